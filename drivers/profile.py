@@ -1,0 +1,208 @@
+"""A hardware profile: what one meter model speaks, as plain data.
+
+A profile `eastron/sdm120` is the file `hardware_profiles/eastron/sdm120.yaml`. What every profile has is decoded here; the section named
+after its protocol is decoded by that protocol's package `drivers.<protocol>`, which offers:
+
+- `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and `check()` (what does not fit together:
+  tuples of key path, message, hint);
+- `open_driver(profile, device, line) -> Driver`.
+"""
+
+import importlib
+import importlib.resources
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from msgspec import Meta
+
+from drivers.line import Line, SerialSettings
+from drivers.sample import QUANTITIES, Reading
+from drivers.strict_yaml import Document, Problem, decode, nearest, parse
+
+ENERGY_QUANTITIES = ("energy_import_wh", "energy_export_wh")
+"""The registers slots are made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """What slot arithmetic must know of one cumulative energy register."""
+
+    resolution_wh: Annotated[float, Meta(gt=0, description="the step in which the register counts, in Wh")]
+    modulus_wh: Annotated[float, Meta(gt=0, description="the value at which the register starts again from 0, in Wh")]
+    float32: Annotated[bool, Meta(description="true where the register travels as a 32-bit float in kWh")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAddress:
+    """What a driver must know of one meter beside its profile: its address on the line and how long to wait for it."""
+
+    name: str
+    address: int = 1
+    timeout_s: float | None = None
+
+
+class ProtocolSettings(Protocol):
+    """The section of a profile that belongs to its protocol."""
+
+    def quantities(self) -> frozenset[str]:
+        """The quantities a reading may hold."""
+
+    def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
+        """What does not fit together: (key path inside the section, message, hint)."""
+
+
+class Driver(Protocol):
+    """Reads one meter. It belongs to one line, whose other meters wait their turn meanwhile."""
+
+    async def read(self, due_s: float) -> Reading:
+        """One reading taken at or after `due_s` (event loop time, seconds). It is not retried.
+
+        Raises `drivers.line.MeterError` (this meter did not answer properly; the line is fine) or `drivers.line.LineError` (the line is
+        gone; reopen it and the driver with it).
+        """
+
+
+class ProtocolPackage(Protocol):
+    """What `drivers.<protocol>` offers."""
+
+    Settings: type[ProtocolSettings]
+
+    def open_driver(self, profile: "Profile", device: DeviceAddress, line: Line) -> Driver:
+        """A driver for one meter on an open line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The keys every profile file has."""
+
+    maker: Annotated[str, Meta(min_length=1, description="the maker's name")]
+    model: Annotated[str, Meta(min_length=1, description="the model's name, as printed on it")]
+    manual: Annotated[str, Meta(min_length=1, description="the document this profile was typed from")]
+    protocol: Annotated[str, Meta(description="the folder of drivers/ that speaks to it")]
+    serial: Annotated[SerialSettings, Meta(description="serial settings as the meter leaves the factory")] = field(
+        default_factory=SerialSettings
+    )
+    max_power_w: Annotated[float, Meta(gt=0, description="the most the meter can carry, in W; more is a glitch")]
+    min_interval_s: Annotated[float, Meta(gt=0, description="reading more often than this gives nothing new")] = 1.0
+    energy: Annotated[
+        dict[Literal["energy_import_wh", "energy_export_wh"], Register],
+        Meta(description="step and modulus of each energy register", min_length=1),
+    ]
+    notes: Annotated[str, Meta(description="what an installer should know")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A profile that has been checked. `settings` is what its protocol's package made of its section."""
+
+    id: str
+    maker: str
+    model: str
+    manual: str
+    protocol: str
+    serial: SerialSettings
+    max_power_w: float
+    min_interval_s: float
+    energy: Mapping[str, Register]
+    notes: str
+    settings: Any
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """What a reading of this model may hold."""
+        return frozenset(self.settings.quantities())
+
+    def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
+        """A driver for one meter of this model on an open line."""
+        return _package(self.protocol).open_driver(self, device, line)
+
+
+class ProfileError(Exception):
+    """A profile cannot be used; `problems` says all that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def _package(protocol: str) -> Any:
+    return importlib.import_module(f"drivers.{protocol}")
+
+
+def protocols() -> list[str]:
+    """The protocols there are: the packages of `drivers/`."""
+    home = Path(__file__).parent
+    return sorted(p.parent.name for p in home.glob("*/__init__.py"))
+
+
+def shipped_folder() -> Path:
+    """Where the profiles that come with the software are."""
+    beside = Path(__file__).parent.parent / "hardware_profiles"
+    return beside if beside.is_dir() else Path(str(importlib.resources.files("hardware_profiles")))
+
+
+def profile_ids(*folders: Path) -> list[str]:
+    """The ids of all profiles in these folders (by default the shipped ones)."""
+    found = {
+        path.relative_to(folder).with_suffix("").as_posix() for folder in folders or (shipped_folder(),) for path in folder.glob("*/*.yaml")
+    }
+    return sorted(found)
+
+
+def load_profile(profile_id: str, *folders: Path) -> Profile:
+    """The profile of that id from the first folder that has it (by default the shipped ones).
+
+    Raises ProfileError with every problem of the file, or with the nearest known id.
+    """
+    folders = folders or (shipped_folder(),)
+    for folder in folders:
+        path = folder / f"{profile_id}.yaml"
+        if profile_id.count("/") == 1 and ".." not in profile_id and path.is_file():
+            return decode_profile(profile_id, parse(path.read_bytes(), str(path)))
+    hint = nearest(profile_id, profile_ids(*folders))
+    raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
+
+
+def decode_profile(profile_id: str, document: Document) -> Profile:
+    """A profile from its parsed file. Raises ProfileError with every problem."""
+    data = document.data
+    file = None
+    settings: Any = None
+    if not document.problems and not isinstance(data, dict):
+        document.report((), "expected key: value pairs", "see hardware_profiles/ for examples")
+    if isinstance(data, dict):
+        protocol = data.get("protocol")
+        known = protocols()
+        common = {key: value for key, value in data.items() if key != protocol or protocol not in known}
+        file = decode(_File, document, (), common)
+        if isinstance(protocol, str):
+            if protocol not in known:
+                document.report(("protocol",), f"there is no protocol {protocol!r}", nearest(protocol, known))
+            else:
+                settings = decode(_package(protocol).Settings, document, (protocol,), data.get(protocol) or {})
+                if settings is not None:
+                    for path, message, hint in settings.check():
+                        document.report((protocol, *path), message, hint)
+    if file is not None and settings is not None:
+        for path, message, hint in _check(file, settings.quantities()):
+            document.report(path, message, hint)
+    if document.problems or file is None:
+        raise ProfileError(document.problems)
+    return Profile(
+        id=profile_id,
+        settings=settings,
+        **{name: getattr(file, name) for name in _File.__dataclass_fields__},
+    )
+
+
+def _check(file: _File, quantities: frozenset[str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    for quantity in sorted(quantities - set(QUANTITIES)):
+        yield (file.protocol,), f"there is no quantity {quantity!r}", nearest(quantity, QUANTITIES)
+    for quantity in ENERGY_QUANTITIES:
+        if quantity in quantities and quantity not in file.energy:
+            yield ("energy",), f"{quantity} lacks its resolution and modulus", "slot arithmetic needs both; see the manual"
+        if quantity in file.energy and quantity not in quantities:
+            yield ("energy", quantity), "the profile does not read this register", f"add it under {file.protocol} or remove it here"

@@ -1,0 +1,289 @@
+"""YAML files → frozen dataclasses, with *every* mistake reported at once, by file, line and key.
+
+Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[..., msgspec.Meta(...)]` bounds, lists and string-keyed
+mappings of these, nested dataclasses, and *leaf types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and
+a `json_schema` mapping. `json_schema(cls)` gives the same rules to an editor.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+import yaml
+
+T = TypeVar("T")
+
+MAX_FILE_BYTES = 1 << 20
+MAX_NODES = 100_000
+MAX_DEPTH = 50
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a file: where it is, what is wrong, and what to do."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        key = f"{self.key}: " if self.key else ""
+        return f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else "")
+
+
+@dataclass(slots=True)
+class Document:
+    """One parsed file: plain data, the line of every key, and the problems found so far."""
+
+    file: str
+    data: object = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line(self, path: Path) -> int:
+        """Line of a key, or of the nearest enclosing one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def report(self, path: Path, message: str, hint: str = "") -> None:
+        """Note a problem at a key."""
+        self.problems.append(Problem(self.file, self.line(path), key_text(path), message, hint))
+
+
+def key_text(path: Path) -> str:
+    """`("assets", 1, "uuid")` → `assets[1].uuid`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint naming the known word that is most like `word`, or the few words there are."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not known:
+        return "there are none"
+    return "known: " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+
+
+def parse(text: str | bytes, file: str) -> Document:
+    """Read YAML text into plain data that remembers its lines. Whatever is wrong ends up in `.problems`; nothing is raised."""
+    document = Document(file)
+    if len(text) > MAX_FILE_BYTES:
+        document.report((), f"file is larger than {MAX_FILE_BYTES} bytes", "settings files are small; is this the right file?")
+        return document
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            document.report((), "file is empty", "see the examples in the documentation")
+            return document
+        document.data = _Builder(document).build(node, (), 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or error.context or "cannot be read"
+        document.problems.append(
+            Problem(file, mark.line + 1 if mark else 1, "", f"not valid YAML: {problem}", "check indentation, colons and quotes here")
+        )
+    except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
+        message = str(error).splitlines()[0]
+        document.problems.append(Problem(file, 1, "", f"not valid YAML: {message}", "the file must be UTF-8 text"))
+    except RecursionError:
+        document.report((), "nested too deeply", f"at most {MAX_DEPTH} levels")
+    return document
+
+
+class _TooMuch(ValueError):
+    pass
+
+
+class _Builder:
+    """Turns YAML nodes into dicts, lists and scalars, within bounds, noting lines and doubled keys."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.scalars = yaml.constructor.SafeConstructor()
+        self.count = 0
+
+    def build(self, node: yaml.Node, path: Path, depth: int) -> object:
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > MAX_NODES:
+            raise _TooMuch(f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+        self.document.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
+        return self.scalars.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
+        result: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            # A key is taken as it is written: `on:` or `12:` are names here, not a boolean or a number.
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            here = (*path, key)
+            if key in result:
+                self.document.lines[here] = key_node.start_mark.line + 1
+                self.document.report(here, "key appears twice", "keep one of them")
+                continue
+            self.document.lines[here] = key_node.start_mark.line + 1
+            result[key] = self.build(value_node, here, depth + 1)
+        return result
+
+
+def decode(cls: type[T], document: Document, path: Path = (), data: object = ...) -> T | None:
+    """Make a `cls` (a dataclass) of the document's data, or of `data` found at `path`.
+
+    Returns None after reporting every problem to `document`; a value without problems of its own is still checked to the end.
+    """
+    raw = document.data if data is ... else data
+    before = len(document.problems)
+    value = _decode(cls, raw, document, path)
+    return typing.cast(T, value) if len(document.problems) == before else None
+
+
+def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
+    """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
+    bare = get_args(kind)[0] if get_origin(kind) is typing.Annotated else kind
+    origin, args = get_origin(bare), get_args(bare)
+    if origin in (typing.Union, types.UnionType) and type(None) in args:
+        if raw is None:
+            return None
+        rest = [a for a in args if a is not type(None)]
+        bare = rest[0] if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 — built at run time
+        return _decode(bare, raw, document, path)
+    if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
+        return _dataclass(typing.cast(type, bare), raw, document, path)
+    if origin in (list, tuple):
+        return _sequence(origin, args[0], raw, document, path)
+    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        if not isinstance(raw, dict):
+            document.report(path, f"expected key: value pairs, found {_found(raw)}")
+            return None
+        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
+    try:
+        if hasattr(bare, "parse"):
+            return bare.parse(raw)
+        return msgspec.convert(raw, kind, strict=True)
+    except msgspec.ValidationError as error:
+        document.report(path, _say(str(error), raw), _remedy(bare, raw))
+    except ValueError as error:
+        message, _, hint = str(error).partition(" — ")
+        document.report(path, message, hint)
+    return None
+
+
+def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Path) -> object:
+    if not isinstance(raw, list):
+        document.report(path, f"expected a list, found {_found(raw)}", "write it as [a, b] or as lines that begin with '- '")
+        return None
+    return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
+
+
+def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
+    if not isinstance(raw, dict):
+        document.report(path, f"expected key: value pairs, found {_found(raw)}")
+        return None
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("internal")}
+    values: dict[str, object] = {}
+    before = len(document.problems)
+    for key, value in raw.items():
+        if key in fields:
+            values[key] = _decode(hints[key], value, document, (*path, key))
+        else:
+            document.report((*path, key), "unknown key", nearest(key, fields))
+    for name, spec in fields.items():
+        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        if required and name not in raw:
+            document.report(path, f"key {name!r} is missing", _describe(hints[name]))
+    return cls(**values) if len(document.problems) == before else None
+
+
+def _describe(kind: Any) -> str:
+    for meta in get_args(kind)[1:] if get_origin(kind) is typing.Annotated else ():
+        if isinstance(meta, msgspec.Meta) and meta.description:
+            return f"it is {meta.description}"
+    return ""
+
+
+def _found(raw: object) -> str:
+    names = {dict: "key: value pairs", list: "a list", str: f"the text {raw!r}", type(None): "nothing"}
+    if isinstance(raw, bool):
+        return f"{str(raw).lower()} (yes/no)"
+    return names.get(type(raw), f"{raw!r}")
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "uuid": "a UUID"}
+
+
+def _say(message: str, raw: object) -> str:
+    """msgspec's words → ours."""
+    message = message.partition(" - at `")[0].rstrip()
+    for name, text in _KINDS.items():
+        message = message.replace(f"`{name}`", text)
+    if message.startswith("Expected"):
+        message = "e" + message[1:].partition(", got")[0]
+        return f"{message}, found {_found(raw)}"
+    if message.startswith("Invalid enum value"):
+        return f"{raw!r} is not one of the allowed words"
+    return f"{message[0].lower()}{message[1:]}, found {_found(raw)}"
+
+
+def _remedy(kind: Any, raw: object) -> str:
+    if get_origin(kind) is typing.Literal:
+        return nearest(str(raw), [str(word) for word in get_args(kind)])
+    if kind is str and not isinstance(raw, (dict, list)):
+        return f'put it in quotes: "{raw}"'
+    if "UUID" in getattr(kind, "__name__", ""):
+        return "copy it from the exchange's page, 8-4-4-4-12 hexadecimal digits"
+    return ""
+
+
+def json_schema(cls: type, title: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a settings file, for editors; made from the same dataclass that `decode` obeys."""
+
+    def hook(kind: type) -> dict[str, Any]:
+        return dict(kind.json_schema)  # type: ignore[attr-defined]  # leaf types carry it, by the contract above
+
+    schema = msgspec.json.schema(cls, schema_hook=hook)
+    for part in schema.get("$defs", {}).values():
+        if part.get("type") == "object" and "properties" in part:
+            part["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+
+
+class Seconds(float):
+    """A length of time, written `10s`, `500ms`, `15min`, `2h` or `30d`; a bare number means seconds."""
+
+    json_schema: typing.ClassVar[Mapping[str, Any]] = {
+        "description": "a length of time such as 500ms, 10s, 15min, 2h or 30d",
+        "anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"}, {"type": "number", "minimum": 0}],
+    }
+    _FACTORS: typing.ClassVar[Mapping[str, float]] = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+
+    @classmethod
+    def parse(cls, raw: object) -> "Seconds":
+        """Raises ValueError where `raw` is not a length of time."""
+        if isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < 1e10:
+            return cls(raw)
+        text = raw.strip() if isinstance(raw, str) else ""
+        number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+        factor = cls._FACTORS.get(text[len(number) :].strip())
+        if factor is None or not re.fullmatch(r"\d+(\.\d+)?", number):
+            raise ValueError(f"expected a length of time, found {_found(raw)} — write a number and ms, s, min, h or d, such as 10s")
+        return cls(float(number) * factor)
