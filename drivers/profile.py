@@ -117,7 +117,8 @@ class Profile:
 
     def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
         """A driver for one meter of this model on an open line."""
-        return _package(self.protocol).open_driver(self, device, line)
+        driver: Driver = _package(self.protocol).open_driver(self, device, line)
+        return driver
 
 
 class ProfileError(Exception):
@@ -128,7 +129,7 @@ class ProfileError(Exception):
         self.problems = problems
 
 
-def _package(protocol: str) -> Any:
+def _package(protocol: str) -> Any:  # what ProtocolPackage says; a module cannot be checked against it
     return importlib.import_module(f"drivers.{protocol}")
 
 
@@ -203,6 +204,14 @@ def _check(file: _File, quantities: frozenset[str]) -> Iterator[tuple[tuple[str,
         yield (file.protocol,), f"there is no quantity {quantity!r}", nearest(quantity, QUANTITIES)
     for quantity in ENERGY_QUANTITIES:
         if quantity in quantities and quantity not in file.energy:
-            yield ("energy",), f"{quantity} lacks its resolution and modulus", "slot arithmetic needs both; see the manual"
+            yield (
+                ("energy",),
+                f"{quantity} lacks its resolution and modulus",
+                "slot arithmetic needs both; see the manual",
+            )
         if quantity in file.energy and quantity not in quantities:
-            yield ("energy", quantity), "the profile does not read this register", f"add it under {file.protocol} or remove it here"
+            yield (
+                ("energy", quantity),
+                "the profile does not read this register",
+                f"add it under {file.protocol} or remove it here",
+            )

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -97,7 +97,13 @@ def parse(text: str | bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "cannot be read"
         document.problems.append(
-            Problem(file, mark.line + 1 if mark else 1, "", f"not valid YAML: {problem}", "check indentation, colons and quotes here")
+            Problem(
+                file,
+                mark.line + 1 if mark else 1,
+                "",
+                f"not valid YAML: {problem}",
+                "check indentation, colons and quotes here",
+            )
         )
     except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
         message = str(error).splitlines()[0]
@@ -107,7 +113,7 @@ def parse(text: str | bytes, file: str) -> Document:
     return document
 
 
-class _TooMuch(ValueError):
+class _TooMuchError(ValueError):
     pass
 
 
@@ -122,7 +128,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path, depth: int) -> object:
         self.count += 1
         if depth > MAX_DEPTH or self.count > MAX_NODES:
-            raise _TooMuch(f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+            raise _TooMuchError(f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
@@ -174,6 +180,9 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         if not isinstance(raw, dict):
             document.report(path, f"expected key: value pairs, found {_found(raw)}")
             return None
+        if get_origin(args[0]) is Literal:
+            for key in raw.keys() - set(get_args(args[0])):
+                document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
         return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
     try:
         if hasattr(bare, "parse"):
@@ -245,7 +254,7 @@ def _say(message: str, raw: object) -> str:
 
 
 def _remedy(kind: Any, raw: object) -> str:
-    if get_origin(kind) is typing.Literal:
+    if get_origin(kind) is Literal:
         return nearest(str(raw), [str(word) for word in get_args(kind)])
     if kind is str and not isinstance(raw, (dict, list)):
         return f'put it in quotes: "{raw}"'

@@ -1,0 +1,18 @@
+"""Modbus meters: RTU on a serial line, RTU over TCP, Modbus TCP."""
+
+from typing import TYPE_CHECKING
+
+from drivers.modbus.settings import Settings
+
+if TYPE_CHECKING:
+    from drivers.line import Line
+    from drivers.profile import DeviceAddress, Driver, Profile
+
+__all__ = ["Settings", "open_driver"]
+
+
+def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":
+    """A driver for one Modbus meter on an open line."""
+    from drivers.modbus.driver import ModbusDriver  # pymodbus is imported only where a meter needs it
+
+    return ModbusDriver(profile, device, line)
