@@ -1,0 +1,446 @@
+"""The configuration folder → frozen settings, or every mistake at once with file, line and key.
+
+<folder>/gateway.yaml            the site, its market, exchange, assets
+<folder>/devices/<name>.yaml     one file per meter; the file's name is the meter's name
+<folder>/hardware_profiles/      (optional) profiles of this site, looked up before the shipped ones
+<folder>/exchange.credentials    mode 0600: `username:` and `password:`; or a systemd credential of that name
+"""
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from drivers.line import LineUrl
+from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
+from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
+from gateway.assets import Formula
+from gateway.exchange import dialect_names
+
+DEFAULT_FOLDER = Path("/etc/meter-gateway")
+
+Forecast = Literal["last_slot", "yesterday", "last_week", "none"]
+
+
+class SlotLength(int):
+    """Length of a market slot in whole seconds; it divides a day, so that slots are aligned to the UTC clock."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = Seconds.json_schema
+
+    @classmethod
+    def parse(cls, raw: object) -> "SlotLength":
+        """Raises ValueError where `raw` is not a length of time that divides a day."""
+        seconds = Seconds.parse(raw)
+        if seconds < 5 or seconds != int(seconds) or 86400 % int(seconds):
+            raise ValueError(f"{raw} does not divide a day into whole slots — use 15min (as exchanges do), 5min, 1h or the like")
+        return cls(seconds)
+
+
+class DialectName(str):
+    """The name of a dialect: a file of gateway/exchange/."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {"enum": dialect_names(), "description": "how the exchange is spoken to"}
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "DialectName":
+        """Raises ValueError where there is no such dialect."""
+        if raw not in dialect_names():
+            raise ValueError(f"there is no dialect {raw!r} — {nearest(str(raw), dialect_names())}")
+        return cls(raw)
+
+
+class HttpUrl(str):
+    """The base URL of an exchange, without a trailing slash. Plain http only towards this machine."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {"type": "string", "format": "uri", "description": "https://host of the exchange"}
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "HttpUrl":
+        """Raises ValueError where `raw` is not such a URL."""
+        match = re.fullmatch(r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:\d{1,5})?(/[^?#\s]*)?", raw) if isinstance(raw, str) else None
+        if match is None:
+            raise ValueError(f"{raw!r} is not the URL of an exchange — such as https://gsyweb.gridsingularity.com")
+        if match[1] == "http" and match[2] not in ("localhost", "[::1]") and not match[2].startswith("127."):
+            raise ValueError("plain http would send the password in clear — write https://")
+        return cls(str(raw).rstrip("/"))
+
+
+class ByteSize(int):
+    """A number of bytes, written `500MB` or `2GB` (powers of 1000)."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "description": "a number of bytes such as 500MB or 2GB",
+        "type": ["string", "integer"],
+        "pattern": r"^\d+(\.\d+)?\s*(kB|MB|GB)$",
+    }
+    _FACTORS: ClassVar[Mapping[str, int]] = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+    @classmethod
+    def parse(cls, raw: object) -> "ByteSize":
+        """Raises ValueError where `raw` is not a size."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB)", raw) if isinstance(raw, str) else None
+        if match is None:
+            raise ValueError(f"expected a size, found {raw!r} — such as 500MB or 2GB")
+        return cls(float(match[1]) * cls._FACTORS[match[2]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """The market's time grid."""
+
+    slot: Annotated[SlotLength, Meta(description="length of a market slot")] = SlotLength(900)
+    max_gap: Annotated[Seconds, Meta(description="energy of a longer silence is stated as unallocated, not placed in slots")] = Seconds(
+        7200
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Where slots are delivered to."""
+
+    dialect: DialectName
+    url: HttpUrl = HttpUrl("https://gsyweb.gridsingularity.com")
+    canary_network: Annotated[UUID, Meta(description="UUID of the canary (test) network")]
+    credentials: Annotated[str, Meta(description="file with username and password, mode 0600, or a systemd credential of that name")]
+    forecast: Annotated[Forecast, Meta(description="what the next slot is expected to be")] = "last_slot"
+    margin: Annotated[Seconds, Meta(description="time kept from every slot's edge, for clocks that differ")] = Seconds(1)
+    timeout: Annotated[Seconds, Meta(description="how long the exchange may take to answer")] = Seconds(10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One asset of the exchange and what it is the sum of."""
+
+    name: Annotated[str, Meta(min_length=1, description="its name, as the exchange shows it")]
+    uuid: Annotated[UUID, Meta(description="its UUID in the exchange")]
+    kind: Annotated[Literal["load", "pv", "storage", "smart_meter", "heat_pump"], Meta(description="what it is")]
+    energy: Formula
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSettings:
+    """The local store and its limits."""
+
+    path: Annotated[str, Meta(description="the SQLite file")] = "/var/lib/meter-gateway/buffer.sqlite"
+    flush: Annotated[Seconds, Meta(description="samples are on disk after at most this long")] = Seconds(60)
+    keep_samples: Seconds = Seconds(30 * 86400)
+    keep_slots: Seconds = Seconds(400 * 86400)
+    max_size: Annotated[ByteSize, Meta(description="samples are thinned when the file would grow beyond this")] = ByteSize(2 * 10**9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSettings:
+    """Where the status page listens."""
+
+    host: Annotated[str, Meta(description="127.0.0.1 is this machine only; 0.0.0.0 the whole network")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 picks a free one")] = 8080
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """A broker that is told samples, slots and status."""
+
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8883
+    tls: Annotated[bool, Meta(description="encrypt and verify the broker's certificate")] = True
+    ca_file: Annotated[str | None, Meta(description="PEM file of the authority that signed the broker's certificate")] = None
+    credentials: Annotated[str | None, Meta(description="file with username and password, mode 0600")] = None
+    topic: Annotated[str, Meta(min_length=1, description="first part of every topic; the site's name follows")] = "meter-gateway"
+    samples: Annotated[Seconds, Meta(description="at most one sample per meter in this time")] = Seconds(60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSettings:
+    """When the clock of this machine is believed."""
+
+    trust: Annotated[
+        Literal["kernel", "assured"],
+        Meta(description="kernel: once the kernel says it is synchronised; assured: the operator answers for it"),
+    ] = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFile:
+    """`gateway.yaml`."""
+
+    site: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the name of this site")]
+    market: Market = field(default_factory=Market)
+    exchange: Exchange | None = None
+    assets: list[Asset] = field(default_factory=list)
+    buffer: BufferSettings = field(default_factory=BufferSettings)
+    status: StatusSettings = field(default_factory=StatusSettings)
+    mqtt: MqttSettings | None = None
+    clock: ClockSettings = field(default_factory=ClockSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFile:
+    """`devices/<name>.yaml`: one meter of this site."""
+
+    profile: Annotated[str, Meta(description="what the meter is: maker/model of hardware_profiles/")]
+    line: LineUrl
+    address: Annotated[int, Meta(ge=1, le=247, description="Modbus address on its line")] = 1
+    interval: Annotated[Seconds, Meta(description="time between samples")] = Seconds(10)
+    invert: Annotated[bool, Meta(description="true where the meter is wired the other way round")] = False
+    max_power: Annotated[float | None, Meta(gt=0, description="the main fuse, in W; more is a glitch")] = None
+    timeout: Annotated[Seconds | None, Meta(description="how long the meter may take to answer")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A meter of this site, with its profile."""
+
+    name: str
+    file: str
+    profile: Profile
+    line: LineUrl
+    address: int
+    interval_s: float
+    invert: bool
+    max_power_w: float
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A login. Its text form does not show the password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the daemon is told. `buffer_path` is absolute."""
+
+    folder: Path
+    site: str
+    market: Market
+    exchange: Exchange | None
+    assets: tuple[Asset, ...]
+    devices: tuple[Device, ...]
+    buffer: BufferSettings
+    buffer_path: Path
+    status: StatusSettings
+    mqtt: MqttSettings | None
+    clock: ClockSettings
+
+    def credentials(self, name: str) -> Credentials:
+        """The login in that credential file, read now (it may have been changed). Raises ConfigError."""
+        login, problems = read_credentials(self.folder, name)
+        if login is None:
+            raise ConfigError(problems)
+        return login
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` says all that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
+    """The JSON Schema of `gateway.yaml` or of a device file."""
+    return json_schema(*((GatewayFile, "gateway.yaml") if kind == "gateway" else (DeviceFile, "devices/<name>.yaml")))
+
+
+def load(folder: Path) -> Settings:
+    """The settings of a configuration folder. Raises ConfigError with every problem of every file."""
+    documents: list[Document] = []
+    document = _read(folder / "gateway.yaml", documents)
+    gateway = decode(GatewayFile, document) if document.data is not None else None
+    devices = [d for path in sorted((folder / "devices").glob("*.yaml")) if (d := _device(folder, path, documents))]
+    names = {path.stem for path in (folder / "devices").glob("*.yaml")}
+    if not names:
+        document.report((), "there is no meter", f"write one file per meter in {folder / 'devices'}")
+    if (folder / "devices").is_dir():
+        for path in sorted((folder / "devices").iterdir()):
+            if path.suffix == ".yml":
+                document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
+    _check_lines(devices, documents)
+    if gateway is not None:
+        _check_gateway(folder, gateway, devices, names, document)
+    elif isinstance(document.data, dict):
+        _check_formula_names(document, names)
+    problems = sorted(problem for d in documents for problem in d.problems)
+    if problems or gateway is None:
+        raise ConfigError(problems)
+    return Settings(
+        folder=folder,
+        site=gateway.site,
+        market=gateway.market,
+        exchange=gateway.exchange,
+        assets=tuple(gateway.assets),
+        devices=tuple(devices),
+        buffer=gateway.buffer,
+        buffer_path=(folder / gateway.buffer.path).absolute(),
+        status=gateway.status,
+        mqtt=gateway.mqtt,
+        clock=gateway.clock,
+    )
+
+
+def _read(path: Path, documents: list[Document]) -> Document:
+    try:
+        document = parse(path.read_bytes(), str(path))
+    except OSError as error:
+        document = Document(str(path))
+        hint = "give --config the folder that holds it" if path.name == "gateway.yaml" else "check the file's owner and mode"
+        document.report((), f"cannot be read: {error.strerror}", hint)
+    documents.append(document)
+    return document
+
+
+def _device(folder: Path, path: Path, documents: list[Document]) -> Device | None:
+    document = _read(path, documents)
+    name = path.stem
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        document.report(
+            (), f"{name!r} cannot be a meter's name", "use letters, digits, - and _ in the file's name, beginning with a letter"
+        )
+    file = decode(DeviceFile, document) if document.data is not None else None
+    profile = _profile(folder, document)
+    if file is None or profile is None:
+        return None
+    if file.interval < profile.min_interval_s:
+        hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
+        document.report(("interval",), f"{file.interval:g} s is too short", hint)
+    return Device(
+        name=name,
+        file=str(path),
+        profile=profile,
+        line=file.line,
+        address=file.address,
+        interval_s=file.interval,
+        invert=file.invert,
+        max_power_w=file.max_power or profile.max_power_w,
+        timeout_s=file.timeout,
+    )
+
+
+def profile_folders(folder: Path) -> tuple[Path, ...]:
+    """Where profiles are looked up, first one first."""
+    return (folder / "hardware_profiles", shipped_folder())
+
+
+def _profile(folder: Path, document: Document) -> Profile | None:
+    profile_id = document.data.get("profile") if isinstance(document.data, dict) else None
+    if not isinstance(profile_id, str):
+        return None
+    try:
+        return load_profile(profile_id, *profile_folders(folder))
+    except ProfileError as error:
+        if profile_id in profile_ids(*profile_folders(folder)):
+            document.problems.extend(error.problems)
+        else:
+            problem = error.problems[0]
+            document.report(("profile",), problem.message, problem.hint)
+        return None
+
+
+def _check_lines(devices: list[Device], documents: list[Document]) -> None:
+    by_file = {document.file: document for document in documents}
+    seen: dict[tuple[str, int], Device] = {}
+    owners: dict[str, Device] = {}
+    for device in devices:
+        document = by_file[device.file]
+        first = owners.setdefault(device.line.key, device)
+        if first is not device and device.profile.protocol == first.profile.protocol != "modbus":
+            document.report(("line",), f"{first.name} already has this line", "only Modbus meters take turns on a line")
+        elif first is not device and device.profile.protocol != first.profile.protocol:
+            hint = f"{first.name} speaks {first.profile.protocol}, this one {device.profile.protocol}: they need a line each"
+            document.report(("line",), "two protocols on one line", hint)
+        elif device.profile.protocol == "modbus":
+            twin = seen.setdefault((device.line.key, device.address), device)
+            if twin is not device:
+                hint = "give one of the meters another address, on the meter and here"
+                document.report(("address",), f"{twin.name} already has address {device.address} on this line", hint)
+
+
+def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], names: set[str], document: Document) -> None:
+    known = {device.name: device for device in devices}
+    for device in devices:
+        if device.interval_s > gateway.market.slot / 2:
+            document.report(
+                ("market", "slot"),
+                f"{device.name} is read every {device.interval_s:g} s",
+                "a slot needs at least two samples of every meter",
+            )
+    for key in ("name", "uuid"):
+        for value, count in Counter(str(getattr(asset, key)) for asset in gateway.assets).items():
+            if count > 1:
+                at = max(i for i, asset in enumerate(gateway.assets) if str(getattr(asset, key)) == value)
+                document.report(("assets", at, key), f"{value} is there {count} times", f"every asset has its own {key}")
+    for i, asset in enumerate(gateway.assets):
+        for device_name in sorted(asset.energy.devices - names):
+            document.report(("assets", i, "energy"), f"there is no meter {device_name!r}", nearest(device_name, names))
+        for term in asset.energy.terms:
+            device_known = known.get(term.device)
+            quantity = "energy_export_wh" if (term.direction == "export") != (device_known and device_known.invert) else "energy_import_wh"
+            if device_known and quantity not in device_known.profile.quantities:
+                hint = f"{device_known.profile.id} has no {quantity}; if the meter is wired the other way round, say invert: true"
+                document.report(("assets", i, "energy"), f"{term.device} does not measure {term.direction}", hint)
+    if gateway.exchange is not None:
+        if not gateway.assets:
+            document.report(("exchange",), "there is no asset to deliver", "add assets: with name, uuid, kind and energy")
+        _, problems = read_credentials(folder, gateway.exchange.credentials)
+        document.problems.extend(problems)
+        if gateway.exchange.margin > gateway.market.slot / 4:
+            document.report(
+                ("exchange", "margin"), "leaves no time to deliver", f"at most a quarter of the slot, {gateway.market.slot / 4:g}s"
+            )
+    if gateway.mqtt is not None and gateway.mqtt.credentials is not None:
+        document.problems.extend(read_credentials(folder, gateway.mqtt.credentials)[1])
+
+
+def _check_formula_names(document: Document, names: set[str]) -> None:
+    """Names in formulas, also where the rest of the file has mistakes of its own."""
+    assets = document.data.get("assets") if isinstance(document.data, dict) else None
+    for i, asset in enumerate(assets if isinstance(assets, list) else []):
+        try:
+            formula = Formula.parse(asset.get("energy")) if isinstance(asset, dict) else None
+        except ValueError:
+            continue  # reported where it was decoded
+        for device_name in sorted((formula.devices if formula else frozenset()) - names):
+            document.report(("assets", i, "energy"), f"there is no meter {device_name!r}", nearest(device_name, names))
+
+
+def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[Problem]]:
+    """A login from a systemd credential of that name, or else from a file (relative to the folder) that only its owner can read."""
+    passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
+    path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
+    try:
+        mode = path.stat().st_mode
+        document = parse(path.read_bytes(), str(path))
+    except OSError as error:
+        hint = "write `username: …` and `password: …` into it and run: chmod 600 " + str(path)
+        return None, [Problem(str(path), 0, "", f"credentials cannot be read: {error.strerror}", hint)]
+    if path is not passed and stat.S_IMODE(mode) & 0o077:
+        document.report((), f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}")
+    login = decode(_CredentialsFile, document) if document.data is not None else None
+    return (Credentials(login.username, login.password) if login and not document.problems else None), document.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CredentialsFile:
+    username: Annotated[str, Meta(min_length=1)]
+    password: Annotated[str, Meta(min_length=1)]
+
+
+def lines_of(devices: Iterable[Device]) -> dict[str, list[Device]]:
+    """Meters by the line they take turns on."""
+    lines: dict[str, list[Device]] = {}
+    for device in devices:
+        lines.setdefault(device.line.key, []).append(device)
+    return lines

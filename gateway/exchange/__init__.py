@@ -1,0 +1,23 @@
+"""How each kind of exchange is spoken to: one file per dialect, and the one HTTP session they share.
+
+A new dialect is one file in this folder: a module with a class `Dialect` as `dialect.py` describes it.
+"""
+
+import importlib
+from pathlib import Path
+
+from gateway.exchange.dialect import Dialect
+
+_NOT_DIALECTS = {"__init__", "dialect", "session"}
+
+
+def dialect_names() -> list[str]:
+    """The dialects there are: the files of this folder."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _NOT_DIALECTS)
+
+
+def load_dialect(name: str, canary_network: str, slot_s: int) -> Dialect:
+    """The dialect of that name for one network. `name` is one of `dialect_names()`."""
+    module = importlib.import_module(f"gateway.exchange.{name}")
+    dialect: Dialect = module.Dialect(canary_network, slot_s)
+    return dialect

@@ -1,0 +1,1 @@
+"""The local status endpoint: what the gateway says of itself to people, monitors and load balancers."""

@@ -1,0 +1,144 @@
+"""The daemon's own account of itself: plain data, made by the parts, shown by the page, the JSON, the metrics and `status`. Pure.
+
+Times are Unix seconds; None means never. Health means *recent success*, not *process up*.
+"""
+
+from dataclasses import dataclass, field
+
+from msgspec import json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One thing that can fail by itself. It is healthy while `last_success_s` is younger than `max_age_s`."""
+
+    name: str
+    state: str
+    """One word for people: ok, waiting, retrying, closed, …"""
+    last_success_s: float | None = None
+    max_age_s: float
+    """How old the last success may be."""
+    errors: int = 0
+    """Failures since start."""
+    last_error: str = ""
+    last_error_s: float | None = None
+
+    def age_s(self, now_s: float) -> float | None:
+        """Seconds since the last success."""
+        return None if self.last_success_s is None else max(0.0, now_s - self.last_success_s)
+
+    def healthy(self, now_s: float, started_s: float) -> bool:
+        """Whether it succeeded recently; what has just started is given the same time."""
+        return now_s - (self.last_success_s or started_s) <= self.max_age_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterReport(Part):
+    """One meter. `values` is its last sample."""
+
+    line: str
+    profile: str
+    serial_number: str | None = None
+    samples: int = 0
+    glitches: int = 0
+    """Readings that were not believed."""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetReport:
+    """One asset: its last closed slot and what became of its items."""
+
+    name: str
+    uuid: str
+    kind: str
+    formula: str
+    last_slot_s: int | None = None
+    last_energy_wh: float | None = None
+    last_quality: str = ""
+    last_delivery: str = ""
+    pending: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    missed: int = 0
+    last_reason: str = ""
+    """The newest reason of a rejection or miss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationReport(Part):
+    """The exchange: how deliveries go."""
+
+    url: str
+    dialect: str
+    backlog: int = 0
+    oldest_undelivered_s: int | None = None
+    """Start of the oldest slot that is still owed."""
+    next_deadline_s: float | None = None
+    """When the next pending item can no longer be delivered."""
+    requests: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReport:
+    """The machine's clock."""
+
+    trusted: bool
+    why: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferReport(Part):
+    """The local store."""
+
+    path: str
+    bytes: int = 0
+    max_bytes: int = 0
+    samples: int = 0
+    slots: int = 0
+    unflushed: int = 0
+    bytes_written_per_day: int | None = None
+    events: list[str] = field(default_factory=list)
+    """The newest things a person should know: glitch, reset, swap, gap, damaged file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything, at one instant."""
+
+    version: str
+    site: str
+    now_s: float
+    started_s: float
+    slot_length_s: int
+    lines: list[Part]
+    meters: list[MeterReport]
+    assets: list[AssetReport]
+    destinations: list[DestinationReport]
+    clock: ClockReport
+    buffer: BufferReport
+    mqtt: Part | None = None
+
+    def unhealthy(self) -> list[str]:
+        """What has had no recent success, in words; empty when all is well."""
+        parts: list[Part] = [*self.lines, *self.meters, *self.destinations, self.buffer]
+        if self.mqtt:
+            parts.append(self.mqtt)
+        found = [f"{p.name}: {p.state}" + (f" ({p.last_error})" if p.last_error else "") for p in parts if not self._ok(p)]
+        return found if self.clock.trusted else [*found, f"clock: not trusted ({self.clock.why})"]
+
+    def _ok(self, part: Part) -> bool:
+        return part.healthy(self.now_s, self.started_s)
+
+    def to_json(self) -> bytes:
+        """The body of `/status`."""
+        return json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Report":
+        """Reads what `to_json` wrote. Raises msgspec.ValidationError or msgspec.DecodeError."""
+        return json.decode(data, type=cls)
