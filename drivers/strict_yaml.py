@@ -270,10 +270,24 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
         return dict(kind.json_schema)  # type: ignore[attr-defined]  # leaf types carry it, by the contract above
 
     schema = msgspec.json.schema(cls, schema_hook=hook)
+    for leaf in _leaf_dataclasses(cls):  # msgspec knows dataclasses itself and does not ask the hook
+        if leaf.__name__ in schema.get("$defs", {}):
+            schema["$defs"][leaf.__name__] = dict(leaf.json_schema)  # type: ignore[attr-defined]
     for part in schema.get("$defs", {}).values():
         if part.get("type") == "object" and "properties" in part:
             part["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+
+
+def _leaf_dataclasses(kind: Any) -> set[type]:
+    """The leaf types among the dataclasses that `kind` is made of."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if hasattr(kind, "json_schema"):
+            return {kind}
+        parts: Iterable[Any] = typing.get_type_hints(kind, include_extras=True).values()
+    else:
+        parts = get_args(kind)
+    return {leaf for part in parts for leaf in _leaf_dataclasses(part)}
 
 
 class Seconds(float):
