@@ -23,10 +23,9 @@ from drivers.profile import Profile, ProfileError, load_profile, profile_ids, sh
 from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
 from gateway.assets import Formula
 from gateway.exchange import dialect_names
+from gateway.forecast import Forecast
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
-
-Forecast = Literal["last_slot", "yesterday", "last_week", "none"]
 
 
 class SlotLength(int):
@@ -377,6 +376,8 @@ def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], na
                 f"{device.name} is read every {device.interval_s:g} s",
                 "a slot needs at least two samples of every meter",
             )
+    if gateway.market.max_gap < gateway.market.slot:
+        document.report(("market", "max_gap"), "is shorter than a slot", f"at least {gateway.market.slot} s")
     for key in ("name", "uuid"):
         for value, count in Counter(str(getattr(asset, key)) for asset in gateway.assets).items():
             if count > 1:

@@ -1,0 +1,153 @@
+"""The counter: our continuous estimate of a cumulative energy register between its steps. Pure.
+
+    x ← counter + ∫ power dt        counter ← clamp(x, max(register, counter), register + resolution)
+
+All energies are integers in µWh (10⁻⁶ Wh), so that sums are exact and a replay gives the same numbers. The counter lives on an
+*unwrapped* scale (register + offset): a rollover, a reset or a jump changes the offset, and the counter itself never runs backwards.
+
+A reading that cannot follow the last one (backwards, or more than the main fuse can carry) moves nothing. Only when `CONFIRMATIONS`
+readings in a row agree with each other is it believed, and then as what it is:
+
+- rollover: it went past the register's modulus by what the fuse allows: the energy is booked;
+- reset (backwards) or jump (forwards): what happened in between cannot be known: nothing is booked across, and a jump's energy is
+  stated as unallocated.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+CONFIRMATIONS = 3
+"""Readings that must agree before anything but a normal step is believed."""
+
+FUSE_TOLERANCE = 1.25
+"""A main fuse carries more than its rating for a while."""
+
+UWH_PER_WH = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known of one register. `float32` marks one that travels as a 32-bit float in kWh."""
+
+    resolution_uwh: int
+    modulus_uwh: int | None
+    float32: bool
+    max_power_w: float
+
+    def step_uwh(self, register_uwh: int) -> int:
+        """The step of the register at this value: its resolution, or the spacing of float32 there, whichever is larger."""
+        if not self.float32 or register_uwh <= 0:
+            return self.resolution_uwh
+        kwh = register_uwh / (1000 * UWH_PER_WH)
+        # IEEE 754 binary32: 24 bits of significand. frexp gives kwh = m·2^e with 0.5 ≤ m < 1.
+        spacing_kwh = math.ldexp(1.0, math.frexp(kwh)[1] - 24)
+        return max(self.resolution_uwh, round(spacing_kwh * 1000 * UWH_PER_WH))
+
+    def most_uwh(self, elapsed_ms: int, register_uwh: int) -> int:
+        """The most the register can have moved in that time."""
+        return round(self.max_power_w * FUSE_TOLERANCE * max(elapsed_ms, 0) / 3.6) + 2 * self.step_uwh(register_uwh)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Readings in a row that do not follow the believed one but do follow each other."""
+
+    first_raw_uwh: int
+    last_raw_uwh: int
+    last_ms: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One direction of one meter, as of `at_ms`."""
+
+    at_ms: int
+    counter_uwh: int
+    register_uwh: int
+    """The last believed register, unwrapped."""
+    offset_uwh: int
+    """Unwrapped register = what the meter shows + this."""
+    believed_ms: int
+    """When that register was read."""
+    power_w: float | None
+    suspects: Suspects | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know about a register."""
+
+    kind: Literal["glitch", "rollover", "reset", "jump"]
+    unallocated_uwh: int
+    text: str
+
+
+def start(at_ms: int, raw_uwh: int, power_w: float | None) -> Counter:
+    """The counter at its first sample: what the meter shows, on its own scale."""
+    return Counter(at_ms, raw_uwh, raw_uwh, 0, at_ms, power_w)
+
+
+def advance(
+    counter: Counter, rules: Rules, *, at_ms: int, raw_uwh: int | None, power_w: float | None, held: bool
+) -> tuple[Counter, Finding | None]:
+    """One sample further. `raw_uwh` is what the meter shows (None: not in this sample), `power_w` the power in this direction, ≥ 0.
+
+    `held` says that the time since the last sample is a gap, over which power must not be integrated. `at_ms` must be after
+    `counter.at_ms`.
+    """
+    if power_w is not None and not 0 <= power_w <= rules.max_power_w * FUSE_TOLERANCE:
+        power_w = None
+    finding = None
+    if raw_uwh is not None:
+        counter, finding = _believe(counter, rules, at_ms, raw_uwh)
+    low = max(counter.register_uwh, counter.counter_uwh)
+    high = max(counter.register_uwh + rules.step_uwh(counter.register_uwh - counter.offset_uwh), low)
+    x = low
+    if not held and power_w is not None and counter.power_w is not None:
+        # W · ms / 3.6 = µWh; the mean of both powers is the trapezoidal rule.
+        x = counter.counter_uwh + round((counter.power_w + power_w) / 2 * (at_ms - counter.at_ms) / 3.6)
+    return replace(counter, at_ms=at_ms, counter_uwh=min(max(x, low), high), power_w=power_w), finding
+
+
+def _believe(counter: Counter, rules: Rules, at_ms: int, raw_uwh: int) -> tuple[Counter, Finding | None]:
+    """Accept a register reading, or keep it as a suspect until others confirm it."""
+    delta = raw_uwh + counter.offset_uwh - counter.register_uwh
+    if 0 <= delta <= rules.most_uwh(at_ms - counter.believed_ms, raw_uwh):
+        finding = None
+        if counter.suspects:
+            finding = Finding("glitch", 0, f"{counter.suspects.count} reading(s) not believed, {_wh(counter.suspects.last_raw_uwh)} shown")
+        return replace(counter, register_uwh=counter.register_uwh + delta, believed_ms=at_ms, suspects=None), finding
+    suspects = counter.suspects
+    if suspects and 0 <= raw_uwh - suspects.last_raw_uwh <= rules.most_uwh(at_ms - suspects.last_ms, raw_uwh):
+        suspects = Suspects(suspects.first_raw_uwh, raw_uwh, at_ms, suspects.count + 1)
+    else:
+        suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
+    if suspects.count < CONFIRMATIONS:
+        return replace(counter, suspects=suspects), None
+    return _rebase(counter, rules, suspects)
+
+
+def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter, Finding]:
+    """The suspects are right: decide what happened, and go on from there."""
+    shown = counter.register_uwh - counter.offset_uwh
+    elapsed_ms = suspects.last_ms - counter.believed_ms
+    modulus = rules.modulus_uwh
+    text = f"{_wh(shown)} was followed by {_wh(suspects.first_raw_uwh)}, {suspects.count} times"
+    if modulus and 0 <= suspects.last_raw_uwh + modulus - shown <= rules.most_uwh(elapsed_ms, shown):
+        offset = counter.offset_uwh + modulus
+        finding = Finding("rollover", 0, f"the register started again from 0: {text}")
+    else:
+        offset = counter.register_uwh - suspects.first_raw_uwh
+        gap_uwh = suspects.first_raw_uwh - shown
+        if gap_uwh < 0:
+            finding = Finding("reset", 0, f"the register went back: {text}; nothing is booked across")
+        else:
+            finding = Finding("jump", gap_uwh, f"more than the main fuse carries: {text}; {_wh(gap_uwh)} unallocated")
+    register = suspects.last_raw_uwh + offset
+    return replace(counter, register_uwh=register, offset_uwh=offset, believed_ms=suspects.last_ms, suspects=None), finding
+
+
+def _wh(uwh: int) -> str:
+    return f"{uwh / UWH_PER_WH:.3f} Wh"
