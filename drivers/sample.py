@@ -44,6 +44,7 @@ QUANTITIES: Mapping[str, str] = {
     "voltage_l1_l2_v": "voltage between phases 1 and 2",
     "voltage_l2_l3_v": "voltage between phases 2 and 3",
     "voltage_l3_l1_v": "voltage between phases 3 and 1",
+    "voltage_ll_v": "voltage between phases, average",
     "tariff": "number of the tariff in force",
     "gas_m3": "gas volume register",
     "water_m3": "water volume register",

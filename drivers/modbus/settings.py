@@ -69,7 +69,10 @@ class SerialNumber:
 class Settings:
     """The `modbus:` section."""
 
-    registers: Annotated[dict[str, RegisterRow], Meta(min_length=1, description="quantity: where it is")]
+    registers: Annotated[
+        dict[str, RegisterRow],
+        Meta(min_length=1, description="quantity: where it is", extra_json_schema={"propertyNames": {"enum": list(QUANTITIES)}}),
+    ]
     function: Function = 4
     type: Type = "float32"
     word_order: WordOrder = "big"
