@@ -1,0 +1,201 @@
+"""Lines: what their URLs mean, and how an open one reads, drains, and says that it is gone."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line
+from gateway.sandbox.wire import Wire, paced_line
+
+DEFAULTS = SerialSettings(baud=9600, parity="even")
+
+
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with paced_line(0.0) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def line(wire: Wire) -> AsyncIterator[Line]:
+    line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}?baud=115200"), DEFAULTS)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def meter_fd(wire: Wire) -> Iterator[int]:
+    fd = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "key"),
+    [
+        ("serial:/dev/ttyUSB0", LineUrl("serial", "/dev/ttyUSB0"), "/dev/ttyUSB0"),
+        ("serial:/dev/ttyUSB0?baud=19200&parity=E", LineUrl("serial", "/dev/ttyUSB0", None, 19200, "even"), "/dev/ttyUSB0"),
+        ("serial:/dev/./ttyS1?data_bits=7&stop_bits=2", LineUrl("serial", "/dev/ttyS1", data_bits=7, stop_bits=2), "/dev/ttyS1"),
+        ("tcp:meter.lan", LineUrl("tcp", "meter.lan", 502), "meter.lan:502"),
+        ("tcp:Meter.lan:1502", LineUrl("tcp", "Meter.lan", 1502), "meter.lan:1502"),
+        ("rtu+tcp:192.168.1.9:4196", LineUrl("rtu+tcp", "192.168.1.9", 4196), "192.168.1.9:4196"),
+        ("tcp:[fd00::20]:503", LineUrl("tcp", "fd00::20", 503), "fd00::20:503"),
+        ("tcp:[fd00::20]", LineUrl("tcp", "fd00::20", 502), "fd00::20:502"),
+    ],
+)
+def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str, url: LineUrl, key: str) -> None:
+    assert LineUrl.parse(text) == url
+    assert url.key == key
+    assert LineUrl.parse(str(url)) == url
+    assert re.match(str(LineUrl.json_schema["pattern"]), str(url))
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (None, "expected a line, found None — such as serial:/dev/ttyUSB0?baud=9600"),
+        (502, "expected a line, found 502"),
+        ("/dev/ttyUSB0", "write serial:/dev/ttyUSB0"),
+        ("ttyUSB0", "does not begin with serial:, tcp: or rtu+tcp:"),
+        ("192.168.1.5:502", "write tcp:192.168.1.5:502 (Modbus TCP) or rtu+tcp:192.168.1.5:502"),
+        ("serail:/dev/ttyUSB0", "did you mean 'serial'?"),
+        ("serial:ttyUSB0", "write serial:/dev/ttyUSB0"),
+        ("serial:///dev/ttyUSB0", "write serial:/dev/ttyUSB0"),
+        ("serial:/dev/ttyUSB0?bauds=9600", "'bauds' is not a setting of a serial line — did you mean 'baud'?"),
+        ("serial:/dev/ttyUSB0?baud=960", "baud of a serial line cannot be '960' — did you mean '9600'?"),
+        ("serial:/dev/ttyUSB0?baud", "baud of a serial line cannot be '' — known:"),
+        ("serial:/dev/ttyUSB0?parity=evn", "did you mean 'even'?"),
+        ("serial:/dev/ttyUSB0?stop_bits=3", "stop_bits of a serial line cannot be '3' — known: 1, 2"),
+        ("serial:/dev/ttyUSB0?baud=9600&baud=9600", "baud appears twice"),
+        ("tcp://meter:502", "write tcp:meter:502"),
+        ("tcp:", "'' is not the name or address of a host"),
+        ("tcp:meter:modbus", "'modbus' is not a port — a number from 1 to 65535"),
+        ("tcp:meter:65536", "'65536' is not a port"),
+        ("tcp:fd00::20:502", "IPv6 addresses go in brackets"),
+        ("tcp:[meter]:502", "'meter' is not an IPv6 address"),
+        ("tcp:meter:502?baud=9600", "baud is set at the adapter"),
+        ("rtu+tcp:meter", "needs the adapter's port — such as rtu+tcp:meter:4196"),
+    ],
+)
+def test_a_wrong_url_is_told_what_is_wrong_and_what_to_write(raw: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)) as caught:
+        LineUrl.parse(raw)
+    assert " — " in str(caught.value)
+
+
+def test_the_urls_settings_go_before_the_profiles() -> None:
+    url = LineUrl.parse("serial:/dev/ttyUSB0?baud=2400&parity=none")
+    assert url.serial_settings(SerialSettings(baud=9600, parity="even", stop_bits=2)) == SerialSettings(baud=2400, stop_bits=2)
+
+
+async def test_bytes_pass_both_ways(line: Line, meter_fd: int) -> None:
+    await line.write(b"question")
+    await asyncio.sleep(0.02)
+    assert os.read(meter_fd, 100) == b"question"
+    os.write(meter_fd, b"answer")
+    assert await line.read(now_s() + 5) == b"answer"
+    assert line.char_s == pytest.approx(11 / 115200)
+    assert line.framing == "rtu"
+
+
+async def test_read_gives_nothing_when_nothing_comes_by_the_deadline(line: Line) -> None:
+    before = now_s()
+    assert await line.read(before + 0.03) == b""
+    assert now_s() >= before + 0.03
+    assert await line.read(before) == b""
+
+
+async def test_drain_throws_away_all_that_has_arrived(line: Line, meter_fd: int) -> None:
+    os.write(meter_fd, bytes(3000))
+    await asyncio.sleep(0.05)
+    assert line.drain() == 3000
+    assert line.drain() == 0
+
+
+async def test_a_vanished_port_ends_the_read_that_waits_for_it(line: Line, wire: Wire) -> None:
+    asyncio.get_running_loop().call_later(0.02, wire.unplug)
+    with pytest.raises(LineError, match=r"serial:/dev/pts/\d+\?baud=115200: the port has vanished.* — check the plug"):
+        await line.read(now_s() + 5)
+    with pytest.raises(LineError):
+        await line.write(b"x")
+    with pytest.raises(LineError):
+        line.drain()
+    line.close()
+    line.close()
+
+
+async def test_closing_a_line_ends_the_read_that_waits_on_it(line: Line) -> None:
+    asyncio.get_running_loop().call_later(0.02, line.close)
+    with pytest.raises(LineError, match="has been closed"):
+        await line.read(now_s() + 5)
+
+
+async def test_a_line_can_be_opened_again(wire: Wire, meter_fd: int) -> None:
+    url = LineUrl.parse(f"serial:{wire.gateway_end}")
+    for _ in range(2):
+        line = await open_line(url, DEFAULTS)
+        os.write(meter_fd, b"hello")
+        assert await line.read(now_s() + 5) == b"hello"
+        line.close()
+
+
+async def test_a_port_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(LineError, match=r"no-such-port: there is no such port — is the adapter plugged in\? ports seen: "):
+        await open_line(LineUrl("serial", f"{tmp_path}/no-such-port"), DEFAULTS)
+
+
+async def test_a_port_that_is_in_use_is_not_opened_twice(line: Line, wire: Wire) -> None:
+    with pytest.raises(LineError, match="another program has the port open — stop it"):
+        await open_line(LineUrl("serial", wire.gateway_end), DEFAULTS)
+
+
+async def test_a_file_that_is_no_port_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a port")
+    with pytest.raises(LineError, match="this is not a serial port"):
+        await open_line(LineUrl("serial", str(path)), DEFAULTS)
+
+
+async def test_a_seven_bit_meter_can_be_simulated_on_a_pty(wire: Wire, meter_fd: int) -> None:
+    line = await open_line(LineUrl("serial", wire.gateway_end), SerialSettings(parity="even", data_bits=7))
+    os.write(meter_fd, b"/KFM5")
+    assert await line.read(now_s() + 5) == b"/KFM5"
+    line.close()
+
+
+async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> None:
+    async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readexactly(5)).upper())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(meter, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{port}"), DEFAULTS)
+        await line.write(b"hello")
+        assert await line.read(now_s() + 5) == b"HELLO"
+        assert (line.char_s, line.framing) == (0.0, "tcp")
+        with pytest.raises(LineError, match="the other end has closed the connection"):
+            await line.read(now_s() + 5)
+        line.close()
+
+
+async def test_a_refused_connection_says_what_to_check() -> None:
+    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+    with pytest.raises(LineError, match=f"tcp:127.0.0.1:{port}: connection refused — is Modbus switched on at the meter, and {port} its"):
+        await open_line(LineUrl("tcp", "127.0.0.1", port), DEFAULTS)
+
+
+async def test_a_host_that_is_not_known_is_named() -> None:
+    with pytest.raises(LineError, match=r"the name 'no-such-meter\.invalid' is not known — check it"):
+        await open_line(LineUrl("tcp", "no-such-meter.invalid", 502), DEFAULTS)
