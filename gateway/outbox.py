@@ -28,3 +28,14 @@ class Owed:
     attempts: int = 0
     decided_s: float | None = None
     """When the state became what it is, Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is still owed."""
+
+    count: int
+    oldest_slot_s: int | None
+    """Start of the oldest slot, Unix time."""
+    next_closes_s: float | None
+    """When the next of the items can no longer be delivered, Unix time."""

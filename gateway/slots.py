@@ -139,8 +139,8 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     if _swapped(state, sample) or state.slot_ms != rules.slot_ms:
         closed = tuple(_close_early(state, rules))
         what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
-        event = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
-        return Step(_begin(sample, at_ms, rules), closed, (event,))
+        swap = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
+        return Step(_begin(sample, at_ms, rules), closed, (swap,))
     slots: list[Slot] = []
     events: list[Event] = []
     directions: dict[Direction, DirectionState] = {}
@@ -272,7 +272,7 @@ def _skip(
     slots = [_closed(old.slot, before.at_ms, before.counter_uwh, before.register_uwh, series, direction, rules)]
     first_ms = old.slot.start_ms + rules.slot_ms
     after = _open(counter, counter.at_ms, rules).slot
-    missing = list(range(first_ms, after.start_ms, rules.slot_ms))
+    missing = range(first_ms, after.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
         empty = OpenSlot(start_ms, start_ms, before.counter_uwh, before.register_uwh, largest_gap_ms=counter.at_ms - before.at_ms)
         slot = _closed(empty, start_ms + rules.slot_ms, before.counter_uwh, before.register_uwh, series, direction, rules)

@@ -1,0 +1,484 @@
+"""The buffer: samples, slots and outbox in one SQLite file. The only place that knows SQL.
+
+What is added waits in memory for at most `flush_s` and is then written in one transaction; a closed slot, what is owed for it and the
+fold's state are written at once, together with every sample that waits. WAL with full sync: what is committed survives a power cut.
+
+Card wear is set by commits, not by rows: hence one packed row per sample, no index on samples, and rare checkpoints.
+
+Limits: at most `MAX_WAITING` samples wait while the disk refuses them, then the oldest are thinned to every second one; the file
+grows to `max_bytes`, then the oldest samples go; slots and outbox are only ever removed by age, and never while they are owed.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from drivers.sample import Sample
+from gateway.exchange.dialect import Item
+from gateway.outbox import Backlog, Owed, State
+from gateway.slots import Event, MeterState, Slot
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000
+MAX_EVENTS = 10_000
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_SLOT_COLUMNS = [f.name for f in fields(Slot)]
+_SLOT_LIST = ", ".join(_SLOT_COLUMNS)
+_OWED_LIST = "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s"
+
+
+class StoreError(Exception):
+    """The store cannot be used. The text says which file, why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept. Seconds and bytes."""
+
+    keep_samples_s: float = 30 * 86400
+    keep_slots_s: float = 400 * 86400
+    max_bytes: int = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What one sample closed; written in one transaction."""
+
+    device: str
+    sample_id: int
+    state: MeterState
+    slots: tuple[Slot, ...]
+    owed: tuple[Owed, ...]
+    events: tuple[Event, ...]
+
+
+def _packing(quantities: Sequence[str]) -> struct.Struct:
+    """Energy keeps all its digits (float64); what fluctuates anyway is kept as float32."""
+    return struct.Struct("<" + "".join("d" if q.endswith(("wh", "arh", "vah", "m3", "gj")) else "f" for q in quantities))
+
+
+class Buffer:
+    """One open store. One writer: the daemon. Opened with `open_buffer`."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, limits: Limits) -> None:
+        self.path = path
+        self.limits = limits
+        self._db = db
+        self._samples: list[tuple[int, Sample]] = []
+        self._closings: list[Closing] = []
+        self._events: list[Event] = []
+        self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
+        self._boots: dict[str, int] = {}
+        self._next_id: int = self._one("SELECT coalesce(max(id), 0) + 1 FROM samples")
+        self._sample_count: int = self._one("SELECT count(*) FROM samples")
+
+    # --- writing -----------------------------------------------------------------------------------------------------------
+
+    def add(self, sample: Sample) -> int:
+        """Keep a sample; it is on disk after the next flush. Returns its number."""
+        number = self._next_id
+        self._next_id += 1
+        self._samples.append((number, sample))
+        if len(self._samples) > MAX_WAITING:
+            del self._samples[: MAX_WAITING // 2 : 2]
+        return number
+
+    def note(self, event: Event) -> None:
+        """Keep something that a person should know; written with the next flush."""
+        self._events.append(event)
+        del self._events[:-1000]
+
+    def close(self, closing: Closing) -> None:
+        """Keep what a sample closed, and write everything that waits. Raises StoreError; then it still waits for the next flush."""
+        self._closings.append(closing)
+        self.flush()
+
+    @property
+    def waiting(self) -> int:
+        """Samples that are not on disk yet."""
+        return len(self._samples)
+
+    def flush(self) -> None:
+        """Write all that waits, in one transaction. Raises StoreError where the disk refuses; nothing is forgotten then."""
+        if not self._samples and not self._closings and not self._events:
+            return
+        with self._transaction():
+            self._write_samples()
+            for closing in self._closings:
+                self._write_closing(closing)
+            self._write_events([*self._events, *(event for closing in self._closings for event in closing.events)])
+        self._sample_count += len(self._samples)
+        self._samples.clear()
+        self._closings.clear()
+        self._events.clear()
+
+    def _write_samples(self) -> None:
+        rows = []
+        for number, sample in self._samples:
+            layout, packing = self._layout(sample)
+            data = packing.pack(*sample.values.values())
+            rows.append((number, layout, self._boot(sample.boot_id), sample.boottime_ms, sample.utc_ms, data))
+        self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _layout(self, sample: Sample) -> tuple[int, struct.Struct]:
+        key = (sample.device, sample.serial_number, tuple(sample.values))
+        if key not in self._layouts:
+            text = ",".join(key[2])
+            where = (sample.device, sample.serial_number, text)
+            row = self._db.execute("SELECT id FROM layouts WHERE device = ? AND serial_number IS ? AND quantities = ?", where).fetchone()
+            number = row[0] if row else self._db.execute("INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where).lastrowid
+            self._layouts[key] = number, _packing(key[2])
+        return self._layouts[key]
+
+    def _boot(self, boot_id: str) -> int:
+        if boot_id not in self._boots:
+            self._db.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (boot_id,))
+            self._boots[boot_id] = self._one("SELECT id FROM boots WHERE boot_id = ?", boot_id)
+        return self._boots[boot_id]
+
+    def _write_closing(self, closing: Closing) -> None:
+        state = msgspec.json.encode(closing.state)
+        self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?, ?)", (closing.device, closing.sample_id, state))
+        slots = [tuple(value if value is not None or name != "serial_number" else "" for name, value in _columns(s)) for s in closing.slots]
+        marks = ", ".join("?" * len(_SLOT_COLUMNS))
+        # A slot is booked once. What is there already (another slot length was configured in between) stays as it was sent.
+        self._db.executemany(f"INSERT OR IGNORE INTO slots ({_SLOT_LIST}) VALUES ({marks})", slots)  # noqa: S608 — our own column names
+        marks = ", ".join("?" * (_OWED_LIST.count(",") + 1))
+        self._db.executemany(
+            f"INSERT OR IGNORE INTO outbox ({_OWED_LIST}) VALUES ({marks})",  # noqa: S608
+            [_owed_row(owed) for owed in closing.owed],
+        )
+
+    def _write_events(self, events: list[Event]) -> None:
+        if events:
+            rows = [(e.at_ms / 1000, e.device, e.kind, e.energy_uwh or None, e.text) for e in events]
+            self._db.executemany("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?)", rows)
+            self._db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (MAX_EVENTS,))
+
+    def date_samples(self, boot_id: str, utc_minus_boottime_ms: int) -> None:
+        """Give UTC to the samples of a boot that were taken before the clock was trusted. Raises StoreError."""
+        self.flush()
+        with self._transaction():
+            self._db.execute(
+                "UPDATE samples SET utc_ms = boottime_ms + ? WHERE utc_ms IS NULL AND boot = ?",
+                (utc_minus_boottime_ms, self._boot(boot_id)),
+            )
+
+    def prune(self, now_s: float) -> None:
+        """Remove what is older than the limits allow, and the oldest samples where the file is too large. Raises StoreError.
+
+        The newest hour of samples always stays: the fold runs over it after a restart.
+        """
+        self.flush()
+        with self._transaction():
+            oldest_ms = int((now_s - self.limits.keep_samples_s) * 1000)
+            removed = self._db.execute("DELETE FROM samples WHERE id <= ?", (self._last_before(oldest_ms),)).rowcount
+            oldest_s = int(now_s - self.limits.keep_slots_s)
+            self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
+            self._db.execute(
+                "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
+            )
+            self._sample_count -= removed
+        if self.size_bytes > self.limits.max_bytes:
+            with self._transaction():
+                newest = self._last_before(int((now_s - 3600) * 1000))
+                first = self._one("SELECT coalesce(min(id), 0) FROM samples")
+                upto = first + (newest - first) // 10
+                self._sample_count -= self._db.execute("DELETE FROM samples WHERE id <= ?", (upto,)).rowcount
+
+    def _last_before(self, utc_ms: int) -> int:
+        """The number of the last sample taken before a time. Samples are in the order of time, so this is a search by halves."""
+        low = self._one("SELECT coalesce(min(id), 1) FROM samples") - 1
+        high = self._one("SELECT coalesce(max(id), 0) FROM samples")
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._db.execute("SELECT id, coalesce(utc_ms, 0) FROM samples WHERE id >= ? ORDER BY id LIMIT 1", (middle,)).fetchone()
+            if row is not None and row[1] < utc_ms:
+                low = min(row[0], high)
+            else:
+                high = middle - 1
+        return low
+
+    # --- the fold ----------------------------------------------------------------------------------------------------------
+
+    def counters(self) -> dict[str, tuple[int, MeterState]]:
+        """For every device: the number of the sample, and the fold's state as of it."""
+        rows = self._db.execute("SELECT device, sample_id, state FROM counters").fetchall()
+        return {device: (sample_id, msgspec.json.decode(state, type=MeterState)) for device, sample_id, state in rows}
+
+    def samples(self, after: int = 0, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[tuple[int, Sample]]:
+        """Samples on disk in the order they were taken, numbered, after a number or within a time."""
+        if since_ms is not None:
+            after = max(after, self._last_before(since_ms))
+        layouts: dict[int, tuple[str, str | None, tuple[str, ...], struct.Struct]] = {}
+        for number, device, serial_number, quantities in self._db.execute("SELECT id, device, serial_number, quantities FROM layouts"):
+            names = tuple(quantities.split(",")) if quantities else ()
+            layouts[number] = device, serial_number, names, _packing(names)
+        boots = dict(self._db.execute("SELECT id, boot_id FROM boots"))
+        for number, layout, boot, boottime_ms, utc_ms, data in self._db.execute("SELECT * FROM samples WHERE id > ? ORDER BY id", (after,)):
+            if until_ms is not None and utc_ms is not None and utc_ms >= until_ms:
+                return
+            device, serial_number, names, packing = layouts[layout]
+            values = dict(zip(names, packing.unpack(data), strict=True))
+            yield number, Sample(device, serial_number, boots[boot], boottime_ms, utc_ms, values)
+
+    def slots_at(self, start_s: int) -> list[Slot]:
+        """All meters' slots that start then, also those that still wait to be written."""
+        rows = self._db.execute(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", (start_s,))  # noqa: S608
+        return [*map(_slot, rows), *(slot for closing in self._closings for slot in closing.slots if slot.start_s == start_s)]
+
+    def slots(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Slot]:
+        """All meters' slots of a time, in its order."""
+        rows = self._db.execute(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", (since_s, until_s))  # noqa: S608
+        return map(_slot, rows)
+
+    # --- the outbox --------------------------------------------------------------------------------------------------------
+
+    def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
+        """Pending items whose window is open, oldest slot first; with `since_s` only slots that start then or later."""
+        rows = self._db.execute(
+            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ?
+                AND opens_s <= ? AND (closes_s IS NULL OR closes_s > ?) ORDER BY slot_s LIMIT ?""",  # noqa: S608
+            (0 if since_s is None else since_s, now_s, now_s, limit),
+        )
+        return [_owed(row) for row in rows]
+
+    def next_change_s(self, now_s: float) -> float | None:
+        """When the next window of a pending item opens or closes, Unix time."""
+        at: float | None = self._one(
+            """SELECT min(t) FROM (
+                SELECT min(opens_s) AS t FROM outbox WHERE state = 'pending' AND opens_s > ?
+                UNION ALL SELECT min(closes_s) FROM outbox WHERE state = 'pending' AND closes_s > ?)""",
+            now_s,
+            now_s,
+        )
+        return at
+
+    def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
+        """Write down what became of items; `pending` means: try again later. Raises StoreError."""
+        decided_s = None if state == "pending" else now_s
+        with self._transaction():
+            self._db.executemany(
+                """UPDATE outbox SET state = ?, reason = ?, decided_s = ?, attempts = attempts + 1
+                   WHERE slot_s = ? AND asset = ? AND kind = ? AND revision = ?""",
+                [(state, reason, decided_s, i.slot_s, str(i.asset), i.kind, i.revision) for i in items],
+            )
+
+    def expire(self, now_s: float) -> list[Item]:
+        """Pending items whose window has closed become missed. Raises StoreError."""
+        where = "state = 'pending' AND closes_s <= ?"
+        found = [_owed(row).item for row in self._db.execute(f"SELECT {_OWED_LIST} FROM outbox WHERE {where}", (now_s,))]  # noqa: S608
+        if found:
+            with self._transaction():
+                self._db.execute(
+                    f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
+                        || CASE reason WHEN '' THEN '' ELSE ' (' || reason || ')' END WHERE {where}""",  # noqa: S608
+                    (now_s, now_s),
+                )
+        return found
+
+    def owed(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Owed]:
+        """Everything owed for slots of a time, in its order, whatever became of it."""
+        rows = self._db.execute(
+            f"SELECT {_OWED_LIST} FROM outbox WHERE slot_s >= ? AND slot_s < ? ORDER BY slot_s, asset, kind, revision",  # noqa: S608
+            (since_s, until_s),
+        )
+        return map(_owed, rows)
+
+    def backlog(self) -> Backlog:
+        """What is still owed."""
+        count, oldest, closes = self._db.execute(
+            "SELECT count(*), min(slot_s), min(closes_s) FROM outbox WHERE state = 'pending'"
+        ).fetchone()
+        return Backlog(count, oldest, closes)
+
+    def measurement_uwh(self, asset: UUID, slot_s: int) -> int | None:
+        """The energy of an asset's slot as it was last measured, if it was."""
+        row = self._db.execute(
+            """SELECT energy_uwh FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'
+               AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
+            (slot_s, str(asset)),
+        ).fetchone()
+        return row[0] if row else None
+
+    # --- the store itself --------------------------------------------------------------------------------------------------
+
+    def latest_events(self, limit: int = 20) -> list[str]:
+        """The newest events, newest first, as lines for people."""
+        rows = self._db.execute(
+            "SELECT strftime('%Y-%m-%d %H:%M:%SZ', at_s, 'unixepoch'), device, kind, text FROM events ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return [f"{at} {device} {kind}: {text}" for at, device, kind, text in rows]
+
+    @property
+    def sample_count(self) -> int:
+        """Samples on disk."""
+        return self._sample_count
+
+    def slot_count(self) -> int:
+        """Slots on disk."""
+        count: int = self._one("SELECT count(*) FROM slots")
+        return count
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the store without what has been freed in it, with its write-ahead log."""
+        pages: int = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
+        wal = self.path.with_name(self.path.name + "-wal")
+        size: int = self._one("PRAGMA page_size")
+        return pages * size + (wal.stat().st_size if wal.exists() else 0)
+
+    def close_file(self) -> None:
+        """Write what waits, and close the file."""
+        try:
+            self.flush()
+        finally:
+            self._db.close()
+
+    def _one(self, sql: str, *parameters: object) -> Any:
+        return self._db.execute(sql, parameters).fetchone()[0]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Numbers given to layouts and boots inside the transaction are gone with it.
+            self._layouts.clear()
+            self._boots.clear()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StoreError(f"{self.path}: cannot write: {error}; {_remedy(error)}") from error
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "full" in text:
+        return "free space on this disk; nothing is lost, writing goes on then"
+    if "readonly" in text:
+        return "the file or its disk is read-only: check its owner, and the card with dmesg"
+    if "locked" in text:
+        return "another program holds the file; close it"
+    return "check the disk with dmesg"
+
+
+def _columns(slot: Slot) -> Iterable[tuple[str, object]]:
+    return ((name, getattr(slot, name)) for name in _SLOT_COLUMNS)
+
+
+def _slot(row: tuple[Any, ...]) -> Slot:
+    values: Mapping[str, Any] = dict(zip(_SLOT_COLUMNS, row, strict=True))
+    return Slot(**{**values, "serial_number": values["serial_number"] or None})
+
+
+def _owed_row(owed: Owed) -> tuple[object, ...]:
+    asset, slot_s, kind, revision, energy_uwh = astuple(owed.item)
+    # Missing is not zero: what was not wholly metered has no energy.
+    known = owed.quality in ("measured", "estimated")
+    return (
+        str(asset),
+        slot_s,
+        kind,
+        revision,
+        energy_uwh if known else None,
+        owed.length_s,
+        owed.quality,
+        owed.opens_s,
+        owed.closes_s,
+        owed.state,
+        owed.reason,
+        owed.raw_uwh,
+        owed.attempts,
+        owed.decided_s,
+    )
+
+
+def _owed(row: tuple[Any, ...]) -> Owed:
+    asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s = row
+    item = Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0)
+    return Owed(item, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s)
+
+
+def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
+    """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is set aside under a name that says so
+    and a new one is begun; the buffer's first event tells. Raises StoreError where that is not possible either.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the folder above") from error
+    try:
+        return Buffer(_connect(path), path, limits or Limits())
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
+        return _begin_anew(path, limits or Limits(), now_s, str(error))
+
+
+def _begin_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
+    aside = path.with_name(f"{path.name}.damaged-{int(now_s)}")
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        buffer = Buffer(_connect(path), path, limits)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}") from error
+    log.error("%s is damaged (%s): set aside as %s, a new one was begun", path, why, aside.name)
+    buffer.note(Event(int(now_s * 1000), "", "damaged", f"{path.name} was damaged ({why}); it was set aside as {aside.name}"))
+    return buffer
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.DatabaseError where the file is not a usable database."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=5)
+    try:
+        path.chmod(0o640)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA cache_size = -1024")
+        # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log is the price.
+        db.execute("PRAGMA wal_autocheckpoint = 1000")
+        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    scripts = sorted(_MIGRATIONS.glob("*.sql"))
+    if version > len(scripts):
+        raise sqlite3.OperationalError(f"{path.name} was written by a newer version (schema {version}); install that one")
+    for number, script in enumerate(scripts[version:], version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
+
+
+def open_for_reading(path: Path) -> Buffer:
+    """The store as a command reads it beside the running daemon; nothing is written. Raises StoreError with what to do."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
+    if not os.access(path, os.R_OK):
+        raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        return Buffer(db, path, Limits())
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
