@@ -79,8 +79,11 @@ class Buffer:
         self._events: list[Event] = []
         self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
         self._boots: dict[str, int] = {}
-        self._next_id: int = self._one("SELECT coalesce(max(id), 0) + 1 FROM samples")
-        self._sample_count: int = self._one("SELECT count(*) FROM samples")
+        # Numbers never go back, not even when every sample has been pruned: the fold goes on after the number it stopped at.
+        self._next_id: int = 1 + max(
+            self._one("SELECT coalesce(max(id), 0) FROM samples"), self._one("SELECT coalesce(max(sample_id), 0) FROM counters")
+        )
+        self._sample_count: int = self._one("SELECT coalesce(max(id) - min(id) + 1, 0) FROM samples")
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -99,9 +102,8 @@ class Buffer:
         del self._events[:-1000]
 
     def close(self, closing: Closing) -> None:
-        """Keep what a sample closed, and write everything that waits. Raises StoreError; then it still waits for the next flush."""
+        """Keep what a sample closed; written with the next flush."""
         self._closings.append(closing)
-        self.flush()
 
     @property
     def waiting(self) -> int:
@@ -136,7 +138,7 @@ class Buffer:
             text = ",".join(key[2])
             where = (sample.device, sample.serial_number, text)
             row = self._db.execute("SELECT id FROM layouts WHERE device = ? AND serial_number IS ? AND quantities = ?", where).fetchone()
-            number = row[0] if row else self._db.execute("INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where).lastrowid
+            number: Any = row[0] if row else self._db.execute("INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where).lastrowid
             self._layouts[key] = number, _packing(key[2])
         return self._layouts[key]
 
@@ -145,6 +147,11 @@ class Buffer:
             self._db.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (boot_id,))
             self._boots[boot_id] = self._one("SELECT id FROM boots WHERE boot_id = ?", boot_id)
         return self._boots[boot_id]
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest sample that was added."""
+        return self._next_id - 1
 
     def _write_closing(self, closing: Closing) -> None:
         state = msgspec.json.encode(closing.state)
@@ -198,13 +205,16 @@ class Buffer:
 
     def _last_before(self, utc_ms: int) -> int:
         """The number of the last sample taken before a time. Samples are in the order of time, so this is a search by halves."""
-        low = self._one("SELECT coalesce(min(id), 1) FROM samples") - 1
-        high = self._one("SELECT coalesce(max(id), 0) FROM samples")
+        low: int = self._one("SELECT coalesce(min(id), 1) FROM samples") - 1
+        high: int = self._one("SELECT coalesce(max(id), 0) FROM samples")
         while low < high:
             middle = (low + high + 1) // 2
-            row = self._db.execute("SELECT id, coalesce(utc_ms, 0) FROM samples WHERE id >= ? ORDER BY id LIMIT 1", (middle,)).fetchone()
+            # A sample that was never dated says nothing; the next dated one stands for it.
+            row = self._db.execute(
+                "SELECT id, utc_ms FROM samples WHERE id >= ? AND utc_ms IS NOT NULL ORDER BY id LIMIT 1", (middle,)
+            ).fetchone()
             if row is not None and row[1] < utc_ms:
-                low = min(row[0], high)
+                low = min(int(row[0]), high)
             else:
                 high = middle - 1
         return low
@@ -358,9 +368,15 @@ class Buffer:
             # Numbers given to layouts and boots inside the transaction are gone with it.
             self._layouts.clear()
             self._boots.clear()
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise StoreError(f"{self.path}: cannot write: {error}; {_remedy(error)}") from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
 
 def _remedy(error: sqlite3.Error) -> str:

@@ -37,7 +37,7 @@ class SlotLength(int):
     def parse(cls, raw: object) -> "SlotLength":
         """Raises ValueError where `raw` is not a length of time that divides a day."""
         seconds = Seconds.parse(raw)
-        if seconds < 5 or seconds != int(seconds) or 86400 % int(seconds):
+        if seconds < 5 or not seconds.is_integer() or 86400 % int(seconds):
             raise ValueError(f"{raw} does not divide a day into whole slots — use 15min (as exchanges do), 5min, 1h or the like")
         return cls(seconds)
 

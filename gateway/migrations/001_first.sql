@@ -18,6 +18,9 @@ CREATE TABLE samples (
     data BLOB NOT NULL
 );
 
+-- Costs nothing while samples are dated, and finds those that are not.
+CREATE INDEX samples_undated ON samples (boot) WHERE utc_ms IS NULL;
+
 -- The fold over each meter's samples, as of sample_id.
 CREATE TABLE counters (device TEXT PRIMARY KEY, sample_id INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
 

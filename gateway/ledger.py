@@ -1,0 +1,184 @@
+"""The ledger: dated samples in, closed slots and what is owed for them out, in one transaction.
+
+It runs the pure folds (`slots`, `assets`, `forecast`) over the samples and keeps their results in the buffer; after a restart it runs
+them again over what the buffer holds, and comes to the same numbers.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from drivers.sample import Sample
+from gateway.assets import Direction
+from gateway.buffer import Buffer, Closing
+from gateway.clock import Clock
+from gateway.config import Asset, Device, Settings
+from gateway.counter import UWH_PER_WH, Rules
+from gateway.exchange.dialect import Dialect, Item, Kind
+from gateway.forecast import forecast_uwh
+from gateway.outbox import Owed
+from gateway.slots import DIRECTIONS, MeterRules, MeterState, Quality, Slot, advance
+
+log = logging.getLogger(__name__)
+
+STALE_INTERVALS = 3
+"""Samples further apart than this many intervals leave a gap."""
+
+REPLAY_FLUSH = 1000
+"""While samples are run again, what they close is written every so many of them."""
+
+_WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
+
+
+def meter_rules(device: Device, settings: Settings) -> MeterRules:
+    """What the fold must know of a meter."""
+    registers: dict[Direction, Rules] = {}
+    for direction in DIRECTIONS:
+        shown = {"import": "export", "export": "import"}[direction] if device.invert else direction
+        register = device.profile.energy.get(f"energy_{shown}_wh")
+        if register is not None:
+            registers[direction] = Rules(
+                resolution_uwh=round(register.resolution_wh * UWH_PER_WH),
+                modulus_uwh=round(register.modulus_wh * UWH_PER_WH),
+                float32=register.float32,
+                max_power_w=device.max_power_w,
+            )
+    return MeterRules(
+        device=device.name,
+        registers=registers,
+        slot_ms=settings.market.slot * 1000,
+        stale_ms=round(device.interval_s * STALE_INTERVALS * 1000),
+        max_gap_ms=round(settings.market.max_gap * 1000),
+        invert=device.invert,
+        clock=settings.clock.trust,
+    )
+
+
+def _nobody(slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
+    """Nobody wants to know."""
+
+
+class Ledger:
+    """Keeps the books of one site. Give it every sample with `take`; it calls `closed` after slots have been committed."""
+
+    def __init__(self, settings: Settings, buffer: Buffer, clock: Clock, dialect: Dialect | None) -> None:
+        self._settings = settings
+        self._buffer = buffer
+        self._clock = clock
+        self._dialect = dialect
+        self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
+        self._states: dict[str, tuple[int, MeterState]] = {}
+        self._dated = False
+        self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
+        """Per meter: findings about its register since start."""
+        self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
+
+    def replay(self) -> None:
+        """Run the fold over the samples in the buffer that it has not seen yet. Raises StoreError."""
+        if not self._clock.trusted:
+            return
+        self._dated = True
+        self._buffer.date_samples(self._clock.boot_id, self._clock.utc_minus_boottime_ms())
+        stored = self._buffer.counters()
+        self._states = {device: stored[device] for device in self._rules if device in stored}
+        after = min((self._states[device][0] if device in self._states else 0 for device in self._rules), default=0)
+        # A list, not the cursor: what is closed meanwhile is written to the same file.
+        for number, sample in list(self._buffer.samples(after)):
+            # A sample of an earlier boot that was never dated has no place in a slot.
+            if sample.utc_ms is None or sample.device not in self._rules:
+                continue
+            if number > self._states.get(sample.device, (0,))[0]:
+                self._fold(number, sample)
+                if number % REPLAY_FLUSH == 0:
+                    self._buffer.flush()
+        self._buffer.flush()
+        self.closed((), ())
+
+    def take(self, sample: Sample) -> None:
+        """One more sample. Raises StoreError where the disk refuses what it closed; it waits in the buffer then."""
+        number = self._buffer.add(sample)
+        if sample.utc_ms is None:
+            return
+        if not self._dated:
+            self.replay()
+        elif closed := self._fold(number, sample):
+            self._buffer.flush()
+            self.closed(*closed)
+
+    def checkpoint(self) -> None:
+        """Store every fold as it stands, so that a restart has little to run again. Written with the next flush."""
+        for device, (_, state) in self._states.items():
+            number = self._buffer.last_number
+            self._states[device] = number, state
+            self._buffer.close(Closing(device, number, state, (), (), ()))
+
+    def _fold(self, number: int, sample: Sample) -> tuple[Sequence[Slot], Sequence[Owed]] | None:
+        """Returns what was closed, if something was."""
+        before = self._states.get(sample.device)
+        step = advance(before[1] if before else None, sample, self._rules[sample.device])
+        self._states[sample.device] = number, step.state
+        if before and not step.slots and not step.events:
+            return None
+        for event in step.events:
+            self.glitches[event.device] += event.kind in ("glitch", "rollover", "reset", "jump")
+            log.warning("%s: %s: %s", event.device, event.kind, event.text)
+        owed = list(self._owed(step.slots))
+        self._buffer.close(Closing(sample.device, number, step.state, step.slots, tuple(owed), step.events))
+        return (step.slots, owed) if step.slots or step.events else None
+
+    def _owed(self, closing: Sequence[Slot]) -> Iterable[Owed]:
+        """What is owed now that these slots are closed: for every asset whose meters have all closed that slot."""
+        if self._dialect is None:
+            return
+        devices = {slot.device for slot in closing}
+        for start_s in sorted({slot.start_s for slot in closing}):
+            # The buffer does not have the slots that close now; two series of one meter (a swap) may share a slot.
+            known = [*self._buffer.slots_at(start_s), *(slot for slot in closing if slot.start_s == start_s)]
+            for asset in self._settings.assets:
+                if devices & asset.energy.devices:
+                    yield from self._owed_for(asset, start_s, known)
+
+    def _owed_for(self, asset: Asset, start_s: int, known: Sequence[Slot]) -> Iterable[Owed]:
+        assert self._dialect is not None
+        wanted = {(term.device, term.direction) for term in asset.energy.terms}
+        parts = [slot for slot in known if (slot.device, slot.direction) in wanted]
+        if wanted - {(slot.device, slot.direction) for slot in parts}:
+            return
+        quality = max((slot.quality for slot in parts), key=_WORST.index)
+        if quality in ("partial", "missing"):
+            worst = next(slot for slot in parts if slot.quality == quality)
+            reason = f"{worst.device} was metered for {worst.coverage_permille / 10:.0f} % of the slot"
+            yield self._item(asset, start_s, "measurement", 0, quality, reason)
+            return
+        energies = {(slot.device, slot.direction): slot.energy_uwh or 0 for slot in parts}
+        energy_uwh = asset.energy.total(energies)
+        if "measurement" in self._dialect.kinds:
+            yield self._item(asset, start_s, "measurement", energy_uwh, quality)
+        if "forecast" in self._dialect.kinds and self._settings.exchange:
+            yield from self._forecast(asset, start_s, energy_uwh)
+
+    def _forecast(self, asset: Asset, start_s: int, energy_uwh: int) -> Iterable[Owed]:
+        """During slot n + 1 the energy of slot n is known, and n + 2 is the next slot."""
+        assert self._settings.exchange is not None
+        target_s = start_s + 2 * self._settings.market.slot
+        if target_s <= self._clock.now_s():
+            return
+        expected = forecast_uwh(
+            self._settings.exchange.forecast, target_s, energy_uwh, lambda slot_s: self._buffer.measurement_uwh(asset.uuid, slot_s)
+        )
+        if expected is not None:
+            yield self._item(asset, target_s, "forecast", expected, "estimated")
+
+    def _item(self, asset: Asset, start_s: int, kind: Kind, energy_uwh: int, quality: Quality, missed: str = "") -> Owed:
+        assert self._dialect is not None and self._settings.exchange is not None
+        window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
+        return Owed(
+            item=Item(asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
+            length_s=self._settings.market.slot,
+            quality=quality,
+            opens_s=window.opens_s,
+            closes_s=window.closes_s,
+            state="missed" if missed else "pending",
+            reason=missed,
+            raw_uwh=energy_uwh if energy_uwh < 0 else None,
+            decided_s=self._clock.now_s() if missed else None,
+        )
