@@ -1,0 +1,39 @@
+"""The `p1:` section of a profile: what one family of P1 meters sends, how often, and with which checksum."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from drivers.p1.obis import QUANTITIES, TARIFFS
+from drivers.p1.telegram import ChecksumPolicy
+from drivers.sample import QUANTITIES as KNOWN
+from drivers.strict_yaml import nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The `p1:` section."""
+
+    period_s: Annotated[float, Meta(gt=0, le=300, description="how often the meter sends a telegram, in seconds")]
+    checksum: Annotated[
+        ChecksumPolicy, Meta(description="required: a telegram without a right one is dropped; optional: a wrong one; ignored")
+    ]
+    values: Annotated[list[str], Meta(min_length=1, description="the quantities this model's telegrams may hold")]
+
+    def quantities(self) -> frozenset[str]:
+        """The quantities a reading may hold."""
+        return frozenset(self.values)
+
+    def tariffs(self) -> frozenset[int]:
+        """The tariffs whose registers make up a total that the model does not send itself."""
+        return frozenset(n for n in TARIFFS if f"energy_import_t{n}_wh" in self.values)
+
+    def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
+        """Values that no telegram holds, or that are listed twice."""
+        for index, name in enumerate(self.values):
+            if name in self.values[:index]:
+                yield ("values", index), f"{name!r} is listed twice", "keep one of them"
+            elif name in KNOWN and name not in QUANTITIES:  # names that are no quantity at all are the profile loader's to report
+                yield ("values", index), f"no P1 telegram holds {name!r}", nearest(name, QUANTITIES)

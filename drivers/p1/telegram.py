@@ -1,0 +1,216 @@
+"""P1 telegrams out of a stream of bytes: pure, bounded, the same whatever chunks the bytes come in.
+
+A telegram (DSMR 5.0.2 P1 companion standard, 6.2; the frame of IEC 62056-21 mode D) is
+
+    / XXX Z identification CR LF  CR LF  data lines …  ! HHHH CR LF
+
+`/` counts only at the start of a line and before three letters, `!` only at the start of a line (or as `)!HHHH`): both characters
+also occur inside identifications and texts. HHHH is a CRC-16/ARC in up to four hex digits, over all bytes from `/` to `!`, both
+included. DSMR 2.2 and 3.0 send `!` alone.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from fastcrc import crc16
+
+ChecksumPolicy = Literal["required", "optional", "ignored"]
+"""required: a telegram without a right checksum is damaged. optional: one that has a checksum must have the right one (over CR LF line
+ends, also where something on the way rewrote them). ignored: it is not looked at."""
+
+MAX_TELEGRAM_BYTES = 8192
+"""A longer telegram is damaged. The longest seen in the field has 2405 bytes; standards allow a little over 3 KiB."""
+
+EXCERPT_BYTES = 60
+SAMPLE_BYTES = 512
+_PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not grow the buffer
+
+# A printable character before the slash means that it stands inside a text. Anything else does not: noise of a line that was switched on
+# or cut in the middle comes without line ends. (At the start of the buffer nothing stands before it.)
+_START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}")
+# The character itself first, what must stand before it after: so `re` can skip to the next candidate.
+_END_OR_START = re.compile(
+    rb"[!/](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})|(?<![ -~]/)(?<=/)[A-Za-z]{3})"
+)
+_LONGEST_PARTIAL = 5  # bytes of a match that may still be cut off at the buffer's end, with the byte before it
+
+
+@dataclass(frozen=True, slots=True)
+class Telegram:
+    """One telegram as it came, from `/` to `!`; not yet checked (see `fault`).
+
+    `start` counts the bytes of the stream before its `/`; `checksum` is what the meter wrote after `!`, or None.
+    """
+
+    start: int
+    raw: bytes
+    checksum: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Something that began as a telegram and cannot be one: why, and how it begins (printable, short)."""
+
+    start: int
+    reason: str
+    text: str
+
+
+def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
+    """What is wrong with a telegram's checksum under this policy, or None where nothing is."""
+    if policy == "ignored":
+        return None
+    if telegram.checksum is None:
+        return None if policy == "optional" else "no checksum after '!', but this model sends one"
+    computed = crc16.arc(telegram.raw)
+    if telegram.checksum == computed:
+        return None
+    reason = f"wrong checksum: the telegram says {telegram.checksum:04X}, its bytes give {computed:04X}"
+    if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
+        return reason
+    return None if policy == "optional" else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
+
+
+def excerpt(raw: bytes) -> str:
+    """The beginning of some bytes as printable text."""
+    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "·" for byte in raw[:EXCERPT_BYTES])
+    return text + ("…" if len(raw) > EXCERPT_BYTES else "")
+
+
+def diagnose(noise: bytes) -> str:
+    """What bytes that hold no telegram look like, in words that help at the meter."""
+    if not noise.strip(b"\0"):
+        return "they are all zero: the data line is stuck; check the cable and its inverter"
+    strange = len(noise.translate(None, _TEXT))
+    if not strange:
+        return f"they read {excerpt(noise)!r}: text, but no telegram"
+    even = sum(byte.bit_count() % 2 == 0 for byte in noise)
+    masked = bytes(byte & 0x7F for byte in noise)
+    if max(noise) >= 0x80 and even * 10 >= len(noise) * 9 and len(masked.translate(None, _TEXT)) * 10 <= len(masked):
+        return "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 data bits and even parity"
+    if strange * 4 > len(noise):
+        return "they look like a wrong baud rate or parity, or an encrypted port: try 115200 8N1 (DSMR 4, 5) and 9600 7E1 (DSMR 2.2, 3)"
+    return f"they read {excerpt(noise)!r}: a telegram with many errors; check cable and connectors"
+
+
+_TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
+
+
+class Framer:
+    """Cuts a stream into telegrams. It keeps at most one telegram's bytes, and looks at each byte a bounded number of times.
+
+    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams (line ends apart), and
+    `noise_sample` the last of them.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.noise_bytes = 0
+        self.noise_sample = b""
+        self._buffer = bytearray()
+        self._open = False  # the buffer begins with a telegram's `/`
+        self._scan = 0  # nothing begins before this index of the buffer
+
+    @property
+    def open_start(self) -> int | None:
+        """Where in the stream the telegram begins whose end has not come yet."""
+        return self.offset - len(self._buffer) if self._open else None
+
+    @property
+    def open_bytes(self) -> int:
+        """How much has come of that telegram."""
+        return len(self._buffer) if self._open else 0
+
+    @property
+    def awaits_checksum(self) -> bool:
+        """A `!` has come, and only silence can tell that no (further) checksum digits follow: call `silence` then."""
+        return self._open and self._scan < len(self._buffer) and self._partial_end() is not None
+
+    def feed(self, data: bytes) -> list[Telegram | Damaged]:
+        """Take bytes in, and give out what they complete, in order."""
+        events: list[Telegram | Damaged] = []
+        for at in range(0, len(data), _PIECE_BYTES):
+            piece = data[at : at + _PIECE_BYTES]
+            self._buffer += piece
+            self.offset += len(piece)
+            while self._advance(events):
+                pass
+        return events
+
+    def silence(self) -> list[Telegram | Damaged]:
+        """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is complete as it is."""
+        end = self._partial_end() if self.awaits_checksum else None
+        if end is None:
+            return []
+        events: list[Telegram | Damaged] = []
+        self._complete(end, events)
+        return events
+
+    def forget(self) -> None:
+        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
+        self._buffer.clear()
+        self._open = False
+        self._scan = 0
+
+    def _advance(self, events: list[Telegram | Damaged]) -> bool:
+        """One step on; False where more bytes are needed."""
+        if not self._open:
+            return self._begin()
+        limit = min(len(self._buffer), MAX_TELEGRAM_BYTES)
+        match = _END_OR_START.search(self._buffer, self._scan, limit)
+        if match is None:
+            self._scan = max(1, limit - _LONGEST_PARTIAL)
+        elif match[0][:1] == b"/":
+            self._damage("cut off: the next telegram begins inside it", match.start(), events)
+            self._scan = 1
+            return True
+        elif match["digits"] is not None and len(match["digits"]) < 4 and match.end() == limit:
+            self._scan = match.start()  # its digits may still be on their way
+        else:
+            self._complete(match, events)
+            return True
+        if len(self._buffer) < MAX_TELEGRAM_BYTES:
+            return False
+        self._damage(f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", MAX_TELEGRAM_BYTES - 4, events)
+        self._open = False
+        self._scan = 1
+        return True
+
+    def _begin(self) -> bool:
+        match = _START.search(self._buffer, self._scan)
+        if match is None:
+            # Kept: a start that is cut off, and the byte before it, by which it is judged.
+            keep = min(len(self._buffer), 4)
+            if len(self._buffer) > keep:
+                self._drop_noise(len(self._buffer) - keep)
+                self._scan = 1
+            return False
+        self._drop_noise(match.start())
+        self._open = True
+        self._scan = 1
+        return True
+
+    def _drop_noise(self, length: int) -> None:
+        noise = bytes(self._buffer[:length]).replace(b"\r", b"").replace(b"\n", b"")
+        if noise:
+            self.noise_bytes += len(noise)
+            self.noise_sample = (self.noise_sample + noise)[-SAMPLE_BYTES:]
+        del self._buffer[:length]
+
+    def _partial_end(self) -> "re.Match[bytes] | None":
+        match = _END_OR_START.search(self._buffer, self._scan)
+        return match if match is not None and match["digits"] is not None else None
+
+    def _complete(self, end: "re.Match[bytes]", events: list[Telegram | Damaged]) -> None:
+        digits = end["digits"] or end["inline"]
+        checksum = int(digits, 16) if digits else None
+        length, begin = end.end(), self.offset - len(self._buffer)
+        events.append(Telegram(begin, bytes(self._buffer[: end.start() + 1]), checksum))
+        del self._buffer[:length]
+        self._open = False
+        self._scan = 0
+
+    def _damage(self, reason: str, length: int, events: list[Telegram | Damaged]) -> None:
+        events.append(Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length]))))
+        del self._buffer[:length]
