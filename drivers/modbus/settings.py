@@ -111,6 +111,8 @@ class Settings:
                     "a scale of 0 makes every value 0",
                     "write the factor from the manual, such as 0.1",
                 )
+            if row.invalid is not None and not 0 <= row.invalid < 1 << 16 * words:
+                yield (*path, "invalid"), f"does not fit into {words} registers", "write the bits as they travel, such as 0x7FFF"
             if words > self.max_registers:
                 yield path, f"takes {words} registers, but max_registers is {self.max_registers}", "raise max_registers"
             if row.address + words > 0x10000:
