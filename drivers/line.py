@@ -212,6 +212,7 @@ def _parse_network(scheme: Literal["tcp", "rtu+tcp"], rest: str) -> LineUrl:
 class Turns:
     """What meters that take turns on a line must know of each other's frames. Times are the event loop's, in seconds."""
 
+    asked_s: float = -1e9
     last_frame_s: float = -1e9
     quiet_until_s: float = -1e9
     requests: int = 0
@@ -220,6 +221,10 @@ class Turns:
 
 class Line(Protocol):
     """Bytes to and from one open line. One task at a time uses it."""
+
+    @property
+    def name(self) -> str:
+        """Its URL, for messages."""
 
     @property
     def char_s(self) -> float:

@@ -1,0 +1,123 @@
+"""Reads one Modbus meter: the planned blocks, energy first, and now and then its serial number."""
+
+import asyncio
+from math import inf
+
+from drivers.line import Line, MeterError
+from drivers.modbus.bus import Refused, request
+from drivers.modbus.codec import Decoder, decode_serial, serial_words
+from drivers.modbus.plan import Block, plan, split
+from drivers.modbus.settings import Settings
+from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Profile
+from drivers.sample import Reading
+
+_SERIAL_EVERY_S = 3600.0
+_SERIAL_TRIES = 3
+
+
+class ModbusDriver:
+    """One meter on an open line.
+
+    A block that the meter refuses for its registers is split, and the split remembered for as long as the line is open. A single value
+    that it refuses is missing from the readings; it is asked for again every hour, energy every time.
+
+    The serial number is read at first, every hour, and after every failure, for the meter may have been exchanged meanwhile.
+    """
+
+    def __init__(self, profile: Profile, device: DeviceAddress, line: Line) -> None:
+        assert isinstance(profile.settings, Settings)
+        self._settings = profile.settings
+        self._unit = device.address
+        self._line = line
+        self._timeout_s = profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
+        self._decoders = _energy_first(plan(profile.settings, line.char_s))
+        self._refused: list[Decoder] = []
+        self._serial_number: str | None = None
+        self._serial_due_s = -inf
+        self._serial_tries = 0
+
+    async def read(self, due_s: float) -> Reading:
+        """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of the energy registers' exchange.
+
+        Raises MeterError or LineError, whose texts name the address and the registers.
+        """
+        loop = asyncio.get_running_loop()
+        if due_s > loop.time():
+            await asyncio.sleep(due_s - loop.time())
+        check = loop.time() >= self._serial_due_s
+        if check:
+            self._decoders += self._refused
+            self._refused = []
+        try:
+            taken_s, values = await self._read_blocks()
+            if check:
+                await self._read_serial_number()
+        except MeterError:
+            self._serial_due_s = -inf
+            raise
+        return Reading(taken_s, values, self._serial_number)
+
+    async def _read_blocks(self) -> tuple[float, dict[str, float]]:
+        turns = self._line.turns
+        values: dict[str, float] = {}
+        energy_from_s, energy_to_s = inf, -inf
+        refusal: Refused | None = None
+        at = 0
+        while at < len(self._decoders):
+            decoder = self._decoders[at]
+            try:
+                data = await self._request(decoder.block.function, decoder.block.address, decoder.block.count)
+            except Refused as this:
+                if not this.concerns_registers:
+                    raise
+                refusal = this
+                at += self._narrow(at)
+                continue
+            values |= decoder.decode(data)
+            if _has_energy(decoder.block) or energy_from_s == inf:
+                energy_from_s, energy_to_s = min(energy_from_s, turns.asked_s), turns.last_frame_s
+            at += 1
+        if refusal and not any(quantity in values for quantity in ENERGY_QUANTITIES):
+            raise refusal
+        return (energy_from_s + energy_to_s) / 2, values
+
+    def _narrow(self, at: int) -> int:
+        """Make less of a refused block, and say how far to go on: 0 where there is something in its place, 1 past it."""
+        block = self._decoders[at].block
+        parts = split(block)
+        if parts:
+            self._decoders[at : at + 1] = _energy_first(parts)
+            return 0
+        if _has_energy(block):
+            return 1
+        self._refused.append(self._decoders.pop(at))
+        return 0
+
+    async def _read_serial_number(self) -> None:
+        """Raises MeterError while it cannot be said whose reading this is; after three failures goes on with what is known."""
+        spec = self._settings.serial_number
+        first_or_after_failure = self._serial_due_s == -inf
+        if spec:
+            try:
+                data = await self._request(spec.function, spec.address, serial_words(spec))
+                self._serial_number = decode_serial(spec, data)
+            except Refused:
+                pass  # this one does not tell it; the reading is good without
+            except MeterError:
+                self._serial_tries += 1
+                if first_or_after_failure and self._serial_tries < _SERIAL_TRIES:
+                    raise
+        self._serial_tries = 0
+        self._serial_due_s = asyncio.get_running_loop().time() + _SERIAL_EVERY_S
+
+    async def _request(self, function: int, address: int, count: int) -> bytes:
+        turnaround_s = self._settings.turnaround_ms / 1000
+        return await request(self._line, self._unit, function, address, count, self._timeout_s, turnaround_s)
+
+
+def _has_energy(block: Block) -> bool:
+    return any(row.quantity in ENERGY_QUANTITIES for row in block.rows)
+
+
+def _energy_first(blocks: tuple[Block, ...]) -> list[Decoder]:
+    return [Decoder(block) for block in sorted(blocks, key=lambda block: not _has_energy(block))]
