@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
-from drivers.strict_yaml import Document, Problem, decode, nearest, parse
+from drivers.strict_yaml import MAX_FILE_BYTES, Document, Problem, decode, json_schema, nearest, parse
 
 ENERGY_QUANTITIES = ("energy_import_wh", "energy_export_wh")
 """The registers slots are made of."""
@@ -89,7 +89,11 @@ class _File:
     min_interval_s: Annotated[float, Meta(gt=0, description="reading more often than this gives nothing new")] = 1.0
     energy: Annotated[
         dict[Literal["energy_import_wh", "energy_export_wh"], Register],
-        Meta(description="step and modulus of each energy register", min_length=1),
+        Meta(
+            description="step and modulus of each energy register",
+            min_length=1,
+            extra_json_schema={"propertyNames": {"enum": list(ENERGY_QUANTITIES)}},
+        ),
     ]
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
 
@@ -160,9 +164,15 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     """
     folders = folders or (shipped_folder(),)
     for folder in folders:
-        path = folder / f"{profile_id}.yaml"
-        if profile_id.count("/") == 1 and ".." not in profile_id and path.is_file():
-            return decode_profile(profile_id, parse(path.read_bytes(), str(path)))
+        if profile_id in profile_ids(folder):
+            path = folder / f"{profile_id}.yaml"
+            try:
+                with path.open("rb") as stream:
+                    text = stream.read(MAX_FILE_BYTES + 1)
+            except OSError as error:
+                problem = f"cannot be read: {error.strerror or error}"
+                raise ProfileError([Problem(str(path), 0, "", problem, "make it readable for the gateway's user")]) from error
+            return decode_profile(profile_id, parse(text, str(path)))
     hint = nearest(profile_id, profile_ids(*folders))
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
 
@@ -177,7 +187,9 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
     if isinstance(data, dict):
         protocol = data.get("protocol")
         known = protocols()
-        common = {key: value for key, value in data.items() if key != protocol or protocol not in known}
+        # Where the protocol's name is wrong, that one problem is reported, not its section besides.
+        sections = [protocol] if protocol in known else [protocol, *known]
+        common = {key: value for key, value in data.items() if key not in sections}
         file = decode(_File, document, (), common)
         if isinstance(protocol, str):
             if protocol not in known:
@@ -215,3 +227,17 @@ def _check(file: _File, quantities: frozenset[str]) -> Iterator[tuple[tuple[str,
                 "the profile does not read this register",
                 f"add it under {file.protocol} or remove it here",
             )
+
+
+def profile_schema(protocol: str) -> dict[str, Any]:
+    """The JSON Schema of a profile file of that protocol, for editors: the keys every profile has and the protocol's own section."""
+    schema = json_schema(_File, f"Hardware profile ({protocol})")
+    section = json_schema(_package(protocol).Settings, protocol)
+    schema["$defs"] |= section["$defs"]
+    file = schema["$defs"][_File.__name__]
+    file["title"] = "Hardware profile"
+    file["properties"]["protocol"]["const"] = protocol
+    file["properties"][protocol] = {"$ref": section["$ref"]}
+    if schema["$defs"][section["$ref"].rpartition("/")[2]].get("required"):
+        file["required"].append(protocol)
+    return schema

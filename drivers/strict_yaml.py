@@ -2,11 +2,12 @@
 
 Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[..., msgspec.Meta(...)]` bounds, lists and string-keyed
 mappings of these, nested dataclasses, and *leaf types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and
-a `json_schema` mapping. `json_schema(cls)` gives the same rules to an editor.
+a `json_schema` mapping (their defaults are given by `default_factory`). `json_schema(cls)` gives the same rules to an editor.
 """
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -19,9 +20,12 @@ import yaml
 
 T = TypeVar("T")
 
-MAX_FILE_BYTES = 1 << 20
-MAX_NODES = 100_000
+# The longest profile has 20 kB and 600 values. PyYAML takes 4 s for 256 kB of the worst kind.
+MAX_FILE_BYTES = 1 << 18
+MAX_NODES = 20_000
 MAX_DEPTH = 50
+MAX_SHOWN = 60
+"""Characters of a value or key that a message repeats."""
 
 Path = tuple[str | int, ...]
 
@@ -66,14 +70,26 @@ def key_text(path: Path) -> str:
     """`("assets", 1, "uuid")` → `assets[1].uuid`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.isprintable() and len(part) <= MAX_SHOWN else _short(part)
+            text += f".{name}" if text else name
     return text
+
+
+def _short(value: object) -> str:
+    """The `repr` of a scalar, cut where a message would become unreadable."""
+    if isinstance(value, str) and len(value) > MAX_SHOWN:
+        return f"{value[:MAX_SHOWN]!r}…"
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN + 2 else text[:MAX_SHOWN] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint naming the known word that is most like `word`, or the few words there are."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:MAX_SHOWN], known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     if not known:
@@ -105,16 +121,16 @@ def parse(text: str | bytes, file: str) -> Document:
                 "check indentation, colons and quotes here",
             )
         )
-    except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
-        message = str(error).splitlines()[0]
-        document.problems.append(Problem(file, 1, "", f"not valid YAML: {message}", "the file must be UTF-8 text"))
+    except yaml.reader.ReaderError as error:
+        line = str(text[: error.position]).count("\n") if isinstance(text, str) else text[: error.position].count(b"\n")
+        message = f"not valid YAML: unreadable character ({error.reason})"
+        document.problems.append(Problem(file, line + 1, "", message, "the file must be plain UTF-8 text"))
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # PyYAML lets these through from escapes such as "\UFFFFFFFF" and from %YAML lines; they carry no line.
+        document.report((), f"not valid YAML: {_short(str(error))}", "check the escapes in quoted text")
     except RecursionError:
         document.report((), "nested too deeply", f"at most {MAX_DEPTH} levels")
     return document
-
-
-class _TooMuchError(ValueError):
-    pass
 
 
 class _Builder:
@@ -128,25 +144,54 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path, depth: int) -> object:
         self.count += 1
         if depth > MAX_DEPTH or self.count > MAX_NODES:
-            raise _TooMuchError(f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+            problem = f"more than {MAX_DEPTH} levels or {MAX_NODES} values"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
-        return self.scalars.construct_object(node)
+        return self._scalar(node, path)
+
+    def _scalar(self, node: yaml.Node, path: Path) -> object:
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        text: str = node.value
+        if re.search("[\ud800-\udfff]", text):  # the escape "\uD800" makes half a character, which no file or database takes
+            self.document.report(path, f"{_short(text)} holds half a character", "write the character itself")
+            return None
+        if kind in ("str", "timestamp", "value", "merge"):
+            return text  # a date is text until a field's own type reads it
+        if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
+            return text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
+        if kind not in ("null", "bool", "int", "float"):
+            self.document.report(path, f"the tag {_short(node.tag)} is not used here", "write the value without it")
+            return None
+        try:
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError):
+            self.document.report(path, f"{_short(text)} cannot be read as {kind}", "write plain digits, or put text in quotes")
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self.document.report(path, f"{_short(text)} is not a finite number", "write plain digits")
+            return None
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                problem = Problem(self.document.file, line, key_text(path), "a list or mapping stands as a key", "keys are plain words")
+                self.document.problems.append(problem)
+                continue
             # A key is taken as it is written: `on:` or `12:` are names here, not a boolean or a number.
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = key_node.value
             here = (*path, key)
             if key in result:
-                self.document.lines[here] = key_node.start_mark.line + 1
-                self.document.report(here, "key appears twice", "keep one of them")
+                first = f"key appears twice, first in line {self.document.lines[here]}"
+                self.document.problems.append(Problem(self.document.file, line, key_text(here), first, "keep one of them"))
                 continue
-            self.document.lines[here] = key_node.start_mark.line + 1
+            self.document.lines[here] = line
             result[key] = self.build(value_node, here, depth + 1)
         return result
 
@@ -164,7 +209,7 @@ def decode(cls: type[T], document: Document, path: Path = (), data: object = ...
 
 def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
-    bare = get_args(kind)[0] if get_origin(kind) is typing.Annotated else kind
+    bare, *notes = get_args(kind) if get_origin(kind) is typing.Annotated else (kind,)
     origin, args = get_origin(bare), get_args(bare)
     if origin in (typing.Union, types.UnionType) and type(None) in args:
         if raw is None:
@@ -174,6 +219,10 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         return _decode(bare, raw, document, path)
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
         return _dataclass(typing.cast(type, bare), raw, document, path)
+    if isinstance(raw, (dict, list)):
+        least = max((note.min_length or 0 for note in notes if isinstance(note, msgspec.Meta)), default=0)
+        if len(raw) < least:
+            document.report(path, f"needs at least {least} {'entry' if least == 1 else 'entries'}, found {len(raw)}", _describe(kind))
     if origin in (list, tuple):
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
@@ -181,8 +230,9 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             document.report(path, f"expected key: value pairs, found {_found(raw)}")
             return None
         if get_origin(args[0]) is Literal:
-            for key in raw.keys() - set(get_args(args[0])):
-                document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
+            for key in raw:
+                if key not in get_args(args[0]):
+                    document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
         return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
     try:
         if hasattr(bare, "parse"):
@@ -231,10 +281,12 @@ def _describe(kind: Any) -> str:
 
 
 def _found(raw: object) -> str:
-    names = {dict: "key: value pairs", list: "a list", str: f"the text {raw!r}", type(None): "nothing"}
+    names = {dict: "key: value pairs", list: "a list", type(None): "nothing"}
     if isinstance(raw, bool):
         return f"{str(raw).lower()} (yes/no)"
-    return names.get(type(raw), f"{raw!r}")
+    if isinstance(raw, str):
+        return f"the text {_short(raw)}"
+    return names.get(type(raw)) or _short(raw)
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "uuid": "a UUID"}
@@ -249,18 +301,31 @@ def _say(message: str, raw: object) -> str:
         message = "e" + message[1:].partition(", got")[0]
         return f"{message}, found {_found(raw)}"
     if message.startswith("Invalid enum value"):
-        return f"{raw!r} is not one of the allowed words"
+        return f"{_short(raw)} is not one of the allowed words"
     return f"{message[0].lower()}{message[1:]}, found {_found(raw)}"
 
 
 def _remedy(kind: Any, raw: object) -> str:
     if get_origin(kind) is Literal:
         return nearest(str(raw), [str(word) for word in get_args(kind)])
-    if kind is str and not isinstance(raw, (dict, list)):
-        return f'put it in quotes: "{raw}"'
+    if kind is str and not isinstance(raw, (dict, list, str)):
+        return "put it in quotes"
+    if kind in (int, float) and isinstance(raw, str):
+        return _as_number(raw)
     if "UUID" in getattr(kind, "__name__", ""):
         return "copy it from the exchange's page, 8-4-4-4-12 hexadecimal digits"
     return ""
+
+
+def _as_number(text: str) -> str:
+    """How to write a number that YAML takes for text, such as 1e9 or 010."""
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    if not abs(number) < 1e15:
+        return "write plain digits"
+    return f"write {int(number) if number.is_integer() else number}"
 
 
 def json_schema(cls: type, title: str) -> dict[str, Any]:
