@@ -44,8 +44,9 @@ class P1Driver:
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
         self._line = line
         self._framer = Framer()
-        self._events: deque[Telegram | Damaged] = deque()
-        self._chunks: deque[tuple[int, int, float]] = deque(maxlen=8)  # first byte, end, when the first of them arrived at the earliest
+        self._events: deque[tuple[Telegram | Damaged, float]] = deque()  # with the arrival of its first byte
+        # The first byte of what came last, and when it arrived. A `/` is known for a start three bytes later, so four bundles are enough.
+        self._bundles: deque[tuple[int, float]] = deque(maxlen=4)
         self._open: tuple[int, float] | None = None  # the telegram that has begun: its first byte, and when that arrived
         self._looked_s = asyncio.get_running_loop().time()
         self._nap_until_s = 0.0
@@ -80,7 +81,7 @@ class P1Driver:
         self._line.drain()
         self._framer.forget()
         self._events.clear()
-        self._chunks.clear()
+        self._bundles.clear()
         self._open = None
 
     async def _listen(self, deadline_s: float) -> None:
@@ -92,36 +93,30 @@ class P1Driver:
             deadline_s = min(deadline_s, now_s() + SILENCE_S)
         data = await self._line.read(deadline_s)
         earliest_s, self._looked_s = self._looked_s, now_s()
-        if not data:
-            self._events += self._framer.silence()
-            return
-        self._nap_until_s = self._looked_s + NAP_S
-        begin = self._framer.offset
-        # Its last byte has just arrived, its first a wire time earlier, but not before the last look, which took all there was.
-        arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
-        self._chunks.append((begin, begin + len(data), arrived_s))
-        self._events += self._framer.feed(data)
-        start = self._framer.open_start
-        if start is not None and (self._open is None or self._open[0] != start):
+        if data:
+            self._nap_until_s = self._looked_s + NAP_S
+            # Its last byte has just arrived, its first a wire time earlier, but not before the last look, which took all there was.
+            arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
+            self._bundles.append((self._framer.offset, arrived_s))
+        for event in self._framer.feed(data) if data else self._framer.silence():
+            self._events.append((event, self._arrival_s(event.start)))
+        if (start := self._framer.open_start) is not None:
             self._open = start, self._arrival_s(start)
 
     def _arrival_s(self, start: int) -> float:
-        """When the byte at `start` of the stream arrived (event loop time)."""
+        """When the byte at `start` of the stream arrived (event loop time): the first of the open telegram, or one of the last bundles."""
         if self._open is not None and self._open[0] == start:
             return self._open[1]
-        for begin, end, arrived_s in self._chunks:
-            if begin <= start < end:
-                return arrived_s + (start - begin) * self._line.char_s
-        return self._looked_s
+        begin, arrived_s = next((bundle for bundle in reversed(self._bundles) if bundle[0] <= start), self._bundles[0])
+        return arrived_s + (start - begin) * self._line.char_s
 
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next."""
         while self._events:
-            event = self._events.popleft()
+            event, taken_s = self._events.popleft()
             if isinstance(event, Damaged):
                 self._note(f"{event.reason} (it begins {event.text!r})")
                 continue
-            taken_s = self._arrival_s(event.start)
             if taken_s < due_s:
                 continue
             reason = fault(event, self._settings.checksum)
