@@ -20,7 +20,10 @@ class Settings:
     checksum: Annotated[
         ChecksumPolicy, Meta(description="required: a telegram without a right one is dropped; optional: a wrong one; ignored")
     ]
-    values: Annotated[list[str], Meta(min_length=1, description="the quantities this model's telegrams may hold")]
+    values: Annotated[
+        list[Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]],  # for editors; `check` says the nearest right word
+        Meta(min_length=1, description="the quantities this model's telegrams may hold"),
+    ]
 
     def quantities(self) -> frozenset[str]:
         """The quantities a reading may hold."""
