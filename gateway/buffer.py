@@ -84,6 +84,7 @@ class Buffer:
             self._one("SELECT coalesce(max(id), 0) FROM samples"), self._one("SELECT coalesce(max(sample_id), 0) FROM counters")
         )
         self._sample_count: int = self._one("SELECT coalesce(max(id) - min(id) + 1, 0) FROM samples")
+        self._slot_count: int = self._one("SELECT count(*) FROM slots")
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -116,10 +117,10 @@ class Buffer:
             return
         with self._transaction():
             self._write_samples()
-            for closing in self._closings:
-                self._write_closing(closing)
+            slot_count = sum([self._write_closing(closing) for closing in self._closings])
             self._write_events([*self._events, *(event for closing in self._closings for event in closing.events)])
         self._sample_count += len(self._samples)
+        self._slot_count += slot_count
         self._samples.clear()
         self._closings.clear()
         self._events.clear()
@@ -153,18 +154,20 @@ class Buffer:
         """The number of the newest sample that was added."""
         return self._next_id - 1
 
-    def _write_closing(self, closing: Closing) -> None:
+    def _write_closing(self, closing: Closing) -> int:
+        """Returns how many slots were new."""
         state = msgspec.json.encode(closing.state)
         self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?, ?)", (closing.device, closing.sample_id, state))
         slots = [tuple(value if value is not None or name != "serial_number" else "" for name, value in _columns(s)) for s in closing.slots]
         marks = ", ".join("?" * len(_SLOT_COLUMNS))
         # A slot is booked once. What is there already (another slot length was configured in between) stays as it was sent.
-        self._db.executemany(f"INSERT OR IGNORE INTO slots ({_SLOT_LIST}) VALUES ({marks})", slots)  # noqa: S608 — our own column names
+        inserted = self._db.executemany(f"INSERT OR IGNORE INTO slots ({_SLOT_LIST}) VALUES ({marks})", slots)  # noqa: S608 — our columns
         marks = ", ".join("?" * (_OWED_LIST.count(",") + 1))
         self._db.executemany(
             f"INSERT OR IGNORE INTO outbox ({_OWED_LIST}) VALUES ({marks})",  # noqa: S608
             [_owed_row(owed) for owed in closing.owed],
         )
+        return inserted.rowcount if slots else 0
 
     def _write_events(self, events: list[Event]) -> None:
         if events:
@@ -192,9 +195,9 @@ class Buffer:
             removed = self._db.execute("DELETE FROM samples WHERE id <= ?", (self._last_before(oldest_ms),)).rowcount
             oldest_s = int(now_s - self.limits.keep_slots_s)
             self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
-            self._db.execute(
+            self._slot_count -= self._db.execute(
                 "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
-            )
+            ).rowcount
             self._sample_count -= removed
         if self.size_bytes > self.limits.max_bytes:
             with self._transaction():
@@ -335,10 +338,10 @@ class Buffer:
         """Samples on disk."""
         return self._sample_count
 
+    @property
     def slot_count(self) -> int:
         """Slots on disk."""
-        count: int = self._one("SELECT count(*) FROM slots")
-        return count
+        return self._slot_count
 
     @property
     def size_bytes(self) -> int:

@@ -1,0 +1,270 @@
+"""The only place where the parts are put together. Everything here is handed over in constructors; nothing is global.
+
+lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ uploader ─▶ exchange
+              └───────────┴─▶ MQTT        all ─▶ report ─▶ status page, watchdog
+"""
+
+import asyncio
+import gc
+import logging
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from drivers.line import open_line
+from drivers.sample import Sample
+from gateway import __version__
+from gateway.buffer import Buffer, Limits, StoreError, open_buffer
+from gateway.clock import Clock
+from gateway.collector import Collector, OpenLine
+from gateway.config import Asset, Settings, lines_of
+from gateway.counter import UWH_PER_WH
+from gateway.exchange import load_dialect
+from gateway.exchange.session import Session
+from gateway.ledger import Ledger
+from gateway.mqtt import MqttPublisher
+from gateway.outbox import Owed
+from gateway.slots import Slot
+from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
+from gateway.status.server import StatusServer
+from gateway.uploader import Uploader
+from gateway.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_S = 3600
+"""Time between two prunings of the buffer."""
+
+STATUS_S = 60
+"""Time between two publications of the status over MQTT."""
+
+DAY_S = 86_400
+
+
+@dataclass(slots=True)
+class StoreHealth:
+    """How writing to the buffer has been going."""
+
+    last_success_s: float | None = None
+    errors: int = 0
+    last_error: str = ""
+    last_error_s: float | None = None
+    failing: bool = False
+
+
+class Gateway:
+    """One gateway, from its settings. `run` it once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        open_a_line: OpenLine = open_line,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._started_s = clock.now_s()
+        self._store = StoreHealth()
+        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, settings.buffer.max_size)
+        self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=self._started_s)
+        exchange = settings.exchange
+        dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
+        self.ledger = Ledger(settings, self.buffer, clock, dialect)
+        self.ledger.closed = self._closed
+        self.uploader: Uploader | None = None
+        if exchange and dialect:
+            name = exchange.credentials
+            self._session = Session(exchange.url, lambda: settings.credentials(name), timeout_s=exchange.timeout)
+            self.uploader = Uploader(self.buffer, dialect, self._session, now=clock.now_s, slot_s=settings.market.slot, jitter=jitter)
+        self.collectors = [
+            Collector(devices, clock, settings.market.slot, open_a_line, self._take, jitter)
+            for devices in lines_of(settings.devices).values()
+        ]
+        self.mqtt: MqttPublisher | None = None
+        if settings.mqtt:
+            self.mqtt = MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s)
+        self.watchdog = Watchdog(self._standstill)
+        self.status = StatusServer(settings.status, self.report)
+        self._housekeeping_s: float | None = None
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; then write what waits and leave. An unexpected error ends it loudly."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            self._store_does(self.ledger.replay)
+            # What exists now lives as long as the process: the garbage collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work) for work in self._works()]
+                self.watchdog.ready()
+                await stop.wait()
+                log.info("stopping; %d samples are written now", self.buffer.waiting)
+                self.watchdog.stopping()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self.ledger.checkpoint()
+            self._store_does(self.buffer.close_file)
+
+    def _works(self) -> Iterator[Coroutine[Any, Any, None]]:
+        for collector in self.collectors:
+            yield collector.run()
+        if self.uploader:
+            yield self.uploader.run()
+        if self.mqtt:
+            yield self.mqtt.run()
+            yield self._tell_status()
+        yield self._keep_house()
+        yield self.status.run()
+        yield self.watchdog.run()
+
+    # --- samples and slots -------------------------------------------------------------------------------------------------
+
+    def _take(self, sample: Sample) -> None:
+        self._store_does(lambda: self.ledger.take(sample))
+        if self.mqtt:
+            self.mqtt.sample(sample)
+
+    def _closed(self, slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
+        """Slots and what is owed for them have been committed."""
+        if self.uploader:
+            self.uploader.wake()
+        if self.mqtt:
+            for slot in slots:
+                self.mqtt.slot(slot)
+            for item in owed:
+                self.mqtt.owed(item)
+
+    def _store_does(self, work: Callable[[], None]) -> bool:
+        """Let the buffer work; where the disk refuses, say so once and go on: what waits is written when it can be."""
+        store = self._store
+        try:
+            work()
+        except StoreError as error:
+            store.errors += 1
+            store.last_error, store.last_error_s = str(error), self.clock.now_s()
+            if not store.failing:
+                log.error("%s", error)
+            store.failing = True
+            return False
+        if store.failing:
+            log.info("%s: can be written again", self.buffer.path)
+        store.failing = False
+        store.last_success_s = self.clock.now_s()
+        return True
+
+    async def _keep_house(self) -> None:
+        """Flush in time, prune now and then, and date what was taken before the clock was trusted."""
+        pruned_s = -inf
+        while True:
+            await asyncio.sleep(self.settings.buffer.flush)
+            self._housekeeping_s = asyncio.get_running_loop().time()
+            if self._store_does(self.buffer.flush) and self.uploader:
+                self.uploader.wake()
+            if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S and self.clock.trusted:
+                pruned_s = self._housekeeping_s
+                self.ledger.checkpoint()
+                self._store_does(lambda: self.buffer.prune(self.clock.now_s()))
+
+    async def _tell_status(self) -> None:
+        while True:
+            assert self.mqtt is not None
+            self.mqtt.status(self.report())
+            await asyncio.sleep(STATUS_S)
+
+    def _standstill(self) -> str | None:
+        """Which part has made no progress for so long that a restart is the remedy. Trying in vain is progress."""
+        now_s = asyncio.get_running_loop().time()
+        parts = [(collector.name, collector.turned_s, collector.longest_turn_s) for collector in self.collectors]
+        parts.append(("the buffer", self._housekeeping_s, self.settings.buffer.flush))
+        if self.uploader:
+            parts.append(("the uploader", self.uploader.turned_s, self.uploader.longest_turn_s))
+        return next((name for name, at_s, longest_s in parts if at_s is not None and now_s - at_s > 2 * longest_s + 60), None)
+
+    # --- what the gateway says of itself -----------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Everything a person or a monitor wants to know, now."""
+        now_s = self.clock.now_s()
+        meters = [meter.report(self.ledger.glitches[meter.device.name]) for line in self.collectors for meter in line.meters]
+        return Report(
+            version=__version__,
+            site=self.settings.site,
+            now_s=now_s,
+            started_s=self._started_s,
+            slot_length_s=self.settings.market.slot,
+            lines=[collector.report() for collector in self.collectors],
+            meters=meters,
+            assets=self._asset_reports(now_s),
+            destinations=[self.uploader.snapshot(now_s)] if self.uploader else [],
+            clock=ClockReport(trusted=self.clock.trusted, why=self.clock.why, boot_id=self.clock.boot_id),
+            buffer=self._buffer_report(now_s),
+            mqtt=self.mqtt.snapshot() if self.mqtt else None,
+        )
+
+    def _asset_reports(self, now_s: float) -> list[AssetReport]:
+        """The last day of each asset."""
+        recent: dict[UUID, list[Owed]] = {asset.uuid: [] for asset in self.settings.assets}
+        for owed in self.buffer.owed(since_s=int(now_s) - DAY_S):
+            if owed.item.kind == "measurement" and owed.item.asset in recent:
+                recent[owed.item.asset].append(owed)
+        return [self._asset_report(asset, recent[asset.uuid]) for asset in self.settings.assets]
+
+    def _asset_report(self, asset: Asset, day: Sequence[Owed]) -> AssetReport:
+        last = day[-1] if day else None
+        states = Counter(owed.state for owed in day)
+        known = last is not None and last.quality in ("measured", "estimated")
+        return AssetReport(
+            name=asset.name,
+            uuid=str(asset.uuid),
+            kind=asset.kind,
+            formula=str(asset.energy),
+            last_slot_s=last.item.slot_s if last else None,
+            last_energy_wh=last.item.energy_uwh / UWH_PER_WH if last and known else None,
+            last_quality=last.quality if last else "",
+            last_delivery=last.state if last else "",
+            pending=states["pending"],
+            accepted=states["accepted"],
+            rejected=states["rejected"],
+            missed=states["missed"],
+            last_reason=next((owed.reason for owed in reversed(day) if owed.state in ("rejected", "missed")), ""),
+        )
+
+    def _buffer_report(self, now_s: float) -> BufferReport:
+        store = self._store
+        up_s = now_s - self._started_s
+        return BufferReport(
+            name="buffer",
+            state="failing" if store.failing else "ok",
+            last_success_s=store.last_success_s,
+            max_age_s=max(3 * self.settings.buffer.flush, 60.0),
+            errors=store.errors,
+            last_error=store.last_error,
+            last_error_s=store.last_error_s,
+            path=str(self.buffer.path),
+            bytes=self.buffer.size_bytes,
+            max_bytes=self.buffer.limits.max_bytes,
+            samples=self.buffer.sample_count,
+            slots=self.buffer.slot_count,
+            unflushed=self.buffer.waiting,
+            bytes_written_per_day=round(_bytes_written() / up_s * DAY_S) if up_s > 60 else None,
+            events=self.buffer.latest_events(),
+        )
+
+
+def _bytes_written() -> int:
+    """What this process has caused to be written to block devices since its start (proc(5), /proc/pid/io)."""
+    text = Path("/proc/self/io").read_text()
+    return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0])

@@ -1,0 +1,216 @@
+"""One task per line: its meters take turns, and what they say becomes samples.
+
+Reads are aligned to the UTC clock, so that one falls on every slot boundary. A meter that fails loses only its own turns: it is asked
+again after growing waits. A line that fails is closed and opened again.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
+from drivers.profile import DeviceAddress, Driver
+from drivers.sample import Reading, Sample
+from gateway.backoff import Backoff
+from gateway.clock import Clock
+from gateway.config import Device
+from gateway.status.report import MeterReport, Part
+
+log = logging.getLogger(__name__)
+
+REOPEN_AFTER = 3
+"""Failures in a row, of all meters of a line together, after which the line itself is opened anew (half-open TCP, stuck adapter)."""
+
+LINE_CAP_S = 4.0
+"""Longest wait before a line is opened again: a plugged-in adapter is found within 5 s."""
+
+METER_CAP_S = 60.0
+"""Longest wait before a silent meter is asked again."""
+
+TURN_S = 60.0
+"""More than a driver may take for one reading beside its device's own timeout."""
+
+SANE = 1e30
+"""No quantity of a meter is this large; what claims to be is left out."""
+
+
+OpenLine = Callable[[LineUrl, SerialSettings], Awaitable[Line]]
+"""How lines are opened (raises LineError): the seam at which a simulation puts its own."""
+
+
+def next_due_s(after_s: float, interval_s: float, slot_s: int) -> float:
+    """The first instant later than `after_s` (Unix time) at which a meter is read: every interval, and on every slot boundary."""
+    return min((math.floor(after_s / step) + 1) * step for step in (interval_s, slot_s))
+
+
+@dataclass(slots=True)
+class Meter:
+    """One meter on the line, and how it has been doing."""
+
+    device: Device
+    backoff: Backoff
+    max_age_s: float
+    due_utc_s: float = 0.0
+    driver: Driver | None = None
+    last: Sample | None = None
+    last_success_s: float | None = None
+    samples: int = 0
+    errors: int = 0
+    last_error: str = ""
+    last_error_s: float | None = None
+
+    def report(self, glitches: int) -> MeterReport:
+        """What the status page says of it."""
+        silent = self.last_success_s is None
+        return MeterReport(
+            name=self.device.name,
+            state="retrying" if self.backoff.failures else "waiting" if silent else "ok",
+            last_success_s=self.last_success_s,
+            max_age_s=self.max_age_s,
+            errors=self.errors,
+            last_error=self.last_error,
+            last_error_s=self.last_error_s,
+            line=str(self.device.line),
+            profile=self.device.profile.id,
+            serial_number=self.last.serial_number if self.last else None,
+            samples=self.samples,
+            glitches=glitches,
+            values=dict(self.last.values) if self.last else {},
+        )
+
+
+@dataclass(slots=True)
+class Collector:
+    """The meters of one line."""
+
+    devices: Sequence[Device]
+    clock: Clock
+    slot_s: int
+    open_line: OpenLine
+    take: Callable[[Sample], None]
+    """Is given every sample; raises nothing that a meter or disk can cause."""
+    jitter: Callable[[], float]
+    meters: list[Meter] = field(init=False)
+    turned_s: float | None = None
+    """When the last turn ended, whether it went well or not (event loop time)."""
+    _backoff: Backoff = field(init=False)
+    _open: bool = False
+    _errors: int = 0
+    _last_error: str = ""
+    _last_error_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(0.5, LINE_CAP_S, self.jitter)
+        self.meters = [
+            Meter(device, Backoff(device.interval_s, max(METER_CAP_S, device.interval_s), self.jitter), max(4 * device.interval_s, 30.0))
+            for device in self.devices
+        ]
+
+    @property
+    def name(self) -> str:
+        """The line, as the installer wrote it."""
+        return str(self.devices[0].line)
+
+    @property
+    def longest_turn_s(self) -> float:
+        """No turn, and no wait between two, takes longer."""
+        return max(METER_CAP_S, *(2 * d.interval_s + (d.timeout_s or 0) + TURN_S for d in self.devices))
+
+    def report(self) -> Part:
+        """What the status page says of the line: it is as well as the best of its meters."""
+        newest = max((m.last_success_s for m in self.meters if m.last_success_s is not None), default=None)
+        return Part(
+            name=self.name,
+            state="open" if self._open else "retrying" if self._errors else "opening",
+            last_success_s=newest,
+            max_age_s=max(m.max_age_s for m in self.meters),
+            errors=self._errors,
+            last_error=self._last_error,
+            last_error_s=self._last_error_s,
+        )
+
+    async def run(self) -> None:
+        """Read the meters for ever."""
+        while True:
+            line = None
+            try:
+                device = self.devices[0]
+                line = await self.open_line(device.line, device.profile.serial)
+                log.info("%s: open", self.name)
+                self._open = True
+                await self._take_turns(line)
+            except LineError as error:
+                self._failed(str(error))
+            finally:
+                self._open = False
+                if line is not None:
+                    line.close()
+            self.turned_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._backoff.fail())
+
+    def _failed(self, text: str) -> None:
+        self._errors += 1
+        if text != self._last_error or self._backoff.failures == 0:
+            log.warning("%s: %s", self.name, text)
+        self._last_error, self._last_error_s = text, self.clock.now_s()
+
+    async def _take_turns(self, line: Line) -> None:
+        """Read whichever meter is due first, until the line fails. Raises LineError."""
+        now_s = self.clock.now_s()
+        for meter in self.meters:
+            address = DeviceAddress(name=meter.device.name, address=meter.device.address, timeout_s=meter.device.timeout_s)
+            meter.driver = meter.device.profile.open_driver(address, line)
+            # The first read comes at once; from then on at the aligned instants.
+            meter.due_utc_s = now_s
+        failures = 0
+        while True:
+            meter = min(self.meters, key=lambda m: m.due_utc_s)
+            answered = await self._read(meter)
+            self.turned_s = asyncio.get_running_loop().time()
+            if answered:
+                failures = 0
+                self._backoff.succeed()
+            else:
+                failures += 1
+                if failures >= REOPEN_AFTER and all(m.backoff.failures for m in self.meters):
+                    raise LineError(f"no meter answers; last: {meter.last_error}")
+
+    async def _read(self, meter: Meter) -> bool:
+        """One turn of one meter. Raises LineError."""
+        assert meter.driver is not None
+        loop = asyncio.get_running_loop()
+        try:
+            reading = await meter.driver.read(loop.time() + meter.due_utc_s - self.clock.now_s())
+        except MeterError as error:
+            self._missed(meter, str(error))
+            return False
+        except LineError as error:
+            self._missed(meter, str(error))
+            raise
+        if meter.backoff.failures:
+            log.info("%s: answers again after %d failures", meter.device.name, meter.backoff.failures)
+            meter.backoff.succeed()
+        meter.samples += 1
+        meter.last_success_s = self.clock.now_s()
+        meter.last = self._date(meter.device, reading, loop.time())
+        self.take(meter.last)
+        meter.due_utc_s = next_due_s(max(meter.due_utc_s, self.clock.now_s()), meter.device.interval_s, self.slot_s)
+        return True
+
+    def _missed(self, meter: Meter, text: str) -> None:
+        now_s = self.clock.now_s()
+        if not meter.backoff.failures:
+            log.warning("%s: %s", meter.device.name, text)
+        wait_s = meter.backoff.fail()
+        meter.errors += 1
+        meter.last_error, meter.last_error_s = text, now_s
+        # Asked again at an aligned instant: the first retry at the next one, then after growing waits.
+        meter.due_utc_s = next_due_s(now_s + wait_s - meter.device.interval_s, meter.device.interval_s, self.slot_s)
+        meter.due_utc_s = max(meter.due_utc_s, next_due_s(now_s, meter.device.interval_s, self.slot_s))
+
+    def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
+        boottime_ms, utc_ms = self.clock.date(loop_s - reading.taken_s)
+        values = {quantity: value for quantity, value in reading.values.items() if abs(value) < SANE}
+        return Sample(device.name, reading.serial_number, self.clock.boot_id, boottime_ms, utc_ms, values)
