@@ -195,8 +195,8 @@ def test_net_power_needs_both_directions_and_both_may_flow() -> None:
 
 
 def test_gas_of_dsmr_2_stands_on_a_line_of_its_own() -> None:
-    lines = (b"0-1:24.1.0(3)", b"0-1:24.3.0(120517020000)(2C)(60)(1)(0-1:24.2.1)(m3)", b"(00124.477)", b"0-1:24.4.0(1)")
-    assert values_of(*lines) == {"gas_m3": 124.477}
+    lines = (b"0-1:24.1.0(3)", b"0-1:24.3.0(130401120000)(2C)(60)(1)(0-1:24.2.1)(m3)", b"(00345.678)", b"0-1:24.4.0(1)")
+    assert values_of(*lines) == {"gas_m3": 345.678}
 
 
 def test_the_device_type_says_what_flows_on_whatever_channel() -> None:

@@ -125,7 +125,7 @@ def test_a_doubled_telegram_is_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "ident", [rb"/KMP5 KA6U001660297912", rb"/Ene5\XS210 ESMR 5.0", b"/HLY5/D545-METER", b"/KAM5", b"/ADN9 6534", b"/ISk5\xab\x02MT382"]
+    "ident", [rb"/KMP5 KA6U001600000012", rb"/Ene5\XS210 ESMR 5.0", b"/HLY5/D545-METER", b"/KAM5", b"/ADN9 6534", b"/ISk5\xab\x02MT382"]
 )
 def test_identifications_seen_in_the_field_are_accepted(ident: bytes) -> None:
     (event,) = frame(sealed(ident + b"\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n"))
