@@ -1,0 +1,99 @@
+"""What several rooms of the tests need."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gateway.status.report import AssetReport, BufferReport, ClockReport, DestinationReport, MeterReport, Part, Report
+
+
+@pytest.fixture
+def required_tool() -> Callable[[str], str]:
+    """The path of a program that a test cannot do without. Where it is missing the test is skipped, saying so; under CI it fails."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if path is None:
+            message = f"{name} is not installed; install it to run this test"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message)
+            pytest.skip(message)
+        return path
+
+    return find
+
+
+@pytest.fixture
+def healthy_report() -> Report:
+    """A gateway with three meters and two assets on an ordinary day."""
+    now_s = 1_750_000_510.0
+    line = Part(name="/dev/ttyUSB0", state="ok", last_success_s=now_s - 2, max_age_s=60)
+    grid = MeterReport(
+        name="grid",
+        state="ok",
+        last_success_s=now_s - 1,
+        max_age_s=60,
+        line="/dev/ttyUSB0",
+        profile="dsmr/5",
+        serial_number="E0031003",
+        samples=8640,
+        values={"power_w": -812.0, "energy_import_wh": 12_345_678.0, "energy_export_wh": 4_242_000.0, "voltage_l1_v": 230.4},
+    )
+    pv = replace(grid, name="pv", profile="eastron/sdm120", line="/dev/ttyUSB1", serial_number=None, values={"power_w": -1503.2})
+    heat = replace(pv, name="heat_pump", profile="eastron/sdm630", line="192.168.1.40:502", errors=3, last_error="no reply in 1 s")
+    load = AssetReport(
+        name="House load",
+        uuid="26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1",
+        kind="load",
+        formula="grid.import - grid.export + pv.export",
+        last_slot_s=1_749_999_600,
+        last_energy_wh=172.75,
+        last_quality="measured",
+        last_delivery="accepted",
+        accepted=95,
+        pending=1,
+    )
+    return Report(
+        version="0.1.0",
+        site="home-12",
+        now_s=now_s,
+        started_s=now_s - 86_400,
+        slot_length_s=900,
+        lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
+        meters=[grid, pv, heat],
+        assets=[load, replace(load, name="PV", uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1", kind="pv", formula="pv.export")],
+        destinations=[
+            DestinationReport(
+                name="exchange",
+                state="ok",
+                last_success_s=now_s - 500,
+                max_age_s=1800,
+                url="https://gsyweb.gridsingularity.com",
+                dialect="sdk",
+                backlog=2,
+                oldest_undelivered_s=1_749_999_600,
+                next_deadline_s=now_s + 3000,
+                requests=98,
+                accepted=190,
+            )
+        ],
+        clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),
+        buffer=BufferReport(
+            name="buffer",
+            state="ok",
+            last_success_s=now_s - 10,
+            max_age_s=180,
+            path="/var/lib/meter-gateway/buffer.sqlite",
+            bytes=48_000_000,
+            max_bytes=2_000_000_000,
+            samples=777_600,
+            slots=17_280,
+            unflushed=18,
+            bytes_written_per_day=21_000_000,
+            events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
+        ),
+        mqtt=Part(name="broker.local:8883", state="connected", last_success_s=now_s - 30, max_age_s=180),
+    )

@@ -1,0 +1,78 @@
+"""Prometheus's own parser reads what we write."""
+
+from dataclasses import replace
+from math import nan
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from drivers.sample import QUANTITIES
+from gateway.status.metrics import exposition
+from gateway.status.report import BufferReport, ClockReport, MeterReport, Part, Report
+
+
+def parsed(report: Report) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = list(text_string_to_metric_families(exposition(report)))
+    assert len({family.name for family in families}) == len(families), "a metric's samples stand together"
+    for family in families:
+        assert family.name.startswith("meter_gateway_")
+        assert family.documentation
+        assert family.type in ("gauge", "counter")
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def test_values_states_and_counts_are_exposed_in_base_units(healthy_report: Report) -> None:
+    found = parsed(healthy_report)
+    uuid = ("uuid", "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1")
+    assert found["meter_gateway_info", (("site", "home-12"), ("version", "0.1.0"))] == 1
+    assert found["meter_gateway_healthy", ()] == 1
+    assert found["meter_gateway_meter_power_watts", (("meter", "grid"),)] == -812
+    assert found["meter_gateway_meter_energy_import_watt_hours_total", (("meter", "grid"),)] == 12_345_678
+    assert found["meter_gateway_meter_voltage_l1_volts", (("meter", "grid"),)] == 230.4
+    assert found["meter_gateway_asset_last_slot_energy_watt_hours", (("asset", "House load"), uuid)] == 172.75
+    assert found["meter_gateway_asset_items", (("asset", "House load"), ("state", "accepted"), uuid)] == 95
+    assert found["meter_gateway_destination_backlog_items", (("destination", "exchange"),)] == 2
+    assert found["meter_gateway_part_errors_total", (("kind", "meter"), ("part", "heat_pump"))] == 3
+    assert found["meter_gateway_part_last_success_timestamp_seconds", (("kind", "meter"), ("part", "grid"))] == healthy_report.now_s - 1
+
+
+def test_what_is_unknown_has_no_sample(healthy_report: Report) -> None:
+    fresh = replace(healthy_report.meters[0], last_success_s=None, values={})
+    found = parsed(replace(healthy_report, meters=[fresh], mqtt=None))
+    assert ("meter_gateway_part_last_success_timestamp_seconds", (("kind", "meter"), ("part", "grid"))) not in found
+    assert found["meter_gateway_part_healthy", (("kind", "meter"), ("part", "grid"))] == 0
+
+
+def test_a_gateway_that_is_not_well_says_so(healthy_report: Report) -> None:
+    found = parsed(replace(healthy_report, clock=replace(healthy_report.clock, trusted=False)))
+    assert found["meter_gateway_healthy", ()] == 0
+    assert found["meter_gateway_clock_trusted", ()] == 0
+
+
+def test_every_quantity_has_a_metric_of_its_own(healthy_report: Report) -> None:
+    everything = replace(healthy_report.meters[0], values=dict.fromkeys(QUANTITIES, 1.5))
+    names = {name for name, _ in parsed(replace(healthy_report, meters=[everything])) if name.startswith("meter_gateway_meter_")}
+    assert len(names) == len(QUANTITIES) + 2  # and samples and glitches
+
+
+def test_a_value_that_is_not_a_number_is_readable(healthy_report: Report) -> None:
+    odd = replace(healthy_report.meters[0], values={"power_w": float("inf"), "frequency_hz": nan})
+    found = parsed(replace(healthy_report, meters=[odd]))
+    assert found["meter_gateway_meter_power_watts", (("meter", "grid"),)] == float("inf")
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=20), value=st.floats(allow_nan=False))
+def test_any_name_and_value_survive(name: str, value: float) -> None:
+    meter = MeterReport(name=name, state="ok", max_age_s=1, line="", profile="", values={"power_w": value})
+    report = Report(
+        version="0", site="s", now_s=0, started_s=0, slot_length_s=900, lines=[Part(name=name, state="ok", max_age_s=1)], meters=[meter],
+        assets=[], destinations=[], clock=ClockReport(trusted=True, why="", boot_id=""),
+        buffer=BufferReport(name="buffer", state="ok", max_age_s=1, path=""),
+    )  # fmt: skip
+    text = exposition(report)
+    assert "meter_gateway_meter_power_watts{" in text
+    values = [s.value for f in text_string_to_metric_families(text) for s in f.samples if s.name == "meter_gateway_meter_power_watts"]
+    labels = [s.labels for f in text_string_to_metric_families(text) for s in f.samples if s.name == "meter_gateway_meter_power_watts"]
+    assert values == [value]
+    assert labels == [{"meter": name}]
