@@ -28,7 +28,7 @@ _SILENCE_S = 0.00175
 _DRAIN_PAUSE_S = 0.02
 """USB adapters hold received bytes back for up to 16 ms."""
 
-_DRAIN_TRIES = 50
+_DRAIN_TRIES = 25
 
 _EXCEPTIONS = {
     1: "it does not know this function",

@@ -1,0 +1,128 @@
+"""Register bytes become values: types, word orders, scales, and what the meter does not know."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.modbus.codec import CODES, Decoder, decode_serial, serial_words
+from drivers.modbus.plan import Block, Row, plan
+from drivers.modbus.settings import WORDS, RegisterRow, SerialNumber, Settings
+from drivers.sample import QUANTITIES
+
+NAMES = sorted(QUANTITIES)
+
+
+def block_of(*rows: Row) -> Block:
+    return Block(4, rows[0].address, rows[-1].end - rows[0].address, rows)
+
+
+def one(data: bytes, kind: str, factor: float = 1.0, word_order: str = "big", invalid: int | None = None) -> float | None:
+    """The value of a single register row, or None where it is left out."""
+    return Decoder(block_of(Row("power_w", 10, kind, word_order, factor, invalid))).decode(data).get("power_w")
+
+
+@st.composite
+def rows_with_numbers(draw: st.DrawFn) -> tuple[list[Row], list[float], bytes]:
+    """A block of up to 12 rows with holes, numbers for it, and its bytes as a meter of that kind sends them."""
+    rows: list[Row] = []
+    numbers: list[float] = []
+    data = b""
+    address = draw(st.integers(0, 60000))
+    for name in NAMES[: draw(st.integers(1, 12))]:
+        kind = draw(st.sampled_from(sorted(WORDS)))
+        order = draw(st.sampled_from(["big", "little"]))
+        bits = 16 * WORDS[kind]
+        if kind.startswith("float"):
+            number = draw(st.floats(width=bits, allow_nan=False, allow_infinity=False))
+        elif kind.startswith("u"):
+            number = draw(st.integers(0, 2**bits - 1))
+        else:
+            number = draw(st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1))
+        hole = draw(st.integers(0, 3)) if rows else 0
+        raw = struct.pack(">" + CODES[kind], number)
+        words = [raw[i : i + 2] for i in range(0, len(raw), 2)]
+        data += b"\xde\xad" * hole + b"".join(words if order == "big" else reversed(words))
+        rows.append(Row(name, address + hole, kind, order, 1.0, None))
+        numbers.append(float(number))
+        address = rows[-1].end
+    return rows, numbers, data
+
+
+@given(rows_with_numbers())
+def test_what_was_packed_is_read_back(case: tuple[list[Row], list[float], bytes]) -> None:
+    rows, numbers, data = case
+    assert Decoder(block_of(*rows)).decode(data) == {row.quantity: number for row, number in zip(rows, numbers, strict=True)}
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.integers(1, 6))
+def test_a_decimal_scale_gives_the_double_nearest_to_the_decimal_number(raw: int, places: int) -> None:
+    assert one(struct.pack(">i", raw), "int32", factor=10.0**-places) == float(f"{raw}e-{places}")
+
+
+def test_scale_and_unit_of_a_row_are_applied_together() -> None:
+    rows = {
+        "energy_import_wh": RegisterRow(address=0, type="uint32", scale=0.01, unit="kWh"),
+        "voltage_l1_v": RegisterRow(address=2, type="uint16", scale=0.1, unit="V"),
+        "current_l1_a": RegisterRow(address=3, type="int16", unit="mA"),
+        "power_w": RegisterRow(address=4, type="int16", scale=-1, unit="kW"),
+    }
+    (block,) = plan(Settings(registers=rows), 0.0)
+    values = Decoder(block).decode(struct.pack(">IHhh", 123456, 2301, -1500, 2))
+    assert values == {"energy_import_wh": 1234560.0, "voltage_l1_v": 230.1, "current_l1_a": -1.5, "power_w": -2000.0}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "order", "invalid"),
+    [
+        ("7fffffff", "int32", "big", 0x7FFFFFFF),
+        ("ffff7fff", "int32", "little", 0x7FFFFFFF),
+        ("80000000", "int32", "big", 0x80000000),
+        ("8000", "int16", "big", 0x8000),
+        ("ffffffffffffffff", "uint64", "big", 0xFFFFFFFFFFFFFFFF),
+        ("ff7fffff", "float32", "big", 0xFF7FFFFF),
+        ("7fc00000", "float32", "big", 0x7FC00000),
+        ("7fc00000", "float32", "big", None),
+        ("7f800000", "float32", "big", None),
+        ("fff8000000000000", "float64", "big", None),
+    ],
+)
+def test_what_the_meter_does_not_know_is_left_out_and_not_zero(data: str, kind: str, order: str, invalid: int | None) -> None:
+    assert one(bytes.fromhex(data), kind, word_order=order, invalid=invalid) is None
+
+
+def test_zero_is_a_value() -> None:
+    assert one(bytes(4), "float32") == 0.0
+    assert one(bytes(4), "int32", invalid=0x7FFFFFFF) == 0.0
+
+
+def test_a_value_beyond_all_numbers_after_scaling_is_left_out() -> None:
+    assert one(struct.pack(">d", math.ldexp(1.0, 1023)), "float64", factor=1e3) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "expected"),
+    [
+        (SerialNumber(address=0), "01312d00", "20000000"),
+        (SerialNumber(address=0, word_order="little"), "2d000131", "20000000"),
+        (SerialNumber(address=0, type="uint16"), "002a", "42"),
+        (SerialNumber(address=0, type="uint64"), "0000000100000000", "4294967296"),
+        (SerialNumber(address=0, type="string", words=4), "4b49303132330000", "KI0123"),
+        (SerialNumber(address=0, type="string", words=3), "205a41394120", "ZA9A"),
+        (SerialNumber(address=0), "00000000", None),
+        (SerialNumber(address=0), "ffffffff", None),
+        (SerialNumber(address=0, type="string", words=2), "20202020", None),
+    ],
+)
+def test_a_serial_number_is_text_or_unknown(spec: SerialNumber, data: str, expected: str | None) -> None:
+    assert decode_serial(spec, bytes.fromhex(data)) == expected
+    assert serial_words(spec) * 2 == len(bytes.fromhex(data))
+
+
+def test_an_invalid_pattern_that_does_not_fit_is_named_by_the_profile_check() -> None:
+    settings = Settings(registers={"power_w": RegisterRow(address=0, type="int16", unit="W", invalid=0x7FFFFFFF)})
+    assert [(path, message) for path, message, _ in settings.check()] == [
+        (("registers", "power_w", "invalid"), "does not fit into 1 registers")
+    ]
