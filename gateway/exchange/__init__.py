@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.exchange.dialect import Dialect
 
-_NOT_DIALECTS = {"__init__", "dialect", "session"}
+_NOT_DIALECTS = {"__init__", "dialect", "replies", "session"}
 
 
 def dialect_names() -> list[str]:

@@ -59,6 +59,8 @@ class Verdict:
     outcome: Outcome
     reason: str = ""
     retry_after_s: float | None = None
+    whole: bool = False
+    """Rejected for its address and not for a number in it: a smaller request would fare alike."""
 
 
 class Dialect(Protocol):
