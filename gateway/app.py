@@ -82,8 +82,16 @@ class Gateway:
         self.uploader: Uploader | None = None
         if exchange and dialect:
             name = exchange.credentials
-            self._session = Session(exchange.url, lambda: settings.credentials(name), timeout_s=exchange.timeout)
-            self.uploader = Uploader(self.buffer, dialect, self._session, now=clock.now_s, slot_s=settings.market.slot, jitter=jitter)
+            session = Session(exchange.url, lambda: settings.credentials(name), timeout_s=exchange.timeout)
+            self.uploader = Uploader(
+                self.buffer,
+                dialect,
+                session,
+                now=clock.now_s,
+                trusted=lambda: clock.trusted,
+                slot_s=settings.market.slot,
+                jitter=jitter,
+            )
         self.collectors = [
             Collector(devices, clock, settings.market.slot, open_a_line, self._take, jitter)
             for devices in lines_of(settings.devices).values()

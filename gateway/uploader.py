@@ -11,13 +11,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
-from random import Random
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from gateway.buffer import StoreError
 from gateway.exchange.dialect import Dialect, Item, Kind, Reply, Verdict
@@ -39,6 +38,8 @@ MAX_SLEEP_S = 30.0
 REJECTIONS_AT_ONCE = 100
 """An exchange that rejects so many requests in a row is given time, like one that fails."""
 GROWTH = 8
+"""After a failure, each request may be so many times as big as the one before."""
+UNTRUSTED_SLEEP_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +69,14 @@ class Sender(Protocol):
     """The way to the exchange: `exchange.session.Session`, or a simulation of it."""
 
     url: str
+    timeout_s: float
+    """How long one answer may take."""
 
     async def post(self, path: str, body: Mapping[str, object], within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, giving up after `within_s`. Raises ExchangeError."""
+
+    async def aclose(self) -> None:
+        """Close its connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +95,33 @@ class _Batch:
 
 
 class Uploader:
-    """Delivers the items of one outbox to one exchange, for ever. `now` is Unix time."""
+    """Delivers the items of one outbox to one exchange, for ever.
 
-    def __init__(self, outbox: Outbox, dialect: Dialect, session: Sender, now: Callable[[], float], slot_s: int, random: Random) -> None:
+    `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent, because the windows of what is still owed
+    from before the last boot mean nothing by a wrong clock. `jitter` gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        dialect: Dialect,
+        session: Sender,
+        *,
+        now: Callable[[], float],
+        trusted: Callable[[], bool],
+        slot_s: int,
+        jitter: Callable[[], float],
+    ) -> None:
         self._outbox = outbox
         self._dialect = dialect
         self._session = session
         self._now = now
         self._slot_s = slot_s
-        self._random = random
+        self._trusted = trusted
+        self._jitter = jitter
         self._news = asyncio.Event()
+        self.turned_s: float | None = None
+        """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
         self._plan: deque[_Batch] = deque()
         self._halves: deque[_Batch] = deque()
@@ -135,17 +158,24 @@ class Uploader:
 
     async def run(self) -> None:
         """Deliver for ever. What the exchange or the disk does ends up in the log and the status; only bugs get out."""
-        while True:
-            try:
-                batch = self._next_batch()
-                if batch is None:
-                    await self._sleep()
-                else:
-                    await self._deliver(batch)
-            except StoreError as error:
-                # A verdict that is not on disk was not given: the request goes again. Later, though, for the disk's sake.
-                self._fail("StoreError", f"the buffer cannot be used: {error}")
-                await self._sleep_for(self._retry_at_s - self._loop_s())
+        async with aclosing(self._session):
+            while True:
+                self.turned_s = self._loop_s()
+                try:
+                    batch = self._next_batch() if self._trusted() else None
+                    if batch is not None:
+                        await self._deliver(batch)
+                    else:
+                        await self._sleep()
+                except StoreError as error:
+                    # A verdict that is not on disk was not given: the request goes again. Later, though, for the disk's sake.
+                    self._fail("StoreError", f"the buffer cannot be used: {error}")
+                    await self._sleep_for(self._retry_at_s - self._loop_s())
+
+    @property
+    def longest_turn_s(self) -> float:
+        """How long `run` may take to go round once: a request, a login, and the request again; or the longest wait."""
+        return max(3 * self._session.timeout_s, MAX_BACKOFF_S)
 
     def snapshot(self, now_s: float) -> DestinationReport:  # noqa: ARG002 — every part is asked in the same way
         """How deliveries go. Counts are since start; the backlog is the outbox's. Raises StoreError."""
@@ -243,7 +273,7 @@ class Uploader:
     async def _deliver(self, batch: _Batch) -> None:
         """Send one request and write down what became of it."""
         # A part of what rode in one request rides in one request.
-        (request,) = self._dialect.encode(batch.items, str(UUID(int=self._random.getrandbits(128), version=4)))
+        (request,) = self._dialect.encode(batch.items, str(uuid4()))
         self._requests += 1
         cause, sent, answered = "reply", True, True
         try:
@@ -308,7 +338,7 @@ class Uploader:
         self._errors += 1
         self._last_error, self._last_error_s = reason, self._now()
         self._batch_items = 1
-        wait_s = self._random.uniform(0, min(MAX_BACKOFF_S, BACKOFF_S * 2 ** min(self._failures - 1, 10)))
+        wait_s = self._jitter() * min(MAX_BACKOFF_S, BACKOFF_S * 2 ** min(self._failures - 1, 10))
         if retry_after_s is not None:
             wait_s = max(wait_s, min(retry_after_s, MAX_RETRY_AFTER_S))
             self._asked_until_s = self._loop_s() + wait_s
@@ -333,6 +363,9 @@ class Uploader:
 
     async def _sleep(self) -> None:
         """Until there may be something to send."""
+        if not self._trusted():
+            await asyncio.sleep(UNTRUSTED_SLEEP_S)
+            return
         now_s = self._now()
         change_s = self._outbox.next_change_s(now_s)
         waits = [MAX_SLEEP_S, self._retry_at_s - self._loop_s()] if self._retry_at_s > self._loop_s() else [MAX_SLEEP_S]

@@ -97,7 +97,7 @@ class Session:
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = credentials
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._token = ""
         self._token_since_s = 0.0
         self._refused: tuple[Credentials, float] | None = None
@@ -118,6 +118,10 @@ class Session:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
         await self._client.aclose()
 
     async def post(self, path: str, body: Mapping[str, object], within_s: float | None = None) -> Reply:
@@ -173,7 +177,7 @@ class Session:
     async def _send(self, path: str, body: Mapping[str, object], deadline_s: float | None, *, with_token: bool = True) -> Reply:
         """One request, one reply. Raises Unreachable."""
         now_s = asyncio.get_running_loop().time()
-        limit_s = self._timeout_s if deadline_s is None else min(self._timeout_s, deadline_s - now_s)
+        limit_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s - now_s)
         if limit_s <= 0:
             raise Unreachable(f"no time left to send to {self.url}")
         headers = {"Content-Type": "application/json"}
