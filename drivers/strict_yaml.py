@@ -29,6 +29,9 @@ MAX_SHOWN = 60
 
 Path = tuple[str | int, ...]
 
+_UNREADABLE = object()
+"""Stands where a value could not be read, which has been said; nothing more is said about it."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -158,22 +161,22 @@ class _Builder:
         text: str = node.value
         if re.search("[\ud800-\udfff]", text):  # the escape "\uD800" makes half a character, which no file or database takes
             self.document.report(path, f"{_short(text)} holds half a character", "write the character itself")
-            return None
+            return _UNREADABLE
         if kind in ("str", "timestamp", "value", "merge"):
             return text  # a date is text until a field's own type reads it
         if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
             return text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
         if kind not in ("null", "bool", "int", "float"):
             self.document.report(path, f"the tag {_short(node.tag)} is not used here", "write the value without it")
-            return None
+            return _UNREADABLE
         try:
             value = self.scalars.construct_object(node)
         except (ValueError, LookupError, ArithmeticError):
             self.document.report(path, f"{_short(text)} cannot be read as {kind}", "write plain digits, or put text in quotes")
-            return None
+            return _UNREADABLE
         if isinstance(value, float) and not math.isfinite(value):
             self.document.report(path, f"{_short(text)} is not a finite number", "write plain digits")
-            return None
+            return _UNREADABLE
         return value
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
@@ -199,8 +202,11 @@ class _Builder:
 def decode(cls: type[T], document: Document, path: Path = (), data: object = ...) -> T | None:
     """Make a `cls` (a dataclass) of the document's data, or of `data` found at `path`.
 
-    Returns None after reporting every problem to `document`; a value without problems of its own is still checked to the end.
+    Returns None after reporting every problem to `document`; what could not even be read is reported there before. So a value is good
+    where `document.problems` is empty.
     """
+    if data is ... and document.data is None and document.problems:
+        return None  # it could not be read at all, and that has been said
     raw = document.data if data is ... else data
     before = len(document.problems)
     value = _decode(cls, raw, document, path)
@@ -209,6 +215,8 @@ def decode(cls: type[T], document: Document, path: Path = (), data: object = ...
 
 def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
+    if raw is _UNREADABLE:
+        return None
     bare, *notes = get_args(kind) if get_origin(kind) is typing.Annotated else (kind,)
     origin, args = get_origin(bare), get_args(bare)
     if origin in (typing.Union, types.UnionType) and type(None) in args:
