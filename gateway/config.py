@@ -11,7 +11,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
@@ -153,7 +153,7 @@ class MqttSettings:
     tls: Annotated[bool, Meta(description="encrypt and verify the broker's certificate")] = True
     ca_file: Annotated[str | None, Meta(description="PEM file of the authority that signed the broker's certificate")] = None
     credentials: Annotated[str | None, Meta(description="file with username and password, mode 0600")] = None
-    topic: Annotated[str, Meta(min_length=1, description="first part of every topic; the site's name follows")] = "meter-gateway"
+    topic: Annotated[str, Meta(pattern=r"^[^#+\x00]+$", description="first part of every topic; the site's name follows")] = "meter-gateway"
     samples: Annotated[Seconds, Meta(description="at most one sample per meter in this time")] = Seconds(60)
 
 
@@ -254,8 +254,11 @@ def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
     return json_schema(*((GatewayFile, "gateway.yaml") if kind == "gateway" else (DeviceFile, "devices/<name>.yaml")))
 
 
-def load(folder: Path) -> Settings:
-    """The settings of a configuration folder. Raises ConfigError with every problem of every file."""
+def load(folder: Path, *, logins: bool = True) -> Settings:
+    """The settings of a configuration folder. Raises ConfigError with every problem of every file.
+
+    Without `logins` the credential files are not looked at: commands that only read need none, and whoever runs them may not see them.
+    """
     documents: list[Document] = []
     document = _read(folder / "gateway.yaml", documents)
     gateway = decode(GatewayFile, document) if document.data is not None else None
@@ -269,7 +272,9 @@ def load(folder: Path) -> Settings:
                 document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
     _check_lines(devices, documents)
     if gateway is not None:
-        _check_gateway(folder, gateway, devices, names, document)
+        _check_gateway(gateway, devices, names, document)
+        for login in _logins(gateway) if logins else ():
+            document.problems.extend(read_credentials(folder, login)[1])
     elif isinstance(document.data, dict):
         _check_formula_names(document, names)
     problems = sorted(problem for d in documents for problem in d.problems)
@@ -285,9 +290,22 @@ def load(folder: Path) -> Settings:
         buffer=gateway.buffer,
         buffer_path=(folder / gateway.buffer.path).absolute(),
         status=gateway.status,
-        mqtt=gateway.mqtt,
+        mqtt=replace(gateway.mqtt, ca_file=str(folder / gateway.mqtt.ca_file)) if gateway.mqtt and gateway.mqtt.ca_file else gateway.mqtt,
         clock=gateway.clock,
     )
+
+
+def load_device(folder: Path, name: str) -> Device:
+    """One meter of the site, whatever else is wrong with the configuration. Raises ConfigError."""
+    path = folder / "devices" / f"{name}.yaml"
+    names = [found.stem for found in path.parent.glob("*.yaml")]
+    if name not in names:
+        raise ConfigError([Problem(str(path.parent), 0, "", f"there is no meter {name!r}", nearest(name, names))])
+    documents: list[Document] = []
+    device = _device(folder, path, documents)
+    if device is None or documents[0].problems:
+        raise ConfigError(documents[0].problems)
+    return device
 
 
 def _read(path: Path, documents: list[Document]) -> Document:
@@ -367,7 +385,13 @@ def _check_lines(devices: list[Device], documents: list[Document]) -> None:
                 document.report(("address",), f"{twin.name} already has address {device.address} on this line", hint)
 
 
-def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], names: set[str], document: Document) -> None:
+def _logins(gateway: GatewayFile) -> list[str]:
+    """The credential files that are named."""
+    named = [part.credentials for part in (gateway.exchange, gateway.mqtt) if part is not None]
+    return [name for name in named if name is not None]
+
+
+def _check_gateway(gateway: GatewayFile, devices: list[Device], names: set[str], document: Document) -> None:
     known = {device.name: device for device in devices}
     for device in devices:
         if device.interval_s > gateway.market.slot / 2:
@@ -395,14 +419,12 @@ def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], na
     if gateway.exchange is not None:
         if not gateway.assets:
             document.report(("exchange",), "there is no asset to deliver", "add assets: with name, uuid, kind and energy")
-        _, problems = read_credentials(folder, gateway.exchange.credentials)
-        document.problems.extend(problems)
         if gateway.exchange.margin > gateway.market.slot / 4:
             document.report(
                 ("exchange", "margin"), "leaves no time to deliver", f"at most a quarter of the slot, {gateway.market.slot / 4:g}s"
             )
-    if gateway.mqtt is not None and gateway.mqtt.credentials is not None:
-        document.problems.extend(read_credentials(folder, gateway.mqtt.credentials)[1])
+    if gateway.mqtt is not None and gateway.mqtt.ca_file is not None and not (folder / gateway.mqtt.ca_file).is_file():
+        document.report(("mqtt", "ca_file"), f"there is no file {folder / gateway.mqtt.ca_file}", "copy the authority's PEM file there")
 
 
 def _check_formula_names(document: Document, names: set[str]) -> None:

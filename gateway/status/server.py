@@ -23,6 +23,7 @@ from pathlib import Path
 
 import h11
 
+from gateway.backoff import Backoff
 from gateway.config import StatusSettings
 from gateway.status import metrics
 from gateway.status.report import Report
@@ -105,7 +106,7 @@ class StatusServer:
                 server.close()
 
     async def _listen(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> asyncio.Server:
-        wait_s, longest_s = _RETRY_S
+        backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
         while True:
             try:
@@ -123,8 +124,7 @@ class StatusServer:
                         reason,
                     )
                 failed = reason
-                await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter needs no secrecy
-                wait_s = min(longest_s, wait_s * 2)
+                await asyncio.sleep(backoff.fail())
                 continue
             self._port = server.sockets[0].getsockname()[1]
             self.listening.set()
