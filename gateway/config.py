@@ -272,11 +272,11 @@ def load(folder: Path, *, logins: bool = True) -> Settings:
                 document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
     _check_lines(devices, documents)
     if gateway is not None:
-        _check_gateway(gateway, devices, names, document)
-        for login in _logins(gateway) if logins else ():
-            document.problems.extend(read_credentials(folder, login)[1])
+        _check_gateway(folder, gateway, devices, names, document)
     elif isinstance(document.data, dict):
         _check_formula_names(document, names)
+    for login in _logins(document.data) if logins else ():
+        document.problems.extend(read_credentials(folder, login)[1])
     problems = sorted(problem for d in documents for problem in d.problems)
     if problems or gateway is None:
         raise ConfigError(problems)
@@ -385,13 +385,14 @@ def _check_lines(devices: list[Device], documents: list[Document]) -> None:
                 document.report(("address",), f"{twin.name} already has address {device.address} on this line", hint)
 
 
-def _logins(gateway: GatewayFile) -> list[str]:
-    """The credential files that are named."""
-    named = [part.credentials for part in (gateway.exchange, gateway.mqtt) if part is not None]
-    return [name for name in named if name is not None]
+def _logins(data: object) -> list[str]:
+    """The credential files that `gateway.yaml` names, also where the rest of it has mistakes of its own."""
+    sections = [data.get(name) for name in ("exchange", "mqtt")] if isinstance(data, dict) else []
+    named = [section.get("credentials") for section in sections if isinstance(section, dict)]
+    return [name for name in named if isinstance(name, str)]
 
 
-def _check_gateway(gateway: GatewayFile, devices: list[Device], names: set[str], document: Document) -> None:
+def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], names: set[str], document: Document) -> None:
     known = {device.name: device for device in devices}
     for device in devices:
         if device.interval_s > gateway.market.slot / 2:
