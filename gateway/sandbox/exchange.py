@@ -17,7 +17,7 @@ import math
 import re
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 1024 * 1024
 
 Mode = Literal["ok", "down", "slow", "status", "html", "drop_after_accept"]
 
+LOGIN = "/api-token-auth/"
 _POST = re.compile(r"/external-connection/api/([^/]+)/([^/]+)/(set_energy_forecast|set-energy-forecast|set-energy-measurement)/")
 _REGISTRY = re.compile(r"/external-connection/configurations/([^/]+)/registry")
 _HISTORY = re.compile(r"/historical-data/assets/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
@@ -107,6 +108,8 @@ class StandInExchange:
         self.logins = 0
         self.requests: Counter[int] = Counter()
         """Requests other than logins, by the status they were answered with (0: the connection was dropped)."""
+        self.journal: deque[tuple[float, str, int]] = deque(maxlen=10_000)
+        """The newest requests: when each arrived, its path, and the status it was answered with."""
         self._tokens: dict[str, float] = {}
         self._fault: _Fault | None = None
         self._server: asyncio.Server | None = None
@@ -163,9 +166,12 @@ class StandInExchange:
     async def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         """The answer to one request; None where the connection is dropped instead. Header names in lower case."""
         path = urlsplit(target).path
+        arrived_s = self.now()
         answer = await self._misbehave(path, lambda: self._obey(method, path, headers, body))
-        if path != "/api-token-auth/":
-            self.requests[answer.status if answer else 0] += 1
+        status = answer.status if answer else 0
+        self.journal.append((arrived_s, path, status))
+        if path != LOGIN:
+            self.requests[status] += 1
         return answer
 
     async def _misbehave(self, path: str, obey: Callable[[], Answer]) -> Answer | None:
@@ -190,7 +196,7 @@ class StandInExchange:
 
     def _obey(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
-            if path == "/api-token-auth/":
+            if path == LOGIN:
                 return self._login(method, headers, body)
             if match := _POST.fullmatch(path):
                 self._admit(headers)
@@ -377,8 +383,8 @@ def _exactly(data: Mapping[str, object], keys: set[str]) -> None:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
-        raise _Refused(400, f"{value!r} is not a number that is positive or zero")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise _Refused(400, f"{value!r} is not a number from 0 to 10⁹")
     return value
 
 
