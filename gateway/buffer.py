@@ -14,7 +14,7 @@ import logging
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,13 @@ class Closing:
     events: tuple[Event, ...]
 
 
+_FOLDED = ("power_w", "power_import_w", "power_export_w")
+
+
 def _packing(quantities: Sequence[str]) -> struct.Struct:
-    """Energy keeps all its digits (float64); what fluctuates anyway is kept as float32."""
-    return struct.Struct("<" + "".join("d" if q.endswith(("wh", "arh", "vah", "m3", "gj")) else "f" for q in quantities))
+    """What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the rest is kept as float32."""
+    exact = ("wh", "arh", "vah", "m3", "gj")
+    return struct.Struct("<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in quantities))
 
 
 class Buffer:
@@ -83,7 +87,9 @@ class Buffer:
         self._next_id: int = 1 + max(
             self._one("SELECT coalesce(max(id), 0) FROM samples"), self._one("SELECT coalesce(max(sample_id), 0) FROM counters")
         )
-        self._sample_count: int = self._one("SELECT coalesce(max(id) - min(id) + 1, 0) FROM samples")
+        # Two questions, because SQLite answers only a single min or max without reading the whole table.
+        first = self._one("SELECT coalesce(min(id), 1) FROM samples")
+        self._sample_count: int = self._one("SELECT coalesce(max(id), 0) FROM samples") - first + 1
         self._slot_count: int = self._one("SELECT count(*) FROM slots")
 
     # --- writing -----------------------------------------------------------------------------------------------------------
@@ -115,10 +121,15 @@ class Buffer:
         """Write all that waits, in one transaction. Raises StoreError where the disk refuses; nothing is forgotten then."""
         if not self._samples and not self._closings and not self._events:
             return
+        events = [*self._events, *(event for closing in self._closings for event in closing.events)]
+        slot_count = 0
         with self._transaction():
             self._write_samples()
-            slot_count = sum([self._write_closing(closing) for closing in self._closings])
-            self._write_events([*self._events, *(event for closing in self._closings for event in closing.events)])
+            for closing in self._closings:
+                displaced = self._write_closing(closing)
+                slot_count += len(closing.slots) - len(displaced)
+                events += filter(None, map(self._clash, displaced))
+            self._write_events(events)
         self._sample_count += len(self._samples)
         self._slot_count += slot_count
         self._samples.clear()
@@ -154,20 +165,27 @@ class Buffer:
         """The number of the newest sample that was added."""
         return self._next_id - 1
 
-    def _write_closing(self, closing: Closing) -> int:
-        """Returns how many slots were new."""
+    def _write_closing(self, closing: Closing) -> list[Slot]:
+        """Returns the slots whose place was taken."""
         state = msgspec.json.encode(closing.state)
         self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?, ?)", (closing.device, closing.sample_id, state))
-        slots = [tuple(value if value is not None or name != "serial_number" else "" for name, value in _columns(s)) for s in closing.slots]
         marks = ", ".join("?" * len(_SLOT_COLUMNS))
         # A slot is booked once. What is there already (another slot length was configured in between) stays as it was sent.
-        inserted = self._db.executemany(f"INSERT OR IGNORE INTO slots ({_SLOT_LIST}) VALUES ({marks})", slots)  # noqa: S608 — our columns
+        sql = f"INSERT INTO slots ({_SLOT_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 — our own column names
+        displaced = [slot for slot in closing.slots if not self._db.execute(sql, _slot_row(slot)).rowcount]
         marks = ", ".join("?" * (_OWED_LIST.count(",") + 1))
         self._db.executemany(
-            f"INSERT OR IGNORE INTO outbox ({_OWED_LIST}) VALUES ({marks})",  # noqa: S608
+            f"INSERT INTO outbox ({_OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
             [_owed_row(owed) for owed in closing.owed],
         )
-        return inserted.rowcount if slots else 0
+        return displaced
+
+    def _clash(self, slot: Slot) -> Event | None:
+        """States the energy of a slot whose place is taken by another; None where it is the same one again."""
+        if slot in self._stored_at(slot.start_s):
+            return None
+        text = f"{slot.direction}: a slot of {slot.length_s} s at {slot.start_s} is there already; {slot.quality} energy unallocated"
+        return Event((slot.start_s + slot.length_s) * 1000, slot.device, "clash", text, slot.energy_uwh or 0)
 
     def _write_events(self, events: list[Event]) -> None:
         if events:
@@ -229,6 +247,10 @@ class Buffer:
         rows = self._db.execute("SELECT device, sample_id, state FROM counters").fetchall()
         return {device: (sample_id, msgspec.json.decode(state, type=MeterState)) for device, sample_id, state in rows}
 
+    def devices(self) -> set[str]:
+        """The devices that samples were ever kept of."""
+        return {device for (device,) in self._db.execute("SELECT DISTINCT device FROM layouts")}
+
     def samples(self, after: int = 0, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[tuple[int, Sample]]:
         """Samples on disk in the order they were taken, numbered, after a number or within a time."""
         if since_ms is not None:
@@ -245,10 +267,18 @@ class Buffer:
             values = dict(zip(names, packing.unpack(data), strict=True))
             yield number, Sample(device, serial_number, boots[boot], boottime_ms, utc_ms, values)
 
+    def quantities(self) -> set[str]:
+        """Every quantity that some sample may hold."""
+        rows = self._db.execute("SELECT quantities FROM layouts")
+        return {name for (names,) in rows for name in names.split(",") if name}
+
     def slots_at(self, start_s: int) -> list[Slot]:
         """All meters' slots that start then, also those that still wait to be written."""
+        return [*self._stored_at(start_s), *(slot for closing in self._closings for slot in closing.slots if slot.start_s == start_s)]
+
+    def _stored_at(self, start_s: int) -> list[Slot]:
         rows = self._db.execute(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", (start_s,))  # noqa: S608
-        return [*map(_slot, rows), *(slot for closing in self._closings for slot in closing.slots if slot.start_s == start_s)]
+        return [_slot(row) for row in rows]
 
     def slots(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Slot]:
         """All meters' slots of a time, in its order."""
@@ -290,14 +320,16 @@ class Buffer:
     def expire(self, now_s: float) -> list[Item]:
         """Pending items whose window has closed become missed. Raises StoreError."""
         where = "state = 'pending' AND closes_s <= ?"
+        # Answered by the index alone; most of the time nothing has expired.
+        if not self._one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
+            return []
         found = [_owed(row).item for row in self._db.execute(f"SELECT {_OWED_LIST} FROM outbox WHERE {where}", (now_s,))]  # noqa: S608
-        if found:
-            with self._transaction():
-                self._db.execute(
-                    f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
-                        || CASE reason WHEN '' THEN '' ELSE ' (' || reason || ')' END WHERE {where}""",  # noqa: S608
-                    (now_s, now_s),
-                )
+        with self._transaction():
+            self._db.execute(
+                f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
+                    || CASE reason WHEN '' THEN '' ELSE ' (' || reason || ')' END WHERE {where}""",  # noqa: S608
+                (now_s, now_s),
+            )
         return found
 
     def owed(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Owed]:
@@ -368,9 +400,6 @@ class Buffer:
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            # Numbers given to layouts and boots inside the transaction are gone with it.
-            self._layouts.clear()
-            self._boots.clear()
             self._roll_back()
             raise StoreError(f"{self.path}: cannot write: {error}; {_remedy(error)}") from error
         except BaseException:
@@ -378,6 +407,9 @@ class Buffer:
             raise
 
     def _roll_back(self) -> None:
+        # Numbers given to layouts and boots inside the transaction are gone with it.
+        self._layouts.clear()
+        self._boots.clear()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
@@ -393,8 +425,9 @@ def _remedy(error: sqlite3.Error) -> str:
     return "check the disk with dmesg"
 
 
-def _columns(slot: Slot) -> Iterable[tuple[str, object]]:
-    return ((name, getattr(slot, name)) for name in _SLOT_COLUMNS)
+def _slot_row(slot: Slot) -> list[object]:
+    # NULL is distinct from NULL in a key, so a meter that tells no serial number has an empty one there.
+    return [getattr(slot, name) if name != "serial_number" else slot.serial_number or "" for name in _SLOT_COLUMNS]
 
 
 def _slot(row: tuple[Any, ...]) -> Slot:

@@ -50,7 +50,7 @@ CREATE TABLE outbox (
     kind TEXT NOT NULL,
     revision INTEGER NOT NULL,
     length_s INTEGER NOT NULL,
-    energy_uwh INTEGER NOT NULL,
+    energy_uwh INTEGER,         -- NULL: the slot was not wholly metered
     raw_uwh INTEGER,            -- the formula's negative result where 0 is delivered
     quality TEXT NOT NULL,
     opens_s REAL NOT NULL,
@@ -62,7 +62,8 @@ CREATE TABLE outbox (
     PRIMARY KEY (slot_s, asset, kind, revision)
 ) WITHOUT ROWID;
 
-CREATE INDEX outbox_pending ON outbox (slot_s) WHERE state = 'pending';
+-- Holds only what is still owed, and all that deadlines are asked of: no question grows with the age of the file.
+CREATE INDEX outbox_pending ON outbox (slot_s, opens_s, closes_s) WHERE state = 'pending';
 
 -- What a person should know: glitch, rollover, reset, swap, gap, damaged file.
 CREATE TABLE events (
