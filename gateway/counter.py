@@ -11,6 +11,9 @@ readings in a row agree with each other is it believed, and then as what it is:
 - rollover: it went past the register's modulus by what the fuse allows: the energy is booked;
 - reset (backwards) or jump (forwards): what happened in between cannot be known: nothing is booked across, and a jump's energy is
   stated as unallocated.
+
+A sample without a register, or with one that is not believed, moves nothing, not even the time the counter is known at: energy must not
+be booked before the register vouches for it, nor no energy where the register was not seen.
 """
 
 import math
@@ -66,11 +69,9 @@ class Counter:
     at_ms: int
     counter_uwh: int
     register_uwh: int
-    """The last believed register, unwrapped."""
+    """The register as of `at_ms`, unwrapped."""
     offset_uwh: int
     """Unwrapped register = what the meter shows + this."""
-    believed_ms: int
-    """When that register was read."""
     power_w: float | None
     suspects: Suspects | None = None
 
@@ -86,7 +87,7 @@ class Finding:
 
 def start(at_ms: int, raw_uwh: int, power_w: float | None) -> Counter:
     """The counter at its first sample: what the meter shows, on its own scale."""
-    return Counter(at_ms, raw_uwh, raw_uwh, 0, at_ms, power_w)
+    return Counter(at_ms, raw_uwh, raw_uwh, 0, power_w)
 
 
 def advance(
@@ -94,31 +95,34 @@ def advance(
 ) -> tuple[Counter, Finding | None]:
     """One sample further. `raw_uwh` is what the meter shows (None: not in this sample), `power_w` the power in this direction, ≥ 0.
 
-    `held` says that the time since the last sample is a gap, over which power must not be integrated. `at_ms` must be after
-    `counter.at_ms`.
+    `held` says that the time since `counter.at_ms` is a gap, over which power must not be integrated. `at_ms` must be after
+    `counter.at_ms`. The counter that comes back is as of `at_ms`, or still as of before where the register was not believed.
     """
     if power_w is not None and not 0 <= power_w <= rules.max_power_w * FUSE_TOLERANCE:
         power_w = None
-    finding = None
-    if raw_uwh is not None:
-        counter, finding = _believe(counter, rules, at_ms, raw_uwh)
+    if raw_uwh is None:
+        return counter, None
+    before_ms = counter.at_ms
+    counter, finding = _believe(counter, rules, at_ms, raw_uwh)
+    if counter.at_ms == before_ms:
+        return counter, None
     low = max(counter.register_uwh, counter.counter_uwh)
     high = max(counter.register_uwh + rules.step_uwh(counter.register_uwh - counter.offset_uwh), low)
     x = low
     if not held and power_w is not None and counter.power_w is not None:
         # W · ms / 3.6 = µWh; the mean of both powers is the trapezoidal rule.
-        x = counter.counter_uwh + round((counter.power_w + power_w) / 2 * (at_ms - counter.at_ms) / 3.6)
-    return replace(counter, at_ms=at_ms, counter_uwh=min(max(x, low), high), power_w=power_w), finding
+        x = counter.counter_uwh + round((counter.power_w + power_w) / 2 * (at_ms - before_ms) / 3.6)
+    return replace(counter, counter_uwh=min(max(x, low), high), power_w=power_w), finding
 
 
 def _believe(counter: Counter, rules: Rules, at_ms: int, raw_uwh: int) -> tuple[Counter, Finding | None]:
     """Accept a register reading, or keep it as a suspect until others confirm it."""
     delta = raw_uwh + counter.offset_uwh - counter.register_uwh
-    if 0 <= delta <= rules.most_uwh(at_ms - counter.believed_ms, raw_uwh):
+    if 0 <= delta <= rules.most_uwh(at_ms - counter.at_ms, raw_uwh):
         finding = None
         if counter.suspects:
             finding = Finding("glitch", 0, f"{counter.suspects.count} reading(s) not believed, {_wh(counter.suspects.last_raw_uwh)} shown")
-        return replace(counter, register_uwh=counter.register_uwh + delta, believed_ms=at_ms, suspects=None), finding
+        return replace(counter, at_ms=at_ms, register_uwh=counter.register_uwh + delta, suspects=None), finding
     suspects = counter.suspects
     if suspects and 0 <= raw_uwh - suspects.last_raw_uwh <= rules.most_uwh(at_ms - suspects.last_ms, raw_uwh):
         suspects = Suspects(suspects.first_raw_uwh, raw_uwh, at_ms, suspects.count + 1)
@@ -132,21 +136,22 @@ def _believe(counter: Counter, rules: Rules, at_ms: int, raw_uwh: int) -> tuple[
 def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter, Finding]:
     """The suspects are right: decide what happened, and go on from there."""
     shown = counter.register_uwh - counter.offset_uwh
-    elapsed_ms = suspects.last_ms - counter.believed_ms
+    elapsed_ms = suspects.last_ms - counter.at_ms
     modulus = rules.modulus_uwh
     text = f"{_wh(shown)} was followed by {_wh(suspects.first_raw_uwh)}, {suspects.count} times"
     if modulus and 0 <= suspects.last_raw_uwh + modulus - shown <= rules.most_uwh(elapsed_ms, shown):
         offset = counter.offset_uwh + modulus
         finding = Finding("rollover", 0, f"the register started again from 0: {text}")
     else:
-        offset = counter.register_uwh - suspects.first_raw_uwh
-        gap_uwh = suspects.first_raw_uwh - shown
-        if gap_uwh < 0:
+        # The new scale begins where the counter stands, so that the rest of the step it was in is neither lost nor booked twice.
+        offset = counter.counter_uwh - suspects.first_raw_uwh
+        gap_uwh = suspects.first_raw_uwh + counter.offset_uwh - counter.counter_uwh
+        if suspects.first_raw_uwh < shown:
             finding = Finding("reset", 0, f"the register went back: {text}; nothing is booked across")
         else:
             finding = Finding("jump", gap_uwh, f"more than the main fuse carries: {text}; {_wh(gap_uwh)} unallocated")
     register = suspects.last_raw_uwh + offset
-    return replace(counter, register_uwh=register, offset_uwh=offset, believed_ms=suspects.last_ms, suspects=None), finding
+    return replace(counter, at_ms=suspects.last_ms, register_uwh=register, offset_uwh=offset, suspects=None), finding
 
 
 def _wh(uwh: int) -> str:

@@ -6,6 +6,7 @@ them again over what the buffer holds, and comes to the same numbers.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from drivers.sample import Sample
 from gateway.assets import Direction
@@ -24,7 +25,7 @@ STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
 REPLAY_FLUSH = 1000
-"""While samples are run again, what they close is written every so many of them."""
+"""Samples are run again in portions of this many; what a portion closes is written before the next is read."""
 
 _WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 
@@ -73,23 +74,27 @@ class Ledger:
         self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
 
     def replay(self) -> None:
-        """Run the fold over the samples in the buffer that it has not seen yet. Raises StoreError."""
+        """Run the fold over the samples in the buffer that it has not seen yet. Raises StoreError; it begins again then, when called."""
         if not self._clock.trusted:
             return
-        self._dated = True
+        # This writes all that waits, so what an earlier try closed is in the states that are read next.
         self._buffer.date_samples(self._clock.boot_id, self._clock.utc_minus_boottime_ms())
         stored = self._buffer.counters()
         self._states = {device: stored[device] for device in self._rules if device in stored}
-        after = min((self._states[device][0] if device in self._states else 0 for device in self._rules), default=0)
-        # A list, not the cursor: what is closed meanwhile is written to the same file.
-        for number, sample in list(self._buffer.samples(after)):
-            # A sample of an earlier boot that was never dated has no place in a slot.
-            if sample.utc_ms is None or sample.device not in self._rules:
-                continue
-            if number > self._states.get(sample.device, (0,))[0]:
-                self._fold(number, sample)
-                if number % REPLAY_FLUSH == 0:
-                    self._buffer.flush()
+        # A meter that has never been heard of has no samples: it must not make all the others' be read from the first on.
+        heard = self._buffer.devices() | self._states.keys()
+        seen = {device: self._states[device][0] if device in self._states else 0 for device in self._rules if device in heard}
+        after = min(seen.values(), default=self._buffer.last_number)
+        while portion := list(islice(self._buffer.samples(after), REPLAY_FLUSH)):
+            for number, sample in portion:
+                # A sample of an earlier boot that was never dated has no place in a slot.
+                if sample.utc_ms is not None and sample.device in seen and number > seen[sample.device]:
+                    self._fold(number, sample)
+            self._buffer.flush()
+            after = portion[-1][0]
+        self._dated = True
+        # A meter that has long been silent would have everything since its last sample read again at the next start.
+        self.checkpoint()
         self._buffer.flush()
         self.closed((), ())
 
@@ -106,6 +111,8 @@ class Ledger:
 
     def checkpoint(self) -> None:
         """Store every fold as it stands, so that a restart has little to run again. Written with the next flush."""
+        if not self._dated:
+            return  # a replay was cut short: there are samples on disk that the folds have not seen
         for device, (_, state) in self._states.items():
             number = self._buffer.last_number
             self._states[device] = number, state
@@ -129,10 +136,12 @@ class Ledger:
         """What is owed now that these slots are closed: for every asset whose meters have all closed that slot."""
         if self._dialect is None:
             return
+        closing = [slot for slot in closing if slot.length_s == self._settings.market.slot]
         devices = {slot.device for slot in closing}
         for start_s in sorted({slot.start_s for slot in closing}):
             # The buffer does not have the slots that close now; two series of one meter (a swap) may share a slot.
             known = [*self._buffer.slots_at(start_s), *(slot for slot in closing if slot.start_s == start_s)]
+            known = [slot for slot in known if slot.length_s == self._settings.market.slot]
             for asset in self._settings.assets:
                 if devices & asset.energy.devices:
                     yield from self._owed_for(asset, start_s, known)

@@ -102,6 +102,10 @@ class MeterState:
     at_ms: int
     slot_ms: int
     directions: dict[Direction, DirectionState]
+    stranger: str | None = None
+    """Another serial number that the last samples bore, not believed yet."""
+    strangers: int = 0
+    """How many samples in a row bore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,8 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     """One sample further. `sample.utc_ms` must be known.
 
     A sample that is not after the last one (the clock was set back) changes nothing: registers are cumulative, so its energy arrives
-    with the next sample that is.
+    with the next sample that is. So it is for a direction whose register the sample lacks, or whose register is not believed. A meter is
+    believed to have been replaced once `counter.CONFIRMATIONS` samples in a row bear the same other serial number.
     """
     at_ms = sample.utc_ms
     assert at_ms is not None, "an undated sample cannot be placed in a slot"
@@ -136,6 +141,10 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         return Step(_begin(sample, at_ms, rules))
     if at_ms <= state.at_ms:
         return Step(state)
+    if _swapped(state, sample):
+        strangers = state.strangers + 1 if sample.serial_number == state.stranger else 1
+        if strangers < counting.CONFIRMATIONS:
+            return Step(replace(state, stranger=sample.serial_number, strangers=strangers))
     if _swapped(state, sample) or state.slot_ms != rules.slot_ms:
         closed = tuple(_close_early(state, rules))
         what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
@@ -152,10 +161,13 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
             if raw_uwh is not None:
                 directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules)
             continue
-        held = at_ms - state.at_ms > rules.stale_ms
+        held = at_ms - old.counter.at_ms > rules.stale_ms
         counter, finding = counting.advance(old.counter, register, at_ms=at_ms, raw_uwh=raw_uwh, power_w=power_w, held=held)
         if finding:
             events.append(Event(at_ms, rules.device, finding.kind, f"{direction}: {finding.text}", finding.unallocated_uwh))
+        if counter.at_ms == old.counter.at_ms:
+            directions[direction] = DirectionState(counter, old.slot)
+            continue
         slot, closed_slots, event = _place(old, counter, series, direction, rules)
         slots.extend(closed_slots)
         if event:
@@ -242,9 +254,9 @@ def _closed(
         direction=direction,
         start_s=slot.start_ms // 1000,
         length_s=rules.slot_ms // 1000,
-        energy_uwh=end_uwh - slot.begin_uwh,
-        quality="partial" if not whole else "estimated" if slot.uncovered_ms else "measured",
-        method="register" if slot.register_only else "counter",
+        energy_uwh=end_uwh - slot.begin_uwh if metered_ms else None,
+        quality="missing" if not metered_ms else "partial" if not whole else "estimated" if slot.uncovered_ms else "measured",
+        method="register" if slot.register_only or not metered_ms else "counter",
         coverage_permille=(metered_ms - slot.uncovered_ms) * 1000 // rules.slot_ms,
         samples=slot.samples,
         largest_gap_ms=slot.largest_gap_ms,
@@ -260,8 +272,8 @@ def _close_early(state: MeterState, rules: MeterRules) -> Iterator[Slot]:
     """What was metered of the open slots, up to the last sample."""
     then = replace(rules, slot_ms=state.slot_ms)
     for direction, each in state.directions.items():
-        if each.slot.from_ms < state.at_ms or each.slot.samples:
-            yield _closed(each.slot, state.at_ms, each.counter.counter_uwh, each.counter.register_uwh, state, direction, then)
+        if each.slot.samples or each.slot.from_ms < each.counter.at_ms:
+            yield _closed(each.slot, each.counter.at_ms, each.counter.counter_uwh, each.counter.register_uwh, state, direction, then)
 
 
 def _skip(
@@ -275,8 +287,7 @@ def _skip(
     missing = range(first_ms, after.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
         empty = OpenSlot(start_ms, start_ms, before.counter_uwh, before.register_uwh, largest_gap_ms=counter.at_ms - before.at_ms)
-        slot = _closed(empty, start_ms + rules.slot_ms, before.counter_uwh, before.register_uwh, series, direction, rules)
-        slots.append(replace(slot, energy_uwh=None, quality="missing", method="register", coverage_permille=0))
+        slots.append(_closed(empty, start_ms, before.counter_uwh, before.register_uwh, series, direction, rules))
     energy_uwh = counter.counter_uwh - before.counter_uwh
     hours = (counter.at_ms - before.at_ms) / 3_600_000
     text = f"{direction}: no reading for {hours:.1f} h, {len(missing)} slots missing, {energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
