@@ -418,6 +418,10 @@ def _remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "full" in text:
         return "free space on this disk; nothing is lost, writing goes on then"
+    if "unable to open" in text:
+        return "check that it is a file and not a folder, and the owner and mode of it and of its folder"
+    if "not a database" in text:
+        return "check that the configuration names the right file"
     if "readonly" in text:
         return "the file or its disk is read-only: check its owner, and the card with dmesg"
     if "locked" in text:
@@ -472,11 +476,27 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
     except OSError as error:
         raise StoreError(f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the folder above") from error
     try:
-        return Buffer(_connect(path), path, limits or Limits())
+        return _opened(_connect(path), path, limits or Limits())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
         return _begin_anew(path, limits or Limits(), now_s, str(error))
+
+
+def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
+    """Raises sqlite3.Error or StoreError; the connection is closed then."""
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != _newest_version():
+            if version > _newest_version():
+                raise StoreError(f"{path}: was written by a newer version (schema {version}); install that one")
+            raise StoreError(f"{path}: was written by an older version (schema {version}); start the daemon once, it upgrades the file")
+        return Buffer(db, path, limits)
+    except BaseException:
+        db.close()
+        raise
 
 
 def _begin_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
@@ -486,7 +506,7 @@ def _begin_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
             part = path.with_name(path.name + suffix)
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
-        buffer = Buffer(_connect(path), path, limits)
+        buffer = _opened(_connect(path), path, limits)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}") from error
     log.error("%s is damaged (%s): set aside as %s, a new one was begun", path, why, aside.name)
@@ -496,9 +516,11 @@ def _begin_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Raises sqlite3.DatabaseError where the file is not a usable database."""
+    is_new = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=5)
     try:
-        path.chmod(0o640)
+        if is_new:
+            path.chmod(0o640)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA temp_store = MEMORY")
@@ -507,19 +529,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA wal_autocheckpoint = 1000")
         if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
-        _migrate(db, path)
+        _migrate(db)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _newest_version() -> int:
+    return len(list(_MIGRATIONS.glob("*.sql")))
+
+
+def _migrate(db: sqlite3.Connection) -> None:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    scripts = sorted(_MIGRATIONS.glob("*.sql"))
-    if version > len(scripts):
-        raise sqlite3.OperationalError(f"{path.name} was written by a newer version (schema {version}); install that one")
-    for number, script in enumerate(scripts[version:], version + 1):
+    for number, script in enumerate(sorted(_MIGRATIONS.glob("*.sql"))[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
 
 
@@ -530,7 +553,16 @@ def open_for_reading(path: Path) -> Buffer:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5)
-        return Buffer(db, path, Limits())
+        return _opened(_connect_for_reading(path, "mode=ro"), path, Limits())
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
+        if path.with_name(path.name + "-wal").exists() or not isinstance(error, sqlite3.OperationalError):
+            raise StoreError(f"{path}: cannot be read: {error}; {_remedy(error)}") from error
+    # Without a log the file is at rest. SQLite would make an empty one, which who may only read here cannot.
+    try:
+        return _opened(_connect_for_reading(path, "immutable=1"), path, Limits())
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be read: {error}; {_remedy(error)}") from error
+
+
+def _connect_for_reading(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5)

@@ -110,7 +110,7 @@ class MeterState:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, gap. `energy_uwh` is unallocated energy."""
+    """Something a person should know: glitch, rollover, reset, jump, swap, gap, clash. `energy_uwh` is unallocated energy."""
 
     at_ms: int
     device: str
