@@ -1,0 +1,91 @@
+"""`meter-gateway check`: is the configuration right?"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from drivers.profile import profile_schema, protocols
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+SUMMARY = "check the configuration: every mistake at once, or what will be read and sent"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "Reads every file of the configuration folder and names every mistake in it, with file, line, key and the nearest right word. "
+        "Exit code 0 where there is none, 1 where there is one. It opens no port and asks no exchange."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  meter-gateway check\n"
+        "  meter-gateway --config ./docs/examples check\n"
+        "  meter-gateway check --schema device > device.json    (JSON Schema: an editor completes and checks with it)"
+    )
+    parser.add_argument("--schema", choices=schema_names(), help="print the JSON Schema of that kind of file, and check nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 where the configuration can be used."""
+    from gateway import config
+
+    if args.schema:
+        print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
+        return 0
+    try:
+        settings = config.load(args.config)
+    except config.ConfigError as error:
+        for problem in error.problems:
+            print(problem)
+        count = len(error.problems)
+        print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {args.config}")
+        return 1
+    for line in _told(settings):
+        print(line)
+    return 0
+
+
+def schema_names() -> list[str]:
+    """The kinds of files that have a schema."""
+    return ["gateway", "device", *(f"profile-{protocol}" for protocol in protocols())]
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema of that kind of file."""
+    from gateway import config
+
+    return profile_schema(name.removeprefix("profile-")) if name.startswith("profile-") else config.schema(name)  # type: ignore[arg-type]
+
+
+def _told(settings: "Settings") -> Iterator[str]:
+    """What the daemon is told to do, in a few lines."""
+    from gateway.exchange import load_dialect
+
+    yield f"{settings.folder}: no mistakes. Site {settings.site}, slots of {_length(settings.market.slot)}."
+    yield "Reads:"
+    for device in settings.devices:
+        where = f"{device.line} address {device.address}" if device.profile.protocol == "modbus" else str(device.line)
+        energy = " and ".join(sorted(q.removeprefix("energy_").removesuffix("_wh") for q in device.profile.energy))
+        turned = ", inverted" if device.invert else ""
+        count = len(device.profile.quantities)
+        yield f"  {device.name}: {device.profile.id} on {where}, every {_length(device.interval_s)}: {energy}{turned}; {count} quantities"
+    exchange = settings.exchange
+    if exchange is None:
+        yield "Sends nothing: there is no exchange in gateway.yaml."
+    else:
+        kinds = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot).kinds
+        forecast = f" and a forecast ({exchange.forecast})" if "forecast" in kinds and exchange.forecast != "none" else ""
+        yield f"Sends to {exchange.url} (dialect {exchange.dialect}), network {exchange.canary_network}, per slot a measurement{forecast}:"
+    for asset in settings.assets:
+        yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
+    yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
+    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
+    if settings.mqtt is not None:
+        yield f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} ({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 and seconds % 60 == 0 else f"{seconds:g} s"

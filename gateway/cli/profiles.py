@@ -1,0 +1,159 @@
+"""`meter-gateway profiles`: the meter models that are known."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drivers.modbus.settings import Settings as ModbusSettings
+    from drivers.profile import Profile
+
+SUMMARY = "list the hardware profiles (meter models), or show one"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "Lists the meter models that a device file can name, shipped ones and those of the site (hardware_profiles/ of the configuration "
+        "folder). With `show ID`: its registers, limits, notes and the manual it was typed from."
+    )
+    parser.epilog = "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  meter-gateway profiles --json"
+    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list", help="list (default) or show")
+    parser.add_argument("id", nargs="?", metavar="ID", help="for show: the profile, such as eastron/sdm120")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 1 where a profile cannot be used; the others are listed all the same."""
+    from drivers.profile import load_profile
+    from gateway.config import profile_folders
+
+    folders = tuple(folder for folder in profile_folders(args.config) if folder.is_dir())
+    if args.action == "list":
+        if args.id:
+            args.usage_error(f"list takes no ID; write: profiles show {args.id}")
+        return _list(folders, args.json)
+    if not args.id:
+        args.usage_error("show needs the ID of a profile, such as eastron/sdm120")
+    profile = load_profile(args.id, *folders)
+    if args.json:
+        print(json.dumps(_details(profile), indent=2, ensure_ascii=False))
+    else:
+        _show(profile)
+    return 0
+
+
+def _list(folders: tuple[Path, ...], as_json: bool) -> int:
+    from drivers.profile import ProfileError, load_profile, profile_ids
+    from gateway.terminal import print_table
+
+    profiles: list[Profile] = []
+    broken: list[ProfileError] = []
+    for profile_id in profile_ids(*folders):
+        try:
+            profiles.append(load_profile(profile_id, *folders))
+        except ProfileError as error:
+            broken.append(error)
+    if as_json:
+        print(json.dumps([_brief(p) for p in profiles], indent=2, ensure_ascii=False))
+    else:
+        columns = ["id", "maker", "model", "protocol", "quantities", "counts in steps of"]
+        rows = [[p.id, p.maker, p.model, p.protocol, str(len(p.quantities)), _steps(p)] for p in profiles]
+        print_table(columns, rows, right=["quantities"])
+    for each in broken:
+        print(each, file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _steps(profile: "Profile") -> str:
+    """Such as `import 1 Wh, export 1 Wh`."""
+    return ", ".join(f"{_direction(quantity)} {register.resolution_wh:g} Wh" for quantity, register in profile.energy.items())
+
+
+def _direction(quantity: str) -> str:
+    return quantity.removeprefix("energy_").removesuffix("_wh")
+
+
+def _ordered(profile: "Profile") -> list[str]:
+    from drivers.sample import QUANTITIES
+
+    return [quantity for quantity in QUANTITIES if quantity in profile.quantities]
+
+
+def _brief(profile: "Profile") -> dict[str, Any]:
+    return {
+        "id": profile.id,
+        "maker": profile.maker,
+        "model": profile.model,
+        "protocol": profile.protocol,
+        "quantities": _ordered(profile),
+        "resolution_wh": {quantity: register.resolution_wh for quantity, register in profile.energy.items()},
+    }
+
+
+def _details(profile: "Profile") -> dict[str, Any]:
+    import msgspec
+
+    more = {name: msgspec.to_builtins(getattr(profile, name)) for name in ("serial", "energy", "settings")}
+    limits = {"max_power_w": profile.max_power_w, "min_interval_s": profile.min_interval_s}
+    return {**_brief(profile), "manual": profile.manual, "notes": profile.notes, **limits, **more}
+
+
+def _show(profile: "Profile") -> None:
+    from drivers.sample import QUANTITIES, unit_of
+    from gateway.terminal import console, print_table
+
+    out = console()
+    facts = [
+        ("profile", profile.id),
+        ("meter", f"{profile.maker} {profile.model}"),
+        ("manual", profile.manual),
+        ("protocol", profile.protocol),
+        ("serial port", _serial(profile)),
+        ("carries at most", f"{profile.max_power_w:g} W"),
+        ("shortest interval", f"{profile.min_interval_s:g} s"),
+        *((f"{_direction(q)} register", _register(profile, q)) for q in profile.energy),
+        *_protocol_facts(profile),
+    ]
+    for name, text in facts:
+        out.print(f"{name + ':':<20}{text}", markup=False)
+    if profile.notes:
+        out.print(f"\n{profile.notes}", markup=False)
+    if profile.protocol == "modbus":
+        print_table(["quantity", "meaning", "address", "function", "type", "words", "× scale", "unit"], _registers(profile.settings))
+    else:
+        print_table(["quantity", "meaning", "unit"], [[q, QUANTITIES[q], unit_of(q)] for q in _ordered(profile)])
+
+
+def _serial(profile: "Profile") -> str:
+    s = profile.serial
+    return f"{s.baud} baud, {s.data_bits}{s.parity[0].upper()}{s.stop_bits} as it leaves the factory"
+
+
+def _register(profile: "Profile", quantity: str) -> str:
+    register = profile.energy[quantity]
+    travels = ", travels as a 32-bit float in kWh" if register.float32 else ""
+    return f"steps of {register.resolution_wh:g} Wh, starts again at {register.modulus_wh / 1000:.10g} kWh{travels}"
+
+
+def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
+    if profile.protocol == "modbus":
+        settings: ModbusSettings = profile.settings
+        yield "requests", f"at most {settings.max_registers} registers, {'also' if settings.holes else 'not'} across unlisted addresses"
+        yield "answers within", f"{settings.timeout_s:g} s; needs {settings.turnaround_ms:g} ms of silence before a request"
+    elif profile.protocol == "p1":
+        yield "telegrams", f"every {profile.settings.period_s:g} s, checksum {profile.settings.checksum}"
+
+
+def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:
+    from drivers.sample import QUANTITIES
+
+    for quantity, row in sorted(settings.registers.items(), key=lambda item: (settings.function_of(item[1]), item[1].address)):
+        meaning = QUANTITIES[quantity] + ("" if row.agreed else " (a single source says so)")
+        words = f"{settings.word_order_of(row)} first"
+        where = f"0x{row.address:04X} ({row.address})"
+        yield [quantity, meaning, where, str(settings.function_of(row)), settings.type_of(row), words, f"{row.scale:g}", row.unit]

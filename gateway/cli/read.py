@@ -1,0 +1,105 @@
+"""`meter-gateway read`: one sample, straight from the meter."""
+
+import argparse
+import errno
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gateway.tables import local_text, utc_text
+
+if TYPE_CHECKING:
+    from drivers.line import Line
+    from drivers.sample import Reading
+    from gateway.config import Device
+
+SUMMARY = "read a meter now and show its values"
+
+DAEMON_HINT = (
+    "the daemon reads this meter: stop it (systemctl stop meter-gateway) and try again, or see its values with: meter-gateway status"
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "Opens the meter's line as its device file says, reads once and shows every value with its unit and meaning. A serial port has one "
+        "reader at a time: stop the daemon first. Only devices/DEVICE.yaml and its profile must be right, nothing else."
+    )
+    parser.epilog = "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway read heat-pump --json"
+    parser.add_argument("device", metavar="DEVICE", help="the meter: the name of its file in devices/, without .yaml")
+    parser.add_argument("--json", action="store_true", help="for programs: one object per line")
+    parser.add_argument("--watch", action="store_true", help="read at the meter's interval until Ctrl-C")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 once the meter has answered. Raises LineError, MeterError."""
+    import asyncio
+    import logging
+
+    from drivers.line import LineError
+    from gateway.config import load_device
+
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
+    device = load_device(args.config, args.device.removesuffix(".yaml"))
+    try:
+        asyncio.run(_read(device, args.json, args.watch))
+    except LineError as error:
+        if getattr(error.__cause__, "errno", None) in (errno.EBUSY, errno.EAGAIN):
+            raise LineError(f"{device.line}: the port is in use — if {DAEMON_HINT}") from error
+        raise
+    return 0
+
+
+async def _read(device: "Device", as_json: bool, watch: bool) -> None:
+    import asyncio
+
+    from drivers.line import MeterError, open_line
+    from drivers.profile import DeviceAddress
+
+    loop = asyncio.get_running_loop()
+    line: Line = await open_line(device.line, device.profile.serial)
+    try:
+        driver = device.profile.open_driver(DeviceAddress(name=device.name, address=device.address, timeout_s=device.timeout_s), line)
+        due_s = loop.time()
+        while True:
+            try:
+                reading = await driver.read(due_s)
+                _show(device, reading, loop.time() - reading.taken_s, as_json)
+            except MeterError as error:
+                if not watch:
+                    raise MeterError(f"{device.name}: {error}") from error
+                print(f"{device.name}: {error}", file=sys.stderr)
+            if not watch:
+                return
+            due_s = max(due_s + device.interval_s, loop.time())
+    finally:
+        line.close()
+
+
+def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> None:
+    import time
+
+    from drivers.sample import QUANTITIES, unit_of
+    from gateway.terminal import print_table
+
+    taken_s = round(time.time() - ago_s, 3)
+    values = {quantity: reading.values[quantity] for quantity in QUANTITIES if quantity in reading.values}
+    if as_json:
+        found: dict[str, Any] = {
+            "meter": device.name,
+            "time_utc": utc_text(taken_s),
+            "serial_number": reading.serial_number,
+            "values": values,
+        }
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+        return
+    number = f", serial number {reading.serial_number}" if reading.serial_number else ""
+    print(f"{device.name}: {device.profile.maker} {device.profile.model}{number}")
+    print(
+        f"{utc_text(taken_s)} ({local_text(taken_s)}), as the meter shows it" + (" (invert: true turns it round)" if device.invert else "")
+    )
+    print_table(
+        ["quantity", "value", "unit", "meaning"], [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()], right=["value"]
+    )
+    sys.stdout.flush()
