@@ -58,6 +58,7 @@ def healthy_report() -> Report:
         last_energy_wh=172.75,
         last_quality="measured",
         last_delivery="accepted",
+        last_accepted_slot_s=1_749_999_600,
         accepted=95,
         pending=1,
     )

@@ -113,6 +113,12 @@ def _asset(families: _Families, asset: AssetReport) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
     families.gauge("asset_last_slot_timestamp_seconds", "Start of the asset's last closed slot, Unix time", asset.last_slot_s, **labels)
     families.gauge("asset_last_slot_energy_watt_hours", "Energy of the asset's last closed slot", asset.last_energy_wh, **labels)
+    families.gauge(
+        "asset_last_accepted_slot_timestamp_seconds",
+        "Start of the newest slot that was accepted, Unix time",
+        asset.last_accepted_slot_s,
+        **labels,
+    )
     for state in ("pending", "accepted", "rejected", "missed"):
         families.gauge("asset_items", "Items owed for the asset, by what became of them", getattr(asset, state), **labels, state=state)
 

@@ -57,6 +57,8 @@ class AssetReport:
     last_energy_wh: float | None = None
     last_quality: str = ""
     last_delivery: str = ""
+    last_accepted_slot_s: int | None = None
+    """The newest slot that the exchange has accepted."""
     pending: int = 0
     accepted: int = 0
     rejected: int = 0

@@ -75,6 +75,7 @@ async def test_a_healthy_gateway_is_told_at_a_glance(served: Served, chromium: w
         "48 MB of 2 GB",
         "1 reading not believed",
         "meter-gateway 0.1.0",
+        "2 of 2 assets",
     ):
         assert expected in text
     in_utc = await elements(chromium, "#assets time", lambda e: e.get_attribute("title"))
@@ -140,9 +141,15 @@ async def test_an_empty_gateway_shows_no_nonsense(served: Served, chromium: webd
     report = served.report
     fresh = replace(report.meters[0], last_success_s=None, values={}, samples=0, state="waiting")
     served.report = replace(
-        report, started_s=report.now_s - 5, meters=[fresh], assets=[replace(report.assets[0], last_slot_s=None, last_energy_wh=None)],
-        destinations=[], lines=[], mqtt=None, buffer=replace(report.buffer, last_success_s=None, bytes_written_per_day=None, events=[]),
-    )  # fmt: skip
+        report,
+        started_s=report.now_s - 5,
+        meters=[fresh],
+        assets=[replace(report.assets[0], last_slot_s=None, last_energy_wh=None, last_accepted_slot_s=None)],
+        destinations=[],
+        lines=[],
+        mqtt=None,
+        buffer=replace(report.buffer, last_success_s=None, bytes_written_per_day=None, events=[]),
+    )
     text = await seen(chromium, served.url, "All is well")
     assert "never yet" in text
     assert "nothing yet" in text
