@@ -139,7 +139,7 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
         name=asset.name if asset else str(item.asset),
         kind=item.kind,
         revision=item.revision,
-        energy_uwh=item.energy_uwh if owed.quality in ("measured", "estimated") else None,
+        energy_uwh=item.energy_uwh if energy_known(owed) else None,
         raw_uwh=owed.raw_uwh,
         quality=owed.quality,
         coverage_permille=_coverage(_parts(asset, slots)) if asset and item.kind == "measurement" else None,
@@ -179,6 +179,15 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
 # --- rows for programs -----------------------------------------------------------------------------------------------------
 
 Row = Mapping[str, Any]
+
+ASSET_COLUMNS = (
+    *("start_utc", "start_local", "length_s", "asset", "uuid", "kind", "revision", "energy_wh", "formula_wh", "negative_sent_as_0"),
+    *("quality", "coverage_percent", "delivery", "reason", "attempts", "decided_utc"),
+)
+METER_COLUMNS = (
+    *("start_utc", "start_local", "length_s", "meter", "serial_number", "direction", "energy_wh", "quality", "method", "coverage_percent"),
+    *("samples", "largest_gap_s", "counter_begin_wh", "counter_end_wh", "register_begin_wh", "register_end_wh", "clock"),
+)
 
 
 def asset_row(slot: AssetSlot) -> Row:
@@ -248,14 +257,19 @@ def sample_row(sample: Sample) -> Row:
 
 
 def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
-    """Measurements that the exchange does not have although their energy is known; the latest revision of each slot, by time."""
+    """Measurements that the exchange does not have, by time: the latest revision of each slot."""
     for _, group in groupby(owed, key=lambda each: each.item.slot_s):
         latest: dict[UUID, Owed] = {}
         for each in group:
             item = each.item
             if item.kind == "measurement" and (item.asset not in latest or latest[item.asset].item.revision < item.revision):
                 latest[item.asset] = each
-        yield from (e for e in latest.values() if e.state != "accepted" and e.quality in ("measured", "estimated"))
+        yield from (each for each in latest.values() if each.state != "accepted")
+
+
+def energy_known(owed: Owed) -> bool:
+    """Whether the slot was wholly metered: only then it has an energy. Missing is not zero."""
+    return owed.quality in ("measured", "estimated")
 
 
 def profile_line(owed: Owed) -> str:

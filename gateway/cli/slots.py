@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.tables import AssetSlot, Row, asset_row, asset_slots, local_text, meter_row, utc_text, wh_text
+from gateway.tables import ASSET_COLUMNS, METER_COLUMNS, AssetSlot, Row, asset_row, asset_slots, local_text, meter_row, utc_text, wh_text
 from gateway.terminal import add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
         if args.meters:
             meter_slots = buffer.slots(since_s, until_s)
             if args.json or args.csv:
-                _for_programs(map(meter_row, meter_slots), args.json)
+                _for_programs(METER_COLUMNS, map(meter_row, meter_slots), args.json)
             else:
                 _meter_table(meter_slots)
         else:
             found = asset_slots(buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), settings.assets)
             if args.json or args.csv:
-                _for_programs(map(asset_row, found), args.json)
+                _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
                 _asset_table(found)
     return 0
@@ -94,7 +94,7 @@ def _start_of_last(count: int, until_s: int, settings: "Settings", buffer: "Buff
         back_s *= 8
 
 
-def _for_programs(rows: Iterable[Row], as_json: bool) -> None:
+def _for_programs(columns: Sequence[str], rows: Iterable[Row], as_json: bool) -> None:
     """Written as they come: a year of slots needs no memory."""
     if as_json:
         before = "["
@@ -103,12 +103,9 @@ def _for_programs(rows: Iterable[Row], as_json: bool) -> None:
             before = ","
         print("[]" if before == "[" else "\n]")
         return
-    writer = None
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _asset_table(found: Iterable[AssetSlot]) -> None:
