@@ -44,6 +44,7 @@ UNTRUSTED_SLEEP_S = 5.0
 _log = logging.getLogger(__name__)
 
 _Stream = tuple[UUID, Kind]
+_WELL = (False, 0)
 
 
 class Outbox(Protocol):
@@ -88,7 +89,7 @@ class _Batch:
 
     @property
     def stream(self) -> _Stream:
-        return self.items[0].asset, self.items[0].kind
+        return _stream(self.items[0])
 
     def part(self, start: int, stop: int | None) -> "_Batch":
         return _Batch(self.items[start:stop], self.closes_s)
@@ -218,9 +219,12 @@ class Uploader:
             if not self._just_closed(live, boundary_s):
                 return None
             self._tried_boundary_s = boundary_s
+        else:
+            # What failed waits for its turn in the backlog, or it would always come before what others have there.
+            live = [owed for owed in live if self._rank(_stream(owed.item)) == _WELL]
         if live:
-            live.sort(key=lambda owed: (self._rank(owed), inf if owed.closes_s is None else owed.closes_s, owed.item.slot_s, owed.item))
-            return self._sized(self._batches(live)[0])[0]
+            live.sort(key=lambda o: (self._rank(_stream(o.item)), inf if o.closes_s is None else o.closes_s, o.item.slot_s, o.item))
+            return self._sized(self._batches(live)[0])
         return self._next_of_backlog(now_s)
 
     def _expire(self, now_s: float) -> None:
@@ -236,22 +240,28 @@ class Uploader:
         return any(owed.item.kind == "measurement" and owed.item.slot_s + self._slot_s == boundary_s for owed in live)
 
     def _next_of_backlog(self, now_s: float) -> _Batch | None:
+        for queue in (self._halves, self._plan):
+            while queue and _closed(queue[0], now_s):
+                queue.popleft()
         if not self._halves and not self._plan:
             due = self._outbox.due(now_s, since_s=None, limit=BACKLOG_ITEMS)
-            due.sort(key=lambda owed: (self._rank(owed), owed.item.slot_s, owed.item))
+            due.sort(key=lambda owed: (self._rank(_stream(owed.item)), owed.item.slot_s, owed.item))
             self._plan.extend(self._batches(due))
-        for queue in (self._halves, self._plan):
-            while queue:
-                batch = queue.popleft()
-                if batch.closes_s is None or now_s < batch.closes_s:
-                    batch, rest = self._sized(batch)
-                    if rest.items:
-                        queue.appendleft(rest)
-                    return batch
-        return None
+        queue = self._halves or self._plan
+        return self._sized(queue[0]) if queue else None
 
-    def _rank(self, owed: Owed) -> tuple[bool, int]:
-        stream = owed.item.asset, owed.item.kind
+    def _strike(self, batch: _Batch) -> None:
+        """Take a batch that got its verdict off the head of the queue it came from, if it came from one."""
+        count = len(batch.items)
+        for queue in (self._halves, self._plan):
+            if queue and queue[0].items[:count] == batch.items:
+                head = queue.popleft()
+                if len(head.items) > count:
+                    queue.appendleft(head.part(count, None))
+                return
+
+    def _rank(self, stream: _Stream) -> tuple[bool, int]:
+        """Streams of a lower rank go first."""
         return stream in self._troubled, self._turns.get(stream, 0)
 
     def _batches(self, due: Sequence[Owed]) -> list[_Batch]:
@@ -263,10 +273,9 @@ class Uploader:
             batches.append(_Batch(request.items, None if first_s == inf else first_s))
         return batches
 
-    def _sized(self, batch: _Batch) -> tuple[_Batch, _Batch]:
-        """As much of a batch as may go now, and the rest."""
-        size = 1 if batch.stream in self._troubled else self._batch_items
-        return batch.part(0, size), batch.part(size, None)
+    def _sized(self, batch: _Batch) -> _Batch:
+        """As much of a batch as may go now."""
+        return batch.part(0, 1 if batch.stream in self._troubled else self._batch_items)
 
     # --- sending it ----------------------------------------------------------------------------------------------------------
 
@@ -291,7 +300,6 @@ class Uploader:
         else:
             if sent:
                 self._outbox.record(batch.items, "pending", verdict.reason, self._now())
-            self._plan.clear()
             if answered:
                 self._blame(batch.stream)
             self._fail(cause, verdict.reason, verdict.retry_after_s)
@@ -302,6 +310,9 @@ class Uploader:
         self._accepted += len(batch.items)
         self._last_success_s = now_s
         self._rejected_in_a_row = 0
+        self._strike(batch)
+        if self._turns or batch.stream in self._troubled:
+            self._plan.clear()  # made when live slots of what failed had to wait there
         self._troubled.discard(batch.stream)
         _log.info("delivered %s", _say(batch.items))
         self._recover(now_s)
@@ -312,9 +323,11 @@ class Uploader:
         self._rejected_in_a_row += 1
         if len(batch.items) > 1 and not verdict.whole:
             middle = len(batch.items) // 2
+            self._strike(batch)
             self._halves.extendleft((batch.part(middle, None), batch.part(0, middle)))
         else:
             self._outbox.record(batch.items, "rejected", verdict.reason, now_s)
+            self._strike(batch)
             self._rejected += len(batch.items)
             self._errors += 1
             self._last_error, self._last_error_s = verdict.reason, now_s
@@ -331,6 +344,8 @@ class Uploader:
         if not self._failures:
             self._troubled.add(stream)
         self._turns[stream] = self._turns.get(stream, 0) + 1
+        self._halves.clear()
+        self._plan = deque(sorted(self._plan, key=lambda batch: self._rank(batch.stream)))
 
     def _fail(self, cause: str, reason: str, retry_after_s: float | None = None) -> None:
         """Give the destination time. Reasons differ from try to try; a line is logged when the cause is another one."""
@@ -380,6 +395,14 @@ class Uploader:
 
     def _loop_s(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _stream(item: Item) -> _Stream:
+    return item.asset, item.kind
+
+
+def _closed(batch: _Batch, now_s: float) -> bool:
+    return batch.closes_s is not None and batch.closes_s <= now_s
 
 
 def _say(items: Sequence[Item]) -> str:

@@ -166,12 +166,14 @@ class StandInExchange:
     async def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         """The answer to one request; None where the connection is dropped instead. Header names in lower case."""
         path = urlsplit(target).path
-        arrived_s = self.now()
-        answer = await self._misbehave(path, lambda: self._obey(method, path, headers, body))
-        status = answer.status if answer else 0
-        self.journal.append((arrived_s, path, status))
-        if path != LOGIN:
-            self.requests[status] += 1
+        arrived_s, status = self.now(), 0
+        try:
+            answer = await self._misbehave(path, lambda: self._obey(method, path, headers, body))
+            status = answer.status if answer else 0
+        finally:  # also where the client hung up meanwhile
+            self.journal.append((arrived_s, path, status))
+            if path != LOGIN:
+                self.requests[status] += 1
         return answer
 
     async def _misbehave(self, path: str, obey: Callable[[], Answer]) -> Answer | None:
