@@ -96,9 +96,9 @@ class ByteSize(int):
 class Market:
     """The market's time grid."""
 
-    slot: Annotated[SlotLength, Meta(description="length of a market slot")] = SlotLength(900)
-    max_gap: Annotated[Seconds, Meta(description="energy of a longer silence is stated as unallocated, not placed in slots")] = Seconds(
-        7200
+    slot: Annotated[SlotLength, Meta(description="length of a market slot")] = field(default_factory=lambda: SlotLength(900))
+    max_gap: Annotated[Seconds, Meta(description="energy of a longer silence is stated as unallocated, not placed in slots")] = field(
+        default_factory=lambda: Seconds(7200)
     )
 
 
@@ -107,12 +107,14 @@ class Exchange:
     """Where slots are delivered to."""
 
     dialect: DialectName
-    url: HttpUrl = HttpUrl("https://gsyweb.gridsingularity.com")
+    url: HttpUrl = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
     canary_network: Annotated[UUID, Meta(description="UUID of the canary (test) network")]
     credentials: Annotated[str, Meta(description="file with username and password, mode 0600, or a systemd credential of that name")]
     forecast: Annotated[Forecast, Meta(description="what the next slot is expected to be")] = "last_slot"
-    margin: Annotated[Seconds, Meta(description="time kept from every slot's edge, for clocks that differ")] = Seconds(1)
-    timeout: Annotated[Seconds, Meta(description="how long the exchange may take to answer")] = Seconds(10)
+    margin: Annotated[Seconds, Meta(description="time kept from every slot's edge, for clocks that differ")] = field(
+        default_factory=lambda: Seconds(1)
+    )
+    timeout: Annotated[Seconds, Meta(description="how long the exchange may take to answer")] = field(default_factory=lambda: Seconds(10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +132,12 @@ class BufferSettings:
     """The local store and its limits."""
 
     path: Annotated[str, Meta(description="the SQLite file")] = "/var/lib/meter-gateway/buffer.sqlite"
-    flush: Annotated[Seconds, Meta(description="samples are on disk after at most this long")] = Seconds(60)
-    keep_samples: Seconds = Seconds(30 * 86400)
-    keep_slots: Seconds = Seconds(400 * 86400)
-    max_size: Annotated[ByteSize, Meta(description="samples are thinned when the file would grow beyond this")] = ByteSize(2 * 10**9)
+    flush: Annotated[Seconds, Meta(description="samples are on disk after at most this long")] = field(default_factory=lambda: Seconds(60))
+    keep_samples: Seconds = field(default_factory=lambda: Seconds(30 * 86400))
+    keep_slots: Seconds = field(default_factory=lambda: Seconds(400 * 86400))
+    max_size: Annotated[ByteSize, Meta(description="samples are thinned when the file would grow beyond this")] = field(
+        default_factory=lambda: ByteSize(2 * 10**9)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +158,7 @@ class MqttSettings:
     ca_file: Annotated[str | None, Meta(description="PEM file of the authority that signed the broker's certificate")] = None
     credentials: Annotated[str | None, Meta(description="file with username and password, mode 0600")] = None
     topic: Annotated[str, Meta(pattern=r"^[^#+\x00]+$", description="first part of every topic; the site's name follows")] = "meter-gateway"
-    samples: Annotated[Seconds, Meta(description="at most one sample per meter in this time")] = Seconds(60)
+    samples: Annotated[Seconds, Meta(description="at most one sample per meter in this time")] = field(default_factory=lambda: Seconds(60))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +192,9 @@ class DeviceFile:
     profile: Annotated[str, Meta(description="what the meter is: maker/model of hardware_profiles/")]
     line: LineUrl
     address: Annotated[int, Meta(ge=1, le=247, description="Modbus address on its line")] = 1
-    interval: Annotated[Seconds, Meta(description="time between samples")] = Seconds(10)
+    interval: Annotated[Seconds, Meta(description="time between samples")] = field(default_factory=lambda: Seconds(10))
     invert: Annotated[bool, Meta(description="true where the meter is wired the other way round")] = False
-    max_power: Annotated[float | None, Meta(gt=0, description="the main fuse, in W; more is a glitch")] = None
+    max_power: Annotated[float, Meta(gt=0, description="the main fuse, in W; more is a glitch")] | None = None
     timeout: Annotated[Seconds | None, Meta(description="how long the meter may take to answer")] = None
 
 
