@@ -7,13 +7,13 @@ lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ uploader ─▶ excha
 import asyncio
 import gc
 import logging
-import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +67,7 @@ class Gateway:
         clock: Clock,
         *,
         open_a_line: OpenLine = open_line,
-        jitter: Callable[[], float] = random.random,
+        rng: Random | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -79,26 +79,28 @@ class Gateway:
         dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
         self.ledger = Ledger(settings, self.buffer, clock, dialect)
         self.ledger.closed = self._closed
+        rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self.uploader: Uploader | None = None
+        self._session: Session | None = None
         if exchange and dialect:
             name = exchange.credentials
-            session = Session(exchange.url, lambda: settings.credentials(name), timeout_s=exchange.timeout)
+            self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout)
             self.uploader = Uploader(
                 self.buffer,
                 dialect,
-                session,
+                self._session,
                 now=clock.now_s,
                 trusted=lambda: clock.trusted,
                 slot_s=settings.market.slot,
-                jitter=jitter,
+                jitter=rng.random,
             )
         self.collectors = [
-            Collector(devices, clock, settings.market.slot, open_a_line, self._take, jitter)
+            Collector(devices, clock, settings.market.slot, open_a_line, self._take, rng.random)
             for devices in lines_of(settings.devices).values()
         ]
         self.mqtt: MqttPublisher | None = None
         if settings.mqtt:
-            self.mqtt = MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s)
+            self.mqtt = MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=rng.random)
         self.watchdog = Watchdog(self._standstill)
         self.status = StatusServer(settings.status, self.report)
         self._housekeeping_s: float | None = None
@@ -118,11 +120,13 @@ class Gateway:
                 tasks = [group.create_task(work) for work in self._works()]
                 self.watchdog.ready()
                 await stop.wait()
-                log.info("stopping; %d samples are written now", self.buffer.waiting)
+                log.info("stopping; samples that are written now: %d", self.buffer.waiting)
                 self.watchdog.stopping()
                 for task in tasks:
                     task.cancel()
         finally:
+            if self._session:
+                await self._session.aclose()
             self.ledger.checkpoint()
             self._store_does(self.buffer.close_file)
 
@@ -243,6 +247,7 @@ class Gateway:
             last_energy_wh=last.item.energy_uwh / UWH_PER_WH if last and known else None,
             last_quality=last.quality if last else "",
             last_delivery=last.state if last else "",
+            last_accepted_slot_s=next((owed.item.slot_s for owed in reversed(day) if owed.state == "accepted"), None),
             pending=states["pending"],
             accepted=states["accepted"],
             rejected=states["rejected"],

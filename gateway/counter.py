@@ -40,12 +40,26 @@ class Rules:
 
     def step_uwh(self, register_uwh: int) -> int:
         """The step of the register at this value: its resolution, or the spacing of float32 there, whichever is larger."""
+        return max(self.resolution_uwh, self._spacing_uwh(register_uwh))
+
+    def exact_uwh(self, raw_uwh: int) -> int:
+        """What the meter counted, where a float32 has rounded it: the multiple of the resolution that it can only have been.
+
+        A value that is no rounded multiple (a meter that counts finer than its papers say) stays as it is.
+        """
+        spacing_uwh = self._spacing_uwh(raw_uwh)
+        if not 0 < spacing_uwh <= self.resolution_uwh:
+            return raw_uwh
+        multiple_uwh = (raw_uwh + self.resolution_uwh // 2) // self.resolution_uwh * self.resolution_uwh
+        return multiple_uwh if abs(raw_uwh - multiple_uwh) <= spacing_uwh // 2 + 1 else raw_uwh
+
+    def _spacing_uwh(self, register_uwh: int) -> int:
+        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a register that is no float."""
         if not self.float32 or register_uwh <= 0:
-            return self.resolution_uwh
+            return 0
         kwh = register_uwh / (1000 * UWH_PER_WH)
         # IEEE 754 binary32: 24 bits of significand. frexp gives kwh = m·2^e with 0.5 ≤ m < 1.
-        spacing_kwh = math.ldexp(1.0, math.frexp(kwh)[1] - 24)
-        return max(self.resolution_uwh, round(spacing_kwh * 1000 * UWH_PER_WH))
+        return round(math.ldexp(1.0, math.frexp(kwh)[1] - 24) * 1000 * UWH_PER_WH)
 
     def most_uwh(self, elapsed_ms: int, register_uwh: int) -> int:
         """The most the register can have moved in that time."""

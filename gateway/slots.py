@@ -156,7 +156,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     series = replace(state, serial_number=state.serial_number or sample.serial_number)
     for direction, register in rules.registers.items():
         old = state.directions.get(direction)
-        raw_uwh, power_w = _shown(sample, direction, rules.invert)
+        raw_uwh, power_w = _shown(sample, direction, rules)
         if old is None:
             if raw_uwh is not None:
                 directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules)
@@ -183,7 +183,7 @@ def _swapped(state: MeterState, sample: Sample) -> bool:
 def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
     directions: dict[Direction, DirectionState] = {}
     for direction in rules.registers:
-        raw_uwh, power_w = _shown(sample, direction, rules.invert)
+        raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
             directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules)
     return MeterState(sample.serial_number, at_ms, rules.slot_ms, directions)
@@ -194,15 +194,16 @@ def _open(counter: Counter, at_ms: int, rules: MeterRules) -> DirectionState:
     return DirectionState(counter, slot)
 
 
-def _shown(sample: Sample, direction: Direction, invert: bool) -> tuple[int | None, float | None]:
+def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int | None, float | None]:
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
-    if invert:
+    register = rules.registers[direction]
+    if rules.invert:
         direction = "export" if direction == "import" else "import"
     wh = sample.values.get(f"energy_{direction}_wh")
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
-    return None if wh is None else round(wh * UWH_PER_WH), power_w
+    return None if wh is None else register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 
 
 def _place(
