@@ -268,8 +268,8 @@ def load(folder: Path, *, logins: bool = True) -> Settings:
     gateway = decode(GatewayFile, document) if document.data is not None else None
     devices = [d for path in sorted((folder / "devices").glob("*.yaml")) if (d := _device(folder, path, documents))]
     names = {path.stem for path in (folder / "devices").glob("*.yaml")}
-    if not names:
-        document.report((), "there is no meter", f"write one file per meter in {folder / 'devices'}")
+    if not names and folder.is_dir():
+        document.problems.append(Problem(str(folder / "devices"), 0, "", "there is no meter", "write one file per meter into this folder"))
     if (folder / "devices").is_dir():
         for path in sorted((folder / "devices").iterdir()):
             if path.suffix == ".yml":
@@ -318,7 +318,7 @@ def _read(path: Path, documents: list[Document]) -> Document:
     except OSError as error:
         document = Document(str(path))
         hint = "give --config the folder that holds it" if path.name == "gateway.yaml" else "check the file's owner and mode"
-        document.report((), f"cannot be read: {error.strerror}", hint)
+        document.problems.append(Problem(str(path), 0, "", f"cannot be read: {error.strerror}", hint))
     documents.append(document)
     return document
 
@@ -454,10 +454,14 @@ def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[
     except OSError as error:
         hint = "write `username: …` and `password: …` into it and run: chmod 600 " + str(path)
         return None, [Problem(str(path), 0, "", f"credentials cannot be read: {error.strerror}", hint)]
-    if path is not passed and stat.S_IMODE(mode) & 0o077:
-        document.report((), f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}")
     login = decode(_CredentialsFile, document) if document.data is not None else None
-    return (Credentials(login.username, login.password) if login and not document.problems else None), document.problems
+    # What is wrong inside is told without quoting: it may be the password.
+    lines = sorted({problem.line for problem in document.problems})
+    hint = "write exactly two lines, `username: '…'` and `password: '…'`, both in quotes"
+    problems = [Problem(str(path), line, "", "is not a login", hint) for line in lines]
+    if path is not passed and stat.S_IMODE(mode) & 0o077:
+        problems.append(Problem(str(path), 0, "", f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}"))
+    return (Credentials(login.username, login.password) if login and not problems else None), problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
