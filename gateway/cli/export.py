@@ -172,11 +172,15 @@ def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer:
             states.setdefault(asset, Counter())[owed.state] += 1
     for asset, counts in states.items():
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        print(f"{args.output / names[asset]}: {counts.total()} slots ({told})", file=sys.stderr)
+        print(f"{args.output / names[asset]}: {_slots(counts.total())} ({told})", file=sys.stderr)
     if not states:
         print("nothing to write: the exchange has every slot whose energy is known", file=sys.stderr)
     if left_out:
-        print(f"{left_out} slots were not wholly metered and are left out (meter-gateway slots shows them)", file=sys.stderr)
+        print(f"left out: {_slots(left_out)} that {'was' if left_out == 1 else 'were'} not wholly metered", file=sys.stderr)
+
+
+def _slots(count: int) -> str:
+    return f"{count} {'slot' if count == 1 else 'slots'}"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,108 @@
+"""`meter-gateway check`, and the example that comes with it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.cli.check import schema_names, schema_of
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "docs" / "examples"
+
+TEN_MISTAKES = """\
+site: home-12
+market: {slott: 15min}
+exchange:
+  dialect: sdkk
+  canary_network: 8a2c0f3e-5d1b-4c77-9f64
+  credentials: exchange.credentials
+assets:
+  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: gird.import - grid.export}
+  - {name: PV, uuid: cf3b262c-1c0e-4d0b-8f0e-6f3f0e4b7a52, kind: pv, energy: pv.export * 2}
+  - {name: Heat pump, uuid: 5b7d9e10-3a44-4f0c-9f0a-2b6f1c8d4e63, kind: heat_pump}
+status: {port: "8080"}
+"""
+
+
+def test_a_right_configuration_is_told_in_a_few_lines(run, home):
+    code, out, err = run("check")
+    assert (code, err) == (0, "")
+    assert "no mistakes. Site home-12, slots of 15 min." in out
+    assert "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and import; 11 quantities" in out
+    assert "House load (load, 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1) = grid.import - grid.export + pv.export" in out
+    assert "secret" not in out
+
+
+def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
+    home.write("gateway.yaml", TEN_MISTAKES)
+    home.write("devices/grid.yaml", "profile: dsmr/dsmr55\nline: serial:/dev/ttyUSB0\n")
+    home.write("devices/pv.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n")
+    home.write("devices/roof.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n")
+    home.write("devices/heat.yaml", "profile: [eastron\n")
+    home.write("devices/car.yaml", "profile: eastron/sdm630\nline: ttyUSB3\ninterval: often\n")
+    home.write("exchange.credentials", "username: somebody\npassword: secret\n", mode=0o644)
+    done = shell("check", "--config", home.folder)
+    assert done.returncode == 1
+    folder = home.folder
+    for beginning, ending in (
+        (f"{folder}/gateway.yaml:2: market.slott: unknown key", "did you mean 'slot'?"),
+        (f"{folder}/gateway.yaml:4: exchange.dialect: there is no dialect 'sdkk'", "did you mean 'sdk'?"),
+        (f"{folder}/gateway.yaml:5: exchange.canary_network: invalid UUID", "8-4-4-4-12 hexadecimal digits"),
+        (f"{folder}/gateway.yaml:8: assets[0].energy: there is no meter 'gird'", "did you mean 'grid'?"),
+        (f"{folder}/gateway.yaml:9: assets[1].energy: cannot read '* 2' in the formula", "such as grid.import - pv.export"),
+        (f"{folder}/gateway.yaml:10: assets[2]: key 'energy' is missing", ""),
+        (f"{folder}/gateway.yaml:11: status.port: expected a whole number, found the text '8080'", "write 8080"),
+        (f"{folder}/devices/grid.yaml:1: profile: there is no profile 'dsmr/dsmr55'", "did you mean 'dsmr/dsmr5'?"),
+        (f"{folder}/devices/roof.yaml:3: address: pv already has address 2 on this line", "on the meter and here"),
+        (f"{folder}/devices/heat.yaml:2: not valid YAML", "check indentation, colons and quotes here"),
+        (f"{folder}/devices/car.yaml:2: line: 'ttyUSB3' does not begin with serial:, tcp: or rtu+tcp:", ""),
+        (f"{folder}/devices/car.yaml:3: interval: expected a length of time, found the text 'often'", "such as 10s"),
+        (f"{folder}/exchange.credentials: others can read this file (mode 0644)", f"run: chmod 600 {folder}/exchange.credentials"),
+    ):
+        assert any(line.startswith(beginning) and line.endswith(ending) for line in done.stdout.splitlines()), (beginning, done.stdout)
+    assert done.stdout.splitlines()[-1] == f"13 mistakes in {folder}"
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_folder_that_is_not_there_is_one_mistake_that_says_what_to_do(run, tmp_path):
+    code, out, _ = run("check", "--config", tmp_path / "nowhere")
+    assert code == 1
+    assert "give --config the folder that holds it" in out
+
+
+@pytest.mark.parametrize("name", ["gateway", "device", "profile-modbus", "profile-p1"])
+def test_a_schema_is_printed_for_each_kind_of_file(run, name):
+    code, out, _ = run("check", "--schema", name)
+    assert code == 0
+    assert name in schema_names()
+    assert json.loads(out) == schema_of(name)
+
+
+@pytest.mark.parametrize("name", ["gateway", "device"])
+def test_the_schemas_beside_the_examples_are_current(name):
+    """After a change: .venv/bin/meter-gateway check --schema NAME > docs/examples/schema/NAME.json"""
+    written = json.loads((EXAMPLES / "schema" / f"{name}.json").read_text(encoding="utf-8"))
+    assert written == schema_of(name)
+
+
+def test_every_example_names_the_schema_it_is_checked_with():
+    files = [EXAMPLES / "gateway.yaml", *sorted((EXAMPLES / "devices").glob("*.yaml"))]
+    assert len(files) == 4
+    for file in files:
+        first = file.read_text(encoding="utf-8").splitlines()[0]
+        name = "gateway" if file.stem == "gateway" else "device"
+        assert first.startswith("# yaml-language-server: $schema=")
+        assert (file.parent / first.partition("=")[2]).resolve() == EXAMPLES / "schema" / f"{name}.json"
+
+
+def test_the_example_is_right_once_it_has_a_login(tmp_path):
+    folder = shutil.copytree(EXAMPLES, tmp_path / "etc")
+    login = folder / "exchange.credentials"
+    login.touch(mode=0o600)
+    login.write_text("username: somebody\npassword: secret\n")
+    settings = config.load(folder)
+    assert [device.name for device in settings.devices] == ["grid", "heat-pump", "pv"]
+    assert {asset.name for asset in settings.assets} == {"House load", "PV", "Heat pump"}

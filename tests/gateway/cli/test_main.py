@@ -1,0 +1,87 @@
+"""The entry point: finding the command, help, exit codes."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import command_names
+
+MINE = ["check", "export", "profiles", "read", "slots"]
+
+
+def test_help_names_every_command_with_what_it_does(shell):
+    done = shell("--help")
+    assert done.returncode == 0
+    for name in command_names():
+        assert re.search(rf"^  {name} +\w", done.stdout, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_every_command_says_what_it_does_and_gives_an_example(run, name):
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"  meter-gateway {name}" in out
+
+
+def test_an_unknown_command_is_a_usage_error_naming_the_nearest(run):
+    code, _, err = run("slot")
+    assert code == 2
+    assert "there is no command 'slot' — did you mean 'slots'?" in err
+
+
+def test_no_command_shows_the_help_and_is_a_usage_error(shell):
+    done = shell()
+    assert done.returncode == 2
+    assert "commands:" in done.stderr
+
+
+def test_version(run):
+    assert run("--version")[:2] == (0, f"meter-gateway {__version__}\n")
+
+
+def test_the_folder_is_taken_before_or_after_the_command_or_from_the_environment(shell, home):
+    folder = str(home.folder)
+    for words, environment in (
+        (["--config", folder, "check"], {}),
+        ([f"--config={folder}", "check"], {}),
+        (["check", "--config", folder], {}),
+        (["check"], {"METER_GATEWAY_CONFIG": folder}),
+        (["check", "--config", folder], {"METER_GATEWAY_CONFIG": "/nowhere"}),
+    ):
+        done = shell(*words, **environment)
+        assert (done.returncode, done.stderr) == (0, ""), words
+
+
+def test_the_daemon_s_command_loads_nothing_that_only_people_need():
+    code = """
+import sys
+from gateway.cli import main
+try:
+    main(["run", "--help"])
+except SystemExit:
+    pass
+heavy = {"rich", "pandas", "openpyxl", "sqlite_utils"} & set(sys.modules)
+others = {name for name in sys.modules if name.startswith("gateway.cli.")} - {"gateway.cli.run"}
+print(sorted(heavy | others), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_an_expected_error_is_one_clear_text_and_exit_code_1(shell, tmp_path):
+    done = shell("slots", "--config", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert "gateway.yaml: cannot be read: No such file or directory — give --config the folder that holds it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(home):
+    home.fill([100] * 40, [0] * 40)
+    words = [sys.executable, "-m", "gateway", "--config", str(home.folder), "slots", "--meters", "--last", "1000", "--csv"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -1,0 +1,62 @@
+"""`meter-gateway profiles`."""
+
+import json
+
+import pytest
+
+from drivers.profile import load_profile, profile_ids, shipped_folder
+
+
+def test_every_shipped_profile_is_listed_with_its_steps(run):
+    code, out, _ = run("profiles")
+    assert code == 0
+    for profile_id in profile_ids():
+        assert profile_id in out
+    assert "import 100 Wh" in out  # the EM340's
+
+
+def test_the_list_is_there_for_programs(run):
+    code, out, _ = run("profiles", "--json")
+    rows = {row["id"]: row for row in json.loads(out)}
+    assert code == 0
+    assert sorted(rows) == profile_ids()
+    assert set(rows["eastron/sdm120"]["quantities"]) == load_profile("eastron/sdm120").quantities
+
+
+@pytest.mark.parametrize("profile_id", profile_ids())
+def test_every_profile_can_be_shown(run, profile_id):
+    profile = load_profile(profile_id)
+    code, out, _ = run("profiles", "show", profile_id)
+    assert code == 0
+    for quantity in profile.quantities:
+        assert quantity in out
+    assert profile.manual.split(",")[0] in out.replace("\n", "")
+    assert json.loads(run("profiles", "show", profile_id, "--json")[1])["manual"] == profile.manual
+
+
+def test_a_modbus_profile_shows_its_register_table(run):
+    _, out, _ = run("profiles", "show", "eastron/sdm120")
+    assert "0x0048 (72)" in out
+    assert "at most 60 registers" in out
+    assert "Leaves the factory at 2400 baud" in out
+
+
+def test_an_unknown_profile_is_refused_with_the_nearest(run):
+    code, _, err = run("profiles", "show", "eastron/sdm12")
+    assert code == 1
+    assert "did you mean 'eastron/sdm120'?" in err
+
+
+def test_show_without_an_id_is_a_usage_error(run):
+    assert run("profiles", "show")[0] == 2
+
+
+def test_profiles_of_the_site_are_listed_too_and_a_broken_one_does_not_hide_the_others(run, home):
+    text = (shipped_folder() / "eastron/sdm120.yaml").read_text()
+    home.write("hardware_profiles/own/meter.yaml", text)
+    home.write("hardware_profiles/own/broken.yaml", "maker: Own\n")
+    code, out, err = run("profiles")
+    assert code == 1
+    assert "own/meter" in out
+    assert "eastron/sdm630" in out
+    assert "own/broken.yaml:1: key 'model' is missing" in err

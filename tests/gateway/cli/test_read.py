@@ -1,0 +1,136 @@
+"""`meter-gateway read`, from real ports and sockets."""
+
+import asyncio
+import json
+import signal
+import sys
+
+import pytest
+import serial
+
+from drivers.line import SerialSettings
+from drivers.profile import load_profile
+from gateway.sandbox.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_meter
+from gateway.sandbox.telegram import GridReading, telegram
+from gateway.sandbox.wire import paced_line
+
+VALUES = {"energy_import_wh": 12_345_678.0, "energy_export_wh": 4_000.0, "power_w": 1_234.5, "voltage_l1_v": 230.5}
+
+
+@pytest.fixture
+def read(home):
+    """Start `meter-gateway read …` in a process of its own, while this one plays the meter."""
+
+    async def start(*words):
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "gateway", "--config", str(home.folder), "read", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    return start
+
+
+async def finish(process):
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, out.decode(), err.decode()
+
+
+def twin():
+    return ModbusTwin(load_profile("eastron/sdm630"), lambda: VALUES, serial_number=20_110_001)
+
+
+async def test_a_meter_on_the_network_is_read_into_a_table_with_units(home, read):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        code, out, err = await finish(await read("heat"))
+    assert (code, err) == (0, "")
+    assert "heat: Eastron SDM630-Modbus V2, serial number 20110001" in out
+    row = next(line.split() for line in out.splitlines() if line.strip().startswith("energy_import_wh"))
+    assert row[:3] == ["energy_import_wh", "12345678.71", "Wh"] or abs(float(row[1]) - 12_345_678) <= 1
+    assert " ".join(row[3:]) == "energy imported, total register"
+
+
+async def test_json_is_one_object_per_line(home, read):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        code, out, _ = await finish(await read("heat", "--json"))
+    found = json.loads(out)
+    assert code == 0
+    assert (found["meter"], found["serial_number"]) == ("heat", "20110001")
+    assert found["values"]["power_w"] == 1234.5
+    assert found["time_utc"].endswith("Z")
+
+
+async def test_a_p1_port_is_read_from_its_next_telegram(home, read):
+    reading = GridReading(
+        utc_s=1_774_742_400,
+        serial_number="E0031007000012345",
+        import_wh=(1_000_000, 2_000_000),
+        export_wh=(3_000, 4_000),
+        tariff=1,
+        phases_w=(100, 200, -50),
+        voltages_v=(230.1, 231.0, 229.9),
+        gas_l=5,
+    )
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    async with paced_line(0) as wire, p1_meter(wire.meter_end, lambda _: telegram(reading), lambda: 1000 + loop.time() - began_s):
+        home.write("devices/grid.yaml", f"profile: dsmr/dsmr5\nline: serial:{wire.gateway_end}\n")
+        code, out, err = await finish(await read("grid", "--json"))
+    assert (code, err) == (0, "")
+    assert json.loads(out)["values"]["energy_import_wh"] == 3_000_000
+
+
+async def test_watch_reads_at_the_interval_until_ctrl_c(home, read):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\ninterval: 1s\n")
+        process = await read("heat", "--json", "--watch")
+        assert process.stdout is not None
+        lines = [await asyncio.wait_for(process.stdout.readline(), 30) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        code, _, err = await finish(process)
+    assert (code, err) == (130, "")
+    assert [json.loads(line)["meter"] for line in lines] == ["heat", "heat"]
+
+
+async def test_a_port_that_another_program_holds_says_to_stop_the_daemon(home, read):
+    async with paced_line(0) as wire:
+        home.write("devices/grid.yaml", f"profile: dsmr/dsmr5\nline: serial:{wire.gateway_end}\n")
+        with serial.Serial(wire.gateway_end, 115200, exclusive=True):
+            code, _, err = await finish(await read("grid"))
+    assert code == 1
+    assert "the port is in use" in err
+    assert "systemctl stop meter-gateway" in err
+    assert "Traceback" not in err
+
+
+async def test_a_silent_meter_is_named(home, read):
+    settings = SerialSettings(baud=9600)
+    async with paced_line(settings.char_s) as wire, modbus_rtu({9: twin()}, wire.meter_end):
+        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: serial:{wire.gateway_end}\naddress: 3\ntimeout: 200ms\n")
+        code, _, err = await finish(await read("heat"))
+    assert code == 1
+    assert err.startswith("heat: ")
+    assert "Traceback" not in err
+
+
+def test_a_port_that_is_not_there_is_an_error_that_says_what_to_do(run, home):
+    home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/nowhere\n")
+    code, _, err = run("read", "grid")
+    assert code == 1
+    assert "there is no such port" in err
+
+
+def test_an_unknown_meter_is_refused_with_the_nearest(run):
+    code, _, err = run("read", "gird")
+    assert code == 1
+    assert "there is no meter 'gird' — did you mean 'grid'?" in err
+
+
+def test_only_the_meter_s_own_file_must_be_right(run, home):
+    home.write("gateway.yaml", "not: right\n")
+    home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/nowhere\nintervall: 10s\n")
+    _, _, err = run("read", "grid")
+    assert err.strip() == f"{home.folder}/devices/grid.yaml:3: intervall: unknown key — did you mean 'interval'?"
