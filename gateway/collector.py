@@ -42,7 +42,9 @@ OpenLine = Callable[[LineUrl, SerialSettings], Awaitable[Line]]
 
 def next_due_s(after_s: float, interval_s: float, slot_s: int) -> float:
     """The first instant later than `after_s` (Unix time) at which a meter is read: every interval, and on every slot boundary."""
-    return min((math.floor(after_s / step) + 1) * step for step in (interval_s, slot_s))
+    # A product can come out as the time it was made from, where an interval such as 0.1 s is not exact in binary: so two steps are tried.
+    turns = ((math.floor(after_s / step) + n) * step for step in (interval_s, slot_s) for n in (1, 2))
+    return min(due_s for due_s in turns if due_s > after_s)
 
 
 @dataclass(slots=True)
