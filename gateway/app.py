@@ -73,7 +73,7 @@ class Gateway:
         self.clock = clock
         self._started_s = clock.now_s()
         self._store = StoreHealth()
-        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, settings.buffer.max_size)
+        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, int(settings.buffer.max_size))
         self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=self._started_s)
         exchange = settings.exchange
         dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
@@ -216,7 +216,7 @@ class Gateway:
             site=self.settings.site,
             now_s=now_s,
             started_s=self._started_s,
-            slot_length_s=self.settings.market.slot,
+            slot_length_s=int(self.settings.market.slot),  # JSON knows plain numbers only
             lines=[collector.report() for collector in self.collectors],
             meters=meters,
             assets=self._asset_reports(now_s),

@@ -182,7 +182,7 @@ class Ledger:
         window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
         return Owed(
             item=Item(asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
-            length_s=self._settings.market.slot,
+            length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
             quality=quality,
             opens_s=window.opens_s,
             closes_s=window.closes_s,
