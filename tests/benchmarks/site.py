@@ -1,0 +1,61 @@
+"""A configuration folder for the simulated house, and the daemon on it as a process of its own."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import UUID
+
+from gateway.sandbox.exchange import StandInExchange
+from gateway.sandbox.meters import HEAT_PUMP_ADDRESS, PV_ADDRESS, House
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def write_site(
+    folder: Path, house: House, exchange: StandInExchange, assets: Mapping[UUID, str], *, slot: str, interval: str, port: int
+) -> None:
+    """`assets`: formula by UUID. Everything else is as it is when the installer says nothing; extra meters are `m1`, `m2` …"""
+    (folder / "devices").mkdir(parents=True)
+    credentials = folder / "exchange.credentials"
+    credentials.touch(mode=0o600)
+    credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
+    lines = [
+        "site: bench",
+        f"market: {{slot: {slot}, max_gap: 10min}}",
+        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network}, credentials: exchange.credentials}}",
+        "assets:",
+        *(f"  - {{name: asset {n}, uuid: {uuid}, kind: load, energy: {energy}}}" for n, (uuid, energy) in enumerate(assets.items())),
+        "buffer: {path: buffer.sqlite}",
+        f"status: {{port: {port}}}",
+        "clock: {trust: assured}",
+    ]
+    (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
+    devices = {
+        "grid": f"profile: dsmr/dsmr5\nline: serial:{house.grid_path}\n",
+        "pv": f"profile: eastron/sdm120\nline: serial:{house.pv_path}?baud=9600\naddress: {PV_ADDRESS}\n",
+    }
+    for name, meter_port in [("heat-pump", house.heat_pump_port), *((f"m{n}", p) for n, p in enumerate(house.extra_ports, 1))]:
+        devices[name] = f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{meter_port}\naddress: {HEAT_PUMP_ADDRESS}\n"
+    for name, text in devices.items():
+        (folder / "devices" / f"{name}.yaml").write_text(f"{text}interval: {interval}\n")
+
+
+@contextlib.contextmanager
+def daemon(folder: Path) -> Iterator[int]:
+    """The gateway as an installer starts it; gives its process id. Raises RuntimeError where it ends by itself."""
+    log_path = folder / "gateway.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "gateway", "run", "--config", folder], stdout=log, stderr=log, cwd=CHECKOUT)
+        try:
+            yield process.pid
+            if process.poll() is not None:
+                raise RuntimeError(f"the daemon ended by itself:\n{log_path.read_text()[-2000:]}")
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
