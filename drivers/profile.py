@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta
 
+import drivers
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
 from drivers.strict_yaml import MAX_FILE_BYTES, Document, Problem, decode, json_schema, nearest, parse
@@ -138,9 +139,8 @@ def _package(protocol: str) -> Any:  # what ProtocolPackage says; a module canno
 
 
 def protocols() -> list[str]:
-    """The protocols there are: the packages of `drivers/`."""
-    home = Path(__file__).parent
-    return sorted(p.parent.name for p in home.glob("*/__init__.py"))
+    """The protocols there are: the packages in the folders of `drivers` (its `__path__`)."""
+    return sorted({p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")})
 
 
 def shipped_folder() -> Path:

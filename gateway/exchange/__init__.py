@@ -1,6 +1,7 @@
 """How each kind of exchange is spoken to: one file per dialect, and the one HTTP session they share.
 
-A new dialect is one file in this folder: a module with a class `Dialect` as `dialect.py` describes it.
+A new dialect is one file in this folder (or in another one that `__path__` names): a module with a class `Dialect` as `dialect.py`
+describes it. CONTRIBUTING.md takes you through it.
 """
 
 import importlib
@@ -12,8 +13,8 @@ _NOT_DIALECTS = {"__init__", "dialect", "replies", "session"}
 
 
 def dialect_names() -> list[str]:
-    """The dialects there are: the files of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _NOT_DIALECTS)
+    """The dialects there are: the files of this package's folders."""
+    return sorted({p.stem for folder in __path__ for p in Path(folder).glob("*.py")} - _NOT_DIALECTS)
 
 
 def load_dialect(name: str, canary_network: str, slot_s: int) -> Dialect:
