@@ -1,0 +1,256 @@
+"""The counter: monotone, inside the register's step, and moved by nothing that cannot be true."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.counter import FUSE_TOLERANCE, UWH_PER_WH, Counter, Finding, Rules, advance, start
+
+FUSE_W = 17_250.0
+TEN_S = 10_000
+WH = UWH_PER_WH
+
+
+def rules(resolution_wh: float = 1, *, modulus_wh: float | None = 100_000_000, float32: bool = False) -> Rules:
+    return Rules(round(resolution_wh * WH), None if modulus_wh is None else round(modulus_wh * WH), float32, FUSE_W)
+
+
+def fold(counter: Counter, known: Rules, *raws_wh: float | None, power_w: float | None = 0.0) -> tuple[Counter, list[Finding]]:
+    """The counter after readings 10 s apart, with what was found."""
+    findings = []
+    first_ms = counter.at_ms
+    for n, raw_wh in enumerate(raws_wh, 1):
+        raw_uwh = None if raw_wh is None else round(raw_wh * WH)
+        counter, finding = advance(
+            counter, known, at_ms=first_ms + n * TEN_S, raw_uwh=raw_uwh, power_w=power_w, held=first_ms + n * TEN_S - counter.at_ms > 30_000
+        )
+        if finding:
+            findings.append(finding)
+    return counter, findings
+
+
+def in_its_step(counter: Counter, known: Rules) -> bool:
+    step_uwh = known.step_uwh(counter.register_uwh - counter.offset_uwh)
+    return counter.register_uwh <= counter.counter_uwh <= counter.register_uwh + step_uwh
+
+
+# --- the step ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.015625, 100_000, width=32), st.sampled_from([1, 10, 100]))
+def test_the_step_of_a_float32_register_is_its_resolution_or_the_distance_to_the_next_float(kwh: float, resolution_wh: int) -> None:
+    following = struct.unpack("<f", struct.pack("<I", struct.unpack("<I", struct.pack("<f", kwh))[0] + 1))[0]
+    step_uwh = rules(resolution_wh, float32=True).step_uwh(round(kwh * 1000 * WH))
+    assert step_uwh == max(resolution_wh * WH, round((following - kwh) * 1000 * WH))
+
+
+def test_a_float32_register_above_65_mwh_moves_in_steps_of_8_wh() -> None:
+    assert rules(1, float32=True).step_uwh(70_000_000 * WH) == round(7.8125 * WH)
+    assert rules(1).step_uwh(70_000_000 * WH) == WH
+
+
+# --- the laws ------------------------------------------------------------------------------------------------------------
+
+SAMPLES = st.lists(
+    st.tuples(
+        st.integers(1, 120_000),  # ms since the last sample
+        st.one_of(st.none(), st.integers(0, 500), st.sampled_from([-(10**9), 10**9, -1, 5_000_000])),  # Wh that the register moves
+        st.one_of(st.none(), st.floats(-10, 40_000)),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@given(SAMPLES, st.sampled_from([1, 10, 100]), st.booleans(), st.integers(0, 99_999_999))
+def test_whatever_is_shown_the_counter_never_goes_back_nor_leaves_the_registers_step(
+    samples: list[tuple[int, int | None, float | None, bool]], resolution_wh: int, float32: bool, begin_wh: int
+) -> None:
+    known = rules(resolution_wh, float32=float32)
+    counter = start(0, begin_wh * WH, 0.0)
+    at_ms, shown_wh = 0, begin_wh
+    widest_uwh = 0
+    for elapsed_ms, moved_wh, power_w, held in samples:
+        at_ms += elapsed_ms
+        raw_wh = None if moved_wh is None else max(shown_wh + moved_wh, 0)
+        if moved_wh is not None and 0 <= moved_wh <= 500:
+            shown_wh += moved_wh
+        before = counter
+        counter, finding = advance(counter, known, at_ms=at_ms, raw_uwh=None if raw_wh is None else raw_wh * WH, power_w=power_w, held=held)
+        # A register that rolled over has smaller floats: the counter waits where the wider step had let it come.
+        widest_uwh = max(widest_uwh, known.step_uwh(counter.register_uwh - counter.offset_uwh))
+        assert counter.counter_uwh >= before.counter_uwh
+        assert counter.register_uwh >= before.register_uwh
+        assert counter.register_uwh <= counter.counter_uwh <= counter.register_uwh + widest_uwh
+        assert counter.at_ms in (before.at_ms, at_ms)
+        if counter.at_ms == before.at_ms:
+            assert (counter.counter_uwh, counter.register_uwh, counter.offset_uwh) == (
+                before.counter_uwh,
+                before.register_uwh,
+                before.offset_uwh,
+            )
+            assert finding is None
+
+
+@given(st.lists(st.integers(0, 15_000), min_size=1, max_size=200), st.sampled_from([1, 10, 100]), st.floats(0.9, 1.1))
+def test_the_counter_stays_within_a_step_of_the_truth_however_wrong_the_power(
+    powers_w: list[int], resolution_wh: int, wrong: float
+) -> None:
+    known = rules(resolution_wh)
+    true_mj = 12_345_678 * 3_600_000
+    counter = start(0, true_mj // 3_600_000 // resolution_wh * resolution_wh * WH, powers_w[0] * wrong)
+    for n, power_w in enumerate(powers_w, 1):
+        true_mj += power_w * TEN_S
+        raw_uwh = true_mj // (3_600_000 * resolution_wh) * resolution_wh * WH
+        counter, finding = advance(counter, known, at_ms=n * TEN_S, raw_uwh=raw_uwh, power_w=power_w * wrong, held=False)
+        assert finding is None
+        assert counter.register_uwh == raw_uwh
+        assert abs(counter.counter_uwh * 3.6 - true_mj) <= resolution_wh * 3_600_000
+
+
+def test_the_counter_advances_by_power_between_the_steps_of_the_register() -> None:
+    counter, findings = fold(start(0, 1000 * WH, 360.0), rules(100), 1000, 1000, 1000, power_w=360.0)
+    assert counter.counter_uwh == 1003 * WH
+    assert not findings
+
+
+def test_the_counter_waits_at_the_end_of_the_step_when_power_says_more_than_the_register() -> None:
+    known = rules(1)
+    counter, _ = fold(start(0, 1000 * WH, 3600.0), known, 1000, 1000, power_w=3600.0)
+    assert counter.counter_uwh == 1001 * WH
+    assert in_its_step(counter, known)
+
+
+def test_the_counter_is_lifted_to_the_register_when_power_says_less() -> None:
+    counter, _ = fold(start(0, 1000 * WH, 0.0), rules(100), 1100, power_w=0.0)
+    assert counter.counter_uwh == 1100 * WH
+
+
+def test_power_is_not_integrated_over_a_gap() -> None:
+    counter, _ = advance(start(0, 1000 * WH, 3600.0), rules(100), at_ms=40_000, raw_uwh=1000 * WH, power_w=3600.0, held=True)
+    assert counter.counter_uwh == 1000 * WH
+
+
+@pytest.mark.parametrize("power_w", [-1.0, FUSE_W * FUSE_TOLERANCE + 1, float("inf"), float("nan")])
+def test_power_that_cannot_be_true_is_left_out(power_w: float) -> None:
+    counter, _ = fold(start(0, 1000 * WH, 3600.0), rules(100), 1000, power_w=power_w)
+    assert counter.counter_uwh == 1000 * WH
+    assert counter.power_w is None
+
+
+# --- readings that are not believed ----------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(10_000, 90_000_000),
+    st.one_of(
+        st.just(0),
+        st.integers(0, 31).map(lambda bit: 1 << bit),
+        st.sampled_from([2**31 - 1, 2**32 - 1, 99_999_999]),
+    ),
+    st.integers(0, 2),
+)
+def test_one_bogus_reading_moves_nothing(begin_wh: int, flip: int, later_wh: int) -> None:
+    bogus_wh = 0 if flip == 0 else begin_wh ^ flip
+    # Without confirmation nobody can tell a flip that the fuse could carry from the truth.
+    if 0 <= bogus_wh - begin_wh <= FUSE_W * FUSE_TOLERANCE / 360 + 2:
+        return
+    known = rules(1, modulus_wh=2**33)
+    before = start(0, begin_wh * WH, 0.0)
+    during, findings = fold(before, known, bogus_wh)
+    assert not findings
+    assert (during.counter_uwh, during.register_uwh, during.at_ms) == (before.counter_uwh, before.register_uwh, before.at_ms)
+    after, findings = fold(before, known, bogus_wh, begin_wh + later_wh)
+    assert [f.kind for f in findings] == ["glitch"]
+    assert after.counter_uwh == (begin_wh + later_wh) * WH
+    assert after.offset_uwh == 0
+
+
+@given(
+    st.lists(st.integers(0, 2**32), min_size=1, max_size=30, unique=True).filter(
+        lambda raws: all(abs(b - a) > 10**6 for a, b in zip(raws, raws[1:], strict=False))
+    )
+)
+def test_noise_that_does_not_agree_with_itself_is_never_believed(raws_wh: list[int]) -> None:
+    before = start(0, 50 * WH, 0.0)
+    noise = [raw_wh for raw_wh in raws_wh if raw_wh > 10**6]
+    counter, findings = fold(before, rules(1, modulus_wh=None), *noise)
+    assert counter.counter_uwh == before.counter_uwh
+    assert not findings
+
+
+def test_the_energy_of_the_time_in_between_arrives_with_the_reading_that_is_believed() -> None:
+    known = rules(1)
+    counter, findings = fold(start(0, 1000 * WH, 3600.0), known, 0, 0, 1030, power_w=3600.0)
+    assert counter.counter_uwh == 1030 * WH
+    assert counter.at_ms == 3 * TEN_S
+    assert [f.kind for f in findings] == ["glitch"]
+
+
+def test_a_sample_without_the_register_moves_nothing() -> None:
+    before = start(0, 1000 * WH, 3600.0)
+    counter, findings = fold(before, rules(100), None, None, power_w=3600.0)
+    assert counter == before
+    assert not findings
+
+
+@given(st.integers(0, 40), st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
+def test_a_rollover_books_exactly_what_was_counted(before_wh: int, a_wh: int, b_wh: int, c_wh: int) -> None:
+    modulus_wh = 100_000_000
+    shown_wh = modulus_wh - 1 - before_wh
+    raws = [a_wh, a_wh + b_wh, a_wh + b_wh + c_wh]
+    counter, findings = fold(start(0, shown_wh * WH, 0.0), rules(1), *raws)
+    assert [f.kind for f in findings] == ["rollover"]
+    assert counter.counter_uwh == (modulus_wh + raws[-1]) * WH
+    counter, findings = fold(counter, rules(1), raws[-1] + 7)
+    assert counter.counter_uwh == (modulus_wh + raws[-1] + 7) * WH
+    assert not findings
+
+
+@given(st.integers(1_000_000, 50_000_000), st.integers(0, 900_000), st.integers(0, 20))
+def test_a_reset_books_nothing_across_and_counts_on_from_there(shown_wh: int, again_wh: int, later_wh: int) -> None:
+    before = start(0, shown_wh * WH, 0.0)
+    counter, findings = fold(before, rules(1), again_wh, again_wh, again_wh)
+    assert [(f.kind, f.unallocated_uwh) for f in findings] == [("reset", 0)]
+    assert counter.counter_uwh == before.counter_uwh
+    counter, findings = fold(counter, rules(1), again_wh + later_wh)
+    assert counter.counter_uwh - before.counter_uwh == later_wh * WH
+    assert not findings
+
+
+def test_a_jump_is_stated_as_unallocated_and_not_booked() -> None:
+    before = start(0, 1000 * WH, 0.0)
+    counter, findings = fold(before, rules(1), 500_000, 500_001, 500_002)
+    assert [(f.kind, f.unallocated_uwh) for f in findings] == [("jump", 499_000 * WH)]
+    assert counter.counter_uwh == before.counter_uwh + 2 * WH
+
+
+@pytest.mark.parametrize("again_wh", [0, 900_000])
+def test_what_was_counted_inside_the_step_is_neither_lost_nor_booked_twice_at_a_reset_or_jump(again_wh: int) -> None:
+    known = rules(100)
+    counter, _ = fold(start(0, 50_000 * WH, 3600.0), known, *[50_000] * 6, power_w=3600.0)
+    assert counter.counter_uwh == 50_060 * WH
+    counter, findings = fold(counter, known, again_wh, again_wh, again_wh, power_w=None)
+    assert counter.counter_uwh == 50_060 * WH
+    assert again_wh * WH - counter.register_uwh + counter.offset_uwh == 0
+    counter, _ = fold(counter, known, again_wh + 100)
+    assert counter.counter_uwh == 50_160 * WH
+    # Shown at the end − shown at the beginning = booked + unallocated, for a jump.
+    if findings[0].kind == "jump":
+        assert (again_wh + 100 - 50_000) * WH == 160 * WH + findings[0].unallocated_uwh
+
+
+def test_three_zeros_at_the_end_of_the_modulus_are_a_rollover_and_elsewhere_a_reset() -> None:
+    for shown_wh, kind in ((99_999_990, "rollover"), (60_000_000, "reset")):
+        _, findings = fold(start(0, shown_wh * WH, 0.0), rules(1), 0, 0, 0)
+        assert [f.kind for f in findings] == [kind]
+
+
+def test_the_longer_the_silence_the_more_is_believed() -> None:
+    known = rules(1)
+    hour, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=3_600_000, raw_uwh=18_000 * WH, power_w=0.0, held=True)
+    assert hour.counter_uwh == 18_000 * WH
+    moment, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=TEN_S, raw_uwh=18_000 * WH, power_w=0.0, held=True)
+    assert moment.counter_uwh == 1000 * WH

@@ -1,0 +1,447 @@
+"""Samples → slots: conserving, deterministic, honest about what is not known."""
+
+import struct
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Sample
+from gateway.assets import Direction
+from gateway.counter import UWH_PER_WH as WH
+from gateway.counter import Rules
+from gateway.slots import MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, advance
+
+BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes
+SLOT_MS = 900_000
+FUSE_W = 17_250.0
+
+
+def meter(resolution_wh: float = 1, *, slot_ms: int = SLOT_MS, float32: bool = False, max_gap_ms: int = 7_200_000) -> MeterRules:
+    one = Rules(round(resolution_wh * WH), 100_000_000 * WH, float32, FUSE_W)
+    return MeterRules("grid", {"import": one, "export": one}, slot_ms, 30_000, max_gap_ms)
+
+
+def sample(
+    t_s: float, import_wh: float | None, power_w: float | None = None, *, export_wh: float | None = None, serial: str | None = "A"
+) -> Sample:
+    at_ms = round((BEGIN_S + t_s) * 1000)
+    values = {"energy_import_wh": import_wh, "energy_export_wh": export_wh, "power_w": power_w}
+    return Sample("grid", serial, "boot", at_ms, at_ms, {name: value for name, value in values.items() if value is not None})
+
+
+def fold(
+    samples: Sequence[Sample], rules: MeterRules, state: MeterState | None = None
+) -> tuple[MeterState | None, list[Slot], list[Event]]:
+    slots: list[Slot] = []
+    events: list[Event] = []
+    for each in samples:
+        step = advance(state, each, rules)
+        state = step.state
+        slots += step.slots
+        events += step.events
+    return state, slots, events
+
+
+def steady(power_w: float, seconds: Sequence[float], begin_wh: float = 1000.0) -> list[Sample]:
+    """Samples of a constant load, with an exact register."""
+    return [sample(t, begin_wh + power_w * (t - seconds[0]) / 3600, power_w) for t in seconds]
+
+
+# --- streams of anything ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Truth:
+    """A meter that counts right, and what it is made to show."""
+
+    resolution_wh: int
+    float32: bool
+    modulus_wh: int = 100_000_000
+    t_ms: int = BEGIN_S * 1000
+    serial: str | None = "A"
+    mj: dict[str, int] = None  # type: ignore[assignment]
+
+    def shown_wh(self, direction: str) -> float:
+        wh = self.mj[direction] // (3_600_000 * self.resolution_wh) * self.resolution_wh % self.modulus_wh
+        return struct.unpack("<f", struct.pack("<f", wh / 1000))[0] * 1000 if self.float32 else float(wh)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.one_of(
+            st.just(10_000), st.just(10_000), st.integers(1, 60_000), st.integers(60_000, 7_200_000), st.integers(7_200_001, 30_000_000)
+        ),
+        st.integers(0, 15_000),
+        st.integers(0, 15_000),
+        st.sampled_from(
+            [
+                "",
+                "",
+                "",
+                "",
+                "",
+                "zero",
+                "flip",
+                "huge",
+                "no import",
+                "no export",
+                "no power",
+                "nothing",
+                "late",
+                "reset",
+                "swap",
+                "stranger",
+                "anonymous",
+            ]
+        ),
+    ),
+    max_size=60,
+)
+METERS = st.builds(
+    lambda resolution_wh, float32, kwh: Truth(resolution_wh, float32, mj={"import": kwh * 3_600_000_000, "export": kwh * 1_800_000_000}),
+    st.sampled_from([1, 10, 100]),
+    st.booleans(),
+    st.sampled_from([0, 12, 5000, 16_000, 66_000, 99_990, 99_999]),
+)
+
+
+def stream(truth: Truth, steps: list[tuple[int, int, int, str]]) -> list[Sample]:
+    truth = replace(truth, mj=dict(truth.mj))
+    samples = []
+    for elapsed_ms, import_w, export_w, fault in [(0, 0, 0, ""), *steps]:
+        truth.t_ms += elapsed_ms
+        truth.mj["import"] += import_w * elapsed_ms
+        truth.mj["export"] += export_w * elapsed_ms
+        if fault == "reset":
+            truth.mj = {"import": 0, "export": 0}
+        if fault == "swap":
+            truth.serial = chr(ord(truth.serial or "A") + 1)
+        values = {
+            "energy_import_wh": truth.shown_wh("import"),
+            "energy_export_wh": truth.shown_wh("export"),
+            "power_import_w": float(import_w),
+            "power_export_w": float(export_w),
+        }
+        for direction in ("import", "export"):
+            shown_wh = values[f"energy_{direction}_wh"]
+            bogus_wh = {"zero": 0.0, "flip": float(int(shown_wh) ^ 0x4000), "huge": 4_294_967.0}
+            values[f"energy_{direction}_wh"] = bogus_wh.get(fault, shown_wh)
+        left_out = {"no import": ["energy_import_wh"], "no export": ["energy_export_wh"], "no power": ["power_import_w", "power_export_w"]}
+        for name in list(values) if fault == "nothing" else left_out.get(fault, []):
+            del values[name]
+        serial = {"stranger": "?", "anonymous": None}.get(fault, truth.serial)
+        at_ms = truth.t_ms - (15_000 if fault == "late" else 0)
+        samples.append(Sample("grid", serial, "boot", at_ms, at_ms, values))
+    return samples
+
+
+class Books:
+    """Checks the laws after every step of a fold."""
+
+    def __init__(self) -> None:
+        self.begun_uwh: dict[Direction, int] = {}
+        self.booked_uwh: dict[Direction, int] = defaultdict(int)
+        self.widest_uwh: dict[Direction, int] = defaultdict(int)
+        self.keys: set[tuple[str, str | None, int]] = set()
+        self.ends_s: dict[tuple[str, str | None], int] = defaultdict(int)
+
+    def check(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
+        for slot in step.slots:
+            key = (slot.direction, slot.serial_number, slot.start_s)
+            assert key not in self.keys, "booked twice"
+            self.keys.add(key)
+            assert slot.start_s % slot.length_s == 0
+            assert slot.start_s >= self.ends_s[key[:2]], "overlapping or out of order"
+            self.ends_s[key[:2]] = slot.start_s + slot.length_s
+            assert (slot.energy_uwh is None) == (slot.quality == "missing")
+            assert (slot.energy_uwh or 0) == slot.end_uwh - slot.begin_uwh >= 0
+            assert 0 <= slot.coverage_permille <= 1000
+            assert (slot.quality == "measured") <= (slot.coverage_permille == 1000)
+            self.booked_uwh[slot.direction] += slot.energy_uwh or 0
+        for event in step.events:
+            if event.kind == "gap":
+                self.booked_uwh["import" if event.text.startswith("import") else "export"] += event.energy_uwh
+        if any(event.kind == "swap" for event in step.events):
+            assert before is not None
+            for direction, old in before.directions.items():
+                assert self.booked_uwh.pop(direction, 0) == old.counter.counter_uwh - self.begun_uwh.pop(direction)
+            self.widest_uwh.clear()
+        for direction, new in step.state.directions.items():
+            counter = new.counter
+            old = before.directions.get(direction) if before else None
+            self.begun_uwh.setdefault(direction, counter.counter_uwh)
+            change_uwh = counter.counter_uwh - self.begun_uwh[direction]
+            assert self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh
+            one = rules.registers[direction]
+            self.widest_uwh[direction] = max(self.widest_uwh[direction], one.step_uwh(counter.register_uwh - counter.offset_uwh))
+            assert counter.register_uwh <= counter.counter_uwh <= counter.register_uwh + self.widest_uwh[direction]
+            if old and direction in self.begun_uwh and not any(e.kind == "swap" for e in step.events):
+                assert counter.counter_uwh >= old.counter.counter_uwh
+            assert new.slot.start_ms <= new.slot.from_ms <= counter.at_ms < new.slot.start_ms + rules.slot_ms
+
+
+@settings(max_examples=150)
+@given(METERS, STEPS, st.sampled_from([SLOT_MS, 300_000, 5_000]))
+def test_what_is_in_slots_or_stated_as_unallocated_is_the_change_of_the_counter_exactly(
+    truth: Truth, steps: list[tuple[int, int, int, str]], slot_ms: int
+) -> None:
+    rules = meter(truth.resolution_wh, slot_ms=slot_ms, float32=truth.float32)
+    books = Books()
+    state = None
+    for each in stream(truth, steps):
+        step = advance(state, each, rules)
+        books.check(state, step, rules)
+        state = step.state
+
+
+@settings(max_examples=100)
+@given(METERS, STEPS)
+def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(truth: Truth, steps: list[tuple[int, int, int, str]]) -> None:
+    harmless = ("", "zero", "huge", "no import", "no export", "no power", "nothing", "late", "stranger", "anonymous")
+    # Bogus readings in a row that agree, or after a silence so long that they could be true, are not what is tested here.
+    steps = [
+        (min(elapsed_ms, 20_000), p, q, fault if n % 3 == 0 and fault in harmless else "")
+        for n, (elapsed_ms, p, q, fault) in enumerate(steps)
+    ]
+    if truth.mj["import"] == 0:
+        return
+    # Two good readings at the end, so that all is settled.
+    samples = stream(truth, [*steps, (10_000, 0, 0, ""), (10_000, 0, 0, "")])
+    rules = meter(truth.resolution_wh, float32=truth.float32)
+    state, _, events = fold(samples, rules)
+    assert state is not None
+    assert {event.kind for event in events} <= {"glitch", "rollover"}
+    for direction, each in state.directions.items():
+        quantity = f"energy_{direction}_wh"
+        shown_wh = samples[-1].values[quantity] - samples[0].values[quantity]
+        shown_uwh = round(shown_wh * WH) + (100_000_000 * WH if shown_wh < 0 else 0)
+        step_uwh = rules.registers[direction].step_uwh(100_000_000 * WH)
+        assert shown_uwh - 1 <= each.counter.counter_uwh - round(samples[0].values[quantity] * WH) <= shown_uwh + step_uwh + 1
+
+
+@settings(max_examples=100)
+@given(METERS, STEPS, st.lists(st.integers(0, 60), max_size=5))
+def test_going_on_from_a_stored_state_gives_the_same_slots_wherever_it_is_cut(
+    truth: Truth, steps: list[tuple[int, int, int, str]], cuts: list[int]
+) -> None:
+    rules = meter(truth.resolution_wh, float32=truth.float32)
+    samples = stream(truth, steps)
+    whole = fold(samples, rules)
+    state, slots, events = None, [], []
+    for n, each in enumerate(samples):
+        if n in cuts and state is not None:
+            state = msgspec.json.decode(msgspec.json.encode(state), type=MeterState)
+        step = advance(state, each, rules)
+        state = step.state
+        slots += step.slots
+        events += step.events
+    assert (state, slots, events) == whole
+
+
+@given(METERS, STEPS)
+def test_a_sample_that_comes_again_changes_nothing(truth: Truth, steps: list[tuple[int, int, int, str]]) -> None:
+    rules = meter(truth.resolution_wh, float32=truth.float32)
+    samples = [each for each in stream(truth, steps) if each.serial_number == "A"]
+    twice = [each for each in samples for _ in range(2)]
+    assert fold(twice, rules)[0] == fold(samples, rules)[0]
+
+
+# --- boundaries ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off_s", [-0.001, 0, 0.001, 4.2, -3])
+def test_a_steady_load_is_cut_at_the_boundary_wherever_the_samples_fall(off_s: float) -> None:
+    times = [0.0, *(t + off_s for t in range(10, 2000, 10))]
+    _, slots, _ = fold(steady(3600, times), meter(0.001))
+    whole = [slot for slot in slots if slot.direction == "import"]
+    assert [slot.start_s - BEGIN_S for slot in whole] == [0, 900]
+    for slot in whole:
+        assert slot.energy_uwh == pytest.approx(900 * WH, abs=0.002 * WH)
+        assert (slot.quality, slot.method, slot.coverage_permille) == ("measured", "counter", 1000)
+
+
+def test_a_sample_on_the_boundary_belongs_to_the_slot_it_begins() -> None:
+    _, slots, _ = fold(steady(360, range(0, 1810, 10)), meter())
+    assert [slot.samples for slot in slots] == [90, 90]
+    assert [slot.begin_register_uwh for slot in slots] == [1000 * WH, 1090 * WH]
+    assert [slot.end_register_uwh for slot in slots] == [1090 * WH, 1180 * WH]
+
+
+def test_a_slot_closes_with_the_sample_on_its_end_and_not_a_millisecond_before() -> None:
+    rules = meter()
+    state, slots, _ = fold(steady(360, [0, 899.999]), rules)
+    assert not slots
+    _, slots, _ = fold(steady(360, [0, 900]), rules)
+    assert len(slots) == 1
+    _, slots, _ = fold(steady(360, [0, 899.999, 900.001]), rules)
+    assert len(slots) == 1
+    assert state is not None
+
+
+def test_both_directions_are_counted_side_by_side() -> None:
+    times = range(0, 910, 10)
+    samples = [sample(t, 1000 + t / 10, 0, export_wh=500 + t / 20) for t in times]
+    _, slots, _ = fold(samples, meter())
+    assert {slot.direction: slot.energy_uwh for slot in slots} == {"import": 90 * WH, "export": 45 * WH}
+
+
+def test_net_power_drives_the_direction_it_flows_in() -> None:
+    samples = [sample(t, 1000, -3600, export_wh=500) for t in (0, 10)]
+    state, _, _ = fold(samples, meter(100))
+    assert state is not None
+    assert state.directions["import"].counter.counter_uwh == 1000 * WH
+    assert state.directions["export"].counter.counter_uwh == 510 * WH
+
+
+def test_an_inverted_meter_counts_its_export_as_import() -> None:
+    rules = replace(meter(), invert=True)
+    samples = [sample(t, 1000, -3600, export_wh=500 + t) for t in range(0, 910, 10)]
+    _, slots, _ = fold(samples, rules)
+    assert {slot.direction: slot.energy_uwh for slot in slots} == {"import": 900 * WH, "export": 0}
+
+
+# --- what is not known -----------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_up_to_three_intervals_is_measured_and_a_longer_one_estimated() -> None:
+    for gap_s, quality in ((30, "measured"), (31, "estimated")):
+        times = [*range(0, 310, 10), *range(300 + gap_s, 910 + gap_s, 10)]
+        _, slots, _ = fold(steady(360, times), meter())
+        assert slots[0].quality == quality
+        assert slots[0].largest_gap_ms == gap_s * 1000
+        assert slots[0].method == ("counter" if quality == "measured" else "register")
+        assert slots[0].coverage_permille == (1000 if quality == "measured" else 965)
+
+
+def test_a_gap_over_several_slots_is_spread_over_them_and_stated() -> None:
+    rules = meter()
+    _, slots, events = fold(steady(3600, [*range(0, 910, 10), *range(5400, 6310, 10)]), rules)
+    assert [slot.energy_uwh for slot in slots] == [900 * WH] * 7
+    assert [slot.quality for slot in slots] == ["measured", *["estimated"] * 5, "measured"]
+    assert [slot.coverage_permille for slot in slots] == [1000, 0, 0, 0, 0, 0, 1000]
+    assert not events
+
+
+def test_after_a_gap_too_long_slots_are_missing_and_the_energy_is_stated_as_unallocated() -> None:
+    rules = meter()
+    times = [*range(0, 1210, 10), *range(9900, 10810, 10)]
+    _, slots, events = fold(steady(3600, times), rules)
+    assert [(slot.start_s - BEGIN_S) // 900 for slot in slots] == list(range(12))
+    assert [slot.quality for slot in slots] == ["measured", "partial", *["missing"] * 9, "measured"]
+    assert slots[1].energy_uwh == 300 * WH
+    assert {slot.energy_uwh for slot in slots[2:11]} == {None}
+    assert [(event.kind, event.energy_uwh) for event in events] == [("gap", 8700 * WH)]
+
+
+def test_a_slot_of_which_nothing_was_metered_is_missing_and_not_zero() -> None:
+    times = [*range(0, 910, 10), *range(9900, 10810, 10)]
+    _, slots, _ = fold(steady(3600, times), meter())
+    assert [slot.quality for slot in slots[:3]] == ["measured", "missing", "missing"]
+    assert slots[1].energy_uwh is None
+
+
+def test_a_silence_of_years_does_not_write_down_every_slot() -> None:
+    rules = meter()
+    _, slots, events = fold([sample(0, 1000), sample(10 * 365 * 86400, 2000)], rules)
+    assert len(slots) == MAX_MISSING + 1
+    assert events[0].energy_uwh == 1000 * WH
+
+
+def test_the_first_slot_is_partial_when_metering_begins_inside_it() -> None:
+    _, slots, _ = fold(steady(3600, range(450, 1810, 10)), meter())
+    assert [(slot.quality, slot.coverage_permille) for slot in slots] == [("partial", 500), ("measured", 1000)]
+    assert slots[0].energy_uwh == 450 * WH
+
+
+def test_a_direction_whose_register_is_missing_closes_no_slot_until_it_comes() -> None:
+    rules = meter()
+    samples = steady(3600, range(0, 910, 10), 1000)
+    silent = [sample(t, None, 3600, export_wh=5) for t in range(910, 2700, 10)]
+    state, slots, _ = fold([*samples, *silent], rules)
+    assert [slot.start_s - BEGIN_S for slot in slots if slot.direction == "import"] == [0]
+    _, slots, _ = fold([sample(2700, 3700, 3600)], rules, state)
+    assert [(slot.energy_uwh, slot.quality) for slot in slots if slot.direction == "import"] == [(900 * WH, "estimated")] * 2
+
+
+def test_a_meter_that_shows_nonsense_for_ever_delivers_no_zeros() -> None:
+    rules = meter()
+    good = steady(3600, range(0, 910, 10), 1000)
+    nonsense = [sample(t, 10_000_000 + (t * 7919) % 1000 * 10_000, 3600) for t in range(910, 5000, 10)]
+    _, slots, _ = fold([*good, *nonsense], rules)
+    assert [slot.start_s - BEGIN_S for slot in slots] == [0]
+
+
+@pytest.mark.parametrize("bogus", [0.0, 99_000_000.0, 1000.0 + 2**21])
+def test_a_bogus_reading_on_the_boundary_shifts_no_energy_into_another_slot(bogus: float) -> None:
+    samples = steady(3600, range(0, 1810, 10))
+    samples[90] = replace(samples[90], values={**samples[90].values, "energy_import_wh": bogus})
+    _, slots, events = fold(samples, meter())
+    assert [(slot.energy_uwh, slot.quality) for slot in slots] == [(900 * WH, "measured")] * 2
+    assert [event.kind for event in events] == ["glitch"]
+
+
+def test_a_rollover_on_the_boundary_books_the_right_energy_to_both_slots() -> None:
+    samples = [sample(t, (99_999_100 + t) % 100_000_000, 3600) for t in range(0, 1810, 10)]
+    _, slots, events = fold(samples, meter())
+    assert [slot.energy_uwh for slot in slots] == [900 * WH] * 2
+    assert [event.kind for event in events] == ["rollover"]
+
+
+# --- another meter ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_swapped_meter_begins_a_new_series_and_books_nothing_across() -> None:
+    old = steady(3600, range(0, 1210, 10), 5000)
+    new = [sample(t, 10 + t - 1500, 3600, serial="B") for t in range(1500, 2710, 10)]
+    _, slots, events = fold([*old, *new], meter())
+    assert [(slot.serial_number, slot.start_s - BEGIN_S, slot.quality, slot.energy_uwh) for slot in slots] == [
+        ("A", 0, "measured", 900 * WH),
+        ("A", 900, "partial", 300 * WH),
+        ("B", 900, "partial", 280 * WH),
+        ("B", 1800, "measured", 900 * WH),
+    ]
+    assert [event.kind for event in events] == ["swap"]
+
+
+def test_one_or_two_samples_of_a_strange_serial_number_move_nothing() -> None:
+    samples = steady(3600, range(0, 1810, 10))
+    for n in (30, 50, 51, 90, 91):
+        samples[n] = replace(samples[n], serial_number="8")
+    _, slots, events = fold(samples, meter())
+    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [(900 * WH, "measured", "A")] * 2
+    assert not events
+
+
+def test_a_serial_number_that_is_told_later_or_not_each_time_is_the_same_series() -> None:
+    samples = [replace(each, serial_number=None if n % 4 else "A") for n, each in enumerate(steady(3600, range(0, 1810, 10)), 1)]
+    _, slots, events = fold(samples, meter())
+    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [(900 * WH, "measured", "A")] * 2
+    assert not events
+
+
+def test_another_slot_length_begins_a_new_series() -> None:
+    state, slots, _ = fold(steady(3600, range(0, 1210, 10)), meter())
+    _, later, events = fold(steady(3600, range(1210, 2110, 10), 2210), meter(slot_ms=300_000), state)
+    assert [event.kind for event in events] == ["swap"]
+    assert (later[0].start_s - BEGIN_S, later[0].length_s, later[0].quality) == (900, 900, "partial")
+    assert [(slot.start_s - BEGIN_S, slot.length_s, slot.quality) for slot in later[1:]] == [
+        (1200, 300, "partial"),
+        (1500, 300, "measured"),
+        (1800, 300, "measured"),
+    ]
+    assert len(slots) == 1
+
+
+@pytest.mark.parametrize("back_s", [5, 40, 300])
+def test_a_clock_that_is_set_back_books_nothing_twice_and_loses_nothing(back_s: int) -> None:
+    samples = steady(3600, range(0, 2710, 10))
+    set_back = [replace(each, utc_ms=(each.utc_ms or 0) - back_s * 1000) if 100 <= n < 240 else each for n, each in enumerate(samples)]
+    _, slots, events = fold(set_back, meter())
+    assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900, 1800]
+    # What was used in the time that came twice is booked with the next sample, or stated where the fuse could not carry it so fast.
+    assert sum(slot.energy_uwh or 0 for slot in slots) + sum(event.energy_uwh for event in events) == 2700 * WH
