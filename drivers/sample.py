@@ -78,12 +78,15 @@ class Reading:
     """What a driver brings back from one meter: values at one instant of the event loop's clock.
 
     `taken_s` is the loop's monotonic time (`asyncio.get_running_loop().time()`) in seconds: drivers know no wall clock.
-    `serial_number` is the meter's own, as text, or None where the meter does not tell it.
+    `serial_number` is the meter's own, as text, or None where the meter does not tell it. `damaged` counts what came before this reading
+    and was not fit to be one (telegrams with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
     """
 
     taken_s: float
     values: Mapping[str, float]
     serial_number: str | None = None
+    damaged: int = 0
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

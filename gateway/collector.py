@@ -32,6 +32,9 @@ METER_CAP_S = 60.0
 TURN_S = 60.0
 """More than a driver may take for one reading beside its device's own timeout."""
 
+DAMAGE_LINE_S = 3600.0
+"""Damage that costs no reading is counted, and told at most once in this time."""
+
 SANE = 1e30
 """No quantity of a meter is this large; what claims to be is left out."""
 
@@ -62,6 +65,16 @@ class Meter:
     errors: int = 0
     last_error: str = ""
     last_error_s: float | None = None
+    told: bool = False
+    """Whether the log has said that it does not answer."""
+    damage_told_s: float = -math.inf
+    """When the log last told of damage on the way (event loop time)."""
+
+    def fail(self, text: str, now_s: float) -> float:
+        """Note a failure; how long to wait before it is asked again, in seconds."""
+        self.errors += 1
+        self.last_error, self.last_error_s = text, now_s
+        return self.backoff.fail()
 
     def report(self, glitches: int) -> MeterReport:
         """What the status page says of it."""
@@ -99,6 +112,8 @@ class Collector:
     """When the last turn ended, whether it went well or not (event loop time)."""
     _backoff: Backoff = field(init=False)
     _open: bool = False
+    _told: bool = False
+    """Whether the log has said that the line fails."""
     _errors: int = 0
     _last_error: str = ""
     _last_error_s: float | None = None
@@ -135,13 +150,15 @@ class Collector:
 
     async def run(self) -> None:
         """Read the meters for ever."""
+        opened_before = False
         while True:
             line = None
             try:
                 device = self.devices[0]
                 line = await self.open_line(device.line, device.profile.serial)
-                log.info("%s: open", self.name)
-                self._open = True
+                if not opened_before and not self._told:
+                    log.info("%s: open", self.name)
+                self._open = opened_before = True
                 await self._take_turns(line)
             except LineError as error:
                 self._failed(str(error))
@@ -153,13 +170,25 @@ class Collector:
             await asyncio.sleep(self._backoff.fail())
 
     def _failed(self, text: str) -> None:
+        """The line is gone, and none of its meters can be read. One line in the log until it works again."""
+        now_s = self.clock.now_s()
         self._errors += 1
-        if text != self._last_error or self._backoff.failures == 0:
-            log.warning("%s: %s", self.name, text)
-        self._last_error, self._last_error_s = text, self.clock.now_s()
+        self._last_error, self._last_error_s = text, now_s
+        for meter in self.meters:
+            meter.fail(text, now_s)
+        if not self._told:
+            log.warning("%s", text)  # it begins with the line's name
+        self._told = True
+
+    def _works(self) -> None:
+        """A meter has answered."""
+        if self._told:
+            log.info("%s: works again after %d failures", self.name, self._backoff.failures)
+        self._told = False
+        self._backoff.succeed()
 
     async def _take_turns(self, line: Line) -> None:
-        """Read whichever meter is due first, until the line fails. Raises LineError."""
+        """Read whichever meter is due first, until none answers any more. Raises LineError."""
         now_s = self.clock.now_s()
         for meter in self.meters:
             address = DeviceAddress(name=meter.device.name, address=meter.device.address, timeout_s=meter.device.timeout_s)
@@ -173,11 +202,14 @@ class Collector:
             self.turned_s = asyncio.get_running_loop().time()
             if answered:
                 failures = 0
-                self._backoff.succeed()
+                self._works()
             else:
                 failures += 1
                 if failures >= REOPEN_AFTER and all(m.backoff.failures for m in self.meters):
-                    raise LineError(f"no meter answers; last: {meter.last_error}")
+                    # The log has said of each meter that it does not answer; opening the line anew is only a remedy.
+                    self._errors += 1
+                    self._last_error, self._last_error_s = f"no meter answers; last: {meter.last_error}", self.clock.now_s()
+                    return
 
     async def _read(self, meter: Meter) -> bool:
         """One turn of one meter. Raises LineError."""
@@ -188,12 +220,12 @@ class Collector:
         except MeterError as error:
             self._missed(meter, str(error))
             return False
-        except LineError as error:
-            self._missed(meter, str(error))
-            raise
-        if meter.backoff.failures:
+        if meter.told:
             log.info("%s: answers again after %d failures", meter.device.name, meter.backoff.failures)
-            meter.backoff.succeed()
+        meter.told = False
+        meter.backoff.succeed()
+        if reading.damaged:
+            self._damaged(meter, reading)
         meter.samples += 1
         meter.last_success_s = self.clock.now_s()
         meter.last = self._date(meter.device, reading, loop.time())
@@ -203,14 +235,22 @@ class Collector:
 
     def _missed(self, meter: Meter, text: str) -> None:
         now_s = self.clock.now_s()
-        if not meter.backoff.failures:
+        wait_s = meter.fail(text, now_s)
+        if not meter.told:
             log.warning("%s: %s", meter.device.name, text)
-        wait_s = meter.backoff.fail()
-        meter.errors += 1
-        meter.last_error, meter.last_error_s = text, now_s
+        meter.told = True
         # Asked again at an aligned instant: the first retry at the next one, then after growing waits.
         meter.due_utc_s = next_due_s(now_s + wait_s - meter.device.interval_s, meter.device.interval_s, self.slot_s)
         meter.due_utc_s = max(meter.due_utc_s, next_due_s(now_s, meter.device.interval_s, self.slot_s))
+
+    def _damaged(self, meter: Meter, reading: Reading) -> None:
+        """What came before this reading could not be used; the reading itself is good."""
+        now_s = asyncio.get_running_loop().time()
+        meter.errors += reading.damaged
+        meter.last_error, meter.last_error_s = reading.damage, self.clock.now_s()
+        if now_s - meter.damage_told_s >= DAMAGE_LINE_S:
+            meter.damage_told_s = now_s
+            log.warning("%s: %s; the next one was good; more such damage is counted, not told", meter.device.name, reading.damage)
 
     def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
         boottime_ms, utc_ms = self.clock.date(loop_s - reading.taken_s)

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply
@@ -72,7 +73,8 @@ class P1Driver:
         self._framer.noise_sample = b""
         while True:
             if (reading := self._take(due_s)) is not None:
-                return reading
+                damaged = self.damaged - damaged_before
+                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
             await self._listen(deadline_s)

@@ -65,18 +65,28 @@ class Site:
         return self.folder / "buffer.sqlite"
 
 
-def write_site(folder: Path, house: House, exchange: StandInExchange, assets: Mapping[str, UUID], interval: str = "1s") -> Site:
-    """An ordinary configuration folder for the simulated house."""
-    port = _free_port(8080)
+def write_site(
+    folder: Path,
+    house: House,
+    exchange: StandInExchange,
+    assets: Mapping[str, UUID],
+    interval: str = "1s",
+    *,
+    slot_s: int = SLOT_S,
+    dialect: str = "sdk",
+    port: int = 8080,
+) -> Site:
+    """An ordinary configuration folder for the simulated house. Where `port` is taken, the page gets another one."""
+    port = _free_port(port)
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     credentials = folder / "exchange.credentials"
     credentials.touch(mode=0o600)
     credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
     lines = [
         "site: demo-house",
-        f"market: {{slot: {SLOT_S}s, max_gap: 10min}}",
+        f"market: {{slot: {slot_s}s, max_gap: 10min}}",
         "exchange:",
-        "  dialect: sdk",
+        f"  dialect: {dialect}",
         f"  url: {exchange.url}",
         f"  canary_network: {exchange.network}",
         "  credentials: exchange.credentials",
