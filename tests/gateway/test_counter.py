@@ -1,6 +1,7 @@
 """The counter: monotone, inside the register's step, and moved by nothing that cannot be true."""
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,25 @@ def test_the_step_of_a_float32_register_is_its_resolution_or_the_distance_to_the
 def test_a_float32_register_above_65_mwh_moves_in_steps_of_8_wh() -> None:
     assert rules(1, float32=True).step_uwh(70_000_000 * WH) == round(7.8125 * WH)
     assert rules(1).step_uwh(70_000_000 * WH) == WH
+
+
+def as_float32_wh(wh: int) -> float:
+    """A register in kWh, as it arrives in a 32-bit float."""
+    return float(struct.unpack("<f", struct.pack("<f", wh / 1000))[0]) * 1000
+
+
+@given(st.integers(0, 16_384_000), st.sampled_from([1, 10, 100]))
+def test_a_register_that_a_float32_has_rounded_is_known_exactly_while_the_floats_are_closer_than_its_steps(wh: int, step_wh: int) -> None:
+    wh = wh // step_wh * step_wh
+    assert rules(step_wh, float32=True).exact_uwh(round(as_float32_wh(wh) * WH)) == wh * WH
+
+
+@given(st.integers(0, 99_999_000), st.integers(0, 30), st.sampled_from([1, 10, 100]))
+def test_a_register_never_goes_back_for_being_read_exactly(wh: int, more_wh: int, step_wh: int) -> None:
+    known = rules(step_wh, float32=True)
+    before_uwh, after_uwh = (known.exact_uwh(round(as_float32_wh(each) * WH)) for each in (wh, wh + more_wh))
+    assert before_uwh <= after_uwh
+    assert abs(before_uwh - wh * WH) <= 4 * WH
 
 
 # --- the laws ------------------------------------------------------------------------------------------------------------
@@ -170,7 +190,7 @@ def test_one_bogus_reading_moves_nothing(begin_wh: int, flip: int, later_wh: int
 
 @given(
     st.lists(st.integers(0, 2**32), min_size=1, max_size=30, unique=True).filter(
-        lambda raws: all(abs(b - a) > 10**6 for a, b in zip(raws, raws[1:], strict=False))
+        lambda raws: all(abs(b - a) > 10**6 for a, b in pairwise(raws))
     )
 )
 def test_noise_that_does_not_agree_with_itself_is_never_believed(raws_wh: list[int]) -> None:
