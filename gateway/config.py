@@ -6,9 +6,7 @@
 <folder>/exchange.credentials    mode 0600: `username:` and `password:`; or a systemd credential of that name
 """
 
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from drivers.line import LineUrl
 from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
 from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
 from gateway.assets import Formula
+from gateway.credentials import ConfigError, Credentials, read_credentials
 from gateway.exchange import dialect_names
 from gateway.forecast import Forecast
 
@@ -213,14 +212,6 @@ class Device:
     timeout_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A login. Its text form does not show the password."""
-
-    username: str
-    password: str = field(repr=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the daemon is told. `buffer_path` is absolute."""
@@ -243,14 +234,6 @@ class Settings:
         if login is None:
             raise ConfigError(problems)
         return login
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; `problems` says all that is wrong with it."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
 
 
 def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
@@ -442,32 +425,6 @@ def _check_formula_names(document: Document, names: set[str]) -> None:
             continue  # reported where it was decoded
         for device_name in sorted((formula.devices if formula else frozenset()) - names):
             document.report(("assets", i, "energy"), f"there is no meter {device_name!r}", nearest(device_name, names))
-
-
-def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[Problem]]:
-    """A login from a systemd credential of that name, or else from a file (relative to the folder) that only its owner can read."""
-    passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
-    path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
-    try:
-        mode = path.stat().st_mode
-        document = parse(path.read_bytes(), str(path))
-    except OSError as error:
-        hint = "write `username: …` and `password: …` into it and run: chmod 600 " + str(path)
-        return None, [Problem(str(path), 0, "", f"credentials cannot be read: {error.strerror}", hint)]
-    login = decode(_CredentialsFile, document) if document.data is not None else None
-    # What is wrong inside is told without quoting: it may be the password.
-    lines = sorted({problem.line for problem in document.problems})
-    hint = "write exactly two lines, `username: '…'` and `password: '…'`, both in quotes"
-    problems = [Problem(str(path), line, "", "is not a login", hint) for line in lines]
-    if path is not passed and stat.S_IMODE(mode) & 0o077:
-        problems.append(Problem(str(path), 0, "", f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}"))
-    return (Credentials(login.username, login.password) if login and not problems else None), problems
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CredentialsFile:
-    username: Annotated[str, Meta(min_length=1)]
-    password: Annotated[str, Meta(min_length=1)]
 
 
 def lines_of(devices: Iterable[Device]) -> dict[str, list[Device]]:

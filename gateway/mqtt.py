@@ -30,7 +30,8 @@ from msgspec import json
 
 from drivers.sample import Sample
 from gateway.backoff import Backoff
-from gateway.config import ConfigError, Credentials, MqttSettings
+from gateway.config import MqttSettings
+from gateway.credentials import ConfigError, Credentials
 from gateway.outbox import Owed
 from gateway.slots import Slot
 from gateway.status.report import Part, Report

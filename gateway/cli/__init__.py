@@ -26,7 +26,8 @@ from drivers.profile import ProfileError
 from drivers.strict_yaml import nearest
 from gateway import __version__
 from gateway.buffer import StoreError
-from gateway.config import DEFAULT_FOLDER, ConfigError
+from gateway.config import DEFAULT_FOLDER
+from gateway.credentials import ConfigError
 from gateway.terminal import Refused
 
 PROGRAM = "meter-gateway"

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  meter-gateway check\n"
-        "  meter-gateway --config ./docs/examples check\n"
+        "  meter-gateway --config ./docs/examples/home check\n"
         "  meter-gateway check --schema device > device.json    (JSON Schema: an editor completes and checks with it)"
     )
     parser.add_argument("--schema", choices=schema_names(), help="print the JSON Schema of that kind of file, and check nothing")
@@ -31,13 +31,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns 0 where the configuration can be used."""
     from gateway import config
+    from gateway.credentials import ConfigError
 
     if args.schema:
         print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
         return 0
     try:
         settings = config.load(args.config)
-    except config.ConfigError as error:
+    except ConfigError as error:
         for problem in error.problems:
             print(problem)
         count = len(error.problems)

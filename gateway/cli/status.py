@@ -84,10 +84,11 @@ def _watch(url: str, *, as_json: bool) -> int:
 def _configured_url(args: argparse.Namespace) -> str:
     """The address in gateway.yaml. A configuration with mistakes is no reason not to show the status."""
     from gateway import config
+    from gateway.credentials import ConfigError
 
     try:
         status = config.load(args.config, logins=False).status
-    except config.ConfigError:
+    except ConfigError:
         return DEFAULT_URL
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(status.host, status.host)  # noqa: S104  compared, not bound to
     return f"http://[{host}]:{status.port}" if ":" in host else f"http://{host}:{status.port}"

@@ -23,7 +23,7 @@ from contextlib import aclosing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self, cast
 
-from gateway.config import ConfigError, Credentials
+from gateway.credentials import ConfigError, Credentials
 from gateway.exchange.dialect import Reply
 from gateway.exchange.replies import http_verdict, parsed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from gateway.buffer import Buffer, Closing, open_buffer
-from gateway.config import Credentials
+from gateway.credentials import Credentials
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Dialect, Item
 from gateway.exchange.session import Session

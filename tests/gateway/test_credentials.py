@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Credentials, read_credentials
+from gateway.credentials import Credentials, read_credentials
 
 
 def _write(folder: Path, text: str, mode: int = 0o600) -> None:

@@ -20,7 +20,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from drivers.sample import Sample
 from drivers.strict_yaml import Seconds
-from gateway.config import Credentials, MqttSettings
+from gateway.config import MqttSettings
+from gateway.credentials import Credentials
 from gateway.exchange.dialect import Item
 from gateway.mqtt import MAX_WAITING, MqttPublisher
 from gateway.outbox import Owed

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from gateway.buffer import Buffer, Closing, open_buffer
-from gateway.config import Credentials
+from gateway.credentials import Credentials
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item, Kind
 from gateway.exchange.session import RENEW_AFTER_S, Session

@@ -10,7 +10,7 @@ from gateway import config
 from gateway.cli.check import schema_names, schema_of
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = ROOT / "docs" / "examples" / "home"
 
 TEN_MISTAKES = """\
 site: home-12
@@ -83,7 +83,7 @@ def test_a_schema_is_printed_for_each_kind_of_file(run, name):
 
 @pytest.mark.parametrize("name", ["gateway", "device"])
 def test_the_schemas_beside_the_examples_are_current(name):
-    """After a change: .venv/bin/meter-gateway check --schema NAME > docs/examples/schema/NAME.json"""
+    """After a change: .venv/bin/meter-gateway check --schema NAME > docs/examples/home/schema/NAME.json"""
     written = json.loads((EXAMPLES / "schema" / f"{name}.json").read_text(encoding="utf-8"))
     assert written == schema_of(name)
 

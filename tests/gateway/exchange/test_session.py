@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from drivers.strict_yaml import Problem
-from gateway.config import ConfigError, Credentials
+from gateway.credentials import ConfigError, Credentials
 from gateway.exchange.session import (
     MAX_REPLY_BYTES,
     LoginFailed,
