@@ -1,0 +1,409 @@
+"""CONTRIBUTING.md, followed step by step: its commands in a copy of the checkout, its examples on real lines and sockets."""
+
+import asyncio
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import drivers
+import gateway.exchange
+from drivers.line import BadReply, LineUrl, NoReply, open_line
+from drivers.profile import DeviceAddress, Driver, ProfileError, load_profile, protocols
+from drivers.sample import Reading
+from gateway.buffer import Buffer, Closing, open_buffer
+from gateway.config import Device, load, load_device
+from gateway.credentials import ConfigError, Credentials
+from gateway.exchange import dialect_names, load_dialect
+from gateway.exchange.dialect import Item, Reply
+from gateway.exchange.session import Session
+from gateway.outbox import Owed
+from gateway.sandbox.meters import ModbusTwin, modbus_tcp
+from gateway.sandbox.wire import paced_line
+from gateway.slots import MeterState
+from gateway.uploader import Uploader
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
+PROFILE, PROTOCOL, DIALECT = EXAMPLES / "profile", EXAMPLES / "protocol", EXAMPLES / "dialect"
+
+
+@contextmanager
+def found_in(package: ModuleType, folder: Path) -> Iterator[None]:
+    """Let a package find its parts in a further folder too."""
+    before = set(sys.modules)
+    package.__path__.append(str(folder))
+    try:
+        yield
+    finally:
+        package.__path__.remove(str(folder))
+        for name in [name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")]:
+            if str(sys.modules[name].__file__).startswith(str(folder)):
+                del sys.modules[name]
+
+
+@pytest.fixture
+def pulse() -> Iterator[None]:
+    """The example of a protocol is there."""
+    with found_in(drivers, PROTOCOL):
+        yield
+
+
+@pytest.fixture
+def batch() -> Iterator[None]:
+    """The example of a dialect is there."""
+    with found_in(gateway.exchange, DIALECT):
+        yield
+
+
+# --- The commands ---
+
+
+def recipe(title: str) -> str:
+    """The commands of one chapter: its blocks marked `sh`, in their order."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    chapter = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    blocks = re.finditer(r"^( *)```sh\n(.*?)^\1```$", chapter, re.MULTILINE | re.DOTALL)
+    return "\n".join(textwrap.dedent(block[2]) for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Add a meter model", ["Acme EM1", "steps of 10 Wh"]),
+        ("Add a protocol", ["Acme EP7", "active power"]),
+        ("Add a dialect", [" passed"]),
+        ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
+    ],
+)
+def test_the_commands_of_a_recipe_work_as_they_stand(title: str, expected: list[str], tmp_path: Path) -> None:
+    commands = recipe(title)
+    assert commands
+    for name in ("docs", "drivers", "gateway", "hardware_profiles", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("METER_GATEWAY_", "PYTEST_", "PYTHON"))}
+    environment["PYTHONPATH"] = str(tmp_path)
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in expected:
+        assert words in done.stdout
+    assert not re.search(r"\bno tests ran\b|\bskipped\b", done.stdout)
+
+
+def test_what_it_points_to_is_there() -> None:
+    targets = re.findall(r"\]\(([^):]+)\)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+# --- A meter model ---
+
+
+def site(folder: Path, meter: str, line: str, profiles: Path) -> Path:
+    """The configuration folder of a site that carries profiles of its own."""
+    shutil.copytree(profiles / "acme", folder / "hardware_profiles" / "acme")
+    (folder / "devices").mkdir()
+    (folder / "devices" / "garage.yaml").write_text(f"profile: {meter}\nline: {line}\ninterval: 10s\n")
+    return folder
+
+
+EM1_VALUES = {
+    "energy_import_wh": 123_450.0,
+    "energy_export_wh": 6_780.0,
+    "power_w": -450.5,
+    "voltage_l1_v": 230.2,
+    "current_l1_a": 1.957,
+    "frequency_hz": 49.98,
+}
+
+
+async def test_a_site_reads_a_model_of_its_own_without_a_change_to_the_software(tmp_path: Path) -> None:
+    twin = ModbusTwin(load_profile("acme/em1", PROFILE), lambda: EM1_VALUES, serial_number=20260329)
+    async with modbus_tcp({1: twin}) as port:
+        folder = site(tmp_path, "acme/em1", f"tcp:127.0.0.1:{port}", PROFILE)
+        reading = await reading_of(load_device(folder, "garage"))
+        assert reading.serial_number == "20260329"
+        assert reading.values == pytest.approx(EM1_VALUES)
+        words = ["-m", "gateway", "read", "garage", "--json", "--config", str(folder)]
+        command = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(60):
+            output, _ = await command.communicate()
+    assert command.returncode == 0
+    said = json.loads(output)
+    assert (said["meter"], said["serial_number"], said["values"]) == ("garage", "20260329", pytest.approx(EM1_VALUES))
+
+
+async def reading_of(device: Device) -> Reading:
+    """One reading as the collector takes it: line, driver and address from the device file."""
+    line = await open_line(device.line, device.profile.serial)
+    try:
+        driver = device.profile.open_driver(DeviceAddress(name=device.name, address=device.address), line)
+        return await driver.read(0.0)
+    finally:
+        line.close()
+
+
+# --- A protocol ---
+
+EP7 = b"E=000123.456*kWh;R=000007.890*kWh;P=-00450*W\r\n"
+EP7_VALUES = {"energy_import_wh": 123_456.0, "energy_export_wh": 7_890.0, "power_w": -450.0}
+
+
+@asynccontextmanager
+async def pulse_meter(path: str, *answer: bytes) -> AsyncIterator[int]:
+    """A pulse meter at its end of a line; gives its descriptor. Each question gets the pieces of the answer, 10 ms apart."""
+    loop = asyncio.get_running_loop()
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    heard = bytearray()
+
+    def hear() -> None:
+        heard.extend(os.read(fd, 100))
+        if heard.endswith(b"?\r\n"):
+            heard.clear()
+            for i, piece in enumerate(answer):
+                loop.call_later(0.01 * i, os.write, fd, piece)
+
+    loop.add_reader(fd, hear)
+    try:
+        yield fd
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+@asynccontextmanager
+async def pulse_driver(*answer: bytes, timeout_s: float = 5.0) -> AsyncIterator[tuple[Driver, Any, int]]:
+    """A driver, its line, and the descriptor of the meter at the other end of an instant wire."""
+    profile = load_profile("acme/ep7", PROTOCOL)
+    async with paced_line(0.0) as wire, pulse_meter(wire.meter_end, *answer) as meter_fd:
+        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), profile.serial)
+        try:
+            yield profile.open_driver(DeviceAddress(name="garage", timeout_s=timeout_s), line), line, meter_fd
+        finally:
+            line.close()
+
+
+async def test_a_site_reads_a_meter_through_a_new_protocol(pulse: None, tmp_path: Path) -> None:
+    assert "pulse" in protocols()
+    async with paced_line(10 / 2400) as wire, pulse_meter(wire.meter_end, EP7):
+        folder = site(tmp_path, "acme/ep7", f"serial:{wire.gateway_end}", PROTOCOL)
+        assert (await reading_of(load_device(folder, "garage"))).values == EP7_VALUES
+
+
+async def test_an_answer_may_come_in_any_pieces(pulse: None) -> None:
+    async with pulse_driver(EP7[:1], EP7[1:20], EP7[20:-1], EP7[-1:]) as (driver, _, _):
+        assert (await driver.read(0.0)).values == EP7_VALUES
+
+
+async def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(pulse: None) -> None:
+    async with pulse_driver(EP7) as (driver, line, meter_fd):
+        os.write(meter_fd, EP7.replace(b"123", b"999"))
+        async with asyncio.timeout(5):
+            while not select.select([line.fd], [], [], 0)[0]:
+                await asyncio.sleep(0.001)
+        assert (await driver.read(0.0)).values == EP7_VALUES
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ((), NoReply, "no byte came within 0.4 s"),
+        ((EP7[:9],), NoReply, "only b'E=000123.' came"),
+        ((b"U" * 300,), BadReply, "no end of the line"),
+        ((EP7.replace(b"E=", b"E:"),), BadReply, "'E:000123.456*kWh' is not a field"),
+        ((EP7.replace(b"*kWh", b"*kW"),), BadReply, "which is not a unit of energy_import_wh"),
+        ((b"\xff\xfe\r\n",), BadReply, "is not a field"),
+    ],
+)
+async def test_an_answer_that_is_none_says_what_is_wrong(
+    pulse: None, answer: tuple[bytes, ...], error: type[Exception], words: str
+) -> None:
+    async with pulse_driver(*answer, timeout_s=0.4 if error is NoReply else 5.0) as (driver, _, _):
+        with pytest.raises(error) as caught:
+            await driver.read(0.0)
+    assert words in str(caught.value)
+
+
+def test_the_section_of_a_new_protocol_is_checked_like_every_other(pulse: None, tmp_path: Path) -> None:
+    text = (PROTOCOL / "acme" / "ep7.yaml").read_text()
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "bad.yaml").write_text(text.replace("E: energy_import_wh", "E1: energy_import_wh, Q: power_w, S: powr_w"))
+    with pytest.raises(ProfileError) as caught:
+        load_profile("acme/bad", tmp_path)
+    said = str(caught.value)
+    assert "pulse.fields.E1: fields are named by one capital letter" in said
+    assert "pulse.fields.P: field Q already is power_w — keep one of them" in said
+    assert "there is no quantity 'powr_w' — did you mean 'power_w'?" in said
+
+
+# --- A dialect ---
+
+NETWORK = "8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"
+ASSETS = [UUID(f"26090dea-0000-4000-8000-{n:012d}") for n in range(1, 4)]
+SLOT_S = 900
+T0 = 1_774_746_000
+"""2026-03-29T01:00Z."""
+
+
+class BatchExchange:
+    """The exchange that `batch` speaks to. `says` are its next answers to readings, before it goes on to store them."""
+
+    def __init__(self, *says: tuple[int, object]) -> None:
+        self.says = list(says)
+        self.books: dict[tuple[str, str], float] = {}
+        self.sizes: list[int] = []
+        self.url = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["BatchExchange"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
+            status, answer = self._answer(head, body)
+            data = json.dumps(answer).encode()
+            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(data), data))
+            await writer.drain()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    def _answer(self, head: str, body: dict[str, Any]) -> tuple[int, object]:
+        path = head.split()[1]
+        if path == "/api-token-auth/":
+            return 200, {"token": "abc.def.ghi"}
+        assert (path, "Authorization: JWT abc.def.ghi" in head) == (f"/markets/{NETWORK}/readings/", True)
+        assert body.keys() == {"batch", "readings"}
+        self.sizes.append(len(body["readings"]))
+        if self.says:
+            return self.says.pop(0)
+        unknown = {reading["asset"] for reading in body["readings"]} - set(map(str, ASSETS[:2]))
+        if unknown:
+            return 400, {"error": f"no asset {unknown.pop()}"}
+        for reading in body["readings"]:
+            assert reading.keys() == {"asset", "start", "energy_wh"}
+            self.books[reading["asset"], reading["start"]] = reading["energy_wh"]
+        return 200, {"stored": len(body["readings"])}
+
+
+@pytest.fixture
+def buffer(tmp_path: Path) -> Iterator[Buffer]:
+    found = open_buffer(tmp_path / "buffer.sqlite", now_s=T0)
+    yield found
+    found.close_file()
+
+
+def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
+    """So many slots of each asset are owed, of 137.25 Wh each."""
+    dialect = load_dialect("batch", NETWORK, SLOT_S)
+    owed = []
+    for start_s in range(T0, T0 + slots * SLOT_S, SLOT_S):
+        window = dialect.window("measurement", start_s, 1.0)
+        for asset in assets:
+            item = Item(asset, start_s, "measurement", 0, 137_250_000)
+            owed.append(Owed(item, SLOT_S, "measured", opens_s=window.opens_s, closes_s=window.closes_s))
+    buffer.close(Closing("meter", 1, MeterState(None, 0, 0, {}), (), tuple(owed), ()))
+    buffer.flush()
+
+
+async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
+    """The real uploader and session, until nothing is owed any more."""
+    uploader = Uploader(
+        buffer,
+        load_dialect("batch", NETWORK, SLOT_S),
+        Session(exchange.url, lambda: Credentials("somebody", "secret"), 10),
+        now=lambda: T0 + 86_400.0,
+        trusted=lambda: True,
+        slot_s=SLOT_S,
+        jitter=lambda: 0.0,
+    )
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(uploader.run())
+        while buffer.backlog().count:
+            await asyncio.sleep(0.01)
+        task.cancel()
+    return uploader
+
+
+async def test_a_new_dialect_delivers_many_assets_in_one_request(batch: None, buffer: Buffer) -> None:
+    owe(buffer, ASSETS[:2], 4)
+    async with BatchExchange().open() as exchange:
+        uploader = await deliver(buffer, exchange)
+    assert exchange.sizes == [8]
+    starts = ["2026-03-29T01:00:00Z", "2026-03-29T01:15:00Z", "2026-03-29T01:30:00Z", "2026-03-29T01:45:00Z"]
+    assert exchange.books == {(str(asset), start): 137.25 for asset in ASSETS[:2] for start in starts}
+    assert uploader.snapshot(T0).dialect == "batch"
+
+
+async def test_what_the_exchange_never_takes_is_sifted_out_and_the_rest_delivered(batch: None, buffer: Buffer) -> None:
+    owe(buffer, ASSETS, 4)
+    async with BatchExchange((200, {"busy_s": 1}), (502, "no")).open() as exchange:
+        await deliver(buffer, exchange)
+    assert len(exchange.books) == 8
+    rejected = [owed for owed in buffer.owed() if owed.state == "rejected"]
+    assert {(owed.item.asset, owed.reason) for owed in rejected} == {(ASSETS[2], f"answered 400: no asset {ASSETS[2]}")}
+    assert len(rejected) == 4
+
+
+def test_a_busy_exchange_is_given_the_time_it_asks_for(batch: None) -> None:
+    verdict = load_dialect("batch", NETWORK, SLOT_S).judge(Reply(200, {}, b'{"busy_s": 30}'))
+    assert (verdict.outcome, verdict.retry_after_s) == ("unknown", 30.0)
+
+
+@given(data=st.data())
+def test_any_part_of_a_request_is_one_request_by_itself(data: st.DataObject) -> None:
+    with found_in(gateway.exchange, DIALECT):
+        dialect = load_dialect("batch", NETWORK, SLOT_S)
+    one = st.builds(Item, st.sampled_from(ASSETS), st.integers(0, 9).map(lambda n: T0 + 900 * n), st.just("measurement"), st.integers(0, 2))
+    items = data.draw(st.lists(one, unique_by=lambda item: (item.asset, item.slot_s, item.revision)))
+    requests = dialect.encode(items, "")
+    assert [item for request in requests for item in request.items] == items
+    for request in requests:
+        start = data.draw(st.integers(0, len(request.items) - 1))
+        part = request.items[start : data.draw(st.integers(start + 1, len(request.items)))]
+        assert [each.items for each in dialect.encode(part, "")] == [part]
+
+
+def test_the_configuration_takes_the_new_dialect_by_its_name(batch: None, tmp_path: Path) -> None:
+    assert dialect_names() == ["batch", "rest", "sdk"]
+    folder = shutil.copytree(EXAMPLES / "home", tmp_path / "etc")
+    path = folder / "gateway.yaml"
+    path.write_text(path.read_text().replace("dialect: sdk", "dialect: batch"))
+    settings = load(folder, logins=False)
+    assert settings.exchange is not None
+    assert settings.exchange.dialect == "batch"
+    path.write_text(path.read_text().replace("dialect: batch", "dialect: batsh"))
+    with pytest.raises(ConfigError, match="did you mean 'batch'"):
+        load(folder, logins=False)
+
+
+# --- Nothing stays behind ---
+
+
+def test_the_software_itself_knows_none_of_the_examples() -> None:
+    assert "pulse" not in protocols()
+    assert "batch" not in dialect_names()
