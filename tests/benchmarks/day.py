@@ -1,0 +1,146 @@
+"""One simulated day of ten meters, fed straight to the ledger and its buffer: run by `writes` as a process of its own, to be watched.
+
+python -m tests.benchmarks.day FOLDER HOURS FLUSH_S     prints what it did as JSON; FLUSH_S 0 commits every sample
+"""
+
+import json
+import math
+import random
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID
+
+from drivers.sample import Sample
+from gateway import config
+from gateway.buffer import Limits, open_buffer
+from gateway.clock import Clock, Sources
+from gateway.exchange import load_dialect
+from gateway.ledger import Ledger
+from gateway.outbox import Owed
+from gateway.slots import Slot
+
+METERS = 10
+INTERVAL_S = 10
+SLOT_S = 900
+BEGIN_S = 1_750_000_500 // SLOT_S * SLOT_S
+CLOSE_TO_DELIVERY_S = 1.5
+"""After the end of a slot: when all meters have been read, and the margin is over."""
+
+HOUSEKEEPING_S = 3600
+
+_SITE = """\
+site: bench
+exchange: {{dialect: sdk, url: 'http://127.0.0.1:9', canary_network: {network}, credentials: none}}
+assets:
+{assets}
+buffer: {{path: buffer.sqlite}}
+clock: {{trust: assured}}
+"""
+
+
+@dataclass(slots=True)
+class Day:
+    """What was done. Each of the commits asks the disk for one sync."""
+
+    samples: int = 0
+    minutes: float = 0
+    closing_commits: int = 0
+    verdict_commits: int = 0
+    written_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Meter:
+    """A meter of 1 Wh steps whose power wanders."""
+
+    name: str
+    serial_number: str
+    rng: random.Random
+    energy_wh: float = 1_234_567.0
+    power_w: float = 800.0
+
+    def sample(self, boottime_ms: int, utc_ms: int) -> Sample:
+        """Ten quantities, as an interval later."""
+        self.power_w = min(max(self.power_w + self.rng.gauss(0, 120), 5.0), 6000.0)
+        self.energy_wh += self.power_w * INTERVAL_S / 3600
+        volt = self.rng.gauss(230, 1.5)
+        values = {
+            "energy_import_wh": float(math.floor(self.energy_wh)),
+            "energy_export_wh": 7654.0,
+            "power_w": round(self.power_w, 1),
+            "voltage_l1_v": volt,
+            "current_l1_a": self.power_w / volt,
+            "apparent_power_va": self.power_w / 0.97,
+            "reactive_power_var": self.power_w * 0.25,
+            "power_factor": 0.97,
+            "frequency_hz": self.rng.gauss(50, 0.01),
+            "reactive_energy_import_varh": float(math.floor(self.energy_wh / 4)),
+        }
+        return Sample(self.name, self.serial_number, "bench-boot", boottime_ms, utc_ms, values)
+
+
+def settings(folder: Path) -> config.Settings:
+    """An ordinary site: what is not said is as it is by default. An asset for each meter."""
+    (folder / "devices").mkdir(parents=True)
+    assets = "\n".join(
+        f"  - {{name: asset {n}, uuid: {UUID(int=n + 1)}, kind: load, energy: m{n}.import - m{n}.export}}" for n in range(METERS)
+    )
+    (folder / "gateway.yaml").write_text(_SITE.format(network=UUID(int=99), assets=assets))
+    for n in range(METERS):
+        (folder / "devices" / f"m{n}.yaml").write_text(f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n")
+    return config.load(folder, logins=False)
+
+
+def run(folder: Path, hours: float, flush_s: float) -> Day:
+    """Feed the samples of so many hours, flush as the daemon does, and deliver what is owed as the uploader does."""
+    site = settings(folder)
+    day = Day(minutes=hours * 60)
+    written_before = _written_bytes()
+    now_s = float(BEGIN_S)
+    clock = Clock("assured", Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"))
+    buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
+    assert site.exchange is not None
+    dialect = load_dialect(site.exchange.dialect, str(site.exchange.canary_network), SLOT_S)
+    ledger = Ledger(site, buffer, clock, dialect)
+
+    def closed(slots: tuple[Slot, ...], _: list[Owed]) -> None:
+        day.closing_commits += bool(slots)
+
+    ledger.closed = closed  # type: ignore[assignment]
+    meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]  # noqa: S311
+    flushed_s = delivered_s = now_s
+    for tick in range(int(hours * 3600 / INTERVAL_S)):
+        due_s = BEGIN_S + tick * INTERVAL_S
+        for n, meter in enumerate(meters):
+            now_s = due_s + 0.05 + 0.03 * n
+            at_ms = round(now_s * 1000)
+            ledger.take(meter.sample(at_ms - BEGIN_S * 1000 + 100_000, at_ms))
+            day.samples += 1
+            if not flush_s:
+                buffer.flush()
+        now_s = due_s + CLOSE_TO_DELIVERY_S
+        if due_s % SLOT_S == 0 and due_s != delivered_s:
+            delivered_s = due_s
+            owed = [item.item for item in buffer.due(now_s, since_s=None, limit=1000)]
+            for request in dialect.encode(owed, ""):
+                buffer.record(request.items, "accepted", "", now_s)
+                day.verdict_commits += 1
+        if flush_s and now_s - flushed_s >= flush_s:
+            flushed_s = due_s
+            buffer.flush()
+        if due_s % HOUSEKEEPING_S == 0:
+            ledger.checkpoint()
+            buffer.prune(now_s)
+    buffer.close_file()
+    day.written_bytes = _written_bytes() - written_before
+    return day
+
+
+def _written_bytes() -> int:
+    """What this process has caused to be written to block devices (proc(5), /proc/pid/io)."""
+    return int(Path("/proc/self/io").read_text().partition("\nwrite_bytes: ")[2].partition("\n")[0])
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(run(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))))
