@@ -1,26 +1,26 @@
 """How right a slot is: the counter against a simulated truth, beside the register alone and power alone.
 
-    python tests/benchmarks/accuracy.py
-
-One household over 30 days, read every 10 s, in slots of 15 minutes. Exit code 1 where the counter is worse than its bound.
+One household over 30 days, read every 10 s, in slots of 15 minutes. What is left of the error comes from what happens between two
+samples: a kettle of 2 kW that is switched on somewhere inside 10 s is uncertain by 3 Wh until the register tells.
 """
 
 import math
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from random import Random
 
 from gateway.counter import UWH_PER_WH, Rules, advance, start
+from tests.benchmarks.figure import Figure, progress
+
+TITLE = "energy per slot against a simulated truth"
 
 DAYS = 30
 INTERVAL_S = 10
 SLOT_S = 900
 J_PER_WH = 3600
 
-BOUNDS_WH = {1: 0.25, 10: 1.0, 100: 5.0}
-"""Rms error of a slot (Wh) that the counter stays below, by the register's resolution, with power readings that are right or 1 % off."""
+BOUNDS_WH = {1: 0.25, 10: 0.7, 100: 2.0}
+"""Rms error of a slot (Wh) that the counter stays below, by the register's resolution (Wh)."""
 
 
 def household(seed: int, seconds: int) -> Iterator[int]:
@@ -91,28 +91,19 @@ def rms(found: Sequence[float], true: Sequence[float]) -> float:
     return math.sqrt(sum((a - b) ** 2 for a, b in zip(found, true, strict=True)) / len(true))
 
 
-def main() -> int:
-    """Prints the table; returns 1 where a bound is broken."""
-    began_s = time.perf_counter()
+def figures() -> Iterator[Figure]:
+    """For every resolution: the error with power readings that are right, and with such that are 1 % off."""
+    progress(f"accuracy: simulating {DAYS} days")
     energies_j, powers_w = simulate(seed=1)
-    ends_j = energies_j[:: SLOT_S // INTERVAL_S]
-    true = [(b - a) / J_PER_WH for a, b in pairwise(ends_j)]
-    print(f"{len(true)} slots of {SLOT_S // 60} min, {sum(true) / 1000:.0f} kWh, a sample every {INTERVAL_S} s: rms error per slot in Wh")
-    print(f"{'register':>10} {'power':>8} {'counter':>9} {'bound':>7} {'register alone':>15} {'power alone':>12} {'drift of power':>15}")
-    broken = False
+    true = [(b - a) / J_PER_WH for a, b in pairwise(energies_j[:: SLOT_S // INTERVAL_S])]
     for resolution_wh, bound_wh in BOUNDS_WH.items():
-        for wrong in (1.0, 1.01, 0.99):
-            shown_w = [power_w * wrong for power_w in powers_w]
-            counter_wh = rms(by_counter(energies_j, shown_w, resolution_wh), true)
-            integrated = by_power(shown_w)
-            print(
-                f"{resolution_wh:>7} Wh {wrong - 1:>+8.0%} {counter_wh:>9.2f} {bound_wh:>7.2f} "
-                f"{rms(by_register(energies_j, resolution_wh), true):>15.2f} {rms(integrated, true):>12.2f} {sum(integrated) - sum(true):>+12.0f} Wh"
-            )
-            broken |= counter_wh > bound_wh
-    print(f"{time.perf_counter() - began_s:.1f} s")
-    return 1 if broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        register_wh = rms(by_register(energies_j, resolution_wh), true)
+        for name, factors in (("", (1.0,)), (", power 1 % off", (1.01, 0.99))):
+            progress(f"accuracy: a register of {resolution_wh} Wh{name}")
+            counter_wh, power_wh = 0.0, 0.0
+            for factor in factors:
+                shown_w = [power_w * factor for power_w in powers_w]
+                counter_wh = max(counter_wh, rms(by_counter(energies_j, shown_w, resolution_wh), true))
+                power_wh = max(power_wh, rms(by_power(shown_w), true))
+            beside = f"register alone {register_wh:.2f}, power alone {power_wh:.2f}"
+            yield Figure(f"rms error of a slot, register of {resolution_wh} Wh{name}", counter_wh, "Wh", bound_wh, "low", beside)
