@@ -138,13 +138,14 @@ class MqttPublisher:
         self._publish(f"slot/{slot.device}/{slot.direction}", document)
 
     def owed(self, owed: Owed) -> None:
-        """Publish what is owed to the exchange, or what became of it."""
+        """Publish what a closed slot made owed to the exchange. What becomes of it is in the status."""
         document = {
             "start": _utc(owed.item.slot_s),
             "length_s": owed.length_s,
             "kind": owed.item.kind,
             "revision": owed.item.revision,
-            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH,
+            # Missing is not zero.
+            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH if owed.quality in ("measured", "estimated") else None,
             "quality": owed.quality,
             "state": owed.state,
             "reason": owed.reason,

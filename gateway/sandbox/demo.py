@@ -200,7 +200,7 @@ _COLOURS = {"accepted": "green", "pending": "yellow", "rejected": "red", "missed
 
 
 def _table(lines: list[Line], status: str) -> Group:
-    table = Table(title="Slots of the last minutes (Wh; ← from, → to the line)", title_justify="left")
+    table = Table(title="Slots of the last minutes (Wh; ← imported, → exported)", title_justify="left")
     for column in ("slot", "meters", "quality", "delivery"):
         table.add_column(column)
     for line in lines[-12:]:
