@@ -84,6 +84,7 @@ class Gateway:
         self._session: Session | None = None
         if exchange and dialect:
             name = exchange.credentials
+            names = {asset.uuid: asset.name for asset in settings.assets}
             self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout)
             self.uploader = Uploader(
                 self.buffer,
@@ -93,6 +94,7 @@ class Gateway:
                 trusted=lambda: clock.trusted,
                 slot_s=settings.market.slot,
                 jitter=rng.random,
+                name_of=lambda asset: names.get(asset, str(asset)),
             )
         self.collectors = [
             Collector(devices, clock, settings.market.slot, open_a_line, self._take, rng.random)

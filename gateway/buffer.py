@@ -317,8 +317,8 @@ class Buffer:
                 [(state, reason, decided_s, i.slot_s, str(i.asset), i.kind, i.revision) for i in items],
             )
 
-    def expire(self, now_s: float) -> list[Item]:
-        """Pending items whose window has closed become missed. Raises StoreError."""
+    def expire(self, now_s: float, cause: str = "") -> list[Item]:
+        """Pending items whose window has closed become missed; `cause` is the reason of those that were never tried. Raises StoreError."""
         where = "state = 'pending' AND closes_s <= ?"
         # Answered by the index alone; most of the time nothing has expired.
         if not self._one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
@@ -327,8 +327,9 @@ class Buffer:
         with self._transaction():
             self._db.execute(
                 f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
-                    || CASE reason WHEN '' THEN '' ELSE ' (' || reason || ')' END WHERE {where}""",  # noqa: S608
-                (now_s, now_s),
+                    || CASE coalesce(nullif(reason, ''), ?) WHEN '' THEN '' ELSE ' (' || coalesce(nullif(reason, ''), ?) || ')' END
+                    WHERE {where}""",  # noqa: S608
+                (now_s, cause, cause, now_s),
             )
         return found
 

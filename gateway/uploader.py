@@ -59,8 +59,8 @@ class Outbox(Protocol):
     def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
         """Write down what became of items; `pending` means: try again later."""
 
-    def expire(self, now_s: float) -> list[Item]:
-        """Pending items whose window has closed become missed."""
+    def expire(self, now_s: float, cause: str) -> list[Item]:
+        """Pending items whose window has closed become missed; `cause` is the reason of those that were never tried."""
 
     def backlog(self) -> Backlog:
         """What is still owed."""
@@ -99,7 +99,7 @@ class Uploader:
     """Delivers the items of one outbox to one exchange, for ever.
 
     `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent, because the windows of what is still owed
-    from before the last boot mean nothing by a wrong clock. `jitter` gives random numbers from 0 to 1.
+    from before the last boot mean nothing by a wrong clock. `jitter` gives random numbers from 0 to 1. `name_of` names an asset in the log.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Uploader:
         trusted: Callable[[], bool],
         slot_s: int,
         jitter: Callable[[], float],
+        name_of: Callable[[UUID], str] = str,
     ) -> None:
         self._outbox = outbox
         self._dialect = dialect
@@ -120,6 +121,7 @@ class Uploader:
         self._slot_s = slot_s
         self._trusted = trusted
         self._jitter = jitter
+        self._name_of = name_of
         self._news = asyncio.Event()
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
@@ -146,6 +148,7 @@ class Uploader:
         self._state = "waiting"
         self._cause = ""
         self._failing_since_s = 0.0
+        self._missed_meanwhile = 0
         self._last_success_s: float | None = None
         self._last_error = ""
         self._last_error_s: float | None = None
@@ -228,10 +231,13 @@ class Uploader:
         return self._next_of_backlog(now_s)
 
     def _expire(self, now_s: float) -> None:
-        missed = self._outbox.expire(now_s)
+        missed = self._outbox.expire(now_s, self._last_error if self._failures else "")
         if missed:
             self._missed += len(missed)
-            _log.warning("%s can no longer be delivered: the time for it has passed", _say(missed))
+            # While deliveries fail, the first loss is told, and the rest when they go again.
+            if self._state != "retrying" or not self._missed_meanwhile:
+                _log.warning("%s can no longer be delivered: the time for it has passed", self._say(missed))
+            self._missed_meanwhile += len(missed)
 
     def _just_closed(self, live: Iterable[Owed], boundary_s: int) -> bool:
         """Whether a slot has closed that may be tried at once although the destination is given time: once per slot."""
@@ -314,7 +320,7 @@ class Uploader:
         if self._turns or batch.stream in self._troubled:
             self._plan.clear()  # made when live slots of what failed had to wait there
         self._troubled.discard(batch.stream)
-        _log.info("delivered %s", _say(batch.items))
+        _log.info("delivered %s", self._say(batch.items))
         self._recover(now_s)
 
     def _reject(self, batch: _Batch, verdict: Verdict) -> None:
@@ -333,7 +339,7 @@ class Uploader:
             self._last_error, self._last_error_s = verdict.reason, now_s
             if verdict.reason != self._last_rejection:
                 self._last_rejection = verdict.reason
-                _log.warning("rejected %s: the exchange %s; it is kept, and not sent again", _say(batch.items), verdict.reason)
+                _log.warning("rejected %s: the exchange %s; it is kept, and not sent again", self._say(batch.items), verdict.reason)
         if self._rejected_in_a_row >= REJECTIONS_AT_ONCE:
             self._fail("rejections", f"{self._rejected_in_a_row} requests in a row were rejected; to the last one it {verdict.reason}")
         else:
@@ -359,7 +365,7 @@ class Uploader:
             self._asked_until_s = self._loop_s() + wait_s
         self._retry_at_s = self._loop_s() + wait_s
         if self._state != "retrying":
-            self._state, self._failing_since_s, self._cause = "retrying", self._now(), ""
+            self._state, self._failing_since_s, self._cause, self._missed_meanwhile = "retrying", self._now(), "", 0
         if cause != self._cause:
             self._cause = cause
             _log.warning("deliveries fail: %s; what is owed is kept and tried again", reason)
@@ -367,7 +373,9 @@ class Uploader:
     def _recover(self, now_s: float) -> None:
         """The exchange gave a verdict."""
         if self._state == "retrying":
-            _log.info("the exchange takes deliveries again, after %d failures in %.0f s", self._failures, now_s - self._failing_since_s)
+            missed = f"; missed meanwhile: {self._missed_meanwhile}" if self._missed_meanwhile else ""
+            lasted_s = now_s - self._failing_since_s
+            _log.info("the exchange takes deliveries again, after %d failures in %.0f s%s", self._failures, lasted_s, missed)
         self._state = "ok"
         self._retry_at_s = self._asked_until_s = -inf
         self._failures = 0
@@ -393,6 +401,14 @@ class Uploader:
             async with asyncio.timeout(max(MIN_SLEEP_S, seconds)):
                 await self._news.wait()
 
+    def _say(self, items: Sequence[Item]) -> str:
+        """Items in words: how many, of which asset, from when to when."""
+        first, last = (datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") for s in _ends(items))
+        count = f"{items[0].kind} of one slot" if len(items) == 1 else f"{items[0].kind}s of {len(items)} slots"
+        assets = {item.asset for item in items}
+        of = f"asset {self._name_of(items[0].asset)}" if len(assets) == 1 else f"{len(assets)} assets"
+        return f"{count} of {of}, {first}" + ("" if first == last else f" to {last}")
+
     def _loop_s(self) -> float:
         return asyncio.get_running_loop().time()
 
@@ -403,15 +419,6 @@ def _stream(item: Item) -> _Stream:
 
 def _closed(batch: _Batch, now_s: float) -> bool:
     return batch.closes_s is not None and batch.closes_s <= now_s
-
-
-def _say(items: Sequence[Item]) -> str:
-    """Items in words: how many, of which asset, from when to when."""
-    first, last = (datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") for s in _ends(items))
-    count = f"{items[0].kind} of one slot" if len(items) == 1 else f"{items[0].kind}s of {len(items)} slots"
-    assets = {item.asset for item in items}
-    of = f"asset {items[0].asset}" if len(assets) == 1 else f"{len(assets)} assets"
-    return f"{count} of {of}, {first}" + ("" if first == last else f" to {last}")
 
 
 def _ends(items: Sequence[Item]) -> tuple[int, int]:

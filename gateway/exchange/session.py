@@ -215,4 +215,4 @@ def _words(error: BaseException) -> str:
     if isinstance(deepest, OSError) and not isinstance(deepest, (ssl.SSLError, socket.gaierror)) and deepest.errno:
         return os.strerror(deepest.errno)
     text = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(deepest) or str(error)
-    return text[:300] or "the connection was lost"
+    return text[:300].rstrip(".") or "the connection was lost"

@@ -1,0 +1,151 @@
+"""A running site: a simulated house, a strict exchange, and the daemon as a process of its own with an ordinary configuration folder.
+
+Test files cannot import this one; they get `start_site` as a fixture, and the rest hangs on the `RunningSite` it gives.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gateway.assets import Formula
+from gateway.buffer import Buffer, open_for_reading
+from gateway.counter import UWH_PER_WH
+from gateway.outbox import Owed
+from gateway.sandbox.demo import ASSETS, Daemon, Site, write_site
+from gateway.sandbox.exchange import StandInExchange
+from gateway.sandbox.meters import House, simulated_house
+from gateway.slots import Slot
+from gateway.status.report import MeterReport, Part, Report
+
+SLOT_S = 5
+PATIENCE_S = 60.0
+"""Far more than anything here takes: a slow machine makes these tests slow, not red."""
+
+STEP_WH = {"grid": 2, "pv": 1, "heat-pump": 1}
+"""What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1 Wh."""
+
+
+@dataclass
+class RunningSite:
+    """The whole site; ask it what the page, the log, the exchange and the buffer say. It can be asked after it has ended, too."""
+
+    site: Site
+    house: House
+    exchange: StandInExchange
+    daemon: Daemon
+    page: httpx.AsyncClient
+    slot_s: int = SLOT_S
+
+    async def report(self) -> Report:
+        """What the daemon says of itself, as soon as it listens."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    return Report.from_json((await self.page.get("/status")).content)
+                await asyncio.sleep(0.1)
+
+    async def until(self, condition: Callable[[Report], bool], what: str) -> Report:
+        """The first report of which this is true."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition(report := await self.report()):
+                    await asyncio.sleep(0.1)
+                return report
+        except TimeoutError:
+            log = "\n".join(self.log()[-20:])
+            pytest.fail(f"never: {what}; the log ends with\n{log}")
+
+    async def until_booked(self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True) -> None:
+        """Wait until of every asset's booked slots (start → µWh) this is true."""
+        booked = self.exchange.measurements if dated else self.exchange.undated
+        await self.until(lambda _: all(map(condition, booked.values())), what)
+
+    def log(self, *about: str, since: int = 0) -> list[str]:
+        """The lines of the daemon's log that contain one of these texts (or all of them), from a line on."""
+        lines = self.daemon.log_path.read_text(errors="replace").splitlines()[since:]
+        return [line for line in lines if not about or any(text in line for text in about)]
+
+    @contextlib.contextmanager
+    def buffer(self) -> Iterator[Buffer]:
+        """The buffer, read beside the daemon."""
+        buffer = open_for_reading(self.site.buffer_path)
+        try:
+            yield buffer
+        finally:
+            buffer.close_file()
+
+    def owed(self, asset: str) -> list[Owed]:
+        """The measurements that are and were owed for an asset, in the order of time."""
+        with self.buffer() as buffer:
+            return [o for o in buffer.owed() if o.item.asset == self.site.assets[asset] and o.item.kind == "measurement"]
+
+    def series(self) -> dict[tuple[str, str], list[Slot]]:
+        """All slots in the buffer by meter and direction, in the order of time."""
+        found: dict[tuple[str, str], list[Slot]] = {}
+        with self.buffer() as buffer:
+            for slot in buffer.slots():
+                found.setdefault((slot.device, slot.direction), []).append(slot)
+        return found
+
+    def difference_wh(self, asset: str) -> float:
+        """Accepted less true energy, over all slots from the first to the last accepted one; there must be no hole between them."""
+        booked = self.exchange.measurements[self.site.assets[asset]]
+        begin_s, end_s = min(booked), max(booked) + SLOT_S
+        assert sorted(booked) == list(range(begin_s, end_s, SLOT_S)), f"{asset}: slots are missing"
+        terms = Formula.parse(ASSETS[asset][1]).terms
+        truth = self.house.truth
+        true_wh = sum(t.sign * truth.energy_wh(t.device.replace("-", "_"), t.direction, begin_s, end_s) for t in terms)
+        return sum(booked.values()) / UWH_PER_WH - true_wh
+
+    def allowed_wh(self, asset: str) -> float:
+        """The counter is inside the register's step at the first boundary and at the last one."""
+        return 2 * sum(STEP_WH[term.device] for term in Formula.parse(ASSETS[asset][1]).terms)
+
+    @staticmethod
+    def meter(report: Report, name: str) -> MeterReport:
+        """What a report says of one meter."""
+        return next(m for m in report.meters if m.name == name)
+
+    @staticmethod
+    def line_of(report: Report, name: str) -> Part:
+        """What a report says of a meter's line."""
+        return next(line for line in report.lines if line.name == RunningSite.meter(report, name).line)
+
+
+StartSite = Callable[..., AbstractAsyncContextManager[RunningSite]]
+
+
+@pytest.fixture(scope="session")
+def start_site() -> StartSite:
+    """Starts sites: `async with start_site(folder, dialect=…, house=…, prepare=…) as site`."""
+    return _running_site
+
+
+@contextlib.asynccontextmanager
+async def _running_site(
+    folder: Path, *, dialect: str = "sdk", house: House | None = None, prepare: Callable[[Site], None] = lambda _: None
+) -> AsyncIterator[RunningSite]:
+    """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon starts."""
+    assets = {name: uuid4() for name in ASSETS}
+    async with contextlib.AsyncExitStack() as stack:
+        house = house or await stack.enter_async_context(simulated_house())
+        by_uuid = {uuid: name for name, uuid in assets.items()}
+        exchange = await stack.enter_async_context(StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S))
+        site = write_site(folder, house, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)
+        prepare(site)
+        page = await stack.enter_async_context(httpx.AsyncClient(base_url=site.page, timeout=30))
+        daemon = Daemon(folder)
+        task = asyncio.create_task(daemon.run())
+        try:
+            yield RunningSite(site, house, exchange, daemon, page)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
