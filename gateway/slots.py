@@ -66,7 +66,7 @@ class MeterRules:
     stale_ms: int
     """Samples further apart than this leave a gap: energy in it is interpolated, and the slot is estimated."""
     max_gap_ms: int
-    """Energy of a longer gap is stated as unallocated. At least one slot long."""
+    """Energy of a longer gap is stated as unallocated, where the register has moved. At least one slot long."""
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
 
@@ -211,7 +211,9 @@ def _place(
 ) -> tuple[OpenSlot, list[Slot], Event | None]:
     """Put the energy between two samples into slots."""
     gap_ms = counter.at_ms - old.counter.at_ms
-    if gap_ms > rules.max_gap_ms:
+    # A register that has not moved tells that nothing passed, however long nobody read it: an inverter sleeps at night.
+    still = counter.register_uwh == old.counter.register_uwh and gap_ms <= MAX_MISSING * rules.slot_ms
+    if gap_ms > rules.max_gap_ms and not still:
         return _skip(old, counter, series, direction, rules)
     slots: list[Slot] = []
     slot = old.slot

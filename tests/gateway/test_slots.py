@@ -446,3 +446,11 @@ def test_a_clock_that_is_set_back_books_nothing_twice_and_loses_nothing(back_s: 
     # What was used in the time that came twice is booked with the next sample, or stated where the fuse could not carry it so fast.
     known_uwh = sum(slot.energy_uwh or 0 for slot in slots) + sum(event.energy_uwh for event in events)
     assert 2700 * WH <= known_uwh <= 2701 * WH
+
+
+def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_missing_ones() -> None:
+    """An inverter that sleeps at night answers nobody, and makes nothing."""
+    _, slots, events = fold([sample(0, 5000.0, 0.0), sample(12 * 3600, 5000.0, 0.0)], meter())
+    assert [slot.energy_uwh for slot in slots] == [0] * 48
+    assert {slot.quality for slot in slots} == {"estimated"}
+    assert not events
