@@ -227,6 +227,10 @@ class Line(Protocol):
         """Its URL, for messages."""
 
     @property
+    def settings(self) -> SerialSettings | None:
+        """How the serial port is set now; None on a network."""
+
+    @property
     def char_s(self) -> float:
         """Seconds one character takes on the wire; 0 on a network."""
 
@@ -250,6 +254,12 @@ class Line(Protocol):
     def drain(self) -> int:
         """Throw away everything that has arrived, and say how many bytes that was. Raises LineError."""
 
+    async def configure(self, settings: SerialSettings) -> None:
+        """Set the serial port anew, once all that was written has had the time to leave; what has arrived stays.
+
+        On a network it does nothing: the adapter there has settings of its own. Raises LineError where the port does not take them.
+        """
+
     def close(self) -> None:
         """Give the line back. May be called twice."""
 
@@ -266,15 +276,10 @@ async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
 
 def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
     path = url.target
-    # A pty has no wire: Linux gives it 8 data bits only and refuses others. So simulated meters can stand in for 7-bit ones.
-    on_pty = os.path.realpath(path).startswith("/dev/pts/")
     try:
         port = serial.Serial(
             path,
-            settings.baud,
-            bytesize=8 if on_pty else settings.data_bits,
-            parity="N" if on_pty else settings.parity[0].upper(),
-            stopbits=settings.stop_bits,
+            **_port_settings(path, settings),
             exclusive=True,
             timeout=0,
             # makes the driver wait for one byte at least (VMIN = 1): only so is "nothing yet" (EAGAIN) told from "unplugged" (0 bytes)
@@ -282,7 +287,19 @@ def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
         )
     except (OSError, ValueError, termios.error) as error:
         raise LineError(f"{url}: {_why_not_open(path, error)}") from error
-    return _OpenLine(str(url), port.fileno(), port.close, settings.char_s, url.framing)
+    return _OpenLine(str(url), port.fileno(), port.close, url.framing, port, settings)
+
+
+def _port_settings(path: str, settings: SerialSettings) -> dict[str, Any]:
+    """The settings as pyserial names them."""
+    # A pty has no wire: Linux gives it 8 data bits only and refuses others. So simulated meters can stand in for 7-bit ones.
+    on_pty = os.path.realpath(path).startswith("/dev/pts/")
+    return {
+        "baudrate": settings.baud,
+        "bytesize": 8 if on_pty else settings.data_bits,
+        "parity": "N" if on_pty else settings.parity[0].upper(),
+        "stopbits": settings.stop_bits,
+    }
 
 
 def _why_not_open(path: str, error: Exception) -> str:
@@ -323,7 +340,7 @@ async def _open_network(url: LineUrl, port: int) -> "_OpenLine":
                 except OSError as this:
                     error = this
                 else:
-                    return _OpenLine(str(url), connection.fileno(), connection.close, 0.0, url.framing)
+                    return _OpenLine(str(url), connection.fileno(), connection.close, url.framing)
     except TimeoutError as late:
         raise LineError(f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this network?") from late
     except socket.gaierror as unknown:
@@ -367,15 +384,22 @@ class _OpenLine:
     name: str
     fd: int
     release: Callable[[], None]
-    char_s: float
     framing: Framing
+    port: serial.Serial | None = None
+    settings: SerialSettings | None = None
+    sent_until_s: float = 0.0
     turns: Turns = field(default_factory=Turns)
     closed: bool = False
     waiter: asyncio.Future[None] | None = None
 
+    @property
+    def char_s(self) -> float:
+        return self.settings.char_s if self.settings else 0.0
+
     async def write(self, data: bytes) -> None:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + WRITE_TIMEOUT_S
+        self.sent_until_s = max(loop.time(), self.sent_until_s) + len(data) * self.char_s
         rest = memoryview(data)
         while rest:
             self._check_open()
@@ -402,6 +426,20 @@ class _OpenLine:
         while count < DRAIN_BYTES and (data := self._take()):
             count += len(data)
         return count
+
+    async def configure(self, settings: SerialSettings) -> None:
+        self._check_open()
+        if self.port is None or settings == self.settings:
+            return
+        # The kernel's own way to wait for this (tcdrain) would hold the loop.
+        await asyncio.sleep(self.sent_until_s - asyncio.get_running_loop().time())
+        self._check_open()
+        path = str(self.port.port)
+        try:
+            self.port.apply_settings(_port_settings(path, settings))
+        except (OSError, ValueError, termios.error) as error:
+            raise LineError(f"{self.name}: {_why_not_open(path, error)}") from error
+        self.settings = settings
 
     def close(self) -> None:
         if self.closed:

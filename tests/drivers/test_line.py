@@ -1,8 +1,10 @@
 """Lines: what their URLs mean, and how an open one reads, drains, and says that it is gone."""
 
 import asyncio
+import contextlib
 import os
 import re
+import termios
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -171,6 +173,47 @@ async def test_a_seven_bit_meter_can_be_simulated_on_a_pty(wire: Wire, meter_fd:
     line.close()
 
 
+def baud_of(path: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        return termios.tcgetattr(fd)[4]
+    finally:
+        os.close(fd)
+
+
+async def test_a_port_is_set_anew_while_it_is_open_and_keeps_what_has_arrived(line: Line, wire: Wire, meter_fd: int) -> None:
+    os.write(meter_fd, b"/early")
+    await asyncio.sleep(0.02)
+    for settings, baud in (
+        (SerialSettings(baud=300, parity="even", data_bits=7), termios.B300),
+        (SerialSettings(baud=9600), termios.B9600),
+    ):
+        await line.configure(settings)
+        assert (line.settings, line.char_s) == (settings, settings.char_s)
+        assert baud_of(wire.gateway_end) == baud
+    assert await line.read(now_s() + 5) == b"/early"
+    await line.write(b"after")
+    await asyncio.sleep(0.02)
+    assert os.read(meter_fd, 100) == b"after"
+
+
+async def test_a_port_is_set_anew_only_when_what_was_written_has_had_its_time(line: Line) -> None:
+    await line.configure(SerialSettings(baud=300))
+    before_s = now_s()
+    await line.write(b"123456")
+    await line.configure(SerialSettings(baud=9600))
+    assert now_s() - before_s > 5.9 * 10 / 300
+
+
+async def test_a_closed_or_vanished_port_is_not_set_anew(line: Line, wire: Wire) -> None:
+    wire.unplug()
+    with contextlib.suppress(LineError):
+        await line.configure(SerialSettings(baud=300))
+    line.close()
+    with pytest.raises(LineError, match="open it again"):
+        await line.configure(SerialSettings(baud=2400))
+
+
 async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> None:
     async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.readexactly(5)).upper())
@@ -183,7 +226,9 @@ async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> Non
         line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{port}"), DEFAULTS)
         await line.write(b"hello")
         assert await line.read(now_s() + 5) == b"HELLO"
-        assert (line.char_s, line.framing) == (0.0, "tcp")
+        assert (line.char_s, line.framing, line.settings) == (0.0, "tcp", None)
+        await line.configure(SerialSettings(baud=300))
+        assert line.char_s == 0.0
         with pytest.raises(LineError, match="the other end has closed the connection"):
             await line.read(now_s() + 5)
         line.close()
