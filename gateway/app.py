@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_S = 3600
 """Time between two prunings of the buffer."""
 
+GATHER_S = 0.5
+"""Time from the first meter that closes a slot to the commit: the others on lines of their own close theirs within it."""
+
 STATUS_S = 60
 """Time between two publications of the status over MQTT."""
 
@@ -79,6 +82,8 @@ class Gateway:
         dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
         self.ledger = Ledger(settings, self.buffer, clock, dialect)
         self.ledger.closed = self._closed
+        self._some_closed = asyncio.Event()
+        self.ledger.gather = self._some_closed.set
         rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self.uploader: Uploader | None = None
         self._session: Session | None = None
@@ -106,6 +111,7 @@ class Gateway:
         self.watchdog = Watchdog(self._standstill)
         self.status = StatusServer(settings.status, self.report)
         self._housekeeping_s: float | None = None
+        self._flushed_s = 0.0
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; then write what waits and leave. An unexpected error ends it loudly."""
@@ -140,6 +146,7 @@ class Gateway:
         if self.mqtt:
             yield self.mqtt.run()
             yield self._tell_status()
+        yield self._settle_slots()
         yield self._keep_house()
         yield self.status.run()
         yield self.watchdog.run()
@@ -150,6 +157,16 @@ class Gateway:
         self._store_does(lambda: self.ledger.take(sample))
         if self.mqtt:
             self.mqtt.sample(sample)
+
+    async def _settle_slots(self) -> None:
+        """Meters close a slot one after the other; what they close within a moment is one commit."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._some_closed.wait()
+            await asyncio.sleep(GATHER_S)
+            self._some_closed.clear()
+            if self._store_does(self.ledger.settle):
+                self._flushed_s = loop.time()
 
     def _closed(self, slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
         """Slots and what is owed for them have been committed."""
@@ -181,12 +198,18 @@ class Gateway:
 
     async def _keep_house(self) -> None:
         """Flush in time, prune now and then, and date what was taken before the clock was trusted."""
+        loop = asyncio.get_running_loop()
         pruned_s = -inf
+        self._flushed_s = loop.time()
         while True:
-            await asyncio.sleep(self.settings.buffer.flush)
-            self._housekeeping_s = asyncio.get_running_loop().time()
-            if self._store_does(self.buffer.flush) and self.uploader:
-                self.uploader.wake()
+            flushed_s = self._flushed_s
+            await asyncio.sleep(flushed_s + self.settings.buffer.flush - loop.time())
+            self._housekeeping_s = loop.time()
+            # The close of a slot writes all that waits: after one, the next flush is due that much later.
+            if self._flushed_s == flushed_s:
+                self._flushed_s = self._housekeeping_s
+                if self._store_does(self.buffer.flush) and self.uploader:
+                    self.uploader.wake()
             if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S and self.clock.trusted:
                 pruned_s = self._housekeeping_s
                 self.ledger.checkpoint()

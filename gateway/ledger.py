@@ -72,6 +72,10 @@ class Ledger:
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
         """Per meter: findings about its register since start."""
         self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
+        self.gather: Callable[[], None] | None = None
+        """Is called when something was closed, and has `settle` called a little later: meters close a slot one after the other, and each
+        commit wears the card. None: settle at once."""
+        self._unsettled: tuple[list[Slot], list[Owed]] = [], []
 
     def replay(self) -> None:
         """Run the fold over the samples in the buffer that it has not seen yet. Raises StoreError; it begins again then, when called."""
@@ -106,8 +110,19 @@ class Ledger:
         if not self._dated:
             self.replay()
         elif closed := self._fold(number, sample):
-            self._buffer.flush()
-            self.closed(*closed)
+            self._unsettled[0].extend(closed[0])
+            self._unsettled[1].extend(closed[1])
+            if self.gather:
+                self.gather()
+            else:
+                self.settle()
+
+    def settle(self) -> None:
+        """Write what was closed, and tell. Raises StoreError; it waits in the buffer then, and is told with what is closed next."""
+        self._buffer.flush()
+        slots, owed = self._unsettled
+        self._unsettled = [], []
+        self.closed(slots, owed)
 
     def checkpoint(self) -> None:
         """Store every fold as it stands, so that a restart has little to run again. Written with the next flush."""

@@ -21,8 +21,8 @@ CREATE TABLE samples (
 -- Costs nothing while samples are dated, and finds those that are not.
 CREATE INDEX samples_undated ON samples (boot) WHERE utc_ms IS NULL;
 
--- The fold over each meter's samples, as of sample_id.
-CREATE TABLE counters (device TEXT PRIMARY KEY, sample_id INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+-- The fold over each meter's samples, as of sample_id. With row ids, because a state is too long for a small index page.
+CREATE TABLE counters (device TEXT PRIMARY KEY, sample_id INTEGER NOT NULL, state BLOB NOT NULL);
 
 CREATE TABLE slots (
     start_s INTEGER NOT NULL,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway import config
+from gateway.app import GATHER_S
 from gateway.buffer import Limits, open_buffer
 from gateway.clock import Clock, Sources
 from gateway.exchange import load_dialect
@@ -88,7 +89,9 @@ def settings(folder: Path) -> config.Settings:
     )
     (folder / "gateway.yaml").write_text(_SITE.format(network=UUID(int=99), assets=assets))
     for n in range(METERS):
-        (folder / "devices" / f"m{n}.yaml").write_text(f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n")
+        (folder / "devices" / f"m{n}.yaml").write_text(
+            f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n"
+        )
     return config.load(folder, logins=False)
 
 
@@ -108,7 +111,9 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         day.closing_commits += bool(slots)
 
     ledger.closed = closed  # type: ignore[assignment]
-    meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]  # noqa: S311
+    ledger.gather = lambda: gathered.append(now_s)
+    gathered: list[float] = []
+    meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]
     flushed_s = delivered_s = now_s
     for tick in range(int(hours * 3600 / INTERVAL_S)):
         due_s = BEGIN_S + tick * INTERVAL_S
@@ -119,6 +124,11 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
             day.samples += 1
             if not flush_s:
                 buffer.flush()
+        if gathered:  # all meters have been read within the time that the daemon gathers for
+            assert now_s - gathered[0] < GATHER_S
+            gathered.clear()
+            ledger.settle()
+            flushed_s = due_s
         now_s = due_s + CLOSE_TO_DELIVERY_S
         if due_s % SLOT_S == 0 and due_s != delivered_s:
             delivered_s = due_s

@@ -27,10 +27,10 @@ def figures() -> Iterator[Figure]:
     each, _ = _day(1, 0, None)
     if not day.written_bytes:
         raise RuntimeError(f"{CHECKOUT} is not on a block device; check the project out on a disk")
+    verdicts = f"{day.verdict_commits} for verdicts ({day.verdict_commits / day.minutes:.1f} a minute with 10 assets)"
+    beside = f"{syncs} a day, of them {day.closing_commits} for slot closes and {verdicts}"
     rest = syncs - day.closing_commits - day.verdict_commits
-    beside = f"{syncs} a day, of them {day.closing_commits} for slot closes, {day.verdict_commits} for verdicts"
-    yield Figure("fsyncs a minute beside slot closes", (syncs - day.closing_commits) / day.minutes, "", 2, "low", beside)
-    yield Figure("fsyncs a minute beside slot closes and verdicts", rest / day.minutes, "", 2, "low")
+    yield Figure("fsyncs a minute, beside slot closes and their verdicts", rest / day.minutes, "", 2, "low", beside)
     beside = f"a commit per sample: {each.written_bytes / each.samples:.0f} bytes"
     yield Figure("bytes written per sample, all tables", day.written_bytes / day.samples, "bytes", 500, "low", beside)
     per_day = each.written_bytes / each.samples * day.samples
