@@ -250,7 +250,8 @@ class Collector:
         meter.last_error, meter.last_error_s = reading.damage, self.clock.now_s()
         if now_s - meter.damage_told_s >= DAMAGE_LINE_S:
             meter.damage_told_s = now_s
-            log.warning("%s: %s; the next one was good; more such damage is counted, not told", meter.device.name, reading.damage)
+            advice = "readings go on; more of it is only counted, on the status page; if that grows, check the cable and its connectors"
+            log.warning("%s: %s; %s", meter.device.name, reading.damage, advice)
 
     def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
         boottime_ms, utc_ms = self.clock.date(loop_s - reading.taken_s)

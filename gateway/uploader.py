@@ -368,7 +368,8 @@ class Uploader:
             self._state, self._failing_since_s, self._cause, self._missed_meanwhile = "retrying", self._now(), "", 0
         if cause != self._cause:
             self._cause = cause
-            _log.warning("deliveries fail: %s; what is owed is kept and tried again", reason)
+            who = "the exchange " if cause == "reply" else ""
+            _log.warning("deliveries fail: %s%s; what is owed is kept and tried again", who, reason)
 
     def _recover(self, now_s: float) -> None:
         """The exchange gave a verdict."""

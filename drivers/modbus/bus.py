@@ -31,15 +31,15 @@ _DRAIN_PAUSE_S = 0.02
 _DRAIN_TRIES = 25
 
 _EXCEPTIONS = {
-    1: "it does not know this function",
-    2: "it does not have all of these registers",
-    3: "it does not give that many registers at once",
-    4: "it failed",
-    5: "it needs more time",
-    6: "it is busy",
-    8: "its memory is damaged",
-    10: "the gateway has no path to it",
-    11: "the gateway got no answer from it",
+    1: "it does not know this function — is the profile the right one?",
+    2: "it does not have all of these registers — is the profile the right one?",
+    3: "it does not give that many registers at once — is the profile the right one?",
+    4: "it failed — if that goes on, switch the meter off and on",
+    5: "it needs more time — read it less often",
+    6: "it is busy — does something else read it too?",
+    8: "its memory is damaged — have the meter looked at",
+    10: "the gateway has no path to it — check the gateway's settings",
+    11: "the gateway got no answer from it — check its address, its power and the wiring behind the gateway",
 }
 """Modbus Application Protocol V1.1b3, section 7."""
 

@@ -4,11 +4,11 @@
 """
 
 import asyncio
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply
+from drivers.listen import Listener
 from drivers.p1.obis import read_values
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Damaged, Framer, Telegram, diagnose, excerpt, fault
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Profile
 
-# What costs CPU on a serial line is waking up, not bytes: so after bytes have come, sleep a while and take all that came meanwhile. The
-# kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so this loses none.
-NAP_S = 0.04
-# Telegrams end in CR LF; where a meter leaves that and the checksum out, this much silence after the `!` is the end.
-SILENCE_S = 0.05
-# Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows when its bytes came: they are dropped.
-ABSENCE_S = 0.3
 PATIENCE_PERIODS = 3
 
 
@@ -43,14 +36,8 @@ class P1Driver:
         self._wanted = settings.quantities()
         self._tariffs = settings.tariffs()
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
-        self._line = line
         self._framer = Framer()
-        self._events: deque[tuple[Telegram | Damaged, float]] = deque()  # with the arrival of its first byte
-        # The first byte of what came last, and when it arrived. A `/` is known for a start three bytes later, so four bundles are enough.
-        self._bundles: deque[tuple[int, float]] = deque(maxlen=4)
-        self._open: tuple[int, float] | None = None  # the telegram that has begun: its first byte, and when that arrived
-        self._looked_s = asyncio.get_running_loop().time()
-        self._nap_until_s = 0.0
+        self._listener: Listener[Telegram | Damaged] = Listener(line, self._framer)
 
     @property
     def noise_bytes(self) -> int:
@@ -66,8 +53,7 @@ class P1Driver:
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        if began_s - self._looked_s > ABSENCE_S:
-            self._start_over()
+        self._listener.resume()
         deadline_s = max(due_s, began_s) + self._patience_s
         damaged_before, offset_before = self.damaged, self._framer.offset
         self._framer.noise_sample = b""
@@ -77,45 +63,12 @@ class P1Driver:
                 return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
-            await self._listen(deadline_s)
-
-    def _start_over(self) -> None:
-        self._line.drain()
-        self._framer.forget()
-        self._events.clear()
-        self._bundles.clear()
-        self._open = None
-
-    async def _listen(self, deadline_s: float) -> None:
-        """Take what has come, or wait for it; note when it came and what it completes."""
-        now_s = asyncio.get_running_loop().time
-        if (nap_s := min(self._nap_until_s, deadline_s) - now_s()) > 0:
-            await asyncio.sleep(nap_s)
-        if self._framer.awaits_checksum:
-            deadline_s = min(deadline_s, now_s() + SILENCE_S)
-        data = await self._line.read(deadline_s)
-        earliest_s, self._looked_s = self._looked_s, now_s()
-        if data:
-            self._nap_until_s = self._looked_s + NAP_S
-            # Its last byte has just arrived, its first a wire time earlier, but not before the last look, which took all there was.
-            arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
-            self._bundles.append((self._framer.offset, arrived_s))
-        for event in self._framer.feed(data) if data else self._framer.silence():
-            self._events.append((event, self._arrival_s(event.start)))
-        if (start := self._framer.open_start) is not None:
-            self._open = start, self._arrival_s(start)
-
-    def _arrival_s(self, start: int) -> float:
-        """When the byte at `start` of the stream arrived (event loop time): the first of the open telegram, or one of the last bundles."""
-        if self._open is not None and self._open[0] == start:
-            return self._open[1]
-        begin, arrived_s = next((bundle for bundle in reversed(self._bundles) if bundle[0] <= start), self._bundles[0])
-        return arrived_s + (start - begin) * self._line.char_s
+            await self._listener.listen(deadline_s)
 
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next."""
-        while self._events:
-            event, taken_s = self._events.popleft()
+        while self._listener.events:
+            event, taken_s = self._listener.events.popleft()
             if isinstance(event, Damaged):
                 self._note(f"{event.reason} (it begins {event.text!r})")
                 continue
@@ -156,7 +109,7 @@ class P1Driver:
                 "and its request line (RTS or +5 V) powered?"
             )
         if damaged:
-            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: {self.last_damage}")
+            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; check the cable; the last: {self.last_damage}")
         if self._framer.open_start is not None:
             return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; check the cable")
         if self._framer.noise_sample:
