@@ -123,7 +123,7 @@ class Framer:
         return len(self._buffer) if self._open else 0
 
     @property
-    def awaits_checksum(self) -> bool:
+    def awaits_silence(self) -> bool:
         """A `!` has come, and only silence can tell that no (further) checksum digits follow: call `silence` then."""
         return self._open and self._scan < len(self._buffer) and self._partial_end() is not None
 
@@ -140,7 +140,7 @@ class Framer:
 
     def silence(self) -> list[Telegram | Damaged]:
         """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is complete as it is."""
-        end = self._partial_end() if self.awaits_checksum else None
+        end = self._partial_end() if self.awaits_silence else None
         if end is None:
             return []
         events: list[Telegram | Damaged] = []

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from drivers.line import BadReply, Framing, LineError, LineUrl, NoReply, SerialSettings, Turns, open_line
-from drivers.p1.driver import ABSENCE_S, P1Driver
+from drivers.listen import ABSENCE_S
+from drivers.p1.driver import P1Driver
 from drivers.profile import DeviceAddress, Profile, load_profile
 from gateway.sandbox.wire import Wire, paced_line
 

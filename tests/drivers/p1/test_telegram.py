@@ -187,15 +187,15 @@ def test_rewritten_line_ends_are_named_or_where_optional_put_right(line_end: byt
 def test_four_digits_end_a_telegram_without_a_line_feed() -> None:
     framer = Framer()
     assert framer.feed(GOOD[:-3]) == []
-    assert framer.awaits_checksum
+    assert framer.awaits_silence
     assert len(framer.feed(GOOD[-3:-2])) == 1
-    assert not framer.awaits_checksum
+    assert not framer.awaits_silence
 
 
 def test_silence_ends_a_telegram_that_has_its_mark() -> None:
     framer = Framer()
     assert framer.feed(OLD[:-2]) == []
-    assert framer.awaits_checksum
+    assert framer.awaits_silence
     assert framer.silence() == [Telegram(0, BODY + b"!", None)]
     assert framer.silence() == []
     assert bodies(framer.feed(b"\r\n" + GOOD)) == [BODY]
