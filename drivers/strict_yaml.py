@@ -6,7 +6,6 @@ a `json_schema` mapping (their defaults are given by `default_factory`). `json_s
 """
 
 import dataclasses
-import difflib
 import math
 import re
 import types
@@ -92,6 +91,8 @@ def _short(value: object) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint naming the known word that is most like `word`, or the few words there are."""
     known = sorted(known)
+    import difflib  # only mistakes need it
+
     close = difflib.get_close_matches(word[:MAX_SHOWN], known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
