@@ -7,7 +7,7 @@ and the hole is cheaper than another request. A value is never cut in two: its w
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drivers.modbus.settings import UNITS, WORDS, Settings, Type, WordOrder
+from drivers.modbus.settings import WORDS, Settings, Type, WordOrder
 
 _FRAME_CHARS = 8 + 5
 """Characters of a request, and of a reply beside its registers (Modbus over Serial Line V1.02, 2.3)."""
@@ -61,7 +61,7 @@ def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
     by_function: dict[int, list[Row]] = {}
     for quantity, row in settings.registers.items():
         rows = by_function.setdefault(settings.function_of(row), [])
-        factor = row.scale * UNITS[row.unit][1]
+        factor = settings.factor_of(quantity, row)
         rows.append(Row(quantity, row.address, settings.type_of(row), settings.word_order_of(row), factor, row.invalid))
     return tuple(
         block

@@ -1,7 +1,7 @@
 """The `modbus:` section of a profile: the register table and the limits of one model."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -34,8 +34,12 @@ UNITS: Mapping[str, tuple[str, float]] = {
     "": ("", 1),
 }
 
+SIGNED_POWERS = frozenset({"power_w", "power_l1_w", "power_l2_w", "power_l3_w"})
+"""The quantities whose sign `power_sign` explains."""
+
 Type = Literal["int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64"]
 WordOrder = Literal["big", "little"]
+PowerSign = Literal["import_positive", "export_positive"]
 Function = Literal[3, 4]
 Address = Annotated[int, Meta(ge=0, le=0xFFFF, description="0-based protocol address")]
 
@@ -66,6 +70,53 @@ class SerialNumber:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One register by which this model is told from others: what it must hold. Exactly one of `values`, `text` and `between` says so."""
+
+    address: Address
+    function: Function = 3
+    type: Annotated[Type | Literal["string"], Meta(description="string goes with text")] = "uint16"
+    words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
+    word_order: Annotated[WordOrder, Meta(description="big: most significant word first")] = "big"
+    values: Annotated[list[int] | None, Meta(description="the raw numbers this model gives")] = None
+    text: Annotated[str | None, Meta(description="what the letters begin with; zero bytes between and before them do not count")] = None
+    between: Annotated[
+        list[float] | None, Meta(description="[low, high]: the raw number is in these bounds, as every mains voltage is")
+    ] = None
+
+    @property
+    def count(self) -> int:
+        """Registers to read."""
+        return self.words if self.type == "string" else WORDS[self.type]
+
+    @property
+    def is_plausibility(self) -> bool:
+        """True where it only says that the value makes sense: many models' does."""
+        return self.between is not None
+
+    def check(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+        """What does not fit together."""
+        said = [name for name in ("values", "text", "between") if getattr(self, name) is not None]
+        if len(said) != 1:
+            found = " and ".join(said) or "none of them"
+            yield (), f"exactly one of values, text and between is needed, found {found}", "say what the register holds"
+        if (self.text is not None) != (self.type == "string"):
+            yield ("type",), "text and type: string go together", "write both, or a number's type and values or between"
+        elif self.text is not None and not 0 < len(self.text) <= 2 * self.words:
+            yield (
+                ("text",),
+                f"has no room in {self.words} registers",
+                "write the first letters, and in `words` how many registers they take",
+            )
+        if self.values is not None and not self.values:
+            yield ("values",), "is empty", "write the numbers this model gives, such as [0x0070]"
+        if self.between is not None and (len(self.between) != 2 or self.between[0] >= self.between[1]):
+            yield ("between",), "expected [low, high]", "such as [100, 300] for a voltage in V"
+        if self.address + self.count > 0x10000:
+            yield ("address",), "reaches beyond register 65535", "addresses are 0-based protocol addresses"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The `modbus:` section."""
 
@@ -81,6 +132,10 @@ class Settings:
     turnaround_ms: Annotated[float, Meta(ge=0, le=5000, description="silence the meter needs before the next request")] = 0.0
     timeout_s: Annotated[float, Meta(gt=0, le=30, description="how long the meter may take to answer")] = 0.5
     serial_number: SerialNumber | None = None
+    power_sign: Annotated[PowerSign | None, Meta(description="what a positive active power means on this meter")] = None
+    identify: Annotated[list[Identity], Meta(description="what tells this model from others; all of it must match")] = field(
+        default_factory=list
+    )
 
     def quantities(self) -> frozenset[str]:
         """The quantities of the register table."""
@@ -98,8 +153,25 @@ class Settings:
         """The row's word order, or the section's."""
         return row.word_order or self.word_order
 
+    def factor_of(self, quantity: str, row: RegisterRow) -> float:
+        """What the row's raw number is multiplied by to be in the quantity's unit and of our sign (power is positive on import)."""
+        turned = self.power_sign == "export_positive" and quantity in SIGNED_POWERS
+        return row.scale * UNITS[row.unit][1] * (-1 if turned else 1)
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
-        """Rows that cannot be read as they are written."""
+        """What is missing, and rows that cannot be read as they are written."""
+        if self.power_sign is None and SIGNED_POWERS & self.registers.keys():
+            hint = "write import_positive or export_positive: what a positive power means on this meter"
+            yield (), "key 'power_sign' is missing", hint
+        if not self.identify:
+            hint = "write a register that only this model has, or at least a plausible voltage: - {address: 0, between: [100, 300]}"
+            yield (), "key 'identify' is missing", hint
+        for number, identity in enumerate(self.identify):
+            for path, message, hint in identity.check():
+                yield ("identify", number, *path), message, hint
+        yield from self._check_rows()
+
+    def _check_rows(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         taken: dict[tuple[int, int], str] = {}
         for quantity, row in self.registers.items():
             path = ("registers", quantity)

@@ -23,7 +23,8 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.line import SerialSettings
-from drivers.modbus.settings import UNITS, WORDS, RegisterRow, Settings
+from drivers.modbus.codec import CODES
+from drivers.modbus.settings import WORDS, RegisterRow, Settings
 from drivers.profile import Profile, load_profile
 from gateway.sandbox.house import DEMO_DAY_S, Household, meter_values
 from gateway.sandbox.telegram import GridReading, telegram
@@ -52,6 +53,9 @@ class ModbusTwin:
     def read(self, function: int, address: int, count: int) -> list[int] | ExcCodes:
         """The words of one read request, or why the meter refuses it."""
         settings: Settings = self.profile.settings
+        identity = self._identity(function, address, count)
+        if identity is not None:
+            return identity
         table = [
             (row.address, WORDS[settings.type_of(row)], name)
             for name, row in settings.registers.items()
@@ -78,6 +82,21 @@ class ModbusTwin:
         known = [word for word in words if word is not None]
         return known if len(known) == count else ExcCodes.ILLEGAL_ADDRESS
 
+    def _identity(self, function: int, address: int, count: int) -> list[int] | None:
+        """The words of a register that identifies the model, where just that is asked for: on some makes other reads give other words."""
+        settings: Settings = self.profile.settings
+        for each in settings.identify:
+            if (each.function, each.address, each.count) == (function, address, count):
+                measured = any(row.address == address and settings.function_of(row) == function for row in settings.registers.values())
+                if measured and each.is_plausibility:
+                    return None
+                if each.text is not None:
+                    return _words(each.text.encode("ascii").ljust(2 * each.words, b"\0"), each.word_order)
+                raw = each.values[0] if each.values else sum(each.between or ()) / 2
+                code = CODES[each.type]  # type: ignore[index]  # a string has a text
+                return _words(struct.pack(">" + code, raw if code in "fd" else round(raw)), each.word_order)
+        return None
+
     def _encode(self, quantity: str, row: RegisterRow, values: Mapping[str, float]) -> list[int]:
         settings: Settings = self.profile.settings
         kind, order = settings.type_of(row), settings.word_order_of(row)
@@ -88,7 +107,7 @@ class ModbusTwin:
         register = self.profile.energy.get(quantity)
         if register is not None:
             value = math.floor(value / register.resolution_wh + 1e-9) * register.resolution_wh % register.modulus_wh
-        raw = value / UNITS[row.unit][1] / row.scale
+        raw = value / settings.factor_of(quantity, row)
         if kind.startswith("float"):
             return _words(struct.pack(">f" if size == 4 else ">d", raw), order)
         # A counter shows what has been completed; anything else is rounded.

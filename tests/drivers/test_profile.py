@@ -11,7 +11,17 @@ import pytest
 from drivers.line import SerialSettings
 from drivers.modbus.plan import plan
 from drivers.modbus.settings import UNITS
-from drivers.profile import Profile, ProfileError, Register, decode_profile, load_profile, profile_ids, profile_schema, shipped_folder
+from drivers.profile import (
+    ENERGY_QUANTITIES,
+    Profile,
+    ProfileError,
+    Register,
+    decode_profile,
+    load_profile,
+    profile_ids,
+    profile_schema,
+    shipped_folder,
+)
 from drivers.sample import QUANTITIES
 from drivers.strict_yaml import parse
 
@@ -54,9 +64,10 @@ def test_its_first_line_names_the_schema_of_its_protocol(profile_id: str) -> Non
 
 
 @pytest.mark.parametrize("profile_id", IDS)
-def test_it_has_both_energy_registers_with_step_and_modulus(profile_id: str) -> None:
+def test_it_has_its_energy_registers_with_step_and_modulus(profile_id: str) -> None:
     profile = load_profile(profile_id)
-    assert set(profile.energy) == {"energy_import_wh", "energy_export_wh"} <= profile.quantities
+    assert profile.energy, "there are meters for one direction, none for neither"
+    assert set(profile.energy) == {"energy_import_wh", "energy_export_wh"} & profile.quantities
     for register in profile.energy.values():
         assert register.resolution_wh in {0.1, 1, 10, 100}
         assert register.modulus_wh % register.resolution_wh == 0
@@ -71,10 +82,10 @@ def test_it_measures_known_quantities_and_power_among_them(profile_id: str) -> N
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
-def test_its_table_begins_with_the_energy_registers_and_covers_the_mains(profile_id: str) -> None:
+def test_its_table_begins_with_energy_and_power(profile_id: str) -> None:
     registers = load_profile(profile_id).settings.registers
-    assert list(registers)[:3] == ["energy_import_wh", "energy_export_wh", "power_w"]
-    assert {"voltage_l1_v", "current_l1_a", "frequency_hz"} <= set(registers)
+    energies = [each for each in ENERGY_QUANTITIES if each in registers]
+    assert list(registers)[: len(energies) + 1] == [*energies, "power_w"]
     if "power_l2_w" in registers:
         assert {f"{what}_l{n}_{unit}" for what, unit in (("voltage", "v"), ("current", "a"), ("power", "w")) for n in (1, 2, 3)} <= set(
             registers
@@ -93,9 +104,17 @@ def test_the_resolution_is_what_one_count_of_the_register_is_worth(profile_id: s
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
-def test_the_registers_that_are_settled_are_known_from_two_sources(profile_id: str) -> None:
-    registers = load_profile(profile_id).settings.registers
-    assert all(registers[quantity].agreed for quantity in ("energy_import_wh", "energy_export_wh", "power_w"))
+def test_what_is_settled_is_known_from_two_sources_or_the_notes_say_that_it_is_not(profile_id: str) -> None:
+    profile = load_profile(profile_id)
+    settled = [profile.settings.registers[quantity] for quantity in (*profile.energy, "power_w")]
+    assert all(row.agreed for row in settled) or "single source" in profile.notes.lower(), "mark it agreed: false, and say so in the notes"
+
+
+@pytest.mark.parametrize("profile_id", MODBUS_IDS)
+def test_it_says_how_it_is_told_from_others_and_what_it_can_bear(profile_id: str) -> None:
+    file: Any = parse(text_of(profile_id), profile_id).data
+    assert {"serial", "max_power_w", "min_interval_s"} <= file.keys()
+    assert {"max_registers", "holes", "turnaround_ms", "power_sign", "identify"} <= file["modbus"].keys()
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
@@ -107,8 +126,9 @@ def test_a_reading_costs_at_most_three_requests(profile_id: str) -> None:
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
-def test_it_says_where_the_serial_number_is(profile_id: str) -> None:
-    assert load_profile(profile_id).settings.serial_number is not None
+def test_it_says_where_the_serial_number_is_or_that_nobody_knows(profile_id: str) -> None:
+    profile = load_profile(profile_id)
+    assert profile.settings.serial_number is not None or "serial number" in profile.notes
 
 
 # The schema for editors
@@ -206,6 +226,7 @@ energy:
 modbus:
   registers:
     energy_import_wh: {address: 0, type: uint32, unit: Wh}
+  identify: [{address: 9, values: [7]}]
 """
 
 
@@ -261,9 +282,30 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         ),
         (
             "  registers:\n",
-            "  registers:\n    power_w: {address: 1, unit: W}\n",
-            ["one.yaml:11: modbus.registers.energy_import_wh.address: overlaps power_w at register 1"],
+            "  registers:\n    frequency_hz: {address: 1, unit: Hz}\n",
+            ["one.yaml:11: modbus.registers.energy_import_wh.address: overlaps frequency_hz at register 1"],
         ),
+        (
+            "  registers:\n",
+            "  registers:\n    power_w: {address: 7, unit: W}\n",
+            ["one.yaml:8: modbus: key 'power_sign' is missing — write import_positive or export_positive"],
+        ),
+        ("  identify: [{address: 9, values: [7]}]\n", "", ["one.yaml:8: modbus: key 'identify' is missing — write a register that only"]),
+        (
+            "[{address: 9, values: [7]}]",
+            "[{address: 9}]",
+            ["one.yaml:11: modbus.identify[0]: exactly one of values, text and between is needed, found none of them"],
+        ),
+        (
+            "values: [7]",
+            "values: [7], between: [1, 2]",
+            ["one.yaml:11: modbus.identify[0]: exactly one of values, text and between is needed, found values and between"],
+        ),
+        ("values: [7]", "text: EM1", ["one.yaml:11: modbus.identify[0].type: text and type: string go together"]),
+        ("values: [7]", "type: string, text: EM100", ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"]),
+        ("values: [7]", "values: []", ["one.yaml:11: modbus.identify[0].values: is empty"]),
+        ("values: [7]", "between: [300, 100]", ["one.yaml:11: modbus.identify[0].between: expected [low, high]"]),
+        ("address: 9,", "address: 65535, type: uint32,", ["one.yaml:11: modbus.identify[0].address: reaches beyond register 65535"]),
         (
             "  registers:\n",
             "  registers:\n    powr_w: {address: 7}\n",

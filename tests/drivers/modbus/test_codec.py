@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.modbus.codec import CODES, Decoder, decode_serial, serial_words
 from drivers.modbus.plan import Block, Row, plan
-from drivers.modbus.settings import WORDS, RegisterRow, SerialNumber, Settings
+from drivers.modbus.settings import WORDS, Identity, RegisterRow, SerialNumber, Settings
 from drivers.sample import QUANTITIES
 
 NAMES = sorted(QUANTITIES)
@@ -122,7 +122,20 @@ def test_a_serial_number_is_text_or_unknown(spec: SerialNumber, data: str, expec
 
 
 def test_an_invalid_pattern_that_does_not_fit_is_named_by_the_profile_check() -> None:
-    settings = Settings(registers={"power_w": RegisterRow(address=0, type="int16", unit="W", invalid=0x7FFFFFFF)})
+    row = RegisterRow(address=0, type="int16", unit="W", invalid=0x7FFFFFFF)
+    settings = Settings(registers={"power_w": row}, power_sign="import_positive", identify=[Identity(address=9, values=[7])])
     assert [(path, message) for path, message, _ in settings.check()] == [
         (("registers", "power_w", "invalid"), "does not fit into 1 registers")
     ]
+
+
+def test_powers_of_a_meter_that_counts_export_as_positive_are_turned_and_nothing_else() -> None:
+    rows = {
+        "power_w": RegisterRow(address=0, type="int16", scale=0.1, unit="kW"),
+        "power_l1_w": RegisterRow(address=1, type="int16", unit="W"),
+        "power_export_w": RegisterRow(address=2, type="int16", unit="W"),
+        "reactive_power_var": RegisterRow(address=3, type="int16", unit="var"),
+    }
+    (block,) = plan(Settings(registers=rows, power_sign="export_positive"), 0.0)
+    values = Decoder(block).decode(bytes.fromhex("001E FF9C 0BB8 0005"))
+    assert values == {"power_w": -3000, "power_l1_w": 100, "power_export_w": 3000, "reactive_power_var": 5}

@@ -40,6 +40,8 @@ modbus:
   word_order: little
   max_registers: 10
   serial_number: {address: 20, type: string, words: 4, function: 3}
+  power_sign: import_positive
+  identify: [{address: 1, values: [42]}]
   registers:
     power_w:          {address: 0, unit: W, scale: 0.1}
     voltage_l1_v:     {address: 2, unit: V, scale: 0.1, type: uint16}

@@ -1,0 +1,24 @@
+"""What a register holds → whether it is this model's. Pure."""
+
+import struct
+
+from drivers.modbus.codec import CODES
+from drivers.modbus.settings import Identity
+
+
+def matches(identity: Identity, data: bytes) -> bool:
+    """Whether the register bytes `data` (2 × `identity.count`) are what this model gives there. Bytes of another length are not."""
+    if len(data) != 2 * identity.count:
+        return False
+    if identity.word_order == "little":
+        data = b"".join(data[i : i + 2] for i in range(len(data) - 2, -1, -2))
+    if identity.type == "string":
+        # Some meters write one letter into each register, some pad in front.
+        return identity.text is not None and data.replace(b"\0", b"").startswith(identity.text.encode("latin-1", "replace"))
+    (raw,) = struct.unpack(">" + CODES[identity.type], data)
+    if identity.values is not None:
+        return raw in identity.values
+    if identity.between is None:
+        return False
+    low, high = identity.between
+    return bool(low <= raw <= high)  # not a number is in no bounds
