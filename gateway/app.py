@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from drivers.line import open_line
@@ -35,6 +35,8 @@ from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.status.server import StatusServer
 from gateway.uploader import Uploader
 from gateway.watchdog import Watchdog
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +156,7 @@ class Gateway:
     # --- samples and slots -------------------------------------------------------------------------------------------------
 
     def _take(self, sample: Sample) -> None:
-        self._store_does(lambda: self.ledger.take(sample))
+        self._store_does(lambda: self.ledger.take(sample), writes=False)
         if self.mqtt:
             self.mqtt.sample(sample)
 
@@ -178,8 +180,11 @@ class Gateway:
             for item in owed:
                 self.mqtt.owed(item)
 
-    def _store_does(self, work: Callable[[], None]) -> bool:
-        """Let the buffer work; where the disk refuses, say so once and go on: what waits is written when it can be."""
+    def _store_does(self, work: Callable[[], None], *, writes: bool = True) -> bool:
+        """Let the buffer work; where the disk refuses, say so once and go on: what waits is written when it can be.
+
+        Only what `writes` proves that it can be: most samples are only kept, and a full disk can still be read.
+        """
         store = self._store
         try:
             work()
@@ -190,11 +195,17 @@ class Gateway:
                 log.error("%s", error)
             store.failing = True
             return False
-        if store.failing:
-            log.info("%s: can be written again", self.buffer.path)
-        store.failing = False
-        store.last_success_s = self.clock.now_s()
+        if writes:
+            if store.failing:
+                log.info("%s: can be written again", self.buffer.path)
+            store.failing = False
+            store.last_success_s = self.clock.now_s()
         return True
+
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        """What the buffer answers; where it cannot be read, the report says so and goes on without."""
+        answers: list[T] = []
+        return answers[0] if self._store_does(lambda: answers.append(question()), writes=False) else otherwise
 
     async def _keep_house(self) -> None:
         """Flush in time, prune now and then, and date what was taken before the clock was trusted."""
@@ -244,8 +255,8 @@ class Gateway:
             slot_length_s=int(self.settings.market.slot),  # JSON knows plain numbers only
             lines=[collector.report() for collector in self.collectors],
             meters=meters,
-            assets=self._asset_reports(now_s),
-            destinations=[self.uploader.snapshot(now_s)] if self.uploader else [],
+            assets=self._ask(lambda: self._asset_reports(now_s), []),
+            destinations=self._ask(lambda: [self.uploader.snapshot(now_s)] if self.uploader else [], []),
             clock=ClockReport(trusted=self.clock.trusted, why=self.clock.why, boot_id=self.clock.boot_id),
             buffer=self._buffer_report(now_s),
             mqtt=self.mqtt.snapshot() if self.mqtt else None,
@@ -292,13 +303,13 @@ class Gateway:
             last_error=store.last_error,
             last_error_s=store.last_error_s,
             path=str(self.buffer.path),
-            bytes=self.buffer.size_bytes,
+            bytes=self._ask(lambda: self.buffer.size_bytes, 0),
             max_bytes=self.buffer.limits.max_bytes,
             samples=self.buffer.sample_count,
             slots=self.buffer.slot_count,
             unflushed=self.buffer.waiting,
             bytes_written_per_day=round(_bytes_written() / up_s * DAY_S) if up_s > 60 else None,
-            events=self.buffer.latest_events(),
+            events=self._ask(self.buffer.latest_events, []),
         )
 
 

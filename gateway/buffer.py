@@ -234,9 +234,8 @@ class Buffer:
         while low < high:
             middle = (low + high + 1) // 2
             # A sample that was never dated says nothing; the next dated one stands for it.
-            row = self._db.execute(
-                "SELECT id, utc_ms FROM samples WHERE id >= ? AND utc_ms IS NOT NULL ORDER BY id LIMIT 1", (middle,)
-            ).fetchone()
+            rows = self._rows("SELECT id, utc_ms FROM samples WHERE id >= ? AND utc_ms IS NOT NULL ORDER BY id LIMIT 1", middle)
+            row = next(rows, None)
             if row is not None and row[1] < utc_ms:
                 low = min(int(row[0]), high)
             else:
@@ -247,23 +246,23 @@ class Buffer:
 
     def counters(self) -> dict[str, tuple[int, MeterState]]:
         """For every device: the number of the sample, and the fold's state as of it."""
-        rows = self._db.execute("SELECT device, sample_id, state FROM counters").fetchall()
+        rows = self._rows("SELECT device, sample_id, state FROM counters")
         return {device: (sample_id, msgspec.json.decode(state, type=MeterState)) for device, sample_id, state in rows}
 
     def devices(self) -> set[str]:
         """The devices that samples were ever kept of."""
-        return {device for (device,) in self._db.execute("SELECT DISTINCT device FROM layouts")}
+        return {device for (device,) in self._rows("SELECT DISTINCT device FROM layouts")}
 
     def samples(self, after: int = 0, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[tuple[int, Sample]]:
         """Samples on disk in the order they were taken, numbered, after a number or within a time."""
         if since_ms is not None:
             after = max(after, self._last_before(since_ms))
         layouts: dict[int, tuple[str, str | None, tuple[str, ...], struct.Struct]] = {}
-        for number, device, serial_number, quantities in self._db.execute("SELECT id, device, serial_number, quantities FROM layouts"):
+        for number, device, serial_number, quantities in self._rows("SELECT id, device, serial_number, quantities FROM layouts"):
             names = tuple(quantities.split(",")) if quantities else ()
             layouts[number] = device, serial_number, names, _packing(names)
-        boots = dict(self._db.execute("SELECT id, boot_id FROM boots"))
-        for number, layout, boot, boottime_ms, utc_ms, data in self._db.execute("SELECT * FROM samples WHERE id > ? ORDER BY id", (after,)):
+        boots = dict(self._rows("SELECT id, boot_id FROM boots"))
+        for number, layout, boot, boottime_ms, utc_ms, data in self._rows("SELECT * FROM samples WHERE id > ? ORDER BY id", after):
             if until_ms is not None and utc_ms is not None and utc_ms >= until_ms:
                 return
             device, serial_number, names, packing = layouts[layout]
@@ -272,7 +271,7 @@ class Buffer:
 
     def quantities(self) -> set[str]:
         """Every quantity that some sample may hold."""
-        rows = self._db.execute("SELECT quantities FROM layouts")
+        rows = self._rows("SELECT quantities FROM layouts")
         return {name for (names,) in rows for name in names.split(",") if name}
 
     def slots_at(self, start_s: int) -> list[Slot]:
@@ -280,22 +279,22 @@ class Buffer:
         return [*self._stored_at(start_s), *(slot for closing in self._closings for slot in closing.slots if slot.start_s == start_s)]
 
     def _stored_at(self, start_s: int) -> list[Slot]:
-        rows = self._db.execute(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", (start_s,))  # noqa: S608
+        rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", start_s)  # noqa: S608
         return [_slot(row) for row in rows]
 
     def slots(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Slot]:
         """All meters' slots of a time, in its order."""
-        rows = self._db.execute(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", (since_s, until_s))  # noqa: S608
+        rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", since_s, until_s)  # noqa: S608
         return map(_slot, rows)
 
     # --- the outbox --------------------------------------------------------------------------------------------------------
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
         """Pending items whose window is open, oldest slot first; with `since_s` only slots that start then or later."""
-        rows = self._db.execute(
+        rows = self._rows(
             f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ?
                 AND opens_s <= ? AND (closes_s IS NULL OR closes_s > ?) ORDER BY slot_s LIMIT ?""",  # noqa: S608
-            (0 if since_s is None else since_s, now_s, now_s, limit),
+            *(0 if since_s is None else since_s, now_s, now_s, limit),
         )
         return [_owed(row) for row in rows]
 
@@ -326,7 +325,7 @@ class Buffer:
         # Answered by the index alone; most of the time nothing has expired.
         if not self._one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
             return []
-        found = [_owed(row).item for row in self._db.execute(f"SELECT {_OWED_LIST} FROM outbox WHERE {where}", (now_s,))]  # noqa: S608
+        found = [_owed(row).item for row in self._rows(f"SELECT {_OWED_LIST} FROM outbox WHERE {where}", now_s)]  # noqa: S608
         with self._transaction():
             self._db.execute(
                 f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
@@ -338,34 +337,32 @@ class Buffer:
 
     def owed(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Owed]:
         """Everything owed for slots of a time, in its order, whatever became of it."""
-        rows = self._db.execute(
+        rows = self._rows(
             f"SELECT {_OWED_LIST} FROM outbox WHERE slot_s >= ? AND slot_s < ? ORDER BY slot_s, asset, kind, revision",  # noqa: S608
-            (since_s, until_s),
+            *(since_s, until_s),
         )
         return map(_owed, rows)
 
     def backlog(self) -> Backlog:
         """What is still owed."""
-        count, oldest, closes = self._db.execute(
-            "SELECT count(*), min(slot_s), min(closes_s) FROM outbox WHERE state = 'pending'"
-        ).fetchone()
+        [(count, oldest, closes)] = self._rows("SELECT count(*), min(slot_s), min(closes_s) FROM outbox WHERE state = 'pending'")
         return Backlog(count, oldest, closes)
 
     def measurement_uwh(self, asset: UUID, slot_s: int) -> int | None:
         """The energy of an asset's slot as it was last measured, if it was."""
-        row = self._db.execute(
+        rows = self._rows(
             """SELECT energy_uwh FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'
                AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
-            (slot_s, str(asset)),
-        ).fetchone()
-        return row[0] if row else None
+            *(slot_s, str(asset)),
+        )
+        return next((energy_uwh for (energy_uwh,) in rows), None)
 
     # --- the store itself --------------------------------------------------------------------------------------------------
 
     def latest_events(self, limit: int = 20) -> list[str]:
         """The newest events, newest first, as lines for people."""
-        rows = self._db.execute(
-            "SELECT strftime('%Y-%m-%d %H:%M:%SZ', at_s, 'unixepoch'), device, kind, text FROM events ORDER BY id DESC LIMIT ?", (limit,)
+        rows = self._rows(
+            "SELECT strftime('%Y-%m-%d %H:%M:%SZ', at_s, 'unixepoch'), device, kind, text FROM events ORDER BY id DESC LIMIT ?", limit
         )
         return [f"{at} {device} {kind}: {text}" for at, device, kind, text in rows]
 
@@ -394,8 +391,17 @@ class Buffer:
         finally:
             self._db.close()
 
+    def _rows(self, sql: str, *parameters: object) -> Iterator[Any]:
+        """What a query finds. Raises StoreError where the disk cannot be read."""
+        try:
+            for row in self._db.execute(sql, parameters):  # noqa: UP028 — `yield from` would close a cursor of a closed file
+                yield row
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot be read: {error}; {_remedy(error)}") from error
+
     def _one(self, sql: str, *parameters: object) -> Any:
-        return self._db.execute(sql, parameters).fetchone()[0]
+        [(value,)] = self._rows(sql, *parameters)
+        return value
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -134,16 +134,17 @@ class Ledger:
             self._buffer.close(Closing(device, number, state, (), (), ()))
 
     def _fold(self, number: int, sample: Sample) -> tuple[Sequence[Slot], Sequence[Owed]] | None:
-        """Returns what was closed, if something was."""
+        """Returns what was closed, if something was. Raises StoreError, and has done nothing then."""
         before = self._states.get(sample.device)
         step = advance(before[1] if before else None, sample, self._rules[sample.device])
+        # Asked before the state moves on: where the disk cannot be read, the slot closes with the next sample.
+        owed = list(self._owed(step.slots))
         self._states[sample.device] = number, step.state
         if before and not step.slots and not step.events:
             return None
         for event in step.events:
             self.glitches[event.device] += event.kind in ("glitch", "rollover", "reset", "jump")
             log.warning("%s: %s: %s", event.device, event.kind, event.text)
-        owed = list(self._owed(step.slots))
         self._buffer.close(Closing(sample.device, number, step.state, step.slots, tuple(owed), step.events))
         return (step.slots, owed) if step.slots or step.events else None
 
