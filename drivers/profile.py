@@ -5,7 +5,8 @@ after its protocol is decoded by that protocol's package `drivers.<protocol>`, w
 
 - `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and `check()` (what does not fit together:
   tuples of key path, message, hint);
-- `open_driver(profile, device, line) -> Driver`.
+- `open_driver(profile, device, line) -> Driver`;
+- `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of one bus share lines.
 """
 
 import importlib
@@ -119,6 +120,12 @@ class Profile:
     def quantities(self) -> frozenset[str]:
         """What a reading of this model may hold."""
         return frozenset(self.settings.quantities())
+
+    @property
+    def bus(self) -> str | None:
+        """The bus on which this model takes turns with others by its address; None where it needs a line for itself."""
+        name: str | None = getattr(_package(self.protocol), "BUS", None)
+        return name
 
     def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
         """A driver for one meter of this model on an open line."""

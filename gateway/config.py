@@ -355,18 +355,20 @@ def _profile(folder: Path, document: Document) -> Profile | None:
 
 def _check_lines(devices: list[Device], documents: list[Document]) -> None:
     by_file = {document.file: document for document in documents}
-    seen: dict[tuple[str, int], Device] = {}
+    seen: dict[tuple[str, int, str], Device] = {}
     owners: dict[str, Device] = {}
     for device in devices:
         document = by_file[device.file]
         first = owners.setdefault(device.line.key, device)
-        if first is not device and device.profile.protocol == first.profile.protocol != "modbus":
+        if first is not device and device.profile.protocol == first.profile.protocol and device.profile.bus is None:
             document.report(("line",), f"{first.name} already has this line", "only Modbus meters take turns on a line")
-        elif first is not device and device.profile.protocol != first.profile.protocol:
+        elif first is not device and (device.profile.bus is None or device.profile.bus != first.profile.bus):
             hint = f"{first.name} speaks {first.profile.protocol}, this one {device.profile.protocol}: they need a line each"
             document.report(("line",), "two protocols on one line", hint)
-        elif device.profile.protocol == "modbus":
-            twin = seen.setdefault((device.line.key, device.address), device)
+        elif device.profile.bus is not None:
+            # One SunSpec device may be an inverter and a meter: two profiles at one address.
+            part = device.profile.id if device.profile.protocol == "sunspec" else ""
+            twin = seen.setdefault((device.line.key, device.address, part), device)
             if twin is not device:
                 hint = "give one of the meters another address, on the meter and here"
                 document.report(("address",), f"{twin.name} already has address {device.address} on this line", hint)

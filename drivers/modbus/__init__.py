@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Driver, Profile
 
-__all__ = ["Settings", "open_driver"]
+__all__ = ["BUS", "Settings", "open_driver"]
+
+BUS = "modbus"
 
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":

@@ -68,7 +68,7 @@ def _told(settings: "Settings") -> Iterator[str]:
     yield f"{settings.folder}: no mistakes. Site {settings.site}, slots of {_length(settings.market.slot)}."
     yield "Reads:"
     for device in settings.devices:
-        where = f"{device.line} address {device.address}" if device.profile.protocol == "modbus" else str(device.line)
+        where = f"{device.line} address {device.address}" if device.profile.bus else str(device.line)
         energy = " and ".join(sorted(q.removeprefix("energy_").removesuffix("_wh") for q in device.profile.energy))
         turned = ", inverted" if device.invert else ""
         count = len(device.profile.quantities)

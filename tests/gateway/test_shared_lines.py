@@ -1,0 +1,42 @@
+"""Which meters may share a line, and which may not."""
+
+import pytest
+
+from gateway.config import load
+from gateway.credentials import ConfigError
+
+
+@pytest.fixture
+def site(tmp_path):
+    def write(**devices):
+        (tmp_path / "gateway.yaml").write_text("site: home\n")
+        (tmp_path / "devices").mkdir()
+        for name, text in devices.items():
+            (tmp_path / "devices" / f"{name}.yaml").write_text(text)
+        return load(tmp_path)
+
+    return write
+
+
+def meter(profile, address=1, line="tcp:192.168.1.20:1502"):
+    return f"profile: {profile}\nline: {line}\naddress: {address}\n"
+
+
+def test_an_inverter_and_the_meter_behind_it_have_one_address(site):
+    settings = site(pv=meter("sunspec/auto"), grid=meter("sunspec/meter"), heat=meter("eastron/sdm630", 2))
+    assert [device.name for device in settings.devices] == ["grid", "heat", "pv"]
+
+
+def test_the_same_part_of_one_sunspec_device_is_read_once(site):
+    with pytest.raises(ConfigError, match="grid already has address 1 on this line"):
+        site(pv=meter("sunspec/auto"), grid=meter("sunspec/auto"))
+
+
+def test_modbus_meters_of_one_line_need_an_address_each(site):
+    with pytest.raises(ConfigError, match="grid already has address 1 on this line"):
+        site(pv=meter("eastron/sdm120"), grid=meter("eastron/sdm630"))
+
+
+def test_a_meter_that_pushes_needs_a_line_for_itself(site):
+    with pytest.raises(ConfigError, match="two protocols on one line"):
+        site(pv=meter("sunspec/auto", line="serial:/dev/ttyUSB0"), grid="profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
