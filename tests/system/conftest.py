@@ -45,22 +45,21 @@ class RunningSite:
 
     async def report(self) -> Report:
         """What the daemon says of itself, as soon as it listens."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    return Report.from_json((await self.page.get("/status")).content)
-                await asyncio.sleep(0.1)
+        return await self.until(lambda _: True, "the daemon listens")
 
     async def until(self, condition: Callable[[Report], bool], what: str) -> Report:
         """The first report of which this is true."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not condition(report := await self.report()):
+                while True:
+                    with contextlib.suppress(httpx.TransportError):
+                        report = Report.from_json((await self.page.get("/status")).content)
+                        if condition(report):
+                            return report
                     await asyncio.sleep(0.1)
-                return report
         except TimeoutError:
             log = "\n".join(self.log()[-20:])
-            pytest.fail(f"never: {what}; the log ends with\n{log}")
+            raise AssertionError(f"never: {what}; the log ends with\n{log}") from None
 
     async def until_booked(self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True) -> None:
         """Wait until of every asset's booked slots (start → µWh) this is true."""

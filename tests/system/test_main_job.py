@@ -67,7 +67,7 @@ async def _dated(start_site: Any, folder: Path) -> Dated:
 
         site.daemon.process.kill()
         killed_at = site.exchange.now()
-        await site.until_booked("slots after the kill are accepted", lambda slots: max(slots) > killed_at)
+        await site.until_booked("slots after the kill are accepted", lambda slots: max(slots) + site.slot_s > killed_at)
 
         site.exchange.mode("down")
         before_outage = len(site.exchange.booked)
