@@ -28,12 +28,13 @@ CODES: dict[Type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """What becomes of one raw number: raw × times ÷ over, unless it is the pattern that says 'no value'."""
+    """What becomes of one raw number: raw × times ÷ over, without its sign where that tells nothing, unless it says 'no value'."""
 
     quantity: str
     times: float
     over: float
     invalid: float | None
+    magnitude: bool
 
 
 class Decoder:
@@ -55,7 +56,7 @@ class Decoder:
         for column, raw in zip(self._columns, self._unpack(data), strict=True):
             value = raw * column.times / column.over
             if raw != column.invalid and isfinite(value):
-                values[column.quantity] = value
+                values[column.quantity] = abs(value) if column.magnitude else value
         return values
 
 
@@ -87,7 +88,7 @@ def _column(row: Row) -> _Column:
     invalid = None
     if row.invalid is not None:
         (invalid,) = struct.unpack(">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big"))
-    return _Column(row.quantity, times, over, invalid)
+    return _Column(row.quantity, times, over, invalid, row.magnitude)
 
 
 def serial_words(spec: SerialNumber) -> int:

@@ -14,7 +14,8 @@ def matches(identity: Identity, data: bytes) -> bool:
         data = b"".join(data[i : i + 2] for i in range(len(data) - 2, -1, -2))
     if identity.type == "string":
         # Some meters write one letter into each register, some pad in front.
-        return identity.text is not None and data.replace(b"\0", b"").startswith(identity.text.encode("latin-1", "replace"))
+        text = data.replace(b"\0", b"").decode("latin-1").casefold()
+        return identity.text is not None and text.startswith(identity.text.casefold())
     (raw,) = struct.unpack(">" + CODES[identity.type], data)
     if identity.values is not None:
         return raw in identity.values

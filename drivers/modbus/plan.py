@@ -32,6 +32,7 @@ class Row:
     word_order: WordOrder
     factor: float
     invalid: int | None
+    magnitude: bool = False
 
     @property
     def words(self) -> int:
@@ -62,7 +63,8 @@ def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
     for quantity, row in settings.registers.items():
         rows = by_function.setdefault(settings.function_of(row), [])
         factor = settings.factor_of(quantity, row)
-        rows.append(Row(quantity, row.address, settings.type_of(row), settings.word_order_of(row), factor, row.invalid))
+        kind, order = settings.type_of(row), settings.word_order_of(row)
+        rows.append(Row(quantity, row.address, kind, order, factor, row.invalid, row.magnitude))
     return tuple(
         block
         for function, rows in sorted(by_function.items())

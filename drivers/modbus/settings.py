@@ -55,6 +55,7 @@ class RegisterRow:
     word_order: Annotated[WordOrder | None, Meta(description="big: most significant word first")] = None
     function: Annotated[Function | None, Meta(description="3 holding registers, 4 input registers")] = None
     invalid: Annotated[int | None, Meta(description="raw bit pattern by which the meter says 'no value'")] = None
+    magnitude: Annotated[bool, Meta(description="true where the sign tells nothing, and some send it negative: it is dropped")] = False
     agreed: Annotated[bool, Meta(description="false where a single source says so")] = True
 
 
@@ -79,7 +80,7 @@ class Identity:
     words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
     word_order: Annotated[WordOrder, Meta(description="big: most significant word first")] = "big"
     values: Annotated[list[int] | None, Meta(description="the raw numbers this model gives")] = None
-    text: Annotated[str | None, Meta(description="what the letters begin with; zero bytes between and before them do not count")] = None
+    text: Annotated[str | None, Meta(description="what the letters begin with; case and zero bytes do not count")] = None
     between: Annotated[
         list[float] | None, Meta(description="[low, high]: the raw number is in these bounds, as every mains voltage is")
     ] = None

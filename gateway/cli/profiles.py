@@ -136,7 +136,7 @@ def _serial(profile: "Profile") -> str:
 
 def _register(profile: "Profile", quantity: str) -> str:
     register = profile.energy[quantity]
-    travels = ", travels as a 32-bit float in kWh" if register.float32 else ""
+    travels = ", travels as a 32-bit float" if register.float32 else ""
     return f"steps of {register.resolution_wh:g} Wh, starts again at {register.modulus_wh / 1000:.10g} kWh{travels}"
 
 

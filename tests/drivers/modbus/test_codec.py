@@ -139,3 +139,10 @@ def test_powers_of_a_meter_that_counts_export_as_positive_are_turned_and_nothing
     (block,) = plan(Settings(registers=rows, power_sign="export_positive"), 0.0)
     values = Decoder(block).decode(bytes.fromhex("001E FF9C 0BB8 0005"))
     assert values == {"power_w": -3000, "power_l1_w": 100, "power_export_w": 3000, "reactive_power_var": 5}
+
+
+@pytest.mark.parametrize("raw", ["0000 04D2", "FFFF FB2E"])
+def test_a_sign_that_tells_nothing_is_dropped(raw: str) -> None:
+    rows = {"energy_export_wh": RegisterRow(address=0, type="int32", scale=0.1, unit="kWh", magnitude=True)}
+    (block,) = plan(Settings(registers=rows), 0.0)
+    assert Decoder(block).decode(bytes.fromhex(raw)) == {"energy_export_wh": 123400}

@@ -27,6 +27,7 @@ MODBUS = [profile for profile in map(load_profile, profile_ids()) if profile.pro
         (Identity(address=0, type="uint32", word_order="little", values=[13]), "0000 000D", False),
         (Identity(address=0, type="string", words=2, text="B23"), "4232 3320", True),
         (Identity(address=0, type="string", words=2, text="B23"), "4232 3420", False),
+        (Identity(address=0, type="string", words=2, text="b23"), "4232 3320", True),
         (Identity(address=0, type="string", words=4, text="SOCO"), "0053 004F 0043 004F", True),
         (Identity(address=0, type="string", words=2, text="B23"), "0000 0000", False),
         (Identity(address=0, type="float32", between=[100, 300]), "4366 3333", True),
