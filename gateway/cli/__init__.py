@@ -1,4 +1,4 @@
-"""`meter-gateway`: the commands a person runs. Every other file of this folder is one.
+"""`meter-gateway`: the commands a person runs. Every other file of this folder is one; `_` in its name is written `-`.
 
 A command is a module with
 
@@ -70,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_names() -> list[str]:
     """The commands there are: the files of this folder."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
 def _command(name: str) -> Command:
-    return cast(Command, importlib.import_module(f"gateway.cli.{name}"))
+    return cast(Command, importlib.import_module(f"gateway.cli.{name.replace('-', '_')}"))
 
 
 def _command_at(words: Sequence[str]) -> int | None:
@@ -122,6 +122,6 @@ def _overall() -> argparse.ArgumentParser:
     parser = _parser(PROGRAM)
     parser.usage = f"{PROGRAM} [--config DIR] COMMAND [options]"
     parser.description = "Reads a home's electricity meters and settles their energy, slot by slot, with a local energy exchange."
-    lines = [f"  {name:<10}{_command(name).SUMMARY}" for name in command_names()]
+    lines = [f"  {name:<11}{_command(name).SUMMARY}" for name in command_names()]
     parser.epilog = "\n".join(["commands:", *lines, "", f"{PROGRAM} COMMAND --help tells more, with examples."])
     return parser

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
@@ -37,6 +37,13 @@ P1_SERIAL = SerialSettings(baud=115200)
 PV_SERIAL = SerialSettings(baud=9600)
 PV_ADDRESS = 2
 HEAT_PUMP_ADDRESS = 1
+
+
+class Twin(Protocol):
+    """One simulated meter on a Modbus line."""
+
+    def read(self, function: int, address: int, count: int) -> list[int] | ExcCodes:
+        """The words of one read request, or why the meter refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ def _words(data: bytes, order: str) -> list[int]:
 class _Request(ModbusPDU):
     """A request as our meters take it: registers are read at the moment of the question, everything else is an illegal function."""
 
-    def __init__(self, request: ModbusPDU, twins: Mapping[int, ModbusTwin]) -> None:
+    def __init__(self, request: ModbusPDU, twins: Mapping[int, Twin]) -> None:
         super().__init__(dev_id=request.dev_id, transaction_id=request.transaction_id, address=request.address, count=request.count)
         self.function_code = request.function_code
         self._request = request
@@ -148,7 +155,7 @@ class _Request(ModbusPDU):
         return response(registers=answer)
 
 
-def _hook(twins: Mapping[int, ModbusTwin]) -> Callable[[bool, ModbusPDU], ModbusPDU]:
+def _hook(twins: Mapping[int, Twin]) -> Callable[[bool, ModbusPDU], ModbusPDU]:
     """pymodbus shows us each PDU on its way: what comes in is answered by the twins."""
     return lambda sending, pdu: pdu if sending else _Request(pdu, twins)
 
@@ -158,14 +165,14 @@ def _empty_store() -> SimDevice:
 
 
 @contextlib.asynccontextmanager
-async def modbus_tcp(twins: Mapping[int, ModbusTwin], *, port: int = 0, rtu: bool = False) -> AsyncIterator[int]:
-    """Meters by address behind one TCP endpoint on 127.0.0.1; gives its port. `rtu`: RTU frames over TCP, as a serial server sends them.
+async def modbus_tcp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0, rtu: bool = False) -> AsyncIterator[int]:
+    """Meters by address behind one TCP endpoint; gives its port. `rtu`: RTU frames over TCP, as a serial server sends them.
 
     For an address nobody has it answers exception 11, as a Modbus TCP gateway does; with `rtu`, it stays silent. Raises RuntimeError
     where the port is taken.
     """
     framer = FramerType.RTU if rtu else FramerType.SOCKET
-    server = ModbusTcpServer(_empty_store(), framer=framer, address=("127.0.0.1", port), ignore_missing_devices=rtu, trace_pdu=_hook(twins))
+    server = ModbusTcpServer(_empty_store(), framer=framer, address=(host, port), ignore_missing_devices=rtu, trace_pdu=_hook(twins))
     await server.serve_forever(background=True)
     listener: Any = server.transport  # an asyncio.Server, whatever pymodbus's annotation says
     try:
@@ -176,10 +183,17 @@ async def modbus_tcp(twins: Mapping[int, ModbusTwin], *, port: int = 0, rtu: boo
 
 
 @contextlib.asynccontextmanager
-async def modbus_rtu(twins: Mapping[int, ModbusTwin], path: str) -> AsyncIterator[None]:
+async def modbus_rtu(twins: Mapping[int, Twin], path: str, serial: SerialSettings = PV_SERIAL) -> AsyncIterator[None]:
     """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses meet silence, as on a real bus."""
     server = ModbusSerialServer(
-        _empty_store(), framer=FramerType.RTU, port=path, baudrate=9600, ignore_missing_devices=True, trace_pdu=_hook(twins)
+        _empty_store(),
+        framer=FramerType.RTU,
+        port=path,
+        baudrate=serial.baud,
+        parity=serial.parity[0].upper(),
+        stopbits=serial.stop_bits,
+        ignore_missing_devices=True,
+        trace_pdu=_hook(twins),
     )
     await server.serve_forever(background=True)
     await asyncio.sleep(0)  # it begins to read in the loop's next turn

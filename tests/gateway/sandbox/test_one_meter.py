@@ -1,0 +1,62 @@
+"""One simulated meter of any profile, read by the driver that reads real ones."""
+
+import asyncio
+
+import pytest
+
+from drivers.line import LineUrl, open_line
+from drivers.profile import DeviceAddress, load_profile, profile_ids
+from gateway.sandbox.one_meter import Load, serving
+
+SERVED = [each for each in profile_ids() if load_profile(each).protocol in ("modbus", "sunspec")]
+HOUR_LATER_S = 1_774_742_400.0
+
+
+async def reading_of(profile, reached, address):
+    line = await open_line(reached, profile.serial)
+    try:
+        driver = profile.open_driver(DeviceAddress(name="meter", address=address, timeout_s=5), line)
+        return await driver.read(0.0)
+    finally:
+        line.close()
+
+
+@pytest.mark.parametrize("profile_id", SERVED)
+async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
+    profile = load_profile(profile_id)
+    load = Load(-2400, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
+    async with serving(profile, LineUrl("tcp", "127.0.0.1", 0), 7, load, lambda: HOUR_LATER_S) as reached:
+        reading = await reading_of(profile, reached, 7)
+    assert reading.serial_number
+    power_w = reading.values.get("power_w")
+    if power_w is None:
+        power_w = reading.values["power_import_w"] - reading.values["power_export_w"]
+    assert power_w == pytest.approx(-2400, abs=60)
+    step_wh = profile.energy["energy_export_wh"].resolution_wh if "energy_export_wh" in profile.energy else 0
+    if "energy_export_wh" in reading.values:
+        assert reading.values["energy_export_wh"] == pytest.approx(7_654 + 2_400, abs=step_wh + 0.5)
+
+
+@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5"])
+async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
+    profile = load_profile(profile_id)
+    loop = asyncio.get_running_loop()
+    start_s = loop.time()
+    async with serving(profile, None, 1, Load(1200, HOUR_LATER_S - 3600), lambda: HOUR_LATER_S + loop.time() - start_s) as reached:
+        assert reached.scheme == "serial"
+        reading = await reading_of(profile, reached, 1)
+    assert reading.values["power_w"] == pytest.approx(1200, abs=1)
+    assert reading.values["energy_import_wh"] == pytest.approx(1_234_567 + 1_200, abs=11)
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "line", "complaint"),
+    [
+        ("dsmr/dsmr5", LineUrl("tcp", "127.0.0.1", 0), "on a serial port only"),
+        ("dsmr/dsmr2.2", None, "no simulated p1 meter but dsmr/dsmr5"),
+    ],
+)
+async def test_what_cannot_be_simulated_says_so(profile_id, line, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        async with serving(load_profile(profile_id), line, 1, Load(0, 0.0), lambda: 0.0):
+            pass
