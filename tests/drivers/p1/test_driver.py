@@ -3,19 +3,18 @@
 import asyncio
 import os
 import random
-import selectors
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from drivers.line import BadReply, Framing, LineError, LineUrl, NoReply, SerialSettings, Turns, open_line
+from drivers.line import BadReply, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.listen import ABSENCE_S
 from drivers.p1.driver import P1Driver
 from drivers.profile import DeviceAddress, Profile, load_profile
 from gateway.sandbox.wire import Wire, paced_line
+from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 DSMR5, DSMR4, DSMR2 = (load_profile(f"dsmr/{name}") for name in ("dsmr5", "dsmr4", "dsmr2.2"))
 CHAR_S = 10 / 115200
@@ -44,72 +43,6 @@ def telegram(import_wh: int = 123_456_789) -> bytes:
 
 
 # Scripted arrivals, virtual time
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Waiting costs nothing: the clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        loop = self
-        self.now_s = 1000.0
-
-        class Jump(selectors.SelectSelector):
-            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-                assert timeout is not None, "everything waits for ever"
-                loop.now_s += max(timeout, 0.0)
-                return super().select(0)
-
-        super().__init__(Jump())
-
-    def time(self) -> float:
-        return self.now_s
-
-
-class ScriptedLine:
-    """A line on which each byte arrives at its own time."""
-
-    framing: Framing = "rtu"
-
-    def __init__(self, char_s: float = CHAR_S) -> None:
-        self.char_s = char_s
-        self.turns = Turns()
-        self.reads = 0
-        self._times: list[float] = []
-        self._bytes = bytearray()
-
-    def sends(self, at_s: float, data: bytes) -> None:
-        """The first byte of `data` has arrived whole at `at_s`."""
-        self._bytes += data
-        self._times += [at_s + index * self.char_s for index in range(len(data))]
-
-    async def write(self, data: bytes) -> None:  # noqa: ARG002 — as the protocol names it
-        raise AssertionError("P1 is never written to")
-
-    async def read(self, deadline_s: float) -> bytes:
-        loop = asyncio.get_running_loop()
-        self.reads += 1
-        while True:
-            arrived = bisect_right(self._times, loop.time() + 1e-9)
-            if arrived:
-                data = bytes(self._bytes[:arrived])
-                del self._bytes[:arrived], self._times[:arrived]
-                return data
-            if loop.time() >= deadline_s:
-                return b""
-            await asyncio.sleep(min([deadline_s, *self._times[:1]]) - loop.time())
-
-    def drain(self) -> int:
-        arrived = bisect_right(self._times, asyncio.get_running_loop().time())
-        del self._bytes[:arrived], self._times[:arrived]
-        return arrived
-
-    def close(self) -> None:
-        pass
-
-
-def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(scenario())
 
 
 def open_driver(line: Any, profile: Profile = DSMR5, timeout_s: float | None = None) -> P1Driver:
