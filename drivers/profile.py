@@ -38,12 +38,22 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The secrets of a meter that encrypts (DLMS security suite 0: 16 bytes each; system title: 8 bytes). Shown nowhere."""
+
+    encryption: bytes = field(repr=False)
+    authentication: bytes | None = field(default=None, repr=False)
+    system_title: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAddress:
-    """What a driver must know of one meter beside its profile: its address on the line and how long to wait for it."""
+    """What a driver must know of one meter beside its profile: its address on the line, how long to wait for it, and its keys if any."""
 
     name: str
     address: int = 1
     timeout_s: float | None = None
+    keys: Keys | None = field(default=None, repr=False)
 
 
 class ProtocolSettings(Protocol):

@@ -48,7 +48,10 @@ QUANTITIES: Mapping[str, str] = {
     "tariff": "number of the tariff in force",
     "gas_m3": "gas volume register",
     "water_m3": "water volume register",
+    "warm_water_m3": "warm water volume register",
     "heat_gj": "heat energy register",
+    "cooling_gj": "cooling energy register",
+    "submeter_energy_wh": "energy register of a further electricity meter behind this one (on its M-Bus)",
     **{name.format(p): text.format(p[1]) for name, text in _PHASED.items() for p in ("l1", "l2", "l3")},
 }
 """Every quantity a profile may name, with its meaning."""

@@ -1,6 +1,7 @@
 """Reads a P1 meter: it pushes telegrams by itself, and a reading is the first proper one that began when it was due.
 
-`read` listens all the time, also before a reading is due: telegrams that come too early are only framed, not checked or parsed.
+`read` listens all the time, also before a reading is due: telegrams that come too early are only framed, not decrypted, checked or
+parsed. Where the profile is `p1/auto`, the first proper telegram tells the dialect, and the settings of that profile hold from then on.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply
 from drivers.listen import Listener
+from drivers.p1.cipher import CipherError, Opened, decrypt, title_text
+from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.obis import read_values
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import Damaged, Framer, Telegram, diagnose, excerpt, fault
+from drivers.p1.telegram import ChecksumPolicy, Damaged, Event, Framer, Sealed, Telegram, diagnose, excerpt, fault
 from drivers.sample import Reading
 
 if TYPE_CHECKING:
@@ -19,6 +22,19 @@ if TYPE_CHECKING:
     from drivers.profile import DeviceAddress, Profile
 
 PATIENCE_PERIODS = 3
+
+
+class _Unfit(Exception):
+    """A telegram that cannot be read; the text says why."""
+
+
+def _inside(opened: Opened) -> Telegram:
+    """The telegram inside an encrypted frame."""
+    framer = Framer()
+    events = framer.feed(opened.text) + framer.silence()
+    if len(events) != 1 or not isinstance(events[0], Telegram):
+        raise _Unfit("an encrypted frame holds no whole telegram: it was damaged, or the meter is of a kind that is not known")
+    return events[0]
 
 
 class P1Driver:
@@ -32,12 +48,19 @@ class P1Driver:
         settings: Settings = profile.settings
         self.damaged = 0
         self.last_damage: str | None = None
-        self._settings = settings
+        self._dialect = Dialect(profile.id, settings)
+        self._recognises = settings.detect
         self._wanted = settings.quantities()
-        self._tariffs = settings.tariffs()
+        self._tariffs = settings.summed_tariffs()
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
+        self._keys = device.keys
         self._framer = Framer()
-        self._listener: Listener[Telegram | Damaged] = Listener(line, self._framer)
+        self._listener: Listener[Event] = Listener(line, self._framer)
+
+    @property
+    def dialect(self) -> str:
+        """The id of the profile by which telegrams are read: of `p1/auto` the one that was recognised, once it is."""
+        return self._dialect.id
 
     @property
     def noise_bytes(self) -> int:
@@ -48,8 +71,8 @@ class P1Driver:
         """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
 
         Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
-        where only noise or damaged telegrams come, LineError where the line is gone. Call it again at once: bytes that nobody takes for
-        0.3 s are dropped, because no one could say when they came.
+        where only noise or damaged telegrams come, or encrypted ones and there is no key, LineError where the line is gone. Call it again
+        at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -74,28 +97,57 @@ class P1Driver:
                 continue
             if taken_s < due_s:
                 continue
-            reason = fault(event, self._settings.checksum)
-            reading = None if reason else self._reading(event, taken_s)
-            if reading is not None:
-                return reading
-            self._note(f"{reason or self._lack(event)} (it begins {excerpt(event.raw)!r})")
+            try:
+                return self._reading(event, taken_s)
+            except _Unfit as unfit:
+                begins = f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
+                self._note(f"{unfit}{begins}")
         return None
 
-    def _reading(self, telegram: Telegram, taken_s: float) -> Reading | None:
-        values = read_values(telegram.raw, self._tariffs)
+    def _reading(self, event: Telegram | Sealed, taken_s: float) -> Reading:
+        """Raises _Unfit with the reason, and BadReply where a key is missing."""
+        opened = None
+        if isinstance(event, Sealed):
+            opened = self._opened(event)
+            event = _inside(opened)
+        # What no authentication key vouches for, the checksum inside must.
+        unproven = opened is not None and not opened.proven
+        if self._recognises and (dialect := recognise(event.raw, shipped())) is not None:
+            self._check(event, "required" if unproven else dialect.settings.checksum)
+            self._follow(dialect)
+        else:
+            self._check(event, "required" if unproven else self._dialect.settings.checksum)
+        values = read_values(event.raw, self._tariffs, self._dialect.settings.utc_offset_h)
         quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
         # Nothing but its own completeness vouches for a telegram without a checksum.
-        if not quantities or (self._unproven(telegram) and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities):
-            return None
-        return Reading(taken_s, quantities, values.serial_number)
+        alone = event.checksum is None or self._dialect.settings.checksum == "ignored"
+        if alone and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities:
+            raise _Unfit("a telegram without checksum lacks the energy register: truncated, or not this profile's")
+        if not quantities:
+            raise _Unfit("a telegram holds none of the profile's quantities: is the profile the right one?")
+        return Reading(taken_s, quantities, values.serial_number or (title_text(opened.system_title) if opened else None))
 
-    def _unproven(self, telegram: Telegram) -> bool:
-        return telegram.checksum is None or self._settings.checksum == "ignored"
+    def _opened(self, sealed: Sealed) -> Opened:
+        if self._keys is None:
+            raise BadReply(
+                "the telegrams are encrypted and there is no key: ask the network operator for it, write it as `encryption_key: '…'` into "
+                "a file of mode 0600 and name that file in the device file as `key:`"
+            )
+        known = self._dialect.settings.authentication_key
+        try:
+            return decrypt(sealed.raw, self._keys, bytes.fromhex(known) or None)
+        except CipherError as error:
+            raise _Unfit(str(error)) from None
 
-    def _lack(self, telegram: Telegram) -> str:
-        if self._unproven(telegram):
-            return "a telegram without checksum lacks the energy register: truncated, or not this profile's"
-        return "a telegram holds none of the profile's quantities: is the profile the right one?"
+    def _check(self, telegram: Telegram, policy: ChecksumPolicy) -> None:
+        if reason := fault(telegram, policy):
+            raise _Unfit(reason)
+
+    def _follow(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._recognises = False
+        self._wanted = dialect.settings.quantities()
+        self._tariffs = dialect.settings.summed_tariffs()
 
     def _note(self, reason: str) -> None:
         self.damaged += 1
@@ -109,7 +161,8 @@ class P1Driver:
                 "and its request line (RTS or +5 V) powered?"
             )
         if damaged:
-            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; check the cable; the last: {self.last_damage}")
+            what = f"{damaged} damaged or unreadable and no proper telegram in {waited_s:.0f} s"
+            return BadReply(f"{what}; check the cable; the last: {self.last_damage}")
         if self._framer.open_start is not None:
             return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; check the cable")
         if self._framer.noise_sample:

@@ -1,14 +1,15 @@
 """The values of a P1 telegram: pure, one regex pass, exact in Wh.
 
 A data line is `A-B:C.D.E(value*unit)`, with further values in brackets of their own (IEC 62056-61 ids; DSMR 5.0.2 P1 companion standard,
-6.4–6.12; DSMR 2.2 P1, 4). What is measured follows from C.D.E of medium A = 1 (electricity); 0-n lines are M-Bus channel n. Units are
-taken from the telegram, never assumed: relatives of DSMR send Wh for kWh. An unreadable field is left out, and so is everything that
-would be computed from it.
+6.4–6.12; DSMR 2.2 P1, 4; eMUCS-P1 2.1.1). What is measured follows from C.D.E of medium A = 1 (electricity); 0-n lines are M-Bus
+channel n. Units are taken from the telegram, never assumed: relatives of DSMR send Wh for kWh. An unreadable field is left out, and so is
+everything that would be computed from it.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 TARIFFS = range(1, 5)
 
@@ -45,68 +46,99 @@ _ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
     b"1.7.0": ("power_import_w", "w"),
     b"2.7.0": ("power_export_w", "w"),
     b"1.4.0": ("demand_import_w", "w"),
+    b"16.7.0": ("power_w", "w"),
+    b"3.7.0": ("_reactive_import_var", "var"),
+    b"4.7.0": ("_reactive_export_var", "var"),
+    b"13.7.0": ("power_factor", ""),
     b"14.7.0": ("frequency_hz", "hz"),
+    b"91.7.0": ("current_n_a", "a"),
     **{
         f"{group + shift}.7.0".encode(): (name.format(phase), dimension)
         for phase, shift in (("l1", 0), ("l2", 20), ("l3", 40))
         for group, name, dimension in (
             (21, "power_import_{}_w", "w"),
             (22, "power_export_{}_w", "w"),
+            (23, "_reactive_import_{}_var", "var"),
+            (24, "_reactive_export_{}_var", "var"),
             (31, "current_{}_a", "a"),
             (32, "voltage_{}_v", "v"),
+            (33, "power_factor_{}", ""),
         )
     },
 }
-_SIGNED = {"w", "a"}  # a register or a voltage below zero is a broken field
+_SIGNED = {"w", "a", ""}  # a register or a voltage below zero is a broken field
 
-# M-Bus device type (EN 13757-3) → (quantity, dimension)
-_MBUS: Mapping[int, tuple[str, str]] = {3: ("gas_m3", "m3"), 4: ("heat_gj", "gj"), 7: ("water_m3", "m3")}
+# M-Bus device type (EN 13757-3, table of device types) → (quantity, dimension)
+_MBUS: Mapping[int, tuple[str, str]] = {
+    2: ("submeter_energy_wh", "wh"),
+    3: ("gas_m3", "m3"),
+    4: ("heat_gj", "gj"),
+    6: ("warm_water_m3", "m3"),
+    7: ("water_m3", "m3"),
+    10: ("cooling_gj", "gj"),
+    11: ("cooling_gj", "gj"),
+    12: ("heat_gj", "gj"),
+}
+_MBUS_READINGS = (b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1")
 
+_PHASES = ("l1", "l2", "l3")
 _NET = {
     "power_w": ("power_import_w", "power_export_w"),
-    **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
+    "reactive_power_var": ("_reactive_import_var", "_reactive_export_var"),
+    **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES},
+    **{f"reactive_power_{p}_var": (f"_reactive_import_{p}_var", f"_reactive_export_{p}_var") for p in _PHASES},
 }
+_PARTS = [name for names in _NET.values() for name in names if name.startswith("_")]  # that no reading holds, only their difference
 _TOTALS = {d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")}
 
 QUANTITIES = frozenset(
-    {name for name, _ in _ELECTRICITY.values()} | {name for name, _ in _MBUS.values()} | set(_NET) | {"tariff"},
-)
+    {name for name, _ in [*_ELECTRICITY.values(), *_MBUS.values()]} | {*_NET, "tariff", "demand_import_max_w"},
+) - frozenset(_PARTS)
 """Every quantity that may come out of a telegram."""
 
 # A number and its unit: `*` may be missing, blanks may stand before the bracket. The length is bounded so that a float holds it exactly.
 _NUMBER = rb"(-?)(\d{1,12})(?:\.(\d{0,6}))? *\*? *([A-Za-z][A-Za-z0-9\xb3]*|) *\)"
+# A value may stand on the line after its id (2.2: gas), which then begins with the bracket.
 _LINE = re.compile(
     rb"(?<=[\r\n])(?:"
-    rb"1-\d{1,3}:(\d{1,2}\.[478]\.\d)(?:\*255)?\((?: *" + _NUMBER + rb")?([^\r\n]*)"  # 1: C.D.E  2–5: the number  6: what follows it
-    rb"|0-(\d{1,2}):(24\.\d\.\d|96\.1\.1|42\.0\.0|96\.14\.0)(?:\*255)?(\([^\r\n]*(?:\r?\n\([^\r\n]*)?)"  # 7: channel  8: C.D.E  9: brackets
+    rb"1-\d{1,3}:(\d{1,2}\.[478]\.\d)(?:\*255)?(?:\r?\n)?\((?: *" + _NUMBER + rb")?([^\r\n]*)"  # 1: C.D.E  2–5: the number  6: the rest
+    rb"|(0-\d{1,2}|1-\d{1,3}|7-0):(24\.\d\.\d|96\.1\.[01]|42\.0\.0|96\.14\.0|1\.0\.0|1\.6\.0|23\.1\.0)(?:\*255)?"  # 7: A-B  8: C.D.E
+    rb"(\([^\r\n]*(?:\r?\n\([^\r\n]*)?)"  # 9: all brackets
     rb")"
 )
-_READING = re.compile(rb"\((\d{12})[SWsw]?\)\( *" + _NUMBER + rb"\s*$")  # (time)(value*unit)
+_READING = re.compile(rb"\((\d{12}[SWsw]?)\)\( *" + _NUMBER + rb"\s*$")  # (time)(value*unit)
 _OLD_READING = re.compile(rb"\((\d{12})\)(?:\([^()]*\)){0,4}\(([A-Za-z0-9\xb3]{1,3})\)\s*\( *(-?)(\d{1,12})(?:\.(\d{0,6}))? *\)\s*$")
-_TIME = re.compile(rb"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d")
-_NEVER = b"000101"  # the date of a meter, or an M-Bus slot, that never was set
+_ACE_READING = re.compile(rb"\( *" + _NUMBER + rb"\((\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\)\s*$")  # (value*unit)(YY-MM-DD hh:mm:ss)
+_NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that never was set
+_AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's has a wrong clock
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What a telegram says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial number where it tells it."""
+    """What a telegram says: quantities of `drivers.sample.QUANTITIES`, and what the meter tells of itself.
+
+    `meter_utc_s` is the meter's own clock as a Unix time, None where it does not tell it, was never set, or does not say whether it is
+    summer time.
+    """
 
     quantities: Mapping[str, float]
     serial_number: str | None
+    meter_utc_s: int | None = None
 
 
-def read_values(raw: bytes, tariffs: Collection[int] = ()) -> Values:
+def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> Values:
     """The values of one telegram (from its `/` to its `!`).
 
     An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in the same telegram; of all of
-    `tariffs` at least: where one of them is missing or unreadable, there is no total.
+    `tariffs` at least: where one of them is missing or unreadable, there is no total. `utc_offset_h` is what the meter's clock is ahead
+    of UTC in winter.
     """
     found: dict[str, float] = {}
     broken: set[str] = set()
-    network: list[tuple[bytes, bytes, bytes]] = []
-    for code, sign, whole, fraction, unit, rest, channel, code0, brackets in _LINE.findall(raw):
+    others: list[tuple[bytes, bytes, bytes]] = []
+    for code, sign, whole, fraction, unit, rest, channel, other, brackets in _LINE.findall(raw):
         if channel:
-            network.append((channel, code0, brackets))
+            others.append((channel, other, brackets))
             continue
         known = _ELECTRICITY.get(code)
         if known is None:
@@ -118,11 +150,26 @@ def read_values(raw: bytes, tariffs: Collection[int] = ()) -> Values:
     for name in broken:
         found.pop(name, None)
     _add_totals(found, broken, tariffs)
-    for name, (plus, minus) in _NET.items():
-        if plus in found and minus in found:
-            found[name] = round(found[plus] - found[minus], 3)
-    serial_number = _add_network(network, found)
-    return Values(found, serial_number)
+    _add_net_powers(found, broken)
+    serial_number, meter_utc_s = _add_others(others, found, utc_offset_h)
+    return Values(found, serial_number, meter_utc_s)
+
+
+def utc_of(stamp: bytes, utc_offset_h: float) -> int | None:
+    """The Unix time of `YYMMDDhhmmssX`; None where it is impossible or that of a clock never set.
+
+    X alone tells the offset: W is the country's offset in winter, S an hour more (DSMR 5.0.2 P1, 6.4). Calendars do not: Nordic meters send
+    W all year. Without X (DSMR 2.2) it counts as W.
+    """
+    digits, summer = stamp[:12], stamp[12:] in (b"S", b"s")
+    if stamp.startswith(_NEVER):
+        return None
+    year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, 12, 2))
+    try:
+        local = datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    return int((local - timedelta(hours=utc_offset_h + summer)).timestamp())
 
 
 def _add_totals(found: dict[str, float], broken: set[str], tariffs: Collection[int]) -> None:
@@ -134,45 +181,89 @@ def _add_totals(found: dict[str, float], broken: set[str], tariffs: Collection[i
             found[total] = sum(present)
 
 
-def _add_network(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float]) -> str | None:
-    """Adds what the 0-n lines say (tariff, gas, water, heat); returns the meter's serial number."""
+def _add_net_powers(found: dict[str, float], broken: set[str]) -> None:
+    """Import less export; in all, where the meter does not tell it, as the sum of its phases."""
+    for name, (plus, minus) in _NET.items():
+        if plus in found and minus in found:
+            found[name] = round(found[plus] - found[minus], 3)
+    if "power_w" not in found and not {"power_w", *_NET["power_w"]} & (found.keys() | broken):
+        told = [p for p in _PHASES if not {f"power_import_{p}_w", f"power_export_{p}_w"}.isdisjoint(found.keys() | broken)]
+        nets = [found[f"power_{p}_w"] for p in told if f"power_{p}_w" in found]
+        if nets and len(nets) == len(told):
+            found["power_w"] = round(sum(nets), 3)
+    for name in _PARTS:
+        found.pop(name, None)
+
+
+def _add_others(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float], utc_offset_h: float) -> tuple[str | None, int | None]:
+    """Adds the tariff, the month's peak and what M-Bus meters tell; returns the meter's serial number and its time."""
     ids: dict[bytes, str] = {}
     kinds: dict[bytes, tuple[str, str]] = {}
-    latest: dict[str, bytes] = {}
+    meter_utc_s = None
     for channel, code, brackets in lines:
+        text = brackets.strip()[1:-1]
         if code == b"24.1.0":
-            kind = _MBUS.get(int(digits)) if (digits := brackets.strip().strip(b"()")).isdigit() and len(digits) <= 3 else None
+            kind = _MBUS.get(int(text)) if text.isdigit() and len(text) <= 3 else None
             if kind is not None:
                 kinds[channel] = kind
-        elif channel == b"0":
-            text = brackets.strip()[1:-1]
-            if code == b"96.14.0":
-                if text.isdigit() and len(text) <= 4:
-                    found["tariff"] = float(text)
-            elif serial_number := _as_text(text):
-                ids.setdefault(code, serial_number)
+        elif code == b"1.6.0":
+            if (peak := next(_timed(code, brackets, "w", utc_offset_h), None)) is not None:
+                found["demand_import_max_w"] = peak[1]
+        elif channel != b"0-0":
+            pass
+        elif code == b"96.14.0":
+            if text.isdigit() and len(text) <= 4:
+                found["tariff"] = float(text)
+        elif code == b"1.0.0":
+            if len(text) == 13 and text[:12].isdigit() and text[12:] in b"SWsw":
+                meter_utc_s = utc_of(text, utc_offset_h)
+        elif serial_number := _as_text(text):
+            ids.setdefault(code, serial_number)
+    _add_mbus(lines, kinds, found, utc_offset_h, meter_utc_s)
+    return ids.get(b"96.1.1") or ids.get(b"42.0.0") or ids.get(b"96.1.0"), meter_utc_s
+
+
+def _add_mbus(
+    lines: list[tuple[bytes, bytes, bytes]],
+    kinds: Mapping[bytes, tuple[str, str]],
+    found: dict[str, float],
+    utc_offset_h: float,
+    meter_utc_s: int | None,
+) -> None:
+    """Of several meters of a kind the one with the latest reading counts: the channel tells only the order in which they came.
+
+    A replaced meter may still be listed, and a time far ahead is that of a wrong clock: it counts where there is no other.
+    """
+    latest: dict[str, tuple[int, bytes]] = {}
     for channel, code, brackets in lines:
-        # The channel of a meter tells nothing: gas may be on any, and a replaced meter may still be listed. The latest reading counts.
-        if channel in kinds and code in (b"24.2.1", b"24.2.3", b"24.3.0"):
-            name, dimension = kinds[channel]
-            reading = _mbus_reading(brackets, dimension)
-            if reading is not None and reading[0] >= latest.get(name, b""):
-                latest[name], found[name] = reading
-    return ids.get(b"96.1.1") or ids.get(b"42.0.0")
+        kind = kinds.get(channel) if code in _MBUS_READINGS else _MBUS[3] if code == b"23.1.0" else None
+        if kind is None:
+            continue
+        name, dimension = kind
+        for utc_s, value in _timed(code, brackets, dimension, utc_offset_h):
+            ahead = meter_utc_s is not None and utc_s > meter_utc_s + _AHEAD_S
+            rank = (0 if ahead else utc_s, channel)
+            if rank >= latest.get(name, (0, b"")):
+                latest[name], found[name] = rank, value
 
 
-def _mbus_reading(brackets: bytes, dimension: str) -> tuple[bytes, float] | None:
-    """(time as written, value) of an M-Bus line; None for an empty slot, which has an impossible time or no unit."""
-    if match := _READING.match(brackets):
-        time, sign, whole, fraction, unit = match.groups(b"")
+def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) -> Iterator[tuple[int, float]]:
+    """(Unix time, value) of a reading with a time; nothing for an empty slot, which has an impossible time or no unit."""
+    if code == b"23.1.0":  # ACE4000: the value first
+        if not (match := _ACE_READING.match(brackets)):
+            return
+        sign, whole, fraction, unit, *digits = match.groups(b"")
+        stamp = b"".join(digits)
+    elif match := _READING.match(brackets):
+        stamp, sign, whole, fraction, unit = match.groups(b"")
     elif match := _OLD_READING.match(brackets):  # 2.2 and 3.0: (time)(status)(60)(1)(0-1:24.2.1)(m3), the value on the next line
-        time, unit, sign, whole, fraction = match.groups(b"")
+        stamp, unit, sign, whole, fraction = match.groups(b"")
     else:
-        return None
-    if not _TIME.fullmatch(time) or time.startswith(_NEVER):
-        return None
+        return
+    utc_s = utc_of(stamp, utc_offset_h)
     value = _scaled(sign, whole, fraction, unit, dimension)
-    return None if value is None else (time, value)
+    if utc_s is not None and value is not None:
+        yield utc_s, value
 
 
 def _scaled(sign: bytes, whole: bytes, fraction: bytes, unit: bytes, dimension: str) -> float | None:

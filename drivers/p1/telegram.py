@@ -7,6 +7,12 @@ A telegram (DSMR 5.0.2 P1 companion standard, 6.2; the frame of IEC 62056-21 mod
 `/` counts only at the start of a line and before three letters, `!` only at the start of a line (or as `)!HHHH`): both characters
 also occur inside identifications and texts. HHHH is a CRC-16/ARC in up to four hex digits, over all bytes from `/` to `!`, both
 included. DSMR 2.2 and 3.0 send `!` alone.
+
+Some countries encrypt: the telegram then travels inside a general-glo-ciphering APDU of DLMS (IEC 62056-5-3), which holds any byte
+
+    DB 08 system title (8)  length  security control  frame counter (4)  ciphertext  tag (12)
+
+or, in Poland, after a plain `/…` line and a blank one as `00 length …`. The length is in BER: one byte, or 81 to 84 and that many bytes.
 """
 
 import re
@@ -28,12 +34,16 @@ _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not 
 
 # A printable character before the slash means that it stands inside a text. Anything else does not: noise of a line that was switched on
 # or cut in the middle comes without line ends. (At the start of the buffer nothing stands before it.)
-_START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}")
+# Of an encrypted frame the length and the security control are looked at too: what they say must be possible.
+_SECURED = rb"(?:[\x05-\x7f]|\x81(?s:.)|\x82(?s:..)|\x83\x00(?s:..)|\x84\x00\x00(?s:..))[\x20\x21\x30\x31]"
+_START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}|(?P<sealed>\xdb\x08(?s:.{8})" + _SECURED + rb")")
 # The character itself first, what must stand before it after: so `re` can skip to the next candidate.
 _END_OR_START = re.compile(
-    rb"[!/](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})|(?<![ -~]/)(?<=/)[A-Za-z]{3})"
+    rb"[!/\x00\xdb](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
+    rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
-_LONGEST_PARTIAL = 5  # bytes of a match that may still be cut off at the buffer's end, with the byte before it
+_LONGEST_START = 16  # bytes of DB 08 title length security, which may still be cut off at the buffer's end
+_LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,14 @@ class Telegram:
     start: int
     raw: bytes
     checksum: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One encrypted frame as it came, from its tag (DB, or 00 after a plain header) on: `cipher.decrypt` opens it."""
+
+    start: int
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,8 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
     if telegram.checksum == computed:
         return None
     reason = f"wrong checksum: the telegram says {telegram.checksum:04X}, its bytes give {computed:04X}"
+    if crc16.arc(telegram.raw.replace(b"\xff\xff", b"\xff")) == telegram.checksum:
+        return f"{reason}; something on the way doubles bytes of FF, as telnet does: set the serial server to raw TCP"
     if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
         return reason
     return None if policy == "optional" else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
@@ -89,12 +109,24 @@ def diagnose(noise: bytes) -> str:
     masked = bytes(byte & 0x7F for byte in noise)
     if max(noise) >= 0x80 and even * 10 >= len(noise) * 9 and len(masked.translate(None, _TEXT)) * 10 <= len(masked):
         return "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 data bits and even parity"
+    if _HDLC.search(noise):
+        return "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network operator whether it can be switched"
     if strange * 4 > len(noise):
-        return "they look like a wrong baud rate or parity, or an encrypted port: try 115200 8N1 (DSMR 4, 5) and 9600 7E1 (DSMR 2.2, 3)"
+        return "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 (DSMR 2.2, 3) and 2400 8E1"
     return f"they read {excerpt(noise)!r}: a telegram with many errors; check cable and connectors"
 
 
 _TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
+# The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in the next byte, the flag again.
+_HDLC = re.compile(rb"\x7e[\xa0-\xa7][^\x7e]{4,}\x7e(?:\x7e?[\xa0-\xa7]|$)")
+
+
+Event = Telegram | Sealed | Damaged
+
+
+def _length(secured: bytes) -> int:
+    """What the BER length before a security control says: the bytes from the security control on."""
+    return secured[0] if secured[0] < 0x80 else int.from_bytes(secured[1:-1], "big")
 
 
 class Framer:
@@ -109,7 +141,8 @@ class Framer:
         self.noise_bytes = 0
         self.noise_sample = b""
         self._buffer = bytearray()
-        self._open = False  # the buffer begins with a telegram's `/`
+        self._open = False  # the buffer begins with a telegram's `/`, or with an encrypted frame
+        self._sealed: tuple[int, int] | None = None  # of an encrypted frame: where in the buffer its tag stands, and where it ends
         self._scan = 0  # nothing begins before this index of the buffer
 
     @property
@@ -125,11 +158,11 @@ class Framer:
     @property
     def awaits_silence(self) -> bool:
         """A `!` has come, and only silence can tell that no (further) checksum digits follow: call `silence` then."""
-        return self._open and self._scan < len(self._buffer) and self._partial_end() is not None
+        return self._open and not self._sealed and self._scan < len(self._buffer) and self._partial_end() is not None
 
-    def feed(self, data: bytes) -> list[Telegram | Damaged]:
+    def feed(self, data: bytes) -> list[Event]:
         """Take bytes in, and give out what they complete, in order."""
-        events: list[Telegram | Damaged] = []
+        events: list[Event] = []
         for at in range(0, len(data), _PIECE_BYTES):
             piece = data[at : at + _PIECE_BYTES]
             self._buffer += piece
@@ -138,12 +171,12 @@ class Framer:
                 pass
         return events
 
-    def silence(self) -> list[Telegram | Damaged]:
+    def silence(self) -> list[Event]:
         """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is complete as it is."""
         end = self._partial_end() if self.awaits_silence else None
         if end is None:
             return []
-        events: list[Telegram | Damaged] = []
+        events: list[Event] = []
         self._complete(end, events)
         return events
 
@@ -151,19 +184,26 @@ class Framer:
         """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
         self._buffer.clear()
         self._open = False
+        self._sealed = None
         self._scan = 0
 
-    def _advance(self, events: list[Telegram | Damaged]) -> bool:
+    def _advance(self, events: list[Event]) -> bool:
         """One step on; False where more bytes are needed."""
         if not self._open:
             return self._begin()
+        if self._sealed:
+            return self._complete_sealed(*self._sealed, events)
         limit = min(len(self._buffer), MAX_TELEGRAM_BYTES)
         match = _END_OR_START.search(self._buffer, self._scan, limit)
         if match is None:
             self._scan = max(1, limit - _LONGEST_PARTIAL)
-        elif match[0][:1] == b"/":
+        elif match["headed"] is not None:
+            self._sealed = (match.start(), match.end() - 1 + _length(match["headed"]))
+            return True
+        elif match[0][:1] in b"/\xdb":
             self._damage("cut off: the next telegram begins inside it", match.start(), events)
-            self._scan = 1
+            self._open = False
+            self._scan = 0
             return True
         elif match["digits"] is not None and len(match["digits"]) < 4 and match.end() == limit:
             self._scan = match.start()  # its digits may still be on their way
@@ -181,7 +221,8 @@ class Framer:
         match = _START.search(self._buffer, self._scan)
         if match is None:
             # Kept: a start that is cut off, and the byte before it, by which it is judged.
-            keep = min(len(self._buffer), 4)
+            sealed = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
+            keep = min(len(self._buffer), max(4, len(self._buffer) - sealed + 1 if sealed >= 0 else 0))
             if len(self._buffer) > keep:
                 self._drop_noise(len(self._buffer) - keep)
                 self._scan = 1
@@ -189,6 +230,8 @@ class Framer:
         self._drop_noise(match.start())
         self._open = True
         self._scan = 1
+        if match["sealed"] is not None:
+            self._sealed = (0, len(match["sealed"]) - 1 + _length(match["sealed"][10:]))
         return True
 
     def _drop_noise(self, length: int) -> None:
@@ -202,7 +245,27 @@ class Framer:
         match = _END_OR_START.search(self._buffer, self._scan)
         return match if match is not None and match["digits"] is not None else None
 
-    def _complete(self, end: "re.Match[bytes]", events: list[Telegram | Damaged]) -> None:
+    def _complete_sealed(self, tag: int, end: int, events: list[Event]) -> bool:
+        if end > MAX_TELEGRAM_BYTES:
+            self._sealed = None  # no frame: what looked like one was chance
+            self._open = tag > 0
+            self._scan = tag + 1
+            return True
+        if len(self._buffer) < end:
+            return False
+        # Where bytes were lost, the frame reaches into the next one, which begins alike: with the same header or system title.
+        prefix = bytes(self._buffer[: tag or 10])
+        if (again := self._buffer.find(prefix, 1, end)) > 0:
+            self._damage("cut off: the next telegram begins inside it", again, events)
+        else:
+            events.append(Sealed(self.offset - len(self._buffer), bytes(self._buffer[tag:end])))
+            del self._buffer[:end]
+        self._sealed = None
+        self._open = False
+        self._scan = 0
+        return True
+
+    def _complete(self, end: "re.Match[bytes]", events: list[Event]) -> None:
         digits = end["digits"] or end["inline"]
         checksum = int(digits, 16) if digits else None
         length, begin = end.end(), self.offset - len(self._buffer)
@@ -211,6 +274,6 @@ class Framer:
         self._open = False
         self._scan = 0
 
-    def _damage(self, reason: str, length: int, events: list[Telegram | Damaged]) -> None:
+    def _damage(self, reason: str, length: int, events: list[Event]) -> None:
         events.append(Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length]))))
         del self._buffer[:length]

@@ -69,7 +69,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _compare(name: str, data: bytes) -> Figure:
-    tariffs = load_profile("dsmr/dsmr5").settings.tariffs()
+    tariffs = load_profile("dsmr/dsmr5").settings.summed_tariffs()
     parser = TelegramParser(telegram_specifications.V5)
 
     def ours() -> Values:

@@ -39,7 +39,7 @@ def test_the_three_generations_are_there() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("values: [energy_import_wh, power_factor]", "no P1 telegram holds 'power_factor'"),
+        ("values: [energy_import_wh, apparent_power_va]", "no P1 telegram holds 'apparent_power_va'"),
         ("values: [energy_import_wh, energy_import_wh]", "listed twice"),
         ("values: [energy_import_wh, powr_w]", "did you mean 'power_w'"),
         ("values: [energy_import_wh]\n  checksums: required", "unknown key"),
