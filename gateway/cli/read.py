@@ -20,16 +20,39 @@ DAEMON_HINT = (
 )
 
 
+RAW_COLUMNS = 8
+"""So many registers fit side by side."""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Opens the meter's line as its device file says, reads once and shows every value with its unit and meaning. A serial port has one "
         "reader at a time: stop the daemon first. Only devices/DEVICE.yaml and its profile must be right, nothing else."
     )
-    parser.epilog = "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway read heat-pump --json"
+    parser.epilog = (
+        "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway read heat-pump --json\n"
+        "  meter-gateway read pv --raw 0x48 --function 4"
+    )
     parser.add_argument("device", metavar="DEVICE", help="the meter: the name of its file in devices/, without .yaml")
     parser.add_argument("--json", action="store_true", help="for programs: one object per line")
     parser.add_argument("--watch", action="store_true", help="read at the meter's interval until Ctrl-C")
+    raw = parser.add_argument_group("to write a profile (Modbus only)")
+    raw.add_argument(
+        "--raw", type=_register, metavar="ADDRESS", help="show what the registers from ADDRESS (0-based, 72 or 0x48) on can mean"
+    )
+    raw.add_argument("--function", type=int, choices=(3, 4), help="3 holding registers (default), 4 input registers")
+    raw.add_argument("--count", type=int, choices=range(1, 126), metavar="N", default=4, help="how many registers, 1 to 125 (default: 4)")
+
+
+def _register(text: str) -> int:
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0xFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a register — a 0-based address from 0 to 65535, such as 72 or 0x48")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +66,10 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     device = load_device(args.config, args.device.removesuffix(".yaml"))
     try:
-        asyncio.run(_read(device, args.json, args.watch))
+        if args.raw is not None:
+            asyncio.run(_read_raw(device, args.raw, args.function or 3, args.count))
+        else:
+            asyncio.run(_read(device, args.json, args.watch))
     except LineError as error:
         if getattr(error.__cause__, "errno", None) in (errno.EBUSY, errno.EAGAIN):
             raise LineError(f"{device.line}: the port is in use — if {DAEMON_HINT}") from error
@@ -75,6 +101,34 @@ async def _read(device: "Device", as_json: bool, watch: bool) -> None:
             due_s = max(due_s + device.interval_s, loop.time())
     finally:
         line.close()
+
+
+async def _read_raw(device: "Device", register: int, function: int, count: int) -> None:
+    from drivers.line import MeterError, open_line
+    from drivers.modbus.bus import request
+    from drivers.modbus.raw import decodings
+    from gateway.terminal import Refused, print_table
+
+    if device.profile.bus != "modbus":
+        raise Refused(f"{device.name}: --raw reads Modbus registers, and {device.profile.id} speaks {device.profile.protocol}")
+    if register + count > 0x10000:
+        raise Refused(f"registers {register}..{register + count - 1}: there is none beyond 65535 — give a smaller --count")
+    settings = device.profile.settings
+    timeout_s = settings.timeout_s if device.timeout_s is None else device.timeout_s
+    line: Line = await open_line(device.line, device.profile.serial)
+    try:
+        data = await request(line, device.address, function, register, count, timeout_s, settings.turnaround_ms / 1000)
+    except MeterError as error:
+        raise MeterError(f"{device.name}: {error}") from error
+    finally:
+        line.close()
+    columns = [f"0x{at:04X} ({at})" for at in range(register, register + count)]
+    print(f"{device.name}: address {device.address}, function {function}. A column is what begins at that register.")
+    if count <= RAW_COLUMNS:
+        print_table(["read as", *columns], [[name, *values] for name, values in decodings(data)], right=columns)
+        return
+    rows = list(decodings(data))  # many registers: one per line
+    print_table(["register", *(name for name, _ in rows)], [[column, *(v[n] for _, v in rows)] for n, column in enumerate(columns)])
 
 
 def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> None:

@@ -134,3 +134,28 @@ def test_only_the_meter_s_own_file_must_be_right(run, home):
     home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/nowhere\nintervall: 10s\n")
     _, _, err = run("read", "grid")
     assert err.strip() == f"{home.folder}/devices/grid.yaml:3: intervall: unknown key — did you mean 'interval'?"
+
+
+async def test_raw_shows_what_registers_can_mean_side_by_side(home, read):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        code, out, err = await finish(await read("heat", "--raw", "0x34", "--function", "4", "--count", "2"))
+        assert (code, err) == (0, "")
+        assert next(line for line in out.splitlines() if "float32 big" in line).split() == ["float32", "big", "1234.5"]
+        assert "0x0034 (52)" in out
+        code, _, err = await finish(await read("heat", "--raw", "60000"))
+    assert code == 1
+    assert "heat: address 3: refused registers 60000..60003 (function 3)" in err
+
+
+@pytest.mark.parametrize("address", ["-1", "65536", "0x1FFFF", "forty"])
+def test_raw_takes_registers_only(run, address):
+    code, _, err = run("read", "grid", f"--raw={address}")
+    assert code == 2
+    assert "is not a register" in err
+
+
+def test_raw_is_for_modbus(run, home):
+    code, _, err = run("read", "grid", "--raw", "1")
+    assert code == 1
+    assert "grid: --raw reads Modbus registers, and dsmr/dsmr5 speaks p1" in err
