@@ -17,6 +17,7 @@ import pytest
 from drivers.line import Line, LineUrl, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.modbus.codec import Decoder
+from drivers.modbus.identify import matches
 from drivers.modbus.plan import Block, Row, plan
 from drivers.profile import DeviceAddress, load_profile, profile_ids
 from drivers.strict_yaml import decode, parse
@@ -185,6 +186,15 @@ async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(recording: 
         assert values == pytest.approx(frame.values, rel=3e-7, abs=0)
     else:
         assert frame.values == {}
+
+
+@pytest.mark.parametrize(("recording", "frame"), FRAMES)
+def test_a_recorded_reply_of_an_identifying_register_is_its_model_s(recording: Recording, frame: Frame) -> None:
+    sent, reply = bytes.fromhex(frame.request), bytes.fromhex(frame.reply)
+    for identity in load_profile(recording.profile).settings.identify:
+        asked = bytes((identity.function,)) + identity.address.to_bytes(2, "big") + identity.count.to_bytes(2, "big")
+        if frame.framing == "rtu" and sent[1:6] == asked:
+            assert matches(identity, reply[3:-2])
 
 
 def rows_within(profile_id: str, function: int, address: int, count: int) -> tuple[Row, ...]:
