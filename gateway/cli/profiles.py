@@ -11,19 +11,24 @@ if TYPE_CHECKING:
     from drivers.modbus.settings import Settings as ModbusSettings
     from drivers.profile import Profile
 
-SUMMARY = "list the hardware profiles (meter models), or show one"
+SUMMARY = "list the hardware profiles (meter models), show one, begin one"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Lists the meter models that a device file can name, shipped ones and those of the site (hardware_profiles/ of the configuration "
-        "folder). With `show ID`: its registers, limits, notes and the manual it was typed from."
+        "folder). With `show ID`: its registers, limits, notes and the manual it was typed from. `new ID` writes a profile to fill in."
     )
-    parser.epilog = "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  meter-gateway profiles --json"
-    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list", help="list (default) or show")
-    parser.add_argument("id", nargs="?", metavar="ID", help="for show: the profile, such as eastron/sdm120")
+    parser.epilog = (
+        "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  meter-gateway profiles --json\n"
+        "  meter-gateway profiles new acme/em1 --from eastron/sdm120"
+    )
+    parser.add_argument("action", nargs="?", choices=["list", "show", "new"], default="list", help="list (default), show or new")
+    parser.add_argument("id", nargs="?", metavar="ID", help="for show and new: the profile, such as eastron/sdm120")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--from", dest="other", metavar="ID", help="for new: begin with a copy of this profile")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="for new: where (default: hardware_profiles/ID.yaml of --config)")
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -38,12 +43,41 @@ def run(args: argparse.Namespace) -> int:
             args.usage_error(f"list takes no ID; write: profiles show {args.id}")
         return _list(folders, args.json)
     if not args.id:
-        args.usage_error("show needs the ID of a profile, such as eastron/sdm120")
+        args.usage_error(f"{args.action} needs the ID of a profile, such as eastron/sdm120")
+    if args.action == "new":
+        return _new(args.id, args.other, args.output or args.config / "hardware_profiles" / f"{args.id}.yaml", folders)
     profile = load_profile(args.id, *folders)
     if args.json:
         print(json.dumps(_details(profile), indent=2, ensure_ascii=False))
     else:
         _show(profile)
+    return 0
+
+
+def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path, ...]) -> int:
+    from drivers.profile import load_profile, shipped_folder
+    from gateway.new_profile import PROFILE_ID, began_as, skeleton
+    from gateway.terminal import Refused
+
+    if not PROFILE_ID.fullmatch(profile_id):
+        raise Refused(f"{profile_id!r} is not maker/model — small letters, digits and _, such as acme/em1")
+    protocol = load_profile(other_id, *folders).protocol if other_id else "modbus"
+    beside = Path("..") / "schema" / f"{protocol}.json"
+    schema = beside if (path.parent / beside).is_file() else shipped_folder() / "schema" / f"{protocol}.json"
+    if other_id:
+        source = next(file for folder in folders if (file := folder / f"{other_id}.yaml").is_file())
+        text = began_as(profile_id, str(schema), other_id, source.read_text(encoding="utf-8"))
+    else:
+        text = skeleton(profile_id, str(schema))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise Refused(f"{path}: is there already — remove it, or write to another file with --output") from None
+    except OSError as error:
+        raise Refused(f"{path}: cannot be written: {error.strerror} — write to another file with --output") from error
+    print(f"{path}: fill it in; what is missing is told by: meter-gateway profiles show {profile_id}")
     return 0
 
 

@@ -60,3 +60,32 @@ def test_profiles_of_the_site_are_listed_too_and_a_broken_one_does_not_hide_the_
     assert "own/meter" in out
     assert "eastron/sdm630" in out
     assert "own/broken.yaml:1: key 'model' is missing" in err
+
+
+def test_a_new_profile_is_written_for_this_site_and_never_over_another(run, home):
+    path = home.folder / "hardware_profiles" / "acme" / "em1.yaml"
+    code, out, _ = run("profiles", "new", "acme/em1", "--from", "eastron/sdm120")
+    assert code == 0
+    assert str(path) in out
+    assert path.read_text().splitlines()[0].endswith("/schema/modbus.json")
+    code, _, err = run("profiles", "show", "acme/em1")
+    assert code == 1
+    assert f"{path}:5: manual" in err
+    code, _, err = run("profiles", "new", "acme/em1")
+    assert code == 1
+    assert "is there already" in err
+
+
+def test_a_new_profile_goes_where_one_says(run, tmp_path):
+    assert run("profiles", "new", "acme/em1", "--output", tmp_path / "x.yaml")[0] == 0
+    assert 'model: "EM1"' in (tmp_path / "x.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [(("acme",), "is not maker/model"), (("acme/em1", "--from", "eastron/sdm12"), "there is no profile 'eastron/sdm12'")],
+)
+def test_what_cannot_begin_is_said(run, words, complaint):
+    code, _, err = run("profiles", "new", *words)
+    assert code == 1
+    assert complaint in err
