@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from drivers.line import open_line
@@ -28,13 +28,15 @@ from gateway.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
 from gateway.exchange.session import Session
 from gateway.ledger import Ledger
-from gateway.mqtt import MqttPublisher
 from gateway.outbox import Owed
 from gateway.slots import Slot
 from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.status.server import StatusServer
 from gateway.uploader import Uploader
 from gateway.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from gateway.mqtt import MqttPublisher
 
 T = TypeVar("T")
 
@@ -109,7 +111,9 @@ class Gateway:
         ]
         self.mqtt: MqttPublisher | None = None
         if settings.mqtt:
-            self.mqtt = MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=rng.random)
+            from gateway import mqtt
+
+            self.mqtt = mqtt.MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=rng.random)
         self.watchdog = Watchdog(self._standstill)
         self.status = StatusServer(settings.status, self.report)
         self._housekeeping_s: float | None = None

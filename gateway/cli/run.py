@@ -20,8 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns when told to stop."""
     from gateway import config
-    from gateway.app import Gateway
-    from gateway.clock import Clock
 
     # journald adds the time; a person at a terminal wants it too.
     form = "%(asctime)s %(levelname)s %(message)s" if sys.stdout.isatty() else "%(levelname)s %(message)s"
@@ -29,6 +27,10 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     settings = config.load(args.config)
+    # Only now: what reading YAML took and gave back is used again by these, and the daemon stays smaller by that much.
+    from gateway.app import Gateway
+    from gateway.clock import Clock
+
     logging.getLogger(__name__).info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
 
     async def work() -> None:
