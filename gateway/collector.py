@@ -1,7 +1,8 @@
 """One task per line: its meters take turns, and what they say becomes samples.
 
-Reads are aligned to the UTC clock, so that one falls on every slot boundary. A meter that fails loses only its own turns: it is asked
-again after growing waits. A line that fails is closed and opened again.
+Reads are aligned to the UTC clock, so that one falls on every slot boundary. At each the energy registers and power are read; everything
+else the meter has once a minute, and not on a boundary where meters share the line. A meter that fails loses only its own turns: it is
+asked again after growing waits, and after the others. A line that fails is closed and opened again.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
-from drivers.profile import DeviceAddress, Driver
+from drivers.profile import Driver
 from drivers.sample import Reading, Sample
 from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.config import Device
-from gateway.status.report import MeterReport, Part
+from gateway.load import EVERYTHING_S, Load, load_of
+from gateway.status.report import LineReport, MeterReport
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,12 @@ TURN_S = 60.0
 
 DAMAGE_LINE_S = 3600.0
 """Damage that costs no reading is counted, and told at most once in this time."""
+
+BUSY_S = 60.0
+"""Time over which it is counted how busy a line is."""
+
+BUSY_TURNS = 4096
+"""Turns that are remembered for that; more than a line can have in this time."""
 
 SANE = 1e30
 """No quantity of a meter is this large; what claims to be is left out."""
@@ -55,11 +63,17 @@ class Meter:
     """One meter on the line, and how it has been doing."""
 
     device: Device
+    line: str
+    """The name of its line."""
     backoff: Backoff
     max_age_s: float
     due_utc_s: float = 0.0
+    everything_due_utc_s: float = 0.0
+    """From when on all of its quantities are read again (Unix time)."""
     driver: Driver | None = None
     last: Sample | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    """What it said last of each quantity."""
     last_success_s: float | None = None
     samples: int = 0
     errors: int = 0
@@ -76,6 +90,12 @@ class Meter:
         self.last_error, self.last_error_s = text, now_s
         return self.backoff.fail()
 
+    def keep(self, sample: Sample, *, everything: bool) -> None:
+        """Note what it said."""
+        known = {} if everything or self.last is None or self.last.serial_number != sample.serial_number else self.values
+        self.values = {**known, **sample.values}
+        self.last = sample
+
     def report(self, glitches: int) -> MeterReport:
         """What the status page says of it."""
         silent = self.last_success_s is None
@@ -87,12 +107,12 @@ class Meter:
             errors=self.errors,
             last_error=self.last_error,
             last_error_s=self.last_error_s,
-            line=str(self.device.line),
+            line=self.line,
             profile=self.device.profile.id,
             serial_number=self.last.serial_number if self.last else None,
             samples=self.samples,
             glitches=glitches,
-            values=dict(self.last.values) if self.last else {},
+            values=dict(self.values),
         )
 
 
@@ -108,10 +128,22 @@ class Collector:
     """Is given every sample; raises nothing that a meter or disk can cause."""
     jitter: Callable[[], float]
     meters: list[Meter] = field(init=False)
+    load: Load | None = field(init=False)
+    """What the line has to carry; None where its meter pushes by itself."""
     turned_s: float | None = None
     """When the last turn ended, whether it went well or not (event loop time)."""
     _backoff: Backoff = field(init=False)
     _open: bool = False
+    _opened_s: float = 0.0
+    _turns: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=BUSY_TURNS))
+    """When each of the last turns ended (event loop time), and how long it took."""
+    _skipped: int = 0
+    """Turns that fell out because the line was not free in time."""
+    _spoke: Meter | None = None
+    """The meter whose turn was last: the port is set as it needs it."""
+    _everything_utc_s: float = 0.0
+    _everything_read: int = 0
+    """How many meters were read with everything at that instant."""
     _told: bool = False
     """Whether the log has said that the line fails."""
     _errors: int = 0
@@ -121,9 +153,15 @@ class Collector:
     def __post_init__(self) -> None:
         self._backoff = Backoff(0.5, LINE_CAP_S, self.jitter)
         self.meters = [
-            Meter(device, Backoff(device.interval_s, max(METER_CAP_S, device.interval_s), self.jitter), max(4 * device.interval_s, 30.0))
+            Meter(
+                device,
+                self.name,
+                Backoff(device.interval_s, max(METER_CAP_S, device.interval_s), self.jitter),
+                max(4 * device.interval_s, 30.0),
+            )
             for device in self.devices
         ]
+        self.load = load_of(self.devices)
 
     @property
     def name(self) -> str:
@@ -135,10 +173,10 @@ class Collector:
         """No turn, and no wait between two, takes longer."""
         return max(METER_CAP_S, *(2 * d.interval_s + (d.timeout_s or 0) + TURN_S for d in self.devices))
 
-    def report(self) -> Part:
+    def report(self) -> LineReport:
         """What the status page says of the line: it is as well as the best of its meters."""
         newest = max((m.last_success_s for m in self.meters if m.last_success_s is not None), default=None)
-        return Part(
+        return LineReport(
             name=self.name,
             state="open" if self._open else "retrying" if self._errors else "opening",
             last_success_s=newest,
@@ -146,7 +184,19 @@ class Collector:
             errors=self._errors,
             last_error=self._last_error,
             last_error_s=self._last_error_s,
+            needed_ms=self.load and self.load.needed_ms,
+            available_ms=self.load and self.load.available_ms,
+            busy=self._busy(),
+            skipped=self._skipped,
         )
+
+    def _busy(self) -> float | None:
+        """The share of the last minute in which the line was in use; None where nobody takes turns, or before that is known."""
+        now_s = asyncio.get_running_loop().time()
+        since_s = max(now_s - BUSY_S, self._opened_s)
+        if self.load is None or not self._open or now_s <= since_s:
+            return None
+        return min(1.0, sum(min(took_s, end_s - since_s) for end_s, took_s in self._turns if end_s > since_s) / (now_s - since_s))
 
     async def run(self) -> None:
         """Read the meters for ever."""
@@ -158,7 +208,10 @@ class Collector:
                 line = await self.open_line(device.line, device.profile.serial)
                 if not opened_before and not self._told:
                     log.info("%s: open", self.name)
+                    if self.load and self.load.too_much:
+                        log.warning("%s: cannot keep up: %s; %s", self.name, self.load, self.load.hint)
                 self._open = opened_before = True
+                self._opened_s = asyncio.get_running_loop().time()
                 await self._take_turns(line)
             except LineError as error:
                 self._failed(str(error))
@@ -191,14 +244,16 @@ class Collector:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         now_s = self.clock.now_s()
         for meter in self.meters:
-            address = DeviceAddress(name=meter.device.name, address=meter.device.address, timeout_s=meter.device.timeout_s)
-            meter.driver = meter.device.profile.open_driver(address, line)
-            # The first read comes at once; from then on at the aligned instants.
-            meter.due_utc_s = now_s
+            await self._set_port(line, meter)  # the driver plans by the pace of its meter
+            meter.driver = meter.device.profile.open_driver(meter.device.on_line, line)
+            # The first read comes at once, with everything; from then on at the aligned instants.
+            meter.due_utc_s = meter.everything_due_utc_s = now_s
+        self._everything_utc_s = now_s
         failures = 0
         while True:
-            meter = min(self.meters, key=lambda m: m.due_utc_s)
-            answered = await self._read(meter)
+            # At the same instant those that answer go first: a dead one would cost them its timeout.
+            meter = min(self.meters, key=lambda m: (m.due_utc_s, m.backoff.failures > 0))
+            answered = await self._read(line, meter)
             self.turned_s = asyncio.get_running_loop().time()
             if answered:
                 failures = 0
@@ -211,12 +266,47 @@ class Collector:
                     self._last_error, self._last_error_s = f"no meter answers; last: {meter.last_error}", self.clock.now_s()
                     return
 
-    async def _read(self, meter: Meter) -> bool:
-        """One turn of one meter. Raises LineError."""
+    async def _set_port(self, line: Line, meter: Meter) -> None:
+        """Meters that share a line may differ in their serial settings. One that is alone sets its port itself. Raises LineError."""
+        if len(self.meters) > 1 and self._spoke is not meter:
+            self._spoke = meter
+            await line.configure(meter.device.line.serial_settings(meter.device.profile.serial))
+
+    async def _ask(self, meter: Meter, *, everything: bool) -> Reading:
+        """One reading. Raises MeterError or LineError."""
         assert meter.driver is not None
         loop = asyncio.get_running_loop()
+        due_s = loop.time() + meter.due_utc_s - self.clock.now_s()
+        began_s = max(due_s, loop.time())
         try:
-            reading = await meter.driver.read(loop.time() + meter.due_utc_s - self.clock.now_s())
+            if not everything and isinstance(meter.driver, EnergyDriver):
+                return await meter.driver.read_energy(due_s)
+            return await meter.driver.read(due_s)
+        finally:
+            ended_s = loop.time()
+            if ended_s > began_s:
+                self._turns.append((ended_s, ended_s - began_s))
+
+    def _everything(self, meter: Meter) -> bool:
+        """Whether this turn of a meter is for all of its quantities. What a line has to carry for that is spread over the minute."""
+        due_s = meter.due_utc_s
+        if due_s < meter.everything_due_utc_s:
+            return False
+        if due_s != self._everything_utc_s:
+            self._everything_utc_s, self._everything_read = due_s, 0
+        shared = len(self.meters) > 1 and meter.last is not None
+        at_once = math.ceil(len(self.meters) * meter.device.interval_s / EVERYTHING_S)
+        if shared and (due_s % self.slot_s == 0 or self._everything_read >= at_once):
+            return False
+        self._everything_read += 1
+        return True
+
+    async def _read(self, line: Line, meter: Meter) -> bool:
+        """One turn of one meter. Raises LineError."""
+        await self._set_port(line, meter)
+        everything = self._everything(meter)
+        try:
+            reading = await self._ask(meter, everything=everything)
         except MeterError as error:
             self._missed(meter, str(error))
             return False
@@ -227,10 +317,15 @@ class Collector:
         if reading.damaged:
             self._damaged(meter, reading)
         meter.samples += 1
-        meter.last_success_s = self.clock.now_s()
-        meter.last = self._date(meter.device, reading, loop.time())
-        self.take(meter.last)
-        meter.due_utc_s = next_due_s(max(meter.due_utc_s, self.clock.now_s()), meter.device.interval_s, self.slot_s)
+        meter.last_success_s = now_s = self.clock.now_s()
+        sample = self._date(meter.device, reading, asyncio.get_running_loop().time())
+        meter.keep(sample, everything=everything)
+        self.take(sample)
+        if everything:
+            meter.everything_due_utc_s = meter.due_utc_s + EVERYTHING_S
+        if self.load is not None:
+            self._skipped += max(0, math.floor((now_s - meter.due_utc_s) / meter.device.interval_s))
+        meter.due_utc_s = next_due_s(max(meter.due_utc_s, now_s), meter.device.interval_s, self.slot_s)
         return True
 
     def _missed(self, meter: Meter, text: str) -> None:

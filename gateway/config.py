@@ -3,6 +3,7 @@
 <folder>/gateway.yaml            the site, its market, exchange, assets
 <folder>/devices/<name>.yaml     one file per meter; the file's name is the meter's name
 <folder>/hardware_profiles/      (optional) profiles of this site, looked up before the shipped ones
+<folder>/<name>.key              (optional) mode 0600: `encryption_key:` and more of a meter that encrypts
 <folder>/exchange.credentials    mode 0600: `username:` and `password:`; or a systemd credential of that name
 """
 
@@ -17,10 +18,10 @@ from uuid import UUID
 from msgspec import Meta
 
 from drivers.line import LineUrl
-from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
+from drivers.profile import DeviceAddress, Keys, Profile, ProfileError, load_profile, profile_ids, shipped_folder
 from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
 from gateway.assets import Formula
-from gateway.credentials import ConfigError, Credentials, read_credentials
+from gateway.credentials import ConfigError, Credentials, read_credentials, read_keys
 from gateway.exchange import dialect_names
 from gateway.forecast import Forecast
 
@@ -195,6 +196,9 @@ class DeviceFile:
     invert: Annotated[bool, Meta(description="true where the meter is wired the other way round")] = False
     max_power: Annotated[float, Meta(gt=0, description="the main fuse, in W; more is a glitch")] | None = None
     timeout: Annotated[Seconds | None, Meta(description="how long the meter may take to answer")] = None
+    key: Annotated[
+        str | None, Meta(description="of an encrypted meter: file with its encryption_key, mode 0600, or a systemd credential of that name")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +214,12 @@ class Device:
     invert: bool
     max_power_w: float
     timeout_s: float | None
+    keys: Keys | None = field(repr=False)
+
+    @property
+    def on_line(self) -> DeviceAddress:
+        """What its driver must know of it."""
+        return DeviceAddress(name=self.name, address=self.address, timeout_s=self.timeout_s, keys=self.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +259,7 @@ def load(folder: Path, *, logins: bool = True) -> Settings:
     documents: list[Document] = []
     document = _read(folder / "gateway.yaml", documents)
     gateway = decode(GatewayFile, document) if document.data is not None else None
-    devices = [d for path in sorted((folder / "devices").glob("*.yaml")) if (d := _device(folder, path, documents))]
+    devices = [d for path in sorted((folder / "devices").glob("*.yaml")) if (d := _device(folder, path, documents, logins))]
     names = {path.stem for path in (folder / "devices").glob("*.yaml")}
     if not names and folder.is_dir():
         document.problems.append(Problem(str(folder / "devices"), 0, "", "there is no meter", "write one file per meter into this folder"))
@@ -289,7 +299,7 @@ def load_device(folder: Path, name: str) -> Device:
     if name not in names:
         raise ConfigError([Problem(str(path.parent), 0, "", f"there is no meter {name!r}", nearest(name, names))])
     documents: list[Document] = []
-    device = _device(folder, path, documents)
+    device = _device(folder, path, documents, logins=True)
     if device is None or documents[0].problems:
         raise ConfigError(documents[0].problems)
     return device
@@ -306,7 +316,7 @@ def _read(path: Path, documents: list[Document]) -> Document:
     return document
 
 
-def _device(folder: Path, path: Path, documents: list[Document]) -> Device | None:
+def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -> Device | None:
     document = _read(path, documents)
     name = path.stem
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
@@ -320,6 +330,12 @@ def _device(folder: Path, path: Path, documents: list[Document]) -> Device | Non
     if file.interval < profile.min_interval_s:
         hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
         document.report(("interval",), f"{file.interval:g} s is too short", hint)
+    keys = None
+    if file.key is not None and profile.protocol != "p1":
+        document.report(("key",), f"{profile.id} is not encrypted", "remove this key")
+    elif file.key is not None and logins:
+        keys, problems = read_keys(folder, file.key)
+        document.problems.extend(problems)
     return Device(
         name=name,
         file=str(path),
@@ -330,6 +346,7 @@ def _device(folder: Path, path: Path, documents: list[Document]) -> Device | Non
         invert=file.invert,
         max_power_w=file.max_power or profile.max_power_w,
         timeout_s=file.timeout,
+        keys=keys,
     )
 
 

@@ -1,13 +1,14 @@
-"""Logins: read from files that only their owner can read, or from systemd's credentials; shown nowhere."""
+"""Logins and keys: read from files that only their owner can read, or from systemd's credentials; shown nowhere."""
 
 import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
+from drivers.profile import Keys
 from drivers.strict_yaml import Problem, decode, parse
 
 
@@ -29,25 +30,49 @@ class Credentials:
 
 def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[Problem]]:
     """A login from a systemd credential of that name, or else from a file (relative to the folder) that only its owner can read."""
+    hint = "write exactly two lines, `username: '…'` and `password: '…'`, both in quotes"
+    login, problems = _read(folder, name, _CredentialsFile, "a login", hint)
+    return (Credentials(login.username, login.password) if login else None), problems
+
+
+def read_keys(folder: Path, name: str) -> tuple[Keys | None, list[Problem]]:
+    """The keys of an encrypted meter, from where `read_credentials` would take a login."""
+    hint = "write `encryption_key: '…'` (32 hex digits) and where the network operator gave more, `authentication_key:` and `system_title:`"
+    file, problems = _read(folder, name, _KeyFile, "a meter's keys", f"{hint}; all in quotes")
+    if file is None:
+        return None, problems
+    encryption, authentication, title = map(bytes.fromhex, (file.encryption_key, file.authentication_key, file.system_title))
+    return Keys(encryption=encryption, authentication=authentication or None, system_title=title or None), problems
+
+
+T = TypeVar("T")
+
+
+def _read(folder: Path, name: str, kind: type[T], what: str, hint: str) -> tuple[T | None, list[Problem]]:
     passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
     path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
     try:
         mode = path.stat().st_mode
         document = parse(path.read_bytes(), str(path))
     except OSError as error:
-        hint = "write `username: …` and `password: …` into it and run: chmod 600 " + str(path)
-        return None, [Problem(str(path), 0, "", f"credentials cannot be read: {error.strerror}", hint)]
-    login = decode(_CredentialsFile, document) if document.data is not None else None
+        return None, [Problem(str(path), 0, "", f"{what} cannot be read: {error.strerror}", f"{hint}, and run: chmod 600 {path}")]
+    found = decode(kind, document) if document.data is not None else None
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
-    hint = "write exactly two lines, `username: '…'` and `password: '…'`, both in quotes"
-    problems = [Problem(str(path), line, "", "is not a login", hint) for line in lines]
+    problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]
     if path is not passed and stat.S_IMODE(mode) & 0o077:
         problems.append(Problem(str(path), 0, "", f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}"))
-    return (Credentials(login.username, login.password) if login and not problems else None), problems
+    return (found if found and not problems else None), problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CredentialsFile:
     username: Annotated[str, Meta(min_length=1)]
     password: Annotated[str, Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeyFile:
+    encryption_key: Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
+    authentication_key: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{32})?$")] = ""
+    system_title: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{16})?$")] = ""

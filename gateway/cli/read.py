@@ -81,12 +81,11 @@ async def _read(device: "Device", as_json: bool, watch: bool) -> None:
     import asyncio
 
     from drivers.line import MeterError, open_line
-    from drivers.profile import DeviceAddress
 
     loop = asyncio.get_running_loop()
     line: Line = await open_line(device.line, device.profile.serial)
     try:
-        driver = device.profile.open_driver(DeviceAddress(name=device.name, address=device.address, timeout_s=device.timeout_s), line)
+        driver = device.profile.open_driver(device.on_line, line)
         due_s = loop.time()
         while True:
             try:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.credentials import Credentials, read_credentials
+from drivers.profile import Keys
+from gateway.credentials import Credentials, read_credentials, read_keys
 
 
 def _write(folder: Path, text: str, mode: int = 0o600) -> None:
@@ -70,3 +71,54 @@ def test_a_missing_file_is_reported_with_what_to_write(tmp_path: Path) -> None:
     assert login is None
     assert "No such file" in problem.message
     assert "password" in problem.hint
+
+
+# Keys of encrypted meters
+
+KEY = "6b6579206f6620746865206d65746572"
+
+
+def write_key(folder: Path, text: str, mode: int = 0o600) -> None:
+    path = folder / "grid.key"
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def test_the_keys_of_a_meter_are_read_as_bytes_and_shown_nowhere(tmp_path: Path) -> None:
+    write_key(tmp_path, f"encryption_key: '{KEY}'\nauthentication_key: '{KEY[::-1]}'\nsystem_title: '5341473030313233'\n")
+    keys, problems = read_keys(tmp_path, "grid.key")
+    assert problems == []
+    assert keys == Keys(
+        encryption=b"key of the meter", authentication=bytes.fromhex(KEY[::-1]), system_title=bytes.fromhex("5341473030313233")
+    )
+    assert repr(keys) == "Keys()"
+
+
+def test_only_the_encryption_key_is_needed(tmp_path: Path) -> None:
+    write_key(tmp_path, f"encryption_key: '{KEY.upper()}'\n")
+    assert read_keys(tmp_path, "grid.key") == (Keys(encryption=b"key of the meter"), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"encryption_key: '{KEY}0'\n",
+        f"encryption_key: '{KEY[:-1]}g'\n",
+        f"encryption: '{KEY}'\n",
+        "encryption_key: 12345678901234567890\n",
+        f"{KEY}\n",
+    ],
+)
+def test_what_is_not_a_key_is_reported_without_quoting_it(tmp_path: Path, text: str) -> None:
+    write_key(tmp_path, text)
+    keys, problems = read_keys(tmp_path, "grid.key")
+    assert keys is None
+    assert all("32 hex digits" in problem.hint for problem in problems)
+    assert not any(KEY[:20] in str(problem) or "1234567" in str(problem) for problem in problems)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    write_key(tmp_path, f"encryption_key: '{KEY}'\n", 0o644)
+    keys, [problem] = read_keys(tmp_path, "grid.key")
+    assert keys is None
+    assert "chmod 600" in problem.hint
