@@ -1,0 +1,119 @@
+"""Reads an SML meter: it pushes telegrams by itself, and a reading is the first proper one that began when it was due."""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from drivers.line import BadReply, MeterError, NoReply
+from drivers.listen import Listener
+from drivers.sample import Reading
+from drivers.sml.settings import Settings
+from drivers.sml.transport import Damaged, Frame, Framer, diagnose
+from drivers.sml.values import WHOLE_KWH, SmlError, Values, read_values
+
+if TYPE_CHECKING:
+    from drivers.line import Line
+    from drivers.profile import DeviceAddress, Profile
+
+PATIENCE_PERIODS = 3
+
+
+class SmlDriver:
+    """One SML meter on an open line.
+
+    `damaged` counts the frames that came damaged, `last_damage` says what was wrong with the last, and `noise_bytes` counts what came
+    outside frames.
+    """
+
+    def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
+        settings: Settings = profile.settings
+        self.damaged = 0
+        self.last_damage: str | None = None
+        self._wanted = settings.quantities()
+        self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
+        self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
+        self._framer = Framer()
+        self._listener: Listener[Frame | Damaged] = Listener(line, self._framer)
+
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that came outside frames."""
+        return self._framer.noise_bytes
+
+    async def read(self, due_s: float) -> Reading:
+        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
+
+        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
+        where only noise or damaged telegrams come, or the meter shows whole kWh because its PIN is missing, LineError where the line is
+        gone. Call it again at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self._listener.resume()
+        deadline_s = max(due_s, began_s) + self._patience_s
+        damaged_before, offset_before = self.damaged, self._framer.offset
+        self._framer.noise_sample = b""
+        while True:
+            if (reading := self._take(due_s)) is not None:
+                damaged = self.damaged - damaged_before
+                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
+            if loop.time() >= deadline_s:
+                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
+            await self._listener.listen(deadline_s)
+
+    def _take(self, due_s: float) -> Reading | None:
+        """A reading from what has come, if it holds one; the rest of it stays for the next. Raises BadReply where the PIN is missing."""
+        while self._listener.events:
+            event, taken_s = self._listener.events.popleft()
+            if isinstance(event, Damaged):
+                self._note(f"{event.reason} (it begins {event.text})")
+            elif taken_s >= due_s and (values := self._parse(event)) is not None:
+                self._check_steps(values)
+                quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
+                if quantities:
+                    return Reading(taken_s, quantities, values.serial_number)
+                held = ", ".join(sorted(values.quantities)) or "nothing we know"
+                self._note(f"a telegram holds none of the profile's quantities but {held}: is the profile the right one?")
+        return None
+
+    def _parse(self, frame: Frame) -> Values | None:
+        try:
+            return read_values(frame.payload)
+        except SmlError as error:
+            self._note(str(error))
+            return None
+
+    def _check_steps(self, values: Values) -> None:
+        for name, resolution_wh in self._steps_wh.items():
+            step_wh = values.steps_wh.get(name, 0.0)
+            if step_wh <= resolution_wh:
+                continue
+            if step_wh >= WHOLE_KWH:
+                raise BadReply(
+                    "PIN missing: the meter shows whole kWh only and no power — enter its PIN (your grid operator has it) and switch the "
+                    "full data set on (InF on), or use the profile sml/no_pin, whose slots are coarse"
+                )
+            raise BadReply(
+                f"{name} comes in steps of {step_wh:g} Wh, but the profile says {resolution_wh:g}: copy it with resolution_wh {step_wh:g}"
+            )
+
+    def _note(self, reason: str) -> None:
+        self.damaged += 1
+        self.last_damage = reason
+
+    def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
+        damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
+        if not came:
+            return NoReply(
+                f"no byte for {waited_s:.0f} s: does the optical head sit on the meter's diode, the right way up, and does the meter send "
+                "(some need their PIN or a setting for that)?"
+            )
+        if damaged:
+            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: {self.last_damage}")
+        if self._framer.open_start is not None:
+            return BadReply(
+                f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; seat the head anew"
+            )
+        if self._framer.noise_sample:
+            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s: {diagnose(self._framer.noise_sample)}")
+        return NoReply(f"no telegram in {waited_s:.0f} s, though the meter sent before: has the optical head moved?")
