@@ -119,7 +119,10 @@ class ModbusTwin:
             return _words(struct.pack(">f" if size == 4 else ">d", raw), order)
         # A counter shows what has been completed; anything else is rounded.
         whole = math.floor(raw + 1e-6) if quantity.endswith(("_wh", "_varh", "_vah")) else round(raw)
-        return _words(whole.to_bytes(size, "big", signed=kind.startswith("int")), order)
+        # A register shows no more than it holds: one without a sign reads 0 while the energy flows the other way.
+        signed, bits = kind.startswith("int"), 8 * size
+        least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        return _words(min(max(whole, least), most).to_bytes(size, "big", signed=signed), order)
 
     def _encode_serial_number(self) -> list[int]:
         number = self.profile.settings.serial_number

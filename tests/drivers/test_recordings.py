@@ -62,7 +62,7 @@ class Frame:
 class Recording:
     profile: str
     address: int
-    serial_number: str
+    serial_number: str | None = None
     readings: list[Image]
     frames: list[Frame]
 

@@ -62,7 +62,8 @@ def test_a_meter_that_answers_zeros_to_everything_is_nobody() -> None:
 
 @pytest.mark.parametrize("profile", MODBUS, ids=lambda profile: profile.id)
 def test_the_twin_of_a_profile_is_recognised_as_its_model(profile) -> None:
-    twin = ModbusTwin(profile, lambda: {"voltage_l1_v": 230.0, "voltage_l2_v": 230.0, "voltage_v": 230.0, "frequency_hz": 50.0})
+    mains = {"voltage_l1_v": 230.0, "voltage_l2_v": 230.0, "voltage_v": 230.0, "frequency_hz": 50.0}
+    twin = ModbusTwin(profile, lambda: {**mains, "energy_import_wh": 1e6, "power_w": 500.0})
     for identity in profile.settings.identify:
         words = twin.read(identity.function, identity.address, identity.count)
         assert isinstance(words, list), words

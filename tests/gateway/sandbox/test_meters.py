@@ -163,6 +163,16 @@ def test_every_modbus_profile_has_a_twin_that_serves_all_its_quantities(profile_
         assert isinstance(twin.read(number.function, number.address, 2), list)
 
 
+def test_a_register_without_a_sign_reads_0_while_the_energy_flows_the_other_way():
+    power_w = 250.0
+    twin = ModbusTwin(load_profile("solax/x3_mic"), lambda: {"power_w": power_w})
+    assert twin.read(4, 1038, 1) == [0]
+    power_w = -250.0
+    assert twin.read(4, 1038, 1) == [250]
+    power_w = -1e6
+    assert twin.read(4, 1038, 1) == [0xFFFF]
+
+
 async def test_a_meter_on_a_serial_line_answers_with_the_values_of_that_moment():
     values = {"energy_export_wh": 12_345_678, "power_w": -2500.0}
     async with (
