@@ -221,17 +221,18 @@ class Framer:
         match = _START.search(self._buffer, self._scan)
         if match is None:
             # Kept: a start that is cut off, and the byte before it, by which it is judged.
-            sealed = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
-            keep = min(len(self._buffer), max(4, len(self._buffer) - sealed + 1 if sealed >= 0 else 0))
+            partial = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
+            keep = min(len(self._buffer), max(4, len(self._buffer) - partial + 1 if partial >= 0 else 0))
             if len(self._buffer) > keep:
                 self._drop_noise(len(self._buffer) - keep)
                 self._scan = 1
             return False
+        sealed = match["sealed"]  # read now: the match looks into the buffer, from which noise is dropped next
         self._drop_noise(match.start())
         self._open = True
         self._scan = 1
-        if match["sealed"] is not None:
-            self._sealed = (0, len(match["sealed"]) - 1 + _length(match["sealed"][10:]))
+        if sealed is not None:
+            self._sealed = (0, len(sealed) - 1 + _length(sealed[10:]))
         return True
 
     def _drop_noise(self, length: int) -> None:
