@@ -5,13 +5,13 @@ meter's choice. A block is decoded in one go, by one struct made when the block 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from operator import itemgetter
 
 from drivers.modbus.plan import Block, Row
-from drivers.modbus.settings import SerialNumber, Type
+from drivers.modbus.settings import SerialNumber, Sum, Type
 
 CODES: dict[Type, str] = {
     "int16": "h",
@@ -89,6 +89,13 @@ def _column(row: Row) -> _Column:
     if row.invalid is not None:
         (invalid,) = struct.unpack(">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big"))
     return _Column(row.quantity, times, over, invalid, row.magnitude)
+
+
+def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:
+    """Put in what is made of `values`, where all its parts are there."""
+    for quantity, each in sums.items():
+        if values.keys() >= {*each.parts}:
+            values[quantity] = sum(values[part] for part in each.plus) - sum(values[part] for part in each.minus)
 
 
 def serial_words(spec: SerialNumber) -> int:

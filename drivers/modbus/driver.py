@@ -5,7 +5,7 @@ from math import inf
 
 from drivers.line import Line, MeterError
 from drivers.modbus.bus import Refused, request
-from drivers.modbus.codec import Decoder, decode_serial, serial_words
+from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
 from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Profile
@@ -79,6 +79,7 @@ class ModbusDriver:
             at += 1
         if refusal and not any(quantity in values for quantity in ENERGY_QUANTITIES):
             raise refusal
+        add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
 
     def _narrow(self, at: int) -> int:

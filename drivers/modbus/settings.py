@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from drivers.sample import QUANTITIES, unit_of
+from drivers.strict_yaml import nearest
 
 WORDS = {"int16": 1, "uint16": 1, "int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4}
 """Registers (16-bit words) that each type takes."""
@@ -118,6 +119,19 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """A value that the meter tells only in parts: import and export apart, say, or phase by phase."""
+
+    plus: Annotated[list[str], Meta(description="quantities of the register table that are added")] = field(default_factory=list)
+    minus: Annotated[list[str], Meta(description="quantities of the register table that are taken off")] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[str]:
+        """All quantities it is made of."""
+        return [*self.plus, *self.minus]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The `modbus:` section."""
 
@@ -125,6 +139,9 @@ class Settings:
         dict[str, RegisterRow],
         Meta(min_length=1, description="quantity: where it is", extra_json_schema={"propertyNames": {"enum": list(QUANTITIES)}}),
     ]
+    sums: Annotated[dict[str, Sum], Meta(description="quantity: what it is made of, where the meter tells it only in parts")] = field(
+        default_factory=dict
+    )
     function: Function = 4
     type: Type = "float32"
     word_order: WordOrder = "big"
@@ -139,8 +156,8 @@ class Settings:
     )
 
     def quantities(self) -> frozenset[str]:
-        """The quantities of the register table."""
-        return frozenset(self.registers)
+        """The quantities of the register table, and those made of them."""
+        return frozenset((*self.registers, *self.sums))
 
     def type_of(self, row: RegisterRow) -> Type:
         """The row's type, or the section's."""
@@ -171,6 +188,22 @@ class Settings:
             for path, message, hint in identity.check():
                 yield ("identify", number, *path), message, hint
         yield from self._check_rows()
+        for quantity, each in self.sums.items():
+            for message, hint in self._check_sum(quantity, each):
+                yield ("sums", quantity), message, hint
+
+    def _check_sum(self, quantity: str, each: Sum) -> Iterator[tuple[str, str]]:
+        if quantity in self.registers:
+            yield "is in the register table already", "remove it here or there"
+        if quantity.startswith("energy_"):
+            yield "a counter is not made of others: they do not step together", "settle the parts, or leave it out"
+        if not each.parts:
+            yield "has no parts", "such as {plus: [power_import_w], minus: [power_export_w]}"
+        for part in each.parts:
+            if part not in self.registers:
+                yield f"{part!r} is not in the register table", nearest(part, self.registers)
+            elif unit_of(part) != unit_of(quantity):
+                yield f"{part} has another unit than {quantity}", f"add up what is in {unit_of(quantity) or 'no unit'}"
 
     def _check_rows(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         taken: dict[tuple[int, int], str] = {}

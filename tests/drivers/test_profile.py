@@ -83,8 +83,9 @@ def test_it_measures_known_quantities_and_power_among_them(profile_id: str) -> N
 
 
 def powers(registers: Mapping[str, object]) -> tuple[str, ...]:
-    """Where the power is that goes with the energy: in one register with a sign, or in one for each direction."""
-    return ("power_w",) if "power_w" in registers else ("power_import_w", "power_export_w")
+    """Where the power is that goes with the energy: in one register with a sign, in one for each direction, or in one for each phase."""
+    kinds = (("power_w",), ("power_import_w", "power_export_w"), ("power_l1_w", "power_l2_w", "power_l3_w"))
+    return next(kind for kind in kinds if kind[0] in registers)
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
@@ -307,6 +308,23 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             "values: [7]",
             "values: [7], between: [1, 2]",
             ["one.yaml:11: modbus.identify[0]: exactly one of values, text and between is needed, found values and between"],
+        ),
+        (
+            "  registers:\n",
+            "  sums:\n    power_w: {plus: [power_imprt_w, energy_import_wh]}\n  registers:\n",
+            [
+                "one.yaml:10: modbus.sums.power_w: 'power_imprt_w' is not in the register table",
+                "one.yaml:10: modbus.sums.power_w: energy_import_wh has another unit than power_w — add up what is in W",
+            ],
+        ),
+        (
+            "  registers:\n",
+            "  sums:\n    energy_import_wh: {}\n  registers:\n",
+            [
+                "one.yaml:10: modbus.sums.energy_import_wh: is in the register table already",
+                "one.yaml:10: modbus.sums.energy_import_wh: a counter is not made of others",
+                "one.yaml:10: modbus.sums.energy_import_wh: has no parts",
+            ],
         ),
         ("values: [7]", "text: EM1", ["one.yaml:11: modbus.identify[0].type: text and type: string go together"]),
         ("values: [7]", "type: string, text: EM100", ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"]),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.codec import CODES, Decoder, decode_serial, serial_words
+from drivers.modbus.codec import CODES, Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.plan import Block, Row, plan
-from drivers.modbus.settings import WORDS, Identity, RegisterRow, SerialNumber, Settings
+from drivers.modbus.settings import WORDS, Identity, RegisterRow, SerialNumber, Settings, Sum
 from drivers.sample import QUANTITIES
 
 NAMES = sorted(QUANTITIES)
@@ -146,3 +146,13 @@ def test_a_sign_that_tells_nothing_is_dropped(raw: str) -> None:
     rows = {"energy_export_wh": RegisterRow(address=0, type="int32", scale=0.1, unit="kWh", magnitude=True)}
     (block,) = plan(Settings(registers=rows), 0.0)
     assert Decoder(block).decode(bytes.fromhex(raw)) == {"energy_export_wh": 123400}
+
+
+def test_what_a_meter_tells_in_parts_is_put_together_where_all_parts_are_there() -> None:
+    sums = {
+        "power_w": Sum(plus=["power_import_w"], minus=["power_export_w"]),
+        "current_a": Sum(plus=["current_l1_a", "current_l2_a"]),
+    }
+    values = {"power_import_w": 0.0, "power_export_w": 250.5, "current_l1_a": 3.0}
+    add_sums(values, sums)
+    assert values == {"power_import_w": 0.0, "power_export_w": 250.5, "current_l1_a": 3.0, "power_w": -250.5}
