@@ -195,6 +195,8 @@ class Framer:
             return self._complete_sealed(*self._sealed, events)
         limit = min(len(self._buffer), MAX_TELEGRAM_BYTES)
         match = _END_OR_START.search(self._buffer, self._scan, limit)
+        if match is not None and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start()):
+            return False
         if match is None:
             self._scan = max(1, limit - _LONGEST_PARTIAL)
         elif match["headed"] is not None:
@@ -219,7 +221,7 @@ class Framer:
 
     def _begin(self) -> bool:
         match = _START.search(self._buffer, self._scan)
-        if match is None:
+        if match is None or self._undecided(match.start()):
             # Kept: a start that is cut off, and the byte before it, by which it is judged.
             partial = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
             keep = min(len(self._buffer), max(4, len(self._buffer) - partial + 1 if partial >= 0 else 0))
@@ -234,6 +236,13 @@ class Framer:
         if sealed is not None:
             self._sealed = (0, len(sealed) - 1 + _length(sealed[10:]))
         return True
+
+    def _undecided(self, before: int) -> bool:
+        """Whether too little has come of what may be an encrypted frame that begins before this index."""
+        recent = max(0, len(self._buffer) - _LONGEST_START + 1)
+        if self._buffer.find(b"\xdb\x08", recent, before) >= 0:
+            return True
+        return self._open and self._buffer.find(b"\r\n\r\n\0", recent, before) >= 0
 
     def _drop_noise(self, length: int) -> None:
         noise = bytes(self._buffer[:length]).replace(b"\r", b"").replace(b"\n", b"")
