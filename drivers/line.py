@@ -44,6 +44,9 @@ READ_BYTES = 4096
 DRAIN_BYTES = 1 << 20
 """The most one `drain` throws away: a line that babbles for ever must not hold the loop."""
 
+SETTLE_S = 0.02
+"""How long a port is left alone after it has been set anew: adapters take their time to follow."""
+
 MODBUS_TCP_PORT = 502
 
 Parity = Literal["none", "even", "odd"]
@@ -440,6 +443,7 @@ class _OpenLine:
         except (OSError, ValueError, termios.error) as error:
             raise LineError(f"{self.name}: {_why_not_open(path, error)}") from error
         self.settings = settings
+        self.turns.quiet_until_s = max(self.turns.quiet_until_s, asyncio.get_running_loop().time() + SETTLE_S)
 
     def close(self) -> None:
         if self.closed:

@@ -6,7 +6,8 @@ after its protocol is decoded by that protocol's package `drivers.<protocol>`, w
 - `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and `check()` (what does not fit together:
   tuples of key path, message, hint);
 - `open_driver(profile, device, line) -> Driver`;
-- `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of one bus share lines.
+- `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of one bus share lines. With it comes
+  `turn_s(settings, char_s)`: seconds a turn takes, with energy registers and power alone and with everything.
 """
 
 import importlib
@@ -15,7 +16,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Meta
 
@@ -77,6 +78,14 @@ class Driver(Protocol):
         """
 
 
+@runtime_checkable
+class EnergyDriver(Driver, Protocol):
+    """A driver that can leave out what is not read at every turn, and so spares the line."""
+
+    async def read_energy(self, due_s: float) -> Reading:
+        """As `read`, but energy registers and power alone (`drivers.sample.OFTEN`)."""
+
+
 class ProtocolPackage(Protocol):
     """What `drivers.<protocol>` offers."""
 
@@ -136,6 +145,14 @@ class Profile:
         """The bus on which this model takes turns with others by its address; None where it needs a line for itself."""
         name: str | None = getattr(_package(self.protocol), "BUS", None)
         return name
+
+    def turn_s(self, char_s: float) -> tuple[float, float] | None:
+        """Seconds a meter's turn takes where a character takes `char_s` (0: a network): energy and power alone, and everything.
+
+        None where the meter takes no turns.
+        """
+        turn_s: tuple[float, float] | None = None if self.bus is None else _package(self.protocol).turn_s(self.settings, char_s)
+        return turn_s
 
     def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
         """A driver for one meter of this model on an open line."""

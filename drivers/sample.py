@@ -56,6 +56,9 @@ QUANTITIES: Mapping[str, str] = {
 }
 """Every quantity a profile may name, with its meaning."""
 
+OFTEN = ("energy_import_wh", "energy_export_wh", "power_w", "power_import_w", "power_export_w")
+"""What slots are made of: read at every turn of a meter. The others are for people, and are read now and then."""
+
 _UNITS = {
     "wh": "Wh",
     "varh": "varh",

@@ -8,11 +8,12 @@ asked again after growing waits, and after the others. A line that fails is clos
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
-from drivers.profile import Driver
+from drivers.profile import Driver, EnergyDriver
 from drivers.sample import Reading, Sample
 from gateway.backoff import Backoff
 from gateway.clock import Clock
@@ -184,8 +185,8 @@ class Collector:
             errors=self._errors,
             last_error=self._last_error,
             last_error_s=self._last_error_s,
-            needed_ms=self.load and self.load.needed_ms,
-            available_ms=self.load and self.load.available_ms,
+            needed_ms=self.load.needed_ms if self.load else None,
+            available_ms=self.load.available_ms if self.load else None,
             busy=self._busy(),
             skipped=self._skipped,
         )

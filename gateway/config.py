@@ -377,7 +377,9 @@ def _check_lines(devices: list[Device], documents: list[Document]) -> None:
     for device in devices:
         document = by_file[device.file]
         first = owners.setdefault(device.line.key, device)
-        if first is not device and device.profile.protocol == first.profile.protocol and device.profile.bus is None:
+        if first.line.scheme != device.line.scheme:
+            document.report(("line",), f"{first.name} has this endpoint as {first.line.scheme}:", "write both alike")
+        elif first is not device and device.profile.protocol == first.profile.protocol and device.profile.bus is None:
             document.report(("line",), f"{first.name} already has this line", "only Modbus meters take turns on a line")
         elif first is not device and (device.profile.bus is None or device.profile.bus != first.profile.bus):
             hint = f"{first.name} speaks {first.profile.protocol}, this one {device.profile.protocol}: they need a line each"

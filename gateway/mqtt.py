@@ -94,7 +94,7 @@ class MqttPublisher:
         self._waiting: deque[_Message] = deque(maxlen=MAX_WAITING)
         self._retained: dict[str, _Message] = {}
         self._unacknowledged: dict[int, _Message] = {}
-        self._sampled: dict[str, int] = {}
+        self._sampled: dict[str, tuple[int, frozenset[str]]] = {}
         self._something_to_do = asyncio.Event()
         self._state = "connecting"
         self._errors = 0
@@ -105,11 +105,15 @@ class MqttPublisher:
         """Messages that were given up because too many waited."""
 
     def sample(self, sample: Sample) -> None:
-        """Publish a sample, unless one of this meter was published in the same window of `samples` seconds."""
+        """Publish a sample, unless one of this meter with these quantities was published in the same window of `samples` seconds.
+
+        Not every sample has everything that a meter measures; so there may be two in a window.
+        """
         window = int(sample.boottime_ms // max(1.0, self._settings.samples * 1000))
-        if self._sampled.get(sample.device) == window:
+        before, quantities = self._sampled.get(sample.device, (-1, frozenset()))
+        if before == window and sample.values.keys() <= quantities:
             return
-        self._sampled[sample.device] = window
+        self._sampled[sample.device] = window, frozenset(sample.values)
         document = {
             "taken_at": None if sample.utc_ms is None else _utc(sample.utc_ms / 1000),
             "boot_id": sample.boot_id,

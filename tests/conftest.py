@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
-from gateway.status.report import AssetReport, BufferReport, ClockReport, DestinationReport, MeterReport, Part, Report
+from gateway.status.report import AssetReport, BufferReport, ClockReport, DestinationReport, LineReport, MeterReport, Part, Report
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
@@ -35,7 +35,7 @@ def required_tool() -> Callable[[str], str]:
 def healthy_report() -> Report:
     """A gateway with three meters and two assets on an ordinary day."""
     now_s = 1_750_000_510.0
-    line = Part(name="/dev/ttyUSB0", state="ok", last_success_s=now_s - 2, max_age_s=60)
+    line = LineReport(name="/dev/ttyUSB0", state="ok", last_success_s=now_s - 2, max_age_s=60)
     grid = MeterReport(
         name="grid",
         state="ok",

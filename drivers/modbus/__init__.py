@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from drivers.modbus.load import turn_s
 from drivers.modbus.settings import Settings
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Driver, Profile
 
-__all__ = ["BUS", "Settings", "open_driver"]
+__all__ = ["BUS", "Settings", "open_driver", "turn_s"]
 
 BUS = "modbus"
 

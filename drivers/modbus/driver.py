@@ -1,11 +1,13 @@
 """Reads one Modbus meter: the planned blocks, energy first, and now and then its serial number."""
 
 import asyncio
+from dataclasses import dataclass, field
 from math import inf
 
 from drivers.line import Line, MeterError
 from drivers.modbus.bus import Refused, request
 from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
 from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Profile
@@ -30,8 +32,8 @@ class ModbusDriver:
         self._unit = device.address
         self._line = line
         self._timeout_s = profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
-        self._decoders = _energy_first(plan(profile.settings, line.char_s))
-        self._refused: list[Decoder] = []
+        self._all = _Blocks(_energy_first(plan(profile.settings, line.char_s)))
+        self._energy = _Blocks(_energy_first(plan(energy_settings(profile.settings), line.char_s)))
         self._serial_number: str | None = None
         self._serial_due_s = -inf
         self._serial_tries = 0
@@ -41,37 +43,43 @@ class ModbusDriver:
 
         Raises MeterError or LineError, whose texts name the address and the registers.
         """
-        loop = asyncio.get_running_loop()
-        if due_s > loop.time():
-            await asyncio.sleep(due_s - loop.time())
-        check = loop.time() >= self._serial_due_s
+        await _sleep_until(due_s)
+        check = asyncio.get_running_loop().time() >= self._serial_due_s
         if check:
-            self._decoders += self._refused
-            self._refused = []
+            self._all.forgive()
+            self._energy.forgive()
+        return await self._read(self._all, check)
+
+    async def read_energy(self, due_s: float) -> Reading:
+        """As `read`, but energy registers and power alone. Whose they are is asked only where that is not known."""
+        await _sleep_until(due_s)
+        return await self._read(self._energy, self._serial_due_s == -inf)
+
+    async def _read(self, blocks: "_Blocks", check_serial_number: bool) -> Reading:
         try:
-            taken_s, values = await self._read_blocks()
-            if check:
+            taken_s, values = await self._read_blocks(blocks)
+            if check_serial_number:
                 await self._read_serial_number()
         except MeterError:
             self._serial_due_s = -inf
             raise
         return Reading(taken_s, values, self._serial_number)
 
-    async def _read_blocks(self) -> tuple[float, dict[str, float]]:
+    async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:
         turns = self._line.turns
         values: dict[str, float] = {}
         energy_from_s, energy_to_s = inf, -inf
         refusal: Refused | None = None
         at = 0
-        while at < len(self._decoders):
-            decoder = self._decoders[at]
+        while at < len(blocks.decoders):
+            decoder = blocks.decoders[at]
             try:
                 data = await self._request(decoder.block.function, decoder.block.address, decoder.block.count)
             except Refused as this:
                 if not this.concerns_registers:
                     raise
                 refusal = this
-                at += self._narrow(at)
+                at += blocks.narrow(at)
                 continue
             values |= decoder.decode(data)
             if _has_energy(decoder.block) or energy_from_s == inf:
@@ -81,18 +89,6 @@ class ModbusDriver:
             raise refusal
         add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
-
-    def _narrow(self, at: int) -> int:
-        """Make less of a refused block, and say how far to go on: 0 where there is something in its place, 1 past it."""
-        block = self._decoders[at].block
-        parts = split(block)
-        if parts:
-            self._decoders[at : at + 1] = _energy_first(parts)
-            return 0
-        if _has_energy(block):
-            return 1
-        self._refused.append(self._decoders.pop(at))
-        return 0
 
     async def _read_serial_number(self) -> None:
         """Raises MeterError while it cannot be said whose reading this is; after three failures goes on with what is known."""
@@ -114,6 +110,38 @@ class ModbusDriver:
     async def _request(self, function: int, address: int, count: int) -> bytes:
         turnaround_s = self._settings.turnaround_ms / 1000
         return await request(self._line, self._unit, function, address, count, self._timeout_s, turnaround_s)
+
+
+@dataclass(slots=True)
+class _Blocks:
+    """What one reading asks for, energy first, and the single values among it that the meter has refused."""
+
+    decoders: list[Decoder]
+    refused: list[Decoder] = field(default_factory=list)
+
+    def forgive(self) -> None:
+        """Ask again for what was refused."""
+        self.decoders += self.refused
+        self.refused = []
+
+    def narrow(self, at: int) -> int:
+        """Make less of a refused block, and say how far to go on: 0 where there is something in its place, 1 past it."""
+        block = self.decoders[at].block
+        parts = split(block)
+        if parts:
+            self.decoders[at : at + 1] = _energy_first(parts)
+            return 0
+        if _has_energy(block):
+            return 1
+        self.refused.append(self.decoders.pop(at))
+        return 0
+
+
+async def _sleep_until(due_s: float) -> None:
+    """Wait until then (event loop time), if that is still to come."""
+    wait_s = due_s - asyncio.get_running_loop().time()
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)
 
 
 def _has_energy(block: Block) -> bool:

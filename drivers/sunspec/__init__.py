@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from drivers.modbus.load import REPLY_S, exchange_s
 from drivers.sunspec.settings import Settings
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Driver, Profile
 
-__all__ = ["BUS", "Settings", "open_driver"]
+__all__ = ["BUS", "Settings", "open_driver", "turn_s"]
 
 BUS = "modbus"
 
@@ -18,3 +19,13 @@ def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "D
     from drivers.sunspec.driver import SunSpecDriver  # pymodbus is imported only where a meter needs it
 
     return SunSpecDriver(profile, device, line)
+
+
+LONGEST_MODEL = 107
+"""Registers of the longest model that is read, a three-phase meter's with its head: which one a device has is known once it is asked."""
+
+
+def turn_s(settings: Settings, char_s: float) -> tuple[float, float]:
+    """Seconds a turn takes at most: a reading is one request, with everything in it."""
+    longest_s = exchange_s(LONGEST_MODEL, char_s, settings.turnaround_ms / 1000, REPLY_S)
+    return longest_s, longest_s

@@ -17,7 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Reads every file of the configuration folder and names every mistake in it, with file, line, key and the nearest right word. "
-        "Exit code 0 where there is none, 1 where there is one. It opens no port and asks no exchange."
+        "Says of every line that meters share how much of its time they need. "
+        "Exit code 0 where there is no mistake and every line can keep up, else 1. It opens no port and asks no exchange."
     )
     parser.epilog = (
         "examples:\n"
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0 where the configuration can be used."""
+    """Returns 0 where the configuration can be used, and every line can carry what it is to carry."""
     from gateway import config
     from gateway.credentials import ConfigError
 
@@ -46,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in _told(settings):
         print(line)
-    return 0
+    slow = [text for text, too_much in _loads(settings) if too_much]
+    for text in slow:
+        print(f"problem: {text}")
+    return 1 if slow else 0
 
 
 def schema_names() -> list[str]:
@@ -73,6 +77,8 @@ def _told(settings: "Settings") -> Iterator[str]:
         turned = ", inverted" if device.invert else ""
         count = len(device.profile.quantities)
         yield f"  {device.name}: {device.profile.id} on {where}, every {_length(device.interval_s)}: {energy}{turned}; {count} quantities"
+    for text, _ in _loads(settings):
+        yield f"  {text}"
     exchange = settings.exchange
     if exchange is None:
         yield "Sends nothing: there is no exchange in gateway.yaml."
@@ -86,6 +92,20 @@ def _told(settings: "Settings") -> Iterator[str]:
     yield f"Status on http://{settings.status.host}:{settings.status.port}/."
     if settings.mqtt is not None:
         yield f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} ({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+
+
+def _loads(settings: "Settings") -> Iterator[tuple[str, bool]]:
+    """What each line on which meters take turns has to carry, and whether that is too much."""
+    from gateway.config import lines_of
+    from gateway.load import load_of
+
+    for devices in lines_of(settings.devices).values():
+        load = load_of(devices)
+        if load is None or (len(devices) == 1 and not load.too_much):
+            continue
+        names = ", ".join(device.name for device in devices)
+        text = f"{devices[0].line} ({names}) {load}"
+        yield (f"{text}: it cannot keep up — {load.hint}" if load.too_much else text), load.too_much
 
 
 def _length(seconds: float) -> str:

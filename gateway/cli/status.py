@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gateway.status.report import AssetReport, DestinationReport, MeterReport, Part, Report
+    from gateway.status.report import AssetReport, DestinationReport, LineReport, MeterReport, Part, Report
 
 SUMMARY = "the running daemon's status: what is well, what was delivered, what waits"
 
@@ -154,10 +154,10 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
     )
     meters = (_meter_row(report, meter) for meter in report.meters)
     yield _table("Meters", ["meter", "state", "last heard", "#power", "#import", "#export", "#errors", "last error"], meters)
-    parts = [*report.lines, report.mqtt] if report.mqtt else report.lines
     links = [
         *(_destination_row(report, destination) for destination in report.destinations),
-        *(_part_row(report, part) for part in parts),
+        *(_line_row(report, line) for line in report.lines),
+        *([_part_row(report, report.mqtt)] if report.mqtt else []),
     ]
     yield _table("Exchange and lines", ["part", "state", "last success", "#errors", "last error", "notes"], links)
     clock, buffer = report.clock, report.buffer
@@ -213,6 +213,12 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
     if destination.next_deadline_s is not None:
         notes += f", next deadline in {_span(destination.next_deadline_s - report.now_s)}"
     return [*_part_row(report, destination)[:-1], notes]
+
+
+def _line_row(report: "Report", line: "LineReport") -> list[Any]:
+    from rich.text import Text
+
+    return [*_part_row(report, line)[:-1], Text(line.carries, style="red" if line.too_slow else "")]
 
 
 def _part_row(report: "Report", part: "Part") -> list[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf, isnan
 from typing import Literal
 
-from gateway.status.report import AssetReport, BufferReport, DestinationReport, MeterReport, Part, Report
+from gateway.status.report import AssetReport, BufferReport, DestinationReport, LineReport, MeterReport, Part, Report
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -68,6 +68,8 @@ def exposition(report: Report) -> str:
     for kind, parts in _parts(report).items():
         for part in parts:
             _part(families, report, part, kind)
+    for line in report.lines:
+        _line(families, line)
     for meter in report.meters:
         _meter(families, meter)
     for asset in report.assets:
@@ -94,6 +96,14 @@ def _part(families: _Families, report: Report, part: Part, kind: str) -> None:
     families.gauge("part_last_success_timestamp_seconds", "When the part last succeeded, Unix time", part.last_success_s, **labels)
     families.gauge("part_max_age_seconds", "How old the part's last success may be", part.max_age_s, **labels)
     families.counter("part_errors", "Failures of the part since the daemon started", part.errors, **labels)
+
+
+def _line(families: _Families, line: LineReport) -> None:
+    needed_s, cycle_s = (None if ms is None else ms / 1000 for ms in (line.needed_ms, line.available_ms))
+    families.gauge("line_needed_seconds", "What the meters' turns of one cycle need by the standard", needed_s, line=line.name)
+    families.gauge("line_cycle_seconds", "Length of the line's cycle, the shortest interval of its meters", cycle_s, line=line.name)
+    families.gauge("line_busy_ratio", "Share of the last minute in which the line was in use", line.busy, line=line.name)
+    families.counter("line_skipped_turns", "Turns that fell out because the line was not free in time", line.skipped, line=line.name)
 
 
 def _meter(families: _Families, meter: MeterReport) -> None:

@@ -5,7 +5,7 @@ Times are Unix seconds; None means never. Health means *recent success*, not *pr
 
 from dataclasses import dataclass, field
 
-from msgspec import json
+from msgspec import json, to_builtins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,35 @@ class Part:
     def healthy(self, now_s: float, started_s: float) -> bool:
         """Whether it succeeded recently; what has just started is given the same time."""
         return now_s - (self.last_success_s or started_s) <= self.max_age_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineReport(Part):
+    """One line. What it has to carry is known where meters take turns on it."""
+
+    needed_ms: float | None = None
+    """What the meters' turns of one cycle need by the standard."""
+    available_ms: float | None = None
+    """The length of the cycle: the shortest interval of the line's meters."""
+    busy: float | None = None
+    """The measured share of the last minute in which the line was in use, 0 to 1."""
+    skipped: int = 0
+    """Turns since start that fell out because the line was not free in time."""
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether it cannot keep up."""
+        return self.needed_ms is not None and self.available_ms is not None and self.needed_ms > self.available_ms
+
+    @property
+    def carries(self) -> str:
+        """What it has to carry, for people; empty where no meter takes turns on it."""
+        if self.needed_ms is None or self.available_ms is None:
+            return ""
+        told = f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
+        told += "" if self.busy is None else f", busy {self.busy:.0%}"
+        told += f", {self.skipped:,} turns skipped" if self.skipped else ""
+        return f"cannot keep up: {told}" if self.too_slow else told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +146,7 @@ class Report:
     now_s: float
     started_s: float
     slot_length_s: int
-    lines: list[Part]
+    lines: list[LineReport]
     meters: list[MeterReport]
     assets: list[AssetReport]
     destinations: list[DestinationReport]
@@ -137,8 +166,14 @@ class Report:
         return part.healthy(self.now_s, self.started_s)
 
     def to_json(self) -> bytes:
-        """The body of `/status`."""
-        return json.encode(self)
+        """The body of `/status`: the report, with the age of each part's last success, and what is not well, in words."""
+        document = to_builtins(self)
+        parts = [*document["lines"], *document["meters"], *document["destinations"], document["buffer"]]
+        for part in [*parts, document["mqtt"]] if document["mqtt"] else parts:
+            last_s = part["last_success_s"]
+            part["age_s"] = None if last_s is None else max(0.0, self.now_s - last_s)
+        document["unhealthy"] = self.unhealthy()
+        return json.encode(document)
 
     @classmethod
     def from_json(cls, data: bytes) -> "Report":

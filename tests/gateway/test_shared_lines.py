@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config import load
+from gateway.config import lines_of, load
 from gateway.credentials import ConfigError
 
 
@@ -40,3 +40,14 @@ def test_modbus_meters_of_one_line_need_an_address_each(site):
 def test_a_meter_that_pushes_needs_a_line_for_itself(site):
     with pytest.raises(ConfigError, match="two protocols on one line"):
         site(pv=meter("sunspec/auto", line="serial:/dev/ttyUSB0"), grid="profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
+
+
+def test_meters_of_one_line_may_have_serial_settings_of_their_own(site):
+    at = "serial:/dev/ttyUSB0"
+    settings = site(pv=meter("eastron/sdm120", 1, f"{at}?baud=2400"), heat=meter("eastron/sdm630", 2, f"{at}?baud=19200&parity=even"))
+    assert len(lines_of(settings.devices)) == 1
+
+
+def test_an_endpoint_is_spoken_to_in_one_way(site):
+    with pytest.raises(ConfigError, match="grid has this endpoint as tcp: — write both alike"):
+        site(pv=meter("eastron/sdm120", 2, "rtu+tcp:192.168.1.20:1502"), grid=meter("eastron/sdm630", 1))

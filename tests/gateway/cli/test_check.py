@@ -1,6 +1,7 @@
 """`meter-gateway check`, and the example that comes with it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -106,3 +107,21 @@ def test_the_example_is_right_once_it_has_a_login(tmp_path):
     settings = config.load(folder)
     assert [device.name for device in settings.devices] == ["grid", "heat-pump", "pv"]
     assert {asset.name for asset in settings.assets} == {"House load", "PV", "Heat pump"}
+
+
+def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_is_a_problem(run, home):
+    for number in range(2, 12):
+        text = f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: {number}\n"
+        home.write(f"devices/{'pv' if number == 2 else f'sub{number}'}.yaml", text)
+    code, out, err = run("check")
+    assert (code, err) == (0, "")
+    assert re.search(r"serial:/dev/ttyUSB1\?baud=9600 \(pv, sub10, .*, sub9\) needs [\d,]+ of 10,000 ms per cycle", out)
+    home.write("devices/sub12.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=2400\naddress: 12\ninterval: 1s\n")
+    code, out, _ = run("check")
+    assert code == 0, "a slow meter among quick ones, read every second"
+    for number in range(3, 12):
+        text = f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: {number}\ninterval: 1s\n"
+        home.write(f"devices/sub{number}.yaml", text)
+    code, out, _ = run("check")
+    assert code == 1
+    assert re.search(r"problem: .* needs [\d,]+ of 1,000 ms per cycle: it cannot keep up — read its meters less often, raise", out)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drivers.sample import QUANTITIES
 from gateway.status.metrics import exposition
-from gateway.status.report import BufferReport, ClockReport, MeterReport, Part, Report
+from gateway.status.report import BufferReport, ClockReport, LineReport, MeterReport, Report
 
 
 def parsed(report: Report) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -66,7 +66,8 @@ def test_a_value_that_is_not_a_number_is_readable(healthy_report: Report) -> Non
 def test_any_name_and_value_survive(name: str, value: float) -> None:
     meter = MeterReport(name=name, state="ok", max_age_s=1, line="", profile="", values={"power_w": value})
     report = Report(
-        version="0", site="s", now_s=0, started_s=0, slot_length_s=900, lines=[Part(name=name, state="ok", max_age_s=1)], meters=[meter],
+        version="0", site="s", now_s=0, started_s=0, slot_length_s=900,
+        lines=[LineReport(name=name, state="ok", max_age_s=1)], meters=[meter],
         assets=[], destinations=[], clock=ClockReport(trusted=True, why="", boot_id=""),
         buffer=BufferReport(name="buffer", state="ok", max_age_s=1, path=""),
     )  # fmt: skip
