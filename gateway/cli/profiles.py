@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["list", "show", "new"], default="list", help="list (default), show or new")
     parser.add_argument("id", nargs="?", metavar="ID", help="for show and new: the profile, such as eastron/sdm120")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--markdown", action="store_true", help="for list: as a page; docs/meters.md is made so")
     parser.add_argument("--from", dest="other", metavar="ID", help="for new: begin with a copy of this profile")
     parser.add_argument("--output", type=Path, metavar="FILE", help="for new: where (default: hardware_profiles/ID.yaml of --config)")
     parser.set_defaults(usage_error=parser.error)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         if args.id:
             args.usage_error(f"list takes no ID; write: profiles show {args.id}")
-        return _list(folders, args.json)
+        return _list(folders, args.json, args.markdown)
     if not args.id:
         args.usage_error(f"{args.action} needs the ID of a profile, such as eastron/sdm120")
     if args.action == "new":
@@ -81,7 +82,7 @@ def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path,
     return 0
 
 
-def _list(folders: tuple[Path, ...], as_json: bool) -> int:
+def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
     from drivers.profile import ProfileError, load_profile, profile_ids
     from gateway.terminal import print_table
 
@@ -94,6 +95,10 @@ def _list(folders: tuple[Path, ...], as_json: bool) -> int:
             broken.append(error)
     if as_json:
         print(json.dumps([_brief(p) for p in profiles], indent=2, ensure_ascii=False))
+    elif as_markdown:
+        from gateway.meters_page import page
+
+        print(page(profiles), end="")
     else:
         columns = ["id", "maker", "model", "protocol", "quantities", "counts in steps of"]
         rows = [[p.id, p.maker, p.model, p.protocol, str(len(p.quantities)), _steps(p)] for p in profiles]
@@ -184,10 +189,13 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
 
 
 def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:
-    from drivers.sample import QUANTITIES
+    from drivers.sample import QUANTITIES, unit_of
 
     for quantity, row in sorted(settings.registers.items(), key=lambda item: (settings.function_of(item[1]), item[1].address)):
         meaning = QUANTITIES[quantity] + ("" if row.agreed else " (a single source says so)")
         words = f"{settings.word_order_of(row)} first"
         where = f"0x{row.address:04X} ({row.address})"
         yield [quantity, meaning, where, str(settings.function_of(row)), settings.type_of(row), words, f"{row.scale:g}", row.unit]
+    for quantity, each in settings.sums.items():
+        made_of = " + ".join(each.plus) + "".join(f" - {part}" for part in each.minus)
+        yield [quantity, f"{QUANTITIES[quantity]}: {made_of}", "", "", "", "", "", unit_of(quantity)]

@@ -1,6 +1,7 @@
 """`meter-gateway profiles`."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,13 @@ def test_the_list_is_there_for_programs(run):
     assert code == 0
     assert sorted(rows) == profile_ids()
     assert set(rows["eastron/sdm120"]["quantities"]) == load_profile("eastron/sdm120").quantities
+
+
+def test_the_committed_page_of_meters_is_the_one_the_profiles_make(run):
+    code, out, _ = run("profiles", "--markdown")
+    assert code == 0
+    page = Path(__file__).parents[3] / "docs" / "meters.md"
+    assert page.read_text(encoding="utf-8") == out, "write it anew: meter-gateway profiles --markdown > docs/meters.md"
 
 
 @pytest.mark.parametrize("profile_id", profile_ids())
