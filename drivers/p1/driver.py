@@ -28,6 +28,10 @@ class _Unfit(Exception):
     """A telegram that cannot be read; the text says why."""
 
 
+class _Locked(_Unfit):
+    """A frame that the keys do not open; the text says what to do."""
+
+
 def _inside(opened: Opened) -> Telegram:
     """The telegram inside an encrypted frame."""
     framer = Framer()
@@ -54,6 +58,7 @@ class P1Driver:
         self._tariffs = settings.summed_tariffs()
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
         self._keys = device.keys
+        self._locked = False  # the last unreadable one was a frame that the keys do not open
         self._framer = Framer()
         self._listener: Listener[Event] = Listener(line, self._framer)
 
@@ -100,6 +105,7 @@ class P1Driver:
             try:
                 return self._reading(event, taken_s)
             except _Unfit as unfit:
+                self._locked = isinstance(unfit, _Locked)
                 begins = f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
                 self._note(f"{unfit}{begins}")
         return None
@@ -137,7 +143,7 @@ class P1Driver:
         try:
             return decrypt(sealed.raw, self._keys, bytes.fromhex(known) or None)
         except CipherError as error:
-            raise _Unfit(str(error)) from None
+            raise _Locked(str(error)) from None
 
     def _check(self, telegram: Telegram, policy: ChecksumPolicy) -> None:
         if reason := fault(telegram, policy):
@@ -162,7 +168,8 @@ class P1Driver:
             )
         if damaged:
             what = f"{damaged} damaged or unreadable and no proper telegram in {waited_s:.0f} s"
-            return BadReply(f"{what}; check the cable; the last: {self.last_damage}")
+            remedy = "" if self._locked else "; check the cable"
+            return BadReply(f"{what}{remedy}; the last: {self.last_damage}")
         if self._framer.open_start is not None:
             return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; check the cable")
         if self._framer.noise_sample:

@@ -136,7 +136,8 @@ def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float =
     found: dict[str, float] = {}
     broken: set[str] = set()
     others: list[tuple[bytes, bytes, bytes]] = []
-    for code, sign, whole, fraction, unit, rest, channel, other, brackets in _LINE.findall(raw):
+    end = len(raw) - raw.endswith(b"!")  # which may stand on the last value's line
+    for code, sign, whole, fraction, unit, rest, channel, other, brackets in _LINE.findall(raw, 0, end):
         if channel:
             others.append((channel, other, brackets))
             continue

@@ -1,0 +1,181 @@
+"""The driver on encrypted ports, and on ports of which only the telegram tells the country."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from drivers.line import BadReply
+from drivers.p1.driver import P1Driver
+from drivers.profile import DeviceAddress, Keys, load_profile
+from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed
+from tests.drivers.p1.telegrams.written import Written, sealed, written
+from tests.drivers.scripted import ScriptedLine, in_virtual_time
+
+PLAIN = {each.name: each for each in written()}
+LUXEMBOURG, AUSTRIA, DSMR5 = PLAIN["luxembourg"], PLAIN["austria"], PLAIN["dsmr5"]
+CHAR_S = 10 / 115200
+
+
+def open_driver(line: Any, profile: str, keys: Keys | None = KEYS) -> P1Driver:
+    driver = load_profile(profile).open_driver(DeviceAddress(name="grid", keys=keys), line)
+    assert isinstance(driver, P1Driver)
+    return driver
+
+
+def every_10_s(data: Callable[[int], bytes]) -> ScriptedLine:
+    line = ScriptedLine(CHAR_S)
+    for n in range(4):
+        line.sends(1000.3 + 10 * n, data(n))
+    return line
+
+
+def test_encrypted_telegrams_become_readings() -> None:
+    async def scenario() -> None:
+        line = every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n))
+        driver = open_driver(line, "p1/luxembourg")
+        for due_s in (1000.0, 1010.0, 1020.0):
+            reading = await driver.read(due_s)
+            assert reading.taken_s == pytest.approx(due_s + 0.3, abs=0.002)
+            assert reading.values == LUXEMBOURG.values
+            assert reading.serial_number == LUXEMBOURG.serial_number
+        assert driver.damaged == 0
+
+    in_virtual_time(scenario)
+
+
+def test_a_meter_that_sends_plainly_needs_no_key() -> None:
+    async def scenario() -> None:
+        driver = open_driver(every_10_s(lambda _: LUXEMBOURG.data), "p1/luxembourg", None)
+        assert (await driver.read(1000.0)).values == LUXEMBOURG.values
+
+    in_virtual_time(scenario)
+
+
+def test_the_system_title_is_the_serial_number_where_the_telegram_has_none() -> None:
+    async def scenario() -> None:
+        keys = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
+        driver = open_driver(every_10_s(lambda _: envelope(AUSTRIA.data, ak=b"another 16 bytes")), "p1/austria", keys)
+        reading = await driver.read(1000.0)
+        assert reading.values == AUSTRIA.values
+        assert reading.serial_number == "SAG0102030405"
+
+    in_virtual_time(scenario)
+
+
+def test_a_plain_header_with_a_configured_title_is_read() -> None:
+    async def scenario() -> None:
+        keys = Keys(encryption=KEYS.encryption, system_title=TITLE)
+        driver = open_driver(every_10_s(lambda _: headed(PLAIN["poland"].data)), "p1/poland", keys)
+        assert (await driver.read(1000.0)).values == PLAIN["poland"].values
+
+    in_virtual_time(scenario)
+
+
+@pytest.mark.parametrize("profile", ["p1/luxembourg", "p1/auto", "dsmr/dsmr5"])
+def test_a_missing_key_is_named_at_the_first_telegram_with_what_to_do(profile: str) -> None:
+    async def scenario() -> None:
+        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), profile, None)
+        with pytest.raises(BadReply, match=r"encrypted and there is no key.*network operator.*encryption_key.*0600.*`key:`"):
+            await driver.read(1000.0)
+
+    in_virtual_time(scenario)
+
+
+def test_a_wrong_key_is_named_and_not_shown() -> None:
+    async def scenario() -> None:
+        wrong = Keys(encryption=b"not the meter's!")
+        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong)
+        with pytest.raises(BadReply, match="encryption key does not fit meter SAG0102030405") as caught:
+            await driver.read(1000.0)
+        assert b"not the meter's!".hex() not in str(caught.value).lower()
+        assert "not the meter" not in str(caught.value)
+
+    in_virtual_time(scenario)
+
+
+def test_a_wrong_authentication_key_is_named() -> None:
+    async def scenario() -> None:
+        wrong = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
+        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong)
+        with pytest.raises(BadReply, match="authentication key is wrong"):
+            await driver.read(1000.0)
+
+    in_virtual_time(scenario)
+
+
+def test_a_damaged_frame_is_counted_and_the_next_read() -> None:
+    async def scenario() -> None:
+        good = envelope(LUXEMBOURG.data)
+        broken = good[:400] + bytes([good[400] ^ 1]) + good[401:]
+        driver = open_driver(every_10_s(lambda n: broken if n == 0 else good), "p1/luxembourg")
+        reading = await driver.read(1000.0)
+        assert reading.taken_s == pytest.approx(1010.3, abs=0.002)
+        assert (reading.damaged, "frame was damaged" in reading.damage) == (1, True)
+
+    in_virtual_time(scenario)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LUXEMBOURG.data[:-6] + b"0BAD\r\n",
+        LUXEMBOURG.data[:-6] + b"\r\n",
+        LUXEMBOURG.data[:400],
+        LUXEMBOURG.data * 2,
+    ],
+    ids=["wrong checksum", "no checksum", "no end", "two telegrams"],
+)
+def test_without_authentication_key_the_checksum_inside_must_be_right(text: bytes) -> None:
+    async def scenario() -> None:
+        driver = open_driver(every_10_s(lambda _: envelope(text)), "p1/auto")
+        with pytest.raises(BadReply, match=r"checksum|no whole telegram"):
+            await driver.read(1000.0)
+
+    in_virtual_time(scenario)
+
+
+# The dialect
+
+
+@pytest.mark.parametrize("each", [pytest.param(each, id=each.name) for each in PLAIN.values()])
+def test_auto_reads_what_the_countrys_own_profile_reads(each: Written) -> None:
+    async def scenario() -> None:
+        driver = open_driver(every_10_s(lambda _: each.data), "p1/auto")
+        reading = await driver.read(1000.0)
+        assert driver.dialect == each.recognised
+        assert reading.values == each.values
+        assert reading.serial_number == each.serial_number
+
+    in_virtual_time(scenario)
+
+
+def test_auto_recognises_inside_an_encrypted_frame() -> None:
+    async def scenario() -> None:
+        driver = open_driver(every_10_s(lambda _: envelope(AUSTRIA.data, ak=AUTHENTICATION)), "p1/auto")
+        assert (await driver.read(1000.0)).values == AUSTRIA.values
+        assert driver.dialect == "p1/austria"
+
+    in_virtual_time(scenario)
+
+
+def test_a_telegram_that_breaks_its_dialects_rules_tells_no_dialect() -> None:
+    async def scenario() -> None:
+        cut = DSMR5.data.split(b"1-0:2.8.1")[0] + b"!\r\n"  # a dsmr/dsmr5 without checksum, as it would suit dsmr/dsmr2.2
+        driver = open_driver(every_10_s(lambda n: cut if n == 0 else DSMR5.data), "p1/auto")
+        reading = await driver.read(1000.0)
+        assert reading.values == DSMR5.values
+        assert "no checksum" in reading.damage
+
+    in_virtual_time(scenario)
+
+
+def test_an_unknown_dialect_is_read_where_its_checksum_is_right() -> None:
+    async def scenario() -> None:
+        text = b"/XYZ5\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n1-0:2.8.0(000002.000*kWh)\r\n!"
+        driver = open_driver(every_10_s(lambda n: text + b"\r\n" if n == 0 else sealed(text)), "p1/auto")
+        reading = await driver.read(1000.0)
+        assert reading.values == {"energy_import_wh": 1000.0, "energy_export_wh": 2000.0}
+        assert (driver.dialect, reading.damaged) == ("p1/auto", 1)
+
+    in_virtual_time(scenario)
