@@ -35,7 +35,7 @@ class Register:
 
     resolution_wh: Annotated[float, Meta(gt=0, description="the step in which the register counts, in Wh")]
     modulus_wh: Annotated[float, Meta(gt=0, description="the value at which the register starts again from 0, in Wh")]
-    float32: Annotated[bool, Meta(description="true where the register travels as a 32-bit float in kWh")] = False
+    float32: Annotated[bool, Meta(description="true where the register travels as a 32-bit float")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ UWH_PER_WH = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is known of one register. `float32` marks one that travels as a 32-bit float in kWh."""
+    """What is known of one register. `float32` marks one that travels as a 32-bit float, in kWh or Wh."""
 
     resolution_uwh: int
     modulus_uwh: int | None
@@ -54,7 +54,10 @@ class Rules:
         return multiple_uwh if abs(raw_uwh - multiple_uwh) <= spacing_uwh // 2 + 1 else raw_uwh
 
     def _spacing_uwh(self, register_uwh: int) -> int:
-        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a register that is no float."""
+        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a register that is no float.
+
+        In Wh it is 0.51 or 1.02 times as much, near enough for a bound: 1000 is almost 2¹⁰.
+        """
         if not self.float32 or register_uwh <= 0:
             return 0
         kwh = register_uwh / (1000 * UWH_PER_WH)
