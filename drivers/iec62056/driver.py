@@ -1,0 +1,247 @@
+"""Reads IEC 62056-21 meters: those that push (mode D), and those that are read out on request (modes A, B and C)."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from drivers.iec62056.settings import Settings
+from drivers.iec62056.telegram import (
+    Damaged,
+    Framer,
+    Identification,
+    Telegram,
+    diagnose,
+    excerpt,
+    find_block,
+    find_identification,
+    seven_bits,
+)
+from drivers.iec62056.values import Values, read_values
+from drivers.line import BadReply, LineError, MeterError, NoReply
+from drivers.listen import NAP_S, Listener
+from drivers.sample import Reading
+
+if TYPE_CHECKING:
+    from drivers.line import Line
+    from drivers.profile import DeviceAddress, Profile
+
+PATIENCE_PERIODS = 3
+WHOLE_KWH = 1000
+
+SIGN_ON = b"/?!\r\n"
+# 6.3.14: a meter answers within 1.5 s, and a character follows the one before within 1.5 s. Half a second more for adapters and networks.
+ANSWER_S = 2.0
+# 6.3.14: what answers a meter lets 200 ms pass first, so that its optical head can turn round.
+REACTION_S = 0.3
+READOUT_S = 55.0
+"""How long a readout may take, where the device file does not allow for more: 9,500 bytes at 9600 baud take 10 s."""
+
+MAX_IDENTIFICATION_BYTES = 256
+"""More than this after a sign-on, and no identification in it, is noise."""
+
+
+class _Judge:
+    """What a profile makes of a data block."""
+
+    def __init__(self, profile: "Profile") -> None:
+        self._settings: Settings = profile.settings
+        self._wanted = self._settings.quantities()
+        self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
+
+    def reading(self, text: bytes, taken_s: float) -> Reading | None:
+        """The reading in it; None where it has none of the profile's quantities. Raises BadReply where registers are too coarse."""
+        values = read_values(text, self._settings.energy_unit)
+        quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
+        if not quantities:
+            return None
+        self._check_steps(values)
+        return Reading(taken_s, quantities, values.serial_number)
+
+    def lacks_energy(self, reading: Reading) -> bool:
+        """Whether the register is missing that such a meter always tells: part of a telegram, which has no checksum, may be lost."""
+        return "energy_import_wh" in self._wanted and "energy_import_wh" not in reading.values
+
+    def _check_steps(self, values: Values) -> None:
+        for name, resolution_wh in self._steps_wh.items():
+            step_wh = values.steps_wh.get(name, 0.0)
+            if step_wh <= resolution_wh:
+                continue
+            pin = "if the meter has a PIN, enter it; else " if step_wh >= WHOLE_KWH else ""
+            remedy = f"{pin}copy the profile with resolution_wh {step_wh:g}"
+            raise BadReply(f"{name} comes in steps of {step_wh:g} Wh, but the profile says {resolution_wh:g}: {remedy}")
+
+
+class PushDriver:
+    """One meter of mode D on an open line.
+
+    `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the last, and `noise_bytes` counts what came
+    outside telegrams.
+    """
+
+    def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
+        self.damaged = 0
+        self.last_damage: str | None = None
+        self._judge = _Judge(profile)
+        self._patience_s = max(PATIENCE_PERIODS * profile.settings.period_s, device.timeout_s or 0.0)
+        self._framer = Framer()
+        self._listener: Listener[Telegram | Damaged] = Listener(line, self._framer)
+
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that came outside telegrams."""
+        return self._framer.noise_bytes
+
+    async def read(self, due_s: float) -> Reading:
+        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
+
+        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
+        where only noise or damaged telegrams come, or registers in coarser steps than the profile says, LineError where the line is gone.
+        Call it again at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self._listener.resume()
+        deadline_s = max(due_s, began_s) + self._patience_s
+        damaged_before, offset_before = self.damaged, self._framer.offset
+        self._framer.noise_sample = b""
+        while True:
+            if (reading := self._take(due_s)) is not None:
+                damaged = self.damaged - damaged_before
+                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
+            if loop.time() >= deadline_s:
+                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
+            await self._listener.listen(deadline_s)
+
+    def _take(self, due_s: float) -> Reading | None:
+        """A reading from what has come, if it holds one; the rest of it stays for the next."""
+        while self._listener.events:
+            event, taken_s = self._listener.events.popleft()
+            if isinstance(event, Damaged):
+                self._note(event.reason, event.text)
+            elif taken_s >= due_s:
+                reading = self._judge.reading(event.text, taken_s)
+                if reading is not None and not self._judge.lacks_energy(reading):
+                    return reading
+                lack = (
+                    "none of the profile's quantities: is the profile the right one?"
+                    if reading is None
+                    else "no energy register: truncated?"
+                )
+                self._note(f"a telegram holds {lack}", excerpt(event.text))
+        return None
+
+    def _note(self, reason: str, text: str) -> None:
+        self.damaged += 1
+        self.last_damage = f"{reason} (it begins {text!r})"
+
+    def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
+        damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
+        if not came:
+            return NoReply(
+                f"no byte for {waited_s:.0f} s: does the optical head sit on the meter's diode, the right way up, and does the meter send "
+                "by itself? if not, try iec62056/mode_c"
+            )
+        if damaged:
+            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: {self.last_damage}")
+        if self._framer.open_start is not None:
+            return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes in {waited_s:.0f} s; seat the head anew")
+        if self._framer.noise_sample:
+            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s: {diagnose(self._framer.noise_sample)}")
+        return NoReply(f"no telegram in {waited_s:.0f} s, though the meter sent before: has the optical head moved?")
+
+
+class ReadoutDriver:
+    """One meter of mode A, B or C on an open line: signed on to at its slow rate, read out at the rate that it offers."""
+
+    def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
+        self._judge = _Judge(profile)
+        self._line = line
+        self._slow = line.settings or profile.serial
+        self._readout_s = max(READOUT_S, device.timeout_s or 0.0)
+
+    async def read(self, due_s: float) -> Reading:
+        """One readout, asked for at `due_s`; `taken_s` is when its data began to come.
+
+        Raises NoReply where the meter does not answer, falls silent for 2 s, or is not through in 55 s (or in the device's timeout, if that
+        is longer), BadReply where what it says cannot be right, LineError where the line is gone.
+        """
+        await asyncio.sleep(due_s - asyncio.get_running_loop().time())
+        try:
+            await self._line.configure(self._slow)
+            self._line.drain()
+            await self._line.write(SIGN_ON)
+            identification = await self._identification()
+            await self._agree(identification)
+            block, taken_s = await self._block(identification)
+        finally:
+            with contextlib.suppress(LineError):  # that it is gone has been told
+                await self._line.configure(self._slow)
+        reading = self._judge.reading(block, taken_s)
+        if reading is None:
+            raise BadReply(f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: is the profile the right one?")
+        return reading
+
+    async def _identification(self) -> Identification:
+        came = b""
+        deadline_s = asyncio.get_running_loop().time() + len(SIGN_ON) * self._line.char_s + ANSWER_S
+        while (found := find_identification(came)) is None:
+            data = await self._some(deadline_s)
+            came += data
+            echo = seven_bits(came)[0].strip(b"\0") == SIGN_ON
+            if len(came) > MAX_IDENTIFICATION_BYTES or (not data and came.strip(b"\0") and not echo):
+                raise BadReply(f"no identification came, but {len(came)} bytes: {diagnose(came)}")
+            if not data:
+                only = " (only the echo of our own)" if echo else ""
+                raise NoReply(
+                    f"no answer to the sign-on in {ANSWER_S:g} s{only}: does the optical head sit on the meter's diode, the right way up? "
+                    "a meter that pushes by itself is read with iec62056/mode_d"
+                )
+            deadline_s = asyncio.get_running_loop().time() + ANSWER_S
+        return found
+
+    async def _agree(self, identification: Identification) -> None:
+        """Answer the identification, and go on at the meter's rate (6.3.2: mode C by acknowledgement, mode B by itself, mode A never)."""
+        fixed = self._line.settings is None  # a network: we cannot set the rate of the adapter behind it
+        if identification.acknowledged:
+            letter = b"0" if fixed else identification.baud_letter
+            await asyncio.sleep(REACTION_S)
+            await self._line.write(b"\x060" + letter + b"0\r\n")
+        elif fixed and identification.baud != self._slow.baud:
+            raise BadReply(
+                f"the meter ({identification.text}) goes on at {identification.baud} baud by itself, which a network adapter cannot "
+                "follow: use a serial line"
+            )
+        if not fixed:
+            await self._line.configure(replace(self._slow, baud=identification.baud))
+
+    async def _block(self, identification: Identification) -> tuple[bytes, float]:
+        """The data block, and when it began to come."""
+        now_s = asyncio.get_running_loop().time
+        came, taken_s = b"", 0.0
+        until_s = now_s() + self._readout_s
+        while now_s() < until_s:
+            data = await self._some(min(now_s() + ANSWER_S, until_s))
+            if not data:
+                what = f"{len(came)} bytes of its data came and no end" if came else "no data came"
+                raise NoReply(f"the meter ({identification.text}) fell silent: {what}; seat the head anew, and check the baud rate")
+            taken_s = taken_s or now_s()
+            came += data
+            try:
+                block = find_block(came)
+            except ValueError as error:
+                raise BadReply(f"{error} (meter {identification.text}, {len(came)} bytes)") from None
+            if block is not None:
+                return block, taken_s
+        raise NoReply(
+            f"the meter ({identification.text}) is not through in {self._readout_s:g} s, after {len(came)} bytes: give it a longer timeout "
+            "in its device file"
+        )
+
+    async def _some(self, deadline_s: float) -> bytes:
+        """What comes until the deadline: the first of it, and what follows in a moment (each waking up costs more than its bytes)."""
+        data = await self._line.read(deadline_s)
+        if not data:
+            return b""
+        await asyncio.sleep(NAP_S)
+        return data + await self._line.read(0.0)
