@@ -1,16 +1,18 @@
 """Reads a P1 meter: it pushes telegrams by itself, and a reading is the first proper one that began when it was due.
 
 `read` listens all the time, also before a reading is due: telegrams that come too early are only framed, not decrypted, checked or
-parsed. Where the profile is `p1/auto`, the first proper telegram tells the dialect, and the settings of that profile hold from then on.
+parsed. Where the profile is `p1/auto`, the port is listened to with one setting after the other until telegrams come, and the first proper
+one tells the dialect: the settings of that profile hold from then on.
 """
 
 import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from drivers.line import BadReply, MeterError, NoReply
+from drivers.line import BadReply, MeterError, NoReply, SerialSettings
 from drivers.listen import Listener
 from drivers.p1.cipher import CipherError, Opened, decrypt, title_text
+from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.obis import read_values
 from drivers.p1.settings import Settings
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
     from drivers.profile import DeviceAddress, Profile
 
 PATIENCE_PERIODS = 3
+# Between two telegrams a line is silent for longer, even where they come every second; within one it is not.
+GAP_S = 0.3
 
 
 class _Unfit(Exception):
     """A telegram that cannot be read; the text says why."""
+
+
+def _short(settings: SerialSettings) -> str:
+    """Such as 9600 7E1."""
+    return f"{settings.baud} {settings.data_bits}{settings.parity[0].upper()}{settings.stop_bits}"
 
 
 class _Locked(_Unfit):
@@ -58,6 +67,8 @@ class P1Driver:
         self._tariffs = settings.summed_tariffs()
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
         self._keys = device.keys
+        self._line = line
+        self._search = Search(line.settings) if settings.detect and line.settings is not None else None
         self._locked = False  # the last unreadable one was a frame that the keys do not open
         self._framer = Framer()
         self._listener: Listener[Event] = Listener(line, self._framer)
@@ -91,7 +102,21 @@ class P1Driver:
                 return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
+            await self._listen(deadline_s)
+
+    async def _listen(self, deadline_s: float) -> None:
+        """Where the port's settings are not known to be right, change them after a burst of garbage. Raises LineError."""
+        if self._search is None:
             await self._listener.listen(deadline_s)
+            return
+        before = self._framer.offset
+        await self._listener.listen(min(deadline_s, asyncio.get_running_loop().time() + GAP_S))
+        if self._framer.offset == before:
+            settings = self._search.silence(self._framer.noise_sample)
+            self._framer.noise_sample = b""
+            self._framer.forget()
+            if settings is not None:
+                await self._line.configure(settings)
 
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next."""
@@ -103,7 +128,9 @@ class P1Driver:
             if taken_s < due_s:
                 continue
             try:
-                return self._reading(event, taken_s)
+                reading = self._reading(event, taken_s)
+                self._search = None
+                return reading
             except _Unfit as unfit:
                 self._locked = isinstance(unfit, _Locked)
                 begins = f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
@@ -172,6 +199,7 @@ class P1Driver:
             return BadReply(f"{what}{remedy}; the last: {self.last_damage}")
         if self._framer.open_start is not None:
             return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; check the cable")
-        if self._framer.noise_sample:
-            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s: {diagnose(self._framer.noise_sample)}")
+        if noise := self._framer.noise_sample or (self._search.garbage if self._search else b""):
+            tried = f" (tried: {', '.join(map(_short, SETTINGS))})" if self._search else ""
+            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s{tried}: {diagnose(noise)}")
         return NoReply(f"no telegram in {waited_s:.0f} s, though the meter sent before: does its request line (RTS or +5 V) drop?")

@@ -111,11 +111,17 @@ def diagnose(noise: bytes) -> str:
         return "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 data bits and even parity"
     if _HDLC.search(noise):
         return "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network operator whether it can be switched"
-    if strange * 4 > len(noise):
+    if garbled(noise):
         return "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 (DSMR 2.2, 3) and 2400 8E1"
     return f"they read {excerpt(noise)!r}: a telegram with many errors; check cable and connectors"
 
 
+def garbled(noise: bytes) -> bool:
+    """Whether bytes are too many and too strange to be part of a telegram in plain text."""
+    return len(noise) >= _FEW_BYTES and len(noise.translate(None, _TEXT)) * 4 > len(noise)
+
+
+_FEW_BYTES = 16
 _TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
 # The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in the next byte, the flag again.
 _HDLC = re.compile(rb"\x7e[\xa0-\xa7][^\x7e]{4,}\x7e(?:\x7e?[\xa0-\xa7]|$)")
