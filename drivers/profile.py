@@ -141,6 +141,15 @@ class Profile:
         return frozenset(self.settings.quantities())
 
     @property
+    def device(self) -> str:
+        """The device that this is a part of, by the id of its profile or a name of its own; mostly it is one by itself.
+
+        Parts of one device have one address: an inverter, and the meter that it passes on.
+        """
+        whole: str = getattr(self.settings, "part_of", "")
+        return whole or self.id
+
+    @property
     def bus(self) -> str | None:
         """The bus on which this model takes turns with others by its address; None where it needs a line for itself."""
         name: str | None = getattr(_package(self.protocol), "BUS", None)

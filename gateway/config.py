@@ -372,7 +372,7 @@ def _profile(folder: Path, document: Document) -> Profile | None:
 
 def _check_lines(devices: list[Device], documents: list[Document]) -> None:
     by_file = {document.file: document for document in documents}
-    seen: dict[tuple[str, int, str], Device] = {}
+    seen: dict[tuple[str, int], list[Device]] = {}
     owners: dict[str, Device] = {}
     for device in devices:
         document = by_file[device.file]
@@ -385,12 +385,17 @@ def _check_lines(devices: list[Device], documents: list[Document]) -> None:
             hint = f"{first.name} speaks {first.profile.protocol}, this one {device.profile.protocol}: they need a line each"
             document.report(("line",), "two protocols on one line", hint)
         elif device.profile.bus is not None:
-            # One SunSpec device may be an inverter and a meter: two profiles at one address.
-            part = device.profile.id if device.profile.protocol == "sunspec" else ""
-            twin = seen.setdefault((device.line.key, device.address, part), device)
-            if twin is not device:
+            others = seen.setdefault((device.line.key, device.address), [])
+            twin = next((other for other in others if not _are_parts_of_one(other.profile, device.profile)), None)
+            if twin is not None:
                 hint = "give one of the meters another address, on the meter and here"
                 document.report(("address",), f"{twin.name} already has address {device.address} on this line", hint)
+            others.append(device)
+
+
+def _are_parts_of_one(one: Profile, other: Profile) -> bool:
+    """Whether the two are different parts of one device, which has one address: an inverter, and the meter behind it."""
+    return one.device == other.device and one.id != other.id
 
 
 def _logins(data: object) -> list[str]:

@@ -150,6 +150,7 @@ class Settings:
     turnaround_ms: Annotated[float, Meta(ge=0, le=5000, description="silence the meter needs before the next request")] = 0.0
     timeout_s: Annotated[float, Meta(gt=0, le=30, description="how long the meter may take to answer")] = 0.5
     serial_number: SerialNumber | None = None
+    part_of: Annotated[str, Meta(description="profile of the device that this is a part of, as a grid meter is of an inverter")] = ""
     power_sign: Annotated[PowerSign | None, Meta(description="what a positive active power means on this meter")] = None
     identify: Annotated[list[Identity], Meta(description="what tells this model from others; all of it must match")] = field(
         default_factory=list

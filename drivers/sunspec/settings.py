@@ -23,6 +23,11 @@ class Settings:
     turnaround_ms: Annotated[float, Meta(ge=0, le=5000, description="silence the device needs before the next request")] = 0.0
     timeout_s: Annotated[float, Meta(gt=0, le=30, description="how long the device may take to answer")] = 2.0
 
+    @property
+    def part_of(self) -> str:
+        """An inverter and a meter in one chain of models are parts of one device."""
+        return "sunspec"
+
     def quantities(self) -> frozenset[str]:
         """What the models of that part may hold."""
         return frozenset(p.quantity for model in MODELS.values() if self.part in ("auto", model.part) for p in model.points)

@@ -125,6 +125,12 @@ def test_it_says_how_it_is_told_from_others_and_what_it_can_bear(profile_id: str
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
+def test_the_device_it_is_a_part_of_is_one_by_itself(profile_id: str) -> None:
+    whole = load_profile(load_profile(profile_id).device)
+    assert whole.device == whole.id
+
+
+@pytest.mark.parametrize("profile_id", MODBUS_IDS)
 def test_a_reading_costs_few_requests(profile_id: str) -> None:
     profile = load_profile(profile_id)
     blocks = plan(profile.settings, profile.serial.char_s)

@@ -32,6 +32,20 @@ def test_the_same_part_of_one_sunspec_device_is_read_once(site):
         site(pv=meter("sunspec/auto"), grid=meter("sunspec/auto"))
 
 
+@pytest.mark.parametrize(
+    ("inverter", "meter_behind_it"), [("growatt/inverter", "growatt/hybrid_grid"), ("solax/x3_mic", "solax/x3_mic_grid")]
+)
+def test_two_profiles_of_one_inverter_have_one_address(site, inverter, meter_behind_it):
+    settings = site(pv=meter(inverter), grid=meter(meter_behind_it), heat=meter("eastron/sdm630", 2))
+    assert [device.name for device in settings.devices] == ["grid", "heat", "pv"]
+
+
+@pytest.mark.parametrize("other", ["growatt/inverter", "growatt/tl_x", "growatt/tl_x_grid", "eastron/sdm630", "sunspec/auto"])
+def test_only_parts_of_one_device_have_one_address(site, other):
+    with pytest.raises(ConfigError, match=r"\w+ already has address 1 on this line"):
+        site(pv=meter("growatt/inverter"), grid=meter("growatt/hybrid_grid"), other=meter(other))
+
+
 def test_modbus_meters_of_one_line_need_an_address_each(site):
     with pytest.raises(ConfigError, match="grid already has address 1 on this line"):
         site(pv=meter("eastron/sdm120"), grid=meter("eastron/sdm630"))
