@@ -1,4 +1,4 @@
-"""`meter-gateway sim-meter`: a simulated meter of any Modbus or SunSpec profile, and of DSMR 5."""
+"""`meter-gateway sim-meter`: a simulated meter of any Modbus, SunSpec or SML profile, of IEC 62056-21 mode D, and of DSMR 5."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  meter-gateway sim-meter eastron/sdm630\n  meter-gateway sim-meter abb/b23 --line tcp:127.0.0.1:1502 --address 3\n"
         "  meter-gateway sim-meter sunspec/auto --line rtu+tcp:127.0.0.1:4196 --power -2500\n"
-        "  meter-gateway sim-meter dsmr/dsmr5 --line pty"
+        "  meter-gateway sim-meter dsmr/dsmr5 --line pty\n  meter-gateway sim-meter sml/auto"
     )
     parser.add_argument("profile", metavar="PROFILE", help="what it is: maker/model, see meter-gateway profiles")
     parser.add_argument(

@@ -4,16 +4,20 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from drivers.line import LineUrl, SerialSettings
+from drivers.line import LineUrl
 from drivers.profile import Profile
 from gateway.sandbox.house import meter_values
 from gateway.sandbox.meters import Clock, ModbusTwin, Twin, modbus_rtu, modbus_tcp, p1_meter
+from gateway.sandbox.push_text import push_text
+from gateway.sandbox.sml import household
 from gateway.sandbox.sunspec import INVERTER, METER, SunSpecTwin
 from gateway.sandbox.telegram import GridReading, telegram
 from gateway.sandbox.wire import paced_line
 
 SERIAL_NUMBER = 12345678
 P1_SERIAL_NUMBER = "E0031007000012345"
+SML_SERVER_ID = bytes.fromhex("0a0153494d00") + SERIAL_NUMBER.to_bytes(4, "big")
+"""1SIM0012345678"""
 DSMR = "dsmr/dsmr5"
 """The P1 profile whose telegrams are known here."""
 
@@ -76,6 +80,22 @@ def twin_of(profile: Profile, load: Load, now: Clock, serial_number: int = SERIA
     return None
 
 
+def telegram_of(profile: Profile, load: Load) -> Callable[[int], bytes] | None:
+    """What the profile's simulated meter pushes at each UTC second; None where it pushes nothing that is known here."""
+    if profile.id == DSMR:
+        return load.telegram
+
+    def values(now_s: int) -> dict[str, float]:
+        return {name: value for name, value in load.values(now_s).items() if name in profile.quantities}
+
+    if profile.protocol == "sml":
+        whole_kwh = profile.energy["energy_import_wh"].resolution_wh >= 1000
+        return lambda now_s: household(values(now_s), SML_SERVER_ID, whole_kwh=whole_kwh)
+    if profile.protocol == "iec62056" and profile.settings.mode == "d":
+        return lambda now_s: push_text(values(now_s), str(SERIAL_NUMBER))
+    return None
+
+
 @contextlib.asynccontextmanager
 async def serving(profile: Profile, line: LineUrl | None, address: int, load: Load, now: Clock) -> AsyncIterator[LineUrl]:
     """The meter answers for as long as the context; gives the line by which it is reached. None is a new pseudo-terminal.
@@ -83,8 +103,10 @@ async def serving(profile: Profile, line: LineUrl | None, address: int, load: Lo
     Raises ValueError where this profile cannot be simulated there, RuntimeError or OSError where the line cannot be had.
     """
     twin = twin_of(profile, load, now)
-    if twin is None and profile.id != DSMR:
-        raise ValueError(f"{profile.id}: there is no simulated {profile.protocol} meter but {DSMR}")
+    pushed = telegram_of(profile, load) if twin is None else None
+    if twin is None and pushed is None:
+        known = DSMR if profile.protocol == "p1" else "those that push"
+        raise ValueError(f"{profile.id}: there is no simulated {profile.protocol} meter but {known}")
     if line is not None and line.port is not None:
         if twin is None:
             raise ValueError(f"{profile.id} is simulated on a serial port only — write serial:/dev/… or pty")
@@ -98,11 +120,8 @@ async def serving(profile: Profile, line: LineUrl | None, address: int, load: Lo
             path, reached = wire.meter_end, LineUrl("serial", wire.gateway_end)
         else:
             path, reached = line.target, line
-        await stack.enter_async_context(_on_port(twin, load.telegram, path, serial, address, now))
+        if twin is not None:
+            await stack.enter_async_context(modbus_rtu({address: twin}, path, serial))
+        elif pushed is not None:
+            await stack.enter_async_context(p1_meter(path, pushed, now))
         yield reached
-
-
-def _on_port(
-    twin: Twin | None, telegram_at: Callable[[int], bytes], path: str, serial: SerialSettings, address: int, now: Clock
-) -> contextlib.AbstractAsyncContextManager[None]:
-    return p1_meter(path, telegram_at, now) if twin is None else modbus_rtu({address: twin}, path, serial)

@@ -5,7 +5,7 @@ included, so that one mistake cannot hide on both sides.
 """
 
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 WATT_HOUR, WATT, AMPERE, VOLT, HERTZ = 30, 27, 33, 35, 44
@@ -61,6 +61,30 @@ def telegram(
         + _message(3, 0x0201, _list(_NOT_SET), checksum)
     )
     return transport(body, checksum)
+
+
+# How a household meter writes its quantities: code, unit, scaler.
+_WRITTEN: Mapping[str, tuple[str, int, int]] = {
+    "energy_import_wh": ("1.8.0", WATT_HOUR, -1),
+    "energy_export_wh": ("2.8.0", WATT_HOUR, -1),
+    "power_w": ("16.7.0", WATT, 0),
+    **{f"power_l{n}_w": (f"{16 + 20 * n}.7.0", WATT, 0) for n in (1, 2, 3)},
+    **{f"voltage_l{n}_v": (f"{12 + 20 * n}.7.0", VOLT, -1) for n in (1, 2, 3)},
+    **{f"current_l{n}_a": (f"{11 + 20 * n}.7.0", AMPERE, -2) for n in (1, 2, 3)},
+    "frequency_hz": ("14.7.0", HERTZ, -1),
+}
+
+
+def household(values: Mapping[str, float], server_id: bytes, *, whole_kwh: bool = False) -> bytes:
+    """The telegram of a meter that shows these values (`drivers.sample.QUANTITIES`); with `whole_kwh`, before its PIN has been entered."""
+    entries = []
+    for name, (code, unit, fine) in _WRITTEN.items():
+        if name not in values or (whole_kwh and unit != WATT_HOUR):
+            continue
+        scaler = 3 if whole_kwh else fine
+        raw = int(values[name] // 10**scaler) if scaler > 0 else round(values[name] * 10**-scaler)
+        entries.append(Entry(code=f"1-0:{code}*255", raw=raw, unit=unit, scaler=scaler))
+    return telegram(server_id, entries)
 
 
 def transport(body: bytes, checksum: Checksum = x25, *, extra_fill: int = 0) -> bytes:

@@ -6,7 +6,8 @@ import pytest
 
 from drivers.line import LineUrl, open_line
 from drivers.profile import DeviceAddress, load_profile, profile_ids
-from gateway.sandbox.one_meter import Load, serving
+from gateway.sandbox.one_meter import Load, serving, telegram_of
+from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 SERVED = [each for each in profile_ids() if load_profile(each).protocol in ("modbus", "sunspec")]
 HOUR_LATER_S = 1_774_742_400.0
@@ -27,7 +28,7 @@ async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     load = Load(-2400, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
     async with serving(profile, LineUrl("tcp", "127.0.0.1", 0), 7, load, lambda: HOUR_LATER_S) as reached:
         reading = await reading_of(profile, reached, 7)
-    assert reading.serial_number
+    assert bool(reading.serial_number) == (profile.protocol == "sunspec" or profile.settings.serial_number is not None)
     power_w = reading.values.get("power_w")
     if power_w is None:
         power_w = reading.values["power_import_w"] - reading.values["power_export_w"]
@@ -37,7 +38,7 @@ async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
         assert reading.values["energy_export_wh"] == pytest.approx(7_654 + 2_400, abs=step_wh + 0.5)
 
 
-@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5"])
+@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5", "sml/auto"])
 async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
     profile = load_profile(profile_id)
     loop = asyncio.get_running_loop()
@@ -49,9 +50,28 @@ async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
     assert reading.values["energy_import_wh"] == pytest.approx(1_234_567 + 1_200, abs=11)
 
 
+PUSHED = [each for each in profile_ids() if load_profile(each).protocol == "sml"] + ["iec62056/mode_d", "iec62056/mode_d_2400"]
+
+
+@pytest.mark.parametrize("profile_id", PUSHED)
+def test_what_a_meter_pushes_is_what_its_driver_reads(profile_id):
+    async def scenario():
+        profile = load_profile(profile_id)
+        line = ScriptedLine(profile.serial.char_s)
+        line.sends(1000.1, telegram_of(profile, Load(-2400, HOUR_LATER_S - 3600))(int(HOUR_LATER_S)))
+        reading = await profile.open_driver(DeviceAddress(name="meter"), line).read(1000.0)
+        assert reading.serial_number in ("1SIM0012345678", "12345678")
+        whole_kwh = profile_id == "sml/no_pin"
+        assert reading.values["energy_export_wh"] == (10_000 if whole_kwh else 7_654 + 2_400)
+        assert reading.values.get("power_w") == (None if whole_kwh else -2400)
+
+    in_virtual_time(scenario)
+
+
 @pytest.mark.parametrize(
     ("profile_id", "line", "complaint"),
     [
+        ("iec62056/mode_c", None, "no simulated iec62056 meter but those that push"),
         ("dsmr/dsmr5", LineUrl("tcp", "127.0.0.1", 0), "on a serial port only"),
         ("dsmr/dsmr2.2", None, "no simulated p1 meter but dsmr/dsmr5"),
     ],
