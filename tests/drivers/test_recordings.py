@@ -194,6 +194,7 @@ def test_what_identifies_the_model_is_recorded_and_matches(recording: Recording)
     for identity in load_profile(recording.profile).settings.identify:
         asked = bytes((identity.function,)) + identity.address.to_bytes(2, "big") + identity.count.to_bytes(2, "big")
         if asked in replies or not identity.is_plausibility:
+            assert asked in replies, f"add a frame that reads {identity.count} register(s) from 0x{identity.address:04X}, which identify it"
             assert matches(identity, replies[asked])
 
 
