@@ -7,7 +7,7 @@ holds is named and left alone. Whatever is asked has an end: addresses × settin
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +35,22 @@ COMMON_SETTINGS = (
     SerialSettings(baud=38400),
     SerialSettings(baud=115200),
 )
+
+PUSHED = (
+    ("p1/auto", SerialSettings(baud=115200)),
+    ("sml/auto", SerialSettings(baud=9600)),
+    ("p1/auto", SerialSettings(baud=9600, parity="even", data_bits=7)),
+    ("p1/auto", SerialSettings(baud=2400, parity="even")),
+    ("iec62056/mode_d", SerialSettings(baud=9600, parity="even", data_bits=7)),
+    ("iec62056/mode_d_2400", SerialSettings(baud=2400, parity="even", data_bits=7)),
+)
+"""By which profile, with which setting, a meter that pushes is listened to. Text without a checksum is mode D only where it is no P1."""
+
+READ_OUT = (("iec62056/mode_c", SerialSettings(baud=300, parity="even", data_bits=7)),)
+"""By which a port is asked once where nobody speaks. To Modbus meters the question is noise."""
+
+READ_OUT_S = 60.0
+"""An answer begins within two seconds, or there is none; the whole of it takes long at 300 baud."""
 
 MAX_NOTHING_NEW = 8
 """Some devices answer at every address. After so many that were known before, or that no profile knows, the line is done."""
@@ -146,39 +162,38 @@ def _settings(profiles: Sequence[Profile], search: Search) -> list[SerialSetting
 
 
 async def _listen(line: Line, url: LineUrl, profiles: Sequence[Profile], search: Search, tell: Tell) -> bool:
-    """Whether a meter that pushes was heard. Raises LineError."""
+    """Whether the line belongs to a meter that pushes, or that is read out as text. Raises LineError."""
     loop = asyncio.get_running_loop()
     tell(Progress(url, "listening", 0, 1))
-    listeners = [profile for profile in profiles if profile.bus is None and profile.id.endswith("/auto")]
-    heard = False
-    for settings in dict.fromkeys(url.serial_settings(p.serial) for p in profiles if p.bus is None):
+    known = {profile.id: profile for profile in profiles}
+    line.drain()
+    # At a wrong baud rate bytes come too, only wrong ones; so nobody speaks where none come.
+    speaks = await line.read(loop.time() + search.listen_s) != b""
+    for profile_id, settings in PUSHED if speaks else READ_OUT:
+        if profile_id not in known or url.serial_settings(settings) != settings:  # the URL says that it is set otherwise
+            continue
         await line.configure(settings)
         line.drain()
-        # At a wrong baud rate bytes come too, only wrong ones; so nobody speaks where none come.
-        if not heard and not await line.read(loop.time() + search.listen_s):
-            return False
-        heard = True
-        for profile in listeners:
-            found = await _hear(line, url, profile, profiles, search, tell)
-            if found is not None:
-                tell(found)
-                return True
-    tell(Note(url, "something sends by itself, but it is no telegram that is known — is it a P1 cable that inverts, or a second master?"))
+        found = await _hear(line, url, known[profile_id], known, search.listen_s if speaks else READ_OUT_S)
+        if found is not None:
+            tell(found)
+            return True
+    if speaks:
+        tell(
+            Note(url, "something sends by itself, but it is no telegram that is known — a P1 cable that does not invert, a second master?")
+        )
     return False
 
 
-async def _hear(line: Line, url: LineUrl, profile: Profile, profiles: Sequence[Profile], search: Search, tell: Tell) -> Found | None:
+async def _hear(line: Line, url: LineUrl, profile: Profile, known: Mapping[str, Profile], patience_s: float) -> Found | Note | None:
     driver = profile.open_driver(DeviceAddress(name="found"), line)
     try:
-        async with asyncio.timeout(search.listen_s):
+        async with asyncio.timeout(patience_s):
             reading = await driver.read(0.0)
     except TimeoutError:
         return None
     except MeterError as error:
-        if "encrypted" in str(error):
-            tell(Note(url, str(error)))
-        return None
-    known = {each.id: each for each in profiles}
+        return Note(url, str(error)) if "encrypted" in str(error) else None
     # `p1/auto` tells by which country's profile it reads.
     told = known.get(getattr(driver, "dialect", profile.id), profile)
     if not plausible(reading, told):

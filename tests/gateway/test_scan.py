@@ -16,9 +16,12 @@ from gateway import config
 from gateway.device_files import device_file, names, summary
 from gateway.sandbox.meters import modbus_rtu, modbus_tcp
 from gateway.sandbox.one_meter import Load, twin_of
+from gateway.sandbox.push_text import push_text
+from gateway.sandbox.sml import household
 from gateway.sandbox.sunspec import INVERTER, METER, SunSpecTwin, chain
 from gateway.sandbox.wire import paced_line
 from gateway.scan import FAST, Note, Progress, _settings, device_line, scan
+from tests.drivers.p1.telegrams.encrypted import envelope
 
 PROFILES = [load_profile(each) for each in profile_ids()]
 QUICK = replace(FAST, addresses=(1, 2, 3), listen_s=0.3, timeout_s=0.1, network_timeout_s=0.5)
@@ -103,22 +106,53 @@ async def test_an_empty_line_is_searched_to_its_end_and_nothing_is_said():
         assert await search(LineUrl("serial", wire.gateway_end, baud=9600, parity="none")) == ([], [])
 
 
-async def test_a_line_on_which_something_unknown_sends_by_itself_is_named():
+@contextlib.asynccontextmanager
+async def pushing(telegram):
+    """A port on which the same telegram comes again and again."""
+
+    async def send(fd):
+        while True:
+            os.write(fd, telegram)
+            await asyncio.sleep(0.4)
+
     async with paced_line(0) as wire:
         fd = os.open(wire.meter_end, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        babble = asyncio.create_task(_babble(fd))
+        task = asyncio.create_task(send(fd))
         try:
-            _, notes = await search(LineUrl("serial", wire.gateway_end, baud=9600, parity="none"), replace(QUICK, addresses=(1,)))
+            yield LineUrl("serial", wire.gateway_end)
         finally:
-            babble.cancel()
+            task.cancel()
             os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("telegram", "profile_id", "baud"),
+    [
+        (Load(1500, time.time()).telegram(1_774_742_400), "dsmr/dsmr5", 115200),
+        (household({"energy_import_wh": 4_711_000.0, "power_w": 1500.0}, bytes.fromhex("0a01454d480000123456")), "sml/auto", 9600),
+        (push_text({"energy_import_wh": 4_711_000.0, "energy_export_wh": 12_000.0, "power_w": 1500.0}, "4711"), "iec62056/mode_d", 9600),
+    ],
+)
+async def test_a_meter_that_pushes_is_found_by_listening(telegram, profile_id, baud):
+    async with pushing(telegram) as url:
+        founds, notes = await search(url, replace(QUICK, listen_s=1.5))
+    assert [(found.profile.id, found.serial.baud, found.address) for found in founds] == [(profile_id, baud, None)]
+    assert founds[0].power_w == 1500
+    assert notes == []
+
+
+async def test_a_meter_that_encrypts_is_named_with_what_to_do():
+    async with pushing(envelope(b"sealed")) as url:
+        founds, notes = await search(url, replace(QUICK, listen_s=1.5))
+    assert founds == []
+    assert "encrypted and there is no key" in notes[0]
+    assert len(notes) == 1
+
+
+async def test_a_line_on_which_something_unknown_sends_by_itself_is_named():
+    async with pushing(b"no telegram ") as url:
+        _, notes = await search(replace(url, baud=9600, parity="none", stop_bits=1), replace(QUICK, addresses=(1,)))
     assert "something sends by itself" in notes[0]
-
-
-async def _babble(fd):
-    while True:
-        os.write(fd, b"no telegram ")
-        await asyncio.sleep(0.05)
 
 
 async def test_a_meter_with_an_odd_setting_is_found_where_the_url_says_it():

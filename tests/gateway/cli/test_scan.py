@@ -67,7 +67,12 @@ async def every_one_is_read(folder, names):
 
 async def test_a_cupboard_of_eight_meters_is_found_written_checked_and_read(tmp_path):
     async with cupboard() as (first, second, p1, port):
-        lines = [f"serial:{first}?baud=9600&parity=none", f"serial:{second}?baud=9600&parity=none", f"serial:{p1}", f"tcp:127.0.0.1:{port}"]
+        lines = [
+            f"serial:{first}?baud=9600&parity=none&stop_bits=1",
+            f"serial:{second}?baud=9600&parity=none&stop_bits=1",
+            f"serial:{p1}",
+            f"tcp:127.0.0.1:{port}",
+        ]
         words = [word for line in lines for word in ("--line", line)]
         code, out, err = await program(tmp_path, "scan", "--fast", *words, "--write", str(tmp_path))
         assert code == 0, err
