@@ -30,6 +30,7 @@ class SmlDriver:
         self.damaged = 0
         self.last_damage: str | None = None
         self._wanted = settings.quantities()
+        self._fine = False  # the meter has shown more than whole kWh
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
         self._framer = Framer()
@@ -84,8 +85,12 @@ class SmlDriver:
             return None
 
     def _check_steps(self, values: Values) -> None:
+        """Raises BadReply where the registers are coarser than the profile says: slots would claim what nobody has measured."""
+        self._fine |= not values.rounded
         for name, resolution_wh in self._steps_wh.items():
             step_wh = values.steps_wh.get(name, 0.0)
+            if values.rounded and not self._fine and name in values.steps_wh:
+                step_wh = max(step_wh, WHOLE_KWH)
             if step_wh <= resolution_wh:
                 continue
             if step_wh >= WHOLE_KWH:

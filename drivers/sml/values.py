@@ -74,12 +74,14 @@ class SmlError(ValueError):
 class Values:
     """What a file says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial number where it tells it.
 
-    `steps_wh` has the step of each energy register, as the telegram's scaler tells it.
+    `steps_wh` has the step of each energy register, as the telegram's scaler tells it. `rounded` is true where the registers are whole
+    kWh all the same and there is no power: so it is with some meters before their PIN has been entered, and now and then by chance.
     """
 
     quantities: Mapping[str, float]
     serial_number: str | None
     steps_wh: Mapping[str, float]
+    rounded: bool
 
 
 Tree = bytes | list["Tree"]
@@ -108,7 +110,8 @@ def read_values(payload: bytes) -> Values:
     """
     found: dict[str, _Entry] = {}
     broken: set[str] = set()
-    server = b""
+    # A meter is known by one of its ids, always the same: the server id, which each response has, goes before those in the list.
+    server = listed = b""
     at = 0
     while at < len(payload):
         if payload[at] == 0:  # fill bytes
@@ -122,12 +125,12 @@ def read_values(payload: bytes) -> Values:
             if not isinstance(entries, list):
                 raise SmlError(f"the list of values at byte {at} is not a list")
             for entry in entries:
-                server = _read_entry(entry, found, broken) or server
+                listed = _read_entry(entry, found, broken) or listed
         at = end
     for name in broken:
         found.pop(name, None)
     _add_totals(found, broken)
-    return _values(found, server)
+    return _values(found, server or listed)
 
 
 def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
@@ -244,10 +247,9 @@ def _values(found: Mapping[str, _Entry], server: bytes) -> Values:
     quantities.pop("power_w", None)
     if power_w is not None:
         quantities["power_w"] = power_w
-    elif any(quantities[name] for name in steps_wh) and all(quantities[name] % WHOLE_KWH == 0 for name in steps_wh):
-        # Other meters keep their scaler, round the register to whole kWh, and tell no power.
-        steps_wh = dict.fromkeys(steps_wh, float(WHOLE_KWH))
-    return Values(quantities, serial_number(server), steps_wh)
+    energies_wh = [quantities[name] for name in steps_wh]
+    rounded = power_w is None and any(energies_wh) and all(energy_wh % WHOLE_KWH == 0 for energy_wh in energies_wh)
+    return Values(quantities, serial_number(server), steps_wh, rounded)
 
 
 def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
@@ -278,10 +280,11 @@ def _dzg(entry: _Entry, status: int | None, server: bytes) -> _Entry:
 
 
 def serial_number(server: bytes) -> str | None:
-    """A server id as it is printed on the meter (DIN 43863-5: 1EMH0012345678), or in hex where it is not of that kind."""
+    """A server id as it is printed on the meter (DIN 43863-5: 1EMH0012345678), as text where it is that, or in hex."""
     if not server:
         return None
     maker, number = server[2:5], int.from_bytes(server[6:], "big")
     if len(server) == 10 and server[0] in (9, 10) and server[1] < 10 and maker.isalpha() and maker.isupper() and number < 10**8:
         return f"{server[1]}{maker.decode('ascii')}{server[5]:02X}{number:08d}"
-    return server.hex().upper()[:64]
+    text = server.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else server.hex().upper()[:64]

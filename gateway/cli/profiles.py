@@ -186,6 +186,10 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
         yield "answers within", f"{settings.timeout_s:g} s; needs {settings.turnaround_ms:g} ms of silence before a request"
     elif profile.protocol == "p1":
         yield "telegrams", f"every {profile.settings.period_s:g} s, checksum {profile.settings.checksum}"
+    elif profile.protocol == "sml" or (profile.protocol == "iec62056" and profile.settings.mode == "d"):
+        yield "telegrams", f"pushed by the meter, every {profile.settings.period_s:g} s at the latest"
+    elif profile.protocol == "iec62056":
+        yield "readout", "on request: signed on to at that rate, then at the rate the meter offers"
 
 
 def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:

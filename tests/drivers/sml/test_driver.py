@@ -109,6 +109,23 @@ def test_a_meter_without_pin_is_told_so_unless_its_profile_knows() -> None:
     in_virtual_time(scenario)
 
 
+def test_a_meter_that_rounds_to_whole_kwh_is_told_so_but_not_one_that_passes_them_by_chance() -> None:
+    def push_wh(import_wh: int) -> bytes:
+        return telegram(METER, [Entry(code="1-0:1.8.0*255", raw=10 * import_wh, unit=30, scaler=-1)])
+
+    async def scenario() -> None:
+        line = ScriptedLine(CHAR_S)
+        line.sends(1000.3, push_wh(7000))
+        driver = open_driver(line)
+        with pytest.raises(BadReply, match="PIN missing"):
+            await driver.read(1000.0)
+        for due_s, import_wh in ((1002.0, 7999), (1004.0, 8000)):
+            line.sends(due_s + 0.3, push_wh(import_wh))
+            assert (await driver.read(due_s)).values == {"energy_import_wh": import_wh}
+
+    in_virtual_time(scenario)
+
+
 def test_a_register_that_is_coarser_than_its_profile_says_is_refused() -> None:
     async def scenario() -> None:
         line = ScriptedLine(CHAR_S)
