@@ -30,6 +30,12 @@ _DRAIN_PAUSE_S = 0.02
 
 _DRAIN_TRIES = 25
 
+_BUNDLE_S = 0.016
+"""What an adapter collects before it hands it over, at most."""
+
+_NAP_S = 0.002
+"""Between two looks at the end of a reply."""
+
 _EXCEPTIONS = {
     1: "it does not know this function — is the profile the right one?",
     2: "it does not have all of these registers — is the profile the right one?",
@@ -145,8 +151,10 @@ async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s
             return data
         if len(received) > MAX_RECEIVED_BYTES:
             raise BadReply(f"address {question.unit}: {len(received)} bytes came, but no answer to {question} — is the baud rate right?")
-        missing = _rtu_size(question.count) - len(received)
-        await asyncio.sleep(max(0.0, min(missing * line.char_s, deadline_s - asyncio.get_running_loop().time())))
+        # What an adapter holds back is on its way already: to sleep for all that is missing would be to come late by as much. Towards the
+        # end of a reply we take what comes as it comes, but not byte by byte.
+        missing_s = (_rtu_size(question.count) - len(received)) * line.char_s
+        await asyncio.sleep(max(0.0, min(max(missing_s - _BUNDLE_S, _NAP_S), missing_s, deadline_s - asyncio.get_running_loop().time())))
     raise _rtu_failure(question, received)
 
 
