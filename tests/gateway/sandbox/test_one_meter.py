@@ -25,17 +25,17 @@ async def reading_of(profile, reached, address):
 @pytest.mark.parametrize("profile_id", SERVED)
 async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     profile = load_profile(profile_id)
-    load = Load(-2400, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
+    sign, start_wh = (-1, 7_654) if "energy_export_wh" in profile.energy else (1, 1_234_567)  # some meters know no export
+    load = Load(sign * 2400, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
     async with serving(profile, LineUrl("tcp", "127.0.0.1", 0), 7, load, lambda: HOUR_LATER_S) as reached:
         reading = await reading_of(profile, reached, 7)
     assert bool(reading.serial_number) == (profile.protocol == "sunspec" or profile.settings.serial_number is not None)
-    power_w = reading.values.get("power_w")
-    if power_w is None:
-        power_w = reading.values["power_import_w"] - reading.values["power_export_w"]
-    assert power_w == pytest.approx(-2400, abs=60)
-    step_wh = profile.energy["energy_export_wh"].resolution_wh if "energy_export_wh" in profile.energy else 0
-    if "energy_export_wh" in reading.values:
-        assert reading.values["energy_export_wh"] == pytest.approx(7_654 + 2_400, abs=step_wh + 0.5)
+    shown_w = reading.values.get("power_w")
+    if shown_w is None:
+        shown_w = reading.values["power_import_w"] - reading.values["power_export_w"]
+    assert shown_w == pytest.approx(power_w, abs=60)
+    step_wh = profile.energy[f"energy_{direction}_wh"].resolution_wh
+    assert reading.values[f"energy_{direction}_wh"] == pytest.approx(began_wh + 2_400, abs=step_wh + 0.5)
 
 
 @pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5", "sml/auto"])
