@@ -89,9 +89,11 @@ async def identify(registers: Registers, profiles: Iterable[Profile], url: LineU
     return None
 
 
-def _weight(profile: Profile) -> tuple[int, int, str]:
+def _weight(profile: Profile) -> tuple[int, int, bool, str]:
     settings: Settings = profile.settings
-    return -sum(not identity.is_plausibility for identity in settings.identify), -len(settings.identify), profile.id
+    # A voltage or frequency in the reading is what tells a meter from any other numbers.
+    shows_mains = bool(profile.quantities & {"voltage_v", "voltage_l1_v", "frequency_hz"})
+    return -sum(not identity.is_plausibility for identity in settings.identify), -len(settings.identify), not shows_mains, profile.id
 
 
 async def read(line: Line, address: int, profile: Profile, url: LineUrl, *, also: tuple[str, ...] = (), text: str = "") -> Found | None:
