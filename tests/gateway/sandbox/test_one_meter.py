@@ -25,8 +25,9 @@ async def reading_of(profile, reached, address):
 @pytest.mark.parametrize("profile_id", SERVED)
 async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     profile = load_profile(profile_id)
-    sign, start_wh = (-1, 7_654) if "energy_export_wh" in profile.energy else (1, 1_234_567)  # some meters know no export
-    load = Load(sign * 2400, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
+    # Some meters know no export.
+    power_w, direction, began_wh = (-2400, "export", 7_654) if "energy_export_wh" in profile.energy else (2400, "import", 1_234_567)
+    load = Load(power_w, HOUR_LATER_S - 3600, 3 if "voltage_l2_v" in profile.quantities else 1)
     async with serving(profile, LineUrl("tcp", "127.0.0.1", 0), 7, load, lambda: HOUR_LATER_S) as reached:
         reading = await reading_of(profile, reached, 7)
     assert bool(reading.serial_number) == (profile.protocol == "sunspec" or profile.settings.serial_number is not None)
