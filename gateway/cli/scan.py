@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses 1 to 247, the usual ones and the usual "
-        "serial settings first, and tells every meter as it is found. All of it takes half an hour per port, --fast a minute. Ctrl-C ends "
+        "serial settings first, and tells every meter as it is found. All of it takes up to 45 minutes per port, --fast one. Ctrl-C ends "
         "it and keeps what was found. A port has one reader at a time: stop the daemon first. The network is searched only on request."
     )
     parser.epilog = (
