@@ -4,10 +4,15 @@
 
 AES-128-GCM with the initialisation vector system title || frame counter. What is authenticated besides is the security control and the
 authentication key. Security control 2x means encrypted only, without a tag; 3x encrypted and authenticated. Without the authentication
-key the text can be read all the same (GCM is counter mode, its counter begins at 2): then the checksum inside must vouch for it.
+key the text can be read all the same: then the checksum inside must vouch for it.
+
+This file brings 10 MB of `cryptography` with it: the driver imports it when the first encrypted frame comes.
 """
 
 from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from drivers.p1.telegram import excerpt
 from drivers.profile import Keys
@@ -28,6 +33,11 @@ class Opened:
     system_title: bytes
     proven: bool
 
+    @property
+    def serial_number(self) -> str:
+        """The system title, which is the meter's own."""
+        return title_text(self.system_title)
+
 
 def decrypt(frame: bytes, keys: Keys, authentication: bytes | None = None) -> Opened:
     """The text of a frame as `Framer` gives it out. `authentication` is the key for meters whose owner was given none.
@@ -43,21 +53,26 @@ def decrypt(frame: bytes, keys: Keys, authentication: bytes | None = None) -> Op
     if len(body) <= _TAG_BYTES * tagged:
         raise CipherError("an encrypted frame without content; check the cable")
     ciphertext, tag = (body[:-_TAG_BYTES], body[-_TAG_BYTES:]) if tagged else (body, b"")
-    text = _counter_mode(keys.encryption, title + counter, ciphertext)
+    authentication = keys.authentication or authentication
+    decryptor = Cipher(algorithms.AES(keys.encryption), modes.GCM(title + counter, None, _TAG_BYTES)).decryptor()
+    decryptor.authenticate_additional_data(bytes([security]) + (authentication or b""))
+    text = decryptor.update(ciphertext)
     if text[:1] == b"\x0f":
         raise CipherError("inside are DLMS objects, not P1 text: ask the network operator whether the port can be switched to P1")
     if text[:1] != b"/" or not text[1:4].isalpha():
         raise CipherError(
             f"the encryption key does not fit meter {title_text(title)}: compare encryption_key in the key file with the network operator's"
         )
-    authentication = keys.authentication or authentication
-    proven = tagged and authentication is not None
-    if proven and not _authentic(keys.encryption, title + counter, ciphertext, bytes([security]) + (authentication or b""), tag):
+    if not tagged or authentication is None:
+        return Opened(text, title, proven=False)
+    try:
+        decryptor.finalize_with_tag(tag)
+    except InvalidTag:
         raise CipherError(
             "the frame was damaged, or the authentication key is wrong: if this stays so, correct authentication_key in the key file "
             f"or leave it out (inside it begins {excerpt(text)!r})"
-        )
-    return Opened(text, title, proven)
+        ) from None
+    return Opened(text, title, proven=True)
 
 
 def title_text(title: bytes) -> str:
@@ -77,24 +92,3 @@ def _parts(frame: bytes) -> tuple[bytes, int, bytes, bytes]:
     at = 2 + len(title) if title else 1
     at += 1 if frame[at] < 0x80 else 1 + (frame[at] & 0x7F)
     return title, frame[at], frame[at + 1 : at + 5], frame[at + 5 :]
-
-
-def _counter_mode(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # 10 MB that only encrypted meters need
-
-    decryptor = Cipher(algorithms.AES(key), modes.CTR(nonce + b"\0\0\0\2")).decryptor()
-    return decryptor.update(ciphertext) + decryptor.finalize()
-
-
-def _authentic(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes, tag: bytes) -> bool:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    decryptor = Cipher(algorithms.AES(key), modes.GCM(nonce, tag, min_tag_length=_TAG_BYTES)).decryptor()
-    decryptor.authenticate_additional_data(associated)
-    decryptor.update(ciphertext)
-    try:
-        decryptor.finalize()
-    except InvalidTag:
-        return False
-    return True

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply, SerialSettings
 from drivers.listen import Listener
-from drivers.p1.cipher import CipherError, Opened, decrypt, title_text
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.obis import read_values
@@ -21,6 +20,7 @@ from drivers.sample import Reading
 
 if TYPE_CHECKING:
     from drivers.line import Line
+    from drivers.p1.cipher import Opened
     from drivers.profile import DeviceAddress, Profile
 
 PATIENCE_PERIODS = 3
@@ -41,7 +41,7 @@ class _Locked(_Unfit):
     """A frame that the keys do not open; the text says what to do."""
 
 
-def _inside(opened: Opened) -> Telegram:
+def _inside(opened: "Opened") -> Telegram:
     """The telegram inside an encrypted frame."""
     framer = Framer()
     events = framer.feed(opened.text) + framer.silence()
@@ -158,14 +158,16 @@ class P1Driver:
             raise _Unfit("a telegram without checksum lacks the energy register: truncated, or not this profile's")
         if not quantities:
             raise _Unfit("a telegram holds none of the profile's quantities: is the profile the right one?")
-        return Reading(taken_s, quantities, values.serial_number or (title_text(opened.system_title) if opened else None))
+        return Reading(taken_s, quantities, values.serial_number or (opened.serial_number if opened else None))
 
-    def _opened(self, sealed: Sealed) -> Opened:
+    def _opened(self, sealed: Sealed) -> "Opened":
         if self._keys is None:
             raise BadReply(
                 "the telegrams are encrypted and there is no key: ask the network operator for it, write it as `encryption_key: '…'` into "
                 "a file of mode 0600 and name that file in the device file as `key:`"
             )
+        from drivers.p1.cipher import CipherError, decrypt  # 10 MB that only encrypted meters need
+
         known = self._dialect.settings.authentication_key
         try:
             return decrypt(sealed.raw, self._keys, bytes.fromhex(known) or None)

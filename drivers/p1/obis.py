@@ -6,10 +6,11 @@ channel n. Units are taken from the telegram, never assumed: relatives of DSMR s
 everything that would be computed from it.
 """
 
+import functools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date
 
 TARIFFS = range(1, 5)
 
@@ -34,6 +35,7 @@ _UNITS: Mapping[bytes, tuple[str, int]] = {
     b"gj": ("gj", 0),
     b"": ("", 0),
 }
+_TENS = tuple(10**n for n in range(7))
 
 # C.D.E of medium 1 → (quantity, dimension)
 _ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
@@ -67,6 +69,14 @@ _ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
     },
 }
 _SIGNED = {"w", "a", ""}  # a register or a voltage below zero is a broken field
+# C.D.E and the unit as meters spell it → (quantity, factor): the quick way for nearly every line
+_SPELLED = (b"kWh", b"kW", b"Wh", b"W", b"V", b"A", b"kVArh", b"kVAr", b"kvarh", b"kvar", b"varh", b"var", b"Hz", b"")
+_READY: Mapping[bytes, tuple[str, int]] = {
+    code + unit: (name, 10 ** _UNITS[unit.lower()][1])
+    for code, (name, dimension) in _ELECTRICITY.items()
+    for unit in _SPELLED
+    if _UNITS[unit.lower()][0] == dimension
+}
 
 # M-Bus device type (EN 13757-3, table of device types) → (quantity, dimension)
 _MBUS: Mapping[int, tuple[str, str]] = {
@@ -79,20 +89,23 @@ _MBUS: Mapping[int, tuple[str, str]] = {
     11: ("cooling_gj", "gj"),
     12: ("heat_gj", "gj"),
 }
-_MBUS_READINGS = (b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1")
+_MBUS_READINGS = frozenset({b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1"})
 
 _PHASES = ("l1", "l2", "l3")
-_NET = {
-    "power_w": ("power_import_w", "power_export_w"),
-    "reactive_power_var": ("_reactive_import_var", "_reactive_export_var"),
-    **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES},
-    **{f"reactive_power_{p}_var": (f"_reactive_import_{p}_var", f"_reactive_export_{p}_var") for p in _PHASES},
-}
-_PARTS = [name for names in _NET.values() for name in names if name.startswith("_")]  # that no reading holds, only their difference
-_TOTALS = {d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")}
+_TOTAL_POWERS = frozenset({"power_w", "power_import_w", "power_export_w"})
+_PHASE_POWERS = tuple((f"power_{p}_w", f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES)
+# (what is left, of what, less what)
+_NET = (
+    ("power_w", "power_import_w", "power_export_w"),
+    *_PHASE_POWERS,
+    ("reactive_power_var", "_reactive_import_var", "_reactive_export_var"),
+    *((f"reactive_power_{p}_var", f"_reactive_import_{p}_var", f"_reactive_export_{p}_var") for p in _PHASES),
+)
+_PARTS = tuple(name for _, *names in _NET for name in names if name.startswith("_"))  # that no reading holds, only their difference
+_TOTALS = tuple((f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export"))
 
 QUANTITIES = frozenset(
-    {name for name, _ in [*_ELECTRICITY.values(), *_MBUS.values()]} | {*_NET, "tariff", "demand_import_max_w"},
+    {name for name, _ in [*_ELECTRICITY.values(), *_MBUS.values()]} | {name for name, *_ in _NET} | {"tariff", "demand_import_max_w"},
 ) - frozenset(_PARTS)
 """Every quantity that may come out of a telegram."""
 
@@ -100,7 +113,7 @@ QUANTITIES = frozenset(
 _NUMBER = rb"(-?)(\d{1,12})(?:\.(\d{0,6}))? *\*? *([A-Za-z][A-Za-z0-9\xb3]*|) *\)"
 # A value may stand on the line after its id (2.2: gas), which then begins with the bracket.
 _LINE = re.compile(
-    rb"(?<=[\r\n])(?:"
+    rb"\n(?:"
     rb"1-\d{1,3}:(\d{1,2}\.[478]\.\d)(?:\*255)?(?:\r?\n)?\((?: *" + _NUMBER + rb")?([^\r\n]*)"  # 1: C.D.E  2–5: the number  6: the rest
     rb"|(0-\d{1,2}|1-\d{1,3}|7-0):(24\.\d\.\d|96\.1\.[01]|42\.0\.0|96\.14\.0|1\.0\.0|1\.6\.0|23\.1\.0)(?:\*255)?"  # 7: A-B  8: C.D.E
     rb"(\([^\r\n]*(?:\r?\n\([^\r\n]*)?)"  # 9: all brackets
@@ -109,6 +122,7 @@ _LINE = re.compile(
 _READING = re.compile(rb"\((\d{12}[SWsw]?)\)\( *" + _NUMBER + rb"\s*$")  # (time)(value*unit)
 _OLD_READING = re.compile(rb"\((\d{12})\)(?:\([^()]*\)){0,4}\(([A-Za-z0-9\xb3]{1,3})\)\s*\( *(-?)(\d{1,12})(?:\.(\d{0,6}))? *\)\s*$")
 _ACE_READING = re.compile(rb"\( *" + _NUMBER + rb"\((\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\)\s*$")  # (value*unit)(YY-MM-DD hh:mm:ss)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that never was set
 _AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's has a wrong clock
 
@@ -136,16 +150,22 @@ def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float =
     found: dict[str, float] = {}
     broken: set[str] = set()
     others: list[tuple[bytes, bytes, bytes]] = []
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")  # something on the way rewrote the line ends
     end = len(raw) - raw.endswith(b"!")  # which may stand on the last value's line
     for code, sign, whole, fraction, unit, rest, channel, other, brackets in _LINE.findall(raw, 0, end):
         if channel:
             others.append((channel, other, brackets))
             continue
-        known = _ELECTRICITY.get(code)
-        if known is None:
+        ready = _READY.get(code + unit)
+        if ready is not None and whole and not rest and not sign:
+            name, factor = ready
+            value: float | None = int(whole + fraction) * factor / _TENS[len(fraction)]
+        elif (known := _ELECTRICITY.get(code)) is not None:
+            name, dimension = known
+            value = _scaled(sign, whole, fraction, unit, dimension) if whole and not rest.strip() else None
+        else:
             continue
-        name, dimension = known
-        value = _scaled(sign, whole, fraction, unit, dimension) if whole and not rest.strip() else None
         if value is None or found.setdefault(name, value) != value:
             broken.add(name)  # unreadable, or there twice with different values
     for name in broken:
@@ -162,38 +182,48 @@ def utc_of(stamp: bytes, utc_offset_h: float) -> int | None:
     X alone tells the offset: W is the country's offset in winter, S an hour more (DSMR 5.0.2 P1, 6.4). Calendars do not: Nordic meters send
     W all year. Without X (DSMR 2.2) it counts as W.
     """
-    digits, summer = stamp[:12], stamp[12:] in (b"S", b"s")
-    if stamp.startswith(_NEVER):
+    if not stamp[:12].isdigit() or len(stamp) < 12 or stamp.startswith(_NEVER):
         return None
-    year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, 12, 2))
+    days = _days(stamp[:6])
+    hour, minute_second = divmod(int(stamp[6:12]), 10000)
+    minute, second = divmod(minute_second, 100)
+    if days is None or hour > 23 or minute > 59 or second > 59:
+        return None
+    offset_s = int(utc_offset_h * 3600) + (3600 if stamp[12:] in (b"S", b"s") else 0)
+    return days * 86400 + hour * 3600 + minute * 60 + second - offset_s
+
+
+@functools.lru_cache(maxsize=16)
+def _days(stamp: bytes) -> int | None:
+    """Days since 1970 of `YYMMDD`: the same all day."""
     try:
-        local = datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+        return date(2000 + int(stamp[:2]), int(stamp[2:4]), int(stamp[4:])).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
-    return int((local - timedelta(hours=utc_offset_h + summer)).timestamp())
 
 
 def _add_totals(found: dict[str, float], broken: set[str], tariffs: Collection[int]) -> None:
-    for total, names in _TOTALS.values():
+    for total, names in _TOTALS:
         if total in found or total in broken or not broken.isdisjoint(names):
             continue
         present = [found[name] for name in names if name in found]
-        if present and all(names[n - 1] in found for n in tariffs):
+        if present and (not tariffs or all(names[n - 1] in found for n in tariffs)):
             found[total] = sum(present)
 
 
 def _add_net_powers(found: dict[str, float], broken: set[str]) -> None:
     """Import less export; in all, where the meter does not tell it, as the sum of its phases."""
-    for name, (plus, minus) in _NET.items():
+    for name, plus, minus in _NET:
         if plus in found and minus in found:
-            found[name] = round(found[plus] - found[minus], 3)
-    if "power_w" not in found and not {"power_w", *_NET["power_w"]} & (found.keys() | broken):
-        told = [p for p in _PHASES if not {f"power_import_{p}_w", f"power_export_{p}_w"}.isdisjoint(found.keys() | broken)]
-        nets = [found[f"power_{p}_w"] for p in told if f"power_{p}_w" in found]
-        if nets and len(nets) == len(told):
-            found["power_w"] = round(sum(nets), 3)
-    for name in _PARTS:
-        found.pop(name, None)
+            net = found[plus] - found[minus]
+            found[name] = net if net.is_integer() else round(net, 3)
+    if "power_w" not in found and _TOTAL_POWERS.isdisjoint(found) and _TOTAL_POWERS.isdisjoint(broken):
+        told = [(net, *parts) for net, *parts in _PHASE_POWERS if any(part in found or part in broken for part in parts)]
+        if told and all(net in found for net, *_ in told):
+            found["power_w"] = round(sum(found[net] for net, *_ in told), 3)
+    if not found.keys().isdisjoint(_PARTS):
+        for name in _PARTS:
+            found.pop(name, None)
 
 
 def _add_others(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float], utc_offset_h: float) -> tuple[str | None, int | None]:
@@ -208,7 +238,7 @@ def _add_others(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float]
             if kind is not None:
                 kinds[channel] = kind
         elif code == b"1.6.0":
-            if (peak := next(_timed(code, brackets, "w", utc_offset_h), None)) is not None:
+            if (peak := _timed(code, brackets, "w", utc_offset_h)) is not None:
                 found["demand_import_max_w"] = peak[1]
         elif channel != b"0-0":
             pass
@@ -241,18 +271,19 @@ def _add_mbus(
         if kind is None:
             continue
         name, dimension = kind
-        for utc_s, value in _timed(code, brackets, dimension, utc_offset_h):
+        if (reading := _timed(code, brackets, dimension, utc_offset_h)) is not None:
+            utc_s, value = reading
             ahead = meter_utc_s is not None and utc_s > meter_utc_s + _AHEAD_S
             rank = (0 if ahead else utc_s, channel)
             if rank >= latest.get(name, (0, b"")):
                 latest[name], found[name] = rank, value
 
 
-def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) -> Iterator[tuple[int, float]]:
-    """(Unix time, value) of a reading with a time; nothing for an empty slot, which has an impossible time or no unit."""
+def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) -> tuple[int, float] | None:
+    """(Unix time, value) of a reading with a time; None for an empty slot, which has an impossible time or no unit."""
     if code == b"23.1.0":  # ACE4000: the value first
         if not (match := _ACE_READING.match(brackets)):
-            return
+            return None
         sign, whole, fraction, unit, *digits = match.groups(b"")
         stamp = b"".join(digits)
     elif match := _READING.match(brackets):
@@ -260,11 +291,10 @@ def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) ->
     elif match := _OLD_READING.match(brackets):  # 2.2 and 3.0: (time)(status)(60)(1)(0-1:24.2.1)(m3), the value on the next line
         stamp, unit, sign, whole, fraction = match.groups(b"")
     else:
-        return
+        return None
     utc_s = utc_of(stamp, utc_offset_h)
     value = _scaled(sign, whole, fraction, unit, dimension)
-    if utc_s is not None and value is not None:
-        yield utc_s, value
+    return None if utc_s is None or value is None else (utc_s, value)
 
 
 def _scaled(sign: bytes, whole: bytes, fraction: bytes, unit: bytes, dimension: str) -> float | None:
@@ -272,9 +302,7 @@ def _scaled(sign: bytes, whole: bytes, fraction: bytes, unit: bytes, dimension: 
     found, power = _UNITS.get(unit.lower(), (None, 0))
     if found != dimension or (sign and dimension not in _SIGNED):
         return None
-    number = int(whole + fraction)
-    power -= len(fraction)
-    value = float(number * 10**power) if power >= 0 else number / 10**-power
+    value: float = int(whole + fraction) * _TENS[power] / _TENS[len(fraction)]
     return -value if sign and value else value
 
 

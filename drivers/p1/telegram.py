@@ -251,6 +251,8 @@ class Framer:
         return self._open and self._buffer.find(b"\r\n\r\n\0", recent, before) >= 0
 
     def _drop_noise(self, length: int) -> None:
+        if not length:
+            return
         noise = bytes(self._buffer[:length]).replace(b"\r", b"").replace(b"\n", b"")
         if noise:
             self.noise_bytes += len(noise)
