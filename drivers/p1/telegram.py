@@ -200,7 +200,7 @@ class Framer:
         if self._sealed:
             return self._complete_sealed(*self._sealed, events)
         limit = min(len(self._buffer), MAX_TELEGRAM_BYTES)
-        match = _END_OR_START.search(self._buffer, self._scan, limit)
+        match = _END_OR_START.search(self._buffer, self._skip(limit), limit)
         if match is not None and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start()):
             return False
         if match is None:
@@ -243,9 +243,19 @@ class Framer:
             self._sealed = (0, len(sealed) - 1 + _length(sealed[10:]))
         return True
 
+    def _skip(self, limit: int) -> int:
+        """Where the next end or start can be at the earliest: nearly always at the next `!`, which is found quicker alone."""
+        buffer, scan = self._buffer, self._scan
+        end = buffer.find(b"!", scan, limit)
+        if end < 0 or buffer.find(b"/", scan, end) >= 0 or buffer.find(b"\0", scan, end) >= 0 or buffer.find(b"\xdb", scan, end) >= 0:
+            return scan
+        return end
+
     def _undecided(self, before: int) -> bool:
         """Whether too little has come of what may be an encrypted frame that begins before this index."""
         recent = max(0, len(self._buffer) - _LONGEST_START + 1)
+        if before <= recent:
+            return False
         if self._buffer.find(b"\xdb\x08", recent, before) >= 0:
             return True
         return self._open and self._buffer.find(b"\r\n\r\n\0", recent, before) >= 0
