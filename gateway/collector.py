@@ -38,6 +38,9 @@ TURN_S = 60.0
 DAMAGE_LINE_S = 3600.0
 """Damage that costs no reading is counted, and told at most once in this time."""
 
+REST_S = 0.2
+"""Where nobody is asked for longer than this, a line that is connected for each round of questions lets go."""
+
 BUSY_S = 60.0
 """Time over which it is counted how busy a line is."""
 
@@ -252,6 +255,8 @@ class Collector:
         self._everything_utc_s = now_s
         failures = 0
         while True:
+            if min(m.due_utc_s for m in self.meters) > self.clock.now_s() + REST_S:
+                line.rest()
             # At the same instant those that answer go first: a dead one would cost them its timeout.
             meter = min(self.meters, key=lambda m: (m.due_utc_s, m.backoff.failures > 0))
             answered = await self._read(line, meter)

@@ -98,6 +98,7 @@ async def request(line: Line, unit: int, function: int, address: int, count: int
     pdu = _REQUESTS[function](address=address, count=count, dev_id=unit, transaction_id=question.transaction)
     frame = framer.buildFrame(pdu)
     await _wait_for_turn(line, question, turnaround_s)
+    await line.ready()
     loop = asyncio.get_running_loop()
     turns.asked_s = loop.time()
     settled = False
@@ -119,6 +120,7 @@ async def request(line: Line, unit: int, function: int, address: int, count: int
         turns.last_frame_s = loop.time()
         if not settled and line.framing == "rtu":
             turns.quiet_until_s = turns.last_frame_s + timeout_s
+            line.renew()  # how late a reply may come through a network, nobody knows: it will find nobody there
 
 
 def _rtu_size(count: int) -> int:

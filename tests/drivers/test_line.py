@@ -51,6 +51,18 @@ def meter_fd(wire: Wire) -> Iterator[int]:
         ("rtu+tcp:192.168.1.9:4196", LineUrl("rtu+tcp", "192.168.1.9", 4196), "192.168.1.9:4196"),
         ("tcp:[fd00::20]:503", LineUrl("tcp", "fd00::20", 503), "fd00::20:503"),
         ("tcp:[fd00::20]", LineUrl("tcp", "fd00::20", 502), "fd00::20:502"),
+        ("tcp:meter.lan:502?connect=cycle", LineUrl("tcp", "meter.lan", 502, connect="cycle"), "meter.lan:502"),
+        ("rtu+udp:192.168.1.9:4196", LineUrl("rtu+udp", "192.168.1.9", 4196), "192.168.1.9:4196"),
+        ("tls:meter.lan", LineUrl("tls", "meter.lan", 802), "meter.lan:802"),
+        ("tls:meter.lan:8802?ca=/etc/ca.pem", LineUrl("tls", "meter.lan", 8802, ca_file="/etc/ca.pem"), "meter.lan:8802"),
+        ("usb:0403:6001?baud=2400", LineUrl("usb", "0403:6001", None, 2400), "0403:6001"),
+        ("usb:1A86:55d4:A50285BI", LineUrl("usb", "1a86:55d4:A50285BI"), "1a86:55d4:A50285BI"),
+        (
+            "serial:/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0?baud=9600",
+            LineUrl("serial", "/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0", None, 9600),
+            "/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0",
+        ),
+        ("replay:/tmp/grid.jsonl?pace=fast", LineUrl("replay", "/tmp/grid.jsonl", pace="fast"), "/tmp/grid.jsonl"),
     ],
 )
 def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str, url: LineUrl, key: str) -> None:
@@ -85,6 +97,16 @@ def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str
         ("tcp:[meter]:502", "'meter' is not an IPv6 address"),
         ("tcp:meter:502?baud=9600", "baud is set at the adapter"),
         ("rtu+tcp:meter", "needs the adapter's port — such as rtu+tcp:meter:4196"),
+        ("rtu+udp:meter", "needs the adapter's port — such as rtu+udp:meter:4196"),
+        ("rtu+udp:meter:4196?connect=cycle", "'connect' is not a setting of a line rtu+udp: — it has none"),
+        ("tcp:meter:502?connect=once", "connect=cycle connects for each round of questions only"),
+        ("tls:meter?ca=ca.pem", "ca is not the full path of a file — such as ca=/etc/meter-gateway/ca.pem"),
+        ("tls:meter?key=/etc/key.pem", "key without cert"),
+        ("tcp:meter?ca=/etc/ca.pem", "'ca' is not a setting of a line tcp:"),
+        ("usb:0403", "'0403' is not VID:PID or VID:PID:SERIAL"),
+        ("usb:0403:6001?bauds=9600", "did you mean 'baud'?"),
+        ("replay:", "replay: needs a file"),
+        ("replay:/tmp/x?pace=slow", "the only one is pace=fast"),
     ],
 )
 def test_a_wrong_url_is_told_what_is_wrong_and_what_to_write(raw: object, expected: str) -> None:

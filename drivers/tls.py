@@ -1,0 +1,136 @@
+"""Modbus Security: Modbus TCP inside TLS (MODBUS/TCP Security Protocol Specification, 2018). The certificate is always verified."""
+
+import asyncio
+import ssl
+
+from drivers.line import CONNECT_TIMEOUT_S, READ_BYTES, Framing, Line, LineError, LineUrl, SerialSettings, Turns
+
+
+async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
+    """The open connection with TLS on top. Raises LineError, and closes the connection then."""
+    try:
+        secure = TlsLine(url, line)
+        await secure.shake_hands()
+    except BaseException:
+        line.close()
+        raise
+    return secure
+
+
+def _context(url: LineUrl) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=url.ca_file)
+    except OSError as error:
+        raise LineError(
+            f"{url}: {url.ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of certificates"
+        ) from error
+    if url.cert_file:
+        try:
+            context.load_cert_chain(url.cert_file, url.key_file)
+        except OSError as error:
+            hint = "cert has to be a PEM file with our certificate, and key one with its key, without a password"
+            raise LineError(f"{url}: {url.cert_file} cannot be used: {error.strerror or error} — {hint}") from error
+    return context
+
+
+class TlsLine:
+    """A line whose bytes are encrypted on their way."""
+
+    def __init__(self, url: LineUrl, line: Line) -> None:
+        """Raises LineError where a certificate's file cannot be used."""
+        self._line = line
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = _context(url).wrap_bio(self._came, self._goes, server_hostname=url.target)
+
+    @property
+    def name(self) -> str:
+        return self._line.name
+
+    @property
+    def settings(self) -> SerialSettings | None:
+        return None
+
+    @property
+    def char_s(self) -> float:
+        return 0.0
+
+    @property
+    def framing(self) -> Framing:
+        return self._line.framing
+
+    @property
+    def turns(self) -> Turns:
+        return self._line.turns
+
+    async def shake_hands(self) -> None:
+        """Raises LineError where the other end does not speak TLS, or is not who it should be."""
+        deadline_s = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await self._send()
+                data = await self._line.read(deadline_s)
+                if not data:
+                    raise LineError(f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it tcp: without TLS?") from None
+                self._came.write(data)
+            except ssl.SSLCertVerificationError as error:
+                hint = "ca=FILE names the authority that signed the device's certificate; the host is written as the certificate has it"
+                raise LineError(f"{self.name}: the device's certificate is not trusted: {error.verify_message} — {hint}") from error
+            except ssl.SSLError as error:
+                raise self._failed(error) from error
+        await self._send()
+
+    async def write(self, data: bytes) -> None:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise self._failed(error) from error
+        await self._send()
+
+    async def read(self, deadline_s: float) -> bytes:
+        while True:
+            try:
+                data = self._tls.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                await self._send()  # what TLS itself has to say
+                cipher = await self._line.read(deadline_s)
+                if not cipher:
+                    return b""
+                self._came.write(cipher)
+                continue
+            except ssl.SSLError as error:
+                raise self._failed(error) from error
+            if not data:
+                raise LineError(f"{self.name}: the other end has closed the connection — check the meter, its power and the network")
+            return data
+
+    def drain(self) -> int:
+        """Nothing: what is inside TLS cannot be skipped, and the frames of Modbus TCP are told apart by their numbers."""
+        return 0
+
+    async def configure(self, settings: SerialSettings) -> None:
+        """There is no port to set."""
+
+    async def ready(self) -> None:
+        """It stays connected."""
+
+    def rest(self) -> None:
+        """It stays connected."""
+
+    def renew(self) -> None:
+        """It stays connected."""
+
+    def close(self) -> None:
+        self._line.close()
+
+    async def _send(self) -> None:
+        if data := self._goes.read():
+            await self._line.write(data)
+
+    def _failed(self, error: ssl.SSLError) -> LineError:
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return LineError(
+            f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, and want a certificate of ours?"
+        )
