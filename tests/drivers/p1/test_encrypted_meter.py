@@ -1,13 +1,18 @@
 """The driver on encrypted ports, and on ports of which only the telegram tells the country."""
 
+import asyncio
+import contextlib
+import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from drivers.line import BadReply
+from drivers.line import BadReply, LineUrl, SerialSettings, open_line
 from drivers.p1.driver import P1Driver
 from drivers.profile import DeviceAddress, Keys, load_profile
+from gateway.sandbox.wire import paced_line
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed
 from tests.drivers.p1.telegrams.written import Written, sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
@@ -179,3 +184,58 @@ def test_an_unknown_dialect_is_read_where_its_checksum_is_right() -> None:
         assert (driver.dialect, reading.damaged) == ("p1/auto", 1)
 
     in_virtual_time(scenario)
+
+
+# Real ports and sockets
+
+
+async def test_every_byte_of_an_encrypted_frame_passes_a_port_unchanged() -> None:
+    """Ports have characters of their own (XON, XOFF, interrupt), which a frame may hold."""
+    frames = [envelope(LUXEMBOURG.data, counter=n) for n in range(20)]
+    assert {0x03, 0x04, 0x0D, 0x11, 0x13, 0x1A, 0x7F, 0xFF} <= set(b"".join(frames))
+    async with paced_line(0.0) as wire:
+        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), SerialSettings(baud=115200))
+        port = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+
+        def write(data: bytes) -> None:
+            with contextlib.suppress(BlockingIOError):  # a telegram that the port does not take is lost, as with a real meter
+                os.write(port, data)
+
+        sending = asyncio.create_task(_send(write, frames))
+        try:
+            driver = open_driver(line, "p1/luxembourg")
+            for _ in range(5):
+                assert (await driver.read(0.0)).values == LUXEMBOURG.values
+        finally:
+            sending.cancel()
+            line.close()
+            os.close(port)
+
+
+@pytest.mark.parametrize("name", ["luxembourg", "hungary"])
+async def test_telegrams_over_tcp_come_in_any_pieces(name: str) -> None:
+    data = PLAIN[name].data if name == "hungary" else envelope(PLAIN[name].data)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await _send(writer.write, [data[:1], data[1:100], data[100:] + data[:200], data[200:]])
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings())
+        try:
+            driver = open_driver(line, "p1/auto")
+            for _ in range(2):
+                assert (await driver.read(0.0)).values == PLAIN[name].values
+            assert driver.dialect == f"p1/{name}"
+        finally:
+            line.close()
+
+
+async def _send(write: Callable[[bytes], object], pieces: list[bytes]) -> None:
+    """Over and over, as meters do."""
+    for piece in itertools.cycle(pieces):
+        write(piece)
+        await asyncio.sleep(0.02)
