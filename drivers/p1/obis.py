@@ -38,8 +38,7 @@ _UNITS: Mapping[bytes, tuple[str, int]] = {
 _MINUS = ord("-")
 _TENS = tuple(10**n for n in range(7))
 
-# C.D.E of medium 1 → (quantity, dimension)
-_ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
+ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
     b"1.8.0": ("energy_import_wh", "wh"),
     b"2.8.0": ("energy_export_wh", "wh"),
     **{f"1.8.{n}".encode(): (f"energy_import_t{n}_wh", "wh") for n in TARIFFS},
@@ -69,12 +68,13 @@ _ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
         )
     },
 }
+"""C.D.E of medium 1 → (quantity, dimension). A quantity that begins with `_` is only part of one."""
 _SIGNED = {"w", "a", ""}  # a register or a voltage below zero is a broken field
 # C.D.E and the unit as meters spell it → (quantity, factor, may be negative): the quick way for nearly every line
 _SPELLED = (b"kWh", b"kW", b"Wh", b"W", b"V", b"A", b"kVArh", b"kVAr", b"kvarh", b"kvar", b"varh", b"var", b"Hz", b"")
 _READY: Mapping[bytes, tuple[str, int, bool]] = {
     code + unit: (name, 10 ** _UNITS[unit.lower()][1], dimension in _SIGNED)
-    for code, (name, dimension) in _ELECTRICITY.items()
+    for code, (name, dimension) in ELECTRICITY.items()
     for unit in _SPELLED
     if _UNITS[unit.lower()][0] == dimension
 }
@@ -106,7 +106,7 @@ _PARTS = tuple(name for _, *names in _NET for name in names if name.startswith("
 _TOTALS = tuple((f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export"))
 
 QUANTITIES = frozenset(
-    {name for name, _ in [*_ELECTRICITY.values(), *_MBUS.values()]} | {name for name, *_ in _NET} | {"tariff", "demand_import_max_w"},
+    {name for name, _ in [*ELECTRICITY.values(), *_MBUS.values()]} | {name for name, *_ in _NET} | {"tariff", "demand_import_max_w"},
 ) - frozenset(_PARTS)
 """Every quantity that may come out of a telegram."""
 
@@ -166,7 +166,7 @@ def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float =
             value: float | None = int(whole + fraction) * factor / _TENS[len(fraction)]
             if not signed and whole[0] == _MINUS:
                 value = None
-        elif (known := _ELECTRICITY.get(code)) is not None:
+        elif (known := ELECTRICITY.get(code)) is not None:
             name, dimension = known
             value = _scaled(whole, fraction, unit, dimension) if whole else None
         else:

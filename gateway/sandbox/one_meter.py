@@ -8,6 +8,7 @@ from drivers.line import LineUrl
 from drivers.profile import Profile
 from gateway.sandbox.house import meter_values
 from gateway.sandbox.meters import Clock, ModbusTwin, Twin, modbus_rtu, modbus_tcp, p1_meter
+from gateway.sandbox.push_p1 import push_p1
 from gateway.sandbox.push_text import push_text
 from gateway.sandbox.sml import household
 from gateway.sandbox.sunspec import INVERTER, METER, SunSpecTwin
@@ -19,7 +20,7 @@ P1_SERIAL_NUMBER = "E0031007000012345"
 SML_SERVER_ID = bytes.fromhex("0a0153494d00") + SERIAL_NUMBER.to_bytes(4, "big")
 """1SIM0012345678"""
 DSMR = "dsmr/dsmr5"
-"""The P1 profile whose telegrams are known here."""
+"""The P1 profile whose telegrams are written line by line, gas and all; the others' are made of their profiles."""
 
 _IMPORT_WH, _EXPORT_WH = 1_234_567, 7_654
 """What the registers show at the start: a meter that has been hanging there for a while."""
@@ -88,6 +89,9 @@ def telegram_of(profile: Profile, load: Load) -> Callable[[int], bytes] | None:
     def values(now_s: int) -> dict[str, float]:
         return {name: value for name, value in load.values(now_s).items() if name in profile.quantities}
 
+    if profile.protocol == "p1":
+        period_s = int(profile.settings.period_s)
+        return lambda now_s: b"" if now_s % period_s else push_p1(profile.settings, load.values(now_s), P1_SERIAL_NUMBER, now_s)
     if profile.protocol == "sml":
         whole_kwh = profile.energy["energy_import_wh"].resolution_wh >= 1000
         return lambda now_s: household(values(now_s), SML_SERVER_ID, whole_kwh=whole_kwh)
@@ -105,8 +109,7 @@ async def serving(profile: Profile, line: LineUrl | None, address: int, load: Lo
     twin = twin_of(profile, load, now)
     pushed = telegram_of(profile, load) if twin is None else None
     if twin is None and pushed is None:
-        known = DSMR if profile.protocol == "p1" else "those that push"
-        raise ValueError(f"{profile.id}: there is no simulated {profile.protocol} meter but {known}")
+        raise ValueError(f"{profile.id}: there is no simulated {profile.protocol} meter but those that push")
     if line is not None and line.port is not None:
         if twin is None:
             raise ValueError(f"{profile.id} is simulated on a serial port only — write serial:/dev/… or pty")

@@ -42,7 +42,7 @@ async def test_it_is_read_by_the_device_file_it_prints_and_ends_with_ctrl_c(home
         (("eastron/sdm630", "--line", "serial:/dev/null"), 1, "cannot listen there"),
         (("eastron/sdm630", "--line", "nonsense"), 2, "does not begin with serial:"),
         (("eastron/sdm630", "--address", "0"), 2, "is not a Modbus address"),
-        (("dsmr/dsmr4",), 1, "there is no simulated p1 meter but dsmr/dsmr5"),
+        (("iec62056/mode_c",), 1, "there is no simulated iec62056 meter but those that push"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, words, code, complaint):

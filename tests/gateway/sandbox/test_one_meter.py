@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from drivers.line import LineUrl, open_line
+from drivers.p1.dialects import recognise, shipped
 from drivers.profile import DeviceAddress, load_profile, profile_ids
 from gateway.sandbox.one_meter import Load, serving, telegram_of
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
@@ -69,12 +70,30 @@ def test_what_a_meter_pushes_is_what_its_driver_reads(profile_id):
     in_virtual_time(scenario)
 
 
+@pytest.mark.parametrize("profile_id", [each for each in profile_ids() if load_profile(each).protocol == "p1"])
+def test_every_p1_profile_s_twin_speaks_its_dialect(profile_id):
+    async def scenario():
+        profile = load_profile(profile_id)
+        data = telegram_of(profile, Load(-2400, HOUR_LATER_S - 3600))(int(HOUR_LATER_S))
+        line = ScriptedLine(profile.serial.char_s)
+        line.sends(1000.1, data)
+        reading = await profile.open_driver(DeviceAddress(name="meter"), line).read(1000.0)
+        assert reading.serial_number == "E0031007000012345"
+        assert (reading.values["energy_import_wh"], reading.values["energy_export_wh"]) == (1_234_567, 7_654 + 2_400)
+        assert reading.values["power_w"] == -2400
+        spoken = recognise(data, shipped())
+        assert spoken is not None
+        if profile.settings.marks:
+            assert spoken.id == profile_id
+
+    in_virtual_time(scenario)
+
+
 @pytest.mark.parametrize(
     ("profile_id", "line", "complaint"),
     [
         ("iec62056/mode_c", None, "no simulated iec62056 meter but those that push"),
         ("dsmr/dsmr5", LineUrl("tcp", "127.0.0.1", 0), "on a serial port only"),
-        ("dsmr/dsmr2.2", None, "no simulated p1 meter but dsmr/dsmr5"),
     ],
 )
 async def test_what_cannot_be_simulated_says_so(profile_id, line, complaint):
