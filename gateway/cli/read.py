@@ -4,14 +4,17 @@ import argparse
 import errno
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.tables import local_text, utc_text
+from gateway.terminal import Refused
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.sample import Reading
     from gateway.config import Device
+    from gateway.recorder import Recorder
 
 SUMMARY = "read a meter now and show its values"
 
@@ -32,11 +35,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway read heat-pump --json\n"
-        "  meter-gateway read pv --raw 0x48 --function 4"
+        "  meter-gateway read pv --raw 0x48 --function 4\n"
+        "  meter-gateway read grid --watch --record grid.jsonl --redact    (play it back with line: replay:/path/to/grid.jsonl)"
     )
     parser.add_argument("device", metavar="DEVICE", help="the meter: the name of its file in devices/, without .yaml")
     parser.add_argument("--json", action="store_true", help="for programs: one object per line")
     parser.add_argument("--watch", action="store_true", help="read at the meter's interval until Ctrl-C")
+    record = parser.add_argument_group("to record")
+    record.add_argument("--record", type=Path, metavar="FILE", help="keep the bytes of the line, and what was made of them, in a new file")
+    record.add_argument("--redact", action="store_true", help="with zeros for the meter's numbers and messages")
     raw = parser.add_argument_group("to write a profile (Modbus only)")
     raw.add_argument(
         "--raw", type=_register, metavar="ADDRESS", help="show what the registers from ADDRESS (0-based, 72 or 0x48) on can mean"
@@ -65,11 +72,18 @@ def run(args: argparse.Namespace) -> int:
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     device = load_device(args.config, args.device.removesuffix(".yaml"))
+    if args.redact and args.record is None:
+        raise Refused("--redact without --record — give the file: --record FILE --redact")
+    recorder = None
+    if args.record:
+        from gateway.recorder import Recorder
+
+        recorder = Recorder(args.record, device, redacts=args.redact)
     try:
         if args.raw is not None:
             asyncio.run(_read_raw(device, args.raw, args.function or 3, args.count))
         else:
-            asyncio.run(_read(device, args.json, args.watch))
+            asyncio.run(_read(device, args.json, args.watch, recorder))
     except LineError as error:
         if getattr(error.__cause__, "errno", None) in (errno.EBUSY, errno.EAGAIN):
             raise LineError(f"{device.line}: the port is in use — if {DAEMON_HINT}") from error
@@ -77,21 +91,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _read(device: "Device", as_json: bool, watch: bool) -> None:
+async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorder | None") -> None:
     import asyncio
 
     from drivers.line import MeterError, open_line
 
     loop = asyncio.get_running_loop()
     line: Line = await open_line(device.line, device.profile.serial)
+    if recorder:
+        line = recorder.begin(line)
     try:
         driver = device.profile.open_driver(device.on_line, line)
         due_s = loop.time()
         while True:
             try:
                 reading = await driver.read(due_s)
+                if recorder:
+                    recorder.told(due_s, reading)
                 _show(device, reading, loop.time() - reading.taken_s, as_json)
             except MeterError as error:
+                if recorder:
+                    recorder.told(due_s, error)
                 if not watch:
                     raise MeterError(f"{device.name}: {error}") from error
                 print(f"{device.name}: {error}", file=sys.stderr)
@@ -100,6 +120,8 @@ async def _read(device: "Device", as_json: bool, watch: bool) -> None:
             due_s = max(due_s + device.interval_s, loop.time())
     finally:
         line.close()
+        if recorder:
+            print(recorder.end(), file=sys.stderr)
 
 
 async def _read_raw(device: "Device", register: int, function: int, count: int) -> None:

@@ -159,3 +159,47 @@ def test_raw_is_for_modbus(run, home):
     code, _, err = run("read", "grid", "--raw", "1")
     assert code == 1
     assert "grid: --raw reads Modbus registers, and dsmr/dsmr5 speaks p1" in err
+
+
+async def test_what_was_recorded_is_played_back_redacted_or_not(home, read):
+    name = "devices/heat.yaml"
+    async with modbus_tcp({3: twin()}) as port:
+        home.write(name, f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        for file in ("plain.jsonl", "shared.jsonl"):
+            words = ("--record", str(home.folder / file), *(["--redact"] if file == "shared.jsonl" else []))
+            code, first, err = await finish(await read("heat", "--json", *words))
+            assert code == 0
+            assert err.startswith(f"{home.folder / file}: ")
+            assert "1 reading" in err
+    plain, shared = ((home.folder / file).read_text() for file in ("plain.jsonl", "shared.jsonl"))
+    for number in ("20110001", "01 32 DE 71", "127.0.0.1", "heat"):
+        assert number not in shared
+    assert "20110001" in plain
+    for file, number in (("plain.jsonl", "20110001"), ("shared.jsonl", "1")):
+        home.write(name, f"profile: eastron/sdm630\nline: replay:{home.folder / file}?pace=fast\naddress: 3\n")
+        code, out, err = await finish(await read("heat", "--json"))
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        assert (found["values"], found["serial_number"]) == (json.loads(first)["values"], number)
+
+
+def test_a_recording_does_not_overwrite_another(run, home):
+    old = home.write("old.jsonl", "precious")
+    code, _, err = run("read", "grid", "--record", old)
+    assert code == 1
+    assert "is there already" in err
+    assert old.read_text() == "precious"
+
+
+def test_redact_without_record_is_refused(run):
+    code, _, err = run("read", "grid", "--redact")
+    assert code == 1
+    assert "give the file: --record FILE --redact" in err
+
+
+def test_a_recording_that_is_none_is_told_with_its_line(run, home):
+    home.write("noise.jsonl", '{"recording": 1, "profile": "x/y", "address": 1, "framing": "rtu", "serial": null}\n{"at_s": 1}\n')
+    home.write("devices/grid.yaml", f"profile: dsmr/dsmr5\nline: replay:{home.folder}/noise.jsonl\n")
+    code, _, err = run("read", "grid")
+    assert code == 1
+    assert "noise.jsonl:2: cannot be read (KeyError('values'))" in err
