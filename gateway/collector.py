@@ -314,6 +314,8 @@ class Collector:
         try:
             reading = await self._ask(meter, everything=everything)
         except MeterError as error:
+            # Should it be one of the others that fails, energy and power are read all the same.
+            meter.everything_due_utc_s = max(meter.everything_due_utc_s, meter.due_utc_s + EVERYTHING_S)
             self._missed(meter, str(error))
             return False
         if meter.told:

@@ -21,8 +21,8 @@ def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "D
     return SunSpecDriver(profile, device, line)
 
 
-LONGEST_MODEL = 107
-"""Registers of the longest model that is read, a three-phase meter's with its head: which one a device has is known once it is asked."""
+LONGEST_MODEL = 121
+"""Registers of the longest model that is read, 701 with its head: which one a device has is known once it is asked."""
 
 
 def turn_s(settings: Settings, char_s: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from gateway.config import Device
 from gateway.sandbox.wire import Wire, paced_line
 
 SDM120 = load_profile("eastron/sdm120")
-SLOT_S = 3
+SLOT_S = 2
 BAUDS = {termios.B2400: 2400, termios.B9600: 9600, termios.B19200: 19200}
 
 
@@ -160,8 +160,7 @@ async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_on
     ):
         boundary = (await until_boundaries(1))[0] + SLOT_S
         collector.meters[0].everything_due_utc_s = boundary  # so that the minute is over at the next boundary
-        await until_boundaries(1)
-        await asyncio.sleep(1)
+        await asyncio.sleep(boundary + 1.9 - time.time())
     of_a = [sample for sample in samples if sample.device == "a"]
     everything = [sample for sample in of_a if "voltage_l1_v" in sample.values]
     assert of_a[0] is everything[0], "at first, and"
@@ -180,11 +179,37 @@ async def test_meters_of_one_line_may_differ_in_their_serial_settings() -> None:
         at = found.wire.gateway_end
         slow = replace(SDM120, serial=SerialSettings(baud=2400))
         devices = [device("a", 1, at, "", profile=slow), device("b", 2, at, "?baud=9600"), device("c", 3, at, "?baud=19200&parity=even")]
-        async with running(devices) as (collector, samples):
-            await until_boundaries(1)
+        async with running(devices) as (collector, samples), asyncio.timeout(20):
+            while len({sample.device for sample in samples}) < 3 or len(samples) < 6:
+                await asyncio.sleep(0.05)
             assert {meter.report(0).line for meter in collector.meters} == {collector.report().name}
     assert found.garbled == 0
     assert {sample.device for sample in samples} == {"a", "b", "c"}
+
+
+async def test_a_device_for_one_client_is_left_alone_between_two_rounds() -> None:
+    rounds: list[list[int]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        units: list[int] = []
+        rounds.append(units)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while frame := await reader.readexactly(12):
+                units.append(frame[6])
+                count = frame[11]
+                body = bytes((frame[6], frame[7], 2 * count)) + (struct.pack(">f", 1.0) * count)[: 2 * count]
+                writer.write(frame[:4] + len(body).to_bytes(2, "big") + body)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}?connect=cycle")
+        async with running([device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]) as (_, samples):
+            async with asyncio.timeout(20):
+                while len(samples) < 6:
+                    await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)
+    assert len(rounds) >= 3
+    assert all(set(units) == {1, 2} for units in rounds[:-1]), "both meters of a round on one connection"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import QUANTITIES
+from drivers.sunspec import LONGEST_MODEL
 from drivers.sunspec.models import MODELS, decode
 
 
@@ -170,3 +171,7 @@ def test_a_model_s_points_lie_inside_its_one_request_and_do_not_overlap(number):
     assert len(set(taken) | scales) == len(taken) + len(scales)
     assert min(taken) >= 2
     assert max([*taken, *scales]) < model.count <= 125
+
+
+def test_a_turn_is_reckoned_with_the_longest_model():
+    assert max(model.count for model in MODELS.values()) == LONGEST_MODEL

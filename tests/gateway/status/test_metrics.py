@@ -77,3 +77,16 @@ def test_any_name_and_value_survive(name: str, value: float) -> None:
     labels = [s.labels for f in text_string_to_metric_families(text) for s in f.samples if s.name == "meter_gateway_meter_power_watts"]
     assert values == [value]
     assert labels == [{"meter": name}]
+
+
+def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
+    line = replace(healthy_report.lines[0], name="/dev/ttyUSB0", needed_ms=840.0, available_ms=10_000.0, busy=0.125, skipped=3)
+    found = parsed(replace(healthy_report, lines=[line]))
+    at = (("line", "/dev/ttyUSB0"),)
+    assert found["meter_gateway_line_needed_seconds", at] == 0.84
+    assert found["meter_gateway_line_cycle_seconds", at] == 10
+    assert found["meter_gateway_line_busy_ratio", at] == 0.125
+    assert found["meter_gateway_line_skipped_turns_total", at] == 3
+    assert line.carries == "needs 840 of 10,000 ms per cycle, busy 12%, 3 turns skipped"
+    assert replace(line, needed_ms=11_000.0).carries.startswith("cannot keep up: needs 11,000 of 10,000 ms")
+    assert healthy_report.lines[0].carries == "", "a meter that pushes takes no turns"
