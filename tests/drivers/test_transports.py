@@ -193,7 +193,16 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool) -> bytes:
         builder = x509.CertificateBuilder(ca_name, name, key.public_key(), 17, now - timedelta(days=1), now + timedelta(days=1))
         builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        if not is_ca:
+        # Python 3.13 verifies strictly, by RFC 5280: keys are named, and what an authority's may be used for.
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        if is_ca:
+            uses = dict.fromkeys(
+                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign"), False
+            )
+            usage = x509.KeyUsage(**uses, key_cert_sign=True, encipher_only=False, decipher_only=False)
+            builder = builder.add_extension(usage, critical=True)
+        else:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
             )

@@ -529,6 +529,7 @@ def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readabl
     filled(tmp_path / "buffer.sqlite")
     code = """
         import os
+        import urllib.parse  # while the interpreter's own folder can still be read
         path = Path(sys.argv[1])
         os.setgid(65534); os.setuid(65534)
         for attempt in (lambda: open_buffer(path.with_name("new.sqlite"), now_s=0), lambda: open_for_reading(path)):

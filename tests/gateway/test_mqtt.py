@@ -340,8 +340,10 @@ def _certificates(openssl: str, folder: Path) -> str:
         subprocess.run([openssl, *arguments], check=True, capture_output=True, cwd=folder)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=throw-away")
-    (folder / "san").write_text("subjectAltName=DNS:localhost\n")
+    authority = ("-days", "2", "-subj", "/CN=throw-away", "-addext", "keyUsage=critical,keyCertSign")
+    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", *authority)
+    # Python 3.13 verifies strictly, by RFC 5280: a certificate names the key it was signed with.
+    (folder / "san").write_text("subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n")
     run("req", *key, "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=localhost")
     sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
     run("x509", "-req", "-in", "broker.csr", *sign, "-out", "broker.pem")

@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.sml.transport import MAX_FRAME_BYTES, Damaged, Frame, Framer, diagnose
+from drivers.sml.values import SmlError, read_values
 from gateway.sandbox.sml import Entry, kermit, telegram, transport, x25
 
 EMH = bytes.fromhex("0a01454d480000010203")
@@ -75,10 +76,14 @@ def test_a_changed_byte_damages_its_frame_and_no_other(at: int, flip: int) -> No
 
 
 @given(begin=st.integers(8, len(ONE) - 1), count=st.integers(1, 8))
+@example(begin=68, count=4)
 def test_lost_bytes_damage_their_frame_and_no_other(begin: int, count: int) -> None:
     events = frames(ONE[:begin] + ONE[begin + count :] + TWO)
     assert payloads(events)[-1:] == payloads(frames(TWO))
-    assert isinstance(events[0], Damaged)
+    if isinstance(events[0], Frame):
+        # Sixteen bits of checksum fit by chance now and then (here: bytes 68 to 71); the messages' own then tell.
+        with pytest.raises(SmlError):
+            read_values(events[0].payload)
 
 
 def test_a_frame_that_the_next_cuts_off_is_damaged() -> None:
