@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from pathlib import Path
 
-from drivers.line import Framing, Line, LineError, LineUrl, SerialSettings, Turns
+from drivers.line_protocol import Line, LineError, Turns
+from drivers.line_url import Framing, LineUrl, SerialSettings
 from drivers.recording import MAX_BYTES, MAX_FILE_BYTES, Passed, Recording, RecordingError, parse
 
 TRANSACTION_BYTES = 2

@@ -3,7 +3,8 @@
 import asyncio
 import ssl
 
-from drivers.line import CONNECT_TIMEOUT_S, READ_BYTES, Framing, Line, LineError, LineUrl, SerialSettings, Turns
+from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
+from drivers.line_url import Framing, LineUrl, SerialSettings
 
 
 async def over_tls(url: LineUrl, line: Line) -> "TlsLine":

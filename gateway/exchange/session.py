@@ -109,6 +109,8 @@ class Session:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30),
             # A cookie would make the server take us for a browser (and keep state here).
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # Plain http goes to this machine only and needs no authorities, which take 1 MB; https is always verified.
+            verify=self.url.startswith("https:"),
             # Proxies of the environment are for the way out, not for this machine; plain http never leaves it.
             trust_env=self.url.startswith("https:"),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "meter-gateway"},
