@@ -4,12 +4,17 @@ Used by the drivers of all protocols that push (P1, SML, IEC 62056-21 mode D). H
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from drivers.sample import Reading
+
 if TYPE_CHECKING:
-    from drivers.line import Line
+    from drivers.line import Line, MeterError
+    from drivers.profile import DeviceAddress
 
 # What costs CPU on a serial line is waking up, not bytes: so after bytes have come, sleep a while and take all that came meanwhile. The
 # kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so this loses none.
@@ -18,6 +23,10 @@ NAP_S = 0.04
 SILENCE_S = 0.05
 # Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows when its bytes came: they are dropped.
 ABSENCE_S = 0.3
+
+
+PATIENCE_PERIODS = 3
+"""How many of the meter's periods may pass without a proper telegram."""
 
 
 class Framed(Protocol):
@@ -34,6 +43,11 @@ Event_co = TypeVar("Event_co", bound=Framed, covariant=True)
 
 class Framer(Protocol[Event_co]):
     """Cuts a stream of bytes into telegrams, whatever chunks they come in."""
+
+    noise_bytes: int
+    """Bytes that came outside telegrams."""
+    noise_sample: bytes
+    """The first of them since this was last emptied."""
 
     @property
     def offset(self) -> int:
@@ -104,3 +118,60 @@ class Listener(Generic[Event]):
             return self._open[1]
         begin, arrived_s = next((bundle for bundle in reversed(self._bundles) if bundle[0] <= start), self._bundles[0])
         return arrived_s + (start - begin) * self._line.char_s
+
+
+class PushDriver(ABC, Generic[Event]):
+    """Reads one meter that pushes telegrams: what is the same for every protocol.
+
+    `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the last.
+    """
+
+    def __init__(self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float) -> None:
+        """`period_s`: how often the meter sends."""
+        self.damaged = 0
+        self.last_damage: str | None = None
+        self._patience_s = max(PATIENCE_PERIODS * period_s, device.timeout_s or 0.0)
+        self._stream = framer
+        self._listener: Listener[Event] = Listener(line, framer)
+
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that came outside telegrams."""
+        return self._stream.noise_bytes
+
+    async def read(self, due_s: float) -> Reading:
+        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
+
+        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
+        where only noise or telegrams come that cannot be used, LineError where the line is gone. Call it again at once: bytes that nobody
+        takes for 0.3 s are dropped, because no one could say when they came.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self._listener.resume()
+        deadline_s = max(due_s, began_s) + self._patience_s
+        damaged_before, offset_before = self.damaged, self._stream.offset
+        self._stream.noise_sample = b""
+        while True:
+            if (reading := self._take(due_s)) is not None:
+                damaged = self.damaged - damaged_before
+                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
+            if loop.time() >= deadline_s:
+                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
+            await self._listen(deadline_s)
+
+    async def _listen(self, deadline_s: float) -> None:
+        """Take what has come, or wait for it. Raises LineError."""
+        await self._listener.listen(deadline_s)
+
+    @abstractmethod
+    def _take(self, due_s: float) -> Reading | None:
+        """A reading from what has come, if it holds one; the rest of it stays for the next. Raises MeterError."""
+
+    @abstractmethod
+    def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> "MeterError":
+        """What to say where no proper telegram came."""
+
+    def _note(self, reason: str) -> None:
+        self.damaged += 1
+        self.last_damage = reason

@@ -13,6 +13,6 @@ __all__ = ["Settings", "open_driver"]
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":
     """A driver for one meter on an open line."""
-    from drivers.iec62056.driver import PushDriver, ReadoutDriver  # only where a meter needs them
+    from drivers.iec62056.driver import ModeDDriver, ReadoutDriver  # only where a meter needs them
 
-    return PushDriver(profile, device, line) if profile.settings.mode == "d" else ReadoutDriver(profile, device, line)
+    return ModeDDriver(profile, device, line) if profile.settings.mode == "d" else ReadoutDriver(profile, device, line)

@@ -19,14 +19,13 @@ from drivers.iec62056.telegram import (
 )
 from drivers.iec62056.values import Values, read_values
 from drivers.line import BadReply, LineError, MeterError, NoReply
-from drivers.listen import NAP_S, Listener
+from drivers.listen import NAP_S, PushDriver
 from drivers.sample import Reading
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Profile
 
-PATIENCE_PERIODS = 3
 WHOLE_KWH = 1000
 
 SIGN_ON = b"/?!\r\n"
@@ -72,53 +71,20 @@ class _Judge:
             raise BadReply(f"{name} comes in steps of {step_wh:g} Wh, but the profile says {resolution_wh:g}: {remedy}")
 
 
-class PushDriver:
-    """One meter of mode D on an open line.
-
-    `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the last, and `noise_bytes` counts what came
-    outside telegrams.
-    """
+class ModeDDriver(PushDriver[Telegram | Damaged]):
+    """One meter of mode D on an open line. `read` also raises BadReply for registers in coarser steps than the profile says."""
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
-        self.damaged = 0
-        self.last_damage: str | None = None
-        self._judge = _Judge(profile)
-        self._patience_s = max(PATIENCE_PERIODS * profile.settings.period_s, device.timeout_s or 0.0)
         self._framer = Framer()
-        self._listener: Listener[Telegram | Damaged] = Listener(line, self._framer)
-
-    @property
-    def noise_bytes(self) -> int:
-        """Bytes that came outside telegrams."""
-        return self._framer.noise_bytes
-
-    async def read(self, due_s: float) -> Reading:
-        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
-
-        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
-        where only noise or damaged telegrams come, or registers in coarser steps than the profile says, LineError where the line is gone.
-        Call it again at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
-        """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        self._listener.resume()
-        deadline_s = max(due_s, began_s) + self._patience_s
-        damaged_before, offset_before = self.damaged, self._framer.offset
-        self._framer.noise_sample = b""
-        while True:
-            if (reading := self._take(due_s)) is not None:
-                damaged = self.damaged - damaged_before
-                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
-            if loop.time() >= deadline_s:
-                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
-            await self._listener.listen(deadline_s)
+        super().__init__(line, device, self._framer, profile.settings.period_s)
+        self._judge = _Judge(profile)
 
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next."""
         while self._listener.events:
             event, taken_s = self._listener.events.popleft()
             if isinstance(event, Damaged):
-                self._note(event.reason, event.text)
+                self._note(f"{event.reason} (it begins {event.text!r})")
             elif taken_s >= due_s:
                 reading = self._judge.reading(event.text, taken_s)
                 if reading is not None and not self._judge.lacks_energy(reading):
@@ -128,12 +94,8 @@ class PushDriver:
                     if reading is None
                     else "no energy register: truncated?"
                 )
-                self._note(f"a telegram holds {lack}", excerpt(event.text))
+                self._note(f"a telegram holds {lack} (it begins {excerpt(event.text)!r})")
         return None
-
-    def _note(self, reason: str, text: str) -> None:
-        self.damaged += 1
-        self.last_damage = f"{reason} (it begins {text!r})"
 
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before

@@ -6,11 +6,10 @@ one tells the dialect: the settings of that profile hold from then on.
 """
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply, SerialSettings
-from drivers.listen import Listener
+from drivers.listen import PushDriver
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.obis import read_values
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from drivers.p1.cipher import Opened
     from drivers.profile import DeviceAddress, Profile
 
-PATIENCE_PERIODS = 3
 # Between two telegrams a line is silent for longer, even where they come every second; within one it is not.
 GAP_S = 0.3
 
@@ -50,7 +48,7 @@ def _inside(opened: "Opened") -> Telegram:
     return events[0]
 
 
-class P1Driver:
+class P1Driver(PushDriver[Event]):
     """One P1 meter on an open line.
 
     `damaged` counts the telegrams that came damaged (while a reading was due; of earlier ones, those without a proper beginning and
@@ -59,55 +57,26 @@ class P1Driver:
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self.damaged = 0
-        self.last_damage: str | None = None
+        self._framer = Framer()
+        super().__init__(line, device, self._framer, settings.period_s)
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
         self._wanted = settings.quantities()
         self._tariffs = settings.summed_tariffs()
-        self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
         self._keys = device.keys
         self._line = line
         self._search = Search(line.settings) if settings.detect and line.settings is not None else None
         self._locked = False  # the last unreadable one was a frame that the keys do not open
-        self._framer = Framer()
-        self._listener: Listener[Event] = Listener(line, self._framer)
 
     @property
     def dialect(self) -> str:
         """The id of the profile by which telegrams are read: of `p1/auto` the one that was recognised, once it is."""
         return self._dialect.id
 
-    @property
-    def noise_bytes(self) -> int:
-        """Bytes that came outside telegrams."""
-        return self._framer.noise_bytes
-
-    async def read(self, due_s: float) -> Reading:
-        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
-
-        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
-        where only noise or damaged telegrams come, or encrypted ones and there is no key, LineError where the line is gone. Call it again
-        at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
-        """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        self._listener.resume()
-        deadline_s = max(due_s, began_s) + self._patience_s
-        damaged_before, offset_before = self.damaged, self._framer.offset
-        self._framer.noise_sample = b""
-        while True:
-            if (reading := self._take(due_s)) is not None:
-                damaged = self.damaged - damaged_before
-                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
-            if loop.time() >= deadline_s:
-                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
-            await self._listen(deadline_s)
-
     async def _listen(self, deadline_s: float) -> None:
         """Where the port's settings are not known to be right, change them after a burst of garbage. Raises LineError."""
         if self._search is None:
-            await self._listener.listen(deadline_s)
+            await super()._listen(deadline_s)
             return
         before = self._framer.offset
         await self._listener.listen(min(deadline_s, asyncio.get_running_loop().time() + GAP_S))
@@ -183,10 +152,6 @@ class P1Driver:
         self._recognises = False
         self._wanted = dialect.settings.quantities()
         self._tariffs = dialect.settings.summed_tariffs()
-
-    def _note(self, reason: str) -> None:
-        self.damaged += 1
-        self.last_damage = reason
 
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before

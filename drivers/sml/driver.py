@@ -1,11 +1,9 @@
 """Reads an SML meter: it pushes telegrams by itself, and a reading is the first proper one that began when it was due."""
 
-import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError, NoReply
-from drivers.listen import Listener
+from drivers.listen import PushDriver
 from drivers.sample import Reading
 from drivers.sml.settings import Settings
 from drivers.sml.transport import Damaged, Frame, Framer, diagnose
@@ -15,52 +13,17 @@ if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Profile
 
-PATIENCE_PERIODS = 3
 
-
-class SmlDriver:
-    """One SML meter on an open line.
-
-    `damaged` counts the frames that came damaged, `last_damage` says what was wrong with the last, and `noise_bytes` counts what came
-    outside frames.
-    """
+class SmlDriver(PushDriver[Frame | Damaged]):
+    """One SML meter on an open line. `read` also raises BadReply where the meter shows whole kWh because its PIN is missing."""
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self.damaged = 0
-        self.last_damage: str | None = None
+        self._framer = Framer()
+        super().__init__(line, device, self._framer, settings.period_s)
         self._wanted = settings.quantities()
         self._fine = False  # the meter has shown more than whole kWh
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
-        self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
-        self._framer = Framer()
-        self._listener: Listener[Frame | Damaged] = Listener(line, self._framer)
-
-    @property
-    def noise_bytes(self) -> int:
-        """Bytes that came outside frames."""
-        return self._framer.noise_bytes
-
-    async def read(self, due_s: float) -> Reading:
-        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
-
-        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
-        where only noise or damaged telegrams come, or the meter shows whole kWh because its PIN is missing, LineError where the line is
-        gone. Call it again at once: bytes that nobody takes for 0.3 s are dropped, because no one could say when they came.
-        """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        self._listener.resume()
-        deadline_s = max(due_s, began_s) + self._patience_s
-        damaged_before, offset_before = self.damaged, self._framer.offset
-        self._framer.noise_sample = b""
-        while True:
-            if (reading := self._take(due_s)) is not None:
-                damaged = self.damaged - damaged_before
-                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
-            if loop.time() >= deadline_s:
-                raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
-            await self._listener.listen(deadline_s)
 
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next. Raises BadReply where the PIN is missing."""
@@ -101,10 +64,6 @@ class SmlDriver:
             raise BadReply(
                 f"{name} comes in steps of {step_wh:g} Wh, but the profile says {resolution_wh:g}: copy it with resolution_wh {step_wh:g}"
             )
-
-    def _note(self, reason: str) -> None:
-        self.damaged += 1
-        self.last_damage = reason
 
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before

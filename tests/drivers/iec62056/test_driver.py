@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drivers.iec62056.driver import PushDriver, ReadoutDriver
+from drivers.iec62056.driver import ModeDDriver, ReadoutDriver
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.profile import DeviceAddress, Profile, load_profile
 from gateway.sandbox.wire import Wire, paced_line
@@ -39,9 +39,9 @@ def block(text: bytes = b"C.1.0(87654321)\r\n1.8.0(0001234.567*kWh)\r\n1.7.0(0.5
 # Mode D
 
 
-def pushed(line: Any, profile: Profile = MODE_D, timeout_s: float | None = None) -> PushDriver:
+def pushed(line: Any, profile: Profile = MODE_D, timeout_s: float | None = None) -> ModeDDriver:
     driver = profile.open_driver(DeviceAddress(name="grid", timeout_s=timeout_s), line)
-    assert isinstance(driver, PushDriver)
+    assert isinstance(driver, ModeDDriver)
     return driver
 
 
