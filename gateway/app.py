@@ -36,6 +36,8 @@ from gateway.uploader import Uploader
 from gateway.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    import httpx
+
     from gateway.mqtt import MqttPublisher
 
 T = TypeVar("T")
@@ -74,8 +76,10 @@ class Gateway:
         clock: Clock,
         *,
         open_a_line: OpenLine = open_line,
+        transport: "httpx.AsyncBaseTransport | None" = None,
         rng: Random | None = None,
     ) -> None:
+        """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at which a simulation puts its own world."""
         self.settings = settings
         self.clock = clock
         self._started_s = clock.now_s()
@@ -94,7 +98,7 @@ class Gateway:
         if exchange and dialect:
             name = exchange.credentials
             names = {asset.uuid: asset.name for asset in settings.assets}
-            self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout)
+            self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout, transport=transport)
             self.uploader = Uploader(
                 self.buffer,
                 dialect,
