@@ -1,4 +1,7 @@
-"""A stand-in exchange on this machine, as strict as the real one, that can be told to misbehave. Plain HTTP on loopback.
+"""A stand-in exchange, as strict as the real one, that can be told to misbehave; by itself, or behind plain HTTP on loopback.
+
+    exchange = StrictExchange(network, assets, now=clock)          no socket, no task, no clock of its own
+    exchange.handle("POST", path, headers, body)                   → Answer
 
     async with StandInExchange(network, assets, slot_s=900) as exchange:
         …exchange.url…
@@ -8,6 +11,7 @@
 What it is strict about: trailing slashes, methods, `Authorization: JWT`, expiring tokens, exactly the known keys, real numbers that are not
 negative, times of its slots' starts in exactly its format, UUIDs it knows, version 4 transaction ids. What it does silently, as the real
 one does: a measurement of a slot that is not over, or a forecast of one that is, is answered with 200 and dropped; `dropped` counts them.
+What is booked during a slot is applied when the next one begins, and only then told to who reads back; after 90 days it is forgotten.
 """
 
 import asyncio
@@ -15,11 +19,10 @@ import base64
 import json
 import math
 import re
-import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -28,7 +31,12 @@ from uuid import UUID
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 
-Mode = Literal["ok", "down", "slow", "status", "html", "drop_after_accept"]
+Mode = Literal["ok", "down", "slow", "status", "unauthorized", "html", "drop_after_accept", "partial"]
+Sends = Literal["all", "half", "nothing"]
+
+KEPT_S = 90 * 86_400
+"""The exchange forgets its results after 90 days."""
+MAX_HISTORY = 100_000
 
 LOGIN = "/api-token-auth/"
 _POST = re.compile(r"/external-connection/api/([^/]+)/([^/]+)/(set_energy_forecast|set-energy-forecast|set-energy-measurement)/")
@@ -40,12 +48,31 @@ _WORDS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP reply."""
+    """An HTTP reply, and how it goes out: `delay_s` after the request, and whole, up to the middle of its body, or not at all; where it is
+    not whole, the connection ends.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    delay_s: float = 0.0
+    sends: Sends = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One number that was booked."""
+
+    at_s: float
+    """When it arrived, Unix time of the exchange."""
+    what: str
+    """`measurement`, `forecast` or `undated`."""
+    asset: UUID
+    slot_s: int
+    energy_uwh: int
+    before_uwh: int | None
+    """What it replaced."""
 
 
 @dataclass(slots=True)
@@ -70,10 +97,10 @@ def _json(status: int, data: object) -> Answer:
     return Answer(status, json.dumps(data).encode())
 
 
-class StandInExchange:
+class StrictExchange:
     """One network with its assets. What was booked is kept in µWh by asset and start of the slot (Unix time).
 
-    `now` is its clock. `port` 0 takes a free one; `url` tells it.
+    `now` is its clock. The newest `max_history` bookings are kept in `history`, one by one; None keeps all.
     """
 
     def __init__(
@@ -83,10 +110,10 @@ class StandInExchange:
         *,
         slot_s: int = 900,
         username: str = "gateway",
-        password: str = "let-me-in",  # noqa: S107 — of a stand-in on loopback
+        password: str = "let-me-in",  # noqa: S107 — of a stand-in
         token_life_s: float = 48 * 3600.0,
         now: Callable[[], float] = time.time,
-        port: int = 0,
+        max_history: int | None = MAX_HISTORY,
     ) -> None:
         self.network = network
         self.assets = dict(assets)
@@ -97,45 +124,26 @@ class StandInExchange:
         self.token_key = "token"  # noqa: S105 — a key, not a token
         """The key under which a login answers its token: older servers `token`, current ones `access`."""
         self.now = now
-        self.port = port
         self.measurements: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.forecasts: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.undated: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
+        self.held: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
+        """What it has applied and tells who reads back. A test may change it, as a fault of the exchange would."""
         self.booked: Counter[tuple[str, UUID, int]] = Counter()
         """How often each (what, asset, slot) was booked; what is `measurement`, `forecast` or `undated`."""
+        self.history: deque[Booking] = deque(maxlen=max_history)
+        """Everything that was booked, in the order in which it arrived."""
         self.dropped: Counter[str] = Counter()
         """Numbers that were answered with 200 and not booked, by kind."""
         self.logins = 0
         self.requests: Counter[int] = Counter()
-        """Requests other than logins, by the status they were answered with (0: the connection was dropped)."""
+        """Requests other than logins, by the status they were answered with (0: no whole answer was sent)."""
         self.journal: deque[tuple[float, str, int]] = deque(maxlen=10_000)
         """The newest requests: when each arrived, its path, and the status it was answered with."""
         self._tokens: dict[str, float] = {}
         self._fault: _Fault | None = None
-        self._server: asyncio.Server | None = None
-        self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    # --- its life ------------------------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=MAX_HEAD_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        handlers = list(self._handlers)
-        for task, writer in self._handlers.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
-        await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        self._fresh: deque[tuple[int, UUID, int, int]] = deque()
+        """What was booked and is not applied yet: start of the slot that applies it, asset, slot, µWh."""
 
     def mode(
         self,
@@ -149,13 +157,12 @@ class StandInExchange:
     ) -> None:
         """Misbehave from now on: `times` times, or until `mode("ok")`; only at paths that contain `where`.
 
-        down: every connection is dropped without a word. slow: an answer takes `seconds`. status: everything is answered with `status` and
-        `Retry-After`. html: everything is answered 200 with a web page. drop_after_accept: the request is obeyed, its answer never sent.
+        down: every connection is dropped without a word. slow: a request is obeyed as it arrives, and answered `seconds` later. status:
+        everything is answered with `status` and `Retry-After`. unauthorized: 401, but a login is answered as ever. html: everything is
+        answered 200 with a web page. drop_after_accept: the request is obeyed, its answer never sent. partial: it is obeyed, and the
+        connection is dropped in the middle of its answer.
         """
         self._fault = None if mode == "ok" else _Fault(mode, status, retry_after_s, seconds, where, times)
-        if mode == "down":
-            for writer in self._handlers.values():
-                writer.transport.abort()
 
     def revoke_tokens(self) -> None:
         """Forget every login, as a server does that got a new secret."""
@@ -163,38 +170,41 @@ class StandInExchange:
 
     # --- what it says --------------------------------------------------------------------------------------------------------
 
-    async def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
-        """The answer to one request; None where the connection is dropped instead. Header names in lower case."""
+    def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer to one request. Header names in lower case. Who calls waits `delay_s` and sends as much of it as it `sends`."""
         path = urlsplit(target).path
-        arrived_s, status = self.now(), 0
-        try:
-            answer = await self._misbehave(path, lambda: self._obey(method, path, headers, body))
-            status = answer.status if answer else 0
-        finally:  # also where the client hung up meanwhile
-            self.journal.append((arrived_s, path, status))
-            if path != LOGIN:
-                self.requests[status] += 1
+        arrived_s = self.now()
+        answer = self._misbehave(path, lambda: self._obey(method, path, headers, body))
+        status = answer.status if answer.sends == "all" else 0
+        self.journal.append((arrived_s, path, status))
+        if path != LOGIN:
+            self.requests[status] += 1
         return answer
 
-    async def _misbehave(self, path: str, obey: Callable[[], Answer]) -> Answer | None:
+    def _misbehave(self, path: str, obey: Callable[[], Answer]) -> Answer:
         fault = self._fault
-        if fault is None or fault.where not in path:
+        if fault is None or fault.where not in path or (fault.mode == "unauthorized" and path == LOGIN):
             return obey()
         if fault.times is not None:
             fault.times -= 1
             if fault.times <= 0:
                 self._fault = None
-        if fault.mode == "status":
-            after = () if fault.retry_after_s is None else (("Retry-After", f"{fault.retry_after_s:g}"),)
-            return Answer(fault.status, b'{"detail": "told to say so"}', headers=after)
-        if fault.mode == "html":
-            return Answer(200, _HTML, "text/html")
-        if fault.mode == "slow":
-            await asyncio.sleep(fault.seconds)
-            return obey()
-        if fault.mode == "drop_after_accept":
-            obey()
-        return None
+        match fault.mode:
+            case "status":
+                after = () if fault.retry_after_s is None else (("Retry-After", f"{fault.retry_after_s:g}"),)
+                return Answer(fault.status, b'{"detail": "told to say so"}', headers=after)
+            case "unauthorized":
+                return _json(401, {"detail": "this login has expired"})
+            case "html":
+                return Answer(200, _HTML, "text/html")
+            case "slow":
+                return replace(obey(), delay_s=fault.seconds)
+            case "drop_after_accept":
+                return replace(obey(), sends="nothing")
+            case "partial":
+                return replace(obey(), sends="half")
+            case _:
+                return Answer(0, sends="nothing")
 
     def _obey(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
@@ -214,7 +224,7 @@ class StandInExchange:
                 self._admit(headers)
                 self._expect(method, "GET")
                 asset = self._asset(match[1], match[2])
-                return _json(200, self._history(asset, self._slot(match[3]), self._slot(match[4])))
+                return _json(200, self._told(asset, self._slot(match[3]), self._slot(match[4])))
         except _Refused as refused:
             return refused.answer
         return Answer(404, b"<html><body><h1>Not Found</h1></body></html>", "text/html")
@@ -226,7 +236,7 @@ class StandInExchange:
         _exactly(login, {"username", "password"})
         if login != {"username": self.username, "password": self.password}:
             return _json(400, {"non_field_errors": ["These credentials are not known here."]})
-        parts = ({"alg": "none"}, {"exp": int(self.now() + self.token_life_s)}, secrets.token_hex(8))
+        parts = ({"alg": "none"}, {"exp": int(self.now() + self.token_life_s)}, f"{self.logins:016x}")
         token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
         self._tokens = {t: expires_s for t, expires_s in self._tokens.items() if expires_s > self.now()}
         self._tokens[token] = self.now() + self.token_life_s
@@ -278,9 +288,12 @@ class StandInExchange:
         return _json(200, {"command": command.replace("-", "_"), "status": "queued", "transaction_id": transaction_id})
 
     def _keep(self, what: str, asset: UUID, slot_s: int, uwh: int) -> None:
-        kept = {"measurement": self.measurements, "forecast": self.forecasts, "undated": self.undated}[what]
-        kept[asset][slot_s] = uwh
+        kept = {"measurement": self.measurements, "forecast": self.forecasts, "undated": self.undated}[what][asset]
+        self.history.append(Booking(self.now(), what, asset, slot_s, uwh, kept.get(slot_s)))
+        kept[slot_s] = uwh
         self.booked[what, asset, slot_s] += 1
+        if what != "forecast":
+            self._fresh.append((math.floor(self.now() / self.slot_s + 1) * self.slot_s, asset, slot_s, uwh))
 
     def _slot(self, text: str) -> int:
         whole_minutes = self.slot_s % 60 == 0
@@ -307,12 +320,68 @@ class StandInExchange:
         leaves = [node(name, "Load", asset, []) for asset, name in self.assets.items()]
         return node("Grid", "Area", self.network, leaves)
 
-    def _history(self, asset: UUID, start_s: int, end_s: int) -> list[dict[str, object]]:
-        return [
-            {"time": self._slot_text(slot_s), "energy_kWh": uwh / 10**9}
-            for slot_s, uwh in sorted({**self.undated[asset], **self.measurements[asset]}.items())
-            if start_s <= slot_s < end_s
-        ]
+    def _told(self, asset: UUID, start_s: int, end_s: int) -> list[dict[str, object]]:
+        """What it holds of the slots from `start_s` on that begin before `end_s`."""
+        while self._fresh and self._fresh[0][0] <= self.now():
+            _, of, slot_s, uwh = self._fresh.popleft()
+            self.held[of][slot_s] = uwh
+        start_s = max(start_s, int(self.now()) - KEPT_S)
+        held = sorted((slot_s, uwh) for slot_s, uwh in self.held[asset].items() if start_s <= slot_s < end_s)
+        return [{"time": self._slot_text(slot_s), "energy_kWh": uwh / 10**9} for slot_s, uwh in held]
+
+
+class StandInExchange(StrictExchange):
+    """A strict exchange behind plain HTTP on loopback. `port` 0 takes a free one; `url` tells it."""
+
+    def __init__(
+        self,
+        network: UUID,
+        assets: Mapping[UUID, str],
+        *,
+        slot_s: int = 900,
+        token_life_s: float = 48 * 3600.0,
+        now: Callable[[], float] = time.time,
+        port: int = 0,
+    ) -> None:
+        super().__init__(network, assets, slot_s=slot_s, token_life_s=token_life_s, now=now)
+        self.port = port
+        self._server: asyncio.Server | None = None
+        self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=MAX_HEAD_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        handlers = list(self._handlers)
+        for task, writer in self._handlers.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def mode(
+        self,
+        mode: Mode,
+        *,
+        status: int = 500,
+        retry_after_s: float | None = None,
+        seconds: float = 30.0,
+        where: str = "",
+        times: int | None = None,
+    ) -> None:
+        super().mode(mode, status=status, retry_after_s=retry_after_s, seconds=seconds, where=where, times=times)
+        if mode == "down":
+            for writer in self._handlers.values():
+                writer.transport.abort()
 
     # --- HTTP/1.1, as much as its clients speak ------------------------------------------------------------------------------
 
@@ -339,17 +408,20 @@ class StandInExchange:
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = int(headers.get("content-length", "0"))
         if length > MAX_BODY_BYTES or "transfer-encoding" in headers:
-            answer: Answer | None = _json(413 if length > MAX_BODY_BYTES else 411, {"detail": "too much, or no length"})
+            answer = _json(413 if length > MAX_BODY_BYTES else 411, {"detail": "too much, or no length"})
         else:
-            body = await reader.readexactly(length)
-            answer = await self.answer(method, target, headers, body)
-        if answer is None:
+            answer = self.handle(method, target, headers, await reader.readexactly(length))
+        if answer.delay_s:
+            await asyncio.sleep(answer.delay_s)
+        if answer.sends == "nothing":
             return False
         keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close" and answer.status not in (411, 413)
         fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body))), *answer.headers]
         fields.append(("Connection", "keep-alive" if keep else "close"))
         text = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        writer.write(f"HTTP/1.1 {answer.status} {_WORDS.get(answer.status, 'Status')}\r\n{text}\r\n".encode() + answer.body)
+        sent = answer.body if answer.sends == "all" else answer.body[: len(answer.body) // 2]
+        keep = keep and answer.sends == "all"
+        writer.write(f"HTTP/1.1 {answer.status} {_WORDS.get(answer.status, 'Status')}\r\n{text}\r\n".encode() + sent)
         await writer.drain()
         if not keep:
             writer.close()

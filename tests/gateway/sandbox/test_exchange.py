@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from gateway.sandbox.exchange import StandInExchange
+from gateway.sandbox.exchange import LOGIN, Booking, StandInExchange, StrictExchange
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -160,12 +160,54 @@ async def test_a_wrong_login_is_refused(exchange: StandInExchange, client: httpx
     assert (await client.post("/api-token-auth/", json=login)).status_code == 400
 
 
-async def test_it_tells_its_registry_and_what_it_holds(client: httpx.AsyncClient) -> None:
+async def test_it_tells_its_registry(client: httpx.AsyncClient) -> None:
     tree = (await client.get(f"/external-connection/configurations/{NETWORK}/registry")).json()
     assert [(leaf["name"], leaf["uuid"]) for leaf in tree["children"]] == [("House load", str(ASSET))]
-    await client.post(MEASUREMENT, json=at("2026-03-29T00:45", 0.125))
-    held = await client.get(f"/historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T00:00/2026-03-29T01:00")
-    assert held.json() == [{"time": "2026-03-29T00:45", "energy_kWh": 0.125}]
+
+
+async def test_it_tells_what_it_holds_once_the_next_slot_has_begun_and_for_ninety_days() -> None:
+    now_s = NOW_S
+    history = f"/historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T00:00/2026-03-29T01:00"
+    async with (
+        StandInExchange(NETWORK, {ASSET: "Load"}, token_life_s=1e9, now=lambda: now_s) as exchange,
+        logged_in(exchange) as client,
+    ):
+        await client.post(MEASUREMENT, json=at("2026-03-29T00:45", 0.125))
+        assert (await client.get(history)).json() == []
+        now_s += 900
+        assert (await client.get(history)).json() == [{"time": "2026-03-29T00:45", "energy_kWh": 0.125}]
+        now_s += 90 * 86_400
+        assert (await client.get(history)).json() == []
+
+
+async def test_it_remembers_everything_that_was_booked(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
+    for value in (0.125, 0.25):
+        await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))
+    slot_s = 1_774_746_000 - 900
+    assert list(exchange.history) == [
+        Booking(NOW_S, "measurement", ASSET, slot_s, 125_000_000, None),
+        Booking(NOW_S, "measurement", ASSET, slot_s, 250_000_000, 125_000_000),
+    ]
+
+
+def test_without_a_socket_it_answers_alike_and_says_how_its_answer_goes_out() -> None:
+    exchange = StrictExchange(NETWORK, {ASSET: "Load"}, now=lambda: NOW_S)
+    headers = {"content-type": "application/json"}
+    login = exchange.handle("POST", LOGIN, headers, json.dumps({"username": "gateway", "password": "let-me-in"}).encode())
+    headers["authorization"] = f"JWT {json.loads(login.body)['token']}"
+    body = json.dumps(at("2026-03-29T00:45")).encode()
+    exchange.mode("slow", seconds=7, times=1)
+    answer = exchange.handle("POST", MEASUREMENT, headers, body)
+    assert (answer.status, answer.delay_s, answer.sends) == (200, 7, "all")
+    for mode, sends in (("drop_after_accept", "nothing"), ("partial", "half")):
+        exchange.mode(mode, times=1)  # type: ignore[arg-type]
+        answer = exchange.handle("POST", MEASUREMENT, headers, body)
+        assert (answer.status, answer.sends) == (200, sends)
+    assert exchange.booked.total() == 3
+    exchange.mode("down")
+    assert exchange.handle("POST", MEASUREMENT, headers, body).sends == "nothing"
+    assert exchange.booked.total() == 3
+    assert exchange.requests == {200: 1, 0: 3}
 
 
 async def test_slots_that_are_not_whole_minutes_are_named_with_seconds() -> None:
@@ -189,6 +231,15 @@ async def test_it_misbehaves_as_told(exchange: StandInExchange, client: httpx.As
     with pytest.raises(httpx.TransportError):
         await client.post(UNDATED, json={"energy_Wh": 1})
     assert exchange.booked.total() == 1
+    exchange.mode("partial", times=1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.post(UNDATED, json={"energy_Wh": 1})
+    assert exchange.booked.total() == 2
+    exchange.mode("unauthorized")
+    assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 401
+    login = await client.post(LOGIN, json={"username": exchange.username, "password": exchange.password})
+    assert login.status_code == 200
+    exchange.mode("ok")
     assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 200
 
 
