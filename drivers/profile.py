@@ -4,7 +4,7 @@ A profile `eastron/sdm120` is the file `hardware_profiles/eastron/sdm120.yaml`. 
 after its protocol is decoded by that protocol's package `drivers.<protocol>`, which offers:
 
 - `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and `check()` (what does not fit together:
-  tuples of key path, message, hint);
+  tuples of key path, message, hint), and, where the section tells how a register travels, `check_energy(energy)`;
 - `open_driver(profile, device, line) -> Driver`;
 - `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of one bus share lines. With it comes
   `turn_s(settings, char_s)`: seconds a turn takes, with energy registers and power alone and with everything.
@@ -243,7 +243,7 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
                     for path, message, hint in settings.check():
                         document.report((protocol, *path), message, hint)
     if file is not None and settings is not None:
-        for path, message, hint in _check(file, settings.quantities()):
+        for path, message, hint in _check(file, settings):
             document.report(path, message, hint)
     if document.problems or file is None:
         raise ProfileError(document.problems)
@@ -254,7 +254,8 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
     )
 
 
-def _check(file: _File, quantities: frozenset[str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def _check(file: _File, settings: ProtocolSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    quantities = settings.quantities()
     for quantity in sorted(quantities - set(QUANTITIES)):
         yield (file.protocol,), f"there is no quantity {quantity!r}", nearest(quantity, QUANTITIES)
     for quantity in ENERGY_QUANTITIES:
@@ -270,6 +271,14 @@ def _check(file: _File, quantities: frozenset[str]) -> Iterator[tuple[tuple[str,
                 "the profile does not read this register",
                 f"add it under {file.protocol} or remove it here",
             )
+    for quantity, register in file.energy.items():
+        if register.modulus_wh <= register.resolution_wh:
+            hint = "write, in Wh, where the display starts again from 0: 99999.9 kWh are 100000000"
+            yield ("energy", quantity, "modulus_wh"), f"is not more than one step of {register.resolution_wh:g} Wh", hint
+    check_energy = getattr(settings, "check_energy", None)
+    if check_energy is not None:
+        for quantity, message, hint in check_energy(file.energy):
+            yield ("energy", quantity), message, hint
 
 
 def profile_schema(protocol: str) -> dict[str, Any]:

@@ -315,6 +315,8 @@ def _say(message: str, raw: object) -> str:
 
 
 def _remedy(kind: Any, raw: object) -> str:
+    if raw is None:
+        return "fill it in"
     if get_origin(kind) is Literal:
         return nearest(str(raw), [str(word) for word in get_args(kind)])
     if kind is str and not isinstance(raw, (dict, list, str)):

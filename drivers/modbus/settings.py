@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from drivers.sample import QUANTITIES, unit_of
 from drivers.strict_yaml import nearest
+
+if TYPE_CHECKING:
+    from drivers.profile import Register
 
 WORDS = {"int16": 1, "uint16": 1, "int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4}
 """Registers (16-bit words) that each type takes."""
@@ -192,6 +195,26 @@ class Settings:
         for quantity, each in self.sums.items():
             for message, hint in self._check_sum(quantity, each):
                 yield ("sums", quantity), message, hint
+
+    def check_energy(self, energy: Mapping[str, "Register"]) -> Iterator[tuple[str, str, str]]:
+        """Steps that the registers cannot have as they travel, and which slot arithmetic would believe: (quantity, message, hint)."""
+        for quantity in energy.keys() & self.registers.keys():
+            row, register = self.registers[quantity], energy[quantity]
+            if unit_of(quantity) != UNITS.get(row.unit, ("", 0))[0]:
+                continue  # which is said with the row
+            travels_as = self.type_of(row)
+            if travels_as == "float32" and not register.float32:
+                yield (
+                    quantity,
+                    "travels as a 32-bit float, which is not said here",
+                    "add float32: true: the spacing of floats widens its step",
+                )
+            if register.float32 and travels_as != "float32":
+                yield quantity, f"float32: true, but the register travels as {travels_as}", "remove it, or mend the register's type"
+            count_wh = abs(row.scale) * UNITS[row.unit][1]
+            if "float" not in travels_as and register.resolution_wh < 0.999999 * count_wh:
+                hint = f"write resolution_wh: {count_wh:g}, or mend scale or unit of its register"
+                yield quantity, f"resolution_wh {register.resolution_wh:g} is finer than one count of the register, {count_wh:g} Wh", hint
 
     def _check_sum(self, quantity: str, each: Sum) -> Iterator[tuple[str, str]]:
         if quantity in self.registers:

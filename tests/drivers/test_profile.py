@@ -290,8 +290,8 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             ["one.yaml:10: modbus.registers.energy_import_wh.unit: 'kW' is not a unit of energy_import_wh — one of Wh, kWh, MWh"],
         ),
         (
-            "type: uint32",
-            "scale: 0",
+            "unit: Wh",
+            "scale: 0, unit: Wh",
             ["one.yaml:10: modbus.registers.energy_import_wh.scale: a scale of 0 makes every value 0"],
         ),
         (
@@ -362,6 +362,29 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             "    {}\n",
             ["one.yaml:9: modbus.registers: needs at least 1 entry, found 0"],
         ),
+        (
+            "modulus_wh: 1000000",
+            "modulus_wh: 1",
+            ["one.yaml:7: energy.energy_import_wh.modulus_wh: is not more than one step of 1 Wh — write, in Wh, where the display starts"],
+        ),
+        (
+            "unit: Wh",
+            "scale: 0.1, unit: kWh",
+            [
+                "one.yaml:7: energy.energy_import_wh: resolution_wh 1 is finer than one count of the register, 100 Wh — write resolution_wh: 100"
+            ],
+        ),
+        (
+            "type: uint32",
+            "type: float32",
+            ["one.yaml:7: energy.energy_import_wh: travels as a 32-bit float, which is not said here — add float32: true"],
+        ),
+        (
+            "modulus_wh: 1000000",
+            "modulus_wh: 1000000, float32: true",
+            ["one.yaml:7: energy.energy_import_wh: float32: true, but the register travels as uint32 — remove it"],
+        ),
+        ("maker: Acme\n", "maker:\n", ["one.yaml:1: maker: expected text, found nothing — fill it in"]),
         ("max_power_w: 1000", "max_power_w: 1e3", ["one.yaml:5: max_power_w: expected a number, found the text '1e3' — write 1000"]),
         ("maker: Acme\n", "maker: Acme\nmaker: Zenith\n", ["one.yaml:2: maker: key appears twice, first in line 1 — keep one of them"]),
     ],
