@@ -370,9 +370,7 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         (
             "unit: Wh",
             "scale: 0.1, unit: kWh",
-            [
-                "one.yaml:7: energy.energy_import_wh: resolution_wh 1 is finer than one count of the register, 100 Wh — write resolution_wh: 100"
-            ],
+            ["one.yaml:7: energy.energy_import_wh: resolution_wh 1 is finer than one count of the register, 100 Wh — write"],
         ),
         (
             "type: uint32",
