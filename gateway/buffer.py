@@ -24,7 +24,7 @@ import msgspec
 
 from drivers.sample import Sample
 from gateway.exchange.dialect import Item
-from gateway.outbox import Backlog, Owed, State
+from gateway.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.slots import Event, MeterState, Slot
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,14 @@ MAX_EVENTS = 10_000
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SLOT_COLUMNS = [f.name for f in fields(Slot)]
 _SLOT_LIST = ", ".join(_SLOT_COLUMNS)
-_OWED_LIST = "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s"
+_OWED_LIST = (
+    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s, "
+    "confirmed_s, held_uwh, disagreements"
+)
+_THIS_ITEM = "slot_s = ? AND asset = ? AND kind = ? AND revision = ?"
+_REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer WHERE newer.slot_s = outbox.slot_s AND newer.asset = outbox.asset
+    AND newer.kind = outbox.kind AND newer.revision > outbox.revision AND newer.state IN ('pending', 'accepted'))"""
+"""A newer number of the same slot is there: the older one must not be sent after it."""
 
 
 class StoreError(Exception):
@@ -83,6 +90,7 @@ class Buffer:
         self._events: list[Event] = []
         self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
         self._boots: dict[str, int] = {}
+        self._data_version: int | None = None
         # Numbers never go back, not even when every sample has been pruned: the fold goes on after the number it stopped at.
         self._next_id: int = 1 + max(
             self._one("SELECT coalesce(max(id), 0) FROM samples"), self._one("SELECT coalesce(max(sample_id), 0) FROM counters")
@@ -290,10 +298,12 @@ class Buffer:
     # --- the outbox --------------------------------------------------------------------------------------------------------
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
-        """Pending items whose window is open, oldest slot first; with `since_s` only slots that start then or later."""
+        """Pending items whose window is open, oldest slot first, of each slot the newest revision only; with `since_s` only slots that
+        start then or later.
+        """
         rows = self._rows(
-            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ?
-                AND opens_s <= ? AND (closes_s IS NULL OR closes_s > ?) ORDER BY slot_s LIMIT ?""",  # noqa: S608
+            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ? AND opens_s <= ?
+                AND (closes_s IS NULL OR closes_s > ?) AND NOT {_REPLACED} ORDER BY slot_s LIMIT ?""",  # noqa: S608
             *(0 if since_s is None else since_s, now_s, now_s, limit),
         )
         return [_owed(row) for row in rows]
@@ -310,14 +320,100 @@ class Buffer:
         return at
 
     def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
-        """Write down what became of items; `pending` means: try again later. Raises StoreError."""
+        """Write down what became of items; `pending` means: try again later. Raises StoreError.
+
+        Older revisions of what is accepted are not owed any more. What a person gave up meanwhile stays given up, unless the exchange
+        took it.
+        """
         decided_s = None if state == "pending" else now_s
+        still = "AND state = 'pending'" if state == "pending" else ""
         with self._transaction():
             self._db.executemany(
-                """UPDATE outbox SET state = ?, reason = ?, decided_s = ?, attempts = attempts + 1
-                   WHERE slot_s = ? AND asset = ? AND kind = ? AND revision = ?""",
-                [(state, reason, decided_s, i.slot_s, str(i.asset), i.kind, i.revision) for i in items],
+                f"UPDATE outbox SET state = ?, reason = ?, decided_s = ?, attempts = attempts + 1 WHERE {_THIS_ITEM} {still}",  # noqa: S608
+                [(state, reason, decided_s, *_key(item)) for item in items],
             )
+            if state == "accepted":
+                self._db.executemany(
+                    """UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'replaced by revision ' || ? || ' of this slot'
+                       WHERE slot_s = ? AND asset = ? AND kind = ? AND revision < ? AND state = 'pending'""",
+                    [(now_s, item.revision, *_key(item)) for item in items if item.revision],
+                )
+
+    @property
+    def changed_elsewhere(self) -> bool:
+        """Whether another process (a person's command) has written since this was asked last. Raises StoreError."""
+        before, self._data_version = self._data_version, self._one("PRAGMA data_version")
+        return before not in (None, self._data_version)
+
+    # --- what the exchange holds ---------------------------------------------------------------------------------------------
+
+    def unconfirmed(self, accepted_before_s: float, *, since_s: int, limit: int) -> list[Item]:
+        """Dated measurements that were accepted before then and not confirmed yet, newest slot first, of each slot the newest revision;
+        only slots that start at `since_s` or later.
+        """
+        rows = self._rows(
+            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
+                AND confirmed_s IS NULL AND disagreements < 2 AND slot_s >= ? AND decided_s < ? AND NOT {_REPLACED}
+                ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
+            *(since_s, accepted_before_s, limit),
+        )
+        return [_owed(row).item for row in rows]
+
+    def confirmations(self, since_s: int) -> Confirmations:
+        """How many accepted measurements, of slots from `since_s` on, are still to be asked for, and how many are held otherwise."""
+        unconfirmed: int = self._one(
+            """SELECT count(*) FROM outbox WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
+               AND confirmed_s IS NULL AND disagreements < 2 AND slot_s >= ?""",
+            since_s,
+        )
+        return Confirmations(unconfirmed, self._one("SELECT count(*) FROM outbox WHERE disagreements = 2 AND slot_s >= ?", since_s))
+
+    def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
+        """Write down what the exchange holds. What it holds otherwise is owed once more, and the second time left as it is. Returns what is
+        owed again. Raises StoreError.
+        """
+        again: list[Item] = []
+        with self._transaction():
+            for held in found:
+                key = _key(held.item)
+                if held.agrees:
+                    self._db.execute(
+                        f"UPDATE outbox SET confirmed_s = ?, held_uwh = NULL WHERE state = 'accepted' AND {_THIS_ITEM}",  # noqa: S608
+                        (now_s, *key),
+                    )
+                    continue
+                said = "nothing" if held.energy_uwh is None else f"{held.energy_uwh / 10**6:g} Wh"
+                first = self._db.execute(
+                    f"""UPDATE outbox SET state = 'pending', decided_s = NULL, disagreements = 1, held_uwh = ?, reason = ?
+                        WHERE state = 'accepted' AND disagreements = 0 AND {_THIS_ITEM}""",  # noqa: S608
+                    (held.energy_uwh, f"was accepted, but the exchange holds {said}; it is sent once more", *key),
+                ).rowcount
+                if first:
+                    again.append(held.item)
+                    continue
+                self._db.execute(
+                    f"""UPDATE outbox SET disagreements = 2, held_uwh = ?, reason = ?
+                        WHERE state = 'accepted' AND disagreements = 1 AND {_THIS_ITEM}""",  # noqa: S608
+                    (held.energy_uwh, f"was accepted twice, and the exchange holds {said}; ask its operator", *key),
+                )
+        return again
+
+    # --- what a person decides -----------------------------------------------------------------------------------------------
+
+    def retry(self, items: Sequence[Item]) -> int:
+        """Rejected and missed items are owed again. Returns how many. Raises StoreError."""
+        return self._decide(items, "state = 'pending', decided_s = NULL, reason = ''", "state IN ('rejected', 'missed')")
+
+    def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
+        """Pending items are missed, for that reason. Returns how many. Raises StoreError."""
+        return self._decide(items, "state = 'missed', decided_s = ?, reason = ?", "state = 'pending'", now_s, reason)
+
+    def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
+        sql = f"UPDATE outbox SET {what} WHERE {where} AND {_THIS_ITEM}"  # noqa: S608
+        with self._transaction():
+            return sum(self._db.execute(sql, (*values, *_key(item))).rowcount for item in items)
+
+    # --- what is owed, to look at --------------------------------------------------------------------------------------------
 
     def expire(self, now_s: float, cause: str = "") -> list[Item]:
         """Pending items whose window has closed become missed; `cause` is the reason of those that were never tried. Raises StoreError."""
@@ -468,13 +564,19 @@ def _owed_row(owed: Owed) -> tuple[object, ...]:
         owed.raw_uwh,
         owed.attempts,
         owed.decided_s,
+        owed.confirmed_s,
+        owed.held_uwh,
+        owed.disagreements,
     )
 
 
+def _key(item: Item) -> tuple[object, ...]:
+    return item.slot_s, str(item.asset), item.kind, item.revision
+
+
 def _owed(row: tuple[Any, ...]) -> Owed:
-    asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s = row
-    item = Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0)
-    return Owed(item, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s)
+    asset, slot_s, kind, revision, energy_uwh, *rest = row
+    return Owed(Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
 
 
 def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
@@ -574,6 +676,22 @@ def open_for_reading(path: Path) -> Buffer:
         return _opened(_connect_for_reading(path, "immutable=1"), path, Limits())
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be read: {error}; {_remedy(error)}") from error
+
+
+def open_for_deciding(path: Path) -> Buffer:
+    """The store as a person's command writes to it beside the running daemon: one short transaction, for which each waits a few seconds
+    for the other. Nothing is upgraded. Raises StoreError with what to do.
+    """
+    if not path.exists():
+        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"{path}: cannot be written; run this as root, or as the user of the daemon (meter-gateway)")
+    try:
+        db = _connect_for_reading(path, "mode=rw")
+        db.execute("PRAGMA synchronous = FULL")
+        return _opened(db, path, Limits())
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be written: {error}; {_remedy(error)}") from error
 
 
 def _connect_for_reading(path: Path, how: str) -> sqlite3.Connection:

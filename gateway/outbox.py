@@ -1,4 +1,4 @@
-"""What is owed to the exchange. Plain data; it lives in the buffer."""
+"""What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,6 +6,9 @@ from typing import Literal
 from gateway.exchange.dialect import Item
 
 State = Literal["pending", "accepted", "rejected", "missed"]
+
+LIVE_SLOTS = 2
+"""Slots that ended within so many slots are live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,13 @@ class Owed:
     attempts: int = 0
     decided_s: float | None = None
     """When the state became what it is, Unix time."""
+    confirmed_s: float | None = None
+    """When the exchange was found to hold this very number, Unix time."""
+    held_uwh: int | None = None
+    """The other number that it was found to hold."""
+    disagreements: int = 0
+    """How often it was found to hold another number, or none: after the first time it is sent once more, after the second it is left to
+    a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +49,45 @@ class Backlog:
     """Start of the oldest slot, Unix time."""
     next_closes_s: float | None
     """When the next of the items can no longer be delivered, Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmations:
+    """How what the exchange accepted compares with what it holds."""
+
+    unconfirmed: int
+    """Items that are still to be asked for."""
+    disputed: int
+    """Items for which it holds another number, or none, in spite of a second delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the exchange was found to hold where it should hold an item; None: nothing."""
+
+    item: Item
+    energy_uwh: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is exactly what was sent."""
+        return self.energy_uwh == self.item.energy_uwh
+
+
+def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple[int, float, int]:
+    """What sorts what is due into the order of sending; the smallest goes first.
+
+    1. What has a deadline, the next one first. 2. Live: slots that ended within the last `LIVE_SLOTS`, the newest first. 3. Slots that the
+    exchange still settles, `settlement_s` after their end: those that are closest to losing that first. 4. The rest, oldest first.
+    """
+    start_s = owed.item.slot_s
+    if owed.closes_s is not None:
+        return 0, owed.closes_s, start_s
+    if start_s >= live_since_s(now_s, slot_s):
+        return 1, 0.0, -start_s
+    return (2 if start_s + slot_s + settlement_s > now_s else 3), 0.0, start_s
+
+
+def live_since_s(now_s: float, slot_s: int) -> int:
+    """The start of the oldest live slot."""
+    return (int(now_s // slot_s) - LIVE_SLOTS) * slot_s

@@ -19,6 +19,13 @@ ALTER TABLE slots ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 -- What the exchange was found to hold when it was asked.
 ALTER TABLE outbox ADD COLUMN confirmed_s REAL;     -- when it was found to hold this very number; NULL: not asked, or another one
 ALTER TABLE outbox ADD COLUMN held_uwh INTEGER;     -- the other number it was found to hold
+ALTER TABLE outbox ADD COLUMN disagreements INTEGER NOT NULL DEFAULT 0; -- how often it was found to hold another number, or none
+
+-- What it may still be asked for, and what it holds otherwise in spite of a second delivery. A measurement without an end of its
+-- window is a dated one; undated ones cannot be asked for.
+CREATE INDEX outbox_unconfirmed ON outbox (slot_s) WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
+    AND confirmed_s IS NULL AND disagreements < 2;
+CREATE INDEX outbox_disputed ON outbox (slot_s) WHERE disagreements = 2;
 
 -- A boot that ended before its clock was trusted: its samples were placed between their neighbours.
 ALTER TABLE boots ADD COLUMN placed INTEGER NOT NULL DEFAULT 0;
