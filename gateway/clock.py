@@ -3,20 +3,34 @@
 The clock is trusted once the kernel says that it is synchronised (adjtimex, as set by NTP, chrony or PTP), or from the start where
 the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so for this boot: an NTP server that goes away does not
 stop a clock that has been set.
+
+The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the other), so their difference changes
+only when somebody sets the clock. Once trusted, our time is the boot clock and that difference. A small change is followed at once. A
+step of `STEP_S` or more is not: as with a register, one reading proves nothing. It is believed when it has stood for `PROOF_S` and the
+kernel says that it is synchronised; setting the clock by hand takes that word back. Until then our time goes on as if nothing had been.
 """
 
 import ctypes
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+log = logging.getLogger(__name__)
+
 TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 
 _STATUS_BYTES = 1024
 """Room for `struct timex` of any architecture (208 bytes on 64-bit Linux); modes = 0 in its first bytes means: only read."""
+
+STEP_S = 2.0
+"""A change of the clock that is smaller is followed at once: a leap second, a correction."""
+
+PROOF_S = 120.0
+"""A step is believed when it has stood for so long."""
 
 
 def kernel_synchronised() -> bool:
@@ -32,12 +46,25 @@ def read_boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where time comes from; a simulation gives its own."""
+    """Where time comes from; a simulation gives its own. `boottime_s` goes on while the machine is suspended."""
 
     utc_s: Callable[[], float] = time.time
     boottime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     synchronised: Callable[[], bool] = kernel_synchronised
     boot_id: Callable[[], str] = read_boot_id
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Somebody set the clock."""
+
+    by_s: float
+    """How far it was moved."""
+    at_s: float
+    """When that was seen, Unix time as it was believed until then."""
+    boottime_s: float
+    believed: bool
+    """Whether our time has followed it."""
 
 
 class Clock:
@@ -47,31 +74,96 @@ class Clock:
         self.trust = trust
         self._sources = sources or Sources()
         self.boot_id = self._sources.boot_id()
-        self._trusted = trust == "assured"
+        self.moved_s = 0.0
+        """The sum of the steps that our time has made: who plans in Unix time moves its plans by what this changes."""
+        self.step: ClockStep | None = None
+        """The last step that was seen once the clock was trusted."""
+        self.trusted_since_s: float | None = None
+        """Since when (Unix time) this process trusts it."""
+        self._offset_s = self._sources.utc_s() - self._sources.boottime_s()
+        self._held_s: float | None = None
+        """What the wall clock says instead, where it has made a step that is not believed yet."""
+        if trust == "assured":
+            self.trusted_since_s = self._sources.utc_s()
 
     @property
     def trusted(self) -> bool:
         """Whether UTC may be believed, from now on for this boot."""
-        if not self._trusted:
-            self._trusted = self._sources.synchronised()
-        return self._trusted
+        if self.trusted_since_s is None:
+            self._look()
+        return self.trusted_since_s is not None
 
     @property
     def why(self) -> str:
         """For people: why the clock is trusted, or what would make it so."""
-        if self._trusted:
-            return "the kernel says it is synchronised" if self.trust == "kernel" else "the operator answers for it"
-        return "waiting for time synchronisation (NTP); samples are kept and get their time later"
+        if self.trusted_since_s is None:
+            return "waiting for time synchronisation (NTP); samples are kept and get their time later"
+        told = "the kernel says it is synchronised" if self.trust == "kernel" else "the operator answers for it"
+        if self._held_s is not None:
+            wanted = "it has stood for a while" + (" and the kernel says it is synchronised" if self.trust == "kernel" else "")
+            told = f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; that is believed once {wanted}"
+        return told
+
+    def resume(self, utc_minus_boottime_ms: int) -> None:
+        """This boot's clock was trusted before this process began: its newest sample was dated with this difference.
+
+        The kernel takes its word back some hours after NTP has gone silent; a restart of the daemon must not make the clock wrong.
+        """
+        if self.trusted:
+            return
+        self._offset_s = utc_minus_boottime_ms / 1000
+        self.trusted_since_s = self._sources.boottime_s() + self._offset_s
+        self._look()
 
     def now_s(self) -> float:
         """Unix time, believed or not."""
-        return self._sources.utc_s()
+        return self._look() + self._offset_s
+
+    def boottime_s(self) -> float:
+        """Time since this boot, in which nobody meddles; it goes on while the machine is suspended."""
+        return self._sources.boottime_s()
 
     def utc_minus_boottime_ms(self) -> int:
         """What turns a boot time into a Unix time."""
-        return round((self._sources.utc_s() - self._sources.boottime_s()) * 1000)
+        self._look()
+        return round(self._offset_s * 1000)
 
     def date(self, ago_s: float) -> tuple[int, int | None]:
         """Boot time and Unix time (ms; None while not trusted) of what happened `ago_s` seconds ago."""
-        boottime_ms = round((self._sources.boottime_s() - ago_s) * 1000)
-        return boottime_ms, round((self._sources.utc_s() - ago_s) * 1000) if self.trusted else None
+        boottime_ms = round((self._look() - ago_s) * 1000)
+        return boottime_ms, None if self.trusted_since_s is None else boottime_ms + round(self._offset_s * 1000)
+
+    def _look(self) -> float:
+        """See what the clocks say. Returns the boot time in seconds."""
+        boottime_s = self._sources.boottime_s()
+        wall_s = self._sources.utc_s() - boottime_s
+        if self.trusted_since_s is None:
+            self._move(wall_s)
+            if self._sources.synchronised():
+                self.trusted_since_s = boottime_s + wall_s
+                log.info("the clock is trusted: %s", self.why)
+        elif abs(wall_s - self._offset_s) < STEP_S:
+            self._move(wall_s)
+            if self._held_s is not None:
+                log.info("the clock is back where it was before it was set")
+            self._held_s = None
+        else:
+            self._doubt(wall_s, boottime_s)
+        return boottime_s
+
+    def _doubt(self, wall_s: float, boottime_s: float) -> None:
+        """The wall clock has made a step."""
+        step = self.step
+        if step is None or self._held_s is None or abs(wall_s - self._held_s) >= STEP_S:
+            self.step = ClockStep(wall_s - self._offset_s, boottime_s + self._offset_s, boottime_s, False)
+            self._held_s = wall_s
+            log.warning("the clock was set by %+.1f s; ours goes on as before until that is proved", self.step.by_s)
+        elif boottime_s - step.boottime_s >= PROOF_S and (self.trust == "assured" or self._sources.synchronised()):
+            self.step = ClockStep(step.by_s, step.at_s, step.boottime_s, True)
+            self._held_s = None
+            log.warning("the clock was set by %+.1f s, and that has stood: it is believed from now on", step.by_s)
+            self._move(wall_s)
+
+    def _move(self, offset_s: float) -> None:
+        self.moved_s += offset_s - self._offset_s
+        self._offset_s = offset_s

@@ -3,6 +3,8 @@
 Reads are aligned to the UTC clock, so that one falls on every slot boundary. At each the energy registers and power are read; everything
 else the meter has once a minute, and not on a boundary where meters share the line. A meter that fails loses only its own turns: it is
 asked again after growing waits, and after the others. A line that fails is closed and opened again.
+
+Due times are Unix times, because slots are; where the clock is set, they move with it, and reads go on at their pace.
 """
 
 import asyncio
@@ -46,6 +48,12 @@ BUSY_S = 60.0
 
 BUSY_TURNS = 4096
 """Turns that are remembered for that; more than a line can have in this time."""
+
+STEP_S = 0.5
+"""The clock has been set where it moved by this much between two looks: due times are aligned anew."""
+
+SUSPENDED_S = 1.0
+"""The machine was suspended where boot time gained this much on the loop's time, which stands still meanwhile."""
 
 SANE = 1e30
 """No quantity of a meter is this large; what claims to be is left out."""
@@ -148,6 +156,8 @@ class Collector:
     _everything_utc_s: float = 0.0
     _everything_read: int = 0
     """How many meters were read with everything at that instant."""
+    _moved_s: float = 0.0
+    """The steps of the clock that the due times have moved with."""
     _told: bool = False
     """Whether the log has said that the line fails."""
     _errors: int = 0
@@ -166,6 +176,7 @@ class Collector:
             for device in self.devices
         ]
         self.load = load_of(self.devices)
+        self._moved_s = self.clock.moved_s
 
     @property
     def name(self) -> str:
@@ -246,16 +257,18 @@ class Collector:
 
     async def _take_turns(self, line: Line) -> None:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
-        now_s = self.clock.now_s()
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
             meter.driver = meter.device.profile.open_driver(meter.device.on_line, line)
-            # The first read comes at once, with everything; from then on at the aligned instants.
+        # The first read comes at once, with everything; from then on at the aligned instants.
+        now_s = self._now_s()
+        for meter in self.meters:
             meter.due_utc_s = meter.everything_due_utc_s = now_s
         self._everything_utc_s = now_s
         failures = 0
         while True:
-            if min(m.due_utc_s for m in self.meters) > self.clock.now_s() + REST_S:
+            now_s = self._now_s()
+            if min(m.due_utc_s for m in self.meters) > now_s + REST_S:
                 line.rest()
             # At the same instant those that answer go first: a dead one would cost them its timeout.
             meter = min(self.meters, key=lambda m: (m.due_utc_s, m.backoff.failures > 0))
@@ -272,17 +285,29 @@ class Collector:
                     self._last_error, self._last_error_s = f"no meter answers; last: {meter.last_error}", self.clock.now_s()
                     return
 
+    def _now_s(self) -> float:
+        """Unix time, by which reads are planned. Where the clock was set, each meter is due when it was, at the next aligned instant."""
+        now_s = self.clock.now_s()
+        shift_s = self.clock.moved_s - self._moved_s
+        self._moved_s = self.clock.moved_s
+        if abs(shift_s) >= STEP_S:
+            self._everything_utc_s = 0.0
+            for meter in self.meters:
+                interval_s = meter.device.interval_s
+                meter.due_utc_s = next_due_s(max(meter.due_utc_s + shift_s - interval_s, now_s), interval_s, self.slot_s)
+                meter.everything_due_utc_s += shift_s
+        return now_s
+
     async def _set_port(self, line: Line, meter: Meter) -> None:
         """Meters that share a line may differ in their serial settings. One that is alone sets its port itself. Raises LineError."""
         if len(self.meters) > 1 and self._spoke is not meter:
             self._spoke = meter
             await line.configure(meter.device.line.serial_settings(meter.device.profile.serial))
 
-    async def _ask(self, meter: Meter, *, everything: bool) -> Reading:
-        """One reading. Raises MeterError or LineError."""
+    async def _ask(self, meter: Meter, due_s: float, *, everything: bool) -> Reading:
+        """One reading, taken when it is due (loop time). Raises MeterError or LineError."""
         assert meter.driver is not None
         loop = asyncio.get_running_loop()
-        due_s = loop.time() + meter.due_utc_s - self.clock.now_s()
         began_s = max(due_s, loop.time())
         try:
             if not everything and isinstance(meter.driver, EnergyDriver):
@@ -310,9 +335,14 @@ class Collector:
     async def _read(self, line: Line, meter: Meter) -> bool:
         """One turn of one meter. Raises LineError."""
         await self._set_port(line, meter)
+        loop = asyncio.get_running_loop()
+        now_s = self._now_s()
+        planned_utc_s = meter.due_utc_s
+        due_s = loop.time() + planned_utc_s - now_s
+        awake_s = self.clock.boottime_s() - loop.time()
         everything = self._everything(meter)
         try:
-            reading = await self._ask(meter, everything=everything)
+            reading = await self._ask(meter, due_s, everything=everything)
         except MeterError as error:
             # Should it be one of the others that fails, energy and power are read all the same.
             meter.everything_due_utc_s = max(meter.everything_due_utc_s, meter.due_utc_s + EVERYTHING_S)
@@ -324,20 +354,26 @@ class Collector:
         meter.backoff.succeed()
         if reading.damaged:
             self._damaged(meter, reading)
+        meter.last_success_s = now_s = self._now_s()
+        if (slept_s := self.clock.boottime_s() - loop.time() - awake_s) >= SUSPENDED_S:
+            # The loop's time stood still, so the reading may be from before or after: nobody can say when it was taken.
+            log.info("%s: the machine was suspended for %.0f s; a reading of then is left out", meter.device.name, slept_s)
+            meter.due_utc_s = now_s
+            return True
         meter.samples += 1
-        meter.last_success_s = now_s = self.clock.now_s()
-        sample = self._date(meter.device, reading, asyncio.get_running_loop().time())
+        sample = self._date(meter.device, reading, loop.time())
         meter.keep(sample, everything=everything)
         self.take(sample)
         if everything:
             meter.everything_due_utc_s = meter.due_utc_s + EVERYTHING_S
         if self.load is not None:
-            self._skipped += max(0, math.floor((now_s - meter.due_utc_s) / meter.device.interval_s))
-        meter.due_utc_s = next_due_s(max(meter.due_utc_s, now_s), meter.device.interval_s, self.slot_s)
+            self._skipped += max(0, math.floor((loop.time() - due_s) / meter.device.interval_s))
+        if meter.due_utc_s == planned_utc_s:  # else the clock was set meanwhile, and it is the next one already
+            meter.due_utc_s = next_due_s(max(planned_utc_s, now_s), meter.device.interval_s, self.slot_s)
         return True
 
     def _missed(self, meter: Meter, text: str) -> None:
-        now_s = self.clock.now_s()
+        now_s = self._now_s()
         wait_s = meter.fail(text, now_s)
         if not meter.told:
             log.warning("%s: %s", meter.device.name, text)
