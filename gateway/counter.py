@@ -3,14 +3,15 @@
     x ← counter + ∫ power dt        counter ← clamp(x, max(register, counter), register + resolution)
 
 All energies are integers in µWh (10⁻⁶ Wh), so that sums are exact and a replay gives the same numbers. The counter lives on an
-*unwrapped* scale (register + offset): a rollover, a reset or a jump changes the offset, and the counter itself never runs backwards.
+*unwrapped* scale (register + offset): a rollover or a reset changes the offset, and the counter itself never runs backwards. Times are in
+ms of a clock that is never set: how long something lasted decides what can be true.
 
 A reading that cannot follow the last one (backwards, or more than the main fuse can carry) moves nothing. Only when `CONFIRMATIONS`
 readings in a row agree with each other is it believed, and then as what it is:
 
 - rollover: it went past the register's modulus by what the fuse allows: the energy is booked;
-- reset (backwards) or jump (forwards): what happened in between cannot be known: nothing is booked across, and a jump's energy is
-  stated as unallocated.
+- reset (backwards): what happened in between cannot be known, and nothing is booked across;
+- jump (forwards): the counter goes along, but what the register jumped over is stated as unallocated, to be in no slot.
 
 A sample without a register, or with one that is not believed, moves nothing, not even the time the counter is known at: energy must not
 be booked before the register vouches for it, nor no energy where the register was not seen.
@@ -99,6 +100,7 @@ class Finding:
 
     kind: Literal["glitch", "rollover", "reset", "jump"]
     unallocated_uwh: int
+    """What the counter has moved by and no slot may have."""
     text: str
 
 
@@ -156,19 +158,28 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     elapsed_ms = suspects.last_ms - counter.at_ms
     modulus = rules.modulus_uwh
     text = f"{_wh(shown)} was followed by {_wh(suspects.first_raw_uwh)}, {suspects.count} times"
+    counter_uwh, offset, unallocated_uwh = counter.counter_uwh, counter.offset_uwh, 0
+    kind: Literal["rollover", "reset", "jump"]
     if modulus and 0 <= suspects.last_raw_uwh + modulus - shown <= rules.most_uwh(elapsed_ms, shown):
-        offset = counter.offset_uwh + modulus
-        finding = Finding("rollover", 0, f"the register started again from 0: {text}")
-    else:
+        kind, offset = "rollover", offset + modulus
+        text = f"the register started again from 0: {text}"
+    elif suspects.first_raw_uwh < shown:
         # The new scale begins where the counter stands, so that the rest of the step it was in is neither lost nor booked twice.
-        offset = counter.counter_uwh - suspects.first_raw_uwh
-        gap_uwh = suspects.first_raw_uwh + counter.offset_uwh - counter.counter_uwh
-        if suspects.first_raw_uwh < shown:
-            finding = Finding("reset", 0, f"the register went back: {text}; nothing is booked across")
-        else:
-            finding = Finding("jump", gap_uwh, f"more than the main fuse carries: {text}; {_wh(gap_uwh)} unallocated")
-    register = suspects.last_raw_uwh + offset
-    return replace(counter, at_ms=suspects.last_ms, register_uwh=register, offset_uwh=offset, suspects=None), finding
+        kind, offset = "reset", counter_uwh - suspects.first_raw_uwh
+        text = f"the register went back: {text}; nothing is booked across"
+    else:
+        kind, unallocated_uwh = "jump", max(suspects.first_raw_uwh + offset - counter_uwh, 0)
+        counter_uwh += unallocated_uwh
+        text = f"more than the main fuse carries: {text}; {_wh(unallocated_uwh)} unallocated"
+    counter = replace(
+        counter,
+        at_ms=suspects.last_ms,
+        counter_uwh=counter_uwh,
+        register_uwh=suspects.last_raw_uwh + offset,
+        offset_uwh=offset,
+        suspects=None,
+    )
+    return counter, Finding(kind, unallocated_uwh, text)
 
 
 def _wh(uwh: int) -> str:

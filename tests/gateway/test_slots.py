@@ -65,6 +65,8 @@ class Truth:
     t_ms: int = BEGIN_S * 1000
     serial: str | None = "A"
     mj: dict[str, int] = None  # type: ignore[assignment]
+    wrong_ms: int = 0
+    boot: int = 0
 
     def shown_wh(self, direction: str) -> float:
         wh = self.mj[direction] // (3_600_000 * self.resolution_wh) * self.resolution_wh % self.modulus_wh
@@ -93,6 +95,11 @@ STEPS = st.lists(
                 "no power",
                 "nothing",
                 "late",
+                "back",
+                "far back",
+                "forward",
+                "far forward",
+                "reboot",
                 "reset",
                 "swap",
                 "stranger",
@@ -135,8 +142,10 @@ def stream(truth: Truth, steps: list[tuple[int, int, int, str]]) -> list[Sample]
         for name in list(values) if fault == "nothing" else left_out.get(fault, []):
             del values[name]
         serial = {"stranger": "?", "anonymous": None}.get(fault, truth.serial)
+        truth.wrong_ms += {"back": -400_000, "far back": -5_000_000, "forward": 400_000, "far forward": 90_000_000}.get(fault, 0)
+        truth.boot += fault == "reboot"
         at_ms = truth.t_ms - (15_000 if fault == "late" else 0)
-        samples.append(Sample("grid", serial, "boot", at_ms, at_ms, values))
+        samples.append(Sample("grid", serial, f"boot-{truth.boot}", at_ms - truth.boot * 5_000, at_ms + truth.wrong_ms, values))
     return samples
 
 
@@ -151,6 +160,13 @@ class Books:
         self.ends_s: dict[tuple[str, str | None], int] = defaultdict(int)
 
     def check(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
+        self._slots(step)
+        if any(event.kind == "clock" for event in step.events):
+            self.keys.clear()  # a time that comes a second time brings its slots a second time; the books refuse them
+            self.ends_s.clear()
+        self._counters(before, step, rules)
+
+    def _slots(self, step: Step) -> None:
         for slot in step.slots:
             key = (slot.direction, slot.serial_number, slot.start_s)
             assert key not in self.keys, "booked twice"
@@ -163,9 +179,13 @@ class Books:
             assert 0 <= slot.coverage_permille <= 1000
             assert (slot.quality == "measured") <= (slot.coverage_permille == 1000)
             self.booked_uwh[slot.direction] += slot.energy_uwh or 0
-        for event in step.events:
-            if event.kind == "gap":
-                self.booked_uwh["import" if event.text.startswith("import") else "export"] += event.energy_uwh
+
+    def _counters(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
+        for left in step.unallocated:
+            assert left.energy_uwh >= 0
+            assert (left.device, left.serial_number) == ("grid", step.state.serial_number)
+            self.booked_uwh[left.direction] += left.energy_uwh
+        assert sum(left.energy_uwh for left in step.unallocated) == sum(event.energy_uwh for event in step.events)
         if any(event.kind == "swap" for event in step.events):
             assert before is not None
             for direction, old in before.directions.items():
@@ -182,7 +202,7 @@ class Books:
             assert counter.register_uwh <= counter.counter_uwh <= counter.register_uwh + self.widest_uwh[direction]
             if old and direction in self.begun_uwh and not any(e.kind == "swap" for e in step.events):
                 assert counter.counter_uwh >= old.counter.counter_uwh
-            assert new.slot.start_ms <= new.slot.from_ms <= counter.at_ms < new.slot.start_ms + rules.slot_ms
+            assert new.slot.start_ms <= new.slot.from_ms <= counter.at_ms + new.shift_ms < new.slot.start_ms + rules.slot_ms
 
 
 @settings(max_examples=150)
@@ -437,15 +457,109 @@ def test_another_slot_length_begins_a_new_series() -> None:
     assert len(slots) == 1
 
 
-@pytest.mark.parametrize("back_s", [5, 40, 300])
-def test_a_clock_that_is_set_back_books_nothing_twice_and_loses_nothing(back_s: int) -> None:
-    samples = steady(3600, range(0, 2710, 10))
-    set_back = [replace(each, utc_ms=(each.utc_ms or 0) - back_s * 1000) if 100 <= n < 240 else each for n, each in enumerate(samples)]
-    _, slots, events = fold(set_back, meter())
+# --- a clock that is set ---------------------------------------------------------------------------------------------------
+
+
+def with_clock(samples: Sequence[Sample], *steps: tuple[int, int]) -> list[Sample]:
+    """The same samples where the clock is off by so many seconds from the n-th on."""
+    off_s, wrong = 0, dict(steps)
+    found = []
+    for n, each in enumerate(samples):
+        off_s = wrong.get(n, off_s)
+        found.append(replace(each, utc_ms=(each.utc_ms or 0) + off_s * 1000))
+    return found
+
+
+def known_uwh(step_slots: Sequence[Slot], state: MeterState | None) -> int:
+    """What is in slots, the open one among them."""
+    assert state is not None
+    each = state.directions["import"]
+    return sum(slot.energy_uwh or 0 for slot in step_slots) + each.counter.counter_uwh - each.slot.begin_uwh
+
+
+@pytest.mark.parametrize("back_s", [1, 5, 40, 300, 899])
+def test_a_clock_that_is_set_back_by_less_than_a_slot_books_nothing_twice_and_loses_nothing(back_s: int) -> None:
+    state, slots, events = fold(with_clock(steady(3600, range(0, 2710, 10)), (100, -back_s), (240, 0)), meter())
     assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900, 1800]
-    # What was used in the time that came twice is booked with the next sample, or stated where the fuse could not carry it so fast.
-    known_uwh = sum(slot.energy_uwh or 0 for slot in slots) + sum(event.energy_uwh for event in events)
-    assert 2700 * WH <= known_uwh <= 2701 * WH
+    assert sum(slot.energy_uwh or 0 for slot in slots) == 2700 * WH
+    # A slot that has energy of a time that came twice is not measured.
+    assert [slot.quality for slot in slots] == ["measured", "measured" if back_s <= 30 else "estimated", "measured"][: len(slots)] or (
+        slots[2].quality == "estimated"
+    )
+    assert not events
+    assert known_uwh(slots, state) == 2700 * WH
+
+
+@pytest.mark.parametrize("off_s", [-500, -3, 3, 500])
+def test_a_register_is_judged_by_how_long_it_took_and_not_by_a_clock_that_is_set(off_s: int) -> None:
+    """17,250 W carry 60 Wh in 10 s: 30 Wh are right, and 200 are a jump, whatever the clock does just then."""
+    rules = meter()
+    samples = steady(10_800, range(0, 610, 10))
+    state, _, events = fold(with_clock(samples, (30, off_s), (31, 0)), rules)
+    assert not events
+    assert state is not None
+    assert state.directions["import"].counter.register_uwh == 2800 * WH
+    values = {**samples[30].values, "energy_import_wh": samples[30].values["energy_import_wh"] + 200}
+    samples[30] = replace(samples[30], values=values)
+    _, _, events = fold(with_clock(samples, (30, off_s), (31, 0)), rules)
+    assert [event.kind for event in events] == ["glitch"]
+
+
+def test_a_clock_that_is_set_forward_by_minutes_leaves_an_estimated_slot_and_loses_nothing() -> None:
+    state, slots, events = fold(with_clock(steady(3600, range(0, 1810, 10)), (100, 300)), meter())
+    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in slots] == [(0, "measured"), (900, "estimated")]
+    assert slots[1].energy_uwh == 600 * WH
+    assert not events
+    assert known_uwh(slots, state) == 1800 * WH
+
+
+def test_a_clock_that_was_a_day_ahead_and_is_set_right_goes_on_at_once_and_states_what_has_no_place() -> None:
+    samples = with_clock(steady(3600, range(0, 7210, 10)), (100, 86_400), (460, 0))
+    state, slots, events = fold(samples, meter())
+    assert [event.kind for event in events] == ["clock", "clock"]
+    assert "set forward by 24.00 h" in events[0].text
+    assert "set back by 24.00 h" in events[1].text
+    assert [event.energy_uwh for event in events] == [10 * WH] * 2
+    ahead = [slot for slot in slots if slot.start_s > BEGIN_S + 86_400]
+    assert [(slot.start_s - BEGIN_S - 86_400, slot.quality) for slot in ahead] == [
+        (900, "partial"),
+        (1800, "measured"),
+        (2700, "measured"),
+        (3600, "measured"),
+        (4500, "partial"),
+    ]
+    after = slots[slots.index(ahead[-1]) + 1 :]
+    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in after] == [(4500, "partial"), (5400, "measured"), (6300, "measured")]
+    assert known_uwh(slots, state) + sum(event.energy_uwh for event in events) == 7200 * WH
+
+
+def test_a_machine_that_wakes_up_in_the_past_goes_on_there() -> None:
+    first = steady(3600, range(0, 3000, 10))
+    rest = [replace(s, boot_id="next", boottime_ms=(n + 1) * 10_000, utc_ms=(s.utc_ms or 0) - 7200_000) for n, s in enumerate(first)]
+    rest = [replace(s, values={**s.values, "energy_import_wh": s.values["energy_import_wh"] + 3010}) for s in rest]
+    state, slots, events = fold([*first, *rest], meter())
+    assert [(event.kind, event.energy_uwh) for event in events] == [("clock", 20 * WH)]
+    assert known_uwh(slots, state) + 20 * WH == 6000 * WH
+
+
+STATE_OF_THE_FIRST_VERSION = b"""{"serial_number":"A","at_ms":1800000310000,"slot_ms":900000,"directions":{"import":{"counter":
+{"at_ms":1800000310000,"counter_uwh":1310000000,"register_uwh":1310000000,"offset_uwh":0,"power_w":3600.0,"suspects":null},"slot":
+{"start_ms":1800000000000,"from_ms":1800000000000,"begin_uwh":1000000000,"begin_register_uwh":1000000000,"samples":32,
+"largest_gap_ms":10000,"uncovered_ms":0,"register_only":false}},"export":{"counter":{"at_ms":1800000300000,"counter_uwh":5000000,
+"register_uwh":5000000,"offset_uwh":0,"power_w":0.0,"suspects":{"first_raw_uwh":0,"last_raw_uwh":0,"last_ms":1800000310000,"count":1}},
+"slot":{"start_ms":1800000000000,"from_ms":1800000000000,"begin_uwh":5000000,"begin_register_uwh":5000000,"samples":31,
+"largest_gap_ms":10000,"uncovered_ms":0,"register_only":false}}},"stranger":null,"strangers":0}"""
+
+
+def test_a_state_that_the_first_version_stored_goes_on_where_it_was() -> None:
+    rules = meter()
+    state = msgspec.json.decode(STATE_OF_THE_FIRST_VERSION, type=MeterState)
+    _, slots, events = fold([replace(s, values={**s.values, "energy_export_wh": 5}) for s in steady(3600, range(0, 910, 10))], rules, state)
+    assert [(slot.direction, slot.energy_uwh, slot.quality, slot.samples) for slot in slots] == [
+        ("import", 900 * WH, "measured", 91 - 1),
+        ("export", 0, "measured", 91 - 2),
+    ]
+    assert [event.kind for event in events] == ["glitch"]
 
 
 def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_missing_ones() -> None:
