@@ -2,19 +2,33 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 from drivers.found import Found
 from drivers.line import LineUrl
+from drivers.profile import Profile
 
 DEFAULT_INTERVAL_S = 10.0
 
-Place = tuple[str, int, str]
-"""Line, address and protocol: where a meter is. Two device files of one place would read one meter twice."""
+
+class Place(NamedTuple):
+    """Where a meter is. Two device files of one place would read one meter twice."""
+
+    port: str
+    address: int | None
+    """None: it has the line for itself"""
+    device: str
+    profile_id: str
+
+    def is_taken(self, known: Iterable["Place"]) -> bool:
+        """Whether a meter is there already. Other parts of the same device have its address: an inverter, and the meter it passes on."""
+        there = [each for each in known if (each.port, each.address) == (self.port, self.address)]
+        return any(each.device != self.device or each.profile_id == self.profile_id for each in there)
 
 
-def place_of(profile_id: str, protocol: str, port: str, address: int | None) -> Place:
-    """Where a meter is; `port` tells lines apart. One SunSpec device is two meters, an inverter and what it passes on."""
-    return port, address or 0, profile_id if protocol == "sunspec" else protocol
+def place_of(profile: Profile, port: str, address: int | None) -> Place:
+    """Where a meter is; `port` tells lines apart."""
+    return Place(port, address, profile.device, profile.id)
 
 
 def names(founds: Iterable[Found], taken: Collection[str]) -> Iterator[tuple[str, Found]]:

@@ -214,13 +214,15 @@ class _Questions:
         self._seen: set[tuple[object, ...]] = set()
         self._nothing_new = 0
         self._done = 0
+        self._found_with: Counter[SerialSettings | None] = Counter()
 
     async def ask_all(self, settings: Sequence[SerialSettings]) -> None:
         """With each setting in turn (none: a network line). Raises LineError."""
         common = [address for address in self._search.addresses if address in COMMON_ADDRESSES]
         rest = [address for address in self._search.addresses if address not in COMMON_ADDRESSES]
         for addresses in (common, rest):
-            for each in settings or (None,):
+            # Meters of one line mostly have one setting: the one with which most were found goes first.
+            for each in sorted(settings or (None,), key=lambda each: -self._found_with[each]):
                 if each is not None and addresses:
                     await self._line.configure(each)
                 await self._ask_some(addresses, each, len(self._search.addresses) * max(1, len(settings)))
@@ -247,6 +249,7 @@ class _Questions:
                 self._nothing_new += 1
             else:
                 self._seen.add(same)
+                self._found_with[found.serial] += 1
                 self._tell(found)
         if not founds:
             self._nothing_new += 1
@@ -258,12 +261,11 @@ class _Questions:
 
     async def _identify(self, address: int) -> list[Found]:
         registers = Registers(self._line, address)
-        if found := await identify(registers, self._named, self._url):
-            return [found]
+        if founds := await identify(registers, self._named, self._url):
+            return founds
         if founds := await search_sunspec(self._line, address, self._sunspec, self._url):
             return founds
-        found = await identify(registers, self._unnamed, self._url)
-        return [found] if found else []
+        return await identify(registers, self._unnamed, self._url)
 
 
 def _short(settings: SerialSettings) -> str:
@@ -280,6 +282,6 @@ def device_line(found: Found) -> LineUrl:
         found.line,
         baud=serial.baud,
         parity=serial.parity,
-        data_bits=serial.data_bits if serial.data_bits != 8 else None,
-        stop_bits=serial.stop_bits if serial.stop_bits != 1 else None,
+        data_bits=serial.data_bits if serial.data_bits != found.profile.serial.data_bits else None,
+        stop_bits=serial.stop_bits if serial.stop_bits != found.profile.serial.stop_bits else None,
     )

@@ -74,19 +74,28 @@ def names_itself(profile: Profile) -> bool:
     return any(not identity.is_plausibility for identity in settings.identify)
 
 
-async def identify(registers: Registers, profiles: Iterable[Profile], url: LineUrl) -> Found | None:
-    """The meter at that address, if a profile fits and can be read; those with more to go by are tried first. Raises LineError."""
+async def identify(registers: Registers, profiles: Iterable[Profile], url: LineUrl) -> list[Found]:
+    """The meter at that address, if a profile fits and can be read, and the other parts of its device; those with more to go by are tried
+    first. Raises LineError.
+    """
     fitting = []
     for profile in sorted(profiles, key=_weight):
         # What is this model's alone comes first: most other meters' answer to it ends the comparison.
         if await registers.match(sorted(profile.settings.identify, key=lambda identity: identity.is_plausibility)):
             fitting.append(profile)
     for profile in fitting:
-        also = tuple(other.id for other in fitting if other is not profile)
+        also = tuple(other.id for other in fitting if other.device != profile.device)
         found = await read(registers.line, registers.address, profile, url, also=also)
         if found is not None:
-            return found
-    return None
+            others = [other for other in fitting if other is not profile and other.device == profile.device]
+            parts = [await read(registers.line, registers.address, other, url) for other in others]
+            return [found, *(part for part in parts if part is not None and _has_counted(part))]
+    return []
+
+
+def _has_counted(part: Found) -> bool:
+    """An inverter answers for the meter that it passes on also where it has none: with zeros."""
+    return any(part.values.get(quantity) for quantity in part.profile.energy)
 
 
 def _weight(profile: Profile) -> tuple[int, int, bool, str]:

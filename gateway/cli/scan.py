@@ -1,6 +1,9 @@
 """`meter-gateway scan`: which meters are there?"""
 
 import argparse
+import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
     from drivers.found import Found
     from drivers.profile import Profile
+    from gateway.device_files import Place
     from gateway.scan import Note, Progress
 
 SUMMARY = "find meters on serial ports and on the network"
@@ -29,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses 1 to 247, the usual ones and the usual "
-        "serial settings first, and tells every meter as it is found. All of it takes up to 45 minutes per port, --fast one. Ctrl-C ends "
-        "it and keeps what was found. A port has one reader at a time: stop the daemon first. The network is searched only on request."
+        "serial settings first. Every meter is told, and its device file written, as it is found. All of it takes up to 45 minutes per "
+        "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon first. The network is searched only on request."
     )
     parser.epilog = (
         "examples:\n  meter-gateway scan\n  meter-gateway scan --fast --write /etc/meter-gateway\n"
@@ -107,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     lines = args.lines or ([] if endpoints else serial_ports())
     if not lines and not endpoints:
         raise Refused("there is no serial port — plug the adapter in, name one with --line, or search the network with --network")
-    shown = _Shown()
+    shown = _Shown(_Files(args.write) if args.write else None)
     interrupted = False
     try:
         asyncio.run(scan(lines, endpoints, _profiles(args.config), FAST if args.fast else THOROUGH, shown))
@@ -115,9 +119,8 @@ def run(args: argparse.Namespace) -> int:
         interrupted = True
     shown.clear()
     print(f"{len(shown.founds)} meter{'' if len(shown.founds) == 1 else 's'} found" + (", search not finished" if interrupted else ""))
-    if args.write and shown.founds:
-        for path in _write(args.write, shown.founds):
-            print(f"{path}: written")
+    if shown.files:
+        shown.files.finish()
     return 130 if interrupted else 0 if shown.founds else 1
 
 
@@ -137,9 +140,10 @@ def _profiles(config: Path) -> "list[Profile]":
 
 
 class _Shown:
-    """Prints what is found as it is found, and keeps it."""
+    """Prints what is found as it is found, writes its device file where that is wanted, and keeps it."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: "_Files | None") -> None:
+        self.files = files
         self.founds: list[Found] = []
         self._told: dict[LineUrl, str] = {}
         self._is_terminal = sys.stderr.isatty()
@@ -156,6 +160,8 @@ class _Shown:
             print(f"{device_line(event)}{address}: {event.profile.id}, {summary(event)}", flush=True)
             if event.also:
                 print(f"    it might also be {' or '.join(event.also)}", flush=True)
+            if self.files:
+                self.files.add(event)
         elif isinstance(event, Note):
             print(f"{event.line}: {event.text}", file=sys.stderr, flush=True)
         elif self._is_terminal:
@@ -171,27 +177,65 @@ class _Shown:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
 
-def _write(folder: Path, founds: "list[Found]") -> "Iterator[Path]":
-    """Device files for the meters that have none yet. Raises Refused."""
-    from gateway.device_files import device_file, names, place_of
-    from gateway.scan import device_line
-    from gateway.terminal import Refused
+class _Files:
+    """Writes device files for the meters that have none yet, as they are found: an hour's search is not lost with its terminal."""
 
-    config, devices = (folder.parent, folder) if folder.name == "devices" else (folder, folder / "devices")
-    try:
-        devices.mkdir(parents=True, exist_ok=True)
-        places = dict(_places(config))
-        known = {place for place in places.values() if place is not None}
-        new = [f for f in founds if place_of(f.profile.id, f.profile.protocol, _port_of(f.line), f.address) not in known]
-        for name, found in names(new, {path.stem for path in devices.iterdir()}):
-            path = devices / f"{name}.yaml"
-            path.write_text(device_file(found, device_line(found)), encoding="utf-8")
-            yield path
-        if not (config / "gateway.yaml").exists():
-            (config / "gateway.yaml").write_text(_GATEWAY_FILE, encoding="utf-8")
-            yield config / "gateway.yaml"
-    except OSError as error:
-        raise Refused(f"{error.filename or folder}: cannot be written: {error.strerror} — write to another folder") from error
+    def __init__(self, folder: Path) -> None:
+        """Raises Refused where the folder cannot be had."""
+        self._folder = folder
+        self._config, self._devices = (folder.parent, folder) if folder.name == "devices" else (folder, folder / "devices")
+        self._waiting: list[Found] = []
+        try:
+            self._devices.mkdir(parents=True, exist_ok=True)
+            self._known = list(_places(self._config))
+        except OSError as error:
+            raise self._refused(error) from error
+        if not os.access(self._devices, os.W_OK):
+            raise self._refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._devices)))
+
+    def add(self, found: "Found") -> None:
+        """Write its file, where it has none. What cannot be written now waits for `finish`."""
+        self._waiting.append(found)
+        try:
+            self._write()
+        except OSError:
+            return
+
+    def finish(self) -> None:
+        """Write what waits. Raises Refused where that fails."""
+        try:
+            self._write()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _write(self) -> None:
+        from gateway.device_files import device_file, names, place_of
+        from gateway.scan import device_line
+
+        while self._waiting:
+            found = self._waiting[0]
+            place = place_of(found.profile, _port_of(found.line), found.address)
+            if not place.is_taken(self._known):
+                ((name, _),) = names([found], {path.stem for path in self._devices.iterdir()})
+                self._put(self._devices / f"{name}.yaml", device_file(found, device_line(found)))
+                self._known.append(place)
+            if not (self._config / "gateway.yaml").exists():
+                self._put(self._config / "gateway.yaml", _GATEWAY_FILE)
+            self._waiting.pop(0)
+
+    @staticmethod
+    def _put(path: Path, text: str) -> None:
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            path.unlink(missing_ok=True)  # half a file is none
+            raise
+        print(f"    written: {path}", flush=True)
+
+    def _refused(self, error: OSError) -> Exception:
+        from gateway.terminal import Refused
+
+        return Refused(f"{error.filename or self._folder}: cannot be written: {error.strerror} — write to another folder")
 
 
 def _port_of(line: LineUrl) -> str:
@@ -199,17 +243,13 @@ def _port_of(line: LineUrl) -> str:
     return line.key if line.port is not None else str(Path(line.target).resolve())
 
 
-def _places(config: Path) -> "Iterator[tuple[str, tuple[str, int, str] | None]]":
-    """Where the meters are that have a device file already."""
+def _places(config: Path) -> "Iterator[Place]":
+    """Where the meters are that have a device file already. A file with mistakes is `check`'s to name."""
     from gateway.config import load_device
     from gateway.credentials import ConfigError
     from gateway.device_files import place_of
 
     for path in sorted((config / "devices").glob("*.yaml")):
-        try:
+        with contextlib.suppress(ConfigError):
             device = load_device(config, path.stem)
-        except ConfigError:
-            yield path.stem, None  # a file with mistakes is `check`'s to name
-        else:
-            address = device.address if device.profile.bus else None
-            yield path.stem, place_of(device.profile.id, device.profile.protocol, _port_of(device.line), address)
+            yield place_of(device.profile, _port_of(device.line), device.address if device.profile.bus else None)

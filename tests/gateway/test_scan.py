@@ -13,7 +13,7 @@ from drivers.line import LineUrl, SerialSettings
 from drivers.profile import load_profile, profile_ids
 from drivers.sample import Reading
 from gateway import config
-from gateway.device_files import device_file, names, summary
+from gateway.device_files import device_file, names, place_of, summary
 from gateway.sandbox.meters import modbus_rtu, modbus_tcp
 from gateway.sandbox.one_meter import Load, twin_of
 from gateway.sandbox.push_text import push_text
@@ -101,6 +101,42 @@ async def test_an_inverter_and_the_meter_it_passes_on_are_two_meters():
     assert [found.text for found in founds] == ["meter-gateway simulated inverter", "meter-gateway simulated meter"]
 
 
+class Parts:
+    """One device of several parts: each answers for its own registers."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def read(self, function, address, count):
+        answers = [part.read(function, address, count) for part in self.parts]
+        return next((answer for answer in answers if isinstance(answer, list)), answers[0])
+
+
+@pytest.mark.parametrize(
+    ("inverter", "grid"), [("growatt/tl_x", "growatt/tl_x_grid"), ("sma/inverter", "sma/grid_meter"), ("solax/x3_mic", "solax/x3_mic_grid")]
+)
+async def test_an_inverter_and_its_grid_meter_are_found_at_their_one_address(inverter, grid):
+    async with on_tcp({3: Parts(twin(inverter, -900), twin(grid, 400))}) as url:
+        founds, notes = await search(url)
+    assert ({found.profile.id for found in founds}, notes) == ({inverter, grid}, [])
+    assert {found.address for found in founds} == {3}
+    places = [place_of(found.profile, "port", 3) for found in founds]
+    assert not places[1].is_taken(places[:1])
+    assert places[1].is_taken(places)
+    assert place_of(load_profile("abb/b23"), "port", 3).is_taken(places[:1])
+
+
+async def test_a_grid_meter_that_has_never_counted_is_none():
+    class Zeros:
+        def read(self, function, address, count):
+            found = twin("growatt/tl_x_grid", 0).read(function, address, count)
+            return [0] * count if isinstance(found, list) and address > 3030 else found
+
+    async with on_tcp({1: Parts(twin("growatt/tl_x", -900), Zeros())}) as url:
+        founds, _ = await search(url)
+    assert [found.profile.id for found in founds] == ["growatt/tl_x"]
+
+
 async def test_an_empty_line_is_searched_to_its_end_and_nothing_is_said():
     async with paced_line(0) as wire:
         assert await search(LineUrl("serial", wire.gateway_end, baud=9600, parity="none")) == ([], [])
@@ -161,6 +197,29 @@ async def test_a_meter_with_an_odd_setting_is_found_where_the_url_says_it():
         founds, _ = await search(url)
     assert founds[0].serial == SerialSettings(baud=38400, parity="odd")
     assert str(device_line(founds[0])) == f"serial:{wire.gateway_end}?baud=38400&parity=odd"
+
+
+async def test_rare_addresses_are_asked_first_with_the_setting_that_found_most():
+    twins, asked = {}, []
+
+    def tell(event):
+        if isinstance(event, Progress):
+            asked.append(event.text)
+            if event.text.startswith("2400 8N1"):  # only so does the meter speak
+                twins[3] = twin("eastron/sdm630")
+
+    async with paced_line(0) as wire, modbus_rtu(twins, wire.meter_end):
+        thorough = replace(QUICK, addresses=(3, 201), listen_s=0.1, timeout_s=0.05, fast=False)
+        await scan([LineUrl("serial", wire.gateway_end)], [], [load_profile("eastron/sdm630")], thorough, tell)
+    assert asked[1].startswith("9600 8N1")
+    assert next(text for text in asked if text.endswith("201")) == "2400 8N1, address 201"
+
+
+def test_a_setting_that_is_not_the_model_s_own_is_written():
+    each = replace(found("finder/7m.24"), line=LineUrl("serial", "/dev/ttyUSB0"), serial=SerialSettings(baud=9600))
+    line = device_line(each)
+    assert str(line) == "serial:/dev/ttyUSB0?baud=9600&parity=none&stop_bits=1"
+    assert line.serial_settings(each.profile.serial) == each.serial
 
 
 async def test_a_port_that_is_not_there_is_a_note():
