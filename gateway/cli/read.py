@@ -26,6 +26,9 @@ DAEMON_HINT = (
 RAW_COLUMNS = 8
 """So many registers fit side by side."""
 
+MAX_COUNT = 125
+"""Of one request (Modbus Application Protocol V1.1b3, 6.3 and 6.4)."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
@@ -49,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--raw", type=_register, metavar="ADDRESS", help="show what the registers from ADDRESS (0-based, 72 or 0x48) on can mean"
     )
     raw.add_argument("--function", type=int, choices=(3, 4), help="3 holding registers (default), 4 input registers")
-    raw.add_argument("--count", type=int, choices=range(1, 126), metavar="N", default=4, help="how many registers, 1 to 125 (default: 4)")
+    raw.add_argument("--count", type=_count, metavar="N", default=4, help="how many registers, 1 to 125 (default: 4)")
 
 
 def _register(text: str) -> int:
@@ -60,6 +63,12 @@ def _register(text: str) -> int:
     if not 0 <= number <= 0xFFFF:
         raise argparse.ArgumentTypeError(f"{text!r} is not a register — a 0-based address from 0 to 65535, such as 72 or 0x48")
     return number
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MAX_COUNT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of registers — 1 to {MAX_COUNT}, which is what one request can ask for")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,6 +135,7 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
 
 async def _read_raw(device: "Device", register: int, function: int, count: int) -> None:
     from drivers.line import MeterError, open_line
+    from drivers.modbus.bus import Refused as RefusedByMeter
     from drivers.modbus.bus import request
     from drivers.modbus.raw import decodings
     from gateway.terminal import Refused, print_table
@@ -139,6 +149,10 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
     line: Line = await open_line(device.line, device.profile.serial)
     try:
         data = await request(line, device.address, function, register, count, timeout_s, settings.turnaround_ms / 1000)
+    except RefusedByMeter as error:
+        said = str(error).partition(" — ")[0]  # what follows is about profiles
+        hint = f"--function {7 - function} asks its other registers, a smaller --count fewer of them"
+        raise MeterError(f"{device.name}: {said} — {hint}") from error
     except MeterError as error:
         raise MeterError(f"{device.name}: {error}") from error
     finally:

@@ -146,6 +146,7 @@ async def test_raw_shows_what_registers_can_mean_side_by_side(home, read):
         code, _, err = await finish(await read("heat", "--raw", "60000"))
     assert code == 1
     assert "heat: address 3: refused registers 60000..60003 (function 3)" in err
+    assert "— --function 4 asks its other registers" in err
 
 
 @pytest.mark.parametrize("address", ["-1", "65536", "0x1FFFF", "forty"])
@@ -153,6 +154,13 @@ def test_raw_takes_registers_only(run, address):
     code, _, err = run("read", "grid", f"--raw={address}")
     assert code == 2
     assert "is not a register" in err
+
+
+@pytest.mark.parametrize("count", ["0", "126", "-3", "many"])
+def test_raw_asks_for_what_one_request_can_hold(run, count):
+    code, _, err = run("read", "grid", "--raw", "1", f"--count={count}")
+    assert code == 2
+    assert err.endswith("is not a number of registers — 1 to 125, which is what one request can ask for\n")
 
 
 def test_raw_is_for_modbus(run, home):
