@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.exchange.dialect import Dialect
 
-_NOT_DIALECTS = {"__init__", "dialect", "replies", "session"}
+_NOT_DIALECTS = {"__init__", "dialect", "held", "replies", "session"}
 
 
 def dialect_names() -> list[str]:

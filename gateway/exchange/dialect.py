@@ -40,6 +40,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """One HTTP GET: path below the exchange's URL, and the items it asks for."""
+
+    path: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: HTTP status, header names in lower case, and the body's bytes (bounded by the session)."""
 
@@ -77,3 +85,12 @@ class Dialect(Protocol):
 
     def judge(self, reply: Reply) -> Verdict:
         """The verdict on a request that was answered. 401 and 403 are the session's business and never get here."""
+
+    def ask(self, items: Sequence[Item]) -> Question | None:
+        """What to ask to learn whether the exchange holds items that it has accepted. They are of one asset, in the order in which they
+        are to be asked for; the question is for the first of them and as many more as fit an answer of 64 KiB. None: such an exchange
+        cannot be asked.
+        """
+
+    def held(self, reply: Reply) -> Mapping[int, int] | None:
+        """The answer: energy (µWh) by start of the slot (Unix time); what is not in it is not held. None where the reply does not say."""

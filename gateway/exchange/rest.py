@@ -9,7 +9,7 @@ it was never meant for; so it is missed instead, stays in the buffer, and can be
 
 from collections.abc import Sequence
 
-from gateway.exchange.dialect import Item, Kind, Reply, Request, Verdict, Window
+from gateway.exchange.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
 from gateway.exchange.replies import http_verdict
 
 
@@ -38,6 +38,14 @@ class Dialect:
     def judge(self, reply: Reply) -> Verdict:
         """Accepted as soon as the exchange says 2xx."""
         return http_verdict(reply)
+
+    def ask(self, items: Sequence[Item]) -> Question | None:  # noqa: ARG002 — numbers without a time cannot be asked for
+        """Nothing."""
+        return None
+
+    def held(self, reply: Reply) -> None:  # noqa: ARG002
+        """Nothing."""
+        return
 
     def _check(self, kind: Kind) -> None:
         if kind not in self.kinds:

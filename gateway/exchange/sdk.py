@@ -6,16 +6,24 @@
          {"energy_forecast": {"2026-03-29T01:15": 0.137, …}, "transaction_id": "<uuid4>"}
 
 Keys are starts of slots, UTC. A later value for the same slot replaces the earlier one, so sending again is harmless.
+
+    GET historical-data/assets/{canary network}/{asset}/{start}/{end}
+
+tells what the exchange holds; `held.py` has the forms of the answer. (The engine's verdict over a websocket is the other way to learn
+it, and needs a second connection that stays open.)
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.exchange.dialect import Item, Kind, Reply, Request, Verdict, Window
+from gateway.exchange.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
+from gateway.exchange.held import held_uwh
 from gateway.exchange.replies import http_verdict
 
 MAX_SLOTS_PER_REQUEST = 2000
 """About 60 kB of JSON."""
+MAX_SLOTS_PER_QUESTION = 96
+"""A day of quarter hours: 680 bytes for each in an answer of 64 KiB."""
 
 _AT_ONCE = 0.0
 
@@ -54,6 +62,24 @@ class Dialect:
     def judge(self, reply: Reply) -> Verdict:
         """2xx means that the exchange has queued the numbers."""
         return http_verdict(reply)
+
+    def ask(self, items: Sequence[Item]) -> Question | None:
+        """For the slots around the first item that one answer has room for."""
+        first_s, room_s = items[0].slot_s, MAX_SLOTS_PER_QUESTION * self._slot_s
+        start_s = end_s = first_s
+        asked = []
+        for item in items:
+            since_s, until_s = min(start_s, item.slot_s), max(end_s, item.slot_s)
+            if until_s - since_s < room_s:
+                start_s, end_s = since_s, until_s
+                asked.append(item)
+        # The end lies behind the last slot, so that it does not matter whether the exchange counts the end in.
+        period = f"{self._slot_text(start_s)}/{self._slot_text(end_s + self._slot_s)}"
+        return Question(f"historical-data/assets/{self._canary_network}/{items[0].asset}/{period}", tuple(asked))
+
+    def held(self, reply: Reply) -> dict[int, int] | None:
+        """As `held.py` understands it."""
+        return held_uwh(reply)
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
         asset, kind = items[0].asset, items[0].kind

@@ -4,7 +4,7 @@ What can go wrong, by type; none of the texts contains a password or a token:
 
     ExchangeError
     ├── Unreachable       no connection, no answer in time, connection lost: the request may or may not have been received
-    ├── NotAllowed        401 or 403 in spite of a new login
+    ├── NotAllowed        401 or 403 in spite of a new login, or where none is due
     └── LoginError        there is no token, so nothing was sent
         ├── LoginFailed     the login page gave no token; it may next time
         └── LoginRefused    wrong user name or password, or credentials that cannot be read
@@ -51,6 +51,8 @@ REFUSED_FOR_S = 15 * 60.0
 """How long a refused login is not tried again, unless the credentials change."""
 NO_NEW_LOGIN_FOR_S = 5 * 60.0
 """How long a path that was refused in spite of a new login is not worth another one: the trouble is the user's rights."""
+LOGINS_IN_VAIN = 2
+"""So many tokens in a row of which none was ever taken: after that, one login in `NO_NEW_LOGIN_FOR_S`, whatever the path."""
 
 # They log every request, and with its headers at their finest level.
 for _name in ("httpx", "httpcore"):
@@ -100,6 +102,8 @@ class Session:
         self.timeout_s = timeout_s
         self._token = ""
         self._token_since_s = 0.0
+        self._in_vain = 0
+        """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
         self._no_login_before_s: dict[str, float] = {}
         self._client = httpx.AsyncClient(
@@ -129,24 +133,47 @@ class Session:
     async def post(self, path: str, body: Mapping[str, object], within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s` at the latest, login included.
 
-        On 401 or 403 there is exactly one new login and one more try. Raises ExchangeError.
+        On 401 or 403 there is at most one new login and one more try. Raises ExchangeError.
         """
         loop = asyncio.get_running_loop()
         deadline_s = None if within_s is None else loop.time() + within_s
-        if not self._token or loop.time() - self._token_since_s >= RENEW_AFTER_S:
-            await self._login(deadline_s)
-        reply = await self._send(path, body, deadline_s)
+        content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        reply = await self._send_logged_in("POST", path, content, deadline_s)
         if reply.status not in (401, 403):
             self._no_login_before_s.pop(path, None)
             return reply
-        if loop.time() >= self._no_login_before_s.get(path, 0.0):
+        if loop.time() >= self._no_login_before_s.get(path, 0.0) and self._may_log_in():
             await self._login(deadline_s)
-            reply = await self._send(path, body, deadline_s)
+            reply = await self._send_logged_in("POST", path, content, deadline_s)
             if reply.status not in (401, 403):
                 return reply
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
         reason = http_verdict(reply).reason
         raise NotAllowed(f"{self.url}/{path} {reason} — give this user the right to send for the asset, or correct the UUIDs")
+
+    async def get(self, path: str, within_s: float | None = None) -> Reply:
+        """GET a path below the URL, and give up after `within_s` at the latest, login included. Raises ExchangeError.
+
+        401 and 403 cost no new login: what is only looked at must not take the token from what is sent.
+        """
+        deadline_s = None if within_s is None else asyncio.get_running_loop().time() + within_s
+        reply = await self._send_logged_in("GET", path, None, deadline_s)
+        if reply.status in (401, 403):
+            raise NotAllowed(f"{self.url}/{path} {http_verdict(reply).reason} — give this user the right to read the asset")
+        return reply
+
+    def _may_log_in(self) -> bool:
+        """Whether another token may be worth more than this one."""
+        return self._in_vain < LOGINS_IN_VAIN or asyncio.get_running_loop().time() - self._token_since_s >= NO_NEW_LOGIN_FOR_S
+
+    async def _send_logged_in(self, method: str, path: str, content: bytes | None, deadline_s: float | None) -> Reply:
+        """One request with a token. Raises LoginError or Unreachable."""
+        if not self._token or asyncio.get_running_loop().time() - self._token_since_s >= RENEW_AFTER_S:
+            await self._login(deadline_s)
+        reply = await self._send(method, path, content, deadline_s, with_token=True)
+        if reply.status not in (401, 403):
+            self._in_vain = 0
+        return reply
 
     async def _login(self, deadline_s: float | None) -> None:
         """Get a token. Raises LoginError or Unreachable."""
@@ -162,9 +189,8 @@ class Session:
         )
         if self._refused is not None and self._refused[0] == credentials and loop.time() < self._refused[1]:
             raise LoginRefused(refused)
-        reply = await self._send(
-            "api-token-auth/", {"username": credentials.username, "password": credentials.password}, deadline_s, with_token=False
-        )
+        login = json.dumps({"username": credentials.username, "password": credentials.password}).encode()
+        reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
             self._token, self._refused = "", (credentials, loop.time() + REFUSED_FOR_S)
             raise LoginRefused(f"login answered {reply.status}: {refused}")
@@ -175,21 +201,21 @@ class Session:
             verdict = http_verdict(reply)
             raise LoginFailed(f"login at {self.url} {verdict.reason or 'answered without a token'}", verdict.retry_after_s)
         self._token, self._token_since_s, self._refused = token, loop.time(), None
+        self._in_vain += 1
 
-    async def _send(self, path: str, body: Mapping[str, object], deadline_s: float | None, *, with_token: bool = True) -> Reply:
+    async def _send(self, method: str, path: str, content: bytes | None, deadline_s: float | None, *, with_token: bool) -> Reply:
         """One request, one reply. Raises Unreachable."""
         now_s = asyncio.get_running_loop().time()
         limit_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s - now_s)
         if limit_s <= 0:
             raise Unreachable(f"no time left to send to {self.url}")
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} if content is not None else {}
         if with_token:
             headers["Authorization"] = f"JWT {self._token}"
-        content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
         try:
             async with (
                 asyncio.timeout_at(now_s + limit_s),
-                self._client.stream("POST", f"{self.url}/{path}", content=content, headers=headers) as response,
+                self._client.stream(method, f"{self.url}/{path}", content=content, headers=headers) as response,
                 aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks,
             ):
                 data = bytearray()

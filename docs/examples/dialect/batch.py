@@ -11,7 +11,7 @@ A later reading of the same asset and start replaces the earlier one, so sending
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.exchange.dialect import Item, Kind, Reply, Request, Verdict, Window
+from gateway.exchange.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
 from gateway.exchange.replies import http_verdict, parsed
 
 MAX_READINGS = 500
@@ -50,6 +50,14 @@ class Dialect:
         if isinstance(busy_s, int) and busy_s > 0:
             return Verdict("unknown", f"is busy and asks for {busy_s} s", float(busy_s))
         return http_verdict(reply)
+
+    def ask(self, items: Sequence[Item]) -> Question | None:  # noqa: ARG002 — nobody tells what this exchange holds
+        """Nothing."""
+        return None
+
+    def held(self, reply: Reply) -> None:  # noqa: ARG002
+        """Nothing."""
+        return
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
         readings = [{"asset": str(i.asset), "start": _utc_text(i.slot_s), "energy_wh": i.energy_uwh / 10**6} for i in items]

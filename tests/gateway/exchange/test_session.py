@@ -22,7 +22,7 @@ from gateway.exchange.session import (
     Session,
     Unreachable,
 )
-from gateway.sandbox.exchange import StandInExchange
+from gateway.sandbox.exchange import LOGIN, StandInExchange
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -93,6 +93,65 @@ async def test_what_the_user_may_not_do_costs_one_new_login_and_no_more(exchange
                 await session.post(PATH, BODY)
     assert exchange.logins == 2
     assert exchange.requests == {status: 4}
+
+
+async def test_an_exchange_that_takes_no_token_at_all_is_not_hammered_with_logins(exchange: StandInExchange) -> None:
+    async with Session(exchange.url, lambda: RIGHT, 5) as session:
+        exchange.mode("unauthorized")
+        for n in range(10):
+            with pytest.raises(NotAllowed):
+                await session.post(f"{PATH}?{n}", BODY)
+        assert exchange.logins == 2
+        exchange.mode("ok")
+        assert (await session.post(PATH, BODY)).status == 200
+        exchange.revoke_tokens()
+        assert (await session.post(PATH, BODY)).status == 200
+    assert exchange.logins == 3, "one that was taken is worth renewing"
+
+
+async def test_a_password_that_is_changed_while_it_runs_costs_one_refused_login(exchange: StandInExchange) -> None:
+    credentials = RIGHT
+    async with Session(exchange.url, lambda: credentials, 5) as session:
+        await session.post(PATH, BODY)
+        exchange.password = "changed"
+        exchange.revoke_tokens()
+        for _ in range(3):
+            with pytest.raises(LoginRefused):
+                await session.post(PATH, BODY)
+        assert exchange.logins == 2
+        credentials = Credentials("gateway", "changed")
+        assert (await session.post(PATH, BODY)).status == 200
+
+
+async def test_a_login_that_is_throttled_says_for_how_long(exchange: StandInExchange) -> None:
+    async with Session(exchange.url, lambda: RIGHT, 5) as session:
+        exchange.mode("status", status=429, retry_after_s=77, times=1, where=LOGIN)
+        with pytest.raises(LoginFailed, match="429") as failed:
+            await session.post(PATH, BODY)
+    assert failed.value.retry_after_s == 77
+
+
+async def test_what_is_held_is_asked_for_with_the_same_token_and_never_costs_a_new_one(exchange: StandInExchange) -> None:
+    path = f"historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T01:00/2026-03-29T01:15"
+    async with Session(exchange.url, lambda: RIGHT, 5) as session:
+        reply = await session.get(path)
+        assert (reply.status, reply.body) == (200, b"[]")
+        exchange.revoke_tokens()
+        with pytest.raises(NotAllowed, match="right to read"):
+            await session.get(path)
+        assert exchange.logins == 1
+        assert (await session.post(PATH, BODY)).status == 200
+        assert (await session.get(path)).status == 200
+    assert exchange.logins == 2
+
+
+@pytest.mark.parametrize("path", [PATH, "api-token-auth/"])
+async def test_an_answer_that_breaks_off_in_the_middle_is_none(exchange: StandInExchange, path: str) -> None:
+    async with Session(exchange.url, lambda: RIGHT, 5) as session:
+        exchange.mode("partial", times=1, where=path)
+        with pytest.raises(Unreachable, match="cannot be reached"):
+            await session.post(PATH, BODY)
+        assert (await session.post(PATH, BODY)).status == 200
 
 
 async def test_a_wrong_password_is_sent_once_until_it_changes(exchange: StandInExchange) -> None:
