@@ -12,7 +12,7 @@ from drivers.line import BadReply, MeterError, NoReply, SerialSettings
 from drivers.listen import PushDriver
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
-from drivers.p1.obis import read_values
+from drivers.p1.obis import Reader
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import ChecksumPolicy, Damaged, Event, Framer, Sealed, Telegram, diagnose, excerpt, fault
 from drivers.sample import Reading
@@ -62,7 +62,7 @@ class P1Driver(PushDriver[Event]):
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
         self._wanted = settings.quantities()
-        self._tariffs = settings.summed_tariffs()
+        self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
         self._keys = device.keys
         self._line = line
         self._search = Search(line.settings) if settings.detect and line.settings is not None else None
@@ -119,7 +119,7 @@ class P1Driver(PushDriver[Event]):
             self._follow(dialect)
         else:
             self._check(event, "required" if unproven else self._dialect.settings.checksum)
-        values = read_values(event.raw, self._tariffs, self._dialect.settings.utc_offset_h)
+        values = self._reader.read(event.raw)
         quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
         # Nothing but its own completeness vouches for a telegram without a checksum.
         alone = event.checksum is None or self._dialect.settings.checksum == "ignored"
@@ -151,7 +151,7 @@ class P1Driver(PushDriver[Event]):
         self._dialect = dialect
         self._recognises = False
         self._wanted = dialect.settings.quantities()
-        self._tariffs = dialect.settings.summed_tariffs()
+        self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
 
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before

@@ -1,4 +1,4 @@
-"""The values of a P1 telegram: pure, one regex pass, exact in Wh.
+"""The values of a P1 telegram: pure, exact in Wh. One regex pass tells where they stand, in this telegram and in those that follow it.
 
 A data line is `A-B:C.D.E(value*unit)`, with further values in brackets of their own (IEC 62056-61 ids; DSMR 5.0.2 P1 companion standard,
 6.4–6.12; DSMR 2.2 P1, 4; eMUCS-P1 2.1.1). What is measured follows from C.D.E of medium A = 1 (electricity); 0-n lines are M-Bus
@@ -8,9 +8,10 @@ everything that would be computed from it.
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 
 TARIFFS = range(1, 5)
 
@@ -36,7 +37,6 @@ _UNITS: Mapping[bytes, tuple[str, int]] = {
     b"": ("", 0),
 }
 _MINUS = ord("-")
-_TENS = tuple(10**n for n in range(7))
 
 ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
     b"1.8.0": ("energy_import_wh", "wh"),
@@ -70,14 +70,6 @@ ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
 }
 """C.D.E of medium 1 → (quantity, dimension). A quantity that begins with `_` is only part of one."""
 _SIGNED = {"w", "a", ""}  # a register or a voltage below zero is a broken field
-# C.D.E and the unit as meters spell it → (quantity, factor, may be negative): the quick way for nearly every line
-_SPELLED = (b"kWh", b"kW", b"Wh", b"W", b"V", b"A", b"kVArh", b"kVAr", b"kvarh", b"kvar", b"varh", b"var", b"Hz", b"")
-_READY: Mapping[bytes, tuple[str, int, bool]] = {
-    code + unit: (name, 10 ** _UNITS[unit.lower()][1], dimension in _SIGNED)
-    for code, (name, dimension) in ELECTRICITY.items()
-    for unit in _SPELLED
-    if _UNITS[unit.lower()][0] == dimension
-}
 
 # M-Bus device type (EN 13757-3, table of device types) → (quantity, dimension)
 _MBUS: Mapping[int, tuple[str, str]] = {
@@ -90,28 +82,28 @@ _MBUS: Mapping[int, tuple[str, str]] = {
     11: ("cooling_gj", "gj"),
     12: ("heat_gj", "gj"),
 }
-_MBUS_READINGS = frozenset({b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1"})
+_MBUS_READINGS = frozenset({b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1", b"23.1.0"})
 
 _PHASES = ("l1", "l2", "l3")
 _TOTAL_POWERS = frozenset({"power_w", "power_import_w", "power_export_w"})
 _PHASE_POWERS = tuple((f"power_{p}_w", f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES)
 # (what is left, of what, less what)
-_NET = (
+_NET: tuple[tuple[str, str, str], ...] = (
     ("power_w", "power_import_w", "power_export_w"),
     *_PHASE_POWERS,
     ("reactive_power_var", "_reactive_import_var", "_reactive_export_var"),
     *((f"reactive_power_{p}_var", f"_reactive_import_{p}_var", f"_reactive_export_{p}_var") for p in _PHASES),
 )
-_PARTS = tuple(name for _, *names in _NET for name in names if name.startswith("_"))  # that no reading holds, only their difference
 _TOTALS = tuple((f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export"))
 
 QUANTITIES = frozenset(
     {name for name, _ in [*ELECTRICITY.values(), *_MBUS.values()]} | {name for name, *_ in _NET} | {"tariff", "demand_import_max_w"},
-) - frozenset(_PARTS)
+) - {name for _, *names in _NET for name in names if name.startswith("_")}
 """Every quantity that may come out of a telegram."""
 
 # A number and its unit: `*` may be missing, blanks may stand before the bracket. The length is bounded so that a float holds it exactly.
 # Possessive (`+` after a repetition): what has matched is not tried again in other ways, which would find nothing and cost half the time.
+# Within brackets no pattern here asks for a certain digit: `Reader` relies on that.
 _NUMBER = rb"(-?\d{1,12}+)(?:\.(\d{0,6}+))?+ *+\*?+ *+([A-Za-z][A-Za-z0-9\xb3]*+|) *+\)"
 # A value may stand on the line after its id (2.2: gas), which then begins with the bracket.
 _LINE = re.compile(
@@ -127,6 +119,8 @@ _OLD_READING = re.compile(rb"\((\d{12})\)(?:\([^()]*\)){0,4}\(([A-Za-z0-9\xb3]{1
 _ACE_READING = re.compile(rb"\( *" + _NUMBER + rb"\((\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\)\s*$")  # (value*unit)(YY-MM-DD hh:mm:ss)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that never was set
+_BEFORE_BRACKETS = re.compile(rb"\n[^(\r\n]++")
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's has a wrong clock
 
 
@@ -143,42 +137,137 @@ class Values:
     meter_utc_s: int | None = None
 
 
-def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> Values:
-    """The values of one telegram (from its `/` to its `!`).
+LAYOUTS = 8
+"""How many looks of a meter's telegrams are remembered: in summer and in winter, with and without a message or a minus."""
+
+_Line = tuple[bytes, bytes, bytes]  # A-B, C.D.E, all brackets
+_Number = tuple[str, slice, int, int]  # quantity, where it stands once all points are out, factor, divisor
+
+
+class Reader:
+    """Reads the telegrams of one meter. They look alike, so where the values stand is worked out anew only where one looks different.
+
+    Two telegrams have their values in the same places if they are the same but for digits, and before the brackets of each line, where
+    the ids stand, the same to the digit.
 
     An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in the same telegram; of all of
     `tariffs` at least: where one of them is missing or unreadable, there is no total. `utc_offset_h` is what the meter's clock is ahead
     of UTC in winter.
     """
-    found: dict[str, float] = {}
+
+    def __init__(self, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> None:
+        self._tariffs = tariffs
+        self._utc_offset_h = utc_offset_h
+        self._layouts: dict[bytes, _Layout] = {}  # by a telegram's shape: itself, with every digit a 0
+        # The other lines of the last telegram, and what they tell: without a clock among them, they stay the same for long.
+        self._last: _Layout | None = None
+        self._brackets: list[bytes] = []
+        self._told = Values({}, None)
+
+    def read(self, raw: bytes) -> Values:
+        """The values of one telegram (from its `/` to its `!`)."""
+        if b"\n" not in raw:
+            raw = raw.replace(b"\r", b"\n")  # something on the way rewrote the line ends
+        layout = self._layout_of(raw)
+        joined = raw.translate(None, b".")  # digits before and after the point
+        found = {name: int(joined[place]) * factor / divisor for name, place, factor, divisor in layout.numbers}
+        for name, plus, minus in layout.differences:
+            value = found[plus] - found[minus]
+            found[name] = value if value.is_integer() else round(value, 3)
+        for name, parts in layout.sums:
+            value = sum([found[part] for part in parts], 0.0)
+            found[name] = value if value.is_integer() else round(value, 3)
+        for name in layout.hidden:
+            del found[name]
+        brackets = [raw[place] for place in layout.brackets]
+        if brackets != self._brackets or layout is not self._last:
+            self._last, self._brackets = layout, brackets
+            self._told = _told([(*where, text) for where, text in zip(layout.others, brackets, strict=True)], self._utc_offset_h)
+        found.update(self._told.quantities)
+        return Values(found, self._told.serial_number, self._told.meter_utc_s)
+
+    def _layout_of(self, raw: bytes) -> "_Layout":
+        shape = raw.translate(_ZEROS)
+        layout = self._layouts.get(shape)
+        if layout is None or layout.pick_ids(raw) != layout.ids:
+            layout = _layout(raw, self._tariffs)
+            if layout.lasting:
+                self._layouts[shape] = layout
+            if len(self._layouts) > LAYOUTS:
+                del self._layouts[next(iter(self._layouts))]
+        return layout
+
+
+def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> Values:
+    """The values of one telegram on its own, as a `Reader` gives them."""
+    return Reader(tariffs, utc_offset_h).read(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the values of a telegram stand, and what is computed of them."""
+
+    pick_ids: Callable[[bytes], tuple[bytes, ...]]
+    ids: tuple[bytes, ...]
+    numbers: tuple[_Number, ...]
+    differences: tuple[tuple[str, str, str], ...]  # quantity, of what, less what
+    sums: tuple[tuple[str, tuple[str, ...]], ...]  # quantity, of what
+    hidden: tuple[str, ...]  # what no reading holds, only their difference
+    others: tuple[tuple[bytes, bytes], ...]  # of each other line A-B, C.D.E
+    brackets: tuple[slice, ...]  # and where its brackets stand
+    lasting: bool  # whether it holds for other digits, too: not where a quantity comes twice
+
+
+def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
+    numbers: dict[str, _Number] = {}
+    values: dict[str, float] = {}
     broken: set[str] = set()
-    others: list[tuple[bytes, bytes, bytes]] = []
-    if b"\n" not in raw:
-        raw = raw.replace(b"\r", b"\n")  # something on the way rewrote the line ends
+    others: list[tuple[bytes, bytes]] = []
+    brackets: list[slice] = []
+    lasting = True
     end = len(raw) - raw.endswith(b"!")  # which may stand on the last value's line
-    for code, whole, fraction, unit, channel, other, brackets in _LINE.findall(raw, 0, end):
+    for match in _LINE.finditer(raw, 0, end):
+        code, whole, fraction, unit, channel, other = match.group(1, 2, 3, 4, 5, 6)
         if channel:
-            others.append((channel, other, brackets))
-            continue
-        ready = _READY.get(code + unit)
-        if ready is not None and whole:
-            name, factor, signed = ready
-            value: float | None = int(whole + fraction) * factor / _TENS[len(fraction)]
-            if not signed and whole[0] == _MINUS:
-                value = None
+            others.append((channel, other))
+            brackets.append(slice(*match.span(7)))
         elif (known := ELECTRICITY.get(code)) is not None:
             name, dimension = known
-            value = _scaled(whole, fraction, unit, dimension) if whole else None
-        else:
-            continue
-        if value is None or found.setdefault(name, value) != value:
-            broken.add(name)  # unreadable, or there twice with different values
-    for name in broken:
-        found.pop(name, None)
-    _add_totals(found, broken, tariffs)
-    _add_net_powers(found, broken)
-    serial_number, meter_utc_s = _add_others(others, found, utc_offset_h)
-    return Values(found, serial_number, meter_utc_s)
+            value = _scaled(whole, fraction or b"", unit, dimension) if whole else None
+            lasting = lasting and name not in values
+            if value is None or values.setdefault(name, value) != value:
+                broken.add(name)  # unreadable, or there twice with different values
+                continue
+            begin = match.start(2) - raw.count(b".", 0, match.start(2))
+            place = slice(begin, begin + len(whole) + len(fraction or b""))
+            power = _UNITS[unit.lower()][1] - len(fraction or b"")
+            numbers[name] = (name, place, 10 ** max(0, power), 10 ** max(0, -power))
+    numbers = {name: number for name, number in numbers.items() if name not in broken}
+    differences = tuple(each for each in _NET if each[1] in numbers and each[2] in numbers)
+    pick_ids = itemgetter(slice(0), *(slice(*match.span()) for match in _BEFORE_BRACKETS.finditer(raw)))
+    return _Layout(
+        pick_ids,
+        pick_ids(raw),
+        tuple(numbers.values()),
+        differences,
+        tuple(_sums(numbers.keys() | {name for name, *_ in differences}, broken, tariffs)),
+        tuple(name for name in numbers if name.startswith("_")),
+        tuple(others),
+        tuple(brackets),
+        lasting,
+    )
+
+
+def _sums(there: Collection[str], broken: set[str], tariffs: Collection[int]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The energy in all tariffs, and the power of all phases, where the meter does not tell them itself."""
+    for total, names in _TOTALS:
+        present = tuple(name for name in names if name in there)
+        if present and total not in there and broken.isdisjoint((total, *names)) and all(names[n - 1] in there for n in tariffs):
+            yield total, present
+    if _TOTAL_POWERS.isdisjoint(there) and _TOTAL_POWERS.isdisjoint(broken):
+        told = tuple(net for net, *parts in _PHASE_POWERS if any(part in there or part in broken for part in parts))
+        if told and all(net in there for net in told):
+            yield "power_w", told
 
 
 def utc_of(stamp: bytes, utc_offset_h: float) -> int | None:
@@ -207,38 +296,18 @@ def _days(stamp: bytes) -> int | None:
         return None
 
 
-def _add_totals(found: dict[str, float], broken: set[str], tariffs: Collection[int]) -> None:
-    for total, names in _TOTALS:
-        if total in found or total in broken or not broken.isdisjoint(names):
-            continue
-        present = [found[name] for name in names if name in found]
-        if present and (not tariffs or all(names[n - 1] in found for n in tariffs)):
-            found[total] = sum(present)
-
-
-def _add_net_powers(found: dict[str, float], broken: set[str]) -> None:
-    """Import less export; in all, where the meter does not tell it, as the sum of its phases."""
-    for name, plus, minus in _NET:
-        if plus in found and minus in found:
-            net = found[plus] - found[minus]
-            found[name] = net if net.is_integer() else round(net, 3)
-    if "power_w" not in found and _TOTAL_POWERS.isdisjoint(found) and _TOTAL_POWERS.isdisjoint(broken):
-        told = [(net, *parts) for net, *parts in _PHASE_POWERS if any(part in found or part in broken for part in parts)]
-        if told and all(net in found for net, *_ in told):
-            found["power_w"] = round(sum(found[net] for net, *_ in told), 3)
-    if not found.keys().isdisjoint(_PARTS):
-        for name in _PARTS:
-            found.pop(name, None)
-
-
-def _add_others(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float], utc_offset_h: float) -> tuple[str | None, int | None]:
-    """Adds the tariff, the month's peak and what M-Bus meters tell; returns the meter's serial number and its time."""
+def _told(lines: list[_Line], utc_offset_h: float) -> Values:
+    """What other lines than those of ELECTRICITY tell: the tariff, the month's peak, M-Bus meters, the meter's serial number and time."""
+    found: dict[str, float] = {}
     ids: dict[bytes, str] = {}
     kinds: dict[bytes, tuple[str, str]] = {}
+    readings: list[_Line] = []
     meter_utc_s = None
     for channel, code, brackets in lines:
         text = brackets.strip()[1:-1]
-        if code == b"24.1.0":
+        if code in _MBUS_READINGS:
+            readings.append((channel, code, brackets))
+        elif code == b"24.1.0":
             kind = _MBUS.get(int(text)) if text.isdigit() and len(text) <= 3 else None
             if kind is not None:
                 kinds[channel] = kind
@@ -255,12 +324,12 @@ def _add_others(lines: list[tuple[bytes, bytes, bytes]], found: dict[str, float]
                 meter_utc_s = utc_of(text, utc_offset_h)
         elif serial_number := _as_text(text):
             ids.setdefault(code, serial_number)
-    _add_mbus(lines, kinds, found, utc_offset_h, meter_utc_s)
-    return ids.get(b"96.1.1") or ids.get(b"42.0.0") or ids.get(b"96.1.0"), meter_utc_s
+    _add_mbus(readings, kinds, found, utc_offset_h, meter_utc_s)
+    return Values(found, ids.get(b"96.1.1") or ids.get(b"42.0.0") or ids.get(b"96.1.0"), meter_utc_s)
 
 
 def _add_mbus(
-    lines: list[tuple[bytes, bytes, bytes]],
+    readings: list[_Line],
     kinds: Mapping[bytes, tuple[str, str]],
     found: dict[str, float],
     utc_offset_h: float,
@@ -271,8 +340,8 @@ def _add_mbus(
     A replaced meter may still be listed, and a time far ahead is that of a wrong clock: it counts where there is no other.
     """
     latest: dict[str, tuple[int, bytes]] = {}
-    for channel, code, brackets in lines:
-        kind = kinds.get(channel) if code in _MBUS_READINGS else _MBUS[3] if code == b"23.1.0" else None
+    for channel, code, brackets in readings:
+        kind = _MBUS[3] if code == b"23.1.0" else kinds.get(channel)
         if kind is None:
             continue
         name, dimension = kind
@@ -307,10 +376,11 @@ def _scaled(whole: bytes, fraction: bytes, unit: bytes, dimension: str) -> float
     found, power = _UNITS.get(unit.lower(), (None, 0))
     if found != dimension or (whole[0] == _MINUS and dimension not in _SIGNED):
         return None
-    value: float = int(whole + fraction) * _TENS[power] / _TENS[len(fraction)]
+    value: float = int(whole + fraction) * 10**power / 10 ** len(fraction)
     return value
 
 
+@functools.lru_cache(maxsize=8)
 def _as_text(text: bytes) -> str | None:
     """An equipment id: the standards write its ASCII characters in hex; some meters write them plainly."""
     try:

@@ -42,6 +42,8 @@ _END_OR_START = re.compile(
     rb"[!/\x00\xdb](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
+_HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
+_SHORTEST_START = 4
 _LONGEST_START = 16  # bytes of DB 08 title length security, which may still be cut off at the buffer's end
 _LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
 
@@ -179,11 +181,11 @@ class Framer:
 
     def silence(self) -> list[Event]:
         """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is complete as it is."""
-        end = self._partial_end() if self.awaits_silence else None
-        if end is None:
-            return []
         events: list[Event] = []
-        self._complete(end, events)
+        while self.awaits_silence and (end := self._partial_end()) is not None:
+            self._complete(end, events)
+            while self._advance(events):
+                pass
         return events
 
     def forget(self) -> None:
@@ -195,25 +197,24 @@ class Framer:
 
     def _advance(self, events: list[Event]) -> bool:
         """One step on; False where more bytes are needed."""
-        if not self._open:
-            return self._begin()
+        if not self._open and not self._begin():
+            return False
         if self._sealed:
             return self._complete_sealed(*self._sealed, events)
         limit = min(len(self._buffer), MAX_TELEGRAM_BYTES)
-        match = _END_OR_START.search(self._buffer, self._skip(limit), limit)
-        if match is not None and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start()):
-            return False
+        begin = self._skip(limit)
+        match = _END_OR_START.search(self._buffer, begin, limit)
         if match is None:
             self._scan = max(1, limit - _LONGEST_PARTIAL)
-        elif match["headed"] is not None:
+        elif match.start() > begin and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start()):
+            return False
+        elif match.lastgroup == "headed":
             self._sealed = (match.start(), match.end() - 1 + _length(match["headed"]))
             return True
-        elif match[0][:1] in b"/\xdb":
-            self._damage("cut off: the next telegram begins inside it", match.start(), events)
-            self._open = False
-            self._scan = 0
+        elif match.lastgroup is None:
+            self._cut_off(match.start(), events)
             return True
-        elif match["digits"] is not None and len(match["digits"]) < 4 and match.end() == limit:
+        elif match.lastgroup == "digits" and match.end() == limit and match.end() - match.start() < 5:
             self._scan = match.start()  # its digits may still be on their way
         else:
             self._complete(match, events)
@@ -221,22 +222,24 @@ class Framer:
         if len(self._buffer) < MAX_TELEGRAM_BYTES:
             return False
         self._damage(f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", MAX_TELEGRAM_BYTES - 4, events)
-        self._open = False
         self._scan = 1
         return True
 
     def _begin(self) -> bool:
+        if len(self._buffer) < _SHORTEST_START:
+            return False
         match = _START.search(self._buffer, self._scan)
-        if match is None or self._undecided(match.start()):
+        if match is None or (match.start() and self._undecided(match.start())):
             # Kept: a start that is cut off, and the byte before it, by which it is judged.
             partial = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
-            keep = min(len(self._buffer), max(4, len(self._buffer) - partial + 1 if partial >= 0 else 0))
+            keep = min(len(self._buffer), max(_SHORTEST_START, len(self._buffer) - partial + 1 if partial >= 0 else 0))
             if len(self._buffer) > keep:
                 self._drop_noise(len(self._buffer) - keep)
                 self._scan = 1
             return False
         sealed = match["sealed"]  # read now: the match looks into the buffer, from which noise is dropped next
-        self._drop_noise(match.start())
+        if match.start():
+            self._drop_noise(match.start())
         self._open = True
         self._scan = 1
         if sealed is not None:
@@ -261,9 +264,7 @@ class Framer:
         return self._open and self._buffer.find(b"\r\n\r\n\0", recent, before) >= 0
 
     def _drop_noise(self, length: int) -> None:
-        if not length:
-            return
-        noise = bytes(self._buffer[:length]).replace(b"\r", b"").replace(b"\n", b"")
+        noise = bytes(self._buffer[:length].translate(None, b"\r\n"))
         if noise:
             self.noise_bytes += len(noise)
             self.noise_sample = (self.noise_sample + noise)[-SAMPLE_BYTES:]
@@ -284,24 +285,34 @@ class Framer:
         # Where bytes were lost, the frame reaches into the next one, which begins alike: with the same header or system title.
         prefix = bytes(self._buffer[: tag or 10])
         if (again := self._buffer.find(prefix, 1, end)) > 0:
-            self._damage("cut off: the next telegram begins inside it", again, events)
+            self._cut_off(again, events)
         else:
             events.append(Sealed(self.offset - len(self._buffer), bytes(self._buffer[tag:end])))
-            del self._buffer[:end]
-        self._sealed = None
-        self._open = False
-        self._scan = 0
+            self._drop(end)
         return True
 
     def _complete(self, end: "re.Match[bytes]", events: list[Event]) -> None:
-        digits = end["digits"] or end["inline"]
-        checksum = int(digits, 16) if digits else None
-        length, begin = end.end(), self.offset - len(self._buffer)
-        events.append(Telegram(begin, bytes(self._buffer[: end.start() + 1]), checksum))
-        del self._buffer[:length]
-        self._open = False
-        self._scan = 0
+        raw = bytes(self._buffer[: end.start() + 1])
+        checksum = int(end[0][1:], 16) if end.end() > end.start() + 1 else None
+        # Where bytes were lost, the next telegram may begin within a line: with the same header.
+        again = raw.find(raw[:_HEADER_BYTES], 1) if raw.rfind(b"/") > 0 else -1
+        if again > 0 and (checksum is None or crc16.arc(raw) != checksum):
+            self._cut_off(again, events)
+            return
+        events.append(Telegram(self.offset - len(self._buffer), raw, checksum))
+        line_end = 2 if self._buffer.startswith(b"\r\n", end.end()) else 0
+        self._drop(end.end() + line_end)
+
+    def _cut_off(self, length: int, events: list[Event]) -> None:
+        self._damage("cut off: the next telegram begins inside it", length, events)
 
     def _damage(self, reason: str, length: int, events: list[Event]) -> None:
         events.append(Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length]))))
+        self._drop(length)
+
+    def _drop(self, length: int) -> None:
+        """What is here is done with, up to `length`."""
         del self._buffer[:length]
+        self._open = False
+        self._sealed = None
+        self._scan = 0

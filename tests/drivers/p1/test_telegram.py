@@ -105,18 +105,32 @@ def test_two_starts_in_one_give_one_damaged_and_one_good() -> None:
     assert bodies([good]) == [BODY]
 
 
-@pytest.mark.parametrize("glue", [b"\xff", b"\0", b"\r\n"])
-def test_a_telegram_cut_within_a_line_does_not_take_the_next_with_it(glue: bytes) -> None:
-    events = frame(GOOD[:150] + glue + OTHER)
-    assert [type(event) for event in events] == [Damaged, Telegram]
-    assert bodies(events) == [OTHER_BODY]
+@pytest.mark.parametrize("glue", [b"", b"\xff", b"\0", b"\r\n"])
+@pytest.mark.parametrize("after", [8, 150, len(GOOD) - 8])
+def test_a_telegram_cut_within_a_line_does_not_take_the_next_with_it(after: int, glue: bytes) -> None:
+    for checksum in (True, False):
+        first, second = (GOOD, OTHER) if checksum else (OLD, OTHER_BODY + b"!\r\n")
+        events = frame(first[:after] + glue + second)
+        assert [type(event) for event in events] == [Damaged, Telegram]
+        assert bodies(events) == [OTHER_BODY]
 
 
-def test_a_telegram_that_swallows_the_next_without_a_gap_fails_its_checksum() -> None:
-    swallowed, good = frame(GOOD[:150] + GOOD + OTHER)
-    assert isinstance(swallowed, Telegram)
-    assert fault(swallowed, "required")
-    assert bodies([good]) == [OTHER_BODY]
+def test_several_telegrams_cut_one_after_the_other_are_each_counted() -> None:
+    assert [type(event) for event in frame(GOOD[:100] + GOOD[:150] + GOOD)] == [Damaged, Damaged, Telegram]
+
+
+def test_silence_ends_a_telegram_that_began_within_a_cut_one() -> None:
+    framer = Framer()
+    assert framer.feed(OLD[:150] + OLD[:-2]) == []
+    damaged, good = framer.silence()
+    assert isinstance(damaged, Damaged)
+    assert bodies([good]) == [BODY]
+    assert framer.silence() == []
+
+
+def test_a_text_that_repeats_the_header_is_no_cut_where_the_checksum_is_right() -> None:
+    body = BODY + b"0-0:96.13.1(/GWY5)\r\n"
+    assert bodies(frame(sealed(body))) == [body]
 
 
 def test_a_doubled_telegram_is_two() -> None:
