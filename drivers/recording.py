@@ -14,7 +14,10 @@ Times are seconds since the line was opened. Names of meters, hosts and paths ar
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
+
+import msgspec
 
 from drivers.line_url import Framing, SerialSettings
 
@@ -23,6 +26,9 @@ MAX_BYTES = 4 << 20
 
 MAX_FILE_BYTES = 4 * MAX_BYTES
 """Of a file that is played back."""
+
+MAX_SECONDS = 1e9
+"""Of a recording's times: thirty years."""
 
 VERSION = 1
 
@@ -106,7 +112,7 @@ def parse(text: str, name: str) -> Recording:
     number = 1
     try:
         head = rows[0]
-        serial = SerialSettings(**head["serial"]) if head["serial"] else None
+        serial = msgspec.convert(head["serial"], SerialSettings) if head["serial"] else None
         found = Recording(
             profile=str(head["profile"]),
             address=int(head["address"]),
@@ -119,7 +125,7 @@ def parse(text: str, name: str) -> Recording:
         for row in rows[1:]:
             number += 1
             _take(row, passed, told)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, msgspec.ValidationError) as error:
         raise RecordingError(f"{name}:{number}: cannot be read ({error!r}) — drivers/recording.py says what a line may hold") from error
     return Recording(
         profile=found.profile,
@@ -136,7 +142,7 @@ def _rows(text: str, name: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordingError(f"{name}:{number}: not JSON ({error}) — a recording has one object in each line") from error
         if not isinstance(row, dict):
             raise RecordingError(f"{name}:{number}: not an object — a recording has one object in each line")
@@ -144,7 +150,7 @@ def _rows(text: str, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _take(row: dict[str, Any], passed: list[Passed], told: list[Told]) -> None:
-    at_s = float(row["at_s"])
+    at_s = _seconds(row["at_s"])
     if "sent" in row:
         passed.append(Passed(at_s, "sent", bytes.fromhex(row["sent"])))
     elif "came" in row:
@@ -152,7 +158,20 @@ def _take(row: dict[str, Any], passed: list[Passed], told: list[Told]) -> None:
     elif "came_text" in row:
         passed.append(Passed(at_s, "came", row["came_text"].encode("ascii")))
     elif "error" in row:
-        told.append(Told(at_s, float(row["due_s"]), {}, None, str(row["error"])))
+        told.append(Told(at_s, _seconds(row["due_s"]), {}, None, str(row["error"])))
     else:
-        values = {str(quantity): float(value) for quantity, value in row["values"].items()}
-        told.append(Told(at_s, float(row["due_s"]), values, row["serial_number"]))
+        values = {str(quantity): _finite(value) for quantity, value in row["values"].items()}
+        told.append(Told(at_s, _seconds(row["due_s"]), values, None if row["serial_number"] is None else str(row["serial_number"])))
+
+
+def _finite(number: Any) -> float:
+    """JSON of Python's has NaN and Infinity, which no meter sends and no clock shows."""
+    if not isfinite(value := float(number)):
+        raise ValueError(f"{number} is no number")
+    return value
+
+
+def _seconds(number: Any) -> float:
+    if abs(seconds := _finite(number)) > MAX_SECONDS:
+        raise ValueError(f"{number} s is no time of a recording")
+    return seconds

@@ -25,6 +25,8 @@ MAX_NODES = 20_000
 MAX_DEPTH = 50
 MAX_SHOWN = 60
 """Characters of a value or key that a message repeats."""
+MAX_MESSAGE = 800
+"""Characters of a whole message."""
 
 Path = tuple[str | int, ...]
 
@@ -45,7 +47,13 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         key = f"{self.key}: " if self.key else ""
-        return f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else "")
+        return one_line(f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else ""))
+
+
+def one_line(text: str) -> str:
+    """The text as one printable line of bounded length: what a file holds must not move a terminal's cursor or write lines of a log."""
+    shown = text[:MAX_MESSAGE]
+    return "".join(c if c.isprintable() else "·" for c in shown) + ("…" if len(text) > MAX_MESSAGE else "")
 
 
 @dataclass(slots=True)
@@ -163,6 +171,9 @@ class _Builder:
         if re.search("[\ud800-\udfff]", text):  # the escape "\uD800" makes half a character, which no file or database takes
             self.document.report(path, f"{_short(text)} holds half a character", "write the character itself")
             return _UNREADABLE
+        if re.search("[\0-\x08\x0b-\x1f\x7f-\x9f]", text):  # no path, host or name has one; only escapes such as "\0" make them
+            self.document.report(path, f"{_short(text)} holds a control character", "write plain text")
+            return _UNREADABLE
         if kind in ("str", "timestamp", "value", "merge"):
             return text  # a date is text until a field's own type reads it
         if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
@@ -177,6 +188,9 @@ class _Builder:
             return _UNREADABLE
         if isinstance(value, float) and not math.isfinite(value):
             self.document.report(path, f"{_short(text)} is not a finite number", "write plain digits")
+            return _UNREADABLE
+        if isinstance(value, int) and value.bit_length() > 64:  # Python would refuse to write out one with thousands of digits
+            self.document.report(path, f"{_short(text)} is too large a number", "at most 64 bits")
             return _UNREADABLE
         return value
 
@@ -243,6 +257,10 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
                 if key not in get_args(args[0]):
                     document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
         return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
+    if isinstance(raw, str) and raw.endswith("\n") and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes):
+        # The `$` of a pattern would let it pass.
+        document.report(path, f"{_short(raw)} ends with a line break", "write it in one line")
+        return None
     try:
         if hasattr(bare, "parse"):
             return bare.parse(raw)
@@ -383,6 +401,6 @@ class Seconds(float):
         text = raw.strip() if isinstance(raw, str) else ""
         number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
         factor = cls._FACTORS.get(text[len(number) :].strip())
-        if factor is None or not re.fullmatch(r"\d+(\.\d+)?", number):
+        if factor is None or not re.fullmatch(r"\d{1,18}(\.\d+)?", number) or (seconds := float(number) * factor) >= 1e10:
             raise ValueError(f"expected a length of time, found {_found(raw)} — write a number and ms, s, min, h or d, such as 10s")
-        return cls(float(number) * factor)
+        return cls(seconds)

@@ -86,7 +86,7 @@ def find_identification(raw: bytes) -> Identification | None:
     baud, acknowledged = _MODE_C_BAUDS.get(letter), True
     if baud is None:
         baud, acknowledged = _MODE_B_BAUDS.get(letter, 300), False
-    return Identification(match[0].strip().decode("ascii"), letter, baud, acknowledged)
+    return Identification(excerpt(match[0].strip()), letter, baud, acknowledged)
 
 
 def find_block(raw: bytes) -> bytes | None:

@@ -106,7 +106,8 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         if code.count(b".") == 1:
             code += b".0"
         if code in _IDS:
-            if plain := text.strip().decode("latin-1"):
+            plain = text.strip().decode("latin-1")
+            if plain.isascii() and plain.isprintable() and plain:
                 ids.setdefault(code, plain)
         elif (known := _OBJECTS.get(code)) is not None and medium in (None, b"1"):
             name, dimension = known

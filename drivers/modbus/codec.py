@@ -83,7 +83,7 @@ def _reorder(block: Block) -> Callable[[bytes], tuple[int, ...]] | None:
 def _column(row: Row) -> _Column:
     times, over = row.factor, 1.0
     # 0.1 has no exact double, 10 has: 2301 / 10 is 230.1, and 2301 × 0.1 is not.
-    if 0 < abs(times) < 1 and abs(1 / times - round(1 / times)) < 1e-6:
+    if 1e-15 < abs(times) < 1 and abs(1 / times - round(1 / times)) < 1e-6:
         times, over = 1.0, float(round(1 / times))
     invalid = None
     if row.invalid is not None:

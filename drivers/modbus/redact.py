@@ -1,5 +1,6 @@
 """Takes the serial number out of a recorded conversation, and makes the checksums fit again. Pure."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +12,11 @@ from drivers.recording import Passed, Recording
 
 Change = Callable[[int, int, bytes], bytes]
 """Function, address and register bytes of one reply → the bytes as they may be shown, as many."""
+
+_PDU_BYTES = 5
+"""A request for registers: function, address, count. What was sent and is none has no answer that could hold them."""
+
+_MOST_REGISTERS = 125
 
 _MBAP_BYTES = 7
 """What stands before function and data on Modbus TCP, the unit included (Modbus Messaging on TCP/IP V1.0b, 3.1.3)."""
@@ -62,7 +68,11 @@ def change_replies(recording: Recording, change: Change) -> Recording:
 
 
 def _change_rtu(asked: bytes, came: bytes, change: Change) -> bytes:
-    unit, function, address, count = asked[0], asked[1], int.from_bytes(asked[2:4], "big"), int.from_bytes(asked[4:6], "big")
+    if len(asked) != 1 + _PDU_BYTES + 2:
+        return came
+    unit, function, address, count = struct.unpack(">BBHH", asked[:-2])
+    if count > _MOST_REGISTERS:
+        return came
     head = bytes((unit, function, 2 * count))
     at = came.find(head)
     while at >= 0:
@@ -75,7 +85,11 @@ def _change_rtu(asked: bytes, came: bytes, change: Change) -> bytes:
 
 
 def _change_tcp(asked: bytes, came: bytes, change: Change) -> bytes:
-    function, address, count = asked[7], int.from_bytes(asked[8:10], "big"), int.from_bytes(asked[10:12], "big")
+    if len(asked) != _MBAP_BYTES + _PDU_BYTES:
+        return came
+    function, address, count = struct.unpack(">BHH", asked[_MBAP_BYTES:])
+    if count > _MOST_REGISTERS:
+        return came
     at = came.find(asked[:2])
     start = at + _MBAP_BYTES + 2
     if at < 0 or came[start - 2 : start] != bytes((function, 2 * count)) or len(came) < start + 2 * count:

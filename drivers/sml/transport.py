@@ -123,7 +123,7 @@ class Framer:
         at = self._buffer.find(_ESCAPE, self._scan, limit)
         if at >= 0 and at + 8 <= limit:
             return self._escape(at, limit, events)
-        self._scan = at if at >= 0 else max(len(_START), limit - 3)
+        self._scan = at if at >= 0 else max(self._scan, limit - 3)
         if limit < MAX_FRAME_BYTES:
             return False
         self._damage(f"no end within {MAX_FRAME_BYTES} bytes", limit - 7, events)

@@ -91,7 +91,7 @@ def walk() -> Walk:
         after = address + 2 + length
         if number == 0:
             raise ChainError(f"there is no SunSpec model at register {address} (number 0): the length of the one before is wrong")
-        if after >= 0x10000:
+        if after + 1 >= 0x10000:  # where the next one's number and length would be
             raise ChainError(f"SunSpec model {number} at register {address} says it is {length} registers long, beyond register 65535")
         if number == COMMON_MODEL:
             _want(number, address, length, COMMON_WORDS)

@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 from fastcrc import crc16
@@ -99,6 +99,9 @@ def test_any_bytes_are_written_and_read_back(rows: list[tuple[str, bytes]]) -> N
         assert parse(write(recording), "test") == recording
 
 
+HEAD = '{"recording": 1, "profile": "eastron/sdm120", "address": 2, "framing": "rtu", "serial": %s, "redacted": false}\n'
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -107,6 +110,14 @@ def test_any_bytes_are_written_and_read_back(rows: list[tuple[str, bytes]]) -> N
         ("/ISK5", "test:1: not JSON"),
         ("[1]", "test:1: not an object"),
         ('{"recording": 1}', "test:1: cannot be read"),
+        ("[" * 100_000, "test:1: not JSON"),
+        (HEAD % '{"baud": 0}', "test:1: cannot be read"),
+        (HEAD % '{"baud": "fast"}', "test:1: cannot be read"),
+        ((HEAD % "null").replace(": 2", ": 1e999"), "test:1: cannot be read"),
+        (HEAD % "null" + '{"at_s": NaN, "came": "00"}', "test:2: cannot be read"),
+        (HEAD % "null" + '{"at_s": 1e300, "came": "00"}', "test:2: cannot be read"),
+        (HEAD % "null" + '{"at_s": 1, "due_s": 1, "serial_number": null, "values": {"power_w": Infinity}}', "test:2: cannot be read"),
+        (HEAD % "null" + '{"at_s": 1' + "0" * 400 + ', "came": "00"}', "test:2: cannot be read"),
     ],
 )
 def test_what_is_no_recording_is_told_with_its_line(text: str, expected: str) -> None:
@@ -212,6 +223,14 @@ def test_what_is_encrypted_is_not_redacted() -> None:
     sealed = conversation((0.0, "came", b"\xdb\x08SAGgPq8\x00"), profile="p1/luxembourg")
     with pytest.raises(ValueError, match="what is encrypted cannot be redacted"):
         redact_p1(sealed, load_profile("p1/luxembourg").settings)
+
+
+@pytest.mark.parametrize("framing", ["rtu", "tcp"])
+@pytest.mark.parametrize("sent", ["", "02 03", "02 03 FC 00 00 FF F5 88", "00 01 00 00 00 06 02 03 FC 00 FF FF"])
+def test_what_was_sent_and_is_no_request_stays_as_it_was(framing: Literal["rtu", "tcp"], sent: str) -> None:
+    passed = (Passed(0.0, "sent", bytes.fromhex(sent)), Passed(0.1, "came", bytes.fromhex(sent)))
+    recording = Recording(profile="eastron/sdm120", address=2, framing=framing, serial=None, passed=passed, told=())
+    assert redact_modbus(recording, load_profile("eastron/sdm120").settings).passed == passed
 
 
 def test_a_redacted_modbus_recording_keeps_its_values_and_its_checksums() -> None:

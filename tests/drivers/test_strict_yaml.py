@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from drivers.strict_yaml import MAX_FILE_BYTES, MAX_NODES, Document, Problem, Seconds, decode, json_schema, nearest, parse
+from drivers.strict_yaml import MAX_FILE_BYTES, MAX_MESSAGE, MAX_NODES, Document, Problem, Seconds, decode, json_schema, nearest, parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +138,10 @@ limits:
         ("invert: !!bool x", "site.yaml:4: meters[0].invert: 'x' cannot be read as bool — write plain digits, or put text in quotes"),
         ("tags: [!secret x]", "site.yaml:4: meters[0].tags[0]: the tag '!secret' is not used here — write the value without it"),
         ("[a]: b", "site.yaml:4: meters[0]: a list or mapping stands as a key — keys are plain words"),
+        ('tags: ["a\\0b"]', "site.yaml:4: meters[0].tags[0]: 'a\\x00b' holds a control character — write plain text"),
+        ('tags: ["\\e[2J"]', "site.yaml:4: meters[0].tags[0]: '\\x1b[2J' holds a control character — write plain text"),
+        (f"scale: 0x{'f' * 17}", f"site.yaml:4: meters[0].scale: '0x{'f' * 17}' is too large a number — at most 64 bits"),
+        (f"scale: 0x{'f' * 5000}", f"site.yaml:4: meters[0].scale: '0x{'f' * 58}'… is too large a number — at most 64 bits"),
         ('tags: ["\\uD800"]', "site.yaml:4: meters[0].tags[0]: '\\ud800' holds half a character — write the character itself"),
         ('"a\\nb": 1', "site.yaml:4: meters[0].'a\\nb': unknown key — known: interval, invert, name, port, scale, tags, uuid"),
     ],
@@ -253,7 +257,7 @@ def test_a_length_of_time_is_read_in_its_unit(raw: object, seconds: float) -> No
     assert Seconds.parse(raw) == seconds
 
 
-@pytest.mark.parametrize("raw", ["10", "s", "-1s", -1, "1h30", "10 seconds", True, None, [], "1e3s", 1e300, ""])
+@pytest.mark.parametrize("raw", ["10", "s", "-1s", -1, "1h30", "10 seconds", True, None, [], "1e3s", 1e300, "", "9" * 400 + "h"])
 def test_what_is_no_length_of_time_is_refused(raw: object) -> None:
     with pytest.raises(ValueError, match="expected a length of time"):
         Seconds.parse(raw)
@@ -269,6 +273,11 @@ def test_the_nearest_word_or_the_few_there_are_is_the_hint() -> None:
 def test_a_problem_reads_as_file_line_key_message_and_hint() -> None:
     assert str(Problem("f.yaml", 3, "a.b", "is wrong", "do this")) == "f.yaml:3: a.b: is wrong — do this"
     assert str(Problem("f.yaml", 0, "", "is wrong")) == "f.yaml: is wrong"
+
+
+def test_a_problem_is_one_printable_line_of_bounded_length() -> None:
+    assert str(Problem("f.yaml", 3, "a", "is \x1b[2Jwrong\n", "write \u202e")) == "f.yaml:3: a: is ·[2Jwrong· — write ·"
+    assert len(str(Problem("f.yaml", 3, "a", "x" * 10_000, "y" * 10_000))) == MAX_MESSAGE + 1
 
 
 def test_the_json_schema_knows_every_key_and_refuses_others() -> None:

@@ -119,6 +119,12 @@ def test_an_identification_offers_a_baud_rate(raw: bytes, letter: bytes | None, 
     assert find_identification(raw[:-1]) is None
 
 
+def test_an_identification_is_printable_whatever_a_meter_calls_itself() -> None:
+    found = find_identification(b"/XYZ5\x1b[2J\x00A\r\n")
+    assert found is not None
+    assert found.text == "/XYZ5·[2J·A"
+
+
 DATA = b"1.8.0(000123.456*kWh)\r\n!\r\n\x03"
 
 

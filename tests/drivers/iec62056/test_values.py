@@ -153,6 +153,12 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_kept(data_set: bytes) -> N
     assert read_values(data_set + b"\r\n16.7.0(5*W)\r\n").quantities == {"power_w": 5.0}
 
 
+@pytest.mark.parametrize("number", [b"33\x1b[2J", b"33\x0012", b"\x7f", b" "])
+def test_a_serial_number_that_cannot_be_printed_is_none(number: bytes) -> None:
+    assert read_values(b"0.0.0(" + number + b")\r\n").serial_number is None
+    assert read_values(b"0.0.0(" + number + b")\r\nC.1.0(3312)\r\n").serial_number == "3312"
+
+
 def test_a_total_is_not_made_from_tariffs_of_which_one_is_broken() -> None:
     assert read_values(b"1.8.1(1*kWh)\r\n1.8.2(ER*kWh)\r\n").quantities == {"energy_import_t1_wh": 1000.0}
 

@@ -102,6 +102,11 @@ def test_a_value_beyond_all_numbers_after_scaling_is_left_out() -> None:
     assert one(struct.pack(">d", math.ldexp(1.0, 1023)), "float64", factor=1e3) is None
 
 
+@pytest.mark.parametrize("factor", [5e-324, 1e-300, -1e-310, 1e300])
+def test_a_factor_may_be_as_small_or_great_as_a_float(factor: float) -> None:
+    assert one(struct.pack(">i", 7), "int32", factor=factor) == 7 * factor
+
+
 @pytest.mark.parametrize(
     ("spec", "data", "expected"),
     [

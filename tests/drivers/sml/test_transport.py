@@ -62,6 +62,15 @@ def test_escapes_inside_the_data_are_undone(parts: list[bytes]) -> None:
     assert [payload[: len(body)] for payload in payloads(frames(transport(body)))] == [body]
 
 
+@pytest.mark.parametrize("size", range(1, 12))
+def test_escapes_inside_the_data_are_undone_in_chunks_of_any_size(size: int) -> None:
+    stream = transport(b"\x76" + b"\x1b" * 8 + b"\xff" * 5)
+    framer = Framer()
+    events = [event for at in range(0, len(stream), size) for event in framer.feed(stream[at : at + size])]
+    assert events == frames(stream)
+    assert len(payloads(events)) == 1
+
+
 @given(noise=st.binary(max_size=300))
 def test_noise_before_a_frame_hides_it_at_most_where_it_looks_like_a_start(noise: bytes) -> None:
     assert payloads(frames(noise + ONE + TWO))[-1:] == payloads(frames(TWO))

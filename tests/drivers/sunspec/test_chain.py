@@ -115,6 +115,14 @@ def test_a_chain_that_lies_or_never_ends_is_named(parts, complaint):
         walked(*parts)
 
 
+def test_nothing_beyond_the_last_register_is_asked_for():
+    """A model may end at 65534: then one register is left, and no header fits into that."""
+    at = 40000 + 2
+    length = 0xFFFF - at - 2
+    with pytest.raises(ChainError, match=f"is {length} registers long, beyond register 65535"):
+        walked(model(120, length))
+
+
 def test_a_device_of_zeros_is_no_sunspec_device():
     with pytest.raises(ChainError, match="no SunSpec marker at register 40000, 50000 or 0"):
         answers(walk(), bytes(2 * 0x10000), 0)
