@@ -7,7 +7,6 @@ and energy registers step and wrap as the profile says. The use of pymodbus is c
 import asyncio
 import contextlib
 import math
-import os
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +18,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadHoldingRegistersResponse, ReadInputRegistersResponse
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.line import SerialSettings
@@ -27,11 +26,9 @@ from drivers.modbus.codec import CODES
 from drivers.modbus.settings import WORDS, RegisterRow, Settings
 from drivers.profile import Profile, load_profile
 from gateway.sandbox.house import DEMO_DAY_S, Household, meter_values
+from gateway.sandbox.push import Clock, p1_meter
 from gateway.sandbox.telegram import GridReading, telegram
 from gateway.sandbox.wire import Wire, paced_line
-
-Clock = Callable[[], float]
-"""UTC in seconds since 1970."""
 
 P1_SERIAL = SerialSettings(baud=115200)
 PV_SERIAL = SerialSettings(baud=9600)
@@ -186,6 +183,21 @@ async def modbus_tcp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port
 
 
 @contextlib.asynccontextmanager
+async def modbus_udp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """Meters by address behind a serial server that passes RTU frames in datagrams; gives its port. Raises RuntimeError."""
+    server = ModbusUdpServer(
+        _empty_store(), framer=FramerType.RTU, address=(host, port), ignore_missing_devices=True, trace_pdu=_hook(twins)
+    )
+    await server.serve_forever(background=True)
+    endpoint: Any = server.transport
+    try:
+        yield endpoint.get_extra_info("sockname")[1]
+    finally:
+        await server.shutdown()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
 async def modbus_rtu(twins: Mapping[int, Twin], path: str, serial: SerialSettings = PV_SERIAL) -> AsyncIterator[None]:
     """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses meet silence, as on a real bus."""
     server = ModbusSerialServer(
@@ -204,37 +216,6 @@ async def modbus_rtu(twins: Mapping[int, Twin], path: str, serial: SerialSetting
         yield
     finally:
         await server.shutdown()  # type: ignore[no-untyped-call]
-
-
-@contextlib.asynccontextmanager
-async def p1_meter(path: str, telegram_at: Callable[[int], bytes], now: Clock) -> AsyncIterator[None]:
-    """A P1 port that sends the telegram of each UTC second as that second begins. `path` is the meter's end of the line."""
-    fd = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    task = asyncio.create_task(_send_telegrams(fd, telegram_at, now), name="simulated P1 meter")
-    try:
-        yield
-    finally:
-        task.cancel()
-        try:
-            await task
-        except asyncio.CancelledError:
-            pass
-        finally:
-            os.close(fd)
-
-
-async def _send_telegrams(fd: int, telegram_at: Callable[[int], bytes], now: Clock) -> None:
-    second = math.floor(now()) + 1
-    while True:
-        await asyncio.sleep(second - now())
-        try:
-            os.write(fd, telegram_at(second))
-        except BlockingIOError:
-            pass  # the line is jammed: this telegram is lost, the meter does not care
-        except OSError:
-            return  # unplugged
-        # After a pause of the machine or a step of its clock it goes on with the present.
-        second = second + 1 if abs(second + 1 - now()) <= 1.5 else math.floor(now()) + 1
 
 
 @dataclass(frozen=True, slots=True)

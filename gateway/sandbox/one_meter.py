@@ -1,15 +1,18 @@
 """One simulated meter of any profile on a line of its own, for whoever wants to try the gateway, or a program of their own, against it."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from drivers.line import LineUrl
+from drivers.line import LineUrl, SerialSettings
 from drivers.profile import Profile
 from gateway.sandbox.house import meter_values
-from gateway.sandbox.meters import Clock, ModbusTwin, Twin, modbus_rtu, modbus_tcp, p1_meter
+from gateway.sandbox.meters import ModbusTwin, Twin, modbus_rtu, modbus_tcp, modbus_udp
+from gateway.sandbox.push import Clock, p1_meter, p1_server
 from gateway.sandbox.push_p1 import push_p1
-from gateway.sandbox.push_text import push_text
+from gateway.sandbox.push_text import data_lines, push_text
+from gateway.sandbox.readout import readout_meter
 from gateway.sandbox.sml import household
 from gateway.sandbox.sunspec import INVERTER, METER, SunSpecTwin
 from gateway.sandbox.telegram import GridReading, telegram
@@ -86,17 +89,14 @@ def telegram_of(profile: Profile, load: Load) -> Callable[[int], bytes] | None:
     if profile.id == DSMR:
         return load.telegram
 
-    def values(now_s: int) -> dict[str, float]:
-        return {name: value for name, value in load.values(now_s).items() if name in profile.quantities}
-
     if profile.protocol == "p1":
         period_s = int(profile.settings.period_s)
         return lambda now_s: b"" if now_s % period_s else push_p1(profile.settings, load.values(now_s), P1_SERIAL_NUMBER, now_s)
     if profile.protocol == "sml":
         whole_kwh = profile.energy["energy_import_wh"].resolution_wh >= 1000
-        return lambda now_s: household(values(now_s), SML_SERVER_ID, whole_kwh=whole_kwh)
+        return lambda now_s: household(_known(profile, load, now_s), SML_SERVER_ID, whole_kwh=whole_kwh)
     if profile.protocol == "iec62056" and profile.settings.mode == "d":
-        return lambda now_s: push_text(values(now_s), str(SERIAL_NUMBER))
+        return lambda now_s: push_text(_known(profile, load, now_s), str(SERIAL_NUMBER))
     return None
 
 
@@ -104,27 +104,52 @@ def telegram_of(profile: Profile, load: Load) -> Callable[[int], bytes] | None:
 async def serving(profile: Profile, line: LineUrl | None, address: int, load: Load, now: Clock) -> AsyncIterator[LineUrl]:
     """The meter answers for as long as the context; gives the line by which it is reached. None is a new pseudo-terminal.
 
-    Raises ValueError where this profile cannot be simulated there, RuntimeError or OSError where the line cannot be had.
+    Raises ValueError where this profile cannot be simulated there, RuntimeError, OSError or LineError where the line cannot be had.
     """
-    twin = twin_of(profile, load, now)
-    pushed = telegram_of(profile, load) if twin is None else None
-    if twin is None and pushed is None:
-        raise ValueError(f"{profile.id}: there is no simulated {profile.protocol} meter but those that push")
+    if (twin := twin_of(profile, load, now)) is not None:
+        async with serving_bus({address: twin}, line, profile.serial) as reached:
+            yield reached
+        return
+    pushed = telegram_of(profile, load)
     if line is not None and line.port is not None:
-        if twin is None:
-            raise ValueError(f"{profile.id} is simulated on a serial port only — write serial:/dev/… or pty")
-        async with modbus_tcp({address: twin}, host=line.target, port=line.port, rtu=line.framing == "rtu") as port:
+        if pushed is None or line.scheme not in ("tcp", "rtu+tcp"):
+            raise ValueError(f"{profile.id} is not simulated on {line.scheme}: — write serial:/dev/…, pty" + (" or tcp:" if pushed else ""))
+        async with p1_server(pushed, now, host=line.target, port=line.port) as port:
             yield LineUrl(line.scheme, line.target, port)
         return
-    serial = profile.serial if line is None else line.serial_settings(profile.serial)
-    async with contextlib.AsyncExitStack() as stack:
-        if line is None:
-            wire = await stack.enter_async_context(paced_line(serial.char_s))
-            path, reached = wire.meter_end, LineUrl("serial", wire.gateway_end)
+    async with _wired(line, profile.serial) as (path, serial, reached):
+        if pushed is not None:
+            async with p1_meter(path, pushed, now):
+                yield reached
         else:
-            path, reached = line.target, line
-        if twin is not None:
-            await stack.enter_async_context(modbus_rtu({address: twin}, path, serial))
-        elif pushed is not None:
-            await stack.enter_async_context(p1_meter(path, pushed, now))
-        yield reached
+            async with readout_meter(path, serial, lambda: data_lines(_known(profile, load, now()), str(SERIAL_NUMBER))):
+                yield reached
+
+
+@contextlib.asynccontextmanager
+async def serving_bus(twins: Mapping[int, Twin], line: LineUrl | None, defaults: SerialSettings) -> AsyncIterator[LineUrl]:
+    """Meters by address take turns on one Modbus line; `defaults` is how its port is set where the line does not say."""
+    if line is None or line.port is None:
+        async with _wired(line, defaults) as (path, serial, reached), modbus_rtu(twins, path, serial):
+            yield reached
+        return
+    if line.scheme == "tls":
+        raise ValueError("nothing is simulated on tls: — write tcp:, rtu+tcp:, rtu+udp:, serial:/dev/… or pty")
+    serve = modbus_udp if line.scheme == "rtu+udp" else partial(modbus_tcp, rtu=line.framing == "rtu")
+    async with serve(twins, host=line.target, port=line.port) as port:
+        yield LineUrl(line.scheme, line.target, port)
+
+
+@contextlib.asynccontextmanager
+async def _wired(line: LineUrl | None, defaults: SerialSettings) -> AsyncIterator[tuple[str, SerialSettings, LineUrl]]:
+    """The port on which the meter is, how it is set, and the line by which the meter is reached."""
+    if line is not None:
+        yield line.target, line.serial_settings(defaults), line
+        return
+    async with paced_line(defaults.char_s) as wire:
+        yield wire.meter_end, defaults, LineUrl("serial", wire.gateway_end)
+
+
+def _known(profile: Profile, load: Load, now_s: float) -> dict[str, float]:
+    """Of what a meter of this load measures, what the profile reads."""
+    return {name: value for name, value in load.values(now_s).items() if name in profile.quantities}

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from drivers.line import LineUrl, open_line
+from drivers.line import LineUrl, SerialSettings, open_line
 from drivers.p1.dialects import recognise, shipped
 from drivers.profile import DeviceAddress, load_profile, profile_ids
-from gateway.sandbox.one_meter import Load, serving, telegram_of
+from gateway.sandbox.one_meter import Load, serving, serving_bus, telegram_of, twin_of
+from gateway.sandbox.readout import readout_meter
+from gateway.sandbox.wire import paced_line
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 SERVED = [each for each in profile_ids() if load_profile(each).protocol in ("modbus", "sunspec")]
@@ -40,7 +42,7 @@ async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     assert reading.values[f"energy_{direction}_wh"] == pytest.approx(began_wh + 2_400, abs=step_wh + 0.5)
 
 
-@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5", "sml/auto"])
+@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5", "sml/auto", "iec62056/mode_c"])
 async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
     profile = load_profile(profile_id)
     loop = asyncio.get_running_loop()
@@ -89,11 +91,48 @@ def test_every_p1_profile_s_twin_speaks_its_dialect(profile_id):
     in_virtual_time(scenario)
 
 
+@pytest.mark.parametrize("profile_id", ["dsmr/dsmr5", "sml/auto", "iec62056/mode_d"])
+async def test_what_pushes_is_heard_over_tcp_by_everybody_who_connects(profile_id):
+    profile = load_profile(profile_id)
+    loop = asyncio.get_running_loop()
+    start_s = loop.time()
+    load = Load(1200, HOUR_LATER_S - 3600)
+    async with serving(profile, LineUrl("tcp", "127.0.0.1", 0), 1, load, lambda: HOUR_LATER_S + loop.time() - start_s) as reached:
+        readings = await asyncio.gather(reading_of(profile, reached, 1), reading_of(profile, reached, 1))
+    assert [reading.values["power_w"] for reading in readings] == [1200, 1200]
+
+
+async def test_modbus_meters_answer_over_udp_and_share_a_line():
+    profiles = {1: load_profile("eastron/sdm630"), 7: load_profile("abb/b23")}
+    loads = {address: Load(1000 + address, HOUR_LATER_S) for address in profiles}
+    twins = {address: twin_of(profile, loads[address], lambda: HOUR_LATER_S) for address, profile in profiles.items()}
+    for line in (LineUrl("rtu+udp", "127.0.0.1", 0), None):
+        async with serving_bus(twins, line, SerialSettings(baud=9600)) as reached:
+            for address, profile in profiles.items():
+                assert (await reading_of(profile, reached, address)).values["power_w"] == 1000 + address
+
+
+async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
+    profile = load_profile("iec62056/mode_c")
+    async with paced_line(0) as wire, readout_meter(wire.meter_end, profile.serial, lambda: b"1.8.0(000001.000*kWh)\r\n"):
+        reached = LineUrl("serial", wire.gateway_end)
+        line = await open_line(reached, profile.serial)
+        now_s = asyncio.get_running_loop().time
+        await line.write(b"noise /?!\r\n")
+        came = b""
+        while b"\n" not in came:
+            came += await line.read(now_s() + 5)
+        await line.write(b"\x06099\r\n")
+        line.close()
+        assert (await reading_of(profile, reached, 1)).values == {"energy_import_wh": 1000}
+
+
 @pytest.mark.parametrize(
     ("profile_id", "line", "complaint"),
     [
-        ("iec62056/mode_c", None, "no simulated iec62056 meter but those that push"),
-        ("dsmr/dsmr5", LineUrl("tcp", "127.0.0.1", 0), "on a serial port only"),
+        ("iec62056/mode_c", LineUrl("tcp", "127.0.0.1", 0), "iec62056/mode_c is not simulated on tcp: — write serial:/dev/…, pty$"),
+        ("dsmr/dsmr5", LineUrl("rtu+udp", "127.0.0.1", 0), "dsmr/dsmr5 is not simulated on rtu.udp: — write serial:/dev/…, pty or tcp:"),
+        ("abb/b23", LineUrl("tls", "127.0.0.1", 0), "nothing is simulated on tls:"),
     ],
 )
 async def test_what_cannot_be_simulated_says_so(profile_id, line, complaint):
