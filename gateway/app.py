@@ -84,7 +84,7 @@ class Gateway:
         self.clock = clock
         self._started_s = clock.now_s()
         self._store = StoreHealth()
-        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, int(settings.buffer.max_size))
+        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, int(settings.buffer.max_size), int(settings.market.slot))
         self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=self._started_s)
         exchange = settings.exchange
         dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
@@ -188,14 +188,15 @@ class Gateway:
             for item in owed:
                 self.mqtt.owed(item)
 
-    def _store_does(self, work: Callable[[], None], *, writes: bool = True) -> bool:
+    def _store_does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the buffer work; where the disk refuses, say so once and go on: what waits is written when it can be.
 
-        Only what `writes` proves that it can be: most samples are only kept, and a full disk can still be read.
+        Only what `writes` proves that it can be: most samples are only kept, and a full disk can still be read. Work that returns False
+        had nothing to write.
         """
         store = self._store
         try:
-            work()
+            wrote = work()
         except StoreError as error:
             store.errors += 1
             store.last_error, store.last_error_s = str(error), self.clock.now_s()
@@ -203,7 +204,7 @@ class Gateway:
                 log.error("%s", error)
             store.failing = True
             return False
-        if writes:
+        if writes and not (wrote is False and store.failing):
             if store.failing:
                 log.info("%s: can be written again", self.buffer.path)
             store.failing = False
@@ -229,6 +230,7 @@ class Gateway:
                 self._flushed_s = self._housekeeping_s
                 if self._store_does(self.buffer.flush) and self.uploader:
                     self.uploader.wake()
+            self._store_does(self.buffer.check_some, writes=False)
             if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S and self.clock.trusted:
                 pruned_s = self._housekeeping_s
                 self.ledger.checkpoint()

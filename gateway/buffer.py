@@ -1,12 +1,17 @@
-"""The buffer: samples, slots and outbox in one SQLite file. The only place that knows SQL.
+"""The buffer: samples, slots and outbox in one SQLite file. With `salvage.py` the only place that knows SQL.
 
 What is added waits in memory for at most `flush_s` and is then written in one transaction; a closed slot, what is owed for it and the
 fold's state are written at once, together with every sample that waits. WAL with full sync: what is committed survives a power cut.
 
 Card wear is set by commits, not by rows: hence one packed row per sample, no index on samples, and rare checkpoints.
 
-Limits: at most `MAX_WAITING` samples wait while the disk refuses them, then the oldest are thinned to every second one; the file
-grows to `max_bytes`, then the oldest samples go; slots and outbox are only ever removed by age, and never while they are owed.
+A file is looked through when it is opened (all of it up to `CHECK_WHOLE_BYTES`, for at most `CHECK_S` beyond that after an end that was
+not clean) and in small steps while it is in use. A damaged one is set aside, and what can be read of it goes on in a new one
+(`salvage.py`). So it is with a file that is deleted or replaced while it is open.
+
+Limits: what waits while the disk refuses is bounded in `waiting.py`. Where the file would grow beyond `max_bytes`, or the disk is full,
+samples are thinned to the first and the last of each slot, oldest first; then the oldest go. On a full disk the reserve (`reserve.py`)
+is given up to slots and what is owed, which are only ever removed by age, and never while they are owed.
 """
 
 import contextlib
@@ -14,6 +19,7 @@ import logging
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -23,14 +29,26 @@ from uuid import UUID
 import msgspec
 
 from drivers.sample import Sample
+from gateway import salvage
 from gateway.exchange.dialect import Item
 from gateway.outbox import Backlog, Confirmations, Held, Owed, State
+from gateway.reserve import Reserve
+from gateway.salvage import SOUND, TABLES
 from gateway.slots import Event, MeterState, Slot
+from gateway.waiting import WaitingClosings, bounded, thinned
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 20_000
 MAX_EVENTS = 10_000
+CHECK_WHOLE_BYTES = 64 << 20
+"""A file of this size is read in some seconds, also from an SD card."""
+CHECK_S = 20.0
+CHECKED_AT_ONCE = 5_000
+"""Rows, some 10 ms; a file of 2 GB is read through in two days."""
+REMOVED_AT_ONCE = 5_000
+"""Samples that one transaction removes or thins: what it writes to the log is some 1 MB."""
+REMOVALS = 40
+"""Such transactions in one pruning."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SLOT_COLUMNS = [f.name for f in fields(Slot)]
 _SLOT_LIST = ", ".join(_SLOT_COLUMNS)
@@ -48,6 +66,14 @@ class StoreError(Exception):
     """The store cannot be used. The text says which file, why and what to do."""
 
 
+class DiskFull(StoreError):
+    """There is no room on the disk."""
+
+
+class Damaged(StoreError):
+    """The file is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept. Seconds and bytes."""
@@ -55,6 +81,8 @@ class Limits:
     keep_samples_s: float = 30 * 86400
     keep_slots_s: float = 400 * 86400
     max_bytes: int = 2 * 10**9
+    slot_s: int = 900
+    """Of the market: thinned samples keep what lies at its boundaries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +112,52 @@ class Buffer:
     def __init__(self, db: sqlite3.Connection, path: Path, limits: Limits) -> None:
         self.path = path
         self.limits = limits
-        self._db = db
         self._samples: list[tuple[int, Sample]] = []
-        self._closings: list[Closing] = []
+        self._closings = WaitingClosings(Closing)
         self._events: list[Event] = []
         self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
         self._boots: dict[str, int] = {}
         self._data_version: int | None = None
+        self._next_id = 1
+        self._now_s = 0.0
+        """The newest time that samples told."""
+        self._reserve: Reserve | None = None
+        """Of the daemon, which owns the file; a command has none."""
+        self._full = False
+        self._thinned: int | None = None
+        """Samples up to this number have been thinned."""
+        self._checking = 0, -1
+        """The table that is looked through, and the key from which on."""
+        self._checked_s = 0.0
+        """When all had been looked through, by `_now_s`."""
+        self._places: dict[str, tuple[int, int] | None] = {}
+        self._use(db)
+
+    def _use(self, db: sqlite3.Connection) -> None:
+        """Begin with a file. Raises StoreError."""
+        self._db = db
+        self._layouts.clear()
+        self._boots.clear()
+        self._data_version = None
+        self._thinned = None
+        self._checking = 0, -1
         # Numbers never go back, not even when every sample has been pruned: the fold goes on after the number it stopped at.
-        self._next_id: int = 1 + max(
-            self._one("SELECT coalesce(max(id), 0) FROM samples"), self._one("SELECT coalesce(max(sample_id), 0) FROM counters")
+        self._next_id = max(
+            self._next_id,
+            self._one("SELECT coalesce(max(id), 0) FROM samples") + 1,
+            self._one("SELECT coalesce(max(sample_id), 0) FROM counters") + 1,
         )
         # Two questions, because SQLite answers only a single min or max without reading the whole table.
         first = self._one("SELECT coalesce(min(id), 1) FROM samples")
         self._sample_count: int = self._one("SELECT coalesce(max(id), 0) FROM samples") - first + 1
         self._slot_count: int = self._one("SELECT count(*) FROM slots")
+        self._places = self._where()
+
+    def own(self, now_s: float) -> None:
+        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve."""
+        self._now_s = now_s
+        self._reserve = Reserve(self.path)
+        self._full = not self._reserve.take()
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -107,8 +166,9 @@ class Buffer:
         number = self._next_id
         self._next_id += 1
         self._samples.append((number, sample))
-        if len(self._samples) > MAX_WAITING:
-            del self._samples[: MAX_WAITING // 2 : 2]
+        self._samples = bounded(self._samples, self.limits.slot_s)
+        if sample.utc_ms is not None:
+            self._now_s = max(self._now_s, sample.utc_ms / 1000)
         return number
 
     def note(self, event: Event) -> None:
@@ -118,17 +178,58 @@ class Buffer:
 
     def close(self, closing: Closing) -> None:
         """Keep what a sample closed; written with the next flush."""
-        self._closings.append(closing)
+        for event in self._closings.add(closing):
+            self.note(event)
 
     @property
     def waiting(self) -> int:
         """Samples that are not on disk yet."""
         return len(self._samples)
 
-    def flush(self) -> None:
-        """Write all that waits, in one transaction. Raises StoreError where the disk refuses; nothing is forgotten then."""
+    def flush(self) -> bool:
+        """Write all that waits, in one transaction; returns whether there was something. Raises StoreError where the disk refuses; nothing
+        is forgotten then but samples, which are thinned where it is full.
+        """
         if not self._samples and not self._closings and not self._events:
-            return
+            return False
+        if self._reserve:
+            self._stay_in_place()
+        if self._full:
+            self._samples = thinned(self._samples, self.limits.slot_s)
+        try:
+            self._write_all()
+        except DiskFull:
+            if self._reserve is None:
+                raise
+            newest = self._make_room()
+            try:
+                self._write_all()
+            except DiskFull:
+                self._remove_samples(newest)
+                self._write_all()
+        if self._full and self._reserve and self._reserve.take():
+            self._full = False
+            self._tell("room", "the disk has room again; samples are kept as they are taken")
+        return True
+
+    def _make_room(self) -> int:
+        """The disk is full: give up the reserve, and thin samples. Returns the number of the newest one that can be done without."""
+        assert self._reserve is not None
+        self._reserve.give_up()
+        if not self._full:
+            self._full = True
+            self._tell("full", "the disk is full; samples are thinned to those at slot boundaries, slots go on in the reserve")
+        self._samples = thinned(self._samples, self.limits.slot_s)
+        newest = self._last_before(int((self._now_s - 3600) * 1000))
+        with contextlib.suppress(DiskFull):
+            self._thin_samples(newest)
+        return newest
+
+    def _tell(self, kind: str, text: str) -> None:
+        log.warning("%s: %s", self.path, text)
+        self.note(Event(int(self._now_s * 1000), "", kind, text))
+
+    def _write_all(self) -> None:
         events = [*self._events, *(event for closing in self._closings for event in closing.events)]
         slot_count = 0
         with self._transaction():
@@ -214,26 +315,67 @@ class Buffer:
             )
 
     def prune(self, now_s: float) -> None:
-        """Remove what is older than the limits allow, and the oldest samples where the file is too large. Raises StoreError.
+        """Remove what is older than the limits allow; where the file is too large, thin the oldest samples, and then remove them. Raises
+        StoreError.
 
         The newest hour of samples always stays: the fold runs over it after a restart.
         """
         self.flush()
         with self._transaction():
-            oldest_ms = int((now_s - self.limits.keep_samples_s) * 1000)
-            removed = self._db.execute("DELETE FROM samples WHERE id <= ?", (self._last_before(oldest_ms),)).rowcount
             oldest_s = int(now_s - self.limits.keep_slots_s)
             self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
             self._slot_count -= self._db.execute(
                 "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
             ).rowcount
-            self._sample_count -= removed
-        if self.size_bytes > self.limits.max_bytes:
+        oldest = self._last_before(int((now_s - self.limits.keep_samples_s) * 1000))
+        newest = self._last_before(int((now_s - 3600) * 1000))
+        for _ in range(REMOVALS):
+            if self._remove_samples(oldest):
+                continue
+            if self.size_bytes <= self.limits.max_bytes or not (self._thin_samples(newest) or self._remove_samples(newest)):
+                break
+
+    def _remove_samples(self, upto: int) -> bool:
+        """Remove some of the oldest samples; returns whether there were some."""
+        first: int = self._one("SELECT coalesce(min(id), 0) FROM samples")
+        with self._transaction():
+            removed = self._db.execute("DELETE FROM samples WHERE id <= ?", (min(upto, first + REMOVED_AT_ONCE - 1),)).rowcount
+        self._sample_count -= removed
+        return removed > 0
+
+    def _thin_samples(self, upto: int) -> bool:
+        """Thin some of the oldest samples that are not thinned yet; returns whether there are fewer now."""
+        if self._thinned is None:
+            self._thinned = self._last_thinned()
+        while self._thinned < upto:
+            low, high = self._thinned, min(self._thinned + REMOVED_AT_ONCE, upto)
+            slot = f"layouts.device, boot, utc_ms IS NULL, coalesce(utc_ms, boottime_ms) / {1000 * self.limits.slot_s}"
+            ends = f"FROM samples JOIN layouts ON layouts.id = layout WHERE samples.id > ? AND samples.id <= ? GROUP BY {slot}"
             with self._transaction():
-                newest = self._last_before(int((now_s - 3600) * 1000))
-                first = self._one("SELECT coalesce(min(id), 0) FROM samples")
-                upto = first + (newest - first) // 10
-                self._sample_count -= self._db.execute("DELETE FROM samples WHERE id <= ?", (upto,)).rowcount
+                removed = self._db.execute(
+                    f"""DELETE FROM samples WHERE id > ? AND id <= ?
+                        AND id NOT IN (SELECT min(samples.id) {ends} UNION ALL SELECT max(samples.id) {ends})""",  # noqa: S608
+                    (low, high) * 3,
+                ).rowcount
+            self._thinned = high
+            self._sample_count -= removed
+            if removed:
+                return True
+        return False
+
+    def _last_thinned(self) -> int:
+        """Where the thinned samples end, by halves: numbers are missing among them, and none among the others."""
+        low: int = self._one("SELECT coalesce(min(id), 1) FROM samples") - 1
+        high: int = self._one("SELECT coalesce(max(id), 0) FROM samples")
+        span = 1000
+        while high - low > span:
+            middle = (low + high) // 2
+            count: int = self._one("SELECT count(*) FROM samples WHERE id > ? AND id <= ?", middle, middle + span)
+            if count < span // 2:
+                low = middle
+            else:
+                high = middle
+        return low
 
     def _last_before(self, utc_ms: int) -> int:
         """The number of the last sample taken before a time. Samples are in the order of time, so this is a search by halves."""
@@ -284,7 +426,10 @@ class Buffer:
 
     def slots_at(self, start_s: int) -> list[Slot]:
         """All meters' slots that start then, also those that still wait to be written."""
-        return [*self._stored_at(start_s), *(slot for closing in self._closings for slot in closing.slots if slot.start_s == start_s)]
+        return [
+            *self._stored_at(start_s),
+            *(slot for closing in self._closings.at(start_s) for slot in closing.slots if slot.start_s == start_s),
+        ]
 
     def _stored_at(self, start_s: int) -> list[Slot]:
         rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", start_s)  # noqa: S608
@@ -480,6 +625,72 @@ class Buffer:
         size: int = self._one("PRAGMA page_size")
         return pages * size + (wal.stat().st_size if wal.exists() else 0)
 
+    def check_some(self, rows: int = CHECKED_AT_ONCE) -> bool:
+        """Look at some rows, going on where the last call ended, once a day. Returns whether all have been looked at. Raises StoreError
+        where one is damaged; what can be read of the file is in a new one then.
+        """
+        if self._now_s < self._checked_s + 86_400:
+            return True
+        number, low = self._checking
+        table = (*(name for name in TABLES if name != "samples"), "samples")[number]
+        key = {"slots": "start_s", "outbox": "slot_s"}.get(table, "rowid")
+        found = self._rows(
+            f"""SELECT max(k), count(*), coalesce(sum(sound), 0) FROM
+                (SELECT {key} AS k, ({SOUND[table]}) IS TRUE AS sound FROM {table} WHERE {key} >= ? ORDER BY {key} LIMIT ?)""",  # noqa: S608
+            *(low, rows),
+        )
+        [(last, count, sound)] = found
+        if count != sound:
+            raise self._failed(sqlite3.DatabaseError(f"{count - sound} rows of {table} make no sense"), "cannot be read")
+        if count == rows:
+            # Several rows may have the last key; of a file so large the others are left to tomorrow.
+            self._checking = number, max(last, low + 1)
+            return False
+        self._checking = (number + 1) % len(TABLES), -1
+        if number + 1 == len(TABLES):
+            self._checked_s = self._now_s
+        return number + 1 == len(TABLES)
+
+    def _where(self) -> dict[str, tuple[int, int] | None]:
+        """Which files these are."""
+        places: dict[str, tuple[int, int] | None] = {}
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                found = self.path.with_name(self.path.name + suffix).stat()
+                places[suffix] = found.st_dev, found.st_ino
+            except OSError:
+                places[suffix] = None
+        return places
+
+    def _stay_in_place(self) -> None:
+        """Somebody may have deleted or replaced the file. We still have it open, and all that is in it."""
+        places = self._where()
+        changed = [suffix for suffix, place in self._places.items() if place is not None and place != places[suffix]]
+        if changed:
+            what = ", ".join(self.path.name + suffix for suffix in changed)
+            log.error("%s", self._renew(f"{what} was deleted or replaced while it was open", source=self._db))
+
+    def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
+        """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
+        if self._reserve is None:
+            return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair")
+        try:
+            saved = salvage.renew(self.path, _new_file, _packed_bytes, source, self._db, now_s=self._now_s)
+            self._use(_connect(self.path))
+        except (OSError, sqlite3.Error) as error:
+            return StoreError(f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the disk with dmesg")
+        text = f"{self.path.name} was damaged ({why}); "
+        text += f"it was set aside as {saved.aside.name}; {saved}" if saved.aside else f"it was gone; {saved}"
+        self.note(Event(int(self._now_s * 1000), "", "damaged", text))
+        return StoreError(f"{self.path.parent}: {text}; goes on")
+
+    def _failed(self, error: sqlite3.Error, what: str) -> StoreError:
+        """What a failure means; where the file is damaged, we have gone on with another one."""
+        if _is_damage(error):
+            return self._renew(str(error))
+        kind = DiskFull if _is_full(error) else StoreError
+        return kind(f"{self.path}: {what}: {error}; {_remedy(error)}")
+
     def close_file(self) -> None:
         """Write what waits, and close the file."""
         try:
@@ -487,13 +698,17 @@ class Buffer:
         finally:
             self._db.close()
 
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        self._db.close()
+
     def _rows(self, sql: str, *parameters: object) -> Iterator[Any]:
         """What a query finds. Raises StoreError where the disk cannot be read."""
         try:
             for row in self._db.execute(sql, parameters):  # noqa: UP028 — `yield from` would close a cursor of a closed file
                 yield row
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: cannot be read: {error}; {_remedy(error)}") from error
+            raise self._failed(error, "cannot be read") from error
 
     def _one(self, sql: str, *parameters: object) -> Any:
         [(value,)] = self._rows(sql, *parameters)
@@ -507,7 +722,7 @@ class Buffer:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise StoreError(f"{self.path}: cannot write: {error}; {_remedy(error)}") from error
+            raise self._failed(error, "cannot write") from error
         except BaseException:
             self._roll_back()
             raise
@@ -516,14 +731,32 @@ class Buffer:
         # Numbers given to layouts and boots inside the transaction are gone with it.
         self._layouts.clear()
         self._boots.clear()
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        # Where even this fails, SQLite rolls back by itself.
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+_LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is to blame. Of what is none, Python makes an error of a class of its own."""
+    if type(error) is sqlite3.DatabaseError or getattr(error, "sqlite_errorcode", None) in _LOST:
+        return True
+    return str(error).startswith(("unsupported file format", "Could not decode to UTF-8"))
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def _remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "full" in text:
-        return "free space on this disk; nothing is lost, writing goes on then"
+        return "free space on this disk; slots and what is owed are kept, writing goes on then"
+    if "malformed" in text or "make no sense" in text:
+        return "it is damaged: stop the daemon, and run: meter-gateway buffer repair"
     if "unable to open" in text:
         return "check that it is a file and not a folder, and the owner and mode of it and of its folder"
     if "not a database" in text:
@@ -587,20 +820,67 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the folder above") from error
+    limits = limits or Limits()
     try:
-        return _opened(_connect(path), path, limits or Limits())
+        if path.with_name(path.name + ".salvaged").exists():
+            salvage.put_in_place(path, now_s)
+        try:
+            buffer = _begun(path, limits)
+        except (Damaged, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and _is_full(error) and Reserve(path).give_up():
+                buffer = _begun(path, limits)
+            elif isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
+                raise
+            else:
+                buffer = _begun_anew(path, limits, now_s, str(error))
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
-    except sqlite3.DatabaseError as error:
-        return _begin_anew(path, limits or Limits(), now_s, str(error))
+    buffer.own(now_s)
+    return buffer
+
+
+def _begun(path: Path, limits: Limits) -> Buffer:
+    """Raises OSError, sqlite3.Error or StoreError."""
+    if path.with_name(path.name + ".salvaging").exists():
+        raise Damaged("its salvage was cut short")
+    log_file = path.with_name(path.name + "-wal")
+    size = path.stat().st_size if path.exists() else 0
+    unclean = log_file.exists() and log_file.stat().st_size > 0
+    buffer = _opened(_connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
+    try:
+        # The real clock: this bounds how long a real disk keeps us waiting.
+        until_s = time.monotonic() + CHECK_S
+        while size <= CHECK_WHOLE_BYTES or (unclean and time.monotonic() < until_s):
+            if buffer.check_some(20 * CHECKED_AT_ONCE):
+                break
+    except BaseException:
+        buffer.abandon()
+        raise
+    return buffer
+
+
+def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
+    """Raises OSError, sqlite3.Error or StoreError."""
+    try:
+        saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with dmesg") from error
+    buffer = _opened(_connect(path), path, limits)
+    text = f"{path.name} was damaged ({why}); it was set aside as {saved.aside.name if saved.aside else 'nothing'}; {saved}"
+    log.error("%s: %s", path.parent, text)
+    buffer.note(Event(int(now_s * 1000), "", "damaged", text))
+    return buffer
 
 
 def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
     """Raises sqlite3.Error or StoreError; the connection is closed then."""
     try:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        if not 0 <= version <= _MOST_VERSIONS or (names & {*TABLES} and not (version and {*TABLES} <= names)):
+            raise sqlite3.DatabaseError(f"of schema {version}, with {len(names)} tables")
         if version != _newest_version():
             if version > _newest_version():
                 raise StoreError(f"{path}: was written by a newer version (schema {version}); install that one")
@@ -611,23 +891,8 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
         raise
 
 
-def _begin_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
-    aside = path.with_name(f"{path.name}.damaged-{int(now_s)}")
-    try:
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        buffer = _opened(_connect(path), path, limits)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}") from error
-    log.error("%s is damaged (%s): set aside as %s, a new one was begun", path, why, aside.name)
-    buffer.note(Event(int(now_s * 1000), "", "damaged", f"{path.name} was damaged ({why}); it was set aside as {aside.name}"))
-    return buffer
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.DatabaseError where the file is not a usable database."""
+def _connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
+    """Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all of it."""
     is_new = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=5)
     try:
@@ -641,7 +906,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA cache_size = -1024")
         # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log is the price.
         db.execute("PRAGMA wal_autocheckpoint = 8000")
-        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        if whole and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
         _migrate(db)
     except BaseException:
@@ -650,12 +915,39 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _new_file(path: Path) -> sqlite3.Connection:
+    """An empty one, in a transaction; fast, because whoever fills it syncs it as a whole. Raises sqlite3.Error."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        path.chmod(0o640)
+        for pragma in ("page_size = 512", "journal_mode = OFF", "synchronous = OFF", "cache_size = -4096"):
+            db.execute(f"PRAGMA {pragma}")
+        _migrate(db)
+        db.execute("BEGIN")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _packed_bytes(quantities: str) -> int:
+    return _packing(quantities.split(",") if quantities else ()).size
+
+
+_MOST_VERSIONS = 10_000
+"""A header that says more than this is damaged, and not newer."""
+
+
 def _newest_version() -> int:
     return len(list(_MIGRATIONS.glob("*.sql")))
 
 
 def _migrate(db: sqlite3.Connection) -> None:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and (names := {name for (name,) in db.execute("SELECT name FROM sqlite_master")}):
+        if names & {*TABLES}:
+            raise sqlite3.DatabaseError("its header has lost the version")
+        raise sqlite3.OperationalError(f"is another program's database (it has a table {min(names)}): not a database of ours")
     for number, script in enumerate(sorted(_MIGRATIONS.glob("*.sql"))[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
 

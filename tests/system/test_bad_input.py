@@ -499,7 +499,7 @@ def test_a_file_that_is_not_a_database_is_set_aside_and_a_new_one_begun(sufferin
     assert [path.read_bytes() for path in aside] == [Random(2).randbytes(100_000)], "it is kept as it was, for whoever can read it"
     lines = site.log("buffer.sqlite")
     assert len(lines) == 1, lines
-    assert "is damaged (file is not a database): set aside as" in lines[0]
+    assert "was damaged (file is not a database); it was set aside as" in lines[0]
     with site.buffer() as buffer:
         assert [event for event in buffer.latest_events(1000) if "buffer.sqlite was damaged" in event]
 

@@ -1,0 +1,54 @@
+"""Room on the disk that is kept for slots and what is owed: a file beside the buffer, given up when the disk is full.
+
+While it is gone, samples are thinned before they are written; it is made again, and all is as before, when the disk has room for it twice.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+RESERVE_BYTES = 8 << 20
+"""The write-ahead log (4 MB, twice while it is rewritten), and a week of slots of ten meters."""
+
+
+class Reserve:
+    """The reserve of one buffer."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the buffer's."""
+        self._path = path.with_name(path.name + ".reserve")
+
+    @property
+    def held(self) -> bool:
+        """Whether it is there."""
+        try:
+            return self._path.stat().st_size >= RESERVE_BYTES
+        except OSError:
+            return False
+
+    def take(self) -> bool:
+        """Make it, where the disk has room; returns whether it is there."""
+        if self.held:
+            return True
+        try:
+            free = os.statvfs(self._path.parent)
+            if free.f_bavail * free.f_frsize < 2 * RESERVE_BYTES:
+                return False
+            number = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
+        except OSError:
+            return False
+        try:
+            os.posix_fallocate(number, 0, RESERVE_BYTES)
+        except OSError:
+            self.give_up()
+            return False
+        finally:
+            os.close(number)
+        return True
+
+    def give_up(self) -> bool:
+        """Give its room to the disk; returns whether there was some."""
+        was_there = self._path.exists()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        return was_there

@@ -1,0 +1,527 @@
+"""Saves what can be read of a damaged buffer into a new one. With `buffer.py` the only place that knows SQL.
+
+First the tables are walked by their keys, around what cannot be read; where the way is blocked, the file is read page by page
+(`carve.py`). What is owed and the folds' states come first, then slots, events, and samples from the newest on. Every row is looked at
+before it is taken: damage inside a page can leave rows that are none.
+
+The new file takes its place only when it is complete and synced, so that a power cut at any moment leaves one or the other:
+
+    buffer.sqlite.salvaging  is being written, and says that buffer.sqlite is damaged
+    buffer.sqlite.salvaged   is complete, and only has to be put in its place
+
+Limits: the samples may take `SAMPLES_S`, everything else `TABLES_S`; either stops where the disk would be left with less than
+`SPARE_BYTES`; `MAX_ASIDE` damaged files are kept, the oldest goes then.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from gateway import carve
+from gateway import counter as counting
+from gateway.exchange.dialect import Item
+from gateway.outbox import Owed
+from gateway.slots import DirectionState, MeterState, OpenSlot, Slot
+
+log = logging.getLogger(__name__)
+
+TABLES_S = 120.0
+"""systemd waits 300 s for the start."""
+SAMPLES_S = 30.0
+SPARE_BYTES = 32 << 20
+MAX_ASIDE = 3
+
+_PORTION = 2000
+_MAX_BLOCKED = 5000
+"""Spans of one table that could not be read, until it is left to the pages."""
+_PAGE_BYTES = 512
+"""Of our files, where the header no longer says so."""
+_BLOCK_BYTES = 1 << 20
+_FIRST = ("boots", "layouts", "counters", "outbox", "slots", "unallocated", "events")
+_MOST_KEYS = 1 << 62
+
+
+def _in(names: object) -> str:
+    """The condition that a column holds one of the words its type allows."""
+    return "(" + ", ".join(f"'{word}'" for word in get_args(names)) + ")"
+
+
+def _words(of: type) -> dict[str, str]:
+    """The conditions of all columns that hold words."""
+    return {name: _in(hint) for name, hint in get_type_hints(of).items() if get_origin(hint) is Literal}
+
+
+def _whole(*columns: str) -> str:
+    return " AND ".join(f"typeof({column}) = 'integer'" for column in columns)
+
+
+SOUND: Mapping[str, str] = {
+    "slots": " AND ".join(
+        [
+            *(f"{column} IN {words}" for column, words in _words(Slot).items()),
+            _whole("start_s", "length_s", "begin_uwh", "end_uwh", "coverage_permille"),
+            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(device) = 'text' AND length_s > 0",
+        ]
+    ),
+    "outbox": " AND ".join(
+        [
+            *(f"{column} IN {words}" for column, words in {**_words(Owed), **_words(Item)}.items()),
+            _whole("slot_s", "revision", "length_s", "attempts"),
+            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(opens_s) IN ('real', 'integer')",
+            "asset GLOB '????????-????-????-????-????????????' AND NOT asset GLOB '*[^-0-9a-f]*'",
+        ]
+    ),
+    "counters": f"typeof(device) = 'text' AND typeof(state) = 'blob' AND json_valid(CAST(state AS TEXT)) AND {_whole('sample_id')}",
+    "layouts": "typeof(device) = 'text' AND typeof(quantities) = 'text' AND NOT quantities GLOB '*[^_,0-9a-z]*'",
+    "boots": "typeof(boot_id) = 'text'",
+    "samples": f"typeof(data) = 'blob' AND typeof(utc_ms) IN ('integer', 'null') AND {_whole('layout', 'boot', 'boottime_ms')}",
+    "events": "typeof(text) = 'text' AND typeof(kind) = 'text' AND typeof(at_s) IN ('real', 'integer')",
+}
+"""Per table: the condition that a row is one of ours. SQLite keeps no checksums: inside a page damage can go unnoticed."""
+
+TABLES = tuple(SOUND)
+"""The tables that every version has."""
+
+_BETTER: Mapping[str, str] = {
+    # Freed pages may hold what a row was before.
+    "counters": """(device) DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state
+        WHERE excluded.sample_id > counters.sample_id""",
+    "outbox": """(slot_s, asset, kind, revision) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+        attempts = excluded.attempts, decided_s = excluded.decided_s
+        WHERE (excluded.attempts, excluded.state <> 'pending') > (outbox.attempts, outbox.state <> 'pending')""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What came of it."""
+
+    aside: Path | None
+    """Where the damaged file is now; None where there was none."""
+    rows: Mapping[str, int]
+    """Rows saved, per table."""
+    blocked: tuple[str, ...]
+    """Tables of which something could not be read, or was not read in time."""
+    rebuilt: tuple[str, ...]
+    """Meters whose fold goes on from its last slot: its own state was lost, or older than that."""
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{count} {table}" for table, count in self.rows.items() if count and table not in ("boots", "layouts"))
+        if not found:
+            return "nothing could be read of it"
+        text = f"salvaged: {found}"
+        if self.blocked:
+            text += f"; not all could be read of: {', '.join(self.blocked)}"
+        if self.rebuilt:
+            text += f"; the counters of {', '.join(self.rebuilt)} go on from their last slots"
+        return text
+
+
+@dataclass(slots=True)
+class _Table:
+    """A table of the new file, and what its rows look like in the old one."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    needed: tuple[bool, ...]
+    row_id: int | None
+    """The column that is the row id, and empty in the record."""
+    key: str
+    in_index: bool
+    """WITHOUT ROWID."""
+    fewest: int
+    """Columns that the oldest version wrote."""
+    blocked: bool = False
+    count: int = 0
+
+    def is_row(self, values: Sequence[object]) -> bool:
+        """Whether a record can be one of this table's."""
+        if not self.fewest <= len(values) <= len(self.columns):
+            return False
+        for i, value in enumerate(values):
+            if value is None:
+                if self.needed[i] and i != self.row_id:
+                    return False
+            elif i == self.row_id or not isinstance(value, _PYTHON.get(self.types[i], object)):
+                return False
+        return True
+
+
+_PYTHON: Mapping[str, Any] = {"INTEGER": int, "REAL": (int, float), "TEXT": str, "BLOB": bytes}
+
+
+def _tables(db: sqlite3.Connection) -> list[_Table]:
+    """In the order they are saved."""
+    found = []
+    for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"):
+        info = db.execute(f"PRAGMA table_info({name})").fetchall()
+        keys = sorted((key, i) for i, (*_, key) in enumerate(info) if key)
+        in_index = re.search(r"\)\s*WITHOUT\s+ROWID", sql, re.IGNORECASE) is not None
+        if in_index:
+            info = [*(info[i] for _, i in keys), *(row for row in info if not row[5])]
+        row_id = keys[0][1] if not in_index and len(keys) == 1 and info[keys[0][1]][2] == "INTEGER" else None
+        needed = tuple(bool(not_null) or bool(key) for *_, not_null, _, key in info)
+        without_default = [i for i, (*_, not_null, default, key) in enumerate(info) if (not_null or key) and default is None]
+        columns = tuple(row[1] for row in info)
+        key = columns[0] if in_index else "rowid"
+        found.append(_Table(name, columns, tuple(row[2] for row in info), needed, row_id, key, in_index, without_default[-1] + 1))
+    order = (*_FIRST, *(table.name for table in found if table.name not in (*_FIRST, "samples")), "samples")
+    return sorted(found, key=lambda table: order.index(table.name))
+
+
+def renew(
+    path: Path,
+    make: Callable[[Path], sqlite3.Connection],
+    packed_bytes: Callable[[str], int],
+    source: sqlite3.Connection | None = None,
+    held: sqlite3.Connection | None = None,
+    *,
+    now_s: float,
+) -> Salvaged:
+    """Put a new file in the place of a damaged one, with all that can be read of it. `make` makes an empty one, in a transaction;
+    `packed_bytes` tells how long a sample of these quantities is.
+
+    `source` is a connection through which it can still be read (the file may have been deleted under it). `held` is one to it that is
+    open; both are closed when all is done. Raises OSError or sqlite3.Error, and has changed nothing then.
+    """
+    work = _beside(path, ".salvaging")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        _beside(work, suffix).unlink(missing_ok=True)
+    opened = _for_reading(path) if source is None else None
+    source = source or opened
+    target = make(work)
+    try:
+        report = _save(path, source, target, packed_bytes)
+        target.execute("COMMIT")
+    except BaseException:
+        target.close()
+        if opened is not None:
+            opened.close()
+        # Not the file: it says at the next start that there is something to salvage. What it took is given back.
+        with contextlib.suppress(OSError):
+            os.truncate(work, 0)
+        raise
+    target.close()
+    for each in (source, held):
+        if each is not None:
+            each.close()
+    _sync(work)
+    work.rename(_beside(path, ".salvaged"))
+    return replace(report, aside=put_in_place(path, now_s))
+
+
+def put_in_place(path: Path, now_s: float) -> Path | None:
+    """Set the damaged file aside, and put the complete new one in its place; goes on where a power cut ended it. Returns the old one's
+    new name. Raises OSError.
+    """
+    aside = _beside(path, f".damaged-{int(now_s)}")
+    number = 2
+    while aside.exists():
+        aside = _beside(path, f".damaged-{int(now_s)}-{number}")
+        number += 1
+    there = path.exists()
+    # The log first: SQLite would play it back into whatever file it lies beside.
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            _beside(path, suffix).rename(_beside(aside, suffix))
+    _beside(path, ".salvaged").rename(path)
+    _sync(path.parent)
+    _forget_oldest(path)
+    return aside if there else None
+
+
+def _forget_oldest(path: Path) -> None:
+    aside = [each for each in path.parent.glob(f"{path.name}.damaged-*") if not each.name.endswith(("-wal", "-shm"))]
+    for old in sorted(aside, key=lambda each: each.stat().st_mtime)[:-MAX_ASIDE]:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                _beside(old, suffix).unlink()
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _for_reading(path: Path) -> sqlite3.Connection | None:
+    """The damaged file, where SQLite still takes it for a database."""
+    for how in ("mode=ro", "immutable=1"):
+        try:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5)
+        except sqlite3.Error:
+            continue
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            db.close()
+            continue
+        # Noise in a text must not hide the rows beside it.
+        db.text_factory = lambda text: text.decode(errors="replace")
+        return db
+    return None
+
+
+@dataclass(slots=True)
+class _Job:
+    """One salvage."""
+
+    path: Path
+    target: sqlite3.Connection
+    deadline_s: float
+    packed: dict[object, int] = field(default_factory=dict)
+    """Bytes of a sample by its layout."""
+    boots: set[object] = field(default_factory=set)
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is used up, or the disk."""
+        # The real clock, also where the daemon runs in another time: this bounds how long a real disk keeps us waiting.
+        return time.monotonic() > self.deadline_s or shutil.disk_usage(self.path.parent).free < SPARE_BYTES
+
+    def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
+        """Take over those rows that are sound."""
+        if table.name == "samples":
+            layout, boot, data = (columns.index(name) for name in ("layout", "boot", "data"))
+            rows = [row for row in rows if row[boot] in self.boots and self.packed.get(row[layout]) == len(row[data] or "")]
+        names = ", ".join(columns)
+        values = ", ".join(f"? AS {column}" for column in columns)
+        clash = f"ON CONFLICT {_BETTER[table.name]}" if table.name in _BETTER else "ON CONFLICT DO NOTHING"
+        sound = SOUND.get(table.name, "true")
+        sql = f"INSERT INTO {table.name} ({names}) SELECT * FROM (SELECT {values}) WHERE {sound} {clash}"  # noqa: S608 — our own schema
+        before = self.target.total_changes
+        for row in rows:
+            # What no column can hold was none of ours.
+            with contextlib.suppress(sqlite3.IntegrityError, UnicodeEncodeError):
+                self.target.execute(sql, row)
+        table.count += self.target.total_changes - before
+
+
+def _save(path: Path, source: sqlite3.Connection | None, target: sqlite3.Connection, packed_bytes: Callable[[str], int]) -> Salvaged:
+    job = _Job(path, target, time.monotonic() + TABLES_S)
+    tables = _tables(target)
+    [samples] = [table for table in tables if table.name == "samples"]
+    others = [table for table in tables if table is not samples]
+    for table in others:
+        _walk(job, table, source)
+    pages = _Pages.of(path)
+    if pages and any(table.blocked for table in others):
+        _read_pages(job, pages, others, samples)
+    job.packed = {number: packed_bytes(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
+    job.boots = {number for (number,) in target.execute("SELECT id FROM boots")}
+    job.deadline_s = time.monotonic() + SAMPLES_S
+    _walk(job, samples, source)
+    if pages and samples.blocked:
+        _read_pages(job, pages, [samples], samples)
+    if pages:
+        pages.close()
+    rebuilt = _mend_states(target)
+    return Salvaged(None, {table.name: table.count for table in tables}, tuple(t.name for t in tables if t.blocked), rebuilt)
+
+
+def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
+    """Take over a table by its key, the newest rows first, around what cannot be read."""
+    columns = _columns_of(table, source)
+    if source is None or not columns:
+        table.blocked = True
+        return
+    names = ", ".join([table.key, *columns])
+    sql = f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY {table.key} DESC LIMIT {_PORTION}"  # noqa: S608
+    spans = [(-1, _MOST_KEYS)]
+    blocked = 0
+    while spans:
+        if job.late or blocked > _MAX_BLOCKED:
+            table.blocked = True
+            return
+        low, high = spans.pop()
+        try:
+            found = source.execute(sql, (low, high)).fetchall()
+        except sqlite3.Error:
+            blocked += 1
+            table.blocked = True
+            if high - low > 1:
+                middle = (low + high) // 2
+                spans += [(low, middle), (middle, high)]
+            continue
+        job.put(table, columns, [row[1:] for row in found])
+        if len(found) == _PORTION:
+            last = found[-1][0]
+            if not isinstance(last, int):
+                table.blocked = True
+                continue
+            # Several rows may have this key; those that come twice are taken once.
+            spans.append((low, last + 1 if last + 1 < high else last))
+
+
+def _columns_of(table: _Table, source: sqlite3.Connection | None) -> list[str]:
+    """Those that both files have: the old one may be of an older version."""
+    if source is None:
+        return []
+    try:
+        there = {row[1] for row in source.execute(f"PRAGMA table_info({table.name})")}
+    except sqlite3.Error:
+        return []
+    return [column for column in table.columns if column in there]
+
+
+# --- page by page --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Pages:
+    """The pages of a file, as its log left them."""
+
+    file: int
+    page_bytes: int
+    count: int
+    log: bytes
+    logged: dict[int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> "_Pages | None":
+        """None where there is no file that can be read."""
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            header = os.pread(file, 100, 0)
+            size = os.fstat(file).st_size
+        except OSError:
+            header, size = b"", 0
+        try:
+            log_bytes = _beside(path, "-wal").read_bytes()
+        except OSError:
+            log_bytes = b""
+        page_bytes = carve.page_size_of(header) or _PAGE_BYTES
+        logged = carve.log_pages(log_bytes, page_bytes)
+        return cls(file, page_bytes, max([size // page_bytes, *logged]), log_bytes, logged)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.file)
+
+    def page(self, number: int) -> bytes:
+        """One page; zeros where it cannot be read."""
+        if number in self.logged:
+            return self.log[self.logged[number] : self.logged[number] + self.page_bytes]
+        try:
+            found = os.pread(self.file, self.page_bytes, (number - 1) * self.page_bytes) if number > 0 else b""
+        except OSError:
+            found = b""
+        return found.ljust(self.page_bytes, b"\0")
+
+    def newest_first(self) -> Iterator[bytes]:
+        """All pages but the first, which has no rows of ours; the last ones, which were written last, first."""
+        size = self.page_bytes
+        per_block = _BLOCK_BYTES // size
+        for first in range((self.count - 1) // per_block * per_block, -1, -per_block):
+            try:
+                block = os.pread(self.file, _BLOCK_BYTES, first * size)
+            except OSError:
+                block = b""
+            for number in range(min(first + per_block, self.count), max(first, 1), -1):
+                at = (number - 1 - first) * size
+                # Where a block cannot be read, some of its pages can.
+                yield self.page(number) if number in self.logged or at + size > len(block) else block[at : at + size]
+
+
+def _read_pages(job: _Job, pages: _Pages, wanted: Sequence[_Table], samples: _Table) -> None:
+    found: dict[tuple[str, int], list[Sequence[Any]]] = {}
+    by_name = {table.name: table for table in wanted}
+
+    def put(name: str, width: int) -> None:
+        job.put(by_name[name], by_name[name].columns[:width], found.pop((name, width)))
+
+    for n, page in enumerate(pages.newest_first()):
+        if n % 256 == 0 and job.late:
+            break
+        in_index = page[0] != carve.TABLE_LEAF
+        for row_id, values in carve.rows(page, pages.page):
+            if samples not in wanted and not in_index and samples.is_row(values):
+                break  # most pages are full of samples, and hold nothing else
+            table = next((table for table in wanted if table.in_index == in_index and table.is_row(values)), None)
+            if table is None:
+                if not in_index and samples in wanted:
+                    break
+                continue
+            if table.row_id is not None:
+                values[table.row_id] = row_id
+            rows = found.setdefault((table.name, len(values)), [])
+            rows.append(values)
+            if len(rows) >= _PORTION:
+                put(table.name, len(values))
+    for name, width in list(found):
+        put(name, width)
+
+
+# --- the folds -----------------------------------------------------------------------------------------------------------
+
+
+def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
+    """No fold may be older than the slots it has closed, or it would close them again, otherwise: it goes on from their end instead.
+    Returns the meters of which that is true.
+    """
+    states = dict(target.execute("SELECT device, state FROM counters"))
+    rebuilt = []
+    for (device,) in target.execute("SELECT DISTINCT device FROM layouts").fetchall():
+        last = _last_slots(target, device)
+        if not last:
+            continue
+        end_ms = max(slot.start_s + slot.length_s for slot in last) * 1000
+        try:
+            state = msgspec.json.decode(states[device], type=MeterState) if device in states else None
+        except msgspec.DecodeError:
+            state = None
+        if state and state.at_ms >= end_ms:
+            continue
+        directions = {}
+        for slot in last:
+            at_ms = (slot.start_s + slot.length_s) * 1000
+            counter = replace(counting.start(at_ms, slot.end_register_uwh, None), counter_uwh=slot.end_uwh)
+            directions[slot.direction] = DirectionState(counter, OpenSlot(at_ms, at_ms, slot.end_uwh, slot.end_register_uwh))
+        state = MeterState(last[0].serial_number, end_ms, last[0].length_s * 1000, directions)
+        # The samples after it are folded again: its number is that of the last one before.
+        seen = target.execute(
+            """SELECT coalesce(max(samples.id), 0) FROM samples JOIN layouts ON layouts.id = layout
+               WHERE device = ? AND utc_ms IS NOT NULL AND utc_ms <= ?""",
+            (device, end_ms),
+        ).fetchone()[0]
+        target.execute(
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state",
+            (device, seen, msgspec.json.encode(state)),
+        )
+        rebuilt.append(device)
+    return tuple(rebuilt)
+
+
+def _last_slots(target: sqlite3.Connection, device: str) -> list[Slot]:
+    """Of each direction of its newest series the last slot."""
+    columns = list(Slot.__dataclass_fields__)
+    slots: dict[str, Slot] = {}
+    serial_number = None
+    rows = target.execute(f"SELECT {', '.join(columns)} FROM slots WHERE device = ? ORDER BY start_s DESC LIMIT 100", (device,))  # noqa: S608
+    for row in rows:
+        slot = Slot(**dict(zip(columns, row, strict=True)))
+        if not slots:
+            serial_number = slot.serial_number
+        if slot.serial_number == serial_number:
+            slots.setdefault(slot.direction, replace(slot, serial_number=slot.serial_number or None))
+    return list(slots.values())
