@@ -122,7 +122,7 @@ async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
         came = b""
         while b"\n" not in came:
             came += await line.read(now_s() + 5)
-        await line.write(b"\x06099\r\n")
+        await line.write(b"\x06090\r\n")
         line.close()
         assert (await reading_of(profile, reached, 1)).values == {"energy_import_wh": 1000}
 
