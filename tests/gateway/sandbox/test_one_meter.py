@@ -115,16 +115,16 @@ async def test_modbus_meters_answer_over_udp_and_share_a_line():
 async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
     profile = load_profile("iec62056/mode_c")
     async with paced_line(0) as wire, readout_meter(wire.meter_end, profile.serial, lambda: b"1.8.0(000001.000*kWh)\r\n"):
-        reached = LineUrl("serial", wire.gateway_end)
-        line = await open_line(reached, profile.serial)
+        line = await open_line(LineUrl("serial", wire.gateway_end), profile.serial)
         now_s = asyncio.get_running_loop().time
         await line.write(b"noise /?!\r\n")
         came = b""
         while b"\n" not in came:
             came += await line.read(now_s() + 5)
         await line.write(b"\x06090\r\n")
+        reading = await profile.open_driver(DeviceAddress(name="meter", timeout_s=5), line).read(0.0)
         line.close()
-        assert (await reading_of(profile, reached, 1)).values == {"energy_import_wh": 1000}
+    assert reading.values == {"energy_import_wh": 1000}
 
 
 @pytest.mark.parametrize(
