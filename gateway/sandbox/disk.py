@@ -1,0 +1,431 @@
+"""A simulated disk: the gateway's real `sqlite3` on a real file meets power cuts, kills, and a disk that is full, read-only or failing.
+
+    with Disk(folder) as disk:
+        disk.stop_at(disk.writes + 17, loop.stop)
+        …                        # runs until the disk stops at that operation
+        disk.cut_power(rng)      # or disk.kill()
+        disk.revive()
+        …                        # opens its files again, as after a boot
+
+In process, without threads, and the same at every run: what is lost is drawn from the caller's `Random`. What SQLite writes goes to the
+real file at once; until it is synced, what was there before is kept in a log of sectors. A sync clears that log and does not trouble
+the real disk.
+
+**How nasty it is**: as a disk may be, and not more than SQLite expects of one (https://www.sqlite.org/atomiccommit.html, sections 2 and
+3.7 to 3.11; https://www.sqlite.org/psow.html).
+
+- After a power cut every sector (512 bytes) that was written since the last sync of its file holds any of the contents it had since,
+  independent of all others: writes are lost and reordered; the one that was under way is torn. Now and then a sector itself is torn
+  between two contents, at any byte, from either end. Bytes that nobody wrote keep their values ("powersafe overwrite").
+- A file's size is any it had since its sync. What it has grown by without its content having arrived holds zeros, or noise.
+- A file that was made, or deleted, may not be or be there again, until its folder was synced. SQLite does that with the first sync of
+  each journal and log it opens, and where it asks for it on deletion.
+- After a sync that failed, what it should have saved is at risk until it is written again, though later syncs succeed (Linux).
+- A kill loses nothing that was written: it lies in the kernel. What was unsynced stays so.
+- A write may fail as a whole, not in part. A disk never lies about a sync, and what it has synced never rots.
+
+Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at once, for good.
+
+**Connections of the abandoned process** are still there after a kill, in Python's memory. They keep what they had open, which lies
+under no name any more; the files go on as copies. They get no lock and can write and delete nothing, so closing them, or their being
+collected, touches nothing; and their own locks are in nobody's way.
+"""
+
+import ctypes
+import functools
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from gateway.sandbox.sqlite_shim import (
+    SQLITE_OPEN_CREATE,
+    SQLITE_OPEN_MAIN_JOURNAL,
+    SQLITE_OPEN_READONLY,
+    SQLITE_OPEN_READWRITE,
+    SQLITE_OPEN_SUPER_JOURNAL,
+    SQLITE_OPEN_WAL,
+    OpenFile,
+    Opening,
+    the_shim,
+)
+
+SECTOR_BYTES = 512
+
+SURVIVING = (0.0, 0.1, 0.5, 0.9, 1.0)
+"""The share of unsynced changes that survive a power cut; one of these is drawn at each."""
+
+_OPENED_WITH_FOLDER_SYNC = SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL
+
+
+class _Record:
+    """What is not synced yet of one file."""
+
+    __slots__ = ("inode", "lost", "path", "sectors", "size", "sizes")
+
+    def __init__(self, path: str, inode: int, size: int) -> None:
+        self.path = path
+        self.inode = inode
+        self.size = size
+        self.sizes: list[int] = []
+        """The sizes it had since its last sync, before this one."""
+        self.sectors: dict[int, list[bytes]] = {}
+        """The contents its sectors had since then, before this one. What lies beyond the end of the file is missing in them."""
+        self.lost: dict[int, list[bytes]] = {}
+        """The same of sectors that a failed sync did not save: the kernel takes them for clean, so no later sync will."""
+
+    @property
+    def is_unsynced(self) -> bool:
+        return bool(self.sectors or self.lost or self.sizes)
+
+    def in_place(self) -> bool:
+        """Whether its name still means this file: Python may have renamed it."""
+        path = Path(self.path)
+        return path.exists() and path.stat().st_ino == self.inode
+
+    def synced(self) -> None:
+        self.sectors.clear()
+        self.sizes.clear()
+
+    def not_synced(self) -> None:
+        for sector, contents in self.sectors.items():
+            self.lost[sector] = self.lost.get(sector, []) + contents
+        self.sectors.clear()
+
+    def changed(self, first: int, before: bytes, count: int) -> None:
+        """Keep what was in `count` sectors from the first one on, as much of it as there was."""
+        sectors, lost = self.sectors, self.lost
+        for n in range(count):
+            content = before[n * SECTOR_BYTES : (n + 1) * SECTOR_BYTES]
+            if first + n in sectors:
+                sectors[first + n].append(content)
+            else:
+                sectors[first + n] = [*lost.pop(first + n, ()), content]
+
+    def resized(self, size: int) -> None:
+        if size != self.size:
+            self.sizes.append(self.size)
+            self.size = size
+
+    def rewind(self, fd: int, rng: Random, survive: float) -> None:
+        """Put back what a power cut leaves of it. `fd` is a copy of the file as it was last written."""
+        unsynced = {**self.lost, **self.sectors}
+        now = os.fstat(fd).st_size
+        size = rng.choice(self.sizes) if self.sizes and rng.random() >= survive else now
+        noise = rng.random() < 0.25
+        for sector in sorted(unsynced):
+            contents = [*unsynced[sector], os.pread(fd, SECTOR_BYTES, sector * SECTOR_BYTES)]
+            n = len(contents) - 1 if rng.random() < survive else rng.randrange(len(contents) - 1)
+            content = contents[n]
+            if n < len(contents) - 1 and rng.random() < 0.125:
+                content = _torn(content, contents[n + 1], rng)
+            # What was cut off is there again where the cutting off was lost.
+            for earlier in reversed(contents[:n]):
+                content += earlier[len(content) :]
+            room = min(SECTOR_BYTES, size - sector * SECTOR_BYTES)
+            if room > 0:
+                missing = max(room - len(content), 0)
+                content += rng.randbytes(missing) if noise else bytes(missing)
+                os.pwrite(fd, content[:room], sector * SECTOR_BYTES)
+        os.ftruncate(fd, size)
+        self.synced()
+        self.lost.clear()
+
+
+class _Deleted:
+    """A file as it was when it was deleted."""
+
+    def __init__(self, path: Path, record: _Record | None) -> None:
+        self.content = path.read_bytes()
+        self.mode = path.stat().st_mode
+        self.record = record
+
+
+class Disk:
+    """The disk that holds a folder. Everything of SQLite's below it that is opened inside the context is on this disk."""
+
+    read_only: bool
+    """The system has made it read-only after an error: nothing can be written, and what is opened now is opened for reading."""
+    failing: bool
+    """Every write, truncation, sync and deletion ends with an I/O error."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ShimError where this Python's SQLite cannot be reached, ValueError where there is no such folder."""
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: is not a folder; make it first")
+        self.folder = os.path.realpath(folder)
+        self.writes = 0
+        """Writes, truncations, syncs and deletions so far, also those that failed."""
+        self.read_only = False
+        self.failing = False
+        self._shim = the_shim()
+        self._off = False
+        self._capacity_bytes: int | None = None
+        self._stop_at: int | None = None
+        self._then: Callable[[], None] = _nothing
+        self._records: dict[str, _Record] = {}
+        self._entries: dict[str, list[_Deleted | None]] = {}
+        """What the folder held under a name since it was synced, before what it holds now."""
+        self._buffer = ctypes.create_string_buffer(64 * 1024)
+
+    def __enter__(self) -> Self:
+        self._shim.watch(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Raises what went wrong inside the simulated disk, unless something else was raised."""
+        self._shim.leave(self)
+        if error is None:
+            self._raise_what_went_wrong()
+
+    # --- what the simulation does to it ------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Files cannot grow beyond what the folder holds now; what is deleted in it, by anybody, makes room again."""
+        return self._capacity_bytes is not None
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._capacity_bytes = self._used_bytes() if full else None
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """How much the files of the folder may hold together; None is more than anybody needs."""
+        return self._capacity_bytes
+
+    @capacity_bytes.setter
+    def capacity_bytes(self, capacity_bytes: int | None) -> None:
+        self._capacity_bytes = capacity_bytes
+
+    @property
+    def off(self) -> bool:
+        """Whether it has stopped: every operation fails until `revive`."""
+        return self._off
+
+    def stop_at(self, writes: int | None, then: Callable[[], None]) -> None:
+        """Stop when `writes` reaches this number: that operation is under way and not finished. `then` is called, inside SQLite's own
+        call, so it must only take note. None: do not stop. Raises ValueError for a number that is past.
+        """
+        self._raise_what_went_wrong()
+        if writes is not None and writes <= self.writes:
+            raise ValueError(f"{writes} operations are past: {self.writes} are done")
+        self._stop_at, self._then = writes, then
+
+    def kill(self) -> None:
+        """End the process that has files open: what it wrote stays, and its connections can do nothing any more."""
+        self._raise_what_went_wrong()
+        for _, record in sorted(self._abandon().items()):
+            _replace(record)
+        self._forget_shared_memory()
+
+    def cut_power(self, rng: Random) -> None:
+        """As `kill`, and of what was not synced much is lost."""
+        self._raise_what_went_wrong()
+        unsynced = {path: record for path, record in self._records.items() if record.is_unsynced and record.in_place()}
+        survive = rng.choice(SURVIVING)
+        for _, record in sorted({**self._abandon(), **unsynced}.items()):
+            _replace(record, functools.partial(record.rewind, rng=rng, survive=survive))
+        for path in sorted(self._entries):
+            if rng.random() >= survive:
+                self._put_back(path, rng.choice(self._entries[path]), rng, survive)
+        self._entries.clear()
+        self._records.clear()
+        self._forget_shared_memory()
+
+    def revive(self) -> None:
+        """Go on: files can be opened again."""
+        self._raise_what_went_wrong()
+        self._off = False
+
+    # --- what SQLite does to it --------------------------------------------------------------------------------------------
+
+    def open(self, opening: Opening) -> int:
+        """SQLite opens a file."""
+        if self._off:
+            return sqlite3.SQLITE_CANTOPEN
+        if self.read_only:
+            # As on a real one: what may be written is then opened for reading, if it is there.
+            opening.flags = opening.flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+        is_new = not Path(opening.path).exists()
+        code = opening.proceed()
+        if code or opening.file is None:
+            return code
+        status = Path(opening.path).stat()
+        record = self._records.get(opening.path)
+        if record is None or record.inode != status.st_ino or is_new:
+            record = self._records[opening.path] = _Record(opening.path, status.st_ino, status.st_size)
+        record.size = status.st_size
+        if is_new:
+            self._entries.setdefault(opening.path, []).append(None)
+        opening.file.record = record
+        return code
+
+    def write(self, file: OpenFile, data: int, amount: int, offset: int) -> int:
+        """SQLite writes."""
+        if self._off:
+            return sqlite3.SQLITE_IOERR_WRITE
+        self.writes += 1
+        code = sqlite3.SQLITE_IOERR_WRITE
+        if not self.failing and not self.read_only:
+            record: _Record = file.record
+            end = offset + amount
+            if end > record.size and self._capacity_bytes is not None and self._used_bytes() + end - record.size > self._capacity_bytes:
+                code = sqlite3.SQLITE_FULL
+            else:
+                self._keep(file, record, offset, end)
+                code = file.write(data, amount, offset)
+                if end > record.size:
+                    record.resized(end)
+        return sqlite3.SQLITE_IOERR_WRITE if self._stops() else code
+
+    def truncate(self, file: OpenFile, size: int) -> int:
+        """SQLite cuts a file off."""
+        if self._off:
+            return sqlite3.SQLITE_IOERR_TRUNCATE
+        self.writes += 1
+        code = sqlite3.SQLITE_IOERR_TRUNCATE
+        if not self.failing and not self.read_only:
+            record: _Record = file.record
+            self._keep(file, record, size, record.size)
+            code = file.truncate(size)
+            record.resized(size)
+        return sqlite3.SQLITE_IOERR_TRUNCATE if self._stops() else code
+
+    def sync(self, file: OpenFile) -> int:
+        """SQLite syncs a file, and with the first sync of a journal or log its folder."""
+        if self._off:
+            return sqlite3.SQLITE_IOERR_FSYNC
+        self.writes += 1
+        if self._stops():
+            return sqlite3.SQLITE_IOERR_FSYNC
+        record: _Record = file.record
+        if self.failing or (self.read_only and record.sectors):
+            record.not_synced()
+            return sqlite3.SQLITE_IOERR_FSYNC
+        record.synced()
+        if file.flags & SQLITE_OPEN_CREATE and file.flags & _OPENED_WITH_FOLDER_SYNC:
+            file.flags &= ~SQLITE_OPEN_CREATE
+            self._sync_folder(file.path)
+        return sqlite3.SQLITE_OK
+
+    def delete(self, path: str, pass_on: Callable[[], int], *, sync_folder: bool) -> int:
+        """SQLite deletes a file."""
+        if self._off:
+            return sqlite3.SQLITE_IOERR_DELETE
+        self.writes += 1
+        if self._stops() or self.failing or self.read_only:
+            return sqlite3.SQLITE_IOERR_DELETE
+        former = _Deleted(Path(path), self._records.get(path)) if Path(path).exists() else None
+        code = pass_on()
+        if former is not None and code == sqlite3.SQLITE_OK:
+            self._entries.setdefault(path, []).append(former)
+            self._records.pop(path, None)
+        if sync_folder:
+            self._sync_folder(path)
+        return code
+
+    def share(self, file: OpenFile, pass_on: Callable[[], int], *, region_bytes: int, extend: bool) -> int:
+        """SQLite maps the index of the log, a file of its own beside the database."""
+        if self._off:
+            return sqlite3.SQLITE_IOERR_SHMMAP
+        memory = Path(f"{file.path}-shm")
+        if not memory.exists() and self.read_only:
+            return sqlite3.SQLITE_CANTOPEN
+        grows = region_bytes - (memory.stat().st_size if memory.exists() else 0)
+        if extend and grows > 0:
+            if self.failing or self.read_only:
+                return sqlite3.SQLITE_IOERR_SHMSIZE
+            if self._capacity_bytes is not None and self._used_bytes() + grows > self._capacity_bytes:
+                return sqlite3.SQLITE_IOERR_SHMSIZE
+        return pass_on()
+
+    # --- inside ------------------------------------------------------------------------------------------------------------
+
+    def _stops(self) -> bool:
+        if self.writes != self._stop_at:
+            return False
+        self._off = True
+        self._stop_at = None
+        self._then()
+        return True
+
+    def _keep(self, file: OpenFile, record: _Record, begin: int, end: int) -> None:
+        """Keep what is in the sectors from one byte to another."""
+        first, last = begin // SECTOR_BYTES, (end - 1) // SECTOR_BYTES
+        there = min((last + 1) * SECTOR_BYTES, record.size) - first * SECTOR_BYTES
+        before = b""
+        if there > 0:
+            if there > len(self._buffer):
+                self._buffer = ctypes.create_string_buffer(2 * there)
+            address = ctypes.addressof(self._buffer)
+            code = file.read(address, there, first * SECTOR_BYTES)
+            if code not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_IOERR_SHORT_READ):
+                raise OSError(f"{file.path}: cannot be read by the simulated disk: SQLite's code {code}")
+            before = ctypes.string_at(address, there)
+        record.changed(first, before, last - first + 1)
+
+    def _sync_folder(self, path: str) -> None:
+        folder = Path(path).parent
+        self._entries = {path: before for path, before in self._entries.items() if Path(path).parent != folder}
+
+    def _used_bytes(self) -> int:
+        return sum(path.stat().st_size for path in Path(self.folder).rglob("*") if path.is_file())
+
+    def _abandon(self) -> dict[str, _Record]:
+        """End all connections. Returns the files they had open, where these still are under their names."""
+        self._off = True
+        self._stop_at = None
+        files = [file for file in self._shim.files.values() if file.watcher is self and not file.dead]
+        for file in files:
+            file.abandon()
+        return {file.path: file.record for file in files if file.record.in_place()}
+
+    def _put_back(self, path: str, former: _Deleted | None, rng: Random, survive: float) -> None:
+        """Let a name mean what it meant before its folder was last changed."""
+        Path(path).unlink(missing_ok=True)
+        if former is not None:
+            with Path(path).open("w+b") as file:
+                file.write(former.content)
+                file.flush()
+                os.fchmod(file.fileno(), former.mode)
+                if former.record is not None:
+                    former.record.rewind(file.fileno(), rng, survive)
+
+    def _forget_shared_memory(self) -> None:
+        """The first to open a database makes its log's index anew, so only its name is in the way."""
+        for path in Path(self.folder).rglob("*-shm"):
+            path.unlink()
+
+    def _raise_what_went_wrong(self) -> None:
+        errors, self._shim.errors[:] = [*self._shim.errors], []
+        if errors:
+            raise errors[0]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def _replace(record: _Record, change: Callable[[int], None] | None = None) -> None:
+    """Put a copy, changed by who is given its descriptor, in a file's place: who has the file open does not see it."""
+    path = Path(record.path)
+    copy = Path(f"{path}.copy")
+    shutil.copyfile(path, copy)
+    copy.chmod(path.stat().st_mode)
+    if change is not None:
+        with copy.open("r+b") as file:
+            change(file.fileno())
+    copy.replace(path)
+    record.inode = path.stat().st_ino
+
+
+def _torn(before: bytes, after: bytes, rng: Random) -> bytes:
+    """A sector on its way from one content to the next, begun at either end."""
+    before, after = before.ljust(len(after), b"\0"), after + before[len(after) :]
+    cut = rng.randrange(len(after) + 1)
+    return after[:cut] + before[cut:] if rng.random() < 0.5 else before[:cut] + after[cut:]
