@@ -100,7 +100,8 @@ class Sample:
     """A reading that knows whose it is and when it was taken.
 
     `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix time in milliseconds; None
-    until the clock is trusted, and then filled in from `boottime_ms`.
+    until the clock is trusted, and then filled in from `boottime_ms`. `placed` marks one of a boot whose clock never was: its `utc_ms`
+    is only where it must lie, between its neighbours.
     """
 
     device: str
@@ -109,3 +110,4 @@ class Sample:
     boottime_ms: int
     utc_ms: int | None
     values: Mapping[str, float]
+    placed: bool = False

@@ -32,6 +32,7 @@ from drivers.sample import Sample
 from gateway import salvage
 from gateway.exchange.dialect import Item
 from gateway.outbox import Backlog, Confirmations, Held, Owed, State
+from gateway.placing import Place, Stretch
 from gateway.reserve import Reserve
 from gateway.salvage import SOUND, TABLES
 from gateway.slots import Event, MeterState, Slot
@@ -49,6 +50,8 @@ REMOVED_AT_ONCE = 5_000
 """Samples that one transaction removes or thins: what it writes to the log is some 1 MB."""
 REMOVALS = 40
 """Such transactions in one pruning."""
+DATED_AT_ONCE = 10_000
+"""Samples that get their UTC in one transaction: what it writes stays small, and so does the time in which nothing else is done."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SLOT_COLUMNS = [f.name for f in fields(Slot)]
 _SLOT_LIST = ", ".join(_SLOT_COLUMNS)
@@ -102,7 +105,7 @@ _FOLDED = ("power_w", "power_import_w", "power_export_w")
 
 def _packing(quantities: Sequence[str]) -> struct.Struct:
     """What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the rest is kept as float32."""
-    exact = ("wh", "arh", "vah", "m3", "gj")
+    exact = ("wh", "arh", "vah", "m3", "gj", "utc_s")
     return struct.Struct("<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in quantities))
 
 
@@ -305,14 +308,58 @@ class Buffer:
             self._db.executemany("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?)", rows)
             self._db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (MAX_EVENTS,))
 
-    def date_samples(self, boot_id: str, utc_minus_boottime_ms: int) -> None:
-        """Give UTC to the samples of a boot that were taken before the clock was trusted. Raises StoreError."""
+    def newest_offset_ms(self, boot_id: str) -> int | None:
+        """UTC − boot time by which the newest sample on disk was dated, if it was and is of this boot. Raises StoreError."""
+        rows = self._rows(
+            """SELECT utc_ms - boottime_ms FROM samples JOIN boots ON boots.id = boot
+               WHERE samples.id = (SELECT max(id) FROM samples) AND boot_id = ? AND NOT placed AND utc_ms IS NOT NULL""",
+            boot_id,
+        )
+        return next((offset_ms for (offset_ms,) in rows), None)
+
+    def undated(self) -> list[Stretch]:
+        """What has no UTC yet, boot by boot in the order of the samples. Writes what waits. Raises StoreError."""
+        self.flush()
+        found: list[Stretch] = []
+        boot = 0
+        # One search in the index of the undated per boot, however many samples there are.
+        while boot := self._one("SELECT coalesce(min(boot), 0) FROM samples WHERE utc_ms IS NULL AND boot > ?", boot):
+            found.append(self._undated(boot))
+        return found
+
+    def _undated(self, boot: int) -> Stretch:
+        [(boot_id,)] = self._rows("SELECT boot_id FROM boots WHERE id = ?", boot)
+        of_boot = "FROM samples WHERE utc_ms IS NULL AND boot = ?"
+        [(first, last, count)] = self._rows(f"SELECT min(id), max(id), count(*) {of_boot}", boot)
+        length_ms: int = self._one("SELECT boottime_ms FROM samples WHERE id = ?", last)
+        before = next(self._rows("SELECT boot, utc_ms, boottime_ms FROM samples WHERE id < ? ORDER BY id DESC LIMIT 1", first), None)
+        after = next(self._rows("SELECT boot, utc_ms, boottime_ms FROM samples WHERE id > ? ORDER BY id LIMIT 1", last), None)
+        inside = None
+        if count <= last - first:  # some are missing, or are dated
+            sql = "SELECT boot, utc_ms, boottime_ms FROM samples WHERE id > ? AND id < ? AND utc_ms IS NOT NULL LIMIT 1"
+            inside = next(self._rows(sql, first, last), None)
+        dated = [row for row in (before, inside, after) if row is not None and row[1] is not None]
+        return Stretch(
+            boot_id=boot_id,
+            length_ms=length_ms,
+            offset_ms=next((utc_ms - boottime_ms for of, utc_ms, boottime_ms in dated if of == boot), None),
+            before_ms=before[1] if before else None,
+            next_boot_ms=after[1] - after[2] if after and after[1] is not None else None,
+        )
+
+    def date_samples(self, place: Place) -> bool:
+        """Give UTC to at most `DATED_AT_ONCE` samples of a boot that have none. Returns whether there are more. Raises StoreError."""
         self.flush()
         with self._transaction():
-            self._db.execute(
-                "UPDATE samples SET utc_ms = boottime_ms + ? WHERE utc_ms IS NULL AND boot = ?",
-                (utc_minus_boottime_ms, self._boot(boot_id)),
-            )
+            boot = self._boot(place.boot_id)
+            if place.placed:
+                self._db.execute("UPDATE boots SET placed = 1 WHERE id = ?", (boot,))
+            count = self._db.execute(
+                """UPDATE samples SET utc_ms = max(boottime_ms + ?, ?)
+                   WHERE id IN (SELECT id FROM samples WHERE utc_ms IS NULL AND boot = ? ORDER BY id LIMIT ?)""",
+                (place.offset_ms, place.floor_ms, boot, DATED_AT_ONCE),
+            ).rowcount
+        return count == DATED_AT_ONCE
 
     def prune(self, now_s: float) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest samples, and then remove them. Raises
@@ -411,13 +458,14 @@ class Buffer:
         for number, device, serial_number, quantities in self._rows("SELECT id, device, serial_number, quantities FROM layouts"):
             names = tuple(quantities.split(",")) if quantities else ()
             layouts[number] = device, serial_number, names, _packing(names)
-        boots = dict(self._rows("SELECT id, boot_id FROM boots"))
+        boots = {number: (boot_id, bool(placed)) for number, boot_id, placed in self._rows("SELECT id, boot_id, placed FROM boots")}
         for number, layout, boot, boottime_ms, utc_ms, data in self._rows("SELECT * FROM samples WHERE id > ? ORDER BY id", after):
             if until_ms is not None and utc_ms is not None and utc_ms >= until_ms:
                 return
             device, serial_number, names, packing = layouts[layout]
             values = dict(zip(names, packing.unpack(data), strict=True))
-            yield number, Sample(device, serial_number, boots[boot], boottime_ms, utc_ms, values)
+            boot_id, placed = boots[boot]
+            yield number, Sample(device, serial_number, boot_id, boottime_ms, utc_ms, values, placed)
 
     def quantities(self) -> set[str]:
         """Every quantity that some sample may hold."""

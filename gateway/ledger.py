@@ -5,10 +5,12 @@ them again over what the buffer holds, and comes to the same numbers.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 
 from drivers.sample import Sample
+from gateway import placing
 from gateway.assets import Direction
 from gateway.buffer import Buffer, Closing
 from gateway.clock import Clock
@@ -17,7 +19,8 @@ from gateway.counter import UWH_PER_WH, Rules
 from gateway.exchange.dialect import Dialect, Item, Kind
 from gateway.forecast import forecast_uwh
 from gateway.outbox import Owed
-from gateway.slots import DIRECTIONS, MeterRules, MeterState, Quality, Slot, advance
+from gateway.placing import Place
+from gateway.slots import DIRECTIONS, Event, MeterRules, MeterState, Quality, Slot, advance
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,10 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
     )
 
 
+def _utc(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 def _nobody(slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
     """Nobody wants to know."""
 
@@ -69,6 +76,11 @@ class Ledger:
         self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
         self._states: dict[str, tuple[int, MeterState]] = {}
         self._dated = False
+        self._resumed = False
+        self._replaying: Iterator[None] | None = None
+        self.behind: Callable[[], None] | None = None
+        """Is called with each sample while there are older ones that the fold has not seen, and has `catch_up` called until they are.
+        None: at once."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
         """Per meter: findings about its register since start."""
         self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
@@ -79,10 +91,45 @@ class Ledger:
 
     def replay(self) -> None:
         """Run the fold over the samples in the buffer that it has not seen yet. Raises StoreError; it begins again then, when called."""
-        if not self._clock.trusted:
-            return
+        if self._trusted():
+            self._dated, self._replaying = False, None
+        while self.catch_up():
+            pass
+
+    def catch_up(self) -> bool:
+        """Do a portion of a replay; returns whether there is more to do. Samples may be taken in between. Raises StoreError as `replay`."""
+        if self._dated or not self._trusted():
+            return False
+        self._replaying = self._replaying or self._replay()
+        try:
+            next(self._replaying)
+        except StopIteration:
+            self._replaying = None
+            return False
+        except BaseException:
+            self._replaying = None
+            raise
+        return True
+
+    def _trusted(self) -> bool:
+        """Whether the clock is right, be it that an earlier run of the daemon was told so in this boot. Raises StoreError."""
+        if self._clock.trusted:
+            return True
+        if not self._resumed:
+            offset_ms = self._buffer.newest_offset_ms(self._clock.boot_id)
+            self._resumed = True
+            if offset_ms is not None:
+                self._clock.resume(offset_ms)
+        return self._clock.trusted
+
+    def _replay(self) -> Iterator[None]:
+        """One portion of a replay after the other."""
         # This writes all that waits, so what an earlier try closed is in the states that are read next.
-        self._buffer.date_samples(self._clock.boot_id, self._clock.utc_minus_boottime_ms())
+        for place in placing.place(self._buffer.undated(), self._clock.boot_id, self._clock.utc_minus_boottime_ms()):
+            self._tell_of(place)
+            yield
+            while self._buffer.date_samples(place):
+                yield
         stored = self._buffer.counters()
         self._states = {device: stored[device] for device in self._rules if device in stored}
         # A meter that has never been heard of has no samples: it must not make all the others' be read from the first on.
@@ -91,16 +138,32 @@ class Ledger:
         after = min(seen.values(), default=self._buffer.last_number)
         while portion := list(islice(self._buffer.samples(after), REPLAY_FLUSH)):
             for number, sample in portion:
-                # A sample of an earlier boot that was never dated has no place in a slot.
-                if sample.utc_ms is not None and sample.device in seen and number > seen[sample.device]:
+                if sample.utc_ms is not None and sample.device in self._rules and number > seen.get(sample.device, 0):
                     self._fold(number, sample)
-            self._buffer.flush()
             after = portion[-1][0]
-        self._dated = True
+            yield
+            # Also writes what was taken meanwhile: that is read next.
+            self._buffer.flush()
         # A meter that has long been silent would have everything since its last sample read again at the next start.
-        self.checkpoint()
+        self._store_states()
         self._buffer.flush()
+        self._dated = True
         self.closed((), ())
+
+    def _tell_of(self, place: Place) -> None:
+        """Say where samples are put that no clock has dated. Written with the first of them."""
+        if not place.placed:
+            return
+        words = "somewhere before" if place.slack_ms is None else f"somewhere between {_utc(place.floor_ms)} and"
+        room = "" if place.slack_ms is None else f", {max(place.slack_ms, 0) / 60_000:.0f} min more than they take"
+        if place.slack_ms is not None and place.slack_ms < 0:
+            room = ", less than they take: one of the clocks was wrong"
+        text = (
+            f"the clock was never right in boot {place.boot_id[:8]}: its samples belong {words} {_utc(place.until_ms)}{room}; "
+            f"they are placed from {_utc(place.offset_ms)} on, and their slots are estimated"
+        )
+        log.warning("%s", text)
+        self._buffer.note(Event(place.offset_ms, "", "placed", text))
 
     def take(self, sample: Sample) -> None:
         """One more sample. Raises StoreError where the disk refuses what it closed; it waits in the buffer then."""
@@ -108,7 +171,10 @@ class Ledger:
         if sample.utc_ms is None:
             return
         if not self._dated:
-            self.replay()
+            if self.behind:
+                self.behind()
+            else:
+                self.replay()
         elif closed := self._fold(number, sample):
             self._unsettled[0].extend(closed[0])
             self._unsettled[1].extend(closed[1])
@@ -126,8 +192,10 @@ class Ledger:
 
     def checkpoint(self) -> None:
         """Store every fold as it stands, so that a restart has little to run again. Written with the next flush."""
-        if not self._dated:
-            return  # a replay was cut short: there are samples on disk that the folds have not seen
+        if self._dated:  # else there are samples on disk that the folds have not seen
+            self._store_states()
+
+    def _store_states(self) -> None:
         for device, (_, state) in self._states.items():
             number = self._buffer.last_number
             self._states[device] = number, state

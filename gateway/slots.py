@@ -52,8 +52,8 @@ class Slot:
     """The meter's register at the last sample at or before the start."""
     end_register_uwh: int
     """The meter's register at the last sample at or before the end."""
-    clock: Literal["kernel", "assured"]
-    """Why the clock was believed."""
+    clock: Literal["kernel", "assured", "placed"]
+    """Why the clock was believed; `placed`: none was, and some of its samples only lie where they must, between their neighbours."""
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
 
@@ -88,6 +88,8 @@ class OpenSlot:
     register_only: bool = False
     doubtful: bool = False
     """The slot is estimated although samples cover it: the clock was set back over it, or the register jumped in it."""
+    placed: bool = False
+    """A placed sample has a part in it: it is estimated, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class DirectionState:
     slot: OpenSlot
     shift_ms: int = 0
     """UTC of the counter's reading − its steady time. UTC that was booked up to is never left backwards by less than a slot."""
+    placed: bool = False
+    """Whether the counter's reading was placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +178,12 @@ class Step:
 class _Series:
     """One series while one sample is folded in: whose it is, and what it brings."""
 
-    __slots__ = ("events", "rules", "serial_number", "slots", "unallocated")
+    __slots__ = ("events", "placed", "rules", "serial_number", "slots", "unallocated")
 
-    def __init__(self, serial_number: str | None, rules: MeterRules) -> None:
+    def __init__(self, serial_number: str | None, rules: MeterRules, *, placed: bool) -> None:
         self.serial_number = serial_number
         self.rules = rules
+        self.placed = placed
         self.slots: list[Slot] = []
         self.events: list[Event] = []
         self.unallocated: list[Unallocated] = []
@@ -216,13 +221,13 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         return Step(_begin(sample, at_ms, rules), closed, (swap,))
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
-    series = _Series(state.serial_number or sample.serial_number, rules)
+    series = _Series(state.serial_number or sample.serial_number, rules, placed=sample.placed)
     for direction, register in rules.registers.items():
         old = state.directions.get(direction)
         raw_uwh, power_w = _shown(sample, direction, rules)
         if old is None:
             if raw_uwh is not None:
-                directions[direction] = _open(counting.start(steady_ms, raw_uwh, power_w), at_ms, rules)
+                directions[direction] = _open(counting.start(steady_ms, raw_uwh, power_w), at_ms, rules, placed=sample.placed)
             continue
         held = steady_ms - old.counter.at_ms > rules.stale_ms
         counter, finding = counting.advance(old.counter, register, at_ms=steady_ms, raw_uwh=raw_uwh, power_w=power_w, held=held)
@@ -265,14 +270,14 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
     for direction in rules.registers:
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
-            directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules)
+            directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules, placed=sample.placed)
     return MeterState(sample.serial_number, at_ms, rules.slot_ms, directions, boot_id=sample.boot_id, boottime_ms=sample.boottime_ms)
 
 
-def _open(counter: Counter, at_ms: int, rules: MeterRules) -> DirectionState:
+def _open(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) -> DirectionState:
     """Metering begins at a reading, at this UTC."""
-    slot = OpenSlot(at_ms - at_ms % rules.slot_ms, at_ms, counter.counter_uwh, counter.register_uwh, samples=1)
-    return DirectionState(counter, slot, at_ms - counter.at_ms)
+    slot = OpenSlot(at_ms - at_ms % rules.slot_ms, at_ms, counter.counter_uwh, counter.register_uwh, samples=1, placed=placed)
+    return DirectionState(counter, slot, at_ms - counter.at_ms, placed)
 
 
 def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int | None, float | None]:
@@ -308,7 +313,7 @@ def _place(old: DirectionState, counter: Counter, at_ms: int, jump_uwh: int, dir
         new = _fill(old, calm, at_ms, direction, series)
     if jump_uwh:
         slot = replace(new.slot, begin_uwh=new.slot.begin_uwh + jump_uwh, doubtful=True)
-        new = DirectionState(counter, slot, new.shift_ms)
+        new = replace(new, counter=counter, slot=slot)
     return new
 
 
@@ -320,20 +325,21 @@ def _fill(old: DirectionState, counter: Counter, at_ms: int, direction: Directio
     gap_ms = max(until_ms - begin_ms, counter.at_ms - old.counter.at_ms)
     moved_uwh = counter.counter_uwh - old.counter.counter_uwh
     register_only = counter.power_w is None or old.counter.power_w is None or gap_ms > rules.stale_ms
-    slot = old.slot
+    placed = old.placed or series.placed
+    slot = replace(old.slot, placed=old.slot.placed or placed)
     from_ms = begin_ms
     while (end_ms := slot.start_ms + rules.slot_ms) <= until_ms:
         end_uwh = old.counter.counter_uwh + moved_uwh * (end_ms - begin_ms) // (until_ms - begin_ms)
         slot = _spend(slot, end_ms - from_ms, gap_ms, rules, register_only)
         exact = counter if end_ms == until_ms else old.counter
         series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
-        slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh)
+        slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, placed=placed)
         from_ms = end_ms
     if counter.at_ms > old.counter.at_ms:
         slot = _spend(slot, until_ms - from_ms, gap_ms, rules, register_only)
     doubtful = slot.doubtful or until_ms - at_ms > rules.stale_ms
     slot = replace(slot, samples=slot.samples + 1, doubtful=doubtful)
-    return DirectionState(counter, slot, until_ms - counter.at_ms)
+    return DirectionState(counter, slot, until_ms - counter.at_ms, series.placed)
 
 
 def _spend(slot: OpenSlot, part_ms: int, gap_ms: int, rules: MeterRules, register_only: bool) -> OpenSlot:
@@ -351,7 +357,7 @@ def _closed(
 ) -> Slot:
     metered_ms = end_ms - slot.from_ms
     whole = metered_ms == rules.slot_ms
-    sure = not slot.uncovered_ms and not slot.doubtful
+    sure = not slot.uncovered_ms and not slot.doubtful and not slot.placed
     return Slot(
         device=rules.device,
         serial_number=serial_number,
@@ -368,7 +374,7 @@ def _closed(
         end_uwh=end_uwh,
         begin_register_uwh=slot.begin_register_uwh,
         end_register_uwh=end_register_uwh,
-        clock=rules.clock,
+        clock="placed" if slot.placed else rules.clock,
     )
 
 
@@ -392,7 +398,7 @@ def _skip(
         closed = _closed(old.slot, before_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules)
         series.slots.append(closed)
     first_ms = old.slot.start_ms + rules.slot_ms
-    after = _open(counter, at_ms, rules)
+    after = _open(counter, at_ms, rules, placed=series.placed)
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
         empty = OpenSlot(start_ms, start_ms, before.counter_uwh, before.register_uwh, largest_gap_ms=at_ms - before_ms)

@@ -22,6 +22,7 @@ from gateway import buffer as buffers
 from gateway.buffer import Buffer, Closing, Limits, StoreError, open_buffer, open_for_reading
 from gateway.exchange.dialect import Item, Kind
 from gateway.outbox import Backlog, Held, Owed
+from gateway.placing import Place
 from gateway.slots import Event, MeterState, Slot
 from gateway.waiting import MAX_SAMPLES
 
@@ -143,7 +144,7 @@ def test_undated_samples_of_this_boot_get_their_time_and_those_of_another_do_not
     store.add(sample(1, utc=False, boot="before"))
     store.add(sample(2, utc=False))
     store.add(sample(3))
-    store.date_samples("boot", 5_000_000)
+    store.date_samples(Place("boot", 5_000_000))
     assert [each.utc_ms for _, each in store.samples()] == [None, 5_020_000, (NOW_S + 30) * 1000]
 
 
@@ -586,7 +587,7 @@ def test_a_reader_sees_what_is_committed_while_the_writer_is_at_work(store: Buff
     keep(store, slot(1800))
     assert [each.start_s for each in reader.slots()] == [900, 1800]
     with pytest.raises(StoreError, match="read-only"):
-        reader.date_samples("boot", 0)
+        reader.date_samples(Place("boot", 0))
     reader.close_file()
 
 
@@ -629,7 +630,9 @@ HOT = {
     "record_held": lambda store: store.record_held([Held(owed(900).item, None)], 1),
     "measurement_uwh": lambda store: store.measurement_uwh(ASSETS[0], 900),
     "samples": lambda store: list(store.samples(2990)),
-    "date_samples": lambda store: store.date_samples("boot", 0),
+    "undated": lambda store: store.undated(),
+    "date_samples": lambda store: store.date_samples(Place("boot", 0)),
+    "newest_offset_ms": lambda store: store.newest_offset_ms("boot"),
     "prune": lambda store: store.prune(NOW_S),
     "owed": lambda store: list(store.owed(since_s=900)),
     "latest_events": lambda store: store.latest_events(),
@@ -646,7 +649,8 @@ def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(tmp_path: Path
     small = r"SCAN (layouts|boots|counters|CONSTANT ROW|outbox USING (COVERING )?INDEX outbox_(pending|unconfirmed|disputed)|events$)"
     ends = r"SEARCH (samples|counters|events|outbox)$"  # min() or max() of the key: one step to the end of the tree
     steps = r"(CORRELATED )?SCALAR SUBQUERY .*|COMPOUND QUERY|LEFT-MOST SUBQUERY|(SCAN|SEARCH) \(subquery-\d+\)|UNION ALL|CO-ROUTINE .*"
-    allowed = rf"^({small}.*|{ends}|SEARCH \w+ USING .*|{steps})"
+    parts = r"LIST SUBQUERY .*"
+    allowed = rf"^({small}.*|{ends}|{parts}|SEARCH \w+ USING .*|{steps})"
     plans = asked(store, lambda: HOT[question](store))
     if question == "opening":  # slots are counted once
         plans = [plan for plan in plans if plan != "SCAN slots"]

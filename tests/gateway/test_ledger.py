@@ -305,19 +305,6 @@ def test_samples_from_before_the_clock_was_trusted_are_booked_once_it_is(tmp_pat
     house.buffer.close_file()
 
 
-def test_samples_of_an_earlier_boot_that_never_knew_the_time_are_left_out(tmp_path: Path) -> None:
-    house = House(tmp_path, site(tmp_path), trust="kernel")
-    run(house, 0, 500)
-    house.stop()
-    house.boot += 1
-    house.synchronised = True
-    house.start()
-    run(house, 900, 1800)
-    slots = [slot for slot in books(house)[0] if slot.device == "grid" and slot.direction == "import"]
-    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in slots] == [(900, "measured")]
-    house.buffer.close_file()
-
-
 # --- what is owed ------------------------------------------------------------------------------------------------------------
 
 
