@@ -1,0 +1,235 @@
+"""A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read from YAML or made from a seed. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from drivers.strict_yaml import Document, Problem, Seconds, decode, parse
+
+QUIET_S = 5400.0
+"""Nothing befalls the home in the last hour and a half of a random scenario, so that what is owed can be delivered."""
+
+FAULTS: Mapping[str, str] = {
+    # line
+    "line_noise": "bits are turned round in a share `amount` of the frames",
+    "lost_bytes": "a byte is missing in a share `amount` of the frames",
+    "wrong_checksum": "a share `amount` of the frames has a wrong checksum",
+    "silent_meter": "the meter does not answer",
+    "late_answers": "answers come `amount` seconds later, so in the middle of the next request",
+    "stranger_answers": "another address answers a share `amount` of the requests",
+    "port_vanishes": "the adapter is unplugged, and comes back at the end",
+    "half_open": "the TCP connection is dead, and nobody says so",
+    # meter
+    "bogus_zero": "the next `amount` readings show registers of 0",
+    "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its number",
+    "rollover": "from the start: the registers stand `amount` Wh before their modulus",
+    "register_reset": "the registers start again from 0",
+    "meter_swapped": "another device hangs there: a new serial number, other registers",
+    "meter_clock_off": "the meter's own clock is `amount` seconds off",
+    "register_pauses": "the registers stand still, and then jump",
+    "power_gain": "the power reading is off by the factor `amount`",
+    "both_ways": "from the start: the meter counts what it imports on one phase and exports on another at the same time",
+    # host
+    "kill": "SIGKILL; it is started again after the time in `lasts`, 5 s at least",
+    "restart": "systemctl restart",
+    "power_cut": "the power goes, at the next write but `amount`; it comes back after the time in `lasts`",
+    "disk_full": "the disk is full",
+    "disk_read_only": "the file system is read-only",
+    "disk_fails": "every write fails",
+    "store_truncated": "the daemon is killed, and half of the database file is gone",
+    "store_noise": "the daemon is killed, and a share `amount` of the database's pages is noise",
+    "store_deleted": "the daemon is killed, and the database is gone",
+    "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the time in `lasts` has passed",
+    "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in `lasts`",
+    "suspended": "the machine sleeps for the time in `lasts`",
+    "leap_smear": "the time server smears a leap second over the time in `lasts`",
+    # exchange
+    "exchange_down": "connections are refused",
+    "exchange_silent": "packets vanish",
+    "exchange_slow": "an answer takes `amount` seconds",
+    "exchange_status": "everything is answered with the status `amount`",
+    "exchange_busy": "429 with Retry-After of `amount` seconds",
+    "exchange_html": "everything is answered 200 with a web page",
+    "exchange_drops": "requests are obeyed, and the connection dropped before the answer",
+    "exchange_partial": "requests are obeyed, and the connection lost in the middle of the answer",
+    "exchange_forgets_logins": "every token is void at once",
+    "dns_gone": "the exchange's name cannot be looked up",
+    "wrong_certificate": "the exchange shows a certificate of another host",
+    "password_changed": "the password is changed, and corrected in the credential file at the end",
+}
+"""Every fault, and what it does."""
+
+
+class Fault(str):
+    """The name of a fault."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {"enum": list(FAULTS)}
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "Fault":
+        """Raises ValueError where there is no such fault."""
+        if raw not in FAULTS:
+            from drivers.strict_yaml import nearest
+
+            raise ValueError(f"there is no fault {raw!r} — {nearest(str(raw), FAULTS)}")
+        return cls(raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One fault: when, for how long, to whom, how much."""
+
+    at: Annotated[Seconds, Meta(description="time from the start")]
+    fault: Fault
+    lasts: Seconds = field(default_factory=lambda: Seconds(0))
+    on: Annotated[str, Meta(description="the meter, where it befalls one")] = "grid"
+    amount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Must:
+    """What must come out, beside the laws. None: not looked at."""
+
+    measured: Annotated[int | None, Meta(description="at least so many slots of meters are measured")] = None
+    estimated: Annotated[int | None, Meta(description="at most so many are estimated")] = None
+    lost: Annotated[int | None, Meta(description="at most so many are partial or missing")] = None
+    missed: Annotated[int | None, Meta(description="at most so many slots of assets were not delivered")] = None
+    rejected: Annotated[int | None, Meta(description="at most so many were rejected")] = 0
+    events: Annotated[Mapping[str, int] | None, Meta(description="exactly these kinds of events are noted, and how many at least")] = None
+    unallocated_wh: Annotated[float | None, Meta(description="at most so much energy is in no slot")] = None
+    starts: Annotated[int | None, Meta(description="how often the daemon was started")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A home, and what happens to it."""
+
+    about: str
+    lasts: Seconds
+    seed: int = 1
+    starts: Annotated[str, Meta(description="UTC, to the second")] = "2026-03-10T06:00:00"
+    dialect: Literal["sdk", "rest"] = "sdk"
+    slot: Seconds = field(default_factory=lambda: Seconds(900))
+    interval: Seconds = field(default_factory=lambda: Seconds(10))
+    trust: Literal["kernel", "assured"] = "kernel"
+    synchronised_after: Annotated[Seconds, Meta(description="so long after a boot the kernel's clock is right")] = field(
+        default_factory=lambda: Seconds(20)
+    )
+    happens: tuple[Happening, ...] = ()
+    must: Must = field(default_factory=Must)
+
+    @property
+    def start_s(self) -> int:
+        """Its start as Unix time. Raises ValueError."""
+        return int(datetime.fromisoformat(self.starts + "+00:00").timestamp())
+
+
+class ScenarioError(Exception):
+    """A scenario cannot be read; the text says file, line and key of each mistake."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+
+
+def read(text: str | bytes, file: str) -> Scenario:
+    """A scenario from YAML. Raises ScenarioError."""
+    document = parse(text, file)
+    scenario = decode(Scenario, document)
+    if scenario is not None:
+        _check(scenario, document)
+    if scenario is None or document.problems:
+        raise ScenarioError(document.problems)
+    return scenario
+
+
+def _check(scenario: Scenario, document: Document) -> None:
+    try:
+        _ = scenario.start_s
+    except ValueError:
+        document.report(("starts",), f"{scenario.starts!r} is not a time", "write 2026-03-10T06:00:00")
+    for n, each in enumerate(scenario.happens):
+        if each.at + each.lasts > scenario.lasts:
+            document.report(("happens", n), "ends after the scenario", "make the scenario last longer")
+
+
+def written(scenario: Scenario) -> str:
+    """The scenario as YAML: what `read` reads."""
+    lines = [f"about: {scenario.about}", f"seed: {scenario.seed}", f"starts: '{scenario.starts}'", f"lasts: {_length(scenario.lasts)}"]
+    plain = Scenario(about="", lasts=Seconds(0))
+    for name in ("dialect", "slot", "interval", "trust", "synchronised_after"):
+        value = getattr(scenario, name)
+        if value != getattr(plain, name):
+            lines.append(f"{name}: {_length(value) if isinstance(value, float) else value}")
+    lines.append("happens:" if scenario.happens else "happens: []")
+    for each in scenario.happens:
+        parts = [f"at: {_length(each.at)}", f"fault: {each.fault}"]
+        parts += [f"lasts: {_length(each.lasts)}"] if each.lasts else []
+        parts += [f"on: {each.on}"] if each.on != "grid" else []
+        parts += [f"amount: {each.amount:g}"] if each.amount else []
+        lines.append(f"  - {{{', '.join(parts)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _length(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
+    """A scenario that depends on nothing but its seed: a day by default, with a handful of faults of all kinds."""
+    rng = Random(seed)
+    start_s = 1_773_100_800 + rng.randrange(365) * 86_400 + rng.randrange(86_400)
+    happens = [_happening(rng, lasts_s - QUIET_S) for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))]
+    from datetime import UTC
+
+    return Scenario(
+        about=f"random scenario {seed}",
+        lasts=Seconds(lasts_s),
+        seed=seed,
+        starts=datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        dialect=rng.choice(("sdk", "sdk", "sdk", "rest")),
+        interval=Seconds(rng.choice((10, 30, 60, 60, 60, 60))),
+        synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
+        happens=tuple(sorted(happens, key=lambda each: each.at)),
+    )
+
+
+def _happening(rng: Random, until_s: float) -> Happening:
+    fault = rng.choice(list(FAULTS))
+    at_s = 0.0 if fault in ("rollover", "both_ways") else float(rng.randrange(60, int(until_s)))
+    long_s = until_s - at_s
+    lasts_s = min(long_s, rng.choice((30, 120, 600, 1800, 3600, 3 * 3600)) * rng.uniform(0.5, 1.5))
+    meter = rng.choice(("grid", "pv", "heat-pump"))
+    amounts: Mapping[str, float] = {
+        "line_noise": rng.choice((0.01, 0.1, 0.5)),
+        "lost_bytes": rng.choice((0.01, 0.1, 0.5)),
+        "wrong_checksum": rng.choice((0.01, 0.1, 0.5)),
+        "late_answers": rng.choice((0.5, 1.1, 2.5)),
+        "stranger_answers": rng.choice((0.05, 0.5)),
+        "bogus_zero": rng.choice((1, 1, 2)),
+        "bit_flip": rng.choice((3, 8, 12, 16, 20, 24)),
+        "rollover": rng.choice((50, 2000, 9000)),
+        "meter_clock_off": rng.choice((-7200, 5, 3600)),
+        "power_gain": rng.choice((0.98, 1.02)),
+        "power_cut": rng.randrange(40),
+        "store_noise": rng.choice((0.01, 0.2)),
+        "clock_wrong_at_boot": rng.choice((-20 * 365 * 86400, -86400, -600, 600, 86400)),
+        "clock_step": rng.choice((-86400, -3600, -60, -1, 1, 60, 3600, 86400)),
+        "exchange_slow": rng.choice((3, 30)),
+        "exchange_status": rng.choice((500, 502, 503)),
+        "exchange_busy": rng.choice((5, 60, 600)),
+    }
+    if fault in ("suspended",):
+        lasts_s = min(lasts_s, 3600.0)
+    if fault == "half_open":
+        meter = "heat-pump"
+    return Happening(
+        at=Seconds(round(at_s, 1)), fault=Fault(fault), lasts=Seconds(round(lasts_s, 1)), on=meter, amount=amounts.get(fault, 0.0)
+    )
