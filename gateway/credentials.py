@@ -56,7 +56,7 @@ def _read(folder: Path, name: str, kind: type[T], what: str, hint: str) -> tuple
         document = parse(path.read_bytes(), str(path))
     except OSError as error:
         return None, [Problem(str(path), 0, "", f"{what} cannot be read: {error.strerror}", f"{hint}, and run: chmod 600 {path}")]
-    found = decode(kind, document) if document.data is not None else None
+    found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
     problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]

@@ -53,6 +53,8 @@ def test_a_file_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, 
         "username: anna\npassword: ''\n",
         "username: anna\nusername: S3cret\n",
         "",
+        "~",
+        "---\n",
     ],
 )
 def test_a_file_that_is_not_a_login_is_reported_without_quoting_it(tmp_path: Path, text: str) -> None:
