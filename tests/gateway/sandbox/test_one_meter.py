@@ -122,6 +122,7 @@ async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
         while b"\n" not in came:
             came += await line.read(now_s() + 5)
         await line.write(b"\x06090\r\n")
+        await asyncio.sleep(0.5)  # the meter listens to one thing at a time
         reading = await profile.open_driver(DeviceAddress(name="meter", timeout_s=5), line).read(0.0)
         line.close()
     assert reading.values == {"energy_import_wh": 1000}
