@@ -571,14 +571,15 @@ class Buffer:
                 key = _key(held.item)
                 if held.agrees:
                     self._db.execute(
-                        f"UPDATE outbox SET confirmed_s = ?, held_uwh = NULL WHERE state = 'accepted' AND {_THIS_ITEM}",  # noqa: S608
+                        f"""UPDATE outbox SET confirmed_s = ?, held_uwh = NULL, disagreements = min(disagreements, 1)
+                            WHERE state = 'accepted' AND {_THIS_ITEM}""",  # noqa: S608
                         (now_s, *key),
                     )
                     continue
                 said = "nothing" if held.energy_uwh is None else f"{held.energy_uwh / 10**6:g} Wh"
                 first = self._db.execute(
                     f"""UPDATE outbox SET state = 'pending', decided_s = NULL, disagreements = 1, held_uwh = ?, reason = ?
-                        WHERE state = 'accepted' AND disagreements = 0 AND {_THIS_ITEM}""",  # noqa: S608
+                        WHERE state = 'accepted' AND disagreements = 0 AND {_THIS_ITEM} AND NOT {_REPLACED}""",  # noqa: S608
                     (held.energy_uwh, f"was accepted, but the exchange holds {said}; it is sent once more", *key),
                 ).rowcount
                 if first:
@@ -595,7 +596,8 @@ class Buffer:
 
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected and missed items are owed again. Returns how many. Raises StoreError."""
-        return self._decide(items, "state = 'pending', decided_s = NULL, reason = ''", "state IN ('rejected', 'missed')")
+        what, where = "state = 'pending', decided_s = NULL, reason = ''", "state IN ('rejected', 'missed')"
+        return self._decide(items, what, f"{where} AND NOT {_REPLACED}")
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
         """Pending items are missed, for that reason. Returns how many. Raises StoreError."""

@@ -115,6 +115,19 @@ class Exchange:
         default_factory=lambda: Seconds(1)
     )
     timeout: Annotated[Seconds, Meta(description="how long the exchange may take to answer")] = field(default_factory=lambda: Seconds(10))
+    settlement: Annotated[
+        Seconds, Meta(description="how long after a slot's end the exchange settles; such slots go before older ones")
+    ] = field(default_factory=lambda: Seconds(3600))
+    spread: Annotated[
+        Seconds | None,
+        Meta(description="sites start their uploads spread over this part of each slot, by their names (default: a thirtieth of the slot)"),
+    ] = None
+
+    def spread_s(self, slot_s: int) -> float:
+        """What `spread` is for slots of that length. Slots of seconds are for trying things out, and nobody wants to wait then."""
+        if self.spread is not None:
+            return self.spread
+        return slot_s / 30 if slot_s >= 60 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -437,6 +450,9 @@ def _check_gateway(folder: Path, gateway: GatewayFile, devices: list[Device], na
             document.report(
                 ("exchange", "margin"), "leaves no time to deliver", f"at most a quarter of the slot, {gateway.market.slot / 4:g}s"
             )
+        if gateway.exchange.spread is not None and gateway.exchange.spread > gateway.market.slot / 3:
+            hint = f"at most a third of the slot, {gateway.market.slot / 3:g}s"
+            document.report(("exchange", "spread"), "leaves too little time to deliver", hint)
     if gateway.mqtt is not None and gateway.mqtt.ca_file is not None and not (folder / gateway.mqtt.ca_file).is_file():
         document.report(("mqtt", "ca_file"), f"there is no file {folder / gateway.mqtt.ca_file}", "copy the authority's PEM file there")
 

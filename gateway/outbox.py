@@ -1,6 +1,7 @@
 """What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer. Pure."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 from gateway.exchange.dialect import Item
@@ -86,6 +87,11 @@ def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple
     if start_s >= live_since_s(now_s, slot_s):
         return 1, 0.0, -start_s
     return (2 if start_s + slot_s + settlement_s > now_s else 3), 0.0, start_s
+
+
+def offset_s(site: str, spread_s: float) -> float:
+    """The time from a slot's begin at which this site starts its uploads: from 0 to `spread_s`, evenly over sites, always the same."""
+    return int.from_bytes(sha256(site.encode()).digest()[:8], "big") / 2**64 * spread_s
 
 
 def live_since_s(now_s: float, slot_s: int) -> int:

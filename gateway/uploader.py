@@ -1,4 +1,9 @@
-"""What is owed goes out: live slots first, the backlog in big batches, each verdict on disk before anything else. Shell.
+"""What is owed goes out: live slots first, then what the exchange still settles, then the rest, each verdict on disk before anything else.
+Shell.
+
+Nothing is sent at the begin of a slot until `quiet_s` has passed, which differs from site to site. Of dated measurements the newest slots
+go first, then those whose settlement passes next, then the rest in big batches, oldest first (`outbox.urgency`). Every request looks anew
+for what goes before the rest.
 
 One request is under way at a time. There is no queue here beyond the requests of one look at the outbox: what counts is in the buffer.
 
@@ -21,14 +26,16 @@ from uuid import UUID, uuid4
 from gateway.buffer import StoreError
 from gateway.exchange.dialect import Dialect, Item, Kind, Reply, Verdict
 from gateway.exchange.session import ExchangeError, LoginError, Unreachable
-from gateway.outbox import Backlog, Owed, State
+from gateway.outbox import LIVE_SLOTS, Backlog, Owed, State, live_since_s, urgency
+from gateway.read_back import Asker, Books, ReadBack
 from gateway.status.report import DestinationReport
 
 BACKLOG_ITEMS = 16_000
 """Items of one look at the backlog: 1,600 slots of each of ten assets. It takes a few MB while it is sent."""
 LIVE_ITEMS = 1_000
-LIVE_SLOTS = 2
-"""Slots that ended within so many slots are live."""
+"""Items of one look at what goes before the rest."""
+SETTLEMENT_S = 3600.0
+"""How long after a slot's end the exchange settles deviations, where nobody says otherwise."""
 BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 3600.0
@@ -47,11 +54,17 @@ _Stream = tuple[UUID, Kind]
 _WELL = (False, 0)
 
 
-class Outbox(Protocol):
+class Outbox(Books, Protocol):
     """Where it is written what is owed, and what became of it. Each method may raise StoreError."""
 
+    @property
+    def changed_elsewhere(self) -> bool:
+        """Whether a person's command has written since this was asked last."""
+
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
-        """Pending items whose window is open, oldest slot first; with `since_s` only slots that start then or later."""
+        """Pending items whose window is open, oldest slot first, of each slot the newest revision only; with `since_s` only slots that
+        start then or later.
+        """
 
     def next_change_s(self, now_s: float) -> float | None:
         """When the next window of a pending item opens or closes, Unix time."""
@@ -66,7 +79,7 @@ class Outbox(Protocol):
         """What is still owed."""
 
 
-class Sender(Protocol):
+class Sender(Asker, Protocol):
     """The way to the exchange: `exchange.session.Session`, or a simulation of it."""
 
     url: str
@@ -100,6 +113,7 @@ class Uploader:
 
     `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent, because the windows of what is still owed
     from before the last boot mean nothing by a wrong clock. `jitter` gives random numbers from 0 to 1. `name_of` names an asset in the log.
+    `quiet_s` is the time from each slot's begin in which nothing is sent, and less than the slot; `margin_s` how far clocks may differ.
     """
 
     def __init__(
@@ -113,6 +127,9 @@ class Uploader:
         slot_s: int,
         jitter: Callable[[], float],
         name_of: Callable[[UUID], str] = str,
+        settlement_s: float = SETTLEMENT_S,
+        quiet_s: float = 0.0,
+        margin_s: float = 1.0,
     ) -> None:
         self._outbox = outbox
         self._dialect = dialect
@@ -122,6 +139,11 @@ class Uploader:
         self._trusted = trusted
         self._jitter = jitter
         self._name_of = name_of
+        self._settlement_s = settlement_s
+        self._quiet_s = quiet_s
+        self._read_back = ReadBack(
+            outbox, dialect, session, slot_s=slot_s, margin_s=margin_s, after_s=max(quiet_s, margin_s), name_of=name_of
+        )
         self._news = asyncio.Event()
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
@@ -169,6 +191,8 @@ class Uploader:
                     batch = self._next_batch() if self._trusted() else None
                     if batch is not None:
                         await self._deliver(batch)
+                    elif not self._failures and self._trusted() and self._read_back.wants(self._now()):
+                        await self._look()
                     else:
                         await self._sleep()
                 except StoreError as error:
@@ -181,9 +205,10 @@ class Uploader:
         """How long `run` may take to go round once: a request, a login, and the request again; or the longest wait."""
         return max(3 * self._session.timeout_s, MAX_BACKOFF_S)
 
-    def snapshot(self, now_s: float) -> DestinationReport:  # noqa: ARG002 — every part is asked in the same way
+    def snapshot(self, now_s: float) -> DestinationReport:
         """How deliveries go. Counts are since start; the backlog is the outbox's. Raises StoreError."""
         backlog = self._outbox.backlog()
+        confirmations = self._read_back.counts(now_s)
         return DestinationReport(
             name="exchange",
             state=self._state,
@@ -202,6 +227,11 @@ class Uploader:
             accepted=self._accepted,
             rejected=self._rejected,
             missed=self._missed,
+            read_back=self._read_back.state,
+            confirmed=self._read_back.confirmed,
+            disagreements=self._read_back.disagreements,
+            unconfirmed=confirmations.unconfirmed,
+            disputed=confirmations.disputed,
         )
 
     # --- what is next --------------------------------------------------------------------------------------------------------
@@ -212,23 +242,32 @@ class Uploader:
         now_s = self._now()
         self._expire(now_s)
         boundary_s = int(now_s // self._slot_s) * self._slot_s
-        held = {item for half in self._halves for item in half.items}
-        live = [
-            owed
-            for owed in self._outbox.due(now_s, since_s=boundary_s - LIVE_SLOTS * self._slot_s, limit=LIVE_ITEMS)
-            if owed.item not in held
-        ]
+        if now_s < boundary_s + self._quiet_s:
+            return None
+        if self._outbox.changed_elsewhere:
+            self._plan.clear()
+            self._halves.clear()
+        live = self._first_due(now_s, live_since_s(now_s, self._slot_s))
         if self._loop_s() < self._retry_at_s:
             if not self._just_closed(live, boundary_s):
                 return None
             self._tried_boundary_s = boundary_s
-        else:
-            # What failed waits for its turn in the backlog, or it would always come before what others have there.
-            live = [owed for owed in live if self._rank(_stream(owed.item)) == _WELL]
-        if live:
-            live.sort(key=lambda o: (self._rank(_stream(o.item)), inf if o.closes_s is None else o.closes_s, o.item.slot_s, o.item))
             return self._sized(self._batches(live)[0])
+        # What failed waits for its turn in the backlog, or it would always come before what others have there.
+        for since_s in (live_since_s(now_s, self._slot_s), int(now_s - self._settlement_s) - self._slot_s):
+            if first := [owed for owed in self._first_due(now_s, since_s) if self._rank(_stream(owed.item)) == _WELL]:
+                return self._sized(self._batches(first)[0])
         return self._next_of_backlog(now_s)
+
+    def _first_due(self, now_s: float, since_s: int) -> list[Owed]:
+        """What is due of slots from then on, in the order of sending."""
+        held = {item for half in self._halves for item in half.items}
+        due = self._outbox.due(now_s, since_s=since_s, limit=LIVE_ITEMS)
+        return self._in_order((owed for owed in due if owed.item not in held), now_s)
+
+    def _in_order(self, due: Iterable[Owed], now_s: float) -> list[Owed]:
+        """What goes first comes first."""
+        return sorted(due, key=lambda o: (self._rank(_stream(o.item)), urgency(o, now_s, self._slot_s, self._settlement_s), o.item))
 
     def _expire(self, now_s: float) -> None:
         missed = self._outbox.expire(now_s, self._last_error if self._failures else "")
@@ -250,8 +289,7 @@ class Uploader:
             while queue and _closed(queue[0], now_s):
                 queue.popleft()
         if not self._halves and not self._plan:
-            due = self._outbox.due(now_s, since_s=None, limit=BACKLOG_ITEMS)
-            due.sort(key=lambda owed: (self._rank(_stream(owed.item)), owed.item.slot_s, owed.item))
+            due = self._in_order(self._outbox.due(now_s, since_s=None, limit=BACKLOG_ITEMS), now_s)
             self._plan.extend(self._batches(due))
         queue = self._halves or self._plan
         return self._sized(queue[0]) if queue else None
@@ -383,6 +421,18 @@ class Uploader:
         self._turns.clear()
         self._batch_items = min(self._batch_items * GROWTH, BACKLOG_ITEMS)
 
+    async def _look(self) -> None:
+        """Ask what the exchange holds, for as long as nothing is to be sent."""
+        asking, news = asyncio.ensure_future(self._read_back.ask(self._now())), asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait((asking, news), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            asking.cancel()
+            ended = await asyncio.gather(asking, news, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+
     # --- waiting -------------------------------------------------------------------------------------------------------------
 
     async def _sleep(self) -> None:
@@ -395,6 +445,12 @@ class Uploader:
         waits = [MAX_SLEEP_S, self._retry_at_s - self._loop_s()] if self._retry_at_s > self._loop_s() else [MAX_SLEEP_S]
         if change_s is not None:
             waits.append(change_s - now_s)
+        boundary_s = int(now_s // self._slot_s) * self._slot_s
+        if now_s < boundary_s + self._quiet_s:
+            # What opens or closes meanwhile waits for the quiet's end as well.
+            waits = [MAX_SLEEP_S, boundary_s + self._quiet_s - now_s]
+        elif not self._failures:
+            waits.append(self._read_back.next_s(now_s) - now_s)
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:

@@ -212,6 +212,10 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
         notes += f", oldest {_slot(destination.oldest_undelivered_s)}"
     if destination.next_deadline_s is not None:
         notes += f", next deadline in {_span(destination.next_deadline_s - report.now_s)}"
+    if destination.read_back:
+        notes += f"; read back: {destination.read_back}, {destination.unconfirmed} unconfirmed"
+    if destination.disputed:
+        notes += f", {destination.disputed} HELD OTHERWISE: meter-gateway outbox --state disputed"
     return [*_part_row(report, destination)[:-1], notes]
 
 

@@ -152,6 +152,14 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
     for verdict in ("accepted", "rejected", "missed"):
         count = getattr(destination, verdict)
         families.counter("destination_items", "Items decided since the daemon started", count, **to, verdict=verdict)
+    families.counter(
+        "destination_confirmed_items", "Items that the exchange was found to hold as they were sent", destination.confirmed, **to
+    )
+    families.counter(
+        "destination_disagreements", "Answers that named another number than was sent, or none", destination.disagreements, **to
+    )
+    families.gauge("destination_unconfirmed_items", "Accepted items that are still to be asked for", destination.unconfirmed, **to)
+    families.gauge("destination_disputed_items", "Items held otherwise in spite of a second delivery", destination.disputed, **to)
 
 
 def _buffer(families: _Families, buffer: BufferReport) -> None:

@@ -111,6 +111,16 @@ class DestinationReport(Part):
     accepted: int = 0
     rejected: int = 0
     missed: int = 0
+    read_back: str = ""
+    """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was asked."""
+    confirmed: int = 0
+    """Items since start that it was found to hold as they were sent."""
+    disagreements: int = 0
+    """Answers since start that named another number, or none."""
+    unconfirmed: int = 0
+    """Accepted items that are still to be asked for."""
+    disputed: int = 0
+    """Items that it holds otherwise in spite of a second delivery: for a person to look into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
