@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(meters: "dict[int, Profile]", line: LineUrl | None, power_w: float | None) -> None:
     import asyncio
+    import termios
     import time
     from contextlib import AsyncExitStack
 
@@ -138,7 +139,7 @@ async def _serve(meters: "dict[int, Profile]", line: LineUrl | None, power_w: fl
         raise Refused(str(error)) from error
     except LineError as error:
         raise Refused(f"{error}") from error
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, termios.error) as error:
         raise Refused(f"{line or 'pty'}: cannot listen there — is the port free, and may this user open it?") from error
 
 

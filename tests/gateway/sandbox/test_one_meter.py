@@ -42,7 +42,9 @@ async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     assert reading.values[f"energy_{direction}_wh"] == pytest.approx(began_wh + 2_400, abs=step_wh + 0.5)
 
 
-@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "sunspec/meter", "dsmr/dsmr5", "sml/auto", "iec62056/mode_c"])
+@pytest.mark.parametrize(
+    "profile_id", ["eastron/sdm120", "schneider/iem3155", "sunspec/meter", "dsmr/dsmr5", "sml/auto", "iec62056/mode_c"]
+)
 async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
     profile = load_profile(profile_id)
     loop = asyncio.get_running_loop()
