@@ -308,6 +308,7 @@ class Gateway:
     def _buffer_report(self, now_s: float) -> BufferReport:
         store = self._store
         up_s = now_s - self._started_s
+        unallocated, unallocated_uwh = self._ask(self.buffer.unallocated_total, (0, 0))
         return BufferReport(
             name="buffer",
             state="failing" if store.failing else "ok",
@@ -324,6 +325,8 @@ class Gateway:
             unflushed=self.buffer.waiting,
             bytes_written_per_day=round(_bytes_written() / up_s * DAY_S) if up_s > 60 else None,
             events=self._ask(self.buffer.latest_events, []),
+            unallocated=unallocated,
+            unallocated_wh=unallocated_uwh / UWH_PER_WH,
         )
 
 

@@ -35,7 +35,7 @@ from gateway.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.placing import Place, Stretch
 from gateway.reserve import Reserve
 from gateway.salvage import SOUND, TABLES
-from gateway.slots import Event, MeterState, Slot
+from gateway.slots import Event, MeterState, Slot, Unallocated
 from gateway.waiting import WaitingClosings, bounded, thinned
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,19 @@ class Closing:
     slots: tuple[Slot, ...]
     owed: tuple[Owed, ...]
     events: tuple[Event, ...]
+    unallocated: tuple[Unallocated, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Unallocated energy on record. `number` is what people call it by."""
+
+    number: int
+    what: Unallocated
+    placed_s: float | None
+    """When a person placed it into slots, Unix time; None: not yet."""
+    placed_by: str
+    """How: the name of the profile."""
 
 
 _FOLDED = ("power_w", "power_import_w", "power_export_w")
@@ -238,9 +251,7 @@ class Buffer:
         with self._transaction():
             self._write_samples()
             for closing in self._closings:
-                displaced = self._write_closing(closing)
-                slot_count += len(closing.slots) - len(displaced)
-                events += filter(None, map(self._clash, displaced))
+                slot_count += self._write_closing(closing)
             self._write_events(events)
         self._sample_count += len(self._samples)
         self._slot_count += slot_count
@@ -277,30 +288,58 @@ class Buffer:
         """The number of the newest sample that was added."""
         return self._next_id - 1
 
-    def _write_closing(self, closing: Closing) -> list[Slot]:
-        """Returns the slots whose place was taken."""
+    def _write_closing(self, closing: Closing) -> int:
+        """Returns how many slots are new."""
         state = msgspec.json.encode(closing.state)
         self._db.execute(
             "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state",
             (closing.device, closing.sample_id, state),
         )
-        marks = ", ".join("?" * len(_SLOT_COLUMNS))
-        # A slot is booked once. What is there already (another slot length was configured in between) stays as it was sent.
-        sql = f"INSERT INTO slots ({_SLOT_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 — our own column names
-        displaced = [slot for slot in closing.slots if not self._db.execute(sql, _slot_row(slot)).rowcount]
+        count = self._write_slots(closing.slots)
+        self._write_owed(closing.owed)
+        self._write_unallocated(closing.unallocated)
+        return count
+
+    def _write_slots(self, slots: Sequence[Slot]) -> int:
+        """A slot is booked once: what is there already stays, unless this is a later revision of it. Returns how many are new."""
+        columns = ", ".join("?" * len(_SLOT_COLUMNS))
+        insert = f"INSERT INTO slots ({_SLOT_LIST}) VALUES ({columns}) ON CONFLICT DO NOTHING"  # noqa: S608 — our own column names
+        revise = f"""UPDATE slots SET ({_SLOT_LIST}) = ({columns})
+            WHERE start_s = ? AND device = ? AND direction = ? AND serial_number = ? AND revision < ?"""  # noqa: S608
+        count = 0
+        for slot in slots:
+            row = _slot_row(slot)
+            if self._db.execute(insert, row).rowcount:
+                count += 1
+            elif slot.revision:
+                where = (slot.start_s, slot.device, slot.direction, slot.serial_number or "", slot.revision)
+                self._db.execute(revise, (*row, *where))
+        return count
+
+    def _write_owed(self, owed: Sequence[Owed]) -> None:
         marks = ", ".join("?" * (_OWED_LIST.count(",") + 1))
         self._db.executemany(
             f"INSERT INTO outbox ({_OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
-            [_owed_row(owed) for owed in closing.owed],
+            [_owed_row(each) for each in owed],
         )
-        return displaced
 
-    def _clash(self, slot: Slot) -> Event | None:
-        """States the energy of a slot whose place is taken by another; None where it is the same one again."""
-        if slot in self._stored_at(slot.start_s):
-            return None
-        text = f"{slot.direction}: a slot of {slot.length_s} s at {slot.start_s} is there already; {slot.quality} energy unallocated"
-        return Event((slot.start_s + slot.length_s) * 1000, slot.device, "clash", text, slot.energy_uwh or 0)
+    def _write_unallocated(self, unallocated: Sequence[Unallocated]) -> None:
+        for each in unallocated:
+            series = (each.device, each.serial_number or "", each.direction, each.kind)
+            # Slot after slot that has no place (a clock that was ahead) is one record and not a hundred.
+            joined = self._db.execute(
+                """UPDATE unallocated SET to_ms = ?, end_uwh = ? WHERE id = (SELECT max(id) FROM unallocated
+                       WHERE device = ? AND serial_number = ? AND direction = ? AND kind = ?)
+                   AND kind = 'clash' AND placed_s IS NULL AND to_ms = ? AND end_uwh = ?""",
+                (each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
+            ).rowcount
+            if not joined:
+                row = (*series, each.from_ms, each.to_ms, each.begin_uwh, each.end_uwh)
+                self._db.execute(
+                    """INSERT INTO unallocated (device, serial_number, direction, kind, from_ms, to_ms, begin_uwh, end_uwh)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                    row,
+                )
 
     def _write_events(self, events: list[Event]) -> None:
         if events:
@@ -371,6 +410,7 @@ class Buffer:
         with self._transaction():
             oldest_s = int(now_s - self.limits.keep_slots_s)
             self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
+            self._db.execute("DELETE FROM unallocated WHERE max(from_ms, to_ms) < ?", (oldest_s * 1000,))
             self._slot_count -= self._db.execute(
                 "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
             ).rowcount
@@ -473,20 +513,56 @@ class Buffer:
         return {name for (names,) in rows for name in names.split(",") if name}
 
     def slots_at(self, start_s: int) -> list[Slot]:
-        """All meters' slots that start then, also those that still wait to be written."""
-        return [
-            *self._stored_at(start_s),
-            *(slot for closing in self._closings.at(start_s) for slot in closing.slots if slot.start_s == start_s),
-        ]
-
-    def _stored_at(self, start_s: int) -> list[Slot]:
+        """All meters' slots that start then, each in its newest revision, also those that still wait to be written."""
         rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", start_s)  # noqa: S608
-        return [_slot(row) for row in rows]
+        waiting = (slot for closing in self._closings.at(start_s) for slot in closing.slots if slot.start_s == start_s)
+        found: dict[tuple[str, str, str | None], Slot] = {}
+        for slot in (*map(_slot, rows), *waiting):
+            key = slot.device, slot.direction, slot.serial_number
+            if key not in found or slot.revision > found[key].revision:
+                found[key] = slot
+        return list(found.values())
 
     def slots(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Slot]:
         """All meters' slots of a time, in its order."""
         rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", since_s, until_s)  # noqa: S608
         return map(_slot, rows)
+
+    # --- unallocated energy ------------------------------------------------------------------------------------------------
+
+    def unallocated(self, number: int | None = None) -> Iterator[Left]:
+        """What is on record as unallocated, oldest first, or the one of that number."""
+        sql = """SELECT device, serial_number, direction, kind, from_ms, to_ms, begin_uwh, end_uwh, id, placed_s, placed_by
+            FROM unallocated WHERE id = coalesce(?, id) ORDER BY id"""
+        for device, serial_number, *what, found, placed_s, placed_by in self._rows(sql, number):
+            yield Left(found, Unallocated(device, serial_number or None, *what), placed_s, placed_by)
+
+    def unallocated_total(self) -> tuple[int, int]:
+        """How many records nobody has placed, and their energy in µWh."""
+        [(count, energy_uwh)] = self._rows("SELECT count(*), coalesce(sum(end_uwh - begin_uwh), 0) FROM unallocated WHERE placed_s IS NULL")
+        return count, energy_uwh
+
+    def place(self, left: Left, slots: Sequence[Slot], owed: Sequence[Owed], by: str, now_s: float) -> bool:
+        """Put unallocated energy into slots that are there, in one transaction: `slots` are their next revisions, `owed` what is owed for
+        them. Returns False, and does nothing, where somebody else has placed it or written one of the slots meanwhile. Raises StoreError.
+        """
+        with self._transaction():
+            if not self._is_still(left, slots):
+                return False
+            sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
+            self._db.execute(sql, (now_s, by, left.number))
+            self._write_slots(slots)
+            self._write_owed(owed)
+        return True
+
+    def _is_still(self, left: Left, slots: Sequence[Slot]) -> bool:
+        """Whether a record and the slots before these revisions are as they were read."""
+        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS NULL AND end_uwh = ?"
+        if self._db.execute(sql, (left.number, left.what.end_uwh)).fetchone() is None:
+            return False
+        sql = "SELECT revision FROM slots WHERE start_s = ? AND device = ? AND direction = ? AND serial_number = ?"
+        keys = ((slot.revision, (slot.start_s, slot.device, slot.direction, slot.serial_number or "")) for slot in slots)
+        return all(self._db.execute(sql, where).fetchone() == (revision - 1,) for revision, where in keys)
 
     # --- the outbox --------------------------------------------------------------------------------------------------------
 
@@ -633,6 +709,14 @@ class Buffer:
             *(since_s, until_s),
         )
         return map(_owed, rows)
+
+    def newest_owed(self, asset: UUID, slot_s: int) -> Owed | None:
+        """The newest revision of what is owed for an asset's measured slot, also where it still waits to be written."""
+        waiting = (owed for closing in self._closings.at(slot_s) for owed in closing.owed)
+        found = [o for o in waiting if (o.item.asset, o.item.slot_s, o.item.kind) == (asset, slot_s, "measurement")]
+        sql = f"SELECT {_OWED_LIST} FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'"  # noqa: S608
+        found += map(_owed, self._rows(sql, slot_s, str(asset)))
+        return max(found, key=lambda owed: owed.item.revision, default=None)
 
     def backlog(self) -> Backlog:
         """What is still owed."""

@@ -6,6 +6,7 @@ them again over what the buffer holds, and comes to the same numbers.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -14,13 +15,13 @@ from gateway import placing
 from gateway.assets import Direction
 from gateway.buffer import Buffer, Closing
 from gateway.clock import Clock
-from gateway.config import Asset, Device, Settings
+from gateway.config import Device, Settings
 from gateway.counter import UWH_PER_WH, Rules
-from gateway.exchange.dialect import Dialect, Item, Kind
-from gateway.forecast import forecast_uwh
+from gateway.exchange.dialect import Dialect
 from gateway.outbox import Owed
+from gateway.owing import Owing, key
 from gateway.placing import Place
-from gateway.slots import DIRECTIONS, Event, MeterRules, MeterState, Quality, Slot, advance
+from gateway.slots import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated, advance
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ STALE_INTERVALS = 3
 
 REPLAY_FLUSH = 1000
 """Samples are run again in portions of this many; what a portion closes is written before the next is read."""
-
-_WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 
 
 def meter_rules(device: Device, settings: Settings) -> MeterRules:
@@ -61,6 +60,11 @@ def _utc(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def _clash(left: Unallocated) -> Event:
+    text = f"{left.direction}: the slot at {_utc(left.from_ms)} is there already; {left.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
+    return Event(left.to_ms, left.device, "clash", text, left.energy_uwh)
+
+
 def _nobody(slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
     """Nobody wants to know."""
 
@@ -72,7 +76,7 @@ class Ledger:
         self._settings = settings
         self._buffer = buffer
         self._clock = clock
-        self._dialect = dialect
+        self._owing = Owing(settings, buffer, dialect, clock.now_s)
         self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
         self._states: dict[str, tuple[int, MeterState]] = {}
         self._dated = False
@@ -206,72 +210,36 @@ class Ledger:
         before = self._states.get(sample.device)
         step = advance(before[1] if before else None, sample, self._rules[sample.device])
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the next sample.
-        owed = list(self._owed(step.slots))
+        slots, clashes = self._booked(step.slots)
+        owed = list(self._owing.of(slots))
         self._states[sample.device] = number, step.state
         if before and not step.slots and not step.events:
             return None
-        for event in step.events:
+        events = (*step.events, *map(_clash, clashes))
+        for event in events:
             self.glitches[event.device] += event.kind in ("glitch", "rollover", "reset", "jump")
             log.warning("%s: %s: %s", event.device, event.kind, event.text)
-        self._buffer.close(Closing(sample.device, number, step.state, step.slots, tuple(owed), step.events))
-        return (step.slots, owed) if step.slots or step.events else None
+        left = (*step.unallocated, *clashes)
+        self._buffer.close(Closing(sample.device, number, step.state, tuple(slots), tuple(owed), events, left))
+        return (slots, owed) if slots or events else None
 
-    def _owed(self, closing: Sequence[Slot]) -> Iterable[Owed]:
-        """What is owed now that these slots are closed: for every asset whose meters have all closed that slot."""
-        if self._dialect is None:
-            return
-        closing = [slot for slot in closing if slot.length_s == self._settings.market.slot]
-        devices = {slot.device for slot in closing}
-        for start_s in sorted({slot.start_s for slot in closing}):
-            # The buffer does not have the slots that close now; two series of one meter (a swap) may share a slot.
-            known = [*self._buffer.slots_at(start_s), *(slot for slot in closing if slot.start_s == start_s)]
-            known = [slot for slot in known if slot.length_s == self._settings.market.slot]
-            for asset in self._settings.assets:
-                if devices & asset.energy.devices:
-                    yield from self._owed_for(asset, start_s, known)
+    def _booked(self, slots: Iterable[Slot]) -> tuple[list[Slot], list[Unallocated]]:
+        """The slots that have a place in the books, and the energy of those whose place is taken. Raises StoreError.
 
-    def _owed_for(self, asset: Asset, start_s: int, known: Sequence[Slot]) -> Iterable[Owed]:
-        assert self._dialect is not None
-        wanted = {(term.device, term.direction) for term in asset.energy.terms}
-        parts = [slot for slot in known if (slot.device, slot.direction) in wanted]
-        if wanted - {(slot.device, slot.direction) for slot in parts}:
-            return
-        quality = max((slot.quality for slot in parts), key=_WORST.index)
-        if quality in ("partial", "missing"):
-            worst = next(slot for slot in parts if slot.quality == quality)
-            reason = f"{worst.device} was metered for {worst.coverage_permille / 10:.0f} % of the slot"
-            yield self._item(asset, start_s, "measurement", 0, quality, reason)
-            return
-        energies = {(slot.device, slot.direction): slot.energy_uwh or 0 for slot in parts}
-        energy_uwh = asset.energy.total(energies)
-        if "measurement" in self._dialect.kinds:
-            yield self._item(asset, start_s, "measurement", energy_uwh, quality)
-        if "forecast" in self._dialect.kinds and self._settings.exchange:
-            yield from self._forecast(asset, start_s, energy_uwh)
-
-    def _forecast(self, asset: Asset, start_s: int, energy_uwh: int) -> Iterable[Owed]:
-        """During slot n + 1 the energy of slot n is known, and n + 2 is the next slot."""
-        assert self._settings.exchange is not None
-        target_s = start_s + 2 * self._settings.market.slot
-        if target_s <= self._clock.now_s():
-            return
-        expected = forecast_uwh(
-            self._settings.exchange.forecast, target_s, energy_uwh, lambda slot_s: self._buffer.measurement_uwh(asset.uuid, slot_s)
-        )
-        if expected is not None:
-            yield self._item(asset, target_s, "forecast", expected, "estimated")
-
-    def _item(self, asset: Asset, start_s: int, kind: Kind, energy_uwh: int, quality: Quality, missed: str = "") -> Owed:
-        assert self._dialect is not None and self._settings.exchange is not None
-        window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
-        return Owed(
-            item=Item(asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
-            length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
-            quality=quality,
-            opens_s=window.opens_s,
-            closes_s=window.closes_s,
-            state="missed" if missed else "pending",
-            reason=missed,
-            raw_uwh=energy_uwh if energy_uwh < 0 else None,
-            decided_s=self._clock.now_s() if missed else None,
-        )
+        Where the clock was set back, or the slots' length was changed, a slot may come a second time. What is closed stays: the new one's
+        energy is unallocated. Only where nothing was known of the slot is it written anew.
+        """
+        booked: list[Slot] = []
+        left: list[Unallocated] = []
+        for slot in slots:
+            there = next((other for other in self._buffer.slots_at(slot.start_s) if key(other) == key(slot)), None)
+            if there is None or there == slot or slot.revision > there.revision:
+                booked.append(slot)
+            elif there.quality == "missing" and slot.quality != "missing" and there.length_s == slot.length_s:
+                booked.append(replace(slot, revision=there.revision + 1))
+            elif slot.begin_uwh >= there.end_uwh and slot.end_uwh > slot.begin_uwh:
+                end_ms = (slot.start_s + slot.length_s) * 1000
+                span = slot.start_s * 1000, end_ms, slot.begin_uwh, slot.end_uwh
+                left.append(Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span))
+            # Otherwise it is the same energy again: these samples have been through the fold before.
+        return booked, left

@@ -1,6 +1,6 @@
 """What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
@@ -39,6 +39,10 @@ class Owed:
     disagreements: int = 0
     """How often it was found to hold another number, or none: after the first time it is sent once more, after the second it is left to
     a person."""
+
+    def revised(self, revision: int) -> "Owed":
+        """The same as a later revision of what is owed."""
+        return replace(self, item=replace(self.item, revision=revision))
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,8 @@ def _closed(
 ) -> Slot:
     metered_ms = end_ms - slot.from_ms
     whole = metered_ms == rules.slot_ms
+    # Where the clock was set back, energy may have come while its time stood still.
+    known = metered_ms > 0 or end_uwh > slot.begin_uwh
     sure = not slot.uncovered_ms and not slot.doubtful and not slot.placed
     return Slot(
         device=rules.device,
@@ -364,9 +366,9 @@ def _closed(
         direction=direction,
         start_s=slot.start_ms // 1000,
         length_s=rules.slot_ms // 1000,
-        energy_uwh=end_uwh - slot.begin_uwh if metered_ms else None,
-        quality="missing" if not metered_ms else "partial" if not whole else "measured" if sure else "estimated",
-        method="register" if slot.register_only or not metered_ms else "counter",
+        energy_uwh=end_uwh - slot.begin_uwh if known else None,
+        quality="missing" if not known else "partial" if not whole else "measured" if sure else "estimated",
+        method="register" if slot.register_only or not known else "counter",
         coverage_permille=(metered_ms - slot.uncovered_ms) * 1000 // rules.slot_ms,
         samples=slot.samples,
         largest_gap_ms=slot.largest_gap_ms,

@@ -69,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
                 _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
                 _asset_table(found)
+        count, energy_uwh = buffer.unallocated_total()
+        if count:
+            what = "record" if count == 1 else "records"
+            print(f"unallocated: {wh_text(energy_uwh)} Wh in {count} {what}; meter-gateway allocate lists them", file=sys.stderr)
     return 0
 
 

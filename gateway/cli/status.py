@@ -164,6 +164,9 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
     yield Text(f"clock   {'trusted' if clock.trusted else 'NOT TRUSTED'}: {clock.why}", style="" if clock.trusted else "red")
     size = f"{buffer.bytes / 1e6:,.1f} of {buffer.max_bytes / 1e6:,.0f} MB"
     yield Text(f"buffer  {buffer.state}: {buffer.path}, {size}, {buffer.slots:,} slots, {buffer.samples:,} samples")
+    if buffer.unallocated:
+        what = f"{buffer.unallocated_wh:.3f} Wh are in no slot, {buffer.unallocated} times; meter-gateway allocate lists them"
+        yield Text(f"energy  {what}", style="yellow")
     yield from (Text(f"event   {event}", style="yellow") for event in buffer.events)
 
 

@@ -168,6 +168,7 @@ def _buffer(families: _Families, buffer: BufferReport) -> None:
     families.gauge("buffer_samples", "Samples in the local store", buffer.samples)
     families.gauge("buffer_slots", "Slots in the local store", buffer.slots)
     families.gauge("buffer_unflushed_samples", "Samples that are not on disk yet", buffer.unflushed)
+    families.gauge("unallocated_watt_hours", "Energy that is in no slot, and that nobody has placed", buffer.unallocated_wh)
     families.gauge("buffer_written_bytes_per_day", "What the store writes to the card in a day", buffer.bytes_written_per_day)
 
 

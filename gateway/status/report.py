@@ -145,6 +145,10 @@ class BufferReport(Part):
     bytes_written_per_day: int | None = None
     events: list[str] = field(default_factory=list)
     """The newest things a person should know: glitch, reset, swap, gap, damaged file."""
+    unallocated: int = 0
+    """Records of energy that is in no slot, and that nobody has placed."""
+    unallocated_wh: float = 0.0
+    """The energy of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from gateway.buffer import Buffer, Closing, Limits, StoreError, open_buffer, ope
 from gateway.exchange.dialect import Item, Kind
 from gateway.outbox import Backlog, Held, Owed
 from gateway.placing import Place
-from gateway.slots import Event, MeterState, Slot
+from gateway.slots import Event, MeterState, Slot, Unallocated
 from gateway.waiting import MAX_SAMPLES
 
 NOW_S = 1_800_000_000
@@ -167,13 +167,54 @@ def test_a_slot_that_is_booked_again_stays_as_it_was(store: Buffer) -> None:
     assert (store.slot_count, store.latest_events()) == (1, [])
 
 
-def test_another_slot_in_its_place_is_stated_as_a_clash(store: Buffer) -> None:
+def test_a_slot_is_written_anew_by_a_later_revision_only(store: Buffer) -> None:
     keep(store, slot(900))
-    keep(store, slot(900, length_s=1800, energy_uwh=9, quality="partial"))
-    assert list(store.slots()) == [slot(900)]
-    (line,) = store.latest_events()
-    assert "clash" in line
-    assert store._db.execute("SELECT energy_uwh FROM events").fetchall() == [(9,)]
+    keep(store, slot(900, energy_uwh=6, revision=1), slot(900, "pv"))
+    assert list(store.slots()) == [slot(900, energy_uwh=6, revision=1), slot(900, "pv")]
+    keep(store, slot(900, energy_uwh=9))
+    keep(store, slot(900, energy_uwh=9, revision=1))
+    assert store.slots_at(900) == [slot(900, energy_uwh=6, revision=1), slot(900, "pv")]
+    store.close(closing(slot(900, energy_uwh=7, revision=2)))
+    assert store.slots_at(900) == [slot(900, energy_uwh=7, revision=2), slot(900, "pv")]
+    assert store.slot_count == 2
+
+
+def left_over(begin_uwh: int, end_uwh: int, kind: str = "gap", **changes: Any) -> Unallocated:
+    plain = Unallocated("grid", "A", "import", kind, begin_uwh * 1000, end_uwh * 1000, begin_uwh, end_uwh)
+    return replace(plain, **changes)
+
+
+def test_unallocated_energy_is_kept_on_record(store: Buffer) -> None:
+    rows = (left_over(5, 9), left_over(9, 12), left_over(3, 3, serial_number=None, direction="export"))
+    store.close(replace(closing(), unallocated=rows))
+    store.flush()
+    assert [(left.number, left.what, left.placed_s) for left in store.unallocated()] == [(n, row, None) for n, row in enumerate(rows, 1)]
+    assert store.unallocated_total() == (3, 7)
+
+
+def test_slot_after_slot_without_a_place_is_one_record(store: Buffer) -> None:
+    for begin_uwh, end_uwh in ((5, 9), (9, 12), (12, 20), (25, 30)):
+        store.close(replace(closing(), unallocated=(left_over(begin_uwh, end_uwh, "clash"), left_over(0, 1, "clash", direction="export"))))
+    store.flush()
+    mine = [left.what for left in store.unallocated() if left.what.direction == "import"]
+    assert mine == [left_over(5, 20, "clash"), left_over(25, 30, "clash")]
+
+
+def test_energy_is_placed_once_and_only_into_slots_that_nobody_has_changed(store: Buffer) -> None:
+    keep(store, slot(900, energy_uwh=None, quality="missing"), slot(1800, energy_uwh=None, quality="missing", revision=3))
+    store.close(replace(closing(), unallocated=(left_over(5, 9),)))
+    store.flush()
+    (left,) = store.unallocated()
+    new = [slot(900, energy_uwh=1, revision=1), slot(1800, energy_uwh=3, revision=4)]
+    assert not store.place(left, [new[0], replace(new[1], revision=3)], [], "linear", 7.0)
+    assert store.slots_at(900)[0].quality == "missing"
+    assert store.unallocated_total() == (1, 4)
+    assert store.place(left, new, [owed(900)], "linear", 7.0)
+    assert list(store.slots()) == new
+    assert [o.item.slot_s for o in store.owed()] == [900]
+    assert store.unallocated_total() == (0, 0)
+    assert [(each.placed_s, each.placed_by) for each in store.unallocated(left.number)] == [(7.0, "linear")]
+    assert not store.place(left, new, [], "linear", 8.0)
 
 
 def test_two_meters_without_a_serial_number_do_not_share_a_slot_nor_have_one_twice(store: Buffer) -> None:
@@ -629,6 +670,8 @@ HOT = {
     "confirmations": lambda store: store.confirmations(0),
     "record_held": lambda store: store.record_held([Held(owed(900).item, None)], 1),
     "measurement_uwh": lambda store: store.measurement_uwh(ASSETS[0], 900),
+    "newest_owed": lambda store: store.newest_owed(ASSETS[0], 900),
+    "unallocated_total": lambda store: store.unallocated_total(),
     "samples": lambda store: list(store.samples(2990)),
     "undated": lambda store: store.undated(),
     "date_samples": lambda store: store.date_samples(Place("boot", 0)),
@@ -645,8 +688,10 @@ def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(tmp_path: Path
     filled(tmp_path / "buffer.sqlite")
     store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
     keep(store, owed(900, 3, closes_s=1.5))
+    # There is an unallocated record for each gap of hours.
     # What is unconfirmed is as old as the exchange's memory at most, and only while it cannot be asked.
-    small = r"SCAN (layouts|boots|counters|CONSTANT ROW|outbox USING (COVERING )?INDEX outbox_(pending|unconfirmed|disputed)|events$)"
+    few = "layouts|boots|counters|CONSTANT ROW|events$|unallocated$"
+    small = rf"SCAN ({few}|outbox USING (COVERING )?INDEX outbox_(pending|unconfirmed|disputed))"
     ends = r"SEARCH (samples|counters|events|outbox)$"  # min() or max() of the key: one step to the end of the tree
     steps = r"(CORRELATED )?SCALAR SUBQUERY .*|COMPOUND QUERY|LEFT-MOST SUBQUERY|(SCAN|SEARCH) \(subquery-\d+\)|UNION ALL|CO-ROUTINE .*"
     parts = r"LIST SUBQUERY .*"

@@ -422,10 +422,42 @@ def test_another_slot_length_books_no_slot_twice_and_states_what_has_no_place(tm
     ]
     clashes = house.buffer._db.execute("SELECT device, energy_uwh FROM events WHERE kind = 'clash' AND device = 'pv'").fetchall()
     assert [(device, round(uwh / WH)) for device, uwh in clashes if uwh] == [("pv", 295)]
+    assert [round(left.what.energy_uwh / WH) for left in house.buffer.unallocated() if left.what.device == "pv"] == [295]
     owed = house.measurements()
     assert (owed[PV, 0].item.energy_uwh, owed[PV, 0].length_s) == (slots[0].energy_uwh, 900)
     assert owed[PV, 1800].length_s == 1800
     house.buffer.close_file()
+
+
+def everything_uwh(house: House, device: str, direction: str) -> tuple[int, int]:
+    """What is in slots or on record as unallocated, and how far the counter has come since its first reading."""
+    house.buffer.flush()
+    mine = [slot for slot in house.buffer.slots() if (slot.device, slot.direction) == (device, direction)]
+    left = [left.what for left in house.buffer.unallocated() if (left.what.device, left.what.direction) == (device, direction)]
+    each = house.ledger._states[device][1].directions[direction]  # type: ignore[index]
+    open_uwh = each.counter.counter_uwh - each.slot.begin_uwh
+    stated_uwh = sum(slot.energy_uwh or 0 for slot in mine) + sum(what.energy_uwh for what in left)
+    return stated_uwh + open_uwh, each.counter.counter_uwh - min(slot.begin_uwh for slot in mine)
+
+
+def test_what_a_clock_that_was_ahead_has_booked_stays_and_nothing_is_booked_there_again(house: House) -> None:
+    """It is a day ahead for an hour; the day that it skipped is then metered after all."""
+    ahead_s = 86_400
+    for t in range(0, 3600 + ahead_s + 7200, 60):
+        off_s = ahead_s if 3600 < t < 7200 else 0
+        house.now_s = 0.0
+        values = {"energy_import_wh": 0.0, "energy_export_wh": 9000 + t / 6, "power_w": -600.0}
+        house.ledger.take(Sample("pv", "S", "boot-0", t * 1000 + 1, (BEGIN_S + t + off_s) * 1000, values))
+    booked_uwh, counted_uwh = everything_uwh(house, "pv", "export")
+    assert booked_uwh == counted_uwh
+    mine = {slot.start_s - BEGIN_S: slot for slot in house.buffer.slots() if slot.direction == "export"}
+    assert [(mine[at].quality, mine[at].revision) for at in (7200, 10_800, ahead_s - 900)] == [("estimated", 1)] * 3
+    assert [round((mine[ahead_s + at].energy_uwh or 0) / WH) for at in (4500, 5400)] == [150, 150]
+    (clash,) = [left.what for left in house.buffer.unallocated() if left.what.kind == "clash" and left.what.direction == "export"]
+    assert (clash.from_ms, clash.to_ms) == ((BEGIN_S + ahead_s + 3600) * 1000, (BEGIN_S + ahead_s + 7200) * 1000)
+    owed = [o for o in house.buffer.owed() if str(o.item.asset) == PV and o.item.kind == "measurement"]
+    assert {o.item.revision: o.state for o in owed if o.item.slot_s == BEGIN_S + 10_800} == {0: "missed", 1: "pending"}
+    assert [o.item.revision for o in owed if o.item.slot_s == BEGIN_S + ahead_s + 5400] == [0]
 
 
 def test_one_meters_swap_makes_its_slot_missed_and_the_next_one_good(house: House) -> None:
