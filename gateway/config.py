@@ -86,7 +86,7 @@ class ByteSize(int):
     @classmethod
     def parse(cls, raw: object) -> "ByteSize":
         """Raises ValueError where `raw` is not a size."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB)", raw) if isinstance(raw, str) else None
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(kB|MB|GB)", raw) if isinstance(raw, str) else None
         if match is None:
             raise ValueError(f"expected a size, found {raw!r} — such as 500MB or 2GB")
         return cls(float(match[1]) * cls._FACTORS[match[2]])
@@ -271,7 +271,7 @@ def load(folder: Path, *, logins: bool = True) -> Settings:
     """
     documents: list[Document] = []
     document = _read(folder / "gateway.yaml", documents)
-    gateway = decode(GatewayFile, document) if document.data is not None else None
+    gateway = decode(GatewayFile, document)
     devices = [d for path in sorted((folder / "devices").glob("*.yaml")) if (d := _device(folder, path, documents, logins))]
     names = {path.stem for path in (folder / "devices").glob("*.yaml")}
     if not names and folder.is_dir():
@@ -336,7 +336,7 @@ def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -
         document.report(
             (), f"{name!r} cannot be a meter's name", "use letters, digits, - and _ in the file's name, beginning with a letter"
         )
-    file = decode(DeviceFile, document) if document.data is not None else None
+    file = decode(DeviceFile, document)
     profile = _profile(folder, document)
     if file is None or profile is None:
         return None

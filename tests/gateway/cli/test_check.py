@@ -68,6 +68,32 @@ def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
     assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["gateway.yaml", "devices/pv.yaml", "exchange.credentials"])
+@pytest.mark.parametrize("text", ["~", "---", "null\n", "", "# only a comment"])
+def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
+    home.write(name, text)
+    code, out, _ = run("check")
+    assert code == 1
+    assert f"{home.folder / name}:1: " in out
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        ("exchange.credentials", '"a\\0b"', "credentials: 'a\\x00b' holds a control character"),
+        ("site: ", 'site: "home\\n" #', "site: 'home\\n' ends with a line break"),
+        ("market:", f"buffer: {{max_size: {'9' * 400}GB}}\nmarket:", "buffer.max_size: expected a size"),
+    ],
+)
+def test_what_no_path_name_or_size_can_be_is_a_mistake_like_others(run, home, right, wrong, says):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    assert right in text
+    home.write("gateway.yaml", text.replace(right, wrong, 1))
+    code, out, _ = run("check")
+    assert code == 1
+    assert says in out
+
+
 def test_a_folder_that_is_not_there_is_one_mistake_that_says_what_to_do(run, tmp_path):
     code, out, _ = run("check", "--config", tmp_path / "nowhere")
     assert code == 1
