@@ -198,16 +198,20 @@ async def modbus_udp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port
         await asyncio.sleep(0)
 
 
+def _is_pty(path: str) -> bool:
+    """A pseudo-terminal has no wire, and refuses to be set for parity."""
+    return Path(path).resolve().is_relative_to("/dev/pts")
+
+
 @contextlib.asynccontextmanager
 async def modbus_rtu(twins: Mapping[int, Twin], path: str, serial: SerialSettings = PV_SERIAL) -> AsyncIterator[None]:
     """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses meet silence, as on a real bus."""
-    on_pty = Path(path).resolve().is_relative_to("/dev/pts")  # it has no wire, and refuses to be set for parity
     server = ModbusSerialServer(
         _empty_store(),
         framer=FramerType.RTU,
         port=path,
         baudrate=serial.baud,
-        parity="N" if on_pty else serial.parity[0].upper(),
+        parity="N" if _is_pty(path) else serial.parity[0].upper(),
         stopbits=serial.stop_bits,
         ignore_missing_devices=True,
         trace_pdu=_hook(twins),
