@@ -4,13 +4,20 @@ BIN := .venv/bin
 
 FOR ?=
 OUTAGE ?=
+YEARS ?=
+DAYS ?=
+SEED ?=
+INPUTS ?=
+TARGET ?=
 
-.PHONY: help demo test bench check format ci clean
+.PHONY: help demo test simulate bench fuzz check format ci clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1]  run the main job without hardware"
 	@echo "make test                       pass the tests"
+	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
 	@echo "make bench                      print the figures beside their bounds"
+	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
 	@echo "make check                      ruff and mypy"
 	@echo "make format                     let ruff format the code"
 
@@ -31,8 +38,18 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest
 
+simulate: .venv/run.stamp
+	@$(BIN)/meter-gateway simulate $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks
+
+.venv/fuzz.stamp: .venv/dev.stamp
+	$(BIN)/python -m pip install --quiet --group fuzz
+	touch $@
+
+fuzz: .venv/fuzz.stamp
+	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(TARGET)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
