@@ -170,6 +170,8 @@ class Disk:
         self._records: dict[str, _Record] = {}
         self._entries: dict[str, list[_Deleted | None]] = {}
         """What the folder held under a name since it was synced, before what it holds now."""
+        self._abandoned: dict[str, _Record] = {}
+        """Files that abandoned connections have open."""
         self._buffer = ctypes.create_string_buffer(64 * 1024)
 
     def __enter__(self) -> Self:
@@ -219,27 +221,28 @@ class Disk:
     def kill(self) -> None:
         """End the process that has files open: what it wrote stays, and its connections can do nothing any more."""
         self._raise_what_went_wrong()
-        for _, record in sorted(self._abandon().items()):
-            _replace(record)
-        self._forget_shared_memory()
+        self._abandon()
 
     def cut_power(self, rng: Random) -> None:
         """As `kill`, and of what was not synced much is lost."""
         self._raise_what_went_wrong()
-        unsynced = {path: record for path, record in self._records.items() if record.is_unsynced and record.in_place()}
+        self._abandon()
         survive = rng.choice(SURVIVING)
-        for _, record in sorted({**self._abandon(), **unsynced}.items()):
-            _replace(record, functools.partial(record.rewind, rng=rng, survive=survive))
+        for path, record in self._records.items():
+            if record.is_unsynced and record.in_place():
+                self._abandoned[path] = record
+        self._move_on(lambda record: functools.partial(record.rewind, rng=rng, survive=survive))
         for path in sorted(self._entries):
             if rng.random() >= survive:
                 self._put_back(path, rng.choice(self._entries[path]), rng, survive)
         self._entries.clear()
         self._records.clear()
-        self._forget_shared_memory()
 
     def revive(self) -> None:
         """Go on: files can be opened again."""
         self._raise_what_went_wrong()
+        # Only now: whoever is still dying sees the files it has open under their names.
+        self._move_on(lambda _: None)
         self._off = False
 
     # --- what SQLite does to it --------------------------------------------------------------------------------------------
@@ -257,7 +260,9 @@ class Disk:
             return code
         status = Path(opening.path).stat()
         record = self._records.get(opening.path)
-        if record is None or record.inode != status.st_ino or is_new:
+        if record is not None and not is_new and record.inode != status.st_ino:
+            self._sync_folder(opening.path)  # Python has put another file there
+        if record is None or is_new or record.inode != status.st_ino:
             record = self._records[opening.path] = _Record(opening.path, status.st_ino, status.st_size)
         record.size = status.st_size
         if is_new:
@@ -376,14 +381,24 @@ class Disk:
     def _used_bytes(self) -> int:
         return sum(path.stat().st_size for path in Path(self.folder).rglob("*") if path.is_file())
 
-    def _abandon(self) -> dict[str, _Record]:
-        """End all connections. Returns the files they had open, where these still are under their names."""
+    def _abandon(self) -> None:
+        """End all connections."""
         self._off = True
         self._stop_at = None
-        files = [file for file in self._shim.files.values() if file.watcher is self and not file.dead]
-        for file in files:
-            file.abandon()
-        return {file.path: file.record for file in files if file.record.in_place()}
+        for file in self._shim.files.values():
+            if file.watcher is self and not file.dead:
+                file.abandon()
+                if file.record.in_place():
+                    self._abandoned[file.path] = file.record
+
+    def _move_on(self, change: Callable[[_Record], Callable[[int], None] | None]) -> None:
+        """Put copies in the place of the files that abandoned connections have open."""
+        for path in sorted(self._abandoned):
+            record = self._abandoned.pop(path)
+            if record.in_place():
+                _replace(record, change(record))
+            # The first to open a database makes its log's index anew; the old one is still mapped into memory.
+            Path(f"{path}-shm").unlink(missing_ok=True)
 
     def _put_back(self, path: str, former: _Deleted | None, rng: Random, survive: float) -> None:
         """Let a name mean what it meant before its folder was last changed."""
@@ -395,11 +410,6 @@ class Disk:
                 os.fchmod(file.fileno(), former.mode)
                 if former.record is not None:
                     former.record.rewind(file.fileno(), rng, survive)
-
-    def _forget_shared_memory(self) -> None:
-        """The first to open a database makes its log's index anew, so only its name is in the way."""
-        for path in Path(self.folder).rglob("*-shm"):
-            path.unlink()
 
     def _raise_what_went_wrong(self) -> None:
         errors, self._shim.errors[:] = [*self._shim.errors], []
@@ -420,7 +430,9 @@ def _replace(record: _Record, change: Callable[[int], None] | None = None) -> No
     if change is not None:
         with copy.open("r+b") as file:
             change(file.fileno())
-    copy.replace(path)
+    # On its own name rather than over the old one, which file systems take for a wish to have it synced.
+    path.unlink()
+    copy.rename(path)
     record.inode = path.stat().st_ino
 
 
