@@ -92,6 +92,8 @@ class Gateway:
         self.ledger.closed = self._closed
         self._some_closed = asyncio.Event()
         self.ledger.gather = self._some_closed.set
+        self._behind = asyncio.Event()
+        self.ledger.behind = self._behind.set
         rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self.uploader: Uploader | None = None
         self._session: Session | None = None
@@ -134,7 +136,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
-            self._store_does(self.ledger.replay)
+            self._behind.set()
             # What exists now lives as long as the process: the garbage collector need not look at it again.
             gc.collect()
             gc.freeze()
@@ -153,6 +155,7 @@ class Gateway:
             self._store_does(self.buffer.close_file)
 
     def _works(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._catch_up()
         for collector in self.collectors:
             yield collector.run()
         if self.uploader:
@@ -171,6 +174,17 @@ class Gateway:
         self._store_does(lambda: self.ledger.take(sample), writes=False)
         if self.mqtt:
             self.mqtt.sample(sample)
+
+    async def _catch_up(self) -> None:
+        """Fold what the buffer holds and the fold has not seen, after a start and once the clock is trusted: a portion at a time, since it
+        may be weeks, and meters are read meanwhile. Where the disk refuses, the next sample has it tried again.
+        """
+        while True:
+            await self._behind.wait()
+            if self._ask(self.ledger.catch_up, otherwise=False):
+                await asyncio.sleep(0)
+            else:
+                self._behind.clear()
 
     async def _settle_slots(self) -> None:
         """Meters close a slot one after the other; what they close within a moment is one commit."""
@@ -235,10 +249,12 @@ class Gateway:
                 if self._store_does(self.buffer.flush) and self.uploader:
                     self.uploader.wake()
             self._store_does(self.buffer.check_some, writes=False)
-            if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S and self.clock.trusted:
+            if not self.ledger.caught_up:
+                self._behind.set()  # also where no meter has anything to say
+            if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S:
                 pruned_s = self._housekeeping_s
                 self.ledger.checkpoint()
-                self._store_does(lambda: self.buffer.prune(self.clock.now_s()))
+                self._store_does(lambda: self.buffer.prune(self.clock.now_s() if self.ledger.caught_up else None))
 
     async def _tell_status(self) -> None:
         while True:

@@ -400,27 +400,33 @@ class Buffer:
             ).rowcount
         return count == DATED_AT_ONCE
 
-    def prune(self, now_s: float) -> None:
+    def prune(self, now_s: float | None) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest samples, and then remove them. Raises
         StoreError.
 
-        The newest hour of samples always stays: the fold runs over it after a restart.
+        The newest hour of samples always stays: the fold runs over it after a restart. Nothing is too old where nobody knows what time it
+        is (None), or as long as the fold has not seen it.
         """
         self.flush()
-        with self._transaction():
-            oldest_s = int(now_s - self.limits.keep_slots_s)
-            self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
-            self._db.execute("DELETE FROM unallocated WHERE max(from_ms, to_ms) < ?", (oldest_s * 1000,))
-            self._slot_count -= self._db.execute(
-                "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
-            ).rowcount
-        oldest = self._last_before(int((now_s - self.limits.keep_samples_s) * 1000))
-        newest = self._last_before(int((now_s - 3600) * 1000))
+        oldest = 0
+        if now_s is not None:
+            self._remove_old(int(now_s - self.limits.keep_slots_s))
+            oldest = self._last_before(int((now_s - self.limits.keep_samples_s) * 1000))
+        newest = self._last_before_hour() if now_s is None else self._last_before(int((now_s - 3600) * 1000))
         for _ in range(REMOVALS):
             if self._remove_samples(oldest):
                 continue
             if self.size_bytes <= self.limits.max_bytes or not (self._thin_samples(newest) or self._remove_samples(newest)):
                 break
+
+    def _remove_old(self, oldest_s: int) -> None:
+        """Remove slots, and what was owed for them, that began before a time."""
+        with self._transaction():
+            self._db.execute("DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,))
+            self._db.execute("DELETE FROM unallocated WHERE max(from_ms, to_ms) < ?", (oldest_s * 1000,))
+            self._slot_count -= self._db.execute(
+                "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) FROM outbox)", (oldest_s,) * 2
+            ).rowcount
 
     def _remove_samples(self, upto: int) -> bool:
         """Remove some of the oldest samples; returns whether there were some."""
@@ -470,11 +476,37 @@ class Buffer:
         high: int = self._one("SELECT coalesce(max(id), 0) FROM samples")
         while low < high:
             middle = (low + high + 1) // 2
-            # A sample that was never dated says nothing; the next dated one stands for it.
-            rows = self._rows("SELECT id, utc_ms FROM samples WHERE id >= ? AND utc_ms IS NOT NULL ORDER BY id LIMIT 1", middle)
-            row = next(rows, None)
+            row = self._dated_from(middle)
             if row is not None and row[1] < utc_ms:
-                low = min(int(row[0]), high)
+                low = min(row[0], high)
+            else:
+                high = middle - 1
+        return low
+
+    def _dated_from(self, number: int) -> tuple[int, int] | None:
+        """The first sample from a number on that has a UTC, and that: one that has none says nothing. The rest of a boot that has none is
+        stepped over as a whole, by the index of the undated: it may be millions of samples.
+        """
+        near = "SELECT id, utc_ms FROM samples WHERE id >= ? AND id < ? AND utc_ms IS NOT NULL ORDER BY id LIMIT 1"
+        while boot := next(self._rows("SELECT boot FROM samples WHERE id >= ? ORDER BY id LIMIT 1", number), None):
+            if row := next(self._rows(near, number, number + 1000), None):
+                return int(row[0]), int(row[1])
+            last = self._one("SELECT coalesce(max(id), 0) FROM samples WHERE utc_ms IS NULL AND boot = ?", boot[0])
+            number = max(number + 1000, last + 1)
+        return None
+
+    def _last_before_hour(self) -> int:
+        """The number of the last sample before the newest hour of this boot, by halves; all of earlier boots are before it."""
+        newest = next(self._rows("SELECT id, boot, boottime_ms FROM samples ORDER BY id DESC LIMIT 1"), None)
+        if newest is None:
+            return 0
+        high, boot, boottime_ms = newest
+        low: int = self._one("SELECT min(id) FROM samples") - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            [(number, of, at_ms)] = self._rows("SELECT id, boot, boottime_ms FROM samples WHERE id >= ? ORDER BY id LIMIT 1", middle)
+            if of != boot or at_ms < boottime_ms - 3_600_000:
+                low = min(number, high)
             else:
                 high = middle - 1
         return low

@@ -115,6 +115,11 @@ class Ledger:
             raise
         return True
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the fold has seen every sample."""
+        return self._dated
+
     def _trusted(self) -> bool:
         """Whether the clock is right, be it that an earlier run of the daemon was told so in this boot. Raises StoreError."""
         if self._clock.trusted:

@@ -726,3 +726,29 @@ def test_a_minute_of_ten_meters_is_one_commit(tmp_path: Path) -> None:
     written = log.stat().st_size - before
     assert written / (minutes * 60) < 350, "bytes per sample, in the log"
     store.close_file()
+
+
+def test_of_samples_that_nobody_can_date_the_oldest_go_and_the_newest_hour_stays(tmp_path: Path) -> None:
+    store = open_buffer(tmp_path / "buffer.sqlite", Limits(max_bytes=200_000), now_s=NOW_S)
+    for n in range(9000):
+        store.add(sample(n % 3000, utc=False, boot=f"boot-{n // 3000}"))
+    for _ in range(20):
+        store.prune(None)
+    kept = [each for _, each in store.samples()]
+    newest = [each.boottime_ms for each in kept if each.boot_id == "boot-2"]
+    assert newest[-361:] == [n * 10_000 for n in range(2639, 3000)]
+    assert len(kept) < 3000
+    assert store.sample_count == len(kept)
+    store.close_file()
+
+
+def test_the_search_for_a_time_steps_over_boots_that_have_none(tmp_path: Path) -> None:
+    store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
+    for boot in ("a", "none", "none-2", "b", "none-3"):
+        for n in range(100):
+            store.add(sample(n + 1000 * (boot == "b"), utc=not boot.startswith("none"), boot=boot))
+    store.flush()
+    assert store._last_before(NOW_S * 1000 + 500_001) == 51
+    assert store._last_before(NOW_S * 1000 + 10**7 + 1) == 301
+    assert store._last_before(NOW_S * 1000 + 10**9) == 400
+    store.close_file()
