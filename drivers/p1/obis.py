@@ -8,7 +8,7 @@ everything that would be computed from it.
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
@@ -140,7 +140,7 @@ class Values:
 LAYOUTS = 8
 """How many looks of a meter's telegrams are remembered: in summer and in winter, with and without a message or a minus."""
 
-_Line = tuple[bytes, bytes, bytes]  # A-B, C.D.E, all brackets
+_Id = tuple[bytes, bytes]  # A-B, C.D.E
 _Number = tuple[str, slice, int, int]  # quantity, where it stands once all points are out, factor, divisor
 
 
@@ -182,7 +182,7 @@ class Reader:
         brackets = [raw[place] for place in layout.brackets]
         if brackets != self._brackets or layout is not self._last:
             self._last, self._brackets = layout, brackets
-            self._told = _told([(*where, text) for where, text in zip(layout.others, brackets, strict=True)], self._utc_offset_h)
+            self._told = _told(layout.others, brackets, self._utc_offset_h)
         found.update(self._told.quantities)
         return Values(found, self._told.serial_number, self._told.meter_utc_s)
 
@@ -213,8 +213,8 @@ class _Layout:
     differences: tuple[tuple[str, str, str], ...]  # quantity, of what, less what
     sums: tuple[tuple[str, tuple[str, ...]], ...]  # quantity, of what
     hidden: tuple[str, ...]  # what no reading holds, only their difference
-    others: tuple[tuple[bytes, bytes], ...]  # of each other line A-B, C.D.E
-    brackets: tuple[slice, ...]  # and where its brackets stand
+    others: tuple[_Id, ...]  # the other lines
+    brackets: tuple[slice, ...]  # where the brackets of each of them stand
     lasting: bool  # whether it holds for other digits, too: not where a quantity comes twice
 
 
@@ -222,7 +222,7 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
     numbers: dict[str, _Number] = {}
     values: dict[str, float] = {}
     broken: set[str] = set()
-    others: list[tuple[bytes, bytes]] = []
+    others: list[_Id] = []
     brackets: list[slice] = []
     lasting = True
     end = len(raw) - raw.endswith(b"!")  # which may stand on the last value's line
@@ -296,14 +296,14 @@ def _days(stamp: bytes) -> int | None:
         return None
 
 
-def _told(lines: list[_Line], utc_offset_h: float) -> Values:
+def _told(ids: Iterable[_Id], all_brackets: Iterable[bytes], utc_offset_h: float) -> Values:
     """What other lines than those of ELECTRICITY tell: the tariff, the month's peak, M-Bus meters, the meter's serial number and time."""
     found: dict[str, float] = {}
-    ids: dict[bytes, str] = {}
+    serial_numbers: dict[bytes, str] = {}
     kinds: dict[bytes, tuple[str, str]] = {}
-    readings: list[_Line] = []
+    readings: list[tuple[bytes, bytes, bytes]] = []
     meter_utc_s = None
-    for channel, code, brackets in lines:
+    for (channel, code), brackets in zip(ids, all_brackets, strict=True):
         text = brackets.strip()[1:-1]
         if code in _MBUS_READINGS:
             readings.append((channel, code, brackets))
@@ -323,13 +323,14 @@ def _told(lines: list[_Line], utc_offset_h: float) -> Values:
             if len(text) == 13 and text[:12].isdigit() and text[12:] in b"SWsw":
                 meter_utc_s = utc_of(text, utc_offset_h)
         elif serial_number := _as_text(text):
-            ids.setdefault(code, serial_number)
+            serial_numbers.setdefault(code, serial_number)
     _add_mbus(readings, kinds, found, utc_offset_h, meter_utc_s)
-    return Values(found, ids.get(b"96.1.1") or ids.get(b"42.0.0") or ids.get(b"96.1.0"), meter_utc_s)
+    own = serial_numbers.get
+    return Values(found, own(b"96.1.1") or own(b"42.0.0") or own(b"96.1.0"), meter_utc_s)
 
 
 def _add_mbus(
-    readings: list[_Line],
+    readings: list[tuple[bytes, bytes, bytes]],
     kinds: Mapping[bytes, tuple[str, str]],
     found: dict[str, float],
     utc_offset_h: float,

@@ -175,7 +175,7 @@ class Framer:
             piece = data[at : at + _PIECE_BYTES]
             self._buffer += piece
             self.offset += len(piece)
-            while self._advance(events):
+            while self._buffer and self._advance(events):
                 pass
         return events
 
