@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in _told(settings):
         print(line)
-    slow = [text for text, too_much in _loads(settings) if too_much]
-    for text in slow:
-        print(f"problem: {text}")
+    slow = [(text, hint) for text, hint in _loads(settings) if hint]
+    for text, hint in slow:
+        print(f"problem: {text}: it cannot keep up — {hint}")
     return 1 if slow else 0
 
 
@@ -94,8 +94,8 @@ def _told(settings: "Settings") -> Iterator[str]:
         yield f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} ({'TLS' if settings.mqtt.tls else 'not encrypted'})."
 
 
-def _loads(settings: "Settings") -> Iterator[tuple[str, bool]]:
-    """What each line on which meters take turns has to carry, and whether that is too much."""
+def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
+    """What each line on which meters take turns has to carry, and, where that is too much, what to do."""
     from gateway.config import lines_of
     from gateway.load import load_of
 
@@ -104,8 +104,7 @@ def _loads(settings: "Settings") -> Iterator[tuple[str, bool]]:
         if load is None or (len(devices) == 1 and not load.too_much):
             continue
         names = ", ".join(device.name for device in devices)
-        text = f"{devices[0].line} ({names}) {load}"
-        yield (f"{text}: it cannot keep up — {load.hint}" if load.too_much else text), load.too_much
+        yield f"{devices[0].line} ({names}) {load}", load.hint if load.too_much else ""
 
 
 def _length(seconds: float) -> str:
