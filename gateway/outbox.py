@@ -79,6 +79,19 @@ class Held:
         return self.energy_uwh == self.item.energy_uwh
 
 
+def why_not_again(owed: Owed, now_s: float) -> str:
+    """Why a person cannot have it sent again; empty where that is possible."""
+    if owed.state not in ("rejected", "missed"):
+        return f"it is {owed.state}; only what was rejected or missed can be owed again"
+    if owed.quality not in ("measured", "estimated"):
+        return "its slot was not wholly metered, so there is no number to send"
+    if owed.closes_s is not None and owed.closes_s <= now_s:
+        if owed.item.kind == "forecast":
+            return "its slot has begun, and the exchange takes no forecast of it any more"
+        return "it goes without a time, so now it would be booked to another slot; upload it by hand: meter-gateway export undelivered"
+    return ""
+
+
 def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple[int, float, int]:
     """What sorts what is due into the order of sending; the smallest goes first.
 
