@@ -49,8 +49,16 @@ class _Judge:
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
 
     def reading(self, text: bytes, taken_s: float) -> Reading | None:
-        """The reading in it; None where it has none of the profile's quantities. Raises BadReply where registers are too coarse."""
+        """The reading in it; None where it has none of the profile's quantities.
+
+        Raises BadReply where energy registers are too coarse, or lack a unit.
+        """
         values = read_values(text, self._settings.energy_unit)
+        if values.lacks_unit and not values.steps_wh:
+            raise BadReply(
+                f"energy registers come without a unit (they begin {excerpt(text)!r}): see on the meter's display whether it counts kWh or "
+                "Wh, and copy the profile with energy_unit: kWh (meter-gateway profiles new --from …)"
+            )
         quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
         if not quantities:
             return None

@@ -72,12 +72,14 @@ _NUMBER = re.compile(rb" *([+-]?)(\d{1,12})(?:\.(\d{0,8}))? *\*? *([A-Za-z]*) *"
 class Values:
     """What a data block says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial number where it tells it.
 
-    `steps_wh` has the step of each energy register, as its decimals tell it.
+    `steps_wh` has the step of each energy register, as its decimals tell it. `lacks_unit` is true where energy registers came without a
+    unit, and the profile names none.
     """
 
     quantities: Mapping[str, float]
     serial_number: str | None
     steps_wh: Mapping[str, float]
+    lacks_unit: bool = False
 
 
 class _Number(NamedTuple):
@@ -100,6 +102,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
     """
     found: dict[str, _Number] = {}
     broken: set[str] = set()
+    lacks_unit = False
     ids: dict[bytes, str] = {}
     for match in _DATA_SET.finditer(block):
         medium, code, text = match["medium"], match["code"], match["value"]
@@ -112,6 +115,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         elif (known := _OBJECTS.get(code)) is not None and medium in (None, b"1"):
             name, dimension = known
             number = _number(text, dimension, energy_unit)
+            lacks_unit |= number is None and dimension == "wh" and _number(text, dimension, "Wh") is not None
             if number is None or found.setdefault(name, number) != number:
                 broken.add(name)  # unreadable, or there twice with different values
     for name in broken:
@@ -124,7 +128,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
             if minus not in found:
                 del quantities[plus]  # alone it has a sign: it is not the import's
     steps_wh = {name: 10.0**number.power for name, number in found.items() if name.endswith("_wh")}
-    return Values(quantities, next((ids[code] for code in _IDS if code in ids), None), steps_wh)
+    return Values(quantities, next((ids[code] for code in _IDS if code in ids), None), steps_wh, lacks_unit)
 
 
 def _number(text: bytes, dimension: str, energy_unit: EnergyUnit | None) -> _Number | None:
