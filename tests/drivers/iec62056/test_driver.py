@@ -82,7 +82,6 @@ def test_damaged_telegrams_are_counted_and_the_next_proper_one_taken() -> None:
         (bytes(100), "all zero"),
         (b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" * 4, "sml/auto"),
         (b"/EBZ5\r\n\r\n1-0:96.5.5*255(80)\r\n!\r\n", "is the profile the right one"),
-        (b"/EMH5----eHZ\r\n\r\n1-0:1.8.1*255(032942.0234)\r\n!\r\n", "come without a unit.*copy the profile with energy_unit: kWh"),
         (push().replace(b"234.56700000*kWh", b"234*kWh"), "comes in steps of 1000 Wh.*has a PIN"),
         (push().replace(b"234.56700000*kWh", b"234.5*kWh"), "comes in steps of 100 Wh.*resolution_wh 100"),
     ],
@@ -217,6 +216,7 @@ def test_echoes_of_what_was_sent_are_skipped() -> None:
         (meter(data=b"\x02" + b"1.99.0(0)\r\n" * 3000), BadReply, "no end of the data within 16384 bytes"),
         (meter(data=block(b"F.F(0)\r\n")), BadReply, r"none of the profile's quantities; they begin 'F.F\(0\)"),
         (meter(data=block(b"1.8.0(000123*kWh)\r\n")), BadReply, "steps of 1000 Wh"),
+        (meter(data=block(b"1.8.0(000123.4567)\r\n")), BadReply, "come without a unit.*copy the profile with energy_unit: kWh"),
     ],
 )
 def test_what_is_no_proper_answer_is_said(answer: Callable[[bytes], tuple[float, bytes]], error: type[Exception], words: str) -> None:
