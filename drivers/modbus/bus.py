@@ -147,8 +147,10 @@ async def _wait_for_turn(line: Line, question: _Question, turnaround_s: float) -
 async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s: float) -> bytes:
     received = b""
     while part := await line.read(deadline_s):
-        received = (received + part).removeprefix(frame)  # some two-wire adapters hear themselves
-        data = _find_rtu(question, received)
+        came = received + part
+        looked_at = len(received) if not came.startswith(frame) else 0
+        received = came.removeprefix(frame)  # some two-wire adapters hear themselves
+        data = _find_rtu(question, received, looked_at)
         if data is not None:
             return data
         if len(received) > MAX_RECEIVED_BYTES:
@@ -160,8 +162,12 @@ async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s
     raise _rtu_failure(question, received)
 
 
-def _find_rtu(question: _Question, received: bytes) -> bytes | None:
-    """The register bytes of the answer, wherever it begins: noise and answers of others may come before it."""
+def _find_rtu(question: _Question, received: bytes, looked_at: int) -> bytes | None:
+    """The register bytes of the answer, wherever it begins: noise and answers of others may come before it.
+
+    What ends within the first `looked_at` bytes has been looked at before, and its checksum was wrong: babble that comes byte by byte would
+    keep us busy otherwise.
+    """
     for at in range(len(received) - 4):
         if received[at] != question.unit:
             continue
@@ -171,7 +177,7 @@ def _find_rtu(question: _Question, received: bytes) -> bytes | None:
             end = at + 5
         else:
             continue
-        if end <= len(received) and (pdu := _rtu.decode(received[at:end])[3]):  # a wrong checksum gives none
+        if looked_at < end <= len(received) and (pdu := _rtu.decode(received[at:end])[3]):  # a wrong checksum gives none
             return _judge(question, pdu)
     return None
 

@@ -24,7 +24,7 @@ from tests.fuzz.target import Target, check_message, check_quantities, check_ser
 # Modbus replies
 
 
-class _Answering:
+class Answering:
     """A line whose meter answers with these pieces, whatever it is asked."""
 
     name = "tcp:fuzz:502"
@@ -91,11 +91,11 @@ def modbus_reply(data: bytes) -> None:
     reply = (_tcp_reply if tcp else _rtu_reply)(options, function, count, body)
     if options & 0x80:
         reply = body[:40] + reply
-    line = _Answering("tcp" if tcp else "rtu", reply, size)
+    line = Answering("tcp" if tcp else "rtu", reply, size)
     loop().run_until_complete(_ask(line, function, count))
 
 
-async def _ask(line: _Answering, function: int, count: int) -> None:
+async def _ask(line: Answering, function: int, count: int) -> None:
     for _ in range(2):
         try:
             registers = await request(line, UNIT, function, ADDRESS, count, timeout_s=0.1)

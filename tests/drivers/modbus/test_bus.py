@@ -9,10 +9,13 @@ import struct
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from pymodbus.framer import FramerRTU
 
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from gateway.sandbox.wire import Wire, paced_line
+from tests.drivers.scripted import in_virtual_time
+from tests.fuzz.registers import Answering
 
 Answer = list[tuple[float, bytes]]
 """(seconds to wait, bytes to send), one after the other."""
@@ -220,6 +223,19 @@ async def test_a_line_that_babbles_is_given_up(line: Line, meter: ScriptedMeter)
     meter.scripts = [[(0, bytes(1100))]]
     with pytest.raises(BadReply, match=r"bytes came, but no answer to registers 72\.\.75"):
         await ask(line)
+
+
+def test_what_may_be_an_answer_is_checked_once_however_the_bytes_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bytes] = []
+    decode = FramerRTU.decode
+    monkeypatch.setattr(FramerRTU, "decode", lambda self, data: (checked.append(data), decode(self, data))[1])
+
+    async def ask() -> None:
+        with pytest.raises(BadReply):
+            await request(Answering("rtu", bytes((2, 0x83)) * 300, 1), 2, 3, 0x48, 125, timeout_s=0.1)
+
+    in_virtual_time(ask)
+    assert len(checked) <= 300 + 1  # one more to say what was wrong
 
 
 async def test_a_line_that_is_never_silent_is_not_written_to(line: Line, meter: ScriptedMeter) -> None:
