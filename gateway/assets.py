@@ -37,6 +37,7 @@ class Formula:
         hint = "write sums and differences of <device>.import and <device>.export, such as grid.import - pv.export"
         if not isinstance(raw, str) or not raw.strip():
             raise ValueError(f"expected a formula, found {raw!r} — {hint}")
+        raw = " ".join(raw.split())  # many blanks would be tried in many ways
         terms: list[Term] = []
         at = 0
         while at < len(raw):

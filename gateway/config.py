@@ -65,9 +65,11 @@ class HttpUrl(str):
     @classmethod
     def parse(cls, raw: object) -> "HttpUrl":
         """Raises ValueError where `raw` is not such a URL."""
-        match = re.fullmatch(r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:\d{1,5})?(/[^?#\s]*)?", raw) if isinstance(raw, str) else None
+        match = re.fullmatch(r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw) if isinstance(raw, str) else None
         if match is None:
             raise ValueError(f"{raw!r} is not the URL of an exchange — such as https://gsyweb.gridsingularity.com")
+        if match[3] and not 1 <= int(match[3][1:]) <= 65535:
+            raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
         if match[1] == "http" and match[2] not in ("localhost", "[::1]") and not match[2].startswith("127."):
             raise ValueError("plain http would send the password in clear — write https://")
         return cls(str(raw).rstrip("/"))

@@ -107,17 +107,17 @@ LOGIN_REPLY = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Len
 
 
 def exchange_session(data: bytes) -> None:
-    """What an exchange sends on the wire, where the login goes well before it or (bit 3) is what is fuzzed."""
+    """What an exchange sends on the wire, where the login goes well before it or (bit 3) is what is fuzzed; bit 4: it is asked."""
     options, stream = split(data)
     come = [] if options & 8 else [LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())]
     _transport().say([*come, *pieces(stream, options)])
-    loop().run_until_complete(_post())
+    loop().run_until_complete(_talk(asks=bool(options & 16)))
 
 
-async def _post() -> None:
+async def _talk(*, asks: bool) -> None:
     session = Session("http://127.0.0.1", lambda: Credentials("me", PASSWORD), 5.0, transport=_transport())
     try:
-        reply = await session.post("external-connection/api/", {"energy_Wh": 1.5})
+        reply = await (session.get("api/", 3.0) if asks else session.post("external-connection/api/", {"energy_Wh": 1.5}))
     except ExchangeError as error:
         check_message(str(error))
         assert PASSWORD not in str(error)
@@ -130,7 +130,7 @@ async def _post() -> None:
 
 
 def session_seeds() -> Iterable[bytes]:
-    for options in (0, 8, 3, 12):
+    for options in (0, 8, 3, 12, 16):
         yield bytes([options]) + LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())
         yield bytes([options]) + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnull\r\n0\r\n\r\n"
         yield (

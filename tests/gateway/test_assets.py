@@ -65,6 +65,13 @@ def test_what_is_no_formula_is_refused_with_what_to_write(text: object, words: s
     assert words in str(caught.value)
 
 
+def test_blanks_mean_nothing_however_many() -> None:
+    blanks = " \n" * 100_000
+    assert Formula.parse(f"{blanks}a.import{blanks}-{blanks}b.export{blanks}") == Formula.parse("a.import - b.export")
+    with pytest.raises(ValueError, match="cannot read '!'"):
+        Formula.parse(f"{blanks}!")
+
+
 @given(st.text(max_size=40))
 def test_any_text_is_a_formula_or_a_clear_error(text: str) -> None:
     try:

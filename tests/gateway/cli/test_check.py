@@ -82,6 +82,7 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
     [
         ("exchange.credentials", '"a\\0b"', "credentials: 'a\\x00b' holds a control character"),
         ("site: ", 'site: "home\\n" #', "site: 'home\\n' ends with a line break"),
+        ("dialect:", "url: https://exchange.example:99999\n  dialect:", "exchange.url: 99999 is not a port"),
         ("market:", f"buffer: {{max_size: {'9' * 400}GB}}\nmarket:", "buffer.max_size: expected a size"),
     ],
 )
