@@ -56,6 +56,10 @@ QUANTITIES: Mapping[str, str] = {
 }
 """Every quantity a profile may name, with its meaning."""
 
+METER_UTC = "meter_utc_s"
+"""What a sample may hold beside its quantities: what the meter's own clock said, as a Unix time in seconds. It is on record, and dates
+nothing."""
+
 OFTEN = ("energy_import_wh", "energy_export_wh", "power_w", "power_import_w", "power_export_w")
 """What slots are made of: read at every turn of a meter. The others are for people, and are read now and then."""
 
@@ -86,6 +90,7 @@ class Reading:
     `taken_s` is the loop's monotonic time (`asyncio.get_running_loop().time()`) in seconds: drivers know no wall clock.
     `serial_number` is the meter's own, as text, or None where the meter does not tell it. `damaged` counts what came before this reading
     and was not fit to be one (telegrams with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
+    `meter_utc_s` is the time by the meter's own clock (Unix time), None where it does not tell.
     """
 
     taken_s: float
@@ -93,6 +98,7 @@ class Reading:
     serial_number: str | None = None
     damaged: int = 0
     damage: str = ""
+    meter_utc_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +117,9 @@ class Sample:
     utc_ms: int | None
     values: Mapping[str, float]
     placed: bool = False
+
+    @property
+    def meter_clock_offset_s(self) -> float | None:
+        """How far the meter's own clock is ahead of ours; None where it does not tell, or where ours is not known to be right."""
+        meter_utc_s = self.values.get(METER_UTC)
+        return None if meter_utc_s is None or self.utc_ms is None or self.placed else meter_utc_s - self.utc_ms / 1000

@@ -287,9 +287,20 @@ class Gateway:
             meters=meters,
             assets=self._ask(lambda: self._asset_reports(now_s), []),
             destinations=self._ask(lambda: [self.uploader.snapshot(now_s)] if self.uploader else [], []),
-            clock=ClockReport(trusted=self.clock.trusted, why=self.clock.why, boot_id=self.clock.boot_id),
+            clock=self._clock_report(),
             buffer=self._buffer_report(now_s),
             mqtt=self.mqtt.snapshot() if self.mqtt else None,
+        )
+
+    def _clock_report(self) -> ClockReport:
+        clock = self.clock
+        return ClockReport(
+            trusted=clock.trusted,
+            why=clock.why,
+            boot_id=clock.boot_id,
+            trusted_since_s=clock.trusted_since_s,
+            step_s=clock.step.by_s if clock.step else None,
+            step_at_s=clock.step.at_s if clock.step else None,
         )
 
     def _asset_reports(self, now_s: float) -> list[AssetReport]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
 from drivers.profile import Driver, EnergyDriver
-from drivers.sample import Reading, Sample
+from drivers.sample import METER_UTC, Reading, Sample
 from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.config import Device
@@ -106,6 +106,7 @@ class Meter:
         """Note what it said."""
         known = {} if everything or self.last is None or self.last.serial_number != sample.serial_number else self.values
         self.values = {**known, **sample.values}
+        self.values.pop(METER_UTC, None)  # told as what it is off by
         self.last = sample
 
     def report(self, glitches: int) -> MeterReport:
@@ -125,6 +126,7 @@ class Meter:
             samples=self.samples,
             glitches=glitches,
             values=dict(self.values),
+            clock_offset_s=self.last.meter_clock_offset_s if self.last else None,
         )
 
 
@@ -395,4 +397,6 @@ class Collector:
     def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
         boottime_ms, utc_ms = self.clock.date(loop_s - reading.taken_s)
         values = {quantity: value for quantity, value in reading.values.items() if abs(value) < SANE}
+        if reading.meter_utc_s is not None:
+            values[METER_UTC] = reading.meter_utc_s
         return Sample(device.name, reading.serial_number, self.clock.boot_id, boottime_ms, utc_ms, values)

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
+METER_CLOCK_OFF_S = 60.0
+"""A meter's own clock that is further from ours is worth a word."""
+
 REPLAY_FLUSH = 1000
 """Samples are run again in portions of this many; what a portion closes is written before the next is read."""
 
@@ -54,6 +57,14 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         invert=device.invert,
         clock=settings.clock.trust,
     )
+
+
+def _span(seconds: float) -> str:
+    """A length of time in words."""
+    for length_s, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _utc(at_ms: int) -> str:
@@ -85,6 +96,8 @@ class Ledger:
         self.behind: Callable[[], None] | None = None
         """Is called with each sample while there are older ones that the fold has not seen, and has `catch_up` called until they are.
         None: at once."""
+        self._wrong_clocks: set[str] = set()
+        """Meters of whose clocks that has been said."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
         """Per meter: findings about its register since start."""
         self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
@@ -179,6 +192,7 @@ class Ledger:
         number = self._buffer.add(sample)
         if sample.utc_ms is None:
             return
+        self._look_at_meters_clock(sample)
         if not self._dated:
             if self.behind:
                 self.behind()
@@ -191,6 +205,25 @@ class Ledger:
                 self.gather()
             else:
                 self.settle()
+
+    def _look_at_meters_clock(self, sample: Sample) -> None:
+        """Say once where a meter's own clock is far from ours, and once when it is right again."""
+        off_s = sample.meter_clock_offset_s
+        if off_s is None:
+            return
+        if abs(off_s) > METER_CLOCK_OFF_S and sample.device not in self._wrong_clocks:
+            self._wrong_clocks.add(sample.device)
+            off = f"{_span(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} ours"
+            text = (
+                f"the meter's own clock is {off}; readings are dated by ours, so no slot is wrong by it. If several meters "
+                "say so, check this machine's time (timedatectl); else tell the network operator: tariffs, the quarter-hour's demand and "
+                "gas go by the meter's"
+            )
+            log.warning("%s: %s", sample.device, text)
+            self._buffer.note(Event(sample.utc_ms or 0, sample.device, "meter clock", text))
+        elif abs(off_s) < METER_CLOCK_OFF_S / 2 and sample.device in self._wrong_clocks:
+            self._wrong_clocks.discard(sample.device)
+            log.info("%s: the meter's own clock is right again", sample.device)
 
     def settle(self) -> None:
         """Write what was closed, and tell. Raises StoreError; it waits in the buffer then, and is told with what is closed next."""

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
-from drivers.sample import Sample
+from drivers.sample import METER_UTC, Sample
 from gateway.backoff import Backoff
 from gateway.config import MqttSettings
 from gateway.credentials import ConfigError, Credentials
@@ -114,13 +114,15 @@ class MqttPublisher:
         if before == window and sample.values.keys() <= quantities:
             return
         self._sampled[sample.device] = window, frozenset(sample.values)
-        document = {
+        document: dict[str, Any] = {
             "taken_at": None if sample.utc_ms is None else _utc(sample.utc_ms / 1000),
             "boot_id": sample.boot_id,
             "boottime_ms": sample.boottime_ms,
             "serial_number": sample.serial_number,
             **sample.values,
         }
+        if (meter_utc_s := document.pop(METER_UTC, None)) is not None:
+            document["meter_time"] = _utc(meter_utc_s)
         self._publish(f"sample/{sample.device}", document)
 
     def slot(self, slot: Slot) -> None:

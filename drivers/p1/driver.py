@@ -127,7 +127,8 @@ class P1Driver(PushDriver[Event]):
             raise _Unfit("a telegram without checksum lacks the energy register: truncated, or not this profile's")
         if not quantities:
             raise _Unfit("a telegram holds none of the profile's quantities: is the profile the right one?")
-        return Reading(taken_s, quantities, values.serial_number or (opened.serial_number if opened else None))
+        serial_number = values.serial_number or (opened.serial_number if opened else None)
+        return Reading(taken_s, quantities, serial_number, meter_utc_s=values.meter_utc_s)
 
     def _opened(self, sealed: Sealed) -> "Opened":
         if self._keys is None:

@@ -180,6 +180,7 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
             "time_utc": utc_text(taken_s),
             "serial_number": reading.serial_number,
             "values": values,
+            **({} if reading.meter_utc_s is None else {"meter_time_utc": utc_text(reading.meter_utc_s)}),
         }
         print(json.dumps(found, ensure_ascii=False), flush=True)
         return
@@ -188,6 +189,8 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
     print(
         f"{utc_text(taken_s)} ({local_text(taken_s)}), as the meter shows it" + (" (invert: true turns it round)" if device.invert else "")
     )
+    if reading.meter_utc_s is not None:
+        print(f"its own clock: {utc_text(reading.meter_utc_s)}")
     print_table(
         ["quantity", "value", "unit", "meaning"], [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()], right=["value"]
     )

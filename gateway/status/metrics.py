@@ -64,6 +64,9 @@ def exposition(report: Report) -> str:
     families.gauge("start_time_seconds", "When the daemon started, Unix time", report.started_s)
     families.gauge("healthy", "1 while every part has had recent success", not report.unhealthy())
     families.gauge("clock_trusted", "1 while the machine's clock is believed; no slot closes before", report.clock.trusted)
+    families.gauge("clock_trusted_since_timestamp_seconds", "Since when the clock is believed, Unix time", report.clock.trusted_since_s)
+    families.gauge("clock_last_step_seconds", "How far the clock was set when it was last set", report.clock.step_s)
+    families.gauge("clock_last_step_timestamp_seconds", "When the clock was last set, Unix time", report.clock.step_at_s)
     families.gauge("slot_length_seconds", "Length of a market slot", report.slot_length_s)
     for kind, parts in _parts(report).items():
         for part in parts:
@@ -109,6 +112,7 @@ def _line(families: _Families, line: LineReport) -> None:
 def _meter(families: _Families, meter: MeterReport) -> None:
     families.counter("meter_samples", "Samples taken since the daemon started", meter.samples, meter=meter.name)
     families.counter("meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name)
+    families.gauge("meter_clock_offset_seconds", "How far the meter's own clock is ahead of ours", meter.clock_offset_s, meter=meter.name)
     for quantity, value in meter.values.items():
         stem, _, suffix = quantity.rpartition("_")
         name = f"meter_{stem}_{_UNITS[suffix]}" if stem and suffix in _UNITS else f"meter_{quantity}"

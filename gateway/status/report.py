@@ -72,6 +72,8 @@ class MeterReport(Part):
     glitches: int = 0
     """Readings that were not believed."""
     values: dict[str, float] = field(default_factory=dict)
+    clock_offset_s: float | None = None
+    """How far its own clock is ahead of ours. It dates nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,12 @@ class ClockReport:
     trusted: bool
     why: str
     boot_id: str
+    trusted_since_s: float | None = None
+    """Since when this run of the daemon trusts it."""
+    step_s: float | None = None
+    """How far it was set when it was last set, since it is trusted."""
+    step_at_s: float | None = None
+    """When that was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,8 @@
 """The books of a box that loses its time again and again: boots with and without a clock that is right, over a real buffer file."""
 
+import functools
 import shutil
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +44,7 @@ class Box:
         self.booted_s = 0.0
         self.wall_off_s = 0.0
         self.synchronised = False
+        self.meter_off_s = 0.5
         self.boots = 0
         self.buffer: Buffer
         self.ledger: Ledger
@@ -83,9 +86,11 @@ class Box:
             self.read()
 
     def read(self) -> None:
+        """A P1 telegram: the meter tells its own time, too."""
         boottime_ms, utc_ms = self.clock.date(0)
         self.truth[self.clock.boot_id, boottime_ms] = round(self.true_s * 1000)
         values = {"energy_import_wh": float(true_uwh(self.true_s) // WH), "energy_export_wh": 0.0, "power_w": float(power_w(self.true_s))}
+        values["meter_utc_s"] = self.true_s + self.meter_off_s
         self.ledger.take(Sample("grid", "S", self.clock.boot_id, boottime_ms, utc_ms, values))
 
     def samples(self) -> list[Sample]:
@@ -105,8 +110,12 @@ def power_w(at_s: float) -> int:
 def true_uwh(at_s: float) -> int:
     """What passed since noon, by the second."""
     halves, rest_s = divmod(int(at_s) - NOON_S, 1800)
-    whole_wh = sum(power_w(NOON_S + n * 1800) for n in range(halves)) / 2
-    return round((5000 + whole_wh + power_w(at_s) * rest_s / 3600) * WH)
+    return round((_whole_wh(halves) + power_w(at_s) * rest_s / 3600) * WH)
+
+
+@functools.cache
+def _whole_wh(halves: int) -> float:
+    return 5000 + sum(power_w(NOON_S + n * 1800) for n in range(halves)) / 2
 
 
 @pytest.fixture
@@ -236,6 +245,53 @@ def test_samples_taken_while_older_ones_are_still_run_again_come_after_them(box:
     slots = box.slots()
     assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(16))
     assert {s.quality for s in slots[1:]} == {"measured"}
+
+
+def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gateway.ledger")
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    for off_s in (7200, 50, 7200, 0, -90):
+        box.meter_off_s = off_s
+        box.run(600)
+    box.buffer.flush()
+    told = [line.partition(" meter clock: ")[2] for line in box.buffer.latest_events(100) if " meter clock: " in line]
+    assert [line[:45] for line in told] == [
+        "the meter's own clock is 90 s behind ours; re",
+        "the meter's own clock is 2.0 h ahead of ours;",
+    ]
+    assert "timedatectl" in told[0]
+    assert [record.message for record in caplog.records if "right again" in record.message] == [
+        "grid: the meter's own clock is right again"
+    ]
+    samples = box.samples()
+    assert all(sample.utc_ms == box.truth[sample.boot_id, sample.boottime_ms] for sample in samples)
+    assert {sample.meter_clock_offset_s for sample in samples} == {0.5, 7200, 50, 0, -90}, "kept with each sample, to the second and finer"
+    assert {slot.quality for slot in box.slots()[1:]} == {"measured"}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Amsterdam", "America/St_Johns", "Pacific/Chatham"])
+@pytest.mark.parametrize("night_s", [1_806_195_600, 1_824_944_400])  # 2027-03-28 and 2027-10-31, 01:00 UTC: Europe changes its clocks
+def test_the_nights_in_which_clocks_are_changed_are_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, night_s: int
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        box = Box(tmp_path)
+        box.true_s = night_s - 2.0 * HOUR_S
+        box.boot()
+        box.synchronise()
+        box.run(4 * HOUR_S)
+        slots = box.slots()
+        box.buffer.close_file()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [slot.start_s for slot in slots] == [night_s - 2 * HOUR_S + n * SLOT_S for n in range(16)]
+    assert {slot.quality for slot in slots[1:]} == {"measured"}
+    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
 
 
 LIFE = st.lists(

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -165,12 +165,15 @@ async def test_samples_slots_and_status_reach_a_listener_with_units_and_utc(brok
     listener = await Listener.open(broker.port)
     async with running(publisher):
         await listener.until("meter-gateway/home-12/status/online", lambda body: body == "online")
-        publisher.sample(a_sample())
+        sample = a_sample()
+        publisher.sample(replace(sample, values={**sample.values, "meter_utc_s": 1_750_000_003.0}))
         publisher.slot(a_slot())
         publisher.owed(Owed(item, 900, "measured", 0, None))
         publisher.status(healthy_report)
         sample = await listener.until("meter-gateway/home-12/sample/grid")
         assert sample["taken_at"] == "2025-06-15T15:06:40.250Z"
+        assert sample["meter_time"] == "2025-06-15T15:06:43Z"
+        assert "meter_utc_s" not in sample
         assert (sample["power_w"], sample["energy_import_wh"], sample["serial_number"]) == (-812.0, 1000.5, "E0031003")
         slot = await listener.until("meter-gateway/home-12/slot/grid/import")
         assert (slot["start"], slot["energy_wh"], slot["quality"]) == ("2025-06-15T15:00:00Z", 172.75, "measured")

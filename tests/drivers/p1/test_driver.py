@@ -51,6 +51,17 @@ def open_driver(line: Any, profile: Profile = DSMR5, timeout_s: float | None = N
     return driver
 
 
+def test_a_reading_tells_the_time_by_the_meters_own_clock_beside_the_values() -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        line.sends(1000.3, telegram())
+        reading = await open_driver(line).read(1000.0)
+        assert reading.meter_utc_s == 1_709_290_800, "2024-03-01 12:00:00 in the Dutch winter"
+        assert "meter_utc_s" not in reading.values
+
+    in_virtual_time(scenario)
+
+
 def test_a_reading_is_the_first_telegram_that_begins_when_it_is_due() -> None:
     async def scenario() -> None:
         line = ScriptedLine()

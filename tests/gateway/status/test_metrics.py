@@ -50,6 +50,17 @@ def test_a_gateway_that_is_not_well_says_so(healthy_report: Report) -> None:
     assert found["meter_gateway_clock_trusted", ()] == 0
 
 
+def test_a_meters_own_clock_and_the_last_step_of_ours_are_metrics(healthy_report: Report) -> None:
+    meters = [replace(healthy_report.meters[0], clock_offset_s=-3600.5), *healthy_report.meters[1:]]
+    clock = replace(healthy_report.clock, trusted_since_s=1_750_000_000.0, step_s=86_400.0, step_at_s=1_750_000_900.0)
+    found = parsed(replace(healthy_report, meters=meters, clock=clock))
+    assert {key: value for key, value in found.items() if key[0] == "meter_gateway_meter_clock_offset_seconds"} == {
+        ("meter_gateway_meter_clock_offset_seconds", (("meter", "grid"),)): -3600.5
+    }, "none for a meter that tells no time"
+    assert found["meter_gateway_clock_last_step_seconds", ()] == 86_400
+    assert found["meter_gateway_clock_trusted_since_timestamp_seconds", ()] == 1_750_000_000
+
+
 def test_every_quantity_has_a_metric_of_its_own(healthy_report: Report) -> None:
     everything = replace(healthy_report.meters[0], values=dict.fromkeys(QUANTITIES, 1.5))
     names = {name for name, _ in parsed(replace(healthy_report, meters=[everything])) if name.startswith("meter_gateway_meter_")}
