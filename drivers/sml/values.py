@@ -18,6 +18,8 @@ from drivers.sml.transport import checksums
 TARIFFS = range(1, 5)
 MAX_DEPTH = 12
 """The deepest list. A meter's time stamp, the deepest there is, is at 7."""
+MAX_SERIAL_CHARS = 64
+"""Of a serial number that is none of DIN 43863-5; what is longer is cut off."""
 WHOLE_KWH = 1000
 """A register in steps of so many Wh is what a meter shows before its PIN has been entered."""
 
@@ -287,4 +289,4 @@ def serial_number(server: bytes) -> str | None:
     if len(server) == 10 and server[0] in (9, 10) and server[1] < 10 and maker.isalpha() and maker.isupper() and number < 10**8:
         return f"{server[1]}{maker.decode('ascii')}{server[5]:02X}{number:08d}"
     text = server.decode("latin-1")
-    return text if text.isascii() and text.isprintable() else server.hex().upper()[:64]
+    return text[:MAX_SERIAL_CHARS] if text.isascii() and text.isprintable() else server.hex().upper()[:MAX_SERIAL_CHARS]

@@ -264,6 +264,7 @@ def _sml_streams() -> Iterator[bytes]:
     yield sml_transport(by_hand())
     values = {"energy_import_wh": 1234567.8, "energy_export_wh": 4567.0, "power_w": -812.5}
     yield household(values, SERVER)
+    yield household(values, b"SERVER" * 20)
     yield sml_telegram(
         bytes.fromhex("0a01445a47000282225e"),  # a DZG whose powers have too few bits
         [

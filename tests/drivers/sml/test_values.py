@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.sample import QUANTITIES as KNOWN
 from drivers.sml.transport import Frame, Framer
-from drivers.sml.values import MAX_DEPTH, QUANTITIES, SmlError, Values, decode, read_values, serial_number
+from drivers.sml.values import MAX_DEPTH, MAX_SERIAL_CHARS, QUANTITIES, SmlError, Values, decode, read_values, serial_number
 from gateway.sandbox.sml import Entry, kermit, telegram, x25
 
 EMH = bytes.fromhex("0a01454d480000010203")
@@ -208,6 +208,11 @@ def test_a_value_that_is_not_set_is_left_out() -> None:
 )
 def test_a_serial_number_is_as_printed_on_the_meter(server_id: str, text: str | None) -> None:
     assert serial_number(bytes.fromhex(server_id)) == text
+
+
+@pytest.mark.parametrize("server_id", [b"A" * 8000, b"\xff" * 8000])
+def test_a_serial_number_has_a_length_that_can_be_shown(server_id: bytes) -> None:
+    assert len(serial_number(server_id) or "") == MAX_SERIAL_CHARS
 
 
 @pytest.mark.parametrize("code", ["1-0:96.1.0*255", "0-0:96.1.0*255", "1-0:0.0.9*255"])
