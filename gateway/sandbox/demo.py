@@ -29,7 +29,7 @@ from gateway.counter import UWH_PER_WH
 from gateway.outbox import Owed
 from gateway.sandbox.exchange import StandInExchange
 from gateway.sandbox.house import Household
-from gateway.sandbox.meters import HEAT_PUMP_ADDRESS, PV_ADDRESS, House, simulated_house
+from gateway.sandbox.meters import House, simulated_house
 from gateway.slots import Slot
 
 SLOT_S = 15
@@ -97,14 +97,7 @@ def write_site(
         "clock: {trust: assured}   # a demo machine may lack NTP",
     ]
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
-    devices = {
-        "grid": f"profile: dsmr/dsmr5\nline: serial:{house.grid_path}\ninterval: {interval}\n",
-        "pv": f"profile: eastron/sdm120\nline: serial:{house.pv_path}?baud=9600\naddress: {PV_ADDRESS}\ninterval: {interval}\n",
-        "heat-pump": (
-            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{house.heat_pump_port}\naddress: {HEAT_PUMP_ADDRESS}\ninterval: {interval}\n"
-        ),
-    }
-    for name, text in devices.items():
+    for name, text in house.device_files(interval).items():
         (folder / "devices" / f"{name}.yaml").write_text(text)
     return Site(folder, assets, f"http://127.0.0.1:{port}/")
 

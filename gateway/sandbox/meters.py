@@ -244,6 +244,16 @@ class House:
         """The serial port the PV meter's RS-485 adapter is in: 9600 8N1, address PV_ADDRESS."""
         return self.pv_wire.gateway_end
 
+    def device_files(self, interval: str) -> dict[str, str]:
+        """The text of each meter's device file, by the meter's name; further ones are `m1`, `m2` …"""
+        places = {
+            "grid": f"profile: dsmr/dsmr5\nline: serial:{self.grid_path}\n",
+            "pv": f"profile: eastron/sdm120\nline: serial:{self.pv_path}?baud=9600\naddress: {PV_ADDRESS}\n",
+        }
+        for name, port in {"heat-pump": self.heat_pump_port, **{f"m{n}": port for n, port in enumerate(self.extra_ports, 1)}}.items():
+            places[name] = f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: {HEAT_PUMP_ADDRESS}\n"
+        return {name: f"{text}interval: {interval}\n" for name, text in places.items()}
+
 
 @contextlib.asynccontextmanager
 async def simulated_house(seed: int = 1, now: Clock = time.time, *, day_s: int = DEMO_DAY_S, extra_meters: int = 0) -> AsyncIterator[House]:

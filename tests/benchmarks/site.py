@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from gateway.sandbox.exchange import StandInExchange
-from gateway.sandbox.meters import HEAT_PUMP_ADDRESS, PV_ADDRESS, House
+from gateway.sandbox.meters import House
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -32,14 +32,8 @@ def write_site(
         "clock: {trust: assured}",
     ]
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
-    devices = {
-        "grid": f"profile: dsmr/dsmr5\nline: serial:{house.grid_path}\n",
-        "pv": f"profile: eastron/sdm120\nline: serial:{house.pv_path}?baud=9600\naddress: {PV_ADDRESS}\n",
-    }
-    for name, meter_port in [("heat-pump", house.heat_pump_port), *((f"m{n}", p) for n, p in enumerate(house.extra_ports, 1))]:
-        devices[name] = f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{meter_port}\naddress: {HEAT_PUMP_ADDRESS}\n"
-    for name, text in devices.items():
-        (folder / "devices" / f"{name}.yaml").write_text(f"{text}interval: {interval}\n")
+    for name, text in house.device_files(interval).items():
+        (folder / "devices" / f"{name}.yaml").write_text(text)
 
 
 @contextlib.contextmanager
