@@ -16,6 +16,7 @@ is given up to slots and what is owed, which are only ever removed by age, and n
 
 import contextlib
 import logging
+import math
 import os
 import sqlite3
 import struct
@@ -30,6 +31,7 @@ import msgspec
 
 from drivers.sample import Sample
 from gateway import salvage
+from gateway.carve import page_size_of
 from gateway.exchange.dialect import Item
 from gateway.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.placing import Place, Stretch
@@ -144,9 +146,10 @@ class Buffer:
         """Samples up to this number have been thinned."""
         self._checking = 0, -1
         """The table that is looked through, and the key from which on."""
-        self._checked_s = 0.0
+        self._checked_s = -math.inf
         """When all had been looked through, by `_now_s`."""
         self._places: dict[str, tuple[int, int] | None] = {}
+        self._said = ""
         self._use(db)
 
     def _use(self, db: sqlite3.Connection) -> None:
@@ -157,6 +160,7 @@ class Buffer:
         self._data_version = None
         self._thinned = None
         self._checking = 0, -1
+        self._checked_s = -math.inf
         # Numbers never go back, not even when every sample has been pruned: the fold goes on after the number it stopped at.
         self._next_id = max(
             self._next_id,
@@ -834,7 +838,10 @@ class Buffer:
         changed = [suffix for suffix, place in self._places.items() if place is not None and place != places[suffix]]
         if changed:
             what = ", ".join(self.path.name + suffix for suffix in changed)
-            log.error("%s", self._renew(f"{what} was deleted or replaced while it was open", source=self._db))
+            text = str(self._renew(f"{what} was deleted or replaced while it was open", source=self._db))
+            if text != self._said:
+                log.error("%s", text)
+                self._said = text
 
     def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
         """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
@@ -910,7 +917,8 @@ def _is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is to blame. Of what is none, Python makes an error of a class of its own."""
     if type(error) is sqlite3.DatabaseError or getattr(error, "sqlite_errorcode", None) in _LOST:
         return True
-    return str(error).startswith(("unsupported file format", "Could not decode to UTF-8"))
+    # "closed database": a new file is complete, and could not be put in the place of the damaged one yet.
+    return str(error).startswith(("unsupported file format", "Could not decode to UTF-8", "Cannot operate on a closed database"))
 
 
 def _is_full(error: sqlite3.Error) -> bool:
@@ -1012,7 +1020,12 @@ def _begun(path: Path, limits: Limits) -> Buffer:
     if path.with_name(path.name + ".salvaging").exists():
         raise Damaged("its salvage was cut short")
     log_file = path.with_name(path.name + "-wal")
-    size = path.stat().st_size if path.exists() else 0
+    size = path.stat().st_size if path.is_file() else 0
+    if size:
+        with path.open("rb") as file:
+            if page_size_of(file.read(100)) is None:
+                # SQLite would say so too, and throw the log away, of which something can still be read.
+                raise sqlite3.DatabaseError("file is not a database")
     unclean = log_file.exists() and log_file.stat().st_size > 0
     buffer = _opened(_connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
     try:

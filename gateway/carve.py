@@ -123,7 +123,10 @@ def _record(data: bytes) -> list[Value]:
     values: list[Value] = []
     body = header_bytes
     while at < header_bytes:
-        kind, at = _varint(data, at)
+        kind = data[at]
+        at += 1
+        if kind >= 0x80:
+            kind, at = _varint(data, at - 1)
         value: Value
         if kind in _INTEGER_BYTES:
             end = body + _INTEGER_BYTES[kind]

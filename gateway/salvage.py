@@ -15,6 +15,7 @@ Limits: the samples may take `SAMPLES_S`, everything else `TABLES_S`; either sto
 
 import contextlib
 import logging
+import math
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from gateway import carve
-from gateway import counter as counting
+from gateway.counter import Counter
 from gateway.exchange.dialect import Item
 from gateway.outbox import Owed
 from gateway.slots import DirectionState, MeterState, OpenSlot, Slot
@@ -42,6 +43,9 @@ SPARE_BYTES = 32 << 20
 MAX_ASIDE = 3
 
 _PORTION = 2000
+_ROUNDS = 50
+"""Of 10,000 steps of SQLite's machine, for one portion: it needs some ten."""
+_FEW = 200
 _MAX_BLOCKED = 5000
 """Spans of one table that could not be read, until it is left to the pages."""
 _PAGE_BYTES = 512
@@ -117,6 +121,8 @@ class Salvaged:
 
     def __str__(self) -> str:
         found = ", ".join(f"{count} {table}" for table, count in self.rows.items() if count and table not in ("boots", "layouts"))
+        if not self.rows:
+            return "what could be read of it is in the new one"
         if not found:
             return "nothing could be read of it"
         text = f"salvaged: {found}"
@@ -143,6 +149,9 @@ class _Table:
     fewest: int
     """Columns that the oldest version wrote."""
     blocked: bool = False
+    """Something could not be read."""
+    lost_keys: float = 0
+    """How many keys that was; infinite where nobody knows."""
     count: int = 0
 
     def is_row(self, values: Sequence[object]) -> bool:
@@ -193,8 +202,10 @@ def renew(
     `packed_bytes` tells how long a sample of these quantities is.
 
     `source` is a connection through which it can still be read (the file may have been deleted under it). `held` is one to it that is
-    open; both are closed when all is done. Raises OSError or sqlite3.Error, and has changed nothing then.
+    open; both are closed before the new file takes its place. Raises OSError or sqlite3.Error: try again then.
     """
+    if _beside(path, ".salvaged").exists():
+        return Salvaged(put_in_place(path, now_s), {}, (), ())
     work = _beside(path, ".salvaging")
     for suffix in ("", "-journal", "-wal", "-shm"):
         _beside(work, suffix).unlink(missing_ok=True)
@@ -202,8 +213,10 @@ def renew(
     source = source or opened
     target = make(work)
     try:
-        report = _save(path, source, target, packed_bytes)
+        report = _save(path, source, target, packed_bytes, now_s)
         target.execute("COMMIT")
+        target.close()
+        _sync(work)
     except BaseException:
         target.close()
         if opened is not None:
@@ -212,12 +225,11 @@ def renew(
         with contextlib.suppress(OSError):
             os.truncate(work, 0)
         raise
-    target.close()
+    work.rename(_beside(path, ".salvaged"))
+    # From here on nothing may be written to the old one any more: it would be lost.
     for each in (source, held):
         if each is not None:
             each.close()
-    _sync(work)
-    work.rename(_beside(path, ".salvaged"))
     return replace(report, aside=put_in_place(path, now_s))
 
 
@@ -289,6 +301,8 @@ class _Job:
     packed: dict[object, int] = field(default_factory=dict)
     """Bytes of a sample by its layout."""
     boots: set[object] = field(default_factory=set)
+    newest_ms: float = math.inf
+    """No sample can be newer."""
 
     @property
     def late(self) -> bool:
@@ -298,23 +312,47 @@ class _Job:
 
     def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
         """Take over those rows that are sound."""
-        if table.name == "samples":
-            layout, boot, data = (columns.index(name) for name in ("layout", "boot", "data"))
-            rows = [row for row in rows if row[boot] in self.boots and self.packed.get(row[layout]) == len(row[data] or "")]
         names = ", ".join(columns)
         values = ", ".join(f"? AS {column}" for column in columns)
         clash = f"ON CONFLICT {_BETTER[table.name]}" if table.name in _BETTER else "ON CONFLICT DO NOTHING"
         sound = SOUND.get(table.name, "true")
         sql = f"INSERT INTO {table.name} ({names}) SELECT * FROM (SELECT {values}) WHERE {sound} {clash}"  # noqa: S608 — our own schema
+        if table.name == "samples":
+            # There are so many of them that each microsecond counts.
+            rows = self._possible(columns, rows)
+            sql = f"INSERT OR IGNORE INTO samples ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         before = self.target.total_changes
-        for row in rows:
-            # What no column can hold was none of ours.
-            with contextlib.suppress(sqlite3.IntegrityError, UnicodeEncodeError):
-                self.target.execute(sql, row)
+        try:
+            self.target.executemany(sql, rows)
+        except (sqlite3.IntegrityError, UnicodeEncodeError):
+            # What no column can hold was none of ours; those before it are taken already.
+            for row in rows:
+                with contextlib.suppress(sqlite3.IntegrityError, UnicodeEncodeError):
+                    self.target.execute(sql, row)
         table.count += self.target.total_changes - before
 
+    def _possible(self, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Of samples those that can be unpacked, and are not from the future: the fold would follow them there."""
+        layout, boot, boottime, utc, data = (columns.index(name) for name in ("layout", "boot", "boottime_ms", "utc_ms", "data"))
+        possible = [
+            row
+            for row in rows
+            if isinstance(row[data], bytes)
+            and self.packed.get(row[layout]) == len(row[data])
+            and (row[utc] is None or (isinstance(row[utc], int) and row[utc] < self.newest_ms))
+            and isinstance(row[boot], int)
+            and isinstance(row[boottime], int)
+        ]
+        for number in {row[boot] for row in possible} - self.boots:
+            # Which boot it was matters to samples without a date alone; that they are of one is kept.
+            self.target.execute("INSERT INTO boots (id, boot_id) VALUES (?, ?)", (number, f"lost-{number}"))
+            self.boots.add(number)
+        return possible
 
-def _save(path: Path, source: sqlite3.Connection | None, target: sqlite3.Connection, packed_bytes: Callable[[str], int]) -> Salvaged:
+
+def _save(
+    path: Path, source: sqlite3.Connection | None, target: sqlite3.Connection, packed_bytes: Callable[[str], int], now_s: float
+) -> Salvaged:
     job = _Job(path, target, time.monotonic() + TABLES_S)
     tables = _tables(target)
     [samples] = [table for table in tables if table.name == "samples"]
@@ -325,10 +363,14 @@ def _save(path: Path, source: sqlite3.Connection | None, target: sqlite3.Connect
     if pages and any(table.blocked for table in others):
         _read_pages(job, pages, others, samples)
     job.packed = {number: packed_bytes(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
+    [(end_s,)] = target.execute("SELECT max(start_s + length_s) FROM slots")
+    if end_s is not None:
+        job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
     job.boots = {number for (number,) in target.execute("SELECT id FROM boots")}
     job.deadline_s = time.monotonic() + SAMPLES_S
     _walk(job, samples, source)
-    if pages and samples.blocked:
+    # A few samples are those of a page that cannot be read: to look for them takes long, and there is nothing to find.
+    if pages and samples.lost_keys > _FEW:
         _read_pages(job, pages, [samples], samples)
     if pages:
         pages.close()
@@ -341,6 +383,7 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
     columns = _columns_of(table, source)
     if source is None or not columns:
         table.blocked = True
+        table.lost_keys = math.inf
         return
     names = ", ".join([table.key, *columns])
     sql = f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY {table.key} DESC LIMIT {_PORTION}"  # noqa: S608
@@ -349,25 +392,42 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
     while spans:
         if job.late or blocked > _MAX_BLOCKED:
             table.blocked = True
+            table.lost_keys = math.inf
             return
         low, high = spans.pop()
         try:
-            found = source.execute(sql, (low, high)).fetchall()
+            found = _patiently(source, sql, low, high)
         except sqlite3.Error:
             blocked += 1
             table.blocked = True
             if high - low > 1:
                 middle = (low + high) // 2
                 spans += [(low, middle), (middle, high)]
+            else:
+                table.lost_keys += 1
             continue
+        before = table.count
         job.put(table, columns, [row[1:] for row in found])
         if len(found) == _PORTION:
             last = found[-1][0]
+            if table.count == before:
+                blocked += 500
             if not isinstance(last, int):
                 table.blocked = True
+                table.lost_keys = math.inf
                 continue
             # Several rows may have this key; those that come twice are taken once.
             spans.append((low, last + 1 if last + 1 < high else last))
+
+
+def _patiently(source: sqlite3.Connection, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """What a query finds; a tree that damage has bent into a circle must not hold us for ever. Raises sqlite3.Error."""
+    rounds = iter(range(_ROUNDS))
+    source.set_progress_handler(lambda: next(rounds, None) is None, 10_000)
+    try:
+        return source.execute(sql, parameters).fetchall()
+    finally:
+        source.set_progress_handler(None, 0)
 
 
 def _columns_of(table: _Table, source: sqlite3.Connection | None) -> list[str]:
@@ -481,7 +541,7 @@ def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
     """
     states = dict(target.execute("SELECT device, state FROM counters"))
     rebuilt = []
-    for (device,) in target.execute("SELECT DISTINCT device FROM layouts").fetchall():
+    for (device,) in target.execute("SELECT device FROM layouts UNION SELECT device FROM slots").fetchall():
         last = _last_slots(target, device)
         if not last:
             continue
@@ -495,7 +555,7 @@ def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
         directions = {}
         for slot in last:
             at_ms = (slot.start_s + slot.length_s) * 1000
-            counter = replace(counting.start(at_ms, slot.end_register_uwh, None), counter_uwh=slot.end_uwh)
+            counter = Counter(at_ms, slot.end_uwh, slot.end_register_uwh, 0, None)
             directions[slot.direction] = DirectionState(counter, OpenSlot(at_ms, at_ms, slot.end_uwh, slot.end_register_uwh))
         state = MeterState(last[0].serial_number, end_ms, last[0].length_s * 1000, directions)
         # The samples after it are folded again: its number is that of the last one before.
