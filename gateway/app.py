@@ -305,11 +305,11 @@ class Gateway:
 
     def _asset_reports(self, now_s: float) -> list[AssetReport]:
         """The last day of each asset."""
-        recent: dict[UUID, list[Owed]] = {asset.uuid: [] for asset in self.settings.assets}
+        recent: dict[UUID, dict[int, Owed]] = {asset.uuid: {} for asset in self.settings.assets}
         for owed in self.buffer.owed(since_s=int(now_s) - DAY_S):
             if owed.item.kind == "measurement" and owed.item.asset in recent:
-                recent[owed.item.asset].append(owed)
-        return [self._asset_report(asset, recent[asset.uuid]) for asset in self.settings.assets]
+                recent[owed.item.asset][owed.item.slot_s] = owed  # of a slot, the newest revision comes last
+        return [self._asset_report(asset, list(recent[asset.uuid].values())) for asset in self.settings.assets]
 
     def _asset_report(self, asset: Asset, day: Sequence[Owed]) -> AssetReport:
         last = day[-1] if day else None

@@ -3,7 +3,7 @@
 Once per slot, and for every asset with one question (the dialect's), it is asked for what it accepted before that slot began and what is
 not confirmed yet, newest slot first. What it holds otherwise is owed once more; the second time it is shown and left to a person.
 
-The lowest priority of all: the uploader asks when nothing is to be sent and nothing fails, and breaks a question off for what comes up.
+The lowest priority of all: the uploader asks when nothing is to be sent to an exchange that answers, and breaks off for what comes up.
 An exchange that cannot be asked is asked again a day later. Nothing of this makes deliveries wait or the destination fail.
 """
 

@@ -160,6 +160,8 @@ class Uploader:
         """The exchange asked for silence until then; this and the time above are the loop's."""
         self._tried_boundary_s = 0
         """The slot boundary after which a just closed slot was tried in spite of the waiting."""
+        self._answers = True
+        """Whether it may be asked what it holds: its last answer was one, and it did not ask for silence."""
         self._batch_items = BACKLOG_ITEMS
 
         # Of its parts. What fails by itself while the rest is well (an asset the user may not send for) goes last and one by one; and
@@ -191,7 +193,7 @@ class Uploader:
                     batch = self._next_batch() if self._trusted() else None
                     if batch is not None:
                         await self._deliver(batch)
-                    elif not self._failures and self._trusted() and self._read_back.wants(self._now()):
+                    elif self._answers and self._trusted() and self._read_back.wants(self._now()):
                         await self._look()
                     else:
                         await self._sleep()
@@ -337,6 +339,7 @@ class Uploader:
             cause = type(error).__name__
             sent, answered = not isinstance(error, LoginError), not isinstance(error, (LoginError, Unreachable))
             verdict = Verdict("unknown", str(error), error.retry_after_s)
+        self._answers = answered and verdict.retry_after_s is None
         if verdict.outcome == "accepted":
             self._accept(batch)
         elif verdict.outcome == "rejected":
@@ -449,7 +452,7 @@ class Uploader:
         if now_s < boundary_s + self._quiet_s:
             # What opens or closes meanwhile waits for the quiet's end as well.
             waits = [MAX_SLEEP_S, boundary_s + self._quiet_s - now_s]
-        elif not self._failures:
+        elif self._answers:
             waits.append(self._read_back.next_s(now_s) - now_s)
         await self._sleep_for(min(waits))
 

@@ -163,6 +163,32 @@ def test_a_question_that_fails_leaves_deliveries_alone(tmp_path: Path, mode: str
     virtual(story())
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_asset_whose_deliveries_fail_does_not_keep_the_others_from_being_confirmed(tmp_path: Path, status: int) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.exchange.mode("status", status=status, where=f"{B}/set")
+            await slots_go_by(site, 4)
+            assert confirmed(site) == [-1, 0, 1]
+
+    virtual(story())
+
+
+@pytest.mark.parametrize(("mode", "status", "after_s"), [("down", 0, None), ("status", 503, 3600.0)])
+def test_an_exchange_that_is_away_or_asks_for_silence_is_not_asked(tmp_path: Path, mode: str, status: int, after_s: float | None) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            async with running(site.uploader()):
+                site.owe(T0 - SLOT, A)
+                await asyncio.sleep(10)
+                site.exchange.mode(mode, status=status, retry_after_s=after_s, where="external-connection")  # type: ignore[arg-type]
+                site.owe(T0 - 2 * SLOT, A)
+                await asyncio.sleep(3 * SLOT)
+            assert site.asked(A) == []
+
+    virtual(story())
+
+
 def test_a_question_is_broken_off_for_what_is_to_be_sent(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:

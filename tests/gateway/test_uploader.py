@@ -359,6 +359,21 @@ def test_retry_after_is_honoured_even_by_live_slots(tmp_path: Path) -> None:
     virtual(story())
 
 
+def test_a_throttled_login_is_honoured_like_a_throttled_delivery(tmp_path: Path) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.exchange.mode("status", status=429, retry_after_s=1200, times=2, where=LOGIN)
+            site.owe(T0 - SLOT, A)
+            site.owe(T0, A)
+            async with running(site.uploader()):
+                await asyncio.sleep(2500)
+            assert [at_s - T0 for at_s, path, _ in site.exchange.journal if path == LOGIN] == pytest.approx([1, 1201, 2401])
+            assert site.states() == {"accepted": 2}
+            assert {owed.attempts for owed in site.buffer.owed()} == {1}, "what was never sent was not attempted"
+
+    virtual(story())
+
+
 def test_a_wrong_password_is_tried_four_times_an_hour_and_a_corrected_one_within_a_minute(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
