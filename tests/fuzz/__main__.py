@@ -143,7 +143,9 @@ def _result(target: Target, output: str, code: int) -> Result:
         written = re.findall(r"Test unit written to (\S+)", output)
         log = KEPT / target.name / "log"
         log.write_text(output)
-        again = f"python -m tests.fuzz.one {target.name} {Path(written[-1]).relative_to(KEPT.parent)}" if written else f"see {log}"
+        again = (
+            f".venv/bin/python -m tests.fuzz.one {target.name} {Path(written[-1]).relative_to(KEPT.parent)}" if written else f"see {log}"
+        )
         what = re.findall(r"^(?:\w+\.)*(\w*(?:Error|Exception|Exit|Interrupt)\b.*|ERROR: libFuzzer: .*|.*SUMMARY.*)$", output, re.MULTILINE)
         result.finding = f"{(what or ['it ended with exit code ' + str(code)])[0][:160]}\n{again}"
     return result

@@ -255,7 +255,7 @@ class _Broker(asyncio.Transport):
     def close(self) -> None:
         if self.protocol is not None:
             protocol, self.protocol = self.protocol, None
-            protocol.connection_lost(None)
+            asyncio.get_running_loop().call_soon(protocol.connection_lost, None)  # as asyncio's own do
 
     abort = close
 

@@ -13,7 +13,7 @@ from drivers.line_protocol import LineError
 from drivers.line_url import LineUrl, SerialSettings
 from drivers.modbus.codec import Decoder
 from drivers.modbus.identify import matches
-from drivers.modbus.plan import plan
+from drivers.modbus.plan import plan, split
 from drivers.modbus.redact import redact as redact_modbus
 from drivers.modbus.settings import Settings as ModbusSettings
 from drivers.p1.redact import redact as redact_p1
@@ -79,6 +79,10 @@ def profile(data: bytes) -> None:
     if isinstance(found.settings, ModbusSettings):
         for block in plan(found.settings, 0.001):
             assert block.address + block.count <= 0x10000
+            parts = [block]
+            while parts:
+                parts += (narrower := split(parts.pop()))
+                assert all(part.count > 0 for part in narrower)
             check_quantities(Decoder(block).decode(b"\x7f" * (2 * block.count)), signed_energy=True)
         for identity in found.settings.identify:
             matches(identity, b"\x7f" * (2 * identity.count))
@@ -89,7 +93,7 @@ def yaml_seeds() -> Iterable[bytes]:
     for path in sorted((HOME / "devices").glob("*.yaml")):
         yield b"\0" + path.read_bytes()
     yield b"\1" + FULL_GATEWAY
-    yield b"\0profile: acme/em1\nline: tcp:10.0.0.2:502?connect=cycle\naddress: 2\ninterval: 5s\nmax_power: 17e3\ntimeout: 2\nkey: a\n"
+    yield b"\0profile: acme/em1\nline: tcp:10.0.0.2:502?connect=cycle\naddress: 2\ninterval: 5s\nmax_power: 17000\ntimeout: 2\nkey: a\n"
 
 
 def profile_seeds() -> Iterable[bytes]:
@@ -158,7 +162,7 @@ _ORDINARY = (
     b"username: 'me'\npassword: 'hunter2-secret'\n",
     b"encryption_key: '000102030405060708090a0b0c0d0e0f'\n",
     SMALL_PROFILE.replace(b"energy:\n", b"energy:\n  energy_export_wh: {resolution_wh: 10, modulus_wh: 1000000}\n").replace(
-        b"registers:\n", b"registers:\n    energy_export_wh: {address: 8, unit: kWh}\n"
+        b"registers:\n", b"registers:\n    energy_export_wh: {address: 8, unit: kWh, scale: 0.01}\n"
     ),
 )
 
@@ -174,12 +178,20 @@ def _folder() -> tuple[tempfile.TemporaryDirectory[str], Path]:
     return kept, folder
 
 
+def ordinary_folder() -> Path:
+    """One that is right."""
+    where = _folder()[1]
+    for name, ordinary in zip(_PARTS, _ORDINARY, strict=True):
+        (where / name).write_bytes(ordinary)
+    return where
+
+
 def folder(data: bytes) -> None:
     """Files one after the other, with a zero byte between them. Those that are not there are ordinary ones."""
-    where = _folder()[1]
-    parts = data.split(b"\0", len(_PARTS) - 1)
-    for name, ordinary, part in zip(_PARTS, _ORDINARY, parts + [b""] * len(_PARTS), strict=False):
-        (where / name).write_bytes(part or ordinary)
+    where = ordinary_folder()
+    for name, part in zip(_PARTS, data.split(b"\0", len(_PARTS) - 1), strict=False):
+        if part:
+            (where / name).write_bytes(part)
     try:
         settings = load(where)
     except ConfigError as error:
@@ -199,6 +211,9 @@ def folder_seeds() -> Iterable[bytes]:
         yield b"\0" * number + ordinary
     yield (HOME / "gateway.yaml").read_bytes()
     yield FULL_GATEWAY.replace(b"credentials: exchange.credentials", b'credentials: "a\\0b"')
+    yield b"\0profile: p1/auto\nline: usb:0403:6001\nkey: grid.key\n"
+    yield b"\0profile: acme/em1\nline: tcp:10.0.0.2\ninvert: true\0profile: acme/em1\nline: rtu+tcp:10.0.0.2:502\n"
+    yield b"site: x\nassets: [{energy: grid.import + roof.export}]\nmqtt: {host: a, ca_file: ca.pem, credentials: mqtt.credentials}\n"
 
 
 _SAID_OF_SECRETS = ("is not a login", "is not a meter's keys", "a login cannot be read", "a meter's keys cannot be read")

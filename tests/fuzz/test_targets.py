@@ -9,7 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drivers.profile import decode_profile
+from drivers.strict_yaml import decode, parse
+from gateway.config import DeviceFile, GatewayFile, load
 from tests.fuzz.meters import LOOP
+from tests.fuzz.settings import SMALL_PROFILE, ordinary_folder, yaml_seeds
 from tests.fuzz.target import Target, run
 from tests.fuzz.targets import TARGETS
 
@@ -73,6 +77,14 @@ def test_every_seed_is_taken(name: str) -> None:
     for seed in seeds(name):
         with told(seed):
             run(TARGETS[name], seed)
+
+
+def test_mutations_of_settings_begin_at_right_ones() -> None:
+    assert load(ordinary_folder()).devices
+    assert decode_profile("fuzz/meter", parse(SMALL_PROFILE, "fuzz.yaml")).settings.registers
+    for seed in yaml_seeds():
+        document = parse(seed[1:], "fuzz.yaml")
+        assert decode(GatewayFile if seed[0] else DeviceFile, document), document.problems
 
 
 @pytest.mark.parametrize("name", TARGETS)
