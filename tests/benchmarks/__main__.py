@@ -32,8 +32,12 @@ def main(names: list[str]) -> int:
         return 2
     began_s = time.monotonic()
     rows: list[tuple[str, Figure | str]] = []
+    slow: list[str] = []
     for name in names or known:
         benchmark = cast(Benchmark, importlib.import_module(f"tests.benchmarks.{name}"))
+        if not names and (why := getattr(benchmark, "SLOW", "")):
+            slow.append(f"{name} ({benchmark.TITLE}; {why})")
+            continue
         progress(f"{name}: {benchmark.TITLE}")
         rows.append((name, ""))
         try:
@@ -42,6 +46,8 @@ def main(names: list[str]) -> int:
             rows.append((name, f"not measured: {error}"))
     progress("")
     fine = _print(rows)
+    for text in slow:
+        print(f"Only by its name: python -m tests.benchmarks {text}")
     print(f"\n{'All figures keep their bounds' if fine else 'NOT all figures keep their bounds'} ({time.monotonic() - began_s:.0f} s).")
     return 0 if fine else 1
 

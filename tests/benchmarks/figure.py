@@ -3,7 +3,8 @@
 A benchmark is a module of this folder with
 
 - `TITLE`: what it measures, in a line;
-- `figures()`: measures, and yields one `Figure` after another.
+- `figures()`: measures, and yields one `Figure` after another;
+- `SLOW` (where it takes minutes): why it runs only when it is named.
 """
 
 import sys

@@ -1,0 +1,80 @@
+"""Seven quiet days of the whole gateway under virtual time, drivers and all, in a process of its own: what grows?"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from drivers.strict_yaml import Seconds
+from gateway.sandbox.disk import Disk
+from gateway.sandbox.simulation.laws import judge
+from gateway.sandbox.simulation.scenario import Scenario
+from gateway.sandbox.simulation.virtual_time import VirtualLoop
+from gateway.sandbox.simulation.world import World
+from tests.benchmarks.figure import Figure, progress
+
+TITLE = "a virtual week of three meters at 10 s"
+SLOW = "takes minutes"
+
+DAYS = 7
+HOUR_S, DAY_S = 3600, 86_400
+DOCUMENTED = {"samples", "slots", "outbox", "events"}
+"""Tables that grow until their age or size limits them; the README says how."""
+
+
+def figures() -> Iterator[Figure]:
+    """In a process of its own, whose memory is nobody else's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        grown_bytes, last_bytes, grown_tables, violations = pool.apply(_week)
+    at_last = f"{last_bytes / 1e6:.1f} MB at last"
+    yield Figure(f"memory after {DAYS} days, beside that after an hour", grown_bytes / 1e6, "MB", 1, "low", at_last)
+    yield Figure("tables that grow, beside the documented ones", len(grown_tables), "", 0, "low", ", ".join(grown_tables))
+    yield Figure("laws broken in that week", len(violations), "", 0, "low", "; ".join(violations)[:80])
+
+
+def _week() -> tuple[int, int, list[str], list[str]]:
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder, Disk(Path(folder)) as disk, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_live(Path(folder), disk))
+
+
+async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str]]:
+    world = World(Scenario(about="a quiet week", lasts=Seconds(DAYS * DAY_S)), folder, disk)
+    # What the simulated world itself keeps must be there before, or be taken off: only the gateway is weighed.
+    world.remains.home.energy_mj("pv", round(world.true_s() + DAYS * DAY_S) * 1000)
+    weights: list[int] = []
+    counts: list[dict[str, int]] = []
+
+    def weigh() -> None:
+        weights.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") - _held_bytes(world))
+        counts.append(_counts(folder / "buffer.sqlite"))
+        progress(f"soak: {weights[-1] / 1e6:.1f} MB")
+
+    loop = asyncio.get_running_loop()
+    for at_s in (HOUR_S, *range(DAY_S, DAYS * DAY_S, DAY_S), DAYS * DAY_S - HOUR_S):
+        loop.call_later(at_s, weigh)
+    remains = await world.run()
+    grown = [name for name in counts[0] if counts[-1][name] > counts[1][name] and name not in DOCUMENTED]
+    return weights[-1] - weights[0], weights[-1], grown, judge(remains).violations
+
+
+def _held_bytes(world: World) -> int:
+    """What the simulated exchange remembers: it has more with every slot, and is not the gateway."""
+    exchange = world.exchange
+    kept = [*exchange.measurements.values(), *exchange.forecasts.values(), *exchange.held.values(), exchange.booked]
+    numbers = sum(sys.getsizeof(table) + len(table) * (32 + 32) for table in kept)
+    return numbers + len(exchange.booked) * sys.getsizeof(("", None, 0)) + len(exchange.history) * 300 + len(exchange.journal) * 300
+
+
+def _counts(path: Path) -> dict[str, int]:
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+        return {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+    finally:
+        db.close()
