@@ -22,7 +22,7 @@ the real disk.
   each journal and log it opens, and where it asks for it on deletion.
 - After a sync that failed, what it should have saved is at risk until it is written again, though later syncs succeed (Linux).
 - A kill loses nothing that was written: it lies in the kernel. What was unsynced stays so.
-- A write may fail as a whole, not in part. A disk never lies about a sync, and what it has synced never rots.
+- A write may fail as a whole, not in part. Unless it is told to, a disk does not lie about a sync; what it has synced never rots.
 
 Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at once, for good.
 
@@ -148,11 +148,6 @@ class _Deleted:
 class Disk:
     """The disk that holds a folder. Everything of SQLite's below it that is opened inside the context is on this disk."""
 
-    read_only: bool
-    """The system has made it read-only after an error: nothing can be written, and what is opened now is opened for reading."""
-    failing: bool
-    """Every write, truncation, sync and deletion ends with an I/O error."""
-
     def __init__(self, folder: Path) -> None:
         """Raises ShimError where this Python's SQLite cannot be reached, ValueError where there is no such folder."""
         if not folder.is_dir():
@@ -161,10 +156,15 @@ class Disk:
         self.writes = 0
         """Writes, truncations, syncs and deletions so far, also those that failed."""
         self.read_only = False
+        """The system has made it read-only after an error: nothing can be written, and what is opened now is opened for reading."""
         self.failing = False
+        """Every write, truncation, sync and deletion ends with an I/O error."""
+        self.lying = False
+        """What it says is synced is not. SQLite cannot live with that: a test that still finds nothing wrong does not look."""
         self._shim = the_shim()
         self._off = False
-        self._capacity_bytes: int | None = None
+        self.capacity_bytes: int | None = None
+        """How much the files of the folder may hold together; None is more than anybody needs."""
         self._stop_at: int | None = None
         self._then: Callable[[], None] = _nothing
         self._records: dict[str, _Record] = {}
@@ -189,20 +189,11 @@ class Disk:
     @property
     def full(self) -> bool:
         """Files cannot grow beyond what the folder holds now; what is deleted in it, by anybody, makes room again."""
-        return self._capacity_bytes is not None
+        return self.capacity_bytes is not None
 
     @full.setter
     def full(self, full: bool) -> None:
-        self._capacity_bytes = self._used_bytes() if full else None
-
-    @property
-    def capacity_bytes(self) -> int | None:
-        """How much the files of the folder may hold together; None is more than anybody needs."""
-        return self._capacity_bytes
-
-    @capacity_bytes.setter
-    def capacity_bytes(self, capacity_bytes: int | None) -> None:
-        self._capacity_bytes = capacity_bytes
+        self.capacity_bytes = self._used_bytes() if full else None
 
     @property
     def off(self) -> bool:
@@ -279,7 +270,7 @@ class Disk:
         if not self.failing and not self.read_only:
             record: _Record = file.record
             end = offset + amount
-            if end > record.size and self._capacity_bytes is not None and self._used_bytes() + end - record.size > self._capacity_bytes:
+            if end > record.size and self.capacity_bytes is not None and self._used_bytes() + end - record.size > self.capacity_bytes:
                 code = sqlite3.SQLITE_FULL
             else:
                 self._keep(file, record, offset, end)
@@ -312,6 +303,8 @@ class Disk:
         if self.failing or (self.read_only and record.sectors):
             record.not_synced()
             return sqlite3.SQLITE_IOERR_FSYNC
+        if self.lying:
+            return sqlite3.SQLITE_OK
         record.synced()
         if file.flags & SQLITE_OPEN_CREATE and file.flags & _OPENED_WITH_FOLDER_SYNC:
             file.flags &= ~SQLITE_OPEN_CREATE
@@ -345,7 +338,7 @@ class Disk:
         if extend and grows > 0:
             if self.failing or self.read_only:
                 return sqlite3.SQLITE_IOERR_SHMSIZE
-            if self._capacity_bytes is not None and self._used_bytes() + grows > self._capacity_bytes:
+            if self.capacity_bytes is not None and self._used_bytes() + grows > self.capacity_bytes:
                 return sqlite3.SQLITE_IOERR_SHMSIZE
         return pass_on()
 
