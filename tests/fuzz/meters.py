@@ -19,6 +19,7 @@ from drivers.line_protocol import LineError, MeterError, Turns
 from drivers.line_url import Framing, SerialSettings
 from drivers.p1.cipher import CipherError, decrypt
 from drivers.p1.dialects import recognise, shipped
+from drivers.p1.obis import Reader as P1Reader
 from drivers.p1.obis import read_values as p1_values
 from drivers.profile import DeviceAddress, load_profile
 from drivers.sml.values import SmlError
@@ -148,9 +149,29 @@ P1_WORDS = (
 )  # fmt: skip
 
 
-# Encrypted P1
+def p1_reader(data: bytes) -> None:
+    """How many changes, then these (where, which digit), then a telegram: with other digits it is read as one that never came before."""
+    count = data[0] % 40 if data else 0
+    changes, raw = data[1 : 1 + 2 * count], bytearray(data[1 + 2 * count :])
+    reader = P1Reader((1, 2) if count % 2 else ())
+    reader.read(bytes(raw))
+    digits = [at for at, byte in enumerate(raw) if 0x30 <= byte <= 0x39]
+    for where, digit in zip(changes[::2], changes[1::2], strict=False):
+        if digits:
+            raw[digits[where * len(digits) // 256]] = 0x30 + digit % 10
+            values = reader.read(bytes(raw))
+            assert values == p1_values(bytes(raw), (1, 2) if count % 2 else ())
+            check_quantities(values.quantities)
 
-PARTS = (b"\r\n!", b"\x0f\x80")
+
+def reader_seeds() -> Iterable[bytes]:
+    for n, each in enumerate(written()):
+        for event in p1.Framer().feed(each.data):
+            if isinstance(event, p1.Telegram):
+                yield bytes((3,)) + bytes((n * 9 % 256, n, n * 31 % 256, 7, 200, 0)) + event.raw
+
+
+# Encrypted P1
 
 
 def p1_cipher(data: bytes) -> None:
@@ -463,6 +484,7 @@ def driver_seeds() -> Iterable[bytes]:
 
 TARGETS = (
     Target("p1", "P1 telegrams in any chunks: framed, judged, recognised, read", p1_telegrams, p1_seeds, words=P1_WORDS, longest=2500),
+    Target("p1-reader", "P1 telegrams one after the other that differ in digits", p1_reader, reader_seeds, words=P1_WORDS, longest=2000),
     Target("p1-cipher", "encrypted P1 frames, sealed with the keys and damaged", p1_cipher, cipher_seeds, words=P1_WORDS),
     Target("sml-frames", "SML frames in any chunks", sml_frames, frame_seeds, words=SML_WORDS),
     Target("sml-values", "what stands inside SML frames", sml_payloads, payload_seeds, words=SML_WORDS),

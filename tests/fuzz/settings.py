@@ -13,7 +13,8 @@ from drivers.line_protocol import LineError
 from drivers.line_url import LineUrl, SerialSettings
 from drivers.modbus.codec import Decoder
 from drivers.modbus.identify import matches
-from drivers.modbus.plan import plan, split
+from drivers.modbus.plan import plan
+from drivers.modbus.plan import split as narrowed
 from drivers.modbus.redact import redact as redact_modbus
 from drivers.modbus.settings import Settings as ModbusSettings
 from drivers.p1.redact import redact as redact_p1
@@ -81,7 +82,7 @@ def profile(data: bytes) -> None:
             assert block.address + block.count <= 0x10000
             parts = [block]
             while parts:
-                parts += (narrower := split(parts.pop()))
+                parts += (narrower := narrowed(parts.pop()))
                 assert all(part.count > 0 for part in narrower)
             check_quantities(Decoder(block).decode(b"\x7f" * (2 * block.count)), signed_energy=True)
         for identity in found.settings.identify:
