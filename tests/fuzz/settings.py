@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import math
-import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -170,13 +169,20 @@ _ORDINARY = (
 
 @functools.cache
 def _folder() -> tuple[tempfile.TemporaryDirectory[str], Path]:
-    """A folder in memory, where there is one; it goes with the process."""
-    kept = tempfile.TemporaryDirectory(prefix="meter-gateway-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    """A folder that goes with the process."""
+    kept = tempfile.TemporaryDirectory(prefix="meter-gateway-fuzz-")
     folder = Path(kept.name)
     for name in _PARTS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch(mode=0o600)
     return kept, folder
+
+
+def remove_folder() -> None:
+    """Tidy up."""
+    if _folder.cache_info().currsize:
+        _folder()[0].cleanup()
+        _folder.cache_clear()
 
 
 def ordinary_folder() -> Path:

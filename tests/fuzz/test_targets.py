@@ -13,7 +13,7 @@ from drivers.profile import decode_profile
 from drivers.strict_yaml import decode, parse
 from gateway.config import DeviceFile, GatewayFile, load
 from tests.fuzz.meters import LOOP
-from tests.fuzz.settings import SMALL_PROFILE, ordinary_folder, yaml_seeds
+from tests.fuzz.settings import SMALL_PROFILE, ordinary_folder, remove_folder, yaml_seeds
 from tests.fuzz.target import Target, run
 from tests.fuzz.targets import TARGETS
 
@@ -29,10 +29,11 @@ FEWER_EXAMPLES = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _closed_loop() -> Iterator[None]:
+def _tidied_up() -> Iterator[None]:
     yield
     while LOOP:
         LOOP.pop().close()
+    remove_folder()
 
 
 @cache
