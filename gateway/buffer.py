@@ -22,7 +22,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,8 @@ from gateway.waiting import WaitingClosings, bounded, thinned
 log = logging.getLogger(__name__)
 
 MAX_EVENTS = 10_000
+MAX_COUNTED = 10_000
+"""Where nobody can say what the exchange holds, counting all that is not confirmed would take ever longer."""
 CHECK_WHOLE_BYTES = 64 << 20
 """A file of this size is read in some seconds, also from an SD card."""
 CHECK_S = 20.0
@@ -50,6 +52,9 @@ CHECKED_AT_ONCE = 5_000
 """Rows, some 10 ms; a file of 2 GB is read through in two days."""
 REMOVED_AT_ONCE = 5_000
 """Samples that one transaction removes or thins: what it writes to the log is some 1 MB."""
+TRIED_ANYWAY = 200
+REFUSED_BYTES = 256 << 10
+"""Where more slots than `TRIED_ANYWAY` wait, the disk must have so much more room than when it last refused before they are tried again."""
 REMOVALS = 40
 """Such transactions in one pruning."""
 DATED_AT_ONCE = 10_000
@@ -62,6 +67,8 @@ _OWED_LIST = (
     "confirmed_s, held_uwh, disagreements"
 )
 _THIS_ITEM = "slot_s = ? AND asset = ? AND kind = ? AND revision = ?"
+_UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
+    AND disagreements < 2"""
 _REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer WHERE newer.slot_s = outbox.slot_s AND newer.asset = outbox.asset
     AND newer.kind = outbox.kind AND newer.revision > outbox.revision AND newer.state IN ('pending', 'accepted'))"""
 """A newer number of the same slot is there: the older one must not be sent after it."""
@@ -142,6 +149,8 @@ class Buffer:
         self._reserve: Reserve | None = None
         """Of the daemon, which owns the file; a command has none."""
         self._full = False
+        self._refused_bytes = 0
+        """What was free on the disk when it last refused."""
         self._thinned: int | None = None
         """Samples up to this number have been thinned."""
         self._checking = 0, -1
@@ -216,6 +225,8 @@ class Buffer:
             self._stay_in_place()
         if self._full:
             self._samples = thinned(self._samples, self.limits.slot_s)
+            if len(self._closings) > TRIED_ANYWAY and self._reserve and self._reserve.free_bytes <= self._refused_bytes + REFUSED_BYTES:
+                raise DiskFull(f"{self.path}: cannot write: the disk is still full; {_FREE_SPACE}")
         try:
             self._write_all()
         except DiskFull:
@@ -223,10 +234,11 @@ class Buffer:
                 raise
             newest = self._make_room()
             try:
-                self._write_all()
-            except DiskFull:
                 self._remove_samples(newest)
                 self._write_all()
+            except DiskFull:
+                self._refused_bytes = self._reserve.free_bytes
+                raise
         if self._full and self._reserve and self._reserve.take():
             self._full = False
             self._tell("room", "the disk has room again; samples are kept as they are taken")
@@ -657,20 +669,18 @@ class Buffer:
         only slots that start at `since_s` or later.
         """
         rows = self._rows(
-            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
-                AND confirmed_s IS NULL AND disagreements < 2 AND slot_s >= ? AND decided_s < ? AND NOT {_REPLACED}
+            f"""SELECT {_OWED_LIST} FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? AND decided_s < ? AND NOT {_REPLACED}
                 ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
             *(since_s, accepted_before_s, limit),
         )
         return [_owed(row).item for row in rows]
 
     def confirmations(self, since_s: int) -> Confirmations:
-        """How many accepted measurements, of slots from `since_s` on, are still to be asked for, and how many are held otherwise."""
-        unconfirmed: int = self._one(
-            """SELECT count(*) FROM outbox WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
-               AND confirmed_s IS NULL AND disagreements < 2 AND slot_s >= ?""",
-            since_s,
-        )
+        """How many accepted measurements, of slots from `since_s` on, are still to be asked for (at most `MAX_COUNTED`), and how many are
+        held otherwise.
+        """
+        counted = f"SELECT count(*) FROM (SELECT 1 FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? LIMIT ?)"  # noqa: S608
+        unconfirmed: int = self._one(counted, since_s, MAX_COUNTED)
         return Confirmations(unconfirmed, self._one("SELECT count(*) FROM outbox WHERE disagreements = 2 AND slot_s >= ?", since_s))
 
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
@@ -925,10 +935,13 @@ def _is_full(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
+_FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
+
+
 def _remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "full" in text:
-        return "free space on this disk; slots and what is owed are kept, writing goes on then"
+        return _FREE_SPACE
     if "malformed" in text or "make no sense" in text:
         return "it is damaged: stop the daemon, and run: meter-gateway buffer repair"
     if "unable to open" in text:
@@ -953,15 +966,15 @@ def _slot(row: tuple[Any, ...]) -> Slot:
 
 
 def _owed_row(owed: Owed) -> tuple[object, ...]:
-    asset, slot_s, kind, revision, energy_uwh = astuple(owed.item)
+    item = owed.item
     # Missing is not zero: what was not wholly metered has no energy.
     known = owed.quality in ("measured", "estimated")
     return (
-        str(asset),
-        slot_s,
-        kind,
-        revision,
-        energy_uwh if known else None,
+        str(item.asset),
+        item.slot_s,
+        item.kind,
+        item.revision,
+        item.energy_uwh if known else None,
         owed.length_s,
         owed.quality,
         owed.opens_s,

@@ -26,13 +26,18 @@ class Reserve:
         except OSError:
             return False
 
+    @property
+    def free_bytes(self) -> int:
+        """What the disk has room for."""
+        found = os.statvfs(self._path.parent)
+        return found.f_bavail * found.f_frsize
+
     def take(self) -> bool:
         """Make it, where the disk has room; returns whether it is there."""
         if self.held:
             return True
         try:
-            free = os.statvfs(self._path.parent)
-            if free.f_bavail * free.f_frsize < 2 * RESERVE_BYTES:
+            if self.free_bytes < 2 * RESERVE_BYTES:
                 return False
             number = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
         except OSError:

@@ -9,8 +9,8 @@ The new file takes its place only when it is complete and synced, so that a powe
     buffer.sqlite.salvaging  is being written, and says that buffer.sqlite is damaged
     buffer.sqlite.salvaged   is complete, and only has to be put in its place
 
-Limits: the samples may take `SAMPLES_S`, everything else `TABLES_S`; either stops where the disk would be left with less than
-`SPARE_BYTES`; `MAX_ASIDE` damaged files are kept, the oldest goes then.
+Limits: the samples may take `SAMPLES_S`, everything else `TABLES_S`; samples stop where the disk would be left with less than
+`SPARE_BYTES`, and where there is no room for the rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
 """
 
 import contextlib
@@ -304,11 +304,14 @@ class _Job:
     newest_ms: float = math.inf
     """No sample can be newer."""
 
+    spare_bytes: int = 0
+    """What the disk must be left with."""
+
     @property
     def late(self) -> bool:
         """Whether the time is used up, or the disk."""
         # The real clock, also where the daemon runs in another time: this bounds how long a real disk keeps us waiting.
-        return time.monotonic() > self.deadline_s or shutil.disk_usage(self.path.parent).free < SPARE_BYTES
+        return time.monotonic() > self.deadline_s or shutil.disk_usage(self.path.parent).free < self.spare_bytes
 
     def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
         """Take over those rows that are sound."""
@@ -368,6 +371,7 @@ def _save(
         job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
     job.boots = {number for (number,) in target.execute("SELECT id FROM boots")}
     job.deadline_s = time.monotonic() + SAMPLES_S
+    job.spare_bytes = SPARE_BYTES
     _walk(job, samples, source)
     # A few samples are those of a page that cannot be read: to look for them takes long, and there is nothing to find.
     if pages and samples.lost_keys > _FEW:
