@@ -17,7 +17,7 @@ from typing import Literal
 
 from drivers.sample import Sample
 from gateway import config
-from gateway.buffer import Limits, StoreError, open_buffer
+from gateway.buffer import Buffer, Limits, StoreError, open_buffer
 from gateway.clock import Clock, Sources
 from gateway.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
@@ -131,6 +131,7 @@ class Life:
         self._meters = {"grid": Meter(800.0), "pv": Meter(-500.0)}
         self._now_s = self._boot_s = float(BEGIN_S)
         self._boots = 0
+        self._opened: list[Buffer] = []
         self._undisturbed = Undisturbed()
         self._added: dict[int, Sample] = {}
         """Samples that no flush has written yet."""
@@ -154,12 +155,12 @@ class Life:
                 self.violations.append(f"the disk refused although nothing was wrong with it: {error}")
                 self._disk.stop_at(None, lambda: None)
         if end == "kill":
-            self._disk.kill()
+            self._kill()
             off_s = 5
         else:
             self._disk.cut_power(rng)
+            self._kill()
             off_s = rng.randint(10, LONGEST_OFF_S)
-        self._disk.revive()
         self.ends += 1
         self._adrift += self._added.items()
         self._added = {}
@@ -178,6 +179,7 @@ class Life:
         boot_id, boot_s = f"boot-{self._boots}", self._boot_s
         self._clock = Clock("assured", Sources(lambda: self._now_s, lambda: self._now_s - boot_s, lambda: True, lambda: boot_id))
         self._buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
+        self._opened.append(self._buffer)
         self._ledger = Ledger(self._settings, self._buffer, self._clock, self._dialect)
         self._ledger.closed = self._closed
         self._ledger.replay()
@@ -237,15 +239,21 @@ class Life:
                 if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
                     raise sqlite3.DatabaseError(found)
             buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
-            with contextlib.ExitStack() as stack:
-                stack.callback(buffer.abandon)
-                self._check_what_was_told(dict(buffer.samples()), list(buffer.slots()), list(buffer.owed()))
+            self._opened.append(buffer)
+            self._check_what_was_told(dict(buffer.samples()), list(buffer.slots()), list(buffer.owed()))
+            self._kill()
             self._start()
             self._buffer.flush()
             self._check_books(dict(self._buffer.samples()), list(self._buffer.slots()), list(self._buffer.owed()), self._buffer.counters())
         except (StoreError, sqlite3.Error) as error:
             self._wrong(f"the file is damaged: {error}")
+        self._kill()
+
+    def _kill(self) -> None:
+        """Nothing is left of the process; in ours, its connection is closed, and can write nothing any more."""
         self._disk.kill()
+        while self._opened:
+            self._opened.pop().abandon()
         self._disk.revive()
 
     def _wrong(self, text: str) -> None:
