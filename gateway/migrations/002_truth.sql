@@ -22,8 +22,9 @@ ALTER TABLE outbox ADD COLUMN held_uwh INTEGER;     -- the other number it was f
 ALTER TABLE outbox ADD COLUMN disagreements INTEGER NOT NULL DEFAULT 0; -- how often it was found to hold another number, or none
 
 -- What it may still be asked for, and what it holds otherwise in spite of a second delivery. A measurement without an end of its
--- window is a dated one; undated ones cannot be asked for.
-CREATE INDEX outbox_unconfirmed ON outbox (slot_s) WHERE state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
+-- window is a dated one; undated ones cannot be asked for. Whatever their state: each verdict is a commit of its own, and would write a
+-- page of this index more.
+CREATE INDEX outbox_unconfirmed ON outbox (slot_s) WHERE kind = 'measurement' AND closes_s IS NULL AND energy_uwh IS NOT NULL
     AND confirmed_s IS NULL AND disagreements < 2;
 CREATE INDEX outbox_disputed ON outbox (slot_s) WHERE disagreements = 2;
 

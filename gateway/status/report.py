@@ -120,7 +120,7 @@ class DestinationReport(Part):
     disagreements: int = 0
     """Answers since start that named another number, or none."""
     unconfirmed: int = 0
-    """Accepted items that are still to be asked for."""
+    """Accepted items that are still to be asked for; 10,000 are counted at most."""
     disputed: int = 0
     """Items that it holds otherwise in spite of a second delivery: for a person to look into."""
 

@@ -18,7 +18,7 @@ from gateway.buffer import Limits, open_buffer
 from gateway.clock import Clock, Sources
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
-from gateway.outbox import Owed
+from gateway.outbox import Held, Owed
 from gateway.slots import Slot
 
 METERS = 10
@@ -27,6 +27,9 @@ SLOT_S = 900
 BEGIN_S = 1_750_000_500 // SLOT_S * SLOT_S
 CLOSE_TO_DELIVERY_S = 1.5
 """After the end of a slot: when all meters have been read, and the margin is over."""
+
+READ_BACK_S = 100
+"""After the end of a slot: when the exchange is asked what it holds of what it accepted before."""
 
 HOUSEKEEPING_S = 3600
 
@@ -96,7 +99,7 @@ def settings(folder: Path) -> config.Settings:
 
 
 def run(folder: Path, hours: float, flush_s: float) -> Day:
-    """Feed the samples of so many hours, flush as the daemon does, and deliver what is owed as the uploader does."""
+    """Feed the samples of so many hours, flush as the daemon does, deliver what is owed as the uploader does, and confirm it."""
     site = settings(folder)
     day = Day(minutes=hours * 60)
     written_before = _written_bytes()
@@ -136,6 +139,9 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
             for request in dialect.encode(owed, ""):
                 buffer.record(request.items, "accepted", "", now_s)
                 day.verdict_commits += 1
+        if due_s % SLOT_S == READ_BACK_S and (accepted := buffer.unconfirmed(due_s - READ_BACK_S, since_s=0, limit=1000)):
+            buffer.record_held([Held(item, item.energy_uwh) for item in accepted], now_s)
+            day.verdict_commits += 1
         if flush_s and now_s - flushed_s >= flush_s:
             flushed_s = due_s
             buffer.flush()
