@@ -60,7 +60,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", action="append", type=_port, default=[], metavar="N", help=f"for --network: a port to try beside {MODBUS_TCP_PORT}"
     )
-    parser.add_argument("--fast", action="store_true", help="addresses 1 to 10 with factory settings; listens 3 s, not 11")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="listens 3 s, not 11; then addresses 1 to 10 with factory settings (on a network: the usual ones)",
+    )
     parser.add_argument(
         "--write", type=Path, metavar="DIR", help="write device files for what was found: DIR is a configuration folder, or its devices/"
     )

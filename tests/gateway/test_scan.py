@@ -24,7 +24,7 @@ from gateway.scan import FAST, Note, Progress, _settings, device_line, scan
 from tests.drivers.p1.telegrams.encrypted import envelope
 
 PROFILES = [load_profile(each) for each in profile_ids()]
-QUICK = replace(FAST, addresses=(1, 2, 3), listen_s=0.3, timeout_s=0.1, network_timeout_s=0.5)
+QUICK = replace(FAST, addresses=(1, 2, 3), network_addresses=(1, 2, 3), listen_s=0.3, timeout_s=0.1, network_timeout_s=0.5)
 
 
 async def search(url, search=QUICK):
@@ -80,7 +80,7 @@ async def test_a_gateway_that_answers_for_meters_that_are_not_there_is_no_meter(
 async def test_a_device_that_answers_at_every_address_is_told_once():
     inverter = twin("sunspec/auto", -800)
     async with on_tcp(dict.fromkeys(range(1, 248), inverter)) as url:
-        founds, notes = await search(url, replace(QUICK, addresses=tuple(range(1, 100))))
+        founds, notes = await search(url, replace(QUICK, network_addresses=tuple(range(1, 100))))
     assert [found.address for found in founds] == [1]
     assert notes == ["8 addresses brought nothing new: the others of this line are not asked"]
 

@@ -118,10 +118,10 @@ async def test_ctrl_c_keeps_what_was_found(tmp_path):
 
 
 async def test_the_network_is_searched_only_where_one_says(tmp_path):
-    async with modbus_tcp(twins({1: "kostal/ksem"})) as port:
+    async with modbus_tcp(twins({71: "kostal/ksem"})) as port:
         code, out, err = await program(tmp_path, "scan", "--fast", "--network", "127.0.0.1/32", "--port", str(port))
     assert code == 0, err
-    assert f"tcp:127.0.0.1:{port} address 1: kostal/ksem" in out
+    assert f"tcp:127.0.0.1:{port} address 71: kostal/ksem" in out
 
 
 @pytest.mark.parametrize(
