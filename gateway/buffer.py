@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 MAX_EVENTS = 10_000
 MAX_COUNTED = 10_000
 """Where nobody can say what the exchange holds, counting all that is not confirmed would take ever longer."""
-MAX_COUNTED = 10_000
-"""Where nobody can say what the exchange holds, counting all that is not confirmed would take ever longer."""
 CHECK_WHOLE_BYTES = 64 << 20
 """A file of this size is read in some seconds, also from an SD card."""
 CHECK_S = 20.0
@@ -69,8 +67,6 @@ _OWED_LIST = (
     "confirmed_s, held_uwh, disagreements"
 )
 _THIS_ITEM = "slot_s = ? AND asset = ? AND kind = ? AND revision = ?"
-_UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
-    AND disagreements < 2"""
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
     AND disagreements < 2"""
 _REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer WHERE newer.slot_s = outbox.slot_s AND newer.asset = outbox.asset
