@@ -150,6 +150,11 @@ class Profile:
         return whole or self.id
 
     @property
+    def may_encrypt(self) -> bool:
+        """Whether a meter of this model may need a key."""
+        return bool(getattr(self.settings, "may_encrypt", False))
+
+    @property
     def bus(self) -> str | None:
         """The bus on which this model takes turns with others by its address; None where it needs a line for itself."""
         name: str | None = getattr(_package(self.protocol), "BUS", None)

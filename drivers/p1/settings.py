@@ -41,6 +41,7 @@ class Settings:
             pattern="^([0-9A-Fa-f]{32})?$", description="the authentication key that all encrypted meters of this kind share, 32 hex digits"
         ),
     ] = ""
+    may_encrypt: Annotated[bool, Meta(description="true where the network operator may have switched encryption on")] = False
     detect: Annotated[bool, Meta(description="true where the telegram itself tells which profile with marks it belongs to")] = False
 
     def quantities(self) -> frozenset[str]:

@@ -77,6 +77,8 @@ def _told(settings: "Settings") -> Iterator[str]:
         turned = ", inverted" if device.invert else ""
         count = len(device.profile.quantities)
         yield f"  {device.name}: {device.profile.id} on {where}, every {_length(device.interval_s)}: {energy}{turned}; {count} quantities"
+        if device.profile.may_encrypt and device.keys is None:
+            yield "    no key, which it needs if its telegrams are encrypted: ask the network operator, and name its file here as key: FILE"
     for text, _ in _loads(settings):
         yield f"  {text}"
     exchange = settings.exchange

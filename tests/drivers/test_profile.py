@@ -98,6 +98,12 @@ def test_its_table_begins_with_energy_and_power(profile_id: str) -> None:
         assert phases in ([True, True, True], [True, False, False], [False, False, False]), what
 
 
+@pytest.mark.parametrize("profile_id", [each for each in IDS if protocol_of(each) == "p1"])
+def test_a_profile_of_meters_that_may_encrypt_says_which_keys_are_needed(profile_id: str) -> None:
+    profile = load_profile(profile_id)
+    assert profile.may_encrypt == ("encryption_key" in profile.notes)
+
+
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
 def test_the_resolution_is_what_one_count_of_the_register_is_worth(profile_id: str) -> None:
     profile = load_profile(profile_id)

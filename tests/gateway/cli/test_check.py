@@ -37,6 +37,19 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     assert "secret" not in out
 
 
+def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):
+    home.write("devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\n")
+    code, out, _ = run("check")
+    assert code == 0
+    assert "grid: p1/austria on serial:/dev/ttyUSB0" in out
+    assert (
+        "    no key, which it needs if its telegrams are encrypted: ask the network operator, and name its file here as key: FILE\n" in out
+    )
+    home.write("devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\nkey: grid.key\n")
+    home.write("grid.key", "encryption_key: '6b6579206f6620746865206d65746572'\n", mode=0o600)
+    assert "no key" not in run("check")[1]
+
+
 def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
     home.write("gateway.yaml", TEN_MISTAKES)
     home.write("devices/grid.yaml", "profile: dsmr/dsmr55\nline: serial:/dev/ttyUSB0\n")
