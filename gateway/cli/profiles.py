@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from drivers.modbus.settings import Identity
     from drivers.modbus.settings import Settings as ModbusSettings
     from drivers.profile import Profile
 
@@ -184,12 +185,29 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
         settings: ModbusSettings = profile.settings
         yield "requests", f"at most {settings.max_registers} registers, {'also' if settings.holes else 'not'} across unlisted addresses"
         yield "answers within", f"{settings.timeout_s:g} s; needs {settings.turnaround_ms:g} ms of silence before a request"
+        if settings.power_sign:
+            yield "positive power", f"{settings.power_sign.removesuffix('_positive')}, as the meter counts; readings are import positive"
+        yield "told by", "; ".join(map(_identity, settings.identify))
+        if settings.part_of:
+            yield "part of", f"{settings.part_of}, whose line and address it has"
     elif profile.protocol == "p1":
         yield "telegrams", f"every {profile.settings.period_s:g} s, checksum {profile.settings.checksum}"
     elif profile.protocol == "sml" or (profile.protocol == "iec62056" and profile.settings.mode == "d"):
         yield "telegrams", f"pushed by the meter, every {profile.settings.period_s:g} s at the latest"
     elif profile.protocol == "iec62056":
         yield "readout", "on request: signed on to at that rate, then at the rate the meter offers"
+
+
+def _identity(identity: "Identity") -> str:
+    """Such as `0xFC02 holds 32 (function 3)`."""
+    if identity.text is not None:
+        holds = f"begins with {identity.text!r}"
+    elif identity.values is not None:
+        holds = f"holds {' or '.join(map(str, identity.values))}"
+    else:
+        low, high = identity.between or (0, 0)
+        holds = f"is between {low:g} and {high:g}"
+    return f"0x{identity.address:04X} {holds} ({identity.type}, function {identity.function})"
 
 
 def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:

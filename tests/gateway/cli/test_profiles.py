@@ -1,6 +1,7 @@
 """`meter-gateway profiles`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_a_modbus_profile_shows_its_register_table(run):
     assert "0x0048 (72)" in out
     assert "at most 60 registers" in out
     assert "Leaves the factory at 2400 baud" in out
+    assert re.search(r"positive power: +import", out)
+    assert re.search(r"told by: +0xFC02 holds 32 \(uint16, function 3\); 0x0000 is between 100 and 300 \(float32, function 4\)", out)
+    assert re.search(r"part of: +growatt/tl_x, whose", run("profiles", "show", "growatt/tl_x_grid")[1])
 
 
 def test_an_unknown_profile_is_refused_with_the_nearest(run):
