@@ -15,6 +15,7 @@ is given up to slots and what is owed, which are only ever removed by age, and n
 """
 
 import contextlib
+import fcntl
 import logging
 import math
 import os
@@ -148,6 +149,7 @@ class Buffer:
         """The newest time that samples told."""
         self._reserve: Reserve | None = None
         """Of the daemon, which owns the file; a command has none."""
+        self._lock: int | None = None
         self._full = False
         self._refused_bytes = 0
         """What was free on the disk when it last refused."""
@@ -183,8 +185,9 @@ class Buffer:
         self._places = self._where()
 
     def own(self, now_s: float) -> None:
-        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve."""
+        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Raises StoreError where it is being repaired."""
         self._now_s = now_s
+        self._lock = _lock(self.path, fcntl.LOCK_SH)
         self._reserve = Reserve(self.path)
         self._full = not self._reserve.take()
 
@@ -879,11 +882,50 @@ class Buffer:
         try:
             self.flush()
         finally:
-            self._db.close()
+            self.abandon()
 
     def abandon(self) -> None:
         """Close the file as it is."""
         self._db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # --- for people ----------------------------------------------------------------------------------------------------------
+
+    def copy_to(self, path: Path) -> str:
+        """Write all that is committed now into an empty file, and read it back; says what is in it. Raises StoreError."""
+        copy = sqlite3.connect(path, isolation_level=None)
+        try:
+            # In one step, which sees the buffer as it is at one moment, however much is written to it meanwhile.
+            self._db.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            if (found := copy.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
+            counts = [copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("samples", "slots", "outbox")]  # noqa: S608
+        except sqlite3.DatabaseError as error:
+            what = "it is damaged; see meter-gateway buffer check" if _is_damage(error) else _remedy(error)
+            raise StoreError(f"{self.path} cannot be copied to {path}: {error}; {what}") from error
+        finally:
+            copy.close()
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        samples, slots, owed = counts
+        return f"{path.stat().st_size / 1e6:.1f} MB, sound: {samples} samples, {slots} slots, {owed} items of the outbox"
+
+    def damage(self) -> list[str]:
+        """Reads the whole file, and looks at every row; says what is wrong. Raises StoreError where it cannot be read at all."""
+        try:
+            found = [text for (text,) in self._db.execute("PRAGMA integrity_check(10)") if text != "ok"]
+            for table, sound in SOUND.items():
+                wrong = self._db.execute(f"SELECT count(*) FROM {table} WHERE ({sound}) IS NOT TRUE").fetchone()[0]  # noqa: S608
+                if wrong:
+                    found.append(f"{wrong} rows of {table} make no sense")
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                raise StoreError(f"{self.path}: cannot be read: {error}; {_remedy(error)}") from error
+            found = [str(error)]
+        return found
 
     def _rows(self, sql: str, *parameters: object) -> Iterator[Any]:
         """What a query finds. Raises StoreError where the disk cannot be read."""
@@ -1024,8 +1066,42 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
         raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
-    buffer.own(now_s)
+    try:
+        buffer.own(now_s)
+    except StoreError:
+        buffer.abandon()
+        raise
     return buffer
+
+
+def repair(path: Path, *, now_s: float) -> str:
+    """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while no daemon has it open. Says what came of
+    it. Raises StoreError.
+    """
+    lock = _lock(path, fcntl.LOCK_EX)
+    try:
+        saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: cannot be repaired: {error}; nothing has been changed") from error
+    finally:
+        os.close(lock)
+    return f"{path}: {saved}. It was set aside as {saved.aside.name if saved.aside else 'nothing'}"
+
+
+def _lock(path: Path, how: int) -> int:
+    """Daemons and a repair must not meet: each locks the folder, which no damage to the file touches. Raises StoreError."""
+    try:
+        number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StoreError(f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder") from error
+    try:
+        fcntl.flock(number, how | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(number)
+        if how == fcntl.LOCK_EX:
+            raise StoreError(f"{path}: the daemon has it open; stop it first: systemctl stop meter-gateway") from error
+        raise StoreError(f"{path}: is being repaired; the daemon can start when that is done") from error
+    return number
 
 
 def _begun(path: Path, limits: Limits) -> Buffer:

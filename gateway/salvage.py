@@ -212,6 +212,10 @@ def renew(
     opened = _for_reading(path) if source is None else None
     source = source or opened
     target = make(work)
+    # Repaired by root, it is still the daemon's.
+    with contextlib.suppress(OSError):
+        owner = path.stat()
+        os.chown(work, owner.st_uid, owner.st_gid)
     try:
         report = _save(path, source, target, packed_bytes, now_s)
         target.execute("COMMIT")
