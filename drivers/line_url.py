@@ -143,8 +143,8 @@ def _scheme_hint(text: str, scheme: str) -> str:
 
 def _parse_serial(rest: str) -> LineUrl:
     path, question, query = rest.partition("?")
-    if not path.startswith("/") or path.startswith("//") or path == "/":
-        hint = f"write serial:/dev/{path.strip('/').removeprefix('dev/') or 'ttyUSB0'}"
+    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) == "/":
+        hint = f"write serial:/dev/{path.strip('/.').removeprefix('dev/') or 'ttyUSB0'}"
         raise ValueError(f"{path!r} is not the full path of a serial port — {hint}")
     return LineUrl("serial", posixpath.normpath(path), **_serial_query(query if question else None))
 
