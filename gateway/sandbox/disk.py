@@ -24,7 +24,8 @@ the real disk.
 - A kill loses nothing that was written: it lies in the kernel. What was unsynced stays so.
 - A write may fail as a whole, not in part. Unless it is told to, a disk does not lie about a sync; what it has synced never rots.
 
-Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at once, for good.
+Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at once, for good. But `os.statvfs` and
+`os.posix_fallocate` tell of a full disk, too.
 
 **Connections of the abandoned process** are still there after a kill, in Python's memory. They keep what they had open, which lies
 under no name any more; the files go on as copies. They get no lock and can write and delete nothing, so closing them, or their being
@@ -32,6 +33,7 @@ collected, touches nothing; and their own locks are in nobody's way.
 """
 
 import ctypes
+import errno
 import functools
 import os
 import shutil
@@ -40,7 +42,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gateway.sandbox.sqlite_shim import (
     SQLITE_OPEN_CREATE,
@@ -176,11 +178,14 @@ class Disk:
 
     def __enter__(self) -> Self:
         self._shim.watch(self)
+        self._asked = os.statvfs, os.posix_fallocate
+        os.statvfs, os.posix_fallocate = self._statvfs, self._fallocate
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Raises what went wrong inside the simulated disk, unless something else was raised."""
         self._shim.leave(self)
+        os.statvfs, os.posix_fallocate = self._asked
         if error is None:
             self._raise_what_went_wrong()
 
@@ -373,6 +378,25 @@ class Disk:
 
     def _used_bytes(self) -> int:
         return sum(path.stat().st_size for path in Path(self.folder).rglob("*") if path.is_file())
+
+    def _statvfs(self, path: int | str | bytes | os.PathLike[Any]) -> os.statvfs_result:
+        """As `os.statvfs`, and a full disk says so."""
+        found = self._asked[0](path)
+        if self.capacity_bytes is None or not self._holds(path):
+            return found
+        blocks = max(self.capacity_bytes - self._used_bytes(), 0) // found.f_frsize
+        return os.statvfs_result((*found[:3], blocks, blocks, *found[5:], found.f_fsid))
+
+    def _fallocate(self, fd: int, offset: int, length: int) -> None:
+        """As `os.posix_fallocate`, and a full disk has no room."""
+        grows = offset + length - os.fstat(fd).st_size
+        if grows > 0 and self.capacity_bytes is not None and self._holds(fd) and self._used_bytes() + grows > self.capacity_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._asked[1](fd, offset, length)
+
+    def _holds(self, path: int | str | bytes | os.PathLike[Any]) -> bool:
+        real = os.path.realpath(f"/proc/self/fd/{path}" if isinstance(path, int) else os.fsdecode(path))
+        return real == self.folder or real.startswith(self.folder + os.sep)
 
     def _abandon(self) -> None:
         """End all connections."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -200,6 +202,20 @@ def test_what_is_deleted_makes_room_on_a_full_disk(disk: Disk, db: sqlite3.Conne
     reserve.unlink()
     change(db, BIG)
     assert content(db) == BIG
+
+
+def test_python_too_is_told_that_the_disk_is_full(disk: Disk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (tmp_path / "there").write_bytes(bytes(100_000))
+    disk.full = True
+    assert shutil.disk_usage(tmp_path).free == 0
+    assert shutil.disk_usage(tmp_path_factory.mktemp("elsewhere")).free > 0
+    with (tmp_path / "reserve").open("wb") as file:
+        with pytest.raises(OSError, match="No space left"):
+            os.posix_fallocate(file.fileno(), 0, 100_000)
+        (tmp_path / "there").unlink()
+        os.posix_fallocate(file.fileno(), 0, 100_000)
+    disk.full = False
+    assert shutil.disk_usage(tmp_path).free > 0
 
 
 def test_a_database_in_wal_mode_cannot_even_be_opened_on_a_full_disk(disk: Disk, db: sqlite3.Connection, tmp_path: Path) -> None:
