@@ -55,6 +55,12 @@ READ_OUT_S = 60.0
 MAX_NOTHING_NEW = 8
 """Some devices answer at every address. After so many that were known before, or that no profile knows, the line is done."""
 
+QUESTIONS = 2
+"""Of each address: a meter may have holding registers or input registers only."""
+
+LONG_S = 300.0
+"""From so many seconds on, a search says how long it may take yet."""
+
 NETWORK_CONNECT_S = 1.5
 NETWORK_PARALLEL = 32
 """So many endpoints are tried at a time: a /24 takes a quarter of a minute and no router notices."""
@@ -218,17 +224,31 @@ class _Questions:
         self._done = 0
         self._found_with: Counter[SerialSettings | None] = Counter()
 
+    @property
+    def _timeout_s(self) -> float:
+        return self._search.timeout_s if self._line.char_s else self._search.network_timeout_s
+
     async def ask_all(self, settings: Sequence[SerialSettings]) -> None:
         """With each setting in turn (none: a network line). Raises LineError."""
         asked = self._search.addresses if settings else self._search.network_addresses
         common = [address for address in asked if address in COMMON_ADDRESSES]
         rest = [address for address in asked if address not in COMMON_ADDRESSES]
         for addresses in (common, rest):
+            if addresses is rest:
+                self._tell_patience(len(rest), len(settings or (None,)))
             # Meters of one line mostly have one setting: the one with which most were found goes first.
             for each in sorted(settings or (None,), key=lambda each: -self._found_with[each]):
                 if each is not None and addresses:
                     await self._line.configure(each)
                 await self._ask_some(addresses, each, len(asked) * max(1, len(settings)))
+
+    def _tell_patience(self, addresses: int, settings: int) -> None:
+        """What is left, where that is long: most people have found theirs by then."""
+        left_s = addresses * settings * QUESTIONS * self._timeout_s
+        if left_s >= LONG_S:
+            each = f", with {settings} serial settings each," if settings > 1 else ""
+            what = f"the other {addresses} addresses{each} take up to {left_s / 60:.0f} min more"
+            self._tell(Note(self._url, f"the usual addresses have been asked; {what} — Ctrl-C ends the search and keeps what was found"))
 
     async def _ask_some(self, addresses: Sequence[int], settings: SerialSettings | None, total: int) -> None:
         for address in addresses:
@@ -240,8 +260,7 @@ class _Questions:
 
     async def _ask(self, address: int) -> None:
         """Raises LineError."""
-        timeout_s = self._search.timeout_s if self._line.char_s else self._search.network_timeout_s
-        if not await answers(self._line, address, timeout_s):
+        if not await answers(self._line, address, self._timeout_s):
             return
         self._answered.add(address)
         founds = await self._identify(address)

@@ -215,6 +215,27 @@ async def test_rare_addresses_are_asked_first_with_the_setting_that_found_most()
     assert next(text for text in asked if text.endswith("201")) == "2400 8N1, address 201"
 
 
+async def test_a_search_that_will_take_long_says_so():
+    told = asyncio.get_running_loop().create_future()
+
+    def tell(event):
+        if isinstance(event, Note) and not told.done():
+            told.set_result(event.text)
+
+    async with paced_line(0) as wire:
+        url = LineUrl("serial", wire.gateway_end, baud=9600, parity="none", stop_bits=1)
+        endless = replace(QUICK, addresses=(1, *range(130, 240)), listen_s=0.1, timeout_s=1.5)
+        task = asyncio.create_task(scan([url], [], [load_profile("eastron/sdm630")], endless, tell))
+        text = await asyncio.wait_for(told, 30)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert text == (
+        "the usual addresses have been asked; the other 110 addresses take up to 6 min more — "
+        "Ctrl-C ends the search and keeps what was found"
+    )
+
+
 def test_a_setting_that_is_not_the_model_s_own_is_written():
     each = replace(found("finder/7m.24"), line=LineUrl("serial", "/dev/ttyUSB0"), serial=SerialSettings(baud=9600))
     line = device_line(each)
