@@ -26,8 +26,8 @@ TIME_ERROR = 5
 _STATUS_BYTES = 1024
 """Room for `struct timex` of any architecture (208 bytes on 64-bit Linux); modes = 0 in its first bytes means: only read."""
 
-STEP_S = 2.0
-"""A change of the clock that is smaller is followed at once: a leap second, a correction."""
+STEP_S = 0.5
+"""A change of the clock that is smaller is followed at once: a correction. A leap second is a step, and is followed two minutes late."""
 
 PROOF_S = 120.0
 """A step is believed when it has stood for so long."""
