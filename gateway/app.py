@@ -28,7 +28,7 @@ from gateway.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
 from gateway.exchange.session import Session
 from gateway.ledger import Ledger
-from gateway.outbox import Owed, offset_s
+from gateway.outbox import Owed
 from gateway.slots import Slot
 from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.status.server import StatusServer
@@ -100,7 +100,6 @@ class Gateway:
         if exchange and dialect:
             name = exchange.credentials
             names = {asset.uuid: asset.name for asset in settings.assets}
-            spread_s = exchange.spread_s(settings.market.slot)
             self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout, transport=transport)
             self.uploader = Uploader(
                 self.buffer,
@@ -112,7 +111,7 @@ class Gateway:
                 jitter=rng.random,
                 name_of=lambda asset: names.get(asset, str(asset)),
                 settlement_s=exchange.settlement,
-                quiet_s=exchange.margin + offset_s(settings.site, spread_s) if spread_s else 0.0,
+                quiet_s=exchange.quiet_s(settings.site, settings.market.slot),
                 margin_s=exchange.margin,
             )
         self.collectors = [

@@ -24,6 +24,7 @@ from gateway.assets import Formula
 from gateway.credentials import ConfigError, Credentials, read_credentials, read_keys
 from gateway.exchange import dialect_names
 from gateway.forecast import Forecast
+from gateway.outbox import offset_s
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 
@@ -125,11 +126,12 @@ class Exchange:
         Meta(description="sites start their uploads spread over this part of each slot, by their names (default: a thirtieth of the slot)"),
     ] = None
 
-    def spread_s(self, slot_s: int) -> float:
-        """What `spread` is for slots of that length. Slots of seconds are for trying things out, and nobody wants to wait then."""
-        if self.spread is not None:
-            return self.spread
-        return slot_s / 30 if slot_s >= 60 else 0.0
+    def quiet_s(self, site: str, slot_s: int) -> float:
+        """The time from each slot's begin in which that site sends nothing: its place in the spread, and the margin that all keep."""
+        # Slots of seconds are for trying things out, and nobody wants to wait then.
+        usual_s = slot_s / 30 if slot_s >= 60 else 0.0
+        spread_s = usual_s if self.spread is None else self.spread
+        return self.margin + offset_s(site, spread_s) if spread_s else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,9 @@ def healthy_report() -> Report:
                 next_deadline_s=now_s + 3000,
                 requests=98,
                 accepted=190,
+                read_back="ok",
+                confirmed=188,
+                unconfirmed=2,
             )
         ],
         clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),

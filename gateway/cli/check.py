@@ -88,6 +88,9 @@ def _told(settings: "Settings") -> Iterator[str]:
         kinds = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot).kinds
         forecast = f" and a forecast ({exchange.forecast})" if "forecast" in kinds and exchange.forecast != "none" else ""
         yield f"Sends to {exchange.url} (dialect {exchange.dialect}), network {exchange.canary_network}, per slot a measurement{forecast}:"
+        quiet_s = exchange.quiet_s(settings.site, settings.market.slot)
+        if quiet_s:
+            yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."

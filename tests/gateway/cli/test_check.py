@@ -34,7 +34,19 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     assert "no mistakes. Site home-12, slots of 15 min." in out
     assert "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and import; 11 quantities" in out
     assert "House load (load, 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1) = grid.import - grid.export + pv.export" in out
+    assert "beginning 7.2 s into each slot, the turn of a site of this name" in out
     assert "secret" not in out
+
+
+def test_a_site_s_turn_follows_the_spread_and_leaves_time_to_deliver(run, home):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    for spread, says in (("0s", "measurement:\n  House"), ("5min", "beginning 62.7 s into"), ("6min", "at most a third of the slot, 300s")):
+        home.write("gateway.yaml", text.replace("exchange:", f"exchange:\n  spread: {spread}", 1))
+        assert says in run("check")[1]
+    home.write("gateway.yaml", text.replace("slot: 15min", "slot: 15s").replace("market: {", "market: {max_gap: 2h, "))
+    home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 5s\n")
+    home.write("devices/pv.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 5s\n")
+    assert "beginning" not in run("check")[1], "slots of seconds are for trying things out"
 
 
 def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):

@@ -38,6 +38,16 @@ async def test_an_unhealthy_one_names_what_is_wrong_and_exits_1(healthy_report: 
     assert "pv[bold]: silent" in capsys.readouterr().out
 
 
+async def test_what_the_exchange_holds_otherwise_is_shown_with_the_command_that_lists_it(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destination = replace(healthy_report.destinations[0], disputed=3)
+    assert await asked(replace(healthy_report, destinations=[destination])) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for expected in ("read back: ok, 2 unconfirmed", "3 HELD OTHERWISE", "--state disputed"):
+        assert expected in shown
+
+
 async def test_json_is_what_the_daemon_said(healthy_report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     assert await asked(healthy_report, "--json") == 0
     assert Report.from_json(capsys.readouterr().out.encode()) == healthy_report

@@ -33,6 +33,9 @@ def test_values_states_and_counts_are_exposed_in_base_units(healthy_report: Repo
     assert found["meter_gateway_asset_last_slot_energy_watt_hours", (("asset", "House load"), uuid)] == 172.75
     assert found["meter_gateway_asset_items", (("asset", "House load"), ("state", "accepted"), uuid)] == 95
     assert found["meter_gateway_destination_backlog_items", (("destination", "exchange"),)] == 2
+    assert found["meter_gateway_destination_confirmed_items_total", (("destination", "exchange"),)] == 188
+    assert found["meter_gateway_destination_unconfirmed_items", (("destination", "exchange"),)] == 2
+    assert found["meter_gateway_destination_disputed_items", (("destination", "exchange"),)] == 0
     assert found["meter_gateway_part_errors_total", (("kind", "meter"), ("part", "heat_pump"))] == 3
     assert found["meter_gateway_part_last_success_timestamp_seconds", (("kind", "meter"), ("part", "grid"))] == healthy_report.now_s - 1
 
