@@ -111,6 +111,8 @@ def diagnose(noise: bytes) -> str:
     masked = bytes(byte & 0x7F for byte in noise)
     if max(noise) >= 0x80 and even * 10 >= len(noise) * 9 and len(masked.translate(None, _TEXT)) * 10 <= len(masked):
         return "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 data bits and even parity"
+    if b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" in noise:
+        return "they are SML, as of a German meter: use the profile sml/auto"
     if _HDLC.search(noise):
         return "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network operator whether it can be switched"
     if garbled(noise):

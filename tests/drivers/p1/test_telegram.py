@@ -279,6 +279,7 @@ def with_parity(data: bytes) -> bytes:
     ("noise", "words"),
     [
         (with_parity(GOOD), "7E1"),
+        (b"\x76\x05\0\x1b\x1b\x1b\x1b\x1a\0\xa7\x91" + b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01\x76\x05" * 3, "use the profile sml/auto"),
         (random.Random(2).randbytes(300), "baud rate"),
         (b"\0" * 100, "stuck"),
         (b"AT+CMGF=1 OK", "no telegram"),
