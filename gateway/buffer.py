@@ -720,8 +720,12 @@ class Buffer:
     # --- what a person decides -----------------------------------------------------------------------------------------------
 
     def retry(self, items: Sequence[Item]) -> int:
-        """Rejected and missed items are owed again. Returns how many. Raises StoreError."""
-        what, where = "state = 'pending', decided_s = NULL, reason = ''", "state IN ('rejected', 'missed')"
+        """Rejected and missed items are owed again, and accepted ones that the exchange holds otherwise in spite of a second delivery.
+        Returns how many. Raises StoreError.
+        """
+        # What is disputed gets one more delivery, and is disputed again where that does not help.
+        what = "state = 'pending', decided_s = NULL, reason = '', disagreements = min(disagreements, 1)"
+        where = "(state IN ('rejected', 'missed') OR (state = 'accepted' AND disagreements = 2))"
         return self._decide(items, what, f"{where} AND NOT {_REPLACED}")
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:

@@ -40,6 +40,11 @@ class Owed:
     """How often it was found to hold another number, or none: after the first time it is sent once more, after the second it is left to
     a person."""
 
+    @property
+    def disputed(self) -> bool:
+        """Whether the exchange accepted it twice and holds another number all the same, or none."""
+        return self.state == "accepted" and self.disagreements >= 2
+
     def revised(self, revision: int) -> "Owed":
         """The same as a later revision of what is owed."""
         return replace(self, item=replace(self.item, revision=revision))
@@ -81,8 +86,8 @@ class Held:
 
 def why_not_again(owed: Owed, now_s: float) -> str:
     """Why a person cannot have it sent again; empty where that is possible."""
-    if owed.state not in ("rejected", "missed"):
-        return f"it is {owed.state}; only what was rejected or missed can be owed again"
+    if owed.state not in ("rejected", "missed") and not owed.disputed:
+        return f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
     if owed.quality not in ("measured", "estimated"):
         return "its slot was not wholly metered, so there is no number to send"
     if owed.closes_s is not None and owed.closes_s <= now_s:

@@ -33,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "list (without a word: what is not settled): pending (waits for its time, or for the exchange), rejected (by the exchange, which "
         "says why), missed (its time passed, it was not wholly metered, or given up), disputed (accepted twice, and the exchange holds "
         "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
-        "retry: rejected or missed items are owed again. Numbers that go without a time (dialect rest) cannot be: sent late, they would be "
-        "booked to another slot.\n"
+        "retry: rejected, missed or (named by --state or ID) disputed items are owed again. Numbers that go without a time (dialect rest) "
+        "cannot be: sent late, they would be booked to another slot.\n"
         "give-up: pending items are missed, for the reason that you give. They stay in the buffer and can be exported.\n"
         "retry and give-up do what you select, without asking: items by their ID as the list shows it, or all that --asset, --kind, "
         "--state, --since and --until leave, or --all. Works while the daemon runs, which notices within half a minute."
@@ -97,7 +97,7 @@ def _check(args: argparse.Namespace) -> None:
         args.usage_error("--reason goes with give-up")
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
-    may = {"retry": {"rejected", "missed"}, "give-up": {"pending"}}.get(args.action, set(STATES))
+    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending"}}.get(args.action, set(STATES))
     if wrong := sorted(set(args.state or ()) - may):
         args.usage_error(f"{args.action} is for what is {' or '.join(sorted(may))}, not {', '.join(wrong)}")
 
@@ -189,7 +189,7 @@ def _key(text: str, names: _Names) -> _Key:
 def _states(owed: "Owed") -> set[str]:
     """What is said of it, all of it."""
     states = {str(owed.state)}
-    if owed.state == "accepted" and owed.disagreements >= 2:
+    if owed.disputed:
         states.add("disputed")
     elif owed.state == "accepted" and owed.item.kind == "measurement" and owed.closes_s is None and owed.confirmed_s is None:
         states.add("unconfirmed")

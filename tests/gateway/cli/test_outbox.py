@@ -83,6 +83,11 @@ def test_what_the_exchange_holds_otherwise_is_listed(run, filled):
     row = listed(run)[FIRST]
     assert (row["state"], row["held_wh"], row["disagreements"]) == ("disputed", 5.5, 2)
     assert "accepted twice" in row["reason"]
+    assert run("outbox", "retry", "--state", "disputed")[0] == 0
+    with filled.buffer() as buffer:
+        buffer.record([item], "accepted", "", START_S + 9500)
+        assert buffer.record_held([Held(item, None)], START_S + 9900) == [], "once more, and no more by itself"
+    assert listed(run)[FIRST]["state"] == "disputed"
 
 
 def test_rejected_and_missed_items_are_owed_again(run, filled):
@@ -109,7 +114,7 @@ def test_pending_items_are_given_up_with_the_reason(run, filled):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("retry", FIRST), "it is accepted; only what was rejected or missed can be owed again"),
+        (("retry", FIRST), "it is accepted; only what was rejected, missed or is disputed can be owed again"),
         (("give-up", "--reason", "x", "--all"), ""),
         (("give-up", SECOND, "--reason", "x"), "it is rejected; only what is pending can be given up"),
         (("retry", "2026-03-29T00:07Z/House-load"), "there is no such item"),
