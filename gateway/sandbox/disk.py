@@ -233,6 +233,8 @@ class Disk:
                 self._put_back(path, rng.choice(self._entries[path]), rng, survive)
         self._entries.clear()
         self._records.clear()
+        for memory in Path(self.folder).rglob("*-shm"):
+            memory.unlink()
 
     def revive(self) -> None:
         """Go on: files can be opened again."""
@@ -251,7 +253,7 @@ class Disk:
             # As on a real one: what may be written is then opened for reading, if it is there.
             opening.flags = opening.flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
         is_new = not Path(opening.path).exists()
-        code = opening.proceed()
+        code = opening.proceed(shares_readonly=self.read_only)
         if code or opening.file is None:
             return code
         status = Path(opening.path).stat()
@@ -337,8 +339,6 @@ class Disk:
         if self._off:
             return sqlite3.SQLITE_IOERR_SHMMAP
         memory = Path(f"{file.path}-shm")
-        if not memory.exists() and self.read_only:
-            return sqlite3.SQLITE_CANTOPEN
         grows = region_bytes - (memory.stat().st_size if memory.exists() else 0)
         if extend and grows > 0:
             if self.failing or self.read_only:
@@ -413,9 +413,10 @@ class Disk:
         for path in sorted(self._abandoned):
             record = self._abandoned.pop(path)
             if record.in_place():
-                _replace(record, change(record))
-            # The first to open a database makes its log's index anew; the old one is still mapped into memory.
-            Path(f"{path}-shm").unlink(missing_ok=True)
+                record.inode = _replace(Path(path), change(record))
+            # The first to open a database makes its log's index anew, and the old one is still mapped into memory.
+            if (memory := Path(f"{path}-shm")).exists():
+                _replace(memory)
 
     def _put_back(self, path: str, former: _Deleted | None, rng: Random, survive: float) -> None:
         """Let a name mean what it meant before its folder was last changed."""
@@ -438,9 +439,8 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-def _replace(record: _Record, change: Callable[[int], None] | None = None) -> None:
-    """Put a copy, changed by who is given its descriptor, in a file's place: who has the file open does not see it."""
-    path = Path(record.path)
+def _replace(path: Path, change: Callable[[int], None] | None = None) -> int:
+    """Put a copy, changed by who is given its descriptor, in a file's place: who has the file open does not see it. Returns its inode."""
     copy = Path(f"{path}.copy")
     shutil.copyfile(path, copy)
     copy.chmod(path.stat().st_mode)
@@ -450,7 +450,7 @@ def _replace(record: _Record, change: Callable[[int], None] | None = None) -> No
     # On its own name rather than over the old one, which file systems take for a wish to have it synced.
     path.unlink()
     copy.rename(path)
-    record.inode = path.stat().st_ino
+    return path.stat().st_ino
 
 
 def _torn(before: bytes, after: bytes, rng: Random) -> bytes:

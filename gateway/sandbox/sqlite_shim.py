@@ -120,13 +120,15 @@ class _Table:
 class OpenFile:
     """One open file of a watched folder."""
 
-    __slots__ = ("_address", "_table", "dead", "flags", "name", "path", "record", "watcher")
+    __slots__ = ("_address", "_table", "dead", "flags", "name", "other_name", "path", "record", "watcher")
 
     def __init__(self, watcher: Watcher, path: str, name: int, flags: int, address: int, table: _Table) -> None:
         self.watcher = watcher
         self.path = path
         self.name = name
         """The address of its name, by which SQLite knows it for as long as it is open."""
+        self.other_name: int | None = None
+        """The address of the name by which the inner VFS knows it, where that is another."""
         self.flags = flags
         self.dead = False
         self.record: Any = None
@@ -163,18 +165,24 @@ class Opening:
         """What was opened."""
         self._shim, self._watcher, self._name, self._address, self._flags_out = shim, watcher, name, address, flags_out
 
-    def proceed(self) -> int:
-        """Really open it. Returns the result code; on success there is a `file`."""
+    def proceed(self, *, shares_readonly: bool = False) -> int:
+        """Really open it; `shares_readonly`: where shared memory belongs to it, that is only to be read. Returns the result code; on
+        success there is a `file`.
+        """
         shim = self._shim
-        code = int(shim.inner_open(shim.inner_vfs, self._name, self._address, self.flags, self._flags_out))
+        other_name = shim.readonly_name(self.path) if shares_readonly and self.flags & SQLITE_OPEN_MAIN_DB else None
+        code = int(shim.inner_open(shim.inner_vfs, other_name or self._name, self._address, self.flags, self._flags_out))
         methods = c_void_p.from_address(self._address)
         if code or not methods.value:
+            shim.free_name(other_name)
             return code
         if methods.value not in shim.tables:
             shim.tables[methods.value] = _Table(methods.value, shim.methods)
         table = shim.tables[methods.value]
         methods.value = ctypes.addressof(table.alive)
-        self.file = shim.files[self._address] = OpenFile(self._watcher, self.path, self._name, self.flags, self._address, table)
+        self.file = OpenFile(self._watcher, self.path, self._name, self.flags, self._address, table)
+        self.file.other_name = other_name
+        shim.files[self._address] = self.file
         return code
 
 
@@ -233,6 +241,17 @@ class Shim:
         if not self.watchers:
             self._library.sqlite3_vfs_register(self._former, 1)
 
+    def readonly_name(self, path: str) -> int:
+        """The name of a database whose shared memory is only to be read; to be freed."""
+        name = os.fsencode(path)
+        parameters = (c_char_p * 2)(b"readonly_shm", b"1")
+        return int(self._library.sqlite3_create_filename(name, name + b"-journal", name + b"-wal", 1, parameters))
+
+    def free_name(self, name: int | None) -> None:
+        """Free what `readonly_name` returned."""
+        if name is not None:
+            self._library.sqlite3_free_filename(name)
+
     def _watcher(self, path: str) -> Watcher | None:
         return next((w for w in self.watchers if path.startswith(w.folder + os.sep)), None)
 
@@ -272,7 +291,10 @@ class Shim:
         return watcher.delete(path, lambda: int(self._inner_delete(self.inner_vfs, name, 0)), sync_folder=bool(sync_folder))
 
     def _on_close(self, address: int) -> int:
-        return int(self.files.pop(address)._table.inner["close"](address))
+        file = self.files.pop(address)
+        code = int(file._table.inner["close"](address))
+        self.free_name(file.other_name)
+        return code
 
     def _on_write(self, address: int, data: int, amount: int, offset: int) -> int:
         file = self.files[address]
@@ -303,7 +325,7 @@ class Shim:
         return int(self.files[address]._table.inner["unshare"](address, 0))
 
 
-_REMEDY = "the simulated disk needs a Python whose sqlite3 is linked to a shared SQLite of 3.31 or newer, such as Debian's"
+_REMEDY = "the simulated disk needs a Python whose sqlite3 is linked to a shared SQLite of 3.32 or newer, such as Debian's"
 
 SQLITE_OPEN_READONLY = 0x1
 SQLITE_OPEN_READWRITE = 0x2
@@ -341,6 +363,9 @@ def _library() -> ctypes.CDLL:
         for name in ("sqlite3_filename_journal", "sqlite3_filename_wal"):
             function = getattr(library, name)
             function.argtypes, function.restype = [c_void_p], c_void_p
+        library.sqlite3_create_filename.argtypes = [c_char_p, c_char_p, c_char_p, c_int, c_void_p]
+        library.sqlite3_create_filename.restype = c_void_p
+        library.sqlite3_free_filename.argtypes, library.sqlite3_free_filename.restype = [c_void_p], None
     except AttributeError as error:
         raise ShimError(f"the SQLite of this Python ({where or 'built in'}) cannot be reached from outside: {error}; {_REMEDY}") from error
     return library

@@ -236,18 +236,28 @@ def test_on_a_disk_that_became_read_only_what_is_open_cannot_be_written(disk: Di
     assert content(db) == {2: b"two"}
 
 
-def test_on_a_read_only_disk_a_database_is_opened_for_reading(disk: Disk, db: sqlite3.Connection, tmp_path: Path) -> None:
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_on_a_read_only_disk_a_database_is_opened_for_reading(disk: Disk, tmp_path: Path, journal: str) -> None:
+    db = connect(tmp_path / "db", journal)
+    change(db, {1: b"one"})
     disk.kill()
+    db.close()
     disk.revive()
-    with contextlib.closing(connect(tmp_path / "other", journal="DELETE")) as other:
-        change(other, {1: b"one"})
     disk.read_only = True
-    with contextlib.closing(sqlite3.connect(tmp_path / "other", isolation_level=None)) as other:
-        assert content(other) == {1: b"one"}
+    with contextlib.closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as db:
+        assert content(db) == {1: b"one"}
         with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly database"):
-            change(other, {})
+            change(db, {})
     with pytest.raises(sqlite3.OperationalError, match="unable to open database file"):
         connect(tmp_path / "new")
+
+
+def test_on_a_read_only_disk_a_database_in_wal_mode_that_was_closed_cannot_be_read(disk: Disk, tmp_path: Path) -> None:
+    """It needs the log's index, which is gone with the last connection."""
+    connect(tmp_path / "db").close()
+    disk.read_only = True
+    with pytest.raises(sqlite3.OperationalError, match="unable to open database file"):
+        connect(tmp_path / "db")
 
 
 def test_a_failing_disk_fails_every_commit_until_it_is_well_again(disk: Disk, db: sqlite3.Connection) -> None:
