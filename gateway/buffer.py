@@ -819,7 +819,7 @@ class Buffer:
         if self._now_s < self._checked_s + 86_400:
             return True
         number, low = self._checking
-        table = (*(name for name in TABLES if name != "samples"), "samples")[number]
+        table = (*(name for name in SOUND if name != "samples"), "samples")[number]
         key = {"slots": "start_s", "outbox": "slot_s"}.get(table, "rowid")
         found = self._rows(
             f"""SELECT max(k), count(*), coalesce(sum(sound), 0) FROM
@@ -833,10 +833,10 @@ class Buffer:
             # Several rows may have the last key; of a file so large the others are left to tomorrow.
             self._checking = number, max(last, low + 1)
             return False
-        self._checking = (number + 1) % len(TABLES), -1
-        if number + 1 == len(TABLES):
+        self._checking = (number + 1) % len(SOUND), -1
+        if number + 1 == len(SOUND):
             self._checked_s = self._now_s
-        return number + 1 == len(TABLES)
+        return number + 1 == len(SOUND)
 
     def _where(self) -> dict[str, tuple[int, int] | None]:
         """Which files these are."""

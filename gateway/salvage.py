@@ -29,6 +29,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from gateway import carve
+from gateway.assets import Direction
 from gateway.counter import Counter
 from gateway.exchange.dialect import Item
 from gateway.outbox import Owed
@@ -89,11 +90,12 @@ SOUND: Mapping[str, str] = {
     "layouts": "typeof(device) = 'text' AND typeof(quantities) = 'text' AND NOT quantities GLOB '*[^_,0-9a-z]*'",
     "boots": "typeof(boot_id) = 'text'",
     "samples": f"typeof(data) = 'blob' AND typeof(utc_ms) IN ('integer', 'null') AND {_whole('layout', 'boot', 'boottime_ms')}",
+    "unallocated": f"typeof(device) = 'text' AND direction IN {_in(Direction)} AND {_whole('from_ms', 'to_ms', 'begin_uwh', 'end_uwh')}",
     "events": "typeof(text) = 'text' AND typeof(kind) = 'text' AND typeof(at_s) IN ('real', 'integer')",
 }
 """Per table: the condition that a row is one of ours. SQLite keeps no checksums: inside a page damage can go unnoticed."""
 
-TABLES = tuple(SOUND)
+TABLES = ("boots", "layouts", "samples", "counters", "slots", "outbox", "events")
 """The tables that every version has."""
 
 _BETTER: Mapping[str, str] = {
