@@ -82,10 +82,10 @@ class Gateway:
         """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at which a simulation puts its own world."""
         self.settings = settings
         self.clock = clock
-        self._started_s = clock.now_s()
+        self._started_boottime_s = clock.boottime_s()
         self._store = StoreHealth()
         limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, int(settings.buffer.max_size), int(settings.market.slot))
-        self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=self._started_s)
+        self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=clock.now_s())
         exchange = settings.exchange
         dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
         self.ledger = Ledger(settings, self.buffer, clock, dialect)
@@ -280,16 +280,21 @@ class Gateway:
             version=__version__,
             site=self.settings.site,
             now_s=now_s,
-            started_s=self._started_s,
+            started_s=now_s - self._up_s,
             slot_length_s=int(self.settings.market.slot),  # JSON knows plain numbers only
             lines=[collector.report() for collector in self.collectors],
             meters=meters,
             assets=self._ask(lambda: self._asset_reports(now_s), []),
             destinations=self._ask(lambda: [self.uploader.snapshot(now_s)] if self.uploader else [], []),
             clock=self._clock_report(),
-            buffer=self._buffer_report(now_s),
+            buffer=self._buffer_report(),
             mqtt=self.mqtt.snapshot() if self.mqtt else None,
         )
+
+    @property
+    def _up_s(self) -> float:
+        """How long this daemon has been running; it may have begun with a clock that was wrong by years."""
+        return self.clock.boottime_s() - self._started_boottime_s
 
     def _clock_report(self) -> ClockReport:
         clock = self.clock
@@ -331,9 +336,9 @@ class Gateway:
             last_reason=next((owed.reason for owed in reversed(day) if owed.state in ("rejected", "missed")), ""),
         )
 
-    def _buffer_report(self, now_s: float) -> BufferReport:
+    def _buffer_report(self) -> BufferReport:
         store = self._store
-        up_s = now_s - self._started_s
+        up_s = self._up_s
         unallocated, unallocated_uwh = self._ask(self.buffer.unallocated_total, (0, 0))
         return BufferReport(
             name="buffer",

@@ -238,17 +238,26 @@ def meter_row(slot: Slot) -> Row:
 def sample_columns(quantities: Iterable[str]) -> list[str]:
     """The columns of a table of samples that may hold these quantities."""
     order = {quantity: i for i, quantity in enumerate(QUANTITIES)}
-    return ["time_utc", "meter", "serial_number", "boot_id", "boottime_ms", *sorted(set(quantities), key=lambda q: (order.get(q, 999), q))]
+    return [
+        "time_utc",
+        "meter",
+        "serial_number",
+        "boot_id",
+        "boottime_ms",
+        "placed",
+        *sorted(set(quantities), key=lambda q: (order.get(q, 999), q)),
+    ]
 
 
 def sample_row(sample: Sample) -> Row:
-    """For CSV and spreadsheets. A sample that was never dated has its boot's time alone."""
+    """For CSV and spreadsheets. A sample that was never dated has its boot's time alone; one that was placed only lies where it must."""
     return {
         "time_utc": None if sample.utc_ms is None else utc_text(sample.utc_ms / 1000),
         "meter": sample.device,
         "serial_number": sample.serial_number,
         "boot_id": sample.boot_id,
         "boottime_ms": sample.boottime_ms,
+        "placed": "yes" if sample.placed else None,
         **sample.values,
     }
 

@@ -3,6 +3,7 @@
 import functools
 import shutil
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -292,6 +293,26 @@ def test_the_nights_in_which_clocks_are_changed_are_like_any_other(
     assert [slot.start_s for slot in slots] == [night_s - 2 * HOUR_S + n * SLOT_S for n in range(16)]
     assert {slot.quality for slot in slots[1:]} == {"measured"}
     assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+
+
+def test_what_was_taken_before_the_clock_was_right_is_dated_and_folded_in_little_memory(box: Box) -> None:
+    box.boot()
+    box.run(12 * HOUR_S)
+    box.buffer.flush()
+    box.ledger.behind = lambda: None
+    box.synchronise()
+    tracemalloc.start()
+    try:
+        while box.ledger.catch_up():
+            pass
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    slots = box.slots()
+    assert len(slots) == 48
+    assert {slot.quality for slot in slots[1:]} == {"measured"}
+    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+    assert peak_bytes < 2e6, "a portion of 4320 samples"
 
 
 LIFE = st.lists(

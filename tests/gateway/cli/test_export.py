@@ -62,6 +62,7 @@ def test_every_sample_of_every_meter_is_written_with_all_its_digits(run, filled,
         "serial_number",
         "boot_id",
         "boottime_ms",
+        "placed",
         "energy_import_wh",
         "energy_export_wh",
         "power_w",
@@ -86,7 +87,7 @@ def test_a_sample_of_a_boot_whose_clock_was_never_trusted_keeps_its_boot_time(ru
         buffer.add(Sample("grid", None, "boot-0", 1234, None, {"power_w": 5.0}))
     assert run("export", "samples", "--output", tmp_path / "samples.csv")[0] == 0
     assert rows_of(tmp_path / "samples.csv") == [
-        {"time_utc": "", "meter": "grid", "serial_number": "", "boot_id": "boot-0", "boottime_ms": "1234", "power_w": "5.0"}
+        {"time_utc": "", "meter": "grid", "serial_number": "", "boot_id": "boot-0", "boottime_ms": "1234", "placed": "", "power_w": "5.0"}
     ]
 
 
