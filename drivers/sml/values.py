@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from drivers.sml.transport import checksums
+from drivers.sml.transport import checksums, excerpt
 
 TARIFFS = range(1, 5)
 MAX_DEPTH = 12
@@ -189,7 +189,7 @@ def _body(payload: bytes, message: list[Tree], at: int, end: int) -> list[Tree] 
     checked = payload[at : end - len(stated) - 1]
     # A number: a meter may leave out its first byte where that is zero.
     if _number(stated) not in {int.from_bytes(each, "big") for each in checksums(checked)}:
-        raise SmlError(f"the message at byte {at} has a wrong checksum of its own ({stated[1:].hex().upper()})")
+        raise SmlError(f"the message at byte {at} has a wrong checksum of its own ({excerpt(stated[1:])})")
     if len(message[3]) != 2 or _number(message[3][0]) != _GET_LIST_RESPONSE:
         return None
     body = message[3][1]
