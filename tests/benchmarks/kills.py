@@ -28,6 +28,7 @@ from gateway.buffer import Buffer, StoreError, open_buffer, open_for_reading
 from gateway.clock import Clock, Sources
 from gateway.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
+from gateway.exchange.dialect import Item
 from gateway.ledger import Ledger
 from tests.benchmarks.figure import Figure, progress
 
@@ -173,7 +174,7 @@ def _live(settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pi
                 now_s = BEGIN_S + 60.0 * now[0]
                 items = [owed.item for owed in buffer.due(now_s, since_s=None, limit=rng.randrange(1, 20))]
                 buffer.record(items, "accepted", "", now_s)
-                tell("accepted", [f"{item.asset} {item.slot_s} {item.revision}" for item in items])
+                tell("accepted", [_key(item) for item in items])
             elif chance < 0.31:
                 ledger.checkpoint()
                 buffer.prune(BEGIN_S + 60.0 * now[0])
@@ -181,6 +182,10 @@ def _live(settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pi
         code = 0
     finally:
         os._exit(code)
+
+
+def _key(item: Item) -> str:
+    return f"{item.asset} {item.slot_s} {item.kind} {item.revision}"
 
 
 def _wh(minute: int) -> int:
@@ -241,18 +246,18 @@ def _broken(settings: config.Settings, told: dict[str, dict[str, object]]) -> It
         revised = {f"{s.device} {s.direction} {s.start_s}" for s in slots if s.revision}
         lost = [key for key in told["slots"] if key not in there and key.rpartition(" ")[0] not in revised]
         yield from (f"slot {key} was told and is not there" for key in lost)
-        owed = {(str(o.item.asset), o.item.slot_s, o.item.revision): o for o in buffer.owed()}
-        accepted = {f"{asset} {slot_s} {revision}" for (asset, slot_s, revision), o in owed.items() if o.state == "accepted"}
+        owed = list(buffer.owed())
+        accepted = {_key(each.item) for each in owed if each.state == "accepted"}
         yield from (f"{key} was accepted and is owed again" for key in told["accepted"].keys() - accepted)
         last = max((int(key) for key in told["sample"]), default=0)
         if last > buffer.last_number:
             yield f"sample {last} was told and is not there"
         complete = {s.start_s for s in slots if s.device == "grid"} & {s.start_s for s in slots if s.device == "pv"}
         for asset in settings.assets:
-            missing = complete - {slot_s for uuid, slot_s, _ in owed if uuid == str(asset.uuid)}
+            missing = complete - {o.item.slot_s for o in owed if (o.item.asset, o.item.kind) == (asset.uuid, "measurement")}
             yield from (f"nothing is owed for {asset.name}, slot {slot_s}" for slot_s in missing)
         left = [each.what for each in buffer.unallocated()]
-        yield from (f"{finding.kind}: {finding.text}" for finding in audit(slots, buffer.owed(), left, settings.assets))
+        yield from (f"{finding.kind}: {finding.text}" for finding in audit(slots, owed, left, settings.assets))
 
 
 def _wrong_total(settings: config.Settings) -> Iterator[str]:
