@@ -60,6 +60,7 @@ REMOVALS = 40
 """Such transactions in one pruning."""
 DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time in which nothing else is done."""
+_PLACED, _LOOSE = 1, 2  # what a boot's `placed` says
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SLOT_COLUMNS = [f.name for f in fields(Slot)]
 _SLOT_LIST = ", ".join(_SLOT_COLUMNS)
@@ -405,13 +406,17 @@ class Buffer:
             next_boot_ms=after[1] - after[2] if after and after[1] is not None else None,
         )
 
+    def loose_boots(self) -> set[str]:
+        """The boots whose samples have a place, and too much room for it to say anything about slots."""
+        return {boot_id for (boot_id,) in self._rows("SELECT boot_id FROM boots WHERE placed = ?", _LOOSE)}
+
     def date_samples(self, place: Place) -> bool:
         """Give UTC to at most `DATED_AT_ONCE` samples of a boot that have none. Returns whether there are more. Raises StoreError."""
         self.flush()
         with self._transaction():
             boot = self._boot(place.boot_id)
             if place.placed:
-                self._db.execute("UPDATE boots SET placed = 1 WHERE id = ?", (boot,))
+                self._db.execute("UPDATE boots SET placed = ? WHERE id = ?", (_LOOSE if place.loose else _PLACED, boot))
             count = self._db.execute(
                 """UPDATE samples SET utc_ms = max(boottime_ms + ?, ?)
                    WHERE id IN (SELECT id FROM samples WHERE utc_ms IS NULL AND boot = ? ORDER BY id LIMIT ?)""",

@@ -150,11 +150,14 @@ class Ledger:
     def _replay(self) -> Iterator[None]:
         """One portion of a replay after the other."""
         # This writes all that waits, so what an earlier try closed is in the states that are read next.
-        for place in placing.place(self._buffer.undated(), self._clock.boot_id, self._clock.utc_minus_boottime_ms()):
+        max_slack_ms = round(self._settings.market.max_gap * 1000)
+        this_boot = self._clock.boot_id, self._clock.utc_minus_boottime_ms()
+        for place in placing.place(self._buffer.undated(), *this_boot, max_slack_ms):
             self._tell_of(place)
             yield
             while self._buffer.date_samples(place):
                 yield
+        loose = self._buffer.loose_boots()
         stored = self._buffer.counters()
         self._states = {device: stored[device] for device in self._rules if device in stored}
         # A meter that has never been heard of has no samples: it must not make all the others' be read from the first on.
@@ -163,7 +166,8 @@ class Ledger:
         after = min(seen.values(), default=self._buffer.last_number)
         while portion := list(islice(self._buffer.samples(after), REPLAY_FLUSH)):
             for n, (number, sample) in enumerate(portion, 1):
-                if sample.utc_ms is not None and sample.device in self._rules and number > seen.get(sample.device, 0):
+                fresh = sample.device in self._rules and number > seen.get(sample.device, 0)
+                if fresh and sample.utc_ms is not None and sample.boot_id not in loose:
                     self._fold(number, sample)
                 if n % FOLDED_AT_ONCE == 0:
                     yield
@@ -185,9 +189,12 @@ class Ledger:
         room = "" if place.slack_ms is None else f", {max(place.slack_ms, 0) / 60_000:.0f} min more than they take"
         if place.slack_ms is not None and place.slack_ms < 0:
             room = ", less than they take: one of the clocks was wrong"
+        fate = "their slots are estimated"
+        if place.loose:
+            fate = "no slot is made of them, since that is more room than the longest gap whose energy may be placed (market.max_gap)"
         text = (
             f"the clock was never right in boot {place.boot_id[:8]}: its samples belong {words} {_utc(place.until_ms)}{room}; "
-            f"they are placed from {_utc(place.offset_ms)} on, and their slots are estimated"
+            f"they are placed from {_utc(place.offset_ms)} on, and {fate}"
         )
         log.warning("%s", text)
         self._buffer.note(Event(place.offset_ms, "", "placed", text))

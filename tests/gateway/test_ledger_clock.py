@@ -159,6 +159,29 @@ def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_ma
     assert "30 min more than they take" in told
 
 
+def test_no_slot_is_made_of_a_boot_that_can_have_been_anywhere_in_a_day(box: Box) -> None:
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 9 * HOUR_S
+    box.boot()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 11 * HOUR_S
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    assert {sample.boot_id for sample in box.samples() if sample.placed} == {"boot-2"}, "on record it has a place"
+    slots = box.slots()
+    assert {slot.clock for slot in slots} == {"kernel"}
+    assert sum(slot.quality == "missing" for slot in slots) >= 21 * 4 - 1
+    [gap] = [left.what for left in box.buffer.unallocated() if left.what.direction == "import"]
+    assert gap.energy_uwh == pytest.approx(true_uwh(NOON_S + 22 * HOUR_S) - true_uwh(NOON_S + HOUR_S), rel=0.01)
+    [told] = [line for line in box.buffer.latest_events(500) if " placed: " in line]
+    assert "max_gap" in told
+
+
 def test_without_anything_known_before_it_a_boot_is_placed_just_before_the_next(box: Box) -> None:
     box.boot()
     box.run(HOUR_S)
@@ -365,7 +388,9 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
                 assert slot.clock == "kernel"
                 expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
                 assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
-        placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in samples if sample.placed and sample.utc_ms]
+        loose = box.buffer.loose_boots()
+        booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
+        placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
         assert all(slot.clock == "placed" and slot.quality != "measured" for slot in slots if slot.start_s in placed), "they say so"
         # Σ slots + unallocated + what is open = change of the counter, exactly.
         each = box.ledger._states["grid"][1].directions["import"]

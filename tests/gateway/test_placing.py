@@ -3,10 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.placing import Place, Stretch, place
+from gateway.placing import Place, Stretch
+from gateway.placing import place as place_with
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_800_000_000_000
+
+
+def place(stretches: list[Stretch], this_boot_id: str, this_boot_ms: int) -> list[Place]:
+    return place_with(stretches, this_boot_id, this_boot_ms, 6 * HOUR_MS)
 
 
 def test_samples_of_this_boot_get_the_time_they_were_taken_at() -> None:
@@ -20,6 +25,8 @@ def test_a_boot_that_was_dated_in_part_is_dated_by_that_part() -> None:
 def test_a_boot_between_two_that_were_dated_is_put_in_the_middle_of_the_room_it_has() -> None:
     found = place([Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 5 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS)
     assert found == [Place("b", NOON_MS + 2 * HOUR_MS, True, NOON_MS, NOON_MS + 5 * HOUR_MS, 4 * HOUR_MS)]
+    [other] = place([Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 8 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS)
+    assert other.loose, "seven hours are too many"
 
 
 def test_pauses_between_boots_in_a_row_are_taken_to_be_equally_long() -> None:
