@@ -261,9 +261,10 @@ class Ledger:
         step = advance(before[1] if before else None, sample, self._rules[sample.device])
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the next sample.
         slots, clashes = self._booked(step.slots)
+        slots += [slot for slot in step.provisional if self._there(slot) is None]
         owed = list(self._owing.of(slots))
         self._states[sample.device] = number, step.state
-        if before and not step.slots and not step.events:
+        if before and not step.slots and not step.events and not step.provisional:
             return None
         events = (*step.events, *map(_clash, clashes))
         for event in events:
@@ -282,7 +283,7 @@ class Ledger:
         booked: list[Slot] = []
         left: list[Unallocated] = []
         for slot in slots:
-            there = next((other for other in self._buffer.slots_at(slot.start_s) if key(other) == key(slot)), None)
+            there = self._there(slot)
             if there is None or there == slot or slot.revision > there.revision:
                 booked.append(slot)
             elif there.quality == "missing" and slot.quality != "missing" and there.length_s == slot.length_s:
@@ -293,3 +294,7 @@ class Ledger:
                 left.append(Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span))
             # Otherwise it is the same energy again: these samples have been through the fold before.
         return booked, left
+
+    def _there(self, slot: Slot) -> Slot | None:
+        """What the books have of that very slot already."""
+        return next((other for other in self._buffer.slots_at(slot.start_s) if key(other) == key(slot)), None)

@@ -23,28 +23,34 @@ class Owing:
         self._settings = settings
         self._buffer = buffer
         self._dialect = dialect
+        self._dated = dialect is not None and "measurement" in dialect.kinds and dialect.window("measurement", 0, 0.0).closes_s is None
+        """Whether a number can be sent again, and replaces the one before."""
         self._now_s = now_s
 
     def of(self, closing: Sequence[Slot]) -> Iterable[Owed]:
         """What is owed once these slots are written: for every asset whose meters have all closed that slot. Raises StoreError.
 
-        A slot that is written anew (its revision says so) is owed again, as the next revision, where the exchange dates numbers and this
-        is another one than it was sent; where it does not, what is owed once stays as it is.
+        A slot that is written anew (its revision says so) is owed again, as the next revision, where the dialect dates numbers and this
+        is another one than is owed already. Where it does not, what is owed once stays as it is, and nothing is owed for provisional slots.
         """
         if self._dialect is None:
             return
-        closing = [slot for slot in closing if slot.length_s == self._settings.market.slot]
+        closing = [slot for slot in closing if self._counts(slot)]
         devices = {slot.device for slot in closing}
         for start_s in sorted({slot.start_s for slot in closing}):
             # The buffer does not have the slots that close now; two series of one meter (a swap) may share a slot.
             now = {key(slot): slot for slot in closing if slot.start_s == start_s}
-            others = (slot for slot in self._buffer.slots_at(start_s) if key(slot) not in now)
-            known = [slot for slot in (*others, *now.values()) if slot.length_s == self._settings.market.slot]
+            others = (slot for slot in self._buffer.slots_at(start_s) if key(slot) not in now and self._counts(slot))
+            known = [*others, *now.values()]
             again = any(slot.revision for slot in now.values())
             for asset in self._settings.assets:
                 if devices & asset.energy.devices:
                     owed = self._for(asset, start_s, known)
                     yield from self._revised(owed) if again else owed
+
+    def _counts(self, slot: Slot) -> bool:
+        """Whether something may be owed for a slot: it is a slot of the market, and not provisional where numbers bear no date."""
+        return slot.length_s == self._settings.market.slot and (slot.method != "power" or self._dated)
 
     def _revised(self, owed: Iterable[Owed]) -> Iterable[Owed]:
         """As the next revision, where there is one already."""

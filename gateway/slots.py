@@ -5,23 +5,33 @@
 For every direction of a series, over any run of slots: Σ slot energy + Σ unallocated energy = change of the counter, exactly.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from drivers.sample import Sample
 from gateway import counter as counting
 from gateway.assets import Direction
-from gateway.counter import UWH_PER_WH, Counter, Rules
+from gateway.counter import UWH_PER_WH, Counter, Rules, Since
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated. partial: only part of the slot was
 metered (start, swap, end of a long gap); its energy is right for that part, and is not delivered. missing: nothing is known."""
 
-Method = Literal["counter", "register"]
-"""counter: power integrated and held inside the register's step. register: the register alone, interpolated."""
+Method = Literal["counter", "register", "power"]
+"""counter: power integrated and held inside the register's step. register: the register alone, interpolated. power: power alone; the slot
+is provisional, and will be written anew as a revision when the register says more."""
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
+
+PATIENCE = 3
+"""A register that is silent for longer than one such part of a slot leaves the slots at a boundary in between estimated; after so long a
+slot that has ended is closed provisionally, by power alone."""
+
+MAX_MARKS = 96
+"""So many boundaries are remembered while a register is silent; beyond, every second one is interpolated."""
 
 MAX_MISSING = 3000
 """At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the event tells the whole of it."""
@@ -68,9 +78,15 @@ class MeterRules:
     stale_ms: int
     """Samples further apart than this leave a gap: energy in it is interpolated, and the slot is estimated."""
     max_gap_ms: int
-    """Energy of a longer gap is stated as unallocated, where the register has moved. At least one slot long."""
+    """Energy of a longer gap, in which neither register nor power was read, is stated as unallocated, where the register has moved. At
+    least one slot long. Nor is anything provisional for longer."""
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
+
+    @property
+    def patience_ms(self) -> int:
+        """How long the register may be silent over a boundary before the slots at it are less than measured."""
+        return max(self.slot_ms // PATIENCE, self.stale_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +103,20 @@ class OpenSlot:
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it: the clock was set back over it, or the register jumped in it."""
+    """The slot is estimated although samples cover it: the clock was set back, the register jumped, or was silent at an end of it."""
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What power says, at a boundary, of the time since the register last vouched for the counter."""
+
+    at_ms: int
+    """UTC of the boundary."""
+    power_uwh: int
+    dark_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +130,10 @@ class DirectionState:
     """UTC of the counter's reading − its steady time. UTC that was booked up to is never left backwards by less than a slot."""
     placed: bool = False
     """Whether the counter's reading was placed."""
+    marks: tuple[Mark, ...] = ()
+    """The boundaries that have passed since."""
+    provisional_ms: int = 0
+    """Slots that end up to then (UTC) have been closed provisionally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +160,8 @@ class MeterState:
     """The boot of the last sample; empty where it is not known."""
     boottime_ms: int = 0
     """CLOCK_BOOTTIME of the last sample."""
+    previous: "MeterState | None" = None
+    """The series before this one, while its meter may yet come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +206,15 @@ class Step:
     slots: tuple[Slot, ...] = ()
     events: tuple[Event, ...] = ()
     unallocated: tuple[Unallocated, ...] = ()
+    provisional: tuple[Slot, ...] = ()
+    """Slots that ended a while ago, whose register is not known yet: what power says of them. They are not in the books: they will come
+    again, among `slots`, as a later revision."""
 
 
 class _Series:
     """One series while one sample is folded in: whose it is, and what it brings."""
 
-    __slots__ = ("events", "placed", "rules", "serial_number", "slots", "unallocated")
+    __slots__ = ("events", "placed", "provisional", "rules", "serial_number", "slots", "unallocated")
 
     def __init__(self, serial_number: str | None, rules: MeterRules, *, placed: bool) -> None:
         self.serial_number = serial_number
@@ -187,9 +223,10 @@ class _Series:
         self.slots: list[Slot] = []
         self.events: list[Event] = []
         self.unallocated: list[Unallocated] = []
+        self.provisional: list[Slot] = []
 
     def step(self, state: MeterState) -> Step:
-        return Step(state, tuple(self.slots), tuple(self.events), tuple(self.unallocated))
+        return Step(state, tuple(self.slots), tuple(self.events), tuple(self.unallocated), tuple(self.provisional))
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -200,8 +237,10 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     ends as a partial one and metering begins anew at the new time; what passed between the two samples is unallocated. A slot that comes
     a second time that way is for the books to refuse (`clash`): what is closed stays.
 
-    A direction whose register the sample lacks, or whose register is not believed, stays as it was; its energy arrives with the register.
-    A meter is believed to have been replaced once `counter.CONFIRMATIONS` samples in a row bear the same other serial number.
+    A direction whose register does not vouch for the counter (`counter.read`) closes no slot. Its energy arrives with the register, and is
+    spread over the time as power was, or evenly where power is not known either. Until then slots that power covers are `provisional`.
+    A meter is believed to have been replaced once `counter.CONFIRMATIONS` samples in a row bear the same other serial number. When the old
+    one comes back within the longest gap, its series goes on.
     """
     at_ms = sample.utc_ms
     assert at_ms is not None, "an undated sample cannot be placed in a slot"
@@ -214,11 +253,9 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         strangers = state.strangers + 1 if sample.serial_number == state.stranger else 1
         if strangers < counting.CONFIRMATIONS:
             return Step(replace(state, stranger=sample.serial_number, strangers=strangers))
-    if _swapped(state, sample) or state.slot_ms != rules.slot_ms:
-        closed = tuple(_close_early(state, rules))
-        what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
-        swap = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
-        return Step(_begin(sample, at_ms, rules), closed, (swap,))
+        return _swap(state, sample, at_ms, rules)
+    if state.slot_ms != rules.slot_ms:
+        return _swap(state, sample, at_ms, rules)
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
     series = _Series(state.serial_number or sample.serial_number, rules, placed=sample.placed)
@@ -227,18 +264,23 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         raw_uwh, power_w = _shown(sample, direction, rules)
         if old is None:
             if raw_uwh is not None:
-                directions[direction] = _open(counting.start(steady_ms, raw_uwh, power_w), at_ms, rules, placed=sample.placed)
+                first = counting.start(steady_ms, raw_uwh, power_w, register)
+                directions[direction] = _open(first, at_ms, rules, placed=sample.placed)
             continue
-        held = steady_ms - old.counter.at_ms > rules.stale_ms
-        counter, finding = counting.advance(old.counter, register, at_ms=steady_ms, raw_uwh=raw_uwh, power_w=power_w, held=held)
+        seen = counting.integrate(old.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms)
+        marks = _marks(old, seen.since, state.at_ms, at_ms, rules)
+        counter, finding = counting.read(seen, register, raw_uwh)
         jump_uwh = 0
         if finding:
             jump_uwh = finding.unallocated_uwh
             series.events.append(Event(at_ms, rules.device, finding.kind, f"{direction}: {finding.text}", jump_uwh))
         if counter.at_ms == old.counter.at_ms:
-            directions[direction] = replace(old, counter=counter)
+            directions[direction] = _wait(old, counter, marks, at_ms, direction, series)
         else:
-            directions[direction] = _place(old, counter, at_ms, jump_uwh, direction, series)
+            directions[direction] = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series)
+    previous = state.previous
+    if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
+        previous = None
     return series.step(
         MeterState(
             serial_number=series.serial_number,
@@ -248,8 +290,31 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
             shift_ms=at_ms - steady_ms,
             boot_id=sample.boot_id,
             boottime_ms=sample.boottime_ms,
+            previous=previous,
         )
     )
+
+
+def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
+    """Another series goes on: a new one, or the one before, whose meter has come back."""
+    slots = tuple(_close_early(state, rules))
+    back = state.previous
+    if (
+        back is not None
+        and back.serial_number == sample.serial_number
+        and back.slot_ms == rules.slot_ms
+        and 0 < at_ms - back.at_ms <= rules.max_gap_ms
+    ):
+        text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
+        swap = Event(at_ms, rules.device, "swap", text)
+        # Its open slots were written as partial ones when it went away.
+        directions = {d: replace(each, slot=replace(each.slot, revision=each.slot.revision + 1)) for d, each in back.directions.items()}
+        step = advance(replace(back, directions=directions, previous=replace(state, previous=None)), sample, rules)
+        return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
+    what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
+    swap = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
+    begun = _begin(sample, at_ms, rules)
+    return Step(replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)), slots, (swap,))
 
 
 def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
@@ -270,7 +335,8 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
     for direction in rules.registers:
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
-            directions[direction] = _open(counting.start(at_ms, raw_uwh, power_w), at_ms, rules, placed=sample.placed)
+            first = counting.start(at_ms, raw_uwh, power_w, rules.registers[direction])
+            directions[direction] = _open(first, at_ms, rules, placed=sample.placed)
     return MeterState(sample.serial_number, at_ms, rules.slot_ms, directions, boot_id=sample.boot_id, boottime_ms=sample.boottime_ms)
 
 
@@ -292,7 +358,61 @@ def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int
     return None if wh is None else register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 
 
-def _place(old: DirectionState, counter: Counter, at_ms: int, jump_uwh: int, direction: Direction, series: _Series) -> DirectionState:
+def _marks(old: DirectionState, now: Since, seen_ms: int, at_ms: int, rules: MeterRules) -> tuple[Mark, ...]:
+    """Remember what power says at the boundaries that have passed since the last sample (UTC `seen_ms`). It is even in between."""
+    slot_ms = rules.slot_ms
+    seen_ms = max(seen_ms, old.counter.at_ms + old.shift_ms)
+    first_ms = seen_ms - seen_ms % slot_ms + slot_ms
+    if at_ms < first_ms:
+        return old.marks
+    before = old.counter.since
+    passed = range(first_ms, at_ms + 1, slot_ms)
+    if len(passed) > MAX_MARKS or (old.marks and first_ms <= old.marks[-1].at_ms):
+        return old.marks  # all of it is one stretch to us, or the clock was set back
+    marks = list(old.marks)
+    for boundary_ms in passed:
+        part_ms, whole_ms = boundary_ms - seen_ms, at_ms - seen_ms
+        power_uwh = before.power_uwh + (now.power_uwh - before.power_uwh) * part_ms // whole_ms
+        marks.append(Mark(boundary_ms, power_uwh, before.dark_ms + (now.dark_ms - before.dark_ms) * part_ms // whole_ms))
+    while len(marks) > MAX_MARKS:
+        del marks[-2::-2]
+    return tuple(marks)
+
+
+def _wait(
+    old: DirectionState, counter: Counter, marks: tuple[Mark, ...], at_ms: int, direction: Direction, series: _Series
+) -> DirectionState:
+    """The register does not vouch for the counter now. Slots that ended a while ago, and that power covers, are provisional."""
+    rules = series.rules
+    provisional_ms = old.provisional_ms
+    if marks and marks[-1].at_ms > provisional_ms:
+        begin_ms = old.counter.at_ms + old.shift_ms
+        before = {old.slot.start_ms: old.slot.begin_uwh} if old.slot.from_ms == old.slot.start_ms else {}
+        for mark in marks:
+            end_uwh = counter.counter_uwh + counter.gain.applied(mark.power_uwh)
+            start_ms = mark.at_ms - rules.slot_ms
+            before[mark.at_ms] = end_uwh
+            if mark.at_ms > at_ms - rules.patience_ms or mark.at_ms - begin_ms > rules.max_gap_ms or mark.dark_ms > rules.stale_ms:
+                break
+            if mark.at_ms > provisional_ms and start_ms in before:
+                slot = old.slot if start_ms == old.slot.start_ms else OpenSlot(start_ms, start_ms, before[start_ms], counter.register_uwh)
+                slot = replace(slot, largest_gap_ms=max(slot.largest_gap_ms, at_ms - begin_ms), doubtful=True, revision=0)
+                closed = _closed(slot, mark.at_ms, end_uwh, counter.register_uwh, direction, series.serial_number, rules)
+                series.provisional.append(replace(closed, method="power"))
+                provisional_ms = mark.at_ms
+    return DirectionState(counter, old.slot, old.shift_ms, old.placed, marks, provisional_ms)
+
+
+def _place(
+    old: DirectionState,
+    counter: Counter,
+    since: Since,
+    marks: tuple[Mark, ...],
+    at_ms: int,
+    jump_uwh: int,
+    direction: Direction,
+    series: _Series,
+) -> DirectionState:
     """Put the energy between two readings, of which the second was taken at this UTC, into slots; but for a jump, which is in none."""
     rules = series.rules
     before_ms = old.counter.at_ms + old.shift_ms
@@ -307,49 +427,98 @@ def _place(old: DirectionState, counter: Counter, at_ms: int, jump_uwh: int, dir
     still = counter.register_uwh == old.counter.register_uwh and passed_ms <= MAX_MISSING * rules.slot_ms
     if set_forward_ms > rules.slot_ms or before_ms - at_ms > rules.slot_ms:
         new = _skip(old, calm, at_ms, jump_uwh, "clock", direction, series)
-    elif max(at_ms - before_ms, passed_ms) > rules.max_gap_ms and not still:
+    elif since.dark_ms > rules.max_gap_ms and not still:
         new = _skip(old, calm, at_ms, jump_uwh, "gap", direction, series)
     else:
-        new = _fill(old, calm, at_ms, direction, series)
+        new = _fill(old, calm, since, marks, at_ms, direction, series)
     if jump_uwh:
         slot = replace(new.slot, begin_uwh=new.slot.begin_uwh + jump_uwh, doubtful=True)
         new = replace(new, counter=counter, slot=slot)
     return new
 
 
-def _fill(old: DirectionState, counter: Counter, at_ms: int, direction: Direction, series: _Series) -> DirectionState:
-    """Put the energy between two readings into slots, evenly by UTC."""
+def _fill(
+    old: DirectionState, counter: Counter, since: Since, marks: tuple[Mark, ...], at_ms: int, direction: Direction, series: _Series
+) -> DirectionState:
+    """Put the energy between two readings into slots, as power was, and evenly where it is not known."""
     rules = series.rules
     begin_ms = old.counter.at_ms + old.shift_ms
     until_ms = max(at_ms, begin_ms)
-    gap_ms = max(until_ms - begin_ms, counter.at_ms - old.counter.at_ms)
-    moved_uwh = counter.counter_uwh - old.counter.counter_uwh
-    register_only = counter.power_w is None or old.counter.power_w is None or gap_ms > rules.stale_ms
+    passed_ms = counter.at_ms - old.counter.at_ms
+    gap_ms = max(until_ms - begin_ms, passed_ms)
+    # Set forward: nobody knows what happened in the time that the clock left out.
+    left_out = until_ms - begin_ms - passed_ms > rules.stale_ms
+    dark = since.dark_ms > rules.stale_ms
     placed = old.placed or series.placed
-    slot = replace(old.slot, placed=old.slot.placed or placed)
-    from_ms = begin_ms
-    while (end_ms := slot.start_ms + rules.slot_ms) <= until_ms:
-        end_uwh = old.counter.counter_uwh + moved_uwh * (end_ms - begin_ms) // (until_ms - begin_ms)
-        slot = _spend(slot, end_ms - from_ms, gap_ms, rules, register_only)
-        exact = counter if end_ms == until_ms else old.counter
-        series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
-        slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, placed=placed)
-        from_ms = end_ms
-    if counter.at_ms > old.counter.at_ms:
-        slot = _spend(slot, until_ms - from_ms, gap_ms, rules, register_only)
-    doubtful = slot.doubtful or until_ms - at_ms > rules.stale_ms
-    slot = replace(slot, samples=slot.samples + 1, doubtful=doubtful)
-    return DirectionState(counter, slot, until_ms - counter.at_ms, series.placed)
-
-
-def _spend(slot: OpenSlot, part_ms: int, gap_ms: int, rules: MeterRules, register_only: bool) -> OpenSlot:
-    """Note that a part of the slot lies between two samples `gap_ms` apart."""
-    return replace(
-        slot,
-        largest_gap_ms=max(slot.largest_gap_ms, gap_ms),
-        uncovered_ms=slot.uncovered_ms + (part_ms if gap_ms > rules.stale_ms else 0),
-        register_only=slot.register_only or register_only,
+    slot, provisional_ms = old.slot, old.provisional_ms
+    from_ms, from_dark_ms = begin_ms, 0
+    if slot.start_ms + rules.slot_ms <= until_ms:
+        energy_uwh, dark_until_ms = _shape(old.counter, counter, since, marks, begin_ms, until_ms)
+        while (end_ms := slot.start_ms + rules.slot_ms) <= until_ms:
+            exact = counter if end_ms == until_ms else old.counter
+            inside = begin_ms < end_ms < until_ms
+            end_uwh = old.counter.counter_uwh + energy_uwh(end_ms)
+            end_dark_ms = dark_until_ms(end_ms) if dark else 0
+            slot = OpenSlot(
+                slot.start_ms,
+                slot.from_ms,
+                slot.begin_uwh,
+                slot.begin_register_uwh,
+                slot.samples,
+                max(slot.largest_gap_ms, gap_ms) if end_ms > from_ms else slot.largest_gap_ms,
+                slot.uncovered_ms + (end_ms - from_ms if left_out else min(end_dark_ms - from_dark_ms, end_ms - from_ms)),
+                slot.register_only or since.dark_ms > 0,
+                slot.doubtful or (inside and gap_ms > rules.patience_ms),
+                slot.placed or placed,
+                slot.revision + (end_ms <= provisional_ms),
+            )
+            series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
+            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=inside and gap_ms > rules.patience_ms, placed=placed)
+            from_ms, from_dark_ms = end_ms, end_dark_ms
+    more = until_ms > from_ms or from_ms == begin_ms
+    slot = OpenSlot(
+        slot.start_ms,
+        slot.from_ms,
+        slot.begin_uwh,
+        slot.begin_register_uwh,
+        slot.samples + 1,
+        max(slot.largest_gap_ms, gap_ms) if more else slot.largest_gap_ms,
+        slot.uncovered_ms + (until_ms - from_ms if left_out else min(since.dark_ms - from_dark_ms, until_ms - from_ms) if dark else 0),
+        slot.register_only or (more and since.dark_ms > 0),
+        slot.doubtful or until_ms - at_ms > rules.stale_ms,
+        slot.placed or placed,
+        slot.revision,
     )
+    return DirectionState(counter, slot, until_ms - counter.at_ms, series.placed, (), provisional_ms if provisional_ms > until_ms else 0)
+
+
+def _shape(
+    a: Counter, b: Counter, since: Since, marks: tuple[Mark, ...], begin_ms: int, until_ms: int
+) -> tuple[Callable[[int], int], Callable[[int], int]]:
+    """How the energy between two readings of the register is spread over time: µWh, and dark ms, up to a boundary.
+
+    What power accounts for is where power was; the rest is spread evenly over the time that is dark. Where power says more than the
+    register, or less and nothing is dark, it tells the proportions only.
+    """
+    moved_uwh = b.counter_uwh - a.counter_uwh
+    known_uwh = a.gain.applied(since.power_uwh)
+    inside = [mark for mark in marks if begin_ms < mark.at_ms < until_ms]
+    times = [begin_ms, *(mark.at_ms for mark in inside), until_ms]
+    darks = [0, *(mark.dark_ms for mark in inside), since.dark_ms]
+    if since.dark_ms and moved_uwh > known_uwh:
+        rest_uwh = moved_uwh - known_uwh
+        energies = [a.gain.applied(mark.power_uwh) + rest_uwh * mark.dark_ms // since.dark_ms for mark in inside]
+    elif since.power_uwh:
+        energies = [moved_uwh * mark.power_uwh // since.power_uwh for mark in inside]
+    else:
+        times, darks, energies = [begin_ms, until_ms], [0, since.dark_ms], []
+    energies = [0, *energies, moved_uwh]
+
+    def at(known: list[int], ms: int) -> int:
+        n = bisect_left(times, ms, 1, len(times) - 1)
+        return known[n - 1] + (known[n] - known[n - 1]) * (ms - times[n - 1]) // (times[n] - times[n - 1])
+
+    return partial(at, energies), partial(at, darks)
 
 
 def _closed(
@@ -377,16 +546,33 @@ def _closed(
         begin_register_uwh=slot.begin_register_uwh,
         end_register_uwh=end_register_uwh,
         clock="placed" if slot.placed else rules.clock,
+        revision=slot.revision,
     )
 
 
 def _close_early(state: MeterState, rules: MeterRules) -> Iterator[Slot]:
-    """What was metered of the open slots, up to the last sample."""
+    """What was metered of the open slots, up to the last reading."""
     then = replace(rules, slot_ms=state.slot_ms)
     for direction, each in state.directions.items():
         end_ms = each.counter.at_ms + each.shift_ms
-        if each.slot.samples or each.slot.from_ms < end_ms:
-            yield _closed(each.slot, end_ms, each.counter.counter_uwh, each.counter.register_uwh, direction, state.serial_number, then)
+        slot = _revised(each, then)
+        if slot.samples or slot.from_ms < end_ms or slot.revision:
+            yield _closed(slot, end_ms, each.counter.counter_uwh, each.counter.register_uwh, direction, state.serial_number, then)
+        yield from _withdrawn(each, slot.start_ms + then.slot_ms, direction, state.serial_number, then)
+
+
+def _revised(state: DirectionState, rules: MeterRules) -> OpenSlot:
+    """The open slot, as a revision where it was closed provisionally."""
+    slot = state.slot
+    return replace(slot, revision=slot.revision + 1) if slot.start_ms + rules.slot_ms <= state.provisional_ms else slot
+
+
+def _withdrawn(state: DirectionState, from_ms: int, direction: Direction, serial_number: str | None, rules: MeterRules) -> Iterator[Slot]:
+    """Provisional slots for which no register will vouch any more: nothing is known of them after all."""
+    counter = state.counter
+    for start_ms in range(from_ms, state.provisional_ms, rules.slot_ms):
+        empty = OpenSlot(start_ms, start_ms, counter.counter_uwh, counter.register_uwh, revision=1)
+        yield _closed(empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules)
 
 
 def _skip(
@@ -396,15 +582,18 @@ def _skip(
     rules = series.rules
     before = old.counter
     before_ms = before.at_ms + old.shift_ms
-    if at_ms > before_ms or old.slot.from_ms < before_ms:
-        closed = _closed(old.slot, before_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules)
+    slot = _revised(old, rules)
+    if at_ms > before_ms or slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh or slot.revision:
+        closed = _closed(slot, before_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules)
         series.slots.append(closed)
     first_ms = old.slot.start_ms + rules.slot_ms
     after = _open(counter, at_ms, rules, placed=series.placed)
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
         empty = OpenSlot(start_ms, start_ms, before.counter_uwh, before.register_uwh, largest_gap_ms=at_ms - before_ms)
+        empty = replace(empty, revision=int(start_ms + rules.slot_ms <= old.provisional_ms))
         series.slots.append(_closed(empty, start_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules))
+    series.slots.extend(_withdrawn(old, max(first_ms, missing.stop), direction, series.serial_number, rules))
     begin_uwh = before.counter_uwh + jump_uwh
     left = _left(series, direction, kind, before_ms, at_ms, begin_uwh, counter.counter_uwh + jump_uwh)
     series.unallocated.append(left)

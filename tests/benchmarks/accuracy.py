@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from random import Random
 
-from gateway.counter import UWH_PER_WH, Rules, advance, start
+from gateway.counter import UWH_PER_WH, Rules, integrate, read, start
 from tests.benchmarks.figure import Figure, progress
 
 TITLE = "energy per slot against a simulated truth"
@@ -19,7 +19,7 @@ INTERVAL_S = 10
 SLOT_S = 900
 J_PER_WH = 3600
 
-BOUNDS_WH = {1: 0.25, 10: 0.7, 100: 2.0}
+BOUNDS_WH = {1: 0.15, 10: 0.5, 100: 1.8}
 """Rms error of a slot (Wh) that the counter stays below, by the register's resolution (Wh)."""
 
 
@@ -49,27 +49,36 @@ def household(seed: int, seconds: int) -> Iterator[int]:
 
 
 def simulate(seed: int) -> tuple[list[int], list[int]]:
-    """At every sample: energy so far in J, and the power of that second in W."""
+    """At every sample: energy so far in J, and power in W as a meter shows it, the mean of the second that has just passed.
+
+    The second that begins with the sample would be news from the future; it costs the finest register: 0.19 Wh, not 0.10, because the
+    refrigerator of this household starts and stops on the boundaries of slots.
+    """
     energies_j, powers_w = [], []
-    total_j = 0
+    total_j, passed_w = 0, 0
     for second, watts in enumerate(household(seed, DAYS * 86_400 + 1)):
         if second % INTERVAL_S == 0:
             energies_j.append(total_j)
-            powers_w.append(watts)
+            powers_w.append(passed_w)
         total_j += watts
+        passed_w = watts
     return energies_j, powers_w
 
 
 def by_counter(energies_j: Sequence[int], powers_w: Sequence[float], resolution_wh: int) -> list[float]:
-    """Energy of every slot by our counter, Wh. Reads are aligned to the clock, so one falls on every boundary."""
+    """Energy of every slot by our counter, Wh. Reads are aligned to the clock, so one falls on every boundary. Raises AssertionError where
+    the counter is ever further from the truth than the register's step.
+    """
     rules = Rules(resolution_wh * UWH_PER_WH, 10**9 * UWH_PER_WH, float32=False, max_power_w=17_250)
-    counter = start(0, 0, powers_w[0])
-    ends = [0]
+    counter = start(0, 0, powers_w[0], rules)
+    ends = [counter.counter_uwh]
     for n, (energy_j, power_w) in enumerate(zip(energies_j[1:], powers_w[1:], strict=True), 1):
         raw_uwh = energy_j // (J_PER_WH * resolution_wh) * resolution_wh * UWH_PER_WH
-        counter, _ = advance(counter, rules, at_ms=n * INTERVAL_S * 1000, raw_uwh=raw_uwh, power_w=power_w, held=False)
+        seen = integrate(counter, rules, at_ms=n * INTERVAL_S * 1000, power_w=power_w, stale_ms=3 * INTERVAL_S * 1000)
+        counter, _ = read(seen, rules, raw_uwh)
         if n * INTERVAL_S % SLOT_S == 0:
             ends.append(counter.counter_uwh)
+            assert abs(counter.counter_uwh / UWH_PER_WH - energy_j / J_PER_WH) <= resolution_wh
     return [(b - a) / UWH_PER_WH for a, b in pairwise(ends)]
 
 

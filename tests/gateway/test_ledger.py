@@ -128,6 +128,10 @@ ACTIONS = st.lists(
 )
 
 
+SETTLED = [("", 10_000, 0, 0, "both"), ("", 60_000, 0, 0, "both"), ("flush", 10_000, 0, 0, "both")]
+"""Readings at the end that leave no doubt."""
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(tmp_path_factory: pytest.TempPathFactory, actions: list[Any]) -> None:
@@ -137,7 +141,7 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(tmp_path_fac
     mj = {"import": 5_000 * 3_600_000, "pv": 9_000 * 3_600_000}
     firsts: dict[str, int] = {}
     try:
-        for action, elapsed_ms, grid_w, pv_w, who in [("flush", 0, 0, 0, "both"), *actions, ("flush", 10_000, 0, 0, "both")]:
+        for action, elapsed_ms, grid_w, pv_w, who in [("flush", 0, 0, 0, "both"), *actions, *SETTLED]:
             at_ms += elapsed_ms
             mj["import"] += grid_w * elapsed_ms
             mj["pv"] += pv_w * elapsed_ms
@@ -174,7 +178,8 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(tmp_path_fac
         mine = [slot for slot in slots if (slot.device, slot.direction) == (device, direction)]
         each = states[device].directions[direction]  # type: ignore[index]
         booked_uwh = sum(slot.energy_uwh or 0 for slot in mine) + (gaps_uwh.get(device + direction) or 0)
-        assert booked_uwh + each.counter.counter_uwh - each.slot.begin_uwh == each.counter.counter_uwh - firsts[name]
+        begin_uwh = firsts[name] + WH // 2  # in the middle of the register's step
+        assert booked_uwh + each.counter.counter_uwh - each.slot.begin_uwh == each.counter.counter_uwh - begin_uwh
         register_uwh = mj[name] // 3_600_000 * WH
         assert register_uwh <= each.counter.counter_uwh <= register_uwh + WH
         for a, b in pairwise(mine):
@@ -458,6 +463,66 @@ def test_what_a_clock_that_was_ahead_has_booked_stays_and_nothing_is_booked_ther
     owed = [o for o in house.buffer.owed() if str(o.item.asset) == PV and o.item.kind == "measurement"]
     assert {o.item.revision: o.state for o in owed if o.item.slot_s == BEGIN_S + 10_800} == {0: "missed", 1: "pending"}
     assert [o.item.revision for o in owed if o.item.slot_s == BEGIN_S + ahead_s + 5400] == [0]
+
+
+def hourly(house: House, begin_s: int, end_s: int, *, pv_w: float = 1800) -> None:
+    """The panels' meter shows power every 10 s, and its register 10 s after each full hour; the grid's shows all of it."""
+    for t in range(begin_s, end_s + 1, 10):
+        at_ms = (BEGIN_S + t) * 1000
+        house.take("grid", at_ms, energy_import_wh=5000.0, energy_export_wh=700 + pv_w * t / 3600, power_w=-pv_w)
+        values = {"power_w": -pv_w}
+        if t % 3600 == 10 or t == 0:
+            values |= {"energy_import_wh": 1.0, "energy_export_wh": float(int(9000 + pv_w * t / 3600))}
+        house.take("pv", at_ms, **values)
+
+
+def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_truth_arrives(house: House) -> None:
+    hourly(house, 0, 1800, pv_w=1234.5)
+    owed = house.measurements()
+    assert (owed[PV, 0].item.revision, owed[PV, 0].quality, owed[PV, 0].state) == (0, "estimated", "pending")
+    assert owed[LOAD, 0].quality == "estimated"
+    assert (PV, 900) not in owed
+    (slot,) = [slot for slot in house.buffer.slots_at(BEGIN_S) if (slot.device, slot.direction) == ("pv", "export")]
+    assert (slot.method, slot.revision) == ("power", 0)
+    hourly(house, 1810, 4000, pv_w=1234.5)
+    house.buffer.flush()
+    revisions = [o.item.revision for o in house.buffer.owed() if (str(o.item.asset), o.item.slot_s) == (PV, BEGIN_S)]
+    assert revisions == [0, 1]
+    newest = house.measurements()
+    pv_uwh = sum(newest[PV, at].item.energy_uwh for at in (0, 900, 1800, 2700))
+    assert pv_uwh == pytest.approx(1234.5 * WH, abs=6 * WH)
+    mine = [slot for slot in house.buffer.slots(until_s=BEGIN_S + 3600) if (slot.device, slot.direction) == ("pv", "export")]
+    assert sum(slot.energy_uwh or 0 for slot in mine) == pv_uwh
+    assert [(slot.method, slot.revision) for slot in mine] == [("counter", 1)] * 3 + [("counter", 0)]
+    assert all(o.item.revision == 1 for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100) if o.item.slot_s == BEGIN_S)
+
+
+def test_where_numbers_bear_no_date_nothing_is_owed_before_the_truth_is_known_nor_twice(tmp_path: Path) -> None:
+    house = House(tmp_path, site(tmp_path))
+    house.ledger = Ledger(house.settings, house.buffer, house.clock, load_dialect("rest", NETWORK, 900))
+    house.ledger.replay()
+    hourly(house, 0, 3000)
+    assert not house.measurements()
+    hourly(house, 3010, 7000)
+    house.buffer.flush()
+    mine = [o for o in house.buffer.owed() if str(o.item.asset) == PV]
+    assert [(o.item.slot_s - BEGIN_S, o.item.revision) for o in mine] == [(at, 0) for at in (0, 900, 1800, 2700)]
+    house.buffer.close_file()
+
+
+def test_a_restart_while_a_register_is_silent_gives_the_very_same_books(tmp_path: Path) -> None:
+    results = []
+    for name in ("whole", "cut"):
+        house = House(tmp_path / name, site(tmp_path / name))
+        for begin_s, end_s in ((0, 1250), (1260, 2500), (2510, 4000)):
+            hourly(house, begin_s, end_s, pv_w=1234.5)
+            if name == "cut":
+                house.buffer.flush()
+                house.kill()
+                house.start()
+        results.append(books(house))
+        house.buffer.close_file()
+    assert results[0] == results[1]
 
 
 def test_one_meters_swap_makes_its_slot_missed_and_the_next_one_good(house: House) -> None:

@@ -397,7 +397,7 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         events = box.buffer._db.execute("SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'")
         left_uwh = sum(energy_uwh for (energy_uwh,) in events)
         booked_uwh = sum(slot.energy_uwh or 0 for slot in slots) + left_uwh + each.counter.counter_uwh - each.slot.begin_uwh
-        first_uwh = round(samples[0].values["energy_import_wh"]) * WH
+        first_uwh = round(samples[0].values["energy_import_wh"]) * WH + WH // 2  # in the middle of the register's step
         assert booked_uwh == each.counter.counter_uwh - first_uwh
         for _ in range(2):
             box.ledger.replay()
