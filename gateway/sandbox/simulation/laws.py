@@ -112,6 +112,10 @@ class _Books:
         self.names = {str(uuid): name for name, uuid in remains.assets.items()}
         self.lost_s = max(remains.lost_store_ms, default=-1) / 1000
         self.wrong_ms = max((ms for _, ms in remains.untrue_ms), default=0)
+        placed = (row for row in self.samples if row["placed"] and row["utc_ms"] is not None)
+        off_ms = (abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms) for row in placed)
+        self.placed_off_ms = max(off_ms, default=0)
+        """How far samples are from where they were taken whose boot never knew the time."""
 
     def step_uwh(self, slot: Booked) -> int:
         return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
@@ -119,11 +123,12 @@ class _Books:
     def tolerance_uwh(self, slot: Booked) -> float:
         """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
 
-        Where the meter was made to lie in it, also what flowed while its register was not believed.
+        Where the meter was made to lie in it, also what flowed while its register was not believed; where it says that some of its samples
+        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken.
         """
         meter = self.remains.meters[slot.device]
         ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
-        around_ms = slot.largest_gap_ms + self.wrong_ms
+        around_ms = slot.largest_gap_ms + self.wrong_ms + (self.placed_off_ms if slot.clock == "placed" else 0)
         loose = sum(_energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms)
         lies = [at for at in self.remains.register_faults_ms.get(slot.device, ()) if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms]
         if lies:
@@ -180,6 +185,8 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
     for slot in books.slots:
         if slot.energy_uwh is None or slot.quality == "partial":
             continue
+        if slot.clock == "placed" and slot.quality == "measured":
+            yield f"{slot}: nobody knows when its samples were taken"
         off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
         if off_uwh > (allowed_uwh := books.tolerance_uwh(slot)):
             yield f"{slot}: {_wh(books.true_uwh(slot))} flowed, so it is off by {_wh(off_uwh)}, where {_wh(allowed_uwh)} are allowed"
