@@ -19,7 +19,6 @@ from drivers.sample import Sample
 from gateway import config
 from gateway.buffer import Buffer, Limits, StoreError, open_buffer
 from gateway.clock import Clock, Sources
-from gateway.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.ledger import Ledger, meter_rules
@@ -94,6 +93,14 @@ class Told:
     verdicts: dict[Item, State] = field(default_factory=dict)
 
 
+Key = tuple[str, str | None, str, int]
+
+
+def key(slot: Slot) -> Key:
+    """What a slot is found by, whatever its revision."""
+    return slot.device, slot.serial_number, slot.direction, slot.start_s
+
+
 @dataclass(slots=True)
 class Undisturbed:
     """The books of a run that nothing ever befell."""
@@ -101,7 +108,10 @@ class Undisturbed:
     number: int = 0
     """Of the last sample it has seen."""
     states: dict[str, MeterState] = field(default_factory=dict)
-    slots: list[Slot] = field(default_factory=list)
+    begins_uwh: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Where the counter of each meter's direction began."""
+    slots: dict[Key, Slot] = field(default_factory=dict)
+    """Each in its newest revision."""
     unallocated: list[Unallocated] = field(default_factory=list)
 
     def go_on(self, samples: Mapping[int, Sample], rules: Mapping[str, MeterRules]) -> None:
@@ -109,8 +119,13 @@ class Undisturbed:
         for number in sorted(number for number in samples if number > self.number):
             self.number, sample = number, samples[number]
             step = advance(self.states.get(sample.device), sample, rules[sample.device])
+            if sample.device not in self.states:
+                for name, each in step.state.directions.items():
+                    self.begins_uwh[sample.device, name] = each.counter.counter_uwh
             self.states[sample.device] = step.state
-            self.slots += step.slots
+            for slot in (*step.slots, *(slot for slot in step.provisional if key(slot) not in self.slots)):
+                if key(slot) not in self.slots or slot.revision > self.slots[key(slot)].revision:
+                    self.slots[key(slot)] = slot
             self.unallocated += step.unallocated
 
 
@@ -265,7 +280,8 @@ class Life:
             self._wrong(f"samples are lost or changed: {lost}")
         if strange := [n for n in samples if n not in self.told.samples and (n, samples[n]) not in self._adrift]:
             self._wrong(f"samples were never added: {strange}")
-        if gone := [slot for slot in self.told.slots if slot not in slots]:
+        revisions = {key(slot): slot.revision for slot in slots}
+        if gone := [slot for slot in self.told.slots if slot not in slots and revisions.get(key(slot), -1) <= slot.revision]:
             self._wrong(f"slots are lost or changed: {gone}")
         states = {each.item: each.state for each in owed}
         if forgotten := [each.item for each in self.told.owed if each.item not in states]:
@@ -284,20 +300,19 @@ class Life:
         """The books are those of an undisturbed run over the same samples."""
         undisturbed = self._undisturbed
         undisturbed.go_on(samples, self._rules)
-        if set(undisturbed.slots) != set(slots) or len(undisturbed.slots) != len(slots):
-            self._wrong(f"the slots are not those of the samples: {set(undisturbed.slots) ^ set(slots)}")
+        if {key(slot): slot for slot in slots} != undisturbed.slots or len(undisturbed.slots) != len(slots):
+            self._wrong(f"the slots are not those of the samples: {set(undisturbed.slots.values()) ^ set(slots)}")
         if [left.what for left in self._buffer.unallocated()] != undisturbed.unallocated:
             self._wrong(f"what is unallocated is not what the samples say: {undisturbed.unallocated}")
         if {device: state for device, (_, state) in counters.items()} != undisturbed.states:
             self._wrong("the folds are not where the samples end")
         for device, state in undisturbed.states.items():
-            first = next(sample for _, sample in sorted(samples.items()) if sample.device == device)
             for direction, each in state.directions.items():
                 booked_uwh = each.counter.counter_uwh - each.slot.begin_uwh
                 booked_uwh += sum(slot.energy_uwh or 0 for slot in slots if (slot.device, slot.direction) == (device, direction))
                 unallocated = [left for left in undisturbed.unallocated if (left.device, left.direction) == (device, direction)]
                 booked_uwh += sum(left.end_uwh - left.begin_uwh for left in unallocated)
-                moved_uwh = each.counter.counter_uwh - int(first.values[f"energy_{direction}_wh"]) * UWH_PER_WH
+                moved_uwh = each.counter.counter_uwh - undisturbed.begins_uwh[device, direction]
                 if booked_uwh != moved_uwh:
                     self._wrong(f"{device} {direction}: {booked_uwh} µWh are booked, the counter moved by {moved_uwh}")
                 step_uwh = self._rules[device].registers[direction].step_uwh(each.counter.register_uwh)
@@ -315,8 +330,10 @@ class Life:
                     whole = all(slot is not None and slot.quality in ("measured", "estimated") for slot in parts.values())
                     energies = {name: slot.energy_uwh or 0 for name, slot in parts.items() if slot is not None}
                     expected[str(asset.uuid), start_s] = max(asset.energy.total(energies), 0) if whole else None
-        found = {(str(o.item.asset), o.item.slot_s): None if o.state == "missed" else o.item.energy_uwh for o in owed}
-        if found != expected or len(owed) != len(expected):
+        # Of each the newest revision; they come in that order.
+        newest = {(str(o.item.asset), o.item.slot_s): o for o in owed}
+        found = {name: None if o.state == "missed" else o.item.energy_uwh for name, o in newest.items()}
+        if found != expected or len({o.item for o in owed}) != len(owed):
             self._wrong(f"what is owed is not what the slots say: {sorted(found.items() ^ expected.items(), key=str)}")
 
 
