@@ -152,7 +152,8 @@ async def _connected(url: LineUrl, port: int) -> socket.socket:
     except socket.gaierror as unknown:
         raise LineError(f"{url}: the name {url.target!r} is not known — check it, or write the address in numbers") from unknown
     if isinstance(error, ConnectionRefusedError):
-        raise LineError(f"{url}: connection refused — is the meter's network access (Modbus, P1) switched on, and {port} its port?") from error
+        hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
+        raise LineError(f"{url}: connection refused — {hint}") from error
     raise LineError(f"{url}: cannot connect ({error.strerror or error}) — check the address and the network") from error  # type: ignore[attr-defined]
 
 
