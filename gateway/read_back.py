@@ -4,13 +4,14 @@ Once per slot, and for every asset with one question (the dialect's), it is aske
 not confirmed yet, newest slot first. What it holds otherwise is owed once more; the second time it is shown and left to a person.
 
 The lowest priority of all: the uploader asks when nothing is to be sent to an exchange that answers, and breaks off for what comes up.
-An exchange that cannot be asked is asked again a day later. Nothing of this makes deliveries wait or the destination fail.
+An exchange that cannot be asked is asked again a day later; so is one with which nothing has ever agreed, a second delivery or not: what
+it tells must be something else. Nothing of this makes deliveries wait or the destination fail.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
@@ -129,7 +130,7 @@ class ReadBack:
         try:
             reply = await self._session.get(question.path, self._slot_s - now_s % self._slot_s)
         except NotAllowed as error:
-            self._leave_alone(question, str(error))
+            self._leave_alone({question.items[0].asset}, str(error))
         except ExchangeError as error:
             self._stop(str(error), error.retry_after_s)
         else:
@@ -161,11 +162,11 @@ class ReadBack:
             self._stop(verdict.reason, verdict.retry_after_s)
         else:
             reason = http_verdict(reply).reason or f"answered {reply.status} with something that does not say what it holds"
-            self._leave_alone(question, f"the exchange {reason}")
+            self._leave_alone({question.items[0].asset}, f"the exchange {reason}")
 
-    def _leave_alone(self, question: Question, reason: str) -> None:
+    def _leave_alone(self, assets: Set[UUID], reason: str) -> None:
         """It cannot tell, and will not in a minute."""
-        self._left_alone_s[question.items[0].asset] = self._loop_s() + RARELY_S
+        self._left_alone_s.update(dict.fromkeys(assets, self._loop_s() + RARELY_S))
         if self.state in ("", "ok"):
             _log.warning("what the exchange holds cannot be read back: %s; it is asked again in a day, and deliveries go on", reason)
         self.state = f"cannot be asked: {reason}"
@@ -194,6 +195,8 @@ class ReadBack:
             _log.warning("%s", text)
             self._books.note(Event(int(now_s * 1000), "exchange", "disagreement", text))
         self._disagreed = bool(others)
+        if not self.confirmed and len(again) < len(others):
+            self._leave_alone({held.item.asset for held in others}, "nothing that the exchange tells agrees with what it accepted")
 
     def _say(self, others: Sequence[Held], asked: int, again: int) -> str:
         first = others[0]

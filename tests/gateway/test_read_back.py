@@ -112,7 +112,28 @@ def test_an_exchange_that_insists_gets_it_twice_and_never_again(tmp_path: Path, 
 
     caplog.set_level(logging.INFO, "gateway.read_back")
     virtual(story())
-    assert len(caplog.records) == 1, "one piece of news"
+    assert len(caplog.records) == 2, "that it differs, and that it is left alone"
+
+
+def test_an_exchange_that_tells_something_else_costs_a_few_more_requests_a_day(tmp_path: Path) -> None:
+    """What it tells is understood and never agrees: it may be of another kind than what it accepts."""
+
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            async with running(site.uploader()) as uploader:
+                for n in range(200):
+                    site.owe(T0 + (n - 1) * SLOT, A)
+                    uploader.wake()
+                    await asyncio.sleep(T0 + (n + 1) * SLOT - site.now())
+                    site.exchange._fresh.clear()
+                report = uploader.snapshot(site.now())
+            assert (report.state, report.backlog, report.confirmed) == ("ok", 0, 0)
+            assert report.read_back == "cannot be asked: nothing that the exchange tells agrees with what it accepted"
+            assert len(site.asked(A)) <= 2 * 3, "twice a day"
+            assert len(site.sent(A, "measurement")) <= 200 + 3 * 5
+            assert set(site.exchange.booked.values()) <= {1, 2}
+
+    virtual(story())
 
 
 @pytest.mark.parametrize(("mode", "status"), [("status", 404), ("status", 405), ("html", 200)])
