@@ -201,6 +201,11 @@ class Disk:
         self.capacity_bytes = self._used_bytes() if full else None
 
     @property
+    def free_bytes(self) -> int | None:
+        """What the folder has room for; None where that is more than anybody needs."""
+        return None if self.capacity_bytes is None else max(self.capacity_bytes - self._used_bytes(), 0)
+
+    @property
     def off(self) -> bool:
         """Whether it has stopped: every operation fails until `revive`."""
         return self._off

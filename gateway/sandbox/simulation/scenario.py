@@ -1,7 +1,7 @@
 """A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read from YAML or made from a seed. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,7 +21,7 @@ FAULTS: Mapping[str, str] = {
     "silent_meter": "the meter does not answer",
     "late_answers": "answers come `amount` seconds later, so in the middle of the next request",
     "stranger_answers": "another address answers a share `amount` of the requests",
-    "port_vanishes": "the adapter is unplugged, and comes back at the end",
+    "port_vanishes": "the adapter is unplugged; at the end it is back, as another ttyUSB",
     "half_open": "the TCP connection is dead, and nobody says so",
     # meter
     "bogus_zero": "the next `amount` readings show registers of 0",
@@ -57,6 +57,7 @@ FAULTS: Mapping[str, str] = {
     "exchange_drops": "requests are obeyed, and the connection dropped before the answer",
     "exchange_partial": "requests are obeyed, and the connection lost in the middle of the answer",
     "exchange_forgets_logins": "every token is void at once",
+    "exchange_unauthorized": "401 to everything but a login",
     "dns_gone": "the exchange's name cannot be looked up",
     "wrong_certificate": "the exchange shows a certificate of another host",
     "password_changed": "the password is changed, and corrected in the credential file at the end",
@@ -100,9 +101,12 @@ class Must:
     lost: Annotated[int | None, Meta(description="at most so many are partial or missing")] = None
     missed: Annotated[int | None, Meta(description="at most so many slots of assets were not delivered")] = None
     rejected: Annotated[int | None, Meta(description="at most so many were rejected")] = 0
-    events: Annotated[Mapping[str, int] | None, Meta(description="exactly these kinds of events are noted, and how many at least")] = None
+    events: Annotated[Mapping[str, int] | None, Meta(description="exactly these events are noted: how many of each kind")] = None
     unallocated_wh: Annotated[float | None, Meta(description="at most so much energy is in no slot")] = None
-    starts: Annotated[int | None, Meta(description="how often the daemon was started")] = None
+    starts: Annotated[int | None, Meta(description="how often the daemon was started, exactly")] = None
+    off_wh: Annotated[float | None, Meta(description="no measured slot is off by more")] = None
+    within: Annotated[Seconds | None, Meta(description="so soon after its slot's end every number of an asset was first accepted")] = None
+    late: Annotated[int, Meta(description="at most so many were first accepted later than that")] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +163,8 @@ def _check(scenario: Scenario, document: Document) -> None:
 
 def written(scenario: Scenario) -> str:
     """The scenario as YAML: what `read` reads."""
-    lines = [f"about: {scenario.about}", f"seed: {scenario.seed}", f"starts: '{scenario.starts}'", f"lasts: {_length(scenario.lasts)}"]
+    about = scenario.about.replace("'", "''")
+    lines = [f"about: '{about}'", f"seed: {scenario.seed}", f"starts: '{scenario.starts}'", f"lasts: {_length(scenario.lasts)}"]
     plain = Scenario(about="", lasts=Seconds(0))
     for name in ("dialect", "slot", "interval", "trust", "synchronised_after"):
         value = getattr(scenario, name)
@@ -172,7 +177,22 @@ def written(scenario: Scenario) -> str:
         parts += [f"on: {each.on}"] if each.on != "grid" else []
         parts += [f"amount: {each.amount:g}"] if each.amount else []
         lines.append(f"  - {{{', '.join(parts)}}}")
+    if musts := list(_musts(scenario.must)):
+        lines += ["must:", *musts]
     return "\n".join(lines) + "\n"
+
+
+def _musts(must: Must) -> Iterator[str]:
+    plain = Must()
+    for each in fields(must):
+        value = getattr(must, each.name)
+        if value == getattr(plain, each.name):
+            continue
+        if isinstance(value, Seconds):
+            value = _length(value)
+        elif isinstance(value, Mapping):
+            value = f"{{{', '.join(f'{kind}: {count}' for kind, count in value.items())}}}"
+        yield f"  {each.name}: {'null' if value is None else value}"
 
 
 def _length(seconds: float) -> str:

@@ -124,9 +124,13 @@ class TrueMeter:
         counted_mj = self.energy_mj(direction, at_ms) - self.base_mj.get(direction, 0)
         return self.shown_wh[direction] + counted_mj // MJ_PER_WH // self.resolution_wh * self.resolution_wh
 
+    def registers_wh(self, t_ms: int) -> dict[Direction, int]:
+        """What its registers hold."""
+        return {direction: self.register_wh(direction, t_ms) for direction in self.streams}
+
     def reading_wh(self, t_ms: int) -> dict[Direction, int]:
         """What a reader gets to see now, glitches included. Each call is one reading."""
-        shown = {direction: self.register_wh(direction, t_ms) for direction in self.streams}
+        shown = self.registers_wh(t_ms)
         if self.zeros > 0:
             self.zeros -= 1
             return dict.fromkeys(shown, 0)

@@ -15,6 +15,7 @@ from pymodbus.constants import ExcCodes
 
 from drivers.line import Framing, LineError, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile
+from gateway.assets import Direction
 from gateway.sandbox.house import meter_values
 from gateway.sandbox.meters import ModbusTwin
 from gateway.sandbox.simulation.truth import TrueMeter
@@ -63,12 +64,15 @@ class ModbusMeter:
 
     def answer(self, function: int, address: int, count: int, t_ms: int) -> list[int] | ExcCodes:
         """As `Meter`."""
-        twin = ModbusTwin(self.profile, lambda: self._values(t_ms), serial_number=int(self.truth.serial_number))
+        rows = self.profile.settings.registers
+        asked = range(address, address + count)
+        # A request for power alone is no reading of the registers: what the next one shows stays to be shown.
+        shown = self.truth.reading_wh if any(rows[name].address in asked for name in self.profile.energy) else self.truth.registers_wh
+        twin = ModbusTwin(self.profile, lambda: self._values(t_ms, shown(t_ms)), serial_number=int(self.truth.serial_number))
         return twin.read(function, address, count)
 
-    def _values(self, t_ms: int) -> Mapping[str, float]:
+    def _values(self, t_ms: int, shown: Mapping[Direction, int]) -> Mapping[str, float]:
         imported_w, exported_w = self.truth.watts(t_ms)
-        shown = self.truth.reading_wh(t_ms)
         third = (imported_w - exported_w) // self.phases
         phases_w = (imported_w - exported_w - (self.phases - 1) * third,) + (third,) * (self.phases - 1)
         values = meter_values(phases_w, (230.0,) * self.phases, shown.get("import", 0), shown.get("export", 0))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -265,22 +266,26 @@ class World:
             gateway = None  # type: ignore[assignment]  # what the dead process held must not outlive it
             gc.unfreeze()
             gc.collect()
-            self.disk.revive()
             if self._after_death is not None:
                 self._after_death()
                 self._after_death = None
+            self.disk.revive()
 
     async def _open_line(self, url: LineUrl, defaults: SerialSettings) -> SimulatedLine:
         return await self._wires[url.key].open(url, defaults)
 
     def _boot(self, error_s: float, synchronised_after_s: float | None = None) -> None:
         boot_id = str(self._uuid())
+        assured = self.scenario.trust == "assured"  # by a clock with a battery, and no time server: that is what the operator answers for
         self.machine.booted_s = self.true_s()
-        self.machine.error_s = error_s
+        self.machine.error_s = 0.0 if assured else error_s
         self.machine.synchronised = False
         self.remains.boots = {**self.remains.boots, boot_id: Boot(boot_id, self._now_ms())}
         if self._sync_timer is not None:
             self._sync_timer.cancel()
+        if assured:
+            self.remains.trusted_ms = self.remains.trusted_ms or self._now_ms()
+            return
         after_s = self.scenario.synchronised_after if synchronised_after_s is None else synchronised_after_s
         self._sync_timer = self._loop.call_later(after_s, self._synchronise)
 
@@ -563,6 +568,10 @@ class World:
     def _exchange_forgets_logins(self, _: Happening) -> None:
         self.exchange.revoke_tokens()
 
+    def _exchange_unauthorized(self, _: Happening) -> Callable[[], None]:
+        self.exchange.mode("unauthorized")
+        return self._misbehave()
+
     def _password_changed(self, _: Happening) -> Callable[[], None]:
         self.exchange.password = f"changed-{self._rng.randrange(10**6)}"
         self.exchange.revoke_tokens()
@@ -609,6 +618,25 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@contextlib.contextmanager
+def _room(disk: Disk) -> Iterator[None]:
+    """The system says of the room on the disk what SQLite finds there."""
+    real = os.statvfs
+
+    def statvfs(path: str | Path) -> os.statvfs_result:
+        found, free_bytes = real(path), disk.free_bytes
+        if free_bytes is None or not Path(path).is_relative_to(disk.folder):
+            return found
+        blocks = free_bytes // found.f_frsize
+        return os.statvfs_result((*found[:3], blocks, blocks, *found[5:]))
+
+    os.statvfs = statvfs  # type: ignore[assignment]  # of a folder, never of a descriptor
+    try:
+        yield
+    finally:
+        os.statvfs = real
+
+
 def run(scenario: Scenario, folder: Path, *, quiet: bool = True) -> Remains:
     """Run a scenario in an empty folder. The same scenario gives the same run."""
 
@@ -616,5 +644,10 @@ def run(scenario: Scenario, folder: Path, *, quiet: bool = True) -> Remains:
         return await World(scenario, folder, disk).run()
 
     folder.mkdir(exist_ok=True)
-    with Disk(folder) as disk, _quiet() if quiet else contextlib.nullcontext(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with (
+        Disk(folder) as disk,
+        _room(disk),
+        _quiet() if quiet else contextlib.nullcontext(),
+        asyncio.Runner(loop_factory=VirtualLoop) as runner,
+    ):
         return runner.run(work(disk))
