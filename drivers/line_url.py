@@ -141,12 +141,18 @@ def _scheme_hint(text: str, scheme: str) -> str:
     return hint if hint.startswith("did") else _EXAMPLES
 
 
+def _normal(path: str) -> str:
+    """The shortest way to write a path. Blanks at a line's end are none of its."""
+    return posixpath.normpath(path).rstrip()
+
+
 def _parse_serial(rest: str) -> LineUrl:
     path, question, query = rest.partition("?")
-    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) == "/":
+    target = _normal(path)
+    if not path.startswith("/") or path.startswith("//") or target == "/":
         hint = f"write serial:/dev/{path.strip('/.').removeprefix('dev/') or 'ttyUSB0'}"
         raise ValueError(f"{path!r} is not the full path of a serial port — {hint}")
-    return LineUrl("serial", posixpath.normpath(path), **_serial_query(query if question else None))
+    return LineUrl("serial", target, **_serial_query(query if question else None))
 
 
 def _parse_usb(rest: str) -> LineUrl:
@@ -162,11 +168,12 @@ def _parse_usb(rest: str) -> LineUrl:
 
 def _parse_replay(rest: str) -> LineUrl:
     path, question, query = rest.partition("?")
-    if not path:
+    target = _normal(path) if path else ""
+    if not target:
         raise ValueError("replay: needs a file — such as replay:/tmp/grid.jsonl, made by: meter-gateway read DEVICE --record FILE")
     if question and query != "pace=fast":
         raise ValueError(f"{query!r} is not a setting of a replay — the only one is pace=fast: as quickly as it is read")
-    return LineUrl("replay", posixpath.normpath(path), pace="fast" if question else None)
+    return LineUrl("replay", target, pace="fast" if question else None)
 
 
 def _serial_query(query: str | None) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str
         ("serial:///dev/ttyUSB0", "write serial:/dev/ttyUSB0"),
         ("serial:/", "'/' is not the full path of a serial port — write serial:/dev/ttyUSB0"),
         ("serial:/dev/..", "'/dev/..' is not the full path of a serial port"),
+        ("serial:/ /", "is not the full path of a serial port"),
+        ("replay:./ /", "replay: needs a file"),
         ("serial:/.", "'/.' is not the full path of a serial port — write serial:/dev/ttyUSB0"),
         ("serial:/dev/ttyUSB0?bauds=9600", "'bauds' is not a setting of a serial line — did you mean 'baud'?"),
         ("serial:/dev/ttyUSB0?baud=960", "baud of a serial line cannot be '960' — did you mean '9600'?"),

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,7 @@ def fuzz(target: Target, *, inputs: int = 0, seconds: int = 0) -> Result:
         *([f"-max_total_time={seconds}"] if seconds else []),
         str(corpus),
     ]
+    began_s = time.monotonic()
     # In memory, where that can be; libFuzzer leaves a process without tidying up.
     with tempfile.TemporaryDirectory(prefix="meter-gateway-fuzz-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as scratch:
         done = subprocess.run(
@@ -127,19 +129,19 @@ def fuzz(target: Target, *, inputs: int = 0, seconds: int = 0) -> Result:
             stderr=subprocess.STDOUT,
             check=False,
         )
-    result = _result(target, done.stdout.decode(errors="replace"), done.returncode)
+    result = _result(target, done.stdout.decode(errors="replace"), done.returncode, time.monotonic() - began_s)
     print(f"    {result.inputs:,} inputs, {result.finding or 'nothing found'}", file=sys.stderr, flush=True)
     return result
 
 
-def _result(target: Target, output: str, code: int) -> Result:
+def _result(target: Target, output: str, code: int, took_s: float) -> Result:
     def number(pattern: str) -> float:
         found = re.findall(pattern, output)
         return float(found[-1]) if found else 0.0
 
     result = Result(
         inputs=int(number(r"stat::number_of_executed_units:\s*(\d+)")),
-        seconds=number(r"Done \d+ runs in (\d+) second") or number(r"Done \d+ in (\d+) second") or 1.0,
+        seconds=number(r"Done \d+ runs in (\d+) second") or took_s,
         peak_mb=int(number(r"stat::peak_rss_mb:\s*(\d+)")),
     )
     if code != 0:
