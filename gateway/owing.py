@@ -117,6 +117,6 @@ def key(slot: Slot) -> tuple[str, Direction, str | None]:
 
 
 def _same(before: Owed, after: Owed) -> bool:
-    """Whether the number that is owed already, or was sent, is this very one."""
-    known = before.quality in ("measured", "estimated")
-    return known and before.state in ("pending", "accepted") and before.item.energy_uwh == after.item.energy_uwh
+    """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
+    known = before.quality in ("measured", "estimated") and before.state in ("pending", "accepted")
+    return known and (before.item.energy_uwh, before.raw_uwh) == (after.item.energy_uwh, after.raw_uwh)

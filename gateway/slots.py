@@ -179,7 +179,8 @@ class Event:
 class Unallocated:
     """Energy of one direction that is in the counter and in no slot. Times are UTC in ms, energies µWh.
 
-    It passed between the readings at `from_ms` and `to_ms`; `to_ms` is the earlier one where the clock was set back in between.
+    It passed between the readings at `from_ms` and `to_ms`; `to_ms` is the earlier one where the clock was set back in between. The counter
+    went from `begin_uwh` to `end_uwh` by it. From slot to slot of a series the counter goes on where it stood, but for such records.
     """
 
     device: str
@@ -420,20 +421,20 @@ def _place(
     calm = counter
     if jump_uwh:
         calm = replace(counter, counter_uwh=counter.counter_uwh - jump_uwh)
-        end_uwh = old.counter.counter_uwh + jump_uwh
-        series.unallocated.append(_left(series, direction, "jump", before_ms, at_ms, old.counter.counter_uwh, end_uwh))
     set_forward_ms = at_ms - before_ms - passed_ms
     # A register that has not moved tells that nothing passed, however long nobody read it: an inverter sleeps at night.
     still = counter.register_uwh == old.counter.register_uwh and passed_ms <= MAX_MISSING * rules.slot_ms
     if set_forward_ms > rules.slot_ms or before_ms - at_ms > rules.slot_ms:
-        new = _skip(old, calm, at_ms, jump_uwh, "clock", direction, series)
+        new = _skip(old, calm, at_ms, "clock", direction, series)
     elif since.dark_ms > rules.max_gap_ms and not still:
-        new = _skip(old, calm, at_ms, jump_uwh, "gap", direction, series)
+        new = _skip(old, calm, at_ms, "gap", direction, series)
     else:
         new = _fill(old, calm, since, marks, at_ms, direction, series)
     if jump_uwh:
-        slot = replace(new.slot, begin_uwh=new.slot.begin_uwh + jump_uwh, doubtful=True)
-        new = replace(new, counter=counter, slot=slot)
+        # As if the jump came before all else in the slot: from slot to slot the counter goes on, but for what is on record.
+        begin_uwh = new.slot.begin_uwh
+        series.unallocated.append(_left(series, direction, "jump", before_ms, at_ms, begin_uwh, begin_uwh + jump_uwh))
+        new = replace(new, counter=counter, slot=replace(new.slot, begin_uwh=begin_uwh + jump_uwh, doubtful=True))
     return new
 
 
@@ -575,9 +576,7 @@ def _withdrawn(state: DirectionState, from_ms: int, direction: Direction, serial
         yield _closed(empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules)
 
 
-def _skip(
-    old: DirectionState, counter: Counter, at_ms: int, jump_uwh: int, kind: str, direction: Direction, series: _Series
-) -> DirectionState:
+def _skip(old: DirectionState, counter: Counter, at_ms: int, kind: str, direction: Direction, series: _Series) -> DirectionState:
     """Where the energy between two readings has no place: a partial slot before, missing ones inside, a partial one after."""
     rules = series.rules
     before = old.counter
@@ -594,8 +593,7 @@ def _skip(
         empty = replace(empty, revision=int(start_ms + rules.slot_ms <= old.provisional_ms))
         series.slots.append(_closed(empty, start_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules))
     series.slots.extend(_withdrawn(old, max(first_ms, missing.stop), direction, series.serial_number, rules))
-    begin_uwh = before.counter_uwh + jump_uwh
-    left = _left(series, direction, kind, before_ms, at_ms, begin_uwh, counter.counter_uwh + jump_uwh)
+    left = _left(series, direction, kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh)
     series.unallocated.append(left)
     if kind == "clock":
         set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)

@@ -14,7 +14,7 @@ from drivers.sample import Sample
 from gateway.assets import Direction
 from gateway.counter import UWH_PER_WH as WH
 from gateway.counter import Rules
-from gateway.slots import MAX_MARKS, MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, advance
+from gateway.slots import MAX_MARKS, MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, Unallocated, advance
 
 BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes
 SLOT_MS = 900_000
@@ -167,8 +167,12 @@ class Books:
         self.keys: set[tuple[str, str | None, int]] = set()
         self.provisional: set[tuple[str, str | None, int]] = set()
         self.ends_s: dict[tuple[str, str | None], int] = defaultdict(int)
+        self.stood_uwh: dict[tuple[str, str | None], int] = {}
+        self.left: dict[str, list[Unallocated]] = defaultdict(list)
 
     def check(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
+        for left in step.unallocated:
+            self.left[left.direction].append(left)
         self._slots(step)
         for direction, each in step.state.directions.items():
             assert len(each.marks) <= MAX_MARKS
@@ -202,6 +206,11 @@ class Books:
             assert 0 <= slot.coverage_permille <= 1000
             assert (slot.quality == "measured") <= (slot.coverage_permille == 1000)
             self.booked_uwh[slot.direction] += slot.energy_uwh or 0
+            # From slot to slot the counter goes on, but for what is on record.
+            stood_uwh = self.stood_uwh.get(key[:2], slot.begin_uwh)
+            loose = [left for left in self.left[slot.direction] if stood_uwh <= left.begin_uwh and left.end_uwh <= slot.begin_uwh]
+            assert slot.begin_uwh - stood_uwh == sum(left.energy_uwh for left in loose)
+            self.stood_uwh[key[:2]] = slot.end_uwh
 
     def _counters(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
         for left in step.unallocated:
@@ -214,6 +223,8 @@ class Books:
             for direction, old in before.directions.items():
                 assert self.booked_uwh.pop(direction, 0) == old.counter.counter_uwh - self.begun_uwh.pop(direction)
             self.widest_uwh.clear()
+            self.stood_uwh.clear()
+            self.left.clear()
         for direction, new in step.state.directions.items():
             counter = new.counter
             old = before.directions.get(direction) if before else None
