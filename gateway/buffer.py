@@ -31,14 +31,13 @@ from uuid import UUID
 import msgspec
 
 from drivers.sample import Sample
-from gateway import salvage
 from gateway.carve import page_size_of
 from gateway.exchange.dialect import Item
 from gateway.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.placing import Place, Stretch
 from gateway.reserve import Reserve
-from gateway.salvage import SOUND, TABLES
 from gateway.slots import Event, MeterState, Slot, Unallocated
+from gateway.sound import SOUND, TABLES
 from gateway.waiting import WaitingClosings, bounded, thinned
 
 log = logging.getLogger(__name__)
@@ -869,6 +868,8 @@ class Buffer:
         """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
         if self._reserve is None:
             return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair")
+        from gateway import salvage  # memory that is rarely needed
+
         try:
             saved = salvage.renew(self.path, _new_file, _packed_bytes, source, self._db, now_s=self._now_s)
             self._use(_connect(self.path))
@@ -1061,6 +1062,8 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
     limits = limits or Limits()
     try:
         if path.with_name(path.name + ".salvaged").exists():
+            from gateway import salvage
+
             salvage.put_in_place(path, now_s)
         try:
             buffer = _begun(path, limits)
@@ -1087,6 +1090,8 @@ def repair(path: Path, *, now_s: float) -> str:
     """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while no daemon has it open. Says what came of
     it. Raises StoreError.
     """
+    from gateway import salvage
+
     lock = _lock(path, fcntl.LOCK_EX)
     try:
         saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
@@ -1140,6 +1145,8 @@ def _begun(path: Path, limits: Limits) -> Buffer:
 
 def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
     """Raises OSError, sqlite3.Error or StoreError."""
+    from gateway import salvage
+
     try:
         saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
