@@ -26,9 +26,11 @@ is provisional, and will be written anew as a revision when the register says mo
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 
-PATIENCE = 3
-"""A register that is silent for longer than one such part of a slot leaves the slots at a boundary in between estimated; after so long a
-slot that has ended is closed provisionally, by power alone."""
+PATIENCE = 10
+"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed provisionally, by power alone."""
+
+LATE = 3
+"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it less than measured."""
 
 MAX_MARKS = 96
 """So many boundaries are remembered while a register is silent; beyond, every second one is interpolated."""
@@ -85,8 +87,13 @@ class MeterRules:
 
     @property
     def patience_ms(self) -> int:
-        """How long the register may be silent over a boundary before the slots at it are less than measured."""
+        """How long after its end a slot waits for the register."""
         return max(self.slot_ms // PATIENCE, self.stale_ms)
+
+    @property
+    def late_ms(self) -> int:
+        """How long the register may be silent over a boundary before the slots at it are less than measured."""
+        return max(self.slot_ms // LATE, self.stale_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +285,10 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         if counter.at_ms == old.counter.at_ms:
             directions[direction] = _wait(old, counter, marks, at_ms, direction, series)
         else:
-            directions[direction] = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series)
+            new = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series)
+            if finding and finding.kind == "reset":  # what passed around it is not known
+                new = replace(new, slot=replace(new.slot, doubtful=True))
+            directions[direction] = new
     previous = state.previous
     if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
         previous = None
@@ -313,6 +323,8 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
         step = advance(replace(back, directions=directions, previous=replace(state, previous=None)), sample, rules)
         return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
     what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
+    if state.slot_ms == rules.slot_ms:
+        slots += tuple(_between(state, at_ms, rules))
     swap = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
     begun = _begin(sample, at_ms, rules)
     return Step(replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)), slots, (swap,))
@@ -469,12 +481,12 @@ def _fill(
                 max(slot.largest_gap_ms, gap_ms) if end_ms > from_ms else slot.largest_gap_ms,
                 slot.uncovered_ms + (end_ms - from_ms if left_out else min(end_dark_ms - from_dark_ms, end_ms - from_ms)),
                 slot.register_only or since.dark_ms > 0,
-                slot.doubtful or (inside and gap_ms > rules.patience_ms),
+                slot.doubtful or (inside and gap_ms > rules.late_ms),
                 slot.placed or placed,
                 slot.revision + (end_ms <= provisional_ms),
             )
             series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
-            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=inside and gap_ms > rules.patience_ms, placed=placed)
+            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=inside and gap_ms > rules.late_ms, placed=placed)
             from_ms, from_dark_ms = end_ms, end_dark_ms
     more = until_ms > from_ms or from_ms == begin_ms
     slot = OpenSlot(
@@ -562,6 +574,28 @@ def _close_early(state: MeterState, rules: MeterRules) -> Iterator[Slot]:
         yield from _withdrawn(each, slot.start_ms + then.slot_ms, direction, state.serial_number, then)
 
 
+def _between(state: MeterState, at_ms: int, rules: MeterRules) -> Iterator[Slot]:
+    """The slots in which no meter was read, from the end of a series to the begin of the next one: missing."""
+    for direction, each in state.directions.items():
+        first_ms = max(each.slot.start_ms + rules.slot_ms, each.provisional_ms)
+        for start_ms in range(first_ms, at_ms - at_ms % rules.slot_ms, rules.slot_ms)[:MAX_MISSING]:
+            yield _missing(start_ms, each.counter, direction, state.serial_number, rules)
+
+
+def _missing(
+    start_ms: int,
+    counter: Counter,
+    direction: Direction,
+    serial_number: str | None,
+    rules: MeterRules,
+    *,
+    gap_ms: int = 0,
+    revision: int = 0,
+) -> Slot:
+    empty = OpenSlot(start_ms, start_ms, counter.counter_uwh, counter.register_uwh, largest_gap_ms=gap_ms, revision=revision)
+    return _closed(empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules)
+
+
 def _revised(state: DirectionState, rules: MeterRules) -> OpenSlot:
     """The open slot, as a revision where it was closed provisionally."""
     slot = state.slot
@@ -570,10 +604,8 @@ def _revised(state: DirectionState, rules: MeterRules) -> OpenSlot:
 
 def _withdrawn(state: DirectionState, from_ms: int, direction: Direction, serial_number: str | None, rules: MeterRules) -> Iterator[Slot]:
     """Provisional slots for which no register will vouch any more: nothing is known of them after all."""
-    counter = state.counter
     for start_ms in range(from_ms, state.provisional_ms, rules.slot_ms):
-        empty = OpenSlot(start_ms, start_ms, counter.counter_uwh, counter.register_uwh, revision=1)
-        yield _closed(empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules)
+        yield _missing(start_ms, state.counter, direction, serial_number, rules, revision=1)
 
 
 def _skip(old: DirectionState, counter: Counter, at_ms: int, kind: str, direction: Direction, series: _Series) -> DirectionState:
@@ -589,9 +621,9 @@ def _skip(old: DirectionState, counter: Counter, at_ms: int, kind: str, directio
     after = _open(counter, at_ms, rules, placed=series.placed)
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
-        empty = OpenSlot(start_ms, start_ms, before.counter_uwh, before.register_uwh, largest_gap_ms=at_ms - before_ms)
-        empty = replace(empty, revision=int(start_ms + rules.slot_ms <= old.provisional_ms))
-        series.slots.append(_closed(empty, start_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules))
+        again = int(start_ms + rules.slot_ms <= old.provisional_ms)
+        missing_slot = _missing(start_ms, before, direction, series.serial_number, rules, gap_ms=at_ms - before_ms, revision=again)
+        series.slots.append(missing_slot)
     series.slots.extend(_withdrawn(old, max(first_ms, missing.stop), direction, series.serial_number, rules))
     left = _left(series, direction, kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh)
     series.unallocated.append(left)

@@ -498,10 +498,10 @@ def test_what_power_does_not_account_for_goes_evenly_to_the_time_that_is_dark() 
     assert not events
 
 
-def test_a_slot_whose_register_is_late_is_provisional_after_a_third_of_a_slot_and_revised_when_it_comes() -> None:
+def test_a_slot_whose_register_is_late_is_provisional_after_a_tenth_of_a_slot_and_revised_when_it_comes() -> None:
     powers_w = [400, 4000, 0, 1200]
     found = provisional(hourly(powers_w), meter())
-    assert [(at_s, slot.start_s - BEGIN_S) for at_s, slot in found] == [(1200, 0), (2100, 900), (3000, 1800)]
+    assert [(at_s, slot.start_s - BEGIN_S) for at_s, slot in found] == [(990, 0), (1890, 900), (2790, 1800)]
     assert [slot.energy_uwh for _, slot in found] == pytest.approx([100 * WH, 1000 * WH, 0], abs=10 * WH)
     assert {(slot.quality, slot.method, slot.revision, slot.coverage_permille) for _, slot in found} == {("estimated", "power", 0, 1000)}
 
@@ -565,6 +565,24 @@ def test_a_swapped_meter_begins_a_new_series_and_books_nothing_across() -> None:
         ("B", 1800, "measured", 900 * WH),
     ]
     assert [event.kind for event in events] == ["swap"]
+
+
+def test_slots_between_one_meter_and_the_next_are_missing() -> None:
+    new = [sample(t, 10 + t, 3600, serial="B") for t in range(3000, 3910, 10)]
+    _, slots, _ = fold([*steady(3600, range(0, 1210, 10)), *new], meter())
+    assert [(slot.serial_number, slot.start_s - BEGIN_S, slot.quality) for slot in slots] == [
+        ("A", 0, "measured"),
+        ("A", 900, "partial"),
+        ("A", 1800, "missing"),
+        ("B", 2700, "partial"),
+    ]
+
+
+def test_a_slot_in_which_the_register_was_reset_is_estimated() -> None:
+    samples = [sample(t, (1000 if t < 500 else -500) + t, 3600) for t in range(0, 1810, 10)]
+    _, slots, events = fold(samples, meter())
+    assert [event.kind for event in events] == ["reset"]
+    assert [slot.quality for slot in slots] == ["estimated", "measured"]
 
 
 def test_a_meter_that_comes_back_goes_on_with_its_series() -> None:
