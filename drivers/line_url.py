@@ -142,8 +142,11 @@ def _scheme_hint(text: str, scheme: str) -> str:
 
 
 def _normal(path: str) -> str:
-    """The shortest way to write a path. Blanks at a line's end are none of its."""
-    return posixpath.normpath(path).rstrip()
+    """The shortest way to write a path. Raises ValueError where it ends with a blank, which would be lost when the line is written."""
+    target = posixpath.normpath(path)
+    if target != target.rstrip():
+        raise ValueError(f"{path!r} ends with a blank — leave it out")
+    return target
 
 
 def _parse_serial(rest: str) -> LineUrl:
@@ -168,12 +171,11 @@ def _parse_usb(rest: str) -> LineUrl:
 
 def _parse_replay(rest: str) -> LineUrl:
     path, question, query = rest.partition("?")
-    target = _normal(path) if path else ""
-    if not target:
+    if not path:
         raise ValueError("replay: needs a file — such as replay:/tmp/grid.jsonl, made by: meter-gateway read DEVICE --record FILE")
     if question and query != "pace=fast":
         raise ValueError(f"{query!r} is not a setting of a replay — the only one is pace=fast: as quickly as it is read")
-    return LineUrl("replay", target, pace="fast" if question else None)
+    return LineUrl("replay", _normal(path), pace="fast" if question else None)
 
 
 def _serial_query(query: str | None) -> dict[str, Any]:
