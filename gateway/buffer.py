@@ -86,6 +86,10 @@ class DiskFull(StoreError):
 class Damaged(StoreError):
     """The file is damaged."""
 
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text)
+        self.why = why
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -867,7 +871,7 @@ class Buffer:
     def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
         """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
         if self._reserve is None:
-            return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair")
+            return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair", why)
         from gateway import salvage  # memory that is rarely needed
 
         try:
@@ -1073,7 +1077,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
             elif isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
                 raise
             else:
-                buffer = _begun_anew(path, limits, now_s, str(error))
+                buffer = _begun_anew(path, limits, now_s, error.why if isinstance(error, Damaged) else str(error))
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
     except sqlite3.Error as error:
@@ -1121,7 +1125,7 @@ def _lock(path: Path, how: int) -> int:
 def _begun(path: Path, limits: Limits) -> Buffer:
     """Raises OSError, sqlite3.Error or StoreError."""
     if path.with_name(path.name + ".salvaging").exists():
-        raise Damaged("its salvage was cut short")
+        raise Damaged(f"{path}: is damaged", "its salvage was cut short")
     log_file = path.with_name(path.name + "-wal")
     size = path.stat().st_size if path.is_file() else 0
     if size:

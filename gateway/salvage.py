@@ -41,7 +41,7 @@ SAMPLES_S = 30.0
 SPARE_BYTES = 32 << 20
 MAX_ASIDE = 3
 
-_PORTION = 2000
+_PORTION = 4000
 _ROUNDS = 50
 """Of 10,000 steps of SQLite's machine, for one portion: it needs some ten."""
 _FEW = 200
@@ -275,8 +275,8 @@ class _Job:
         # The real clock, also where the daemon runs in another time: this bounds how long a real disk keeps us waiting.
         return time.monotonic() > self.deadline_s or shutil.disk_usage(self.path.parent).free < self.spare_bytes
 
-    def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
-        """Take over those rows that are sound."""
+    def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]], *, judged: bool = False) -> None:
+        """Take over those rows that are sound; `judged`: all of them are, and none comes from a page that was given up."""
         names = ", ".join(columns)
         values = ", ".join(f"? AS {column}" for column in columns)
         clash = f"ON CONFLICT {_BETTER[table.name]}" if table.name in _BETTER else "ON CONFLICT DO NOTHING"
@@ -285,7 +285,8 @@ class _Job:
         if table.name == "samples":
             # There are so many of them that each microsecond counts.
             rows = self._possible(columns, rows)
-            sql = f"INSERT OR IGNORE INTO samples ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        if judged or table.name == "samples":
+            sql = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         before = self.target.total_changes
         try:
             self.target.executemany(sql, rows)
@@ -351,7 +352,10 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
         table.blocked = True
         table.lost_keys = math.inf
         return
-    names = ", ".join([table.key, *columns])
+    # A column that an earlier version lacks cannot be asked for.
+    judged = len(columns) == len(table.columns)
+    sound = SOUND.get(table.name, "true") if judged else "true"
+    names = ", ".join([table.key, *columns, f"({sound}) IS TRUE"])
     sql = f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY {table.key} DESC LIMIT {_PORTION}"  # noqa: S608
     spans = [(-1, _MOST_KEYS)]
     blocked = 0
@@ -373,7 +377,9 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
                 table.lost_keys += 1
             continue
         before = table.count
-        job.put(table, columns, [row[1:] for row in found])
+        sane = [row[1:-1] for row in reversed(found) if row[-1]]
+        table.blocked |= len(sane) < len(found)
+        job.put(table, columns, sane, judged=judged)
         if len(found) == _PORTION:
             last = found[-1][0]
             if table.count == before:
