@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses 1 to 247, the usual ones and the usual "
-        "serial settings first. Every meter is told, and its device file written, as it is found. All of it takes up to 45 minutes per "
+        "serial settings first. Every meter is told, and its device file written, as it is found. All of it takes up to 25 minutes per "
         "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon first. The network is searched only on request."
     )
     parser.epilog = (
@@ -109,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     from gateway.terminal import Refused
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
+    if args.port and not args.network:
+        raise Refused("--port without --network — give the addresses to search: --network 192.168.1.0/24 --port 1502")
     endpoints = [
         LineUrl("tcp", host, port) for hosts in args.network for host in hosts for port in dict.fromkeys([MODBUS_TCP_PORT, *args.port])
     ]

@@ -137,3 +137,16 @@ def test_what_cannot_be_searched_is_said(run, words, complaint):
     code, _, err = run("scan", *words)
     assert code == 2
     assert complaint in err
+
+
+def test_a_port_of_no_network_is_refused_before_any_port_is_opened(run):
+    code, _, err = run("scan", "--port", "1502")
+    assert code == 1
+    assert "--port without --network — give the addresses to search" in err
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_search(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = run("scan", "--line", "tcp:127.0.0.1:1", "--write", tmp_path / "file")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"{tmp_path}/file/devices: cannot be written: Not a directory — write to another folder")
