@@ -343,6 +343,61 @@ def test_a_file_that_is_too_large_gives_up_its_oldest_samples_and_nothing_else(t
     store.close_file()
 
 
+def test_samples_are_thinned_to_slot_boundaries_before_any_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "REMOVALS", 1)
+    store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
+    count = 12_000  # 33 hours
+    for n in range(count):
+        for device in ("grid", "pv"):
+            store.add(sample(n, device=device, energy_import_wh=float(n), power_w=1.0))
+        if n % 100 == 99:
+            store.flush()
+    now_s = NOW_S + count * 10
+    ends = {n for n in range(count) if n % 90 in (0, 89)}
+
+    def prunes_once(store: Buffer) -> dict[str, list[int]]:
+        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.limits = Limits(max_bytes=store.size_bytes - 1)
+        store.prune(now_s)
+        left: dict[str, list[int]] = {"grid": [], "pv": []}
+        for _, each in store.samples():
+            left[each.device].append(each.boottime_ms // 10_000)
+        return left
+
+    before = store.sample_count
+    left = prunes_once(store)
+    thinned = left["grid"].index(next(n for n in left["grid"] if n not in ends))
+    assert 10 < thinned < 100, "the oldest are thinned first"
+    assert left["grid"] == left["pv"]
+    assert store.sample_count == 2 * len(left["grid"]) < before
+    store.close_file()
+    store = open_buffer(tmp_path / "buffer.sqlite", now_s=now_s)
+    for _ in range(4):
+        after = prunes_once(store)
+        assert len(after["grid"]) < len(left["grid"]), "it goes on where it was"
+        assert ends <= {*after["grid"]}
+        left = after
+    beyond = {*left["grid"][:-360]} - ends
+    assert len(beyond) < 12, "those at the ends of a portion"
+    assert left["grid"][-360:] == list(range(count - 360, count)), "the newest hour stays"
+    left = prunes_once(store)
+    assert min(left["grid"]) > 0, "then the oldest go"
+    store.close_file()
+
+
+def test_what_is_too_old_goes_in_portions(store: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a month without power nothing may stand still for long."""
+    monkeypatch.setattr(buffers, "REMOVED_AT_ONCE", 100)
+    monkeypatch.setattr(buffers, "REMOVALS", 3)
+    for n in range(1000):
+        store.add(sample(n))
+    store.prune(NOW_S + 60 * DAY_S)
+    assert store.sample_count == 700
+    for _ in range(4):
+        store.prune(NOW_S + 60 * DAY_S)
+    assert list(store.samples()) == []
+
+
 def test_while_the_disk_refuses_samples_are_thinned_and_slots_are_not(store: Buffer) -> None:
     store._db.execute("PRAGMA query_only = ON")
     for n in range(MAX_SAMPLES + 2):
