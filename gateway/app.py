@@ -10,7 +10,7 @@ import logging
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from random import Random
@@ -275,7 +275,12 @@ class Gateway:
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""
         now_s = self.clock.now_s()
-        meters = [meter.report(self.ledger.glitches[meter.device.name]) for line in self.collectors for meter in line.meters]
+        meters = [
+            replace(meter.report(self.ledger.glitches[name]), cross_check_wh=self.ledger.cross_checks.of(name))
+            for line in self.collectors
+            for meter in line.meters
+            for name in [meter.device.name]
+        ]
         return Report(
             version=__version__,
             site=self.settings.site,

@@ -213,6 +213,7 @@ class DeviceFile:
     invert: Annotated[bool, Meta(description="true where the meter is wired the other way round")] = False
     max_power: Annotated[float, Meta(gt=0, description="the main fuse, in W; more is a glitch")] | None = None
     timeout: Annotated[Seconds | None, Meta(description="how long the meter may take to answer")] = None
+    check_against: Annotated[str | None, Meta(description="another meter that measures the same; the deviation is shown")] = None
     key: Annotated[
         str | None, Meta(description="of an encrypted meter: file with its encryption_key, mode 0600, or a systemd credential of that name")
     ] = None
@@ -232,6 +233,8 @@ class Device:
     max_power_w: float
     timeout_s: float | None
     keys: Keys | None = field(repr=False)
+    check_against: str | None = None
+    """The meter that measures the same."""
 
     @property
     def on_line(self) -> DeviceAddress:
@@ -347,6 +350,10 @@ def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -
     if file.interval < profile.min_interval_s:
         hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
         document.report(("interval",), f"{file.interval:g} s is too short", hint)
+    others = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
+    if file.check_against is not None and file.check_against not in others:
+        hint = nearest(file.check_against, others) if others else "there is no other meter"
+        document.report(("check_against",), f"there is no other meter {file.check_against!r}", hint)
     keys = None
     if file.key is not None and profile.protocol != "p1":
         document.report(("key",), f"{profile.id} is not encrypted", "remove this key")
@@ -364,6 +371,7 @@ def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -
         max_power_w=file.max_power or profile.max_power_w,
         timeout_s=file.timeout,
         keys=keys,
+        check_against=file.check_against,
     )
 
 

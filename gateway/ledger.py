@@ -17,6 +17,7 @@ from gateway.buffer import Buffer, Closing
 from gateway.clock import Clock
 from gateway.config import Device, Settings
 from gateway.counter import UWH_PER_WH, Rules
+from gateway.cross_check import CrossChecks
 from gateway.exchange.dialect import Dialect
 from gateway.outbox import Owed
 from gateway.owing import Owing, key
@@ -103,6 +104,7 @@ class Ledger:
         """Meters of whose clocks that has been said."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
         """Per meter: findings about its register since start."""
+        self.cross_checks = CrossChecks({d.name: d.check_against for d in settings.devices if d.check_against})
         self.closed: Callable[[Sequence[Slot], Sequence[Owed]], None] = _nobody
         self.gather: Callable[[], None] | None = None
         """Is called when something was closed, and has `settle` called a little later: meters close a slot one after the other, and each
@@ -264,6 +266,8 @@ class Ledger:
         slots += [slot for slot in step.provisional if self._there(slot) is None]
         owed = list(self._owing.of(slots))
         self._states[sample.device] = number, step.state
+        self.cross_checks.look(sample, step.state, invert=self._rules[sample.device].invert)
+        self.cross_checks.closed(slots)
         if before and not step.slots and not step.events and not step.provisional:
             return None
         events = (*step.events, *map(_clash, clashes))

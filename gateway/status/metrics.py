@@ -113,6 +113,9 @@ def _meter(families: _Families, meter: MeterReport) -> None:
     families.counter("meter_samples", "Samples taken since the daemon started", meter.samples, meter=meter.name)
     families.counter("meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name)
     families.gauge("meter_clock_offset_seconds", "How far the meter's own clock is ahead of ours", meter.clock_offset_s, meter=meter.name)
+    for against, wh in meter.cross_check_wh.items():
+        meaning = "By how much the meter's newest slot is above another account of it"
+        families.gauge("cross_check_watt_hours", meaning, wh, meter=meter.name, against=against)
     for quantity, value in meter.values.items():
         stem, _, suffix = quantity.rpartition("_")
         name = f"meter_{stem}_{_UNITS[suffix]}" if stem and suffix in _UNITS else f"meter_{quantity}"

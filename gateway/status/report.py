@@ -72,6 +72,8 @@ class MeterReport(Part):
     glitches: int = 0
     """Readings that were not believed."""
     values: dict[str, float] = field(default_factory=dict)
+    cross_check_wh: dict[str, float] = field(default_factory=dict)
+    """By how much its newest slot is above another account: `demand` (the meter's own quarter-hour), `<other meter>.<direction>`."""
     clock_offset_s: float | None = None
     """How far its own clock is ahead of ours. It dates nothing."""
 
