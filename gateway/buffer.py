@@ -1114,11 +1114,14 @@ def _lock(path: Path, how: int) -> int:
         raise StoreError(f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder") from error
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(number)
         if how == fcntl.LOCK_EX:
             raise StoreError(f"{path}: the daemon has it open; stop it first: systemctl stop meter-gateway") from error
         raise StoreError(f"{path}: is being repaired; the daemon can start when that is done") from error
+    except OSError:
+        # A file system without locks must not keep the daemon from its work; a person can see to it that only one is at work.
+        log.warning("%s: cannot be locked; do not repair the buffer while the daemon runs", path.parent)
     return number
 
 

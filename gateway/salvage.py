@@ -9,7 +9,7 @@ The new file takes its place only when it is complete and synced, so that a powe
     buffer.sqlite.salvaging  is being written, and says that buffer.sqlite is damaged
     buffer.sqlite.salvaged   is complete, and only has to be put in its place
 
-Limits: the samples may take `SAMPLES_S`, everything else `TABLES_S`; samples stop where the disk would be left with less than
+Limits: the samples may take `SAMPLES_S` (`SAMPLES_RUNNING_S`), everything else `TABLES_S`; samples stop where the disk would be left with less than
 `SPARE_BYTES`, and where there is no room for the rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
 """
 
@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 TABLES_S = 120.0
 """systemd waits 300 s for the start."""
 SAMPLES_S = 30.0
+SAMPLES_RUNNING_S = 10.0
+"""While the daemon runs: it reads no meter meanwhile, and systemd waits 60 s for a sign of life. Where that is not enough it is started
+anew, finds what was begun, and takes the time it needs."""
 SPARE_BYTES = 32 << 20
 MAX_ASIDE = 3
 
@@ -175,7 +178,7 @@ def renew(
         owner = path.stat()
         os.chown(work, owner.st_uid, owner.st_gid)
     try:
-        report = _save(path, source, target, packed_bytes, now_s)
+        report = _save(path, source, target, packed_bytes, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
         target.execute("COMMIT")
         target.close()
         _sync(work)
@@ -317,7 +320,12 @@ class _Job:
 
 
 def _save(
-    path: Path, source: sqlite3.Connection | None, target: sqlite3.Connection, packed_bytes: Callable[[str], int], now_s: float
+    path: Path,
+    source: sqlite3.Connection | None,
+    target: sqlite3.Connection,
+    packed_bytes: Callable[[str], int],
+    now_s: float,
+    samples_s: float,
 ) -> Salvaged:
     job = _Job(path, target, time.monotonic() + TABLES_S)
     tables = _tables(target)
@@ -333,7 +341,7 @@ def _save(
     if end_s is not None:
         job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
     job.boots = {number for (number,) in target.execute("SELECT id FROM boots")}
-    job.deadline_s = time.monotonic() + SAMPLES_S
+    job.deadline_s = time.monotonic() + samples_s
     job.spare_bytes = SPARE_BYTES
     _walk(job, samples, source)
     # A few samples are those of a page that cannot be read: to look for them takes long, and there is nothing to find.

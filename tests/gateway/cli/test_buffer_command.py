@@ -1,11 +1,13 @@
 """`meter-gateway backup` and `meter-gateway buffer`: a person looks after the store."""
 
+import fcntl
+import os
 import sqlite3
 import stat
 
 import pytest
 
-from gateway.buffer import open_buffer, open_for_reading
+from gateway.buffer import StoreError, open_buffer, open_for_reading
 
 
 @pytest.fixture
@@ -165,6 +167,18 @@ def test_a_repair_is_refused_while_the_daemon_has_it_open(filled, run):
         assert err.endswith("the daemon has it open; stop it first: systemctl stop meter-gateway\n")
         assert sorted(filled.folder.iterdir()) == before
     assert run("buffer", "repair")[0] == 0
+
+
+def test_the_daemon_does_not_start_while_it_is_being_repaired(filled):
+    folder = os.open(filled.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(StoreError, match="is being repaired; the daemon can start when that is done"), filled.buffer():
+            pass
+    finally:
+        os.close(folder)
+    with filled.buffer() as buffer:
+        assert buffer.slot_count
 
 
 def test_there_is_nothing_to_repair_yet(home, run):
