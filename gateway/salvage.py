@@ -9,8 +9,8 @@ The new file takes its place only when it is complete and synced, so that a powe
     buffer.sqlite.salvaging  is being written, and says that buffer.sqlite is damaged
     buffer.sqlite.salvaged   is complete, and only has to be put in its place
 
-Limits: the samples may take `SAMPLES_S` (`SAMPLES_RUNNING_S`), everything else `TABLES_S`; samples stop where the disk would be left with less than
-`SPARE_BYTES`, and where there is no room for the rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
+Limits: the samples may take `SAMPLES_S` (`SAMPLES_RUNNING_S`), everything else `TABLES_S`; samples stop where the disk would be left with
+less than `SPARE_BYTES`, and where there is no room for the rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
 """
 
 import contextlib
