@@ -186,7 +186,7 @@ ASSET_COLUMNS = (
 )
 METER_COLUMNS = (
     *("start_utc", "start_local", "length_s", "meter", "serial_number", "direction", "energy_wh", "quality", "method", "coverage_percent"),
-    *("samples", "largest_gap_s", "counter_begin_wh", "counter_end_wh", "register_begin_wh", "register_end_wh", "clock"),
+    *("revision", "samples", "largest_gap_s", "counter_begin_wh", "counter_end_wh", "register_begin_wh", "register_end_wh", "clock"),
 )
 
 
@@ -225,6 +225,7 @@ def meter_row(slot: Slot) -> Row:
         "quality": slot.quality,
         "method": slot.method,
         "coverage_percent": slot.coverage_permille / 10,
+        "revision": slot.revision,
         "samples": slot.samples,
         "largest_gap_s": slot.largest_gap_ms / 1000,
         "counter_begin_wh": wh(slot.begin_uwh),

@@ -190,6 +190,62 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(tmp_path_fac
             )
 
 
+LIFE = st.lists(
+    st.tuples(
+        st.sampled_from(["", "", "", "", "flush", "kill", "mute", "mute", "pause", "back", "far back", "forward", "far forward", "bogus"]),
+        st.sampled_from([10_000, 10_000, 10_000, 60_000, 400_000, 2_000_000, 9_000_000]),
+        st.integers(0, 12_000),
+    ),
+    min_size=5,
+    max_size=60,
+)
+STEPS_MS = {"back": -300_000, "far back": -5_000_000, "forward": 300_000, "far forward": 20_000_000}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(life=LIFE)
+def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_of_the_counter(
+    tmp_path_factory: pytest.TempPathFactory, life: list[Any]
+) -> None:
+    """A kill loses samples that were not flushed, and no energy: registers are cumulative."""
+    folder = tmp_path_factory.mktemp("house")
+    house = House(folder, site(folder))
+    true_ms, wrong_ms, mj = 0, 0, 9_000 * 3_600_000
+    shown_wh: float | None = None
+    mute = False
+    try:
+        for action, elapsed_ms, power_w in [("flush", 0, 0), *life, ("", 10_000, 0), ("", 60_000, 0), ("flush", 10_000, 0)]:
+            true_ms += elapsed_ms
+            mj += power_w * elapsed_ms
+            wrong_ms += STEPS_MS.get(action, 0)
+            mute ^= action == "mute"
+            if action == "pause":
+                shown_wh = None if shown_wh else mj // 3_600_000
+            house.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
+            values = {"energy_import_wh": 1.0, "energy_export_wh": 4e6 if action == "bogus" else shown_wh or mj // 3_600_000}
+            values = {"power_w": -float(power_w)} if mute else {**values, "power_w": -float(power_w)}
+            house.ledger.take(Sample("pv", "S", "boot-0", true_ms + 1000, BEGIN_S * 1000 + true_ms + wrong_ms, values))
+            if action in ("flush", "kill"):
+                if action == "flush":
+                    house.buffer.flush()
+                else:
+                    house.kill()
+                    house.start()
+        house.buffer.flush()
+        each = house.ledger._states["pv"][1].directions.get("export")
+        if each is None:
+            return
+        final = [slot for slot in house.buffer.slots() if slot.direction == "export" and slot.method != "power"]
+        left_uwh = sum(left.what.energy_uwh for left in house.buffer.unallocated() if left.what.direction == "export")
+        booked_uwh = sum(slot.energy_uwh or 0 for slot in final) + left_uwh + each.counter.counter_uwh - each.slot.begin_uwh
+        assert booked_uwh == each.counter.counter_uwh - (9_000 * WH + WH // 2)
+        owed = [o.item for o in house.buffer.owed()]
+        assert len({(item.asset, item.slot_s, item.kind, item.revision) for item in owed}) == len(owed)
+    finally:
+        house.buffer.close_file()
+        shutil.rmtree(folder)
+
+
 def books(house: House) -> tuple[list[Slot], list[Owed], list[str]]:
     house.buffer.flush()
     return list(house.buffer.slots()), list(house.buffer.owed()), house.buffer.latest_events(1000)
