@@ -282,20 +282,31 @@ class Ledger:
         """The slots that have a place in the books, and the energy of those whose place is taken. Raises StoreError.
 
         Where the clock was set back, or the slots' length was changed, a slot may come a second time. What is closed stays: the new one's
-        energy is unallocated. Only where nothing was known of the slot is it written anew.
+        energy is unallocated. Only what is provisional, or what nothing was known of, is written anew, and a slot by its own revision: that
+        is the one which begins at the same stand of the counter.
         """
         booked: list[Slot] = []
         left: list[Unallocated] = []
         for slot in slots:
             there = self._there(slot)
-            if there is None or there == slot or slot.revision > there.revision:
+            if there is None or there == slot:
                 booked.append(slot)
-            elif there.quality == "missing" and slot.quality != "missing" and there.length_s == slot.length_s:
-                booked.append(replace(slot, revision=there.revision + 1))
-            elif slot.begin_uwh >= there.end_uwh and slot.end_uwh > slot.begin_uwh:
+            elif slot.energy_uwh is None:
+                if there.method == "power":
+                    booked.append(slot)
+            elif there.energy_uwh is None and there.length_s == slot.length_s:
+                booked.append(replace(slot, revision=max(slot.revision, there.revision + 1)))
+            elif (
+                slot.begin_uwh >= there.end_uwh
+                and there.method != "power"
+                and (there.energy_uwh or there.quality != "partial" or slot.revision <= there.revision)
+            ):
                 end_ms = (slot.start_s + slot.length_s) * 1000
                 span = slot.start_s * 1000, end_ms, slot.begin_uwh, slot.end_uwh
-                left.append(Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span))
+                if slot.energy_uwh:
+                    left.append(Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span))
+            elif slot.revision > there.revision:
+                booked.append(slot)
             # Otherwise it is the same energy again: these samples have been through the fold before.
         return booked, left
 

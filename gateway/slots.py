@@ -173,7 +173,7 @@ class MeterState:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, gap, clock, clash. `energy_uwh` is unallocated energy."""
+    """Something a person should know: glitch, rollover, reset, jump, swap, slots, gap, clock, clash. `energy_uwh` is unallocated energy."""
 
     at_ms: int
     device: str
@@ -263,7 +263,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
             return Step(replace(state, stranger=sample.serial_number, strangers=strangers))
         return _swap(state, sample, at_ms, rules)
     if state.slot_ms != rules.slot_ms:
-        return _swap(state, sample, at_ms, rules)
+        return _regrid(state, sample, at_ms, rules)
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
     series = _Series(state.serial_number or sample.serial_number, rules, placed=sample.placed)
@@ -308,26 +308,35 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
 
 def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
     """Another series goes on: a new one, or the one before, whose meter has come back."""
+    if state.slot_ms != rules.slot_ms:
+        return _regrid(state, sample, at_ms, rules)
     slots = tuple(_close_early(state, rules))
     back = state.previous
-    if (
-        back is not None
-        and back.serial_number == sample.serial_number
-        and back.slot_ms == rules.slot_ms
-        and 0 < at_ms - back.at_ms <= rules.max_gap_ms
-    ):
+    if back is not None and back.serial_number == sample.serial_number and 0 < at_ms - back.at_ms <= rules.max_gap_ms:
         text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
         swap = Event(at_ms, rules.device, "swap", text)
         # Its open slots were written as partial ones when it went away.
         directions = {d: replace(each, slot=replace(each.slot, revision=each.slot.revision + 1)) for d, each in back.directions.items()}
         step = advance(replace(back, directions=directions, previous=replace(state, previous=None)), sample, rules)
         return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
-    what = "slot length changed" if state.slot_ms != rules.slot_ms else f"meter {state.serial_number} was replaced"
-    if state.slot_ms == rules.slot_ms:
-        slots += tuple(_between(state, at_ms, rules))
-    swap = Event(at_ms, rules.device, "swap", f"{what}; a new series begins with {sample.serial_number or 'this sample'}")
+    text = f"meter {state.serial_number} was replaced; a new series begins with {sample.serial_number or 'this sample'}"
+    swap = Event(at_ms, rules.device, "swap", text)
     begun = _begin(sample, at_ms, rules)
+    slots += tuple(_between(state, at_ms, rules))
     return Step(replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)), slots, (swap,))
+
+
+def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
+    """Slots have another length from here on: those that are open end early, and the counter goes on in new ones."""
+    slots = tuple(_close_early(state, rules))
+    directions: dict[Direction, DirectionState] = {}
+    for direction, each in state.directions.items():
+        end_ms = each.counter.at_ms + each.shift_ms
+        slot = OpenSlot(end_ms - end_ms % rules.slot_ms, end_ms, each.counter.counter_uwh, each.counter.register_uwh, samples=1)
+        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0)
+    step = advance(replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None), sample, rules)
+    text = f"slots are {rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
+    return replace(step, slots=(*slots, *step.slots), events=(Event(at_ms, rules.device, "slots", text), *step.events))
 
 
 def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:

@@ -246,6 +246,23 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
         shutil.rmtree(folder)
 
 
+def test_a_register_that_is_silent_in_a_time_that_comes_twice_changes_no_slot_of_the_first_time(house: House) -> None:
+    for t in range(0, 14_400, 10):
+        back_s = 3600 if t >= 7200 else 0
+        values = {"power_w": -600.0}
+        if not 7500 < t < 9900:
+            values |= {"energy_import_wh": 1.0, "energy_export_wh": float(9000 + t // 6)}
+        house.ledger.take(Sample("pv", "S", "boot-0", t * 1000 + 1, (BEGIN_S + t - back_s) * 1000, values))
+        if t == 7190:
+            house.buffer.flush()
+            before = [slot for slot in house.buffer.slots() if slot.start_s < BEGIN_S + 6300]
+    booked_uwh, counted_uwh = everything_uwh(house, "pv", "export")
+    assert booked_uwh == counted_uwh
+    assert [slot for slot in house.buffer.slots() if slot.start_s < BEGIN_S + 6300] == before
+    clashes = [left.what for left in house.buffer.unallocated() if left.what.kind == "clash" and left.what.direction == "export"]
+    assert sum(what.energy_uwh for what in clashes) == pytest.approx(600 * WH, abs=2 * WH)
+
+
 def books(house: House) -> tuple[list[Slot], list[Owed], list[str]]:
     house.buffer.flush()
     return list(house.buffer.slots()), list(house.buffer.owed()), house.buffer.latest_events(1000)
@@ -482,8 +499,8 @@ def test_another_slot_length_books_no_slot_twice_and_states_what_has_no_place(tm
         (1800, 1800, "measured"),
     ]
     clashes = house.buffer._db.execute("SELECT device, energy_uwh FROM events WHERE kind = 'clash' AND device = 'pv'").fetchall()
-    assert [(device, round(uwh / WH)) for device, uwh in clashes if uwh] == [("pv", 295)]
-    assert [round(left.what.energy_uwh / WH) for left in house.buffer.unallocated() if left.what.device == "pv"] == [295]
+    assert [(device, round(uwh / WH)) for device, uwh in clashes if uwh] == [("pv", 300)]
+    assert [round(left.what.energy_uwh / WH) for left in house.buffer.unallocated() if left.what.device == "pv"] == [300]
     owed = house.measurements()
     assert (owed[PV, 0].item.energy_uwh, owed[PV, 0].length_s) == (slots[0].energy_uwh, 900)
     assert owed[PV, 1800].length_s == 1800

@@ -628,16 +628,17 @@ def test_a_serial_number_that_is_told_later_or_not_each_time_is_the_same_series(
     assert not events
 
 
-def test_another_slot_length_begins_a_new_series() -> None:
+def test_slots_of_another_length_go_on_where_the_others_end() -> None:
     state, slots, _ = fold(steady(3600, range(0, 1210, 10)), meter())
     _, later, events = fold(steady(3600, range(1210, 2110, 10), 2210), meter(slot_ms=300_000), state)
-    assert [event.kind for event in events] == ["swap"]
+    assert [event.kind for event in events] == ["slots"]
     assert (later[0].start_s - BEGIN_S, later[0].length_s, later[0].quality) == (900, 900, "partial")
     assert [(slot.start_s - BEGIN_S, slot.length_s, slot.quality) for slot in later[1:]] == [
-        (1200, 300, "partial"),
+        (1200, 300, "measured"),
         (1500, 300, "measured"),
         (1800, 300, "measured"),
     ]
+    assert sum(slot.energy_uwh or 0 for slot in [*slots, *later]) == pytest.approx(2100 * WH, abs=WH)
     assert len(slots) == 1
 
 
