@@ -23,7 +23,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -313,7 +313,7 @@ class Buffer:
 
     def _write_closing(self, closing: Closing) -> int:
         """Returns how many slots are new."""
-        state = msgspec.json.encode(closing.state)
+        state = msgspec.json.encode(_lean(closing.state))
         self._db.execute(
             "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state",
             (closing.device, closing.sample_id, state),
@@ -1009,6 +1009,18 @@ def _remedy(error: sqlite3.Error) -> str:
     if "locked" in text:
         return "another program holds the file; close it"
     return "check the disk with dmesg"
+
+
+def _lean(value: Any) -> Any:
+    """A state without what is as it is by default, which reads back as the same: states are written with every slot."""
+    if isinstance(value, tuple):
+        return [_lean(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _lean(each) for key, each in value.items()}
+    if not is_dataclass(value):
+        return value
+    found = ((field, getattr(value, field.name)) for field in fields(value))
+    return {field.name: _lean(each) for field, each in found if field.default is MISSING or each != field.default}
 
 
 def _slot_row(slot: Slot) -> list[object]:

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from drivers.sample import Sample
 from gateway import buffer as buffers
 from gateway.buffer import Buffer, Closing, Limits, StoreError, open_buffer, open_for_reading
+from gateway.counter import Counter, Rules
 from gateway.exchange.dialect import Item, Kind
 from gateway.outbox import Backlog, Held, Owed
 from gateway.placing import Place
-from gateway.slots import Event, MeterState, Slot, Unallocated
+from gateway.slots import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
 from gateway.waiting import MAX_SAMPLES
 
 NOW_S = 1_800_000_000
@@ -165,6 +166,23 @@ def test_a_slot_that_is_booked_again_stays_as_it_was(store: Buffer) -> None:
     keep(store, slot(900))
     keep(store, slot(900))
     assert (store.slot_count, store.latest_events()) == (1, [])
+
+
+def test_a_state_reads_back_as_it_was_without_what_is_so_by_default(store: Buffer) -> None:
+    one = Rules(10**6, None, False, 17_250.0)
+    rules = MeterRules("grid", {"import": one, "export": one}, 900_000, 30_000, 7_200_000)
+    state: MeterState | None = None
+    for n in range(200):
+        values = {"power_w": 360.5} if n % 20 > 3 else {"energy_import_wh": float(n), "energy_export_wh": 7.0, "power_w": -5.0}
+        state = advance(state, Sample("grid", "A" if n < 150 else "B", "boot", n * 30_000, n * 30_000, values), rules).state
+        store.close(Closing("grid", n, state, (), (), ()))
+        store.flush()
+        assert store.counters() == {"grid": (n, state)}
+    quiet = MeterState("A", 5, 900_000, {"import": DirectionState(Counter(5, 6, 6, 0, None), OpenSlot(0, 5, 6, 6))})
+    store.close(Closing("grid", 200, quiet, (), (), ()))
+    store.flush()
+    assert store.counters() == {"grid": (200, quiet)}
+    assert len(store._db.execute("SELECT state FROM counters").fetchone()[0]) < 250
 
 
 def test_a_slot_is_written_anew_by_a_later_revision_only(store: Buffer) -> None:
