@@ -35,6 +35,9 @@ LATE = 3
 MAX_MARKS = 96
 """So many boundaries are remembered while a register is silent; beyond, every second one is interpolated."""
 
+MOST_WH = 1e12
+"""No register of a home shows more."""
+
 MAX_MISSING = 3000
 """At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the event tells the whole of it."""
 
@@ -377,7 +380,9 @@ def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
-    return None if wh is None else register.exact_uwh(round(wh * UWH_PER_WH)), power_w
+    if wh is None or not abs(wh) <= MOST_WH:
+        return None, power_w  # what no meter shows, and no state can store, is as if it were not there
+    return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 
 
 def _marks(old: DirectionState, now: Since, seen_ms: int, at_ms: int, rules: MeterRules) -> tuple[Mark, ...]:

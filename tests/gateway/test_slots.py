@@ -432,6 +432,17 @@ def test_a_meter_that_shows_nonsense_for_ever_delivers_no_zeros() -> None:
     assert [slot.start_s - BEGIN_S for slot in slots] == [0]
 
 
+@pytest.mark.parametrize("bogus", [1e13, -1e30, 1e218, float("inf"), float("nan")])
+def test_a_register_that_is_no_number_of_a_meter_is_as_if_it_were_not_there(bogus: float) -> None:
+    samples = steady(3600, range(0, 1810, 10))
+    for n in range(40, 50):
+        samples[n] = replace(samples[n], values={**samples[n].values, "energy_import_wh": bogus})
+    state, slots, events = fold(samples, meter())
+    assert [slot.energy_uwh for slot in slots] == [900 * WH] * 2
+    assert not events
+    assert msgspec.json.decode(msgspec.json.encode(state), type=MeterState) == state
+
+
 @pytest.mark.parametrize("bogus", [0.0, 99_000_000.0, 1000.0 + 2**21])
 def test_a_bogus_reading_on_the_boundary_shifts_no_energy_into_another_slot(bogus: float) -> None:
     samples = steady(3600, range(0, 1810, 10))
