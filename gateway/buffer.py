@@ -875,7 +875,7 @@ class Buffer:
         from gateway import salvage  # memory that is rarely needed
 
         try:
-            saved = salvage.renew(self.path, _new_file, _packed_bytes, source, self._db, now_s=self._now_s)
+            saved = salvage.renew(self.path, _new_file, _packing_of, source, self._db, now_s=self._now_s)
             self._use(_connect(self.path))
         except (OSError, sqlite3.Error) as error:
             return StoreError(f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the disk with dmesg")
@@ -1110,7 +1110,7 @@ def repair(path: Path, *, now_s: float) -> str:
 
     lock = _lock(path, fcntl.LOCK_EX)
     try:
-        saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
+        saved = salvage.renew(path, _new_file, _packing_of, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: cannot be repaired: {error}; nothing has been changed") from error
     finally:
@@ -1167,7 +1167,7 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
     from gateway import salvage
 
     try:
-        saved = salvage.renew(path, _new_file, _packed_bytes, now_s=now_s)
+        saved = salvage.renew(path, _new_file, _packing_of, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with dmesg") from error
     buffer = _opened(_connect(path), path, limits)
@@ -1233,8 +1233,8 @@ def _new_file(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _packed_bytes(quantities: str) -> int:
-    return _packing(quantities.split(",") if quantities else ()).size
+def _packing_of(quantities: str) -> struct.Struct:
+    return _packing(quantities.split(",") if quantities else ())
 
 
 _MOST_VERSIONS = 10_000

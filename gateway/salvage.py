@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,9 @@ from gateway.slots import DirectionState, MeterState, OpenSlot, Slot
 from gateway.sound import SOUND
 
 log = logging.getLogger(__name__)
+
+SANE = 1e30
+"""No quantity of a meter is this large: what claims to be is damage."""
 
 TABLES_S = 120.0
 """systemd waits 300 s for the start."""
@@ -153,14 +157,14 @@ def _tables(db: sqlite3.Connection) -> list[_Table]:
 def renew(
     path: Path,
     make: Callable[[Path], sqlite3.Connection],
-    packed_bytes: Callable[[str], int],
+    packing: Callable[[str], struct.Struct],
     source: sqlite3.Connection | None = None,
     held: sqlite3.Connection | None = None,
     *,
     now_s: float,
 ) -> Salvaged:
     """Put a new file in the place of a damaged one, with all that can be read of it. `make` makes an empty one, in a transaction;
-    `packed_bytes` tells how long a sample of these quantities is.
+    `packing` is how a sample of these quantities is packed.
 
     `source` is a connection through which it can still be read (the file may have been deleted under it). `held` is one to it that is
     open; both are closed before the new file takes its place. Raises OSError or sqlite3.Error: try again then.
@@ -178,7 +182,7 @@ def renew(
         owner = path.stat()
         os.chown(work, owner.st_uid, owner.st_gid)
     try:
-        report = _save(path, source, target, packed_bytes, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
+        report = _save(path, source, target, packing, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
         target.execute("COMMIT")
         target.close()
         _sync(work)
@@ -263,7 +267,7 @@ class _Job:
     path: Path
     target: sqlite3.Connection
     deadline_s: float
-    packed: dict[object, int] = field(default_factory=dict)
+    packed: dict[object, struct.Struct] = field(default_factory=dict)
     """Bytes of a sample by its layout."""
     boots: set[object] = field(default_factory=set)
     newest_ms: float = math.inf
@@ -301,13 +305,15 @@ class _Job:
         table.count += self.target.total_changes - before
 
     def _possible(self, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
-        """Of samples those that can be unpacked, and are not from the future: the fold would follow them there."""
+        """Of samples those that can be unpacked to numbers, and are not from the future: the fold would follow them there."""
         layout, boot, boottime, utc, data = (columns.index(name) for name in ("layout", "boot", "boottime_ms", "utc_ms", "data"))
         possible = [
             row
             for row in rows
             if isinstance(row[data], bytes)
-            and self.packed.get(row[layout]) == len(row[data])
+            and (packing := self.packed.get(row[layout])) is not None
+            and packing.size == len(row[data])
+            and all(abs(value) < SANE for value in packing.unpack(row[data]))
             and (row[utc] is None or (isinstance(row[utc], int) and row[utc] < self.newest_ms))
             and isinstance(row[boot], int)
             and isinstance(row[boottime], int)
@@ -323,7 +329,7 @@ def _save(
     path: Path,
     source: sqlite3.Connection | None,
     target: sqlite3.Connection,
-    packed_bytes: Callable[[str], int],
+    packing: Callable[[str], struct.Struct],
     now_s: float,
     samples_s: float,
 ) -> Salvaged:
@@ -336,7 +342,7 @@ def _save(
     pages = _Pages.of(path)
     if pages and any(table.blocked for table in others):
         _read_pages(job, pages, others, samples)
-    job.packed = {number: packed_bytes(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
+    job.packed = {number: packing(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
     [(end_s,)] = target.execute("SELECT max(start_s + length_s) FROM slots")
     if end_s is not None:
         job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
