@@ -43,6 +43,7 @@ FAULTS: Mapping[str, str] = {
     "store_truncated": "the daemon is killed, and half of the database file is gone",
     "store_noise": "the daemon is killed, and a share `amount` of the database's pages is noise",
     "store_deleted": "the daemon is killed, and the database is gone",
+    "store_unlinked": "somebody deletes the database while the daemon has it open",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the time in `lasts` has passed",
     "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in `lasts`",
     "suspended": "the machine sleeps for the time in `lasts`",

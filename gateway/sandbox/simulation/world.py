@@ -13,14 +13,14 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from math import pi, sin
 from pathlib import Path
 from random import Random
 from uuid import UUID
 
 from drivers.line import LineUrl, SerialSettings
-from drivers.profile import load_profile
+from drivers.profile import Profile, load_profile
 from gateway import config
 from gateway.app import Gateway
 from gateway.assets import Direction
@@ -35,6 +35,10 @@ from gateway.sandbox.simulation.virtual_time import VirtualLoop
 from gateway.sandbox.simulation.wires import ModbusMeter, SimulatedLine, Trouble, Wire, push_p1
 
 P1_PERIOD_S = 10
+RARELY_S = 300
+"""Where meters are read as rarely as this, the P1 meter pushes …"""
+RARE_P1_PERIOD_S = 60
+"""… this rarely, since nobody listens to the others: what they cost is half of a long run."""
 RESTART_S = 5.0
 """RestartSec of the unit: so long after it died the daemon is started again."""
 MAX_CRASHES = 5
@@ -157,6 +161,11 @@ class Remains:
     """When the clock was wrong although the kernel called it right (a smear), and by how much at most."""
 
 
+@cache
+def _profile(name: str) -> Profile:
+    return load_profile(name)
+
+
 class World:
     """One run of one scenario in an empty folder."""
 
@@ -180,7 +189,7 @@ class World:
                 home,
                 dict(plan.streams),
                 dict(plan.shown_wh),
-                round(load_profile(plan.profile).energy["energy_import_wh"].resolution_wh),
+                round(_profile(plan.profile).energy["energy_import_wh"].resolution_wh),
                 plan.serial_number,
             )
             for name, plan in METERS.items()
@@ -189,7 +198,7 @@ class World:
         self._of = {name: self._wires[LineUrl.parse(plan.line).key] for name, plan in METERS.items()}
         for name, plan in METERS.items():
             if plan.profile != "dsmr/dsmr4":
-                self._of[name].meters[plan.address] = ModbusMeter(load_profile(plan.profile), self.meters[name], plan.phases)
+                self._of[name].meters[plan.address] = ModbusMeter(_profile(plan.profile), self.meters[name], plan.phases)
         self._write_folder(assets)
         settings = config.load(folder)
         self.machine = Machine(self.true_s, self.true_s())
@@ -217,7 +226,8 @@ class World:
         """To the scenario's end, and until the daemon has stopped."""
         async with asyncio.TaskGroup() as group:
             self._boot(error_s=-3600.0)
-            pushing = group.create_task(push_p1(self._of["grid"], self.meters["grid"], P1_PERIOD_S, self._rng.uniform(0, P1_PERIOD_S)))
+            period_s = P1_PERIOD_S if self.scenario.interval < RARELY_S else RARE_P1_PERIOD_S
+            pushing = group.create_task(push_p1(self._of["grid"], self.meters["grid"], period_s, self._rng.uniform(0, period_s)))
             life = group.create_task(self._life())
             for each in self.scenario.happens:
                 self._later(each.at, partial(self._befall, each))
@@ -356,7 +366,7 @@ class World:
     def _rollover(self, each: Happening) -> None:
         meter = self.meters[each.on]
         for direction in meter.streams:
-            modulus_wh = round(load_profile(METERS[each.on].profile).energy[f"energy_{direction}_wh"].modulus_wh)
+            modulus_wh = round(_profile(METERS[each.on].profile).energy[f"energy_{direction}_wh"].modulus_wh)
             counted_wh = meter.energy_mj(direction, self._now_ms()) // 3_600_000
             meter.shown_wh[direction] = modulus_wh - int(each.amount) - counted_wh
 
@@ -488,6 +498,13 @@ class World:
             path.write_bytes(data)
 
         self._ruin(each, scribble)
+
+    def _store_unlinked(self, _: Happening) -> None:
+        path = self.remains.settings.buffer_path
+        if path.exists() and not self._power_off:
+            self.remains.lost_store_ms.append(self._now_ms())
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def _store_deleted(self, each: Happening) -> None:
         def delete(path: Path) -> None:
