@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,6 +14,8 @@ from gateway.sandbox.exchange import LOGIN, Booking, StandInExchange, StrictExch
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
+STRANGER = UUID("26090dea-0000-4000-8000-000000000009")
+TRANSACTION = "37e07810-5d0e-4c52-9f0e-0c7f2f1d3f11"
 NOW_S = 1_774_746_000 + 100.0
 """2026-03-29T01:01:40Z."""
 BASE = f"/external-connection/api/{NETWORK}/{ASSET}"
@@ -43,7 +45,7 @@ async def client(exchange: StandInExchange) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def measured(**energy: object) -> dict[str, Any]:
-    return {"energy_measurement": energy, "transaction_id": str(uuid4())}
+    return {"energy_measurement": energy, "transaction_id": TRANSACTION}
 
 
 def at(time: str, value: object = 0.5) -> dict[str, Any]:
@@ -59,7 +61,7 @@ async def test_a_measurement_is_kept_by_slot(exchange: StandInExchange, client: 
 
 async def test_what_is_too_early_or_too_late_is_answered_well_and_dropped(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
     assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:00"))).status_code == 200
-    late = {"energy_forecast": {"2026-03-29T00:45": 0.5, "2026-03-29T01:00": 0.25}, "transaction_id": str(uuid4())}
+    late = {"energy_forecast": {"2026-03-29T00:45": 0.5, "2026-03-29T01:00": 0.25}, "transaction_id": TRANSACTION}
     assert (await client.post(FORECAST, json=late)).status_code == 200
     assert exchange.measurements[ASSET] == {}
     assert exchange.forecasts[ASSET] == {1_774_746_000: 250_000_000}
@@ -90,7 +92,7 @@ async def test_an_undated_number_goes_to_the_slot_after_its_arrival(exchange: St
         {"energy_measurement": {"2026-03-29T00:45": 1}},
         {"energy_measurement": {"2026-03-29T00:45": 1}, "transaction_id": "11111111-1111-1111-8111-111111111111"},
         {"energy_measurement": {"2026-03-29T00:45": 1}, "transaction_id": 4},
-        {"energy_forecast": {"2026-03-29T00:45": 1}, "transaction_id": str(uuid4())},
+        {"energy_forecast": {"2026-03-29T00:45": 1}, "transaction_id": TRANSACTION},
         [],
         {},
     ],
@@ -123,8 +125,8 @@ async def test_what_is_not_json_is_refused(client: httpx.AsyncClient, content: b
     [
         ("POST", MEASUREMENT.rstrip("/"), 404),
         ("POST", f"{BASE}/set_energy_measurement/", 404),
-        ("POST", MEASUREMENT.replace(str(ASSET), str(uuid4())), 404),
-        ("POST", MEASUREMENT.replace(str(NETWORK), str(uuid4())), 404),
+        ("POST", MEASUREMENT.replace(str(ASSET), str(STRANGER)), 404),
+        ("POST", MEASUREMENT.replace(str(NETWORK), str(STRANGER)), 404),
         ("GET", MEASUREMENT, 405),
         ("GET", "/", 404),
     ],
