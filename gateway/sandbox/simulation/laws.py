@@ -165,7 +165,8 @@ def _chained(books: _Books, _: Verdict) -> Iterator[str]:
         if row["placed_s"] is None:
             free[row["device"], row["serial_number"], row["direction"]].append((row["begin_uwh"], row["end_uwh"]))
     last: dict[tuple[str, str, str], Booked] = {}
-    for slot in books.slots:
+    # In the order of the counter: where the clock was set, that is not the order of time.
+    for slot in sorted(books.slots, key=lambda slot: (slot.begin_uwh, slot.end_uwh, slot.start_s)):
         if slot.energy_uwh is not None and slot.energy_uwh != slot.end_uwh - slot.begin_uwh:
             yield f"{slot}: its energy is not the difference of its ends"
         if slot.end_uwh < slot.begin_uwh:
@@ -240,9 +241,13 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                     yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; true are {_wh(true_uwh)} ± {_wh(allowed_uwh)}"
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
+    end_s = books.remains.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
     for (text, start_s), rows in owed.items():
         asset = next(uuid for uuid in held if str(uuid) == text)
-        if any(row["state"] == "accepted" for row in rows) and start_s + books.held_later_s not in held[asset]:
+        # What was sent too early because the clock was ahead is found out by asking; what stays so is shown to a person.
+        disputed = any(row["disagreements"] > 1 for row in rows)
+        accepted = any(row["state"] == "accepted" for row in rows) and start_s < end_s
+        if accepted and not disputed and start_s + books.held_later_s not in held[asset]:
             yield f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does not hold it"
 
 
