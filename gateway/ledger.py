@@ -80,6 +80,15 @@ def _clash(left: Unallocated) -> Event:
     return Event(left.to_ms, left.device, "clash", text, left.energy_uwh)
 
 
+_WHOLE = ("measured", "estimated")
+
+
+def _clashing(slot: Slot) -> Unallocated:
+    """The energy of a slot whose place is taken."""
+    span = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000, slot.begin_uwh, slot.end_uwh
+    return Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span)
+
+
 def _nobody(slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
     """Nobody wants to know."""
 
@@ -289,7 +298,9 @@ class Ledger:
         left: list[Unallocated] = []
         for slot in slots:
             there = self._there(slot)
-            if there is None or there == slot:
+            if there != slot and self._taken(slot):
+                left.append(_clashing(slot))
+            elif there is None or there == slot:
                 booked.append(slot)
             elif slot.energy_uwh is None:
                 if there.method == "power":
@@ -301,14 +312,19 @@ class Ledger:
                 and there.method != "power"
                 and (there.energy_uwh or there.quality != "partial" or slot.revision <= there.revision)
             ):
-                end_ms = (slot.start_s + slot.length_s) * 1000
-                span = slot.start_s * 1000, end_ms, slot.begin_uwh, slot.end_uwh
                 if slot.energy_uwh:
-                    left.append(Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span))
+                    left.append(_clashing(slot))
             elif slot.revision > there.revision:
                 booked.append(slot)
             # Otherwise it is the same energy again: these samples have been through the fold before.
         return booked, left
+
+    def _taken(self, slot: Slot) -> bool:
+        """Whether another series of the meter has all of that time: the clock was set back, and the meter replaced, in between."""
+        if slot.quality not in _WHOLE:
+            return False
+        others = (other for other in self._buffer.slots_at(slot.start_s) if key(other)[:2] == key(slot)[:2] and key(other) != key(slot))
+        return any(other.quality in _WHOLE for other in others)
 
     def _there(self, slot: Slot) -> Slot | None:
         """What the books have of that very slot already."""

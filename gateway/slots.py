@@ -512,7 +512,8 @@ def _fill(
         max(slot.largest_gap_ms, gap_ms) if more else slot.largest_gap_ms,
         slot.uncovered_ms + (until_ms - from_ms if left_out else min(since.dark_ms - from_dark_ms, until_ms - from_ms) if dark else 0),
         slot.register_only or (more and since.dark_ms > 0),
-        slot.doubtful or until_ms - at_ms > rules.stale_ms,
+        # The register stands still, is believed, and power contradicts it.
+        slot.doubtful or until_ms - at_ms > rules.stale_ms or (counter.still_uwh < 0 and since.power_uwh > 0),
         slot.placed or placed,
         slot.revision,
     )

@@ -246,6 +246,19 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
         shutil.rmtree(folder)
 
 
+def test_a_time_that_comes_twice_is_not_booked_to_two_meters_in_turn(house: House) -> None:
+    for t in range(0, 14_400, 10):
+        back_s = 3600 if t >= 7200 else 0
+        values = {"power_w": -600.0, "energy_import_wh": 1.0, "energy_export_wh": float(9000 + t // 6 - (5000 if t >= 7200 else 0))}
+        serial = "NEW" if t >= 7200 else "OLD"
+        house.ledger.take(Sample("pv", serial, "boot-0", t * 1000 + 1, (BEGIN_S + t - back_s) * 1000, values))
+    house.buffer.flush()
+    whole = [(s.direction, s.start_s) for s in house.buffer.slots() if s.quality in ("measured", "estimated")]
+    assert len(whole) == len(set(whole))
+    clashes = [left.what for left in house.buffer.unallocated() if left.what.kind == "clash" and left.what.direction == "export"]
+    assert {what.serial_number for what in clashes} == {"NEW"}
+
+
 def test_a_register_that_is_silent_in_a_time_that_comes_twice_changes_no_slot_of_the_first_time(house: House) -> None:
     for t in range(0, 14_400, 10):
         back_s = 3600 if t >= 7200 else 0

@@ -538,6 +538,12 @@ def test_a_register_that_pauses_and_then_jumps_is_booked_to_the_slots_in_which_p
     assert state is not None
 
 
+def test_a_register_that_is_believed_to_stand_still_against_power_leaves_no_measured_slot() -> None:
+    samples = [sample(t, 1000.0 + min(t, 5000) / 2, 1800) for t in range(0, 5000 + 4 * 3600, 10)]
+    _, slots, _ = fold(samples, meter())
+    assert {slot.quality for slot in slots if slot.start_s >= BEGIN_S + 5400} == {"estimated"}
+
+
 def test_provisional_slots_of_a_meter_that_never_comes_back_are_withdrawn() -> None:
     rules = meter()
     samples = hourly([400] * 4, hours=2)[:250]
