@@ -264,8 +264,8 @@ def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(truth: Truth
     ]
     if truth.mj["import"] == 0:
         return
-    # Two good readings at the end, so that all is settled.
-    samples = stream(truth, [*steps, (10_000, 0, 0, ""), (10_000, 0, 0, "")])
+    # Good readings at the end, so that all is settled.
+    samples = stream(truth, [*steps, *[(10_000, 0, 0, "")] * 4, (60_000, 0, 0, "")])
     rules = meter(truth.resolution_wh, float32=truth.float32)
     state, _, events = fold(samples, rules)
     assert state is not None
