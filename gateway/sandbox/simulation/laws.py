@@ -124,7 +124,8 @@ class _Books:
         """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
 
         Where the meter was made to lie in it, also what flowed while its register was not believed; where it says that some of its samples
-        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken.
+        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a register
+        stood still may be in any slot of that time.
         """
         meter = self.remains.meters[slot.device]
         ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
@@ -133,6 +134,9 @@ class _Books:
         lies = [at for at in self.remains.register_faults_ms.get(slot.device, ()) if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms]
         if lies:
             loose += _energy_uwh(meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms)
+        for begin_ms, end_ms in self.remains.pauses_ms.get(slot.device, ()):
+            if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
+                loose += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
         return 2 * self.step_uwh(slot) + loose
 
     def true_uwh(self, slot: Booked) -> float:
@@ -230,7 +234,7 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
             accepted = max((n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0)
             if not rows and start_s > books.lost_s:
                 yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}, which was never owed"
-            elif rows and uwh not in known[accepted:]:
+            elif rows and uwh not in known[accepted:] and start_s > books.lost_s:
                 yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; owed were {[dict(row) for row in rows]}"
             terms = Formula.parse(ASSETS[name][1]).terms
             parts = [slots[key] for term in terms if (key := (term.device, term.direction, start_s)) in slots]
@@ -257,11 +261,11 @@ def _complete(books: _Books, _: Verdict) -> Iterator[str]:
     if trusted_ms is None:
         return
     dated = books.remains.scenario.dialect == "sdk"
-    rows: dict[tuple[str, int], Any] = {}
+    rows = {(row["asset"], row["slot_s"]): row for row in books.outbox}  # the newest revision of each
     for row in books.outbox:
-        rows[row["asset"], row["slot_s"]] = row
         if row["state"] in ("rejected", "missed") and not row["reason"]:
             yield f"{books.names[row['asset']]}: {row['slot_s']} is {row['state']} without a reason"
+    for row in rows.values():
         if dated and row["state"] == "missed" and row["energy_uwh"] is not None:
             yield f"{books.names[row['asset']]}: {row['slot_s']} was whole, and was missed: {row['reason']}"
     last_s = (end_s - _GRACE_SLOTS * books.slot_s) // books.slot_s * books.slot_s

@@ -157,6 +157,8 @@ class Remains:
     """When the database was damaged or deleted."""
     register_faults_ms: dict[str, list[int]] = field(default_factory=dict)
     """When a meter's registers were made to lie, by meter."""
+    pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """From when to when a meter's registers stood still, by meter."""
     untrue_ms: list[tuple[int, int]] = field(default_factory=list)
     """When the clock was wrong although the kernel called it right (a smear), and by how much at most."""
 
@@ -393,6 +395,7 @@ class World:
     def _register_pauses(self, each: Happening) -> Callable[[], None]:
         meter = self._lies(each)
         meter.frozen_at_ms = self._now_ms()
+        self.remains.pauses_ms.setdefault(each.on, []).append((self._now_ms(), self._now_ms() + round(each.lasts * 1000)))
 
         def wake() -> None:
             meter.frozen_at_ms = None
