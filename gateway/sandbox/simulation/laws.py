@@ -124,8 +124,8 @@ class _Books:
         """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
 
         Where the meter was made to lie in it, also what flowed while its register was not believed; where it says that some of its samples
-        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a register
-        stood still may be in any slot of that time.
+        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a
+        register stood still may be in any slot of that time.
         """
         meter = self.remains.meters[slot.device]
         ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
