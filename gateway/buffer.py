@@ -153,6 +153,9 @@ class Buffer:
         """The newest time that samples told."""
         self._reserve: Reserve | None = None
         """Of the daemon, which owns the file; a command has none."""
+        self._shut = False
+        """It could not be opened again yet, after a read-only disk."""
+        self._opening = False
         self._lock: int | None = None
         self._full = False
         self._refused_bytes = 0
@@ -886,10 +889,26 @@ class Buffer:
 
     def _failed(self, error: sqlite3.Error, what: str) -> StoreError:
         """What a failure means; where the file is damaged, we have gone on with another one."""
-        if _is_damage(error):
+        if (self._shut or _is_read_only(error)) and self._reserve is not None:
+            if not self._opening:
+                self._open_again()
+        elif _is_damage(error):
             return self._renew(str(error))
         kind = DiskFull if _is_full(error) else StoreError
         return kind(f"{self.path}: {what}: {error}; {_remedy(error)}")
+
+    def _open_again(self) -> None:
+        """What was opened while the disk was read-only can never write: open it anew, for the next try."""
+        # First the old one: in one process SQLite shares what it has of a log between all that have it open.
+        self._db.close()
+        self._shut = self._opening = True
+        try:
+            self._use(_connect(self.path))
+            self._shut = False
+        except (OSError, sqlite3.Error, StoreError) as error:
+            log.debug("%s: cannot be opened again yet: %s", self.path, error)
+        finally:
+            self._opening = False
 
     def close_file(self) -> None:
         """Write what waits, and close the file."""
@@ -899,7 +918,8 @@ class Buffer:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the file as it is."""
+        """Close the file as it is. Whoever asks it something later gets an error, and nothing is set aside for that."""
+        self._reserve = None
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -985,6 +1005,10 @@ def _is_damage(error: sqlite3.Error) -> bool:
         return True
     # "closed database": a new file is complete, and could not be put in the place of the damaged one yet.
     return str(error).startswith(("unsupported file format", "Could not decode to UTF-8", "Cannot operate on a closed database"))
+
+
+def _is_read_only(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _is_full(error: sqlite3.Error) -> bool:

@@ -1,5 +1,6 @@
 """The buffer: what is committed stays, whatever happens to the process, the disk and the file."""
 
+import contextlib
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from gateway.counter import Counter, Rules
 from gateway.exchange.dialect import Item, Kind
 from gateway.outbox import Backlog, Held, Owed
 from gateway.placing import Place
+from gateway.sandbox.disk import Disk
 from gateway.slots import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
 from gateway.waiting import MAX_SAMPLES
 
@@ -825,3 +827,37 @@ def test_the_search_for_a_time_steps_over_boots_that_have_none(tmp_path: Path) -
     assert store._last_before(NOW_S * 1000 + 10**7 + 1) == 301
     assert store._last_before(NOW_S * 1000 + 10**9) == 400
     store.close_file()
+
+
+def test_what_was_opened_on_a_read_only_disk_writes_when_the_disk_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "buffer.sqlite"
+    with Disk(tmp_path) as disk:
+        first = open_buffer(path, now_s=NOW_S)
+        keep(first, slot(900))
+        disk.kill()
+        first.abandon()
+        disk.revive()
+        disk.read_only = True
+        second = open_buffer(path, now_s=NOW_S)
+        second.add(sample(1))
+        for _ in range(3):
+            with pytest.raises(StoreError, match="read-only"):
+                second.flush()
+        assert [each.start_s for each in second.slots()] == [900]
+        disk.read_only = False
+        with contextlib.suppress(StoreError):
+            second.flush()  # finds out that it was opened for reading
+        second.flush()
+        assert second.waiting == 0
+        assert len(list(second.samples())) == 1
+        second.close_file()
+    assert sorted(each.name for each in tmp_path.iterdir() if "damaged" in each.name) == []
+
+
+def test_a_question_after_the_end_sets_no_good_file_aside(tmp_path: Path) -> None:
+    store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
+    keep(store, slot(900))
+    store.close_file()
+    with pytest.raises(StoreError):
+        store.backlog()
+    assert [each.name for each in tmp_path.iterdir() if "damaged" in each.name] == []

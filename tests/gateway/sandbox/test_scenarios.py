@@ -20,7 +20,6 @@ KNOWN_BROKEN: dict[str, str] = {
     "bogus-zero-at-first": "the very first reading is believed at once: the next ones are a jump of thousands of kWh",
     "register-pauses-until-swapped": "a slot that was delivered as estimated becomes a partial one when the meter is replaced",
     "register-reset-at-slot-end": "the slot before a reset at its end is called measured, and lacks what came after the last good reading",
-    "restart-on-a-read-only-disk": "a daemon that was started on a read-only disk writes nothing any more when the disk is back",
 }
 
 
