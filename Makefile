@@ -35,8 +35,9 @@ help:
 demo: .venv/run.stamp
 	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
 
+# On two processors; tests that share what takes long to make stay together (xdist_group).
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
 simulate: .venv/run.stamp
 	@$(BIN)/meter-gateway simulate $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))

@@ -39,8 +39,9 @@ def figures() -> Iterator[Figure]:
 
 def _week() -> tuple[int, int, list[str], list[str]]:
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder, Disk(Path(folder)) as disk, asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_live(Path(folder), disk))
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        # A simulated disk that is not put under SQLite: nothing befalls it, and what it would remember is not the gateway's.
+        return runner.run(_live(Path(folder), Disk(Path(folder))))
 
 
 async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str]]:

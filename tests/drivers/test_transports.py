@@ -20,6 +20,9 @@ from drivers.line import Line, LineError, LineUrl, NoReply, SerialSettings, open
 from drivers.modbus.bus import request
 from drivers.usb import UsbError, usb_port, usb_ports
 
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("transports")
+
 WORDS = struct.pack(">HH", 7, 11)
 
 

@@ -20,6 +20,9 @@ from gateway.exchange.dialect import Item
 from gateway.outbox import Owed, State
 from gateway.slots import DirectionState, Event, MeterState, OpenSlot, Slot
 
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("salvage")
+
 NOW_S = 1_800_000_000
 SLOTS = 160
 PAGE = 512

@@ -32,6 +32,9 @@ from gateway.status.report import MeterReport, Report
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite
 
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("bad-input")
+
 FAST_BAUD = 921600
 """On a line of 115200 baud 1 MB of noise would take 90 s."""
 

@@ -21,6 +21,9 @@ from gateway.sandbox.demo import ASSETS
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite
 
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("main-job")
+
 OUTAGE_SLOTS = 3
 
 

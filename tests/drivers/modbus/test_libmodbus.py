@@ -18,6 +18,9 @@ from gateway.sandbox.house import meter_values
 from gateway.sandbox.sunspec import BASE, INVERTER, chain
 from gateway.sandbox.wire import paced_line
 
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("libmodbus")
+
 RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.yaml"))
 SOURCE = Path(__file__).with_name("libmodbus_server.c")
 HINT = "libmodbus is not installed; apt-get install libmodbus-dev gcc to run this test"
