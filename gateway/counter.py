@@ -20,6 +20,8 @@ A reading of the register *vouches* for the counter when it is believed. Others 
   agree with each other are they believed, and then as what they are: nothing special, where the fuse can have carried it; a *rollover*,
   past the register's modulus; a *reset* (backwards), across which nothing can be known and nothing is booked; a *jump* (forwards), with
   which the counter goes along, but what the register jumped over is stated as unallocated, to be in no slot;
+- the first ones of all: until `CONFIRMATIONS` readings agree, and as long as nothing was booked, the counter begins anew with one that
+  cannot follow (`begins_anew`);
 - one that stands still while more passes than its step can hold: the register *pauses*, and will catch up. After `MOST_PAUSE_MS` it is
   believed, and power is not.
 """
@@ -176,6 +178,8 @@ class Counter:
     pace_w: float = 0.0
     """What the register's last move was, as power."""
     gain: Gain = Gain()
+    agreed: int = CONFIRMATIONS
+    """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that cannot follow is as good as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,20 @@ class Finding:
 def start(at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules) -> Counter:
     """The counter at its first reading: in the middle of the register's step, on the meter's own scale."""
     step_uwh = rules.step_uwh(raw_uwh)
-    return Counter(at_ms, raw_uwh + step_uwh // 2, raw_uwh, 0, power_w, low_uwh=raw_uwh, high_uwh=raw_uwh + step_uwh)
+    counter_uwh = raw_uwh + step_uwh // 2
+    return Counter(at_ms, counter_uwh, raw_uwh, 0, power_w, low_uwh=raw_uwh, high_uwh=raw_uwh + step_uwh, agreed=1)
+
+
+def begins_anew(counter: Counter, rules: Rules, raw_uwh: int) -> bool:
+    """Whether the sample that power was integrated up to is where the counter should have begun (`start`).
+
+    So it is where too few readings speak for the series yet, and this one cannot follow: the very first may have been a wrong one.
+    """
+    if counter.agreed >= CONFIRMATIONS:
+        return False
+    assert counter.seen_ms is not None
+    delta_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
+    return not 0 <= delta_uwh <= rules.most_uwh(counter.seen_ms - counter.at_ms, raw_uwh)
 
 
 def integrate(counter: Counter, rules: Rules, *, at_ms: int, power_w: float | None, stale_ms: int) -> Counter:
@@ -232,6 +249,7 @@ def integrate(counter: Counter, rules: Rules, *, at_ms: int, power_w: float | No
         still_uwh,
         counter.pace_w,
         counter.gain,
+        counter.agreed,
     )
 
 
@@ -322,6 +340,7 @@ def _vouched(counter: Counter, rules: Rules, delta_uwh: int) -> Counter:
         0 if delta_uwh else -1 if disproved else counter.still_uwh,
         pace_w,
         gain,
+        min(counter.agreed + 1, CONFIRMATIONS),
     )
 
 

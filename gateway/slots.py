@@ -236,6 +236,10 @@ class _Series:
         self.unallocated: list[Unallocated] = []
         self.provisional: list[Slot] = []
 
+    def booked(self) -> int:
+        """How many things were written that say where the counter stood."""
+        return len(self.slots) + len(self.provisional) + len(self.unallocated)
+
     def step(self, state: MeterState) -> Step:
         return Step(state, tuple(self.slots), tuple(self.events), tuple(self.unallocated), tuple(self.provisional))
 
@@ -272,6 +276,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     series = _Series(state.serial_number or sample.serial_number, rules, placed=sample.placed)
     for direction, register in rules.registers.items():
         old = state.directions.get(direction)
+        booked = series.booked()
         raw_uwh, power_w = _shown(sample, direction, rules)
         if old is None:
             if raw_uwh is not None:
@@ -279,6 +284,9 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
                 directions[direction] = _open(first, at_ms, rules, placed=sample.placed)
             continue
         seen = counting.integrate(old.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms)
+        if raw_uwh is not None and counting.begins_anew(seen, register, raw_uwh):
+            directions[direction] = _begin_anew(old, counting.start(steady_ms, raw_uwh, power_w, register), at_ms, direction, series)
+            continue
         marks = _marks(old, seen.since, state.at_ms, at_ms, rules)
         counter, finding = counting.read(seen, register, raw_uwh)
         jump_uwh = 0
@@ -288,10 +296,12 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
         if counter.at_ms == old.counter.at_ms:
             directions[direction] = _wait(old, counter, marks, at_ms, direction, series)
         else:
-            new = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series)
-            if finding and finding.kind == "reset":  # what passed around it is not known
-                new = replace(new, slot=replace(new.slot, doubtful=True))
-            directions[direction] = new
+            # What passed around a reset is not known, in no slot that it may be in.
+            reset = finding is not None and finding.kind == "reset"
+            directions[direction] = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series, doubtful=reset)
+        if series.booked() > booked:  # of what is booked, no beginning can be changed any more
+            settled = replace(directions[direction].counter, agreed=counting.CONFIRMATIONS)
+            directions[direction] = replace(directions[direction], counter=settled)
     previous = state.previous
     if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
         previous = None
@@ -313,7 +323,7 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
     """Another series goes on: a new one, or the one before, whose meter has come back."""
     if state.slot_ms != rules.slot_ms:
         return _regrid(state, sample, at_ms, rules)
-    slots = tuple(_close_early(state, rules))
+    state, slots = _close_early(state, rules)
     back = state.previous
     if back is not None and back.serial_number == sample.serial_number and 0 < at_ms - back.at_ms <= rules.max_gap_ms:
         text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
@@ -331,7 +341,7 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
 
 def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
     """Slots have another length from here on: those that are open end early, and the counter goes on in new ones."""
-    slots = tuple(_close_early(state, rules))
+    state, slots = _close_early(state, rules)
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
         end_ms = each.counter.at_ms + each.shift_ms
@@ -369,6 +379,16 @@ def _open(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) -> D
     """Metering begins at a reading, at this UTC."""
     slot = OpenSlot(at_ms - at_ms % rules.slot_ms, at_ms, counter.counter_uwh, counter.register_uwh, samples=1, placed=placed)
     return DirectionState(counter, slot, at_ms - counter.at_ms, placed)
+
+
+def _begin_anew(old: DirectionState, counter: Counter, at_ms: int, direction: Direction, series: _Series) -> DirectionState:
+    """The series begins at this reading, and not at those before. One event tells of all the beginnings that were none."""
+    rules = series.rules
+    if old.counter.agreed:
+        shown = old.counter.register_uwh / UWH_PER_WH, counter.register_uwh / UWH_PER_WH
+        text = f"{direction}: the first reading(s) showed {shown[0]:.3f} Wh, the next one {shown[1]:.3f} Wh; metering begins with that"
+        series.events.append(Event(at_ms, rules.device, "glitch", text))
+    return _open(replace(counter, agreed=0), at_ms, rules, placed=series.placed)
 
 
 def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int | None, float | None]:
@@ -412,14 +432,17 @@ def _wait(
     """The register does not vouch for the counter now. Slots that ended a while ago, and that power covers, are provisional."""
     rules = series.rules
     provisional_ms = old.provisional_ms
-    if marks and marks[-1].at_ms > provisional_ms:
+    assert counter.seen_ms is not None
+    # Where the clock was set, the boundaries since the last reading may lie in a time that never was.
+    is_set = abs(at_ms - old.shift_ms - counter.seen_ms) > rules.stale_ms
+    if marks and marks[-1].at_ms > provisional_ms and not is_set:
         begin_ms = old.counter.at_ms + old.shift_ms
         before = {old.slot.start_ms: old.slot.begin_uwh} if old.slot.from_ms == old.slot.start_ms else {}
         for mark in marks:
             end_uwh = counter.counter_uwh + counter.gain.applied(mark.power_uwh)
             start_ms = mark.at_ms - rules.slot_ms
             before[mark.at_ms] = end_uwh
-            if mark.at_ms > at_ms - rules.patience_ms or mark.at_ms - begin_ms > rules.max_gap_ms or mark.dark_ms > rules.stale_ms:
+            if mark.at_ms > at_ms - rules.patience_ms or mark.at_ms - begin_ms > rules.max_gap_ms or mark.dark_ms:
                 break
             if mark.at_ms > provisional_ms and start_ms in before:
                 slot = old.slot if start_ms == old.slot.start_ms else OpenSlot(start_ms, start_ms, before[start_ms], counter.register_uwh)
@@ -439,6 +462,8 @@ def _place(
     jump_uwh: int,
     direction: Direction,
     series: _Series,
+    *,
+    doubtful: bool,
 ) -> DirectionState:
     """Put the energy between two readings, of which the second was taken at this UTC, into slots; but for a jump, which is in none."""
     rules = series.rules
@@ -455,7 +480,7 @@ def _place(
     elif since.dark_ms > rules.max_gap_ms and not still:
         new = _skip(old, calm, at_ms, "gap", direction, series)
     else:
-        new = _fill(old, calm, since, marks, at_ms, direction, series)
+        new = _fill(old, calm, since, marks, at_ms, direction, series, doubtful=doubtful)
     if jump_uwh:
         # As if the jump came before all else in the slot: from slot to slot the counter goes on, but for what is on record.
         begin_uwh = new.slot.begin_uwh
@@ -465,9 +490,17 @@ def _place(
 
 
 def _fill(
-    old: DirectionState, counter: Counter, since: Since, marks: tuple[Mark, ...], at_ms: int, direction: Direction, series: _Series
+    old: DirectionState,
+    counter: Counter,
+    since: Since,
+    marks: tuple[Mark, ...],
+    at_ms: int,
+    direction: Direction,
+    series: _Series,
+    *,
+    doubtful: bool,
 ) -> DirectionState:
-    """Put the energy between two readings into slots, as power was, and evenly where it is not known."""
+    """Put the energy between two readings into slots, as power was, and evenly where it is not known. None is measured if `doubtful`."""
     rules = series.rules
     begin_ms = old.counter.at_ms + old.shift_ms
     until_ms = max(at_ms, begin_ms)
@@ -477,7 +510,7 @@ def _fill(
     left_out = until_ms - begin_ms - passed_ms > rules.stale_ms
     dark = since.dark_ms > rules.stale_ms
     placed = old.placed or series.placed
-    slot, provisional_ms = old.slot, old.provisional_ms
+    slot, provisional_ms = replace(old.slot, doubtful=True) if doubtful else old.slot, old.provisional_ms
     from_ms, from_dark_ms = begin_ms, 0
     if slot.start_ms + rules.slot_ms <= until_ms:
         energy_uwh, dark_until_ms = _shape(old.counter, counter, since, marks, begin_ms, until_ms)
@@ -500,7 +533,8 @@ def _fill(
                 slot.revision + (end_ms <= provisional_ms),
             )
             series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
-            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=inside and gap_ms > rules.late_ms, placed=placed)
+            unsure = doubtful or (inside and gap_ms > rules.late_ms)
+            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=unsure, placed=placed)
             from_ms, from_dark_ms = end_ms, end_dark_ms
     more = until_ms > from_ms or from_ms == begin_ms
     slot = OpenSlot(
@@ -578,21 +612,68 @@ def _closed(
     )
 
 
-def _close_early(state: MeterState, rules: MeterRules) -> Iterator[Slot]:
-    """What was metered of the open slots, up to the last reading."""
+def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, tuple[Slot, ...]]:
+    """What was metered of the open slots, up to the last reading, or up to where power was believed."""
     then = replace(rules, slot_ms=state.slot_ms)
-    for direction, each in state.directions.items():
+    directions: dict[Direction, DirectionState] = {}
+    slots: list[Slot] = []
+    for direction, old in state.directions.items():
+        each, kept = _kept(old, direction, state.serial_number, then)
+        directions[direction] = each
+        slots += kept
         end_ms = each.counter.at_ms + each.shift_ms
         slot = _revised(each, then)
         if slot.samples or slot.from_ms < end_ms or slot.revision:
-            yield _closed(slot, end_ms, each.counter.counter_uwh, each.counter.register_uwh, direction, state.serial_number, then)
-        yield from _withdrawn(each, slot.start_ms + then.slot_ms, direction, state.serial_number, then)
+            slots.append(_closed(slot, end_ms, each.counter.counter_uwh, each.counter.register_uwh, direction, state.serial_number, then))
+        slots += _withdrawn(each, slot.start_ms + then.slot_ms, direction, state.serial_number, then)
+    return replace(state, directions=directions), tuple(slots)
+
+
+def _kept(
+    state: DirectionState, direction: Direction, serial_number: str | None, rules: MeterRules, *, most_uwh: int | None = None
+) -> tuple[DirectionState, list[Slot]]:
+    """Where the register will not tell of the provisional slots any more, what power said of them stays, estimated: it was delivered.
+
+    The counter goes along: it is taken to stand at the end of the last one where power saw it. Nothing is booked twice, since what the
+    register may yet show beyond is counted from there. Nor can the beginning of the series be changed then. `most_uwh` is where the counter
+    stands later, if that is known: no slot has more.
+    """
+    counter = replace(state.counter, agreed=counting.CONFIRMATIONS)
+    marks = [mark for mark in state.marks if mark.at_ms <= state.provisional_ms]
+    slot, slots = state.slot, list[Slot]()
+    before = Mark(counter.at_ms + state.shift_ms, 0, 0)
+    for mark in marks:
+        while (end_ms := slot.start_ms + rules.slot_ms) <= mark.at_ms:
+            # Of a long silence not every boundary is remembered.
+            more_uwh = (mark.power_uwh - before.power_uwh) * (end_ms - before.at_ms) // (mark.at_ms - before.at_ms)
+            end_uwh = counter.counter_uwh + counter.gain.applied(before.power_uwh + more_uwh)
+            end_uwh = end_uwh if most_uwh is None else min(end_uwh, most_uwh)
+            gap_ms = max(slot.largest_gap_ms, mark.at_ms - counter.at_ms - state.shift_ms)
+            slot = replace(slot, largest_gap_ms=gap_ms, doubtful=True, revision=slot.revision + 1)
+            slots.append(_closed(slot, end_ms, end_uwh, counter.register_uwh, direction, serial_number, rules))
+            slot = OpenSlot(end_ms, end_ms, end_uwh, counter.register_uwh)
+        before = mark
+    if not slots:
+        return replace(state, counter=counter), slots
+    passed_uwh = slot.begin_uwh - counter.counter_uwh
+    since = counter.since
+    counter = replace(
+        counter,
+        at_ms=slot.start_ms - state.shift_ms,
+        counter_uwh=slot.begin_uwh,
+        power_ms=counter.at_ms if counter.power_ms is None else counter.power_ms,
+        low_uwh=None if counter.low_uwh is None else counter.low_uwh + passed_uwh,
+        high_uwh=None if counter.high_uwh is None else counter.high_uwh + passed_uwh,
+        since=replace(since, power_uwh=since.power_uwh - before.power_uwh, dark_ms=since.dark_ms - before.dark_ms),
+    )
+    rest = (Mark(mark.at_ms, mark.power_uwh - before.power_uwh, mark.dark_ms - before.dark_ms) for mark in state.marks[len(marks) :])
+    return replace(state, counter=counter, slot=slot, marks=tuple(rest)), slots
 
 
 def _between(state: MeterState, at_ms: int, rules: MeterRules) -> Iterator[Slot]:
     """The slots in which no meter was read, from the end of a series to the begin of the next one: missing."""
     for direction, each in state.directions.items():
-        first_ms = max(each.slot.start_ms + rules.slot_ms, each.provisional_ms)
+        first_ms = max(each.slot.start_ms + (rules.slot_ms if each.slot.samples else 0), each.provisional_ms)
         for start_ms in range(first_ms, at_ms - at_ms % rules.slot_ms, rules.slot_ms)[:MAX_MISSING]:
             yield _missing(start_ms, each.counter, direction, state.serial_number, rules)
 
@@ -626,6 +707,8 @@ def _withdrawn(state: DirectionState, from_ms: int, direction: Direction, serial
 def _skip(old: DirectionState, counter: Counter, at_ms: int, kind: str, direction: Direction, series: _Series) -> DirectionState:
     """Where the energy between two readings has no place: a partial slot before, missing ones inside, a partial one after."""
     rules = series.rules
+    old, kept = _kept(old, direction, series.serial_number, rules, most_uwh=counter.counter_uwh)
+    series.slots.extend(kept)
     before = old.counter
     before_ms = before.at_ms + old.shift_ms
     slot = _revised(old, rules)

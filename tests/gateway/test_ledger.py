@@ -214,7 +214,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
     shown_wh: float | None = None
     mute = False
     try:
-        for action, elapsed_ms, power_w in [("flush", 0, 0), *life, ("", 10_000, 0), ("", 60_000, 0), ("flush", 10_000, 0)]:
+        for action, elapsed_ms, power_w in [*[("flush", 10_000, 0)] * 3, *life, ("", 10_000, 0), ("", 60_000, 0), ("flush", 10_000, 0)]:
             true_ms += elapsed_ms
             mj += power_w * elapsed_ms
             wrong_ms += STEPS_MS.get(action, 0)

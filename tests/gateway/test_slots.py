@@ -221,7 +221,9 @@ class Books:
         if any(event.kind == "swap" for event in step.events):
             assert before is not None
             for direction, old in before.directions.items():
-                assert self.booked_uwh.pop(direction, 0) == old.counter.counter_uwh - self.begun_uwh.pop(direction)
+                # What power said, and was delivered, stays: the counter went along.
+                last = step.state.previous.directions[direction] if step.state.previous else old
+                assert self.booked_uwh.pop(direction, 0) == last.counter.counter_uwh - self.begun_uwh.pop(direction)
             self.widest_uwh.clear()
             self.stood_uwh.clear()
             self.left.clear()
@@ -229,6 +231,10 @@ class Books:
             counter = new.counter
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
+            if old and counter.agreed == 0:  # the series may begin anew as long as nothing is booked
+                assert self.booked_uwh[direction] == 0
+                self.begun_uwh[direction] = new.slot.begin_uwh
+                old = None
             change_uwh = counter.counter_uwh - self.begun_uwh[direction]
             assert self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh
             one = rules.registers[direction]
@@ -544,15 +550,21 @@ def test_a_register_that_is_believed_to_stand_still_against_power_leaves_no_meas
     assert {slot.quality for slot in slots if slot.start_s >= BEGIN_S + 5400} == {"estimated"}
 
 
-def test_provisional_slots_of_a_meter_that_never_comes_back_are_withdrawn() -> None:
+def test_provisional_slots_of_a_meter_that_never_comes_back_stay_as_they_were_delivered() -> None:
     rules = meter()
     samples = hourly([400] * 4, hours=2)[:250]
     strangers = [sample(2500 + 10 * n, 5, 400, serial="B") for n in range(3)]
-    state, slots, events = fold([*samples, *strangers], rules)
-    assert [event.kind for event in events] == ["swap"]
-    mine = [(slot.start_s - BEGIN_S, slot.quality, slot.revision) for slot in slots if slot.serial_number == "A"]
-    assert mine == [(0, "partial", 1), (900, "missing", 1)]
-    assert state is not None
+    provisional, slots, kinds, state = [], [], [], None
+    for each in [*samples, *strangers]:
+        step = advance(state, each, rules)
+        state = step.state
+        provisional += [slot for slot in step.provisional if slot.direction == "import"]
+        slots += [slot for slot in step.slots if slot.serial_number == "A"]
+        kinds += [event.kind for event in step.events]
+    assert kinds == ["swap"]
+    mine = [(slot.start_s - BEGIN_S, slot.quality, slot.method, slot.revision) for slot in slots]
+    assert mine == [(0, "estimated", "counter", 1), (900, "estimated", "counter", 1)]
+    assert [slot.energy_uwh for slot in slots] == [slot.energy_uwh for slot in provisional]
 
 
 def test_the_state_stays_small_however_long_a_register_is_silent() -> None:
@@ -772,3 +784,54 @@ def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_m
     assert [slot.energy_uwh for slot in slots] == [0] * 48
     assert {slot.quality for slot in slots} == {"estimated"}
     assert not events
+
+
+def test_a_series_does_not_begin_with_a_single_wrong_reading() -> None:
+    for wrong_wh in (0.0, 4e6, 5.5e6):
+        samples = [sample(0, wrong_wh), *(sample(at_s, 5e6 + at_s / 10) for at_s in range(10, 1000, 10))]
+        _, slots, events = fold(samples, meter())
+        assert [event.kind for event in events if "import" in event.text] == ["glitch"]
+        assert [slot.energy_uwh for slot in slots if slot.direction == "import"] == [89 * WH]
+
+
+def test_a_series_goes_on_as_it_began_once_readings_agree() -> None:
+    samples = [*(sample(at_s, 5e6 + at_s / 10) for at_s in (0, 10, 20)), sample(30, 0.0), sample(40, 5e6 + 4), sample(900, 5e6 + 90)]
+    _, slots, events = fold(samples, meter())
+    assert [event.kind for event in events if "import" in event.text] == ["glitch"]
+    assert [slot.energy_uwh for slot in slots if slot.direction == "import"] == [90 * WH]
+
+
+def test_what_was_closed_by_power_before_a_long_gap_is_carved_out_of_what_the_gap_leaves_unallocated() -> None:
+    rules = meter()
+    state, slots, left = None, [], []
+    shown = [
+        sample(0, 1000, 400),
+        *(sample(t, None, 400) for t in range(10, 1100, 10)),
+        sample(30_000, 5000, 400),
+        sample(30_010, 5001, 400),
+    ]
+    for each in shown:
+        step = advance(state, each, rules)
+        state = step.state
+        slots += step.slots
+        left += step.unallocated
+    assert [slot.quality for slot in slots[:2]] == ["estimated", "missing"]
+    energy_uwh = slots[0].energy_uwh
+    assert energy_uwh == pytest.approx(100 * WH, abs=WH / 1000)
+    assert [one.energy_uwh for one in left] == [4000 * WH - energy_uwh]
+
+
+def test_nothing_is_closed_by_power_across_a_time_that_nobody_read() -> None:
+    rules = meter()
+    state = None
+    for each in [*steady(400, range(0, 880, 10)), sample(2000, None, 400), sample(2010, None, 400)]:
+        step = advance(state, each, rules)
+        state = step.state
+        assert not step.provisional
+
+
+def test_a_slot_before_a_reset_at_its_end_is_not_called_measured() -> None:
+    after = [sample(t, (t - 900) / 9, 400) for t in range(900, 2000, 10)]
+    _, slots, events = fold([*steady(400, range(0, 900, 10)), *after], meter())
+    assert [event.kind for event in events] == ["reset"]
+    assert [slot.quality for slot in slots] == ["estimated", "estimated"]

@@ -14,13 +14,7 @@ LONG = sorted((FOLDER / "long").glob("*.yaml"))
 """They take minutes: `meter-gateway simulate tests/scenarios/long/*.yaml`."""
 
 # What the gateway does not do yet as the scenario says. Strict: a scenario that has come right must be taken off.
-KNOWN_BROKEN: dict[str, str] = {
-    "bit-flip-after-a-long-outage": "a slot that was closed provisionally and delivered becomes a partial one once a long gap is seen",
-    "bit-flip-at-first": "the very first reading is believed at once: the next ones are a reset and a jump of thousands of kWh",
-    "bogus-zero-at-first": "the very first reading is believed at once: the next ones are a jump of thousands of kWh",
-    "register-pauses-until-swapped": "a slot that was delivered as estimated becomes a partial one when the meter is replaced",
-    "register-reset-at-slot-end": "the slot before a reset at its end is called measured, and lacks what came after the last good reading",
-}
+KNOWN_BROKEN: dict[str, str] = {}
 
 
 def _scenarios() -> list[object]:
