@@ -20,6 +20,7 @@ from gateway.counter import UWH_PER_WH as WH
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
 from gateway.outbox import Owed
+from gateway.sandbox.disk import Disk
 from gateway.slots import Slot
 
 BEGIN_S = 1_800_000_000
@@ -361,20 +362,21 @@ def test_a_replay_that_the_disk_cuts_short_is_done_again(house: House) -> None:
     house.buffer.flush()
     before = books(house)
     house.kill()
-    # A disk that refuses: the file may not grow, so not even the replay's own writing fits.
-    house.buffer = open_buffer(house.path, now_s=house.now_s)
-    exchange = house.settings.exchange
-    assert exchange is not None
-    ledger = Ledger(house.settings, house.buffer, house.clock, load_dialect("sdk", str(exchange.canary_network), 900))
-    house.ledger = ledger
-    house.buffer._db.execute("PRAGMA query_only = ON")
-    with pytest.raises(StoreError):
-        ledger.replay()
-    with pytest.raises(StoreError):
-        run(house, 1710, 1710)
-    ledger.checkpoint()  # as a stop does; it must not store folds that have not seen the samples
-    house.buffer._db.execute("PRAGMA query_only = OFF")
-    run(house, 1720, 1810)
+    with Disk(house.path.parent) as disk:
+        house.buffer = open_buffer(house.path, now_s=house.now_s)
+        exchange = house.settings.exchange
+        assert exchange is not None
+        ledger = Ledger(house.settings, house.buffer, house.clock, load_dialect("sdk", str(exchange.canary_network), 900))
+        house.ledger = ledger
+        disk.failing = True
+        with pytest.raises(StoreError):
+            ledger.replay()
+        with pytest.raises(StoreError):
+            run(house, 1710, 1710)
+        ledger.checkpoint()  # as a stop does; it must not store folds that have not seen the samples
+        disk.failing = False
+        run(house, 1720, 1810)
+        house.buffer.flush()
     slots = [slot for slot in books(house)[0] if (slot.device, slot.direction) == ("grid", "import")]
     assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900]
     assert sum(slot.energy_uwh or 0 for slot in slots) == pytest.approx(900 * WH, abs=WH)

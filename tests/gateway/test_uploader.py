@@ -23,6 +23,7 @@ from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.exchange.session import RENEW_AFTER_S
 from gateway.outbox import offset_s
+from gateway.sandbox.disk import Disk
 from gateway.sandbox.exchange import LOGIN
 from gateway.uploader import MAX_BACKOFF_S
 from tests.gateway.delivery import ASSETS, NETWORK, SLOT, T0, UNSENDABLE_UWH, A, B, C, Site, running, site_of, until, virtual
@@ -447,16 +448,16 @@ def test_one_asset_that_fails_does_not_hold_up_the_others(tmp_path: Path, status
     virtual(story())
 
 
-def test_a_full_disk_delays_the_verdict_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_failing_disk_delays_the_verdict_and_loses_nothing(tmp_path: Path) -> None:
     async def story() -> None:
-        with site_of(tmp_path) as site:
+        with Disk(tmp_path) as disk, site_of(tmp_path) as site:
             site.owe(T0 - SLOT, A)
-            site.buffer._db.execute("PRAGMA query_only = ON")
+            disk.failing = True
             async with running(site.uploader()) as uploader:
                 await asyncio.sleep(30)
                 assert "buffer" in uploader.snapshot(site.now()).last_error
                 assert site.states() == {"pending": 1}
-                site.buffer._db.execute("PRAGMA query_only = OFF")
+                disk.failing = False
                 await asyncio.sleep(MAX_BACKOFF_S)
             assert site.states() == {"accepted": 1}
             assert site.in_books(A)
