@@ -223,11 +223,15 @@ class Session:
                     data += chunk
                     if len(data) >= MAX_REPLY_BYTES:
                         break
-                return Reply(response.status_code, dict(response.headers.items()), bytes(data[:MAX_REPLY_BYTES]))
+                body = bytes(data[:MAX_REPLY_BYTES])
+                if with_token and self._token:  # some servers show what they were sent, and their words end up in the log
+                    body = body.replace(self._token.encode(), b"(token)")
+                return Reply(response.status_code, dict(response.headers.items()), body)
         except TimeoutError:
             raise Unreachable(f"{self.url} did not answer within {limit_s:.3g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreachable(f"{self.url} cannot be reached: {_words(error)}") from error
+            words = _words(error)
+            raise Unreachable(f"{self.url} cannot be reached: {words.replace(self._token, '(token)') if self._token else words}") from error
 
 
 def _words(error: BaseException) -> str:

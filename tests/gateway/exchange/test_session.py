@@ -315,3 +315,20 @@ def test_the_session_brings_neither_rich_nor_trio_and_spoils_neither() -> None:
         "import trio, httpx._main"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+async def test_a_server_that_shows_what_it_was_sent_gives_no_token_away() -> None:
+    def echo(head: bytes) -> bytes:
+        return TOKEN if LOGIN.encode() in head else http("401 Unauthorized", head)
+
+    async with server_saying(echo) as url, Session(url, lambda: RIGHT, 5) as session:
+        with pytest.raises(NotAllowed) as refused:
+            await session.post(PATH, BODY)
+    assert "abc.def.ghi" not in str(refused.value)
+
+
+async def test_a_reply_that_is_no_http_gives_no_token_away() -> None:
+    async with server_saying(lambda head: TOKEN if LOGIN.encode() in head else head) as url, Session(url, lambda: RIGHT, 5) as session:
+        with pytest.raises(Unreachable) as lost:
+            await session.post(PATH, BODY)
+    assert "abc.def.ghi" not in str(lost.value)
