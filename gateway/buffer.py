@@ -1230,7 +1230,7 @@ def _connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("PRAGMA cache_size = -1024")
+        db.execute("PRAGMA cache_size = -256")
         # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log is the price.
         db.execute("PRAGMA wal_autocheckpoint = 8000")
         if whole and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
