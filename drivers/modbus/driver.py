@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from math import inf
 
-from drivers.line import Line, MeterError
+from drivers.line import BadReply, Line, MeterError
 from drivers.modbus.bus import Refused, request
 from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.load import energy_settings
@@ -96,8 +96,14 @@ class ModbusDriver:
         first_or_after_failure = self._serial_due_s == -inf
         if spec:
             try:
-                data = await self._request(spec.function, spec.address, serial_words(spec))
-                self._serial_number = decode_serial(spec, data)
+                number = decode_serial(spec, await self._request(spec.function, spec.address, serial_words(spec)))
+                if self._serial_number not in (None, number):
+                    # One wrong answer must not make another meter of this one: a number that has changed is asked for again.
+                    again = decode_serial(spec, await self._request(spec.function, spec.address, serial_words(spec)))
+                    if again != number:
+                        who = f"address {self._unit}: two serial numbers in a row, {number} and {again}"
+                        raise BadReply(f"{who} — check wiring, termination and earthing")
+                self._serial_number = number
             except Refused:
                 pass  # this one does not tell it; the reading is good without
             except MeterError:

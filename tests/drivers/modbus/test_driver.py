@@ -223,6 +223,23 @@ async def test_after_a_failure_the_serial_number_is_read_again_for_the_meter_may
         assert (await driver.read(0.0)).serial_number == "8"
 
 
+async def test_one_wrong_answer_makes_no_other_meter_of_this_one() -> None:
+    meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0), 0xFC00: [0, 7]})
+    async with on_tcp(meter) as line:
+        driver = ModbusDriver(profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line)
+        assert (await driver.read(0.0)).serial_number == "7"
+        driver._serial_due_s = -1e9  # an hour later
+        wrong = iter(([0, 9], [0, 7]))
+
+        def once_wrong(pdu: ModbusPDU) -> ModbusPDU:
+            if list(pdu.registers) == [0, 7]:
+                pdu.registers = next(wrong)
+            return pdu
+
+        meter.answer = once_wrong
+        assert (await driver.read(0.0)).serial_number == "7"
+
+
 async def test_a_silent_meter_loses_only_its_own_turn() -> None:
     meter = sdm120()
     meter.silent_units = frozenset({3})
