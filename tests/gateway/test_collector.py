@@ -203,12 +203,12 @@ async def test_a_device_for_one_client_is_left_alone_between_two_rounds() -> Non
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}?connect=cycle")
-        async with running([device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]) as (_, samples):
-            async with asyncio.timeout(20):
-                while len(samples) < 6:
+        async with running([device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]):
+            # On a busy machine a late round may run into the next one: so it is rounds that are waited for, not samples.
+            async with asyncio.timeout(30):
+                while len(rounds) < 3:
                     await asyncio.sleep(0.05)
         await asyncio.sleep(0.05)
-    assert len(rounds) >= 3
     assert all(set(units) == {1, 2} for units in rounds[:-1]), "both meters of a round on one connection"
 
 
