@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.assets import Direction, Formula
-from gateway.counter import UWH_PER_WH
+from gateway.counter import DOUBT_W, UWH_PER_WH
 from gateway.ledger import meter_rules
 from gateway.sandbox.simulation.scenario import Must, Scenario
 from gateway.sandbox.simulation.truth import MJ_PER_WH, TrueMeter
@@ -123,7 +123,8 @@ class _Books:
     def tolerance_uwh(self, slot: Booked) -> float:
         """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
 
-        Where the meter was made to lie in it, also what flowed while its register was not believed; where it says that some of its samples
+        Where the meter was made to lie in it, also what flowed while its register was not believed, and what may be switched on and off
+        unseen (`counter.DOUBT_W`) between two readings; where it says that some of its samples
         only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a
         register stood still may be in any slot of that time.
         """
@@ -134,6 +135,8 @@ class _Books:
         lies = [at for at in self.remains.register_faults_ms.get(slot.device, ()) if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms]
         if lies:
             loose += _energy_uwh(meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms)
+            # A wrong reading that a load switched on and off between two readings could explain is nothing that anybody could doubt.
+            loose += DOUBT_W * self.remains.scenario.interval * 1000 / 3.6
         for begin_ms, end_ms in self.remains.pauses_ms.get(slot.device, ()):
             if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
                 loose += _energy_uwh(meter, slot.direction, begin_ms, end_ms)

@@ -216,7 +216,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         seed=seed,
         starts=datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         dialect=rng.choice(("sdk", "sdk", "sdk", "rest")),
-        interval=Seconds(rng.choice((10, 30, 60, 60, 60, 120, 300, 300))),
+        interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
         happens=tuple(sorted(happens, key=lambda each: each.at)),
     )
