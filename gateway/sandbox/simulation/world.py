@@ -229,7 +229,9 @@ class World:
         async with asyncio.TaskGroup() as group:
             self._boot(error_s=-3600.0)
             period_s = P1_PERIOD_S if self.scenario.interval < RARELY_S else RARE_P1_PERIOD_S
-            pushing = group.create_task(push_p1(self._of["grid"], self.meters["grid"], period_s, self._rng.uniform(0, period_s)))
+            # Also where only one telegram in six is sent, it comes while the gateway listens: within the period of the profile.
+            phase_s = self._rng.uniform(0, P1_PERIOD_S)
+            pushing = group.create_task(push_p1(self._of["grid"], self.meters["grid"], period_s, phase_s))
             life = group.create_task(self._life())
             for each in self.scenario.happens:
                 self._later(each.at, partial(self._befall, each))
