@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,6 +14,7 @@ from gateway.sandbox.simulation.shrink import shrunk
 from gateway.sandbox.simulation.world import run
 
 YEAR_S = 365.25 * 86_400
+RUNS_PER_PROCESS = 50
 
 
 @dataclass(slots=True)
@@ -63,8 +63,8 @@ def try_all(scenarios: Iterable[Scenario], jobs: int | None = None) -> Iterator[
         yield from map(try_out, scenarios)
         return
     # A process serves few runs: what SQLite and the allocator keep must not add up over years.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=50) as pool:
-        yield from pool.map(try_out, scenarios, chunksize=1)
+    with get_context("spawn").Pool(jobs, maxtasksperchild=RUNS_PER_PROCESS) as pool:
+        yield from pool.imap(try_out, scenarios)
 
 
 def tally(verdicts: Iterable[Verdict], tell: Callable[[Tally, Verdict], None]) -> Tally:
