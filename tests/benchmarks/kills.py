@@ -31,6 +31,7 @@ from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.ledger import Ledger
 from tests.benchmarks.figure import Figure, progress
+from tests.benchmarks.site import TWO_ASSETS
 
 TITLE = "processes killed at random moments, on a real file"
 
@@ -42,16 +43,6 @@ LONGEST_RUN_S = 0.08
 LONGEST_OFF_MINUTES = 40
 BEGIN_S = 1_800_000_000
 SLOT_MINUTES = 15
-
-_SITE = """\
-site: kills
-exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: 8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1, credentials: none}
-assets:
-  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: grid.import - grid.export + pv.export}
-  - {name: PV, uuid: cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1, kind: pv, energy: pv.export}
-buffer: {path: buffer.sqlite}
-clock: {trust: assured}
-"""
 
 
 @dataclass(slots=True)
@@ -104,7 +95,7 @@ def _one_life(folder: Path, rng: Random, kills: int, outcome: Outcome) -> None:
 
 def _site(folder: Path) -> config.Settings:
     (folder / "devices").mkdir()
-    (folder / "gateway.yaml").write_text(_SITE)
+    (folder / "gateway.yaml").write_text(TWO_ASSETS)
     (folder / "devices/grid.yaml").write_text("profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 60s\n")
     (folder / "devices/pv.yaml").write_text("profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n")
     return config.load(folder, logins=False)

@@ -26,6 +26,7 @@ from gateway.outbox import Owed, State
 from gateway.sandbox.disk import Disk
 from gateway.slots import MeterRules, MeterState, Slot, Unallocated, advance
 from tests.benchmarks.figure import Figure, progress
+from tests.benchmarks.site import TWO_ASSETS
 
 TITLE = "power cuts and kills at random writes"
 
@@ -42,21 +43,11 @@ SLOT_S = 900
 LONGEST_OFF_S = 3000
 """Of the machine, after a power cut."""
 
-_SITE = """\
-site: power
-exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: 8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1, credentials: none}
-assets:
-  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: grid.import - grid.export + pv.export}
-  - {name: PV, uuid: cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1, kind: pv, energy: pv.export}
-buffer: {path: buffer.sqlite}
-clock: {trust: assured}
-"""
-
 
 def site(folder: Path) -> config.Settings:
     """Two meters, two assets."""
     (folder / "devices").mkdir()
-    (folder / "gateway.yaml").write_text(_SITE)
+    (folder / "gateway.yaml").write_text(TWO_ASSETS)
     for n, name in enumerate(("grid", "pv")):
         (folder / f"devices/{name}.yaml").write_text(f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n")
     return config.load(folder, logins=False)

@@ -12,6 +12,17 @@ from gateway.sandbox.meters import House
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+TWO_ASSETS = """\
+site: bench
+exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: 8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1, credentials: none}
+assets:
+  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: grid.import - grid.export + pv.export}
+  - {name: PV, uuid: cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1, kind: pv, energy: pv.export}
+buffer: {path: buffer.sqlite}
+clock: {trust: assured}
+"""
+"""A site of the meters `grid` and `pv`, whose exchange nobody calls."""
+
 
 def write_site(
     folder: Path, house: House, exchange: StandInExchange, assets: Mapping[UUID, str], *, slot: str, interval: str, port: int

@@ -1,31 +1,12 @@
 """Meters that push, under virtual time: a line on which each byte arrives at its own time."""
 
 import asyncio
-import selectors
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from drivers.line import Framing, SerialSettings, Turns
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Waiting costs nothing: the clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        loop = self
-        self.now_s = 1000.0
-
-        class Jump(selectors.SelectSelector):
-            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-                assert timeout is not None, "everything waits for ever"
-                loop.now_s += max(timeout, 0.0)
-                return super().select(0)
-
-        super().__init__(Jump())
-
-    def time(self) -> float:
-        return self.now_s
+from gateway.sandbox.simulation.virtual_time import VirtualLoop
 
 
 class ScriptedLine:

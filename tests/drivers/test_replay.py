@@ -1,7 +1,6 @@
 """Recordings: each file of tests/recordings/*.jsonl is a test; what a recording may hold, and how it is played back and redacted."""
 
 import asyncio
-import selectors
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,39 +17,17 @@ from drivers.p1.redact import redact as redact_p1
 from drivers.profile import DeviceAddress, load_profile
 from drivers.recording import Passed, Recording, RecordingError, Told, parse, write
 from drivers.replay import ReplayLine
+from gateway.sandbox.simulation.virtual_time import VirtualLoop
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "recordings").glob("*.jsonl"))
 T = TypeVar("T")
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where nothing is ready, time jumps to what comes next."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.now_s += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock is moved by its timers alone: an hour's recording is played back in a moment."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now_s
 
 
 def virtual(work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await work()
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(0.0)) as runner:
         return runner.run(main())
 
 

@@ -25,13 +25,13 @@ from drivers.profile import DeviceAddress, load_profile
 from drivers.sml.values import SmlError
 from drivers.sml.values import decode as decode_sml
 from drivers.sml.values import read_values as sml_values
+from gateway.sandbox.simulation.virtual_time import VirtualLoop
 from gateway.sandbox.sml import Entry, household, kermit
 from gateway.sandbox.sml import telegram as sml_telegram
 from gateway.sandbox.sml import transport as sml_transport
 from tests.drivers.iec62056.test_values import EASYMETER, EBZ, EMH, READOUT
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed, length_of
 from tests.drivers.p1.telegrams.written import written
-from tests.drivers.scripted import VirtualLoop
 from tests.drivers.sml.test_values import by_hand
 from tests.fuzz.target import Target, check_message, check_quantities, check_serial_number, pieces, split
 

@@ -1,7 +1,6 @@
 """A site with a buffer, an uploader and a stand-in exchange, in virtual time or over a real socket."""
 
 import asyncio
-import selectors
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from gateway.exchange.dialect import Item, Kind
 from gateway.exchange.session import Session
 from gateway.outbox import Owed
 from gateway.sandbox.exchange import StandInExchange
+from gateway.sandbox.simulation.virtual_time import VirtualLoop
 from gateway.slots import MeterState
 from gateway.uploader import Uploader
 
@@ -28,30 +28,6 @@ T0 = 1_774_746_000
 """2026-03-29T01:00Z: where virtual time begins."""
 UNSENDABLE_UWH = 2 * 10**18
 """More than the stand-in believes."""
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where nothing is ready, time jumps to what comes next."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everything waits for something that never comes"
-            self.now_s += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock is moved by its timers alone."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now_s
 
 
 class _AtTheSeam(httpx.AsyncBaseTransport):
@@ -163,7 +139,7 @@ def virtual(work: Awaitable[None]) -> None:
     async def run() -> None:
         await work
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(0.0)) as runner:
         runner.run(run())
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from drivers.strict_yaml import Document, Problem, Seconds, decode, parse
+from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 
 QUIET_S = 5400.0
 """Nothing befalls the home in the last hour and a half of a random scenario, so that what is owed can be delivered."""
@@ -76,8 +76,6 @@ class Fault(str):
     def parse(cls, raw: object) -> "Fault":
         """Raises ValueError where there is no such fault."""
         if raw not in FAULTS:
-            from drivers.strict_yaml import nearest
-
             raise ValueError(f"there is no fault {raw!r} — {nearest(str(raw), FAULTS)}")
         return cls(raw)
 
@@ -208,8 +206,6 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     rng = Random(seed)
     start_s = 1_773_100_800 + rng.randrange(365) * 86_400 + rng.randrange(86_400)
     happens = [_happening(rng, lasts_s - QUIET_S) for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))]
-    from datetime import UTC
-
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),

@@ -175,7 +175,9 @@ class World:
         self.scenario = scenario
         self.disk = disk
         self._folder = folder
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self._loop = loop
         self._true_minus_loop_s = scenario.start_s - self._loop.time()
         self._rng = Random(scenario.seed)
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
@@ -236,7 +238,7 @@ class World:
             for each in self.scenario.happens:
                 self._later(each.at, partial(self._befall, each))
             await asyncio.sleep(self.scenario.lasts)
-            self._loop.deliver(signal.SIGTERM) if isinstance(self._loop, VirtualLoop) else None
+            self._loop.deliver(signal.SIGTERM)
             self._start_at_s = float("inf")
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=120)
@@ -430,7 +432,7 @@ class World:
             self._die(each.lasts)
 
     def _restart(self, each: Happening) -> None:
-        if isinstance(self._loop, VirtualLoop) and not self._power_off:
+        if not self._power_off:
             self._start_at_s = self._loop.time() + max(each.lasts, 0.1)
             self._loop.deliver(signal.SIGTERM)
 
