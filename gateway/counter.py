@@ -36,8 +36,11 @@ CONFIRMATIONS = 3
 FUSE_TOLERANCE = 1.25
 """A main fuse carries more than its rating for a while."""
 
-DOUBT_MS = 60_000
-"""Only so soon after the last reading one is doubted for saying more than power does: waiting for others costs little then."""
+DOUBT_MS = 15 * 60_000
+"""Only so soon after the last reading one is doubted for saying more than power does: two more are there before it is too late to send."""
+
+DOUBT_DARK_MS = 60_000
+"""The same where power is not known all the while, and only the register's own pace speaks."""
 
 DOUBT_W = 1000.0
 """What may have been switched on and off in between, unseen, without making anybody doubt."""
@@ -286,9 +289,9 @@ def read(counter: Counter, rules: Rules, raw_uwh: int | None) -> tuple[Counter, 
 
 def _doubtful(counter: Counter, rules: Rules, delta_uwh: int, elapsed_ms: int) -> bool:
     """Whether a reading says grossly more than power, and than the register's own pace."""
-    if elapsed_ms > DOUBT_MS:
-        return False
     since = counter.since
+    if elapsed_ms > (DOUBT_DARK_MS if since.dark_ms else DOUBT_MS):
+        return False
     expected_uwh = max(since.power_uwh + 2 * since.swing_uwh, round(counter.pace_w * elapsed_ms / 3.6))
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
     return delta_uwh > 3 * expected_uwh + unseen_uwh + 4 * rules.step_uwh(counter.register_uwh - counter.offset_uwh)

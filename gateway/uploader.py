@@ -42,6 +42,8 @@ MAX_RETRY_AFTER_S = 3600.0
 MIN_SLEEP_S = 0.001
 MAX_SLEEP_S = 30.0
 """The wall clock may step while the loop's does not: look at it this often."""
+LEAST_S = 0.1
+"""A request with less time than this before its window closes is not begun: it could only be lost, and hide why the ones before it were."""
 REJECTIONS_AT_ONCE = 100
 """An exchange that rejects so many requests in a row is given time, like one that fails."""
 GROWTH = 8
@@ -327,13 +329,16 @@ class Uploader:
 
     async def _deliver(self, batch: _Batch) -> None:
         """Send one request and write down what became of it."""
+        # After its window an undated number would be booked to a slot it does not belong to: the request is given up before.
+        within_s = None if batch.closes_s is None else batch.closes_s - self._now()
+        if within_s is not None and within_s < LEAST_S:
+            await self._sleep_for(within_s)
+            return
         # A part of what rode in one request rides in one request.
         (request,) = self._dialect.encode(batch.items, str(uuid4()))
         self._requests += 1
         cause, sent, answered = "reply", True, True
         try:
-            # After its window an undated number would be booked to a slot it does not belong to: the request is given up before.
-            within_s = None if batch.closes_s is None else batch.closes_s - self._now()
             verdict = self._dialect.judge(await self._session.post(request.path, request.body, within_s))
         except ExchangeError as error:
             cause = type(error).__name__

@@ -603,6 +603,20 @@ def test_rest_gives_a_request_up_when_its_window_closes(tmp_path: Path) -> None:
     virtual(story())
 
 
+def test_rest_begins_no_request_that_its_window_leaves_no_time_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        with site_of(tmp_path, "rest", slot_s=15) as site:
+            site.owe(T0 - 15, A)
+            await asyncio.sleep(13.95)
+            async with running(site.uploader()) as uploader:
+                await asyncio.sleep(5)
+                assert uploader.snapshot(site.now()).requests == 0
+            (owed,) = site.buffer.owed()
+            assert (owed.state, owed.reason) == ("missed", "not delivered before its window closed")
+
+    virtual(story())
+
+
 def test_forecasts_are_not_sent_once_their_slot_began(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
