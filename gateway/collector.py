@@ -46,9 +46,6 @@ REST_S = 0.2
 BUSY_S = 60.0
 """Time over which it is counted how busy a line is."""
 
-BUSY_TURNS = 4096
-"""Turns that are remembered for that; more than a line can have in this time."""
-
 STEP_S = 0.5
 """The clock has been set where it moved by this much between two looks: due times are aligned anew."""
 
@@ -149,8 +146,8 @@ class Collector:
     _backoff: Backoff = field(init=False)
     _open: bool = False
     _opened_s: float = 0.0
-    _turns: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=BUSY_TURNS))
-    """When each of the last turns ended (event loop time), and how long it took."""
+    _turns: deque[tuple[float, float]] = field(default_factory=deque)
+    """When each turn of the last `BUSY_S` ended (event loop time), and how long it took."""
     _skipped: int = 0
     """Turns that fell out because the line was not free in time."""
     _spoke: Meter | None = None
@@ -319,6 +316,8 @@ class Collector:
             ended_s = loop.time()
             if ended_s > began_s:
                 self._turns.append((ended_s, ended_s - began_s))
+                while self._turns[0][0] < ended_s - BUSY_S:
+                    self._turns.popleft()
 
     def _everything(self, meter: Meter) -> bool:
         """Whether this turn of a meter is for all of its quantities. What a line has to carry for that is spread over the minute."""
