@@ -20,18 +20,20 @@ from uuid import UUID
 from drivers.line import open_line
 from drivers.sample import Sample
 from gateway import __version__
-from gateway.buffer import Buffer, Limits, StoreError, open_buffer
 from gateway.clock import Clock
 from gateway.collector import Collector, OpenLine
 from gateway.config import Asset, Settings, lines_of
-from gateway.counter import UWH_PER_WH
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slots import Slot
 from gateway.exchange import load_dialect
 from gateway.exchange.session import Session
 from gateway.ledger import Ledger
-from gateway.outbox import Owed
-from gateway.slots import Slot
 from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.status.server import StatusServer
+from gateway.store.buffer import Buffer, Limits
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.trouble import StoreError
 from gateway.uploader import Uploader
 from gateway.watchdog import Watchdog
 

@@ -20,11 +20,11 @@ from msgspec import Meta
 from drivers.line import LineUrl
 from drivers.profile import DeviceAddress, Keys, Profile, ProfileError, load_profile, profile_ids, shipped_folder
 from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
-from gateway.assets import Formula
 from gateway.credentials import ConfigError, Credentials, read_credentials, read_keys
+from gateway.energy.assets import Formula
+from gateway.energy.forecast import Forecast
 from gateway.exchange import dialect_names
-from gateway.forecast import Forecast
-from gateway.outbox import offset_s
+from gateway.store.outbox import offset_s
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 

@@ -12,17 +12,18 @@ from itertools import islice
 
 from drivers.sample import Sample
 from gateway import placing
-from gateway.assets import Direction
-from gateway.buffer import Buffer, Closing
 from gateway.clock import Clock
 from gateway.config import Device, Settings
-from gateway.counter import UWH_PER_WH, Rules
-from gateway.cross_check import CrossChecks
+from gateway.energy.assets import Direction
+from gateway.energy.counter import UWH_PER_WH, Rules
+from gateway.energy.cross_check import CrossChecks
+from gateway.energy.slots import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated, advance
 from gateway.exchange.dialect import Dialect
-from gateway.outbox import Owed
 from gateway.owing import Owing, key
 from gateway.placing import Place
-from gateway.slots import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated, advance
+from gateway.store.buffer import Buffer
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
 
 log = logging.getLogger(__name__)
 

@@ -32,9 +32,9 @@ from drivers.sample import METER_UTC, Sample
 from gateway.backoff import Backoff
 from gateway.config import MqttSettings
 from gateway.credentials import ConfigError, Credentials
-from gateway.outbox import Owed
-from gateway.slots import Slot
+from gateway.energy.slots import Slot
 from gateway.status.report import Part, Report
+from gateway.store.outbox import Owed
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -5,13 +5,13 @@ Asks the buffer what is known of a slot's other meters and what is owed for it a
 
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.assets import Direction
-from gateway.buffer import Buffer
 from gateway.config import Asset, Settings
+from gateway.energy.assets import Direction
+from gateway.energy.forecast import forecast_uwh
+from gateway.energy.slots import Quality, Slot
 from gateway.exchange.dialect import Dialect, Item, Kind
-from gateway.forecast import forecast_uwh
-from gateway.outbox import Owed
-from gateway.slots import Quality, Slot
+from gateway.store.buffer import Buffer
+from gateway.store.outbox import Owed
 
 _WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 

@@ -17,12 +17,12 @@ from math import inf
 from typing import Protocol
 from uuid import UUID
 
-from gateway.buffer import StoreError
+from gateway.energy.slots import Event
 from gateway.exchange.dialect import Dialect, Item, Question, Reply
 from gateway.exchange.replies import http_verdict
 from gateway.exchange.session import ExchangeError, NotAllowed
-from gateway.outbox import Confirmations, Held
-from gateway.slots import Event
+from gateway.store.outbox import Confirmations, Held
+from gateway.store.trouble import StoreError
 
 KEPT_S = 89 * 86_400
 """The exchange forgets after 90 days; what is about to be forgotten is not asked for."""

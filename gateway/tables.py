@@ -13,11 +13,11 @@ from uuid import UUID
 
 from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
-from gateway.assets import Direction
 from gateway.config import Asset
+from gateway.energy.assets import Direction
+from gateway.energy.slots import Quality, Slot
 from gateway.exchange.dialect import Kind
-from gateway.outbox import Owed, State
-from gateway.slots import Quality, Slot
+from gateway.store.outbox import Owed, State
 
 WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 PROFILE_HEADER = "INTERVAL,ENERGY(kWh)"

@@ -12,8 +12,8 @@ from gateway.tables import moment_s
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gateway.buffer import Buffer
     from gateway.config import Settings
+    from gateway.store.buffer import Buffer
 
 PIPED_COLUMNS = 200
 """Width of a table that no terminal shows: a file or a pipe has room."""
@@ -50,7 +50,8 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
     """The buffer, beside the running daemon. Raises StoreError, also for what goes wrong while it is being read."""
     import sqlite3
 
-    from gateway.buffer import StoreError, open_for_reading
+    from gateway.store.opening import open_for_reading
+    from gateway.store.trouble import StoreError
 
     buffer = open_for_reading(settings.buffer_path)
     try:

@@ -23,12 +23,12 @@ from math import inf
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from gateway.buffer import StoreError
 from gateway.exchange.dialect import Dialect, Item, Kind, Reply, Verdict
 from gateway.exchange.session import ExchangeError, LoginError, Unreachable
-from gateway.outbox import LIVE_SLOTS, Backlog, Owed, State, live_since_s, urgency
 from gateway.read_back import Asker, Books, ReadBack
 from gateway.status.report import DestinationReport
+from gateway.store.outbox import LIVE_SLOTS, Backlog, Owed, State, live_since_s, urgency
+from gateway.store.trouble import StoreError
 
 BACKLOG_ITEMS = 16_000
 """Items of one look at the backlog: 1,600 slots of each of ten assets. It takes a few MB while it is sent."""

@@ -25,16 +25,18 @@ import gateway.exchange
 from drivers.line import BadReply, LineUrl, NoReply, open_line
 from drivers.profile import DeviceAddress, Driver, ProfileError, load_profile, protocols
 from drivers.sample import Reading
-from gateway.buffer import Buffer, Closing, open_buffer
 from gateway.config import Device, load, load_device
 from gateway.credentials import ConfigError, Credentials
+from gateway.energy.slots import MeterState
 from gateway.exchange import dialect_names, load_dialect
 from gateway.exchange.dialect import Item, Reply
 from gateway.exchange.session import Session
-from gateway.outbox import Owed
 from gateway.sandbox.meters import ModbusTwin, modbus_tcp
 from gateway.sandbox.wire import paced_line
-from gateway.slots import MeterState
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
 from gateway.uploader import Uploader
 
 ROOT = Path(__file__).parents[1]

@@ -25,9 +25,9 @@ from drivers.line import LineError, MeterError
 from drivers.profile import ProfileError
 from drivers.strict_yaml import nearest
 from gateway import __version__
-from gateway.buffer import StoreError
 from gateway.config import DEFAULT_FOLDER
 from gateway.credentials import ConfigError
+from gateway.store.trouble import StoreError
 from gateway.terminal import Refused
 
 PROGRAM = "meter-gateway"

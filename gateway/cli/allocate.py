@@ -11,10 +11,11 @@ from gateway.tables import utc_text, wh_text
 from gateway.terminal import Refused, print_table, reading, settings_of
 
 if TYPE_CHECKING:
-    from gateway.allocation import Share
-    from gateway.buffer import Buffer, Left
     from gateway.config import Settings
-    from gateway.slots import Slot
+    from gateway.energy.allocation import Share
+    from gateway.energy.slots import Slot
+    from gateway.store.buffer import Buffer
+    from gateway.store.rows import Left
 
 SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
 
@@ -72,10 +73,10 @@ def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
 
 
 def _place(settings: "Settings", number: int, by: str) -> None:
-    from gateway import allocation
-    from gateway.buffer import open_for_deciding
+    from gateway.energy import allocation
     from gateway.exchange import load_dialect
     from gateway.owing import Owing
+    from gateway.store.opening import open_for_deciding
 
     buffer = open_for_deciding(settings.buffer_path)
     try:
@@ -110,7 +111,7 @@ def _delivery(settings: "Settings", count: int) -> str:
 
 def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
     """Raises NoPlace or Refused."""
-    from gateway import allocation
+    from gateway.energy import allocation
 
     what = left.what
     slots = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(settings: "Settings") -> int:
-    from gateway.audit import REMEDIES, audit
+    from gateway.store.audit import REMEDIES, audit
 
     with reading(settings) as buffer:
         damage = buffer.damage()
@@ -71,7 +71,7 @@ def _check(settings: "Settings") -> int:
 def _repair(settings: "Settings") -> int:
     import time
 
-    from gateway.buffer import repair
+    from gateway.store.opening import repair
 
     path = settings.buffer_path
     if not path.exists():

@@ -29,8 +29,8 @@ from gateway.terminal import Refused, add_period, reading, settings_of
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from gateway.buffer import Buffer
     from gateway.config import Asset, Settings
+    from gateway.store.buffer import Buffer
 
 SUMMARY = "write slots, samples or undelivered energy to files (CSV, XLSX, the exchange's upload format)"
 

@@ -13,9 +13,9 @@ from gateway.terminal import Refused, add_period, print_table, reading, settings
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from gateway.buffer import Buffer
     from gateway.config import Asset, Settings
-    from gateway.outbox import Owed
+    from gateway.store.buffer import Buffer
+    from gateway.store.outbox import Owed
 
 SUMMARY = "list what is owed to the exchange, have it sent again, or give it up"
 
@@ -253,7 +253,7 @@ def _cells(found: "Iterable[Owed]", names: _Names) -> Iterator[list[str]]:
 def _decide(args: argparse.Namespace, settings: "Settings", names: _Names, wanted: _Wanted) -> int:
     import time
 
-    from gateway.buffer import open_for_deciding
+    from gateway.store.opening import open_for_deciding
 
     now_s = time.time()
     buffer = open_for_deciding(settings.buffer_path)
@@ -276,7 +276,7 @@ def _decide(args: argparse.Namespace, settings: "Settings", names: _Names, wante
 
 def _why_not(action: str, buffer: "Buffer", wanted: _Wanted, now_s: float) -> "Callable[[Owed], str]":
     """Says of an item why it cannot be done; nothing where it can."""
-    from gateway.outbox import why_not_again
+    from gateway.store.outbox import why_not_again
 
     if action == "give-up":
         return lambda owed: "" if owed.state == "pending" else f"it is {owed.state}; only what is pending can be given up"

@@ -11,9 +11,9 @@ from gateway.tables import ASSET_COLUMNS, METER_COLUMNS, AssetSlot, Row, asset_r
 from gateway.terminal import add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
-    from gateway.buffer import Buffer
     from gateway.config import Settings
-    from gateway.slots import Slot
+    from gateway.energy.slots import Slot
+    from gateway.store.buffer import Buffer
 
 SUMMARY = "show the slots in the buffer: energy, quality and delivery of each asset"
 

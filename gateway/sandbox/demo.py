@@ -23,14 +23,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gateway.assets import Formula
-from gateway.buffer import Buffer, StoreError, open_for_reading
-from gateway.counter import UWH_PER_WH
-from gateway.outbox import Owed
+from gateway.energy.assets import Formula
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slots import Slot
 from gateway.sandbox.exchange import StandInExchange
 from gateway.sandbox.house import Household
 from gateway.sandbox.meters import House, simulated_house
-from gateway.slots import Slot
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_for_reading
+from gateway.store.outbox import Owed
+from gateway.store.trouble import StoreError
 
 SLOT_S = 15
 OUTAGE_SLOTS = 3

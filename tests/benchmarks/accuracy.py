@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from random import Random
 
-from gateway.counter import UWH_PER_WH, Rules, integrate, read, start
+from gateway.energy.counter import UWH_PER_WH, Rules, integrate, read, start
 from tests.benchmarks.figure import Figure, progress
 
 TITLE = "energy per slot against a simulated truth"
@@ -75,7 +75,7 @@ def by_counter(energies_j: Sequence[int], powers_w: Sequence[float], resolution_
     for n, (energy_j, power_w) in enumerate(zip(energies_j[1:], powers_w[1:], strict=True), 1):
         raw_uwh = energy_j // (J_PER_WH * resolution_wh) * resolution_wh * UWH_PER_WH
         seen = integrate(counter, rules, at_ms=n * INTERVAL_S * 1000, power_w=power_w, stale_ms=3 * INTERVAL_S * 1000)
-        counter, _ = read(seen, rules, raw_uwh)
+        counter, _ = read(seen, rules, raw_uwh, stale_ms=3 * INTERVAL_S * 1000)
         if n * INTERVAL_S % SLOT_S == 0:
             ends.append(counter.counter_uwh)
             assert abs(counter.counter_uwh / UWH_PER_WH - energy_j / J_PER_WH) <= resolution_wh

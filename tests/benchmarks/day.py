@@ -14,12 +14,13 @@ from uuid import UUID
 from drivers.sample import Sample
 from gateway import config
 from gateway.app import GATHER_S
-from gateway.buffer import Limits, open_buffer
 from gateway.clock import Clock, Sources
+from gateway.energy.slots import Slot
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
-from gateway.outbox import Held, Owed
-from gateway.slots import Slot
+from gateway.store.buffer import Limits
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Held, Owed
 
 METERS = 10
 INTERVAL_S = 10

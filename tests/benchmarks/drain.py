@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from gateway.buffer import Buffer, Closing, open_buffer
 from gateway.credentials import Credentials
+from gateway.energy.slots import MeterState
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Dialect, Item
 from gateway.exchange.session import Session
-from gateway.outbox import Owed
 from gateway.sandbox.exchange import StandInExchange
-from gateway.slots import MeterState
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
 from gateway.uploader import Uploader
 from tests.benchmarks.figure import Figure
 

@@ -17,14 +17,16 @@ from typing import Literal
 
 from drivers.sample import Sample
 from gateway import config
-from gateway.buffer import Buffer, Limits, StoreError, open_buffer
 from gateway.clock import Clock, Sources
+from gateway.energy.slots import MeterRules, MeterState, Slot, Unallocated, advance
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.ledger import Ledger, meter_rules
-from gateway.outbox import Owed, State
 from gateway.sandbox.disk import Disk
-from gateway.slots import MeterRules, MeterState, Slot, Unallocated, advance
+from gateway.store.buffer import Buffer, Limits
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed, State
+from gateway.store.trouble import StoreError
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
 

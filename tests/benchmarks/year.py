@@ -9,11 +9,13 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.sample import Sample
-from gateway.buffer import Buffer, Closing, Limits, open_buffer
-from gateway.counter import Counter
+from gateway.energy.counter import Counter
+from gateway.energy.slots import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
 from gateway.exchange.dialect import Item
-from gateway.outbox import Owed
-from gateway.slots import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
+from gateway.store.buffer import Buffer, Limits
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
 from tests.benchmarks.figure import Figure, progress
 
 TITLE = "the close of a slot, ten meters and ten assets, with a year in the buffer and with a day"

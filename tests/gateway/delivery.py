@@ -9,15 +9,17 @@ from uuid import UUID
 
 import httpx
 
-from gateway.buffer import Buffer, Closing, open_buffer
 from gateway.credentials import Credentials
+from gateway.energy.slots import MeterState
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item, Kind
 from gateway.exchange.session import Session
-from gateway.outbox import Owed
 from gateway.sandbox.exchange import StandInExchange
 from gateway.sandbox.simulation.virtual_time import VirtualLoop
-from gateway.slots import MeterState
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
 from gateway.uploader import Uploader
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")

@@ -13,15 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.buffer import Buffer, StoreError, open_buffer
 from gateway.clock import Clock, Sources
 from gateway.config import Settings, load
-from gateway.counter import UWH_PER_WH as WH
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.slots import Slot
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
-from gateway.outbox import Owed
 from gateway.sandbox.disk import Disk
-from gateway.slots import Slot
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
+from gateway.store.outbox import Owed
+from gateway.store.trouble import StoreError
 
 BEGIN_S = 1_800_000_000
 LOAD = "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"

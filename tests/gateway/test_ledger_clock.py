@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway import buffer as buffering
-from gateway.buffer import Buffer, open_buffer
 from gateway.clock import Clock, Sources
 from gateway.config import Settings, load
-from gateway.counter import UWH_PER_WH as WH
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.slots import Slot
 from gateway.ledger import Ledger
-from gateway.slots import Slot
+from gateway.store import buffer as buffering
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
 
 NOON_S = 1_800_000_000
 """A slot boundary."""

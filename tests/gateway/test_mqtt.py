@@ -22,11 +22,11 @@ from drivers.sample import Sample
 from drivers.strict_yaml import Seconds
 from gateway.config import MqttSettings
 from gateway.credentials import Credentials
+from gateway.energy.slots import Slot
 from gateway.exchange.dialect import Item
 from gateway.mqtt import MAX_WAITING, MqttPublisher
-from gateway.outbox import Owed
-from gateway.slots import Slot
 from gateway.status.report import Report
+from gateway.store.outbox import Owed
 
 LOGIN = Credentials("gateway", "open sesame")
 

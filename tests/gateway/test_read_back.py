@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from gateway.outbox import Confirmations
 from gateway.read_back import RARELY_S
 from gateway.sandbox.exchange import KEPT_S as FORGOTTEN_S
 from gateway.sandbox.exchange import LOGIN
+from gateway.store.outbox import Confirmations
 from tests.gateway.delivery import ASSETS, SLOT, T0, A, B, C, Site, running, site_of, until, virtual
 
 ASKED_S = 1 + SLOT * 0.1

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.buffer import open_for_deciding
 from gateway.credentials import Credentials
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.exchange.session import RENEW_AFTER_S
-from gateway.outbox import offset_s
 from gateway.sandbox.disk import Disk
 from gateway.sandbox.exchange import LOGIN
+from gateway.store.opening import open_for_deciding
+from gateway.store.outbox import offset_s
 from gateway.uploader import MAX_BACKOFF_S
 from tests.gateway.delivery import ASSETS, NETWORK, SLOT, T0, UNSENDABLE_UWH, A, B, C, Site, running, site_of, until, virtual
 

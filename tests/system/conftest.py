@@ -14,15 +14,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from gateway.assets import Formula
-from gateway.buffer import Buffer, open_for_reading
-from gateway.counter import UWH_PER_WH
-from gateway.outbox import Owed
+from gateway.energy.assets import Formula
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slots import Slot
 from gateway.sandbox.demo import ASSETS, Daemon, Site, write_site
 from gateway.sandbox.exchange import StandInExchange
 from gateway.sandbox.meters import House, simulated_house
-from gateway.slots import Slot
 from gateway.status.report import MeterReport, Part, Report
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_for_reading
+from gateway.store.outbox import Owed
 
 SLOT_S = 5
 PATIENCE_S = 60.0

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.assets import Direction, Formula
-from gateway.counter import DOUBT_W, UWH_PER_WH
+from gateway.energy.assets import Direction, Formula
+from gateway.energy.counter import DOUBT_W, UWH_PER_WH
 from gateway.ledger import meter_rules
 from gateway.sandbox.simulation.scenario import Must, Scenario
 from gateway.sandbox.simulation.truth import MJ_PER_WH, TrueMeter

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateway.assets import Direction
+from gateway.energy.assets import Direction
 
 CHUNK_S = 20
 MJ_PER_WH = 3_600_000

@@ -15,7 +15,7 @@ from pymodbus.constants import ExcCodes
 
 from drivers.line import Framing, LineError, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile
-from gateway.assets import Direction
+from gateway.energy.assets import Direction
 from gateway.sandbox.house import meter_values
 from gateway.sandbox.meters import ModbusTwin
 from gateway.sandbox.simulation.truth import TrueMeter

@@ -23,9 +23,8 @@ from drivers.line import LineUrl, SerialSettings
 from drivers.profile import Profile, load_profile
 from gateway import config
 from gateway.app import Gateway
-from gateway.assets import Direction
-from gateway.buffer import StoreError
 from gateway.clock import Clock, Sources
+from gateway.energy.assets import Direction
 from gateway.sandbox.disk import Disk
 from gateway.sandbox.exchange import StrictExchange
 from gateway.sandbox.simulation.network import Network, Outage
@@ -33,6 +32,7 @@ from gateway.sandbox.simulation.scenario import Happening, Scenario
 from gateway.sandbox.simulation.truth import Home, Stream, TrueMeter
 from gateway.sandbox.simulation.virtual_time import VirtualLoop
 from gateway.sandbox.simulation.wires import ModbusMeter, SimulatedLine, Trouble, Wire, push_p1
+from gateway.store.trouble import StoreError
 
 P1_PERIOD_S = 10
 RARELY_S = 300

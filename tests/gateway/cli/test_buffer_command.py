@@ -7,7 +7,8 @@ import stat
 
 import pytest
 
-from gateway.buffer import StoreError, open_buffer, open_for_reading
+from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.trouble import StoreError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.buffer import Closing
-from gateway.outbox import Held
-from gateway.slots import MeterState
+from gateway.energy.slots import MeterState
+from gateway.store.outbox import Held
+from gateway.store.rows import Closing
 from tests.gateway.cli.conftest import LOAD, PV, SLOT_S, START_S
 
 FIRST = "2026-03-29T00:00:00Z/House-load"
@@ -194,7 +194,7 @@ def test_it_works_while_the_daemon_has_the_file_and_waits_for_its_commit(run, fi
 
 
 def test_a_file_that_somebody_holds_is_named_with_what_to_do(run, filled, monkeypatch):
-    monkeypatch.setattr("gateway.buffer.sqlite3.connect", lambda *a, **k: _connect(*a, **{**k, "timeout": 0.05}))
+    monkeypatch.setattr("gateway.store.buffer.sqlite3.connect", lambda *a, **k: _connect(*a, **{**k, "timeout": 0.05}))
     holder = _connect(filled.folder / "buffer.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     code, _, err = run("outbox", "retry", SECOND)

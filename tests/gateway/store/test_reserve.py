@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.reserve import RESERVE_BYTES, Reserve
+from gateway.store.reserve import RESERVE_BYTES, Reserve
 
 HEAD = """
 import os, sys
 from pathlib import Path
 from uuid import UUID
 from drivers.sample import Sample
-from gateway.buffer import Closing, Limits, StoreError, open_buffer, open_for_reading
+from gateway.store.buffer import Limits
+from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.rows import Closing
+from gateway.store.trouble import StoreError
 from gateway.exchange.dialect import Item
-from gateway.outbox import Owed
-from gateway.slots import MeterState, Slot
+from gateway.store.outbox import Owed
+from gateway.energy.slots import MeterState, Slot
 
 folder = Path(sys.argv[1])
 path = folder / "buffer.sqlite"
@@ -58,7 +61,7 @@ def on_a_small_disk(tmp_path: Path, code: str, size: str = "40m") -> None:
         pytest.skip("no file system can be mounted here (unshare -rm): not tested on a disk that is really full")
     script = f'mount -t tmpfs -o size={size} tmpfs "$1" && exec "$2" -c "$3" "$1"'
     command = [unshare, "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, HEAD + textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

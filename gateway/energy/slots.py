@@ -12,9 +12,9 @@ from functools import partial
 from typing import Literal
 
 from drivers.sample import Sample
-from gateway import counter as counting
-from gateway.assets import Direction
-from gateway.counter import UWH_PER_WH, Counter, Rules, Since
+from gateway.energy import counter as counting
+from gateway.energy.assets import Direction
+from gateway.energy.counter import UWH_PER_WH, Counter, Rules, Since
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated. partial: only part of the slot was
@@ -288,7 +288,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
             directions[direction] = _begin_anew(old, counting.start(steady_ms, raw_uwh, power_w, register), at_ms, direction, series)
             continue
         marks = _marks(old, seen.since, state.at_ms, at_ms, rules)
-        counter, finding = counting.read(seen, register, raw_uwh)
+        counter, finding = counting.read(seen, register, raw_uwh, stale_ms=rules.stale_ms)
         jump_uwh = 0
         if finding:
             jump_uwh = finding.unallocated_uwh

@@ -5,9 +5,8 @@ fold's state are written at once, together with every sample that waits. WAL wit
 
 Card wear is set by commits, not by rows: hence one packed row per sample, no index on samples, and rare checkpoints.
 
-A file is looked through when it is opened (all of it up to `CHECK_WHOLE_BYTES`, for at most `CHECK_S` beyond that after an end that was
-not clean) and in small steps while it is in use. A damaged one is set aside, and what can be read of it goes on in a new one
-(`salvage.py`). So it is with a file that is deleted or replaced while it is open.
+The file is looked through in small steps while it is in use (and when it is opened: `opening.py`). A damaged one is set aside, and what
+can be read of it goes on in a new one (`salvage.py`). So it is with a file that is deleted or replaced while it is open.
 
 Limits: what waits while the disk refuses is bounded in `waiting.py`. Where the file would grow beyond `max_bytes`, or the disk is full,
 samples are thinned to the first and the last of each slot, oldest first; then the oldest go. On a full disk the reserve (`reserve.py`)
@@ -21,9 +20,8 @@ import math
 import os
 import sqlite3
 import struct
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,23 +29,35 @@ from uuid import UUID
 import msgspec
 
 from drivers.sample import Sample
-from gateway.carve import page_size_of
+from gateway.energy.slots import Event, MeterState, Slot, Unallocated
 from gateway.exchange.dialect import Item
-from gateway.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.placing import Place, Stretch
-from gateway.reserve import Reserve
-from gateway.slots import Event, MeterState, Slot, Unallocated
-from gateway.sound import SOUND, TABLES
-from gateway.waiting import WaitingClosings, bounded, thinned
+from gateway.store.file import connect, lock_folder, new_file
+from gateway.store.outbox import Backlog, Confirmations, Held, Owed, State
+from gateway.store.reserve import Reserve
+from gateway.store.rows import (
+    OWED_LIST,
+    SLOT_COLUMNS,
+    SLOT_LIST,
+    Closing,
+    Left,
+    key_of,
+    lean,
+    owed_of,
+    owed_row,
+    packing_of,
+    slot_of,
+    slot_row,
+)
+from gateway.store.sound import SOUND
+from gateway.store.trouble import FREE_SPACE, Damaged, DiskFull, StoreError, is_damage, is_full, is_read_only, remedy
+from gateway.store.waiting import WaitingClosings, bounded, thinned
 
 log = logging.getLogger(__name__)
 
 MAX_EVENTS = 10_000
 MAX_COUNTED = 10_000
 """Where nobody can say what the exchange holds, counting all that is not confirmed would take ever longer."""
-CHECK_WHOLE_BYTES = 64 << 20
-"""A file of this size is read in some seconds, also from an SD card."""
-CHECK_S = 20.0
 CHECKED_AT_ONCE = 5_000
 """Rows, some 10 ms; a file of 2 GB is read through in two days."""
 REMOVED_AT_ONCE = 5_000
@@ -60,35 +70,12 @@ REMOVALS = 40
 DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time in which nothing else is done."""
 _PLACED, _LOOSE = 1, 2  # what a boot's `placed` says
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_SLOT_COLUMNS = [f.name for f in fields(Slot)]
-_SLOT_LIST = ", ".join(_SLOT_COLUMNS)
-_OWED_LIST = (
-    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s, "
-    "confirmed_s, held_uwh, disagreements"
-)
 _THIS_ITEM = "slot_s = ? AND asset = ? AND kind = ? AND revision = ?"
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
     AND disagreements < 2"""
 _REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer WHERE newer.slot_s = outbox.slot_s AND newer.asset = outbox.asset
     AND newer.kind = outbox.kind AND newer.revision > outbox.revision AND newer.state IN ('pending', 'accepted'))"""
 """A newer number of the same slot is there: the older one must not be sent after it."""
-
-
-class StoreError(Exception):
-    """The store cannot be used. The text says which file, why and what to do."""
-
-
-class DiskFull(StoreError):
-    """There is no room on the disk."""
-
-
-class Damaged(StoreError):
-    """The file is damaged."""
-
-    def __init__(self, text: str, why: str) -> None:
-        super().__init__(text)
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,40 +87,6 @@ class Limits:
     max_bytes: int = 2 * 10**9
     slot_s: int = 900
     """Of the market: thinned samples keep what lies at its boundaries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """What one sample closed; written in one transaction."""
-
-    device: str
-    sample_id: int
-    state: MeterState
-    slots: tuple[Slot, ...]
-    owed: tuple[Owed, ...]
-    events: tuple[Event, ...]
-    unallocated: tuple[Unallocated, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Unallocated energy on record. `number` is what people call it by."""
-
-    number: int
-    what: Unallocated
-    placed_s: float | None
-    """When a person placed it into slots, Unix time; None: not yet."""
-    placed_by: str
-    """How: the name of the profile."""
-
-
-_FOLDED = ("power_w", "power_import_w", "power_export_w")
-
-
-def _packing(quantities: Sequence[str]) -> struct.Struct:
-    """What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the rest is kept as float32."""
-    exact = ("wh", "arh", "vah", "m3", "gj", "utc_s")
-    return struct.Struct("<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in quantities))
 
 
 class Buffer:
@@ -194,7 +147,7 @@ class Buffer:
     def own(self, now_s: float) -> None:
         """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Raises StoreError where it is being repaired."""
         self._now_s = now_s
-        self._lock = _lock(self.path, fcntl.LOCK_SH)
+        self._lock = lock_folder(self.path, fcntl.LOCK_SH)
         self._reserve = Reserve(self.path)
         self._full = not self._reserve.take()
 
@@ -236,7 +189,7 @@ class Buffer:
         if self._full:
             self._samples = thinned(self._samples, self.limits.slot_s)
             if len(self._closings) > TRIED_ANYWAY and self._reserve and self._reserve.free_bytes <= self._refused_bytes + REFUSED_BYTES:
-                raise DiskFull(f"{self.path}: cannot write: the disk is still full; {_FREE_SPACE}")
+                raise DiskFull(f"{self.path}: cannot write: the disk is still full; {FREE_SPACE}")
         try:
             self._write_all()
         except DiskFull:
@@ -300,7 +253,7 @@ class Buffer:
             where = (sample.device, sample.serial_number, text)
             row = self._db.execute("SELECT id FROM layouts WHERE device = ? AND serial_number IS ? AND quantities = ?", where).fetchone()
             number: Any = row[0] if row else self._db.execute("INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where).lastrowid
-            self._layouts[key] = number, _packing(key[2])
+            self._layouts[key] = number, packing_of(",".join(key[2]))
         return self._layouts[key]
 
     def _boot(self, boot_id: str) -> int:
@@ -316,7 +269,7 @@ class Buffer:
 
     def _write_closing(self, closing: Closing) -> int:
         """Returns how many slots are new."""
-        state = msgspec.json.encode(_lean(closing.state))
+        state = msgspec.json.encode(lean(closing.state))
         self._db.execute(
             "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state",
             (closing.device, closing.sample_id, state),
@@ -328,13 +281,13 @@ class Buffer:
 
     def _write_slots(self, slots: Sequence[Slot]) -> int:
         """A slot is booked once: what is there already stays, unless this is a later revision of it. Returns how many are new."""
-        columns = ", ".join("?" * len(_SLOT_COLUMNS))
-        insert = f"INSERT INTO slots ({_SLOT_LIST}) VALUES ({columns}) ON CONFLICT DO NOTHING"  # noqa: S608 — our own column names
-        revise = f"""UPDATE slots SET ({_SLOT_LIST}) = ({columns})
+        columns = ", ".join("?" * len(SLOT_COLUMNS))
+        insert = f"INSERT INTO slots ({SLOT_LIST}) VALUES ({columns}) ON CONFLICT DO NOTHING"  # noqa: S608 — our own column names
+        revise = f"""UPDATE slots SET ({SLOT_LIST}) = ({columns})
             WHERE start_s = ? AND device = ? AND direction = ? AND serial_number = ? AND revision < ?"""  # noqa: S608
         count = 0
         for slot in slots:
-            row = _slot_row(slot)
+            row = slot_row(slot)
             if self._db.execute(insert, row).rowcount:
                 count += 1
             elif slot.revision:
@@ -343,10 +296,10 @@ class Buffer:
         return count
 
     def _write_owed(self, owed: Sequence[Owed]) -> None:
-        marks = ", ".join("?" * (_OWED_LIST.count(",") + 1))
+        marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
         self._db.executemany(
-            f"INSERT INTO outbox ({_OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
-            [_owed_row(each) for each in owed],
+            f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
+            [owed_row(each) for each in owed],
         )
 
     def _write_unallocated(self, unallocated: Sequence[Unallocated]) -> None:
@@ -559,7 +512,7 @@ class Buffer:
         layouts: dict[int, tuple[str, str | None, tuple[str, ...], struct.Struct]] = {}
         for number, device, serial_number, quantities in self._rows("SELECT id, device, serial_number, quantities FROM layouts"):
             names = tuple(quantities.split(",")) if quantities else ()
-            layouts[number] = device, serial_number, names, _packing(names)
+            layouts[number] = device, serial_number, names, packing_of(quantities)
         boots = {number: (boot_id, bool(placed)) for number, boot_id, placed in self._rows("SELECT id, boot_id, placed FROM boots")}
         for number, layout, boot, boottime_ms, utc_ms, data in self._rows("SELECT * FROM samples WHERE id > ? ORDER BY id", after):
             if until_ms is not None and utc_ms is not None and utc_ms >= until_ms:
@@ -576,10 +529,10 @@ class Buffer:
 
     def slots_at(self, start_s: int) -> list[Slot]:
         """All meters' slots that start then, each in its newest revision, also those that still wait to be written."""
-        rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s = ?", start_s)  # noqa: S608
+        rows = self._rows(f"SELECT {SLOT_LIST} FROM slots WHERE start_s = ?", start_s)  # noqa: S608
         waiting = (slot for closing in self._closings.at(start_s) for slot in closing.slots if slot.start_s == start_s)
         found: dict[tuple[str, str, str | None], Slot] = {}
-        for slot in (*map(_slot, rows), *waiting):
+        for slot in (*map(slot_of, rows), *waiting):
             key = slot.device, slot.direction, slot.serial_number
             if key not in found or slot.revision > found[key].revision:
                 found[key] = slot
@@ -587,8 +540,8 @@ class Buffer:
 
     def slots(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Slot]:
         """All meters' slots of a time, in its order."""
-        rows = self._rows(f"SELECT {_SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", since_s, until_s)  # noqa: S608
-        return map(_slot, rows)
+        rows = self._rows(f"SELECT {SLOT_LIST} FROM slots WHERE start_s >= ? AND start_s < ? ORDER BY start_s", since_s, until_s)  # noqa: S608
+        return map(slot_of, rows)
 
     # --- unallocated energy ------------------------------------------------------------------------------------------------
 
@@ -633,11 +586,11 @@ class Buffer:
         start then or later.
         """
         rows = self._rows(
-            f"""SELECT {_OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ? AND opens_s <= ?
+            f"""SELECT {OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ? AND opens_s <= ?
                 AND (closes_s IS NULL OR closes_s > ?) AND NOT {_REPLACED} ORDER BY slot_s LIMIT ?""",  # noqa: S608
             *(0 if since_s is None else since_s, now_s, now_s, limit),
         )
-        return [_owed(row) for row in rows]
+        return [owed_of(row) for row in rows]
 
     def next_change_s(self, now_s: float) -> float | None:
         """When the next window of a pending item opens or closes, Unix time."""
@@ -661,13 +614,13 @@ class Buffer:
         with self._transaction():
             self._db.executemany(
                 f"UPDATE outbox SET state = ?, reason = ?, decided_s = ?, attempts = attempts + 1 WHERE {_THIS_ITEM} {still}",  # noqa: S608
-                [(state, reason, decided_s, *_key(item)) for item in items],
+                [(state, reason, decided_s, *key_of(item)) for item in items],
             )
             if state == "accepted":
                 self._db.executemany(
                     """UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'replaced by revision ' || ? || ' of this slot'
                        WHERE slot_s = ? AND asset = ? AND kind = ? AND revision < ? AND state = 'pending'""",
-                    [(now_s, item.revision, *_key(item)) for item in items if item.revision],
+                    [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
 
     @property
@@ -683,11 +636,11 @@ class Buffer:
         only slots that start at `since_s` or later.
         """
         rows = self._rows(
-            f"""SELECT {_OWED_LIST} FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? AND decided_s < ? AND NOT {_REPLACED}
+            f"""SELECT {OWED_LIST} FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? AND decided_s < ? AND NOT {_REPLACED}
                 ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
             *(since_s, accepted_before_s, limit),
         )
-        return [_owed(row).item for row in rows]
+        return [owed_of(row).item for row in rows]
 
     def confirmations(self, since_s: int) -> Confirmations:
         """How many accepted measurements, of slots from `since_s` on, are still to be asked for (at most `MAX_COUNTED`), and how many are
@@ -704,7 +657,7 @@ class Buffer:
         again: list[Item] = []
         with self._transaction():
             for held in found:
-                key = _key(held.item)
+                key = key_of(held.item)
                 if held.agrees:
                     self._db.execute(
                         f"""UPDATE outbox SET confirmed_s = ?, held_uwh = NULL, disagreements = min(disagreements, 1)
@@ -746,7 +699,7 @@ class Buffer:
     def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
         sql = f"UPDATE outbox SET {what} WHERE {where} AND {_THIS_ITEM}"  # noqa: S608
         with self._transaction():
-            return sum(self._db.execute(sql, (*values, *_key(item))).rowcount for item in items)
+            return sum(self._db.execute(sql, (*values, *key_of(item))).rowcount for item in items)
 
     # --- what is owed, to look at --------------------------------------------------------------------------------------------
 
@@ -756,7 +709,7 @@ class Buffer:
         # Answered by the index alone; most of the time nothing has expired.
         if not self._one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
             return []
-        found = [_owed(row).item for row in self._rows(f"SELECT {_OWED_LIST} FROM outbox WHERE {where}", now_s)]  # noqa: S608
+        found = [owed_of(row).item for row in self._rows(f"SELECT {OWED_LIST} FROM outbox WHERE {where}", now_s)]  # noqa: S608
         with self._transaction():
             self._db.execute(
                 f"""UPDATE outbox SET state = 'missed', decided_s = ?, reason = 'not delivered before its window closed'
@@ -769,17 +722,17 @@ class Buffer:
     def owed(self, since_s: int = 0, until_s: int = 1 << 40) -> Iterator[Owed]:
         """Everything owed for slots of a time, in its order, whatever became of it."""
         rows = self._rows(
-            f"SELECT {_OWED_LIST} FROM outbox WHERE slot_s >= ? AND slot_s < ? ORDER BY slot_s, asset, kind, revision",  # noqa: S608
+            f"SELECT {OWED_LIST} FROM outbox WHERE slot_s >= ? AND slot_s < ? ORDER BY slot_s, asset, kind, revision",  # noqa: S608
             *(since_s, until_s),
         )
-        return map(_owed, rows)
+        return map(owed_of, rows)
 
     def newest_owed(self, asset: UUID, slot_s: int) -> Owed | None:
         """The newest revision of what is owed for an asset's measured slot, also where it still waits to be written."""
         waiting = (owed for closing in self._closings.at(slot_s) for owed in closing.owed)
         found = [o for o in waiting if (o.item.asset, o.item.slot_s, o.item.kind) == (asset, slot_s, "measurement")]
-        sql = f"SELECT {_OWED_LIST} FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'"  # noqa: S608
-        found += map(_owed, self._rows(sql, slot_s, str(asset)))
+        sql = f"SELECT {OWED_LIST} FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'"  # noqa: S608
+        found += map(owed_of, self._rows(sql, slot_s, str(asset)))
         return max(found, key=lambda owed: owed.item.revision, default=None)
 
     def backlog(self) -> Backlog:
@@ -875,11 +828,11 @@ class Buffer:
         """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
         if self._reserve is None:
             return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair", why)
-        from gateway import salvage  # memory that is rarely needed
+        from gateway.store import salvage  # memory that is rarely needed
 
         try:
-            saved = salvage.renew(self.path, _new_file, _packing_of, source, self._db, now_s=self._now_s)
-            self._use(_connect(self.path))
+            saved = salvage.renew(self.path, new_file, packing_of, source, self._db, now_s=self._now_s)
+            self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
             return StoreError(f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the disk with dmesg")
         text = f"{self.path.name} was damaged ({why}); "
@@ -889,13 +842,13 @@ class Buffer:
 
     def _failed(self, error: sqlite3.Error, what: str) -> StoreError:
         """What a failure means; where the file is damaged, we have gone on with another one."""
-        if (self._shut or _is_read_only(error)) and self._reserve is not None:
+        if (self._shut or is_read_only(error)) and self._reserve is not None:
             if not self._opening:
                 self._open_again()
-        elif _is_damage(error):
+        elif is_damage(error):
             return self._renew(str(error))
-        kind = DiskFull if _is_full(error) else StoreError
-        return kind(f"{self.path}: {what}: {error}; {_remedy(error)}")
+        kind = DiskFull if is_full(error) else StoreError
+        return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
 
     def _open_again(self) -> None:
         """What was opened while the disk was read-only can never write: open it anew, for the next try."""
@@ -903,7 +856,7 @@ class Buffer:
         self._db.close()
         self._shut = self._opening = True
         try:
-            self._use(_connect(self.path))
+            self._use(connect(self.path))
             self._shut = False
         except (OSError, sqlite3.Error, StoreError) as error:
             log.debug("%s: cannot be opened again yet: %s", self.path, error)
@@ -938,7 +891,7 @@ class Buffer:
                 raise sqlite3.DatabaseError(found)
             counts = [copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("samples", "slots", "outbox")]  # noqa: S608
         except sqlite3.DatabaseError as error:
-            what = "it is damaged; see meter-gateway buffer check" if _is_damage(error) else _remedy(error)
+            what = "it is damaged; see meter-gateway buffer check" if is_damage(error) else remedy(error)
             raise StoreError(f"{self.path} cannot be copied to {path}: {error}; {what}") from error
         finally:
             copy.close()
@@ -956,8 +909,8 @@ class Buffer:
                 if wrong:
                     found.append(f"{wrong} rows of {table} make no sense")
         except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise StoreError(f"{self.path}: cannot be read: {error}; {_remedy(error)}") from error
+            if not is_damage(error):
+                raise StoreError(f"{self.path}: cannot be read: {error}; {remedy(error)}") from error
             found = [str(error)]
         return found
 
@@ -994,324 +947,3 @@ class Buffer:
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-
-
-_LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is to blame. Of what is none, Python makes an error of a class of its own."""
-    if type(error) is sqlite3.DatabaseError or getattr(error, "sqlite_errorcode", None) in _LOST:
-        return True
-    # "closed database": a new file is complete, and could not be put in the place of the damaged one yet.
-    return str(error).startswith(("unsupported file format", "Could not decode to UTF-8", "Cannot operate on a closed database"))
-
-
-def _is_read_only(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
-
-
-_FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
-
-
-def _remedy(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "full" in text:
-        return _FREE_SPACE
-    if "malformed" in text or "make no sense" in text:
-        return "it is damaged: stop the daemon, and run: meter-gateway buffer repair"
-    if "unable to open" in text:
-        return "check that it is a file and not a folder, and the owner and mode of it and of its folder"
-    if "not a database" in text:
-        return "check that the configuration names the right file"
-    if "readonly" in text:
-        return "the file or its disk is read-only: check its owner, and the card with dmesg"
-    if "locked" in text:
-        return "another program holds the file; close it"
-    return "check the disk with dmesg"
-
-
-def _lean(value: Any) -> Any:
-    """A state without what is as it is by default, which reads back as the same: states are written with every slot."""
-    if isinstance(value, tuple):
-        return [_lean(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _lean(each) for key, each in value.items()}
-    if not is_dataclass(value):
-        return value
-    found = ((field, getattr(value, field.name)) for field in fields(value))
-    return {field.name: _lean(each) for field, each in found if field.default is MISSING or each != field.default}
-
-
-def _slot_row(slot: Slot) -> list[object]:
-    # NULL is distinct from NULL in a key, so a meter that tells no serial number has an empty one there.
-    return [getattr(slot, name) if name != "serial_number" else slot.serial_number or "" for name in _SLOT_COLUMNS]
-
-
-def _slot(row: tuple[Any, ...]) -> Slot:
-    values: Mapping[str, Any] = dict(zip(_SLOT_COLUMNS, row, strict=True))
-    return Slot(**{**values, "serial_number": values["serial_number"] or None})
-
-
-def _owed_row(owed: Owed) -> tuple[object, ...]:
-    item = owed.item
-    # Missing is not zero: what was not wholly metered has no energy.
-    known = owed.quality in ("measured", "estimated")
-    return (
-        str(item.asset),
-        item.slot_s,
-        item.kind,
-        item.revision,
-        item.energy_uwh if known else None,
-        owed.length_s,
-        owed.quality,
-        owed.opens_s,
-        owed.closes_s,
-        owed.state,
-        owed.reason,
-        owed.raw_uwh,
-        owed.attempts,
-        owed.decided_s,
-        owed.confirmed_s,
-        owed.held_uwh,
-        owed.disagreements,
-    )
-
-
-def _key(item: Item) -> tuple[object, ...]:
-    return item.slot_s, str(item.asset), item.kind, item.revision
-
-
-def _owed(row: tuple[Any, ...]) -> Owed:
-    asset, slot_s, kind, revision, energy_uwh, *rest = row
-    return Owed(Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
-
-
-def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
-    """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is set aside under a name that says so
-    and a new one is begun; the buffer's first event tells. Raises StoreError where that is not possible either.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the folder above") from error
-    limits = limits or Limits()
-    try:
-        if path.with_name(path.name + ".salvaged").exists():
-            from gateway import salvage
-
-            salvage.put_in_place(path, now_s)
-        try:
-            buffer = _begun(path, limits)
-        except (Damaged, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and _is_full(error) and Reserve(path).give_up():
-                buffer = _begun(path, limits)
-            elif isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
-                raise
-            else:
-                buffer = _begun_anew(path, limits, now_s, error.why if isinstance(error, Damaged) else str(error))
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be opened: {error}; {_remedy(error)}") from error
-    try:
-        buffer.own(now_s)
-    except StoreError:
-        buffer.abandon()
-        raise
-    return buffer
-
-
-def repair(path: Path, *, now_s: float) -> str:
-    """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while no daemon has it open. Says what came of
-    it. Raises StoreError.
-    """
-    from gateway import salvage
-
-    lock = _lock(path, fcntl.LOCK_EX)
-    try:
-        saved = salvage.renew(path, _new_file, _packing_of, now_s=now_s)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: cannot be repaired: {error}; nothing has been changed") from error
-    finally:
-        os.close(lock)
-    return f"{path}: {saved}. It was set aside as {saved.aside.name if saved.aside else 'nothing'}"
-
-
-def _lock(path: Path, how: int) -> int:
-    """Daemons and a repair must not meet: each locks the folder, which no damage to the file touches. Raises StoreError."""
-    try:
-        number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StoreError(f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder") from error
-    try:
-        fcntl.flock(number, how | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(number)
-        if how == fcntl.LOCK_EX:
-            raise StoreError(f"{path}: the daemon has it open; stop it first: systemctl stop meter-gateway") from error
-        raise StoreError(f"{path}: is being repaired; the daemon can start when that is done") from error
-    except OSError:
-        # A file system without locks must not keep the daemon from its work; a person can see to it that only one is at work.
-        log.warning("%s: cannot be locked; do not repair the buffer while the daemon runs", path.parent)
-    return number
-
-
-def _begun(path: Path, limits: Limits) -> Buffer:
-    """Raises OSError, sqlite3.Error or StoreError."""
-    if path.with_name(path.name + ".salvaging").exists():
-        raise Damaged(f"{path}: is damaged", "its salvage was cut short")
-    log_file = path.with_name(path.name + "-wal")
-    size = path.stat().st_size if path.is_file() else 0
-    if size:
-        with path.open("rb") as file:
-            if page_size_of(file.read(100)) is None:
-                # SQLite would say so too, and throw the log away, of which something can still be read.
-                raise sqlite3.DatabaseError("file is not a database")
-    unclean = log_file.exists() and log_file.stat().st_size > 0
-    buffer = _opened(_connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
-    try:
-        # The real clock: this bounds how long a real disk keeps us waiting.
-        until_s = time.monotonic() + CHECK_S
-        while size <= CHECK_WHOLE_BYTES or (unclean and time.monotonic() < until_s):
-            if buffer.check_some(20 * CHECKED_AT_ONCE):
-                break
-    except BaseException:
-        buffer.abandon()
-        raise
-    return buffer
-
-
-def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
-    """Raises OSError, sqlite3.Error or StoreError."""
-    from gateway import salvage
-
-    try:
-        saved = salvage.renew(path, _new_file, _packing_of, now_s=now_s)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with dmesg") from error
-    buffer = _opened(_connect(path), path, limits)
-    text = f"{path.name} was damaged ({why}); it was set aside as {saved.aside.name if saved.aside else 'nothing'}; {saved}"
-    log.error("%s: %s", path.parent, text)
-    buffer.note(Event(int(now_s * 1000), "", "damaged", text))
-    return buffer
-
-
-def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
-    """Raises sqlite3.Error or StoreError; the connection is closed then."""
-    try:
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        if not 0 <= version <= _MOST_VERSIONS or (names & {*TABLES} and not (version and {*TABLES} <= names)):
-            raise sqlite3.DatabaseError(f"of schema {version}, with {len(names)} tables")
-        if version != _newest_version():
-            if version > _newest_version():
-                raise StoreError(f"{path}: was written by a newer version (schema {version}); install that one")
-            raise StoreError(f"{path}: was written by an older version (schema {version}); start the daemon once, it upgrades the file")
-        return Buffer(db, path, limits)
-    except BaseException:
-        db.close()
-        raise
-
-
-def _connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
-    """Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all of it."""
-    is_new = not path.exists()
-    db = sqlite3.connect(path, isolation_level=None, timeout=5)
-    try:
-        if is_new:
-            path.chmod(0o640)
-        # A commit writes every page it touches as a whole, and most touch a few rows in several tables: small pages halve what is written.
-        db.execute("PRAGMA page_size = 512")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("PRAGMA cache_size = -256")
-        # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log is the price.
-        db.execute("PRAGMA wal_autocheckpoint = 8000")
-        if whole and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
-        _migrate(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _new_file(path: Path) -> sqlite3.Connection:
-    """An empty one, in a transaction; fast, because whoever fills it syncs it as a whole. Raises sqlite3.Error."""
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        path.chmod(0o640)
-        for pragma in ("page_size = 512", "journal_mode = OFF", "synchronous = OFF", "cache_size = -4096"):
-            db.execute(f"PRAGMA {pragma}")
-        _migrate(db)
-        db.execute("BEGIN")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _packing_of(quantities: str) -> struct.Struct:
-    return _packing(quantities.split(",") if quantities else ())
-
-
-_MOST_VERSIONS = 10_000
-"""A header that says more than this is damaged, and not newer."""
-
-
-def _newest_version() -> int:
-    return len(list(_MIGRATIONS.glob("*.sql")))
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and (names := {name for (name,) in db.execute("SELECT name FROM sqlite_master")}):
-        if names & {*TABLES}:
-            raise sqlite3.DatabaseError("its header has lost the version")
-        raise sqlite3.OperationalError(f"is another program's database (it has a table {min(names)}): not a database of ours")
-    for number, script in enumerate(sorted(_MIGRATIONS.glob("*.sql"))[version:], version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
-
-
-def open_for_reading(path: Path) -> Buffer:
-    """The store as a command reads it beside the running daemon; nothing is written. Raises StoreError with what to do."""
-    if not path.exists():
-        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
-    if not os.access(path, os.R_OK):
-        raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
-    try:
-        return _opened(_connect_for_reading(path, "mode=ro"), path, Limits())
-    except sqlite3.Error as error:
-        if path.with_name(path.name + "-wal").exists() or not isinstance(error, sqlite3.OperationalError):
-            raise StoreError(f"{path}: cannot be read: {error}; {_remedy(error)}") from error
-    # Without a log the file is at rest. SQLite would make an empty one, which who may only read here cannot.
-    try:
-        return _opened(_connect_for_reading(path, "immutable=1"), path, Limits())
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}; {_remedy(error)}") from error
-
-
-def open_for_deciding(path: Path) -> Buffer:
-    """The store as a person's command writes to it beside the running daemon: one short transaction, for which each waits a few seconds
-    for the other. Nothing is upgraded. Raises StoreError with what to do.
-    """
-    if not path.exists():
-        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
-    if not os.access(path, os.W_OK):
-        raise StoreError(f"{path}: cannot be written; run this as root, or as the user of the daemon (meter-gateway)")
-    try:
-        db = _connect_for_reading(path, "mode=rw")
-        db.execute("PRAGMA synchronous = FULL")
-        return _opened(db, path, Limits())
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be written: {error}; {_remedy(error)}") from error
-
-
-def _connect_for_reading(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5)

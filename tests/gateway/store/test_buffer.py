@@ -19,20 +19,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway import buffer as buffers
-from gateway.buffer import Buffer, Closing, Limits, StoreError, open_buffer, open_for_reading
-from gateway.counter import Counter, Rules
+from gateway.energy.counter import Counter, Rules
+from gateway.energy.slots import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
 from gateway.exchange.dialect import Item, Kind
-from gateway.outbox import Backlog, Held, Owed
 from gateway.placing import Place
 from gateway.sandbox.disk import Disk
-from gateway.slots import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
-from gateway.waiting import MAX_SAMPLES
+from gateway.store import buffer as buffers
+from gateway.store.buffer import Buffer, Limits
+from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.outbox import Backlog, Held, Owed
+from gateway.store.rows import Closing
+from gateway.store.trouble import StoreError
+from gateway.store.waiting import MAX_SAMPLES
 
 NOW_S = 1_800_000_000
 DAY_S = 86_400
 ASSETS = [UUID(int=n) for n in range(1, 11)]
 EMPTY = MeterState("A", 0, 900_000, {})
+IMPORTS = """
+import sys
+from pathlib import Path
+from drivers.sample import Sample
+from gateway.store.buffer import *
+from gateway.store.opening import *
+from gateway.store.rows import Closing
+"""
 
 
 @pytest.fixture
@@ -76,8 +87,7 @@ def keep(store: Buffer, *rows: Slot | Owed | Event) -> None:
 
 def child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A Python of its own that uses the buffer; its output as text."""
-    head = "import sys\nfrom pathlib import Path\nfrom gateway.buffer import *\nfrom drivers.sample import Sample\n"
-    text = head + textwrap.dedent(code)
+    text = IMPORTS + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", text, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -470,7 +480,7 @@ def test_what_was_committed_survives_sigkill_and_what_waited_does_not(tmp_path: 
 def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Path) -> None:
     path = tmp_path / "buffer.sqlite"
     code = """
-        from gateway.slots import MeterState, Slot
+        from gateway.energy.slots import MeterState, Slot
         store = open_buffer(Path(sys.argv[1]), now_s=0)
         print("ready", flush=True)
         for n in range(1, 10**9):
@@ -480,12 +490,12 @@ def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Pa
             store.flush()
             print(n, flush=True)
     """
-    head = "import sys\nfrom pathlib import Path\nfrom gateway.buffer import *\nfrom drivers.sample import Sample\n"
-    with subprocess.Popen([sys.executable, "-c", head + textwrap.dedent(code), str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", IMPORTS + textwrap.dedent(code), str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = 0
         while said < 50:
             line = process.stdout.readline().strip()
+            assert line, "the child has ended"
             said = int(line) if line.isdigit() else 0
         process.kill()
         said = max([said, *(int(line) for line in process.stdout.read().split() if line.isdigit())])

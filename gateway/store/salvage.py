@@ -29,10 +29,10 @@ from typing import Any
 
 import msgspec
 
-from gateway import carve
-from gateway.counter import Counter
-from gateway.slots import DirectionState, MeterState, OpenSlot, Slot
-from gateway.sound import SOUND
+from gateway.energy.counter import Counter
+from gateway.energy.slots import DirectionState, MeterState, OpenSlot, Slot
+from gateway.store import carve
+from gateway.store.sound import SOUND
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.assets import Direction
-from gateway.counter import UWH_PER_WH as WH
-from gateway.counter import Rules
-from gateway.slots import MAX_MARKS, MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, Unallocated, advance
+from gateway.energy.assets import Direction
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.counter import Rules
+from gateway.energy.slots import MAX_MARKS, MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, Unallocated, advance
 
 BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes
 SLOT_MS = 900_000

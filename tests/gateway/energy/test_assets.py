@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assets import Direction, Formula, Term, involved
+from gateway.energy.assets import Direction, Formula, Term, involved
 
 DEVICES = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
 DIRECTIONS: st.SearchStrategy[Direction] = st.sampled_from(["import", "export"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.forecast import Forecast, forecast_uwh
+from gateway.energy.forecast import Forecast, forecast_uwh
 
 TARGET_S = 1_800_000_000
 KNOWN = {TARGET_S - 86_400: 24, TARGET_S - 7 * 86_400: 168}

@@ -15,16 +15,18 @@ from uuid import UUID
 import pytest
 
 from drivers.sample import Sample
-from gateway import buffer as buffers
 from gateway import config
-from gateway.audit import audit
-from gateway.buffer import Buffer, StoreError, open_buffer, open_for_reading
 from gateway.clock import Clock, Sources
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
+from gateway.store import file
+from gateway.store.audit import audit
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.trouble import StoreError
 
 DUMPS = Path(__file__).parent / "upgrades"
-NEWEST = len(list(buffers._MIGRATIONS.glob("*.sql")))
+NEWEST = len(list(file.MIGRATIONS.glob("*.sql")))
 EARLIER = range(1, NEWEST)
 START_S = 1_774_742_400
 END_S = START_S + 3600
@@ -129,10 +131,10 @@ def test_what_cannot_be_upgraded_stays_as_it_was(tmp_path: Path, version: int, m
     path = tmp_path / "buffer.sqlite"
     left_by(version, path)
     broken = tmp_path / "migrations"
-    shutil.copytree(buffers._MIGRATIONS, broken)
+    shutil.copytree(file.MIGRATIONS, broken)
     (broken / "999_broken.sql").write_text("CREATE TABLE half (a);\nINSERT INTO absent VALUES (1);\n")
     with monkeypatch.context() as patch:
-        patch.setattr(buffers, "_MIGRATIONS", broken)
+        patch.setattr(file, "MIGRATIONS", broken)
         for _ in range(2):
             with pytest.raises(StoreError, match="no such table: absent"):
                 open_buffer(path, now_s=END_S)
@@ -152,7 +154,7 @@ def test_an_upgrade_that_is_killed_anywhere_leaves_the_one_or_the_other(tmp_path
     code = """
         import os, signal, sqlite3, sys
         from pathlib import Path
-        from gateway import buffer
+        from gateway.store import opening
         left = [int(sys.argv[2])]
         def count(statement):
             if left[0] == 0:
@@ -164,7 +166,7 @@ def test_an_upgrade_that_is_killed_anywhere_leaves_the_one_or_the_other(tmp_path
             db.set_trace_callback(count)
             return db
         sqlite3.connect = counting
-        buffer.open_buffer(Path(sys.argv[1]), now_s=0)
+        opening.open_buffer(Path(sys.argv[1]), now_s=0)
         os._exit(0)
     """
     plain = tmp_path / "plain.sqlite"
@@ -177,7 +179,7 @@ def test_an_upgrade_that_is_killed_anywhere_leaves_the_one_or_the_other(tmp_path
         path = tmp_path / f"{statements}.sqlite"
         left_by(version, path)
         command = [sys.executable, "-c", textwrap.dedent(code), str(path), str(statements)]
-        killed += subprocess.run(command, cwd=Path(__file__).parents[2], check=False, timeout=60).returncode < 0
+        killed += subprocess.run(command, cwd=Path(__file__).parents[3], check=False, timeout=60).returncode < 0
         db = sqlite3.connect(path)
         assert db.execute("PRAGMA user_version").fetchone()[0] in range(version, NEWEST + 1)
         db.close()

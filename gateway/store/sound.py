@@ -6,10 +6,10 @@ Conditions in SQL, made from the types in the code: what these allow cannot be f
 from collections.abc import Mapping
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from gateway.assets import Direction
+from gateway.energy.assets import Direction
+from gateway.energy.slots import Slot
 from gateway.exchange.dialect import Item
-from gateway.outbox import Owed
-from gateway.slots import Slot
+from gateway.store.outbox import Owed
 
 
 def _in(names: object) -> str:

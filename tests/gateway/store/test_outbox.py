@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.buffer import Buffer, Closing, StoreError, open_buffer, open_for_deciding
+from gateway.energy.slots import MeterState
 from gateway.exchange.dialect import Item
-from gateway.outbox import LIVE_SLOTS, Confirmations, Held, Owed, live_since_s, urgency
-from gateway.slots import MeterState
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer, open_for_deciding
+from gateway.store.outbox import LIVE_SLOTS, Confirmations, Held, Owed, live_since_s, urgency
+from gateway.store.rows import Closing
+from gateway.store.trouble import StoreError
 
 NOW_S = 1_774_746_000
 A, B = (UUID(int=n) for n in (1, 2))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.counter import FUSE_TOLERANCE, UWH_PER_WH, Counter, Finding, Rules, Since, integrate, read
-from gateway.counter import start as begin
+from gateway.energy.counter import FUSE_TOLERANCE, UWH_PER_WH, Counter, Finding, Rules, Since, integrate, read
+from gateway.energy.counter import start as begin
 
 FUSE_W = 17_250.0
 TEN_S = 10_000
@@ -26,7 +26,7 @@ def start(at_ms: int, raw_uwh: int, power_w: float | None, known: Rules | None =
 def advance(
     counter: Counter, known: Rules, *, at_ms: int, raw_uwh: int | None, power_w: float | None, held: bool
 ) -> tuple[Counter, Finding | None]:
-    return read(integrate(counter, known, at_ms=at_ms, power_w=power_w, stale_ms=0 if held else 30_000), known, raw_uwh)
+    return read(integrate(counter, known, at_ms=at_ms, power_w=power_w, stale_ms=0 if held else 30_000), known, raw_uwh, stale_ms=30_000)
 
 
 def fold(
@@ -38,7 +38,7 @@ def fold(
     for n, raw_wh in enumerate(raws_wh, 1):
         raw_uwh = None if raw_wh is None else round(raw_wh * WH)
         seen = integrate(counter, known, at_ms=first_ms + n * every_ms, power_w=power_w, stale_ms=3 * every_ms)
-        counter, finding = read(seen, known, raw_uwh)
+        counter, finding = read(seen, known, raw_uwh, stale_ms=3 * every_ms)
         if finding:
             findings.append(finding)
     return counter, findings
@@ -410,7 +410,19 @@ def test_three_zeros_at_the_end_of_the_modulus_are_a_rollover_and_elsewhere_a_re
 
 def test_the_longer_the_silence_the_more_is_believed() -> None:
     known = rules(1)
-    hour, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=3_600_000, raw_uwh=18_000 * WH, power_w=0.0, held=True)
-    assert hour.register_uwh == 18_000 * WH
-    moment, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=TEN_S, raw_uwh=18_000 * WH, power_w=0.0, held=True)
+    hour, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=3_600_000, raw_uwh=1900 * WH, power_w=0.0, held=True)
+    assert hour.register_uwh == 1900 * WH
+    moment, _ = advance(start(0, 1000 * WH, 0.0), known, at_ms=TEN_S, raw_uwh=1900 * WH, power_w=0.0, held=True)
     assert moment.register_uwh == 1000 * WH
+
+
+def test_what_says_much_after_a_silence_is_believed_when_the_next_reading_agrees() -> None:
+    known = rules(1)
+    begun, _ = fold(start(0, 1000 * WH, 360.0), known, 1001, 1002, 1003, power_w=360.0)
+    wrong, _ = advance(begun, known, at_ms=1_800_000, raw_uwh=(1180 + 4096) * WH, power_w=360.0, held=False)
+    assert wrong.register_uwh == 1003 * WH
+    right, finding = advance(wrong, known, at_ms=1_810_000, raw_uwh=1181 * WH, power_w=360.0, held=False)
+    assert finding is not None
+    assert (right.register_uwh, finding.kind) == (1181 * WH, "glitch")
+    true, finding = advance(wrong, known, at_ms=1_810_000, raw_uwh=(1181 + 4096) * WH, power_w=360.0, held=False)
+    assert (true.register_uwh, finding) == ((1181 + 4096) * WH, None)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway import waiting
-from gateway.buffer import Closing
+from gateway.energy.slots import MeterState, Slot
 from gateway.exchange.dialect import Item
-from gateway.outbox import Owed
-from gateway.slots import MeterState, Slot
-from gateway.waiting import MAX_SAMPLES, WaitingClosings, bounded, thinned
+from gateway.store import waiting
+from gateway.store.outbox import Owed
+from gateway.store.rows import Closing
+from gateway.store.waiting import MAX_SAMPLES, WaitingClosings, bounded, thinned
 
 
 def sample(n: int, device: str = "grid", at_s: int | None = None) -> tuple[int, Sample]:

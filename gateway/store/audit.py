@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from gateway.config import Asset
-from gateway.outbox import Owed
-from gateway.slots import Slot, Unallocated
+from gateway.energy.slots import Slot, Unallocated
+from gateway.store.outbox import Owed
 
 Series = tuple[str, str | None, str]
 """Meter, serial number and direction."""

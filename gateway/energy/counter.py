@@ -15,11 +15,12 @@ ms of a clock that is never set: how long something lasted decides what can be t
 A reading of the register *vouches* for the counter when it is believed. Others move nothing but the integral of power:
 
 - one that is absent;
-- one that cannot follow the last one (backwards, or more than the main fuse can carry), or soon after it says grossly more than power
-  does. It is a suspect. When the register goes on from where it was before, it was a *glitch*. Only when `CONFIRMATIONS` readings in a row
-  agree with each other are they believed, and then as what they are: nothing special, where the fuse can have carried it; a *rollover*,
-  past the register's modulus; a *reset* (backwards), across which nothing can be known and nothing is booked; a *jump* (forwards), with
-  which the counter goes along, but what the register jumped over is stated as unallocated, to be in no slot;
+- one that says grossly more than power does, and than the register's own pace was before. It is a suspect. When the register goes on from
+  where it was, it was a *glitch*. When the next reading agrees with it, both are believed (`AGREEING`);
+- one that cannot follow the last one (backwards, or more than the main fuse can carry). Only when `CONFIRMATIONS` such readings in a row
+  agree with each other are they believed, and then as what they are: a *rollover*, past the register's modulus; a *reset* (backwards),
+  across which nothing can be known and nothing is booked; a *jump* (forwards), with which the counter goes along, but what the register
+  jumped over is stated as unallocated, to be in no slot;
 - the first ones of all: until `CONFIRMATIONS` readings agree, and as long as nothing was booked, the counter begins anew with one that
   cannot follow (`begins_anew`);
 - one that stands still while more passes than its step can hold: the register *pauses*, and will catch up. After `MOST_PAUSE_MS` it is
@@ -33,14 +34,14 @@ from typing import Literal
 CONFIRMATIONS = 3
 """Readings that must agree before anything but a normal step is believed."""
 
+AGREEING = 2
+"""Readings that must agree before a step is believed that the fuse can carry, and for which nothing else speaks."""
+
 FUSE_TOLERANCE = 1.25
 """A main fuse carries more than its rating for a while."""
 
 DOUBT_MS = 15 * 60_000
-"""Only so soon after the last reading one is doubted for saying more than power does: two more are there before it is too late to send."""
-
-DOUBT_DARK_MS = 60_000
-"""The same where power is not known all the while, and only the register's own pace speaks."""
+"""Of a meter that is read more rarely no reading is doubted for saying more than power does: the next one would come too late."""
 
 DOUBT_W = 1000.0
 """What may have been switched on and off in between, unseen, without making anybody doubt."""
@@ -256,8 +257,9 @@ def integrate(counter: Counter, rules: Rules, *, at_ms: int, power_w: float | No
     )
 
 
-def read(counter: Counter, rules: Rules, raw_uwh: int | None) -> tuple[Counter, Finding | None]:
-    """What the meter shows at the sample that power was integrated up to; None: the register is not in it.
+def read(counter: Counter, rules: Rules, raw_uwh: int | None, *, stale_ms: int) -> tuple[Counter, Finding | None]:
+    """What the meter shows at the sample that power was integrated up to; None: the register is not in it. A time that is dark for longer
+    than `stale_ms` is one that nobody saw.
 
     The counter that comes back is as of that sample (its `at_ms` tells), or still as of before where the register does not vouch for it.
     """
@@ -269,7 +271,8 @@ def read(counter: Counter, rules: Rules, raw_uwh: int | None) -> tuple[Counter, 
     elapsed_ms = at_ms - counter.at_ms
     suspects = counter.suspects
     follows = suspects is not None and 0 <= raw_uwh - suspects.last_raw_uwh <= rules.most_uwh(at_ms - suspects.last_ms, raw_uwh)
-    if 0 <= delta <= rules.most_uwh(elapsed_ms, raw_uwh) and not _doubtful(counter, rules, delta, elapsed_ms):
+    possible = 0 <= delta <= rules.most_uwh(elapsed_ms, raw_uwh)
+    if possible and not _doubtful(counter, rules, delta, elapsed_ms, stale_ms):
         if delta == 0 and _pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = None
@@ -280,17 +283,17 @@ def read(counter: Counter, rules: Rules, raw_uwh: int | None) -> tuple[Counter, 
         suspects = Suspects(suspects.first_raw_uwh, raw_uwh, at_ms, suspects.count + 1)
     else:
         suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
+    if possible and suspects.count >= AGREEING:
+        return _vouched(counter, rules, delta), None
     if suspects.count < CONFIRMATIONS:
         return replace(counter, suspects=suspects), None
-    if 0 <= delta <= rules.most_uwh(elapsed_ms, raw_uwh):
-        return _vouched(counter, rules, delta), None
     return _rebase(counter, rules, suspects)
 
 
-def _doubtful(counter: Counter, rules: Rules, delta_uwh: int, elapsed_ms: int) -> bool:
+def _doubtful(counter: Counter, rules: Rules, delta_uwh: int, elapsed_ms: int, stale_ms: int) -> bool:
     """Whether a reading says grossly more than power, and than the register's own pace."""
     since = counter.since
-    if elapsed_ms > (DOUBT_DARK_MS if since.dark_ms else DOUBT_MS):
+    if elapsed_ms > DOUBT_MS and since.dark_ms <= stale_ms:
         return False
     expected_uwh = max(since.power_uwh + 2 * since.swing_uwh, round(counter.pace_w * elapsed_ms / 3.6))
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)

@@ -13,12 +13,15 @@ import msgspec
 import pytest
 
 from drivers.sample import Sample
-from gateway import salvage
-from gateway.buffer import Buffer, Closing, StoreError, open_buffer, open_for_reading
-from gateway.counter import Counter
+from gateway.energy.counter import Counter
+from gateway.energy.slots import DirectionState, Event, MeterState, OpenSlot, Slot
 from gateway.exchange.dialect import Item
-from gateway.outbox import Owed, State
-from gateway.slots import DirectionState, Event, MeterState, OpenSlot, Slot
+from gateway.store import salvage
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.outbox import Owed, State
+from gateway.store.rows import Closing
+from gateway.store.trouble import StoreError
 
 # What its tests share takes long to make: one process makes it.
 pytestmark = pytest.mark.xdist_group("salvage")

@@ -6,9 +6,9 @@ Nothing here changes a slot. The deviation is shown, for a person to wonder abou
 from collections.abc import Iterable, Mapping
 
 from drivers.sample import Sample
-from gateway.assets import Direction
-from gateway.counter import UWH_PER_WH
-from gateway.slots import MeterState, Slot
+from gateway.energy.assets import Direction
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slots import MeterState, Slot
 
 QUARTER_MS = 900_000
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drivers.sample import Sample
-from gateway.slots import Event, MeterState
+from gateway.energy.slots import Event, MeterState
 
 if TYPE_CHECKING:
-    from gateway.buffer import Closing
+    from gateway.store.rows import Closing
 
 MAX_SAMPLES = 20_000
 MAX_SLOTS = 100_000

@@ -1,0 +1,116 @@
+"""What is kept, as objects and as rows of the tables. Pure."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any
+from uuid import UUID
+
+from gateway.energy.slots import Event, MeterState, Slot, Unallocated
+from gateway.exchange.dialect import Item
+from gateway.store.outbox import Owed
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What one sample closed; written in one transaction."""
+
+    device: str
+    sample_id: int
+    state: MeterState
+    slots: tuple[Slot, ...]
+    owed: tuple[Owed, ...]
+    events: tuple[Event, ...]
+    unallocated: tuple[Unallocated, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Unallocated energy on record. `number` is what people call it by."""
+
+    number: int
+    what: Unallocated
+    placed_s: float | None
+    """When a person placed it into slots, Unix time; None: not yet."""
+    placed_by: str
+    """How: the name of the profile."""
+
+
+SLOT_COLUMNS = [f.name for f in fields(Slot)]
+SLOT_LIST = ", ".join(SLOT_COLUMNS)
+OWED_LIST = (
+    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s, "
+    "confirmed_s, held_uwh, disagreements"
+)
+_FOLDED = ("power_w", "power_import_w", "power_export_w")
+
+
+def packing_of(quantities: str) -> struct.Struct:
+    """How a sample of these quantities (their names, divided by commas) is packed.
+
+    What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the rest is kept as float32.
+    """
+    exact = ("wh", "arh", "vah", "m3", "gj", "utc_s")
+    names = quantities.split(",") if quantities else ()
+    return struct.Struct("<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in names))
+
+
+def lean(value: Any) -> Any:
+    """A state without what is as it is by default, which reads back as the same: states are written with every slot."""
+    if isinstance(value, tuple):
+        return [lean(each) for each in value]
+    if isinstance(value, dict):
+        return {key: lean(each) for key, each in value.items()}
+    if not is_dataclass(value):
+        return value
+    found = ((field, getattr(value, field.name)) for field in fields(value))
+    return {field.name: lean(each) for field, each in found if field.default is MISSING or each != field.default}
+
+
+def slot_row(slot: Slot) -> list[object]:
+    """In the order of `SLOT_COLUMNS`."""
+    # NULL is distinct from NULL in a key, so a meter that tells no serial number has an empty one there.
+    return [getattr(slot, name) if name != "serial_number" else slot.serial_number or "" for name in SLOT_COLUMNS]
+
+
+def slot_of(row: tuple[Any, ...]) -> Slot:
+    """Of a row of `SLOT_LIST`."""
+    values: Mapping[str, Any] = dict(zip(SLOT_COLUMNS, row, strict=True))
+    return Slot(**{**values, "serial_number": values["serial_number"] or None})
+
+
+def owed_row(owed: Owed) -> tuple[object, ...]:
+    """In the order of `OWED_LIST`."""
+    item = owed.item
+    # Missing is not zero: what was not wholly metered has no energy.
+    known = owed.quality in ("measured", "estimated")
+    return (
+        str(item.asset),
+        item.slot_s,
+        item.kind,
+        item.revision,
+        item.energy_uwh if known else None,
+        owed.length_s,
+        owed.quality,
+        owed.opens_s,
+        owed.closes_s,
+        owed.state,
+        owed.reason,
+        owed.raw_uwh,
+        owed.attempts,
+        owed.decided_s,
+        owed.confirmed_s,
+        owed.held_uwh,
+        owed.disagreements,
+    )
+
+
+def owed_of(row: tuple[Any, ...]) -> Owed:
+    """Of a row of `OWED_LIST`."""
+    asset, slot_s, kind, revision, energy_uwh, *rest = row
+    return Owed(Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
+
+
+def key_of(item: Item) -> tuple[object, ...]:
+    """The primary key of an item in the outbox."""
+    return item.slot_s, str(item.asset), item.kind, item.revision
