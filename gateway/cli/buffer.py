@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(settings: "Settings") -> int:
-    from gateway.store.audit import REMEDIES, audit
+    from gateway.audit import REMEDIES, audit
 
     with reading(settings) as buffer:
         damage = buffer.damage()

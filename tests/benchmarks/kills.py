@@ -23,12 +23,12 @@ from typing import NoReturn
 
 from drivers.sample import Sample
 from gateway import config
+from gateway.audit import audit
 from gateway.clock import Clock, Sources
 from gateway.energy.counter import UWH_PER_WH
 from gateway.exchange import load_dialect
 from gateway.exchange.dialect import Item
 from gateway.ledger import Ledger
-from gateway.store.audit import audit
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.store.trouble import StoreError

@@ -16,11 +16,11 @@ import pytest
 
 from drivers.sample import Sample
 from gateway import config
+from gateway.audit import audit
 from gateway.clock import Clock, Sources
 from gateway.exchange import load_dialect
 from gateway.ledger import Ledger
 from gateway.store import file
-from gateway.store.audit import audit
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.store.trouble import StoreError
