@@ -251,6 +251,8 @@ class Uploader:
         if self._outbox.changed_elsewhere:
             self._plan.clear()
             self._halves.clear()
+        if not self._outbox.due(now_s, since_s=None, limit=1):
+            return None
         live = self._first_due(now_s, live_since_s(now_s, self._slot_s))
         if self._loop_s() < self._retry_at_s:
             if not self._just_closed(live, boundary_s):

@@ -5,6 +5,7 @@ Source: DSMR 5.0.2 P1 companion standard: sections 5.2 (framing, CRC-16 over eve
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from fastcrc import crc16
 
@@ -72,6 +73,7 @@ def local_time(utc_s: int) -> str:
     return (utc + timedelta(hours=2 if summer else 1)).strftime("%y%m%d%H%M%S") + ("S" if summer else "W")
 
 
+@cache
 def _last_sunday(year: int, month: int) -> datetime:
     last = datetime(year, month, 31, 1, tzinfo=UTC)
     return last - timedelta(days=last.isoweekday() % 7)

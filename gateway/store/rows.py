@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -105,10 +106,14 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     )
 
 
+_uuid = lru_cache(maxsize=256)(UUID)
+"""Of the few assets of a home, which are in every row."""
+
+
 def owed_of(row: tuple[Any, ...]) -> Owed:
     """Of a row of `OWED_LIST`."""
     asset, slot_s, kind, revision, energy_uwh, *rest = row
-    return Owed(Item(UUID(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
+    return Owed(Item(_uuid(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
 
 
 def key_of(item: Item) -> tuple[object, ...]:
