@@ -83,13 +83,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _inputs(chosen: list[Target], results: dict[str, Result], inputs: int) -> None:
-    """The quicker a target is, the longer it is fuzzed. As speeds change with what is found, the last ones make up what is missing."""
+    """Each target is fuzzed for as long as the others. As speeds change with what is found, the last ones make up what is missing."""
     for target in chosen:
         results[target.name].add(fuzz(target, inputs=inputs // len(chosen) or 1, seconds=CALIBRATION_S))
     sound = sorted((target for target in chosen if not results[target.name].finding), key=lambda each: results[each.name].per_s)
     while sound:
         left = inputs - sum(result.inputs for result in results.values())
-        share = results[sound[0].name].per_s ** 2 / sum(results[target.name].per_s ** 2 for target in sound)
+        share = results[sound[0].name].per_s / sum(results[target.name].per_s for target in sound)
         target = sound.pop(0)
         if (count := round(left * share)) > 0:
             results[target.name].add(fuzz(target, inputs=count))
