@@ -197,7 +197,7 @@ class Unallocated:
     serial_number: str | None
     direction: Direction
     kind: str
-    """The kind of the event that stated it: gap, clock, jump, clash."""
+    """The kind of the event that stated it: gap, clock, jump, clash, lost."""
     from_ms: int
     to_ms: int
     begin_uwh: int

@@ -229,6 +229,7 @@ class Buffer:
         slot_count = 0
         with self._transaction():
             self._write_samples()
+            self._write_unallocated(self._closings.lost)
             for closing in self._closings:
                 slot_count += self._write_closing(closing)
             self._write_events(events)
@@ -305,11 +306,11 @@ class Buffer:
     def _write_unallocated(self, unallocated: Sequence[Unallocated]) -> None:
         for each in unallocated:
             series = (each.device, each.serial_number or "", each.direction, each.kind)
-            # Slot after slot that has no place (a clock that was ahead) is one record and not a hundred.
+            # Slot after slot that has no place (a clock that was ahead, memory that was full) is one record and not a hundred.
             joined = self._db.execute(
                 """UPDATE unallocated SET to_ms = ?, end_uwh = ? WHERE id = (SELECT max(id) FROM unallocated
                        WHERE device = ? AND serial_number = ? AND direction = ? AND kind = ?)
-                   AND kind = 'clash' AND placed_s IS NULL AND to_ms = ? AND end_uwh = ?""",
+                   AND kind IN ('clash', 'lost') AND placed_s IS NULL AND to_ms = ? AND end_uwh = ?""",
                 (each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
             ).rowcount
             if not joined:

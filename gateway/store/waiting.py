@@ -2,7 +2,7 @@
 
 Limits: of samples `MAX_SAMPLES` wait, then the older half is thinned to the first and the last of each meter's slots; where that is not
 enough, the oldest go. Of slots `MAX_SLOTS` wait with what is owed for them (52 days of ten meters), packed to some 30 bytes each; then the
-oldest go, and an event states their energy.
+oldest go: an event says so, and their energy is on record as unallocated.
 """
 
 import zlib
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drivers.sample import Sample
-from gateway.energy.slots import Event, MeterState
+from gateway.energy.slots import Event, MeterState, Unallocated
 
 if TYPE_CHECKING:
     from gateway.store.rows import Closing
@@ -64,6 +64,8 @@ class WaitingClosings:
         self._packed: list[_Packed] = []
         self._states: dict[str, tuple[int, MeterState]] = {}
         """Of the packed ones: only the last one of each meter counts."""
+        self._lost: dict[tuple[str, str | None, str], Unallocated] = {}
+        """By series and direction."""
 
     def __len__(self) -> int:
         """How many slots wait, in whole portions of those that are packed."""
@@ -86,15 +88,42 @@ class WaitingClosings:
         self._packed.append(_Packed(min(starts, default=0), max(starts, default=0), len(starts), zlib.compress(data)))
 
     def _forget(self) -> Iterator[Event]:
-        lost: dict[str, list[int]] = {}
+        counts: dict[str, list[int]] = {}
         last_s = 0
         for closing in self._unpacked(self._packed.pop(0)):
-            for slot in closing.slots:
-                lost.setdefault(slot.device, []).append(slot.energy_uwh or 0)
+            slots = [slot for slot in closing.slots if slot.method != "power"]  # a provisional one moves no counter
+            for slot in slots:
+                counts.setdefault(slot.device, []).append(slot.energy_uwh or 0)
                 last_s = max(last_s, slot.start_s + slot.length_s)
-        for device, energies in lost.items():
+                to_ms = (slot.start_s + slot.length_s) * 1000
+                self._lose(
+                    Unallocated(
+                        *(slot.device, slot.serial_number, slot.direction, "lost", slot.start_s * 1000, to_ms),
+                        *(slot.begin_uwh, slot.end_uwh),
+                    )
+                )
+            for left in closing.unallocated:
+                self._lose(replace(left, kind="lost"))
+        for device, energies in counts.items():
             text = f"{len(energies)} slots could not be written for so long that memory was full; their energy is unallocated"
             yield Event(last_s * 1000, device, "lost", text, sum(energies))
+
+    def _lose(self, more: Unallocated) -> None:
+        """From slot to slot the counter of a series goes on: what is lost of it in a row is one record."""
+        series = more.device, more.serial_number, more.direction
+        lost = self._lost.get(series, more)
+        self._lost[series] = replace(
+            lost,
+            from_ms=min(lost.from_ms, more.from_ms),
+            to_ms=max(lost.to_ms, more.to_ms),
+            begin_uwh=min(lost.begin_uwh, more.begin_uwh),
+            end_uwh=max(lost.end_uwh, more.end_uwh),
+        )
+
+    @property
+    def lost(self) -> Sequence[Unallocated]:
+        """The energy of those that had to go."""
+        return tuple(self._lost.values())
 
     def _unpacked(self, packed: _Packed) -> list["Closing"]:
         closings = msgspec.msgpack.decode(zlib.decompress(packed.data), type=list[self._kind])  # type: ignore[name-defined]
@@ -118,3 +147,4 @@ class WaitingClosings:
         self._open.clear()
         self._packed.clear()
         self._states.clear()
+        self._lost.clear()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.energy.slots import MeterState, Slot
+from gateway.energy.slots import MeterState, Slot, Unallocated
 from gateway.exchange.dialect import Item
 from gateway.store import waiting
 from gateway.store.outbox import Owed
@@ -88,6 +88,23 @@ def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(monkeyp
     assert sum(event.energy_uwh for event in events) == 7 * lost
     assert events[0].text == "200 slots could not be written for so long that memory was full; their energy is unallocated"
     assert [each.slots[0].start_s // 900 for each in kept] == list(range(lost, 5000))
+    assert kept.lost == (Unallocated("grid", "A", "import", "lost", 0, lost * 900_000, 0, 7 * lost),), "one record, exact"
+    kept.clear()
+    assert kept.lost == ()
+
+
+def test_what_was_unallocated_in_what_had_to_go_stays_so_and_what_is_provisional_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
+    kept = WaitingClosings(Closing)
+    for n in range(5000):
+        one = closing(n)
+        if n == 0:
+            one = replace(one, slots=(*one.slots, replace(one.slots[0], method="power", begin_uwh=7, end_uwh=10**9)))
+        if n == 1:
+            one = replace(one, unallocated=(Unallocated("grid", "A", "export", "gap", 5, 6, 100, 300),))
+        kept.add(one)
+    lost = 5000 - sum(len(each.slots) for each in kept)
+    assert {each.direction: (each.begin_uwh, each.end_uwh) for each in kept.lost} == {"import": (0, 7 * (lost)), "export": (100, 300)}
 
 
 def test_a_closing_keeps_all_that_it_says_when_it_is_packed() -> None:
