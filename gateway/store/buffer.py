@@ -101,6 +101,9 @@ class Buffer:
         self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
         self._boots: dict[str, int] = {}
         self._data_version: int | None = None
+        self._windows: tuple[float, float] | None = None
+        """From when until when no window of a pending item opens or closes: after weeks offline there are many to look through. None: not
+        known, since the outbox has changed."""
         self._next_id = 1
         self._now_s = 0.0
         """The newest time that samples told."""
@@ -129,6 +132,7 @@ class Buffer:
         self._layouts.clear()
         self._boots.clear()
         self._data_version = None
+        self._windows = None
         self._thinned = None
         self._checking = 0, -1
         self._checked_s = -math.inf
@@ -297,6 +301,8 @@ class Buffer:
         return count
 
     def _write_owed(self, owed: Sequence[Owed]) -> None:
+        if owed:
+            self._windows = None
         marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
         self._db.executemany(
             f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
@@ -595,6 +601,9 @@ class Buffer:
 
     def next_change_s(self, now_s: float) -> float | None:
         """When the next window of a pending item opens or closes, Unix time."""
+        if self._unchanged_at(now_s):
+            assert self._windows is not None
+            return None if math.isinf(self._windows[1]) else self._windows[1]
         at: float | None = self._one(
             """SELECT min(t) FROM (
                 SELECT min(opens_s) AS t FROM outbox WHERE state = 'pending' AND opens_s > ?
@@ -603,6 +612,10 @@ class Buffer:
             now_s,
         )
         return at
+
+    def _unchanged_at(self, now_s: float) -> bool:
+        """Whether it is known that no window of a pending item has opened or closed."""
+        return self._windows is not None and self._windows[0] <= now_s < self._windows[1]
 
     def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
         """Write down what became of items; `pending` means: try again later. Raises StoreError.
@@ -628,7 +641,10 @@ class Buffer:
     def changed_elsewhere(self) -> bool:
         """Whether another process (a person's command) has written since this was asked last. Raises StoreError."""
         before, self._data_version = self._data_version, self._one("PRAGMA data_version")
-        return before not in (None, self._data_version)
+        changed = before not in (None, self._data_version)
+        if changed:
+            self._windows = None
+        return changed
 
     # --- what the exchange holds ---------------------------------------------------------------------------------------------
 
@@ -656,6 +672,7 @@ class Buffer:
         owed again. Raises StoreError.
         """
         again: list[Item] = []
+        self._windows = None
         with self._transaction():
             for held in found:
                 key = key_of(held.item)
@@ -699,6 +716,7 @@ class Buffer:
 
     def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
         sql = f"UPDATE outbox SET {what} WHERE {where} AND {_THIS_ITEM}"  # noqa: S608
+        self._windows = None
         with self._transaction():
             return sum(self._db.execute(sql, (*values, *key_of(item))).rowcount for item in items)
 
@@ -707,8 +725,11 @@ class Buffer:
     def expire(self, now_s: float, cause: str = "") -> list[Item]:
         """Pending items whose window has closed become missed; `cause` is the reason of those that were never tried. Raises StoreError."""
         where = "state = 'pending' AND closes_s <= ?"
-        # Answered by the index alone; most of the time nothing has expired.
+        if self._unchanged_at(now_s):
+            return []
         if not self._one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
+            until_s = self.next_change_s(now_s)
+            self._windows = now_s, math.inf if until_s is None else until_s
             return []
         found = [owed_of(row).item for row in self._rows(f"SELECT {OWED_LIST} FROM outbox WHERE {where}", now_s)]  # noqa: S608
         with self._transaction():

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
@@ -313,6 +314,40 @@ def test_what_was_not_delivered_in_its_window_is_missed_with_the_last_reason(sto
     assert [o.reason for o in missed] == ["not delivered before its window closed", "not delivered before its window closed (timeout)"]
     assert {o.decided_s for o in missed} == {2700}
     assert store.backlog() == Backlog(2, 1800, 3600)
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("owe"), st.integers(0, 40), st.one_of(st.none(), st.integers(0, 40))),
+            st.tuples(st.just("expire"), st.integers(0, 45), st.none()),
+            st.tuples(st.just("next"), st.integers(0, 45), st.none()),
+            st.tuples(st.just("retry"), st.just(0), st.none()),
+            st.tuples(st.just("record"), st.integers(0, 2), st.none()),
+        ),
+        max_size=20,
+    )
+)
+def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(steps: list[tuple[str, int, int | None]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        quick, plain = (open_buffer(Path(folder) / name / "buffer.sqlite", now_s=0) for name in ("quick", "plain"))
+        for n, (what, number, closes) in enumerate(steps):
+            plain._windows = None
+            answers = []
+            for store in (quick, plain):
+                items = [each.item for each in store.owed()]
+                if what == "owe":
+                    keep(store, owed(900 * n, opens_s=number, closes_s=closes))
+                elif what == "retry":
+                    store.retry(items)
+                elif what == "record" and items:
+                    store.record(items[-1:], ("accepted", "rejected", "pending")[number], "", 0)
+                answers.append(
+                    store.expire(number) if what == "expire" else store.next_change_s(number) if what == "next" else list(store.owed())
+                )
+            assert answers[0] == answers[1]
+        quick.close_file()
+        plain.close_file()
 
 
 def test_an_item_is_owed_once_and_keeps_its_verdict(store: Buffer) -> None:
