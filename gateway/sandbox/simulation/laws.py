@@ -112,7 +112,7 @@ class _Books:
         self.names = {str(uuid): name for name, uuid in remains.assets.items()}
         self.lost_s = max(remains.lost_store_ms, default=-1) / 1000
         self.wrong_ms = max((ms for _, ms in remains.untrue_ms), default=0)
-        placed = (row for row in self.samples if row["placed"] and row["utc_ms"] is not None)
+        placed = (row for row in self.samples if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in remains.boots)
         off_ms = (abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms) for row in placed)
         self.placed_off_ms = max(off_ms, default=0)
         """How far samples are from where they were taken whose boot never knew the time."""
@@ -213,6 +213,11 @@ def _dated(books: _Books, _: Verdict) -> Iterator[str]:
     boots: Mapping[str, Any] = books.remains.boots
     for row in books.samples:
         if row["utc_ms"] is None or row["placed"]:
+            continue
+        if row["boot_id"] not in boots:
+            # Where the row of a boot was lost with a damaged file, nobody can say when the boot began.
+            if not row["boot_id"].startswith("lost-"):
+                yield f"a sample is of boot {row['boot_id']!r}, which never was"
             continue
         true_ms = boots[row["boot_id"]].booted_ms + row["boottime_ms"]
         if abs(row["utc_ms"] - true_ms) > books.wrong_ms + 2:

@@ -45,7 +45,11 @@ class Tally:
 def try_out(scenario: Scenario) -> Verdict:
     """Run one scenario in a folder of its own, and judge it."""
     with tempfile.TemporaryDirectory(prefix="meter-gateway-simulation-") as folder:
-        return judge(run(scenario, Path(folder)))
+        try:
+            return judge(run(scenario, Path(folder)))
+        except Exception as error:
+            error.add_note(f"in the scenario {scenario.about!r}, seed {scenario.seed}")
+            raise
 
 
 def smallest(scenario: Scenario) -> Scenario:
