@@ -256,7 +256,8 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             for key in raw:
                 if key not in get_args(args[0]):
                     document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
-        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
+        # What could not be read has been reported; whoever looks at the rest must not stumble over it.
+        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items() if value is not _UNREADABLE}
     if isinstance(raw, str) and raw.endswith("\n") and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes):
         # The `$` of a pattern would let it pass.
         document.report(path, f"{_short(raw)} ends with a line break", "write it in one line")
@@ -277,7 +278,7 @@ def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Pat
     if not isinstance(raw, list):
         document.report(path, f"expected a list, found {_found(raw)}", "write it as [a, b] or as lines that begin with '- '")
         return None
-    return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
+    return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw) if value is not _UNREADABLE)
 
 
 def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:

@@ -87,8 +87,10 @@ def system_title(frame: bytes) -> bytes:
 
 
 def _parts(frame: bytes) -> tuple[bytes, int, bytes, bytes]:
-    """(system title, security control, frame counter, what follows)."""
+    """(system title, security control, frame counter, what follows). Raises CipherError."""
     title = system_title(frame)
     at = 2 + len(title) if title else 1
-    at += 1 if frame[at] < 0x80 else 1 + (frame[at] & 0x7F)
+    at += 1 if frame[at : at + 1] < b"\x80" else 1 + (frame[at] & 0x7F)
+    if len(frame) < at + 5:
+        raise CipherError("an encrypted frame that ends before its content; check the cable")
     return title, frame[at], frame[at + 1 : at + 5], frame[at + 5 :]

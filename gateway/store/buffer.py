@@ -32,7 +32,7 @@ from drivers.sample import Sample
 from gateway.energy.slots import Event, MeterState, Slot, Unallocated
 from gateway.exchange.dialect import Item
 from gateway.placing import Place, Stretch
-from gateway.store.file import connect, lock_folder, new_file
+from gateway.store.file import Connection, connect, lock_folder, new_file
 from gateway.store.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.store.reserve import Reserve
 from gateway.store.rows import (
@@ -904,7 +904,7 @@ class Buffer:
 
     def copy_to(self, path: Path) -> str:
         """Write all that is committed now into an empty file, and read it back; says what is in it. Raises StoreError."""
-        copy = sqlite3.connect(path, isolation_level=None)
+        copy = sqlite3.connect(path, isolation_level=None, factory=Connection)
         try:
             # In one step, which sees the buffer as it is at one moment, however much is written to it meanwhile.
             self._db.backup(copy)

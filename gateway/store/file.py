@@ -5,6 +5,7 @@ import logging
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from gateway.store.sound import TABLES
 from gateway.store.trouble import StoreError
@@ -14,6 +15,28 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_VERSIONS = 10_000
 """A header that says more than this is damaged, and not newer."""
+
+
+class Connection(sqlite3.Connection):
+    """Of a file that may be damaged: what SQLite quotes of its schema may be no text, and sqlite3 cannot say it."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """As `sqlite3.Connection.execute`."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise _no_text(error) from error
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        """As `sqlite3.Connection.executemany`."""
+        try:
+            return super().executemany(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise _no_text(error) from error
+
+
+def _no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError(error.object.decode("utf-8", "replace")[:200])
 
 
 def lock_folder(path: Path, how: int) -> int:
@@ -41,7 +64,7 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
     Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all of it.
     """
     is_new = not path.exists()
-    db = sqlite3.connect(path, isolation_level=None, timeout=5)
+    db = sqlite3.connect(path, isolation_level=None, timeout=5, factory=Connection)
     try:
         if is_new:
             path.chmod(0o640)
@@ -64,12 +87,12 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
 
 def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
     """Beside whoever else has it open, changing nothing by that. `how` is the URI's query (sqlite.org/uri.html)."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5, factory=Connection)
 
 
 def new_file(path: Path) -> sqlite3.Connection:
     """An empty one, in a transaction; fast, because whoever fills it syncs it as a whole. Raises sqlite3.Error."""
-    db = sqlite3.connect(path, isolation_level=None)
+    db = sqlite3.connect(path, isolation_level=None, factory=Connection)
     try:
         path.chmod(0o640)
         for pragma in ("page_size = 512", "journal_mode = OFF", "synchronous = OFF", "cache_size = -4096"):

@@ -32,6 +32,7 @@ import msgspec
 from gateway.energy.counter import Counter
 from gateway.energy.slots import DirectionState, MeterState, OpenSlot, Slot
 from gateway.store import carve
+from gateway.store.file import Connection
 from gateway.store.sound import SOUND
 
 log = logging.getLogger(__name__)
@@ -246,7 +247,7 @@ def _for_reading(path: Path) -> sqlite3.Connection | None:
     """The damaged file, where SQLite still takes it for a database."""
     for how in ("mode=ro", "immutable=1"):
         try:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5)
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5, factory=Connection)
         except sqlite3.Error:
             continue
         try:

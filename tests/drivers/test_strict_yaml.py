@@ -64,6 +64,12 @@ limits: {low: 1}
 """
 
 
+@dataclass(frozen=True)
+class Holes:
+    a: list[str]
+    b: dict[str, int]
+
+
 def test_a_right_file_becomes_frozen_settings() -> None:
     value, found = read(GOOD)
     assert found == []
@@ -148,6 +154,16 @@ limits:
 )
 def test_what_yaml_would_quietly_turn_into_something_else_is_named(line: str, expected: str) -> None:
     assert problems(f"site: home\nmeters:\n  - name: grid\n    {line}\n") == [expected]
+
+
+def test_what_cannot_be_read_is_named_and_left_out_of_lists_and_mappings() -> None:
+    text = "a: [x, !!float y, z]\nb: {k: !!int l, m: 1}\n"
+    document = parse(text, "site.yaml")
+    lists = document.data
+    assert isinstance(lists, dict)
+    before = len(document.problems)
+    assert decode(Holes, document) == Holes(a=["x", "z"], b={"m": 1})
+    assert before == len(document.problems) == 2
 
 
 def test_dates_times_and_leading_zeros_stay_text_where_text_is_meant() -> None:

@@ -134,16 +134,16 @@ class Wire:
             reply = head[:4] + len(reply).to_bytes(2, "big") + reply
         else:
             reply += crc16.modbus(reply).to_bytes(2, "little")
-        reply = self._damaged(reply)
+        reply = self._damaged(reply, line)
         late_s = self.trouble.late_s
         asyncio.get_running_loop().call_later(asked_s + len(reply) * line.char_s + late_s, line.arrive, reply, line.generation)
 
     def push(self, data: bytes) -> None:
         """A meter has sent something by itself; its last byte arrives now."""
         if self.line is not None and not (self.trouble.silent or self.trouble.gone or self.trouble.half_open):
-            self.line.arrive(self._damaged(data), self.line.generation)
+            self.line.arrive(self._damaged(data, self.line), self.line.generation)
 
-    def _damaged(self, data: bytes) -> bytes:
+    def _damaged(self, data: bytes, line: "SimulatedLine") -> bytes:
         trouble, rng = self.trouble, self.rng
         if trouble.noise and rng.random() < trouble.noise:
             at = rng.randrange(len(data))
@@ -152,6 +152,8 @@ class Wire:
             at = rng.randrange(len(data))
             data = data[:at] + data[at + 1 :]
         if trouble.checksum and rng.random() < trouble.checksum:
+            if line.framing == "tcp":
+                return b""  # the network's own checksums are before ours: what does not keep them never arrives
             data = data[:-3] + bytes((data[-3] ^ 0x01,)) + data[-2:]
         return data
 

@@ -167,6 +167,12 @@ def test_dlms_objects_inside_are_named() -> None:
         decrypt(envelope(b"\x0f" + bytes(60)), KEYS, AUTHENTICATION)
 
 
+@pytest.mark.parametrize("form", [b"\xdb\x08" + TITLE + b"\x84", b"\xdb\x08" + TITLE, b"\x00\x1e", b"\x00", b"\x00\xff\x30"])
+def test_a_frame_that_ends_early_is_named(form: bytes) -> None:
+    with pytest.raises(CipherError, match="ends before its content"):
+        decrypt(form, KEYS, AUTHENTICATION)
+
+
 @given(st.binary(min_size=5, max_size=60))
 def test_any_frame_gives_text_or_a_named_error(body: bytes) -> None:
     [sealed] = frame(b"\xdb\x08" + TITLE + bytes([len(body) + 1]) + b"\x30" + body)

@@ -199,6 +199,21 @@ def test_rows_that_make_no_sense_are_damage_too(path: Path) -> None:
     store.close_file()
 
 
+def test_a_schema_that_is_no_text_is_damage_too(path: Path) -> None:
+    """What SQLite says of it quotes it, and is no text either."""
+    before = fill(path)
+    data = path.read_bytes()
+    at = data.index(b"tableslotsslots")
+    path.write_bytes(data[:at] + b"table\xb9lots\xb9lots" + data[at + 15 :].replace(b"CREATE", b"C\xb9EATE", 1))
+    with pytest.raises(StoreError, match="buffer repair"):
+        open_for_reading(path)
+    store = open_buffer(path, now_s=NOW_S)
+    assert content(store).owed == before.owed
+    store.flush()
+    assert any("was damaged" in text for text in store.latest_events(100))
+    store.close_file()
+
+
 def test_what_lies_in_the_log_is_salvaged_too(path: Path, tmp_path: Path) -> None:
     """The head of the file is noise, and the newest pages are only in the log."""
     fill(path)
