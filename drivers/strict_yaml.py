@@ -64,6 +64,8 @@ class Document:
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    holes: int = 0
+    """Values that `decode` came upon and that could not be read at all, which has been reported."""
 
     def line(self, path: Path) -> int:
         """Line of a key, or of the nearest enclosing one."""
@@ -217,20 +219,20 @@ class _Builder:
 def decode(cls: type[T], document: Document, path: Path = (), data: object = ...) -> T | None:
     """Make a `cls` (a dataclass) of the document's data, or of `data` found at `path`.
 
-    Returns None after reporting every problem to `document`; what could not even be read is reported there before. So a value is good
-    where `document.problems` is empty.
+    Returns None after reporting every problem to `document`; what could not even be read is reported there before.
     """
     if data is ... and document.data is None and document.problems:
         return None  # it could not be read at all, and that has been said
     raw = document.data if data is ... else data
-    before = len(document.problems)
+    before = len(document.problems) + document.holes
     value = _decode(cls, raw, document, path)
-    return typing.cast(T, value) if len(document.problems) == before else None
+    return typing.cast(T, value) if len(document.problems) + document.holes == before else None
 
 
 def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
     if raw is _UNREADABLE:
+        document.holes += 1
         return None
     bare, *notes = get_args(kind) if get_origin(kind) is typing.Annotated else (kind,)
     origin, args = get_origin(bare), get_args(bare)
@@ -256,8 +258,7 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             for key in raw:
                 if key not in get_args(args[0]):
                     document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
-        # What could not be read has been reported; whoever looks at the rest must not stumble over it.
-        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items() if value is not _UNREADABLE}
+        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
     if isinstance(raw, str) and raw.endswith("\n") and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes):
         # The `$` of a pattern would let it pass.
         document.report(path, f"{_short(raw)} ends with a line break", "write it in one line")
@@ -278,7 +279,7 @@ def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Pat
     if not isinstance(raw, list):
         document.report(path, f"expected a list, found {_found(raw)}", "write it as [a, b] or as lines that begin with '- '")
         return None
-    return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw) if value is not _UNREADABLE)
+    return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
 
 
 def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
