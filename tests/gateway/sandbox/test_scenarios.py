@@ -10,8 +10,6 @@ from gateway.sandbox.simulation.years import try_out
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
-LONG = sorted((FOLDER / "long").glob("*.yaml"))
-"""They take minutes: `meter-gateway simulate tests/scenarios/long/*.yaml`."""
 
 # What the gateway does not do yet as the scenario says. Strict: a scenario that has come right must be taken off.
 KNOWN_BROKEN: dict[str, str] = {}
@@ -38,14 +36,9 @@ def test_what_is_known_to_be_broken_is_a_scenario() -> None:
     assert KNOWN_BROKEN.keys() - {path.stem for path in FILES} == set()
 
 
-@pytest.mark.parametrize("path", LONG, ids=[path.stem for path in LONG])
-def test_a_long_scenario_can_be_read(path: Path) -> None:
-    assert read(path.read_bytes(), path.name).must.measured
-
-
 def test_the_readme_names_every_scenario_and_none_that_is_not_there() -> None:
     readme = (FOLDER.parents[1] / "README.md").read_text()
     section = readme.partition("## What it survives\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     named = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[-2])]
-    assert sorted(named) == sorted(path.stem for path in FILES + LONG)
+    assert sorted(named) == sorted(path.stem for path in FILES)
