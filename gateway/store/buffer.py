@@ -32,7 +32,7 @@ from drivers.sample import Sample
 from gateway.energy.slots import Event, MeterState, Slot, Unallocated
 from gateway.exchange.dialect import Item
 from gateway.placing import Place, Stretch
-from gateway.store.file import Connection, connect, lock_folder, new_file
+from gateway.store.file import Connection, connect, lock_folder
 from gateway.store.outbox import Backlog, Confirmations, Held, Owed, State
 from gateway.store.reserve import Reserve
 from gateway.store.rows import (
@@ -96,7 +96,7 @@ class Buffer:
         self.path = path
         self.limits = limits
         self._samples: list[tuple[int, Sample]] = []
-        self._closings = WaitingClosings(Closing)
+        self._closings = WaitingClosings()
         self._events: list[Event] = []
         self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
         self._boots: dict[str, int] = {}
@@ -853,7 +853,7 @@ class Buffer:
         from gateway.store import salvage  # memory that is rarely needed
 
         try:
-            saved = salvage.renew(self.path, new_file, packing_of, source, self._db, now_s=self._now_s)
+            saved = salvage.renew(self.path, source, self._db, now_s=self._now_s)
             self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
             return StoreError(f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the disk with dmesg")

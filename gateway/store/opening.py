@@ -14,9 +14,8 @@ from pathlib import Path
 from gateway.energy.slots import Event
 from gateway.store.buffer import CHECKED_AT_ONCE, Buffer, Limits
 from gateway.store.carve import page_size_of
-from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, new_file, newest_version
+from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, newest_version
 from gateway.store.reserve import Reserve
-from gateway.store.rows import packing_of
 from gateway.store.sound import TABLES
 from gateway.store.trouble import Damaged, StoreError, is_damage, is_full, remedy
 
@@ -71,7 +70,7 @@ def repair(path: Path, *, now_s: float) -> str:
 
     lock = lock_folder(path, fcntl.LOCK_EX)
     try:
-        saved = salvage.renew(path, new_file, packing_of, now_s=now_s)
+        saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: cannot be repaired: {error}; nothing has been changed") from error
     finally:
@@ -143,7 +142,7 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
     from gateway.store import salvage
 
     try:
-        saved = salvage.renew(path, new_file, packing_of, now_s=now_s)
+        saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with dmesg") from error
     buffer = _opened(connect(path), path, limits)

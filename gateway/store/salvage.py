@@ -22,7 +22,7 @@ import shutil
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ import msgspec
 from gateway.energy.counter import Counter
 from gateway.energy.slots import DirectionState, MeterState, OpenSlot, Slot
 from gateway.store import carve
-from gateway.store.file import Connection
+from gateway.store.file import connect_as_it_is, new_file
+from gateway.store.rows import packing_of
 from gateway.store.sound import SOUND
 
 log = logging.getLogger(__name__)
@@ -155,17 +156,8 @@ def _tables(db: sqlite3.Connection) -> list[_Table]:
     return sorted(found, key=lambda table: order.index(table.name))
 
 
-def renew(
-    path: Path,
-    make: Callable[[Path], sqlite3.Connection],
-    packing: Callable[[str], struct.Struct],
-    source: sqlite3.Connection | None = None,
-    held: sqlite3.Connection | None = None,
-    *,
-    now_s: float,
-) -> Salvaged:
-    """Put a new file in the place of a damaged one, with all that can be read of it. `make` makes an empty one, in a transaction;
-    `packing` is how a sample of these quantities is packed.
+def renew(path: Path, source: sqlite3.Connection | None = None, held: sqlite3.Connection | None = None, *, now_s: float) -> Salvaged:
+    """Put a new file in the place of a damaged one, with all that can be read of it.
 
     `source` is a connection through which it can still be read (the file may have been deleted under it). `held` is one to it that is
     open; both are closed before the new file takes its place. Raises OSError or sqlite3.Error: try again then.
@@ -177,13 +169,13 @@ def renew(
         _beside(work, suffix).unlink(missing_ok=True)
     opened = _for_reading(path) if source is None else None
     source = source or opened
-    target = make(work)
+    target = new_file(work)
     # Repaired by root, it is still the daemon's.
     with contextlib.suppress(OSError):
         owner = path.stat()
         os.chown(work, owner.st_uid, owner.st_gid)
     try:
-        report = _save(path, source, target, packing, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
+        report = _save(path, source, target, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
         target.execute("COMMIT")
         target.close()
         _sync(work)
@@ -247,7 +239,7 @@ def _for_reading(path: Path) -> sqlite3.Connection | None:
     """The damaged file, where SQLite still takes it for a database."""
     for how in ("mode=ro", "immutable=1"):
         try:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5, factory=Connection)
+            db = connect_as_it_is(path, how)
         except sqlite3.Error:
             continue
         try:
@@ -330,7 +322,6 @@ def _save(
     path: Path,
     source: sqlite3.Connection | None,
     target: sqlite3.Connection,
-    packing: Callable[[str], struct.Struct],
     now_s: float,
     samples_s: float,
 ) -> Salvaged:
@@ -343,7 +334,7 @@ def _save(
     pages = _Pages.of(path)
     if pages and any(table.blocked for table in others):
         _read_pages(job, pages, others, samples)
-    job.packed = {number: packing(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
+    job.packed = {number: packing_of(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
     [(end_s,)] = target.execute("SELECT max(start_s + length_s) FROM slots")
     if end_s is not None:
         job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000

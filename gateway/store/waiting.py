@@ -8,15 +8,12 @@ oldest go: an event says so, and their energy is on record as unallocated.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from drivers.sample import Sample
 from gateway.energy.slots import Event, MeterState, Unallocated
-
-if TYPE_CHECKING:
-    from gateway.store.rows import Closing
+from gateway.store.rows import Closing
 
 MAX_SAMPLES = 20_000
 MAX_SLOTS = 100_000
@@ -58,8 +55,7 @@ class _Packed:
 class WaitingClosings:
     """Closings in their order. The newest are at hand, the older ones packed."""
 
-    def __init__(self, kind: "type[Closing]") -> None:
-        self._kind = kind
+    def __init__(self) -> None:
         self._open: list[Closing] = []
         self._packed: list[_Packed] = []
         self._states: dict[str, tuple[int, MeterState]] = {}
@@ -71,7 +67,7 @@ class WaitingClosings:
         """How many slots wait, in whole portions of those that are packed."""
         return len(self._open) + sum(packed.slots for packed in self._packed)
 
-    def add(self, closing: "Closing") -> list[Event]:
+    def add(self, closing: Closing) -> list[Event]:
         """Returns what a person should know of those that had to go."""
         self._open.append(closing)
         if len(self._open) >= 2 * _PACKED_TOGETHER:
@@ -125,17 +121,17 @@ class WaitingClosings:
         """The energy of those that had to go."""
         return tuple(self._lost.values())
 
-    def _unpacked(self, packed: _Packed) -> list["Closing"]:
-        closings = msgspec.msgpack.decode(zlib.decompress(packed.data), type=list[self._kind])  # type: ignore[name-defined]
+    def _unpacked(self, packed: _Packed) -> list[Closing]:
+        closings = msgspec.msgpack.decode(zlib.decompress(packed.data), type=list[Closing])
         return [replace(each, sample_id=self._states[each.device][0], state=self._states[each.device][1]) for each in closings]
 
-    def __iter__(self) -> Iterator["Closing"]:
+    def __iter__(self) -> Iterator[Closing]:
         """All of them, in their order; of a meter's packed ones each bears the last state."""
         for packed in self._packed:
             yield from self._unpacked(packed)
         yield from self._open
 
-    def at(self, start_s: int) -> Iterator["Closing"]:
+    def at(self, start_s: int) -> Iterator[Closing]:
         """Those that may hold slots that start then, or what is owed for them."""
         for packed in self._packed:
             if packed.first_s <= start_s <= packed.last_s:

@@ -48,7 +48,7 @@ def test_samples_are_bounded_whatever_comes() -> None:
 
 
 def test_closings_come_back_in_their_order_with_the_last_state_of_each_meter() -> None:
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     for n in range(1000):
         assert kept.add(closing(n)) == []
         if n < 100:
@@ -62,7 +62,7 @@ def test_closings_come_back_in_their_order_with_the_last_state_of_each_meter() -
 
 
 def test_a_slot_that_waits_is_found_by_its_start() -> None:
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     for n in range(1000):
         kept.add(closing(n))
     for n in (0, 3, 500, 999):
@@ -70,7 +70,7 @@ def test_a_slot_that_waits_is_found_by_its_start() -> None:
 
 
 def test_a_month_of_ten_meters_waits_in_three_megabytes() -> None:
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     for n in range(30 * 96):
         for device in range(10):
             kept.add(closing(n, f"meter{device}"))
@@ -80,7 +80,7 @@ def test_a_month_of_ten_meters_waits_in_three_megabytes() -> None:
 
 def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     events = [event for n in range(5000) for event in kept.add(closing(n))]
     assert len(kept) <= 1000 + 400
     assert {event.kind for event in events} == {"lost"}
@@ -95,7 +95,7 @@ def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(monkeyp
 
 def test_what_was_unallocated_in_what_had_to_go_stays_so_and_what_is_provisional_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     for n in range(5000):
         one = closing(n)
         if n == 0:
@@ -108,7 +108,7 @@ def test_what_was_unallocated_in_what_had_to_go_stays_so_and_what_is_provisional
 
 
 def test_a_closing_keeps_all_that_it_says_when_it_is_packed() -> None:
-    kept = WaitingClosings(Closing)
+    kept = WaitingClosings()
     first = replace(closing(0), owed=(replace(closing(0).owed[0], closes_s=1800.5, reason="é", raw_uwh=-3),))
     kept.add(first)
     for n in range(1, 1000):
