@@ -39,8 +39,8 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
-simulate: .venv/run.stamp
-	@$(BIN)/meter-gateway simulate $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+simulate: .venv/dev.stamp
+	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks

@@ -182,13 +182,18 @@ class ProfileError(Exception):
         self.problems = problems
 
 
+_NOT_PROTOCOLS = {"net", "simulated"}
+"""Folders of `drivers` that are no protocol: connections, and counterparts of the drivers."""
+
+
 def _package(protocol: str) -> Any:  # what ProtocolPackage says; a module cannot be checked against it
     return importlib.import_module(f"drivers.{protocol}")
 
 
 def protocols() -> list[str]:
     """The protocols there are: the packages in the folders of `drivers` (its `__path__`)."""
-    return sorted({p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")})
+    there = {p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")}
+    return sorted(there - _NOT_PROTOCOLS)
 
 
 def shipped_folder() -> Path:

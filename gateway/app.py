@@ -20,27 +20,27 @@ from uuid import UUID
 from drivers.line import open_line
 from drivers.sample import Sample
 from gateway import __version__
-from gateway.clock import Clock
-from gateway.collector import Collector, OpenLine
-from gateway.config import Asset, Settings, lines_of
+from gateway.collect.collector import Collector, OpenLine
+from gateway.delivery.http_session import Session
+from gateway.delivery.uploader import Uploader
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.slots import Slot
-from gateway.exchange import load_dialect
-from gateway.exchange.session import Session
-from gateway.ledger import Ledger
-from gateway.status.report import AssetReport, BufferReport, ClockReport, Report
-from gateway.status.server import StatusServer
+from gateway.energy.fold import Slot
+from gateway.ledger.ledger import Ledger
+from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, Report
+from gateway.monitoring.server import StatusServer
+from gateway.monitoring.watchdog import Watchdog
+from gateway.outbox.dialects import load_dialect
+from gateway.outbox.owed import Owed
+from gateway.site.config import Asset, Settings, lines_of
 from gateway.store.buffer import Buffer, Limits
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Owed
-from gateway.store.trouble import StoreError
-from gateway.uploader import Uploader
-from gateway.watchdog import Watchdog
+from gateway.timing.clock import Clock
 
 if TYPE_CHECKING:
     import httpx
 
-    from gateway.mqtt import MqttPublisher
+    from gateway.delivery.mqtt_publisher import MqttPublisher
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class Gateway:
         ]
         self.mqtt: MqttPublisher | None = None
         if settings.mqtt:
-            from gateway import mqtt
+            from gateway.delivery import mqtt_publisher as mqtt
 
             self.mqtt = mqtt.MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=rng.random)
         self.watchdog = Watchdog(self._standstill)

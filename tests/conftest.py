@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
-from gateway.status.report import AssetReport, BufferReport, ClockReport, DestinationReport, LineReport, MeterReport, Part, Report
+from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, DestinationReport, LineReport, MeterReport, Part, Report
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)

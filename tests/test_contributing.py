@@ -21,23 +21,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import drivers
-import gateway.exchange
+import gateway.outbox.dialects
 from drivers.line import BadReply, LineUrl, NoReply, open_line
 from drivers.profile import DeviceAddress, Driver, ProfileError, load_profile, protocols
 from drivers.sample import Reading
-from gateway.config import Device, load, load_device
-from gateway.credentials import ConfigError, Credentials
-from gateway.energy.slots import MeterState
-from gateway.exchange import dialect_names, load_dialect
-from gateway.exchange.dialect import Item, Reply
-from gateway.exchange.session import Session
-from gateway.sandbox.meters import ModbusTwin, modbus_tcp
-from gateway.sandbox.wire import paced_line
+from drivers.simulated.meters import ModbusTwin, modbus_tcp
+from drivers.simulated.wire import paced_line
+from gateway.delivery.http_session import Session
+from gateway.delivery.uploader import Uploader
+from gateway.energy.fold import MeterState
+from gateway.outbox.dialect import Item, Reply
+from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.owed import Owed
+from gateway.site.config import Device, load, load_device
+from gateway.site.credentials import ConfigError, Credentials
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Owed
 from gateway.store.rows import Closing
-from gateway.uploader import Uploader
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -68,7 +68,7 @@ def pulse() -> Iterator[None]:
 @pytest.fixture
 def batch() -> Iterator[None]:
     """The example of a dialect is there."""
-    with found_in(gateway.exchange, DIALECT):
+    with found_in(gateway.outbox.dialects, DIALECT):
         yield
 
 
@@ -378,7 +378,7 @@ def test_a_busy_exchange_is_given_the_time_it_asks_for(batch: None) -> None:
 
 @given(data=st.data())
 def test_any_part_of_a_request_is_one_request_by_itself(data: st.DataObject) -> None:
-    with found_in(gateway.exchange, DIALECT):
+    with found_in(gateway.outbox.dialects, DIALECT):
         dialect = load_dialect("batch", NETWORK, SLOT_S)
     one = st.builds(Item, st.sampled_from(ASSETS), st.integers(0, 9).map(lambda n: T0 + 900 * n), st.just("measurement"), st.integers(0, 2))
     items = data.draw(st.lists(one, unique_by=lambda item: (item.asset, item.slot_s, item.revision)))

@@ -29,12 +29,14 @@ from uuid import UUID
 import msgspec
 
 from drivers.sample import Sample
-from gateway.energy.slots import Event, MeterState, Slot, Unallocated
-from gateway.exchange.dialect import Item
-from gateway.placing import Place, Stretch
+from gateway.energy.fold import Event, MeterState, Slot, Unallocated
+from gateway.outbox.dialect import Item
+from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State
+from gateway.store.errors import FREE_SPACE, Damaged, DiskFull, StoreError, is_damage, is_full, is_read_only, remedy
 from gateway.store.file import Connection, connect, lock_folder
-from gateway.store.outbox import Backlog, Confirmations, Held, Owed, State
+from gateway.store.pending_writes import WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
+from gateway.store.row_checks import SOUND
 from gateway.store.rows import (
     OWED_LIST,
     SLOT_COLUMNS,
@@ -49,9 +51,7 @@ from gateway.store.rows import (
     slot_of,
     slot_row,
 )
-from gateway.store.sound import SOUND
-from gateway.store.trouble import FREE_SPACE, Damaged, DiskFull, StoreError, is_damage, is_full, is_read_only, remedy
-from gateway.store.waiting import WaitingClosings, bounded, thinned
+from gateway.timing.undated_boots import Place, Stretch
 
 log = logging.getLogger(__name__)
 
@@ -850,7 +850,7 @@ class Buffer:
         """Go on with a new file and all that can be read of the old one. Returns what there is to say of it."""
         if self._reserve is None:
             return Damaged(f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway buffer repair", why)
-        from gateway.store import salvage  # memory that is rarely needed
+        from gateway.store.salvage import salvage  # memory that is rarely needed
 
         try:
             saved = salvage.renew(self.path, source, self._db, now_s=self._now_s)

@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from gateway.store.sound import TABLES
-from gateway.store.trouble import StoreError
+from gateway.store.errors import StoreError
+from gateway.store.row_checks import TABLES
 
 log = logging.getLogger(__name__)
 

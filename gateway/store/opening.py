@@ -11,13 +11,13 @@ import sqlite3
 import time
 from pathlib import Path
 
-from gateway.energy.slots import Event
+from gateway.energy.fold import Event
 from gateway.store.buffer import CHECKED_AT_ONCE, Buffer, Limits
-from gateway.store.carve import page_size_of
+from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
 from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, newest_version
 from gateway.store.reserve import Reserve
-from gateway.store.sound import TABLES
-from gateway.store.trouble import Damaged, StoreError, is_damage, is_full, remedy
+from gateway.store.row_checks import TABLES
+from gateway.store.salvage.carve import page_size_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
     limits = limits or Limits()
     try:
         if path.with_name(path.name + ".salvaged").exists():
-            from gateway.store import salvage
+            from gateway.store.salvage import salvage
 
             salvage.put_in_place(path, now_s)
         try:
@@ -66,7 +66,7 @@ def repair(path: Path, *, now_s: float) -> str:
     """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while no daemon has it open. Says what came of
     it. Raises StoreError.
     """
-    from gateway.store import salvage
+    from gateway.store.salvage import salvage
 
     lock = lock_folder(path, fcntl.LOCK_EX)
     try:
@@ -139,7 +139,7 @@ def _begun(path: Path, limits: Limits) -> Buffer:
 
 def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
     """Raises OSError, sqlite3.Error or StoreError."""
-    from gateway.store import salvage
+    from gateway.store.salvage import salvage
 
     try:
         saved = salvage.renew(path, now_s=now_s)

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from gateway.energy.slots import Event, MeterState, Slot, Unallocated
-from gateway.exchange.dialect import Item
-from gateway.store.outbox import Owed
+from gateway.energy.fold import Event, MeterState, Slot, Unallocated
+from gateway.outbox.dialect import Item
+from gateway.outbox.owed import Owed
 
 
 @dataclass(frozen=True, slots=True)

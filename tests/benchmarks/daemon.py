@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import drivers
 import gateway
-from gateway.sandbox.exchange import StandInExchange
-from gateway.sandbox.meters import simulated_house
+from drivers.simulated.meters import simulated_house
+from gateway.delivery.simulated.exchange import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
 

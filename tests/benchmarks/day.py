@@ -12,15 +12,15 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.sample import Sample
-from gateway import config
 from gateway.app import GATHER_S
-from gateway.clock import Clock, Sources
-from gateway.energy.slots import Slot
-from gateway.exchange import load_dialect
-from gateway.ledger import Ledger
+from gateway.energy.fold import Slot
+from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialects import load_dialect
+from gateway.outbox.owed import Held, Owed
+from gateway.site import config
 from gateway.store.buffer import Limits
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Held, Owed
+from gateway.timing.clock import Clock, Sources
 
 METERS = 10
 INTERVAL_S = 10

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from gateway.credentials import Credentials
-from gateway.energy.slots import MeterState
-from gateway.exchange import load_dialect
-from gateway.exchange.dialect import Dialect, Item
-from gateway.exchange.session import Session
-from gateway.sandbox.exchange import StandInExchange
+from gateway.delivery.http_session import Session
+from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.uploader import Uploader
+from gateway.energy.fold import MeterState
+from gateway.outbox.dialect import Dialect, Item
+from gateway.outbox.dialects import load_dialect
+from gateway.outbox.owed import Owed
+from gateway.site.credentials import Credentials
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Owed
 from gateway.store.rows import Closing
-from gateway.uploader import Uploader
 from tests.benchmarks.figure import Figure
 
 TITLE = "30 days of backlog of 10 assets, delivered by the sdk dialect"

@@ -22,16 +22,16 @@ from random import Random
 from typing import NoReturn
 
 from drivers.sample import Sample
-from gateway import config
-from gateway.audit import audit
-from gateway.clock import Clock, Sources
 from gateway.energy.counter import UWH_PER_WH
-from gateway.exchange import load_dialect
-from gateway.exchange.dialect import Item
-from gateway.ledger import Ledger
+from gateway.ledger.audit import audit
+from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialect import Item
+from gateway.outbox.dialects import load_dialect
+from gateway.site import config
 from gateway.store.buffer import Buffer
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
-from gateway.store.trouble import StoreError
+from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
 

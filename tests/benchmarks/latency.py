@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from gateway.sandbox.exchange import StandInExchange
-from gateway.sandbox.meters import simulated_house
+from drivers.simulated.meters import simulated_house
+from gateway.delivery.simulated.exchange import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
 

@@ -17,10 +17,10 @@ from drivers.modbus.plan import plan
 from drivers.modbus.settings import WORDS, Settings
 from drivers.profile import DeviceAddress, Profile, load_profile, profile_ids
 from drivers.sample import Sample
-from gateway.clock import Clock
-from gateway.collector import Collector
-from gateway.config import Device
-from gateway.load import load_of
+from gateway.collect.collector import Collector
+from gateway.collect.line_load import load_of
+from gateway.site.config import Device
+from gateway.timing.clock import Clock
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.slave import slave
 

@@ -15,13 +15,13 @@ from uuid import UUID
 
 from drivers.line import Line, LineUrl, SerialSettings
 from drivers.sample import Sample
-from gateway import config
 from gateway.app import Gateway
-from gateway.clock import Clock, Sources
-from gateway.sandbox.exchange import StrictExchange
-from gateway.sandbox.simulation.network import Network
-from gateway.sandbox.simulation.virtual_time import VirtualLoop
+from gateway.delivery.simulated.exchange import StrictExchange
+from gateway.site import config
+from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
+from tests.simulation.network import Network
+from tests.simulation.virtual_time import VirtualLoop
 
 TITLE = "30 days offline with ten meters at 10 s, then the backlog"
 SLOW = "takes ten minutes"

@@ -17,8 +17,8 @@ from drivers.p1.obis import Reader, Values
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Framer, Sealed, Telegram, fault
 from drivers.profile import load_profile
-from gateway.sandbox.house import Household
-from gateway.sandbox.meters import grid_telegram
+from drivers.simulated.house import Household
+from drivers.simulated.meters import grid_telegram
 from tests.benchmarks.figure import Figure
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, envelope
 from tests.drivers.p1.telegrams.written import Written, sealed, written

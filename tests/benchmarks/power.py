@@ -16,19 +16,19 @@ from time import perf_counter
 from typing import Literal
 
 from drivers.sample import Sample
-from gateway import config
-from gateway.clock import Clock, Sources
-from gateway.energy.slots import MeterRules, MeterState, Slot, Unallocated, advance
-from gateway.exchange import load_dialect
-from gateway.exchange.dialect import Item
-from gateway.ledger import Ledger, meter_rules
-from gateway.sandbox.disk import Disk
+from gateway.energy.fold import MeterRules, MeterState, Slot, Unallocated, advance
+from gateway.ledger.ledger import Ledger, meter_rules
+from gateway.outbox.dialect import Item
+from gateway.outbox.dialects import load_dialect
+from gateway.outbox.owed import Owed, State
+from gateway.site import config
 from gateway.store.buffer import Buffer, Limits
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Owed, State
-from gateway.store.trouble import StoreError
+from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
+from tests.simulation.disk import Disk
 
 TITLE = "power cuts and kills at random writes"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
-from gateway.sandbox.exchange import StandInExchange
-from gateway.sandbox.meters import House
+from drivers.simulated.meters import House
+from gateway.delivery.simulated.exchange import StandInExchange
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 from drivers.modbus.load import REQUEST_CHARS, silence_s
 from drivers.profile import load_profile
-from gateway.sandbox.house import meter_values
-from gateway.sandbox.meters import ModbusTwin
-from gateway.sandbox.wire import paced_line
+from drivers.simulated.house import meter_values
+from drivers.simulated.meters import ModbusTwin
+from drivers.simulated.wire import paced_line
 
 CHAR_BITS = 10
 """8N1: start bit, 8 data bits, stop bit."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+from drivers.simulated.sml import AMPERE, HERTZ, VOLT, WATT, WATT_HOUR, Entry, telegram
 from drivers.sml.transport import Frame, Framer
 from drivers.sml.values import Values, read_values
-from gateway.sandbox.sml import AMPERE, HERTZ, VOLT, WATT, WATT_HOUR, Entry, telegram
 from tests.benchmarks.figure import Figure, progress
 
 TITLE = "parse and checksums of an SML telegram, beside smllib on the same bytes"

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drivers.strict_yaml import Seconds
-from gateway.sandbox.disk import Disk
-from gateway.sandbox.simulation.laws import judge
-from gateway.sandbox.simulation.scenario import Scenario
-from gateway.sandbox.simulation.virtual_time import VirtualLoop
-from gateway.sandbox.simulation.world import World
 from tests.benchmarks.figure import Figure, progress
+from tests.simulation.disk import Disk
+from tests.simulation.laws import judge
+from tests.simulation.scenario import Scenario
+from tests.simulation.virtual_time import VirtualLoop
+from tests.simulation.world import World
 
 TITLE = "a virtual week of three meters at 10 s"
 SLOW = "takes minutes"

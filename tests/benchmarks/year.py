@@ -10,11 +10,11 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter
-from gateway.energy.slots import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
-from gateway.exchange.dialect import Item
+from gateway.energy.fold import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
+from gateway.outbox.dialect import Item
+from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
-from gateway.store.outbox import Owed
 from gateway.store.rows import Closing
 from tests.benchmarks.figure import Figure, progress
 

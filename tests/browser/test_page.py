@@ -10,9 +10,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from gateway.config import StatusSettings
-from gateway.status.report import Report
-from gateway.status.server import StatusServer
+from gateway.monitoring.report import Report
+from gateway.monitoring.server import StatusServer
+from gateway.site.config import StatusSettings
 
 
 @dataclass

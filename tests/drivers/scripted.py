@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from drivers.line import Framing, SerialSettings, Turns
-from gateway.sandbox.simulation.virtual_time import VirtualLoop
+from tests.simulation.virtual_time import VirtualLoop
 
 
 class ScriptedLine:

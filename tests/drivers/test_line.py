@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line
-from gateway.sandbox.wire import Wire, paced_line
+from drivers.simulated.wire import Wire, paced_line
 
 DEFAULTS = SerialSettings(baud=9600, parity="even")
 

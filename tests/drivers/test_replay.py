@@ -17,7 +17,7 @@ from drivers.p1.redact import redact as redact_p1
 from drivers.profile import DeviceAddress, load_profile
 from drivers.recording import Passed, Recording, RecordingError, Told, parse, write
 from drivers.replay import ReplayLine
-from gateway.sandbox.simulation.virtual_time import VirtualLoop
+from tests.simulation.virtual_time import VirtualLoop
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "recordings").glob("*.jsonl"))
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import pytest
 from drivers.line import LineUrl, SerialSettings, open_line
 from drivers.modbus.settings import WORDS, RegisterRow, Settings
 from drivers.profile import DeviceAddress, Profile, load_profile, profile_ids, shipped_folder
-from gateway.sandbox.meters import ModbusTwin, modbus_tcp
+from drivers.simulated.meters import ModbusTwin, modbus_tcp
 
 # By their text: a profile that cannot be loaded fails in its test, not here.
 IDS = [each for each in profile_ids() if "\nprotocol: modbus\n" in Path(shipped_folder(), f"{each}.yaml").read_text(encoding="utf-8")]

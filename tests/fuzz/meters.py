@@ -22,18 +22,18 @@ from drivers.p1.dialects import recognise, shipped
 from drivers.p1.obis import Reader as P1Reader
 from drivers.p1.obis import read_values as p1_values
 from drivers.profile import DeviceAddress, load_profile
+from drivers.simulated.sml import Entry, household, kermit
+from drivers.simulated.sml import telegram as sml_telegram
+from drivers.simulated.sml import transport as sml_transport
 from drivers.sml.values import SmlError
 from drivers.sml.values import decode as decode_sml
 from drivers.sml.values import read_values as sml_values
-from gateway.sandbox.simulation.virtual_time import VirtualLoop
-from gateway.sandbox.sml import Entry, household, kermit
-from gateway.sandbox.sml import telegram as sml_telegram
-from gateway.sandbox.sml import transport as sml_transport
 from tests.drivers.iec62056.test_values import EASYMETER, EBZ, EMH, READOUT
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed, length_of
 from tests.drivers.p1.telegrams.written import written
 from tests.drivers.sml.test_values import by_hand
 from tests.fuzz.target import Target, check_message, check_quantities, check_serial_number, pieces, split
+from tests.simulation.virtual_time import VirtualLoop
 
 MENDED, STRETCHED = 0x08, 0x10
 SERVER = bytes.fromhex("0a01454d480000010203")

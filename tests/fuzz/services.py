@@ -10,15 +10,15 @@ import httpcore
 import httpx
 
 from drivers.strict_yaml import Seconds
-from gateway.config import MqttSettings, StatusSettings
-from gateway.credentials import Credentials
-from gateway.exchange import dialect_names, load_dialect
-from gateway.exchange.dialect import Dialect, Reply, Verdict
-from gateway.exchange.replies import MAX_REASON_CHARS, MAX_RETRY_AFTER_S, http_verdict, parsed, reason_of
-from gateway.exchange.session import MAX_REPLY_BYTES, ExchangeError, Session
-from gateway.mqtt import MqttPublisher, _Wire
-from gateway.status.report import BufferReport, ClockReport, Report
-from gateway.status.server import MAX_REQUEST_BYTES, StatusServer
+from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Session
+from gateway.delivery.mqtt_publisher import MqttPublisher, _Wire
+from gateway.monitoring.report import BufferReport, ClockReport, Report
+from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
+from gateway.outbox.dialect import Dialect, Reply, Verdict
+from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.http_replies import MAX_REASON_CHARS, MAX_RETRY_AFTER_S, http_verdict, parsed, reason_of
+from gateway.site.config import MqttSettings, StatusSettings
+from gateway.site.credentials import Credentials
 from tests.fuzz.meters import loop
 from tests.fuzz.target import Target, check_message, pieces, split
 

@@ -14,16 +14,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from drivers.simulated.meters import House, simulated_house
+from gateway.cli.demo_house import ASSETS, Daemon, Site, write_site
+from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.slots import Slot
-from gateway.sandbox.demo import ASSETS, Daemon, Site, write_site
-from gateway.sandbox.exchange import StandInExchange
-from gateway.sandbox.meters import House, simulated_house
-from gateway.status.report import MeterReport, Part, Report
+from gateway.energy.fold import Slot
+from gateway.monitoring.report import MeterReport, Part, Report
+from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_for_reading
-from gateway.store.outbox import Owed
 
 SLOT_S = 5
 PATIENCE_S = 60.0

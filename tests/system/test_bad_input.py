@@ -24,10 +24,10 @@ from pymodbus.framer import FramerRTU
 
 from drivers.line import SerialSettings
 from drivers.profile import load_profile
-from gateway.sandbox.demo import ASSETS, Site
-from gateway.sandbox.meters import PV_ADDRESS, House, ModbusTwin, grid_telegram, p1_meter, pv_values, simulated_house
-from gateway.sandbox.wire import Wire, paced_line
-from gateway.status.report import MeterReport, Report
+from drivers.simulated.meters import PV_ADDRESS, House, ModbusTwin, grid_telegram, p1_meter, pv_values, simulated_house
+from drivers.simulated.wire import Wire, paced_line
+from gateway.cli.demo_house import ASSETS, Site
+from gateway.monitoring.report import MeterReport, Report
 
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from gateway.sandbox.demo import ASSETS
+from gateway.cli.demo_house import ASSETS
 
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite

@@ -11,8 +11,8 @@ A later reading of the same asset and start replaces the earlier one, so sending
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.exchange.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
-from gateway.exchange.replies import http_verdict, parsed
+from gateway.outbox.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
+from gateway.outbox.http_replies import http_verdict, parsed
 
 MAX_READINGS = 500
 """Of one request: about 60 kB of JSON."""

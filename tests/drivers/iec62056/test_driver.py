@@ -13,7 +13,7 @@ import pytest
 from drivers.iec62056.driver import ModeDDriver, ReadoutDriver
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.profile import DeviceAddress, Profile, load_profile
-from gateway.sandbox.wire import Wire, paced_line
+from drivers.simulated.wire import Wire, paced_line
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 MODE_D, MODE_C = load_profile("iec62056/mode_d"), load_profile("iec62056/mode_c")

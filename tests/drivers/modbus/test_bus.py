@@ -13,7 +13,7 @@ from pymodbus.framer import FramerRTU
 
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
-from gateway.sandbox.wire import Wire, paced_line
+from drivers.simulated.wire import Wire, paced_line
 from tests.drivers.scripted import in_virtual_time
 from tests.fuzz.registers import Answering
 

@@ -16,7 +16,7 @@ from drivers.modbus.bus import Refused
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.settings import RegisterRow, SerialNumber, Settings
 from drivers.profile import DeviceAddress, Profile, load_profile
-from gateway.sandbox.wire import Wire, paced_line
+from drivers.simulated.wire import Wire, paced_line
 
 DEVICE = DeviceAddress(name="pv", address=2)
 

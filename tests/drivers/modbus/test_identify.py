@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drivers.modbus.identify import matches
 from drivers.modbus.settings import Identity
 from drivers.profile import load_profile, profile_ids
-from gateway.sandbox.meters import ModbusTwin
+from drivers.simulated.meters import ModbusTwin
 
 MODBUS = [profile for profile in map(load_profile, profile_ids()) if profile.protocol == "modbus"]
 

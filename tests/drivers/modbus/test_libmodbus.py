@@ -13,10 +13,10 @@ import pytest
 from drivers.line import LineUrl, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.profile import DeviceAddress, load_profile
+from drivers.simulated.house import meter_values
+from drivers.simulated.sunspec import BASE, INVERTER, chain
+from drivers.simulated.wire import paced_line
 from drivers.strict_yaml import parse
-from gateway.sandbox.house import meter_values
-from gateway.sandbox.sunspec import BASE, INVERTER, chain
-from gateway.sandbox.wire import paced_line
 
 # What its tests share takes long to make: one process makes it.
 pytestmark = pytest.mark.xdist_group("libmodbus")

@@ -13,7 +13,7 @@ from drivers.line import BadReply, LineError, LineUrl, NoReply, SerialSettings, 
 from drivers.listen import ABSENCE_S
 from drivers.p1.driver import P1Driver
 from drivers.profile import DeviceAddress, Profile, load_profile
-from gateway.sandbox.wire import Wire, paced_line
+from drivers.simulated.wire import Wire, paced_line
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 DSMR5, DSMR4, DSMR2 = (load_profile(f"dsmr/{name}") for name in ("dsmr5", "dsmr4", "dsmr2.2"))

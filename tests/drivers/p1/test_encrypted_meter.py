@@ -12,7 +12,7 @@ import pytest
 from drivers.line import BadReply, LineUrl, SerialSettings, open_line
 from drivers.p1.driver import P1Driver
 from drivers.profile import DeviceAddress, Keys, load_profile
-from gateway.sandbox.wire import paced_line
+from drivers.simulated.wire import paced_line
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed
 from tests.drivers.p1.telegrams.written import Written, sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time

@@ -11,9 +11,9 @@ import pytest
 
 from drivers.line import BadReply, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.profile import DeviceAddress, Profile, load_profile
+from drivers.simulated.sml import Entry, kermit, telegram, transport
+from drivers.simulated.wire import Wire, paced_line
 from drivers.sml.driver import SmlDriver
-from gateway.sandbox.sml import Entry, kermit, telegram, transport
-from gateway.sandbox.wire import Wire, paced_line
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
 AUTO, NO_PIN, DVS74 = (load_profile(name) for name in ("sml/auto", "sml/no_pin", "dzg/dvs74"))

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.recording import Passed, Recording, Told, write
+from drivers.simulated.sml import Checksum, Entry, kermit, telegram, transport, x25
 from drivers.sml.redact import redact
 from drivers.sml.settings import Settings
 from drivers.sml.transport import Damaged, Frame, Framer
 from drivers.sml.values import read_values
-from gateway.sandbox.sml import Checksum, Entry, kermit, telegram, transport, x25
 
 SETTINGS = Settings(period_s=1, values=["energy_import_wh", "power_w"])
 KEY = bytes(range(1, 49))

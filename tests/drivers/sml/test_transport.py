@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from drivers.simulated.sml import Entry, kermit, telegram, transport, x25
 from drivers.sml.transport import MAX_FRAME_BYTES, Damaged, Frame, Framer, diagnose
 from drivers.sml.values import SmlError, read_values
-from gateway.sandbox.sml import Entry, kermit, telegram, transport, x25
 
 EMH = bytes.fromhex("0a01454d480000010203")
 ONE = telegram(EMH, [Entry(code="1-0:1.8.0*255", raw=123456, unit=30, scaler=-1)])

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import QUANTITIES as KNOWN
+from drivers.simulated.sml import Entry, kermit, telegram, x25
 from drivers.sml.transport import Frame, Framer
 from drivers.sml.values import MAX_DEPTH, MAX_SERIAL_CHARS, QUANTITIES, SmlError, Values, decode, read_values, serial_number
-from gateway.sandbox.sml import Entry, kermit, telegram, x25
 
 EMH = bytes.fromhex("0a01454d480000010203")
 DZG_OLD = bytes.fromhex("0a01445a470002 82225e")  # 42082910

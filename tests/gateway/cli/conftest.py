@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from drivers.sample import Sample
-from gateway import config
-from gateway.cli import main
-from gateway.clock import Clock, Sources
-from gateway.exchange import load_dialect
-from gateway.ledger import Ledger
+from gateway.cli.main import main
+from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialects import load_dialect
+from gateway.site import config
 from gateway.store.opening import open_buffer
+from gateway.timing.clock import Clock, Sources
 
 START_S = int(datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp())  # the night in which summer time begins in Europe
 SLOT_S = 900

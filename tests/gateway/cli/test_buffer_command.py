@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
-from gateway.store.trouble import StoreError
 
 
 @pytest.fixture

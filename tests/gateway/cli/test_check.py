@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
-from gateway.cli.check import schema_names, schema_of
+from gateway.cli.commands.check import schema_names, schema_of
+from gateway.site import config
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs" / "examples" / "home"

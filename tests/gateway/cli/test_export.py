@@ -8,8 +8,8 @@ import pandas
 import pytest
 
 from drivers.sample import Sample
-from gateway.export import write_table
-from gateway.terminal import Refused
+from gateway.cli.spreadsheets import write_table
+from gateway.cli.terminal import Refused
 
 GRID_W, PV_W, SILENT = [400, -600, 100, 200, 300], [0, 500, 200, 0, 0], range(47, 56)
 

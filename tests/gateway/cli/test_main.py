@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gateway import __version__
-from gateway.cli import command_names
+from gateway.cli.main import command_names
 
 MINE = ["check", "export", "profiles", "read", "slots"]
 
@@ -58,13 +58,13 @@ def test_the_folder_is_taken_before_or_after_the_command_or_from_the_environment
 def test_the_daemon_s_command_loads_nothing_that_only_people_need():
     code = """
 import sys
-from gateway.cli import main
+from gateway.cli.main import main
 try:
     main(["run", "--help"])
 except SystemExit:
     pass
 heavy = {"rich", "pandas", "openpyxl", "sqlite_utils"} & set(sys.modules)
-others = {name for name in sys.modules if name.startswith("gateway.cli.")} - {"gateway.cli.run"}
+others = {name for name in sys.modules if name.startswith("gateway.cli.commands.")} - {"gateway.cli.commands.run"}
 print(sorted(heavy | others), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.energy.slots import MeterState
-from gateway.store.outbox import Held
+from gateway.energy.fold import MeterState
+from gateway.outbox.owed import Held
 from gateway.store.rows import Closing
 from tests.gateway.cli.conftest import LOAD, PV, SLOT_S, START_S
 

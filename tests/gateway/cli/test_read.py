@@ -10,9 +10,9 @@ import serial
 
 from drivers.line import SerialSettings
 from drivers.profile import load_profile
-from gateway.sandbox.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_meter
-from gateway.sandbox.telegram import GridReading, telegram
-from gateway.sandbox.wire import paced_line
+from drivers.simulated.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_meter
+from drivers.simulated.telegram import GridReading, telegram
+from drivers.simulated.wire import paced_line
 
 VALUES = {"energy_import_wh": 12_345_678.0, "energy_export_wh": 4_000.0, "power_w": 1_234.5, "voltage_l1_v": 230.5}
 

@@ -11,9 +11,9 @@ import serial
 
 from drivers.line import SerialSettings
 from drivers.profile import load_profile
-from gateway.sandbox.meters import modbus_rtu, modbus_tcp, p1_meter
-from gateway.sandbox.one_meter import Load, twin_of
-from gateway.sandbox.wire import paced_line
+from drivers.simulated.meters import modbus_rtu, modbus_tcp, p1_meter
+from drivers.simulated.one_meter import Load, twin_of
+from drivers.simulated.wire import paced_line
 
 SETTINGS = SerialSettings(baud=9600)
 FIRST_LINE = {1: "eastron/sdm630", 2: "abb/b23", 3: "carlo_gavazzi/em340"}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import main, status
-from gateway.config import StatusSettings
-from gateway.status.report import Report
-from gateway.status.server import StatusServer
+from gateway.cli.commands import status
+from gateway.cli.main import main
+from gateway.monitoring.report import Report
+from gateway.monitoring.server import StatusServer
+from gateway.site.config import StatusSettings
 
 
 async def asked(report: Report, *options: str) -> int | None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from drivers.sample import Sample
-from gateway.config import load
-from gateway.credentials import ConfigError
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.counter import Rules
 from gateway.energy.cross_check import CrossChecks
-from gateway.energy.slots import MeterRules, MeterState, Slot, advance
+from gateway.energy.fold import MeterRules, MeterState, Slot, advance
+from gateway.site.config import load
+from gateway.site.credentials import ConfigError
 
 BEGIN_S = 1_800_000_000
 RULES = MeterRules("grid", {"import": Rules(WH, None, False, 17_250.0)}, 900_000, 30_000, 7_200_000)

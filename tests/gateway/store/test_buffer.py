@@ -22,17 +22,17 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter, Rules
-from gateway.energy.slots import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
-from gateway.exchange.dialect import Item, Kind
-from gateway.placing import Place
-from gateway.sandbox.disk import Disk
+from gateway.energy.fold import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
+from gateway.outbox.dialect import Item, Kind
+from gateway.outbox.owed import Backlog, Held, Owed
 from gateway.store import buffer as buffers
 from gateway.store.buffer import Buffer, Limits
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
-from gateway.store.outbox import Backlog, Held, Owed
+from gateway.store.pending_writes import MAX_SAMPLES
 from gateway.store.rows import Closing
-from gateway.store.trouble import StoreError
-from gateway.store.waiting import MAX_SAMPLES
+from gateway.timing.undated_boots import Place
+from tests.simulation.disk import Disk
 
 NOW_S = 1_800_000_000
 DAY_S = 86_400
@@ -519,7 +519,7 @@ def test_what_was_committed_survives_sigkill_and_what_waited_does_not(tmp_path: 
 def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Path) -> None:
     path = tmp_path / "buffer.sqlite"
     code = """
-        from gateway.energy.slots import MeterState, Slot
+        from gateway.energy.fold import MeterState, Slot
         store = open_buffer(Path(sys.argv[1]), now_s=0)
         print("ready", flush=True)
         for n in range(1, 10**9):

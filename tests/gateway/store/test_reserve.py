@@ -19,10 +19,10 @@ from drivers.sample import Sample
 from gateway.store.buffer import Limits
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.store.rows import Closing
-from gateway.store.trouble import StoreError
-from gateway.exchange.dialect import Item
-from gateway.store.outbox import Owed
-from gateway.energy.slots import MeterState, Slot
+from gateway.store.errors import StoreError
+from gateway.outbox.dialect import Item
+from gateway.outbox.owed import Owed
+from gateway.energy.fold import MeterState, Slot
 
 folder = Path(sys.argv[1])
 path = folder / "buffer.sqlite"

@@ -15,15 +15,15 @@ from uuid import UUID
 import pytest
 
 from drivers.sample import Sample
-from gateway import config
-from gateway.audit import audit
-from gateway.clock import Clock, Sources
-from gateway.exchange import load_dialect
-from gateway.ledger import Ledger
+from gateway.ledger.audit import audit
+from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialects import load_dialect
+from gateway.site import config
 from gateway.store import file
 from gateway.store.buffer import Buffer
+from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
-from gateway.store.trouble import StoreError
+from gateway.timing.clock import Clock, Sources
 
 DUMPS = Path(__file__).parent / "upgrades"
 NEWEST = len(list(file.MIGRATIONS.glob("*.sql")))

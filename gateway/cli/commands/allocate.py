@@ -1,0 +1,155 @@
+"""`meter-gateway allocate`: energy that is in no slot, and how a person puts it into slots."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.tables import utc_text, wh_text
+from gateway.cli.terminal import Refused, print_table, reading, settings_of
+
+if TYPE_CHECKING:
+    from gateway.energy.allocation import Share
+    from gateway.energy.fold import Slot
+    from gateway.site.config import Settings
+    from gateway.store.buffer import Buffer
+    from gateway.store.rows import Left
+
+SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
+
+DAYS_BACK = {"yesterday": 1, "last_week": 7}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "Lists the energy that passed while nobody read a meter for longer than max_gap, or that has no place in a slot for another "
+        "reason: it is known as a whole, and a person decides what becomes of it. With --id and --by it is put into the slots it spans, "
+        "which are estimated then, and sent again where the exchange dates its numbers. Works while the daemon runs; it sends within half "
+        "a minute. There is no way back.\n"
+        "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots were then), or a CSV file of lines such "
+        "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which only the proportion counts.\n"
+        "Kinds: gap (nobody read), clock (the clock was set), jump (more than the main fuse carries), clash (a slot came a second time)."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  meter-gateway allocate\n"
+        "  meter-gateway allocate --id 3 --by linear\n"
+        "  meter-gateway allocate --id 3 --by last_week\n"
+        "  meter-gateway allocate --id 3 --by profile.csv"
+    )
+    parser.add_argument("--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers")
+    parser.add_argument("--by", metavar="PROFILE", help="linear, yesterday, last_week, or a CSV file")
+    parser.add_argument("--all", action="store_true", help="also list what has been placed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0. Raises Refused where it cannot be placed."""
+    if (args.number is None) != (args.by is None):
+        raise Refused("give both --id (which energy) and --by (which profile), or neither to list what there is")
+    settings = settings_of(args)
+    if args.number is None:
+        with reading(settings) as buffer:
+            _list(list(buffer.unallocated()), placed_too=args.all)
+    else:
+        _place(settings, args.number, args.by)
+    return 0
+
+
+def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
+    rows = []
+    for left in found:
+        if left.placed_s is None or placed_too:
+            what = left.what
+            placed = "" if left.placed_s is None else f"{utc_text(round(left.placed_s))} by {left.placed_by}"
+            ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
+            rows.append([str(left.number), what.device, what.direction, what.kind, *ends, wh_text(what.energy_uwh), placed])
+    if not rows:
+        print("no energy is unallocated" if placed_too or not found else "no energy is unallocated any more; --all lists what was placed")
+        return
+    print_table(["id", "meter", "direction", "kind", "from", "to", "Wh", "placed"], rows, right=["id", "Wh"])
+
+
+def _place(settings: "Settings", number: int, by: str) -> None:
+    from gateway.energy import allocation
+    from gateway.ledger.deliverables import Owing
+    from gateway.outbox.dialects import load_dialect
+    from gateway.store.opening import open_for_deciding
+
+    buffer = open_for_deciding(settings.buffer_path)
+    try:
+        left = next(buffer.unallocated(number), None)
+        if left is None:
+            raise Refused(f"there is no unallocated energy {number} — meter-gateway allocate lists what there is")
+        if left.placed_s is not None:
+            raise Refused(f"{number} was placed at {utc_text(round(left.placed_s))} by {left.placed_by}; there is no way back")
+        try:
+            slots = allocation.place(left.what, _shares(buffer, left, by), partial(_whole, buffer, left))
+        except allocation.NoPlace as error:
+            raise Refused(f"{number} cannot be placed by {by}: {error}") from error
+        exchange = settings.exchange
+        dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
+        owed = list(Owing(settings, buffer, dialect, time.time).of(slots))
+        if not buffer.place(left, slots, owed, Path(by).name, time.time()):
+            raise Refused(f"{number}: the buffer changed meanwhile — look at the list, and try again")
+    finally:
+        buffer.close_file()
+    whole = sum(slot.quality == "estimated" for slot in slots)
+    print(f"{number}: {wh_text(left.what.energy_uwh)} Wh placed into {len(slots)} slots, of which {whole} are complete now")
+    print(_delivery(settings, len(owed)))
+
+
+def _delivery(settings: "Settings", count: int) -> str:
+    if settings.exchange is None:
+        return "no exchange is configured: nothing is sent"
+    if count:
+        return f"{count} numbers are owed to the exchange again; the daemon sends them within half a minute"
+    return f"nothing is sent: no asset's slot is complete by this, or the dialect {settings.exchange.dialect} has no way to date a number"
+
+
+def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
+    """Raises NoPlace or Refused."""
+    from gateway.energy import allocation
+
+    what = left.what
+    slots = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
+    found = allocation.lacking(what, slots)
+    if by == "linear":
+        return allocation.linear(found)
+    if by in DAYS_BACK:
+        return allocation.as_before(found, DAYS_BACK[by], partial(_energy_uwh, buffer, left))
+    try:
+        lines = Path(by).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{by}: is no profile: {error} — write linear, yesterday, last_week, or name a CSV file") from error
+    return allocation.by_table(found, allocation.table(lines))
+
+
+def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
+    """What the meter's slot was that starts then, whichever series it was of; None where it was not wholly metered."""
+    what = left.what
+    known = [
+        slot.energy_uwh
+        for slot in buffer.slots_at(start_s)
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in ("measured", "estimated")
+    ]
+    return known[0] if len(known) == 1 else None
+
+
+def _whole(buffer: "Buffer", left: "Left", slot: "Slot") -> bool:
+    """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series goes on before and after it."""
+    for other in buffer.unallocated():
+        what = other.what
+        mine = (what.device, what.serial_number, what.direction) == (slot.device, slot.serial_number, slot.direction)
+        overlaps = what.from_ms < (slot.start_s + slot.length_s) * 1000 and what.to_ms > slot.start_s * 1000
+        if mine and overlaps and other.placed_s is None and other.number != left.number and what.kind in ("gap", "clock"):
+            return False
+    before, after = (
+        [(s.serial_number, s.length_s) for s in buffer.slots_at(start_s) if (s.device, s.direction) == (slot.device, slot.direction)]
+        for start_s in (slot.start_s - slot.length_s, slot.start_s + slot.length_s)
+    )
+    here = slot.serial_number, slot.length_s
+    # The newest slot of all is followed by the one that is still open.
+    return here in before and (here in after or not after)

@@ -1,0 +1,201 @@
+"""`meter-gateway export`: what is in the buffer, as files."""
+
+import argparse
+import contextlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from gateway.cli.spreadsheets import FORMATS, replacing, write_table
+from gateway.cli.tables import (
+    ASSET_COLUMNS,
+    METER_COLUMNS,
+    PROFILE_HEADER,
+    Row,
+    asset_row,
+    asset_slots,
+    energy_known,
+    meter_row,
+    profile_line,
+    sample_columns,
+    sample_row,
+    undelivered,
+)
+from gateway.cli.terminal import Refused, add_period, reading, settings_of
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from gateway.site.config import Asset, Settings
+    from gateway.store.buffer import Buffer
+
+SUMMARY = "write slots, samples or undelivered energy to files (CSV, XLSX, the exchange's upload format)"
+
+T = TypeVar("T")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "slots: each asset's slots with their delivery (with --meters, each meter's slots with registers, coverage and gaps).\n"
+        "samples: every sample, a column per quantity.\n"
+        "undelivered: what the exchange does not have although its energy is known, as profile files for its upload page: one per asset, "
+        "in the folder OUTPUT, times in UTC. Slots that were not wholly metered are left out, not written as 0.\n"
+        "An existing file is only replaced with --force, and only once the new one is complete."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  meter-gateway export slots --output march.xlsx --since 2026-03-01 --until 2026-04-01\n"
+        "  meter-gateway export samples --output samples.csv --since 2d\n"
+        "  meter-gateway export undelivered --output upload/ --since 7d"
+    )
+    parser.add_argument("what", choices=["slots", "samples", "undelivered"], help="what to write")
+    parser.add_argument("--output", type=Path, required=True, help="the file, .csv or .xlsx; for undelivered, the folder")
+    add_period(parser)
+    parser.add_argument("--asset", metavar="NAME", help="only this asset (its name or UUID), or its meters")
+    parser.add_argument("--meters", action="store_true", help="for slots: per meter and direction instead of per asset")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 once the files are complete."""
+    if args.meters and args.what != "slots":
+        args.usage_error("--meters goes with slots")
+    if args.what != "undelivered" and args.output.suffix.lower() not in FORMATS:
+        args.usage_error(f"--output {args.output}: the file's name must end in .csv or .xlsx")
+    settings = settings_of(args)
+    assets = _chosen(settings, args.asset)
+    since_s = 0 if args.since is None else int(args.since)
+    until_s = 1 << 40 if args.until is None else int(args.until)
+    with reading(settings) as buffer:
+        if args.what == "undelivered":
+            _write_profiles(args, assets, buffer, since_s, until_s)
+            return 0
+        columns: Sequence[str]
+        if args.what == "samples":
+            columns, rows = _sample_rows(args, assets, buffer)
+        elif args.meters:
+            columns, rows = METER_COLUMNS, _meter_rows(args, assets, buffer, since_s, until_s)
+        else:
+            columns, rows = ASSET_COLUMNS, _asset_rows(args, assets, buffer, since_s, until_s)
+        count = write_table(args.output, columns, rows, force=args.force)
+    print(f"{args.output}: {count} {args.what}", file=sys.stderr)
+    return 0
+
+
+def _chosen(settings: "Settings", name: str | None) -> "tuple[Asset, ...]":
+    """The assets that were asked for. Raises Refused where there is none of that name."""
+    from drivers.strict_yaml import nearest
+
+    if name is None:
+        return settings.assets
+    found = tuple(asset for asset in settings.assets if name in (asset.name, str(asset.uuid)))
+    if not found:
+        raise Refused(f"there is no asset {name!r} — {nearest(name, [asset.name for asset in settings.assets])}")
+    return found
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------------
+
+
+def _asset_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> Iterator[Row]:
+    wanted = {asset.uuid for asset in assets}
+    found = asset_slots(buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), assets)
+    for slot in _watched(found, lambda s: s.start_s, until_s):
+        if args.asset is None or slot.asset in wanted:
+            yield asset_row(slot)
+
+
+def _meter_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> Iterator[Row]:
+    devices = {device for asset in assets for device in asset.energy.devices}
+    for slot in _watched(buffer.slots(since_s, until_s), lambda s: s.start_s, until_s):
+        if args.asset is None or slot.device in devices:
+            yield meter_row(slot)
+
+
+def _sample_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer") -> tuple[list[str], Iterator[Row]]:
+    devices = {device for asset in assets for device in asset.energy.devices}
+    since_ms, until_ms = (None if at_s is None else round(at_s * 1000) for at_s in (args.since, args.until))
+    found = buffer.samples(since_ms=since_ms, until_ms=until_ms)
+    samples = (sample for _, sample in _watched(found, lambda f: (f[1].utc_ms or 0) // 1000, args.until or 1 << 40))
+    columns = sample_columns(buffer.quantities())
+    return columns, (sample_row(sample) for sample in samples if args.asset is None or sample.device in devices)
+
+
+def _watched(found: Iterable[T], at_s: Callable[[T], float], until_s: float) -> Iterator[T]:
+    """The same, with a progress bar on the terminal: how far they have come in time, since everything here is in its order."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    end_s = min(until_s, time.time())
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("reading the buffer", total=None)
+        begin_s = 0.0
+        for number, each in enumerate(found):
+            if number % 1000 == 0 and (now_s := at_s(each)):
+                begin_s = begin_s or now_s
+                progress.update(task, total=max(end_s - begin_s, 1), completed=now_s - begin_s)
+            yield each
+
+
+# --- the exchange's profile files ------------------------------------------------------------------------------------------
+
+
+def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> None:
+    """One file per asset. Raises Refused."""
+    wanted = {asset.uuid for asset in assets}
+    names = _file_names(assets)
+    streams: dict[UUID, IO[str]] = {}
+    states: dict[UUID, Counter[str]] = {}
+    left_out = 0
+    with contextlib.ExitStack() as stack:
+        for owed in _watched(undelivered(buffer.owed(since_s, until_s)), lambda o: o.item.slot_s, until_s):
+            asset = owed.item.asset
+            if args.asset is not None and asset not in wanted:
+                continue
+            if not energy_known(owed):
+                left_out += 1
+                continue
+            if asset not in streams:
+                names.setdefault(asset, f"{asset}.csv")
+                streams[asset] = stack.enter_context(_profile_file(args.output, names[asset], args.force))
+            try:
+                streams[asset].write(profile_line(owed) + "\n")
+            except ValueError as error:
+                raise Refused(f"{error} — export slots as .csv instead") from error
+            states.setdefault(asset, Counter())[owed.state] += 1
+    for asset, counts in states.items():
+        told = ", ".join(f"{count} {state}" for state, count in counts.items())
+        print(f"{args.output / names[asset]}: {_slots(counts.total())} ({told})", file=sys.stderr)
+    if not states:
+        print("nothing to write: the exchange has every slot whose energy is known", file=sys.stderr)
+    if left_out:
+        print(f"left out: {_slots(left_out)} that {'was' if left_out == 1 else 'were'} not wholly metered", file=sys.stderr)
+
+
+def _slots(count: int) -> str:
+    return f"{count} {'slot' if count == 1 else 'slots'}"
+
+
+@contextlib.contextmanager
+def _profile_file(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"{folder}: cannot be made: {error.strerror} — name a folder for --output") from error
+    with replacing(folder / name, force=force) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(PROFILE_HEADER + "\n")
+        yield stream
+
+
+def _file_names(assets: "Sequence[Asset]") -> "dict[UUID, str]":
+    """A file name for each asset: its own name in plain characters, with its UUID where two are alike."""
+    plain = {asset.uuid: re.sub(r"[^A-Za-z0-9]+", "-", asset.name).strip("-") or str(asset.uuid) for asset in assets}
+    alike = Counter(name.lower() for name in plain.values())
+    return {uuid: f"{name}.csv" if alike[name.lower()] == 1 else f"{name}-{uuid}.csv" for uuid, name in plain.items()}

@@ -1,0 +1,293 @@
+"""What the buffer holds, as tables for people, spreadsheets and the exchange's upload page. Pure.
+
+Energies leave as exact decimals of their micro-watt-hours; times as UTC with a `Z`, and as local time beside it where people look.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Literal
+from uuid import UUID
+
+from drivers.sample import QUANTITIES, Sample
+from drivers.strict_yaml import Seconds
+from gateway.energy.assets import Direction
+from gateway.energy.fold import Quality, Slot
+from gateway.outbox.dialect import Kind
+from gateway.outbox.owed import Owed, State
+from gateway.site.config import Asset
+
+WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
+PROFILE_HEADER = "INTERVAL,ENERGY(kWh)"
+
+
+# --- time ------------------------------------------------------------------------------------------------------------------
+
+
+def moment_s(text: str, now_s: float) -> float:
+    """Unix time of `2026-03-29`, `2026-03-29T01:15Z`, `…+02:00`, or of so long ago: `90min`, `2h`, `3d`. Without a zone it is UTC.
+
+    Raises ValueError with what to write.
+    """
+    try:
+        ago_s = Seconds.parse(text) if text[-1:].isalpha() and text[-1:] != "Z" else None
+        if ago_s is not None:
+            return now_s - ago_s
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a time; write 2026-03-29, 2026-03-29T01:15Z, or 90min, 2h, 3d for so long ago") from error
+
+
+def utc_text(at_s: float) -> str:
+    """`2026-03-29T01:15:00Z`; with milliseconds where there are some."""
+    whole = float(at_s).is_integer()
+    text = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds" if whole else "milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def local_text(at_s: float) -> str:
+    """The same instant on this machine's wall clock, with its distance from UTC: `2026-03-29 03:15:00 +0200`."""
+    return datetime.fromtimestamp(at_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+# --- energy ----------------------------------------------------------------------------------------------------------------
+
+
+def wh_text(energy_uwh: int | None) -> str:
+    """Wh for a person's eye, three decimals; a dash where nothing is known."""
+    return "–" if energy_uwh is None else f"{energy_uwh / 1e6:.3f}"
+
+
+def wh(energy_uwh: int | None) -> float | None:
+    """Wh for a program."""
+    return None if energy_uwh is None else energy_uwh / 1e6
+
+
+def kwh_text(energy_uwh: int) -> str:
+    """Exact kWh in plain digits, such as 0.13725."""
+    digits = f"{energy_uwh // 10**9}.{energy_uwh % 10**9:09d}"
+    return digits.rstrip("0").rstrip(".")
+
+
+# --- what each asset did ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetSlot:
+    """One asset's slot: its energy, how it is known, and what became of its delivery. Energies in µWh, times in Unix seconds."""
+
+    start_s: int
+    length_s: int
+    asset: UUID
+    name: str
+    kind: Kind
+    revision: int
+    energy_uwh: int | None
+    """None where nothing is known: missing is not zero."""
+    raw_uwh: int | None
+    """The formula's result where it was negative and 0 is delivered instead."""
+    quality: Quality
+    coverage_permille: int | None
+    """Of the meter that was metered for the smallest part of the slot; None for a forecast."""
+    state: State | Literal["open", "kept"]
+    """As in the outbox. open: a meter's slot is not closed yet. kept: nothing is owed for it."""
+    reason: str
+    attempts: int
+    decided_s: float | None
+
+
+def asset_slots(slots: Iterable[Slot], owed: Iterable[Owed], assets: Sequence[Asset]) -> Iterator[AssetSlot]:
+    """What is owed, and the assets' slots for which nothing is, by time. Both streams must be in the order of time; neither is kept."""
+    merged = heapq.merge(((s.start_s, 0, s) for s in slots), ((o.item.slot_s, 1, o) for o in owed), key=lambda row: row[:2])
+    for start_s, group in groupby(merged, key=lambda row: row[0]):
+        members = [row[2] for row in group]
+        yield from _at(start_s, [m for m in members if isinstance(m, Slot)], [m for m in members if isinstance(m, Owed)], assets)
+
+
+def _at(start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]) -> Iterator[AssetSlot]:
+    by_uuid = {asset.uuid: asset for asset in assets}
+    order = {asset.uuid: i for i, asset in enumerate(assets)}
+    rows = [_owed_row(each, by_uuid.get(each.item.asset), slots) for each in owed]
+    there = {each.item.asset for each in owed if each.item.kind == "measurement"}
+    rows += [_metered_row(start_s, asset, slots) for asset in assets if slots and asset.uuid not in there]
+    yield from sorted(rows, key=lambda r: (order.get(r.asset, len(order)), str(r.asset), r.kind == "forecast", r.revision))
+
+
+def _parts(asset: Asset, slots: Iterable[Slot]) -> list[Slot]:
+    wanted = {(term.device, term.direction) for term in asset.energy.terms}
+    return [slot for slot in slots if (slot.device, slot.direction) in wanted]
+
+
+def _coverage(parts: Sequence[Slot]) -> int | None:
+    """Two series of one meter (a swap) share a slot: their parts add up."""
+    covered: dict[tuple[str, Direction], int] = {}
+    for slot in parts:
+        key = slot.device, slot.direction
+        covered[key] = covered.get(key, 0) + slot.coverage_permille
+    return min(covered.values(), default=None)
+
+
+def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSlot:
+    item = owed.item
+    return AssetSlot(
+        start_s=item.slot_s,
+        length_s=owed.length_s,
+        asset=item.asset,
+        name=asset.name if asset else str(item.asset),
+        kind=item.kind,
+        revision=item.revision,
+        energy_uwh=item.energy_uwh if energy_known(owed) else None,
+        raw_uwh=owed.raw_uwh,
+        quality=owed.quality,
+        coverage_permille=_coverage(_parts(asset, slots)) if asset and item.kind == "measurement" else None,
+        state=owed.state,
+        reason=owed.reason,
+        attempts=owed.attempts,
+        decided_s=owed.decided_s,
+    )
+
+
+def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot:
+    """An asset's slot that is not in the outbox: no exchange is configured, or one of its meters has not closed the slot."""
+    parts = _parts(asset, slots)
+    missing = {(t.device, t.direction) for t in asset.energy.terms} - {(s.device, s.direction) for s in parts}
+    quality: Quality = "missing" if missing else max((slot.quality for slot in parts), key=WORST.index)
+    known = quality in ("measured", "estimated")
+    total = asset.energy.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts}) if known else None
+    waiting = ", ".join(sorted({device for device, _ in missing}))
+    return AssetSlot(
+        start_s=start_s,
+        length_s=slots[0].length_s,
+        asset=asset.uuid,
+        name=asset.name,
+        kind="measurement",
+        revision=0,
+        energy_uwh=None if total is None else max(total, 0),
+        raw_uwh=total if total is not None and total < 0 else None,
+        quality=quality,
+        coverage_permille=0 if missing else _coverage(parts),
+        state="open" if missing else "kept",
+        reason=f"no slot of {waiting} yet" if missing else "",
+        attempts=0,
+        decided_s=None,
+    )
+
+
+# --- rows for programs -----------------------------------------------------------------------------------------------------
+
+Row = Mapping[str, Any]
+
+ASSET_COLUMNS = (
+    *("start_utc", "start_local", "length_s", "asset", "uuid", "kind", "revision", "energy_wh", "formula_wh", "negative_sent_as_0"),
+    *("quality", "coverage_percent", "delivery", "reason", "attempts", "decided_utc"),
+)
+METER_COLUMNS = (
+    *("start_utc", "start_local", "length_s", "meter", "serial_number", "direction", "energy_wh", "quality", "method", "coverage_percent"),
+    *("revision", "samples", "largest_gap_s", "counter_begin_wh", "counter_end_wh", "register_begin_wh", "register_end_wh", "clock"),
+)
+
+
+def asset_row(slot: AssetSlot) -> Row:
+    """For JSON, CSV and spreadsheets."""
+    return {
+        "start_utc": utc_text(slot.start_s),
+        "start_local": local_text(slot.start_s),
+        "length_s": slot.length_s,
+        "asset": slot.name,
+        "uuid": str(slot.asset),
+        "kind": slot.kind,
+        "revision": slot.revision,
+        "energy_wh": wh(slot.energy_uwh),
+        "formula_wh": wh(slot.raw_uwh if slot.raw_uwh is not None else slot.energy_uwh),
+        "negative_sent_as_0": slot.raw_uwh is not None,
+        "quality": slot.quality,
+        "coverage_percent": None if slot.coverage_permille is None else slot.coverage_permille / 10,
+        "delivery": slot.state,
+        "reason": slot.reason,
+        "attempts": slot.attempts,
+        "decided_utc": None if slot.decided_s is None else utc_text(round(slot.decided_s)),
+    }
+
+
+def meter_row(slot: Slot) -> Row:
+    """For JSON, CSV and spreadsheets: all that is known of one meter's slot."""
+    return {
+        "start_utc": utc_text(slot.start_s),
+        "start_local": local_text(slot.start_s),
+        "length_s": slot.length_s,
+        "meter": slot.device,
+        "serial_number": slot.serial_number,
+        "direction": slot.direction,
+        "energy_wh": wh(slot.energy_uwh),
+        "quality": slot.quality,
+        "method": slot.method,
+        "coverage_percent": slot.coverage_permille / 10,
+        "revision": slot.revision,
+        "samples": slot.samples,
+        "largest_gap_s": slot.largest_gap_ms / 1000,
+        "counter_begin_wh": wh(slot.begin_uwh),
+        "counter_end_wh": wh(slot.end_uwh),
+        "register_begin_wh": wh(slot.begin_register_uwh),
+        "register_end_wh": wh(slot.end_register_uwh),
+        "clock": slot.clock,
+    }
+
+
+def sample_columns(quantities: Iterable[str]) -> list[str]:
+    """The columns of a table of samples that may hold these quantities."""
+    order = {quantity: i for i, quantity in enumerate(QUANTITIES)}
+    return [
+        "time_utc",
+        "meter",
+        "serial_number",
+        "boot_id",
+        "boottime_ms",
+        "placed",
+        *sorted(set(quantities), key=lambda q: (order.get(q, 999), q)),
+    ]
+
+
+def sample_row(sample: Sample) -> Row:
+    """For CSV and spreadsheets. A sample that was never dated has its boot's time alone; one that was placed only lies where it must."""
+    return {
+        "time_utc": None if sample.utc_ms is None else utc_text(sample.utc_ms / 1000),
+        "meter": sample.device,
+        "serial_number": sample.serial_number,
+        "boot_id": sample.boot_id,
+        "boottime_ms": sample.boottime_ms,
+        "placed": "yes" if sample.placed else None,
+        **sample.values,
+    }
+
+
+# --- the exchange's profile file -------------------------------------------------------------------------------------------
+
+
+def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
+    """Measurements that the exchange does not have, by time: the latest revision of each slot."""
+    for _, group in groupby(owed, key=lambda each: each.item.slot_s):
+        latest: dict[UUID, Owed] = {}
+        for each in group:
+            item = each.item
+            if item.kind == "measurement" and (item.asset not in latest or latest[item.asset].item.revision < item.revision):
+                latest[item.asset] = each
+        yield from (each for each in latest.values() if each.state != "accepted")
+
+
+def energy_known(owed: Owed) -> bool:
+    """Whether the slot was wholly metered: only then it has an energy. Missing is not zero."""
+    return owed.quality in ("measured", "estimated")
+
+
+def profile_line(owed: Owed) -> str:
+    """One line of the profile file: start of the slot (UTC, to the minute) and exact kWh.
+
+    Raises ValueError where the slot does not begin on a minute: the exchange's format has no seconds.
+    """
+    start_s, energy_uwh = owed.item.slot_s, owed.item.energy_uwh
+    if start_s % 60:
+        raise ValueError(f"the slot {utc_text(start_s)} does not begin on a whole minute, and the exchange's format has no seconds")
+    return f"{datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M},{kwh_text(energy_uwh)}"

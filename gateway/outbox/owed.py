@@ -1,0 +1,121 @@
+"""What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer. Pure."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Literal
+
+from gateway.outbox.dialect import Item
+
+State = Literal["pending", "accepted", "rejected", "missed"]
+
+LIVE_SLOTS = 2
+"""Slots that ended within so many slots are live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One item and what became of it.
+
+    pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). accepted / rejected: the exchange said so.
+    missed: our word, with the reason: its window passed, or the slot was not wholly metered.
+    """
+
+    item: Item
+    length_s: int
+    quality: Literal["measured", "estimated", "partial", "missing"]
+    opens_s: float
+    closes_s: float | None
+    state: State = "pending"
+    reason: str = ""
+    raw_uwh: int | None = None
+    """The formula's result where it was negative and 0 is delivered instead."""
+    attempts: int = 0
+    decided_s: float | None = None
+    """When the state became what it is, Unix time."""
+    confirmed_s: float | None = None
+    """When the exchange was found to hold this very number, Unix time."""
+    held_uwh: int | None = None
+    """The other number that it was found to hold."""
+    disagreements: int = 0
+    """How often it was found to hold another number, or none: after the first time it is sent once more, after the second it is left to
+    a person."""
+
+    @property
+    def disputed(self) -> bool:
+        """Whether the exchange accepted it twice and holds another number all the same, or none."""
+        return self.state == "accepted" and self.disagreements >= 2
+
+    def revised(self, revision: int) -> "Owed":
+        """The same as a later revision of what is owed."""
+        return replace(self, item=replace(self.item, revision=revision))
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is still owed."""
+
+    count: int
+    oldest_slot_s: int | None
+    """Start of the oldest slot, Unix time."""
+    next_closes_s: float | None
+    """When the next of the items can no longer be delivered, Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmations:
+    """How what the exchange accepted compares with what it holds."""
+
+    unconfirmed: int
+    """Items that are still to be asked for."""
+    disputed: int
+    """Items for which it holds another number, or none, in spite of a second delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the exchange was found to hold where it should hold an item; None: nothing."""
+
+    item: Item
+    energy_uwh: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is exactly what was sent."""
+        return self.energy_uwh == self.item.energy_uwh
+
+
+def why_not_again(owed: Owed, now_s: float) -> str:
+    """Why a person cannot have it sent again; empty where that is possible."""
+    if owed.state not in ("rejected", "missed") and not owed.disputed:
+        return f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
+    if owed.quality not in ("measured", "estimated"):
+        return "its slot was not wholly metered, so there is no number to send"
+    if owed.closes_s is not None and owed.closes_s <= now_s:
+        if owed.item.kind == "forecast":
+            return "its slot has begun, and the exchange takes no forecast of it any more"
+        return "it goes without a time, so now it would be booked to another slot; upload it by hand: meter-gateway export undelivered"
+    return ""
+
+
+def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple[int, float, int]:
+    """What sorts what is due into the order of sending; the smallest goes first.
+
+    1. What has a deadline, the next one first. 2. Live: slots that ended within the last `LIVE_SLOTS`, the newest first. 3. Slots that the
+    exchange still settles, `settlement_s` after their end: those that are closest to losing that first. 4. The rest, oldest first.
+    """
+    start_s = owed.item.slot_s
+    if owed.closes_s is not None:
+        return 0, owed.closes_s, start_s
+    if start_s >= live_since_s(now_s, slot_s):
+        return 1, 0.0, -start_s
+    return (2 if start_s + slot_s + settlement_s > now_s else 3), 0.0, start_s
+
+
+def offset_s(site: str, spread_s: float) -> float:
+    """The time from a slot's begin at which this site starts its uploads: from 0 to `spread_s`, evenly over sites, always the same."""
+    return int.from_bytes(sha256(site.encode()).digest()[:8], "big") / 2**64 * spread_s
+
+
+def live_since_s(now_s: float, slot_s: int) -> int:
+    """The start of the oldest live slot."""
+    return (int(now_s // slot_s) - LIVE_SLOTS) * slot_s

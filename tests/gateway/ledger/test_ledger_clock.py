@@ -1,0 +1,412 @@
+"""The books of a box that loses its time again and again: boots with and without a clock that is right, over a real buffer file."""
+
+import functools
+import shutil
+import time
+import tracemalloc
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Sample
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.fold import Slot
+from gateway.ledger.ledger import Ledger
+from gateway.site.config import Settings, load
+from gateway.store import buffer as buffering
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer
+from gateway.timing.clock import Clock, Sources
+
+NOON_S = 1_800_000_000
+"""A slot boundary."""
+SLOT_S = 900
+INTERVAL_S = 10
+HOUR_S = 3600
+
+
+def site(folder: Path) -> Settings:
+    (folder / "devices").mkdir(parents=True, exist_ok=True)
+    (folder / "gateway.yaml").write_text("site: home-12\n")
+    (folder / "devices/grid.yaml").write_text("profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
+    return load(folder)
+
+
+class Box:
+    """A machine whose clock starts wrong with each boot, and its meter: 1 Wh registers, a load that changes with the hour."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = site(folder)
+        self.path = folder / "buffer.sqlite"
+        self.true_s = float(NOON_S)
+        self.booted_s = 0.0
+        self.wall_off_s = 0.0
+        self.synchronised = False
+        self.meter_off_s = 0.5
+        self.boots = 0
+        self.buffer: Buffer
+        self.ledger: Ledger
+        self.truth: dict[tuple[str, int], int] = {}
+        """When each sample was truly taken (ms), by boot and boot time."""
+
+    def boot(self) -> None:
+        self.boots += 1
+        self.booted_s = self.true_s
+        self.wall_off_s = -5e8 + 1e6 * self.boots
+        self.synchronised = False
+        self.start()
+
+    def start(self, *, replay: bool = True) -> None:
+        boot_id = f"boot-{self.boots}"
+        wall = Sources(
+            lambda: self.true_s + self.wall_off_s, lambda: self.true_s - self.booted_s, lambda: self.synchronised, lambda: boot_id
+        )
+        self.clock = Clock("kernel", wall)
+        self.buffer = open_buffer(self.path, now_s=self.clock.now_s())
+        self.ledger = Ledger(self.settings, self.buffer, self.clock, None)
+        if replay:
+            self.ledger.replay()
+
+    def synchronise(self) -> None:
+        self.wall_off_s, self.synchronised = 0.0, True
+
+    def kill(self) -> None:
+        self.buffer._db.close()
+
+    def stop(self) -> None:
+        self.ledger.checkpoint()
+        self.buffer.close_file()
+
+    def run(self, seconds: float) -> None:
+        end_s = self.true_s + seconds
+        while self.true_s < end_s:
+            self.true_s += INTERVAL_S
+            self.read()
+
+    def read(self) -> None:
+        """A P1 telegram: the meter tells its own time, too."""
+        boottime_ms, utc_ms = self.clock.date(0)
+        self.truth[self.clock.boot_id, boottime_ms] = round(self.true_s * 1000)
+        values = {"energy_import_wh": float(true_uwh(self.true_s) // WH), "energy_export_wh": 0.0, "power_w": float(power_w(self.true_s))}
+        values["meter_utc_s"] = self.true_s + self.meter_off_s
+        self.ledger.take(Sample("grid", "S", self.clock.boot_id, boottime_ms, utc_ms, values))
+
+    def samples(self) -> list[Sample]:
+        self.buffer.flush()
+        return [sample for _, sample in self.buffer.samples()]
+
+    def slots(self) -> list[Slot]:
+        self.buffer.flush()
+        return [slot for slot in self.buffer.slots() if slot.direction == "import"]
+
+
+def power_w(at_s: float) -> int:
+    """A different load in each half hour."""
+    return 200 + int(at_s // 1800) * 977 % 3000
+
+
+def true_uwh(at_s: float) -> int:
+    """What passed since noon, by the second."""
+    halves, rest_s = divmod(int(at_s) - NOON_S, 1800)
+    return round((_whole_wh(halves) + power_w(at_s) * rest_s / 3600) * WH)
+
+
+@functools.cache
+def _whole_wh(halves: int) -> float:
+    return 5000 + sum(power_w(NOON_S + n * 1800) for n in range(halves)) / 2
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    made = Box(tmp_path)
+    yield made
+    made.buffer.close_file()
+
+
+def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_marked(box: Box) -> None:
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 600
+    box.boot()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 1200
+    box.boot()
+    box.run(300)
+    assert all(slot.start_s < NOON_S + HOUR_S for slot in box.slots()), "nothing closes before the clock is right"
+    box.synchronise()
+    box.run(HOUR_S)
+    placed = [sample for sample in box.samples() if sample.placed]
+    assert {sample.boot_id for sample in placed} == {"boot-2"}
+    # Of 30 minutes of pauses half is taken to be before it: it is off by five minutes.
+    assert {sample.utc_ms - box.truth[sample.boot_id, sample.boottime_ms] for sample in placed if sample.utc_ms} == {300_000}
+    slots = box.slots()
+    assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(len(slots))), "every slot has energy, one after the other"
+    marks = {(s.start_s - NOON_S) // SLOT_S: (s.clock, s.quality) for s in slots}
+    assert [marks[n] for n in range(1, 4)] == [("kernel", "measured")] * 3
+    assert {marks[n] for n in range(4, 10)} == {("placed", "estimated")}
+    assert [marks[n] for n in range(11, 14)] == [("kernel", "measured")] * 3
+    assert sum(s.energy_uwh or 0 for s in slots) == pytest.approx(
+        true_uwh(slots[-1].start_s + SLOT_S) - true_uwh(NOON_S + INTERVAL_S), abs=2 * WH
+    )
+    [told] = [line for line in box.buffer.latest_events(100) if " placed: " in line]
+    assert "boot-2" in told
+    assert "30 min more than they take" in told
+
+
+def test_no_slot_is_made_of_a_boot_that_can_have_been_anywhere_in_a_day(box: Box) -> None:
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 9 * HOUR_S
+    box.boot()
+    box.run(HOUR_S)
+    box.stop()
+    box.true_s += 11 * HOUR_S
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    assert {sample.boot_id for sample in box.samples() if sample.placed} == {"boot-2"}, "on record it has a place"
+    slots = box.slots()
+    assert {slot.clock for slot in slots} == {"kernel"}
+    assert sum(slot.quality == "missing" for slot in slots) >= 21 * 4 - 1
+    [gap] = [left.what for left in box.buffer.unallocated() if left.what.direction == "import"]
+    assert gap.energy_uwh == pytest.approx(true_uwh(NOON_S + 22 * HOUR_S) - true_uwh(NOON_S + HOUR_S), rel=0.01)
+    [told] = [line for line in box.buffer.latest_events(500) if " placed: " in line]
+    assert "max_gap" in told
+
+
+def test_without_anything_known_before_it_a_boot_is_placed_just_before_the_next(box: Box) -> None:
+    box.boot()
+    box.run(HOUR_S)
+    box.stop()
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    assert [s.clock for s in box.slots()][:4] == ["placed"] * 4
+    assert [s.clock for s in box.slots()][5:] == ["kernel"] * (len(box.slots()) - 5)
+
+
+def test_a_kill_while_a_boot_is_dated_leaves_the_rest_to_be_dated_alike(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffering, "DATED_AT_ONCE", 7)
+    box.boot()
+    box.synchronise()
+    box.run(600)
+    box.stop()
+    for _ in range(2):
+        box.true_s += 1000
+        box.boot()
+        box.run(1200)
+        box.stop()
+    box.true_s += 1000
+    box.boot()
+    box.run(1200)
+    box.buffer.flush()
+    box.synchronise()
+    kills = 0
+    while box.ledger.catch_up():
+        box.kill()
+        box.start(replay=False)
+        kills += 1
+        assert kills < 1000
+        for _ in range(15):
+            box.ledger.catch_up()
+    box.run(600)
+    samples = box.samples()
+    assert kills >= 4
+    assert {len({s.utc_ms - s.boottime_ms for s in samples if s.boot_id == f"boot-{n}" and s.utc_ms}) for n in range(1, 5)} == {1}
+    assert {s.boot_id for s in samples if s.placed} == {"boot-2", "boot-3"}
+    assert all((a.utc_ms or 0) < (b.utc_ms or 0) for a, b in pairwise(samples))
+
+
+def test_a_boot_that_was_killed_before_all_of_it_was_dated_is_dated_by_the_rest(box: Box) -> None:
+    box.boot()
+    box.run(600)
+    box.synchronise()
+    box.ledger.behind = lambda: None  # nobody comes to date what was before
+    box.run(600)
+    box.buffer.flush()
+    box.kill()
+    box.true_s += 5000
+    box.boot()
+    box.synchronise()
+    box.run(10)
+    assert all(s.utc_ms == box.truth[s.boot_id, s.boottime_ms] and not s.placed for s in box.samples())
+
+
+def test_the_clock_stays_right_over_a_restart_of_the_daemon_where_ntp_is_gone(box: Box) -> None:
+    box.boot()
+    box.synchronise()
+    box.run(600)
+    box.stop()
+    box.synchronised = False
+    box.start()
+    box.run(600)
+    assert all(s.utc_ms == box.truth[s.boot_id, s.boottime_ms] for s in box.samples())
+    assert [s.quality for s in box.slots()] == ["partial"] or [s.quality for s in box.slots()] == ["measured"]
+
+
+def test_samples_taken_while_older_ones_are_still_run_again_come_after_them(box: Box) -> None:
+    box.boot()
+    box.run(3 * HOUR_S)
+    called: list[bool] = []
+    box.ledger.behind = lambda: called.append(True)
+    box.synchronise()
+    for _ in range(3):
+        box.run(INTERVAL_S)
+        assert box.ledger.catch_up()
+    assert called == [True] * 3
+    while box.ledger.catch_up():
+        pass
+    box.run(HOUR_S)
+    assert called == [True] * 3
+    slots = box.slots()
+    assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(16))
+    assert {s.quality for s in slots[1:]} == {"measured"}
+
+
+def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gateway.ledger.ledger")
+    box.boot()
+    box.synchronise()
+    box.run(HOUR_S)
+    for off_s in (7200, 50, 7200, 0, -90):
+        box.meter_off_s = off_s
+        box.run(600)
+    box.buffer.flush()
+    told = [line.partition(" meter clock: ")[2] for line in box.buffer.latest_events(100) if " meter clock: " in line]
+    assert [line[:45] for line in told] == [
+        "the meter's own clock is 90 s behind ours; re",
+        "the meter's own clock is 2.0 h ahead of ours;",
+    ]
+    assert "timedatectl" in told[0]
+    assert [record.message for record in caplog.records if "right again" in record.message] == [
+        "grid: the meter's own clock is right again"
+    ]
+    samples = box.samples()
+    assert all(sample.utc_ms == box.truth[sample.boot_id, sample.boottime_ms] for sample in samples)
+    assert {sample.meter_clock_offset_s for sample in samples} == {0.5, 7200, 50, 0, -90}, "kept with each sample, to the second and finer"
+    assert {slot.quality for slot in box.slots()[1:]} == {"measured"}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Amsterdam", "America/St_Johns", "Pacific/Chatham"])
+@pytest.mark.parametrize("night_s", [1_806_195_600, 1_824_944_400])  # 2027-03-28 and 2027-10-31, 01:00 UTC: Europe changes its clocks
+def test_the_nights_in_which_clocks_are_changed_are_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, night_s: int
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        box = Box(tmp_path)
+        box.true_s = night_s - 2.0 * HOUR_S
+        box.boot()
+        box.synchronise()
+        box.run(4 * HOUR_S)
+        slots = box.slots()
+        box.buffer.close_file()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [slot.start_s for slot in slots] == [night_s - 2 * HOUR_S + n * SLOT_S for n in range(16)]
+    assert {slot.quality for slot in slots[1:]} == {"measured"}
+    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+
+
+def test_what_was_taken_before_the_clock_was_right_is_dated_and_folded_in_little_memory(box: Box) -> None:
+    box.boot()
+    box.run(12 * HOUR_S)
+    box.buffer.flush()
+    box.ledger.behind = lambda: None
+    box.synchronise()
+    tracemalloc.start()
+    try:
+        while box.ledger.catch_up():
+            pass
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    slots = box.slots()
+    assert len(slots) == 48
+    assert {slot.quality for slot in slots[1:]} == {"measured"}
+    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+    assert peak_bytes < 2e6, "a portion of 4320 samples"
+
+
+LIFE = st.lists(
+    st.tuples(
+        st.sampled_from([0, 20, 300, 2000, 9000]),  # pause before the boot, s
+        st.integers(1, 150),  # samples before the clock may become right
+        st.integers(0, 120),  # samples after
+        st.booleans(),  # whether it becomes right
+        st.sampled_from([0, 0, -86_400, 3600, 30]),  # the clock is set by hand then, s
+        st.sampled_from(["stop", "kill", "flush and kill"]),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(life=LIFE)
+def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says_so(
+    tmp_path_factory: pytest.TempPathFactory, life: list[tuple[int, int, int, bool, int, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("box")
+    box = Box(folder)
+    for pause_s, before, after, right, set_s, end in [*life, (100, 5, 200, True, 0, "")]:
+        box.true_s += pause_s
+        box.boot()
+        box.run(before * INTERVAL_S)
+        if right:
+            box.synchronise()
+            box.run(after // 2 * INTERVAL_S)
+            if set_s:
+                box.wall_off_s, box.synchronised = float(set_s), False
+        box.run(after // 2 * INTERVAL_S)
+        if end == "stop":
+            box.stop()
+        elif end:
+            if "flush" in end:
+                box.buffer.flush()
+            box.kill()
+    samples = box.samples()
+    slots = box.slots()
+    try:
+        assert all(sample.utc_ms is not None for sample in samples)
+        assert all((a.utc_ms or 0) <= (b.utc_ms or 0) for a, b in pairwise(samples)), "in order"
+        for sample in samples:
+            if not sample.placed:
+                assert sample.utc_ms == pytest.approx(box.truth[sample.boot_id, sample.boottime_ms], abs=1)
+        for slot in slots:
+            if slot.quality == "measured":
+                assert slot.clock == "kernel"
+                expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
+                assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
+        loose = box.buffer.loose_boots()
+        booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
+        placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
+        assert all(slot.clock == "placed" and slot.quality != "measured" for slot in slots if slot.start_s in placed), "they say so"
+        # Σ slots + unallocated + what is open = change of the counter, exactly.
+        each = box.ledger._states["grid"][1].directions["import"]
+        events = box.buffer._db.execute("SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'")
+        left_uwh = sum(energy_uwh for (energy_uwh,) in events)
+        booked_uwh = sum(slot.energy_uwh or 0 for slot in slots) + left_uwh + each.counter.counter_uwh - each.slot.begin_uwh
+        first_uwh = round(samples[0].values["energy_import_wh"]) * WH + WH // 2  # in the middle of the register's step
+        assert booked_uwh == each.counter.counter_uwh - first_uwh
+        for _ in range(2):
+            box.ledger.replay()
+        assert (box.samples(), box.slots()) == (samples, slots), "run again, it is the same"
+        box.buffer._db.execute("DELETE FROM counters")
+        box.buffer._db.execute("DELETE FROM slots")
+        box.ledger.replay()
+        assert box.slots() == slots, "also from the samples alone"
+    finally:
+        box.kill()
+        shutil.rmtree(folder)

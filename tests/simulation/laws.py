@@ -1,0 +1,335 @@
+"""The laws, checked after a run: what the gateway wrote and what the exchange holds, beside what truly happened.
+
+The database is read here with SQL of its own: a judge must not trust the code that it judges.
+"""
+
+import hashlib
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.energy.assets import Direction, Formula
+from gateway.energy.counter import DOUBT_W, UWH_PER_WH
+from gateway.ledger.ledger import meter_rules
+from tests.simulation.scenario import Must, Scenario
+from tests.simulation.truth import MJ_PER_WH, TrueMeter
+from tests.simulation.world import ASSETS, Remains
+
+_UWH_PER_MJ = UWH_PER_WH / MJ_PER_WH
+_GRACE_SLOTS = 3
+"""The newest slots of a run may still be on their way."""
+MAX_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """One row of `slots`."""
+
+    device: str
+    serial_number: str
+    direction: Direction
+    start_s: int
+    length_s: int
+    energy_uwh: int | None
+    quality: str
+    largest_gap_ms: int
+    begin_uwh: int
+    end_uwh: int
+    end_register_uwh: int
+    clock: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the judge found."""
+
+    scenario: Scenario
+    violations: list[str] = field(default_factory=list)
+    qualities: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    deliveries: Counter[str] = field(default_factory=Counter)
+    unallocated_wh: float = 0.0
+    starts: int = 0
+    digest: str = ""
+    """Of all slots and deliveries: two runs of a scenario have the same."""
+
+
+def judge(remains: Remains) -> Verdict:
+    """Every law over what is left of a run."""
+    verdict = Verdict(remains.scenario, starts=remains.starts)
+    try:
+        books = _Books(remains)
+    except sqlite3.Error as error:
+        verdict.violations.append(f"the database cannot be read: {error}")
+        return verdict
+    verdict.qualities.update(slot.quality for slot in books.slots)
+    verdict.events.update(kind for kind, _ in books.events)
+    verdict.deliveries.update(row["state"] for row in books.outbox)
+    verdict.unallocated_wh = sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
+    laws = (_alive, _sound, _chained, _true, _dated, _booked, _complete, _expected)
+    verdict.violations += [f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))]
+    what = books.slots, [(row["slot_s"], row["asset"], row["energy_uwh"], row["state"]) for row in books.outbox]
+    verdict.digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+    return verdict
+
+
+def _few(texts: Iterator[str]) -> Iterator[str]:
+    for n, text in enumerate(texts):
+        if n == MAX_TOLD:
+            yield "… and more of this kind"
+            return
+        yield text
+
+
+class _Books:
+    """What the gateway wrote down."""
+
+    def __init__(self, remains: Remains) -> None:
+        self.remains = remains
+        path = remains.settings.buffer_path
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        db.row_factory = sqlite3.Row
+        try:
+            self.integrity: str = db.execute("PRAGMA integrity_check").fetchone()[0]
+            names = ", ".join(Booked.__dataclass_fields__)
+            sql = f"SELECT {names} FROM slots ORDER BY device, direction, start_s, begin_uwh"
+            self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
+            self.outbox: list[Any] = list(db.execute("SELECT * FROM outbox WHERE kind = 'measurement' ORDER BY slot_s, asset, revision"))
+            self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
+            self.events: list[tuple[str, float]] = [(row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")]
+            self.samples: list[Any] = list(
+                db.execute("SELECT boots.boot_id, placed, boottime_ms, utc_ms FROM samples JOIN boots ON samples.boot = boots.id")
+            )
+        finally:
+            db.close()
+        scenario = remains.scenario
+        self.slot_s = int(scenario.slot)
+        # An undated number that is sent inside slot n + 1 is booked to n + 2.
+        self.held_later_s = 0 if scenario.dialect == "sdk" else 2 * self.slot_s
+        self.rules = {device.name: meter_rules(device, remains.settings) for device in remains.settings.devices}
+        self.names = {str(uuid): name for name, uuid in remains.assets.items()}
+        self.lost_s = max(remains.lost_store_ms, default=-1) / 1000
+        self.wrong_ms = max((ms for _, ms in remains.untrue_ms), default=0)
+        placed = (row for row in self.samples if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in remains.boots)
+        off_ms = (abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms) for row in placed)
+        self.placed_off_ms = max(off_ms, default=0)
+        """How far samples are from where they were taken whose boot never knew the time."""
+
+    def step_uwh(self, slot: Booked) -> int:
+        return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
+
+    def tolerance_uwh(self, slot: Booked) -> float:
+        """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
+
+        Where the meter was made to lie in it, also what flowed while its register was not believed, and what may be switched on and off
+        unseen (`counter.DOUBT_W`) between two readings; where it says that some of its samples
+        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a
+        register stood still may be in any slot of that time.
+        """
+        meter = self.remains.meters[slot.device]
+        ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
+        around_ms = slot.largest_gap_ms + self.wrong_ms + (self.placed_off_ms if slot.clock == "placed" else 0)
+        loose = sum(_energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms)
+        lies = [at for at in self.remains.register_faults_ms.get(slot.device, ()) if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms]
+        if lies:
+            loose += _energy_uwh(meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms)
+            # A wrong reading that a load switched on and off between two readings could explain is nothing that anybody could doubt.
+            loose += DOUBT_W * self.remains.scenario.interval * 1000 / 3.6
+        for begin_ms, end_ms in self.remains.pauses_ms.get(slot.device, ()):
+            if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
+                loose += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
+        return 2 * self.step_uwh(slot) + loose
+
+    def true_uwh(self, slot: Booked) -> float:
+        meter = self.remains.meters[slot.device]
+        return _energy_uwh(meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000)
+
+
+def _energy_uwh(meter: TrueMeter, direction: Direction, from_ms: int, to_ms: int) -> float:
+    return (meter.energy_mj(direction, to_ms) - meter.energy_mj(direction, from_ms)) * _UWH_PER_MJ
+
+
+def _wh(uwh: float) -> str:
+    return f"{uwh / UWH_PER_WH:.3f} Wh"
+
+
+def _alive(books: _Books, _: Verdict) -> Iterator[str]:
+    """The daemon never dies of what a line, a server, a disk or a file does."""
+    yield from books.remains.crashes
+
+
+def _sound(books: _Books, _: Verdict) -> Iterator[str]:
+    if books.integrity != "ok":
+        yield books.integrity
+
+
+def _chained(books: _Books, _: Verdict) -> Iterator[str]:
+    """Σ slots + unallocated = change of the counter, exactly."""
+    free: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for row in books.unallocated:
+        if row["placed_s"] is None:
+            free[row["device"], row["serial_number"], row["direction"]].append((row["begin_uwh"], row["end_uwh"]))
+    last: dict[tuple[str, str, str], Booked] = {}
+    # In the order of the counter: where the clock was set, that is not the order of time.
+    for slot in sorted(books.slots, key=lambda slot: (slot.begin_uwh, slot.end_uwh, slot.start_s)):
+        if slot.energy_uwh is not None and slot.energy_uwh != slot.end_uwh - slot.begin_uwh:
+            yield f"{slot}: its energy is not the difference of its ends"
+        if slot.end_uwh < slot.begin_uwh:
+            yield f"{slot}: the counter runs backwards"
+        key = slot.device, slot.serial_number, slot.direction
+        before = last.get(key)
+        last[key] = slot
+        if before is None or before.end_uwh == slot.begin_uwh:
+            continue
+        between = sum(end - begin for begin, end in free[key] if before.end_uwh <= begin and end <= slot.begin_uwh)
+        # Of what was written before the database was damaged, some may be gone.
+        if between != slot.begin_uwh - before.end_uwh and before.start_s > books.lost_s:
+            yield f"{_wh(slot.begin_uwh - before.end_uwh)} between {before} and {slot}, of which {_wh(between)} are stated as unallocated"
+
+
+def _true(books: _Books, _: Verdict) -> Iterator[str]:
+    """Each slot is what flowed in it; the counter stays inside the register's step."""
+    for slot in books.slots:
+        if slot.energy_uwh is None or slot.quality == "partial":
+            continue
+        if slot.clock == "placed" and slot.quality == "measured":
+            yield f"{slot}: nobody knows when its samples were taken"
+        off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
+        if off_uwh > (allowed_uwh := books.tolerance_uwh(slot)):
+            yield f"{slot}: {_wh(books.true_uwh(slot))} flowed, so it is off by {_wh(off_uwh)}, where {_wh(allowed_uwh)} are allowed"
+    seen: set[tuple[str, str, int]] = set()
+    for slot in books.slots:
+        key = slot.device, slot.direction, slot.start_s
+        if slot.quality in ("measured", "estimated") and key in seen:
+            yield f"{slot}: there is another one of this time"
+        if slot.quality in ("measured", "estimated"):
+            seen.add(key)
+
+
+def _dated(books: _Books, _: Verdict) -> Iterator[str]:
+    """Nothing is dated by a clock that was wrong."""
+    boots: Mapping[str, Any] = books.remains.boots
+    for row in books.samples:
+        if row["utc_ms"] is None or row["placed"]:
+            continue
+        if row["boot_id"] not in boots:
+            # Where the row of a boot was lost with a damaged file, nobody can say when the boot began.
+            if not row["boot_id"].startswith("lost-"):
+                yield f"a sample is of boot {row['boot_id']!r}, which never was"
+            continue
+        true_ms = boots[row["boot_id"]].booted_ms + row["boottime_ms"]
+        if abs(row["utc_ms"] - true_ms) > books.wrong_ms + 2:
+            yield f"a sample of {true_ms} ms is dated {row['utc_ms']} ms, {(row['utc_ms'] - true_ms) / 1000:.3f} s off"
+
+
+def _booked(books: _Books, _: Verdict) -> Iterator[str]:
+    """What the exchange holds is what was owed, in the slot it belongs to, and true."""
+    exchange = books.remains.exchange
+    owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
+    for row in books.outbox:
+        owed[row["asset"], row["slot_s"]].append(row)
+    slots = {(slot.device, slot.direction, slot.start_s): slot for slot in books.slots if slot.quality in ("measured", "estimated")}
+    held = exchange.measurements if books.remains.scenario.dialect == "sdk" else exchange.undated
+    for asset, values in held.items():
+        name = books.names[str(asset)]
+        for held_s, uwh in values.items():
+            start_s = held_s - books.held_later_s
+            rows = owed.get((str(asset), start_s), [])
+            # An answer that was lost leaves open which of the later revisions arrived.
+            known = [row["energy_uwh"] for row in rows]
+            accepted = max((n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0)
+            if not rows and start_s > books.lost_s:
+                yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}, which was never owed"
+            elif rows and uwh not in known[accepted:] and start_s > books.lost_s:
+                yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; owed were {[dict(row) for row in rows]}"
+            terms = Formula.parse(ASSETS[name][1]).terms
+            parts = [slots[key] for term in terms if (key := (term.device, term.direction, start_s)) in slots]
+            if rows and len(parts) == len(terms):
+                true_uwh = sum(term.sign * books.true_uwh(part) for term, part in zip(terms, parts, strict=True))
+                allowed_uwh = sum(books.tolerance_uwh(part) for part in parts)
+                if abs(uwh - max(true_uwh, 0)) > allowed_uwh:
+                    yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; true are {_wh(true_uwh)} ± {_wh(allowed_uwh)}"
+            elif rows and start_s > books.lost_s:
+                yield f"{name}: {start_s} was delivered, but not every meter has that slot"
+    end_s = books.remains.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
+    for (text, start_s), rows in owed.items():
+        asset = next(uuid for uuid in held if str(uuid) == text)
+        # What was sent too early because the clock was ahead is found out by asking; what stays so is shown to a person.
+        disputed = any(row["disagreements"] > 1 for row in rows)
+        accepted = any(row["state"] == "accepted" for row in rows) and start_s < end_s
+        if accepted and not disputed and start_s + books.held_later_s not in held[asset]:
+            yield f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does not hold it"
+
+
+def _complete(books: _Books, _: Verdict) -> Iterator[str]:
+    """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was whole is delivered."""
+    trusted_ms, end_s = books.remains.trusted_ms, books.remains.end_ms // 1000
+    if trusted_ms is None:
+        return
+    dated = books.remains.scenario.dialect == "sdk"
+    rows = {(row["asset"], row["slot_s"]): row for row in books.outbox}  # the newest revision of each
+    for row in books.outbox:
+        if row["state"] in ("rejected", "missed") and not row["reason"]:
+            yield f"{books.names[row['asset']]}: {row['slot_s']} is {row['state']} without a reason"
+    for row in rows.values():
+        if dated and row["state"] == "missed" and row["energy_uwh"] is not None:
+            yield f"{books.names[row['asset']]}: {row['slot_s']} was whole, and was missed: {row['reason']}"
+    last_s = (end_s - _GRACE_SLOTS * books.slot_s) // books.slot_s * books.slot_s
+    for asset, name in books.names.items():
+        first_s = min((start_s for each, start_s in rows if each == asset), default=None)
+        if first_s is None:
+            yield f"{name}: not a single slot is owed"
+            continue
+        if books.lost_s < 0 and first_s > trusted_ms / 1000 + 3 * books.slot_s:
+            yield f"{name}: the first slot is {first_s}, long after the clock could be trusted"
+        for start_s in range(first_s, last_s, books.slot_s):
+            row = rows.get((asset, start_s))
+            if row is None and start_s > books.lost_s:
+                yield f"{name}: {start_s} is nowhere"
+            elif row is not None and row["state"] == "pending":
+                yield f"{name}: {start_s} still waits"
+
+
+def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
+    """What this scenario asks for."""
+    must: Must = verdict.scenario.must
+    if must.measured is not None and verdict.qualities["measured"] < must.measured:
+        yield f"{verdict.qualities['measured']} slots are measured, at least {must.measured} must be"
+    lost = verdict.qualities["partial"] + verdict.qualities["missing"]
+    for name, most, count in (
+        ("estimated", must.estimated, verdict.qualities["estimated"]),
+        ("partial or missing", must.lost, lost),
+        ("missed", must.missed, verdict.deliveries["missed"]),
+        ("rejected", must.rejected, verdict.deliveries["rejected"]),
+        ("Wh unallocated", must.unallocated_wh, verdict.unallocated_wh),
+    ):
+        if most is not None and count > most:
+            yield f"{count:g} {name}, at most {most:g} may be"
+    if must.starts is not None and verdict.starts != must.starts:
+        yield f"the daemon was started {verdict.starts} times, where {must.starts} must be"
+    if must.events is not None and must.events != verdict.events:
+        yield f"events {dict(verdict.events)} are noted, where {dict(must.events)} must be"
+    if must.off_wh is not None:
+        for slot in books.slots:
+            if slot.quality == "measured" and slot.energy_uwh is not None:
+                off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
+                if off_uwh > must.off_wh * UWH_PER_WH:
+                    yield f"{slot}: it is called measured and off by {_wh(off_uwh)}, where {must.off_wh:g} Wh may be"
+    if must.within is not None:
+        late = [text for text, after_s in _first_accepted(books) if after_s > must.within]
+        if len(late) > must.late:
+            yield f"{len(late)} numbers came later than {must.within:g} s, at most {must.late} may: {'; '.join(late[:5])}"
+
+
+def _first_accepted(books: _Books) -> Iterator[tuple[str, float]]:
+    """Each number that the exchange holds, and how long after its slot's end (s) it was first there."""
+    seen: set[tuple[Any, int]] = set()
+    for booking in books.remains.exchange.history:
+        key = booking.asset, booking.slot_s
+        if booking.what != "forecast" and key not in seen:
+            seen.add(key)
+            start_s = booking.slot_s - books.held_later_s
+            after_s = booking.at_s - start_s - books.slot_s
+            yield f"{books.names[str(booking.asset)]} {start_s} after {after_s:.1f} s", after_s

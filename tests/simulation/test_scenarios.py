@@ -1,0 +1,44 @@
+"""Every named scenario: what befalls a simulated home, and what must come out. The files say both."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.scenario import FAULTS, read
+from tests.simulation.years import try_out
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+FILES = sorted(FOLDER.glob("*.yaml"))
+
+# What the gateway does not do yet as the scenario says. Strict: a scenario that has come right must be taken off.
+KNOWN_BROKEN: dict[str, str] = {}
+
+
+def _scenarios() -> list[object]:
+    marked = {name: [pytest.mark.xfail(strict=True, reason=reason)] for name, reason in KNOWN_BROKEN.items()}
+    return [pytest.param(path, id=path.stem, marks=marked.get(path.stem, [])) for path in FILES]
+
+
+@pytest.mark.parametrize("path", _scenarios())
+def test_what_must_come_out_of_a_scenario_comes_out(path: Path) -> None:
+    scenario = read(path.read_bytes(), path.name)
+    verdict = try_out(scenario)
+    assert verdict.violations == []
+
+
+def test_every_fault_is_in_a_named_scenario() -> None:
+    there = {each.fault for path in FILES for each in read(path.read_bytes(), path.name).happens}
+    assert set(FAULTS) - there == set()
+
+
+def test_what_is_known_to_be_broken_is_a_scenario() -> None:
+    assert KNOWN_BROKEN.keys() - {path.stem for path in FILES} == set()
+
+
+def test_the_readme_names_every_scenario_and_none_that_is_not_there() -> None:
+    readme = (FOLDER.parents[1] / "README.md").read_text()
+    section = readme.partition("## What it survives\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    named = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[-2])]
+    assert sorted(named) == sorted(path.stem for path in FILES)
