@@ -1,8 +1,9 @@
 """A line: one serial port, network endpoint or recording, opened by URL.
 
-Nothing is buffered here: what has arrived waits in the kernel (4 KiB on a serial port, the socket's receive buffer on a network)
-until somebody reads, at most 4 KiB at a time. When a serial port's buffer is full, what comes next is lost, and checksums tell. The
-loop watches the descriptor only while somebody waits in `read`: bytes that arrive while a driver sleeps cost no wake-up.
+Nothing is buffered here: what has arrived waits in the kernel (4 KiB on a serial port, the socket's
+receive buffer on a network) until somebody reads, at most 4 KiB at a time. When a serial port's
+buffer is full, what comes next is lost, and checksums tell. The loop watches the descriptor only
+while somebody waits in `read`: bytes that arrive while a driver sleeps cost no wake-up.
 """
 
 import asyncio
@@ -20,7 +21,16 @@ from typing import Any
 
 import serial
 
-from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, BadReply, Line, LineError, MeterError, NoReply, Turns
+from drivers.line_protocol import (
+    CONNECT_TIMEOUT_S,
+    READ_BYTES,
+    BadReply,
+    Line,
+    LineError,
+    MeterError,
+    NoReply,
+    Turns,
+)
 from drivers.line_url import MODBUS_TCP_PORT, Framing, LineUrl, SerialSettings
 from drivers.usb import UsbError, usb_port
 
@@ -49,9 +59,11 @@ SETTLE_S = 0.02
 
 
 async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
-    """Open a line. What the URL does not say about a serial port is taken from `serial_defaults` (the profile's).
+    """Open a line. What the URL does not say about a serial port is taken from `serial_defaults`
+    (the profile's).
 
-    Raises LineError with the cause and what to do. A host's *name* is looked up in asyncio's executor thread; an address needs none.
+    Raises LineError with the cause and what to do. A host's *name* is looked up in asyncio's
+    executor thread; an address needs none.
     """
     if url.scheme == "replay":
         from drivers.replay import open_replay  # a daemon needs it only where a line says so
@@ -77,7 +89,8 @@ def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
             **_port_settings(path, settings),
             exclusive=True,
             timeout=0,
-            # makes the driver wait for one byte at least (VMIN = 1): only so is "nothing yet" (EAGAIN) told from "unplugged" (0 bytes)
+            # makes the driver wait for one byte at least (VMIN = 1): only so is "nothing yet"
+            # (EAGAIN) told from "unplugged" (0 bytes)
             inter_byte_timeout=0,
         )
     except (OSError, ValueError, termios.error) as error:
@@ -87,7 +100,8 @@ def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
 
 def _port_settings(path: str, settings: SerialSettings) -> dict[str, Any]:
     """The settings as pyserial names them."""
-    # A pty has no wire: Linux gives it 8 data bits only and refuses others. So simulated meters can stand in for 7-bit ones.
+    # A pty has no wire: Linux gives it 8 data bits only and refuses others. So simulated meters can
+    # stand in for 7-bit ones.
     on_pty = os.path.realpath(path).startswith("/dev/pts/")
     return {
         "baudrate": settings.baud,
@@ -107,18 +121,35 @@ def _why_not_open(path: str, error: Exception) -> str:
         group = "dialout"
         with contextlib.suppress(OSError, KeyError):
             group = grp.getgrgid(Path(path).stat().st_gid).gr_name
-        return f"no permission to open the port — add the user that runs this to the group {group} (usermod -aG {group} USER)"
+        return (
+            "no permission to open the port — add the user that runs this to the group "
+            f"{group} (usermod -aG {group} USER)"
+        )
     if code in (errno.EBUSY, errno.EAGAIN):
-        return "another program has the port open — stop it, or another copy of this one (fuser -v names it)"
+        return (
+            "another program has the port open — stop it, or another copy of this one (fuser "
+            "-v names it)"
+        )
     if isinstance(error, ValueError):
-        return f"the port does not take these settings ({error}) — check baud, parity, data and stop bits"
+        return (
+            f"the port does not take these settings ({error}) — check baud, parity, data and "
+            "stop bits"
+        )
     if "configure" in str(error) or isinstance(error, termios.error):
-        return "this is not a serial port, or it does not take these settings — check the path, baud, parity, data and stop bits"
-    return f"cannot open the port ({os.strerror(code) if code else error}) — unplug the adapter and plug it in again"
+        return (
+            "this is not a serial port, or it does not take these settings — check the path, "
+            "baud, parity, data and stop bits"
+        )
+    return (
+        f"cannot open the port ({os.strerror(code) if code else error}) — unplug the adapter "
+        "and plug it in again"
+    )
 
 
 def _ports_seen() -> Iterator[str]:
-    """Serial ports that are there now, by their lasting names where they have one; eight at most."""
+    """Serial ports that are there now, by their lasting names where they have one; eight at
+    most.
+    """
     found = sorted(Path("/dev/serial/by-id").glob("*"))
     for pattern in ("ttyUSB*", "ttyACM*", "ttyAMA*") if not found else ():
         found += sorted(Path("/dev").glob(pattern))
@@ -137,7 +168,9 @@ async def _open_network(url: LineUrl, port: int) -> "_OpenLine":
 
 
 async def _connected(url: LineUrl, port: int) -> socket.socket:
-    """A connection to the endpoint, by the first of its addresses that takes one. Raises LineError."""
+    """A connection to the endpoint, by the first of its addresses that takes one. Raises
+    LineError.
+    """
     kind = socket.SOCK_DGRAM if url.scheme == "rtu+udp" else socket.SOCK_STREAM
     error: Exception = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     try:
@@ -148,16 +181,25 @@ async def _connected(url: LineUrl, port: int) -> socket.socket:
                 except OSError as this:
                     error = this
     except TimeoutError as late:
-        raise LineError(f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this network?") from late
+        raise LineError(
+            f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this "
+            "network?"
+        ) from late
     except socket.gaierror as unknown:
-        raise LineError(f"{url}: the name {url.target!r} is not known — check it, or write the address in numbers") from unknown
+        raise LineError(
+            f"{url}: the name {url.target!r} is not known — check it, or write the address in "
+            "numbers"
+        ) from unknown
     if isinstance(error, ConnectionRefusedError):
         hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
         raise LineError(f"{url}: connection refused — {hint}") from error
-    raise LineError(f"{url}: cannot connect ({error.strerror or error}) — check the address and the network") from error  # type: ignore[attr-defined]
+    why = getattr(error, "strerror", None) or error
+    raise LineError(f"{url}: cannot connect ({why}) — check the address and the network") from error
 
 
-async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[tuple[socket.AddressFamily, Any]]:
+async def _addresses(
+    host: str, port: int, kind: socket.SocketKind
+) -> list[tuple[socket.AddressFamily, Any]]:
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
@@ -166,8 +208,12 @@ async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[tupl
     return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
 
 
-async def _connect(family: socket.AddressFamily, kind: socket.SocketKind, address: Any) -> socket.socket:
-    """A connected socket. One over TCP notices a dead peer: data unacknowledged for 15 s, or silence and no keepalive, end it."""
+async def _connect(
+    family: socket.AddressFamily, kind: socket.SocketKind, address: Any
+) -> socket.socket:
+    """A connected socket. One over TCP notices a dead peer: data unacknowledged for 15 s, or
+    silence and no keepalive, end it.
+    """
     connection = socket.socket(family, kind)
     try:
         connection.setblocking(False)
@@ -187,7 +233,9 @@ async def _connect(family: socket.AddressFamily, kind: socket.SocketKind, addres
 
 @dataclass(slots=True, eq=False)
 class _OpenLine:
-    """A line over one non-blocking file descriptor, which `release` gives back. While it has let go of its connection, `fd` is -1."""
+    """A line over one non-blocking file descriptor, which `release` gives back. While it has let go
+    of its connection, `fd` is -1.
+    """
 
     name: str
     fd: int
@@ -222,14 +270,18 @@ class _OpenLine:
                 rest = rest[os.write(self.fd, rest) :]
             except BlockingIOError:
                 if loop.time() >= deadline_s:
-                    raise LineError(f"{self.name}: takes no bytes for {WRITE_TIMEOUT_S:g} s — {self._remedy}") from None
+                    raise LineError(
+                        f"{self.name}: takes no bytes for {WRITE_TIMEOUT_S:g} s — {self._remedy}"
+                    ) from None
                 await self._wait(loop.add_writer, loop.remove_writer, deadline_s)
             except OSError as error:
                 raise self._gone(error) from error
 
     async def read(self, deadline_s: float) -> bytes:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # a line that always has something must not keep the loop from the others
+        await asyncio.sleep(
+            0
+        )  # a line that always has something must not keep the loop from the others
         while not (data := self._take()):
             if loop.time() >= deadline_s:
                 return b""
@@ -255,7 +307,9 @@ class _OpenLine:
         except (OSError, ValueError, termios.error) as error:
             raise LineError(f"{self.name}: {_why_not_open(path, error)}") from error
         self.settings = settings
-        self.turns.quiet_until_s = max(self.turns.quiet_until_s, asyncio.get_running_loop().time() + SETTLE_S)
+        self.turns.quiet_until_s = max(
+            self.turns.quiet_until_s, asyncio.get_running_loop().time() + SETTLE_S
+        )
 
     async def ready(self) -> None:
         self._check_open()
@@ -281,10 +335,14 @@ class _OpenLine:
         self._wake()
         if self.fd < 0:
             return
-        with contextlib.suppress(OSError, termios.error):  # else closing a stuck port waits 30 s for bytes that cannot leave
+        with contextlib.suppress(
+            OSError, termios.error
+        ):  # else closing a stuck port waits 30 s for bytes that cannot leave
             if os.isatty(self.fd):
                 termios.tcflush(self.fd, termios.TCOFLUSH)
-        with contextlib.suppress(OSError):  # an unplugged port may complain; it is given back all the same
+        with contextlib.suppress(
+            OSError
+        ):  # an unplugged port may complain; it is given back all the same
             self.release()
 
     def _check_open(self) -> None:
@@ -306,7 +364,9 @@ class _OpenLine:
             raise self._gone(None)
         return data
 
-    async def _wait(self, watch: Callable[..., Any], unwatch: Callable[[int], Any], deadline_s: float) -> None:
+    async def _wait(
+        self, watch: Callable[..., Any], unwatch: Callable[[int], Any], deadline_s: float
+    ) -> None:
         """Until the descriptor is ready or the deadline has come."""
         loop = asyncio.get_running_loop()
         fd = self.fd
@@ -328,11 +388,19 @@ class _OpenLine:
 
     @property
     def _remedy(self) -> str:
-        return "check the plug and the cable" if self.port is not None else "check the meter, its power and the network"
+        return (
+            "check the plug and the cable"
+            if self.port is not None
+            else "check the meter, its power and the network"
+        )
 
     def _gone(self, error: OSError | None) -> LineError:
         cause = f" ({error.strerror})" if error and error.strerror else ""
-        what = "the port has vanished" if self.port is not None else "the other end has closed the connection"
+        what = (
+            "the port has vanished"
+            if self.port is not None
+            else "the other end has closed the connection"
+        )
         if isinstance(error, ConnectionRefusedError):
             what = "nobody listens there"
         return LineError(f"{self.name}: {what}{cause} — {self._remedy}")

@@ -1,4 +1,5 @@
-"""What a line is to those who use one, and the errors drivers raise. How one is opened is in `line`.
+"""What a line is to those who use one, and the errors drivers raise. How one is opened is in
+`line`.
 
 Errors:
 
@@ -21,7 +22,9 @@ READ_BYTES = 4096
 
 
 class MeterError(Exception):
-    """This meter did not answer properly. The text is for a person: what came, what was expected."""
+    """This meter did not answer properly. The text is for a person: what came, what was
+    expected.
+    """
 
 
 class NoReply(MeterError):
@@ -38,7 +41,9 @@ class LineError(Exception):
 
 @dataclass(slots=True)
 class Turns:
-    """What meters that take turns on a line must know of each other's frames. Times are the event loop's, in seconds."""
+    """What meters that take turns on a line must know of each other's frames. Times are the event
+    loop's, in seconds.
+    """
 
     asked_s: float = -1e9
     last_frame_s: float = -1e9
@@ -74,28 +79,39 @@ class Line(Protocol):
         """Send all of it. Raises LineError."""
 
     async def read(self, deadline_s: float) -> bytes:
-        """Whatever has arrived, at least one byte; waits for it until `deadline_s` (event loop time), then returns b"".
+        """Whatever has arrived, at least one byte; waits for it until `deadline_s` (event loop
+        time), then returns b"".
 
         Raises LineError where the line is closed or gone.
         """
 
     def drain(self) -> int:
-        """Throw away everything that has arrived, and say how many bytes that was. Raises LineError."""
+        """Throw away everything that has arrived, and say how many bytes that was. Raises
+        LineError.
+        """
 
     async def configure(self, settings: SerialSettings) -> None:
-        """Set the serial port anew, once all that was written has had the time to leave; what has arrived stays.
+        """Set the serial port anew, once all that was written has had the time to leave; what has
+        arrived stays.
 
-        On a network it does nothing: the adapter there has settings of its own. Raises LineError where the port does not take them.
+        On a network it does nothing: the adapter there has settings of its own. Raises LineError
+        where the port does not take them.
         """
 
     async def ready(self) -> None:
-        """Connect again where `rest` or `renew` has let go; `write` does so, too. Raises LineError."""
+        """Connect again where `rest` or `renew` has let go; `write` does so, too. Raises
+        LineError.
+        """
 
     def rest(self) -> None:
-        """Nobody will ask for a while: a line that is connected for each round of questions lets go. What has arrived is lost."""
+        """Nobody will ask for a while: a line that is connected for each round of questions lets
+        go. What has arrived is lost.
+        """
 
     def renew(self) -> None:
-        """Let a network connection go, so that late answers to what was asked on it stay behind; a serial port stays as it is."""
+        """Let a network connection go, so that late answers to what was asked on it stay behind; a
+        serial port stays as it is.
+        """
 
     def close(self) -> None:
         """Give the line back. May be called twice."""

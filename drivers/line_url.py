@@ -35,17 +35,48 @@ class SerialSettings:
         return (1 + self.data_bits + (self.parity != "none") + self.stop_bits) / self.baud
 
 
-_BAUDS: tuple[int, ...] = (300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 56000, 57600, 76800, 115200, 128000)
+_BAUDS: tuple[int, ...] = (
+    300,
+    600,
+    1200,
+    1800,
+    2400,
+    4800,
+    9600,
+    14400,
+    19200,
+    28800,
+    38400,
+    56000,
+    57600,
+    76800,
+    115200,
+    128000,
+)
 _BAUDS += (230400, 250000, 256000, 460800, 500000, 576000, 921600)
-_PARITIES: Mapping[str, Parity] = {"none": "none", "even": "even", "odd": "odd", "N": "none", "E": "even", "O": "odd"}
+_PARITIES: Mapping[str, Parity] = {
+    "none": "none",
+    "even": "even",
+    "odd": "odd",
+    "N": "none",
+    "E": "even",
+    "O": "odd",
+}
 _CHOICES: Mapping[str, Mapping[str, int | str]] = {
     "baud": {str(baud): baud for baud in _BAUDS},
     "parity": _PARITIES,
     "data_bits": {"7": 7, "8": 8},
     "stop_bits": {"1": 1, "2": 2},
 }
-_EXAMPLES = "such as serial:/dev/ttyUSB0?baud=9600, tcp:192.168.1.20:502 or rtu+tcp:192.168.1.20:4196"
-_NETWORK: Mapping[str, tuple[str, ...]] = {"tcp": ("connect",), "rtu+tcp": ("connect",), "rtu+udp": (), "tls": ("ca", "cert", "key")}
+_EXAMPLES = (
+    "such as serial:/dev/ttyUSB0?baud=9600, tcp:192.168.1.20:502 or rtu+tcp:192.168.1.20:4196"
+)
+_NETWORK: Mapping[str, tuple[str, ...]] = {
+    "tcp": ("connect",),
+    "rtu+tcp": ("connect",),
+    "rtu+udp": (),
+    "tls": ("ca", "cert", "key"),
+}
 """The schemes of network lines, and the settings each may have after '?'."""
 
 _IN_QUERY = (*_CHOICES, "connect", "ca_file", "cert_file", "key_file", "pace")
@@ -54,10 +85,11 @@ _SCHEMES = ("serial", "usb", *_NETWORK, "replay")
 
 @dataclass(frozen=True, slots=True)
 class LineUrl:
-    """Where a line is: a serial port (`serial:`, `usb:`), an endpoint (`tcp:`, `tls:`, `rtu+tcp:`, `rtu+udp:`) or a recording (`replay:`).
+    """Where a line is: a serial port (`serial:`, `usb:`), an endpoint (`tcp:`, `tls:`, `rtu+tcp:`,
+    `rtu+udp:`) or a recording (`replay:`).
 
-    `target` is the device's path, the adapter's VID:PID or VID:PID:SERIAL, the host, or the recording's file. A serial setting that is None
-    is the profile's to say.
+    `target` is the device's path, the adapter's VID:PID or VID:PID:SERIAL, the host, or the
+    recording's file. A serial setting that is None is the profile's to say.
     """
 
     scheme: Scheme
@@ -68,9 +100,13 @@ class LineUrl:
     data_bits: Literal[7, 8] | None = None
     stop_bits: Literal[1, 2] | None = None
     connect: Literal["cycle"] | None = None
-    """`cycle`: connect for each round of questions only, for devices that serve one client at a time."""
+    """`cycle`: connect for each round of questions only, for devices that serve one client at a
+    time.
+    """
     ca_file: str | None = None
-    """PEM file of the authority that signed the device's certificate; None: the system's authorities."""
+    """PEM file of the authority that signed the device's certificate; None: the system's
+    authorities.
+    """
     cert_file: str | None = None
     """PEM file of our own certificate, where the device asks for one."""
     key_file: str | None = None
@@ -80,11 +116,18 @@ class LineUrl:
 
     json_schema: ClassVar[Mapping[str, Any]] = {
         "type": "string",
-        "description": "serial:/dev/…?baud=9600&parity=none|even|odd&data_bits=8&stop_bits=1, usb:VID:PID or usb:VID:PID:SERIAL with the "
-        "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device that serves one client at a time), "
+        "description": "serial:/dev/…?baud=9600&parity=none|even|odd&data_bits=8&stop_bits=1, "
+        "usb:VID:PID or usb:VID:PID:SERIAL with the "
+        "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device "
+        "that serves one client at a time), "
         "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, replay:FILE",
-        "pattern": r"^(serial:/.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}.*|tcp:.+|tls:.+|rtu\+(tcp|udp):.+:[0-9]+.*|replay:.+)$",
-        "examples": ["serial:/dev/serial/by-id/usb-FTDI_FT232R-if00-port0?baud=9600", "tcp:192.168.1.20:502", "rtu+tcp:192.168.1.20:4196"],
+        "pattern": r"^(serial:/.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}.*|tcp:.+|tls:.+"
+        r"|rtu\+(tcp|udp):.+:[0-9]+.*|replay:.+)$",
+        "examples": [
+            "serial:/dev/serial/by-id/usb-FTDI_FT232R-if00-port0?baud=9600",
+            "tcp:192.168.1.20:502",
+            "rtu+tcp:192.168.1.20:4196",
+        ],
     }
 
     @classmethod
@@ -102,11 +145,15 @@ class LineUrl:
             return _parse_replay(rest)
         if scheme in _NETWORK:
             return _parse_network(scheme, rest)  # type: ignore[arg-type]  # one of these
-        raise ValueError(f"{text!r} does not begin with serial:, tcp: or rtu+tcp: — {_scheme_hint(text, scheme)}")
+        raise ValueError(
+            f"{text!r} does not begin with serial:, tcp: or rtu+tcp: — {_scheme_hint(text, scheme)}"
+        )
 
     @property
     def key(self) -> str:
-        """What tells lines apart: two URLs with the same key are one port or endpoint, whatever else they say."""
+        """What tells lines apart: two URLs with the same key are one port or endpoint, whatever
+        else they say.
+        """
         return self.target if self.port is None else f"{self.target.lower()}:{self.port}"
 
     @property
@@ -122,7 +169,9 @@ class LineUrl:
     def serial_settings(self, defaults: SerialSettings) -> SerialSettings:
         """The URL's own settings, and `defaults` for what it does not say."""
         own = {name: getattr(self, name) for name in _CHOICES}
-        return replace(defaults, **{name: value for name, value in own.items() if value is not None})
+        return replace(
+            defaults, **{name: value for name, value in own.items() if value is not None}
+        )
 
     def __str__(self) -> str:
         host = f"[{self.target}]" if self.port is not None and ":" in self.target else self.target
@@ -136,13 +185,18 @@ def _scheme_hint(text: str, scheme: str) -> str:
     if text.startswith("/"):
         return f"write serial:{text}"
     if "." in scheme or text.rpartition(":")[2].isdigit() or scheme == "localhost":
-        return f"write tcp:{text} (Modbus TCP) or rtu+tcp:{text} (an RS485 adapter that passes bytes on)"
+        return (
+            f"write tcp:{text} (Modbus TCP) or rtu+tcp:{text} (an RS485 adapter that passes "
+            "bytes on)"
+        )
     hint = nearest(scheme, _SCHEMES)
     return hint if hint.startswith("did") else _EXAMPLES
 
 
 def _normal(path: str) -> str:
-    """The shortest way to write a path. Raises ValueError where it ends with a blank, which would be lost when the line is written."""
+    """The shortest way to write a path. Raises ValueError where it ends with a blank, which would
+    be lost when the line is written.
+    """
     target = posixpath.normpath(path)
     if target != target.rstrip():
         raise ValueError(f"{path!r} ends with a blank — leave it out")
@@ -162,7 +216,10 @@ def _parse_usb(rest: str) -> LineUrl:
     text, question, query = rest.partition("?")
     match = re.fullmatch(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::([^/\s]+))?", text)
     if match is None:
-        hint = "vendor and product have four hexadecimal digits each, as lsusb prints them: usb:0403:6001, or usb:0403:6001:A50285BI"
+        hint = (
+            "vendor and product have four hexadecimal digits each, as lsusb prints them: "
+            "usb:0403:6001, or usb:0403:6001:A50285BI"
+        )
         raise ValueError(f"{text!r} is not VID:PID or VID:PID:SERIAL of a USB adapter — {hint}")
     vendor, product, number = match.groups()
     target = f"{vendor}:{product}".lower() + (f":{number}" if number else "")
@@ -172,9 +229,15 @@ def _parse_usb(rest: str) -> LineUrl:
 def _parse_replay(rest: str) -> LineUrl:
     path, question, query = rest.partition("?")
     if not path:
-        raise ValueError("replay: needs a file — such as replay:/tmp/grid.jsonl, made by: meter-gateway read DEVICE --record FILE")
+        raise ValueError(
+            "replay: needs a file — such as replay:/tmp/grid.jsonl, made by: meter-gateway read "
+            "DEVICE --record FILE"
+        )
     if question and query != "pace=fast":
-        raise ValueError(f"{query!r} is not a setting of a replay — the only one is pace=fast: as quickly as it is read")
+        raise ValueError(
+            f"{query!r} is not a setting of a replay — the only one is pace=fast: as quickly as "
+            "it is read"
+        )
     return LineUrl("replay", _normal(path), pace="fast" if question else None)
 
 
@@ -182,11 +245,15 @@ def _serial_query(query: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, equals, word in _parts(query):
         if name not in _CHOICES:
-            raise ValueError(f"{name!r} is not a setting of a serial line — {nearest(name, _CHOICES)}")
+            raise ValueError(
+                f"{name!r} is not a setting of a serial line — {nearest(name, _CHOICES)}"
+            )
         if name in found:
             raise ValueError(f"{name} appears twice — keep one of them")
         if not equals or word not in _CHOICES[name]:
-            raise ValueError(f"{name} of a serial line cannot be {word!r} — {nearest(word, _CHOICES[name])}")
+            raise ValueError(
+                f"{name} of a serial line cannot be {word!r} — {nearest(word, _CHOICES[name])}"
+            )
         found[name] = _CHOICES[name][word]
     return found
 
@@ -196,7 +263,10 @@ def _network_query(scheme: str, query: str | None) -> dict[str, Any]:
     known = _NETWORK[scheme]
     for name, _, word in _parts(query):
         if name in _CHOICES:
-            raise ValueError(f"{name} is not said in a network line — baud is set at the adapter; leave {name} out")
+            raise ValueError(
+                f"{name} is not said in a network line — baud is set at the adapter; leave "
+                f"{name} out"
+            )
         if name not in known:
             hint = nearest(name, known) if known else "it has none; leave out '?' and what follows"
             raise ValueError(f"{name!r} is not a setting of a line {scheme}: — {hint}")
@@ -204,12 +274,20 @@ def _network_query(scheme: str, query: str | None) -> dict[str, Any]:
         if field in found:
             raise ValueError(f"{name} appears twice — keep one of them")
         if name == "connect" and word != "cycle":
-            raise ValueError(f"connect cannot be {word!r} — connect=cycle connects for each round of questions only")
+            raise ValueError(
+                f"connect cannot be {word!r} — connect=cycle connects for each round of "
+                "questions only"
+            )
         if name != "connect" and not word.startswith("/"):
-            raise ValueError(f"{name} is not the full path of a file — such as {name}=/etc/meter-gateway/{name}.pem")
+            raise ValueError(
+                f"{name} is not the full path of a file — such as "
+                f"{name}=/etc/meter-gateway/{name}.pem"
+            )
         found[field] = word
     if "key_file" in found and "cert_file" not in found:
-        raise ValueError("key without cert — cert=FILE names the certificate that the key belongs to")
+        raise ValueError(
+            "key without cert — cert=FILE names the certificate that the key belongs to"
+        )
     return found
 
 
@@ -221,12 +299,16 @@ def _parse_network(scheme: Literal["tcp", "tls", "rtu+tcp", "rtu+udp"], rest: st
     default = {"tcp": MODBUS_TCP_PORT, "tls": MODBUS_TLS_PORT}.get(scheme)
     example = f"{scheme}:192.168.1.20:{default or 4196}"
     if rest.startswith("//"):
-        raise ValueError(f"there are no slashes in a network line — write {scheme}:{rest.strip('/')}")
+        raise ValueError(
+            f"there are no slashes in a network line — write {scheme}:{rest.strip('/')}"
+        )
     rest, question, query = rest.partition("?")
     found = _network_query(scheme, query if question else None)
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([^:]*))?", rest)
     if match is None:
-        bracket_hint = f"IPv6 addresses go in brackets, such as {scheme}:[fd00::20]:{MODBUS_TCP_PORT}"
+        bracket_hint = (
+            f"IPv6 addresses go in brackets, such as {scheme}:[fd00::20]:{MODBUS_TCP_PORT}"
+        )
         hint = bracket_hint if rest.count(":") > 1 else f"such as {example}"
         raise ValueError(f"{rest!r} is not host:port — {hint}")
     bracketed, host, port = match.groups()
@@ -235,7 +317,9 @@ def _parse_network(scheme: Literal["tcp", "tls", "rtu+tcp", "rtu+udp"], rest: st
         try:
             ipaddress.IPv6Address(host)
         except ValueError:
-            raise ValueError(f"{host!r} is not an IPv6 address — names and IPv4 addresses go without brackets") from None
+            raise ValueError(
+                f"{host!r} is not an IPv6 address — names and IPv4 addresses go without brackets"
+            ) from None
     elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host):
         raise ValueError(f"{host!r} is not the name or address of a host — such as {example}")
     if port is None and default is None:

@@ -1,6 +1,7 @@
 """Listens to a meter that pushes telegrams by itself: what came, and when its first byte did.
 
-Used by the drivers of all protocols that push (P1, SML, IEC 62056-21 mode D). How bytes become telegrams is their framer's business.
+Used by the drivers of all protocols that push (P1, SML, IEC 62056-21 mode D). How bytes become
+telegrams is their framer's business.
 """
 
 import asyncio
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     from drivers.line import Line, MeterError
     from drivers.profile import DeviceAddress
 
-# What costs CPU on a serial line is waking up, not bytes: so after bytes have come, sleep a while and take all that came meanwhile. The
-# kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so this loses none.
+# What costs CPU on a serial line is waking up, not bytes: so after bytes have come, sleep a while
+# and take all that came meanwhile. The kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so
+# this loses none.
 NAP_S = 0.04
-# Where a telegram can only be told to have ended by nothing following it, this much silence is the end.
+# Where a telegram can only be told to have ended by nothing following it, this much silence is the
+# end.
 SILENCE_S = 0.05
-# Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows when its bytes came: they are dropped.
+# Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows
+# when its bytes came: they are dropped.
 ABSENCE_S = 0.3
 
 
@@ -68,24 +72,33 @@ class Framer(Protocol[Event_co]):
         """The line has been quiet for a while: give out what is complete by that."""
 
     def forget(self) -> None:
-        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
+        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes
+        next.
+        """
 
 
 class Listener(Generic[Event]):
-    """What comes on a line, through a framer, into `events`: each with the event loop's time at which its first byte arrived."""
+    """What comes on a line, through a framer, into `events`: each with the event loop's time at
+    which its first byte arrived.
+    """
 
     def __init__(self, line: "Line", framer: Framer[Event]) -> None:
         self.events: deque[tuple[Event, float]] = deque()
         self._line = line
         self._framer = framer
-        # The first byte of what came last, and when it arrived. A framer knows a start a few bytes later, so four bundles are enough.
+        # The first byte of what came last, and when it arrived. A framer knows a start a few bytes
+        # later, so four bundles are enough.
         self._bundles: deque[tuple[int, float]] = deque(maxlen=4)
-        self._open: tuple[int, float] | None = None  # the telegram that has begun: its first byte, and when that arrived
+        self._open: tuple[int, float] | None = (
+            None  # the telegram that has begun: its first byte, and when that arrived
+        )
         self._looked_s = asyncio.get_running_loop().time()
         self._nap_until_s = 0.0
 
     def resume(self) -> None:
-        """Somebody listens again. What came while nobody did is dropped if that was for longer than 0.3 s. Raises LineError."""
+        """Somebody listens again. What came while nobody did is dropped if that was for longer than
+        0.3 s. Raises LineError.
+        """
         if asyncio.get_running_loop().time() - self._looked_s > ABSENCE_S:
             self._line.drain()
             self._framer.forget()
@@ -94,7 +107,9 @@ class Listener(Generic[Event]):
             self._open = None
 
     async def listen(self, deadline_s: float) -> None:
-        """Take what has come, or wait for it until `deadline_s`; note when it came and what it completes. Raises LineError."""
+        """Take what has come, or wait for it until `deadline_s`; note when it came and what it
+        completes. Raises LineError.
+        """
         now_s = asyncio.get_running_loop().time
         if (nap_s := min(self._nap_until_s, deadline_s) - now_s()) > 0:
             await asyncio.sleep(nap_s)
@@ -104,7 +119,8 @@ class Listener(Generic[Event]):
         earliest_s, self._looked_s = self._looked_s, now_s()
         if data:
             self._nap_until_s = self._looked_s + NAP_S
-            # Its last byte has just arrived, its first a wire time earlier, but not before the last look, which took all there was.
+            # Its last byte has just arrived, its first a wire time earlier, but not before the last
+            # look, which took all there was.
             arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
             self._bundles.append((self._framer.offset, arrived_s))
         for event in self._framer.feed(data) if data else self._framer.silence():
@@ -113,20 +129,27 @@ class Listener(Generic[Event]):
             self._open = start, self._arrival_s(start)
 
     def _arrival_s(self, start: int) -> float:
-        """When the byte at `start` of the stream arrived: the first of the open telegram, or one of the last bundles."""
+        """When the byte at `start` of the stream arrived: the first of the open telegram, or one of
+        the last bundles.
+        """
         if self._open is not None and self._open[0] == start:
             return self._open[1]
-        begin, arrived_s = next((bundle for bundle in reversed(self._bundles) if bundle[0] <= start), self._bundles[0])
+        begin, arrived_s = next(
+            (bundle for bundle in reversed(self._bundles) if bundle[0] <= start), self._bundles[0]
+        )
         return arrived_s + (start - begin) * self._line.char_s
 
 
 class PushDriver(ABC, Generic[Event]):
     """Reads one meter that pushes telegrams: what is the same for every protocol.
 
-    `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the last.
+    `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the
+    last.
     """
 
-    def __init__(self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float) -> None:
+    def __init__(
+        self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float
+    ) -> None:
         """`period_s`: how often the meter sends."""
         self.damaged = 0
         self.last_damage: str | None = None
@@ -140,11 +163,13 @@ class PushDriver(ABC, Generic[Event]):
         return self._stream.noise_bytes
 
     async def read(self, due_s: float) -> Reading:
-        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when it arrived.
+        """The first proper telegram whose first byte arrived at or after `due_s`; `taken_s` is when
+        it arrived.
 
-        Raises NoReply where no byte comes until three periods of the meter (or the device's timeout, if longer) after `due_s`, BadReply
-        where only noise or telegrams come that cannot be used, LineError where the line is gone. Call it again at once: bytes that nobody
-        takes for 0.3 s are dropped, because no one could say when they came.
+        Raises NoReply where no byte comes until three periods of the meter (or the device's
+        timeout, if longer) after `due_s`, BadReply where only noise or telegrams come that cannot
+        be used, LineError where the line is gone. Call it again at once: bytes that nobody takes
+        for 0.3 s are dropped, because no one could say when they came.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -155,7 +180,11 @@ class PushDriver(ABC, Generic[Event]):
         while True:
             if (reading := self._take(due_s)) is not None:
                 damaged = self.damaged - damaged_before
-                return replace(reading, damaged=damaged, damage=self.last_damage or "") if damaged else reading
+                return (
+                    replace(reading, damaged=damaged, damage=self.last_damage or "")
+                    if damaged
+                    else reading
+                )
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
             await self._listen(deadline_s)
@@ -166,7 +195,9 @@ class PushDriver(ABC, Generic[Event]):
 
     @abstractmethod
     def _take(self, due_s: float) -> Reading | None:
-        """A reading from what has come, if it holds one; the rest of it stays for the next. Raises MeterError."""
+        """A reading from what has come, if it holds one; the rest of it stays for the next. Raises
+        MeterError.
+        """
 
     @abstractmethod
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> "MeterError":

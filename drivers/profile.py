@@ -1,13 +1,16 @@
 """A hardware profile: what one meter model speaks, as plain data.
 
-A profile `eastron/sdm120` is the file `hardware_profiles/eastron/sdm120.yaml`. What every profile has is decoded here; the section named
-after its protocol is decoded by that protocol's package `drivers.<protocol>`, which offers:
+A profile `eastron/sdm120` is the file `hardware_profiles/eastron/sdm120.yaml`. What every profile
+has is decoded here; the section named after its protocol is decoded by that protocol's package
+`drivers.<protocol>`, which offers:
 
-- `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and `check()` (what does not fit together:
-  tuples of key path, message, hint), and, where the section tells how a register travels, `check_energy(energy)`;
+- `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and
+  `check()` (what does not fit together: tuples of key path, message, hint), and, where the section
+  tells how a register travels, `check_energy(energy)`;
 - `open_driver(profile, device, line) -> Driver`;
-- `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of one bus share lines. With it comes
-  `turn_s(settings, char_s)`: seconds a turn takes, with energy registers and power alone and with everything.
+- `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of
+  one bus share lines. With it comes `turn_s(settings, char_s)`: seconds a turn takes, with energy
+  registers and power alone and with everything.
 """
 
 import importlib
@@ -23,7 +26,15 @@ from msgspec import Meta
 import drivers
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
-from drivers.strict_yaml import MAX_FILE_BYTES, Document, Problem, decode, json_schema, nearest, parse
+from drivers.strict_yaml import (
+    MAX_FILE_BYTES,
+    Document,
+    Problem,
+    decode,
+    json_schema,
+    nearest,
+    parse,
+)
 
 ENERGY_QUANTITIES = ("energy_import_wh", "energy_export_wh")
 """The registers slots are made of."""
@@ -33,14 +44,22 @@ ENERGY_QUANTITIES = ("energy_import_wh", "energy_export_wh")
 class Register:
     """What slot arithmetic must know of one cumulative energy register."""
 
-    resolution_wh: Annotated[float, Meta(gt=0, description="the step in which the register counts, in Wh")]
-    modulus_wh: Annotated[float, Meta(gt=0, description="the value at which the register starts again from 0, in Wh")]
-    float32: Annotated[bool, Meta(description="true where the register travels as a 32-bit float")] = False
+    resolution_wh: Annotated[
+        float, Meta(gt=0, description="the step in which the register counts, in Wh")
+    ]
+    modulus_wh: Annotated[
+        float, Meta(gt=0, description="the value at which the register starts again from 0, in Wh")
+    ]
+    float32: Annotated[
+        bool, Meta(description="true where the register travels as a 32-bit float")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The secrets of a meter that encrypts (DLMS security suite 0: 16 bytes each; system title: 8 bytes). Shown nowhere."""
+    """The secrets of a meter that encrypts (DLMS security suite 0: 16 bytes each; system title: 8
+    bytes). Shown nowhere.
+    """
 
     encryption: bytes = field(repr=False)
     authentication: bytes | None = field(default=None, repr=False)
@@ -49,7 +68,9 @@ class Keys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAddress:
-    """What a driver must know of one meter beside its profile: its address on the line, how long to wait for it, and its keys if any."""
+    """What a driver must know of one meter beside its profile: its address on the line, how long to
+    wait for it, and its keys if any.
+    """
 
     name: str
     address: int = 1
@@ -73,8 +94,8 @@ class Driver(Protocol):
     async def read(self, due_s: float) -> Reading:
         """One reading taken at or after `due_s` (event loop time, seconds). It is not retried.
 
-        Raises `drivers.line.MeterError` (this meter did not answer properly; the line is fine) or `drivers.line.LineError` (the line is
-        gone; reopen it and the driver with it).
+        Raises `drivers.line.MeterError` (this meter did not answer properly; the line is fine) or
+        `drivers.line.LineError` (the line is gone; reopen it and the driver with it).
         """
 
 
@@ -101,13 +122,19 @@ class _File:
 
     maker: Annotated[str, Meta(min_length=1, description="the maker's name")]
     model: Annotated[str, Meta(min_length=1, description="the model's name, as printed on it")]
-    manual: Annotated[str, Meta(min_length=1, description="the document this profile was typed from")]
+    manual: Annotated[
+        str, Meta(min_length=1, description="the document this profile was typed from")
+    ]
     protocol: Annotated[str, Meta(description="the folder of drivers/ that speaks to it")]
-    serial: Annotated[SerialSettings, Meta(description="serial settings as the meter leaves the factory")] = field(
-        default_factory=SerialSettings
-    )
-    max_power_w: Annotated[float, Meta(gt=0, description="the most the meter can carry, in W; more is a glitch")]
-    min_interval_s: Annotated[float, Meta(gt=0, description="reading more often than this gives nothing new")] = 1.0
+    serial: Annotated[
+        SerialSettings, Meta(description="serial settings as the meter leaves the factory")
+    ] = field(default_factory=SerialSettings)
+    max_power_w: Annotated[
+        float, Meta(gt=0, description="the most the meter can carry, in W; more is a glitch")
+    ]
+    min_interval_s: Annotated[
+        float, Meta(gt=0, description="reading more often than this gives nothing new")
+    ] = 1.0
     energy: Annotated[
         dict[Literal["energy_import_wh", "energy_export_wh"], Register],
         Meta(
@@ -121,7 +148,9 @@ class _File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A profile that has been checked. `settings` is what its protocol's package made of its section."""
+    """A profile that has been checked. `settings` is what its protocol's package made of its
+    section.
+    """
 
     id: str
     maker: str
@@ -142,7 +171,8 @@ class Profile:
 
     @property
     def device(self) -> str:
-        """The device that this is a part of, by the id of its profile or a name of its own; mostly it is one by itself.
+        """The device that this is a part of, by the id of its profile or a name of its own; mostly
+        it is one by itself.
 
         Parts of one device have one address: an inverter, and the meter that it passes on.
         """
@@ -156,16 +186,21 @@ class Profile:
 
     @property
     def bus(self) -> str | None:
-        """The bus on which this model takes turns with others by its address; None where it needs a line for itself."""
+        """The bus on which this model takes turns with others by its address; None where it needs a
+        line for itself.
+        """
         name: str | None = getattr(_package(self.protocol), "BUS", None)
         return name
 
     def turn_s(self, char_s: float) -> tuple[float, float] | None:
-        """Seconds a meter's turn takes where a character takes `char_s` (0: a network): energy and power alone, and everything.
+        """Seconds a meter's turn takes where a character takes `char_s` (0: a network): energy and
+        power alone, and everything.
 
         None where the meter takes no turns.
         """
-        turn_s: tuple[float, float] | None = None if self.bus is None else _package(self.protocol).turn_s(self.settings, char_s)
+        turn_s: tuple[float, float] | None = (
+            None if self.bus is None else _package(self.protocol).turn_s(self.settings, char_s)
+        )
         return turn_s
 
     def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
@@ -186,13 +221,17 @@ _NOT_PROTOCOLS = {"net", "simulated"}
 """Folders of `drivers` that are no protocol: connections, and counterparts of the drivers."""
 
 
-def _package(protocol: str) -> Any:  # what ProtocolPackage says; a module cannot be checked against it
+def _package(
+    protocol: str,
+) -> Any:  # what ProtocolPackage says; a module cannot be checked against it
     return importlib.import_module(f"drivers.{protocol}")
 
 
 def protocols() -> list[str]:
     """The protocols there are: the packages in the folders of `drivers` (its `__path__`)."""
-    there = {p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")}
+    there = {
+        p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")
+    }
     return sorted(there - _NOT_PROTOCOLS)
 
 
@@ -205,7 +244,9 @@ def shipped_folder() -> Path:
 def profile_ids(*folders: Path) -> list[str]:
     """The ids of all profiles in these folders (by default the shipped ones)."""
     found = {
-        path.relative_to(folder).with_suffix("").as_posix() for folder in folders or (shipped_folder(),) for path in folder.glob("*/*.yaml")
+        path.relative_to(folder).with_suffix("").as_posix()
+        for folder in folders or (shipped_folder(),)
+        for path in folder.glob("*/*.yaml")
     }
     return sorted(found)
 
@@ -224,7 +265,9 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
                     text = stream.read(MAX_FILE_BYTES + 1)
             except OSError as error:
                 problem = f"cannot be read: {error.strerror or error}"
-                raise ProfileError([Problem(str(path), 0, "", problem, "make it readable for the gateway's user")]) from error
+                raise ProfileError(
+                    [Problem(str(path), 0, "", problem, "make it readable for the gateway's user")]
+                ) from error
             return decode_profile(profile_id, parse(text, str(path)))
     hint = nearest(profile_id, profile_ids(*folders))
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
@@ -246,9 +289,13 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
         file = decode(_File, document, (), common)
         if isinstance(protocol, str):
             if protocol not in known:
-                document.report(("protocol",), f"there is no protocol {protocol!r}", nearest(protocol, known))
+                document.report(
+                    ("protocol",), f"there is no protocol {protocol!r}", nearest(protocol, known)
+                )
             else:
-                settings = decode(_package(protocol).Settings, document, (protocol,), data.get(protocol) or {})
+                settings = decode(
+                    _package(protocol).Settings, document, (protocol,), data.get(protocol) or {}
+                )
                 if settings is not None:
                     for path, message, hint in settings.check():
                         document.report((protocol, *path), message, hint)
@@ -284,7 +331,11 @@ def _check(file: _File, settings: ProtocolSettings) -> Iterator[tuple[tuple[str,
     for quantity, register in file.energy.items():
         if register.modulus_wh <= register.resolution_wh:
             hint = "write, in Wh, where the display starts again from 0: 99999.9 kWh are 100000000"
-            yield ("energy", quantity, "modulus_wh"), f"is not more than one step of {register.resolution_wh:g} Wh", hint
+            yield (
+                ("energy", quantity, "modulus_wh"),
+                f"is not more than one step of {register.resolution_wh:g} Wh",
+                hint,
+            )
     check_energy = getattr(settings, "check_energy", None)
     if check_energy is not None:
         for quantity, message, hint in check_energy(file.energy):
@@ -292,7 +343,9 @@ def _check(file: _File, settings: ProtocolSettings) -> Iterator[tuple[tuple[str,
 
 
 def profile_schema(protocol: str) -> dict[str, Any]:
-    """The JSON Schema of a profile file of that protocol, for editors: the keys every profile has and the protocol's own section."""
+    """The JSON Schema of a profile file of that protocol, for editors: the keys every profile has
+    and the protocol's own section.
+    """
     schema = json_schema(_File, f"Hardware profile ({protocol})")
     section = json_schema(_package(protocol).Settings, protocol)
     schema["$defs"] |= section["$defs"]

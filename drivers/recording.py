@@ -1,12 +1,14 @@
-"""A recording: the bytes of a line both ways, when they came, and what the driver made of them. Pure.
+"""A recording: the bytes of a line both ways, when they came, and what the driver made of them.
+Pure.
 
 A text file of JSON, one object in each line:
 
-    {"recording": 1, "profile": "eastron/sdm120", "address": 2, "framing": "rtu", "serial": {"baud": 9600, …} or null, "redacted": false}
-    {"at_s": 0.0004, "sent": "02 04 00 48 00 04 71 EC"}                      bytes to the meter, in hexadecimal
-    {"at_s": 0.0391, "came": "02 04 08 …"}                                   bytes from it; "came_text" where they are text
-    {"at_s": 0.0392, "due_s": 0.0, "serial_number": "…", "values": {…}}     a reading that was due then
-    {"at_s": 0.5, "due_s": 0.0, "error": "address 2: no answer …"}           or why there is none
+    {"recording": 1, "profile": "eastron/sdm120", "address": 2, "framing": "rtu", "serial": {"baud":
+    9600, …} or null, "redacted": false} {"at_s": 0.0004, "sent": "02 04 00 48 00 04 71 EC"}
+    bytes to the meter, in hexadecimal {"at_s": 0.0391, "came": "02 04 08 …"}
+    bytes from it; "came_text" where they are text {"at_s": 0.0392, "due_s": 0.0, "serial_number":
+    "…", "values": {…}}     a reading that was due then {"at_s": 0.5, "due_s": 0.0, "error":
+    "address 2: no answer …"}           or why there is none
 
 Times are seconds since the line was opened. Names of meters, hosts and paths are not in it.
 """
@@ -22,7 +24,9 @@ import msgspec
 from drivers.line_url import Framing, SerialSettings
 
 MAX_BYTES = 4 << 20
-"""Of bytes from and to the meter; what comes after is not recorded. A P1 meter sends as much in an hour or two."""
+"""Of bytes from and to the meter; what comes after is not recorded. A P1 meter sends as much in an
+hour or two.
+"""
 
 MAX_FILE_BYTES = 4 * MAX_BYTES
 """Of a file that is played back."""
@@ -85,7 +89,9 @@ def write(recording: Recording) -> str:
         "serial": asdict(recording.serial) if recording.serial else None,
         "redacted": recording.redacted,
     }
-    rows: Iterable[Passed | Told] = sorted((*recording.passed, *recording.told), key=lambda row: row.at_s)
+    rows: Iterable[Passed | Told] = sorted(
+        (*recording.passed, *recording.told), key=lambda row: row.at_s
+    )
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (head, *map(_row, rows)))
 
 
@@ -93,20 +99,32 @@ def _row(row: Passed | Told) -> dict[str, Any]:
     at_s = round(row.at_s, 6)
     if isinstance(row, Passed):
         text = row.data.decode("ascii", "replace")
-        if row.way == "came" and all(c.isprintable() or c in "\r\n" for c in text) and "\ufffd" not in text:
+        if (
+            row.way == "came"
+            and all(c.isprintable() or c in "\r\n" for c in text)
+            and "\ufffd" not in text
+        ):
             return {"at_s": at_s, "came_text": text}
         return {"at_s": at_s, row.way: row.data.hex(" ").upper()}
     due_s = round(row.due_s, 6)
     if row.error:
         return {"at_s": at_s, "due_s": due_s, "error": row.error}
-    return {"at_s": at_s, "due_s": due_s, "serial_number": row.serial_number, "values": dict(row.values)}
+    return {
+        "at_s": at_s,
+        "due_s": due_s,
+        "serial_number": row.serial_number,
+        "values": dict(row.values),
+    }
 
 
 def parse(text: str, name: str) -> Recording:
     """The recording in the text of a file of that name. Raises RecordingError with the line."""
     rows = list(_rows(text, name))
     if not rows or rows[0].get("recording") != VERSION:
-        raise RecordingError(f'{name}:1: no recording of version {VERSION} — it begins with a line that has "recording": {VERSION}')
+        raise RecordingError(
+            f"{name}:1: no recording of version {VERSION} — it begins with a line that has "
+            f'"recording": {VERSION}'
+        )
     passed: list[Passed] = []
     told: list[Told] = []
     number = 1
@@ -125,8 +143,18 @@ def parse(text: str, name: str) -> Recording:
         for row in rows[1:]:
             number += 1
             _take(row, passed, told)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, msgspec.ValidationError) as error:
-        raise RecordingError(f"{name}:{number}: cannot be read ({error!r}) — drivers/recording.py says what a line may hold") from error
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        msgspec.ValidationError,
+    ) as error:
+        raise RecordingError(
+            f"{name}:{number}: cannot be read ({error!r}) — drivers/recording.py says what a "
+            "line may hold"
+        ) from error
     return Recording(
         profile=found.profile,
         address=found.address,
@@ -143,9 +171,13 @@ def _rows(text: str, name: str) -> Iterator[dict[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise RecordingError(f"{name}:{number}: not JSON ({error}) — a recording has one object in each line") from error
+            raise RecordingError(
+                f"{name}:{number}: not JSON ({error}) — a recording has one object in each line"
+            ) from error
         if not isinstance(row, dict):
-            raise RecordingError(f"{name}:{number}: not an object — a recording has one object in each line")
+            raise RecordingError(
+                f"{name}:{number}: not an object — a recording has one object in each line"
+            )
         yield row
 
 
@@ -161,7 +193,14 @@ def _take(row: dict[str, Any], passed: list[Passed], told: list[Told]) -> None:
         told.append(Told(at_s, _seconds(row["due_s"]), {}, None, str(row["error"])))
     else:
         values = {str(quantity): _finite(value) for quantity, value in row["values"].items()}
-        told.append(Told(at_s, _seconds(row["due_s"]), values, None if row["serial_number"] is None else str(row["serial_number"])))
+        told.append(
+            Told(
+                at_s,
+                _seconds(row["due_s"]),
+                values,
+                None if row["serial_number"] is None else str(row["serial_number"]),
+            )
+        )
 
 
 def _finite(number: Any) -> float:

@@ -93,11 +93,17 @@ def open_replay(url: LineUrl) -> "ReplayLine":
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise LineError(f"{url}: cannot be read: {error.strerror} — read DEVICE --record FILE makes such a file") from error
+        raise LineError(
+            f"{url}: cannot be read: {error.strerror} — read DEVICE --record FILE makes such a file"
+        ) from error
     if len(data) > MAX_FILE_BYTES:
-        raise LineError(f"{url}: is larger than {MAX_FILE_BYTES >> 20} MiB — record for a shorter time")
+        raise LineError(
+            f"{url}: is larger than {MAX_FILE_BYTES >> 20} MiB — record for a shorter time"
+        )
     try:
-        return ReplayLine(parse(data.decode("utf-8", "replace"), str(path)), str(url), fast=url.pace == "fast")
+        return ReplayLine(
+            parse(data.decode("utf-8", "replace"), str(path)), str(url), fast=url.pace == "fast"
+        )
     except RecordingError as error:
         raise LineError(f"{url}: {error}") from error
 
@@ -105,8 +111,9 @@ def open_replay(url: LineUrl) -> "ReplayLine":
 class ReplayLine:
     """A line on which a recorded meter speaks.
 
-    One that pushes sends again what it sent, at its own pace; after the end the line is gone. One that is asked answers each request as it
-    answered the same one, as late as then: the next time it was asked that, and after the last time the first. `fast` leaves out the waits.
+    One that pushes sends again what it sent, at its own pace; after the end the line is gone. One
+    that is asked answers each request as it answered the same one, as late as then: the next time
+    it was asked that, and after the last time the first. `fast` leaves out the waits.
     """
 
     framing: Framing
@@ -138,7 +145,11 @@ class ReplayLine:
         skip = TRANSACTION_BYTES if self.framing == "tcp" else 0
         count = len(self._passed)
         order = [(self._asked + 1 + n) % count for n in range(count)]
-        found = (at for at in order if self._passed[at].way == "sent" and self._passed[at].data[skip:] == data[skip:])
+        found = (
+            at
+            for at in order
+            if self._passed[at].way == "sent" and self._passed[at].data[skip:] == data[skip:]
+        )
         at = next(found, None)
         if at is None:
             hint = "it was made with another profile, address or version: record anew"
@@ -152,7 +163,9 @@ class ReplayLine:
 
     def _send(self, passed: tuple[Passed, ...], since_s: float) -> None:
         now_s = asyncio.get_running_loop().time()
-        self._due.extend((now_s if self._fast else now_s + each.at_s - since_s, each.data) for each in passed)
+        self._due.extend(
+            (now_s if self._fast else now_s + each.at_s - since_s, each.data) for each in passed
+        )
 
     async def read(self, deadline_s: float) -> bytes:
         loop = asyncio.get_running_loop()

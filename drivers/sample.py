@@ -1,7 +1,8 @@
 """The ground types: what one meter said at one instant.
 
-A quantity is named with its unit at the end (`energy_import_wh`, `power_w`), so a value never travels without it.
-Sign convention everywhere: power is positive when the meter's installation *imports* (consumes), negative when it exports.
+A quantity is named with its unit at the end (`energy_import_wh`, `power_w`), so a value never
+travels without it. Sign convention everywhere: power is positive when the meter's installation
+*imports* (consumes), negative when it exports.
 """
 
 from collections.abc import Mapping
@@ -51,17 +52,25 @@ QUANTITIES: Mapping[str, str] = {
     "warm_water_m3": "warm water volume register",
     "heat_gj": "heat energy register",
     "cooling_gj": "cooling energy register",
-    "submeter_energy_wh": "energy register of a further electricity meter behind this one (on its M-Bus)",
-    **{name.format(p): text.format(p[1]) for name, text in _PHASED.items() for p in ("l1", "l2", "l3")},
+    "submeter_energy_wh": "energy register of a further electricity meter behind this one (on "
+    "its M-Bus)",
+    **{
+        name.format(p): text.format(p[1])
+        for name, text in _PHASED.items()
+        for p in ("l1", "l2", "l3")
+    },
 }
 """Every quantity a profile may name, with its meaning."""
 
 METER_UTC = "meter_utc_s"
-"""What a sample may hold beside its quantities: what the meter's own clock said, as a Unix time in seconds. It is on record, and dates
-nothing."""
+"""What a sample may hold beside its quantities: what the meter's own clock said, as a Unix time in
+seconds. It is on record, and dates nothing.
+"""
 
 OFTEN = ("energy_import_wh", "energy_export_wh", "power_w", "power_import_w", "power_export_w")
-"""What slots are made of: read at every turn of a meter. The others are for people, and are read now and then."""
+"""What slots are made of: read at every turn of a meter. The others are for people, and are read
+now and then.
+"""
 
 _UNITS = {
     "wh": "Wh",
@@ -87,9 +96,10 @@ def unit_of(quantity: str) -> str:
 class Reading:
     """What a driver brings back from one meter: values at one instant of the event loop's clock.
 
-    `taken_s` is the loop's monotonic time (`asyncio.get_running_loop().time()`) in seconds: drivers know no wall clock.
-    `serial_number` is the meter's own, as text, or None where the meter does not tell it. `damaged` counts what came before this reading
-    and was not fit to be one (telegrams with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
+    `taken_s` is the loop's monotonic time (`asyncio.get_running_loop().time()`) in seconds: drivers
+    know no wall clock. `serial_number` is the meter's own, as text, or None where the meter does
+    not tell it. `damaged` counts what came before this reading and was not fit to be one (telegrams
+    with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
     `meter_utc_s` is the time by the meter's own clock (Unix time), None where it does not tell.
     """
 
@@ -105,9 +115,10 @@ class Reading:
 class Sample:
     """A reading that knows whose it is and when it was taken.
 
-    `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix time in milliseconds; None
-    until the clock is trusted, and then filled in from `boottime_ms`. `placed` marks one of a boot whose clock never was: its `utc_ms`
-    is only where it must lie, between its neighbours.
+    `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix
+    time in milliseconds; None until the clock is trusted, and then filled in from `boottime_ms`.
+    `placed` marks one of a boot whose clock never was: its `utc_ms` is only where it must lie,
+    between its neighbours.
     """
 
     device: str
@@ -120,6 +131,12 @@ class Sample:
 
     @property
     def meter_clock_offset_s(self) -> float | None:
-        """How far the meter's own clock is ahead of ours; None where it does not tell, or where ours is not known to be right."""
+        """How far the meter's own clock is ahead of ours; None where it does not tell, or where
+        ours is not known to be right.
+        """
         meter_utc_s = self.values.get(METER_UTC)
-        return None if meter_utc_s is None or self.utc_ms is None or self.placed else meter_utc_s - self.utc_ms / 1000
+        return (
+            None
+            if meter_utc_s is None or self.utc_ms is None or self.placed
+            else meter_utc_s - self.utc_ms / 1000
+        )

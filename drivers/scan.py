@@ -1,8 +1,9 @@
 """Looks for meters on serial ports and on the network, and tells each as it is found.
 
-A serial port is listened to first: meters that push (P1, SML) are heard, not asked. Where nothing comes, Modbus addresses are asked, with
-one serial setting after the other. Lines are searched side by side, each by one task that has the line for itself; one that somebody else
-holds is named and left alone. Whatever is asked has an end: addresses × settings, with a deadline each.
+A serial port is listened to first: meters that push (P1, SML) are heard, not asked. Where nothing
+comes, Modbus addresses are asked, with one serial setting after the other. Lines are searched side
+by side, each by one task that has the line for itself; one that somebody else holds is named and
+left alone. Whatever is asked has an end: addresses × settings, with a deadline each.
 """
 
 import asyncio
@@ -23,7 +24,10 @@ from drivers.sunspec.search import search as search_sunspec
 COMMON_ADDRESSES = (*range(1, 11), 33, 71, 100, 101, 126, 240, 247)
 """Where meters are found most: as they leave the factory, and as installers count on."""
 
-ALL_ADDRESSES = (*COMMON_ADDRESSES, *(address for address in range(1, 248) if address not in COMMON_ADDRESSES))
+ALL_ADDRESSES = (
+    *COMMON_ADDRESSES,
+    *(address for address in range(1, 248) if address not in COMMON_ADDRESSES),
+)
 FAST_ADDRESSES = tuple(range(1, 11))
 
 COMMON_SETTINGS = (
@@ -44,7 +48,9 @@ PUSHED = (
     ("iec62056/mode_d", SerialSettings(baud=9600, parity="even", data_bits=7)),
     ("iec62056/mode_d_2400", SerialSettings(baud=2400, parity="even", data_bits=7)),
 )
-"""By which profile, with which setting, a meter that pushes is listened to. Text without a checksum is mode D only where it is no P1."""
+"""By which profile, with which setting, a meter that pushes is listened to. Text without a checksum
+is mode D only where it is no P1.
+"""
 
 READ_OUT = (("iec62056/mode_c", SerialSettings(baud=300, parity="even", data_bits=7)),)
 """By which a port is asked once where nobody speaks. To Modbus meters the question is noise."""
@@ -53,7 +59,9 @@ READ_OUT_S = 60.0
 """An answer begins within two seconds, or there is none; the whole of it takes long at 300 baud."""
 
 MAX_NOTHING_NEW = 8
-"""Some devices answer at every address. After so many that were known before, or that no profile knows, the line is done."""
+"""Some devices answer at every address. After so many that were known before, or that no profile
+knows, the line is done.
+"""
 
 QUESTIONS = 2
 """Of each address: a meter may have holding registers or input registers only."""
@@ -63,12 +71,15 @@ LONG_S = 300.0
 
 NETWORK_CONNECT_S = 1.5
 NETWORK_PARALLEL = 32
-"""So many endpoints are tried at a time: a /24 takes a quarter of a minute and no router notices."""
+"""So many endpoints are tried at a time: a /24 takes a quarter of a minute and no router notices.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """How thoroughly is looked. `listen_s` is how long a port is listened to before anybody is asked."""
+    """How thoroughly is looked. `listen_s` is how long a port is listened to before anybody is
+    asked.
+    """
 
     addresses: tuple[int, ...] = ALL_ADDRESSES
     network_addresses: tuple[int, ...] = ALL_ADDRESSES
@@ -79,9 +90,18 @@ class Search:
 
 
 THOROUGH = Search()
-FAST = Search(addresses=FAST_ADDRESSES, network_addresses=COMMON_ADDRESSES, listen_s=3.0, timeout_s=0.2, network_timeout_s=0.4, fast=True)
-"""A meter that pushes every 10 s may be missed, and one whose settings or address an installer has changed. On a network, devices have
-addresses of their makers' choice (71, 126, 247 …), and asking costs less."""
+FAST = Search(
+    addresses=FAST_ADDRESSES,
+    network_addresses=COMMON_ADDRESSES,
+    listen_s=3.0,
+    timeout_s=0.2,
+    network_timeout_s=0.4,
+    fast=True,
+)
+"""A meter that pushes every 10 s may be missed, and one whose settings or address an installer has
+changed. On a network, devices have addresses of their makers' choice (71, 126, 247 …), and asking
+costs less.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +130,28 @@ class Tell(Protocol):
 
 
 def serial_ports() -> list[LineUrl]:
-    """The serial ports of this machine, by the names that last (`/dev/serial/by-id/…`) where they have one."""
-    lasting = {str(path.resolve()): str(path) for path in sorted(Path("/dev/serial/by-id").glob("*"))}
-    return [LineUrl("serial", lasting.get(device, device)) for device in sorted(port.device for port in list_ports.comports())]
+    """The serial ports of this machine, by the names that last (`/dev/serial/by-id/…`) where they
+    have one.
+    """
+    lasting = {
+        str(path.resolve()): str(path) for path in sorted(Path("/dev/serial/by-id").glob("*"))
+    }
+    return [
+        LineUrl("serial", lasting.get(device, device))
+        for device in sorted(port.device for port in list_ports.comports())
+    ]
 
 
-async def scan(lines: Iterable[LineUrl], endpoints: Iterable[LineUrl], profiles: Sequence[Profile], search: Search, tell: Tell) -> None:
-    """Search `lines`, and those of `endpoints` (network lines) that take a connection. What cannot be opened is told, not raised."""
+async def scan(
+    lines: Iterable[LineUrl],
+    endpoints: Iterable[LineUrl],
+    profiles: Sequence[Profile],
+    search: Search,
+    tell: Tell,
+) -> None:
+    """Search `lines`, and those of `endpoints` (network lines) that take a connection. What cannot
+    be opened is told, not raised.
+    """
     turns = asyncio.Semaphore(NETWORK_PARALLEL)
     async with asyncio.TaskGroup() as group:
         for url in dict.fromkeys(lines):
@@ -125,7 +160,9 @@ async def scan(lines: Iterable[LineUrl], endpoints: Iterable[LineUrl], profiles:
             group.create_task(_scan_endpoint(url, turns, profiles, search, tell))
 
 
-async def _scan_endpoint(url: LineUrl, turns: asyncio.Semaphore, profiles: Sequence[Profile], search: Search, tell: Tell) -> None:
+async def _scan_endpoint(
+    url: LineUrl, turns: asyncio.Semaphore, profiles: Sequence[Profile], search: Search, tell: Tell
+) -> None:
     """An address of a whole network: most have nobody, which is no news."""
     async with turns:
         try:
@@ -137,7 +174,11 @@ async def _scan_endpoint(url: LineUrl, turns: asyncio.Semaphore, profiles: Seque
 
 
 async def _scan_line(url: LineUrl, profiles: Sequence[Profile], search: Search, tell: Tell) -> None:
-    settings = [url.serial_settings(each) for each in _settings(profiles, search)] if url.port is None else []
+    settings = (
+        [url.serial_settings(each) for each in _settings(profiles, search)]
+        if url.port is None
+        else []
+    )
     try:
         line = await open_line(url, settings[0] if settings else SerialSettings())
     except LineError as error:
@@ -147,7 +188,12 @@ async def _scan_line(url: LineUrl, profiles: Sequence[Profile], search: Search, 
 
 
 async def _search(
-    url: LineUrl, line: Line, settings: Sequence[SerialSettings], profiles: Sequence[Profile], search: Search, tell: Tell
+    url: LineUrl,
+    line: Line,
+    settings: Sequence[SerialSettings],
+    profiles: Sequence[Profile],
+    search: Search,
+    tell: Tell,
 ) -> None:
     """Listen, then ask; the line is closed in the end."""
     try:
@@ -164,13 +210,26 @@ def _without_name(error: LineError, url: LineUrl) -> str:
 
 
 def _settings(profiles: Sequence[Profile], search: Search) -> list[SerialSettings]:
-    """The serial settings to try, most likely first: as meters leave the factory, and, unless in haste, other usual ones."""
+    """The serial settings to try, most likely first: as meters leave the factory, and, unless in
+    haste, other usual ones.
+    """
     factory = Counter(profile.serial for profile in profiles if profile.protocol == "modbus")
-    return list(dict.fromkeys([*(each for each, _ in factory.most_common()), *(() if search.fast else COMMON_SETTINGS)]))
+    return list(
+        dict.fromkeys(
+            [
+                *(each for each, _ in factory.most_common()),
+                *(() if search.fast else COMMON_SETTINGS),
+            ]
+        )
+    )
 
 
-async def _listen(line: Line, url: LineUrl, profiles: Sequence[Profile], search: Search, tell: Tell) -> bool:
-    """Whether the line belongs to a meter that pushes, or that is read out as text. Raises LineError."""
+async def _listen(
+    line: Line, url: LineUrl, profiles: Sequence[Profile], search: Search, tell: Tell
+) -> bool:
+    """Whether the line belongs to a meter that pushes, or that is read out as text. Raises
+    LineError.
+    """
     loop = asyncio.get_running_loop()
     tell(Progress(url, "listening", 0, 1))
     known = {profile.id: profile for profile in profiles}
@@ -178,22 +237,32 @@ async def _listen(line: Line, url: LineUrl, profiles: Sequence[Profile], search:
     # At a wrong baud rate bytes come too, only wrong ones; so nobody speaks where none come.
     speaks = await line.read(loop.time() + search.listen_s) != b""
     for profile_id, settings in PUSHED if speaks else READ_OUT:
-        if profile_id not in known or url.serial_settings(settings) != settings:  # the URL says that it is set otherwise
+        if (
+            profile_id not in known or url.serial_settings(settings) != settings
+        ):  # the URL says that it is set otherwise
             continue
         await line.configure(settings)
         line.drain()
-        found = await _hear(line, url, known[profile_id], known, search.listen_s if speaks else READ_OUT_S)
+        found = await _hear(
+            line, url, known[profile_id], known, search.listen_s if speaks else READ_OUT_S
+        )
         if found is not None:
             tell(found)
             return True
     if speaks:
         tell(
-            Note(url, "something sends by itself, but it is no telegram that is known — a P1 cable that does not invert, a second master?")
+            Note(
+                url,
+                "something sends by itself, but it is no telegram that is known — a P1 cable "
+                "that does not invert, a second master?",
+            )
         )
     return False
 
 
-async def _hear(line: Line, url: LineUrl, profile: Profile, known: Mapping[str, Profile], patience_s: float) -> Found | Note | None:
+async def _hear(
+    line: Line, url: LineUrl, profile: Profile, known: Mapping[str, Profile], patience_s: float
+) -> Found | Note | None:
     driver = profile.open_driver(DeviceAddress(name="found"), line)
     try:
         async with asyncio.timeout(patience_s):
@@ -206,13 +275,21 @@ async def _hear(line: Line, url: LineUrl, profile: Profile, known: Mapping[str, 
     told = known.get(getattr(driver, "dialect", profile.id), profile)
     if not plausible(reading, told):
         return None
-    return Found(profile=told, line=url, serial=line.settings, serial_number=reading.serial_number, values=reading.values)
+    return Found(
+        profile=told,
+        line=url,
+        serial=line.settings,
+        serial_number=reading.serial_number,
+        values=reading.values,
+    )
 
 
 class _Questions:
     """Asks the addresses of one line."""
 
-    def __init__(self, url: LineUrl, line: Line, profiles: Sequence[Profile], search: Search, tell: Tell) -> None:
+    def __init__(
+        self, url: LineUrl, line: Line, profiles: Sequence[Profile], search: Search, tell: Tell
+    ) -> None:
         self._url, self._line, self._search, self._tell = url, line, search, tell
         modbus = [profile for profile in profiles if profile.protocol == "modbus"]
         self._named = [profile for profile in modbus if names_itself(profile)]
@@ -236,7 +313,8 @@ class _Questions:
         for addresses in (common, rest):
             if addresses is rest:
                 self._tell_patience(len(rest), len(settings or (None,)))
-            # Meters of one line mostly have one setting: the one with which most were found goes first.
+            # Meters of one line mostly have one setting: the one with which most were found goes
+            # first.
             for each in sorted(settings or (None,), key=lambda each: -self._found_with[each]):
                 if each is not None and addresses:
                     await self._line.configure(each)
@@ -248,9 +326,17 @@ class _Questions:
         if left_s >= LONG_S:
             each = f", with {settings} serial settings each," if settings > 1 else ""
             what = f"the other {addresses} addresses{each} take up to {left_s / 60:.0f} min more"
-            self._tell(Note(self._url, f"the usual addresses have been asked; {what} — Ctrl-C ends the search and keeps what was found"))
+            self._tell(
+                Note(
+                    self._url,
+                    f"the usual addresses have been asked; {what} — Ctrl-C ends the search and "
+                    "keeps what was found",
+                )
+            )
 
-    async def _ask_some(self, addresses: Sequence[int], settings: SerialSettings | None, total: int) -> None:
+    async def _ask_some(
+        self, addresses: Sequence[int], settings: SerialSettings | None, total: int
+    ) -> None:
         for address in addresses:
             where = f"{_short(settings)}, address {address}" if settings else f"address {address}"
             self._tell(Progress(self._url, where, self._done, total))
@@ -276,10 +362,20 @@ class _Questions:
         if not founds:
             self._nothing_new += 1
             self._tell(
-                Note(self._url, f"address {address} answers, but it is no meter that is known — see: meter-gateway read --help, --raw")
+                Note(
+                    self._url,
+                    f"address {address} answers, but it is no meter that is known — see: "
+                    "meter-gateway read --help, --raw",
+                )
             )
         if self._nothing_new == MAX_NOTHING_NEW:
-            self._tell(Note(self._url, f"{MAX_NOTHING_NEW} addresses brought nothing new: the others of this line are not asked"))
+            self._tell(
+                Note(
+                    self._url,
+                    f"{MAX_NOTHING_NEW} addresses brought nothing new: the others of this line "
+                    "are not asked",
+                )
+            )
 
     async def _identify(self, address: int) -> list[Found]:
         registers = Registers(self._line, address)

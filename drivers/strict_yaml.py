@@ -1,8 +1,10 @@
 """YAML files → frozen dataclasses, with *every* mistake reported at once, by file, line and key.
 
-Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[..., msgspec.Meta(...)]` bounds, lists and string-keyed
-mappings of these, nested dataclasses, and *leaf types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and
-a `json_schema` mapping (their defaults are given by `default_factory`). `json_schema(cls)` gives the same rules to an editor.
+Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[...,
+msgspec.Meta(...)]` bounds, lists and string-keyed mappings of these, nested dataclasses, and *leaf
+types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and a
+`json_schema` mapping (their defaults are given by `default_factory`). `json_schema(cls)` gives the
+same rules to an editor.
 """
 
 import dataclasses
@@ -51,9 +53,13 @@ class Problem:
 
 
 def one_line(text: str) -> str:
-    """The text as one printable line of bounded length: what a file holds must not move a terminal's cursor or write lines of a log."""
+    """The text as one printable line of bounded length: what a file holds must not move a
+    terminal's cursor or write lines of a log.
+    """
     shown = text[:MAX_MESSAGE]
-    return "".join(c if c.isprintable() else "·" for c in shown) + ("…" if len(text) > MAX_MESSAGE else "")
+    return "".join(c if c.isprintable() else "·" for c in shown) + (
+        "…" if len(text) > MAX_MESSAGE else ""
+    )
 
 
 @dataclass(slots=True)
@@ -112,10 +118,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def parse(text: str | bytes, file: str) -> Document:
-    """Read YAML text into plain data that remembers its lines. Whatever is wrong ends up in `.problems`; nothing is raised."""
+    """Read YAML text into plain data that remembers its lines. Whatever is wrong ends up in
+    `.problems`; nothing is raised.
+    """
     document = Document(file)
     if len(text) > MAX_FILE_BYTES:
-        document.report((), f"file is larger than {MAX_FILE_BYTES} bytes", "settings files are small; is this the right file?")
+        document.report(
+            (),
+            f"file is larger than {MAX_FILE_BYTES} bytes",
+            "settings files are small; is this the right file?",
+        )
         return document
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -136,19 +148,30 @@ def parse(text: str | bytes, file: str) -> Document:
             )
         )
     except yaml.reader.ReaderError as error:
-        line = str(text[: error.position]).count("\n") if isinstance(text, str) else text[: error.position].count(b"\n")
+        line = (
+            str(text[: error.position]).count("\n")
+            if isinstance(text, str)
+            else text[: error.position].count(b"\n")
+        )
         message = f"not valid YAML: unreadable character ({error.reason})"
-        document.problems.append(Problem(file, line + 1, "", message, "the file must be plain UTF-8 text"))
+        document.problems.append(
+            Problem(file, line + 1, "", message, "the file must be plain UTF-8 text")
+        )
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # PyYAML lets these through from escapes such as "\UFFFFFFFF" and from %YAML lines; they carry no line.
-        document.report((), f"not valid YAML: {_short(str(error))}", "check the escapes in quoted text")
+        # PyYAML lets these through from escapes such as "\UFFFFFFFF" and from %YAML lines; they
+        # carry no line.
+        document.report(
+            (), f"not valid YAML: {_short(str(error))}", "check the escapes in quoted text"
+        )
     except RecursionError:
         document.report((), "nested too deeply", f"at most {MAX_DEPTH} levels")
     return document
 
 
 class _Builder:
-    """Turns YAML nodes into dicts, lists and scalars, within bounds, noting lines and doubled keys."""
+    """Turns YAML nodes into dicts, lists and scalars, within bounds, noting lines and doubled
+    keys.
+    """
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -170,28 +193,48 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> object:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text: str = node.value
-        if re.search("[\ud800-\udfff]", text):  # the escape "\uD800" makes half a character, which no file or database takes
-            self.document.report(path, f"{_short(text)} holds half a character", "write the character itself")
+        if re.search(
+            "[\ud800-\udfff]", text
+        ):  # the escape "\uD800" makes half a character, which no file or database takes
+            self.document.report(
+                path, f"{_short(text)} holds half a character", "write the character itself"
+            )
             return _UNREADABLE
-        if re.search("[\0-\x08\x0b-\x1f\x7f-\x9f]", text):  # no path, host or name has one; only escapes such as "\0" make them
-            self.document.report(path, f"{_short(text)} holds a control character", "write plain text")
+        if re.search(
+            "[\0-\x08\x0b-\x1f\x7f-\x9f]", text
+        ):  # no path, host or name has one; only escapes such as "\0" make them
+            self.document.report(
+                path, f"{_short(text)} holds a control character", "write plain text"
+            )
             return _UNREADABLE
         if kind in ("str", "timestamp", "value", "merge"):
             return text  # a date is text until a field's own type reads it
         if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
-            return text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
+            return (
+                text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
+            )
         if kind not in ("null", "bool", "int", "float"):
-            self.document.report(path, f"the tag {_short(node.tag)} is not used here", "write the value without it")
+            self.document.report(
+                path, f"the tag {_short(node.tag)} is not used here", "write the value without it"
+            )
             return _UNREADABLE
         try:
             value = self.scalars.construct_object(node)
         except (ValueError, LookupError, ArithmeticError):
-            self.document.report(path, f"{_short(text)} cannot be read as {kind}", "write plain digits, or put text in quotes")
+            self.document.report(
+                path,
+                f"{_short(text)} cannot be read as {kind}",
+                "write plain digits, or put text in quotes",
+            )
             return _UNREADABLE
         if isinstance(value, float) and not math.isfinite(value):
-            self.document.report(path, f"{_short(text)} is not a finite number", "write plain digits")
+            self.document.report(
+                path, f"{_short(text)} is not a finite number", "write plain digits"
+            )
             return _UNREADABLE
-        if isinstance(value, int) and value.bit_length() > 64:  # Python would refuse to write out one with thousands of digits
+        if (
+            isinstance(value, int) and value.bit_length() > 64
+        ):  # Python would refuse to write out one with thousands of digits
             self.document.report(path, f"{_short(text)} is too large a number", "at most 64 bits")
             return _UNREADABLE
         return value
@@ -201,15 +244,24 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                problem = Problem(self.document.file, line, key_text(path), "a list or mapping stands as a key", "keys are plain words")
+                problem = Problem(
+                    self.document.file,
+                    line,
+                    key_text(path),
+                    "a list or mapping stands as a key",
+                    "keys are plain words",
+                )
                 self.document.problems.append(problem)
                 continue
-            # A key is taken as it is written: `on:` or `12:` are names here, not a boolean or a number.
+            # A key is taken as it is written: `on:` or `12:` are names here, not a boolean or a
+            # number.
             key = key_node.value
             here = (*path, key)
             if key in result:
                 first = f"key appears twice, first in line {self.document.lines[here]}"
-                self.document.problems.append(Problem(self.document.file, line, key_text(here), first, "keep one of them"))
+                self.document.problems.append(
+                    Problem(self.document.file, line, key_text(here), first, "keep one of them")
+                )
                 continue
             self.document.lines[here] = line
             result[key] = self.build(value_node, here, depth + 1)
@@ -219,7 +271,8 @@ class _Builder:
 def decode(cls: type[T], document: Document, path: Path = (), data: object = ...) -> T | None:
     """Make a `cls` (a dataclass) of the document's data, or of `data` found at `path`.
 
-    Returns None after reporting every problem to `document`; what could not even be read is reported there before.
+    Returns None after reporting every problem to `document`; what could not even be read is
+    reported there before.
     """
     if data is ... and document.data is None and document.problems:
         return None  # it could not be read at all, and that has been said
@@ -245,9 +298,15 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
         return _dataclass(typing.cast(type, bare), raw, document, path)
     if isinstance(raw, (dict, list)):
-        least = max((note.min_length or 0 for note in notes if isinstance(note, msgspec.Meta)), default=0)
+        least = max(
+            (note.min_length or 0 for note in notes if isinstance(note, msgspec.Meta)), default=0
+        )
         if len(raw) < least:
-            document.report(path, f"needs at least {least} {'entry' if least == 1 else 'entries'}, found {len(raw)}", _describe(kind))
+            document.report(
+                path,
+                f"needs at least {least} {'entry' if least == 1 else 'entries'}, found {len(raw)}",
+                _describe(kind),
+            )
     if origin in (list, tuple):
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
@@ -259,7 +318,11 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
                 if key not in get_args(args[0]):
                     document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
         return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
-    if isinstance(raw, str) and raw.endswith("\n") and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes):
+    if (
+        isinstance(raw, str)
+        and raw.endswith("\n")
+        and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes)
+    ):
         # The `$` of a pattern would let it pass.
         document.report(path, f"{_short(raw)} ends with a line break", "write it in one line")
         return None
@@ -277,7 +340,11 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
 
 def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Path) -> object:
     if not isinstance(raw, list):
-        document.report(path, f"expected a list, found {_found(raw)}", "write it as [a, b] or as lines that begin with '- '")
+        document.report(
+            path,
+            f"expected a list, found {_found(raw)}",
+            "write it as [a, b] or as lines that begin with '- '",
+        )
         return None
     return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
 
@@ -287,7 +354,9 @@ def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object
         document.report(path, f"expected key: value pairs, found {_found(raw)}")
         return None
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("internal")}
+    fields = {
+        f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("internal")
+    }
     values: dict[str, object] = {}
     before = len(document.problems)
     for key, value in raw.items():
@@ -296,7 +365,9 @@ def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object
         else:
             document.report((*path, key), "unknown key", nearest(key, fields))
     for name, spec in fields.items():
-        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        required = (
+            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        )
         if required and name not in raw:
             document.report(path, f"key {name!r} is missing", _describe(hints[name]))
     return cls(**values) if len(document.problems) == before else None
@@ -318,7 +389,13 @@ def _found(raw: object) -> str:
     return names.get(type(raw)) or _short(raw)
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "uuid": "a UUID"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "uuid": "a UUID",
+}
 
 
 def _say(message: str, raw: object) -> str:
@@ -360,13 +437,17 @@ def _as_number(text: str) -> str:
 
 
 def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a settings file, for editors; made from the same dataclass that `decode` obeys."""
+    """The JSON Schema (2020-12) of a settings file, for editors; made from the same dataclass that
+    `decode` obeys.
+    """
 
     def hook(kind: type) -> dict[str, Any]:
         return dict(kind.json_schema)  # type: ignore[attr-defined]  # leaf types carry it, by the contract above
 
     schema = msgspec.json.schema(cls, schema_hook=hook)
-    for leaf in _leaf_dataclasses(cls):  # msgspec knows dataclasses itself and does not ask the hook
+    for leaf in _leaf_dataclasses(
+        cls
+    ):  # msgspec knows dataclasses itself and does not ask the hook
         if leaf.__name__ in schema.get("$defs", {}):
             schema["$defs"][leaf.__name__] = dict(leaf.json_schema)  # type: ignore[attr-defined]
     for part in schema.get("$defs", {}).values():
@@ -387,13 +468,24 @@ def _leaf_dataclasses(kind: Any) -> set[type]:
 
 
 class Seconds(float):
-    """A length of time, written `10s`, `500ms`, `15min`, `2h` or `30d`; a bare number means seconds."""
+    """A length of time, written `10s`, `500ms`, `15min`, `2h` or `30d`; a bare number means
+    seconds.
+    """
 
     json_schema: typing.ClassVar[Mapping[str, Any]] = {
         "description": "a length of time such as 500ms, 10s, 15min, 2h or 30d",
-        "anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"}, {"type": "number", "minimum": 0}],
+        "anyOf": [
+            {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"},
+            {"type": "number", "minimum": 0},
+        ],
     }
-    _FACTORS: typing.ClassVar[Mapping[str, float]] = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+    _FACTORS: typing.ClassVar[Mapping[str, float]] = {
+        "ms": 0.001,
+        "s": 1,
+        "min": 60,
+        "h": 3600,
+        "d": 86400,
+    }
 
     @classmethod
     def parse(cls, raw: object) -> "Seconds":
@@ -403,6 +495,13 @@ class Seconds(float):
         text = raw.strip() if isinstance(raw, str) else ""
         number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
         factor = cls._FACTORS.get(text[len(number) :].strip())
-        if factor is None or not re.fullmatch(r"\d{1,18}(\.\d+)?", number) or (seconds := float(number) * factor) >= 1e10:
-            raise ValueError(f"expected a length of time, found {_found(raw)} — write a number and ms, s, min, h or d, such as 10s")
+        if (
+            factor is None
+            or not re.fullmatch(r"\d{1,18}(\.\d+)?", number)
+            or (seconds := float(number) * factor) >= 1e10
+        ):
+            raise ValueError(
+                f"expected a length of time, found {_found(raw)} — write a number and ms, s, "
+                "min, h or d, such as 10s"
+            )
         return cls(seconds)

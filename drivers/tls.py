@@ -1,4 +1,6 @@
-"""Modbus Security: Modbus TCP inside TLS (MODBUS/TCP Security Protocol Specification, 2018). The certificate is always verified."""
+"""Modbus Security: Modbus TCP inside TLS (MODBUS/TCP Security Protocol Specification, 2018). The
+certificate is always verified.
+"""
 
 import asyncio
 import ssl
@@ -23,14 +25,20 @@ def _context(url: LineUrl) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=url.ca_file)
     except OSError as error:
         raise LineError(
-            f"{url}: {url.ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of certificates"
+            f"{url}: {url.ca_file} cannot be used: {error.strerror or error} — it has to be a "
+            "PEM file of certificates"
         ) from error
     if url.cert_file:
         try:
             context.load_cert_chain(url.cert_file, url.key_file)
         except OSError as error:
-            hint = "cert has to be a PEM file with our certificate, and key one with its key, without a password"
-            raise LineError(f"{url}: {url.cert_file} cannot be used: {error.strerror or error} — {hint}") from error
+            hint = (
+                "cert has to be a PEM file with our certificate, and key one with its key, "
+                "without a password"
+            )
+            raise LineError(
+                f"{url}: {url.cert_file} cannot be used: {error.strerror or error} — {hint}"
+            ) from error
     return context
 
 
@@ -74,11 +82,20 @@ class TlsLine:
                 await self._send()
                 data = await self._line.read(deadline_s)
                 if not data:
-                    raise LineError(f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it tcp: without TLS?") from None
+                    raise LineError(
+                        f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it "
+                        "tcp: without TLS?"
+                    ) from None
                 self._came.write(data)
             except ssl.SSLCertVerificationError as error:
-                hint = "ca=FILE names the authority that signed the device's certificate; the host is written as the certificate has it"
-                raise LineError(f"{self.name}: the device's certificate is not trusted: {error.verify_message} — {hint}") from error
+                hint = (
+                    "ca=FILE names the authority that signed the device's certificate; the "
+                    "host is written as the certificate has it"
+                )
+                raise LineError(
+                    f"{self.name}: the device's certificate is not trusted: "
+                    f"{error.verify_message} — {hint}"
+                ) from error
             except ssl.SSLError as error:
                 raise self._failed(error) from error
         await self._send()
@@ -104,11 +121,16 @@ class TlsLine:
             except ssl.SSLError as error:
                 raise self._failed(error) from error
             if not data:
-                raise LineError(f"{self.name}: the other end has closed the connection — check the meter, its power and the network")
+                raise LineError(
+                    f"{self.name}: the other end has closed the connection — check the meter, "
+                    "its power and the network"
+                )
             return data
 
     def drain(self) -> int:
-        """Nothing: what is inside TLS cannot be skipped, and the frames of Modbus TCP are told apart by their numbers."""
+        """Nothing: what is inside TLS cannot be skipped, and the frames of Modbus TCP are told
+        apart by their numbers.
+        """
         return 0
 
     async def configure(self, settings: SerialSettings) -> None:
@@ -133,5 +155,6 @@ class TlsLine:
     def _failed(self, error: ssl.SSLError) -> LineError:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return LineError(
-            f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, and want a certificate of ours?"
+            f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, "
+            "and want a certificate of ours?"
         )

@@ -1,4 +1,6 @@
-"""Serial ports of USB adapters, by vendor, product and serial number, as the kernel tells them in /sys."""
+"""Serial ports of USB adapters, by vendor, product and serial number, as the kernel tells them in
+/sys.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +8,8 @@ from pathlib import Path
 
 SYSFS = Path("/sys/class/tty")
 _LEVELS = 6
-"""How far above a port its USB device is looked for; usbserial has it three levels up, cdc_acm two."""
+"""How far above a port its USB device is looked for; usbserial has it three levels up, cdc_acm two.
+"""
 
 
 class UsbError(Exception):
@@ -33,14 +36,24 @@ def usb_ports(sysfs: Path = SYSFS) -> list[UsbPort]:
 
 
 def usb_port(adapter: str, sysfs: Path = SYSFS) -> str:
-    """The path of the one port of that adapter: `VID:PID`, or `VID:PID:SERIAL` where there are several alike. Raises UsbError."""
+    """The path of the one port of that adapter: `VID:PID`, or `VID:PID:SERIAL` where there are
+    several alike. Raises UsbError.
+    """
     vendor, product, number = (*adapter.split(":", 2), "")[:3]
     there = usb_ports(sysfs)
-    fits = [port for port in there if (port.vendor, port.product) == (vendor, product) and number in ("", port.serial_number)]
+    fits = [
+        port
+        for port in there
+        if (port.vendor, port.product) == (vendor, product) and number in ("", port.serial_number)
+    ]
     if len(fits) == 1:
         return f"/dev/{fits[0].name}"
     if fits:
-        hint = "use its path in /dev/serial/by-path" if number else "add the serial number, or use its path in /dev/serial/by-path"
+        hint = (
+            "use its path in /dev/serial/by-path"
+            if number
+            else "add the serial number, or use its path in /dev/serial/by-path"
+        )
         raise UsbError(f"there are {len(fits)} such ports: {', '.join(map(str, fits))} — {hint}")
     seen = ", ".join(map(str, there)) or "none"
     raise UsbError(f"there is no such USB adapter — is it plugged in? adapters seen: {seen}")
@@ -52,7 +65,9 @@ def _found(sysfs: Path) -> Iterator[UsbPort]:
         for _ in range(_LEVELS):
             vendor, product = _text(folder / "idVendor"), _text(folder / "idProduct")
             if vendor and product:
-                yield UsbPort(entry.parent.name, vendor.lower(), product.lower(), _text(folder / "serial"))
+                yield UsbPort(
+                    entry.parent.name, vendor.lower(), product.lower(), _text(folder / "serial")
+                )
                 break
             folder = folder.parent
 

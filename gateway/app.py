@@ -1,4 +1,5 @@
-"""The only place where the parts are put together. Everything here is handed over in constructors; nothing is global.
+"""The only place where the parts are put together. Everything here is handed over in constructors;
+nothing is global.
 
 lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ uploader ─▶ exchange
               └───────────┴─▶ MQTT        all ─▶ report ─▶ status page, watchdog
@@ -50,7 +51,9 @@ HOUSEKEEPING_S = 3600
 """Time between two prunings of the buffer."""
 
 GATHER_S = 0.5
-"""Time from the first meter that closes a slot to the commit: the others on lines of their own close theirs within it."""
+"""Time from the first meter that closes a slot to the commit: the others on lines of their own
+close theirs within it.
+"""
 
 STATUS_S = 60
 """Time between two publications of the status over MQTT."""
@@ -81,15 +84,26 @@ class Gateway:
         transport: "httpx.AsyncBaseTransport | None" = None,
         rng: Random | None = None,
     ) -> None:
-        """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at which a simulation puts its own world."""
+        """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at
+        which a simulation puts its own world.
+        """
         self.settings = settings
         self.clock = clock
         self._started_boottime_s = clock.boottime_s()
         self._store = StoreHealth()
-        limits = Limits(settings.buffer.keep_samples, settings.buffer.keep_slots, int(settings.buffer.max_size), int(settings.market.slot))
+        limits = Limits(
+            settings.buffer.keep_samples,
+            settings.buffer.keep_slots,
+            int(settings.buffer.max_size),
+            int(settings.market.slot),
+        )
         self.buffer: Buffer = open_buffer(settings.buffer_path, limits, now_s=clock.now_s())
         exchange = settings.exchange
-        dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
+        dialect = (
+            load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
+            if exchange
+            else None
+        )
         self.ledger = Ledger(settings, self.buffer, clock, dialect)
         self.ledger.closed = self._closed
         self._some_closed = asyncio.Event()
@@ -102,7 +116,12 @@ class Gateway:
         if exchange and dialect:
             name = exchange.credentials
             names = {asset.uuid: asset.name for asset in settings.assets}
-            self._session = Session(exchange.url, lambda: settings.credentials(name), exchange.timeout, transport=transport)
+            self._session = Session(
+                exchange.url,
+                lambda: settings.credentials(name),
+                exchange.timeout,
+                transport=transport,
+            )
             self.uploader = Uploader(
                 self.buffer,
                 dialect,
@@ -124,21 +143,30 @@ class Gateway:
         if settings.mqtt:
             from gateway.delivery import mqtt_publisher as mqtt
 
-            self.mqtt = mqtt.MqttPublisher(settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=rng.random)
+            self.mqtt = mqtt.MqttPublisher(
+                settings.mqtt,
+                settings.site,
+                settings.credentials,
+                now=clock.now_s,
+                jitter=rng.random,
+            )
         self.watchdog = Watchdog(self._standstill)
         self.status = StatusServer(settings.status, self.report)
         self._housekeeping_s: float | None = None
         self._flushed_s = 0.0
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then write what waits and leave. An unexpected error ends it loudly."""
+        """Work until SIGTERM or SIGINT; then write what waits and leave. An unexpected error ends
+        it loudly.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
             self._behind.set()
-            # What exists now lives as long as the process: the garbage collector need not look at it again.
+            # What exists now lives as long as the process: the garbage collector need not look at
+            # it again.
             gc.collect()
             gc.freeze()
             async with asyncio.TaskGroup() as group:
@@ -169,7 +197,7 @@ class Gateway:
         yield self.status.run()
         yield self.watchdog.run()
 
-    # --- samples and slots -------------------------------------------------------------------------------------------------
+    # --- samples and slots ------------------------------------------------------------------------
 
     def _take(self, sample: Sample) -> None:
         self._store_does(lambda: self.ledger.take(sample), writes=False)
@@ -177,8 +205,9 @@ class Gateway:
             self.mqtt.sample(sample)
 
     async def _catch_up(self) -> None:
-        """Fold what the buffer holds and the fold has not seen, after a start and once the clock is trusted: a portion at a time, since it
-        may be weeks, and meters are read meanwhile. Where the disk refuses, the next sample has it tried again.
+        """Fold what the buffer holds and the fold has not seen, after a start and once the clock is
+        trusted: a portion at a time, since it may be weeks, and meters are read meanwhile. Where
+        the disk refuses, the next sample has it tried again.
         """
         while True:
             await self._behind.wait()
@@ -188,7 +217,9 @@ class Gateway:
                 self._behind.clear()
 
     async def _settle_slots(self) -> None:
-        """Meters close a slot one after the other; what they close within a moment is one commit."""
+        """Meters close a slot one after the other; what they close within a moment is one
+        commit.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await self._some_closed.wait()
@@ -208,10 +239,11 @@ class Gateway:
                 self.mqtt.owed(item)
 
     def _store_does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
-        """Let the buffer work; where the disk refuses, say so once and go on: what waits is written when it can be.
+        """Let the buffer work; where the disk refuses, say so once and go on: what waits is written
+        when it can be.
 
-        Only what `writes` proves that it can be: most samples are only kept, and a full disk can still be read. Work that returns False
-        had nothing to write.
+        Only what `writes` proves that it can be: most samples are only kept, and a full disk can
+        still be read. Work that returns False had nothing to write.
         """
         store = self._store
         try:
@@ -231,12 +263,20 @@ class Gateway:
         return True
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
-        """What the buffer answers; where it cannot be read, the report says so and goes on without."""
+        """What the buffer answers; where it cannot be read, the report says so and goes on
+        without.
+        """
         answers: list[T] = []
-        return answers[0] if self._store_does(lambda: answers.append(question()), writes=False) else otherwise
+        return (
+            answers[0]
+            if self._store_does(lambda: answers.append(question()), writes=False)
+            else otherwise
+        )
 
     async def _keep_house(self) -> None:
-        """Flush in time, prune now and then, and date what was taken before the clock was trusted."""
+        """Flush in time, prune now and then, and date what was taken before the clock was
+        trusted.
+        """
         loop = asyncio.get_running_loop()
         pruned_s = -inf
         self._flushed_s = loop.time()
@@ -244,7 +284,8 @@ class Gateway:
             flushed_s = self._flushed_s
             await asyncio.sleep(flushed_s + self.settings.buffer.flush - loop.time())
             self._housekeeping_s = loop.time()
-            # The close of a slot writes all that waits: after one, the next flush is due that much later.
+            # The close of a slot writes all that waits: after one, the next flush is due that much
+            # later.
             if self._flushed_s == flushed_s:
                 self._flushed_s = self._housekeeping_s
                 if self._store_does(self.buffer.flush) and self.uploader:
@@ -255,7 +296,9 @@ class Gateway:
             if self._housekeeping_s - pruned_s >= HOUSEKEEPING_S:
                 pruned_s = self._housekeeping_s
                 self.ledger.checkpoint()
-                self._store_does(lambda: self.buffer.prune(self.clock.now_s() if self.ledger.caught_up else None))
+                self._store_does(
+                    lambda: self.buffer.prune(self.clock.now_s() if self.ledger.caught_up else None)
+                )
 
     async def _tell_status(self) -> None:
         while True:
@@ -264,21 +307,36 @@ class Gateway:
             await asyncio.sleep(STATUS_S)
 
     def _standstill(self) -> str | None:
-        """Which part has made no progress for so long that a restart is the remedy. Trying in vain is progress."""
+        """Which part has made no progress for so long that a restart is the remedy. Trying in vain
+        is progress.
+        """
         now_s = asyncio.get_running_loop().time()
-        parts = [(collector.name, collector.turned_s, collector.longest_turn_s) for collector in self.collectors]
+        parts = [
+            (collector.name, collector.turned_s, collector.longest_turn_s)
+            for collector in self.collectors
+        ]
         parts.append(("the buffer", self._housekeeping_s, self.settings.buffer.flush))
         if self.uploader:
             parts.append(("the uploader", self.uploader.turned_s, self.uploader.longest_turn_s))
-        return next((name for name, at_s, longest_s in parts if at_s is not None and now_s - at_s > 2 * longest_s + 60), None)
+        return next(
+            (
+                name
+                for name, at_s, longest_s in parts
+                if at_s is not None and now_s - at_s > 2 * longest_s + 60
+            ),
+            None,
+        )
 
-    # --- what the gateway says of itself -----------------------------------------------------------------------------------
+    # --- what the gateway says of itself ----------------------------------------------------------
 
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""
         now_s = self.clock.now_s()
         meters = [
-            replace(meter.report(self.ledger.glitches[name]), cross_check_wh=self.ledger.cross_checks.of(name))
+            replace(
+                meter.report(self.ledger.glitches[name]),
+                cross_check_wh=self.ledger.cross_checks.of(name),
+            )
             for line in self.collectors
             for meter in line.meters
             for name in [meter.device.name]
@@ -292,7 +350,9 @@ class Gateway:
             lines=[collector.report() for collector in self.collectors],
             meters=meters,
             assets=self._ask(lambda: self._asset_reports(now_s), []),
-            destinations=self._ask(lambda: [self.uploader.snapshot(now_s)] if self.uploader else [], []),
+            destinations=self._ask(
+                lambda: [self.uploader.snapshot(now_s)] if self.uploader else [], []
+            ),
             clock=self._clock_report(),
             buffer=self._buffer_report(),
             mqtt=self.mqtt.snapshot() if self.mqtt else None,
@@ -300,7 +360,9 @@ class Gateway:
 
     @property
     def _up_s(self) -> float:
-        """How long this daemon has been running; it may have begun with a clock that was wrong by years."""
+        """How long this daemon has been running; it may have begun with a clock that was wrong by
+        years.
+        """
         return self.clock.boottime_s() - self._started_boottime_s
 
     def _clock_report(self) -> ClockReport:
@@ -319,8 +381,13 @@ class Gateway:
         recent: dict[UUID, dict[int, Owed]] = {asset.uuid: {} for asset in self.settings.assets}
         for owed in self.buffer.owed(since_s=int(now_s) - DAY_S):
             if owed.item.kind == "measurement" and owed.item.asset in recent:
-                recent[owed.item.asset][owed.item.slot_s] = owed  # of a slot, the newest revision comes last
-        return [self._asset_report(asset, list(recent[asset.uuid].values())) for asset in self.settings.assets]
+                recent[owed.item.asset][owed.item.slot_s] = (
+                    owed  # of a slot, the newest revision comes last
+                )
+        return [
+            self._asset_report(asset, list(recent[asset.uuid].values()))
+            for asset in self.settings.assets
+        ]
 
     def _asset_report(self, asset: Asset, day: Sequence[Owed]) -> AssetReport:
         last = day[-1] if day else None
@@ -335,12 +402,16 @@ class Gateway:
             last_energy_wh=last.item.energy_uwh / UWH_PER_WH if last and known else None,
             last_quality=last.quality if last else "",
             last_delivery=last.state if last else "",
-            last_accepted_slot_s=next((owed.item.slot_s for owed in reversed(day) if owed.state == "accepted"), None),
+            last_accepted_slot_s=next(
+                (owed.item.slot_s for owed in reversed(day) if owed.state == "accepted"), None
+            ),
             pending=states["pending"],
             accepted=states["accepted"],
             rejected=states["rejected"],
             missed=states["missed"],
-            last_reason=next((owed.reason for owed in reversed(day) if owed.state in ("rejected", "missed")), ""),
+            last_reason=next(
+                (owed.reason for owed in reversed(day) if owed.state in ("rejected", "missed")), ""
+            ),
         )
 
     def _buffer_report(self) -> BufferReport:
@@ -369,6 +440,8 @@ class Gateway:
 
 
 def _bytes_written() -> int:
-    """What this process has caused to be written to block devices since its start (proc(5), /proc/pid/io)."""
+    """What this process has caused to be written to block devices since its start (proc(5),
+    /proc/pid/io).
+    """
     text = Path("/proc/self/io").read_text()
     return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0])

@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
-from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, DestinationReport, LineReport, MeterReport, Part, Report
+from gateway.monitoring.report import (
+    AssetReport,
+    BufferReport,
+    ClockReport,
+    DestinationReport,
+    LineReport,
+    MeterReport,
+    Part,
+    Report,
+)
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
@@ -17,7 +26,9 @@ settings.load_profile("untimed")
 
 @pytest.fixture
 def required_tool() -> Callable[[str], str]:
-    """The path of a program that a test cannot do without. Where it is missing the test is skipped, saying so; under CI it fails."""
+    """The path of a program that a test cannot do without. Where it is missing the test is skipped,
+    saying so; under CI it fails.
+    """
 
     def find(name: str) -> str:
         path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -45,10 +56,29 @@ def healthy_report() -> Report:
         profile="dsmr/5",
         serial_number="E0031003",
         samples=8640,
-        values={"power_w": -812.0, "energy_import_wh": 12_345_678.0, "energy_export_wh": 4_242_000.0, "voltage_l1_v": 230.4},
+        values={
+            "power_w": -812.0,
+            "energy_import_wh": 12_345_678.0,
+            "energy_export_wh": 4_242_000.0,
+            "voltage_l1_v": 230.4,
+        },
     )
-    pv = replace(grid, name="pv", profile="eastron/sdm120", line="/dev/ttyUSB1", serial_number=None, values={"power_w": -1503.2})
-    heat = replace(pv, name="heat_pump", profile="eastron/sdm630", line="192.168.1.40:502", errors=3, last_error="no reply in 1 s")
+    pv = replace(
+        grid,
+        name="pv",
+        profile="eastron/sdm120",
+        line="/dev/ttyUSB1",
+        serial_number=None,
+        values={"power_w": -1503.2},
+    )
+    heat = replace(
+        pv,
+        name="heat_pump",
+        profile="eastron/sdm630",
+        line="192.168.1.40:502",
+        errors=3,
+        last_error="no reply in 1 s",
+    )
     load = AssetReport(
         name="House load",
         uuid="26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1",
@@ -70,7 +100,16 @@ def healthy_report() -> Report:
         slot_length_s=900,
         lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
         meters=[grid, pv, heat],
-        assets=[load, replace(load, name="PV", uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1", kind="pv", formula="pv.export")],
+        assets=[
+            load,
+            replace(
+                load,
+                name="PV",
+                uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1",
+                kind="pv",
+                formula="pv.export",
+            ),
+        ],
         destinations=[
             DestinationReport(
                 name="exchange",
@@ -104,5 +143,7 @@ def healthy_report() -> Report:
             bytes_written_per_day=21_000_000,
             events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
         ),
-        mqtt=Part(name="broker.local:8883", state="connected", last_success_s=now_s - 30, max_age_s=180),
+        mqtt=Part(
+            name="broker.local:8883", state="connected", last_success_s=now_s - 30, max_age_s=180
+        ),
     )

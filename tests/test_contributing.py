@@ -1,4 +1,6 @@
-"""CONTRIBUTING.md, followed step by step: its commands in a copy of the checkout, its examples on real lines and sockets."""
+"""CONTRIBUTING.md, followed step by step: its commands in a copy of the checkout, its examples on
+real lines and sockets.
+"""
 
 import asyncio
 import json
@@ -53,7 +55,9 @@ def found_in(package: ModuleType, folder: Path) -> Iterator[None]:
         yield
     finally:
         package.__path__.remove(str(folder))
-        for name in [name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")]:
+        for name in [
+            name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")
+        ]:
             if str(sys.modules[name].__file__).startswith(str(folder)):
                 del sys.modules[name]
 
@@ -92,17 +96,29 @@ def recipe(title: str) -> str:
         ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
     ],
 )
-def test_the_commands_of_a_recipe_work_as_they_stand(title: str, expected: list[str], tmp_path: Path) -> None:
+def test_the_commands_of_a_recipe_work_as_they_stand(
+    title: str, expected: list[str], tmp_path: Path
+) -> None:
     commands = recipe(title)
     assert commands
     for name in ("docs", "drivers", "gateway", "hardware_profiles", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("METER_GATEWAY_", "PYTEST_", "PYTHON"))}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("METER_GATEWAY_", "PYTEST_", "PYTHON"))
+    }
     environment["PYTHONPATH"] = str(tmp_path)
     done = subprocess.run(
-        ["sh", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-e", "-c", commands],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for words in expected:
@@ -123,7 +139,9 @@ def site(folder: Path, meter: str, line: str, profiles: Path) -> Path:
     """The configuration folder of a site that carries profiles of its own."""
     shutil.copytree(profiles / "acme", folder / "hardware_profiles" / "acme")
     (folder / "devices").mkdir()
-    (folder / "devices" / "garage.yaml").write_text(f"profile: {meter}\nline: {line}\ninterval: 10s\n")
+    (folder / "devices" / "garage.yaml").write_text(
+        f"profile: {meter}\nline: {line}\ninterval: 10s\n"
+    )
     return folder
 
 
@@ -137,7 +155,9 @@ EM1_VALUES = {
 }
 
 
-async def test_a_site_reads_a_model_of_its_own_without_a_change_to_the_software(tmp_path: Path) -> None:
+async def test_a_site_reads_a_model_of_its_own_without_a_change_to_the_software(
+    tmp_path: Path,
+) -> None:
     twin = ModbusTwin(load_profile("acme/em1", PROFILE), lambda: EM1_VALUES, serial_number=20260329)
     async with modbus_tcp({1: twin}) as port:
         folder = site(tmp_path, "acme/em1", f"tcp:127.0.0.1:{port}", PROFILE)
@@ -145,19 +165,27 @@ async def test_a_site_reads_a_model_of_its_own_without_a_change_to_the_software(
         assert reading.serial_number == "20260329"
         assert reading.values == pytest.approx(EM1_VALUES)
         words = ["-m", "gateway", "read", "garage", "--json", "--config", str(folder)]
-        command = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
         async with asyncio.timeout(60):
             output, _ = await command.communicate()
     assert command.returncode == 0
     said = json.loads(output)
-    assert (said["meter"], said["serial_number"], said["values"]) == ("garage", "20260329", pytest.approx(EM1_VALUES))
+    assert (said["meter"], said["serial_number"], said["values"]) == (
+        "garage",
+        "20260329",
+        pytest.approx(EM1_VALUES),
+    )
 
 
 async def reading_of(device: Device) -> Reading:
     """One reading as the collector takes it: line, driver and address from the device file."""
     line = await open_line(device.line, device.profile.serial)
     try:
-        driver = device.profile.open_driver(DeviceAddress(name=device.name, address=device.address), line)
+        driver = device.profile.open_driver(
+            DeviceAddress(name=device.name, address=device.address), line
+        )
         return await driver.read(0.0)
     finally:
         line.close()
@@ -171,7 +199,9 @@ EP7_VALUES = {"energy_import_wh": 123_456.0, "energy_export_wh": 7_890.0, "power
 
 @asynccontextmanager
 async def pulse_meter(path: str, *answer: bytes) -> AsyncIterator[int]:
-    """A pulse meter at its end of a line; gives its descriptor. Each question gets the pieces of the answer, 10 ms apart."""
+    """A pulse meter at its end of a line; gives its descriptor. Each question gets the pieces of
+    the answer, 10 ms apart.
+    """
     loop = asyncio.get_running_loop()
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     heard = bytearray()
@@ -192,13 +222,19 @@ async def pulse_meter(path: str, *answer: bytes) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def pulse_driver(*answer: bytes, timeout_s: float = 5.0) -> AsyncIterator[tuple[Driver, Any, int]]:
+async def pulse_driver(
+    *answer: bytes, timeout_s: float = 5.0
+) -> AsyncIterator[tuple[Driver, Any, int]]:
     """A driver, its line, and the descriptor of the meter at the other end of an instant wire."""
     profile = load_profile("acme/ep7", PROTOCOL)
     async with paced_line(0.0) as wire, pulse_meter(wire.meter_end, *answer) as meter_fd:
         line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), profile.serial)
         try:
-            yield profile.open_driver(DeviceAddress(name="garage", timeout_s=timeout_s), line), line, meter_fd
+            yield (
+                profile.open_driver(DeviceAddress(name="garage", timeout_s=timeout_s), line),
+                line,
+                meter_fd,
+            )
         finally:
             line.close()
 
@@ -244,10 +280,14 @@ async def test_an_answer_that_is_none_says_what_is_wrong(
     assert words in str(caught.value)
 
 
-def test_the_section_of_a_new_protocol_is_checked_like_every_other(pulse: None, tmp_path: Path) -> None:
+def test_the_section_of_a_new_protocol_is_checked_like_every_other(
+    pulse: None, tmp_path: Path
+) -> None:
     text = (PROTOCOL / "acme" / "ep7.yaml").read_text()
     (tmp_path / "acme").mkdir()
-    (tmp_path / "acme" / "bad.yaml").write_text(text.replace("E: energy_import_wh", "E1: energy_import_wh, Q: power_w, S: powr_w"))
+    (tmp_path / "acme" / "bad.yaml").write_text(
+        text.replace("E: energy_import_wh", "E1: energy_import_wh, Q: power_w, S: powr_w")
+    )
     with pytest.raises(ProfileError) as caught:
         load_profile("acme/bad", tmp_path)
     said = str(caught.value)
@@ -266,7 +306,9 @@ T0 = 1_774_746_000
 
 
 class BatchExchange:
-    """The exchange that `batch` speaks to. `says` are its next answers to readings, before it goes on to store them."""
+    """The exchange that `batch` speaks to. `says` are its next answers to readings, before it goes
+    on to store them.
+    """
 
     def __init__(self, *says: tuple[int, object]) -> None:
         self.says = list(says)
@@ -288,7 +330,10 @@ class BatchExchange:
             body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
             status, answer = self._answer(head, body)
             data = json.dumps(answer).encode()
-            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(data), data))
+            writer.write(
+                b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                % (status, len(data), data)
+            )
             await writer.drain()
         finally:
             writer.close()
@@ -298,7 +343,10 @@ class BatchExchange:
         path = head.split()[1]
         if path == "/api-token-auth/":
             return 200, {"token": "abc.def.ghi"}
-        assert (path, "Authorization: JWT abc.def.ghi" in head) == (f"/markets/{NETWORK}/readings/", True)
+        assert (path, "Authorization: JWT abc.def.ghi" in head) == (
+            f"/markets/{NETWORK}/readings/",
+            True,
+        )
         assert body.keys() == {"batch", "readings"}
         self.sizes.append(len(body["readings"]))
         if self.says:
@@ -327,7 +375,9 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
         window = dialect.window("measurement", start_s, 1.0)
         for asset in assets:
             item = Item(asset, start_s, "measurement", 0, 137_250_000)
-            owed.append(Owed(item, SLOT_S, "measured", opens_s=window.opens_s, closes_s=window.closes_s))
+            owed.append(
+                Owed(item, SLOT_S, "measured", opens_s=window.opens_s, closes_s=window.closes_s)
+            )
     buffer.close(Closing("meter", 1, MeterState(None, 0, 0, {}), (), tuple(owed), ()))
     buffer.flush()
 
@@ -351,23 +401,36 @@ async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     return uploader
 
 
-async def test_a_new_dialect_delivers_many_assets_in_one_request(batch: None, buffer: Buffer) -> None:
+async def test_a_new_dialect_delivers_many_assets_in_one_request(
+    batch: None, buffer: Buffer
+) -> None:
     owe(buffer, ASSETS[:2], 4)
     async with BatchExchange().open() as exchange:
         uploader = await deliver(buffer, exchange)
     assert exchange.sizes == [8]
-    starts = ["2026-03-29T01:00:00Z", "2026-03-29T01:15:00Z", "2026-03-29T01:30:00Z", "2026-03-29T01:45:00Z"]
-    assert exchange.books == {(str(asset), start): 137.25 for asset in ASSETS[:2] for start in starts}
+    starts = [
+        "2026-03-29T01:00:00Z",
+        "2026-03-29T01:15:00Z",
+        "2026-03-29T01:30:00Z",
+        "2026-03-29T01:45:00Z",
+    ]
+    assert exchange.books == {
+        (str(asset), start): 137.25 for asset in ASSETS[:2] for start in starts
+    }
     assert uploader.snapshot(T0).dialect == "batch"
 
 
-async def test_what_the_exchange_never_takes_is_sifted_out_and_the_rest_delivered(batch: None, buffer: Buffer) -> None:
+async def test_what_the_exchange_never_takes_is_sifted_out_and_the_rest_delivered(
+    batch: None, buffer: Buffer
+) -> None:
     owe(buffer, ASSETS, 4)
     async with BatchExchange((200, {"busy_s": 1}), (502, "no")).open() as exchange:
         await deliver(buffer, exchange)
     assert len(exchange.books) == 8
     rejected = [owed for owed in buffer.owed() if owed.state == "rejected"]
-    assert {(owed.item.asset, owed.reason) for owed in rejected} == {(ASSETS[2], f"answered 400: no asset {ASSETS[2]}")}
+    assert {(owed.item.asset, owed.reason) for owed in rejected} == {
+        (ASSETS[2], f"answered 400: no asset {ASSETS[2]}")
+    }
     assert len(rejected) == 4
 
 
@@ -380,8 +443,16 @@ def test_a_busy_exchange_is_given_the_time_it_asks_for(batch: None) -> None:
 def test_any_part_of_a_request_is_one_request_by_itself(data: st.DataObject) -> None:
     with found_in(gateway.outbox.dialects, DIALECT):
         dialect = load_dialect("batch", NETWORK, SLOT_S)
-    one = st.builds(Item, st.sampled_from(ASSETS), st.integers(0, 9).map(lambda n: T0 + 900 * n), st.just("measurement"), st.integers(0, 2))
-    items = data.draw(st.lists(one, unique_by=lambda item: (item.asset, item.slot_s, item.revision)))
+    one = st.builds(
+        Item,
+        st.sampled_from(ASSETS),
+        st.integers(0, 9).map(lambda n: T0 + 900 * n),
+        st.just("measurement"),
+        st.integers(0, 2),
+    )
+    items = data.draw(
+        st.lists(one, unique_by=lambda item: (item.asset, item.slot_s, item.revision))
+    )
     requests = dialect.encode(items, "")
     assert [item for request in requests for item in request.items] == items
     for request in requests:

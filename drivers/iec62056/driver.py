@@ -1,4 +1,6 @@
-"""Reads IEC 62056-21 meters: those that push (mode D), and those that are read out on request (modes A, B and C)."""
+"""Reads IEC 62056-21 meters: those that push (mode D), and those that are read out on request
+(modes A, B and C).
+"""
 
 import asyncio
 import contextlib
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 WHOLE_KWH = 1000
 
 SIGN_ON = b"/?!\r\n"
-# 6.3.14: a meter answers within 1.5 s, and a character follows the one before within 1.5 s. Half a second more for adapters and networks.
+# 6.3.14: a meter answers within 1.5 s, and a character follows the one before within 1.5 s. Half a
+# second more for adapters and networks.
 ANSWER_S = 2.0
 # 6.3.14: what answers a meter lets 200 ms pass first, so that its optical head can turn round.
 REACTION_S = 0.3
 READOUT_S = 55.0
-"""How long a readout may take, where the device file does not allow for more: 9,500 bytes at 9600 baud take 10 s."""
+"""How long a readout may take, where the device file does not allow for more: 9,500 bytes at 9600
+baud take 10 s.
+"""
 
 MAX_IDENTIFICATION_BYTES = 256
 """More than this after a sign-on, and no identification in it, is noise."""
@@ -56,17 +61,23 @@ class _Judge:
         values = read_values(text, self._settings.energy_unit)
         if values.lacks_unit and not values.steps_wh:
             raise BadReply(
-                f"energy registers come without a unit (they begin {excerpt(text)!r}): see on the meter's display whether it counts kWh or "
-                "Wh, and copy the profile with energy_unit: kWh (meter-gateway profiles new --from …)"
+                f"energy registers come without a unit (they begin {excerpt(text)!r}): see on "
+                "the meter's display whether it counts kWh or "
+                "Wh, and copy the profile with energy_unit: kWh (meter-gateway profiles new "
+                "--from …)"
             )
-        quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
+        quantities = {
+            name: value for name, value in values.quantities.items() if name in self._wanted
+        }
         if not quantities:
             return None
         self._check_steps(values)
         return Reading(taken_s, quantities, values.serial_number)
 
     def lacks_energy(self, reading: Reading) -> bool:
-        """Whether the register is missing that such a meter always tells: part of a telegram, which has no checksum, may be lost."""
+        """Whether the register is missing that such a meter always tells: part of a telegram, which
+        has no checksum, may be lost.
+        """
         return "energy_import_wh" in self._wanted and "energy_import_wh" not in reading.values
 
     def _check_steps(self, values: Values) -> None:
@@ -76,11 +87,16 @@ class _Judge:
                 continue
             pin = "if the meter has a PIN, enter it; else " if step_wh >= WHOLE_KWH else ""
             remedy = f"{pin}copy the profile with resolution_wh {step_wh:g}"
-            raise BadReply(f"{name} comes in steps of {step_wh:g} Wh, but the profile says {resolution_wh:g}: {remedy}")
+            raise BadReply(
+                f"{name} comes in steps of {step_wh:g} Wh, but the profile says "
+                f"{resolution_wh:g}: {remedy}"
+            )
 
 
 class ModeDDriver(PushDriver[Telegram | Damaged]):
-    """One meter of mode D on an open line. `read` also raises BadReply for registers in coarser steps than the profile says."""
+    """One meter of mode D on an open line. `read` also raises BadReply for registers in coarser
+    steps than the profile says.
+    """
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         self._framer = Framer()
@@ -109,20 +125,35 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
         if not came:
             return NoReply(
-                f"no byte for {waited_s:.0f} s: does the optical head sit on the meter's diode, the right way up, and does the meter send "
+                f"no byte for {waited_s:.0f} s: does the optical head sit on the meter's diode, "
+                "the right way up, and does the meter send "
                 "by itself? if not, try iec62056/mode_c"
             )
         if damaged:
-            return BadReply(f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: {self.last_damage}")
+            return BadReply(
+                f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: "
+                f"{self.last_damage}"
+            )
         if self._framer.open_start is not None:
-            return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes in {waited_s:.0f} s; seat the head anew")
+            return BadReply(
+                f"a telegram began and did not end: {self._framer.open_bytes} bytes in "
+                f"{waited_s:.0f} s; seat the head anew"
+            )
         if self._framer.noise_sample:
-            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s: {diagnose(self._framer.noise_sample)}")
-        return NoReply(f"no telegram in {waited_s:.0f} s, though the meter sent before: has the optical head moved?")
+            return BadReply(
+                f"{came} bytes but no telegram in {waited_s:.0f} s: "
+                f"{diagnose(self._framer.noise_sample)}"
+            )
+        return NoReply(
+            f"no telegram in {waited_s:.0f} s, though the meter sent before: has the optical "
+            "head moved?"
+        )
 
 
 class ReadoutDriver:
-    """One meter of mode A, B or C on an open line: signed on to at its slow rate, read out at the rate that it offers."""
+    """One meter of mode A, B or C on an open line: signed on to at its slow rate, read out at the
+    rate that it offers.
+    """
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         self._judge = _Judge(profile)
@@ -133,8 +164,9 @@ class ReadoutDriver:
     async def read(self, due_s: float) -> Reading:
         """One readout, asked for at `due_s`; `taken_s` is when its data began to come.
 
-        Raises NoReply where the meter does not answer, falls silent for 2 s, or is not through in 55 s (or in the device's timeout, if that
-        is longer), BadReply where what it says cannot be right, LineError where the line is gone.
+        Raises NoReply where the meter does not answer, falls silent for 2 s, or is not through in
+        55 s (or in the device's timeout, if that is longer), BadReply where what it says cannot be
+        right, LineError where the line is gone.
         """
         await asyncio.sleep(due_s - asyncio.get_running_loop().time())
         try:
@@ -149,7 +181,10 @@ class ReadoutDriver:
                 await self._line.configure(self._slow)
         reading = self._judge.reading(block, taken_s)
         if reading is None:
-            raise BadReply(f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: is the profile the right one?")
+            raise BadReply(
+                f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: "
+                "is the profile the right one?"
+            )
         return reading
 
     async def _identification(self) -> Identification:
@@ -159,27 +194,35 @@ class ReadoutDriver:
             data = await self._some(deadline_s)
             came += data
             echo = seven_bits(came)[0].strip(b"\0") == SIGN_ON
-            if len(came) > MAX_IDENTIFICATION_BYTES or (not data and came.strip(b"\0") and not echo):
+            if len(came) > MAX_IDENTIFICATION_BYTES or (
+                not data and came.strip(b"\0") and not echo
+            ):
                 raise BadReply(f"no identification came, but {len(came)} bytes: {diagnose(came)}")
             if not data:
                 only = " (only the echo of our own)" if echo else ""
                 raise NoReply(
-                    f"no answer to the sign-on in {ANSWER_S:g} s{only}: does the optical head sit on the meter's diode, the right way up? "
+                    f"no answer to the sign-on in {ANSWER_S:g} s{only}: does the optical head "
+                    "sit on the meter's diode, the right way up? "
                     "a meter that pushes by itself is read with iec62056/mode_d"
                 )
             deadline_s = asyncio.get_running_loop().time() + ANSWER_S
         return found
 
     async def _agree(self, identification: Identification) -> None:
-        """Answer the identification, and go on at the meter's rate (6.3.2: mode C by acknowledgement, mode B by itself, mode A never)."""
-        fixed = self._line.settings is None  # a network: we cannot set the rate of the adapter behind it
+        """Answer the identification, and go on at the meter's rate (6.3.2: mode C by
+        acknowledgement, mode B by itself, mode A never).
+        """
+        fixed = (
+            self._line.settings is None
+        )  # a network: we cannot set the rate of the adapter behind it
         if identification.acknowledged:
             letter = b"0" if fixed else identification.baud_letter
             await asyncio.sleep(REACTION_S)
             await self._line.write(b"\x060" + letter + b"0\r\n")
         elif fixed and identification.baud != self._slow.baud:
             raise BadReply(
-                f"the meter ({identification.text}) goes on at {identification.baud} baud by itself, which a network adapter cannot "
+                f"the meter ({identification.text}) goes on at {identification.baud} baud by "
+                "itself, which a network adapter cannot "
                 "follow: use a serial line"
             )
         if not fixed:
@@ -194,22 +237,30 @@ class ReadoutDriver:
             data = await self._some(min(now_s() + ANSWER_S, until_s))
             if not data:
                 what = f"{len(came)} bytes of its data came and no end" if came else "no data came"
-                raise NoReply(f"the meter ({identification.text}) fell silent: {what}; seat the head anew, and check the baud rate")
+                raise NoReply(
+                    f"the meter ({identification.text}) fell silent: {what}; seat the head anew, "
+                    "and check the baud rate"
+                )
             taken_s = taken_s or now_s()
             came += data
             try:
                 block = find_block(came)
             except ValueError as error:
-                raise BadReply(f"{error} (meter {identification.text}, {len(came)} bytes)") from None
+                raise BadReply(
+                    f"{error} (meter {identification.text}, {len(came)} bytes)"
+                ) from None
             if block is not None:
                 return block, taken_s
         raise NoReply(
-            f"the meter ({identification.text}) is not through in {self._readout_s:g} s, after {len(came)} bytes: give it a longer timeout "
+            f"the meter ({identification.text}) is not through in {self._readout_s:g} s, after "
+            f"{len(came)} bytes: give it a longer timeout "
             "in its device file"
         )
 
     async def _some(self, deadline_s: float) -> bytes:
-        """What comes until the deadline: the first of it, and what follows in a moment (each waking up costs more than its bytes)."""
+        """What comes until the deadline: the first of it, and what follows in a moment (each waking
+        up costs more than its bytes).
+        """
         data = await self._line.read(deadline_s)
         if not data:
             return b""

@@ -1,4 +1,6 @@
-"""Takes the meter's numbers out of recorded IEC 62056-21 text, and makes the block checks fit again. Pure."""
+"""Takes the meter's numbers out of recorded IEC 62056-21 text, and makes the block checks fit
+again. Pure.
+"""
 
 import re
 from dataclasses import replace
@@ -7,7 +9,8 @@ from drivers.iec62056.settings import Settings
 from drivers.iec62056.telegram import block_check, seven_bits
 from drivers.recording import Passed, Recording
 
-# Numbers of the meter and of its owner (0.0.x, 42.0.0, 96.1.x; C.1.x is the short name of these), and messages (96.13.x).
+# Numbers of the meter and of its owner (0.0.x, 42.0.0, 96.1.x; C.1.x is the short name of these),
+# and messages (96.13.x).
 _PRIVATE = re.compile(
     rb"(?<![0-9A-Za-z.:*&-])(?:\d{1,3}-\d{1,3}:)?(?:(?:96\.1|96\.13|C\.1|0\.0)(?:\.\d{1,3})?|42\.0\.0)(?:\*255)?\(([^()\r\n]+)\)"
 )
@@ -20,10 +23,13 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     before, _ = seven_bits(came)
     shown = bytearray(came)
     for match in _PRIVATE.finditer(before):
-        shown[match.start(1) : match.end(1)] = _zeroed(came[match.start(1) : match.end(1)], before[match.start(1) : match.end(1)])
+        shown[match.start(1) : match.end(1)] = _zeroed(
+            came[match.start(1) : match.end(1)], before[match.start(1) : match.end(1)]
+        )
     after, _ = seven_bits(bytes(shown))
     for match in _BLOCK.finditer(before):
-        # Only where the check was right before is it made right again: damage is worth recording, too.
+        # Only where the check was right before is it made right again: damage is worth recording,
+        # too.
         if block_check(match[1]) == match[2][0]:
             check = block_check(after[match.start(1) : match.end(1)])
             has_parity = not came[match.start() : match.end()].isascii()
@@ -31,14 +37,22 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     passed = []
     for each in recording.passed:
         size = len(each.data) if each.way == "came" else 0
-        passed.append(Passed(each.at_s, "came", bytes(shown[:size])) if each.way == "came" else each)
+        passed.append(
+            Passed(each.at_s, "came", bytes(shown[:size])) if each.way == "came" else each
+        )
         del shown[:size]
     told = tuple(
-        replace(each, serial_number=each.serial_number and re.sub(r"[0-9A-Za-z]", "0", each.serial_number)) for each in recording.told
+        replace(
+            each,
+            serial_number=each.serial_number and re.sub(r"[0-9A-Za-z]", "0", each.serial_number),
+        )
+        for each in recording.told
     )
     return replace(recording, passed=tuple(passed), told=told, redacted=True)
 
 
 def _zeroed(raw: bytes, text: bytes) -> bytes:
     """A zero has an even number of ones: it is the same with its parity and without."""
-    return bytes(0x30 if chr(seven).isalnum() else byte for byte, seven in zip(raw, text, strict=True))
+    return bytes(
+        0x30 if chr(seven).isalnum() else byte for byte, seven in zip(raw, text, strict=True)
+    )

@@ -17,12 +17,21 @@ class Settings:
 
     mode: Annotated[
         Literal["c", "d"],
-        Meta(description="d: the meter pushes by itself; c: it is read out on request (meters of mode A and B are recognised)"),
+        Meta(
+            description="d: the meter pushes by itself; c: it is read out on request (meters of "
+            "mode A and B are recognised)"
+        ),
     ]
-    period_s: Annotated[float, Meta(gt=0, le=300, description="mode d: how often the meter pushes, in seconds")] = 2.0
-    energy_unit: Annotated[EnergyUnit | None, Meta(description="the unit of energy registers that come without one")] = None
+    period_s: Annotated[
+        float, Meta(gt=0, le=300, description="mode d: how often the meter pushes, in seconds")
+    ] = 2.0
+    energy_unit: Annotated[
+        EnergyUnit | None, Meta(description="the unit of energy registers that come without one")
+    ] = None
     values: Annotated[
-        list[Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]],  # for editors; `check` says the nearest right word
+        list[
+            Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]
+        ],  # for editors; `check` says the nearest right word
         Meta(min_length=1, description="the quantities this model may tell"),
     ]
 
@@ -35,5 +44,11 @@ class Settings:
         for index, name in enumerate(self.values):
             if name in self.values[:index]:
                 yield ("values", index), f"{name!r} is listed twice", "keep one of them"
-            elif name in KNOWN and name not in QUANTITIES:  # names that are no quantity at all are the profile loader's to report
-                yield ("values", index), f"no IEC 62056-21 data block holds {name!r}", nearest(name, QUANTITIES)
+            elif (
+                name in KNOWN and name not in QUANTITIES
+            ):  # names that are no quantity at all are the profile loader's to report
+                yield (
+                    ("values", index),
+                    f"no IEC 62056-21 data block holds {name!r}",
+                    nearest(name, QUANTITIES),
+                )

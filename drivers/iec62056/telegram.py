@@ -1,10 +1,12 @@
 """IEC 62056-21 messages out of bytes: pure, bounded, the same whatever chunks the bytes come in.
 
-    mode D, pushed:         / XXX Z identification CR LF  CR LF  data lines …  ! CR LF
-    modes A–C, on request:  / XXX Z identification CR LF  and, when that has been answered,  STX  data lines …  ! CR LF  ETX  BCC
+    mode D, pushed:         / XXX Z identification CR LF  CR LF  data lines …  ! CR LF modes A–C, on
+    request:  / XXX Z identification CR LF  and, when that has been answered,  STX  data lines …  !
+    CR LF  ETX  BCC
 
-Characters have seven bits and even parity (5.1). Where something on the way reads them as eight bits, the parity is their eighth: then it
-is checked and taken off here. BCC is the exclusive or of everything after STX up to ETX, ETX included (6.3, 6.5).
+Characters have seven bits and even parity (5.1). Where something on the way reads them as eight
+bits, the parity is their eighth: then it is checked and taken off here. BCC is the exclusive or of
+everything after STX up to ETX, ETX included (6.3, 6.5).
 """
 
 import re
@@ -30,7 +32,9 @@ _STX, _ETX = 2, 3
 # A printable character before the slash means that it stands inside a text.
 _START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}[!-~]")
 _END_OR_START = re.compile(rb"[!/](?:(?<=[\r\n]!)(?P<end>)|(?<=/)(?<![ -~]/)[A-Za-z]{3}[!-~])")
-_LONGEST_PARTIAL = 5  # bytes of a match that may still be cut off at the buffer's end, with the byte before it
+_LONGEST_PARTIAL = (
+    5  # bytes of a match that may still be cut off at the buffer's end, with the byte before it
+)
 
 _IDENT = re.compile(rb"/(?P<maker>[A-Za-z]{3})(?P<baud>[!-~])(?P<name>[^\r\n/]{0,64})\r\n")
 _MODE_C_BAUDS = {b"0": 300, b"1": 600, b"2": 1200, b"3": 2400, b"4": 4800, b"5": 9600, b"6": 19200}
@@ -39,7 +43,9 @@ _MODE_B_BAUDS = {b"A": 600, b"B": 1200, b"C": 2400, b"D": 4800, b"E": 9600, b"F"
 
 @dataclass(frozen=True, slots=True)
 class Telegram:
-    """One pushed telegram from `/` to `!`, in seven bits. `start` counts the bytes of the stream before it."""
+    """One pushed telegram from `/` to `!`, in seven bits. `start` counts the bytes of the stream
+    before it.
+    """
 
     start: int
     text: bytes
@@ -47,7 +53,9 @@ class Telegram:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Something that began as a telegram and cannot be one: why, and how it begins (printable, short)."""
+    """Something that began as a telegram and cannot be one: why, and how it begins (printable,
+    short).
+    """
 
     start: int
     reason: str
@@ -56,7 +64,9 @@ class Damaged:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What a meter answers to the sign-on. `baud` is what it goes on with: after an acknowledgement where it has one, else by itself."""
+    """What a meter answers to the sign-on. `baud` is what it goes on with: after an acknowledgement
+    where it has one, else by itself.
+    """
 
     text: str
     baud_letter: bytes
@@ -78,7 +88,9 @@ def excerpt(raw: bytes) -> str:
 
 
 def find_identification(raw: bytes) -> Identification | None:
-    """The identification in what came after a sign-on (whose echo may stand before it); None as long as it is not complete (6.2)."""
+    """The identification in what came after a sign-on (whose echo may stand before it); None as
+    long as it is not complete (6.2).
+    """
     match = _IDENT.search(seven_bits(raw)[0])
     if match is None:
         return None
@@ -102,10 +114,15 @@ def find_block(raw: bytes) -> bytes | None:
     if end < 0 or end + 1 >= len(text):
         return None
     if not seven_bits(raw[begin : end + 2])[1]:
-        raise ValueError("parity errors in the data: the reception is poor, or the line's parity is not even")
+        raise ValueError(
+            "parity errors in the data: the reception is poor, or the line's parity is not even"
+        )
     computed, stated = block_check(text[begin + 1 : end + 1]), text[end + 1]
     if computed != stated:
-        raise ValueError(f"wrong block check: the meter says {stated:02X}, its data give {computed:02X}; the reception is poor")
+        raise ValueError(
+            f"wrong block check: the meter says {stated:02X}, its data give {computed:02X}; the "
+            "reception is poor"
+        )
     return text[begin + 1 : end]
 
 
@@ -117,7 +134,10 @@ def block_check(data: Iterable[int]) -> int:
 def diagnose(noise: bytes) -> str:
     """What bytes that hold no telegram look like, in words that help at the meter."""
     if not noise.strip(b"\0"):
-        return "they are all zero: light falls into the optical head, or it sits beside the meter's diode; seat it anew"
+        return (
+            "they are all zero: light falls into the optical head, or it sits beside the "
+            "meter's diode; seat it anew"
+        )
     if b"\x1b\x1b\x1b\x1b" in noise:
         return "they are SML: use the profile sml/auto"
     text = seven_bits(noise)[0]
@@ -128,10 +148,11 @@ def diagnose(noise: bytes) -> str:
 
 
 class Framer:
-    """Cuts a pushed stream into telegrams. It keeps at most one telegram's bytes, and looks at each byte a bounded number of times.
+    """Cuts a pushed stream into telegrams. It keeps at most one telegram's bytes, and looks at each
+    byte a bounded number of times.
 
-    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams (line ends apart), and
-    `noise_sample` the last of them.
+    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams
+    (line ends apart), and `noise_sample` the last of them.
     """
 
     awaits_silence = False
@@ -173,7 +194,9 @@ class Framer:
         return []
 
     def forget(self) -> None:
-        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
+        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes
+        next.
+        """
         self._drop(len(self._raw))
         self._open = False
         self._scan = 0
@@ -188,7 +211,9 @@ class Framer:
             self._scan = max(1, limit - _LONGEST_PARTIAL)
             if limit < MAX_TELEGRAM_BYTES:
                 return False
-            self._damage(f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", limit - _LONGEST_PARTIAL, events)
+            self._damage(
+                f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", limit - _LONGEST_PARTIAL, events
+            )
         elif match["end"] is None:
             self._damage("cut off: the next telegram begins inside it", match.start(), events)
             self._scan = 0
@@ -220,7 +245,9 @@ class Framer:
         self._scan = 0
 
     def _damage(self, reason: str, length: int, events: list[Telegram | Damaged]) -> None:
-        events.append(Damaged(self.offset - len(self._raw), reason, excerpt(bytes(self._text[:length]))))
+        events.append(
+            Damaged(self.offset - len(self._raw), reason, excerpt(bytes(self._text[:length])))
+        )
         self._drop(length)
         self._open = False
         self._scan = 1

@@ -1,8 +1,9 @@
 """The values of an IEC 62056-21 data block: pure, one regex pass, exact in Wh.
 
-A data set is `id(value*unit)` (IEC 62056-21, 6.5); a line holds one or more. The id is an OBIS code, with or without medium and channel,
-and often without its last group: `1-0:1.8.0*255`, `1.8.0`, `32.7`. Past values (`1.8.0*12`, `1.8.0&12`) are left out, and so is every
-field that cannot be read. Units may be missing: then the profile says which an energy register has.
+A data set is `id(value*unit)` (IEC 62056-21, 6.5); a line holds one or more. The id is an OBIS
+code, with or without medium and channel, and often without its last group: `1-0:1.8.0*255`,
+`1.8.0`, `32.7`. Past values (`1.8.0*12`, `1.8.0&12`) are left out, and so is every field that
+cannot be read. Units may be missing: then the profile says which an energy register has.
 """
 
 import re
@@ -53,7 +54,10 @@ _NET = {
     "power_w": ("power_import_w", "power_export_w"),
     **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
 }
-_TOTALS = {d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")}
+_TOTALS = {
+    d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS))
+    for d in ("import", "export")
+}
 # Where a meter tells its number, the best first. C.1.0 is the short name of 96.1.0.
 _IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255")
 
@@ -70,10 +74,11 @@ _NUMBER = re.compile(rb" *([+-]?)(\d{1,12})(?:\.(\d{0,8}))? *\*? *([A-Za-z]*) *"
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What a data block says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial number where it tells it.
+    """What a data block says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial
+    number where it tells it.
 
-    `steps_wh` has the step of each energy register, as its decimals tell it. `lacks_unit` is true where energy registers came without a
-    unit, and the profile names none.
+    `steps_wh` has the step of each energy register, as its decimals tell it. `lacks_unit` is true
+    where energy registers came without a unit, and the profile names none.
     """
 
     quantities: Mapping[str, float]
@@ -97,8 +102,9 @@ class _Number(NamedTuple):
 def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
     """The values of one data block (seven-bit text).
 
-    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in the same block. Power is 16.7.0 or, of
-    meters that lack it, 1.7.0 less 2.7.0; alone, 1.7.0 has a sign. So it is with each phase.
+    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in
+    the same block. Power is 16.7.0 or, of meters that lack it, 1.7.0 less 2.7.0; alone, 1.7.0 has a
+    sign. So it is with each phase.
     """
     found: dict[str, _Number] = {}
     broken: set[str] = set()
@@ -115,7 +121,9 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         elif (known := _OBJECTS.get(code)) is not None and medium in (None, b"1"):
             name, dimension = known
             number = _number(text, dimension, energy_unit)
-            lacks_unit |= number is None and dimension == "wh" and _number(text, dimension, "Wh") is not None
+            lacks_unit |= (
+                number is None and dimension == "wh" and _number(text, dimension, "Wh") is not None
+            )
             if number is None or found.setdefault(name, number) != number:
                 broken.add(name)  # unreadable, or there twice with different values
     for name in broken:
@@ -128,7 +136,9 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
             if minus not in found:
                 del quantities[plus]  # alone it has a sign: it is not the import's
     steps_wh = {name: 10.0**number.power for name, number in found.items() if name.endswith("_wh")}
-    return Values(quantities, next((ids[code] for code in _IDS if code in ids), None), steps_wh, lacks_unit)
+    return Values(
+        quantities, next((ids[code] for code in _IDS if code in ids), None), steps_wh, lacks_unit
+    )
 
 
 def _number(text: bytes, dimension: str, energy_unit: EnergyUnit | None) -> _Number | None:
@@ -151,4 +161,6 @@ def _add_totals(found: dict[str, _Number], broken: set[str]) -> None:
         present = [found[name] for name in names if name in found]
         if present and total not in found and broken.isdisjoint((total, *names)):
             power = min(number.power for number in present)
-            found[total] = _Number(sum(number.raw * 10 ** (number.power - power) for number in present), power)
+            found[total] = _Number(
+                sum(number.raw * 10 ** (number.power - power) for number in present), power
+            )

@@ -1,7 +1,8 @@
 """Register bytes → values. Pure.
 
-Bytes inside a register are big-endian always (Modbus Application Protocol V1.1b3, 4.2); the order of the registers of one value is the
-meter's choice. A block is decoded in one go, by one struct made when the block is planned.
+Bytes inside a register are big-endian always (Modbus Application Protocol V1.1b3, 4.2); the order
+of the registers of one value is the meter's choice. A block is decoded in one go, by one struct
+made when the block is planned.
 """
 
 import struct
@@ -28,7 +29,9 @@ CODES: dict[Type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """What becomes of one raw number: raw × times ÷ over, without its sign where that tells nothing, unless it says 'no value'."""
+    """What becomes of one raw number: raw × times ÷ over, without its sign where that tells
+    nothing, unless it says 'no value'.
+    """
 
     quantity: str
     times: float
@@ -49,7 +52,9 @@ class Decoder:
         self._columns = tuple(_column(row) for row in block.rows)
 
     def decode(self, data: bytes) -> dict[str, float]:
-        """The block's values from its register bytes, which must be 2 × count. What the meter says it does not know is left out."""
+        """The block's values from its register bytes, which must be 2 × count. What the meter says
+        it does not know is left out.
+        """
         if self._reorder:
             data = bytes(self._reorder(data))
         values = {}
@@ -69,7 +74,9 @@ def _format(block: Block) -> str:
 
 
 def _reorder(block: Block) -> Callable[[bytes], tuple[int, ...]] | None:
-    """What puts the words of 'little' values in big-endian order; None where they are so already."""
+    """What puts the words of 'little' values in big-endian order; None where they are so
+    already.
+    """
     words = list(range(block.count))
     for row in block.rows:
         if row.word_order == "little":
@@ -87,7 +94,9 @@ def _column(row: Row) -> _Column:
         times, over = 1.0, float(round(1 / times))
     invalid = None
     if row.invalid is not None:
-        (invalid,) = struct.unpack(">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big"))
+        (invalid,) = struct.unpack(
+            ">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big")
+        )
     return _Column(row.quantity, times, over, invalid, row.magnitude)
 
 
@@ -95,7 +104,9 @@ def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:
     """Put in what is made of `values`, where all its parts are there."""
     for quantity, each in sums.items():
         if values.keys() >= {*each.parts}:
-            values[quantity] = sum(values[part] for part in each.plus) - sum(values[part] for part in each.minus)
+            values[quantity] = sum(values[part] for part in each.plus) - sum(
+                values[part] for part in each.minus
+            )
 
 
 def serial_words(spec: SerialNumber) -> int:
@@ -104,7 +115,9 @@ def serial_words(spec: SerialNumber) -> int:
 
 
 def decode_serial(spec: SerialNumber, data: bytes) -> str | None:
-    """The meter's serial number as text; None where it says nothing (all zeros, all ones, or no printable character)."""
+    """The meter's serial number as text; None where it says nothing (all zeros, all ones, or no
+    printable character).
+    """
     if not data.strip(b"\x00") or not data.strip(b"\xff"):
         return None
     if spec.word_order == "little":

@@ -20,10 +20,12 @@ _SERIAL_TRIES = 3
 class ModbusDriver:
     """One meter on an open line.
 
-    A block that the meter refuses for its registers is split, and the split remembered for as long as the line is open. A single value
-    that it refuses is missing from the readings; it is asked for again every hour, energy every time.
+    A block that the meter refuses for its registers is split, and the split remembered for as long
+    as the line is open. A single value that it refuses is missing from the readings; it is asked
+    for again every hour, energy every time.
 
-    The serial number is read at first, every hour, and after every failure, for the meter may have been exchanged meanwhile.
+    The serial number is read at first, every hour, and after every failure, for the meter may have
+    been exchanged meanwhile.
     """
 
     def __init__(self, profile: Profile, device: DeviceAddress, line: Line) -> None:
@@ -31,7 +33,9 @@ class ModbusDriver:
         self._settings = profile.settings
         self._unit = device.address
         self._line = line
-        self._timeout_s = profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
+        self._timeout_s = (
+            profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
+        )
         self._all = _Blocks(_energy_first(plan(profile.settings, line.char_s)))
         self._energy = _Blocks(_energy_first(plan(energy_settings(profile.settings), line.char_s)))
         self._serial_number: str | None = None
@@ -39,7 +43,8 @@ class ModbusDriver:
         self._serial_tries = 0
 
     async def read(self, due_s: float) -> Reading:
-        """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of the energy registers' exchange.
+        """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
+        the energy registers' exchange.
 
         Raises MeterError or LineError, whose texts name the address and the registers.
         """
@@ -51,7 +56,9 @@ class ModbusDriver:
         return await self._read(self._all, check)
 
     async def read_energy(self, due_s: float) -> Reading:
-        """As `read`, but energy registers and power alone. Whose they are is asked only where that is not known."""
+        """As `read`, but energy registers and power alone. Whose they are is asked only where that
+        is not known.
+        """
         await _sleep_until(due_s)
         return await self._read(self._energy, self._serial_due_s == -inf)
 
@@ -74,7 +81,9 @@ class ModbusDriver:
         while at < len(blocks.decoders):
             decoder = blocks.decoders[at]
             try:
-                data = await self._request(decoder.block.function, decoder.block.address, decoder.block.count)
+                data = await self._request(
+                    decoder.block.function, decoder.block.address, decoder.block.count
+                )
             except Refused as this:
                 if not this.concerns_registers:
                     raise
@@ -91,17 +100,27 @@ class ModbusDriver:
         return (energy_from_s + energy_to_s) / 2, values
 
     async def _read_serial_number(self) -> None:
-        """Raises MeterError while it cannot be said whose reading this is; after three failures goes on with what is known."""
+        """Raises MeterError while it cannot be said whose reading this is; after three failures
+        goes on with what is known.
+        """
         spec = self._settings.serial_number
         first_or_after_failure = self._serial_due_s == -inf
         if spec:
             try:
-                number = decode_serial(spec, await self._request(spec.function, spec.address, serial_words(spec)))
+                number = decode_serial(
+                    spec, await self._request(spec.function, spec.address, serial_words(spec))
+                )
                 if self._serial_number not in (None, number):
-                    # One wrong answer must not make another meter of this one: a number that has changed is asked for again.
-                    again = decode_serial(spec, await self._request(spec.function, spec.address, serial_words(spec)))
+                    # One wrong answer must not make another meter of this one: a number that has
+                    # changed is asked for again.
+                    again = decode_serial(
+                        spec, await self._request(spec.function, spec.address, serial_words(spec))
+                    )
                     if again != number:
-                        who = f"address {self._unit}: two serial numbers in a row, {number} and {again}"
+                        who = (
+                            f"address {self._unit}: two serial numbers in a row, {number} and "
+                            f"{again}"
+                        )
                         raise BadReply(f"{who} — check wiring, termination and earthing")
                 self._serial_number = number
             except Refused:
@@ -115,12 +134,16 @@ class ModbusDriver:
 
     async def _request(self, function: int, address: int, count: int) -> bytes:
         turnaround_s = self._settings.turnaround_ms / 1000
-        return await request(self._line, self._unit, function, address, count, self._timeout_s, turnaround_s)
+        return await request(
+            self._line, self._unit, function, address, count, self._timeout_s, turnaround_s
+        )
 
 
 @dataclass(slots=True)
 class _Blocks:
-    """What one reading asks for, energy first, and the single values among it that the meter has refused."""
+    """What one reading asks for, energy first, and the single values among it that the meter has
+    refused.
+    """
 
     decoders: list[Decoder]
     refused: list[Decoder] = field(default_factory=list)
@@ -131,7 +154,9 @@ class _Blocks:
         self.refused = []
 
     def narrow(self, at: int) -> int:
-        """Make less of a refused block, and say how far to go on: 0 where there is something in its place, 1 past it."""
+        """Make less of a refused block, and say how far to go on: 0 where there is something in its
+        place, 1 past it.
+        """
         block = self.decoders[at].block
         parts = split(block)
         if parts:

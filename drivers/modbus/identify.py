@@ -7,7 +7,9 @@ from drivers.modbus.settings import Identity
 
 
 def matches(identity: Identity, data: bytes) -> bool:
-    """Whether the register bytes `data` (2 × `identity.count`) are what this model gives there. Bytes of another length are not."""
+    """Whether the register bytes `data` (2 × `identity.count`) are what this model gives there.
+    Bytes of another length are not.
+    """
     if len(data) != 2 * identity.count:
         return False
     if identity.word_order == "little":

@@ -1,7 +1,8 @@
 """Register table → the fewest block reads. Pure.
 
-A request costs about as much as 40 registers, so neighbours are read together, and so is what lies across a hole where the meter allows it
-and the hole is cheaper than another request. A value is never cut in two: its words would be of two instants.
+A request costs about as much as 40 registers, so neighbours are read together, and so is what lies
+across a hole where the meter allows it and the hole is cheaper than another request. A value is
+never cut in two: its words would be of two instants.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from drivers.modbus.settings import WORDS, Settings, Type, WordOrder
 
 _FRAME_CHARS = 8 + 5
-"""Characters of a request, and of a reply beside its registers (Modbus over Serial Line V1.02, 2.3)."""
+"""Characters of a request, and of a reply beside its registers (Modbus over Serial Line V1.02,
+2.3).
+"""
 
 _SILENCE_CHARS = 2 * 3.5
 """Silence that ends both frames (the same, 2.5.1.1)."""
@@ -24,7 +27,9 @@ _NETWORK_CHAR_S = 10 / 9600
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value of the register table, with nothing left to be looked up. The raw number times `factor` is in the quantity's own unit."""
+    """One value of the register table, with nothing left to be looked up. The raw number times
+    `factor` is in the quantity's own unit.
+    """
 
     quantity: str
     address: int
@@ -47,7 +52,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One read request: `count` registers from `address` on, which hold `rows` (sorted by address)."""
+    """One read request: `count` registers from `address` on, which hold `rows` (sorted by
+    address).
+    """
 
     function: int
     address: int
@@ -56,9 +63,13 @@ class Block:
 
 
 def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
-    """The block reads that bring every row once, in the least time, on a line where a character takes `char_s` seconds (0: a network)."""
+    """The block reads that bring every row once, in the least time, on a line where a character
+    takes `char_s` seconds (0: a network).
+    """
     char_s = char_s or _NETWORK_CHAR_S
-    request_s = (_FRAME_CHARS + _SILENCE_CHARS) * char_s + max(_LATENCY_S, settings.turnaround_ms / 1000)
+    request_s = (_FRAME_CHARS + _SILENCE_CHARS) * char_s + max(
+        _LATENCY_S, settings.turnaround_ms / 1000
+    )
     by_function: dict[int, list[Row]] = {}
     for quantity, row in settings.registers.items():
         rows = by_function.setdefault(settings.function_of(row), [])
@@ -68,14 +79,22 @@ def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
     return tuple(
         block
         for function, rows in sorted(by_function.items())
-        for block in _cover(function, rows, settings.max_registers, settings.holes, request_s / (2 * char_s))
+        for block in _cover(
+            function, rows, settings.max_registers, settings.holes, request_s / (2 * char_s)
+        )
     )
 
 
-def _cover(function: int, rows: Iterable[Row], limit: int, holes: bool, request_cost: float) -> list[Block]:
-    """The cheapest way to cut the sorted rows into blocks. Costs are in registers; `request_cost` is what a request adds to its own."""
+def _cover(
+    function: int, rows: Iterable[Row], limit: int, holes: bool, request_cost: float
+) -> list[Block]:
+    """The cheapest way to cut the sorted rows into blocks. Costs are in registers; `request_cost`
+    is what a request adds to its own.
+    """
     rows = sorted(rows, key=lambda row: row.address)
-    best: list[tuple[float, int]] = [(0.0, 0)]  # [n]: cost of the first n rows, and where their last block begins
+    best: list[tuple[float, int]] = [
+        (0.0, 0)
+    ]  # [n]: cost of the first n rows, and where their last block begins
     for stop in range(1, len(rows) + 1):
         choices = []
         for start in range(stop - 1, -1, -1):
@@ -100,10 +119,15 @@ def _block(function: int, rows: Iterable[Row]) -> Block:
 
 
 def split(block: Block) -> tuple[Block, ...]:
-    """A block that the meter refuses, in two: at its widest hole, or else in the middle. Nothing where it holds a single row."""
+    """A block that the meter refuses, in two: at its widest hole, or else in the middle. Nothing
+    where it holds a single row.
+    """
     rows = block.rows
     if len(rows) == 1:
         return ()
     middle = block.address + block.count / 2
-    widest = max(range(1, len(rows)), key=lambda i: (rows[i].address - rows[i - 1].end, -abs(rows[i].address - middle)))
+    widest = max(
+        range(1, len(rows)),
+        key=lambda i: (rows[i].address - rows[i - 1].end, -abs(rows[i].address - middle)),
+    )
     return _block(block.function, rows[:widest]), _block(block.function, rows[widest:])

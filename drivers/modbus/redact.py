@@ -1,4 +1,6 @@
-"""Takes the serial number out of a recorded conversation, and makes the checksums fit again. Pure."""
+"""Takes the serial number out of a recorded conversation, and makes the checksums fit again.
+Pure.
+"""
 
 import struct
 from collections.abc import Callable
@@ -14,22 +16,32 @@ Change = Callable[[int, int, bytes], bytes]
 """Function, address and register bytes of one reply → the bytes as they may be shown, as many."""
 
 _PDU_BYTES = 5
-"""A request for registers: function, address, count. What was sent and is none has no answer that could hold them."""
+"""A request for registers: function, address, count. What was sent and is none has no answer that
+could hold them.
+"""
 
 _MOST_REGISTERS = 125
 
 _MBAP_BYTES = 7
-"""What stands before function and data on Modbus TCP, the unit included (Modbus Messaging on TCP/IP V1.0b, 3.1.3)."""
+"""What stands before function and data on Modbus TCP, the unit included (Modbus Messaging on TCP/IP
+V1.0b, 3.1.3).
+"""
 
 
 def redact(recording: Recording, settings: Settings) -> Recording:
-    """The recording without the meter's serial number: letters and digits of a text become 0, a number becomes 1."""
+    """The recording without the meter's serial number: letters and digits of a text become 0, a
+    number becomes 1.
+    """
     spec = settings.serial_number
     if spec is None:
         return replace(recording, redacted=True)
-    found = change_replies(recording, lambda function, address, data: _without(spec, function, address, data))
+    found = change_replies(
+        recording, lambda function, address, data: _without(spec, function, address, data)
+    )
     shown = decode_serial(spec, _unknown(spec, "0" * 2 * spec.words))
-    told = tuple(replace(each, serial_number=each.serial_number and shown) for each in recording.told)
+    told = tuple(
+        replace(each, serial_number=each.serial_number and shown) for each in recording.told
+    )
     return replace(found, told=told, redacted=True)
 
 
@@ -50,17 +62,27 @@ def _unknown(spec: SerialNumber, text: str) -> bytes:
     if spec.type == "string":
         return text.encode("ascii")
     data = (1).to_bytes(2 * words, "big")
-    return data if spec.word_order == "big" else b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
+    return (
+        data
+        if spec.word_order == "big"
+        else b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
+    )
 
 
 def change_replies(recording: Recording, change: Change) -> Recording:
-    """The recording with other register bytes in its replies. What is no proper reply stays as it came."""
+    """The recording with other register bytes in its replies. What is no proper reply stays as it
+    came.
+    """
     passed = list(recording.passed)
     for at, each in enumerate(passed):
         if each.way == "sent":
-            end = next((n for n in range(at + 1, len(passed)) if passed[n].way == "sent"), len(passed))
+            end = next(
+                (n for n in range(at + 1, len(passed)) if passed[n].way == "sent"), len(passed)
+            )
             whole = b"".join(part.data for part in passed[at + 1 : end])
-            whole = (_change_tcp if recording.framing == "tcp" else _change_rtu)(each.data, whole, change)
+            whole = (_change_tcp if recording.framing == "tcp" else _change_rtu)(
+                each.data, whole, change
+            )
             for n in range(at + 1, end):
                 size = len(passed[n].data)
                 passed[n], whole = Passed(passed[n].at_s, "came", whole[:size]), whole[size:]
@@ -92,6 +114,14 @@ def _change_tcp(asked: bytes, came: bytes, change: Change) -> bytes:
         return came
     at = came.find(asked[:2])
     start = at + _MBAP_BYTES + 2
-    if at < 0 or came[start - 2 : start] != bytes((function, 2 * count)) or len(came) < start + 2 * count:
+    if (
+        at < 0
+        or came[start - 2 : start] != bytes((function, 2 * count))
+        or len(came) < start + 2 * count
+    ):
         return came
-    return came[:start] + change(function, address, came[start : start + 2 * count]) + came[start + 2 * count :]
+    return (
+        came[:start]
+        + change(function, address, came[start : start + 2 * count])
+        + came[start + 2 * count :]
+    )

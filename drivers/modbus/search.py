@@ -1,7 +1,7 @@
 """Looks for meters on a Modbus line: who answers, and by which profile's identification.
 
-An answer alone is no meter. What registers hold must be what a profile says they hold (`identify`), and then a whole reading by that
-profile must make sense (`drivers.found.plausible`).
+An answer alone is no meter. What registers hold must be what a profile says they hold (`identify`),
+and then a whole reading by that profile must make sense (`drivers.found.plausible`).
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,16 @@ from drivers.modbus.settings import Identity, Settings
 from drivers.profile import DeviceAddress, Profile
 
 NOBODY = (10, 11)
-"""What a gateway answers in the name of a meter that is not there (Modbus Application Protocol V1.1b3, section 7)."""
+"""What a gateway answers in the name of a meter that is not there (Modbus Application Protocol
+V1.1b3, section 7).
+"""
 
 READ_TIMEOUT_S = 1.0
 """For what is read of a meter that has answered already."""
 
 MAX_SILENT = 4
-"""A meter that leaves so many identification registers unanswered, one after the other, has gone."""
+"""A meter that leaves so many identification registers unanswered, one after the other, has gone.
+"""
 
 
 async def answers(line: Line, address: int, timeout_s: float) -> bool:
@@ -39,7 +42,9 @@ async def answers(line: Line, address: int, timeout_s: float) -> bool:
 
 @dataclass(slots=True)
 class Registers:
-    """What one meter has answered, each register read once. `silent` counts questions in a row that it left unanswered."""
+    """What one meter has answered, each register read once. `silent` counts questions in a row that
+    it left unanswered.
+    """
 
     line: Line
     address: int
@@ -59,7 +64,9 @@ class Registers:
         if key not in self.known and self.silent < MAX_SILENT:
             self.known[key] = None
             try:
-                self.known[key] = await request(self.line, self.address, function, address, count, READ_TIMEOUT_S)
+                self.known[key] = await request(
+                    self.line, self.address, function, address, count, READ_TIMEOUT_S
+                )
                 self.silent = 0
             except NoReply:
                 self.silent += 1
@@ -69,25 +76,34 @@ class Registers:
 
 
 def names_itself(profile: Profile) -> bool:
-    """Whether the profile knows its model by a name or code, rather than by a voltage that any meter might show."""
+    """Whether the profile knows its model by a name or code, rather than by a voltage that any
+    meter might show.
+    """
     settings: Settings = profile.settings
     return any(not identity.is_plausibility for identity in settings.identify)
 
 
 async def identify(registers: Registers, profiles: Iterable[Profile], url: LineUrl) -> list[Found]:
-    """The meter at that address, if a profile fits and can be read, and the other parts of its device; those with more to go by are tried
-    first. Raises LineError.
+    """The meter at that address, if a profile fits and can be read, and the other parts of its
+    device; those with more to go by are tried first. Raises LineError.
     """
     fitting = []
     for profile in sorted(profiles, key=_weight):
-        # What is this model's alone comes first: most other meters' answer to it ends the comparison.
-        if await registers.match(sorted(profile.settings.identify, key=lambda identity: identity.is_plausibility)):
+        # What is this model's alone comes first: most other meters' answer to it ends the
+        # comparison.
+        if await registers.match(
+            sorted(profile.settings.identify, key=lambda identity: identity.is_plausibility)
+        ):
             fitting.append(profile)
     for profile in fitting:
         also = tuple(other.id for other in fitting if other.device != profile.device)
         found = await read(registers.line, registers.address, profile, url, also=also)
         if found is not None:
-            others = [other for other in fitting if other is not profile and other.device == profile.device]
+            others = [
+                other
+                for other in fitting
+                if other is not profile and other.device == profile.device
+            ]
             parts = [await read(registers.line, registers.address, other, url) for other in others]
             return [found, *(part for part in parts if part is not None and _has_counted(part))]
     return []
@@ -102,12 +118,27 @@ def _weight(profile: Profile) -> tuple[int, int, bool, str]:
     settings: Settings = profile.settings
     # A voltage or frequency in the reading is what tells a meter from any other numbers.
     shows_mains = bool(profile.quantities & {"voltage_v", "voltage_l1_v", "frequency_hz"})
-    return -sum(not identity.is_plausibility for identity in settings.identify), -len(settings.identify), not shows_mains, profile.id
+    return (
+        -sum(not identity.is_plausibility for identity in settings.identify),
+        -len(settings.identify),
+        not shows_mains,
+        profile.id,
+    )
 
 
-async def read(line: Line, address: int, profile: Profile, url: LineUrl, *, also: tuple[str, ...] = (), text: str = "") -> Found | None:
+async def read(
+    line: Line,
+    address: int,
+    profile: Profile,
+    url: LineUrl,
+    *,
+    also: tuple[str, ...] = (),
+    text: str = "",
+) -> Found | None:
     """The meter by that profile, if what it reads makes sense. Raises LineError."""
-    driver = profile.open_driver(DeviceAddress(name="found", address=address, timeout_s=READ_TIMEOUT_S), line)
+    driver = profile.open_driver(
+        DeviceAddress(name="found", address=address, timeout_s=READ_TIMEOUT_S), line
+    )
     try:
         reading = await driver.read(0.0)
     except MeterError:

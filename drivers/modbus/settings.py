@@ -12,7 +12,16 @@ from drivers.strict_yaml import nearest
 if TYPE_CHECKING:
     from drivers.profile import Register
 
-WORDS = {"int16": 1, "uint16": 1, "int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4}
+WORDS = {
+    "int16": 1,
+    "uint16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "float32": 2,
+    "int64": 4,
+    "uint64": 4,
+    "float64": 4,
+}
 """Registers (16-bit words) that each type takes."""
 
 # unit as the manual prints it → (our unit, factor)
@@ -56,10 +65,22 @@ class RegisterRow:
     unit: Annotated[str, Meta(description="unit of the scaled value, as the manual prints it")] = ""
     scale: Annotated[float, Meta(description="the raw number times this is in `unit`")] = 1.0
     type: Type | None = None
-    word_order: Annotated[WordOrder | None, Meta(description="big: most significant word first")] = None
-    function: Annotated[Function | None, Meta(description="3 holding registers, 4 input registers")] = None
-    invalid: Annotated[int | None, Meta(description="raw bit pattern by which the meter says 'no value'")] = None
-    magnitude: Annotated[bool, Meta(description="true where the sign tells nothing, and some send it negative: it is dropped")] = False
+    word_order: Annotated[
+        WordOrder | None, Meta(description="big: most significant word first")
+    ] = None
+    function: Annotated[
+        Function | None, Meta(description="3 holding registers, 4 input registers")
+    ] = None
+    invalid: Annotated[
+        int | None, Meta(description="raw bit pattern by which the meter says 'no value'")
+    ] = None
+    magnitude: Annotated[
+        bool,
+        Meta(
+            description="true where the sign tells nothing, and some send it negative: it is "
+            "dropped"
+        ),
+    ] = False
     agreed: Annotated[bool, Meta(description="false where a single source says so")] = True
 
 
@@ -76,7 +97,9 @@ class SerialNumber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """One register by which this model is told from others: what it must hold. Exactly one of `values`, `text` and `between` says so."""
+    """One register by which this model is told from others: what it must hold. Exactly one of
+    `values`, `text` and `between` says so.
+    """
 
     address: Address
     function: Function = 3
@@ -84,9 +107,15 @@ class Identity:
     words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
     word_order: Annotated[WordOrder, Meta(description="big: most significant word first")] = "big"
     values: Annotated[list[int] | None, Meta(description="the raw numbers this model gives")] = None
-    text: Annotated[str | None, Meta(description="what the letters begin with; case and zero bytes do not count")] = None
+    text: Annotated[
+        str | None,
+        Meta(description="what the letters begin with; case and zero bytes do not count"),
+    ] = None
     between: Annotated[
-        list[float] | None, Meta(description="[low, high]: the raw number is in these bounds, as every mains voltage is")
+        list[float] | None,
+        Meta(
+            description="[low, high]: the raw number is in these bounds, as every mains voltage is"
+        ),
     ] = None
 
     @property
@@ -104,9 +133,17 @@ class Identity:
         said = [name for name in ("values", "text", "between") if getattr(self, name) is not None]
         if len(said) != 1:
             found = " and ".join(said) or "none of them"
-            yield (), f"exactly one of values, text and between is needed, found {found}", "say what the register holds"
+            yield (
+                (),
+                f"exactly one of values, text and between is needed, found {found}",
+                "say what the register holds",
+            )
         if (self.text is not None) != (self.type == "string"):
-            yield ("type",), "text and type: string go together", "write both, or a number's type and values or between"
+            yield (
+                ("type",),
+                "text and type: string go together",
+                "write both, or a number's type and values or between",
+            )
         elif self.text is not None and not 0 < len(self.text) <= 2 * self.words:
             yield (
                 ("text",),
@@ -115,18 +152,30 @@ class Identity:
             )
         if self.values is not None and not self.values:
             yield ("values",), "is empty", "write the numbers this model gives, such as [0x0070]"
-        if self.between is not None and (len(self.between) != 2 or self.between[0] >= self.between[1]):
+        if self.between is not None and (
+            len(self.between) != 2 or self.between[0] >= self.between[1]
+        ):
             yield ("between",), "expected [low, high]", "such as [100, 300] for a voltage in V"
         if self.address + self.count > 0x10000:
-            yield ("address",), "reaches beyond register 65535", "addresses are 0-based protocol addresses"
+            yield (
+                ("address",),
+                "reaches beyond register 65535",
+                "addresses are 0-based protocol addresses",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """A value that the meter tells only in parts: import and export apart, say, or phase by phase."""
+    """A value that the meter tells only in parts: import and export apart, say, or phase by
+    phase.
+    """
 
-    plus: Annotated[list[str], Meta(description="quantities of the register table that are added")] = field(default_factory=list)
-    minus: Annotated[list[str], Meta(description="quantities of the register table that are taken off")] = field(default_factory=list)
+    plus: Annotated[
+        list[str], Meta(description="quantities of the register table that are added")
+    ] = field(default_factory=list)
+    minus: Annotated[
+        list[str], Meta(description="quantities of the register table that are taken off")
+    ] = field(default_factory=list)
 
     @property
     def parts(self) -> list[str]:
@@ -140,24 +189,46 @@ class Settings:
 
     registers: Annotated[
         dict[str, RegisterRow],
-        Meta(min_length=1, description="quantity: where it is", extra_json_schema={"propertyNames": {"enum": list(QUANTITIES)}}),
+        Meta(
+            min_length=1,
+            description="quantity: where it is",
+            extra_json_schema={"propertyNames": {"enum": list(QUANTITIES)}},
+        ),
     ]
-    sums: Annotated[dict[str, Sum], Meta(description="quantity: what it is made of, where the meter tells it only in parts")] = field(
-        default_factory=dict
-    )
+    sums: Annotated[
+        dict[str, Sum],
+        Meta(description="quantity: what it is made of, where the meter tells it only in parts"),
+    ] = field(default_factory=dict)
     function: Function = 4
     type: Type = "float32"
     word_order: WordOrder = "big"
-    max_registers: Annotated[int, Meta(ge=1, le=125, description="most registers one request may ask for")] = 125
-    holes: Annotated[bool, Meta(description="true where a block may reach across addresses the manual does not list")] = False
-    turnaround_ms: Annotated[float, Meta(ge=0, le=5000, description="silence the meter needs before the next request")] = 0.0
-    timeout_s: Annotated[float, Meta(gt=0, le=30, description="how long the meter may take to answer")] = 0.5
+    max_registers: Annotated[
+        int, Meta(ge=1, le=125, description="most registers one request may ask for")
+    ] = 125
+    holes: Annotated[
+        bool,
+        Meta(description="true where a block may reach across addresses the manual does not list"),
+    ] = False
+    turnaround_ms: Annotated[
+        float, Meta(ge=0, le=5000, description="silence the meter needs before the next request")
+    ] = 0.0
+    timeout_s: Annotated[
+        float, Meta(gt=0, le=30, description="how long the meter may take to answer")
+    ] = 0.5
     serial_number: SerialNumber | None = None
-    part_of: Annotated[str, Meta(description="profile of the device that this is a part of, as a grid meter is of an inverter")] = ""
-    power_sign: Annotated[PowerSign | None, Meta(description="what a positive active power means on this meter")] = None
-    identify: Annotated[list[Identity], Meta(description="what tells this model from others; all of it must match")] = field(
-        default_factory=list
-    )
+    part_of: Annotated[
+        str,
+        Meta(
+            description="profile of the device that this is a part of, as a grid meter is of an "
+            "inverter"
+        ),
+    ] = ""
+    power_sign: Annotated[
+        PowerSign | None, Meta(description="what a positive active power means on this meter")
+    ] = None
+    identify: Annotated[
+        list[Identity], Meta(description="what tells this model from others; all of it must match")
+    ] = field(default_factory=list)
 
     def quantities(self) -> frozenset[str]:
         """The quantities of the register table, and those made of them."""
@@ -176,17 +247,25 @@ class Settings:
         return row.word_order or self.word_order
 
     def factor_of(self, quantity: str, row: RegisterRow) -> float:
-        """What the row's raw number is multiplied by to be in the quantity's unit and of our sign (power is positive on import)."""
+        """What the row's raw number is multiplied by to be in the quantity's unit and of our sign
+        (power is positive on import).
+        """
         turned = self.power_sign == "export_positive" and quantity in SIGNED_POWERS
         return row.scale * UNITS[row.unit][1] * (-1 if turned else 1)
 
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""
         if self.power_sign is None and SIGNED_POWERS & self.registers.keys():
-            hint = "write import_positive or export_positive: what a positive power means on this meter"
+            hint = (
+                "write import_positive or export_positive: what a positive power means on "
+                "this meter"
+            )
             yield (), "key 'power_sign' is missing", hint
         if not self.identify:
-            hint = "write a register that only this model has, or at least a plausible voltage: - {address: 0, between: [100, 300]}"
+            hint = (
+                "write a register that only this model has, or at least a plausible voltage: "
+                "- {address: 0, between: [100, 300]}"
+            )
             yield (), "key 'identify' is missing", hint
         for number, identity in enumerate(self.identify):
             for path, message, hint in identity.check():
@@ -197,7 +276,9 @@ class Settings:
                 yield ("sums", quantity), message, hint
 
     def check_energy(self, energy: Mapping[str, "Register"]) -> Iterator[tuple[str, str, str]]:
-        """Steps that the registers cannot have as they travel, and which slot arithmetic would believe: (quantity, message, hint)."""
+        """Steps that the registers cannot have as they travel, and which slot arithmetic would
+        believe: (quantity, message, hint).
+        """
         for quantity in energy.keys() & self.registers.keys():
             row, register = self.registers[quantity], energy[quantity]
             if unit_of(quantity) != UNITS.get(row.unit, ("", 0))[0]:
@@ -210,24 +291,39 @@ class Settings:
                     "add float32: true: the spacing of floats widens its step",
                 )
             if register.float32 and travels_as != "float32":
-                yield quantity, f"float32: true, but the register travels as {travels_as}", "remove it, or mend the register's type"
+                yield (
+                    quantity,
+                    f"float32: true, but the register travels as {travels_as}",
+                    "remove it, or mend the register's type",
+                )
             count_wh = abs(row.scale) * UNITS[row.unit][1]
             if "float" not in travels_as and register.resolution_wh < 0.999999 * count_wh:
                 hint = f"write resolution_wh: {count_wh:g}, or mend scale or unit of its register"
-                yield quantity, f"resolution_wh {register.resolution_wh:g} is finer than one count of the register, {count_wh:g} Wh", hint
+                yield (
+                    quantity,
+                    f"resolution_wh {register.resolution_wh:g} is finer than one count of the "
+                    f"register, {count_wh:g} Wh",
+                    hint,
+                )
 
     def _check_sum(self, quantity: str, each: Sum) -> Iterator[tuple[str, str]]:
         if quantity in self.registers:
             yield "is in the register table already", "remove it here or there"
         if quantity.startswith("energy_"):
-            yield "a counter is not made of others: they do not step together", "settle the parts, or leave it out"
+            yield (
+                "a counter is not made of others: they do not step together",
+                "settle the parts, or leave it out",
+            )
         if not each.parts:
             yield "has no parts", "such as {plus: [power_import_w], minus: [power_export_w]}"
         for part in each.parts:
             if part not in self.registers:
                 yield f"{part!r} is not in the register table", nearest(part, self.registers)
             elif unit_of(part) != unit_of(quantity):
-                yield f"{part} has another unit than {quantity}", f"add up what is in {unit_of(quantity) or 'no unit'}"
+                yield (
+                    f"{part} has another unit than {quantity}",
+                    f"add up what is in {unit_of(quantity) or 'no unit'}",
+                )
 
     def _check_rows(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         taken: dict[tuple[int, int], str] = {}
@@ -242,19 +338,37 @@ class Settings:
                     "write the factor from the manual, such as 0.1",
                 )
             if row.invalid is not None and not 0 <= row.invalid < 1 << 16 * words:
-                yield (*path, "invalid"), f"does not fit into {words} registers", "write the bits as they travel, such as 0x7FFF"
+                yield (
+                    (*path, "invalid"),
+                    f"does not fit into {words} registers",
+                    "write the bits as they travel, such as 0x7FFF",
+                )
             if words > self.max_registers:
-                yield path, f"takes {words} registers, but max_registers is {self.max_registers}", "raise max_registers"
+                yield (
+                    path,
+                    f"takes {words} registers, but max_registers is {self.max_registers}",
+                    "raise max_registers",
+                )
             if row.address + words > 0x10000:
-                yield (*path, "address"), "reaches beyond register 65535", "addresses are 0-based protocol addresses"
+                yield (
+                    (*path, "address"),
+                    "reaches beyond register 65535",
+                    "addresses are 0-based protocol addresses",
+                )
             for word in range(row.address, row.address + words):
                 other = taken.setdefault((self.function_of(row), word), quantity)
                 if other != quantity:
-                    yield (*path, "address"), f"overlaps {other} at register {word}", "check address and type of both"
+                    yield (
+                        (*path, "address"),
+                        f"overlaps {other} at register {word}",
+                        "check address and type of both",
+                    )
                     break
 
     @staticmethod
-    def _check_unit(quantity: str, row: RegisterRow) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    def _check_unit(
+        quantity: str, row: RegisterRow
+    ) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         if quantity not in QUANTITIES:
             return  # named by the profile loader, with the nearest known one
         wanted = unit_of(quantity)

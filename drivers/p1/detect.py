@@ -1,4 +1,6 @@
-"""Finds the serial settings of a P1 port by listening: a setting under which a whole burst is garbage is not the meter's. Pure."""
+"""Finds the serial settings of a P1 port by listening: a setting under which a whole burst is
+garbage is not the meter's. Pure.
+"""
 
 from drivers.line import SerialSettings
 from drivers.p1.telegram import garbled
@@ -15,8 +17,8 @@ SETTINGS = (
 class Search:
     """Which setting to listen with next.
 
-    A line that is listened to in the middle of a telegram gives garbage too where the telegram is encrypted. So only a burst that began
-    after a silence is judged.
+    A line that is listened to in the middle of a telegram gives garbage too where the telegram is
+    encrypted. So only a burst that began after a silence is judged.
     """
 
     def __init__(self, settings: SerialSettings) -> None:
@@ -25,7 +27,9 @@ class Search:
         self._silent = False
 
     def silence(self, noise: bytes) -> SerialSettings | None:
-        """The line has fallen silent, after this much noise since the last silence: the setting to go on with, None to stay."""
+        """The line has fallen silent, after this much noise since the last silence: the setting to
+        go on with, None to stay.
+        """
         judged, self._silent = self._silent, True
         if not garbled(noise):
             return None

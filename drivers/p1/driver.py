@@ -1,8 +1,10 @@
-"""Reads a P1 meter: it pushes telegrams by itself, and a reading is the first proper one that began when it was due.
+"""Reads a P1 meter: it pushes telegrams by itself, and a reading is the first proper one that began
+when it was due.
 
-`read` listens all the time, also before a reading is due: telegrams that come too early are only framed, not decrypted, checked or
-parsed. Where the profile is `p1/auto`, the port is listened to with one setting after the other until telegrams come, and the first proper
-one tells the dialect: the settings of that profile hold from then on.
+`read` listens all the time, also before a reading is due: telegrams that come too early are only
+framed, not decrypted, checked or parsed. Where the profile is `p1/auto`, the port is listened to
+with one setting after the other until telegrams come, and the first proper one tells the dialect:
+the settings of that profile hold from then on.
 """
 
 import asyncio
@@ -14,7 +16,17 @@ from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.obis import Reader
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import ChecksumPolicy, Damaged, Event, Framer, Sealed, Telegram, diagnose, excerpt, fault
+from drivers.p1.telegram import (
+    ChecksumPolicy,
+    Damaged,
+    Event,
+    Framer,
+    Sealed,
+    Telegram,
+    diagnose,
+    excerpt,
+    fault,
+)
 from drivers.sample import Reading
 
 if TYPE_CHECKING:
@@ -22,7 +34,8 @@ if TYPE_CHECKING:
     from drivers.p1.cipher import Opened
     from drivers.profile import DeviceAddress, Profile
 
-# Between two telegrams a line is silent for longer, even where they come every second; within one it is not.
+# Between two telegrams a line is silent for longer, even where they come every second; within one
+# it is not.
 GAP_S = 0.3
 
 
@@ -44,15 +57,19 @@ def _inside(opened: "Opened") -> Telegram:
     framer = Framer()
     events = framer.feed(opened.text) + framer.silence()
     if len(events) != 1 or not isinstance(events[0], Telegram):
-        raise _Unfit("an encrypted frame holds no whole telegram: it was damaged, or the meter is of a kind that is not known")
+        raise _Unfit(
+            "an encrypted frame holds no whole telegram: it was damaged, or the meter is of a "
+            "kind that is not known"
+        )
     return events[0]
 
 
 class P1Driver(PushDriver[Event]):
     """One P1 meter on an open line.
 
-    `damaged` counts the telegrams that came damaged (while a reading was due; of earlier ones, those without a proper beginning and
-    end), `last_damage` says what was wrong with the last, and `noise_bytes` counts what came outside telegrams.
+    `damaged` counts the telegrams that came damaged (while a reading was due; of earlier ones,
+    those without a proper beginning and end), `last_damage` says what was wrong with the last, and
+    `noise_bytes` counts what came outside telegrams.
     """
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
@@ -65,16 +82,22 @@ class P1Driver(PushDriver[Event]):
         self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
         self._keys = device.keys
         self._line = line
-        self._search = Search(line.settings) if settings.detect and line.settings is not None else None
+        self._search = (
+            Search(line.settings) if settings.detect and line.settings is not None else None
+        )
         self._locked = False  # the last unreadable one was a frame that the keys do not open
 
     @property
     def dialect(self) -> str:
-        """The id of the profile by which telegrams are read: of `p1/auto` the one that was recognised, once it is."""
+        """The id of the profile by which telegrams are read: of `p1/auto` the one that was
+        recognised, once it is.
+        """
         return self._dialect.id
 
     async def _listen(self, deadline_s: float) -> None:
-        """Where the port's settings are not known to be right, change them after a burst of garbage. Raises LineError."""
+        """Where the port's settings are not known to be right, change them after a burst of
+        garbage. Raises LineError.
+        """
         if self._search is None:
             await super()._listen(deadline_s)
             return
@@ -102,7 +125,9 @@ class P1Driver(PushDriver[Event]):
                 return reading
             except _Unfit as unfit:
                 self._locked = isinstance(unfit, _Locked)
-                begins = f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
+                begins = (
+                    f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
+                )
                 self._note(f"{unfit}{begins}")
         return None
 
@@ -120,20 +145,28 @@ class P1Driver(PushDriver[Event]):
         else:
             self._check(event, "required" if unproven else self._dialect.settings.checksum)
         values = self._reader.read(event.raw)
-        quantities = {name: value for name, value in values.quantities.items() if name in self._wanted}
+        quantities = {
+            name: value for name, value in values.quantities.items() if name in self._wanted
+        }
         # Nothing but its own completeness vouches for a telegram without a checksum.
         alone = event.checksum is None or self._dialect.settings.checksum == "ignored"
         if alone and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities:
-            raise _Unfit("a telegram without checksum lacks the energy register: truncated, or not this profile's")
+            raise _Unfit(
+                "a telegram without checksum lacks the energy register: truncated, or not this "
+                "profile's"
+            )
         if not quantities:
-            raise _Unfit("a telegram holds none of the profile's quantities: is the profile the right one?")
+            raise _Unfit(
+                "a telegram holds none of the profile's quantities: is the profile the right one?"
+            )
         serial_number = values.serial_number or (opened.serial_number if opened else None)
         return Reading(taken_s, quantities, serial_number, meter_utc_s=values.meter_utc_s)
 
     def _opened(self, sealed: Sealed) -> "Opened":
         if self._keys is None:
             raise BadReply(
-                "the telegrams are encrypted and there is no key: ask the network operator for it, write it as `encryption_key: '…'` into "
+                "the telegrams are encrypted and there is no key: ask the network operator for "
+                "it, write it as `encryption_key: '…'` into "
                 "a file of mode 0600 and name that file in the device file as `key:`"
             )
         from drivers.p1.cipher import CipherError, decrypt  # 10 MB that only encrypted meters need
@@ -158,7 +191,8 @@ class P1Driver(PushDriver[Event]):
         damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
         if not came:
             return NoReply(
-                f"no byte for {waited_s:.0f} s: is the cable in the P1 port, the port enabled by the network operator, "
+                f"no byte for {waited_s:.0f} s: is the cable in the P1 port, the port enabled by "
+                "the network operator, "
                 "and its request line (RTS or +5 V) powered?"
             )
         if damaged:
@@ -166,8 +200,16 @@ class P1Driver(PushDriver[Event]):
             remedy = "" if self._locked else "; check the cable"
             return BadReply(f"{what}{remedy}; the last: {self.last_damage}")
         if self._framer.open_start is not None:
-            return BadReply(f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in {waited_s:.0f} s; check the cable")
+            return BadReply(
+                f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in "
+                f"{waited_s:.0f} s; check the cable"
+            )
         if noise := self._framer.noise_sample or (self._search.garbage if self._search else b""):
             tried = f" (tried: {', '.join(map(_short, SETTINGS))})" if self._search else ""
-            return BadReply(f"{came} bytes but no telegram in {waited_s:.0f} s{tried}: {diagnose(noise)}")
-        return NoReply(f"no telegram in {waited_s:.0f} s, though the meter sent before: does its request line (RTS or +5 V) drop?")
+            return BadReply(
+                f"{came} bytes but no telegram in {waited_s:.0f} s{tried}: {diagnose(noise)}"
+            )
+        return NoReply(
+            f"no telegram in {waited_s:.0f} s, though the meter sent before: does its request "
+            "line (RTS or +5 V) drop?"
+        )

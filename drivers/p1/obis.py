@@ -1,9 +1,11 @@
-"""The values of a P1 telegram: pure, exact in Wh. One regex pass tells where they stand, in this telegram and in those that follow it.
+"""The values of a P1 telegram: pure, exact in Wh. One regex pass tells where they stand, in this
+telegram and in those that follow it.
 
-A data line is `A-B:C.D.E(value*unit)`, with further values in brackets of their own (IEC 62056-61 ids; DSMR 5.0.2 P1 companion standard,
-6.4–6.12; DSMR 2.2 P1, 4; eMUCS-P1 2.1.1). What is measured follows from C.D.E of medium A = 1 (electricity); 0-n lines are M-Bus
-channel n. Units are taken from the telegram, never assumed: relatives of DSMR send Wh for kWh. An unreadable field is left out, and so is
-everything that would be computed from it.
+A data line is `A-B:C.D.E(value*unit)`, with further values in brackets of their own (IEC 62056-61
+ids; DSMR 5.0.2 P1 companion standard, 6.4–6.12; DSMR 2.2 P1, 4; eMUCS-P1 2.1.1). What is measured
+follows from C.D.E of medium A = 1 (electricity); 0-n lines are M-Bus channel n. Units are taken
+from the telegram, never assumed: relatives of DSMR send Wh for kWh. An unreadable field is left
+out, and so is everything that would be computed from it.
 """
 
 import functools
@@ -68,7 +70,8 @@ ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
         )
     },
 }
-"""C.D.E of medium 1 → (quantity, dimension). A quantity that begins with `_` is only part of one."""
+"""C.D.E of medium 1 → (quantity, dimension). A quantity that begins with `_` is only part of one.
+"""
 _SIGNED = {"w", "a", ""}  # a register or a voltage below zero is a broken field
 
 # M-Bus device type (EN 13757-3, table of device types) → (quantity, dimension)
@@ -86,37 +89,55 @@ _MBUS_READINGS = frozenset({b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1", b"23.1.0
 
 _PHASES = ("l1", "l2", "l3")
 _TOTAL_POWERS = frozenset({"power_w", "power_import_w", "power_export_w"})
-_PHASE_POWERS = tuple((f"power_{p}_w", f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES)
+_PHASE_POWERS = tuple(
+    (f"power_{p}_w", f"power_import_{p}_w", f"power_export_{p}_w") for p in _PHASES
+)
 # (what is left, of what, less what)
 _NET: tuple[tuple[str, str, str], ...] = (
     ("power_w", "power_import_w", "power_export_w"),
     *_PHASE_POWERS,
     ("reactive_power_var", "_reactive_import_var", "_reactive_export_var"),
-    *((f"reactive_power_{p}_var", f"_reactive_import_{p}_var", f"_reactive_export_{p}_var") for p in _PHASES),
+    *(
+        (f"reactive_power_{p}_var", f"_reactive_import_{p}_var", f"_reactive_export_{p}_var")
+        for p in _PHASES
+    ),
 )
-_TOTALS = tuple((f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export"))
+_TOTALS = tuple(
+    (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")
+)
 
 QUANTITIES = frozenset(
-    {name for name, _ in [*ELECTRICITY.values(), *_MBUS.values()]} | {name for name, *_ in _NET} | {"tariff", "demand_import_max_w"},
+    {name for name, _ in [*ELECTRICITY.values(), *_MBUS.values()]}
+    | {name for name, *_ in _NET}
+    | {"tariff", "demand_import_max_w"},
 ) - {name for _, *names in _NET for name in names if name.startswith("_")}
 """Every quantity that may come out of a telegram."""
 
-# A number and its unit: `*` may be missing, blanks may stand before the bracket. The length is bounded so that a float holds it exactly.
-# Possessive (`+` after a repetition): what has matched is not tried again in other ways, which would find nothing and cost half the time.
-# Within brackets no pattern here asks for a certain digit: `Reader` relies on that.
+# A number and its unit: `*` may be missing, blanks may stand before the bracket. The length is
+# bounded so that a float holds it exactly. Possessive (`+` after a repetition): what has matched is
+# not tried again in other ways, which would find nothing and cost half the time. Within brackets no
+# pattern here asks for a certain digit: `Reader` relies on that.
 _NUMBER = rb"(-?\d{1,12}+)(?:\.(\d{0,6}+))?+ *+\*?+ *+([A-Za-z][A-Za-z0-9\xb3]*+|) *+\)"
 # A value may stand on the line after its id (2.2: gas), which then begins with the bracket.
 _LINE = re.compile(
     rb"\n(?:"
     # 1: C.D.E  2–4: the number, where there is nothing else in the line
-    rb"1-\d{1,3}+:(\d{1,2}+\.[478]\.\d)(?:\*255)?+(?:\r?\n)?+\((?: *+" + _NUMBER + rb"[ \t]*+(?=[\r\n]|\Z))?+"
-    rb"|(0-\d{1,2}|1-\d{1,3}|7-0):(24\.\d\.\d|96\.1\.[01]|42\.0\.0|96\.14\.0|1\.0\.0|1\.6\.0|23\.1\.0)(?:\*255)?"  # 5: A-B  6: C.D.E
+    rb"1-\d{1,3}+:(\d{1,2}+\.[478]\.\d)(?:\*255)?+(?:\r?\n)?+\((?: *+"
+    + _NUMBER
+    + rb"[ \t]*+(?=[\r\n]|\Z))?+"
+    # 5: A-B  6: C.D.E
+    rb"|(0-\d{1,2}|1-\d{1,3}|7-0):(24\.\d\.\d|96\.1\.[01]|42\.0\.0|96\.14\.0|1\.0\.0|1\.6\.0|23\.1\.0)(?:\*255)?"
     rb"(\([^\r\n]*+(?:\r?\n\([^\r\n]*+)?+)"  # 7: all brackets
     rb")"
 )
 _READING = re.compile(rb"\((\d{12}[SWsw]?)\)\( *" + _NUMBER + rb"\s*$")  # (time)(value*unit)
-_OLD_READING = re.compile(rb"\((\d{12})\)(?:\([^()]*\)){0,4}\(([A-Za-z0-9\xb3]{1,3})\)\s*\( *(-?\d{1,12})(?:\.(\d{0,6}))? *\)\s*$")
-_ACE_READING = re.compile(rb"\( *" + _NUMBER + rb"\((\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\)\s*$")  # (value*unit)(YY-MM-DD hh:mm:ss)
+_OLD_READING = re.compile(
+    rb"\((\d{12})\)(?:\([^()]*\)){0,4}\(([A-Za-z0-9\xb3]{1,3})\)\s*\( "
+    rb"*(-?\d{1,12})(?:\.(\d{0,6}))? *\)\s*$"
+)
+_ACE_READING = re.compile(
+    rb"\( *" + _NUMBER + rb"\((\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\)\s*$"
+)  # (value*unit)(YY-MM-DD hh:mm:ss)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that never was set
 _BEFORE_BRACKETS = re.compile(rb"\n[^(\r\n]++")
@@ -126,10 +147,11 @@ _AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What a telegram says: quantities of `drivers.sample.QUANTITIES`, and what the meter tells of itself.
+    """What a telegram says: quantities of `drivers.sample.QUANTITIES`, and what the meter tells of
+    itself.
 
-    `meter_utc_s` is the meter's own clock as a Unix time, None where it does not tell it, was never set, or does not say whether it is
-    summer time.
+    `meter_utc_s` is the meter's own clock as a Unix time, None where it does not tell it, was never
+    set, or does not say whether it is summer time.
     """
 
     quantities: Mapping[str, float]
@@ -138,28 +160,36 @@ class Values:
 
 
 LAYOUTS = 8
-"""How many looks of a meter's telegrams are remembered: in summer and in winter, with and without a message or a minus."""
+"""How many looks of a meter's telegrams are remembered: in summer and in winter, with and without a
+message or a minus.
+"""
 
 _Id = tuple[bytes, bytes]  # A-B, C.D.E
-_Number = tuple[str, slice, int, int]  # quantity, where it stands once all points are out, factor, divisor
+_Number = tuple[
+    str, slice, int, int
+]  # quantity, where it stands once all points are out, factor, divisor
 
 
 class Reader:
-    """Reads the telegrams of one meter. They look alike, so where the values stand is worked out anew only where one looks different.
+    """Reads the telegrams of one meter. They look alike, so where the values stand is worked out
+    anew only where one looks different.
 
-    Two telegrams have their values in the same places if they are the same but for digits, and before the brackets of each line, where
-    the ids stand, the same to the digit.
+    Two telegrams have their values in the same places if they are the same but for digits, and
+    before the brackets of each line, where the ids stand, the same to the digit.
 
-    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in the same telegram; of all of
-    `tariffs` at least: where one of them is missing or unreadable, there is no total. `utc_offset_h` is what the meter's clock is ahead
-    of UTC in winter.
+    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in
+    the same telegram; of all of `tariffs` at least: where one of them is missing or unreadable,
+    there is no total. `utc_offset_h` is what the meter's clock is ahead of UTC in winter.
     """
 
     def __init__(self, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> None:
         self._tariffs = tariffs
         self._utc_offset_h = utc_offset_h
-        self._layouts: dict[bytes, _Layout] = {}  # by a telegram's shape: itself, with every digit a 0
-        # The other lines of the last telegram, and what they tell: without a clock among them, they stay the same for long.
+        self._layouts: dict[
+            bytes, _Layout
+        ] = {}  # by a telegram's shape: itself, with every digit a 0
+        # The other lines of the last telegram, and what they tell: without a clock among them, they
+        # stay the same for long.
         self._last: _Layout | None = None
         self._brackets: list[bytes] = []
         self._told = Values({}, None)
@@ -170,7 +200,10 @@ class Reader:
             raw = raw.replace(b"\r", b"\n")  # something on the way rewrote the line ends
         layout = self._layout_of(raw)
         joined = raw.translate(None, b".")  # digits before and after the point
-        found = {name: int(joined[place]) * factor / divisor for name, place, factor, divisor in layout.numbers}
+        found = {
+            name: int(joined[place]) * factor / divisor
+            for name, place, factor, divisor in layout.numbers
+        }
         for name, plus, minus in layout.differences:
             value = found[plus] - found[minus]
             found[name] = value if value.is_integer() else round(value, 3)
@@ -244,7 +277,9 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
             numbers[name] = (name, place, 10 ** max(0, power), 10 ** max(0, -power))
     numbers = {name: number for name, number in numbers.items() if name not in broken}
     differences = tuple(each for each in _NET if each[1] in numbers and each[2] in numbers)
-    pick_ids = itemgetter(slice(0), *(slice(*match.span()) for match in _BEFORE_BRACKETS.finditer(raw)))
+    pick_ids = itemgetter(
+        slice(0), *(slice(*match.span()) for match in _BEFORE_BRACKETS.finditer(raw))
+    )
     return _Layout(
         pick_ids,
         pick_ids(raw),
@@ -258,14 +293,27 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
     )
 
 
-def _sums(there: Collection[str], broken: set[str], tariffs: Collection[int]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The energy in all tariffs, and the power of all phases, where the meter does not tell them itself."""
+def _sums(
+    there: Collection[str], broken: set[str], tariffs: Collection[int]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The energy in all tariffs, and the power of all phases, where the meter does not tell them
+    itself.
+    """
     for total, names in _TOTALS:
         present = tuple(name for name in names if name in there)
-        if present and total not in there and broken.isdisjoint((total, *names)) and all(names[n - 1] in there for n in tariffs):
+        if (
+            present
+            and total not in there
+            and broken.isdisjoint((total, *names))
+            and all(names[n - 1] in there for n in tariffs)
+        ):
             yield total, present
     if _TOTAL_POWERS.isdisjoint(there) and _TOTAL_POWERS.isdisjoint(broken):
-        told = tuple(net for net, *parts in _PHASE_POWERS if any(part in there or part in broken for part in parts))
+        told = tuple(
+            net
+            for net, *parts in _PHASE_POWERS
+            if any(part in there or part in broken for part in parts)
+        )
         if told and all(net in there for net in told):
             yield "power_w", told
 
@@ -273,8 +321,8 @@ def _sums(there: Collection[str], broken: set[str], tariffs: Collection[int]) ->
 def utc_of(stamp: bytes, utc_offset_h: float) -> int | None:
     """The Unix time of `YYMMDDhhmmssX`; None where it is impossible or that of a clock never set.
 
-    X alone tells the offset: W is the country's offset in winter, S an hour more (DSMR 5.0.2 P1, 6.4). Calendars do not: Nordic meters send
-    W all year. Without X (DSMR 2.2) it counts as W.
+    X alone tells the offset: W is the country's offset in winter, S an hour more (DSMR 5.0.2 P1,
+    6.4). Calendars do not: Nordic meters send W all year. Without X (DSMR 2.2) it counts as W.
     """
     if not stamp[:12].isdigit() or len(stamp) < 12 or stamp.startswith(_NEVER):
         return None
@@ -297,7 +345,9 @@ def _days(stamp: bytes) -> int | None:
 
 
 def _told(ids: Iterable[_Id], all_brackets: Iterable[bytes], utc_offset_h: float) -> Values:
-    """What other lines than those of ELECTRICITY tell: the tariff, the month's peak, M-Bus meters, the meter's serial number and time."""
+    """What other lines than those of ELECTRICITY tell: the tariff, the month's peak, M-Bus meters,
+    the meter's serial number and time.
+    """
     found: dict[str, float] = {}
     serial_numbers: dict[bytes, str] = {}
     kinds: dict[bytes, tuple[str, str]] = {}
@@ -336,9 +386,11 @@ def _add_mbus(
     utc_offset_h: float,
     meter_utc_s: int | None,
 ) -> None:
-    """Of several meters of a kind the one with the latest reading counts: the channel tells only the order in which they came.
+    """Of several meters of a kind the one with the latest reading counts: the channel tells only
+    the order in which they came.
 
-    A replaced meter may still be listed, and a time far ahead is that of a wrong clock: it counts where there is no other.
+    A replaced meter may still be listed, and a time far ahead is that of a wrong clock: it counts
+    where there is no other.
     """
     latest: dict[str, tuple[int, bytes]] = {}
     for channel, code, brackets in readings:
@@ -354,8 +406,12 @@ def _add_mbus(
                 latest[name], found[name] = rank, value
 
 
-def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) -> tuple[int, float] | None:
-    """(Unix time, value) of a reading with a time; None for an empty slot, which has an impossible time or no unit."""
+def _timed(
+    code: bytes, brackets: bytes, dimension: str, utc_offset_h: float
+) -> tuple[int, float] | None:
+    """(Unix time, value) of a reading with a time; None for an empty slot, which has an impossible
+    time or no unit.
+    """
     if code == b"23.1.0":  # ACE4000: the value first
         if not (match := _ACE_READING.match(brackets)):
             return None
@@ -363,7 +419,9 @@ def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) ->
         stamp = b"".join(digits)
     elif match := _READING.match(brackets):
         stamp, whole, fraction, unit = match.groups(b"")
-    elif match := _OLD_READING.match(brackets):  # 2.2 and 3.0: (time)(status)(60)(1)(0-1:24.2.1)(m3), the value on the next line
+    elif match := _OLD_READING.match(
+        brackets
+    ):  # 2.2 and 3.0: (time)(status)(60)(1)(0-1:24.2.1)(m3), the value on the next line
         stamp, unit, whole, fraction = match.groups(b"")
     else:
         return None
@@ -373,7 +431,9 @@ def _timed(code: bytes, brackets: bytes, dimension: str, utc_offset_h: float) ->
 
 
 def _scaled(whole: bytes, fraction: bytes, unit: bytes, dimension: str) -> float | None:
-    """The number in the quantity's own unit, as near as a float gets (a whole number of Wh exactly); None where the unit is another's."""
+    """The number in the quantity's own unit, as near as a float gets (a whole number of Wh
+    exactly); None where the unit is another's.
+    """
     found, power = _UNITS.get(unit.lower(), (None, 0))
     if found != dimension or (whole[0] == _MINUS and dimension not in _SIGNED):
         return None
@@ -383,7 +443,9 @@ def _scaled(whole: bytes, fraction: bytes, unit: bytes, dimension: str) -> float
 
 @functools.lru_cache(maxsize=8)
 def _as_text(text: bytes) -> str | None:
-    """An equipment id: the standards write its ASCII characters in hex; some meters write them plainly."""
+    """An equipment id: the standards write its ASCII characters in hex; some meters write them
+    plainly.
+    """
     try:
         plain = bytes.fromhex(text.decode("ascii"))
     except ValueError:

@@ -1,4 +1,6 @@
-"""Takes the meters' numbers and the network operator's messages out of recorded telegrams, and makes the checksums fit again. Pure."""
+"""Takes the meters' numbers and the network operator's messages out of recorded telegrams, and
+makes the checksums fit again. Pure.
+"""
 
 import re
 from dataclasses import replace
@@ -9,26 +11,41 @@ from drivers.p1.settings import Settings
 from drivers.recording import Passed, Recording
 
 # Equipment ids (96.1.x, 0.0.x, 42.0.0) and messages (96.13.x) of the meter and of those behind it.
-_PRIVATE = re.compile(rb"(?<=[\r\n])(\d{1,3}-\d{1,3}:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.0|0\.0\.\d+)(?:[*.]255)?\()([^()\r\n]+)(?=\))")
+_PRIVATE = re.compile(
+    rb"(?<=[\r\n])(\d{1,3}-\d{1,3}:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.0|0\.0\.\d+)(?:[*.]255)?\()([^()\r\n]+)(?=\))"
+)
 _TELEGRAM = re.compile(rb"(/[A-Za-z]{3}[\s\S]{8,8192}?[\r\n]!)([0-9A-Fa-f]{4})")
 
 
 def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG001 — every dialect writes them alike
-    """The recording with zeros for letters and digits of numbers and messages. Raises ValueError where telegrams are encrypted."""
+    """The recording with zeros for letters and digits of numbers and messages. Raises ValueError
+    where telegrams are encrypted.
+    """
     came = b"".join(each.data for each in recording.passed if each.way == "came")
     if b"\xdb\x08" in came:
-        raise ValueError("what is encrypted cannot be redacted; without its key nobody can read it, but the system title names the meter")
+        raise ValueError(
+            "what is encrypted cannot be redacted; without its key nobody can read it, but the "
+            "system title names the meter"
+        )
     shown = _PRIVATE.sub(_zeroed, came)
     for match in _TELEGRAM.finditer(came):
-        # Only where the checksum was right before is it made right again: damage is worth recording, too.
+        # Only where the checksum was right before is it made right again: damage is worth
+        # recording, too.
         if crc16.arc(match[1]) == int(match[2], 16):
-            shown = shown[: match.end(1)] + b"%04X" % crc16.arc(shown[match.start(1) : match.end(1)]) + shown[match.end() :]
+            shown = (
+                shown[: match.end(1)]
+                + b"%04X" % crc16.arc(shown[match.start(1) : match.end(1)])
+                + shown[match.end() :]
+            )
     passed = []
     for each in recording.passed:
         size = len(each.data) if each.way == "came" else 0
         passed.append(Passed(each.at_s, "came", shown[:size]) if each.way == "came" else each)
         shown = shown[size:]
-    told = tuple(replace(each, serial_number=each.serial_number and "0" * len(each.serial_number)) for each in recording.told)
+    told = tuple(
+        replace(each, serial_number=each.serial_number and "0" * len(each.serial_number))
+        for each in recording.told
+    )
     return replace(recording, passed=tuple(passed), told=told, redacted=True)
 
 

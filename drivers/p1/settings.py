@@ -1,4 +1,6 @@
-"""The `p1:` section of a profile: what one family of P1 meters sends, how often, and with which checksum."""
+"""The `p1:` section of a profile: what one family of P1 meters sends, how often, and with which
+checksum.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,33 +18,63 @@ from drivers.strict_yaml import nearest
 class Settings:
     """The `p1:` section."""
 
-    period_s: Annotated[float, Meta(gt=0, le=300, description="how often the meter sends a telegram, in seconds")]
+    period_s: Annotated[
+        float, Meta(gt=0, le=300, description="how often the meter sends a telegram, in seconds")
+    ]
     checksum: Annotated[
-        ChecksumPolicy, Meta(description="required: a telegram without a right one is dropped; optional: a wrong one; ignored")
+        ChecksumPolicy,
+        Meta(
+            description="required: a telegram without a right one is dropped; optional: a wrong "
+            "one; ignored"
+        ),
     ]
     values: Annotated[
-        list[Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]],  # for editors; `check` says the nearest right word
+        list[
+            Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]
+        ],  # for editors; `check` says the nearest right word
         Meta(min_length=1, description="the quantities this model's telegrams may hold"),
     ]
     tariffs: Annotated[
         list[Annotated[str, Meta(min_length=1)]],
-        Meta(description="what tariffs 1, 2, … are called here; tariff 1 is low in one country and day in the next"),
+        Meta(
+            description="what tariffs 1, 2, … are called here; tariff 1 is low in one country "
+            "and day in the next"
+        ),
     ] = field(default_factory=list)
     utc_offset_h: Annotated[
-        float, Meta(ge=-12, le=14, description="what the meter's clock is ahead of UTC where it says W (winter), in hours; S adds one")
+        float,
+        Meta(
+            ge=-12,
+            le=14,
+            description="what the meter's clock is ahead of UTC where it says W (winter), in "
+            "hours; S adds one",
+        ),
     ] = 1
     marks: Annotated[
         list[Annotated[str, Meta(min_length=4)]],
-        Meta(description="beginnings of lines that stand in all telegrams of this dialect; of several dialects it is the one with most"),
+        Meta(
+            description="beginnings of lines that stand in all telegrams of this dialect; of "
+            "several dialects it is the one with most"
+        ),
     ] = field(default_factory=list)
     authentication_key: Annotated[
         str,
         Meta(
-            pattern="^([0-9A-Fa-f]{32})?$", description="the authentication key that all encrypted meters of this kind share, 32 hex digits"
+            pattern="^([0-9A-Fa-f]{32})?$",
+            description="the authentication key that all encrypted meters of this kind share, 32 "
+            "hex digits",
         ),
     ] = ""
-    may_encrypt: Annotated[bool, Meta(description="true where the network operator may have switched encryption on")] = False
-    detect: Annotated[bool, Meta(description="true where the telegram itself tells which profile with marks it belongs to")] = False
+    may_encrypt: Annotated[
+        bool, Meta(description="true where the network operator may have switched encryption on")
+    ] = False
+    detect: Annotated[
+        bool,
+        Meta(
+            description="true where the telegram itself tells which profile with marks it "
+            "belongs to"
+        ),
+    ] = False
 
     def quantities(self) -> frozenset[str]:
         """The quantities a reading may hold."""
@@ -57,5 +89,7 @@ class Settings:
         for index, name in enumerate(self.values):
             if name in self.values[:index]:
                 yield ("values", index), f"{name!r} is listed twice", "keep one of them"
-            elif name in KNOWN and name not in QUANTITIES:  # names that are no quantity at all are the profile loader's to report
+            elif (
+                name in KNOWN and name not in QUANTITIES
+            ):  # names that are no quantity at all are the profile loader's to report
                 yield ("values", index), f"no P1 telegram holds {name!r}", nearest(name, QUANTITIES)

@@ -4,15 +4,18 @@ A telegram (DSMR 5.0.2 P1 companion standard, 6.2; the frame of IEC 62056-21 mod
 
     / XXX Z identification CR LF  CR LF  data lines …  ! HHHH CR LF
 
-`/` counts only at the start of a line and before three letters, `!` only at the start of a line (or as `)!HHHH`): both characters
-also occur inside identifications and texts. HHHH is a CRC-16/ARC in up to four hex digits, over all bytes from `/` to `!`, both
-included. DSMR 2.2 and 3.0 send `!` alone.
+`/` counts only at the start of a line and before three letters, `!` only at the start of a line (or
+as `)!HHHH`): both characters also occur inside identifications and texts. HHHH is a CRC-16/ARC in
+up to four hex digits, over all bytes from `/` to `!`, both included. DSMR 2.2 and 3.0 send `!`
+alone.
 
-Some countries encrypt: the telegram then travels inside a general-glo-ciphering APDU of DLMS (IEC 62056-5-3), which holds any byte
+Some countries encrypt: the telegram then travels inside a general-glo-ciphering APDU of DLMS (IEC
+62056-5-3), which holds any byte
 
     DB 08 system title (8)  length  security control  frame counter (4)  ciphertext  tag (12)
 
-or, in Poland, after a plain `/…` line and a blank one as `00 length …`. The length is in BER: one byte, or 81 to 84 and that many bytes.
+or, in Poland, after a plain `/…` line and a blank one as `00 length …`. The length is in BER: one
+byte, or 81 to 84 and that many bytes.
 """
 
 import re
@@ -22,29 +25,40 @@ from typing import Literal
 from fastcrc import crc16
 
 ChecksumPolicy = Literal["required", "optional", "ignored"]
-"""required: a telegram without a right checksum is damaged. optional: one that has a checksum must have the right one (over CR LF line
-ends, also where something on the way rewrote them). ignored: it is not looked at."""
+"""required: a telegram without a right checksum is damaged. optional: one that has a checksum must
+have the right one (over CR LF line ends, also where something on the way rewrote them). ignored: it
+is not looked at.
+"""
 
 MAX_TELEGRAM_BYTES = 8192
-"""A longer telegram is damaged. The longest seen in the field has 2405 bytes; standards allow a little over 3 KiB."""
+"""A longer telegram is damaged. The longest seen in the field has 2405 bytes; standards allow a
+little over 3 KiB.
+"""
 
 EXCERPT_BYTES = 60
 SAMPLE_BYTES = 512
 _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not grow the buffer
 
-# A printable character before the slash means that it stands inside a text. Anything else does not: noise of a line that was switched on
-# or cut in the middle comes without line ends. (At the start of the buffer nothing stands before it.)
-# Of an encrypted frame the length and the security control are looked at too: what they say must be possible.
-_SECURED = rb"(?:[\x05-\x7f]|\x81(?s:.)|\x82(?s:..)|\x83\x00(?s:..)|\x84\x00\x00(?s:..))[\x20\x21\x30\x31]"
+# A printable character before the slash means that it stands inside a text. Anything else does not:
+# noise of a line that was switched on or cut in the middle comes without line ends. (At the start
+# of the buffer nothing stands before it.) Of an encrypted frame the length and the security control
+# are looked at too: what they say must be possible.
+_SECURED = (
+    rb"(?:[\x05-\x7f]|\x81(?s:.)|\x82(?s:..)|\x83\x00(?s:..)|\x84\x00\x00(?s:..))[\x20\x21\x30\x31]"
+)
 _START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}|(?P<sealed>\xdb\x08(?s:.{8})" + _SECURED + rb")")
-# The character itself first, what must stand before it after: so `re` can skip to the next candidate.
+# The character itself first, what must stand before it after: so `re` can skip to the next
+# candidate.
 _END_OR_START = re.compile(
-    rb"[!/\x00\xdb](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
+    rb"[!/\x00\xdb](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})"
+    rb"|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
 _HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
 _SHORTEST_START = 4
-_LONGEST_START = 16  # bytes of DB 08 title length security, which may still be cut off at the buffer's end
+_LONGEST_START = (
+    16  # bytes of DB 08 title length security, which may still be cut off at the buffer's end
+)
 _LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
 
 
@@ -52,7 +66,8 @@ _LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
 class Telegram:
     """One telegram as it came, from `/` to `!`; not yet checked (see `fault`).
 
-    `start` counts the bytes of the stream before its `/`; `checksum` is what the meter wrote after `!`, or None.
+    `start` counts the bytes of the stream before its `/`; `checksum` is what the meter wrote after
+    `!`, or None.
     """
 
     start: int
@@ -62,7 +77,9 @@ class Telegram:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """One encrypted frame as it came, from its tag (DB, or 00 after a plain header) on: `cipher.decrypt` opens it."""
+    """One encrypted frame as it came, from its tag (DB, or 00 after a plain header) on:
+    `cipher.decrypt` opens it.
+    """
 
     start: int
     raw: bytes
@@ -70,7 +87,9 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Something that began as a telegram and cannot be one: why, and how it begins (printable, short)."""
+    """Something that began as a telegram and cannot be one: why, and how it begins (printable,
+    short).
+    """
 
     start: int
     reason: str
@@ -86,12 +105,21 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
     computed = crc16.arc(telegram.raw)
     if telegram.checksum == computed:
         return None
-    reason = f"wrong checksum: the telegram says {telegram.checksum:04X}, its bytes give {computed:04X}"
+    reason = (
+        f"wrong checksum: the telegram says {telegram.checksum:04X}, its bytes give {computed:04X}"
+    )
     if crc16.arc(telegram.raw.replace(b"\xff\xff", b"\xff")) == telegram.checksum:
-        return f"{reason}; something on the way doubles bytes of FF, as telnet does: set the serial server to raw TCP"
+        return (
+            f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
+            "serial server to raw TCP"
+        )
     if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
         return reason
-    return None if policy == "optional" else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
+    return (
+        None
+        if policy == "optional"
+        else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
+    )
 
 
 def excerpt(raw: bytes) -> str:
@@ -109,14 +137,27 @@ def diagnose(noise: bytes) -> str:
         return f"they read {excerpt(noise)!r}: text, but no telegram"
     even = sum(byte.bit_count() % 2 == 0 for byte in noise)
     masked = bytes(byte & 0x7F for byte in noise)
-    if max(noise) >= 0x80 and even * 10 >= len(noise) * 9 and len(masked.translate(None, _TEXT)) * 10 <= len(masked):
-        return "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 data bits and even parity"
+    if (
+        max(noise) >= 0x80
+        and even * 10 >= len(noise) * 9
+        and len(masked.translate(None, _TEXT)) * 10 <= len(masked)
+    ):
+        return (
+            "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 "
+            "data bits and even parity"
+        )
     if b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" in noise:
         return "they are SML, as of a German meter: use the profile sml/auto"
     if _HDLC.search(noise):
-        return "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network operator whether it can be switched"
+        return (
+            "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network "
+            "operator whether it can be switched"
+        )
     if garbled(noise):
-        return "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 (DSMR 2.2, 3) and 2400 8E1"
+        return (
+            "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 "
+            "(DSMR 2.2, 3) and 2400 8E1"
+        )
     return f"they read {excerpt(noise)!r}: a telegram with many errors; check cable and connectors"
 
 
@@ -127,7 +168,8 @@ def garbled(noise: bytes) -> bool:
 
 _FEW_BYTES = 16
 _TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
-# The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in the next byte, the flag again.
+# The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in
+# the next byte, the flag again.
 _HDLC = re.compile(rb"\x7e[\xa0-\xa7][^\x7e]{4,}\x7e(?:\x7e?[\xa0-\xa7]|$)")
 
 
@@ -135,15 +177,18 @@ Event = Telegram | Sealed | Damaged
 
 
 def _length(secured: bytes) -> int:
-    """What the BER length before a security control says: the bytes from the security control on."""
+    """What the BER length before a security control says: the bytes from the security control
+    on.
+    """
     return secured[0] if secured[0] < 0x80 else int.from_bytes(secured[1:-1], "big")
 
 
 class Framer:
-    """Cuts a stream into telegrams. It keeps at most one telegram's bytes, and looks at each byte a bounded number of times.
+    """Cuts a stream into telegrams. It keeps at most one telegram's bytes, and looks at each byte a
+    bounded number of times.
 
-    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams (line ends apart), and
-    `noise_sample` the last of them.
+    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams
+    (line ends apart), and `noise_sample` the last of them.
     """
 
     def __init__(self) -> None:
@@ -152,7 +197,9 @@ class Framer:
         self.noise_sample = b""
         self._buffer = bytearray()
         self._open = False  # the buffer begins with a telegram's `/`, or with an encrypted frame
-        self._sealed: tuple[int, int] | None = None  # of an encrypted frame: where in the buffer its tag stands, and where it ends
+        self._sealed: tuple[int, int] | None = (
+            None  # of an encrypted frame: where in the buffer its tag stands, and where it ends
+        )
         self._scan = 0  # nothing begins before this index of the buffer
 
     @property
@@ -167,8 +214,15 @@ class Framer:
 
     @property
     def awaits_silence(self) -> bool:
-        """A `!` has come, and only silence can tell that no (further) checksum digits follow: call `silence` then."""
-        return self._open and not self._sealed and self._scan < len(self._buffer) and self._partial_end() is not None
+        """A `!` has come, and only silence can tell that no (further) checksum digits follow: call
+        `silence` then.
+        """
+        return (
+            self._open
+            and not self._sealed
+            and self._scan < len(self._buffer)
+            and self._partial_end() is not None
+        )
 
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes in, and give out what they complete, in order."""
@@ -182,7 +236,9 @@ class Framer:
         return events
 
     def silence(self) -> list[Event]:
-        """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is complete as it is."""
+        """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is
+        complete as it is.
+        """
         events: list[Event] = []
         while self.awaits_silence and (end := self._partial_end()) is not None:
             self._complete(end, events)
@@ -191,7 +247,9 @@ class Framer:
         return events
 
     def forget(self) -> None:
-        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
+        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes
+        next.
+        """
         self._buffer.clear()
         self._open = False
         self._sealed = None
@@ -208,7 +266,9 @@ class Framer:
         match = _END_OR_START.search(self._buffer, begin, limit)
         if match is None:
             self._scan = max(1, limit - _LONGEST_PARTIAL)
-        elif match.start() > begin and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start()):
+        elif (
+            match.start() > begin and limit < MAX_TELEGRAM_BYTES and self._undecided(match.start())
+        ):
             return False
         elif match.lastgroup == "headed":
             self._sealed = (match.start(), match.end() - 1 + _length(match["headed"]))
@@ -216,14 +276,18 @@ class Framer:
         elif match.lastgroup is None:
             self._cut_off(match.start(), events)
             return True
-        elif match.lastgroup == "digits" and match.end() == limit and match.end() - match.start() < 5:
+        elif (
+            match.lastgroup == "digits" and match.end() == limit and match.end() - match.start() < 5
+        ):
             self._scan = match.start()  # its digits may still be on their way
         else:
             self._complete(match, events)
             return True
         if len(self._buffer) < MAX_TELEGRAM_BYTES:
             return False
-        self._damage(f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", MAX_TELEGRAM_BYTES - 4, events)
+        self._damage(
+            f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", MAX_TELEGRAM_BYTES - 4, events
+        )
         self._scan = 1
         return True
 
@@ -234,12 +298,17 @@ class Framer:
         if match is None or (match.start() and self._undecided(match.start())):
             # Kept: a start that is cut off, and the byte before it, by which it is judged.
             partial = self._buffer.find(b"\xdb", max(0, len(self._buffer) - _LONGEST_START + 1))
-            keep = min(len(self._buffer), max(_SHORTEST_START, len(self._buffer) - partial + 1 if partial >= 0 else 0))
+            keep = min(
+                len(self._buffer),
+                max(_SHORTEST_START, len(self._buffer) - partial + 1 if partial >= 0 else 0),
+            )
             if len(self._buffer) > keep:
                 self._drop_noise(len(self._buffer) - keep)
                 self._scan = 1
             return False
-        sealed = match["sealed"]  # read now: the match looks into the buffer, from which noise is dropped next
+        sealed = match[
+            "sealed"
+        ]  # read now: the match looks into the buffer, from which noise is dropped next
         if match.start():
             self._drop_noise(match.start())
         self._open = True
@@ -249,15 +318,24 @@ class Framer:
         return True
 
     def _skip(self, limit: int) -> int:
-        """Where the next end or start can be at the earliest: nearly always at the next `!`, which is found quicker alone."""
+        """Where the next end or start can be at the earliest: nearly always at the next `!`, which
+        is found quicker alone.
+        """
         buffer, scan = self._buffer, self._scan
         end = buffer.find(b"!", scan, limit)
-        if end < 0 or buffer.find(b"/", scan, end) >= 0 or buffer.find(b"\0", scan, end) >= 0 or buffer.find(b"\xdb", scan, end) >= 0:
+        if (
+            end < 0
+            or buffer.find(b"/", scan, end) >= 0
+            or buffer.find(b"\0", scan, end) >= 0
+            or buffer.find(b"\xdb", scan, end) >= 0
+        ):
             return scan
         return end
 
     def _undecided(self, before: int) -> bool:
-        """Whether too little has come of what may be an encrypted frame that begins before this index."""
+        """Whether too little has come of what may be an encrypted frame that begins before this
+        index.
+        """
         recent = max(0, len(self._buffer) - _LONGEST_START + 1)
         if before <= recent:
             return False
@@ -284,7 +362,8 @@ class Framer:
             return True
         if len(self._buffer) < end:
             return False
-        # Where bytes were lost, the frame reaches into the next one, which begins alike: with the same header or system title.
+        # Where bytes were lost, the frame reaches into the next one, which begins alike: with the
+        # same header or system title.
         prefix = bytes(self._buffer[: tag or 10])
         if (again := self._buffer.find(prefix, 1, end)) > 0:
             self._cut_off(again, events)
@@ -309,7 +388,9 @@ class Framer:
         self._damage("cut off: the next telegram begins inside it", length, events)
 
     def _damage(self, reason: str, length: int, events: list[Event]) -> None:
-        events.append(Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length]))))
+        events.append(
+            Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length])))
+        )
         self._drop(length)
 
     def _drop(self, length: int) -> None:

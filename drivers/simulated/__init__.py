@@ -1,1 +1,3 @@
-"""Simulated meters on real lines: counterparts of the drivers, for the demo, `sim-meter` and the tests. The daemon never imports this."""
+"""Simulated meters on real lines: counterparts of the drivers, for the demo, `sim-meter` and the
+tests. The daemon never imports this.
+"""

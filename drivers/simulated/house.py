@@ -1,9 +1,12 @@
-"""One simulated household: what flows in it at any second, and therefore exactly how much energy each of its meters counts. Pure.
+"""One simulated household: what flows in it at any second, and therefore exactly how much energy
+each of its meters counts. Pure.
 
-Power is constant within each second of UTC, a whole number of watts that depends on nothing but the seed and the second. So energy is a
-sum of whole numbers, and the truth that slots are judged by has no rounding of its own: it is kept in millijoules (W·ms).
+Power is constant within each second of UTC, a whole number of watts that depends on nothing but the
+seed and the second. So energy is a sum of whole numbers, and the truth that slots are judged by has
+no rounding of its own: it is kept in millijoules (W·ms).
 
-Three meters share the household: `grid` (import and export), `pv` (the panels' production is its *export*) and `heat_pump` (import).
+Three meters share the household: `grid` (import and export), `pv` (the panels' production is its
+*export*) and `heat_pump` (import).
 
     grid = heat pump + other loads − PV        at every second
 """
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 MJ_PER_WH = 3_600_000
 DAY_S = 86_400
 DEMO_DAY_S = 600
-"""A household whose sun goes round in ten minutes: in a demo everything happens while one watches."""
+"""A household whose sun goes round in ten minutes: in a demo everything happens while one watches.
+"""
 
 METERS = ("grid", "pv", "heat_pump")
 
@@ -22,7 +26,8 @@ _PV_PEAK_W = 5_000
 _CHECKPOINT_S = 64
 _MASK = (1 << 64) - 1
 
-# What each meter's registers showed when the simulation began, in Wh: real meters have been hanging there for years.
+# What each meter's registers showed when the simulation began, in Wh: real meters have been hanging
+# there for years.
 _START_WH: Mapping[str, int] = {
     "grid.import.t1": 12_345_678,
     "grid.import.t2": 9_876_543,
@@ -71,7 +76,9 @@ class Flow:
 
     @property
     def grid_phases_w(self) -> tuple[int, int, int]:
-        """Power at the grid connection on each phase: the panels feed L1, the kitchen hangs on L2."""
+        """Power at the grid connection on each phase: the panels feed L1, the kitchen hangs on
+        L2.
+        """
         one, two, three = self.heat_pump_phases_w
         light, office = self.other_w // 5, self.other_w // 4
         return one + light - self.pv_w, two + self.other_w - light - office, three + office
@@ -80,35 +87,47 @@ class Flow:
 class Household:
     """The flows of one house and their exact sums since `origin_s`.
 
-    `origin_s`: the UTC second at which its registers show their start values; nothing is known before it. `day_s`: how long its day
-    lasts, in seconds; all cycles shrink with it. `sun_offset_s` moves its day: midnight is where second + sun_offset_s is a multiple
-    of `day_s`.
+    `origin_s`: the UTC second at which its registers show their start values; nothing is known
+    before it. `day_s`: how long its day lasts, in seconds; all cycles shrink with it.
+    `sun_offset_s` moves its day: midnight is where second + sun_offset_s is a multiple of `day_s`.
 
-    Asking for the present is O(1) in the time passed since the last question; asking for the past costs at most a minute's sum.
+    Asking for the present is O(1) in the time passed since the last question; asking for the past
+    costs at most a minute's sum.
     """
 
-    def __init__(self, seed: int, origin_s: int, *, day_s: int = DAY_S, sun_offset_s: int = 0) -> None:
+    def __init__(
+        self, seed: int, origin_s: int, *, day_s: int = DAY_S, sun_offset_s: int = 0
+    ) -> None:
         self.seed = seed
         self.origin_s = origin_s
         self.day_s = day_s
         self.sun_offset_s = sun_offset_s
-        self._checkpoints: list[tuple[int, ...]] = [(0,) * 6]  # sums in W·s at origin_s + k · _CHECKPOINT_S
+        self._checkpoints: list[tuple[int, ...]] = [
+            (0,) * 6
+        ]  # sums in W·s at origin_s + k · _CHECKPOINT_S
         self._newest = (origin_s, self._checkpoints[0])
 
     def flow(self, second: int) -> Flow:
         """What flows from `second` to `second` + 1 (UTC)."""
         phase = (second + self.sun_offset_s) % self.day_s
         night = phase * 24 < 7 * self.day_s or phase * 24 >= 23 * self.day_s
-        return Flow(self._pv_w(second, phase), self._heat_pump_w(second), self._other_w(second), 1 if night else 2)
+        return Flow(
+            self._pv_w(second, phase),
+            self._heat_pump_w(second),
+            self._other_w(second),
+            1 if night else 2,
+        )
 
     def register_mj(self, register: str, t_s: float) -> int:
         """What has passed one register since `origin_s`, in mJ.
 
-        `register` is `<meter>.<import|export>`; the grid also has each by tariff: `grid.import.t1`. Raises ValueError for a register
-        there is not, and for a time before `origin_s`.
+        `register` is `<meter>.<import|export>`; the grid also has each by tariff: `grid.import.t1`.
+        Raises ValueError for a register there is not, and for a time before `origin_s`.
         """
         if register not in _REGISTERS:
-            raise ValueError(f"the house has no register {register!r}; it has {', '.join(_REGISTERS)}")
+            raise ValueError(
+                f"the house has no register {register!r}; it has {', '.join(_REGISTERS)}"
+            )
         t_ms = round(t_s * 1000)
         second, ms = divmod(t_ms, 1000)
         sums = self._sums(second)
@@ -116,13 +135,20 @@ class Household:
         return sum(sums[i] * 1000 + (rest[i] * ms if ms else 0) for i in _REGISTERS[register])
 
     def register_wh(self, register: str, t_s: float) -> int:
-        """What the register shows at `t_s`: whole Wh, from a start value as on a meter that has been in use for years."""
-        if register in ("grid.import", "grid.export"):  # a DSMR meter has no total register: each tariff steps for itself
+        """What the register shows at `t_s`: whole Wh, from a start value as on a meter that has
+        been in use for years.
+        """
+        if register in (
+            "grid.import",
+            "grid.export",
+        ):  # a DSMR meter has no total register: each tariff steps for itself
             return self.register_wh(f"{register}.t1", t_s) + self.register_wh(f"{register}.t2", t_s)
         return self.register_mj(register, t_s) // MJ_PER_WH + _START_WH[register]
 
     def energy_mj(self, meter: str, direction: str, t0_s: float, t1_s: float) -> int:
-        """What passed a meter in one direction between two times, exactly, in mJ (1 Wh = 3,600,000 mJ)."""
+        """What passed a meter in one direction between two times, exactly, in mJ (1 Wh = 3,600,000
+        mJ).
+        """
         register = f"{meter}.{direction}"
         return self.register_mj(register, t1_s) - self.register_mj(register, t0_s)
 
@@ -141,7 +167,10 @@ class Household:
     def _sums(self, second: int) -> tuple[int, ...]:
         """The six sums in W·s at the start of `second`."""
         if second < self.origin_s:
-            raise ValueError(f"the simulated house begins at {self.origin_s} s, {self.origin_s - second} s after the time asked for")
+            raise ValueError(
+                f"the simulated house begins at {self.origin_s} s, {self.origin_s - second} s "
+                "after the time asked for"
+            )
         at, sums = self._newest
         if second < at:
             k = (second - self.origin_s) // _CHECKPOINT_S
@@ -170,7 +199,9 @@ class Household:
         return _PV_PEAK_W * bell * sky // 10_000_000
 
     def _heat_pump_w(self, second: int) -> int:
-        """On and off about twenty times a day, longer and stronger in some cycles; its control draws a little always."""
+        """On and off about twenty times a day, longer and stronger in some cycles; its control
+        draws a little always.
+        """
         period_s = self.day_s // 20
         cycle, into_s = divmod(second, period_s)
         on_permille = 300 + self._noise(2, cycle) % 501
@@ -198,8 +229,14 @@ class Household:
         return a + (b - a) * (f * f * (3000 - 2 * f)) // 1_000_000_000
 
     def _noise(self, stream: int, index: int) -> int:
-        """A random-looking number below 2³² that depends only on the seed, the stream and the index (the mixer of SplitMix64)."""
-        x = (self.seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + index * 0x8CB92BA72F3D8DD7) & _MASK
+        """A random-looking number below 2³² that depends only on the seed, the stream and the index
+        (the mixer of SplitMix64).
+        """
+        x = (
+            self.seed * 0x9E3779B97F4A7C15
+            + stream * 0xD1B54A32D192ED03
+            + index * 0x8CB92BA72F3D8DD7
+        ) & _MASK
         x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
         x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK
         return x >> 32
@@ -214,9 +251,14 @@ def _one_second(flow: Flow) -> tuple[int, int, int, int, int, int]:
 
 
 def meter_values(
-    phases_w: tuple[int, ...], voltages_v: tuple[float, ...], import_wh: int, export_wh: int, power_factor: float = 0.97
+    phases_w: tuple[int, ...],
+    voltages_v: tuple[float, ...],
+    import_wh: int,
+    export_wh: int,
+    power_factor: float = 0.97,
 ) -> dict[str, float]:
-    """What a meter shows for these phases, by quantity (see `drivers.sample.QUANTITIES`). One phase makes a single-phase meter.
+    """What a meter shows for these phases, by quantity (see `drivers.sample.QUANTITIES`). One phase
+    makes a single-phase meter.
 
     Power is positive for import, currents have no sign, as on the meters' displays.
     """

@@ -1,7 +1,9 @@
-"""The simulated house's meters, speaking on real ptys and sockets: any Modbus profile as a server, and a P1 port.
+"""The simulated house's meters, speaking on real ptys and sockets: any Modbus profile as a server,
+and a P1 port.
 
-A Modbus twin is made from the profile's own register table: each value is encoded by its type, scale and word order when it is asked for,
-and energy registers step and wrap as the profile says. The use of pymodbus is confined to this file and `drivers/modbus/bus.py`.
+A Modbus twin is made from the profile's own register table: each value is encoded by its type,
+scale and word order when it is asked for, and energy registers step and wrap as the profile says.
+The use of pymodbus is confined to this file and `drivers/modbus/bus.py`.
 """
 
 import asyncio
@@ -18,7 +20,11 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadHoldingRegistersResponse, ReadInputRegistersResponse
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadHoldingRegistersResponse,
+    ReadInputRegistersResponse,
+)
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -46,7 +52,8 @@ class Twin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModbusTwin:
-    """One Modbus meter: what it is (`profile`), what it measures now (`values`, by quantity), and its own number.
+    """One Modbus meter: what it is (`profile`), what it measures now (`values`, by quantity), and
+    its own number.
 
     A quantity that `values` lacks reads as the profile's "no value" pattern, or as 0.
     """
@@ -68,7 +75,13 @@ class ModbusTwin:
         ]
         number = settings.serial_number
         if number is not None and number.function == function:
-            table.append((number.address, number.words if number.type == "string" else WORDS[number.type], ""))
+            table.append(
+                (
+                    number.address,
+                    number.words if number.type == "string" else WORDS[number.type],
+                    "",
+                )
+            )
         if not table:
             return ExcCodes.ILLEGAL_FUNCTION
         if count > settings.max_registers:
@@ -80,7 +93,11 @@ class ModbusTwin:
         words: list[int | None] = [0 if settings.holes else None] * count
         for start, length, name in table:
             if start < address + count and address < start + length:
-                encoded = self._encode(name, settings.registers[name], values) if name else self._encode_serial_number()
+                encoded = (
+                    self._encode(name, settings.registers[name], values)
+                    if name
+                    else self._encode_serial_number()
+                )
                 for at, word in enumerate(encoded, start - address):
                     if 0 <= at < count:
                         words[at] = word
@@ -88,18 +105,27 @@ class ModbusTwin:
         return known if len(known) == count else ExcCodes.ILLEGAL_ADDRESS
 
     def _identity(self, function: int, address: int, count: int) -> list[int] | None:
-        """The words of a register that identifies the model, where just that is asked for: on some makes other reads give other words."""
+        """The words of a register that identifies the model, where just that is asked for: on some
+        makes other reads give other words.
+        """
         settings: Settings = self.profile.settings
         for each in settings.identify:
             if (each.function, each.address, each.count) == (function, address, count):
-                measured = any(row.address == address and settings.function_of(row) == function for row in settings.registers.values())
+                measured = any(
+                    row.address == address and settings.function_of(row) == function
+                    for row in settings.registers.values()
+                )
                 if measured and each.is_plausibility:
                     return None
                 if each.text is not None:
-                    return _words(each.text.encode("ascii").ljust(2 * each.words, b"\0"), each.word_order)
+                    return _words(
+                        each.text.encode("ascii").ljust(2 * each.words, b"\0"), each.word_order
+                    )
                 raw = each.values[0] if each.values else sum(each.between or ()) / 2
                 code = CODES[each.type]  # type: ignore[index]  # a string has a text
-                return _words(struct.pack(">" + code, raw if code in "fd" else round(raw)), each.word_order)
+                return _words(
+                    struct.pack(">" + code, raw if code in "fd" else round(raw)), each.word_order
+                )
         return None
 
     def _encode(self, quantity: str, row: RegisterRow, values: Mapping[str, float]) -> list[int]:
@@ -111,13 +137,20 @@ class ModbusTwin:
             return _words((row.invalid or 0).to_bytes(size, "big"), order)
         register = self.profile.energy.get(quantity)
         if register is not None:
-            value = math.floor(value / register.resolution_wh + 1e-9) * register.resolution_wh % register.modulus_wh
+            value = (
+                math.floor(value / register.resolution_wh + 1e-9)
+                * register.resolution_wh
+                % register.modulus_wh
+            )
         raw = value / settings.factor_of(quantity, row)
         if kind.startswith("float"):
             return _words(struct.pack(">f" if size == 4 else ">d", raw), order)
         # A counter shows what has been completed; anything else is rounded.
-        whole = math.floor(raw + 1e-6) if quantity.endswith(("_wh", "_varh", "_vah")) else round(raw)
-        # A register shows no more than it holds: one without a sign reads 0 while the energy flows the other way.
+        whole = (
+            math.floor(raw + 1e-6) if quantity.endswith(("_wh", "_varh", "_vah")) else round(raw)
+        )
+        # A register shows no more than it holds: one without a sign reads 0 while the energy flows
+        # the other way.
         signed, bits = kind.startswith("int"), 8 * size
         least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
         return _words(min(max(whole, least), most).to_bytes(size, "big", signed=signed), order)
@@ -125,7 +158,12 @@ class ModbusTwin:
     def _encode_serial_number(self) -> list[int]:
         number = self.profile.settings.serial_number
         if number.type == "string":
-            return _words(str(self.serial_number).encode("ascii").ljust(2 * number.words, b"\0")[: 2 * number.words], "big")
+            return _words(
+                str(self.serial_number)
+                .encode("ascii")
+                .ljust(2 * number.words, b"\0")[: 2 * number.words],
+                "big",
+            )
         return _words(self.serial_number.to_bytes(2 * WORDS[number.type], "big"), number.word_order)
 
 
@@ -135,10 +173,17 @@ def _words(data: bytes, order: str) -> list[int]:
 
 
 class _Request(ModbusPDU):
-    """A request as our meters take it: registers are read at the moment of the question, everything else is an illegal function."""
+    """A request as our meters take it: registers are read at the moment of the question, everything
+    else is an illegal function.
+    """
 
     def __init__(self, request: ModbusPDU, twins: Mapping[int, Twin]) -> None:
-        super().__init__(dev_id=request.dev_id, transaction_id=request.transaction_id, address=request.address, count=request.count)
+        super().__init__(
+            dev_id=request.dev_id,
+            transaction_id=request.transaction_id,
+            address=request.address,
+            count=request.count,
+        )
         self.function_code = request.function_code
         self._request = request
         self._twins = twins
@@ -147,12 +192,16 @@ class _Request(ModbusPDU):
         """Answer. Raises NoSuchIdException where the request is for another meter."""
         if device_id not in self._twins:
             raise NoSuchIdException(f"no meter has address {device_id}")
-        if not isinstance(self._request, ReadHoldingRegistersRequest):  # or its subclass for input registers
+        if not isinstance(
+            self._request, ReadHoldingRegistersRequest
+        ):  # or its subclass for input registers
             return ExceptionResponse(self.function_code, ExcCodes.ILLEGAL_FUNCTION)
         answer = self._twins[device_id].read(self.function_code, self.address, self.count)
         if isinstance(answer, ExcCodes):
             return ExceptionResponse(self.function_code, answer)
-        response = ReadInputRegistersResponse if self.function_code == 4 else ReadHoldingRegistersResponse
+        response = (
+            ReadInputRegistersResponse if self.function_code == 4 else ReadHoldingRegistersResponse
+        )
         return response(registers=answer)
 
 
@@ -166,28 +215,47 @@ def _empty_store() -> SimDevice:
 
 
 @contextlib.asynccontextmanager
-async def modbus_tcp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0, rtu: bool = False) -> AsyncIterator[int]:
-    """Meters by address behind one TCP endpoint; gives its port. `rtu`: RTU frames over TCP, as a serial server sends them.
+async def modbus_tcp(
+    twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0, rtu: bool = False
+) -> AsyncIterator[int]:
+    """Meters by address behind one TCP endpoint; gives its port. `rtu`: RTU frames over TCP, as a
+    serial server sends them.
 
-    For an address nobody has it answers exception 11, as a Modbus TCP gateway does; with `rtu`, it stays silent. Raises RuntimeError
-    where the port is taken.
+    For an address nobody has it answers exception 11, as a Modbus TCP gateway does; with `rtu`, it
+    stays silent. Raises RuntimeError where the port is taken.
     """
     framer = FramerType.RTU if rtu else FramerType.SOCKET
-    server = ModbusTcpServer(_empty_store(), framer=framer, address=(host, port), ignore_missing_devices=rtu, trace_pdu=_hook(twins))
+    server = ModbusTcpServer(
+        _empty_store(),
+        framer=framer,
+        address=(host, port),
+        ignore_missing_devices=rtu,
+        trace_pdu=_hook(twins),
+    )
     await server.serve_forever(background=True)
     listener: Any = server.transport  # an asyncio.Server, whatever pymodbus's annotation says
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
         await server.shutdown()  # type: ignore[no-untyped-call]
-        await asyncio.sleep(0)  # the closed connections let go of their sockets in the loop's next turn
+        await asyncio.sleep(
+            0
+        )  # the closed connections let go of their sockets in the loop's next turn
 
 
 @contextlib.asynccontextmanager
-async def modbus_udp(twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """Meters by address behind a serial server that passes RTU frames in datagrams; gives its port. Raises RuntimeError."""
+async def modbus_udp(
+    twins: Mapping[int, Twin], *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """Meters by address behind a serial server that passes RTU frames in datagrams; gives its port.
+    Raises RuntimeError.
+    """
     server = ModbusUdpServer(
-        _empty_store(), framer=FramerType.RTU, address=(host, port), ignore_missing_devices=True, trace_pdu=_hook(twins)
+        _empty_store(),
+        framer=FramerType.RTU,
+        address=(host, port),
+        ignore_missing_devices=True,
+        trace_pdu=_hook(twins),
     )
     await server.serve_forever(background=True)
     endpoint: Any = server.transport
@@ -204,8 +272,12 @@ def _is_pty(path: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def modbus_rtu(twins: Mapping[int, Twin], path: str, serial: SerialSettings = PV_SERIAL) -> AsyncIterator[None]:
-    """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses meet silence, as on a real bus."""
+async def modbus_rtu(
+    twins: Mapping[int, Twin], path: str, serial: SerialSettings = PV_SERIAL
+) -> AsyncIterator[None]:
+    """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses
+    meet silence, as on a real bus.
+    """
     server = ModbusSerialServer(
         _empty_store(),
         framer=FramerType.RTU,
@@ -245,47 +317,80 @@ class House:
         return self.pv_wire.gateway_end
 
     def device_files(self, interval: str) -> dict[str, str]:
-        """The text of each meter's device file, by the meter's name; further ones are `m1`, `m2` …"""
+        """The text of each meter's device file, by the meter's name; further ones are `m1`,
+        `m2` …
+        """
         places = {
             "grid": f"profile: dsmr/dsmr5\nline: serial:{self.grid_path}\n",
-            "pv": f"profile: eastron/sdm120\nline: serial:{self.pv_path}?baud=9600\naddress: {PV_ADDRESS}\n",
+            "pv": f"profile: eastron/sdm120\nline: serial:{self.pv_path}?baud=9600\naddress: "
+            f"{PV_ADDRESS}\n",
         }
-        for name, port in {"heat-pump": self.heat_pump_port, **{f"m{n}": port for n, port in enumerate(self.extra_ports, 1)}}.items():
-            places[name] = f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: {HEAT_PUMP_ADDRESS}\n"
+        for name, port in {
+            "heat-pump": self.heat_pump_port,
+            **{f"m{n}": port for n, port in enumerate(self.extra_ports, 1)},
+        }.items():
+            places[name] = (
+                f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: "
+                f"{HEAT_PUMP_ADDRESS}\n"
+            )
         return {name: f"{text}interval: {interval}\n" for name, text in places.items()}
 
 
 @contextlib.asynccontextmanager
-async def simulated_house(seed: int = 1, now: Clock = time.time, *, day_s: int = DEMO_DAY_S, extra_meters: int = 0) -> AsyncIterator[House]:
-    """A house with three meters: P1 DSMR 5 (grid), Eastron SDM120 on RTU (PV, as export), Eastron SDM630 on TCP (heat pump, address 1).
+async def simulated_house(
+    seed: int = 1, now: Clock = time.time, *, day_s: int = DEMO_DAY_S, extra_meters: int = 0
+) -> AsyncIterator[House]:
+    """A house with three meters: P1 DSMR 5 (grid), Eastron SDM120 on RTU (PV, as export), Eastron
+    SDM630 on TCP (heat pump, address 1).
 
-    `now` is the house's true time, whatever clock the gateway believes in. `day_s` is the length of its day; it begins in the morning,
-    so there is sun from the start. `extra_meters` adds so many copies of the heat pump's meter, each on a TCP port of its own.
-    The truth reaches back an hour before the start.
+    `now` is the house's true time, whatever clock the gateway believes in. `day_s` is the length of
+    its day; it begins in the morning, so there is sun from the start. `extra_meters` adds so many
+    copies of the heat pump's meter, each on a TCP port of its own. The truth reaches back an hour
+    before the start.
     """
     start_s = math.floor(now())
-    household = Household(seed, start_s - 3600, day_s=day_s, sun_offset_s=day_s * 35 // 100 - start_s)
-    pv = ModbusTwin(load_profile("eastron/sdm120"), lambda: pv_values(household, now()), serial_number=19_040_002)
+    household = Household(
+        seed, start_s - 3600, day_s=day_s, sun_offset_s=day_s * 35 // 100 - start_s
+    )
+    pv = ModbusTwin(
+        load_profile("eastron/sdm120"),
+        lambda: pv_values(household, now()),
+        serial_number=19_040_002,
+    )
     async with contextlib.AsyncExitStack() as stack:
         grid_wire = await stack.enter_async_context(paced_line(P1_SERIAL.char_s))
         pv_wire = await stack.enter_async_context(paced_line(PV_SERIAL.char_s))
-        await stack.enter_async_context(p1_meter(grid_wire.meter_end, lambda second: grid_telegram(household, second), now))
+        await stack.enter_async_context(
+            p1_meter(grid_wire.meter_end, lambda second: grid_telegram(household, second), now)
+        )
         await stack.enter_async_context(modbus_rtu({PV_ADDRESS: pv}, pv_wire.meter_end))
         ports = []
         for n in range(1 + extra_meters):
-            twin = ModbusTwin(load_profile("eastron/sdm630"), lambda: heat_pump_values(household, now()), serial_number=20_110_001 + n)
+            twin = ModbusTwin(
+                load_profile("eastron/sdm630"),
+                lambda: heat_pump_values(household, now()),
+                serial_number=20_110_001 + n,
+            )
             ports.append(await stack.enter_async_context(modbus_tcp({HEAT_PUMP_ADDRESS: twin})))
         yield House(household, grid_wire, pv_wire, ports[0], tuple(ports[1:]))
 
 
 def grid_telegram(household: Household, second: int) -> bytes:
-    """The grid meter's telegram as `second` begins. Its powers are those of the second that has just ended."""
+    """The grid meter's telegram as `second` begins. Its powers are those of the second that has
+    just ended.
+    """
     return telegram(
         GridReading(
             utc_s=second,
             serial_number="E0031007000012345",
-            import_wh=(household.register_wh("grid.import.t1", second), household.register_wh("grid.import.t2", second)),
-            export_wh=(household.register_wh("grid.export.t1", second), household.register_wh("grid.export.t2", second)),
+            import_wh=(
+                household.register_wh("grid.import.t1", second),
+                household.register_wh("grid.import.t2", second),
+            ),
+            export_wh=(
+                household.register_wh("grid.export.t1", second),
+                household.register_wh("grid.export.t2", second),
+            ),
             tariff=household.flow(second).tariff,
             phases_w=household.flow(second - 1).grid_phases_w,
             voltages_v=household.voltages_v(second),

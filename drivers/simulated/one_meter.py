@@ -1,4 +1,6 @@
-"""One simulated meter of any profile on a line of its own, for whoever wants to try the gateway, or a program of their own, against it."""
+"""One simulated meter of any profile on a line of its own, for whoever wants to try the gateway, or
+a program of their own, against it.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,7 +25,9 @@ P1_SERIAL_NUMBER = "E0031007000012345"
 SML_SERVER_ID = bytes.fromhex("0a0153494d00") + SERIAL_NUMBER.to_bytes(4, "big")
 """1SIM0012345678"""
 DSMR = "dsmr/dsmr5"
-"""The P1 profile whose telegrams are written line by line, gas and all; the others' are made of their profiles."""
+"""The P1 profile whose telegrams are written line by line, gas and all; the others' are made of
+their profiles.
+"""
 
 _IMPORT_WH, _EXPORT_WH = 1_234_567, 7_654
 """What the registers show at the start: a meter that has been hanging there for a while."""
@@ -33,7 +37,9 @@ _VOLTAGES_V = (229.8, 230.4, 231.1)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A steady load since `since_s` (UTC): `power_w`, import positive, spread over one phase or three."""
+    """A steady load since `since_s` (UTC): `power_w`, import positive, spread over one phase or
+    three.
+    """
 
     power_w: int
     since_s: float
@@ -71,7 +77,9 @@ class Load:
         )
 
 
-def twin_of(profile: Profile, load: Load, now: Clock, serial_number: int = SERIAL_NUMBER) -> Twin | None:
+def twin_of(
+    profile: Profile, load: Load, now: Clock, serial_number: int = SERIAL_NUMBER
+) -> Twin | None:
     """The profile's simulated meter; None where its protocol has none on a Modbus line."""
 
     def values() -> dict[str, float]:
@@ -80,31 +88,45 @@ def twin_of(profile: Profile, load: Load, now: Clock, serial_number: int = SERIA
     if profile.protocol == "modbus":
         return ModbusTwin(profile, values, serial_number)
     if profile.protocol == "sunspec":
-        return SunSpecTwin(METER if profile.settings.part == "meter" else INVERTER, values, serial_number)
+        return SunSpecTwin(
+            METER if profile.settings.part == "meter" else INVERTER, values, serial_number
+        )
     return None
 
 
 def telegram_of(profile: Profile, load: Load) -> Callable[[int], bytes] | None:
-    """What the profile's simulated meter pushes at each UTC second; None where it pushes nothing that is known here."""
+    """What the profile's simulated meter pushes at each UTC second; None where it pushes nothing
+    that is known here.
+    """
     if profile.id == DSMR:
         return load.telegram
 
     if profile.protocol == "p1":
         period_s = int(profile.settings.period_s)
-        return lambda now_s: b"" if now_s % period_s else push_p1(profile.settings, load.values(now_s), P1_SERIAL_NUMBER, now_s)
+        return lambda now_s: (
+            b""
+            if now_s % period_s
+            else push_p1(profile.settings, load.values(now_s), P1_SERIAL_NUMBER, now_s)
+        )
     if profile.protocol == "sml":
         whole_kwh = profile.energy["energy_import_wh"].resolution_wh >= 1000
-        return lambda now_s: household(_known(profile, load, now_s), SML_SERVER_ID, whole_kwh=whole_kwh)
+        return lambda now_s: household(
+            _known(profile, load, now_s), SML_SERVER_ID, whole_kwh=whole_kwh
+        )
     if profile.protocol == "iec62056" and profile.settings.mode == "d":
         return lambda now_s: push_text(_known(profile, load, now_s), str(SERIAL_NUMBER))
     return None
 
 
 @contextlib.asynccontextmanager
-async def serving(profile: Profile, line: LineUrl | None, address: int, load: Load, now: Clock) -> AsyncIterator[LineUrl]:
-    """The meter answers for as long as the context; gives the line by which it is reached. None is a new pseudo-terminal.
+async def serving(
+    profile: Profile, line: LineUrl | None, address: int, load: Load, now: Clock
+) -> AsyncIterator[LineUrl]:
+    """The meter answers for as long as the context; gives the line by which it is reached. None is
+    a new pseudo-terminal.
 
-    Raises ValueError where this profile cannot be simulated there, RuntimeError, OSError or LineError where the line cannot be had.
+    Raises ValueError where this profile cannot be simulated there, RuntimeError, OSError or
+    LineError where the line cannot be had.
     """
     if (twin := twin_of(profile, load, now)) is not None:
         async with serving_bus({address: twin}, line, profile.serial) as reached:
@@ -113,7 +135,10 @@ async def serving(profile: Profile, line: LineUrl | None, address: int, load: Lo
     pushed = telegram_of(profile, load)
     if line is not None and line.port is not None:
         if pushed is None or line.scheme not in ("tcp", "rtu+tcp"):
-            raise ValueError(f"{profile.id} is not simulated on {line.scheme}: — write serial:/dev/…, pty" + (" or tcp:" if pushed else ""))
+            raise ValueError(
+                f"{profile.id} is not simulated on {line.scheme}: — write serial:/dev/…, pty"
+                + (" or tcp:" if pushed else "")
+            )
         async with p1_server(pushed, now, host=line.target, port=line.port) as port:
             yield LineUrl(line.scheme, line.target, port)
         return
@@ -122,26 +147,41 @@ async def serving(profile: Profile, line: LineUrl | None, address: int, load: Lo
             async with p1_meter(path, pushed, now):
                 yield reached
         else:
-            async with readout_meter(path, serial, lambda: data_lines(_known(profile, load, now()), str(SERIAL_NUMBER))):
+            async with readout_meter(
+                path, serial, lambda: data_lines(_known(profile, load, now()), str(SERIAL_NUMBER))
+            ):
                 yield reached
 
 
 @contextlib.asynccontextmanager
-async def serving_bus(twins: Mapping[int, Twin], line: LineUrl | None, defaults: SerialSettings) -> AsyncIterator[LineUrl]:
-    """Meters by address take turns on one Modbus line; `defaults` is how its port is set where the line does not say."""
+async def serving_bus(
+    twins: Mapping[int, Twin], line: LineUrl | None, defaults: SerialSettings
+) -> AsyncIterator[LineUrl]:
+    """Meters by address take turns on one Modbus line; `defaults` is how its port is set where the
+    line does not say.
+    """
     if line is None or line.port is None:
-        async with _wired(line, defaults) as (path, serial, reached), modbus_rtu(twins, path, serial):
+        async with (
+            _wired(line, defaults) as (path, serial, reached),
+            modbus_rtu(twins, path, serial),
+        ):
             yield reached
         return
     if line.scheme == "tls":
-        raise ValueError("nothing is simulated on tls: — write tcp:, rtu+tcp:, rtu+udp:, serial:/dev/… or pty")
-    serve = modbus_udp if line.scheme == "rtu+udp" else partial(modbus_tcp, rtu=line.framing == "rtu")
+        raise ValueError(
+            "nothing is simulated on tls: — write tcp:, rtu+tcp:, rtu+udp:, serial:/dev/… or pty"
+        )
+    serve = (
+        modbus_udp if line.scheme == "rtu+udp" else partial(modbus_tcp, rtu=line.framing == "rtu")
+    )
     async with serve(twins, host=line.target, port=line.port) as port:
         yield LineUrl(line.scheme, line.target, port)
 
 
 @contextlib.asynccontextmanager
-async def _wired(line: LineUrl | None, defaults: SerialSettings) -> AsyncIterator[tuple[str, SerialSettings, LineUrl]]:
+async def _wired(
+    line: LineUrl | None, defaults: SerialSettings
+) -> AsyncIterator[tuple[str, SerialSettings, LineUrl]]:
     """The port on which the meter is, how it is set, and the line by which the meter is reached."""
     if line is not None:
         yield line.target, line.serial_settings(defaults), line

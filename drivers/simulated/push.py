@@ -1,4 +1,6 @@
-"""Ways on which a simulated meter pushes its telegrams: a serial port, or a serial server on the network."""
+"""Ways on which a simulated meter pushes its telegrams: a serial port, or a serial server on the
+network.
+"""
 
 import asyncio
 import contextlib
@@ -14,12 +16,18 @@ MAX_UNHEARD_BYTES = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def p1_meter(path: str, telegram_at: Callable[[int], bytes], now: Clock) -> AsyncIterator[None]:
-    """A P1 port that sends the telegram of each UTC second as that second begins. `path` is the meter's end of the line."""
+async def p1_meter(
+    path: str, telegram_at: Callable[[int], bytes], now: Clock
+) -> AsyncIterator[None]:
+    """A P1 port that sends the telegram of each UTC second as that second begins. `path` is the
+    meter's end of the line.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
 
     def send(data: bytes) -> None:
-        with contextlib.suppress(BlockingIOError):  # the line is jammed: this telegram is lost, the meter does not care
+        with contextlib.suppress(
+            BlockingIOError
+        ):  # the line is jammed: this telegram is lost, the meter does not care
             os.write(fd, data)
 
     try:
@@ -30,8 +38,12 @@ async def p1_meter(path: str, telegram_at: Callable[[int], bytes], now: Clock) -
 
 
 @contextlib.asynccontextmanager
-async def p1_server(telegram_at: Callable[[int], bytes], now: Clock, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """The same behind a serial server or dongle: everybody who connects hears it. Gives its port. Raises OSError where that is taken."""
+async def p1_server(
+    telegram_at: Callable[[int], bytes], now: Clock, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """The same behind a serial server or dongle: everybody who connects hears it. Gives its port.
+    Raises OSError where that is taken.
+    """
     clients: set[asyncio.Transport] = set()
     server = await asyncio.get_running_loop().create_server(lambda: _Hearer(clients), host, port)
 
@@ -47,7 +59,9 @@ async def p1_server(telegram_at: Callable[[int], bytes], now: Clock, *, host: st
         server.close()
         for client in tuple(clients):
             client.abort()
-        await asyncio.sleep(0)  # the closed connections let go of their sockets in the loop's next turn
+        await asyncio.sleep(
+            0
+        )  # the closed connections let go of their sockets in the loop's next turn
 
 
 class _Hearer(asyncio.Protocol):
@@ -66,7 +80,9 @@ class _Hearer(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def _sending(send: Callable[[bytes], None], telegram_at: Callable[[int], bytes], now: Clock) -> AsyncIterator[None]:
+async def _sending(
+    send: Callable[[bytes], None], telegram_at: Callable[[int], bytes], now: Clock
+) -> AsyncIterator[None]:
     task = asyncio.create_task(_send_telegrams(send, telegram_at, now), name="simulated P1 meter")
     try:
         yield
@@ -76,7 +92,9 @@ async def _sending(send: Callable[[bytes], None], telegram_at: Callable[[int], b
             await task
 
 
-async def _send_telegrams(send: Callable[[bytes], None], telegram_at: Callable[[int], bytes], now: Clock) -> None:
+async def _send_telegrams(
+    send: Callable[[bytes], None], telegram_at: Callable[[int], bytes], now: Clock
+) -> None:
     second = math.floor(now()) + 1
     while True:
         await asyncio.sleep(second - now())

@@ -1,6 +1,7 @@
 """Writes telegrams as the P1 meter of any profile sends them, from the profile's own data. Pure.
 
-Source: DSMR 5.0.2 P1 companion standard: sections 6.2 (framing, checksum), 6.4 (formats), 6.12 (objects).
+Source: DSMR 5.0.2 P1 companion standard: sections 6.2 (framing, checksum), 6.4 (formats), 6.12
+(objects).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,14 +12,28 @@ from fastcrc import crc16
 from drivers.p1.obis import ELECTRICITY, TARIFFS
 from drivers.p1.settings import Settings
 
-_FORMATS = {"wh": ("{:010.3f}*kWh", 1000), "varh": ("{:010.3f}*kvarh", 1000), "w": ("{:06.3f}*kW", 1000), "var": ("{:06.3f}*kvar", 1000)}
-_FORMATS |= {"v": ("{:05.1f}*V", 1), "a": ("{:06.2f}*A", 1), "hz": ("{:05.2f}*Hz", 1), "": ("{:05.3f}", 1)}
+_FORMATS = {
+    "wh": ("{:010.3f}*kWh", 1000),
+    "varh": ("{:010.3f}*kvarh", 1000),
+    "w": ("{:06.3f}*kW", 1000),
+    "var": ("{:06.3f}*kvar", 1000),
+}
+_FORMATS |= {
+    "v": ("{:05.1f}*V", 1),
+    "a": ("{:06.2f}*A", 1),
+    "hz": ("{:05.2f}*Hz", 1),
+    "": ("{:05.3f}", 1),
+}
 
 
-def push_p1(settings: Settings, values: Mapping[str, float], serial_number: str, utc_s: int) -> bytes:
-    """One telegram of a meter that shows these values (`drivers.sample.QUANTITIES`): those that the profile lists, and its marks.
+def push_p1(
+    settings: Settings, values: Mapping[str, float], serial_number: str, utc_s: int
+) -> bytes:
+    """One telegram of a meter that shows these values (`drivers.sample.QUANTITIES`): those that the
+    profile lists, and its marks.
 
-    All energy is in tariff 1. A total has a line of its own where the profile's marks say so, or where it knows no tariffs.
+    All energy is in tariff 1. A total has a line of its own where the profile's marks say so, or
+    where it knows no tariffs.
     """
     idents = [mark for mark in settings.marks if mark.startswith("/")]
     local = datetime.fromtimestamp(utc_s, UTC) + timedelta(hours=settings.utc_offset_h)
@@ -29,7 +44,11 @@ def push_p1(settings: Settings, values: Mapping[str, float], serial_number: str,
         f"0-0:96.1.1({serial_number.encode('ascii').hex().upper()})",
         *_electricity(settings, values),
     ]
-    lines += [mark if mark.endswith(")") else f"{mark})" for mark in settings.marks if not any(line.startswith(mark) for line in lines)]
+    lines += [
+        mark if mark.endswith(")") else f"{mark})"
+        for mark in settings.marks
+        if not any(line.startswith(mark) for line in lines)
+    ]
     body = ("\r\n".join(lines) + "\r\n!").encode("ascii")
     return body + (b"%04X\r\n" % crc16.arc(body) if settings.checksum == "required" else b"\r\n")
 

@@ -1,6 +1,7 @@
 """A simulated meter that is read out on request: IEC 62056-21, mode C.
 
-Source: IEC 62056-21, 6.3.1 to 6.3.4 and 6.4.3 (sign-on, identification, acknowledgement, data message), 6.3.14 (times).
+Source: IEC 62056-21, 6.3.1 to 6.3.4 and 6.4.3 (sign-on, identification, acknowledgement, data
+message), 6.3.14 (times).
 """
 
 import asyncio
@@ -27,8 +28,12 @@ _ACKNOWLEDGED = re.compile(rb"\x060(.)0\r\n")
 
 
 @contextlib.asynccontextmanager
-async def readout_meter(path: str, serial: SerialSettings, data: Callable[[], bytes]) -> AsyncIterator[None]:
-    """A meter at its end of a line, which answers with `data` (lines of text, each with its end). Raises LineError."""
+async def readout_meter(
+    path: str, serial: SerialSettings, data: Callable[[], bytes]
+) -> AsyncIterator[None]:
+    """A meter at its end of a line, which answers with `data` (lines of text, each with its end).
+    Raises LineError.
+    """
     line = await open_line(LineUrl("serial", path), serial)
     task = asyncio.create_task(_answer(line, serial, data), name="simulated mode C meter")
     try:
@@ -47,7 +52,9 @@ async def _answer(line: Line, serial: SerialSettings, data: Callable[[], bytes])
         await asyncio.sleep(REACTION_S)
         await line.write(IDENTIFICATION)
         # Its own slow writing takes a while before anybody can answer.
-        acknowledged = await _heard(line, _ACKNOWLEDGED, PATIENCE_S + len(IDENTIFICATION) * serial.char_s)
+        acknowledged = await _heard(
+            line, _ACKNOWLEDGED, PATIENCE_S + len(IDENTIFICATION) * serial.char_s
+        )
         if acknowledged is None or acknowledged[1] not in _BAUDS:
             continue
         await line.configure(replace(serial, baud=_BAUDS[acknowledged[1]]))
@@ -56,7 +63,9 @@ async def _answer(line: Line, serial: SerialSettings, data: Callable[[], bytes])
         await line.write(b"\x02" + block + bytes((reduce(xor, block),)))
 
 
-async def _heard(line: Line, pattern: re.Pattern[bytes], patience_s: float | None) -> re.Match[bytes] | None:
+async def _heard(
+    line: Line, pattern: re.Pattern[bytes], patience_s: float | None
+) -> re.Match[bytes] | None:
     """What fits; None where nothing has within that time."""
     came = b""
     now_s = asyncio.get_running_loop().time

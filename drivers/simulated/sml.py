@@ -1,7 +1,7 @@
 """Writes SML telegrams as German household meters push them. Pure.
 
-Source: SML 1.04 (BSI TR-03109-1, annex IV): 6.3 (type and length), 8 (transport version 1). Written apart from drivers/sml, checksums
-included, so that one mistake cannot hide on both sides.
+Source: SML 1.04 (BSI TR-03109-1, annex IV): 6.3 (type and length), 8 (transport version 1). Written
+apart from drivers/sml, checksums included, so that one mistake cannot hide on both sides.
 """
 
 import binascii
@@ -33,7 +33,9 @@ def _reflected(data: bytes, start: int, flip: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One value of the list. `raw` × 10^`scaler` is in `unit` (DLMS number); bytes are an octet string, None is "not set"."""
+    """One value of the list. `raw` × 10^`scaler` is in `unit` (DLMS number); bytes are an octet
+    string, None is "not set".
+    """
 
     code: str
     """A-B:C.D.E*F"""
@@ -47,16 +49,39 @@ class Entry:
 
 
 def telegram(
-    server_id: bytes, entries: Sequence[Entry], *, uptime_s: int = 104_804_149, checksum: Checksum = x25, bare_time: bool = False
+    server_id: bytes,
+    entries: Sequence[Entry],
+    *,
+    uptime_s: int = 104_804_149,
+    checksum: Checksum = x25,
+    bare_time: bool = False,
 ) -> bytes:
     """One SML file: open, values, close."""
     seconds = b"\x65" + uptime_s.to_bytes(4, "big")
     time = seconds if bare_time else b"\x72\x62\x01" + seconds
     values = _list(*(_entry(each) for each in entries))
     body = (
-        _message(1, 0x0101, _list(_NOT_SET, _NOT_SET, octets(b"\x06\x3f\x3f"), octets(server_id), _NOT_SET, _NOT_SET), checksum)
+        _message(
+            1,
+            0x0101,
+            _list(
+                _NOT_SET, _NOT_SET, octets(b"\x06\x3f\x3f"), octets(server_id), _NOT_SET, _NOT_SET
+            ),
+            checksum,
+        )
         + _message(
-            2, 0x0701, _list(_NOT_SET, octets(server_id), octets(b"\x01\x00\x62\x0a\xff\xff"), time, values, _NOT_SET, _NOT_SET), checksum
+            2,
+            0x0701,
+            _list(
+                _NOT_SET,
+                octets(server_id),
+                octets(b"\x01\x00\x62\x0a\xff\xff"),
+                time,
+                values,
+                _NOT_SET,
+                _NOT_SET,
+            ),
+            checksum,
         )
         + _message(3, 0x0201, _list(_NOT_SET), checksum)
     )
@@ -76,7 +101,9 @@ _WRITTEN: Mapping[str, tuple[str, int, int]] = {
 
 
 def household(values: Mapping[str, float], server_id: bytes, *, whole_kwh: bool = False) -> bytes:
-    """The telegram of a meter that shows these values (`drivers.sample.QUANTITIES`); with `whole_kwh`, before its PIN has been entered."""
+    """The telegram of a meter that shows these values (`drivers.sample.QUANTITIES`); with
+    `whole_kwh`, before its PIN has been entered.
+    """
     entries = []
     for name, (code, unit, fine) in _WRITTEN.items():
         if name not in values or (whole_kwh and unit != WATT_HOUR):
@@ -88,10 +115,18 @@ def household(values: Mapping[str, float], server_id: bytes, *, whole_kwh: bool 
 
 
 def transport(body: bytes, checksum: Checksum = x25, *, extra_fill: int = 0) -> bytes:
-    """A file in its frame. `extra_fill`: with 4, a full body is followed by four fill bytes, as by DZG meters."""
+    """A file in its frame. `extra_fill`: with 4, a full body is followed by four fill bytes, as by
+    DZG meters.
+    """
     body = body.replace(b"\x1b\x1b\x1b\x1b", b"\x1b\x1b\x1b\x1b" * 2)
     fill = -len(body) % 4 or extra_fill
-    framed = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" + body + bytes(fill) + b"\x1b\x1b\x1b\x1b\x1a" + bytes((fill,))
+    framed = (
+        b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
+        + body
+        + bytes(fill)
+        + b"\x1b\x1b\x1b\x1b\x1a"
+        + bytes((fill,))
+    )
     return framed + checksum(framed)
 
 
@@ -115,17 +150,41 @@ def _list(*elements: bytes) -> bytes:
 def _number(value: int | None, width: int = 0, *, signed: bool = False) -> bytes:
     if value is None:
         return _NOT_SET
-    while not width or not (-(1 << 8 * width - 1) <= value < 1 << 8 * width - 1 if signed else value < 1 << 8 * width):
+    while not width or not (
+        -(1 << 8 * width - 1) <= value < 1 << 8 * width - 1 if signed else value < 1 << 8 * width
+    ):
         width += 1
-    return bytes(((0x50 if signed else 0x60) | width + 1,)) + value.to_bytes(width, "big", signed=signed)
+    return bytes(((0x50 if signed else 0x60) | width + 1,)) + value.to_bytes(
+        width, "big", signed=signed
+    )
 
 
 def _entry(entry: Entry) -> bytes:
-    code = bytes(int(part) for part in entry.code.replace("-", ".").replace(":", ".").replace("*", ".").split("."))
-    value = octets(entry.raw) if isinstance(entry.raw, bytes) else _number(entry.raw, entry.width, signed=entry.signed)
-    return _list(octets(code), _number(entry.status), _NOT_SET, _number(entry.unit), _number(entry.scaler, signed=True), value, _NOT_SET)
+    code = bytes(
+        int(part)
+        for part in entry.code.replace("-", ".").replace(":", ".").replace("*", ".").split(".")
+    )
+    value = (
+        octets(entry.raw)
+        if isinstance(entry.raw, bytes)
+        else _number(entry.raw, entry.width, signed=entry.signed)
+    )
+    return _list(
+        octets(code),
+        _number(entry.status),
+        _NOT_SET,
+        _number(entry.unit),
+        _number(entry.scaler, signed=True),
+        value,
+        _NOT_SET,
+    )
 
 
 def _message(number: int, tag: int, contents: bytes, checksum: Checksum) -> bytes:
-    begun = b"\x76" + octets(number.to_bytes(4, "big")) + b"\x62\x00\x62\x00" + _list(_number(tag, 2), contents)
+    begun = (
+        b"\x76"
+        + octets(number.to_bytes(4, "big"))
+        + b"\x62\x00\x62\x00"
+        + _list(_number(tag, 2), contents)
+    )
     return begun + b"\x63" + checksum(begun) + b"\x00"

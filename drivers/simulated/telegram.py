@@ -1,6 +1,7 @@
 """Writes DSMR 5 telegrams as a Dutch smart meter sends them on its P1 port. Pure.
 
-Source: DSMR 5.0.2 P1 companion standard: sections 5.2 (framing, CRC-16 over everything from `/` to `!`) and 6.12 (objects).
+Source: DSMR 5.0.2 P1 companion standard: sections 5.2 (framing, CRC-16 over everything from `/` to
+`!`) and 6.12 (objects).
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ class GridReading:
 
 
 def telegram(reading: GridReading) -> bytes:
-    """One telegram with its checksum. Totals have no line of their own: they are the sums over the tariffs."""
+    """One telegram with its checksum. Totals have no line of their own: they are the sums over the
+    tariffs.
+    """
     power_w = sum(reading.phases_w)
     lines = [
         IDENT,
@@ -51,11 +54,22 @@ def telegram(reading: GridReading) -> bytes:
     lines += [f"1-0:{p}2.32.0(00002)" for p in (3, 5, 7)]
     lines += [f"1-0:{p}2.36.0(00000)" for p in (3, 5, 7)]
     lines.append("0-0:96.13.0()")
-    lines += [f"1-0:{p}2.7.0({v:05.1f}*V)" for p, v in zip((3, 5, 7), reading.voltages_v, strict=True)]
+    lines += [
+        f"1-0:{p}2.7.0({v:05.1f}*V)" for p, v in zip((3, 5, 7), reading.voltages_v, strict=True)
+    ]
     # The current has no sign and comes in whole amperes.
-    lines += [f"1-0:{p}1.7.0({round(abs(w) / v):03d}*A)" for p, w, v in zip((3, 5, 7), reading.phases_w, reading.voltages_v, strict=True)]
-    lines += [f"1-0:{p}1.7.0({_k(max(w, 0), 2)}*kW)" for p, w in zip((2, 4, 6), reading.phases_w, strict=True)]
-    lines += [f"1-0:{p}2.7.0({_k(max(-w, 0), 2)}*kW)" for p, w in zip((2, 4, 6), reading.phases_w, strict=True)]
+    lines += [
+        f"1-0:{p}1.7.0({round(abs(w) / v):03d}*A)"
+        for p, w, v in zip((3, 5, 7), reading.phases_w, reading.voltages_v, strict=True)
+    ]
+    lines += [
+        f"1-0:{p}1.7.0({_k(max(w, 0), 2)}*kW)"
+        for p, w in zip((2, 4, 6), reading.phases_w, strict=True)
+    ]
+    lines += [
+        f"1-0:{p}2.7.0({_k(max(-w, 0), 2)}*kW)"
+        for p, w in zip((2, 4, 6), reading.phases_w, strict=True)
+    ]
     lines += [
         "0-1:24.1.0(003)",
         f"0-1:96.1.0({_hex('G0053003358048471')})",
@@ -66,11 +80,16 @@ def telegram(reading: GridReading) -> bytes:
 
 
 def local_time(utc_s: int) -> str:
-    """A P1 timestamp, YYMMDDhhmmssX: Central European local time, X = S in summer and W in winter (DSMR 5.0.2, section 6.4)."""
+    """A P1 timestamp, YYMMDDhhmmssX: Central European local time, X = S in summer and W in winter
+    (DSMR 5.0.2, section 6.4).
+    """
     utc = datetime.fromtimestamp(utc_s, UTC)
-    # Directive 2000/84/EC: summer time runs from 01:00 UTC on the last Sunday of March to 01:00 UTC on the last Sunday of October.
+    # Directive 2000/84/EC: summer time runs from 01:00 UTC on the last Sunday of March to 01:00 UTC
+    # on the last Sunday of October.
     summer = _last_sunday(utc.year, 3) <= utc < _last_sunday(utc.year, 10)
-    return (utc + timedelta(hours=2 if summer else 1)).strftime("%y%m%d%H%M%S") + ("S" if summer else "W")
+    return (utc + timedelta(hours=2 if summer else 1)).strftime("%y%m%d%H%M%S") + (
+        "S" if summer else "W"
+    )
 
 
 @cache
@@ -80,7 +99,9 @@ def _last_sunday(year: int, month: int) -> datetime:
 
 
 def _k(value: int, digits: int) -> str:
-    """Thousandths as a number with three decimals: 1234 → `000001.234`. Beyond the last digit a register starts again from 0."""
+    """Thousandths as a number with three decimals: 1234 → `000001.234`. Beyond the last digit a
+    register starts again from 0.
+    """
     whole, rest = divmod(value, 1000)
     return f"{whole % 10**digits:0{digits}d}.{rest:03d}"
 

@@ -1,7 +1,9 @@
-"""A simulated serial wire: two pseudo-terminals joined back to back, on which bytes travel at the pace of a real one.
+"""A simulated serial wire: two pseudo-terminals joined back to back, on which bytes travel at the
+pace of a real one.
 
-Each end is an ordinary device path, so whoever opens it (pyserial, a pymodbus server, the gateway itself) cannot tell it from a port. As
-on a real wire, what nobody picks up is lost once the receiver's kernel buffer (4 KiB) is full.
+Each end is an ordinary device path, so whoever opens it (pyserial, a pymodbus server, the gateway
+itself) cannot tell it from a port. As on a real wire, what nobody picks up is lost once the
+receiver's kernel buffer (4 KiB) is full.
 """
 
 import asyncio
@@ -11,18 +13,25 @@ import tty
 from collections.abc import AsyncIterator
 
 _CHUNK_S = 0.008
-"""Bytes are handed over in bundles of about this long: 115200 baud costs 125 wake-ups a second instead of 11,520."""
+"""Bytes are handed over in bundles of about this long: 115200 baud costs 125 wake-ups a second
+instead of 11,520.
+"""
 
 _READ_BYTES = 4096
 _MAX_WAITING_BYTES = 64 * 1024
-"""More than this waiting to go out, and the sender is held back, as a full transmit buffer would."""
+"""More than this waiting to go out, and the sender is held back, as a full transmit buffer would.
+"""
 
 
 class Wire:
-    """Two joined ends. `gateway_end` and `meter_end` are the paths to open; they may be closed and opened again at will."""
+    """Two joined ends. `gateway_end` and `meter_end` are the paths to open; they may be closed and
+    opened again at will.
+    """
 
     def __init__(self, char_s: float) -> None:
-        """Raises OSError where the system has no pseudo-terminals left. `char_s`: seconds per byte in each direction; 0 is instant."""
+        """Raises OSError where the system has no pseudo-terminals left. `char_s`: seconds per byte
+        in each direction; 0 is instant.
+        """
         gateway_fd, self._gateway_slave = _raw_pty()
         meter_fd, self._meter_slave = _raw_pty()
         self.gateway_end = os.ttyname(self._gateway_slave)
@@ -31,7 +40,9 @@ class Wire:
         self._fds = [gateway_fd, self._gateway_slave, meter_fd, self._meter_slave]
 
     def unplug(self) -> None:
-        """Pull the plug: both paths vanish, and whoever has one open gets an error at the next read. May be called twice."""
+        """Pull the plug: both paths vanish, and whoever has one open gets an error at the next
+        read. May be called twice.
+        """
         for way in self._ways:
             way.stop()
         while self._fds:
@@ -49,7 +60,9 @@ async def paced_line(char_s: float) -> AsyncIterator[Wire]:
 
 
 def _raw_pty() -> tuple[int, int]:
-    """Both sides of a pty. We keep the far one open too: else the near one gives EIO whenever nobody else has it open."""
+    """Both sides of a pty. We keep the far one open too: else the near one gives EIO whenever
+    nobody else has it open.
+    """
     near, far = os.openpty()
     tty.setraw(far)
     os.set_blocking(near, False)
@@ -57,7 +70,9 @@ def _raw_pty() -> tuple[int, int]:
 
 
 class _Way:
-    """One direction. Byte k of a burst arrives k × char_s after the wire was free, whatever the bundling."""
+    """One direction. Byte k of a burst arrives k × char_s after the wire was free, whatever the
+    bundling.
+    """
 
     def __init__(self, source_fd: int, target_fd: int, char_s: float) -> None:
         self._source_fd = source_fd
@@ -98,7 +113,9 @@ class _Way:
             # The loop may call a timer a hair early; the bundle that is due is due all the same.
             elapsed = round((self._loop.time() - self._sent_until_s) / self._char_s)
             arrived = min(arrived, max(elapsed, min(self._chunk_bytes, arrived)))
-        with contextlib.suppress(BlockingIOError):  # nobody reads at the other end: lost, as on a wire
+        with contextlib.suppress(
+            BlockingIOError
+        ):  # nobody reads at the other end: lost, as on a wire
             os.write(self._target_fd, self._waiting[:arrived])
         del self._waiting[:arrived]
         self._sent_until_s += arrived * self._char_s

@@ -1,4 +1,6 @@
-"""SML meters (German electronic household meters): binary telegrams pushed through an optical head."""
+"""SML meters (German electronic household meters): binary telegrams pushed through an optical
+head.
+"""
 
 from typing import TYPE_CHECKING
 

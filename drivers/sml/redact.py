@@ -1,4 +1,6 @@
-"""Takes the meter's ids, keys and signatures out of recorded SML, and makes all checksums fit again. Pure."""
+"""Takes the meter's ids, keys and signatures out of recorded SML, and makes all checksums fit
+again. Pure.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -16,11 +18,14 @@ _ESCAPE, _START = b"\x1b" * 4, b"\x1b" * 4 + b"\x01" * 4
 _ID_BYTES = 5
 """An octet string of fewer bytes is a maker's name or a flag."""
 _KEPT = 1_000_000
-"""Of a number on the meter the millions stay: meters with a fault in their telegrams are known by them (drivers/sml/values.py)."""
+"""Of a number on the meter the millions stay: meters with a fault in their telegrams are known by
+them (drivers/sml/values.py).
+"""
 
 
 def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG001 — every meter tells its ids alike
-    """The recording with zeros for ids, keys and signatures; of a number as it is printed on the meter, its last six digits.
+    """The recording with zeros for ids, keys and signatures; of a number as it is printed on the
+    meter, its last six digits.
 
     Raises ValueError where no telegram is whole, for then nobody knows where they are.
     """
@@ -28,18 +33,33 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     frames = [(frame, _size(frame)) for frame in Framer().feed(came) if isinstance(frame, Frame)]
     found = {each for frame, _ in frames for each in _private(frame.payload)}
     if not found:
-        raise ValueError("no telegram in it is whole, so nobody knows where the meter's number is — record for longer")
-    shown = {each: _shown(each) for each in sorted(found, key=len, reverse=True)}  # one may stand in another
-    changed = [_frame(frame.payload, came[frame.start : frame.start + size], shown) for frame, size in frames]
+        raise ValueError(
+            "no telegram in it is whole, so nobody knows where the meter's number is — record "
+            "for longer"
+        )
+    shown = {
+        each: _shown(each) for each in sorted(found, key=len, reverse=True)
+    }  # one may stand in another
+    changed = [
+        _frame(frame.payload, came[frame.start : frame.start + size], shown)
+        for frame, size in frames
+    ]
     stream, at = b"", 0
     for (frame, size), data in zip(frames, changed, strict=True):
         stream += _without(came[at : frame.start], shown) + data
         at = frame.start + size
     stream += _without(came[at:], shown)
     numbers = {serial_number(each): serial_number(instead) for each, instead in shown.items()}
-    told = tuple(replace(each, serial_number=numbers.get(each.serial_number)) for each in recording.told)
-    sizes = [(frame.start, size, len(data) - size) for (frame, size), data in zip(frames, changed, strict=True)]
-    return replace(recording, passed=tuple(_cut(recording.passed, stream, sizes)), told=told, redacted=True)
+    told = tuple(
+        replace(each, serial_number=numbers.get(each.serial_number)) for each in recording.told
+    )
+    sizes = [
+        (frame.start, size, len(data) - size)
+        for (frame, size), data in zip(frames, changed, strict=True)
+    ]
+    return replace(
+        recording, passed=tuple(_cut(recording.passed, stream, sizes)), told=told, redacted=True
+    )
 
 
 def _private(payload: bytes) -> Iterator[bytes]:
@@ -55,9 +75,19 @@ def _private(payload: bytes) -> Iterator[bytes]:
             candidates = [*body[1:2], *body[3:4]]  # client, server
         elif tag[1:] == _GET_LIST_RESPONSE:
             entries = body[4] if len(body) > 4 and isinstance(body[4], list) else []
-            candidates = [*body[:2], *body[5:6], *(part for entry in entries if isinstance(entry, list) for part in entry[5:7])]
+            candidates = [
+                *body[:2],
+                *body[5:6],
+                *(part for entry in entries if isinstance(entry, list) for part in entry[5:7]),
+            ]
         for each in candidates:
-            if isinstance(each, bytes) and each[:1] and not each[0] & 0x70 and len(each) > _ID_BYTES and any(each[1:]):
+            if (
+                isinstance(each, bytes)
+                and each[:1]
+                and not each[0] & 0x70
+                and len(each) > _ID_BYTES
+                and any(each[1:])
+            ):
                 yield each[1:]
 
 
@@ -79,8 +109,14 @@ def _messages(payload: bytes) -> Iterator[tuple[int, int, list[Tree]]]:
 def _shown(private: bytes) -> bytes:
     """As many bytes of the same kind."""
     plain = serial_number(private) or ""
-    if len(private) == 10 and plain[1:4].isalpha() and plain[4:] == f"{private[5]:02X}{int.from_bytes(private[6:], 'big'):08d}":
-        return private[:6] + (int.from_bytes(private[6:], "big") // _KEPT * _KEPT).to_bytes(4, "big")
+    if (
+        len(private) == 10
+        and plain[1:4].isalpha()
+        and plain[4:] == f"{private[5]:02X}{int.from_bytes(private[6:], 'big'):08d}"
+    ):
+        return private[:6] + (int.from_bytes(private[6:], "big") // _KEPT * _KEPT).to_bytes(
+            4, "big"
+        )
     if private.isascii() and private.decode("ascii").isprintable():
         return bytes(0x30 if chr(byte).isalnum() else byte for byte in private)
     return bytes(len(private))
@@ -119,8 +155,12 @@ def _frame(payload: bytes, raw: bytes, shown: Mapping[bytes, bytes]) -> bytes:
     return framed + checksums(framed)[checksums(raw[:-2]).index(raw[-2:])]
 
 
-def _cut(passed: tuple[Passed, ...], stream: bytes, sizes: list[tuple[int, int, int]]) -> Iterator[Passed]:
-    """The stream in the pieces in which it came. `sizes`: start and size of each frame as it came, and how much it has grown."""
+def _cut(
+    passed: tuple[Passed, ...], stream: bytes, sizes: list[tuple[int, int, int]]
+) -> Iterator[Passed]:
+    """The stream in the pieces in which it came. `sizes`: start and size of each frame as it came,
+    and how much it has grown.
+    """
     starts = [start for start, _, _ in sizes]
     grown = [0, *accumulate(more for _, _, more in sizes)]
 

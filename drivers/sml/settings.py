@@ -1,4 +1,6 @@
-"""The `sml:` section of a profile: what a model's telegrams may hold, and how often it sends one."""
+"""The `sml:` section of a profile: what a model's telegrams may hold, and how often it sends
+one.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +17,13 @@ from drivers.strict_yaml import nearest
 class Settings:
     """The `sml:` section."""
 
-    period_s: Annotated[float, Meta(gt=0, le=300, description="how often the meter sends a telegram, in seconds")]
+    period_s: Annotated[
+        float, Meta(gt=0, le=300, description="how often the meter sends a telegram, in seconds")
+    ]
     values: Annotated[
-        list[Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]],  # for editors; `check` says the nearest right word
+        list[
+            Annotated[str, Meta(extra_json_schema={"enum": sorted(QUANTITIES)})]
+        ],  # for editors; `check` says the nearest right word
         Meta(min_length=1, description="the quantities this model's telegrams may hold"),
     ]
 
@@ -30,5 +36,11 @@ class Settings:
         for index, name in enumerate(self.values):
             if name in self.values[:index]:
                 yield ("values", index), f"{name!r} is listed twice", "keep one of them"
-            elif name in KNOWN and name not in QUANTITIES:  # names that are no quantity at all are the profile loader's to report
-                yield ("values", index), f"no SML telegram holds {name!r}", nearest(name, QUANTITIES)
+            elif (
+                name in KNOWN and name not in QUANTITIES
+            ):  # names that are no quantity at all are the profile loader's to report
+                yield (
+                    ("values", index),
+                    f"no SML telegram holds {name!r}",
+                    nearest(name, QUANTITIES),
+                )

@@ -4,8 +4,9 @@ SML transport protocol version 1 (BSI TR-03109-1, annex IV, "SML 1.04", section 
 
     1B1B1B1B 01010101  data, filled up with 00 to a multiple of four  1B1B1B1B 1A pp cc cc
 
-pp is the number of bytes filled up (0–3 by the standard; DZG meters whose PIN has not been entered send 4). 1B1B1B1B inside the data is
-sent twice. cc cc is a CRC-16/X-25 of everything before it, low byte first; some Holley meters send a CRC-16/KERMIT, high byte first.
+pp is the number of bytes filled up (0–3 by the standard; DZG meters whose PIN has not been entered
+send 4). 1B1B1B1B inside the data is sent twice. cc cc is a CRC-16/X-25 of everything before it, low
+byte first; some Holley meters send a CRC-16/KERMIT, high byte first.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One SML file whose checksum is right, without escapes (fill bytes are left in). `start` counts the stream's bytes before it."""
+    """One SML file whose checksum is right, without escapes (fill bytes are left in). `start`
+    counts the stream's bytes before it.
+    """
 
     start: int
     payload: bytes
@@ -45,7 +48,9 @@ class Damaged:
 
 
 def checksums(data: bytes) -> tuple[bytes, bytes]:
-    """The checksums that meters send for these bytes, as they stand on the wire: the standard's X-25, and Holley's KERMIT."""
+    """The checksums that meters send for these bytes, as they stand on the wire: the standard's
+    X-25, and Holley's KERMIT.
+    """
     return crc16.ibm_sdlc(data).to_bytes(2, "little"), crc16.kermit(data).to_bytes(2, "big")
 
 
@@ -57,20 +62,31 @@ def excerpt(raw: bytes) -> str:
 def diagnose(noise: bytes) -> str:
     """What bytes that hold no SML look like, in words that help at the meter."""
     if not noise.strip(b"\0"):
-        return "they are all zero: light falls into the optical head, or it sits beside the meter's diode; seat it anew"
+        return (
+            "they are all zero: light falls into the optical head, or it sits beside the "
+            "meter's diode; seat it anew"
+        )
     text = bytes(byte & 0x7F for byte in noise)
     readable = sum(0x20 <= byte < 0x7F or byte in b"\r\n" for byte in text)
     if readable >= 0.95 * len(text) and b"(" in text:
         return "they are text, as of an IEC 62056-21 meter: try the profile iec62056/mode_d"
     if _ESCAPE in noise:
-        return "there are SML frames in them, but damaged ones: seat the optical head anew, and check the cable"
-    return "no SML starts in them: is the line at 9600 baud 8N1, and the optical head seated on the meter's diode?"
+        return (
+            "there are SML frames in them, but damaged ones: seat the optical head anew, and "
+            "check the cable"
+        )
+    return (
+        "no SML starts in them: is the line at 9600 baud 8N1, and the optical head seated on "
+        "the meter's diode?"
+    )
 
 
 class Framer:
-    """Cuts a stream into frames. It keeps at most one frame's bytes, and looks at each byte a bounded number of times.
+    """Cuts a stream into frames. It keeps at most one frame's bytes, and looks at each byte a
+    bounded number of times.
 
-    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside frames, and `noise_sample` the last of them.
+    `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside frames,
+    and `noise_sample` the last of them.
     """
 
     awaits_silence = False
@@ -110,7 +126,9 @@ class Framer:
         return []
 
     def forget(self) -> None:
-        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes next."""
+        """Bytes of the stream were thrown away unseen: what is here is not continued by what comes
+        next.
+        """
         self._buffer.clear()
         self._open = False
         self._scan = 0
@@ -132,7 +150,9 @@ class Framer:
     def _begin(self) -> bool:
         at = self._buffer.find(_START)
         if at < 0:
-            self._drop_noise(max(0, len(self._buffer) - len(_START) + 1))  # a start that is cut off is kept
+            self._drop_noise(
+                max(0, len(self._buffer) - len(_START) + 1)
+            )  # a start that is cut off is kept
             return False
         self._drop_noise(at)
         self._open = True
@@ -145,7 +165,8 @@ class Framer:
         if after[0] == _END and after[1] <= _MAX_FILL:
             self._complete(at, events)
         elif after == _ESCAPE:
-            # Data. Only where a start follows, the first escape is what lost bytes have left of an end: no data holds eight such bytes.
+            # Data. Only where a start follows, the first escape is what lost bytes have left of an
+            # end: no data holds eight such bytes.
             following = bytes(self._buffer[at + 8 : at + 12])
             if following == _VERSION_1:
                 self._damage("its end is broken: bytes were lost on the way", at + 4, events)
@@ -159,15 +180,23 @@ class Framer:
         elif after == _VERSION_2:
             self._damage("SML transport version 2, which this driver does not read", at + 8, events)
         else:
-            self._damage(f"an unknown escape ({after.hex(' ')}): bytes were lost or changed on the way", at + 1, events)
+            self._damage(
+                f"an unknown escape ({after.hex(' ')}): bytes were lost or changed on the way",
+                at + 1,
+                events,
+            )
         return True
 
     def _complete(self, at: int, events: list[Frame | Damaged]) -> None:
         checked, found = bytes(self._buffer[: at + 6]), bytes(self._buffer[at + 6 : at + 8])
         right = checksums(checked)
         if found not in right:
-            # What follows the end's mark is looked at again: where bytes were lost, the next start may be in it.
-            reason = f"wrong checksum: it says {found.hex().upper()}, its bytes give {right[0].hex().upper()}; the reception is poor"
+            # What follows the end's mark is looked at again: where bytes were lost, the next start
+            # may be in it.
+            reason = (
+                f"wrong checksum: it says {found.hex().upper()}, its bytes give "
+                f"{right[0].hex().upper()}; the reception is poor"
+            )
             self._damage(reason, at + 4, events)
             return
         payload = checked[len(_START) : at]
@@ -178,7 +207,9 @@ class Framer:
         self._open = False
 
     def _damage(self, reason: str, length: int, events: list[Frame | Damaged]) -> None:
-        events.append(Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length]))))
+        events.append(
+            Damaged(self.offset - len(self._buffer), reason, excerpt(bytes(self._buffer[:length])))
+        )
         del self._buffer[:length]
         self._open = False
 

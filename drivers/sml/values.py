@@ -1,10 +1,12 @@
 """The values of an SML file: pure, one pass, exact in Wh, bounded in depth.
 
-SML 1.04 (BSI TR-03109-1, annex IV). A file is a sequence of messages; a message is a list of six: transaction, group, abort-on-error,
-body (a tag and its contents), checksum, end (00). Every element begins with its type and length (6.3): bit 7 "more", bits 6–4 the type,
-the rest the length *with* the type-length bytes, or for lists the number of elements. The values come in a GetListResponse (tag 0701),
-as entries of seven: object (OBIS), status, time, unit, scaler, value, signature; a value is the raw number × 10^scaler in the unit
-(DLMS UA Blue Book, 4.3.2: 27 W, 30 Wh, 33 A, 35 V, 44 Hz). A raw number has any width from one to eight bytes, also in one meter.
+SML 1.04 (BSI TR-03109-1, annex IV). A file is a sequence of messages; a message is a list of six:
+transaction, group, abort-on-error, body (a tag and its contents), checksum, end (00). Every element
+begins with its type and length (6.3): bit 7 "more", bits 6–4 the type, the rest the length *with*
+the type-length bytes, or for lists the number of elements. The values come in a GetListResponse
+(tag 0701), as entries of seven: object (OBIS), status, time, unit, scaler, value, signature; a
+value is the raw number × 10^scaler in the unit (DLMS UA Blue Book, 4.3.2: 27 W, 30 Wh, 33 A, 35 V,
+44 Hz). A raw number has any width from one to eight bytes, also in one meter.
 
 What makers do differently is judged by what the telegram itself says (see `_power` and `_dzg`).
 """
@@ -44,10 +46,17 @@ _OBJECTS: Mapping[bytes, tuple[str, bytes]] = {
     **{
         bytes((group + shift, 7, 0)): (name.format(phase), unit)
         for phase, shift in (("l1", 0), ("l2", 20), ("l3", 40))
-        for group, name, unit in ((36, "power_{}_w", _WATT), (31, "current_{}_a", _AMPERE), (32, "voltage_{}_v", _VOLT))
+        for group, name, unit in (
+            (36, "power_{}_w", _WATT),
+            (31, "current_{}_a", _AMPERE),
+            (32, "voltage_{}_v", _VOLT),
+        )
     },
 }
-_TOTALS = {d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")}
+_TOTALS = {
+    d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS))
+    for d in ("import", "export")
+}
 _UNITS = dict(_OBJECTS.values())
 _STATUS_OF = ("energy_import_wh", "energy_export_wh", *_TOTALS["import"][1], *_TOTALS["export"][1])
 _POWER_NAMES = {"15.7.0", "1.7.0", "2.7.0"}
@@ -69,15 +78,19 @@ _DZG_SHORT = (range(42_000_000, 49_000_000), range(55_000_000, 59_000_000))
 
 
 class SmlError(ValueError):
-    """A file with a right checksum that is not proper SML. The text says what is wrong and where."""
+    """A file with a right checksum that is not proper SML. The text says what is wrong and
+    where.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What a file says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial number where it tells it.
+    """What a file says: quantities of `drivers.sample.QUANTITIES`, and the meter's own serial
+    number where it tells it.
 
-    `steps_wh` has the step of each energy register, as the telegram's scaler tells it. `rounded` is true where the registers are whole
-    kWh all the same and there is no power: so it is with some meters before their PIN has been entered, and now and then by chance.
+    `steps_wh` has the step of each energy register, as the telegram's scaler tells it. `rounded` is
+    true where the registers are whole kWh all the same and there is no power: so it is with some
+    meters before their PIN has been entered, and now and then by chance.
     """
 
     quantities: Mapping[str, float]
@@ -102,17 +115,21 @@ class _Entry(NamedTuple):  # a frozen dataclass takes five times as long to make
     @property
     def value(self) -> float:
         """raw × 10^scaler, as near as a float gets."""
-        return float(self.raw * 10**self.scaler) if self.scaler >= 0 else self.raw / 10**-self.scaler
+        return (
+            float(self.raw * 10**self.scaler) if self.scaler >= 0 else self.raw / 10**-self.scaler
+        )
 
 
 def read_values(payload: bytes) -> Values:
     """The values of one SML file. Raises SmlError.
 
-    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in the same file.
+    An energy total is the meter's own (x.8.0) or, without one, the sum of the tariff registers in
+    the same file.
     """
     found: dict[str, _Entry] = {}
     broken: set[str] = set()
-    # A meter is known by one of its ids, always the same: the server id, which each response has, goes before those in the list.
+    # A meter is known by one of its ids, always the same: the server id, which each response has,
+    # goes before those in the list.
     server = listed = b""
     at = 0
     while at < len(payload):
@@ -136,7 +153,9 @@ def read_values(payload: bytes) -> Values:
 
 
 def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
-    """The list that begins at `at`, and the index after it. Raises SmlError. It does not recurse: depth costs no stack."""
+    """The list that begins at `at`, and the index after it. Raises SmlError. It does not recurse:
+    depth costs no stack.
+    """
     root: list[Tree] = []
     tree, left = root, 1  # the list that is being filled, and how many elements it lacks
     outer: list[tuple[list[Tree], int]] = []
@@ -156,7 +175,9 @@ def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
             while payload[at] & 0x80:
                 at += 1
                 if at - begin > 3:
-                    raise SmlError(f"the element at byte {begin} has a length of more than four bytes")
+                    raise SmlError(
+                        f"the element at byte {begin} has a length of more than four bytes"
+                    )
                 size = size << 4 | payload[at] & 0x0F
             at += 1
             if head & 0x70 == _LIST:
@@ -182,14 +203,18 @@ def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
 
 
 def _body(payload: bytes, message: list[Tree], at: int, end: int) -> list[Tree] | None:
-    """The seven fields of a GetListResponse, None for another message. Raises SmlError where the message's own checksum is wrong."""
+    """The seven fields of a GetListResponse, None for another message. Raises SmlError where the
+    message's own checksum is wrong.
+    """
     if len(message) != 6 or not isinstance(message[3], list) or not isinstance(message[4], bytes):
         raise SmlError(f"what begins at byte {at} is not a message")
     stated = message[4]
     checked = payload[at : end - len(stated) - 1]
     # A number: a meter may leave out its first byte where that is zero.
     if _number(stated) not in {int.from_bytes(each, "big") for each in checksums(checked)}:
-        raise SmlError(f"the message at byte {at} has a wrong checksum of its own ({excerpt(stated[1:])})")
+        raise SmlError(
+            f"the message at byte {at} has a wrong checksum of its own ({excerpt(stated[1:])})"
+        )
     if len(message[3]) != 2 or _number(message[3][0]) != _GET_LIST_RESPONSE:
         return None
     body = message[3][1]
@@ -212,7 +237,12 @@ def _read_entry(entry: Tree, found: dict[str, _Entry], broken: set[str]) -> byte
     if not isinstance(entry, list) or len(entry) != 7:
         return None
     name, status, _, unit, scaler, value, _ = entry
-    if not isinstance(name, bytes) or len(name) != 7 or name[6] != 0xFF or not isinstance(value, bytes):  # *96 … *100 are past values
+    if (
+        not isinstance(name, bytes)
+        or len(name) != 7
+        or name[6] != 0xFF
+        or not isinstance(value, bytes)
+    ):  # *96 … *100 are past values
         return None
     known = _OBJECTS.get(name[3:6]) if name[1] == 1 else None
     if known is None:
@@ -244,22 +274,37 @@ def _add_totals(found: dict[str, _Entry], broken: set[str]) -> None:
 
 def _values(found: Mapping[str, _Entry], server: bytes) -> Values:
     quantities = {name: entry.value for name, entry in found.items() if name not in _POWER_NAMES}
-    steps_wh = {name: 10.0**entry.scaler for name, entry in found.items() if _UNITS.get(name) == _WATT_HOUR}
+    steps_wh = {
+        name: 10.0**entry.scaler for name, entry in found.items() if _UNITS.get(name) == _WATT_HOUR
+    }
     power_w = _power(found, server)
     quantities.pop("power_w", None)
     if power_w is not None:
         quantities["power_w"] = power_w
     energies_wh = [quantities[name] for name in steps_wh]
-    rounded = power_w is None and any(energies_wh) and all(energy_wh % WHOLE_KWH == 0 for energy_wh in energies_wh)
+    rounded = (
+        power_w is None
+        and any(energies_wh)
+        and all(energy_wh % WHOLE_KWH == 0 for energy_wh in energies_wh)
+    )
     return Values(quantities, serial_number(server), steps_wh, rounded)
 
 
 def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
-    """Active power, import positive. 16.7.0 has a sign; meters without it send 1.7.0 (with a sign, unless 2.7.0 comes too) or 15.7.0.
+    """Active power, import positive. 16.7.0 has a sign; meters without it send 1.7.0 (with a sign,
+    unless 2.7.0 comes too) or 15.7.0.
 
-    15.7.0 has no sign: the status of the energy register tells the direction (EMH ED300L, eHZ-HW8), or that the meter has only one.
+    15.7.0 has no sign: the status of the energy register tells the direction (EMH ED300L, eHZ-HW8),
+    or that the meter has only one.
     """
-    status = next((status for name in _STATUS_OF if name in found and (status := _number(found[name].status)) is not None), None)
+    status = next(
+        (
+            status
+            for name in _STATUS_OF
+            if name in found and (status := _number(found[name].status)) is not None
+        ),
+        None,
+    )
     if (entry := found.get("power_w")) is not None:
         return _dzg(entry, status, server).value
     if (entry := found.get("1.7.0")) is not None:
@@ -268,25 +313,46 @@ def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
     if (entry := found.get("15.7.0")) is not None:
         if status is not None:
             return -entry.value if status & _EXPORTS else entry.value
-        imports, exports = (any(name.startswith(f"energy_{d}") for name in found) for d in ("import", "export"))
+        imports, exports = (
+            any(name.startswith(f"energy_{d}") for name in found) for d in ("import", "export")
+        )
         return entry.value if not exports else -entry.value if not imports else None
     return None
 
 
 def _dzg(entry: _Entry, status: int | None, server: bytes) -> _Entry:
-    """DZG DVS74 of some years send a positive power with too few bits: 356.24 W arrives as -299.12 W. The status tells the direction."""
-    affected = server[2:5] == b"DZG" and len(server) == 10 and any(int.from_bytes(server[6:], "big") in each for each in _DZG_SHORT)
+    """DZG DVS74 of some years send a positive power with too few bits: 356.24 W arrives as -299.12
+    W. The status tells the direction.
+    """
+    affected = (
+        server[2:5] == b"DZG"
+        and len(server) == 10
+        and any(int.from_bytes(server[6:], "big") in each for each in _DZG_SHORT)
+    )
     if affected and entry.raw < 0 and status is not None and not status & _DZG_EXPORTS:
         return entry._replace(raw=entry.raw + (1 << 8 * ((entry.head & 0x0F) - 1)))
     return entry
 
 
 def serial_number(server: bytes) -> str | None:
-    """A server id as it is printed on the meter (DIN 43863-5: 1EMH0012345678), as text where it is that, or in hex."""
+    """A server id as it is printed on the meter (DIN 43863-5: 1EMH0012345678), as text where it is
+    that, or in hex.
+    """
     if not server:
         return None
     maker, number = server[2:5], int.from_bytes(server[6:], "big")
-    if len(server) == 10 and server[0] in (9, 10) and server[1] < 10 and maker.isalpha() and maker.isupper() and number < 10**8:
+    if (
+        len(server) == 10
+        and server[0] in (9, 10)
+        and server[1] < 10
+        and maker.isalpha()
+        and maker.isupper()
+        and number < 10**8
+    ):
         return f"{server[1]}{maker.decode('ascii')}{server[5]:02X}{number:08d}"
     text = server.decode("latin-1")
-    return text[:MAX_SERIAL_CHARS] if text.isascii() and text.isprintable() else server.hex().upper()[:MAX_SERIAL_CHARS]
+    return (
+        text[:MAX_SERIAL_CHARS]
+        if text.isascii() and text.isprintable()
+        else server.hex().upper()[:MAX_SERIAL_CHARS]
+    )

@@ -1,4 +1,6 @@
-"""SunSpec: inverters and meters that describe their own registers, on any line that Modbus travels on."""
+"""SunSpec: inverters and meters that describe their own registers, on any line that Modbus travels
+on.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,17 @@ BUS = "modbus"
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":
     """A driver for one SunSpec inverter or meter on an open line."""
-    from drivers.sunspec.driver import SunSpecDriver  # pymodbus is imported only where a meter needs it
+    from drivers.sunspec.driver import (
+        SunSpecDriver,
+    )  # pymodbus is imported only where a meter needs it
 
     return SunSpecDriver(profile, device, line)
 
 
 LONGEST_MODEL = 121
-"""Registers of the longest model that is read, 701 with its head: which one a device has is known once it is asked."""
+"""Registers of the longest model that is read, 701 with its head: which one a device has is known
+once it is asked.
+"""
 
 
 def turn_s(settings: Settings, char_s: float) -> tuple[float, float]:

@@ -1,9 +1,10 @@
 """The chain of models: what a SunSpec device consists of, and where. Pure.
 
-The registers begin with a marker, "SunS", at one of three addresses; then come models, each with its number and its length, and number
-0xFFFF at the end (SunSpec Information Model Specification, "Device Modbus map"). Addresses of models change with options and firmware,
-so they are never assumed. Model 1 says whose the models after it are: an inverter passes on its meters' models, each behind a model 1 of
-its own.
+The registers begin with a marker, "SunS", at one of three addresses; then come models, each with
+its number and its length, and number 0xFFFF at the end (SunSpec Information Model Specification,
+"Device Modbus map"). Addresses of models change with options and firmware, so they are never
+assumed. Model 1 says whose the models after it are: an inverter passes on its meters' models, each
+behind a model 1 of its own.
 """
 
 import struct
@@ -23,7 +24,9 @@ MAX_MODELS = 64
 END_MODEL = 0xFFFF
 COMMON_MODEL = 1
 COMMON_WORDS = 64
-"""Maker, model, options, version and serial number of model 1, behind its length. It is 65 or 66 registers long."""
+"""Maker, model, options, version and serial number of model 1, behind its length. It is 65 or 66
+registers long.
+"""
 
 
 class ChainError(ValueError):
@@ -40,7 +43,9 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What model 1 says: whose the models behind it are. Text that the device leaves out is empty."""
+    """What model 1 says: whose the models behind it are. Text that the device leaves out is
+    empty.
+    """
 
     maker: str = ""
     model: str = ""
@@ -50,7 +55,9 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A model that can be read: its number, its address (of the register that holds the number) and whose it is."""
+    """A model that can be read: its number, its address (of the register that holds the number) and
+    whose it is.
+    """
 
     number: int
     address: int
@@ -71,7 +78,9 @@ class Chain:
 
 
 Walk = Generator[Ask, bytes | None, Chain]
-"""Yields what to read; is sent the registers' bytes, or None where the device refuses them; returns the chain or raises ChainError."""
+"""Yields what to read; is sent the registers' bytes, or None where the device refuses them; returns
+the chain or raises ChainError.
+"""
 
 
 def walk() -> Walk:
@@ -84,15 +93,24 @@ def walk() -> Walk:
         if header is None:
             if parts:  # some devices leave the end mark out
                 break
-            raise ChainError(f"it refuses register {address}, where its next SunSpec model should begin, and nothing before can be read")
+            raise ChainError(
+                f"it refuses register {address}, where its next SunSpec model should begin, and "
+                "nothing before can be read"
+            )
         number, length = struct.unpack(">HH", header)
         if number == END_MODEL:
             break
         after = address + 2 + length
         if number == 0:
-            raise ChainError(f"there is no SunSpec model at register {address} (number 0): the length of the one before is wrong")
+            raise ChainError(
+                f"there is no SunSpec model at register {address} (number 0): the length of the "
+                "one before is wrong"
+            )
         if after + 1 >= 0x10000:  # where the next one's number and length would be
-            raise ChainError(f"SunSpec model {number} at register {address} says it is {length} registers long, beyond register 65535")
+            raise ChainError(
+                f"SunSpec model {number} at register {address} says it is {length} registers "
+                "long, beyond register 65535"
+            )
         if number == COMMON_MODEL:
             _want(number, address, length, COMMON_WORDS)
             body = yield Ask(address + 2, COMMON_WORDS)
@@ -102,7 +120,10 @@ def walk() -> Walk:
             parts.append(Part(number, address, owners[-1] if owners else Owner()))
         address = after
     else:
-        raise ChainError(f"its chain of SunSpec models does not end within {MAX_MODELS} models (register {address})")
+        raise ChainError(
+            f"its chain of SunSpec models does not end within {MAX_MODELS} models (register "
+            f"{address})"
+        )
     return Chain(owners[0] if owners else Owner(), tuple(parts))
 
 
@@ -111,17 +132,23 @@ def _find_marker() -> Generator[Ask, bytes | None, int]:
         if (yield Ask(base, 2)) == MARKER:
             return base
     raise ChainError(
-        "there is no SunSpec marker at register 40000, 50000 or 0 — is SunSpec switched on at the device, and is the address right?"
+        "there is no SunSpec marker at register 40000, 50000 or 0 — is SunSpec switched on at "
+        "the device, and is the address right?"
     )
 
 
 def _want(number: int, address: int, length: int, least: int) -> None:
     if length < least:
-        raise ChainError(f"SunSpec model {number} at register {address} says it is {length} registers long; it has {least} at least")
+        raise ChainError(
+            f"SunSpec model {number} at register {address} says it is {length} registers long; "
+            f"it has {least} at least"
+        )
 
 
 def read_owner(body: bytes) -> Owner:
-    """Model 1 behind its length: 16 registers of maker, 16 of model, 8 of options, 8 of version, 16 of serial number, all text."""
+    """Model 1 behind its length: 16 registers of maker, 16 of model, 8 of options, 8 of version, 16
+    of serial number, all text.
+    """
     return Owner(_text(body[0:32]), _text(body[32:64]), _text(body[80:96]), _text(body[96:128]))
 
 
@@ -131,11 +158,18 @@ def _text(data: bytes) -> str:
 
 
 def choose(parts: Sequence[Part], wanted: Literal["auto", "inverter", "meter"]) -> Part:
-    """The part that is meant. What is told both as integers and as floats is read as integers: they are exact. Raises ChainError."""
+    """The part that is meant. What is told both as integers and as floats is read as integers: they
+    are exact. Raises ChainError.
+    """
     kinds = ("inverter", "meter") if wanted == "auto" else (wanted,)
     fitting = [part for part in parts if part.model.part in kinds]
     if not fitting:
         found = ", ".join(f"{part.model.part} (model {part.number})" for part in parts) or "none"
         what = "inverter or meter" if wanted == "auto" else wanted
-        raise ChainError(f"it has no {what} among its SunSpec models that could be read (found: {found}) — check `part` of the profile")
-    return min(fitting, key=lambda part: (kinds.index(part.model.part), part.model.floats, part.address))
+        raise ChainError(
+            f"it has no {what} among its SunSpec models that could be read (found: {found}) — "
+            "check `part` of the profile"
+        )
+    return min(
+        fitting, key=lambda part: (kinds.index(part.model.part), part.model.floats, part.address)
+    )

@@ -1,4 +1,6 @@
-"""Reads one SunSpec device: its chain of models is walked first, every hour and after every failure; then each reading is one request."""
+"""Reads one SunSpec device: its chain of models is walked first, every hour and after every
+failure; then each reading is one request.
+"""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -30,13 +32,16 @@ class SunSpecDriver:
         self._settings = profile.settings
         self._unit = device.address
         self._line = line
-        self._timeout_s = profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
+        self._timeout_s = (
+            profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
+        )
         self._part: Part | None = None
         self._power_is_export = False
         self._walk_due_s = 0.0
 
     async def read(self, due_s: float) -> Reading:
-        """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of the exchange.
+        """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
+        the exchange.
 
         Raises MeterError or LineError, whose texts name the address.
         """
@@ -62,7 +67,9 @@ class SunSpecDriver:
         chain = await read_chain(self._line, self._unit, timeout_s, turnaround_s)
         part = choose(chain.parts, self._settings.part)
         sign = self._settings.meter_power
-        exports = sign == "export" or (sign == "auto" and chain.owner.maker.lower() == _EXPORT_POSITIVE)
+        exports = sign == "export" or (
+            sign == "auto" and chain.owner.maker.lower() == _EXPORT_POSITIVE
+        )
         self._power_is_export = exports or part.model.part == "inverter"
         self._part = part
         self._walk_due_s = asyncio.get_running_loop().time() + _WALK_EVERY_S
@@ -70,12 +77,25 @@ class SunSpecDriver:
 
     async def _read(self, part: Part) -> Reading:
         turnaround_s = self._settings.turnaround_ms / 1000
-        data = await request(self._line, self._unit, FUNCTION, part.address, part.model.count, self._timeout_s, turnaround_s)
+        data = await request(
+            self._line,
+            self._unit,
+            FUNCTION,
+            part.address,
+            part.model.count,
+            self._timeout_s,
+            turnaround_s,
+        )
         if int.from_bytes(data[:2], "big") != part.number:
-            raise ChainError(f"SunSpec model {part.number} is no longer at register {part.address} — the chain is walked anew")
+            raise ChainError(
+                f"SunSpec model {part.number} is no longer at register {part.address} — the "
+                "chain is walked anew"
+            )
         turns = self._line.turns
         values = decode(part.model, data, power_is_export=self._power_is_export)
-        return Reading((turns.asked_s + turns.last_frame_s) / 2, values, part.owner.serial_number or None)
+        return Reading(
+            (turns.asked_s + turns.last_frame_s) / 2, values, part.owner.serial_number or None
+        )
 
 
 async def read_chain(line: "Line", unit: int, timeout_s: float, turnaround_s: float = 0.0) -> Chain:
@@ -85,7 +105,9 @@ async def read_chain(line: "Line", unit: int, timeout_s: float, turnaround_s: fl
     while True:
         data: bytes | None = None
         try:
-            data = await request(line, unit, FUNCTION, ask.address, ask.count, timeout_s, turnaround_s)
+            data = await request(
+                line, unit, FUNCTION, ask.address, ask.count, timeout_s, turnaround_s
+            )
         except Refused as refused:
             if not refused.concerns_registers:
                 raise

@@ -1,13 +1,15 @@
 """The SunSpec models that are read, and their registers → values. Pure.
 
-Offsets count from the register that holds the model's number, as in the SunSpec Alliance's model definitions (models 101–103, 111–113,
-201–204, 211–214, 701). A point's scale factor is a power of ten in a register of its own; it may change at any time, so both are
-decoded from the same reply. Model 160 (what each string of modules brings) and all others are walked past: they measure direct current
-or describe settings.
+Offsets count from the register that holds the model's number, as in the SunSpec Alliance's model
+definitions (models 101–103, 111–113, 201–204, 211–214, 701). A point's scale factor is a power of
+ten in a register of its own; it may change at any time, so both are decoded from the same reply.
+Model 160 (what each string of modules brings) and all others are walked past: they measure direct
+current or describe settings.
 
-A point that is not implemented says so by its bits (SunSpec Information Model Specification, "not implemented" values): it is missing
-then, not zero. An accumulator of an inverter that is 0 counts as missing too, for so the specification marks it, and some inverters show 0
-while they sleep. A meter's totals are mandatory: their 0 is a zero.
+A point that is not implemented says so by its bits (SunSpec Information Model Specification, "not
+implemented" values): it is missing then, not zero. An accumulator of an inverter that is 0 counts
+as missing too, for so the specification marks it, and some inverters show 0 while they sleep. A
+meter's totals are mandatory: their 0 is a zero.
 """
 
 import struct
@@ -18,24 +20,37 @@ from typing import Literal
 
 PointType = Literal["int16", "uint16", "uint32", "acc32", "uint64", "float32"]
 
-_FORMATS: Mapping[PointType, str] = {"int16": ">h", "uint16": ">H", "uint32": ">I", "acc32": ">I", "uint64": ">Q", "float32": ">f"}
+_FORMATS: Mapping[PointType, str] = {
+    "int16": ">h",
+    "uint16": ">H",
+    "uint32": ">I",
+    "acc32": ">I",
+    "uint64": ">Q",
+    "float32": ">f",
+}
 _NOT_IMPLEMENTED: Mapping[PointType, tuple[int, ...]] = {
     "int16": (-0x8000,),
     "uint16": (0xFFFF,),
     "uint32": (0xFFFFFFFF,),
-    "acc32": (0x80000000, 0xFFFFFFFF),  # besides 0; some devices mark it as other 32-bit numbers are marked
+    "acc32": (
+        0x80000000,
+        0xFFFFFFFF,
+    ),  # besides 0; some devices mark it as other 32-bit numbers are marked
     "uint64": (0xFFFFFFFFFFFFFFFF,),
     "float32": (),  # it is a NaN
 }
 _MAX_SCALE = 10
-"""A scale factor is from -10 to 10 (the same specification, "sunssf"); -0x8000 says that there is none."""
+"""A scale factor is from -10 to 10 (the same specification, "sunssf"); -0x8000 says that there is
+none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """One value: where it is, as what, and where its scale factor is (None: it has none).
 
-    `signed_power` marks power, whose sign is the device's own convention. `zero_is_missing` marks accumulators whose 0 says nothing.
+    `signed_power` marks power, whose sign is the device's own convention. `zero_is_missing` marks
+    accumulators whose 0 says nothing.
     """
 
     quantity: str
@@ -48,7 +63,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: the part of a device that it describes, and the `count` registers, from its number on, that are read in one request."""
+    """One model: the part of a device that it describes, and the `count` registers, from its number
+    on, that are read in one request.
+    """
 
     part: Literal["inverter", "meter"]
     count: int
@@ -56,13 +73,25 @@ class Model:
     floats: bool = False
 
 
-def _phases(quantity: str, first: int, step: int, kind: PointType, scale_at: int | None = None, *, power: bool = False) -> Iterable[Point]:
+def _phases(
+    quantity: str,
+    first: int,
+    step: int,
+    kind: PointType,
+    scale_at: int | None = None,
+    *,
+    power: bool = False,
+) -> Iterable[Point]:
     """The same for three phases; `{}` stands for l1, l2, l3."""
     for n in range(3):
-        yield Point(quantity.format(f"l{n + 1}"), first + n * step, kind, scale_at, signed_power=power)
+        yield Point(
+            quantity.format(f"l{n + 1}"), first + n * step, kind, scale_at, signed_power=power
+        )
 
 
-def _between(first: int, step: int, kind: PointType, scale_at: int | None = None) -> Iterable[Point]:
+def _between(
+    first: int, step: int, kind: PointType, scale_at: int | None = None
+) -> Iterable[Point]:
     """The voltages between phases."""
     for n, pair in enumerate(("l1_l2", "l2_l3", "l3_l1")):
         yield Point(f"voltage_{pair}_v", first + n * step, kind, scale_at)
@@ -142,7 +171,8 @@ _FLOAT_METER = Model(
     ),
     floats=True,
 )
-# 23 registers per phase, then the scale factors. What an inverter draws itself, or charges a battery with, is absorbed energy.
+# 23 registers per phase, then the scale factors. What an inverter draws itself, or charges a
+# battery with, is absorbed energy.
 _DER = Model(
     "inverter",
     121,
@@ -171,13 +201,17 @@ MODELS: Mapping[int, Model] = {
     **dict.fromkeys((211, 212, 213, 214), _FLOAT_METER),
     701: _DER,
 }
-"""Model number → what is read of it. Models of one row differ in how many phases they implement, not in their registers."""
+"""Model number → what is read of it. Models of one row differ in how many phases they implement,
+not in their registers.
+"""
 
 
 def decode(model: Model, data: bytes, *, power_is_export: bool) -> dict[str, float]:
-    """A model's values from its first `count` registers (2 × count bytes). What is not implemented is left out.
+    """A model's values from its first `count` registers (2 × count bytes). What is not implemented
+    is left out.
 
-    `power_is_export`: the device calls exported power positive; ours is positive when it is imported.
+    `power_is_export`: the device calls exported power positive; ours is positive when it is
+    imported.
     """
     values: dict[str, float] = {}
     for point in model.points:
@@ -194,7 +228,11 @@ def decode(model: Model, data: bytes, *, power_is_export: bool) -> dict[str, flo
 
 def _value(point: Point, data: bytes) -> float | None:
     (raw,) = struct.unpack_from(_FORMATS[point.type], data, 2 * point.at)
-    if raw in _NOT_IMPLEMENTED[point.type] or not isfinite(raw) or (raw == 0 and point.zero_is_missing):
+    if (
+        raw in _NOT_IMPLEMENTED[point.type]
+        or not isfinite(raw)
+        or (raw == 0 and point.zero_is_missing)
+    ):
         return None
     scale = 0
     if point.scale_at is not None:

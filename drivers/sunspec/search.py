@@ -10,7 +10,9 @@ from drivers.sunspec.chain import Chain, ChainError
 from drivers.sunspec.driver import read_chain
 
 
-async def search(line: Line, address: int, profiles: Iterable[Profile], url: LineUrl) -> list[Found]:
+async def search(
+    line: Line, address: int, profiles: Iterable[Profile], url: LineUrl
+) -> list[Found]:
     """The parts of the device at that address: an inverter, a meter or both. Raises LineError."""
     try:
         chain = await read_chain(line, address, READ_TIMEOUT_S)
@@ -26,7 +28,9 @@ async def search(line: Line, address: int, profiles: Iterable[Profile], url: Lin
 
 
 def _adds(profile: Profile, chain: Chain) -> bool:
-    """`auto` is the device's first part; a profile of a certain part adds to it only where that is another one."""
+    """`auto` is the device's first part; a profile of a certain part adds to it only where that is
+    another one.
+    """
     kinds = [part.model.part for part in chain.parts]
     wanted = profile.settings.part
     if wanted == "auto":
@@ -37,5 +41,7 @@ def _adds(profile: Profile, chain: Chain) -> bool:
 def _text(chain: Chain, profile: Profile) -> str:
     """Such as `SolarEdge SE3000`."""
     wanted = profile.settings.part
-    owners = [part.owner for part in chain.parts if wanted in ("auto", part.model.part)] or [chain.owner]
+    owners = [part.owner for part in chain.parts if wanted in ("auto", part.model.part)] or [
+        chain.owner
+    ]
     return f"{owners[0].maker} {owners[0].model}".strip()

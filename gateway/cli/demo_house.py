@@ -1,7 +1,8 @@
-"""The demo: a simulated house, the gateway itself as a process with an ordinary configuration folder, and a stand-in exchange.
+"""The demo: a simulated house, the gateway itself as a process with an ordinary configuration
+folder, and a stand-in exchange.
 
-What is simulated is only what cannot be here. The gateway is started as an installer would start it, and restarted as systemd would:
-kill it and see.
+What is simulated is only what cannot be here. The gateway is started as an installer would start
+it, and restarted as systemd would: kill it and see.
 """
 
 import asyncio
@@ -37,20 +38,26 @@ from gateway.store.opening import open_for_reading
 SLOT_S = 15
 OUTAGE_SLOTS = 3
 GRACE_S = 75.0
-"""How long after the end the last slots may take to be accepted: the uploader's longest wait, and a little."""
+"""How long after the end the last slots may take to be accepted: the uploader's longest wait, and a
+little.
+"""
 
 ASSETS: Mapping[str, tuple[str, str]] = {
     "House load": ("load", "grid.import - grid.export + pv.export"),
     "PV": ("pv", "pv.export"),
     "Heat pump": ("heat_pump", "heat-pump.import"),
 }
-"""name: (kind, energy). In a real market the heat pump would be taken out of the load: each Wh belongs to one asset."""
+"""name: (kind, energy). In a real market the heat pump would be taken out of the load: each Wh
+belongs to one asset.
+"""
 
 _METERS = {"grid": "grid", "pv": "pv", "heat-pump": "heat_pump"}
 """Name of the device file → name in the simulated house."""
 
 _STEP_WH = {"grid": 2, "pv": 1, "heat-pump": 1}
-"""What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1 Wh."""
+"""What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1
+Wh.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,9 @@ def write_site(
     dialect: str = "sdk",
     port: int = 8080,
 ) -> Site:
-    """An ordinary configuration folder for the simulated house. Where `port` is taken, the page gets another one."""
+    """An ordinary configuration folder for the simulated house. Where `port` is taken, the page
+    gets another one.
+    """
     port = _free_port(port)
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     credentials = folder / "exchange.credentials"
@@ -93,7 +102,13 @@ def write_site(
         f"  canary_network: {exchange.network}",
         "  credentials: exchange.credentials",
         "assets:",
-        *(f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}" for name, uuid in assets.items()),
+        *(
+            (
+                f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: "
+                f"{ASSETS[name][1]}}}"
+            )
+            for name, uuid in assets.items()
+        ),
         "buffer: {path: buffer.sqlite, flush: 5s}",
         f"status: {{port: {port}}}",
         "clock: {trust: assured}   # a demo machine may lack NTP",
@@ -130,7 +145,12 @@ class Daemon:
                 # A session of its own: Ctrl-C in the terminal is ours to handle.
                 arguments = ("-m", "gateway", "run", "--config", str(self._folder))
                 self.process = await asyncio.create_subprocess_exec(
-                    sys.executable, *arguments, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+                    sys.executable,
+                    *arguments,
+                    stdout=log,
+                    stderr=log,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,
                 )
                 self.starts += 1
                 try:
@@ -174,18 +194,28 @@ def _lines(buffer: Buffer, names: Mapping[UUID, str], since_s: int) -> list[Line
     for each in buffer.owed(since_s):
         if each.item.kind == "measurement":
             owed.setdefault(each.item.slot_s, []).append(each)
-    return [_line(start_s, slots[start_s], owed.get(start_s, []), names) for start_s in sorted(slots)]
+    return [
+        _line(start_s, slots[start_s], owed.get(start_s, []), names) for start_s in sorted(slots)
+    ]
 
 
 def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[UUID, str]) -> Line:
     meters = "  ".join(
-        f"{slot.device} {'→' if slot.direction == 'export' else '←'} {slot.energy_uwh / UWH_PER_WH:.2f}"
+        (
+            f"{slot.device} {'→' if slot.direction == 'export' else '←'} "
+            f"{slot.energy_uwh / UWH_PER_WH:.2f}"
+        )
         for slot in sorted(slots, key=lambda s: (s.device, s.direction), reverse=True)
         if slot.energy_uwh
     )
     qualities = sorted({slot.quality for slot in slots}, reverse=True)
     delivery = tuple(
-        (f"{names.get(each.item.asset, '?')} {each.item.energy_uwh / UWH_PER_WH:.2f}" if each.quality != "partial" else "", each.state)
+        (
+            f"{names.get(each.item.asset, '?')} {each.item.energy_uwh / UWH_PER_WH:.2f}"
+            if each.quality != "partial"
+            else "",
+            each.state,
+        )
         for each in sorted(owed, key=lambda o: names.get(o.item.asset, ""))
     )
     return Line(start_s, meters, ", ".join(qualities), delivery)
@@ -195,26 +225,38 @@ _COLOURS = {"accepted": "green", "pending": "yellow", "rejected": "red", "missed
 
 
 def _table(lines: list[Line], status: str) -> Group:
-    table = Table(title="Slots of the last minutes (Wh; ← imported, → exported)", title_justify="left")
+    table = Table(
+        title="Slots of the last minutes (Wh; ← imported, → exported)", title_justify="left"
+    )
     for column in ("slot", "meters", "quality", "delivery"):
         table.add_column(column)
     for line in lines[-12:]:
-        delivery = Text("  ").join(Text(f"{what} {state}".strip(), _COLOURS[state]) for what, state in line.delivery)
+        delivery = Text("  ").join(
+            Text(f"{what} {state}".strip(), _COLOURS[state]) for what, state in line.delivery
+        )
         table.add_row(line.time, line.meters, line.quality, delivery)
     return Group(table, Text(status))
 
 
 async def run_demo(folder: Path | None, for_s: float | None, outage: bool, console: Console) -> int:
-    """The whole demo. Returns 0 where the totals of the simulation and of the exchange agree within the registers' steps."""
+    """The whole demo. Returns 0 where the totals of the simulation and of the exchange agree within
+    the registers' steps.
+    """
     folder = folder or Path(tempfile.mkdtemp(prefix="meter-gateway-demo-"))
     assets = {name: uuid4() for name in ASSETS}
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     by_uuid = {uuid: name for name, uuid in assets.items()}
-    async with simulated_house() as house, StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S) as exchange:
+    async with (
+        simulated_house() as house,
+        StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S) as exchange,
+    ):
         site = write_site(folder, house, exchange, assets)
-        console.print(f"Configuration folder: {folder}\nStatus page:          {site.page}\nThe gateway's log:    {folder / 'gateway.log'}")
+        console.print(
+            f"Configuration folder: {folder}\nStatus page:          {site.page}\nThe gateway's "
+            f"log:    {folder / 'gateway.log'}"
+        )
         daemon = Daemon(folder)
         started_s = time.time()
         async with asyncio.TaskGroup() as group:
@@ -246,17 +288,24 @@ async def _take_away(exchange: StandInExchange, for_s: float | None, console: Co
 
 
 async def _show(site: Site, daemon: Daemon, exchange: StandInExchange, console: Console) -> None:
-    """A live table in a terminal; elsewhere a line for each slot whenever something about it changes."""
+    """A live table in a terminal; elsewhere a line for each slot whenever something about it
+    changes.
+    """
     names = {uuid: name for name, uuid in site.assets.items()}
     printed: dict[int, Line] = {}
-    with Live(console=console, refresh_per_second=2) if console.is_terminal else contextlib.nullcontext() as live:
+    with (
+        Live(console=console, refresh_per_second=2)
+        if console.is_terminal
+        else contextlib.nullcontext() as live
+    ):
         while True:
             await asyncio.sleep(1)
             with _reading(site.buffer_path) as buffer:
                 lines = _lines(buffer, names, int(time.time()) - 20 * SLOT_S) if buffer else []
             pid = daemon.process.pid if daemon.process else 0
             status = (
-                f"gateway: process {pid}, started {daemon.starts} time(s)   page: {site.page}   accepted: {exchange.requests[200]} requests"
+                f"gateway: process {pid}, started {daemon.starts} time(s)   page: "
+                f"{site.page}   accepted: {exchange.requests[200]} requests"
             )
             if live is not None:
                 live.update(_table(lines, status))
@@ -266,7 +315,10 @@ async def _show(site: Site, daemon: Daemon, exchange: StandInExchange, console: 
                     printed[line.start_s] = line
                     delivery = ", ".join(f"{what} {state}".strip() for what, state in line.delivery)
                     console.print(
-                        f"{line.time}  {line.meters}  [{line.quality}]  {delivery}", markup=False, highlight=False, soft_wrap=True
+                        f"{line.time}  {line.meters}  [{line.quality}]  {delivery}",
+                        markup=False,
+                        highlight=False,
+                        soft_wrap=True,
                     )
 
 
@@ -298,15 +350,28 @@ def _complete(booked: Mapping[int, int], end_s: int) -> bool:
     return bool(booked) and all(start_s in booked for start_s in range(min(booked), end_s, SLOT_S))
 
 
-def _judge(site: Site, truth: Household, exchange: StandInExchange, started_s: float, end_s: int, daemon: Daemon, console: Console) -> int:
+def _judge(
+    site: Site,
+    truth: Household,
+    exchange: StandInExchange,
+    started_s: float,
+    end_s: int,
+    daemon: Daemon,
+    console: Console,
+) -> int:
     """Print for each asset what was true and what was accepted; 0 where they agree."""
     table = Table(title="What the house did, and what the exchange accepted", title_justify="left")
     for column in ("asset", "slots", "true Wh", "accepted Wh", "difference", "allowed", ""):
-        table.add_column(column, justify="left" if column in ("asset", "") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("asset", "") else "right", no_wrap=True
+        )
     fine = True
     for name, uuid in site.assets.items():
-        booked = {start_s: uwh for start_s, uwh in exchange.measurements[uuid].items() if start_s < end_s}
-        # The first slot that can be whole is the one that begins after the gateway has started; give it one more.
+        booked = {
+            start_s: uwh for start_s, uwh in exchange.measurements[uuid].items() if start_s < end_s
+        }
+        # The first slot that can be whole is the one that begins after the gateway has started;
+        # give it one more.
         first_s = min(booked, default=end_s)
         expected = range(first_s, end_s, SLOT_S)
         late = first_s > started_s + 3 * SLOT_S
@@ -316,20 +381,44 @@ def _judge(site: Site, truth: Household, exchange: StandInExchange, started_s: f
         # The counter is inside the register's step at the first boundary and at the last one.
         allowed_wh = 2 * sum(_STEP_WH[term.device] for term in formula.terms)
         missing = len(expected) - len(booked)
-        agree = bool(booked) and not late and not missing and abs(true_wh - accepted_wh) <= allowed_wh
+        agree = (
+            bool(booked) and not late and not missing and abs(true_wh - accepted_wh) <= allowed_wh
+        )
         fine &= agree
         verdict = (
-            "agree" if agree else "no slot" if not booked else "first slot late" if late else f"{missing} missing" if missing else "DIFFER"
+            "agree"
+            if agree
+            else "no slot"
+            if not booked
+            else "first slot late"
+            if late
+            else f"{missing} missing"
+            if missing
+            else "DIFFER"
         )
-        row = (str(len(booked)), f"{true_wh:.3f}", f"{accepted_wh:.3f}", f"{accepted_wh - true_wh:+.3f}", f"±{allowed_wh}")
+        row = (
+            str(len(booked)),
+            f"{true_wh:.3f}",
+            f"{accepted_wh:.3f}",
+            f"{accepted_wh - true_wh:+.3f}",
+            f"±{allowed_wh}",
+        )
         table.add_row(name, *row, Text(verdict, "green" if agree else "red"))
     console.print(table)
-    again = sum(count - 1 for (what, _, _), count in exchange.booked.items() if what == "measurement")
-    console.print(f"Slots sent more than once (harmless, the same value replaces itself): {again}. Starts of the gateway: {daemon.starts}.")
+    again = sum(
+        count - 1 for (what, _, _), count in exchange.booked.items() if what == "measurement"
+    )
+    console.print(
+        f"Slots sent more than once (harmless, the same value replaces itself): {again}. Starts "
+        f"of the gateway: {daemon.starts}."
+    )
     if not fine:
         console.print(f"[red]The totals do not agree.[/red] See {daemon.log_path}")
     return 0 if fine else 1
 
 
 def _true_wh(truth: Household, energy: str, since_s: int, until_s: int) -> float:
-    return sum(term.sign * truth.energy_wh(_METERS[term.device], term.direction, since_s, until_s) for term in Formula.parse(energy).terms)
+    return sum(
+        term.sign * truth.energy_wh(_METERS[term.device], term.direction, since_s, until_s)
+        for term in Formula.parse(energy).terms
+    )

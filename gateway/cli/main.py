@@ -1,16 +1,19 @@
-"""`meter-gateway`: the commands a person runs. Every file of `commands/` is one; `_` in its name is written `-`.
+"""`meter-gateway`: the commands a person runs. Every file of `commands/` is one; `_` in its name is
+written `-`.
 
 A command is a module with
 
 - `SUMMARY`: what it does, in a line;
 - `arguments(parser)`: adds its options, description and example;
-- `run(args) -> int`: does it; the number is the exit code. `args.config` is the configuration folder.
+- `run(args) -> int`: does it; the number is the exit code. `args.config` is the configuration
+  folder.
 
-Only the module of the command that was asked for is imported, and it imports what only people need (rich, pandas) inside its functions:
-the daemon, which is the command `run`, shares a small machine.
+Only the module of the command that was asked for is imported, and it imports what only people need
+(rich, pandas) inside its functions: the daemon, which is the command `run`, shares a small machine.
 
-Exit codes: 0 done; 1 it could not be done, and standard error says why and what to do; 2 the command line is wrong; 130 interrupted;
-141 whoever read our output went away. Expected errors end here, by type; any other is a bug and shows its traceback.
+Exit codes: 0 done; 1 it could not be done, and standard error says why and what to do; 2 the
+command line is wrong; 130 interrupted; 141 whoever read our output went away. Expected errors end
+here, by type; any other is a bug and shows its traceback.
 """
 
 import argparse
@@ -50,7 +53,9 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code; a wrong command line, `--help` and `--version` end by SystemExit, as argparse does."""
+    """Run one command. Returns its exit code; a wrong command line, `--help` and `--version` end by
+    SystemExit, as argparse does.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     at = _command_at(words)
     if at is None:
@@ -70,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_names() -> list[str]:
     """The commands there are: the files of `commands/`."""
-    return sorted(path.stem.replace("_", "-") for path in Path(__file__).with_name("commands").glob("*.py"))
+    return sorted(
+        path.stem.replace("_", "-") for path in Path(__file__).with_name("commands").glob("*.py")
+    )
 
 
 def _command(name: str) -> Command:
@@ -78,7 +85,9 @@ def _command(name: str) -> Command:
 
 
 def _command_at(words: Sequence[str]) -> int | None:
-    """Where the command stands: it is the first word that is neither an option nor the folder after `--config`."""
+    """Where the command stands: it is the first word that is neither an option nor the folder after
+    `--config`.
+    """
     for i, word in enumerate(words):
         if not word.startswith("-") and (i == 0 or words[i - 1] != "--config"):
             return i
@@ -106,7 +115,9 @@ class _Layout(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text
-        return "\n".join(line if line.startswith(" ") else fill(line, width, indent) for line in text.split("\n"))
+        return "\n".join(
+            line if line.startswith(" ") else fill(line, width, indent) for line in text.split("\n")
+        )
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -121,7 +132,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _overall() -> argparse.ArgumentParser:
     parser = _parser(PROGRAM)
     parser.usage = f"{PROGRAM} [--config DIR] COMMAND [options]"
-    parser.description = "Reads a home's electricity meters and settles their energy, slot by slot, with a local energy exchange."
+    parser.description = (
+        "Reads a home's electricity meters and settles their energy, slot by "
+        "slot, with a local energy exchange."
+    )
     lines = [f"  {name:<11}{_command(name).SUMMARY}" for name in command_names()]
-    parser.epilog = "\n".join(["commands:", *lines, "", f"{PROGRAM} COMMAND --help tells more, with examples."])
+    parser.epilog = "\n".join(
+        ["commands:", *lines, "", f"{PROGRAM} COMMAND --help tells more, with examples."]
+    )
     return parser

@@ -1,4 +1,6 @@
-"""Records a meter that is read by a person: the bytes of its line and what became of them, into a new file."""
+"""Records a meter that is read by a person: the bytes of its line and what became of them, into a
+new file.
+"""
 
 import asyncio
 import importlib
@@ -23,7 +25,9 @@ class Recorder:
     """One recording. The file is made when the line is open, and written at the end."""
 
     def __init__(self, path: Path, device: "Device", *, redacts: bool) -> None:
-        """Raises Refused where the file is there already, or where this protocol's recordings cannot be redacted."""
+        """Raises Refused where the file is there already, or where this protocol's recordings
+        cannot be redacted.
+        """
         if path.exists():
             raise Refused(f"{path} is there already — give the recording a name of its own")
         self._path = path
@@ -40,13 +44,16 @@ class Recorder:
         except OSError as error:
             line.close()
             raise Refused(
-                f"{self._path} cannot be made: {error.strerror} — choose a folder that is there and that you may write to"
+                f"{self._path} cannot be made: {error.strerror} — choose a folder that is there "
+                "and that you may write to"
             ) from error
         self._tap = Tap(line)
         return self._tap
 
     def told(self, due_s: float, what: "Reading | MeterError") -> None:
-        """Note what the driver made of the bytes, for the reading that was due then (event loop time)."""
+        """Note what the driver made of the bytes, for the reading that was due then (event loop
+        time).
+        """
         assert self._tap is not None
         due_s -= asyncio.get_running_loop().time() - self._tap.now_s
         if isinstance(what, MeterError):
@@ -55,7 +62,9 @@ class Recorder:
             self._told.append(Told(self._tap.now_s, due_s, dict(what.values), what.serial_number))
 
     def end(self) -> str:
-        """Write the file; says what is in it. Raises Refused where it cannot be redacted; there is no file then."""
+        """Write the file; says what is in it. Raises Refused where it cannot be redacted; there is
+        no file then.
+        """
         assert self._tap is not None and self._file is not None
         device = self._device
         recording = Recording(
@@ -74,18 +83,29 @@ class Recorder:
                     self._path.unlink()
                     raise Refused(f"{self._path}: {error}") from error
                 # An error quotes what came.
-                recording = replace(recording, told=tuple(replace(e, error=e.error and "an error") for e in recording.told))
+                recording = replace(
+                    recording,
+                    told=tuple(replace(e, error=e.error and "an error") for e in recording.told),
+                )
             file.write(write(recording))
         count = sum(len(each.data) for each in recording.passed)
         full = f"; only the first {MAX_BYTES >> 20} MiB are in it" if self._tap.full else ""
         kind = "readings" if len(self._told) != 1 else "reading"
-        return f"{self._path}: {count:,} bytes, {len(self._told)} {kind}{', redacted' if recording.redacted else ''}{full}"
+        return (
+            f"{self._path}: {count:,} bytes, {len(self._told)} "
+            f"{kind}{', redacted' if recording.redacted else ''}{full}"
+        )
 
 
 def _redaction(protocol: str) -> Callable[[Recording, Any], Recording]:
-    """What takes private things out of that protocol's recordings: `redact` of its module of that name."""
+    """What takes private things out of that protocol's recordings: `redact` of its module of that
+    name.
+    """
     name = f"drivers.{protocol}.redact"
     if importlib.util.find_spec(name) is None:
-        raise Refused(f"recordings of {protocol} cannot be redacted — record without --redact, and mind whom you give the file")
+        raise Refused(
+            f"recordings of {protocol} cannot be redacted — record without --redact, and mind "
+            "whom you give the file"
+        )
     found: Callable[[Recording, Any], Recording] = importlib.import_module(name).redact
     return found

@@ -1,4 +1,6 @@
-"""Tables as files: CSV and XLSX, written in portions, and put in place only when they are complete."""
+"""Tables as files: CSV and XLSX, written in portions, and put in place only when they are
+complete.
+"""
 
 import contextlib
 import os
@@ -24,11 +26,18 @@ SHEET_ROWS = 1_048_576
 """What a sheet of an XLSX file holds, its header among them (ECMA-376)."""
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterator[Row], *, force: bool, sheet_rows: int = SHEET_ROWS) -> int:
+def write_table(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterator[Row],
+    *,
+    force: bool,
+    sheet_rows: int = SHEET_ROWS,
+) -> int:
     """Write all rows to a file of the kind its suffix names (one of FORMATS); returns how many.
 
-    Raises Refused, and leaves what was there untouched, where the file is there already (unless `force`), cannot be written, or cannot
-    hold so many rows.
+    Raises Refused, and leaves what was there untouched, where the file is there already (unless
+    `force`), cannot be written, or cannot hold so many rows.
     """
     import pandas
 
@@ -41,17 +50,26 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterator[Row], *, forc
             count += len(chunk)
             if count > most:
                 raise Refused(
-                    f"{path}: an XLSX sheet holds {most} rows, and there are more — write a .csv, or less with --since and --until"
+                    f"{path}: an XLSX sheet holds {most} rows, and there are more — write a "
+                    ".csv, or less with --since and --until"
                 )
             # As objects: whole numbers stay whole beside missing ones.
-            table.add(pandas.DataFrame([[row.get(name) for name in columns] for row in chunk], columns=list(columns), dtype=object))
+            table.add(
+                pandas.DataFrame(
+                    [[row.get(name) for name in columns] for row in chunk],
+                    columns=list(columns),
+                    dtype=object,
+                )
+            )
         table.finish()
     return count
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, force: bool) -> Iterator[Path]:
-    """The name of a file beside `path` to write to, which takes its place once it is complete. Raises Refused."""
+    """The name of a file beside `path` to write to, which takes its place once it is complete.
+    Raises Refused.
+    """
     _check_free(path, force)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -61,9 +79,14 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
         _check_free(path, force)
         part.replace(path)
     except OSError as error:
-        raise Refused(f"{path}: cannot be written: {error.strerror or error} — check the folder and the space on its disk") from error
+        raise Refused(
+            f"{path}: cannot be written: {error.strerror or error} — check the folder and the "
+            "space on its disk"
+        ) from error
     finally:
-        with contextlib.suppress(OSError):  # where the folder is not there, nothing is left behind either
+        with contextlib.suppress(
+            OSError
+        ):  # where the folder is not there, nothing is left behind either
             part.unlink(missing_ok=True)
 
 
@@ -111,7 +134,8 @@ class _Xlsx:
 
         self._path = path
         self._header = True
-        # openpyxl collects the sheet in a temporary file. /tmp may be memory, so it goes where there must be room for the result.
+        # openpyxl collects the sheet in a temporary file. /tmp may be memory, so it goes where
+        # there must be room for the result.
         self._room = tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent)
         self._book = Workbook(write_only=True)
         self._sheet = self._book.create_sheet("meter-gateway")
@@ -127,17 +151,23 @@ class _Xlsx:
                 tempfile.tempdir = before
         dates = [str(name).endswith("_utc") for name in frame.columns]
         for row in frame.itertuples(index=False, name=None):
-            self._sheet.append([self._cell(value, date) for value, date in zip(row, dates, strict=True)])
+            self._sheet.append(
+                [self._cell(value, date) for value, date in zip(row, dates, strict=True)]
+            )
 
     def _cell(self, value: Any, date: bool) -> Any:
         from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]
 
         if date and value is not None:
-            return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)  # a spreadsheet computes with it, but knows no zones
+            return (
+                datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+            )  # a spreadsheet computes with it, but knows no zones
         if not isinstance(value, str):
             return value
         # A sheet takes no control characters, and what begins with = is text all the same.
-        cell = WriteOnlyCell(self._sheet, re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", value))
+        cell = WriteOnlyCell(
+            self._sheet, re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", value)
+        )
         cell.data_type = "s"
         return cell
 

@@ -1,6 +1,7 @@
 """What the buffer holds, as tables for people, spreadsheets and the exchange's upload page. Pure.
 
-Energies leave as exact decimals of their micro-watt-hours; times as UTC with a `Z`, and as local time beside it where people look.
+Energies leave as exact decimals of their micro-watt-hours; times as UTC with a `Z`, and as local
+time beside it where people look.
 """
 
 import heapq
@@ -23,11 +24,12 @@ WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 PROFILE_HEADER = "INTERVAL,ENERGY(kWh)"
 
 
-# --- time ------------------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
 def moment_s(text: str, now_s: float) -> float:
-    """Unix time of `2026-03-29`, `2026-03-29T01:15Z`, `…+02:00`, or of so long ago: `90min`, `2h`, `3d`. Without a zone it is UTC.
+    """Unix time of `2026-03-29`, `2026-03-29T01:15Z`, `…+02:00`, or of so long ago: `90min`, `2h`,
+    `3d`. Without a zone it is UTC.
 
     Raises ValueError with what to write.
     """
@@ -38,22 +40,29 @@ def moment_s(text: str, now_s: float) -> float:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not a time; write 2026-03-29, 2026-03-29T01:15Z, or 90min, 2h, 3d for so long ago") from error
+        raise ValueError(
+            f"{text!r} is not a time; write 2026-03-29, 2026-03-29T01:15Z, or 90min, 2h, 3d for "
+            "so long ago"
+        ) from error
 
 
 def utc_text(at_s: float) -> str:
     """`2026-03-29T01:15:00Z`; with milliseconds where there are some."""
     whole = float(at_s).is_integer()
-    text = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds" if whole else "milliseconds")
+    text = datetime.fromtimestamp(at_s, UTC).isoformat(
+        timespec="seconds" if whole else "milliseconds"
+    )
     return text.removesuffix("+00:00") + "Z"
 
 
 def local_text(at_s: float) -> str:
-    """The same instant on this machine's wall clock, with its distance from UTC: `2026-03-29 03:15:00 +0200`."""
+    """The same instant on this machine's wall clock, with its distance from UTC: `2026-03-29
+    03:15:00 +0200`.
+    """
     return datetime.fromtimestamp(at_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-# --- energy ----------------------------------------------------------------------------------------------------------------
+# --- energy ---------------------------------------------------------------------------------------
 
 
 def wh_text(energy_uwh: int | None) -> str:
@@ -72,12 +81,14 @@ def kwh_text(energy_uwh: int) -> str:
     return digits.rstrip("0").rstrip(".")
 
 
-# --- what each asset did ---------------------------------------------------------------------------------------------------
+# --- what each asset did --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSlot:
-    """One asset's slot: its energy, how it is known, and what became of its delivery. Energies in µWh, times in Unix seconds."""
+    """One asset's slot: its energy, how it is known, and what became of its delivery. Energies in
+    µWh, times in Unix seconds.
+    """
 
     start_s: int
     length_s: int
@@ -99,21 +110,46 @@ class AssetSlot:
     decided_s: float | None
 
 
-def asset_slots(slots: Iterable[Slot], owed: Iterable[Owed], assets: Sequence[Asset]) -> Iterator[AssetSlot]:
-    """What is owed, and the assets' slots for which nothing is, by time. Both streams must be in the order of time; neither is kept."""
-    merged = heapq.merge(((s.start_s, 0, s) for s in slots), ((o.item.slot_s, 1, o) for o in owed), key=lambda row: row[:2])
+def asset_slots(
+    slots: Iterable[Slot], owed: Iterable[Owed], assets: Sequence[Asset]
+) -> Iterator[AssetSlot]:
+    """What is owed, and the assets' slots for which nothing is, by time. Both streams must be in
+    the order of time; neither is kept.
+    """
+    merged = heapq.merge(
+        ((s.start_s, 0, s) for s in slots),
+        ((o.item.slot_s, 1, o) for o in owed),
+        key=lambda row: row[:2],
+    )
     for start_s, group in groupby(merged, key=lambda row: row[0]):
         members = [row[2] for row in group]
-        yield from _at(start_s, [m for m in members if isinstance(m, Slot)], [m for m in members if isinstance(m, Owed)], assets)
+        yield from _at(
+            start_s,
+            [m for m in members if isinstance(m, Slot)],
+            [m for m in members if isinstance(m, Owed)],
+            assets,
+        )
 
 
-def _at(start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]) -> Iterator[AssetSlot]:
+def _at(
+    start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]
+) -> Iterator[AssetSlot]:
     by_uuid = {asset.uuid: asset for asset in assets}
     order = {asset.uuid: i for i, asset in enumerate(assets)}
     rows = [_owed_row(each, by_uuid.get(each.item.asset), slots) for each in owed]
     there = {each.item.asset for each in owed if each.item.kind == "measurement"}
-    rows += [_metered_row(start_s, asset, slots) for asset in assets if slots and asset.uuid not in there]
-    yield from sorted(rows, key=lambda r: (order.get(r.asset, len(order)), str(r.asset), r.kind == "forecast", r.revision))
+    rows += [
+        _metered_row(start_s, asset, slots) for asset in assets if slots and asset.uuid not in there
+    ]
+    yield from sorted(
+        rows,
+        key=lambda r: (
+            order.get(r.asset, len(order)),
+            str(r.asset),
+            r.kind == "forecast",
+            r.revision,
+        ),
+    )
 
 
 def _parts(asset: Asset, slots: Iterable[Slot]) -> list[Slot]:
@@ -142,7 +178,9 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
         energy_uwh=item.energy_uwh if energy_known(owed) else None,
         raw_uwh=owed.raw_uwh,
         quality=owed.quality,
-        coverage_permille=_coverage(_parts(asset, slots)) if asset and item.kind == "measurement" else None,
+        coverage_permille=_coverage(_parts(asset, slots))
+        if asset and item.kind == "measurement"
+        else None,
         state=owed.state,
         reason=owed.reason,
         attempts=owed.attempts,
@@ -151,12 +189,22 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
 
 
 def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot:
-    """An asset's slot that is not in the outbox: no exchange is configured, or one of its meters has not closed the slot."""
+    """An asset's slot that is not in the outbox: no exchange is configured, or one of its meters
+    has not closed the slot.
+    """
     parts = _parts(asset, slots)
-    missing = {(t.device, t.direction) for t in asset.energy.terms} - {(s.device, s.direction) for s in parts}
-    quality: Quality = "missing" if missing else max((slot.quality for slot in parts), key=WORST.index)
+    missing = {(t.device, t.direction) for t in asset.energy.terms} - {
+        (s.device, s.direction) for s in parts
+    }
+    quality: Quality = (
+        "missing" if missing else max((slot.quality for slot in parts), key=WORST.index)
+    )
     known = quality in ("measured", "estimated")
-    total = asset.energy.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts}) if known else None
+    total = (
+        asset.energy.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts})
+        if known
+        else None
+    )
     waiting = ", ".join(sorted({device for device, _ in missing}))
     return AssetSlot(
         start_s=start_s,
@@ -176,17 +224,48 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
     )
 
 
-# --- rows for programs -----------------------------------------------------------------------------------------------------
+# --- rows for programs ----------------------------------------------------------------------------
 
 Row = Mapping[str, Any]
 
 ASSET_COLUMNS = (
-    *("start_utc", "start_local", "length_s", "asset", "uuid", "kind", "revision", "energy_wh", "formula_wh", "negative_sent_as_0"),
+    *(
+        "start_utc",
+        "start_local",
+        "length_s",
+        "asset",
+        "uuid",
+        "kind",
+        "revision",
+        "energy_wh",
+        "formula_wh",
+        "negative_sent_as_0",
+    ),
     *("quality", "coverage_percent", "delivery", "reason", "attempts", "decided_utc"),
 )
 METER_COLUMNS = (
-    *("start_utc", "start_local", "length_s", "meter", "serial_number", "direction", "energy_wh", "quality", "method", "coverage_percent"),
-    *("revision", "samples", "largest_gap_s", "counter_begin_wh", "counter_end_wh", "register_begin_wh", "register_end_wh", "clock"),
+    *(
+        "start_utc",
+        "start_local",
+        "length_s",
+        "meter",
+        "serial_number",
+        "direction",
+        "energy_wh",
+        "quality",
+        "method",
+        "coverage_percent",
+    ),
+    *(
+        "revision",
+        "samples",
+        "largest_gap_s",
+        "counter_begin_wh",
+        "counter_end_wh",
+        "register_begin_wh",
+        "register_end_wh",
+        "clock",
+    ),
 )
 
 
@@ -251,7 +330,9 @@ def sample_columns(quantities: Iterable[str]) -> list[str]:
 
 
 def sample_row(sample: Sample) -> Row:
-    """For CSV and spreadsheets. A sample that was never dated has its boot's time alone; one that was placed only lies where it must."""
+    """For CSV and spreadsheets. A sample that was never dated has its boot's time alone; one that
+    was placed only lies where it must.
+    """
     return {
         "time_utc": None if sample.utc_ms is None else utc_text(sample.utc_ms / 1000),
         "meter": sample.device,
@@ -263,7 +344,7 @@ def sample_row(sample: Sample) -> Row:
     }
 
 
-# --- the exchange's profile file -------------------------------------------------------------------------------------------
+# --- the exchange's profile file ------------------------------------------------------------------
 
 
 def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
@@ -272,7 +353,9 @@ def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
         latest: dict[UUID, Owed] = {}
         for each in group:
             item = each.item
-            if item.kind == "measurement" and (item.asset not in latest or latest[item.asset].item.revision < item.revision):
+            if item.kind == "measurement" and (
+                item.asset not in latest or latest[item.asset].item.revision < item.revision
+            ):
                 latest[item.asset] = each
         yield from (each for each in latest.values() if each.state != "accepted")
 
@@ -285,9 +368,13 @@ def energy_known(owed: Owed) -> bool:
 def profile_line(owed: Owed) -> str:
     """One line of the profile file: start of the slot (UTC, to the minute) and exact kWh.
 
-    Raises ValueError where the slot does not begin on a minute: the exchange's format has no seconds.
+    Raises ValueError where the slot does not begin on a minute: the exchange's format has no
+    seconds.
     """
     start_s, energy_uwh = owed.item.slot_s, owed.item.energy_uwh
     if start_s % 60:
-        raise ValueError(f"the slot {utc_text(start_s)} does not begin on a whole minute, and the exchange's format has no seconds")
+        raise ValueError(
+            f"the slot {utc_text(start_s)} does not begin on a whole minute, and the exchange's "
+            "format has no seconds"
+        )
     return f"{datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M},{kwh_text(energy_uwh)}"

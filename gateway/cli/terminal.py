@@ -1,4 +1,6 @@
-"""What the commands that a person runs have in common: points in time, the buffer they look into, and tables."""
+"""What the commands that a person runs have in common: points in time, the buffer they look into,
+and tables.
+"""
 
 import argparse
 import contextlib
@@ -24,7 +26,9 @@ class Refused(Exception):
 
 
 def moment(text: str) -> float:
-    """A point in time from the command line, as Unix time. For `argparse`, which makes a usage error of its complaint."""
+    """A point in time from the command line, as Unix time. For `argparse`, which makes a usage
+    error of its complaint.
+    """
     try:
         return moment_s(text, time.time())
     except ValueError as error:
@@ -33,9 +37,15 @@ def moment(text: str) -> float:
 
 def add_period(parser: argparse.ArgumentParser) -> None:
     """`--since` and `--until`."""
-    form = "2026-03-29, 2026-03-29T01:15Z (UTC unless a zone is given) or so long ago: 90min, 2h, 3d"
-    parser.add_argument("--since", type=moment, metavar="TIME", help=f"slots or samples from then on: {form}")
-    parser.add_argument("--until", type=moment, metavar="TIME", help="and before then, written the same way")
+    form = (
+        "2026-03-29, 2026-03-29T01:15Z (UTC unless a zone is given) or so long ago: 90min, 2h, 3d"
+    )
+    parser.add_argument(
+        "--since", type=moment, metavar="TIME", help=f"slots or samples from then on: {form}"
+    )
+    parser.add_argument(
+        "--until", type=moment, metavar="TIME", help="and before then, written the same way"
+    )
 
 
 def settings_of(args: argparse.Namespace) -> "Settings":
@@ -47,7 +57,9 @@ def settings_of(args: argparse.Namespace) -> "Settings":
 
 @contextlib.contextmanager
 def reading(settings: "Settings") -> Iterator["Buffer"]:
-    """The buffer, beside the running daemon. Raises StoreError, also for what goes wrong while it is being read."""
+    """The buffer, beside the running daemon. Raises StoreError, also for what goes wrong while it
+    is being read.
+    """
     import sqlite3
 
     from gateway.store.errors import StoreError
@@ -57,7 +69,10 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
     try:
         yield buffer
     except sqlite3.Error as error:
-        raise StoreError(f"{settings.buffer_path}: cannot be read: {error}; try again, or check the disk with dmesg") from error
+        raise StoreError(
+            f"{settings.buffer_path}: cannot be read: {error}; try again, or check the disk with "
+            "dmesg"
+        ) from error
     finally:
         buffer.close_file()
 
@@ -66,10 +81,18 @@ def console() -> "Console":
     """Standard output; as wide as the terminal, or wide enough for a table where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False, emoji=False)
+    return Console(
+        width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False, emoji=False
+    )
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    right: Sequence[str] = (),
+) -> None:
     """A table on standard output; columns named in `right` hold numbers."""
     from rich import box
     from rich.table import Table
@@ -77,7 +100,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right, overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in right,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     console().print(table)

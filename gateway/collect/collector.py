@@ -1,10 +1,12 @@
 """One task per line: its meters take turns, and what they say becomes samples.
 
-Reads are aligned to the UTC clock, so that one falls on every slot boundary. At each the energy registers and power are read; everything
-else the meter has once a minute, and not on a boundary where meters share the line. A meter that fails loses only its own turns: it is
-asked again after growing waits, and after the others. A line that fails is closed and opened again.
+Reads are aligned to the UTC clock, so that one falls on every slot boundary. At each the energy
+registers and power are read; everything else the meter has once a minute, and not on a boundary
+where meters share the line. A meter that fails loses only its own turns: it is asked again after
+growing waits, and after the others. A line that fails is closed and opened again.
 
-Due times are Unix times, because slots are; where the clock is set, they move with it, and reads go on at their pace.
+Due times are Unix times, because slots are; where the clock is set, they move with it, and reads go
+on at their pace.
 """
 
 import asyncio
@@ -26,7 +28,9 @@ from gateway.timing.clock import Clock
 log = logging.getLogger(__name__)
 
 REOPEN_AFTER = 3
-"""Failures in a row, of all meters of a line together, after which the line itself is opened anew (half-open TCP, stuck adapter)."""
+"""Failures in a row, of all meters of a line together, after which the line itself is opened anew
+(half-open TCP, stuck adapter).
+"""
 
 LINE_CAP_S = 4.0
 """Longest wait before a line is opened again: a plugged-in adapter is found within 5 s."""
@@ -41,16 +45,21 @@ DAMAGE_LINE_S = 3600.0
 """Damage that costs no reading is counted, and told at most once in this time."""
 
 REST_S = 0.2
-"""Where nobody is asked for longer than this, a line that is connected for each round of questions lets go."""
+"""Where nobody is asked for longer than this, a line that is connected for each round of questions
+lets go.
+"""
 
 BUSY_S = 60.0
 """Time over which it is counted how busy a line is."""
 
 STEP_S = 0.5
-"""The clock has been set where it moved by this much between two looks: due times are aligned anew."""
+"""The clock has been set where it moved by this much between two looks: due times are aligned anew.
+"""
 
 SUSPENDED_S = 1.0
-"""The machine was suspended where boot time gained this much on the loop's time, which stands still meanwhile."""
+"""The machine was suspended where boot time gained this much on the loop's time, which stands still
+meanwhile.
+"""
 
 SANE = 1e30
 """No quantity of a meter is this large; what claims to be is left out."""
@@ -61,9 +70,14 @@ OpenLine = Callable[[LineUrl, SerialSettings], Awaitable[Line]]
 
 
 def next_due_s(after_s: float, interval_s: float, slot_s: int) -> float:
-    """The first instant later than `after_s` (Unix time) at which a meter is read: every interval, and on every slot boundary."""
-    # A product can come out as the time it was made from, where an interval such as 0.1 s is not exact in binary: so two steps are tried.
-    turns = ((math.floor(after_s / step) + n) * step for step in (interval_s, slot_s) for n in (1, 2))
+    """The first instant later than `after_s` (Unix time) at which a meter is read: every interval,
+    and on every slot boundary.
+    """
+    # A product can come out as the time it was made from, where an interval such as 0.1 s is not
+    # exact in binary: so two steps are tried.
+    turns = (
+        (math.floor(after_s / step) + n) * step for step in (interval_s, slot_s) for n in (1, 2)
+    )
     return min(due_s for due_s in turns if due_s > after_s)
 
 
@@ -101,7 +115,11 @@ class Meter:
 
     def keep(self, sample: Sample, *, everything: bool) -> None:
         """Note what it said."""
-        known = {} if everything or self.last is None or self.last.serial_number != sample.serial_number else self.values
+        known = (
+            {}
+            if everything or self.last is None or self.last.serial_number != sample.serial_number
+            else self.values
+        )
         self.values = {**known, **sample.values}
         self.values.pop(METER_UTC, None)  # told as what it is off by
         self.last = sample
@@ -185,11 +203,15 @@ class Collector:
     @property
     def longest_turn_s(self) -> float:
         """No turn, and no wait between two, takes longer."""
-        return max(METER_CAP_S, *(2 * d.interval_s + (d.timeout_s or 0) + TURN_S for d in self.devices))
+        return max(
+            METER_CAP_S, *(2 * d.interval_s + (d.timeout_s or 0) + TURN_S for d in self.devices)
+        )
 
     def report(self) -> LineReport:
         """What the status page says of the line: it is as well as the best of its meters."""
-        newest = max((m.last_success_s for m in self.meters if m.last_success_s is not None), default=None)
+        newest = max(
+            (m.last_success_s for m in self.meters if m.last_success_s is not None), default=None
+        )
         return LineReport(
             name=self.name,
             state="open" if self._open else "retrying" if self._errors else "opening",
@@ -205,12 +227,18 @@ class Collector:
         )
 
     def _busy(self) -> float | None:
-        """The share of the last minute in which the line was in use; None where nobody takes turns, or before that is known."""
+        """The share of the last minute in which the line was in use; None where nobody takes turns,
+        or before that is known.
+        """
         now_s = asyncio.get_running_loop().time()
         since_s = max(now_s - BUSY_S, self._opened_s)
         if self.load is None or not self._open or now_s <= since_s:
             return None
-        return min(1.0, sum(min(took_s, end_s - since_s) for end_s, took_s in self._turns if end_s > since_s) / (now_s - since_s))
+        return min(
+            1.0,
+            sum(min(took_s, end_s - since_s) for end_s, took_s in self._turns if end_s > since_s)
+            / (now_s - since_s),
+        )
 
     async def run(self) -> None:
         """Read the meters for ever."""
@@ -223,7 +251,9 @@ class Collector:
                 if not opened_before and not self._told:
                     log.info("%s: open", self.name)
                     if self.load and self.load.too_much:
-                        log.warning("%s: cannot keep up: %s; %s", self.name, self.load, self.load.hint)
+                        log.warning(
+                            "%s: cannot keep up: %s; %s", self.name, self.load, self.load.hint
+                        )
                 self._open = opened_before = True
                 self._opened_s = asyncio.get_running_loop().time()
                 await self._take_turns(line)
@@ -237,7 +267,9 @@ class Collector:
             await asyncio.sleep(self._backoff.fail())
 
     def _failed(self, text: str) -> None:
-        """The line is gone, and none of its meters can be read. One line in the log until it works again."""
+        """The line is gone, and none of its meters can be read. One line in the log until it works
+        again.
+        """
         now_s = self.clock.now_s()
         self._errors += 1
         self._last_error, self._last_error_s = text, now_s
@@ -269,7 +301,8 @@ class Collector:
             now_s = self._now_s()
             if min(m.due_utc_s for m in self.meters) > now_s + REST_S:
                 line.rest()
-            # At the same instant those that answer go first: a dead one would cost them its timeout.
+            # At the same instant those that answer go first: a dead one would cost them its
+            # timeout.
             meter = min(self.meters, key=lambda m: (m.due_utc_s, m.backoff.failures > 0))
             answered = await self._read(line, meter)
             self.turned_s = asyncio.get_running_loop().time()
@@ -279,13 +312,19 @@ class Collector:
             else:
                 failures += 1
                 if failures >= REOPEN_AFTER and all(m.backoff.failures for m in self.meters):
-                    # The log has said of each meter that it does not answer; opening the line anew is only a remedy.
+                    # The log has said of each meter that it does not answer; opening the line anew
+                    # is only a remedy.
                     self._errors += 1
-                    self._last_error, self._last_error_s = f"no meter answers; last: {meter.last_error}", self.clock.now_s()
+                    self._last_error, self._last_error_s = (
+                        f"no meter answers; last: {meter.last_error}",
+                        self.clock.now_s(),
+                    )
                     return
 
     def _now_s(self) -> float:
-        """Unix time, by which reads are planned. Where the clock was set, each meter is due when it was, at the next aligned instant."""
+        """Unix time, by which reads are planned. Where the clock was set, each meter is due when it
+        was, at the next aligned instant.
+        """
         now_s = self.clock.now_s()
         shift_s = self.clock.moved_s - self._moved_s
         self._moved_s = self.clock.moved_s
@@ -293,12 +332,16 @@ class Collector:
             self._everything_utc_s = 0.0
             for meter in self.meters:
                 interval_s = meter.device.interval_s
-                meter.due_utc_s = next_due_s(max(meter.due_utc_s + shift_s - interval_s, now_s), interval_s, self.slot_s)
+                meter.due_utc_s = next_due_s(
+                    max(meter.due_utc_s + shift_s - interval_s, now_s), interval_s, self.slot_s
+                )
                 meter.everything_due_utc_s += shift_s
         return now_s
 
     async def _set_port(self, line: Line, meter: Meter) -> None:
-        """Meters that share a line may differ in their serial settings. One that is alone sets its port itself. Raises LineError."""
+        """Meters that share a line may differ in their serial settings. One that is alone sets its
+        port itself. Raises LineError.
+        """
         if len(self.meters) > 1 and self._spoke is not meter:
             self._spoke = meter
             await line.configure(meter.device.line.serial_settings(meter.device.profile.serial))
@@ -320,7 +363,9 @@ class Collector:
                     self._turns.popleft()
 
     def _everything(self, meter: Meter) -> bool:
-        """Whether this turn of a meter is for all of its quantities. What a line has to carry for that is spread over the minute."""
+        """Whether this turn of a meter is for all of its quantities. What a line has to carry for
+        that is spread over the minute.
+        """
         due_s = meter.due_utc_s
         if due_s < meter.everything_due_utc_s:
             return False
@@ -346,19 +391,28 @@ class Collector:
             reading = await self._ask(meter, due_s, everything=everything)
         except MeterError as error:
             # Should it be one of the others that fails, energy and power are read all the same.
-            meter.everything_due_utc_s = max(meter.everything_due_utc_s, meter.due_utc_s + EVERYTHING_S)
+            meter.everything_due_utc_s = max(
+                meter.everything_due_utc_s, meter.due_utc_s + EVERYTHING_S
+            )
             self._missed(meter, str(error))
             return False
         if meter.told:
-            log.info("%s: answers again after %d failures", meter.device.name, meter.backoff.failures)
+            log.info(
+                "%s: answers again after %d failures", meter.device.name, meter.backoff.failures
+            )
         meter.told = False
         meter.backoff.succeed()
         if reading.damaged:
             self._damaged(meter, reading)
         meter.last_success_s = now_s = self._now_s()
         if (slept_s := self.clock.boottime_s() - loop.time() - awake_s) >= SUSPENDED_S:
-            # The loop's time stood still, so the reading may be from before or after: nobody can say when it was taken.
-            log.info("%s: the machine was suspended for %.0f s; a reading of then is left out", meter.device.name, slept_s)
+            # The loop's time stood still, so the reading may be from before or after: nobody can
+            # say when it was taken.
+            log.info(
+                "%s: the machine was suspended for %.0f s; a reading of then is left out",
+                meter.device.name,
+                slept_s,
+            )
             meter.due_utc_s = now_s
             return True
         meter.samples += 1
@@ -369,8 +423,12 @@ class Collector:
             meter.everything_due_utc_s = meter.due_utc_s + EVERYTHING_S
         if self.load is not None:
             self._skipped += max(0, math.floor((loop.time() - due_s) / meter.device.interval_s))
-        if meter.due_utc_s == planned_utc_s:  # else the clock was set meanwhile, and it is the next one already
-            meter.due_utc_s = next_due_s(max(planned_utc_s, now_s), meter.device.interval_s, self.slot_s)
+        if (
+            meter.due_utc_s == planned_utc_s
+        ):  # else the clock was set meanwhile, and it is the next one already
+            meter.due_utc_s = next_due_s(
+                max(planned_utc_s, now_s), meter.device.interval_s, self.slot_s
+            )
         return True
 
     def _missed(self, meter: Meter, text: str) -> None:
@@ -379,9 +437,14 @@ class Collector:
         if not meter.told:
             log.warning("%s: %s", meter.device.name, text)
         meter.told = True
-        # Asked again at an aligned instant: the first retry at the next one, then after growing waits.
-        meter.due_utc_s = next_due_s(now_s + wait_s - meter.device.interval_s, meter.device.interval_s, self.slot_s)
-        meter.due_utc_s = max(meter.due_utc_s, next_due_s(now_s, meter.device.interval_s, self.slot_s))
+        # Asked again at an aligned instant: the first retry at the next one, then after growing
+        # waits.
+        meter.due_utc_s = next_due_s(
+            now_s + wait_s - meter.device.interval_s, meter.device.interval_s, self.slot_s
+        )
+        meter.due_utc_s = max(
+            meter.due_utc_s, next_due_s(now_s, meter.device.interval_s, self.slot_s)
+        )
 
     def _damaged(self, meter: Meter, reading: Reading) -> None:
         """What came before this reading could not be used; the reading itself is good."""
@@ -390,12 +453,19 @@ class Collector:
         meter.last_error, meter.last_error_s = reading.damage, self.clock.now_s()
         if now_s - meter.damage_told_s >= DAMAGE_LINE_S:
             meter.damage_told_s = now_s
-            advice = "readings go on; more of it is only counted, on the status page; if that grows, check the cable and its connectors"
+            advice = (
+                "readings go on; more of it is only counted, on the status page; if that "
+                "grows, check the cable and its connectors"
+            )
             log.warning("%s: %s; %s", meter.device.name, reading.damage, advice)
 
     def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
         boottime_ms, utc_ms = self.clock.date(loop_s - reading.taken_s)
-        values = {quantity: value for quantity, value in reading.values.items() if abs(value) < SANE}
+        values = {
+            quantity: value for quantity, value in reading.values.items() if abs(value) < SANE
+        }
         if reading.meter_utc_s is not None:
             values[METER_UTC] = reading.meter_utc_s
-        return Sample(device.name, reading.serial_number, self.clock.boot_id, boottime_ms, utc_ms, values)
+        return Sample(
+            device.name, reading.serial_number, self.clock.boot_id, boottime_ms, utc_ms, values
+        )

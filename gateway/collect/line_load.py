@@ -1,6 +1,7 @@
 """What a shared line has to carry, beside what it can. Pure.
 
-Counted by the standard (drivers/modbus/load.py): a line really needs a little more, and much more where a meter is slow to answer.
+Counted by the standard (drivers/modbus/load.py): a line really needs a little more, and much more
+where a meter is slow to answer.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from gateway.site.config import Device
 
 EVERYTHING_S = 60.0
-"""How often all quantities of a meter are read; in between, its energy registers and power alone."""
+"""How often all quantities of a meter are read; in between, its energy registers and power alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the turns of one cycle need, on average, and how long the cycle is: the shortest interval of the line's meters."""
+    """What the turns of one cycle need, on average, and how long the cycle is: the shortest
+    interval of the line's meters.
+    """
 
     needed_ms: float
     available_ms: float
@@ -27,7 +31,9 @@ class Load:
     @property
     def hint(self) -> str:
         """What to do then."""
-        return "read its meters less often, raise their baud rate, or give some of them another line"
+        return (
+            "read its meters less often, raise their baud rate, or give some of them another line"
+        )
 
     def __str__(self) -> str:
         return f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
@@ -37,12 +43,15 @@ def load_of(devices: Sequence[Device]) -> Load | None:
     """What the meters of one line need; None where they take no turns."""
     share = 0.0
     for device in devices:
-        # Behind a serial server there is a serial line, too; of its pace we know what its meters leave the factory with.
+        # Behind a serial server there is a serial line, too; of its pace we know what its meters
+        # leave the factory with.
         settings = device.line.serial_settings(device.profile.serial)
         turn = device.profile.turn_s(0.0 if device.line.framing == "tcp" else settings.char_s)
         if turn is None:
             return None
         energy_s, everything_s = turn
-        share += energy_s / device.interval_s + (everything_s - energy_s) / max(EVERYTHING_S, device.interval_s)
+        share += energy_s / device.interval_s + (everything_s - energy_s) / max(
+            EVERYTHING_S, device.interval_s
+        )
     cycle_s = min(device.interval_s for device in devices)
     return Load(share * cycle_s * 1000, cycle_s * 1000)

@@ -1,11 +1,11 @@
-"""The one HTTP session with the exchange: verified TLS, bounded replies, a token that is renewed by itself. Shell.
+"""The one HTTP session with the exchange: verified TLS, bounded replies, a token that is renewed by
+itself. Shell.
 
 What can go wrong, by type; none of the texts contains a password or a token:
 
-    ExchangeError
-    ├── Unreachable       no connection, no answer in time, connection lost: the request may or may not have been received
-    ├── NotAllowed        401 or 403 in spite of a new login, or where none is due
-    └── LoginError        there is no token, so nothing was sent
+    ExchangeError ├── Unreachable       no connection, no answer in time, connection lost: the
+    request may or may not have been received ├── NotAllowed        401 or 403 in spite of a new
+    login, or where none is due └── LoginError        there is no token, so nothing was sent
         ├── LoginFailed     the login page gave no token; it may next time
         └── LoginRefused    wrong user name or password, or credentials that cannot be read
 """
@@ -39,7 +39,8 @@ def _pretending_absent(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-# Where they are installed, httpx imports rich and click for its own command line (5.7 MB) and httpcore imports trio (3.5 MB).
+# Where they are installed, httpx imports rich and click for its own command line (5.7 MB) and
+# httpcore imports trio (3.5 MB).
 with _pretending_absent("httpx._main", "trio"):
     import httpcore  # noqa: F401 — httpx would import it later
     import httpx
@@ -50,9 +51,13 @@ RENEW_AFTER_S = 12 * 3600.0
 REFUSED_FOR_S = 15 * 60.0
 """How long a refused login is not tried again, unless the credentials change."""
 NO_NEW_LOGIN_FOR_S = 5 * 60.0
-"""How long a path that was refused in spite of a new login is not worth another one: the trouble is the user's rights."""
+"""How long a path that was refused in spite of a new login is not worth another one: the trouble is
+the user's rights.
+"""
 LOGINS_IN_VAIN = 2
-"""So many tokens in a row of which none was ever taken: after that, one login in `NO_NEW_LOGIN_FOR_S`, whatever the path."""
+"""So many tokens in a row of which none was ever taken: after that, one login in
+`NO_NEW_LOGIN_FOR_S`, whatever the path.
+"""
 
 # They log every request, and with its headers at their finest level.
 for _name in ("httpx", "httpcore"):
@@ -90,12 +95,17 @@ class LoginRefused(LoginError):
 class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
-    `credentials` is called at every login, so that a corrected file is used at once; it may raise ConfigError. `transport` is the seam
-    where a simulation takes the place of the network.
+    `credentials` is called at every login, so that a corrected file is used at once; it may raise
+    ConfigError. `transport` is the seam where a simulation takes the place of the network.
     """
 
     def __init__(
-        self, url: str, credentials: Callable[[], Credentials], timeout_s: float, *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        credentials: Callable[[], Credentials],
+        timeout_s: float,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = credentials
@@ -110,14 +120,22 @@ class Session:
             transport=transport,
             timeout=None,  # noqa: S113 — each request has a deadline for all of its phases together
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30),
+            limits=httpx.Limits(
+                max_connections=1, max_keepalive_connections=1, keepalive_expiry=30
+            ),
             # A cookie would make the server take us for a browser (and keep state here).
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # Plain http goes to this machine only and needs no authorities, which take 1 MB; https is always verified.
+            # Plain http goes to this machine only and needs no authorities, which take 1 MB; https
+            # is always verified.
             verify=self.url.startswith("https:"),
-            # Proxies of the environment are for the way out, not for this machine; plain http never leaves it.
+            # Proxies of the environment are for the way out, not for this machine; plain http never
+            # leaves it.
             trust_env=self.url.startswith("https:"),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "meter-gateway"},
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "meter-gateway",
+            },
         )
 
     async def __aenter__(self) -> Self:
@@ -130,8 +148,11 @@ class Session:
         """Close the connection."""
         await self._client.aclose()
 
-    async def post(self, path: str, body: Mapping[str, object], within_s: float | None = None) -> Reply:
-        """POST JSON to a path below the URL, logging in where needed, and give up after `within_s` at the latest, login included.
+    async def post(
+        self, path: str, body: Mapping[str, object], within_s: float | None = None
+    ) -> Reply:
+        """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`
+        at the latest, login included.
 
         On 401 or 403 there is at most one new login and one more try. Raises ExchangeError.
         """
@@ -149,26 +170,42 @@ class Session:
                 return reply
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
         reason = http_verdict(reply).reason
-        raise NotAllowed(f"{self.url}/{path} {reason} — give this user the right to send for the asset, or correct the UUIDs")
+        raise NotAllowed(
+            f"{self.url}/{path} {reason} — give this user the right to send for the asset, or "
+            "correct the UUIDs"
+        )
 
     async def get(self, path: str, within_s: float | None = None) -> Reply:
-        """GET a path below the URL, and give up after `within_s` at the latest, login included. Raises ExchangeError.
+        """GET a path below the URL, and give up after `within_s` at the latest, login included.
+        Raises ExchangeError.
 
-        401 and 403 cost no new login: what is only looked at must not take the token from what is sent.
+        401 and 403 cost no new login: what is only looked at must not take the token from what is
+        sent.
         """
         deadline_s = None if within_s is None else asyncio.get_running_loop().time() + within_s
         reply = await self._send_logged_in("GET", path, None, deadline_s)
         if reply.status in (401, 403):
-            raise NotAllowed(f"{self.url}/{path} {http_verdict(reply).reason} — give this user the right to read the asset")
+            raise NotAllowed(
+                f"{self.url}/{path} {http_verdict(reply).reason} — give this user the right to "
+                "read the asset"
+            )
         return reply
 
     def _may_log_in(self) -> bool:
         """Whether another token may be worth more than this one."""
-        return self._in_vain < LOGINS_IN_VAIN or asyncio.get_running_loop().time() - self._token_since_s >= NO_NEW_LOGIN_FOR_S
+        return (
+            self._in_vain < LOGINS_IN_VAIN
+            or asyncio.get_running_loop().time() - self._token_since_s >= NO_NEW_LOGIN_FOR_S
+        )
 
-    async def _send_logged_in(self, method: str, path: str, content: bytes | None, deadline_s: float | None) -> Reply:
+    async def _send_logged_in(
+        self, method: str, path: str, content: bytes | None, deadline_s: float | None
+    ) -> Reply:
         """One request with a token. Raises LoginError or Unreachable."""
-        if not self._token or asyncio.get_running_loop().time() - self._token_since_s >= RENEW_AFTER_S:
+        if (
+            not self._token
+            or asyncio.get_running_loop().time() - self._token_since_s >= RENEW_AFTER_S
+        ):
             await self._login(deadline_s)
         reply = await self._send(method, path, content, deadline_s, with_token=True)
         if reply.status not in (401, 403):
@@ -183,13 +220,22 @@ class Session:
         except ConfigError as error:
             # The problem's own text may quote the line of the password.
             where = error.problems[0].file if error.problems else "the credentials"
-            raise LoginRefused(f"{where} cannot be used as credentials — run `meter-gateway check`") from None
+            raise LoginRefused(
+                f"{where} cannot be used as credentials — run `meter-gateway check`"
+            ) from None
         refused = (
-            "the exchange does not take this user name and password — correct the credentials file; it is tried again as soon as it changes"
+            "the exchange does not take this user name and password — correct the "
+            "credentials file; it is tried again as soon as it changes"
         )
-        if self._refused is not None and self._refused[0] == credentials and loop.time() < self._refused[1]:
+        if (
+            self._refused is not None
+            and self._refused[0] == credentials
+            and loop.time() < self._refused[1]
+        ):
             raise LoginRefused(refused)
-        login = json.dumps({"username": credentials.username, "password": credentials.password}).encode()
+        login = json.dumps(
+            {"username": credentials.username, "password": credentials.password}
+        ).encode()
         reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
             self._token, self._refused = "", (credentials, loop.time() + REFUSED_FOR_S)
@@ -199,11 +245,22 @@ class Session:
         token = (data.get("token") or data.get("access")) if isinstance(data, dict) else None
         if not isinstance(token, str) or not re.fullmatch(r"[\w.~+/=-]{1,8192}", token, re.ASCII):
             verdict = http_verdict(reply)
-            raise LoginFailed(f"login at {self.url} {verdict.reason or 'answered without a token'}", verdict.retry_after_s)
+            raise LoginFailed(
+                f"login at {self.url} {verdict.reason or 'answered without a token'}",
+                verdict.retry_after_s,
+            )
         self._token, self._token_since_s, self._refused = token, loop.time(), None
         self._in_vain += 1
 
-    async def _send(self, method: str, path: str, content: bytes | None, deadline_s: float | None, *, with_token: bool) -> Reply:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        deadline_s: float | None,
+        *,
+        with_token: bool,
+    ) -> Reply:
         """One request, one reply. Raises Unreachable."""
         now_s = asyncio.get_running_loop().time()
         limit_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s - now_s)
@@ -215,7 +272,9 @@ class Session:
         try:
             async with (
                 asyncio.timeout_at(now_s + limit_s),
-                self._client.stream(method, f"{self.url}/{path}", content=content, headers=headers) as response,
+                self._client.stream(
+                    method, f"{self.url}/{path}", content=content, headers=headers
+                ) as response,
                 aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks,
             ):
                 data = bytearray()
@@ -224,27 +283,47 @@ class Session:
                     if len(data) >= MAX_REPLY_BYTES:
                         break
                 body = bytes(data[:MAX_REPLY_BYTES])
-                if with_token and self._token:  # some servers show what they were sent, and their words end up in the log
+                if (
+                    with_token and self._token
+                ):  # some servers show what they were sent, and their words end up in the log
                     body = body.replace(self._token.encode(), b"(token)")
                 return Reply(response.status_code, dict(response.headers.items()), body)
         except TimeoutError:
             raise Unreachable(f"{self.url} did not answer within {limit_s:.3g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             words = _words(error)
-            raise Unreachable(f"{self.url} cannot be reached: {words.replace(self._token, '(token)') if self._token else words}") from error
+            raise Unreachable(
+                f"{self.url} cannot be reached: "
+                f"{words.replace(self._token, '(token)') if self._token else words}"
+            ) from error
 
 
 def _words(error: BaseException) -> str:
     """What the network said, dug out of the layers that wrapped it."""
     deepest = error
     for _ in range(20):
-        inner = deepest.exceptions[0] if isinstance(deepest, BaseExceptionGroup) else deepest.__cause__ or deepest.__context__
+        inner = (
+            deepest.exceptions[0]
+            if isinstance(deepest, BaseExceptionGroup)
+            else deepest.__cause__ or deepest.__context__
+        )
         if inner is None:
             break
         deepest = inner
     if isinstance(deepest, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({deepest.verify_message}) — check this machine's clock and the URL"
-    if isinstance(deepest, OSError) and not isinstance(deepest, (ssl.SSLError, socket.gaierror)) and deepest.errno:
+        return (
+            f"its certificate is not valid ({deepest.verify_message}) — check this machine's "
+            "clock and the URL"
+        )
+    if (
+        isinstance(deepest, OSError)
+        and not isinstance(deepest, (ssl.SSLError, socket.gaierror))
+        and deepest.errno
+    ):
         return os.strerror(deepest.errno)
-    text = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(deepest) or str(error)
+    text = (
+        deepest.strerror
+        if isinstance(deepest, OSError) and deepest.strerror
+        else str(deepest) or str(error)
+    )
     return text[:300].rstrip(".") or "the connection was lost"

@@ -1,18 +1,21 @@
-"""Samples, slots and the status to an MQTT broker, for whoever likes to listen. Best effort: the exchange is the one that is owed.
+"""Samples, slots and the status to an MQTT broker, for whoever likes to listen. Best effort: the
+exchange is the one that is owed.
 
 Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (ISO 8601); QoS 1:
     sample/<device>             a sample: at most one per meter in each window of `samples` seconds
-    slot/<device>/<direction>   a closed slot of one meter
-    asset/<uuid>                what is owed to the exchange for a slot of an asset
-    status                      the daemon's report as `/status` has it (retained)
-    status/online               `online`, or `offline` once the broker misses us: our last will (retained)
+    slot/<device>/<direction>   a closed slot of one meter asset/<uuid>                what is owed
+    to the exchange for a slot of an asset status                      the daemon's report as
+    `/status` has it (retained) status/online               `online`, or `offline` once the broker
+    misses us: our last will (retained)
 
-Limits: while the broker is away 500 messages are kept, then the oldest is dropped and counted; of a retained topic only the newest is kept.
-20 messages may be unacknowledged. Reconnecting waits 1 to 60 seconds, with jitter.
+Limits: while the broker is away 500 messages are kept, then the oldest is dropped and counted; of a
+retained topic only the newest is kept. 20 messages may be unacknowledged. Reconnecting waits 1 to
+60 seconds, with jitter.
 
-paho-mqtt speaks MQTT 3.1.1; the network is asyncio's, so that neither connecting nor the TLS handshake stops the daemon, and no thread of
-paho's is needed: it accepts any object with a socket's recv, send and close (its SocketLike), and `_Wire` is one over an asyncio transport.
-paho is imported when the publisher first runs: it costs 2 MB that a gateway without a broker keeps.
+paho-mqtt speaks MQTT 3.1.1; the network is asyncio's, so that neither connecting nor the TLS
+handshake stops the daemon, and no thread of paho's is needed: it accepts any object with a socket's
+recv, send and close (its SocketLike), and `_Wire` is one over an asyncio transport. paho is
+imported when the publisher first runs: it costs 2 MB that a gateway without a broker keeps.
 """
 
 import asyncio
@@ -72,7 +75,9 @@ class _Message:
 
 
 class MqttPublisher:
-    """Publishes until cancelled. `sample`, `slot`, `owed` and `status` never wait and never fail, whatever the broker does."""
+    """Publishes until cancelled. `sample`, `slot`, `owed` and `status` never wait and never fail,
+    whatever the broker does.
+    """
 
     def __init__(
         self,
@@ -83,7 +88,9 @@ class MqttPublisher:
         now: Callable[[], float],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`credentials` reads the login of that name at each connection, or raises ConfigError; `now` is Unix time in seconds."""
+        """`credentials` reads the login of that name at each connection, or raises ConfigError;
+        `now` is Unix time in seconds.
+        """
         self._settings = settings
         self._root = f"{settings.topic}/{site}"
         self._client_id = f"meter-gateway-{site}"
@@ -105,7 +112,8 @@ class MqttPublisher:
         """Messages that were given up because too many waited."""
 
     def sample(self, sample: Sample) -> None:
-        """Publish a sample, unless one of this meter with these quantities was published in the same window of `samples` seconds.
+        """Publish a sample, unless one of this meter with these quantities was published in the
+        same window of `samples` seconds.
 
         Not every sample has everything that a meter measures; so there may be two in a window.
         """
@@ -144,14 +152,18 @@ class MqttPublisher:
         self._publish(f"slot/{slot.device}/{slot.direction}", document)
 
     def owed(self, owed: Owed) -> None:
-        """Publish what a closed slot made owed to the exchange. What becomes of it is in the status."""
+        """Publish what a closed slot made owed to the exchange. What becomes of it is in the
+        status.
+        """
         document = {
             "start": _utc(owed.item.slot_s),
             "length_s": owed.length_s,
             "kind": owed.item.kind,
             "revision": owed.item.revision,
             # Missing is not zero.
-            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH if owed.quality in ("measured", "estimated") else None,
+            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH
+            if owed.quality in ("measured", "estimated")
+            else None,
             "quality": owed.quality,
             "state": owed.state,
             "reason": owed.reason,
@@ -186,7 +198,9 @@ class MqttPublisher:
     def _failed(self, why: str) -> None:
         """Count a failure; log the first after a success, and those that say something new."""
         if self._backoff.failures == 0 or why != self._last_error:
-            _log.warning("mqtt %s:%d: %s; trying again", self._settings.host, self._settings.port, why)
+            _log.warning(
+                "mqtt %s:%d: %s; trying again", self._settings.host, self._settings.port, why
+            )
         self._state = "retrying"
         self._errors += 1
         self._last_error = why
@@ -202,7 +216,9 @@ class MqttPublisher:
         self._something_to_do.set()
 
     async def _session(self) -> None:
-        """One connection, from DNS to its end. Raises OSError (TimeoutError and ssl.SSLError are such) or ConfigError."""
+        """One connection, from DNS to its end. Raises OSError (TimeoutError and ssl.SSLError are
+        such) or ConfigError.
+        """
         client = self._client()
         wire: _Wire | None = None
         try:
@@ -231,7 +247,12 @@ class MqttPublisher:
         from paho.mqtt.client import Client, MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
 
-        client = Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=MQTTv311, reconnect_on_failure=False)
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            self._client_id,
+            protocol=MQTTv311,
+            reconnect_on_failure=False,
+        )
         client.will_set(f"{self._root}/status/online", b"offline", qos=1, retain=True)
         if self._settings.credentials is not None:
             login = self._credentials(self._settings.credentials)
@@ -245,16 +266,26 @@ class MqttPublisher:
             try:
                 self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
             except OSError as error:
-                raise OSError(f"mqtt.ca_file {self._settings.ca_file}: {error.strerror or error}") from error
+                raise OSError(
+                    f"mqtt.ca_file {self._settings.ca_file}: {error.strerror or error}"
+                ) from error
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
-            lambda: _Wire(self._something_to_do), self._settings.host, self._settings.port, ssl=self._tls if self._settings.tls else None
+            lambda: _Wire(self._something_to_do),
+            self._settings.host,
+            self._settings.port,
+            ssl=self._tls if self._settings.tls else None,
         )
         return wire
 
     def _welcomed(self) -> None:
         if self._backoff.failures:
-            _log.info("mqtt %s:%d: connected again after %d failures", self._settings.host, self._settings.port, self._backoff.failures)
+            _log.info(
+                "mqtt %s:%d: connected again after %d failures",
+                self._settings.host,
+                self._settings.port,
+                self._backoff.failures,
+            )
         else:
             _log.info("mqtt %s:%d: connected", self._settings.host, self._settings.port)
         self._backoff.succeed()
@@ -276,13 +307,23 @@ class MqttPublisher:
 
     def _hand_out(self, client: "Client", wire: "_Wire") -> None:
         """Give paho what waits, as long as the broker keeps up."""
-        while (self._retained or self._waiting) and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED and not client.want_write():
-            message = self._retained.pop(next(iter(self._retained))) if self._retained else self._waiting.popleft()
+        while (
+            (self._retained or self._waiting)
+            and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED
+            and not client.want_write()
+        ):
+            message = (
+                self._retained.pop(next(iter(self._retained)))
+                if self._retained
+                else self._waiting.popleft()
+            )
             info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
             self._unacknowledged[info.mid] = message
             _check(info.rc, wire)
 
-    def _acknowledged(self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object) -> None:
+    def _acknowledged(
+        self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object
+    ) -> None:
         """The broker has a message: the only success there is."""
         if self._unacknowledged.pop(mid, None) is not None:
             self._last_success_s = self._now()
@@ -363,7 +404,11 @@ class _Wire(asyncio.Protocol):
 
     def error(self) -> OSError:
         """Why the connection ended."""
-        return self._why if isinstance(self._why, OSError) else ConnectionError("the broker closed the connection")
+        return (
+            self._why
+            if isinstance(self._why, OSError)
+            else ConnectionError("the broker closed the connection")
+        )
 
     async def end(self) -> None:
         """Let what was written go out, for a moment, and be gone."""
@@ -376,15 +421,22 @@ class _Wire(asyncio.Protocol):
 
 
 def _hand_over(client: "Client", wire: _Wire, settings: MqttSettings) -> None:
-    """Let paho begin on a connection that exists already: it asks this method for its socket (the one private name of paho's we use)."""
+    """Let paho begin on a connection that exists already: it asks this method for its socket (the
+    one private name of paho's we use).
+    """
     client._create_socket = lambda: wire  # type: ignore[method-assign]
     client.connect(settings.host, settings.port, keepalive=_KEEPALIVE_S)
 
 
-def _refusal(_client: object, _userdata: object, _flags: object, reason: Any, _properties: object) -> None:
+def _refusal(
+    _client: object, _userdata: object, _flags: object, reason: Any, _properties: object
+) -> None:
     """paho's on_connect. Raises BrokerRefused where the broker's welcome is none."""
     if reason.is_failure:
-        raise BrokerRefused(f"the broker refuses us: {reason}; check mqtt.credentials, and what the broker allows that user")
+        raise BrokerRefused(
+            f"the broker refuses us: {reason}; check mqtt.credentials, and what the broker "
+            "allows that user"
+        )
 
 
 def _check(result: int, wire: _Wire) -> None:
@@ -400,11 +452,19 @@ def _check(result: int, wire: _Wire) -> None:
 
 def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker's certificate is not trusted: {error.verify_message}; set mqtt.ca_file to the authority that signed it"
+        return (
+            f"the broker's certificate is not trusted: {error.verify_message}; set "
+            "mqtt.ca_file to the authority that signed it"
+        )
     if isinstance(error, ConfigError):
         return "; ".join(str(problem) for problem in error.problems)
     return str(error) or type(error).__name__
 
 
 def _utc(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").replace(".000Z", "Z")
+    return (
+        datetime.fromtimestamp(unix_s, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+        .replace(".000Z", "Z")
+    )

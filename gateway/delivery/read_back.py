@@ -1,11 +1,14 @@
-"""Does the exchange hold what it accepted? It queues what it gets, applies it when its next slot begins, and may drop it silently. Shell.
+"""Does the exchange hold what it accepted? It queues what it gets, applies it when its next slot
+begins, and may drop it silently. Shell.
 
-Once per slot, and for every asset with one question (the dialect's), it is asked for what it accepted before that slot began and what is
-not confirmed yet, newest slot first. What it holds otherwise is owed once more; the second time it is shown and left to a person.
+Once per slot, and for every asset with one question (the dialect's), it is asked for what it
+accepted before that slot began and what is not confirmed yet, newest slot first. What it holds
+otherwise is owed once more; the second time it is shown and left to a person.
 
-The lowest priority of all: the uploader asks when nothing is to be sent to an exchange that answers, and breaks off for what comes up.
-An exchange that cannot be asked is asked again a day later; so is one with which nothing has ever agreed, a second delivery or not: what
-it tells must be something else. Nothing of this makes deliveries wait or the destination fail.
+The lowest priority of all: the uploader asks when nothing is to be sent to an exchange that
+answers, and breaks off for what comes up. An exchange that cannot be asked is asked again a day
+later; so is one with which nothing has ever agreed, a second delivery or not: what it tells must be
+something else. Nothing of this makes deliveries wait or the destination fail.
 """
 
 import asyncio
@@ -48,7 +51,9 @@ class Books(Protocol):
         """Dated measurements accepted before then and not confirmed yet, newest slot first."""
 
     def confirmations(self, since_s: int) -> Confirmations:
-        """How many are still to be asked for, and how many are held otherwise in spite of a second delivery."""
+        """How many are still to be asked for, and how many are held otherwise in spite of a second
+        delivery.
+        """
 
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the exchange holds; returns what is owed again."""
@@ -65,7 +70,9 @@ class Asker(Protocol):
 
 
 class ReadBack:
-    """Asks one exchange for what it accepted. `after_s` is the time from the begin of each slot that belongs to others."""
+    """Asks one exchange for what it accepted. `after_s` is the time from the begin of each slot
+    that belongs to others.
+    """
 
     def __init__(
         self,
@@ -90,9 +97,13 @@ class ReadBack:
         self._round: deque[Question] = deque()
         self._found: list[Held] = []
         self._asked_s: dict[UUID, float] = {}
-        """When each asset was asked for last: the next round begins with another one, so that one that fails does not hide the others."""
+        """When each asset was asked for last: the next round begins with another one, so that one
+        that fails does not hide the others.
+        """
         self._left_alone_s: dict[UUID, float] = {}
-        """Until when assets that cannot be asked for are left alone; these and the next are the loop's time."""
+        """Until when assets that cannot be asked for are left alone; these and the next are the
+        loop's time.
+        """
         self._silent_until_s = -inf
         self._disagreed = False
         """Whether the last round found something held otherwise."""
@@ -108,7 +119,10 @@ class ReadBack:
     def wants(self, now_s: float) -> bool:
         """Whether there is something to ask now. Looks into the books once per slot."""
         into_s = now_s % self._slot_s
-        if self._loop_s() < self._silent_until_s or not self._after_s <= into_s <= self._slot_s - MIN_TIME_S:
+        if (
+            self._loop_s() < self._silent_until_s
+            or not self._after_s <= into_s <= self._slot_s - MIN_TIME_S
+        ):
             return False
         cycle_s = self._cycle(now_s)
         if not self._round and cycle_s != self._cycle_s:
@@ -124,7 +138,9 @@ class ReadBack:
         return self._books.confirmations(int(now_s) - KEPT_S)
 
     async def ask(self, now_s: float) -> None:
-        """Ask one question, and write down the answers once the last of them is there. It may be cancelled, and is asked again then."""
+        """Ask one question, and write down the answers once the last of them is there. It may be
+        cancelled, and is asked again then.
+        """
         question = self._round[0]
         self._asked_s[question.items[0].asset] = self._loop_s()
         try:
@@ -144,13 +160,17 @@ class ReadBack:
         return int((now_s - self._after_s) // self._slot_s) * self._slot_s
 
     def _begin(self, cycle_s: int, now_s: float) -> None:
-        items = self._books.unconfirmed(cycle_s - self._margin_s, since_s=int(now_s) - KEPT_S, limit=LOOK_ITEMS)
+        items = self._books.unconfirmed(
+            cycle_s - self._margin_s, since_s=int(now_s) - KEPT_S, limit=LOOK_ITEMS
+        )
         by_asset: dict[UUID, list[Item]] = {}
         for item in items:
             if self._loop_s() >= self._left_alone_s.get(item.asset, -inf):
                 by_asset.setdefault(item.asset, []).append(item)
         assets = sorted(by_asset, key=lambda asset: self._asked_s.get(asset, -inf))
-        self._round.extend(question for asset in assets if (question := self._dialect.ask(by_asset[asset])))
+        self._round.extend(
+            question for asset in assets if (question := self._dialect.ask(by_asset[asset]))
+        )
 
     def _hear(self, question: Question, reply: Reply) -> None:
         held: Mapping[int, int] | None = self._dialect.held(reply)
@@ -161,14 +181,21 @@ class ReadBack:
             verdict = http_verdict(reply)
             self._stop(verdict.reason, verdict.retry_after_s)
         else:
-            reason = http_verdict(reply).reason or f"answered {reply.status} with something that does not say what it holds"
+            reason = (
+                http_verdict(reply).reason
+                or f"answered {reply.status} with something that does not say what it holds"
+            )
             self._leave_alone({question.items[0].asset}, f"the exchange {reason}")
 
     def _leave_alone(self, assets: Set[UUID], reason: str) -> None:
         """It cannot tell, and will not in a minute."""
         self._left_alone_s.update(dict.fromkeys(assets, self._loop_s() + RARELY_S))
         if self.state in ("", "ok"):
-            _log.warning("what the exchange holds cannot be read back: %s; it is asked again in a day, and deliveries go on", reason)
+            _log.warning(
+                "what the exchange holds cannot be read back: %s; it is asked again in a day, "
+                "and deliveries go on",
+                reason,
+            )
         self.state = f"cannot be asked: {reason}"
 
     def _stop(self, reason: str, retry_after_s: float | None) -> None:
@@ -186,17 +213,23 @@ class ReadBack:
         try:
             again = self._books.record_held(found, now_s)
         except StoreError:
-            return  # it is still unconfirmed and asked for again; the buffer's own trouble is told by those who write more
+            # it is still unconfirmed and asked for again; the buffer's own trouble is told by those
+            # who write more
+            return
         self.confirmed += len(found) - len(others)
         self.disagreements += len(others)
-        # Told once, and again after a round in which all was well: an exchange that forgets everything is one piece of news.
+        # Told once, and again after a round in which all was well: an exchange that forgets
+        # everything is one piece of news.
         if others and not self._disagreed:
             text = self._say(others, len(found), len(again))
             _log.warning("%s", text)
             self._books.note(Event(int(now_s * 1000), "exchange", "disagreement", text))
         self._disagreed = bool(others)
         if not self.confirmed and len(again) < len(others):
-            self._leave_alone({held.item.asset for held in others}, "nothing that the exchange tells agrees with what it accepted")
+            self._leave_alone(
+                {held.item.asset for held in others},
+                "nothing that the exchange tells agrees with what it accepted",
+            )
 
     def _say(self, others: Sequence[Held], asked: int, again: int) -> str:
         first = others[0]
@@ -204,7 +237,8 @@ class ReadBack:
         held = "nothing" if first.energy_uwh is None else f"{first.energy_uwh / 10**6:g} Wh"
         owed = f"{first.item.energy_uwh / 10**6:g} Wh"
         return (
-            f"the exchange holds {held} where it accepted {owed} ({self._name_of(first.item.asset)}, {at}), "
+            f"the exchange holds {held} where it accepted {owed} "
+            f"({self._name_of(first.item.asset)}, {at}), "
             f"and so for {len(others)} of {asked} slots; sent once more: {again}"
         )
 

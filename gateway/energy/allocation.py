@@ -1,7 +1,7 @@
 """Unallocated energy → slots, by a profile. Pure.
 
-What passed while nobody read is one number over a time. A profile says how it was spread; slots that lack energy get their share of it,
-rounded so that the shares add up to the whole, exactly.
+What passed while nobody read is one number over a time. A profile says how it was spread; slots
+that lack energy get their share of it, rounded so that the shares add up to the whole, exactly.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,9 @@ class NoPlace(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One slot of the gap: which part of it (0 to 1) lies in the gap, and how much the profile says passed in the whole slot."""
+    """One slot of the gap: which part of it (0 to 1) lies in the gap, and how much the profile says
+    passed in the whole slot.
+    """
 
     slot: Slot
     part: float
@@ -30,13 +32,22 @@ class Share:
 
 
 def lacking(left: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, float]]:
-    """The slots that the gap spans, and which part of each lies in it. `slots` are those of the series, one per time at most.
+    """The slots that the gap spans, and which part of each lies in it. `slots` are those of the
+    series, one per time at most.
 
     Raises NoPlace where one of them is not there, or lacks nothing.
     """
     if left.to_ms <= left.from_ms:
-        raise NoPlace("the clock was set back here: there is no time between the two readings that slots could be given this energy for")
-    mine = (s for s in slots if (s.device, s.serial_number, s.direction) == (left.device, left.serial_number, left.direction))
+        raise NoPlace(
+            "the clock was set back here: there is no time between the two readings that slots "
+            "could be given this energy for"
+        )
+    mine = (
+        s
+        for s in slots
+        if (s.device, s.serial_number, s.direction)
+        == (left.device, left.serial_number, left.direction)
+    )
     found: list[tuple[Slot, float]] = []
     until_ms = left.from_ms
     for slot in sorted(mine, key=lambda slot: slot.start_s):
@@ -48,15 +59,18 @@ def lacking(left: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, float]
             break
         if slot.quality not in LACKING:
             raise NoPlace(
-                f"the slot of {_utc(slot.start_s)} lacks nothing (it is {slot.quality}), and its energy stays as it was sent; "
+                f"the slot of {_utc(slot.start_s)} lacks nothing (it is {slot.quality}), and its "
+                "energy stays as it was sent; "
                 "this energy can only be settled outside the market"
             )
         found.append((slot, inside_ms / (end_ms - start_ms)))
         until_ms = end_ms
     if until_ms < left.to_ms:
         raise NoPlace(
-            f"the slot of {_utc(until_ms // 1000)} is not in the buffer: it is still open (try again when it has ended), or it is older "
-            "than what is kept, or the gap is longer than the 31 days of which slots are written down"
+            f"the slot of {_utc(until_ms // 1000)} is not in the buffer: it is still open (try "
+            "again when it has ended), or it is older "
+            "than what is kept, or the gap is longer than the 31 days of which slots are written "
+            "down"
         )
     return found
 
@@ -66,41 +80,60 @@ def linear(found: Sequence[tuple[Slot, float]]) -> list[Share]:
     return [Share(slot, part, float(slot.length_s)) for slot, part in found]
 
 
-def as_before(found: Sequence[tuple[Slot, float]], days: int, energy_uwh: Callable[[int], int | None]) -> list[Share]:
-    """As it was so many days before. `energy_uwh` knows the energy of the slot that starts then. Raises NoPlace where it does not."""
+def as_before(
+    found: Sequence[tuple[Slot, float]], days: int, energy_uwh: Callable[[int], int | None]
+) -> list[Share]:
+    """As it was so many days before. `energy_uwh` knows the energy of the slot that starts then.
+    Raises NoPlace where it does not.
+    """
     shares = []
     for slot, part in found:
         before_uwh = energy_uwh(slot.start_s - days * DAY_S)
         if before_uwh is None:
             day = "the day" if days == 1 else f"{days} days"
-            raise NoPlace(f"the slot of {_utc(slot.start_s)} has no known energy {day} before — choose another profile, such as linear")
+            raise NoPlace(
+                f"the slot of {_utc(slot.start_s)} has no known energy {day} before — choose "
+                "another profile, such as linear"
+            )
         shares.append(Share(slot, part, float(before_uwh)))
     return shares
 
 
 def by_table(found: Sequence[tuple[Slot, float]], weights: Mapping[int, float]) -> list[Share]:
-    """By numbers for each start of a slot (Unix time), of which only the proportions count. Raises NoPlace where one is missing."""
+    """By numbers for each start of a slot (Unix time), of which only the proportions count. Raises
+    NoPlace where one is missing.
+    """
     for slot, _ in found:
         if slot.start_s not in weights:
-            raise NoPlace(f"the profile has no line for the slot of {_utc(slot.start_s)}; it needs one for each slot of the gap")
+            raise NoPlace(
+                f"the profile has no line for the slot of {_utc(slot.start_s)}; it needs one for "
+                "each slot of the gap"
+            )
     return [Share(slot, part, weights[slot.start_s]) for slot, part in found]
 
 
 def place(left: Unallocated, shares: Sequence[Share], whole: Callable[[Slot], bool]) -> list[Slot]:
-    """The next revision of every slot, with its share. `whole` says whether a slot lacks nothing else: it is estimated then, and still
-    partial otherwise. Raises NoPlace where the profile is nothing but zeros.
+    """The next revision of every slot, with its share. `whole` says whether a slot lacks nothing
+    else: it is estimated then, and still partial otherwise. Raises NoPlace where the profile is
+    nothing but zeros.
     """
     total = sum(share.part * share.weight for share in shares)
     if total <= 0:
-        raise NoPlace("the profile says that nothing passed in all of this time — choose another one, such as linear")
+        raise NoPlace(
+            "the profile says that nothing passed in all of this time — choose another one, such "
+            "as linear"
+        )
     placed: list[Slot] = []
     so_far, given_uwh = 0.0, 0
     for n, share in enumerate(shares, 1):
         so_far += share.part * share.weight
-        upto_uwh = left.energy_uwh if n == len(shares) else int(left.energy_uwh * min(so_far / total, 1.0))
+        upto_uwh = (
+            left.energy_uwh if n == len(shares) else int(left.energy_uwh * min(so_far / total, 1.0))
+        )
         slot, more_uwh = share.slot, upto_uwh - given_uwh
         energy_uwh = (slot.energy_uwh or 0) + more_uwh
-        # The counter at a slot's ends: what was metered of it keeps its place, the rest lines up with it.
+        # The counter at a slot's ends: what was metered of it keeps its place, the rest lines up
+        # with it.
         begin_uwh = left.begin_uwh + given_uwh if slot.quality == "missing" else slot.begin_uwh
         if slot.start_s * 1000 > left.from_ms and slot.quality == "partial":
             begin_uwh = slot.end_uwh - energy_uwh
@@ -120,8 +153,8 @@ def place(left: Unallocated, shares: Sequence[Share], whole: Callable[[Slot], bo
 
 
 def table(lines: Iterable[str]) -> dict[int, float]:
-    """A profile from CSV: start of the slot (ISO 8601, UTC unless it says otherwise) and a number of any unit, 0 or more; a header may be
-    there. Raises NoPlace with the line.
+    """A profile from CSV: start of the slot (ISO 8601, UTC unless it says otherwise) and a number
+    of any unit, 0 or more; a header may be there. Raises NoPlace with the line.
     """
     weights: dict[int, float] = {}
     for number, line in enumerate(lines, 1):
@@ -136,11 +169,17 @@ def table(lines: Iterable[str]) -> dict[int, float]:
         except (ValueError, IndexError) as error:
             if number == 1:
                 continue  # the header
-            text = f"line {number}: cannot read {line.strip()[:60]!r} — write 2026-03-29T01:00Z,0.125: start of the slot and a number"
+            text = (
+                f"line {number}: cannot read {line.strip()[:60]!r} — write "
+                "2026-03-29T01:00Z,0.125: start of the slot and a number"
+            )
             raise NoPlace(text) from error
         weights[round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())] = weight
     if not weights:
-        raise NoPlace("there is no line with a time and a number — write 2026-03-29T01:00Z,0.125 for each slot")
+        raise NoPlace(
+            "there is no line with a time and a number — write 2026-03-29T01:00Z,0.125 for each "
+            "slot"
+        )
     return weights
 
 

@@ -21,20 +21,27 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A sum and difference of meters' directions, such as `grid.import - grid.export + pv.export`."""
+    """A sum and difference of meters' directions, such as `grid.import - grid.export +
+    pv.export`.
+    """
 
     terms: tuple[Term, ...]
 
     json_schema: ClassVar[Mapping[str, Any]] = {
         "type": "string",
-        "description": "sums and differences of <device>.import and <device>.export, such as grid.import - grid.export + pv.export",
-        "pattern": r"^\s*[+-]?\s*[A-Za-z][A-Za-z0-9_-]*\.(import|export)(\s*[+-]\s*[A-Za-z][A-Za-z0-9_-]*\.(import|export))*\s*$",
+        "description": "sums and differences of <device>.import and <device>.export, such as "
+        "grid.import - grid.export + pv.export",
+        "pattern": r"^\s*[+-]?\s*[A-Za-z][A-Za-z0-9_-]*\.(import|export)"
+        r"(\s*[+-]\s*[A-Za-z][A-Za-z0-9_-]*\.(import|export))*\s*$",
     }
 
     @classmethod
     def parse(cls, raw: object) -> "Formula":
         """Raises ValueError("what is wrong — what to do") where `raw` is not a formula."""
-        hint = "write sums and differences of <device>.import and <device>.export, such as grid.import - pv.export"
+        hint = (
+            "write sums and differences of <device>.import and <device>.export, such as "
+            "grid.import - pv.export"
+        )
         if not isinstance(raw, str) or not raw.strip():
             raise ValueError(f"expected a formula, found {raw!r} — {hint}")
         raw = " ".join(raw.split())  # many blanks would be tried in many ways
@@ -52,7 +59,9 @@ class Formula:
         return cls(tuple(terms))
 
     def __str__(self) -> str:
-        text = " ".join(f"{'-' if t.sign < 0 else '+'} {t.device}.{t.direction}" for t in self.terms)
+        text = " ".join(
+            f"{'-' if t.sign < 0 else '+'} {t.device}.{t.direction}" for t in self.terms
+        )
         return text.removeprefix("+ ")
 
     @property
@@ -61,7 +70,9 @@ class Formula:
         return frozenset(term.device for term in self.terms)
 
     def total(self, energy_uwh: Mapping[tuple[str, Direction], int]) -> int:
-        """The sum, in the unit of the given energies. Raises KeyError where one is missing: missing is not zero."""
+        """The sum, in the unit of the given energies. Raises KeyError where one is missing: missing
+        is not zero.
+        """
         return sum(term.sign * energy_uwh[term.device, term.direction] for term in self.terms)
 
 

@@ -1,8 +1,10 @@
-"""Samples of one meter → energy per market slot. Pure: a fold that can run again over the same samples and give the same slots.
+"""Samples of one meter → energy per market slot. Pure: a fold that can run again over the same
+samples and give the same slots.
 
     advance(state, sample) -> (state, closed slots, findings)
 
-For every direction of a series, over any run of slots: Σ slot energy + Σ unallocated energy = change of the counter, exactly.
+For every direction of a series, over any run of slots: Σ slot energy + Σ unallocated energy =
+change of the counter, exactly.
 """
 
 from bisect import bisect_left
@@ -17,34 +19,48 @@ from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH, Counter, Rules, Since
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
-"""measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated. partial: only part of the slot was
-metered (start, swap, end of a long gap); its energy is right for that part, and is not delivered. missing: nothing is known."""
+"""measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
+partial: only part of the slot was metered (start, swap, end of a long gap); its energy is right for
+that part, and is not delivered. missing: nothing is known.
+"""
 
 Method = Literal["counter", "register", "power"]
-"""counter: power integrated and held inside the register's step. register: the register alone, interpolated. power: power alone; the slot
-is provisional, and will be written anew as a revision when the register says more."""
+"""counter: power integrated and held inside the register's step. register: the register alone,
+interpolated. power: power alone; the slot is provisional, and will be written anew as a revision
+when the register says more.
+"""
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 
 PATIENCE = 10
-"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed provisionally, by power alone."""
+"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed
+provisionally, by power alone.
+"""
 
 LATE = 3
-"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it less than measured."""
+"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it
+less than measured.
+"""
 
 MAX_MARKS = 96
-"""So many boundaries are remembered while a register is silent; beyond, every second one is interpolated."""
+"""So many boundaries are remembered while a register is silent; beyond, every second one is
+interpolated.
+"""
 
 MOST_WH = 1e12
 """No register of a home shows more."""
 
 MAX_MISSING = 3000
-"""At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the event tells the whole of it."""
+"""At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the
+event tells the whole of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One direction of one meter over [start_s, start_s + length_s), and how it is known. Energies are integers in µWh."""
+    """One direction of one meter over [start_s, start_s + length_s), and how it is known. Energies
+    are integers in µWh.
+    """
 
     device: str
     serial_number: str | None
@@ -60,7 +76,9 @@ class Slot:
     samples: int
     largest_gap_ms: int
     begin_uwh: int
-    """The counter at the start (or at the first sample inside), moved up by what a jump inside the slot left unallocated."""
+    """The counter at the start (or at the first sample inside), moved up by what a jump inside the
+    slot left unallocated.
+    """
     end_uwh: int
     """The counter at the end (or at the last sample inside)."""
     begin_register_uwh: int
@@ -68,7 +86,9 @@ class Slot:
     end_register_uwh: int
     """The meter's register at the last sample at or before the end."""
     clock: Literal["kernel", "assured", "placed"]
-    """Why the clock was believed; `placed`: none was, and some of its samples only lie where they must, between their neighbours."""
+    """Why the clock was believed; `placed`: none was, and some of its samples only lie where they
+    must, between their neighbours.
+    """
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
 
@@ -81,10 +101,14 @@ class MeterRules:
     registers: Mapping[Direction, Rules]
     slot_ms: int
     stale_ms: int
-    """Samples further apart than this leave a gap: energy in it is interpolated, and the slot is estimated."""
+    """Samples further apart than this leave a gap: energy in it is interpolated, and the slot is
+    estimated.
+    """
     max_gap_ms: int
-    """Energy of a longer gap, in which neither register nor power was read, is stated as unallocated, where the register has moved. At
-    least one slot long. Nor is anything provisional for longer."""
+    """Energy of a longer gap, in which neither register nor power was read, is stated as
+    unallocated, where the register has moved. At least one slot long. Nor is anything provisional
+    for longer.
+    """
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
 
@@ -95,7 +119,9 @@ class MeterRules:
 
     @property
     def late_ms(self) -> int:
-        """How long the register may be silent over a boundary before the slots at it are less than measured."""
+        """How long the register may be silent over a boundary before the slots at it are less than
+        measured.
+        """
         return max(self.slot_ms // LATE, self.stale_ms)
 
 
@@ -113,7 +139,9 @@ class OpenSlot:
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it: the clock was set back, the register jumped, or was silent at an end of it."""
+    """The slot is estimated although samples cover it: the clock was set back, the register jumped,
+    or was silent at an end of it.
+    """
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
@@ -121,7 +149,9 @@ class OpenSlot:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What power says, at a boundary, of the time since the register last vouched for the counter."""
+    """What power says, at a boundary, of the time since the register last vouched for the
+    counter.
+    """
 
     at_ms: int
     """UTC of the boundary."""
@@ -137,7 +167,9 @@ class DirectionState:
     """Its times are steady ones (see MeterState)."""
     slot: OpenSlot
     shift_ms: int = 0
-    """UTC of the counter's reading − its steady time. UTC that was booked up to is never left backwards by less than a slot."""
+    """UTC of the counter's reading − its steady time. UTC that was booked up to is never left
+    backwards by less than a slot.
+    """
     placed: bool = False
     """Whether the counter's reading was placed."""
     marks: tuple[Mark, ...] = ()
@@ -150,9 +182,10 @@ class DirectionState:
 class MeterState:
     """The fold over one series (device, serial number), as of its last sample.
 
-    Two times run side by side. *UTC* says which slot energy belongs to, and steps when the clock is set. *Steady time* says how long
-    something lasted: it goes on with CLOCK_BOOTTIME within a boot, and with UTC from one boot to the next. It begins as UTC, and is UTC
-    where the clock was never set.
+    Two times run side by side. *UTC* says which slot energy belongs to, and steps when the clock is
+    set. *Steady time* says how long something lasted: it goes on with CLOCK_BOOTTIME within a boot,
+    and with UTC from one boot to the next. It begins as UTC, and is UTC where the clock was never
+    set.
     """
 
     serial_number: str | None
@@ -176,7 +209,9 @@ class MeterState:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, slots, gap, clock, clash. `energy_uwh` is unallocated energy."""
+    """Something a person should know: glitch, rollover, reset, jump, swap, slots, gap, clock,
+    clash. `energy_uwh` is unallocated energy.
+    """
 
     at_ms: int
     device: str
@@ -187,10 +222,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Unallocated:
-    """Energy of one direction that is in the counter and in no slot. Times are UTC in ms, energies µWh.
+    """Energy of one direction that is in the counter and in no slot. Times are UTC in ms, energies
+    µWh.
 
-    It passed between the readings at `from_ms` and `to_ms`; `to_ms` is the earlier one where the clock was set back in between. The counter
-    went from `begin_uwh` to `end_uwh` by it. From slot to slot of a series the counter goes on where it stood, but for such records.
+    It passed between the readings at `from_ms` and `to_ms`; `to_ms` is the earlier one where the
+    clock was set back in between. The counter went from `begin_uwh` to `end_uwh` by it. From slot
+    to slot of a series the counter goes on where it stood, but for such records.
     """
 
     device: str
@@ -218,14 +255,23 @@ class Step:
     events: tuple[Event, ...] = ()
     unallocated: tuple[Unallocated, ...] = ()
     provisional: tuple[Slot, ...] = ()
-    """Slots that ended a while ago, whose register is not known yet: what power says of them. They are not in the books: they will come
-    again, among `slots`, as a later revision."""
+    """Slots that ended a while ago, whose register is not known yet: what power says of them. They
+    are not in the books: they will come again, among `slots`, as a later revision.
+    """
 
 
 class _Series:
     """One series while one sample is folded in: whose it is, and what it brings."""
 
-    __slots__ = ("events", "placed", "provisional", "rules", "serial_number", "slots", "unallocated")
+    __slots__ = (
+        "events",
+        "placed",
+        "provisional",
+        "rules",
+        "serial_number",
+        "slots",
+        "unallocated",
+    )
 
     def __init__(self, serial_number: str | None, rules: MeterRules, *, placed: bool) -> None:
         self.serial_number = serial_number
@@ -241,21 +287,30 @@ class _Series:
         return len(self.slots) + len(self.provisional) + len(self.unallocated)
 
     def step(self, state: MeterState) -> Step:
-        return Step(state, tuple(self.slots), tuple(self.events), tuple(self.unallocated), tuple(self.provisional))
+        return Step(
+            state,
+            tuple(self.slots),
+            tuple(self.events),
+            tuple(self.unallocated),
+            tuple(self.provisional),
+        )
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
     """One sample further. `sample.utc_ms` must be known.
 
-    A sample that comes again changes nothing. While the clock shows a time again that it has been set back over, by up to a slot, energy
-    goes to the slot that is open, which is estimated then. Where the clock was set back, or forward, by more than a slot, the open slot
-    ends as a partial one and metering begins anew at the new time; what passed between the two samples is unallocated. A slot that comes
-    a second time that way is for the books to refuse (`clash`): what is closed stays.
+    A sample that comes again changes nothing. While the clock shows a time again that it has been
+    set back over, by up to a slot, energy goes to the slot that is open, which is estimated then.
+    Where the clock was set back, or forward, by more than a slot, the open slot ends as a partial
+    one and metering begins anew at the new time; what passed between the two samples is
+    unallocated. A slot that comes a second time that way is for the books to refuse (`clash`): what
+    is closed stays.
 
-    A direction whose register does not vouch for the counter (`counter.read`) closes no slot. Its energy arrives with the register, and is
-    spread over the time as power was, or evenly where power is not known either. Until then slots that power covers are `provisional`.
-    A meter is believed to have been replaced once `counter.CONFIRMATIONS` samples in a row bear the same other serial number. When the old
-    one comes back within the longest gap, its series goes on.
+    A direction whose register does not vouch for the counter (`counter.read`) closes no slot. Its
+    energy arrives with the register, and is spread over the time as power was, or evenly where
+    power is not known either. Until then slots that power covers are `provisional`. A meter is
+    believed to have been replaced once `counter.CONFIRMATIONS` samples in a row bear the same other
+    serial number. When the old one comes back within the longest gap, its series goes on.
     """
     at_ms = sample.utc_ms
     assert at_ms is not None, "an undated sample cannot be placed in a slot"
@@ -283,22 +338,30 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
                 first = counting.start(steady_ms, raw_uwh, power_w, register)
                 directions[direction] = _open(first, at_ms, rules, placed=sample.placed)
             continue
-        seen = counting.integrate(old.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms)
+        seen = counting.integrate(
+            old.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
+        )
         if raw_uwh is not None and counting.begins_anew(seen, register, raw_uwh):
-            directions[direction] = _begin_anew(old, counting.start(steady_ms, raw_uwh, power_w, register), at_ms, direction, series)
+            directions[direction] = _begin_anew(
+                old, counting.start(steady_ms, raw_uwh, power_w, register), at_ms, direction, series
+            )
             continue
         marks = _marks(old, seen.since, state.at_ms, at_ms, rules)
         counter, finding = counting.read(seen, register, raw_uwh, stale_ms=rules.stale_ms)
         jump_uwh = 0
         if finding:
             jump_uwh = finding.unallocated_uwh
-            series.events.append(Event(at_ms, rules.device, finding.kind, f"{direction}: {finding.text}", jump_uwh))
+            series.events.append(
+                Event(at_ms, rules.device, finding.kind, f"{direction}: {finding.text}", jump_uwh)
+            )
         if counter.at_ms == old.counter.at_ms:
             directions[direction] = _wait(old, counter, marks, at_ms, direction, series)
         else:
             # What passed around a reset is not known, in no slot that it may be in.
             reset = finding is not None and finding.kind == "reset"
-            directions[direction] = _place(old, counter, seen.since, marks, at_ms, jump_uwh, direction, series, doubtful=reset)
+            directions[direction] = _place(
+                old, counter, seen.since, marks, at_ms, jump_uwh, direction, series, doubtful=reset
+            )
         if series.booked() > booked:  # of what is booked, no beginning can be changed any more
             settled = replace(directions[direction].counter, agreed=counting.CONFIRMATIONS)
             directions[direction] = replace(directions[direction], counter=settled)
@@ -325,44 +388,82 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
         return _regrid(state, sample, at_ms, rules)
     state, slots = _close_early(state, rules)
     back = state.previous
-    if back is not None and back.serial_number == sample.serial_number and 0 < at_ms - back.at_ms <= rules.max_gap_ms:
+    if (
+        back is not None
+        and back.serial_number == sample.serial_number
+        and 0 < at_ms - back.at_ms <= rules.max_gap_ms
+    ):
         text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
         swap = Event(at_ms, rules.device, "swap", text)
         # Its open slots were written as partial ones when it went away.
-        directions = {d: replace(each, slot=replace(each.slot, revision=each.slot.revision + 1)) for d, each in back.directions.items()}
-        step = advance(replace(back, directions=directions, previous=replace(state, previous=None)), sample, rules)
+        directions = {
+            d: replace(each, slot=replace(each.slot, revision=each.slot.revision + 1))
+            for d, each in back.directions.items()
+        }
+        step = advance(
+            replace(back, directions=directions, previous=replace(state, previous=None)),
+            sample,
+            rules,
+        )
         return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
-    text = f"meter {state.serial_number} was replaced; a new series begins with {sample.serial_number or 'this sample'}"
+    text = (
+        f"meter {state.serial_number} was replaced; a new series begins with "
+        f"{sample.serial_number or 'this sample'}"
+    )
     swap = Event(at_ms, rules.device, "swap", text)
     begun = _begin(sample, at_ms, rules)
     slots += tuple(_between(state, at_ms, rules))
-    return Step(replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)), slots, (swap,))
+    return Step(
+        replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)),
+        slots,
+        (swap,),
+    )
 
 
 def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
-    """Slots have another length from here on: those that are open end early, and the counter goes on in new ones."""
+    """Slots have another length from here on: those that are open end early, and the counter goes
+    on in new ones.
+    """
     state, slots = _close_early(state, rules)
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
         end_ms = each.counter.at_ms + each.shift_ms
-        slot = OpenSlot(end_ms - end_ms % rules.slot_ms, end_ms, each.counter.counter_uwh, each.counter.register_uwh, samples=1)
+        slot = OpenSlot(
+            end_ms - end_ms % rules.slot_ms,
+            end_ms,
+            each.counter.counter_uwh,
+            each.counter.register_uwh,
+            samples=1,
+        )
         directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0)
-    step = advance(replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None), sample, rules)
+    step = advance(
+        replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None), sample, rules
+    )
     text = f"slots are {rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
-    return replace(step, slots=(*slots, *step.slots), events=(Event(at_ms, rules.device, "slots", text), *step.events))
+    return replace(
+        step,
+        slots=(*slots, *step.slots),
+        events=(Event(at_ms, rules.device, "slots", text), *step.events),
+    )
 
 
 def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
-    """How long after the last sample this one was taken; 0 or less for one that comes again, or late."""
+    """How long after the last sample this one was taken; 0 or less for one that comes again, or
+    late.
+    """
     if sample.boot_id == state.boot_id:
         return sample.boottime_ms - state.boottime_ms
     elapsed_ms = at_ms - state.at_ms
-    # After a restart of the machine by a clock that is behind, all that is known is how long it has been running.
+    # After a restart of the machine by a clock that is behind, all that is known is how long it has
+    # been running.
     return elapsed_ms if elapsed_ms > 0 or not state.boot_id else sample.boottime_ms
 
 
 def _swapped(state: MeterState, sample: Sample) -> bool:
-    return None not in (state.serial_number, sample.serial_number) and state.serial_number != sample.serial_number
+    return (
+        None not in (state.serial_number, sample.serial_number)
+        and state.serial_number != sample.serial_number
+    )
 
 
 def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
@@ -372,26 +473,49 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
         if raw_uwh is not None:
             first = counting.start(at_ms, raw_uwh, power_w, rules.registers[direction])
             directions[direction] = _open(first, at_ms, rules, placed=sample.placed)
-    return MeterState(sample.serial_number, at_ms, rules.slot_ms, directions, boot_id=sample.boot_id, boottime_ms=sample.boottime_ms)
+    return MeterState(
+        sample.serial_number,
+        at_ms,
+        rules.slot_ms,
+        directions,
+        boot_id=sample.boot_id,
+        boottime_ms=sample.boottime_ms,
+    )
 
 
 def _open(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) -> DirectionState:
     """Metering begins at a reading, at this UTC."""
-    slot = OpenSlot(at_ms - at_ms % rules.slot_ms, at_ms, counter.counter_uwh, counter.register_uwh, samples=1, placed=placed)
+    slot = OpenSlot(
+        at_ms - at_ms % rules.slot_ms,
+        at_ms,
+        counter.counter_uwh,
+        counter.register_uwh,
+        samples=1,
+        placed=placed,
+    )
     return DirectionState(counter, slot, at_ms - counter.at_ms, placed)
 
 
-def _begin_anew(old: DirectionState, counter: Counter, at_ms: int, direction: Direction, series: _Series) -> DirectionState:
-    """The series begins at this reading, and not at those before. One event tells of all the beginnings that were none."""
+def _begin_anew(
+    old: DirectionState, counter: Counter, at_ms: int, direction: Direction, series: _Series
+) -> DirectionState:
+    """The series begins at this reading, and not at those before. One event tells of all the
+    beginnings that were none.
+    """
     rules = series.rules
     if old.counter.agreed:
         shown = old.counter.register_uwh / UWH_PER_WH, counter.register_uwh / UWH_PER_WH
-        text = f"{direction}: the first reading(s) showed {shown[0]:.3f} Wh, the next one {shown[1]:.3f} Wh; metering begins with that"
+        text = (
+            f"{direction}: the first reading(s) showed {shown[0]:.3f} Wh, the next one "
+            f"{shown[1]:.3f} Wh; metering begins with that"
+        )
         series.events.append(Event(at_ms, rules.device, "glitch", text))
     return _open(replace(counter, agreed=0), at_ms, rules, placed=series.placed)
 
 
-def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int | None, float | None]:
+def _shown(
+    sample: Sample, direction: Direction, rules: MeterRules
+) -> tuple[int | None, float | None]:
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
     if rules.invert:
@@ -401,12 +525,19 @@ def _shown(sample: Sample, direction: Direction, rules: MeterRules) -> tuple[int
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
     if wh is None or not abs(wh) <= MOST_WH:
-        return None, power_w  # what no meter shows, and no state can store, is as if it were not there
+        return (
+            None,
+            power_w,
+        )  # what no meter shows, and no state can store, is as if it were not there
     return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 
 
-def _marks(old: DirectionState, now: Since, seen_ms: int, at_ms: int, rules: MeterRules) -> tuple[Mark, ...]:
-    """Remember what power says at the boundaries that have passed since the last sample (UTC `seen_ms`). It is even in between."""
+def _marks(
+    old: DirectionState, now: Since, seen_ms: int, at_ms: int, rules: MeterRules
+) -> tuple[Mark, ...]:
+    """Remember what power says at the boundaries that have passed since the last sample (UTC
+    `seen_ms`). It is even in between.
+    """
     slot_ms = rules.slot_ms
     seen_ms = max(seen_ms, old.counter.at_ms + old.shift_ms)
     first_ms = seen_ms - seen_ms % slot_ms + slot_ms
@@ -420,34 +551,71 @@ def _marks(old: DirectionState, now: Since, seen_ms: int, at_ms: int, rules: Met
     for boundary_ms in passed:
         part_ms, whole_ms = boundary_ms - seen_ms, at_ms - seen_ms
         power_uwh = before.power_uwh + (now.power_uwh - before.power_uwh) * part_ms // whole_ms
-        marks.append(Mark(boundary_ms, power_uwh, before.dark_ms + (now.dark_ms - before.dark_ms) * part_ms // whole_ms))
+        marks.append(
+            Mark(
+                boundary_ms,
+                power_uwh,
+                before.dark_ms + (now.dark_ms - before.dark_ms) * part_ms // whole_ms,
+            )
+        )
     while len(marks) > MAX_MARKS:
         del marks[-2::-2]
     return tuple(marks)
 
 
 def _wait(
-    old: DirectionState, counter: Counter, marks: tuple[Mark, ...], at_ms: int, direction: Direction, series: _Series
+    old: DirectionState,
+    counter: Counter,
+    marks: tuple[Mark, ...],
+    at_ms: int,
+    direction: Direction,
+    series: _Series,
 ) -> DirectionState:
-    """The register does not vouch for the counter now. Slots that ended a while ago, and that power covers, are provisional."""
+    """The register does not vouch for the counter now. Slots that ended a while ago, and that power
+    covers, are provisional.
+    """
     rules = series.rules
     provisional_ms = old.provisional_ms
     assert counter.seen_ms is not None
-    # Where the clock was set, the boundaries since the last reading may lie in a time that never was.
+    # Where the clock was set, the boundaries since the last reading may lie in a time that never
+    # was.
     is_set = abs(at_ms - old.shift_ms - counter.seen_ms) > rules.stale_ms
     if marks and marks[-1].at_ms > provisional_ms and not is_set:
         begin_ms = old.counter.at_ms + old.shift_ms
-        before = {old.slot.start_ms: old.slot.begin_uwh} if old.slot.from_ms == old.slot.start_ms else {}
+        before = (
+            {old.slot.start_ms: old.slot.begin_uwh} if old.slot.from_ms == old.slot.start_ms else {}
+        )
         for mark in marks:
             end_uwh = counter.counter_uwh + counter.gain.applied(mark.power_uwh)
             start_ms = mark.at_ms - rules.slot_ms
             before[mark.at_ms] = end_uwh
-            if mark.at_ms > at_ms - rules.patience_ms or mark.at_ms - begin_ms > rules.max_gap_ms or mark.dark_ms:
+            if (
+                mark.at_ms > at_ms - rules.patience_ms
+                or mark.at_ms - begin_ms > rules.max_gap_ms
+                or mark.dark_ms
+            ):
                 break
             if mark.at_ms > provisional_ms and start_ms in before:
-                slot = old.slot if start_ms == old.slot.start_ms else OpenSlot(start_ms, start_ms, before[start_ms], counter.register_uwh)
-                slot = replace(slot, largest_gap_ms=max(slot.largest_gap_ms, at_ms - begin_ms), doubtful=True, revision=0)
-                closed = _closed(slot, mark.at_ms, end_uwh, counter.register_uwh, direction, series.serial_number, rules)
+                slot = (
+                    old.slot
+                    if start_ms == old.slot.start_ms
+                    else OpenSlot(start_ms, start_ms, before[start_ms], counter.register_uwh)
+                )
+                slot = replace(
+                    slot,
+                    largest_gap_ms=max(slot.largest_gap_ms, at_ms - begin_ms),
+                    doubtful=True,
+                    revision=0,
+                )
+                closed = _closed(
+                    slot,
+                    mark.at_ms,
+                    end_uwh,
+                    counter.register_uwh,
+                    direction,
+                    series.serial_number,
+                    rules,
+                )
                 series.provisional.append(replace(closed, method="power"))
                 provisional_ms = mark.at_ms
     return DirectionState(counter, old.slot, old.shift_ms, old.placed, marks, provisional_ms)
@@ -465,7 +633,9 @@ def _place(
     *,
     doubtful: bool,
 ) -> DirectionState:
-    """Put the energy between two readings, of which the second was taken at this UTC, into slots; but for a jump, which is in none."""
+    """Put the energy between two readings, of which the second was taken at this UTC, into slots;
+    but for a jump, which is in none.
+    """
     rules = series.rules
     before_ms = old.counter.at_ms + old.shift_ms
     passed_ms = counter.at_ms - old.counter.at_ms
@@ -473,8 +643,12 @@ def _place(
     if jump_uwh:
         calm = replace(counter, counter_uwh=counter.counter_uwh - jump_uwh)
     set_forward_ms = at_ms - before_ms - passed_ms
-    # A register that has not moved tells that nothing passed, however long nobody read it: an inverter sleeps at night.
-    still = counter.register_uwh == old.counter.register_uwh and passed_ms <= MAX_MISSING * rules.slot_ms
+    # A register that has not moved tells that nothing passed, however long nobody read it: an
+    # inverter sleeps at night.
+    still = (
+        counter.register_uwh == old.counter.register_uwh
+        and passed_ms <= MAX_MISSING * rules.slot_ms
+    )
     if set_forward_ms > rules.slot_ms or before_ms - at_ms > rules.slot_ms:
         new = _skip(old, calm, at_ms, "clock", direction, series)
     elif since.dark_ms > rules.max_gap_ms and not still:
@@ -482,10 +656,17 @@ def _place(
     else:
         new = _fill(old, calm, since, marks, at_ms, direction, series, doubtful=doubtful)
     if jump_uwh:
-        # As if the jump came before all else in the slot: from slot to slot the counter goes on, but for what is on record.
+        # As if the jump came before all else in the slot: from slot to slot the counter goes on,
+        # but for what is on record.
         begin_uwh = new.slot.begin_uwh
-        series.unallocated.append(_left(series, direction, "jump", before_ms, at_ms, begin_uwh, begin_uwh + jump_uwh))
-        new = replace(new, counter=counter, slot=replace(new.slot, begin_uwh=begin_uwh + jump_uwh, doubtful=True))
+        series.unallocated.append(
+            _left(series, direction, "jump", before_ms, at_ms, begin_uwh, begin_uwh + jump_uwh)
+        )
+        new = replace(
+            new,
+            counter=counter,
+            slot=replace(new.slot, begin_uwh=begin_uwh + jump_uwh, doubtful=True),
+        )
     return new
 
 
@@ -500,7 +681,9 @@ def _fill(
     *,
     doubtful: bool,
 ) -> DirectionState:
-    """Put the energy between two readings into slots, as power was, and evenly where it is not known. None is measured if `doubtful`."""
+    """Put the energy between two readings into slots, as power was, and evenly where it is not
+    known. None is measured if `doubtful`.
+    """
     rules = series.rules
     begin_ms = old.counter.at_ms + old.shift_ms
     until_ms = max(at_ms, begin_ms)
@@ -510,7 +693,10 @@ def _fill(
     left_out = until_ms - begin_ms - passed_ms > rules.stale_ms
     dark = since.dark_ms > rules.stale_ms
     placed = old.placed or series.placed
-    slot, provisional_ms = replace(old.slot, doubtful=True) if doubtful else old.slot, old.provisional_ms
+    slot, provisional_ms = (
+        replace(old.slot, doubtful=True) if doubtful else old.slot,
+        old.provisional_ms,
+    )
     from_ms, from_dark_ms = begin_ms, 0
     if slot.start_ms + rules.slot_ms <= until_ms:
         energy_uwh, dark_until_ms = _shape(old.counter, counter, since, marks, begin_ms, until_ms)
@@ -526,15 +712,32 @@ def _fill(
                 slot.begin_register_uwh,
                 slot.samples,
                 max(slot.largest_gap_ms, gap_ms) if end_ms > from_ms else slot.largest_gap_ms,
-                slot.uncovered_ms + (end_ms - from_ms if left_out else min(end_dark_ms - from_dark_ms, end_ms - from_ms)),
+                slot.uncovered_ms
+                + (
+                    end_ms - from_ms
+                    if left_out
+                    else min(end_dark_ms - from_dark_ms, end_ms - from_ms)
+                ),
                 slot.register_only or since.dark_ms > 0,
                 slot.doubtful or (inside and gap_ms > rules.late_ms),
                 slot.placed or placed,
                 slot.revision + (end_ms <= provisional_ms),
             )
-            series.slots.append(_closed(slot, end_ms, end_uwh, exact.register_uwh, direction, series.serial_number, rules))
+            series.slots.append(
+                _closed(
+                    slot,
+                    end_ms,
+                    end_uwh,
+                    exact.register_uwh,
+                    direction,
+                    series.serial_number,
+                    rules,
+                )
+            )
             unsure = doubtful or (inside and gap_ms > rules.late_ms)
-            slot = OpenSlot(end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=unsure, placed=placed)
+            slot = OpenSlot(
+                end_ms, end_ms, end_uwh, exact.register_uwh, doubtful=unsure, placed=placed
+            )
             from_ms, from_dark_ms = end_ms, end_dark_ms
     more = until_ms > from_ms or from_ms == begin_ms
     slot = OpenSlot(
@@ -544,23 +747,41 @@ def _fill(
         slot.begin_register_uwh,
         slot.samples + 1,
         max(slot.largest_gap_ms, gap_ms) if more else slot.largest_gap_ms,
-        slot.uncovered_ms + (until_ms - from_ms if left_out else min(since.dark_ms - from_dark_ms, until_ms - from_ms) if dark else 0),
+        slot.uncovered_ms
+        + (
+            until_ms - from_ms
+            if left_out
+            else min(since.dark_ms - from_dark_ms, until_ms - from_ms)
+            if dark
+            else 0
+        ),
         slot.register_only or (more and since.dark_ms > 0),
         # The register stands still, is believed, and power contradicts it.
-        slot.doubtful or until_ms - at_ms > rules.stale_ms or (counter.still_uwh < 0 and since.power_uwh > 0),
+        slot.doubtful
+        or until_ms - at_ms > rules.stale_ms
+        or (counter.still_uwh < 0 and since.power_uwh > 0),
         slot.placed or placed,
         slot.revision,
     )
-    return DirectionState(counter, slot, until_ms - counter.at_ms, series.placed, (), provisional_ms if provisional_ms > until_ms else 0)
+    return DirectionState(
+        counter,
+        slot,
+        until_ms - counter.at_ms,
+        series.placed,
+        (),
+        provisional_ms if provisional_ms > until_ms else 0,
+    )
 
 
 def _shape(
     a: Counter, b: Counter, since: Since, marks: tuple[Mark, ...], begin_ms: int, until_ms: int
 ) -> tuple[Callable[[int], int], Callable[[int], int]]:
-    """How the energy between two readings of the register is spread over time: µWh, and dark ms, up to a boundary.
+    """How the energy between two readings of the register is spread over time: µWh, and dark ms, up
+    to a boundary.
 
-    What power accounts for is where power was; the rest is spread evenly over the time that is dark. Where power says more than the
-    register, or less and nothing is dark, it tells the proportions only.
+    What power accounts for is where power was; the rest is spread evenly over the time that is
+    dark. Where power says more than the register, or less and nothing is dark, it tells the
+    proportions only.
     """
     moved_uwh = b.counter_uwh - a.counter_uwh
     known_uwh = a.gain.applied(since.power_uwh)
@@ -569,7 +790,10 @@ def _shape(
     darks = [0, *(mark.dark_ms for mark in inside), since.dark_ms]
     if since.dark_ms and moved_uwh > known_uwh:
         rest_uwh = moved_uwh - known_uwh
-        energies = [a.gain.applied(mark.power_uwh) + rest_uwh * mark.dark_ms // since.dark_ms for mark in inside]
+        energies = [
+            a.gain.applied(mark.power_uwh) + rest_uwh * mark.dark_ms // since.dark_ms
+            for mark in inside
+        ]
     elif since.power_uwh:
         energies = [moved_uwh * mark.power_uwh // since.power_uwh for mark in inside]
     else:
@@ -578,13 +802,21 @@ def _shape(
 
     def at(known: list[int], ms: int) -> int:
         n = bisect_left(times, ms, 1, len(times) - 1)
-        return known[n - 1] + (known[n] - known[n - 1]) * (ms - times[n - 1]) // (times[n] - times[n - 1])
+        return known[n - 1] + (known[n] - known[n - 1]) * (ms - times[n - 1]) // (
+            times[n] - times[n - 1]
+        )
 
     return partial(at, energies), partial(at, darks)
 
 
 def _closed(
-    slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int, direction: Direction, serial_number: str | None, rules: MeterRules
+    slot: OpenSlot,
+    end_ms: int,
+    end_uwh: int,
+    end_register_uwh: int,
+    direction: Direction,
+    serial_number: str | None,
+    rules: MeterRules,
 ) -> Slot:
     metered_ms = end_ms - slot.from_ms
     whole = metered_ms == rules.slot_ms
@@ -598,7 +830,13 @@ def _closed(
         start_s=slot.start_ms // 1000,
         length_s=rules.slot_ms // 1000,
         energy_uwh=end_uwh - slot.begin_uwh if known else None,
-        quality="missing" if not known else "partial" if not whole else "measured" if sure else "estimated",
+        quality="missing"
+        if not known
+        else "partial"
+        if not whole
+        else "measured"
+        if sure
+        else "estimated",
         method="register" if slot.register_only or not known else "counter",
         coverage_permille=(metered_ms - slot.uncovered_ms) * 1000 // rules.slot_ms,
         samples=slot.samples,
@@ -613,7 +851,9 @@ def _closed(
 
 
 def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, tuple[Slot, ...]]:
-    """What was metered of the open slots, up to the last reading, or up to where power was believed."""
+    """What was metered of the open slots, up to the last reading, or up to where power was
+    believed.
+    """
     then = replace(rules, slot_ms=state.slot_ms)
     directions: dict[Direction, DirectionState] = {}
     slots: list[Slot] = []
@@ -624,19 +864,38 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, tupl
         end_ms = each.counter.at_ms + each.shift_ms
         slot = _revised(each, then)
         if slot.samples or slot.from_ms < end_ms or slot.revision:
-            slots.append(_closed(slot, end_ms, each.counter.counter_uwh, each.counter.register_uwh, direction, state.serial_number, then))
-        slots += _withdrawn(each, slot.start_ms + then.slot_ms, direction, state.serial_number, then)
+            slots.append(
+                _closed(
+                    slot,
+                    end_ms,
+                    each.counter.counter_uwh,
+                    each.counter.register_uwh,
+                    direction,
+                    state.serial_number,
+                    then,
+                )
+            )
+        slots += _withdrawn(
+            each, slot.start_ms + then.slot_ms, direction, state.serial_number, then
+        )
     return replace(state, directions=directions), tuple(slots)
 
 
 def _kept(
-    state: DirectionState, direction: Direction, serial_number: str | None, rules: MeterRules, *, most_uwh: int | None = None
+    state: DirectionState,
+    direction: Direction,
+    serial_number: str | None,
+    rules: MeterRules,
+    *,
+    most_uwh: int | None = None,
 ) -> tuple[DirectionState, list[Slot]]:
-    """Where the register will not tell of the provisional slots any more, what power said of them stays, estimated: it was delivered.
+    """Where the register will not tell of the provisional slots any more, what power said of them
+    stays, estimated: it was delivered.
 
-    The counter goes along: it is taken to stand at the end of the last one where power saw it. Nothing is booked twice, since what the
-    register may yet show beyond is counted from there. Nor can the beginning of the series be changed then. `most_uwh` is where the counter
-    stands later, if that is known: no slot has more.
+    The counter goes along: it is taken to stand at the end of the last one where power saw it.
+    Nothing is booked twice, since what the register may yet show beyond is counted from there. Nor
+    can the beginning of the series be changed then. `most_uwh` is where the counter stands later,
+    if that is known: no slot has more.
     """
     counter = replace(state.counter, agreed=counting.CONFIRMATIONS)
     marks = [mark for mark in state.marks if mark.at_ms <= state.provisional_ms]
@@ -645,12 +904,20 @@ def _kept(
     for mark in marks:
         while (end_ms := slot.start_ms + rules.slot_ms) <= mark.at_ms:
             # Of a long silence not every boundary is remembered.
-            more_uwh = (mark.power_uwh - before.power_uwh) * (end_ms - before.at_ms) // (mark.at_ms - before.at_ms)
+            more_uwh = (
+                (mark.power_uwh - before.power_uwh)
+                * (end_ms - before.at_ms)
+                // (mark.at_ms - before.at_ms)
+            )
             end_uwh = counter.counter_uwh + counter.gain.applied(before.power_uwh + more_uwh)
             end_uwh = end_uwh if most_uwh is None else min(end_uwh, most_uwh)
             gap_ms = max(slot.largest_gap_ms, mark.at_ms - counter.at_ms - state.shift_ms)
             slot = replace(slot, largest_gap_ms=gap_ms, doubtful=True, revision=slot.revision + 1)
-            slots.append(_closed(slot, end_ms, end_uwh, counter.register_uwh, direction, serial_number, rules))
+            slots.append(
+                _closed(
+                    slot, end_ms, end_uwh, counter.register_uwh, direction, serial_number, rules
+                )
+            )
             slot = OpenSlot(end_ms, end_ms, end_uwh, counter.register_uwh)
         before = mark
     if not slots:
@@ -664,16 +931,27 @@ def _kept(
         power_ms=counter.at_ms if counter.power_ms is None else counter.power_ms,
         low_uwh=None if counter.low_uwh is None else counter.low_uwh + passed_uwh,
         high_uwh=None if counter.high_uwh is None else counter.high_uwh + passed_uwh,
-        since=replace(since, power_uwh=since.power_uwh - before.power_uwh, dark_ms=since.dark_ms - before.dark_ms),
+        since=replace(
+            since,
+            power_uwh=since.power_uwh - before.power_uwh,
+            dark_ms=since.dark_ms - before.dark_ms,
+        ),
     )
-    rest = (Mark(mark.at_ms, mark.power_uwh - before.power_uwh, mark.dark_ms - before.dark_ms) for mark in state.marks[len(marks) :])
+    rest = (
+        Mark(mark.at_ms, mark.power_uwh - before.power_uwh, mark.dark_ms - before.dark_ms)
+        for mark in state.marks[len(marks) :]
+    )
     return replace(state, counter=counter, slot=slot, marks=tuple(rest)), slots
 
 
 def _between(state: MeterState, at_ms: int, rules: MeterRules) -> Iterator[Slot]:
-    """The slots in which no meter was read, from the end of a series to the begin of the next one: missing."""
+    """The slots in which no meter was read, from the end of a series to the begin of the next one:
+    missing.
+    """
     for direction, each in state.directions.items():
-        first_ms = max(each.slot.start_ms + (rules.slot_ms if each.slot.samples else 0), each.provisional_ms)
+        first_ms = max(
+            each.slot.start_ms + (rules.slot_ms if each.slot.samples else 0), each.provisional_ms
+        )
         for start_ms in range(first_ms, at_ms - at_ms % rules.slot_ms, rules.slot_ms)[:MAX_MISSING]:
             yield _missing(start_ms, each.counter, direction, state.serial_number, rules)
 
@@ -688,52 +966,128 @@ def _missing(
     gap_ms: int = 0,
     revision: int = 0,
 ) -> Slot:
-    empty = OpenSlot(start_ms, start_ms, counter.counter_uwh, counter.register_uwh, largest_gap_ms=gap_ms, revision=revision)
-    return _closed(empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules)
+    empty = OpenSlot(
+        start_ms,
+        start_ms,
+        counter.counter_uwh,
+        counter.register_uwh,
+        largest_gap_ms=gap_ms,
+        revision=revision,
+    )
+    return _closed(
+        empty, start_ms, counter.counter_uwh, counter.register_uwh, direction, serial_number, rules
+    )
 
 
 def _revised(state: DirectionState, rules: MeterRules) -> OpenSlot:
     """The open slot, as a revision where it was closed provisionally."""
     slot = state.slot
-    return replace(slot, revision=slot.revision + 1) if slot.start_ms + rules.slot_ms <= state.provisional_ms else slot
+    return (
+        replace(slot, revision=slot.revision + 1)
+        if slot.start_ms + rules.slot_ms <= state.provisional_ms
+        else slot
+    )
 
 
-def _withdrawn(state: DirectionState, from_ms: int, direction: Direction, serial_number: str | None, rules: MeterRules) -> Iterator[Slot]:
-    """Provisional slots for which no register will vouch any more: nothing is known of them after all."""
+def _withdrawn(
+    state: DirectionState,
+    from_ms: int,
+    direction: Direction,
+    serial_number: str | None,
+    rules: MeterRules,
+) -> Iterator[Slot]:
+    """Provisional slots for which no register will vouch any more: nothing is known of them after
+    all.
+    """
     for start_ms in range(from_ms, state.provisional_ms, rules.slot_ms):
         yield _missing(start_ms, state.counter, direction, serial_number, rules, revision=1)
 
 
-def _skip(old: DirectionState, counter: Counter, at_ms: int, kind: str, direction: Direction, series: _Series) -> DirectionState:
-    """Where the energy between two readings has no place: a partial slot before, missing ones inside, a partial one after."""
+def _skip(
+    old: DirectionState,
+    counter: Counter,
+    at_ms: int,
+    kind: str,
+    direction: Direction,
+    series: _Series,
+) -> DirectionState:
+    """Where the energy between two readings has no place: a partial slot before, missing ones
+    inside, a partial one after.
+    """
     rules = series.rules
     old, kept = _kept(old, direction, series.serial_number, rules, most_uwh=counter.counter_uwh)
     series.slots.extend(kept)
     before = old.counter
     before_ms = before.at_ms + old.shift_ms
     slot = _revised(old, rules)
-    if at_ms > before_ms or slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh or slot.revision:
-        closed = _closed(slot, before_ms, before.counter_uwh, before.register_uwh, direction, series.serial_number, rules)
+    if (
+        at_ms > before_ms
+        or slot.from_ms < before_ms
+        or before.counter_uwh > slot.begin_uwh
+        or slot.revision
+    ):
+        closed = _closed(
+            slot,
+            before_ms,
+            before.counter_uwh,
+            before.register_uwh,
+            direction,
+            series.serial_number,
+            rules,
+        )
         series.slots.append(closed)
     first_ms = old.slot.start_ms + rules.slot_ms
     after = _open(counter, at_ms, rules, placed=series.placed)
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
     for start_ms in missing[:MAX_MISSING]:
         again = int(start_ms + rules.slot_ms <= old.provisional_ms)
-        missing_slot = _missing(start_ms, before, direction, series.serial_number, rules, gap_ms=at_ms - before_ms, revision=again)
+        missing_slot = _missing(
+            start_ms,
+            before,
+            direction,
+            series.serial_number,
+            rules,
+            gap_ms=at_ms - before_ms,
+            revision=again,
+        )
         series.slots.append(missing_slot)
-    series.slots.extend(_withdrawn(old, max(first_ms, missing.stop), direction, series.serial_number, rules))
+    series.slots.extend(
+        _withdrawn(old, max(first_ms, missing.stop), direction, series.serial_number, rules)
+    )
     left = _left(series, direction, kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh)
     series.unallocated.append(left)
     if kind == "clock":
         set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)
-        what = f"the clock was set {'back' if set_ms < 0 else 'forward'} by {abs(set_ms) / 3_600_000:.2f} h"
+        what = (
+            f"the clock was set {'back' if set_ms < 0 else 'forward'} by "
+            f"{abs(set_ms) / 3_600_000:.2f} h"
+        )
     else:
         what = f"no reading for {(at_ms - before_ms) / 3_600_000:.1f} h"
-    text = f"{direction}: {what}, {len(missing)} slots missing, {left.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
+    text = (
+        f"{direction}: {what}, {len(missing)} slots missing, "
+        f"{left.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
+    )
     series.events.append(Event(at_ms, rules.device, kind, text, left.energy_uwh))
     return after
 
 
-def _left(series: _Series, direction: Direction, kind: str, from_ms: int, to_ms: int, begin_uwh: int, end_uwh: int) -> Unallocated:
-    return Unallocated(series.rules.device, series.serial_number, direction, kind, from_ms, to_ms, begin_uwh, end_uwh)
+def _left(
+    series: _Series,
+    direction: Direction,
+    kind: str,
+    from_ms: int,
+    to_ms: int,
+    begin_uwh: int,
+    end_uwh: int,
+) -> Unallocated:
+    return Unallocated(
+        series.rules.device,
+        series.serial_number,
+        direction,
+        kind,
+        from_ms,
+        to_ms,
+        begin_uwh,
+        end_uwh,
+    )

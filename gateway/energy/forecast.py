@@ -8,11 +8,13 @@ Forecast = Literal["last_slot", "yesterday", "last_week", "none"]
 _BACK_S = {"yesterday": 86_400, "last_week": 7 * 86_400}
 
 
-def forecast_uwh(method: Forecast, target_s: int, last_uwh: int, known: Callable[[int], int | None]) -> int | None:
+def forecast_uwh(
+    method: Forecast, target_s: int, last_uwh: int, known: Callable[[int], int | None]
+) -> int | None:
     """Energy (µWh) expected of the slot starting at `target_s`; None for no forecast.
 
-    `last_uwh` is the newest closed slot's energy, `known(start_s)` that of an earlier slot. A day or week without one falls back to the
-    last slot.
+    `last_uwh` is the newest closed slot's energy, `known(start_s)` that of an earlier slot. A day
+    or week without one falls back to the last slot.
     """
     if method == "none":
         return None

@@ -1,4 +1,6 @@
-"""Does a buffer keep the laws? Looks through slots, unallocated energy and what is owed, and says where they do not agree. Pure."""
+"""Does a buffer keep the laws? Looks through slots, unallocated energy and what is owed, and says
+where they do not agree. Pure.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,17 +27,29 @@ class Finding:
 
 
 REMEDIES = {
-    "energy": "the slot's own numbers do not agree: the file was changed by hand, or by damage. See meter-gateway slots --meters",
-    "chain": "slots were lost, or booked otherwise than counted; the total is right again with the next slot. Tell the community's manager",
-    "hole": "slots are not in the buffer: lost with a damaged file (see its event), or the daemon did not run. Nothing needs to be done",
-    "overlap": "two slots hold the same time: the slot length was changed in between. Nothing needs to be done if it was",
-    "owed": "correct if the asset's formula was changed since; otherwise tell the community's manager, with this line",
+    "energy": "the slot's own numbers do not agree: the file was changed by hand, or by damage. "
+    "See meter-gateway slots --meters",
+    "chain": "slots were lost, or booked otherwise than counted; the total is right again with "
+    "the next slot. Tell the community's manager",
+    "hole": "slots are not in the buffer: lost with a damaged file (see its event), or the "
+    "daemon did not run. Nothing needs to be done",
+    "overlap": "two slots hold the same time: the slot length was changed in between. Nothing "
+    "needs to be done if it was",
+    "owed": "correct if the asset's formula was changed since; otherwise tell the community's "
+    "manager, with this line",
 }
 """What to do, per kind."""
 
 
-def audit(slots: Iterable[Slot], owed: Iterable[Owed], left: Sequence[Unallocated], assets: Sequence[Asset]) -> Iterator[Finding]:
-    """Slots and what is owed come in the order of time; `left` is the unallocated energy that is in no slot."""
+def audit(
+    slots: Iterable[Slot],
+    owed: Iterable[Owed],
+    left: Sequence[Unallocated],
+    assets: Sequence[Asset],
+) -> Iterator[Finding]:
+    """Slots and what is owed come in the order of time; `left` is the unallocated energy that is in
+    no slot.
+    """
     last: dict[Series, Slot] = {}
     loose: dict[Series, list[Unallocated]] = {}
     for each in left:
@@ -55,7 +69,10 @@ def audit(slots: Iterable[Slot], owed: Iterable[Owed], left: Sequence[Unallocate
 def _slot(slot: Slot) -> Iterator[Finding]:
     if slot.energy_uwh is not None and slot.energy_uwh != slot.end_uwh - slot.begin_uwh:
         counted = (slot.end_uwh - slot.begin_uwh) / _UWH
-        text = f"{_name(slot)}: {slot.energy_uwh / _UWH:g} Wh are booked, and the counter moved by {counted:g} Wh"
+        text = (
+            f"{_name(slot)}: {slot.energy_uwh / _UWH:g} Wh are booked, and the counter moved "
+            f"by {counted:g} Wh"
+        )
         yield Finding("energy", slot.start_s, text)
 
 
@@ -63,19 +80,38 @@ def _chain(before: Slot, slot: Slot, loose: Sequence[Unallocated]) -> Iterator[F
     """From one slot of a series to the next."""
     end_s = before.start_s + before.length_s
     if slot.start_s < end_s:
-        yield Finding("overlap", slot.start_s, f"{_name(slot)}: begins before the one of {_utc(before.start_s)} has ended")
+        yield Finding(
+            "overlap",
+            slot.start_s,
+            f"{_name(slot)}: begins before the one of {_utc(before.start_s)} has ended",
+        )
         return
     moved_uwh = slot.begin_uwh - before.end_uwh
-    stated_uwh = sum(each.energy_uwh for each in loose if before.end_uwh <= each.begin_uwh and each.end_uwh <= slot.begin_uwh)
+    stated_uwh = sum(
+        each.energy_uwh
+        for each in loose
+        if before.end_uwh <= each.begin_uwh and each.end_uwh <= slot.begin_uwh
+    )
     if moved_uwh != stated_uwh:
-        stated = f", of which {stated_uwh / _UWH:g} Wh are stated as unallocated" if stated_uwh else ", stated nowhere"
-        text = f"{_name(slot)}: the counter moved by {moved_uwh / _UWH:g} Wh since the slot before{stated}"
+        stated = (
+            f", of which {stated_uwh / _UWH:g} Wh are stated as unallocated"
+            if stated_uwh
+            else ", stated nowhere"
+        )
+        text = (
+            f"{_name(slot)}: the counter moved by {moved_uwh / _UWH:g} Wh since the slot "
+            f"before{stated}"
+        )
         yield Finding("chain" if slot.start_s == end_s else "hole", slot.start_s, text)
     elif slot.start_s > end_s and moved_uwh:
-        yield Finding("hole", slot.start_s, f"{_name(slot)}: there is no slot from {_utc(end_s)} on")
+        yield Finding(
+            "hole", slot.start_s, f"{_name(slot)}: there is no slot from {_utc(end_s)} on"
+        )
 
 
-def _owed(slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]) -> Iterator[Finding]:
+def _owed(
+    slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]
+) -> Iterator[Finding]:
     """What was sent against the slots it was made of: the newest revision of each."""
     newest: dict[object, Owed] = {}
     for each in owed:
@@ -94,10 +130,15 @@ def _owed(slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]) 
         wanted = {(term.device, term.direction) for term in asset.energy.terms}
         if wanted - energies.keys():
             continue
-        sum_uwh = sum(term.sign * energies[term.device, term.direction] for term in asset.energy.terms)
+        sum_uwh = sum(
+            term.sign * energies[term.device, term.direction] for term in asset.energy.terms
+        )
         owed_uwh = item.item.energy_uwh if item.raw_uwh is None else item.raw_uwh
         if sum_uwh != owed_uwh:
-            text = f"{asset.name}, slot of {_utc(item.item.slot_s)}: {owed_uwh / _UWH:g} Wh are owed ({item.state}), its meters say "
+            text = (
+                f"{asset.name}, slot of {_utc(item.item.slot_s)}: {owed_uwh / _UWH:g} Wh are "
+                f"owed ({item.state}), its meters say "
+            )
             yield Finding("owed", item.item.slot_s, f"{text}{sum_uwh / _UWH:g} Wh")
 
 

@@ -1,6 +1,7 @@
 """What is owed to the exchange for slots that were closed or written anew.
 
-Asks the buffer what is known of a slot's other meters and what is owed for it already; writes nothing.
+Asks the buffer what is known of a slot's other meters and what is owed for it already; writes
+nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,28 +20,45 @@ _WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 class Owing:
     """What one site owes by one dialect. `now_s` is Unix time."""
 
-    def __init__(self, settings: Settings, buffer: Buffer, dialect: Dialect | None, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        buffer: Buffer,
+        dialect: Dialect | None,
+        now_s: Callable[[], float],
+    ) -> None:
         self._settings = settings
         self._buffer = buffer
         self._dialect = dialect
-        self._dated = dialect is not None and "measurement" in dialect.kinds and dialect.window("measurement", 0, 0.0).closes_s is None
+        self._dated = (
+            dialect is not None
+            and "measurement" in dialect.kinds
+            and dialect.window("measurement", 0, 0.0).closes_s is None
+        )
         """Whether a number can be sent again, and replaces the one before."""
         self._now_s = now_s
 
     def of(self, closing: Sequence[Slot]) -> Iterable[Owed]:
-        """What is owed once these slots are written: for every asset whose meters have all closed that slot. Raises StoreError.
+        """What is owed once these slots are written: for every asset whose meters have all closed
+        that slot. Raises StoreError.
 
-        A slot that is written anew (its revision says so) is owed again, as the next revision, where the dialect dates numbers and this
-        is another one than is owed already. Where it does not, what is owed once stays as it is, and nothing is owed for provisional slots.
+        A slot that is written anew (its revision says so) is owed again, as the next revision,
+        where the dialect dates numbers and this is another one than is owed already. Where it does
+        not, what is owed once stays as it is, and nothing is owed for provisional slots.
         """
         if self._dialect is None:
             return
         closing = [slot for slot in closing if self._counts(slot)]
         devices = {slot.device for slot in closing}
         for start_s in sorted({slot.start_s for slot in closing}):
-            # The buffer does not have the slots that close now; two series of one meter (a swap) may share a slot.
+            # The buffer does not have the slots that close now; two series of one meter (a swap)
+            # may share a slot.
             now = {key(slot): slot for slot in closing if slot.start_s == start_s}
-            others = (slot for slot in self._buffer.slots_at(start_s) if key(slot) not in now and self._counts(slot))
+            others = (
+                slot
+                for slot in self._buffer.slots_at(start_s)
+                if key(slot) not in now and self._counts(slot)
+            )
             known = [*others, *now.values()]
             again = any(slot.revision for slot in now.values())
             for asset in self._settings.assets:
@@ -49,8 +67,12 @@ class Owing:
                     yield from self._revised(owed) if again else owed
 
     def _counts(self, slot: Slot) -> bool:
-        """Whether something may be owed for a slot: it is a slot of the market, and not provisional where numbers bear no date."""
-        return slot.length_s == self._settings.market.slot and (slot.method != "power" or self._dated)
+        """Whether something may be owed for a slot: it is a slot of the market, and not provisional
+        where numbers bear no date.
+        """
+        return slot.length_s == self._settings.market.slot and (
+            slot.method != "power" or self._dated
+        )
 
     def _revised(self, owed: Iterable[Owed]) -> Iterable[Owed]:
         """As the next revision, where there is one already."""
@@ -73,10 +95,14 @@ class Owing:
         quality = max((slot.quality for slot in parts), key=_WORST.index)
         if quality in ("partial", "missing"):
             worst = next(slot for slot in parts if slot.quality == quality)
-            reason = f"{worst.device} was metered for {worst.coverage_permille / 10:.0f} % of the slot"
+            reason = (
+                f"{worst.device} was metered for {worst.coverage_permille / 10:.0f} % of the slot"
+            )
             yield self._item(asset, start_s, "measurement", 0, quality, reason)
             return
-        energies: dict[tuple[str, Direction], int] = {(slot.device, slot.direction): slot.energy_uwh or 0 for slot in parts}
+        energies: dict[tuple[str, Direction], int] = {
+            (slot.device, slot.direction): slot.energy_uwh or 0 for slot in parts
+        }
         energy_uwh = asset.energy.total(energies)
         if "measurement" in self._dialect.kinds:
             yield self._item(asset, start_s, "measurement", energy_uwh, quality)
@@ -90,12 +116,23 @@ class Owing:
         if target_s <= self._now_s():
             return
         expected = forecast_uwh(
-            self._settings.exchange.forecast, target_s, energy_uwh, lambda slot_s: self._buffer.measurement_uwh(asset.uuid, slot_s)
+            self._settings.exchange.forecast,
+            target_s,
+            energy_uwh,
+            lambda slot_s: self._buffer.measurement_uwh(asset.uuid, slot_s),
         )
         if expected is not None:
             yield self._item(asset, target_s, "forecast", expected, "estimated")
 
-    def _item(self, asset: Asset, start_s: int, kind: Kind, energy_uwh: int, quality: Quality, missed: str = "") -> Owed:
+    def _item(
+        self,
+        asset: Asset,
+        start_s: int,
+        kind: Kind,
+        energy_uwh: int,
+        quality: Quality,
+        missed: str = "",
+    ) -> Owed:
         assert self._dialect is not None and self._settings.exchange is not None
         window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
         return Owed(
@@ -119,4 +156,7 @@ def key(slot: Slot) -> tuple[str, Direction, str | None]:
 def _same(before: Owed, after: Owed) -> bool:
     """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
     known = before.quality in ("measured", "estimated") and before.state in ("pending", "accepted")
-    return known and (before.item.energy_uwh, before.raw_uwh) == (after.item.energy_uwh, after.raw_uwh)
+    return known and (before.item.energy_uwh, before.raw_uwh) == (
+        after.item.energy_uwh,
+        after.raw_uwh,
+    )

@@ -1,1 +1,3 @@
-"""The local status endpoint: what the gateway says of itself to people, monitors and load balancers."""
+"""The local status endpoint: what the gateway says of itself to people, monitors and load
+balancers.
+"""

@@ -1,8 +1,10 @@
-"""A report as Prometheus reads it: text exposition format 0.0.4, written by hand (prometheus_client would cost 2.8 MB). Pure.
+"""A report as Prometheus reads it: text exposition format 0.0.4, written by hand (prometheus_client
+would cost 2.8 MB). Pure.
 
-Names follow Prometheus's practice: base units, spelled out and plural, at the end; `_total` on what only counts up; points in time as
-Unix timestamps, so that ages are right whenever the scrape is. One departure: energy is in watt-hours, as the meter, the market and the
-bill have it, not in joules.
+Names follow Prometheus's practice: base units, spelled out and plural, at the end; `_total` on what
+only counts up; points in time as Unix timestamps, so that ages are right whenever the scrape is.
+One departure: energy is in watt-hours, as the meter, the market and the bill have it, not in
+joules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,15 @@ from dataclasses import dataclass, field
 from math import inf, isnan
 from typing import Literal
 
-from gateway.monitoring.report import AssetReport, BufferReport, DestinationReport, LineReport, MeterReport, Part, Report
+from gateway.monitoring.report import (
+    AssetReport,
+    BufferReport,
+    DestinationReport,
+    LineReport,
+    MeterReport,
+    Part,
+    Report,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -27,7 +37,8 @@ _UNITS = {
     "m3": "cubic_meters",
     "gj": "gigajoules",
 }
-"""Units as they end the names of quantities (see drivers/sample.py), and as Prometheus spells them."""
+"""Units as they end the names of quantities (see drivers/sample.py), and as Prometheus spells them.
+"""
 
 _REGISTERS = ("_wh", "_varh", "_vah", "_m3", "_gj")
 """Quantities that only count up."""
@@ -52,21 +63,48 @@ class _Families(dict[str, _Family]):
     def counter(self, name: str, meaning: str, value: float, **labels: str) -> None:
         self._add(name + "_total", "counter", meaning, value, labels)
 
-    def _add(self, name: str, kind: Literal["gauge", "counter"], meaning: str, value: float | None, labels: Mapping[str, str]) -> None:
+    def _add(
+        self,
+        name: str,
+        kind: Literal["gauge", "counter"],
+        meaning: str,
+        value: float | None,
+        labels: Mapping[str, str],
+    ) -> None:
         if value is not None:
-            self.setdefault(f"meter_gateway_{name}", _Family(kind, meaning)).samples.append((labels, value))
+            self.setdefault(f"meter_gateway_{name}", _Family(kind, meaning)).samples.append(
+                (labels, value)
+            )
 
 
 def exposition(report: Report) -> str:
     """The body of `/metrics`."""
     families = _Families()
-    families.gauge("info", "Version and site of this gateway", 1, version=report.version, site=report.site)
+    families.gauge(
+        "info", "Version and site of this gateway", 1, version=report.version, site=report.site
+    )
     families.gauge("start_time_seconds", "When the daemon started, Unix time", report.started_s)
     families.gauge("healthy", "1 while every part has had recent success", not report.unhealthy())
-    families.gauge("clock_trusted", "1 while the machine's clock is believed; no slot closes before", report.clock.trusted)
-    families.gauge("clock_trusted_since_timestamp_seconds", "Since when the clock is believed, Unix time", report.clock.trusted_since_s)
-    families.gauge("clock_last_step_seconds", "How far the clock was set when it was last set", report.clock.step_s)
-    families.gauge("clock_last_step_timestamp_seconds", "When the clock was last set, Unix time", report.clock.step_at_s)
+    families.gauge(
+        "clock_trusted",
+        "1 while the machine's clock is believed; no slot closes before",
+        report.clock.trusted,
+    )
+    families.gauge(
+        "clock_trusted_since_timestamp_seconds",
+        "Since when the clock is believed, Unix time",
+        report.clock.trusted_since_s,
+    )
+    families.gauge(
+        "clock_last_step_seconds",
+        "How far the clock was set when it was last set",
+        report.clock.step_s,
+    )
+    families.gauge(
+        "clock_last_step_timestamp_seconds",
+        "When the clock was last set, Unix time",
+        report.clock.step_at_s,
+    )
     families.gauge("slot_length_seconds", "Length of a market slot", report.slot_length_s)
     for kind, parts in _parts(report).items():
         for part in parts:
@@ -95,30 +133,77 @@ def _parts(report: Report) -> dict[str, list[Part]]:
 
 def _part(families: _Families, report: Report, part: Part, kind: str) -> None:
     labels = {"kind": kind, "part": part.name}
-    families.gauge("part_healthy", "1 while the part's last success is recent", part.healthy(report.now_s, report.started_s), **labels)
-    families.gauge("part_last_success_timestamp_seconds", "When the part last succeeded, Unix time", part.last_success_s, **labels)
-    families.gauge("part_max_age_seconds", "How old the part's last success may be", part.max_age_s, **labels)
-    families.counter("part_errors", "Failures of the part since the daemon started", part.errors, **labels)
+    families.gauge(
+        "part_healthy",
+        "1 while the part's last success is recent",
+        part.healthy(report.now_s, report.started_s),
+        **labels,
+    )
+    families.gauge(
+        "part_last_success_timestamp_seconds",
+        "When the part last succeeded, Unix time",
+        part.last_success_s,
+        **labels,
+    )
+    families.gauge(
+        "part_max_age_seconds", "How old the part's last success may be", part.max_age_s, **labels
+    )
+    families.counter(
+        "part_errors", "Failures of the part since the daemon started", part.errors, **labels
+    )
 
 
 def _line(families: _Families, line: LineReport) -> None:
-    needed_s, cycle_s = (None if ms is None else ms / 1000 for ms in (line.needed_ms, line.available_ms))
-    families.gauge("line_needed_seconds", "What the meters' turns of one cycle need by the standard", needed_s, line=line.name)
-    families.gauge("line_cycle_seconds", "Length of the line's cycle, the shortest interval of its meters", cycle_s, line=line.name)
-    families.gauge("line_busy_ratio", "Share of the last minute in which the line was in use", line.busy, line=line.name)
-    families.counter("line_skipped_turns", "Turns that fell out because the line was not free in time", line.skipped, line=line.name)
+    needed_s, cycle_s = (
+        None if ms is None else ms / 1000 for ms in (line.needed_ms, line.available_ms)
+    )
+    families.gauge(
+        "line_needed_seconds",
+        "What the meters' turns of one cycle need by the standard",
+        needed_s,
+        line=line.name,
+    )
+    families.gauge(
+        "line_cycle_seconds",
+        "Length of the line's cycle, the shortest interval of its meters",
+        cycle_s,
+        line=line.name,
+    )
+    families.gauge(
+        "line_busy_ratio",
+        "Share of the last minute in which the line was in use",
+        line.busy,
+        line=line.name,
+    )
+    families.counter(
+        "line_skipped_turns",
+        "Turns that fell out because the line was not free in time",
+        line.skipped,
+        line=line.name,
+    )
 
 
 def _meter(families: _Families, meter: MeterReport) -> None:
-    families.counter("meter_samples", "Samples taken since the daemon started", meter.samples, meter=meter.name)
-    families.counter("meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name)
-    families.gauge("meter_clock_offset_seconds", "How far the meter's own clock is ahead of ours", meter.clock_offset_s, meter=meter.name)
+    families.counter(
+        "meter_samples", "Samples taken since the daemon started", meter.samples, meter=meter.name
+    )
+    families.counter(
+        "meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name
+    )
+    families.gauge(
+        "meter_clock_offset_seconds",
+        "How far the meter's own clock is ahead of ours",
+        meter.clock_offset_s,
+        meter=meter.name,
+    )
     for against, wh in meter.cross_check_wh.items():
         meaning = "By how much the meter's newest slot is above another account of it"
         families.gauge("cross_check_watt_hours", meaning, wh, meter=meter.name, against=against)
     for quantity, value in meter.values.items():
         stem, _, suffix = quantity.rpartition("_")
-        name = f"meter_{stem}_{_UNITS[suffix]}" if stem and suffix in _UNITS else f"meter_{quantity}"
+        name = (
+            f"meter_{stem}_{_UNITS[suffix]}" if stem and suffix in _UNITS else f"meter_{quantity}"
+        )
         meaning = f"Last value of the meter's {quantity}"
         if quantity.endswith(_REGISTERS):
             families.counter(name, meaning, value, meter=meter.name)
@@ -128,8 +213,18 @@ def _meter(families: _Families, meter: MeterReport) -> None:
 
 def _asset(families: _Families, asset: AssetReport) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
-    families.gauge("asset_last_slot_timestamp_seconds", "Start of the asset's last closed slot, Unix time", asset.last_slot_s, **labels)
-    families.gauge("asset_last_slot_energy_watt_hours", "Energy of the asset's last closed slot", asset.last_energy_wh, **labels)
+    families.gauge(
+        "asset_last_slot_timestamp_seconds",
+        "Start of the asset's last closed slot, Unix time",
+        asset.last_slot_s,
+        **labels,
+    )
+    families.gauge(
+        "asset_last_slot_energy_watt_hours",
+        "Energy of the asset's last closed slot",
+        asset.last_energy_wh,
+        **labels,
+    )
     families.gauge(
         "asset_last_accepted_slot_timestamp_seconds",
         "Start of the newest slot that was accepted, Unix time",
@@ -137,12 +232,20 @@ def _asset(families: _Families, asset: AssetReport) -> None:
         **labels,
     )
     for state in ("pending", "accepted", "rejected", "missed"):
-        families.gauge("asset_items", "Items owed for the asset, by what became of them", getattr(asset, state), **labels, state=state)
+        families.gauge(
+            "asset_items",
+            "Items owed for the asset, by what became of them",
+            getattr(asset, state),
+            **labels,
+            state=state,
+        )
 
 
 def _destination(families: _Families, destination: DestinationReport) -> None:
     to = {"destination": destination.name}
-    families.gauge("destination_backlog_items", "Items that are still owed", destination.backlog, **to)
+    families.gauge(
+        "destination_backlog_items", "Items that are still owed", destination.backlog, **to
+    )
     families.gauge(
         "destination_oldest_undelivered_timestamp_seconds",
         "Start of the oldest slot that is still owed, Unix time",
@@ -155,18 +258,42 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
         destination.next_deadline_s,
         **to,
     )
-    families.counter("destination_requests", "Requests since the daemon started", destination.requests, **to)
+    families.counter(
+        "destination_requests", "Requests since the daemon started", destination.requests, **to
+    )
     for verdict in ("accepted", "rejected", "missed"):
         count = getattr(destination, verdict)
-        families.counter("destination_items", "Items decided since the daemon started", count, **to, verdict=verdict)
+        families.counter(
+            "destination_items",
+            "Items decided since the daemon started",
+            count,
+            **to,
+            verdict=verdict,
+        )
     families.counter(
-        "destination_confirmed_items", "Items that the exchange was found to hold as they were sent", destination.confirmed, **to
+        "destination_confirmed_items",
+        "Items that the exchange was found to hold as they were sent",
+        destination.confirmed,
+        **to,
     )
     families.counter(
-        "destination_disagreements", "Answers that named another number than was sent, or none", destination.disagreements, **to
+        "destination_disagreements",
+        "Answers that named another number than was sent, or none",
+        destination.disagreements,
+        **to,
     )
-    families.gauge("destination_unconfirmed_items", "Accepted items that are still to be asked for", destination.unconfirmed, **to)
-    families.gauge("destination_disputed_items", "Items held otherwise in spite of a second delivery", destination.disputed, **to)
+    families.gauge(
+        "destination_unconfirmed_items",
+        "Accepted items that are still to be asked for",
+        destination.unconfirmed,
+        **to,
+    )
+    families.gauge(
+        "destination_disputed_items",
+        "Items held otherwise in spite of a second delivery",
+        destination.disputed,
+        **to,
+    )
 
 
 def _buffer(families: _Families, buffer: BufferReport) -> None:
@@ -175,8 +302,16 @@ def _buffer(families: _Families, buffer: BufferReport) -> None:
     families.gauge("buffer_samples", "Samples in the local store", buffer.samples)
     families.gauge("buffer_slots", "Slots in the local store", buffer.slots)
     families.gauge("buffer_unflushed_samples", "Samples that are not on disk yet", buffer.unflushed)
-    families.gauge("unallocated_watt_hours", "Energy that is in no slot, and that nobody has placed", buffer.unallocated_wh)
-    families.gauge("buffer_written_bytes_per_day", "What the store writes to the card in a day", buffer.bytes_written_per_day)
+    families.gauge(
+        "unallocated_watt_hours",
+        "Energy that is in no slot, and that nobody has placed",
+        buffer.unallocated_wh,
+    )
+    families.gauge(
+        "buffer_written_bytes_per_day",
+        "What the store writes to the card in a day",
+        buffer.bytes_written_per_day,
+    )
 
 
 def _lines(families: _Families) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""The daemon's own account of itself: plain data, made by the parts, shown by the page, the JSON, the metrics and `status`. Pure.
+"""The daemon's own account of itself: plain data, made by the parts, shown by the page, the JSON,
+the metrics and `status`. Pure.
 
 Times are Unix seconds; None means never. Health means *recent success*, not *process up*.
 """
@@ -10,7 +11,9 @@ from msgspec import json, to_builtins
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One thing that can fail by itself. It is healthy while `last_success_s` is younger than `max_age_s`."""
+    """One thing that can fail by itself. It is healthy while `last_success_s` is younger than
+    `max_age_s`.
+    """
 
     name: str
     state: str
@@ -48,7 +51,11 @@ class LineReport(Part):
     @property
     def too_slow(self) -> bool:
         """Whether it cannot keep up."""
-        return self.needed_ms is not None and self.available_ms is not None and self.needed_ms > self.available_ms
+        return (
+            self.needed_ms is not None
+            and self.available_ms is not None
+            and self.needed_ms > self.available_ms
+        )
 
     @property
     def carries(self) -> str:
@@ -73,7 +80,9 @@ class MeterReport(Part):
     """Readings that were not believed."""
     values: dict[str, float] = field(default_factory=dict)
     cross_check_wh: dict[str, float] = field(default_factory=dict)
-    """By how much its newest slot is above another account: `demand` (the meter's own quarter-hour), `<other meter>.<direction>`."""
+    """By how much its newest slot is above another account: `demand` (the meter's own
+    quarter-hour), `<other meter>.<direction>`.
+    """
     clock_offset_s: float | None = None
     """How far its own clock is ahead of ours. It dates nothing."""
 
@@ -116,7 +125,9 @@ class DestinationReport(Part):
     rejected: int = 0
     missed: int = 0
     read_back: str = ""
-    """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was asked."""
+    """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was
+    asked.
+    """
     confirmed: int = 0
     """Items since start that it was found to hold as they were sent."""
     disagreements: int = 0
@@ -183,16 +194,27 @@ class Report:
         parts: list[Part] = [*self.lines, *self.meters, *self.destinations, self.buffer]
         if self.mqtt:
             parts.append(self.mqtt)
-        found = [f"{p.name}: {p.state}" + (f" ({p.last_error})" if p.last_error else "") for p in parts if not self._ok(p)]
+        found = [
+            f"{p.name}: {p.state}" + (f" ({p.last_error})" if p.last_error else "")
+            for p in parts
+            if not self._ok(p)
+        ]
         return found if self.clock.trusted else [*found, f"clock: not trusted ({self.clock.why})"]
 
     def _ok(self, part: Part) -> bool:
         return part.healthy(self.now_s, self.started_s)
 
     def to_json(self) -> bytes:
-        """The body of `/status`: the report, with the age of each part's last success, and what is not well, in words."""
+        """The body of `/status`: the report, with the age of each part's last success, and what is
+        not well, in words.
+        """
         document = to_builtins(self)
-        parts = [*document["lines"], *document["meters"], *document["destinations"], document["buffer"]]
+        parts = [
+            *document["lines"],
+            *document["meters"],
+            *document["destinations"],
+            document["buffer"],
+        ]
         for part in [*parts, document["mqtt"]] if document["mqtt"] else parts:
             last_s = part["last_success_s"]
             part["age_s"] = None if last_s is None else max(0.0, self.now_s - last_s)

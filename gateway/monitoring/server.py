@@ -1,12 +1,15 @@
-"""The status page, `/status` (JSON), `/healthz` and `/metrics` over HTTP: read-only, and it can be neither flooded nor held up.
+"""The status page, `/status` (JSON), `/healthz` and `/metrics` over HTTP: read-only, and it can be
+neither flooded nor held up.
 
 Limits, and what happens at them:
 - 16 connections at a time; one more is answered 503 and closed.
 - 8 KiB of request, head and body; a longer one is answered 431 and closed.
-- 10 seconds per connection for everything; a slower client is cut off. A connection carries one request.
-- On localhost only requests that were addressed to localhost are answered (421 otherwise): a foreign web page that points its own name
-  at 127.0.0.1 (DNS rebinding) reads nothing.
-There is nothing to write and no access log. A busy port is logged once and tried again for ever; the daemon goes on without its page.
+- 10 seconds per connection for everything; a slower client is cut off. A connection carries one
+  request.
+- On localhost only requests that were addressed to localhost are answered (421 otherwise): a
+  foreign web page that points its own name at 127.0.0.1 (DNS rebinding) reads nothing.
+There is nothing to write and no access log. A busy port is logged once and tried again for ever;
+the daemon goes on without its page.
 """
 
 import asyncio
@@ -59,7 +62,9 @@ class _Answer:
 
 
 class StatusServer:
-    """Serves what `report` returns at that moment. Errors of `report` are bugs and end the daemon's task group, as any bug does."""
+    """Serves what `report` returns at that moment. Errors of `report` are bugs and end the daemon's
+    task group, as any bug does.
+    """
 
     def __init__(self, settings: StatusSettings, report: Callable[[], Report]) -> None:
         self._settings = settings
@@ -70,7 +75,9 @@ class StatusServer:
             "/": lambda: self._page,
             "/status": lambda: _Answer(200, self._report().to_json(), "application/json"),
             "/healthz": self._healthz,
-            "/metrics": lambda: _Answer(200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE),
+            "/metrics": lambda: _Answer(
+                200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
+            ),
         }
         self._port = settings.port
         self._connections = 0
@@ -80,7 +87,9 @@ class StatusServer:
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the page. With port 0 it is right once `listening` is set."""
+        """Where a browser on this machine finds the page. With port 0 it is right once `listening`
+        is set.
+        """
         host = self._settings.host
         if host in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound to
             host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
@@ -95,7 +104,12 @@ class StatusServer:
                     self._connections += 1
                     clients.create_task(self._client(reader, writer))
                 else:
-                    writer.write(_encoded(h11.Connection(h11.SERVER), _refusal(503, "too many connections; try again in a few seconds")))
+                    writer.write(
+                        _encoded(
+                            h11.Connection(h11.SERVER),
+                            _refusal(503, "too many connections; try again in a few seconds"),
+                        )
+                    )
                     writer.close()
 
             server = await self._listen(accept)
@@ -105,19 +119,26 @@ class StatusServer:
                 self.listening.clear()
                 server.close()
 
-    async def _listen(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> asyncio.Server:
+    async def _listen(
+        self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+    ) -> asyncio.Server:
         backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
         while True:
             try:
                 server = await asyncio.start_server(
-                    accept, self._settings.host, self._settings.port, limit=MAX_REQUEST_BYTES, backlog=MAX_CONNECTIONS
+                    accept,
+                    self._settings.host,
+                    self._settings.port,
+                    limit=MAX_REQUEST_BYTES,
+                    backlog=MAX_CONNECTIONS,
                 )
             except OSError as error:
                 reason = error.strerror or str(error)
                 if reason != failed:
                     _log.error(
-                        "status page: cannot listen on %s port %d: %s. Stop what uses that port, or set another `status: {port: …}` in "
+                        "status page: cannot listen on %s port %d: %s. Stop what uses that port, "
+                        "or set another `status: {port: …}` in "
                         "gateway.yaml; trying again meanwhile",
                         self._settings.host,
                         self._settings.port,
@@ -155,13 +176,16 @@ class StatusServer:
         writer.write(_encoded(connection, answer, head_only=head_only))
         await writer.drain()
         writer.write_eof()
-        # The client closes first: were we to, with bytes of it unread, the kernel would reset the connection and it might lose our answer.
+        # The client closes first: were we to, with bytes of it unread, the kernel would reset the
+        # connection and it might lose our answer.
         received = 0
         while received < MAX_REQUEST_BYTES and (more := await reader.read(1024)):
             received += len(more)
 
     def _answer(self, request: h11.Request) -> _Answer:
-        host = next((value.decode("latin-1") for name, value in request.headers if name == b"host"), "")
+        host = next(
+            (value.decode("latin-1") for name, value in request.headers if name == b"host"), ""
+        )
         if self._local_only and not _names_this_machine(host, self._settings.host):
             hint = "to open it to the network, set `status: {host: …}` in gateway.yaml"
             return _refusal(421, f"this page answers to localhost only, not to {host!r}; {hint}")
@@ -179,7 +203,9 @@ class StatusServer:
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
-    """The client's request without its body, or None where it went away. Raises h11.RemoteProtocolError."""
+    """The client's request without its body, or None where it went away. Raises
+    h11.RemoteProtocolError.
+    """
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
@@ -197,8 +223,14 @@ def _encoded(connection: h11.Connection, answer: _Answer, *, head_only: bool = F
         **_HEADERS,
         **({"Allow": answer.allow} if answer.allow else {}),
     }
-    head = h11.Response(status_code=answer.status, headers=list(headers.items()), reason=HTTPStatus(answer.status).phrase)
-    return (connection.send(head) or b"") + (b"" if head_only else connection.send(h11.Data(data=answer.body)) or b"")
+    head = h11.Response(
+        status_code=answer.status,
+        headers=list(headers.items()),
+        reason=HTTPStatus(answer.status).phrase,
+    )
+    return (connection.send(head) or b"") + (
+        b"" if head_only else connection.send(h11.Data(data=answer.body)) or b""
+    )
 
 
 def _refusal(status: int, text: str) -> _Answer:
@@ -206,10 +238,13 @@ def _refusal(status: int, text: str) -> _Answer:
 
 
 def _page_policy(page: bytes) -> str:
-    """A Content-Security-Policy that runs exactly the script and style that the shipped page holds, and nothing that got into it later."""
+    """A Content-Security-Policy that runs exactly the script and style that the shipped page holds,
+    and nothing that got into it later.
+    """
     script, style = (_hash_source(page, tag) for tag in (b"script", b"style"))
     return (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; "
+        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+        "img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -228,6 +263,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _names_this_machine(host_header: str, listening_on: str) -> bool:
-    """Whether a Host header (RFC 9110, section 7.2) means this machine by a name that nobody else can point at it."""
+    """Whether a Host header (RFC 9110, section 7.2) means this machine by a name that nobody else
+    can point at it.
+    """
     name = re.sub(r":\d+$", "", host_header).lower().rstrip(".")
     return name == listening_on or _is_loopback(name.removeprefix("[").removesuffix("]"))

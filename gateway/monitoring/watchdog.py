@@ -1,7 +1,7 @@
 """Tells systemd how the daemon is: started, alive, stopping. Without systemd it does nothing.
 
-The protocol is one datagram of `NAME=value` lines to the socket that systemd names in NOTIFY_SOCKET; see sd_notify(3) and
-sd_watchdog_enabled(3). It is small enough to need no library.
+The protocol is one datagram of `NAME=value` lines to the socket that systemd names in
+NOTIFY_SOCKET; see sd_notify(3) and sd_watchdog_enabled(3). It is small enough to need no library.
 """
 
 import asyncio
@@ -14,13 +14,16 @@ _log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Feeds systemd's watchdog only while the daemon's parts make progress, so that a hang is restarted as a crash is.
+    """Feeds systemd's watchdog only while the daemon's parts make progress, so that a hang is
+    restarted as a crash is.
 
-    `progress` returns None while all is well, or words that name the part which stands still. A dead meter or exchange is not a
-    standstill: their tasks go on trying.
+    `progress` returns None while all is well, or words that name the part which stands still. A
+    dead meter or exchange is not a standstill: their tasks go on trying.
     """
 
-    def __init__(self, progress: Callable[[], str | None], environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, progress: Callable[[], str | None], environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._progress = progress
         self._address = _address(environ)
         self._feed_every_s = _feed_every_s(environ)
@@ -30,7 +33,9 @@ class Watchdog:
 
     @property
     def feed_every_s(self) -> float | None:
-        """Seconds between two feedings: a third of the unit's WatchdogSec. None where systemd expects none."""
+        """Seconds between two feedings: a third of the unit's WatchdogSec. None where systemd
+        expects none.
+        """
         return self._feed_every_s
 
     def ready(self) -> None:
@@ -57,7 +62,10 @@ class Watchdog:
                     _log.warning("%s goes on; the watchdog is fed again", self._standing_still)
                 self._notify("WATCHDOG=1")
             elif standing_still != self._standing_still:
-                _log.error("%s stands still; the watchdog is not fed, so systemd will restart the daemon", standing_still)
+                _log.error(
+                    "%s stands still; the watchdog is not fed, so systemd will restart the daemon",
+                    standing_still,
+                )
                 self.status(f"{standing_still} stands still")
             self._standing_still = standing_still
             await asyncio.sleep(self._feed_every_s)
@@ -71,14 +79,20 @@ class Watchdog:
                 notifier.sendto(message.encode(), self._address)
         except OSError as error:
             if not self._deaf:
-                _log.warning("systemd cannot be told %s: %s; it may restart the daemon", message, error.strerror or error)
+                _log.warning(
+                    "systemd cannot be told %s: %s; it may restart the daemon",
+                    message,
+                    error.strerror or error,
+                )
             self._deaf = True
         else:
             self._deaf = False
 
 
 def _address(environ: Mapping[str, str]) -> str | None:
-    """NOTIFY_SOCKET as the socket module wants it: `@` begins a name in the abstract namespace. Other kinds (vsock) are not for us."""
+    """NOTIFY_SOCKET as the socket module wants it: `@` begins a name in the abstract namespace.
+    Other kinds (vsock) are not for us.
+    """
     name = environ.get("NOTIFY_SOCKET", "")
     if name.startswith("@"):
         return "\0" + name[1:]
@@ -86,8 +100,14 @@ def _address(environ: Mapping[str, str]) -> str | None:
 
 
 def _feed_every_s(environ: Mapping[str, str]) -> float | None:
-    """A third of WATCHDOG_USEC, so that one feeding may be late; None where there is none or it is meant for another process."""
+    """A third of WATCHDOG_USEC, so that one feeding may be late; None where there is none or it is
+    meant for another process.
+    """
     interval_us = environ.get("WATCHDOG_USEC", "")
-    if not interval_us.isdecimal() or int(interval_us) == 0 or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    if (
+        not interval_us.isdecimal()
+        or int(interval_us) == 0
+        or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid())
+    ):
         return None
     return int(interval_us) / 3e6

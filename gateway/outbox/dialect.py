@@ -1,4 +1,6 @@
-"""The interface of a dialect: pure functions from what is owed to requests, and from replies to verdicts."""
+"""The interface of a dialect: pure functions from what is owed to requests, and from replies to
+verdicts.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ Outcome = Literal["accepted", "rejected", "unknown"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Item:
-    """One number owed to the exchange: energy of one asset in one slot, never negative. Unique by its first four fields."""
+    """One number owed to the exchange: energy of one asset in one slot, never negative. Unique by
+    its first four fields.
+    """
 
     asset: UUID
     slot_s: int
@@ -24,7 +28,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When an item may be sent, Unix time in seconds. At `closes_s` it is too late; None means never too late."""
+    """When an item may be sent, Unix time in seconds. At `closes_s` it is too late; None means
+    never too late.
+    """
 
     opens_s: float
     closes_s: float | None
@@ -49,7 +55,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: HTTP status, header names in lower case, and the body's bytes (bounded by the session)."""
+    """What came back: HTTP status, header names in lower case, and the body's bytes (bounded by the
+    session).
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -60,8 +68,9 @@ class Reply:
 class Verdict:
     """What the exchange said of one request.
 
-    accepted: it has the items. rejected: it will never take them as they are; `reason` says why. unknown: nobody can tell (timeout,
-    5xx, 429, not JSON); keep the items and try again, not before `retry_after_s` where the exchange asked for that.
+    accepted: it has the items. rejected: it will never take them as they are; `reason` says why.
+    unknown: nobody can tell (timeout, 5xx, 429, not JSON); keep the items and try again, not before
+    `retry_after_s` where the exchange asked for that.
     """
 
     outcome: Outcome
@@ -72,25 +81,35 @@ class Verdict:
 
 
 class Dialect(Protocol):
-    """How one kind of exchange is spoken to. Constructed with (canary_network, slot_s); holds no state."""
+    """How one kind of exchange is spoken to. Constructed with (canary_network, slot_s); holds no
+    state.
+    """
 
     kinds: frozenset[Kind]
     """What this dialect can deliver."""
 
     def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """When an item of this kind for the slot starting at `slot_s` may be sent. `margin_s` is kept from every slot's edge."""
+        """When an item of this kind for the slot starting at `slot_s` may be sent. `margin_s` is
+        kept from every slot's edge.
+        """
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:
-        """Requests that carry all of the items, in the order of the items, each request of bounded size."""
+        """Requests that carry all of the items, in the order of the items, each request of bounded
+        size.
+        """
 
     def judge(self, reply: Reply) -> Verdict:
-        """The verdict on a request that was answered. 401 and 403 are the session's business and never get here."""
+        """The verdict on a request that was answered. 401 and 403 are the session's business and
+        never get here.
+        """
 
     def ask(self, items: Sequence[Item]) -> Question | None:
-        """What to ask to learn whether the exchange holds items that it has accepted. They are of one asset, in the order in which they
-        are to be asked for; the question is for the first of them and as many more as fit an answer of 64 KiB. None: such an exchange
-        cannot be asked.
+        """What to ask to learn whether the exchange holds items that it has accepted. They are of
+        one asset, in the order in which they are to be asked for; the question is for the first of
+        them and as many more as fit an answer of 64 KiB. None: such an exchange cannot be asked.
         """
 
     def held(self, reply: Reply) -> Mapping[int, int] | None:
-        """The answer: energy (µWh) by start of the slot (Unix time); what is not in it is not held. None where the reply does not say."""
+        """The answer: energy (µWh) by start of the slot (Unix time); what is not in it is not held.
+        None where the reply does not say.
+        """

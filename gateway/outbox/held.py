@@ -1,14 +1,16 @@
 """What an exchange says that it holds, slot by slot. Pure.
 
-The exchange's documentation names the address to ask and not the form of the answer, so these are understood, each with an energy in kWh
-(or in Wh, where the key ends with `_Wh`) and a time that is the slot's start, in UTC where it names no zone:
+The exchange's documentation names the address to ask and not the form of the answer, so these are
+understood, each with an energy in kWh (or in Wh, where the key ends with `_Wh`) and a time that is
+the slot's start, in UTC where it names no zone:
 
     [{"time": "2026-03-29T01:00", "energy_kWh": 0.125}, …]           a list of slots
     {"2026-03-29T01:00": {"energy_kWh": 0.125, …}, …}                slots by time
     {"2026-03-29T01:00": 0.125, …}                                   kWh by time
     {"results": …}                                                   one of these, wrapped
 
-`_TIMES`, `_ENERGIES_UWH` and `_WRAPPERS` are the keys that are known; capitals do not matter. What is left over is not looked at.
+`_TIMES`, `_ENERGIES_UWH` and `_WRAPPERS` are the keys that are known; capitals do not matter. What
+is left over is not looked at.
 """
 
 import re
@@ -19,7 +21,16 @@ from decimal import Decimal
 from gateway.outbox.dialect import Reply
 from gateway.outbox.http_replies import parsed
 
-_TIMES = ("time", "time_slot", "market_slot", "slot", "start", "start_time", "timestamp", "datetime")
+_TIMES = (
+    "time",
+    "time_slot",
+    "market_slot",
+    "slot",
+    "start",
+    "start_time",
+    "timestamp",
+    "datetime",
+)
 _UWH_PER_KWH, _UWH_PER_WH = 10**9, 10**6
 _ENERGIES_UWH: Mapping[str, int] = {
     "energy_measurement_kwh": _UWH_PER_KWH,
@@ -38,7 +49,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 
 
 def held_uwh(reply: Reply) -> dict[int, int] | None:
-    """Energy (µWh) by start of the slot (Unix time); a slot that is not in it is not held. None where the reply does not say."""
+    """Energy (µWh) by start of the slot (Unix time); a slot that is not in it is not held. None
+    where the reply does not say.
+    """
     return _slots(parsed(reply.body), _MAX_WRAPPERS) if 200 <= reply.status < 300 else None
 
 
@@ -46,7 +59,14 @@ def _slots(data: object, wrappers: int) -> dict[int, int] | None:
     if isinstance(data, list):
         rows: Iterator[tuple[object, object]] = ((_value(row, _TIMES), row) for row in data)
     elif isinstance(data, dict):
-        inner = next((data[key] for key in data if key.lower() in _WRAPPERS and isinstance(data[key], (list, dict))), None)
+        inner = next(
+            (
+                data[key]
+                for key in data
+                if key.lower() in _WRAPPERS and isinstance(data[key], (list, dict))
+            ),
+            None,
+        )
         if inner is not None:
             return _slots(inner, wrappers - 1) if wrappers else None
         rows = iter(data.items())
@@ -81,7 +101,11 @@ def _value(row: object, keys: tuple[str, ...]) -> object:
 
 def _uwh(value: object, uwh_per_unit: int) -> int | None:
     """A number, or a number as text, in whole µWh."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)[:41]) > 40:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, str))
+        or len(str(value)[:41]) > 40
+    ):
         return None
     try:
         # By way of the shortest text of a float: the decimal number that was sent.

@@ -14,16 +14,21 @@ _NOT_JSON = object()
 
 
 def http_verdict(reply: Reply) -> Verdict:
-    """2xx with JSON or nothing: accepted. A 4xx that speaks of the request: rejected. Everything else: unknown, keep the items.
+    """2xx with JSON or nothing: accepted. A 4xx that speaks of the request: rejected. Everything
+    else: unknown, keep the items.
 
-    An HTML page is never a verdict, whatever its status: it comes from a proxy, a captive portal or a server without its application,
-    and would otherwise cost a backlog that nothing is wrong with. Only 413 is believed as it is, since proxies say it.
+    An HTML page is never a verdict, whatever its status: it comes from a proxy, a captive portal or
+    a server without its application, and would otherwise cost a backlog that nothing is wrong with.
+    Only 413 is believed as it is, since proxies say it.
     """
     retry_after_s = _retry_after_s(reply.headers)
     if 200 <= reply.status < 300:
         if not reply.body.strip() or _json(reply.body) is not _NOT_JSON:
             return Verdict("accepted")
-        text = "with something other than JSON; is the URL right, or does a login page of the network stand in between?"
+        text = (
+            "with something other than JSON; is the URL right, or does a login page of the "
+            "network stand in between?"
+        )
         return Verdict("unknown", f"answered {reply.status} {text}", retry_after_s)
     if 300 <= reply.status < 400:
         location = _line(reply.headers.get("location", "another place"))
@@ -34,12 +39,16 @@ def http_verdict(reply: Reply) -> Verdict:
     if not 400 <= reply.status < 500 or reply.status in _TRY_AGAIN:
         return Verdict("unknown", reason, retry_after_s)
     if reply.body.lstrip()[:1] == b"<":
-        return Verdict("unknown", f"answered {reply.status} with a web page; is the URL right?", retry_after_s)
+        return Verdict(
+            "unknown", f"answered {reply.status} with a web page; is the URL right?", retry_after_s
+        )
     return Verdict("rejected", reason, whole=reply.status in _ABOUT_THE_ADDRESS)
 
 
 def reason_of(body: bytes) -> str:
-    """The reason in a reply's body, as one line of bounded length: `detail` or `error` of a JSON object, or else its text."""
+    """The reason in a reply's body, as one line of bounded length: `detail` or `error` of a JSON
+    object, or else its text.
+    """
     data = _json(body)
     if isinstance(data, dict):
         data = next((data[key] for key in ("detail", "error") if data.get(key)), data)
@@ -58,18 +67,25 @@ def parsed(body: bytes) -> object:
 def _json(body: bytes) -> object:
     try:
         return json.loads(body)
-    except (ValueError, RecursionError):  # not JSON, not UTF-8, a number too long, nested without end
+    except (
+        ValueError,
+        RecursionError,
+    ):  # not JSON, not UTF-8, a number too long, nested without end
         return _NOT_JSON
 
 
 def _line(text: str) -> str:
     """One printable line: a reply must not be able to write lines of our log."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON_CHARS]).split())
+    line = " ".join(
+        "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON_CHARS]).split()
+    )
     return line if len(line) <= MAX_REASON_CHARS else line[: MAX_REASON_CHARS - 1] + "…"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """RFC 9110, section 10.2.3, in its form of seconds. The form of a date needs a clock, and servers that throttle send seconds."""
+    """RFC 9110, section 10.2.3, in its form of seconds. The form of a date needs a clock, and
+    servers that throttle send seconds.
+    """
     text = headers.get("retry-after", "").strip()
     if not text.isascii() or not text.isdigit():
         return None

@@ -1,4 +1,6 @@
-"""What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer. Pure."""
+"""What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer.
+Pure.
+"""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,8 +18,9 @@ LIVE_SLOTS = 2
 class Owed:
     """One item and what became of it.
 
-    pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). accepted / rejected: the exchange said so.
-    missed: our word, with the reason: its window passed, or the slot was not wholly metered.
+    pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). accepted /
+    rejected: the exchange said so. missed: our word, with the reason: its window passed, or the
+    slot was not wholly metered.
     """
 
     item: Item
@@ -37,8 +40,9 @@ class Owed:
     held_uwh: int | None = None
     """The other number that it was found to hold."""
     disagreements: int = 0
-    """How often it was found to hold another number, or none: after the first time it is sent once more, after the second it is left to
-    a person."""
+    """How often it was found to hold another number, or none: after the first time it is sent once
+    more, after the second it is left to a person.
+    """
 
     @property
     def disputed(self) -> bool:
@@ -87,21 +91,28 @@ class Held:
 def why_not_again(owed: Owed, now_s: float) -> str:
     """Why a person cannot have it sent again; empty where that is possible."""
     if owed.state not in ("rejected", "missed") and not owed.disputed:
-        return f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
+        return (
+            f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
+        )
     if owed.quality not in ("measured", "estimated"):
         return "its slot was not wholly metered, so there is no number to send"
     if owed.closes_s is not None and owed.closes_s <= now_s:
         if owed.item.kind == "forecast":
             return "its slot has begun, and the exchange takes no forecast of it any more"
-        return "it goes without a time, so now it would be booked to another slot; upload it by hand: meter-gateway export undelivered"
+        return (
+            "it goes without a time, so now it would be booked to another slot; upload it by "
+            "hand: meter-gateway export undelivered"
+        )
     return ""
 
 
 def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple[int, float, int]:
     """What sorts what is due into the order of sending; the smallest goes first.
 
-    1. What has a deadline, the next one first. 2. Live: slots that ended within the last `LIVE_SLOTS`, the newest first. 3. Slots that the
-    exchange still settles, `settlement_s` after their end: those that are closest to losing that first. 4. The rest, oldest first.
+    1. What has a deadline, the next one first. 2. Live: slots that ended within the last
+       `LIVE_SLOTS`, the newest first. 3. Slots that the
+    exchange still settles, `settlement_s` after their end: those that are closest to losing that
+    first. 4. The rest, oldest first.
     """
     start_s = owed.item.slot_s
     if owed.closes_s is not None:
@@ -112,7 +123,9 @@ def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple
 
 
 def offset_s(site: str, spread_s: float) -> float:
-    """The time from a slot's begin at which this site starts its uploads: from 0 to `spread_s`, evenly over sites, always the same."""
+    """The time from a slot's begin at which this site starts its uploads: from 0 to `spread_s`,
+    evenly over sites, always the same.
+    """
     return int.from_bytes(sha256(site.encode()).digest()[:8], "big") / 2**64 * spread_s
 
 

@@ -1,4 +1,6 @@
-"""Logins and keys: read from files that only their owner can read, or from systemd's credentials; shown nowhere."""
+"""Logins and keys: read from files that only their owner can read, or from systemd's credentials;
+shown nowhere.
+"""
 
 import os
 import stat
@@ -29,7 +31,9 @@ class Credentials:
 
 
 def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[Problem]]:
-    """A login from a systemd credential of that name, or else from a file (relative to the folder) that only its owner can read."""
+    """A login from a systemd credential of that name, or else from a file (relative to the folder)
+    that only its owner can read.
+    """
     hint = "write exactly two lines, `username: '…'` and `password: '…'`, both in quotes"
     login, problems = _read(folder, name, _CredentialsFile, "a login", hint)
     return (Credentials(login.username, login.password) if login else None), problems
@@ -37,31 +41,56 @@ def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[
 
 def read_keys(folder: Path, name: str) -> tuple[Keys | None, list[Problem]]:
     """The keys of an encrypted meter, from where `read_credentials` would take a login."""
-    hint = "write `encryption_key: '…'` (32 hex digits) and where the network operator gave more, `authentication_key:` and `system_title:`"
+    hint = (
+        "write `encryption_key: '…'` (32 hex digits) and where the network operator gave "
+        "more, `authentication_key:` and `system_title:`"
+    )
     file, problems = _read(folder, name, _KeyFile, "a meter's keys", f"{hint}; all in quotes")
     if file is None:
         return None, problems
-    encryption, authentication, title = map(bytes.fromhex, (file.encryption_key, file.authentication_key, file.system_title))
-    return Keys(encryption=encryption, authentication=authentication or None, system_title=title or None), problems
+    encryption, authentication, title = map(
+        bytes.fromhex, (file.encryption_key, file.authentication_key, file.system_title)
+    )
+    return Keys(
+        encryption=encryption, authentication=authentication or None, system_title=title or None
+    ), problems
 
 
 T = TypeVar("T")
 
 
-def _read(folder: Path, name: str, kind: type[T], what: str, hint: str) -> tuple[T | None, list[Problem]]:
+def _read(
+    folder: Path, name: str, kind: type[T], what: str, hint: str
+) -> tuple[T | None, list[Problem]]:
     passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
     path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
     try:
         mode = path.stat().st_mode
         document = parse(path.read_bytes(), str(path))
     except OSError as error:
-        return None, [Problem(str(path), 0, "", f"{what} cannot be read: {error.strerror}", f"{hint}, and run: chmod 600 {path}")]
+        return None, [
+            Problem(
+                str(path),
+                0,
+                "",
+                f"{what} cannot be read: {error.strerror}",
+                f"{hint}, and run: chmod 600 {path}",
+            )
+        ]
     found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
     problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]
     if path is not passed and stat.S_IMODE(mode) & 0o077:
-        problems.append(Problem(str(path), 0, "", f"others can read this file (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}"))
+        problems.append(
+            Problem(
+                str(path),
+                0,
+                "",
+                f"others can read this file (mode {stat.S_IMODE(mode):04o})",
+                f"run: chmod 600 {path}",
+            )
+        )
     return (found if found and not problems else None), problems
 
 

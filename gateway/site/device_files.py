@@ -21,9 +21,13 @@ class Place(NamedTuple):
     profile_id: str
 
     def is_taken(self, known: Iterable["Place"]) -> bool:
-        """Whether a meter is there already. Other parts of the same device have its address: an inverter, and the meter it passes on."""
+        """Whether a meter is there already. Other parts of the same device have its address: an
+        inverter, and the meter it passes on.
+        """
         there = [each for each in known if (each.port, each.address) == (self.port, self.address)]
-        return any(each.device != self.device or each.profile_id == self.profile_id for each in there)
+        return any(
+            each.device != self.device or each.profile_id == self.profile_id for each in there
+        )
 
 
 def place_of(profile: Profile, port: str, address: int | None) -> Place:
@@ -32,7 +36,9 @@ def place_of(profile: Profile, port: str, address: int | None) -> Place:
 
 
 def names(founds: Iterable[Found], taken: Collection[str]) -> Iterator[tuple[str, Found]]:
-    """A name for each meter: maker and model, and a number where that is not the only one or `taken` already."""
+    """A name for each meter: maker and model, and a number where that is not the only one or
+    `taken` already.
+    """
     used = set(taken)
     for found in founds:
         plain = re.sub(r"[^a-z0-9_-]+", "-", found.profile.id.lower().replace("/", "-")).strip("-")
@@ -49,7 +55,9 @@ def device_file(found: Found, line: LineUrl) -> str:
     """The text of a device file for it; `line` with the settings by which it was found."""
     text = [f"# {summary(found)}", f"profile: {found.profile.id}"]
     if found.also:
-        text.insert(1, f"# It might also be {' or '.join(found.also)}: compare a reading with its display.")
+        text.insert(
+            1, f"# It might also be {' or '.join(found.also)}: compare a reading with its display."
+        )
     text.append(f"line: {line}")
     if found.address is not None:
         text.append(f"address: {found.address}")

@@ -1,4 +1,6 @@
-"""What a disk and a file can do to the store, by type, and what a person can do about it. Pure but for sqlite3's own errors."""
+"""What a disk and a file can do to the store, by type, and what a person can do about it. Pure but
+for sqlite3's own errors.
+"""
 
 import sqlite3
 
@@ -24,11 +26,20 @@ _LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQL
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is to blame. Of what is none, Python makes an error of a class of its own."""
+    """Whether the file is to blame. Of what is none, Python makes an error of a class of its
+    own.
+    """
     if type(error) is sqlite3.DatabaseError or getattr(error, "sqlite_errorcode", None) in _LOST:
         return True
-    # "closed database": a new file is complete, and could not be put in the place of the damaged one yet.
-    return str(error).startswith(("unsupported file format", "Could not decode to UTF-8", "Cannot operate on a closed database"))
+    # "closed database": a new file is complete, and could not be put in the place of the damaged
+    # one yet.
+    return str(error).startswith(
+        (
+            "unsupported file format",
+            "Could not decode to UTF-8",
+            "Cannot operate on a closed database",
+        )
+    )
 
 
 def is_read_only(error: sqlite3.Error) -> bool:
@@ -38,7 +49,10 @@ def is_read_only(error: sqlite3.Error) -> bool:
 
 def is_full(error: sqlite3.Error) -> bool:
     """Whether the disk has no room."""
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    return getattr(error, "sqlite_errorcode", None) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    )
 
 
 def remedy(error: sqlite3.Error) -> str:
@@ -49,7 +63,10 @@ def remedy(error: sqlite3.Error) -> str:
     if "malformed" in text or "make no sense" in text:
         return "it is damaged: stop the daemon, and run: meter-gateway buffer repair"
     if "unable to open" in text:
-        return "check that it is a file and not a folder, and the owner and mode of it and of its folder"
+        return (
+            "check that it is a file and not a folder, and the owner and mode of it and of "
+            "its folder"
+        )
     if "not a database" in text:
         return "check that the configuration names the right file"
     if "readonly" in text:

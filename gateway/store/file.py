@@ -18,7 +18,9 @@ MOST_VERSIONS = 10_000
 
 
 class Connection(sqlite3.Connection):
-    """Of a file that may be damaged: what SQLite quotes of its schema may be no text, and sqlite3 cannot say it."""
+    """Of a file that may be damaged: what SQLite quotes of its schema may be no text, and sqlite3
+    cannot say it.
+    """
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """As `sqlite3.Connection.execute`."""
@@ -40,41 +42,55 @@ def _no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
 
 
 def lock_folder(path: Path, how: int) -> int:
-    """Daemons and a repair must not meet: each locks the folder, which no damage to the file touches. Raises StoreError."""
+    """Daemons and a repair must not meet: each locks the folder, which no damage to the file
+    touches. Raises StoreError.
+    """
     try:
         number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise StoreError(f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder") from error
+        raise StoreError(
+            f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder"
+        ) from error
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(number)
         if how == fcntl.LOCK_EX:
-            raise StoreError(f"{path}: the daemon has it open; stop it first: systemctl stop meter-gateway") from error
-        raise StoreError(f"{path}: is being repaired; the daemon can start when that is done") from error
+            raise StoreError(
+                f"{path}: the daemon has it open; stop it first: systemctl stop meter-gateway"
+            ) from error
+        raise StoreError(
+            f"{path}: is being repaired; the daemon can start when that is done"
+        ) from error
     except OSError:
-        # A file system without locks must not keep the daemon from its work; a person can see to it that only one is at work.
-        log.warning("%s: cannot be locked; do not repair the buffer while the daemon runs", path.parent)
+        # A file system without locks must not keep the daemon from its work; a person can see to it
+        # that only one is at work.
+        log.warning(
+            "%s: cannot be locked; do not repair the buffer while the daemon runs", path.parent
+        )
     return number
 
 
 def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
     """As the daemon works with it: made, or upgraded, where need be.
 
-    Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all of it.
+    Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all
+    of it.
     """
     is_new = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=5, factory=Connection)
     try:
         if is_new:
             path.chmod(0o640)
-        # A commit writes every page it touches as a whole, and most touch a few rows in several tables: small pages halve what is written.
+        # A commit writes every page it touches as a whole, and most touch a few rows in several
+        # tables: small pages halve what is written.
         db.execute("PRAGMA page_size = 512")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA cache_size = -256")
-        # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log is the price.
+        # Every checkpoint writes each changed page once more: rare ones write far less. 4 MB of log
+        # is the price.
         db.execute("PRAGMA wal_autocheckpoint = 8000")
         if whole and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
@@ -86,16 +102,31 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
 
 
 def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
-    """Beside whoever else has it open, changing nothing by that. `how` is the URI's query (sqlite.org/uri.html)."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=5, factory=Connection)
+    """Beside whoever else has it open, changing nothing by that. `how` is the URI's query
+    (sqlite.org/uri.html).
+    """
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        isolation_level=None,
+        timeout=5,
+        factory=Connection,
+    )
 
 
 def new_file(path: Path) -> sqlite3.Connection:
-    """An empty one, in a transaction; fast, because whoever fills it syncs it as a whole. Raises sqlite3.Error."""
+    """An empty one, in a transaction; fast, because whoever fills it syncs it as a whole. Raises
+    sqlite3.Error.
+    """
     db = sqlite3.connect(path, isolation_level=None, factory=Connection)
     try:
         path.chmod(0o640)
-        for pragma in ("page_size = 512", "journal_mode = OFF", "synchronous = OFF", "cache_size = -4096"):
+        for pragma in (
+            "page_size = 512",
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "cache_size = -4096",
+        ):
             db.execute(f"PRAGMA {pragma}")
         _migrate(db)
         db.execute("BEGIN")
@@ -111,11 +142,19 @@ def newest_version() -> int:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    """To the newest schema, one version after the other, each in a transaction. Raises sqlite3.DatabaseError."""
+    """To the newest schema, one version after the other, each in a transaction. Raises
+    sqlite3.DatabaseError.
+    """
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and (names := {name for (name,) in db.execute("SELECT name FROM sqlite_master")}):
+    if version == 0 and (
+        names := {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    ):
         if names & {*TABLES}:
             raise sqlite3.DatabaseError("its header has lost the version")
-        raise sqlite3.OperationalError(f"is another program's database (it has a table {min(names)}): not a database of ours")
+        raise sqlite3.OperationalError(
+            f"is another program's database (it has a table {min(names)}): not a database of ours"
+        )
     for number, script in enumerate(sorted(MIGRATIONS.glob("*.sql"))[version:], version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
+        db.executescript(
+            f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;"
+        )

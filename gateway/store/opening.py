@@ -1,7 +1,8 @@
-"""Opens the store: the daemon's, a command's beside it, and a damaged one, of which what can be read goes on in a new file.
+"""Opens the store: the daemon's, a command's beside it, and a damaged one, of which what can be
+read goes on in a new file.
 
-A file is looked through when it is opened: all of it up to `CHECK_WHOLE_BYTES`, for at most `CHECK_S` beyond that after an end that was
-not clean.
+A file is looked through when it is opened: all of it up to `CHECK_WHOLE_BYTES`, for at most
+`CHECK_S` beyond that after an end that was not clean.
 """
 
 import fcntl
@@ -28,13 +29,17 @@ CHECK_S = 20.0
 
 
 def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
-    """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is set aside under a name that says so
-    and a new one is begun; the buffer's first event tells. Raises StoreError where that is not possible either.
+    """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is
+    set aside under a name that says so and a new one is begun; the buffer's first event tells.
+    Raises StoreError where that is not possible either.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the folder above") from error
+        raise StoreError(
+            f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the "
+            "folder above"
+        ) from error
     limits = limits or Limits()
     try:
         if path.with_name(path.name + ".salvaged").exists():
@@ -44,14 +49,23 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
         try:
             buffer = _begun(path, limits)
         except (Damaged, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_full(error) and Reserve(path).give_up():
+            if (
+                isinstance(error, sqlite3.DatabaseError)
+                and is_full(error)
+                and Reserve(path).give_up()
+            ):
                 buffer = _begun(path, limits)
             elif isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
                 raise
             else:
-                buffer = _begun_anew(path, limits, now_s, error.why if isinstance(error, Damaged) else str(error))
+                buffer = _begun_anew(
+                    path, limits, now_s, error.why if isinstance(error, Damaged) else str(error)
+                )
     except OSError as error:
-        raise StoreError(f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and its folder") from error
+        raise StoreError(
+            f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and "
+            "its folder"
+        ) from error
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; {remedy(error)}") from error
     try:
@@ -63,8 +77,8 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
 
 
 def repair(path: Path, *, now_s: float) -> str:
-    """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while no daemon has it open. Says what came of
-    it. Raises StoreError.
+    """Set a file aside, damaged or not, and begin a new one with all that can be read of it, while
+    no daemon has it open. Says what came of it. Raises StoreError.
     """
     from gateway.store.salvage import salvage
 
@@ -72,24 +86,34 @@ def repair(path: Path, *, now_s: float) -> str:
     try:
         saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: cannot be repaired: {error}; nothing has been changed") from error
+        raise StoreError(
+            f"{path}: cannot be repaired: {error}; nothing has been changed"
+        ) from error
     finally:
         os.close(lock)
     return f"{path}: {saved}. It was set aside as {saved.aside.name if saved.aside else 'nothing'}"
 
 
 def open_for_reading(path: Path) -> Buffer:
-    """The store as a command reads it beside the running daemon; nothing is written. Raises StoreError with what to do."""
+    """The store as a command reads it beside the running daemon; nothing is written. Raises
+    StoreError with what to do.
+    """
     if not path.exists():
-        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
+        raise StoreError(
+            f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
+            "names it"
+        )
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
     try:
         return _opened(connect_as_it_is(path, "mode=ro"), path, Limits())
     except sqlite3.Error as error:
-        if path.with_name(path.name + "-wal").exists() or not isinstance(error, sqlite3.OperationalError):
+        if path.with_name(path.name + "-wal").exists() or not isinstance(
+            error, sqlite3.OperationalError
+        ):
             raise StoreError(f"{path}: cannot be read: {error}; {remedy(error)}") from error
-    # Without a log the file is at rest. SQLite would make an empty one, which who may only read here cannot.
+    # Without a log the file is at rest. SQLite would make an empty one, which who may only read
+    # here cannot.
     try:
         return _opened(connect_as_it_is(path, "immutable=1"), path, Limits())
     except sqlite3.Error as error:
@@ -97,13 +121,20 @@ def open_for_reading(path: Path) -> Buffer:
 
 
 def open_for_deciding(path: Path) -> Buffer:
-    """The store as a person's command writes to it beside the running daemon: one short transaction, for which each waits a few seconds
-    for the other. Nothing is upgraded. Raises StoreError with what to do.
+    """The store as a person's command writes to it beside the running daemon: one short
+    transaction, for which each waits a few seconds for the other. Nothing is upgraded. Raises
+    StoreError with what to do.
     """
     if not path.exists():
-        raise StoreError(f"{path}: there is no buffer yet; start the daemon, or give --config the folder that names it")
+        raise StoreError(
+            f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
+            "names it"
+        )
     if not os.access(path, os.W_OK):
-        raise StoreError(f"{path}: cannot be written; run this as root, or as the user of the daemon (meter-gateway)")
+        raise StoreError(
+            f"{path}: cannot be written; run this as root, or as the user of the daemon "
+            "(meter-gateway)"
+        )
     try:
         db = connect_as_it_is(path, "mode=rw")
         db.execute("PRAGMA synchronous = FULL")
@@ -121,7 +152,8 @@ def _begun(path: Path, limits: Limits) -> Buffer:
     if size:
         with path.open("rb") as file:
             if page_size_of(file.read(100)) is None:
-                # SQLite would say so too, and throw the log away, of which something can still be read.
+                # SQLite would say so too, and throw the log away, of which something can still be
+                # read.
                 raise sqlite3.DatabaseError("file is not a database")
     unclean = log_file.exists() and log_file.stat().st_size > 0
     buffer = _opened(connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
@@ -144,9 +176,15 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
     try:
         saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with dmesg") from error
+        raise StoreError(
+            f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with "
+            "dmesg"
+        ) from error
     buffer = _opened(connect(path), path, limits)
-    text = f"{path.name} was damaged ({why}); it was set aside as {saved.aside.name if saved.aside else 'nothing'}; {saved}"
+    text = (
+        f"{path.name} was damaged ({why}); it was set aside as "
+        f"{saved.aside.name if saved.aside else 'nothing'}; {saved}"
+    )
     log.error("%s: %s", path.parent, text)
     buffer.note(Event(int(now_s * 1000), "", "damaged", text))
     return buffer
@@ -157,12 +195,19 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
     try:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        if not 0 <= version <= MOST_VERSIONS or (names & {*TABLES} and not (version and {*TABLES} <= names)):
+        if not 0 <= version <= MOST_VERSIONS or (
+            names & {*TABLES} and not (version and {*TABLES} <= names)
+        ):
             raise sqlite3.DatabaseError(f"of schema {version}, with {len(names)} tables")
         if version != newest_version():
             if version > newest_version():
-                raise StoreError(f"{path}: was written by a newer version (schema {version}); install that one")
-            raise StoreError(f"{path}: was written by an older version (schema {version}); start the daemon once, it upgrades the file")
+                raise StoreError(
+                    f"{path}: was written by a newer version (schema {version}); install that one"
+                )
+            raise StoreError(
+                f"{path}: was written by an older version (schema {version}); start the daemon "
+                "once, it upgrades the file"
+            )
         return Buffer(db, path, limits)
     except BaseException:
         db.close()

@@ -1,8 +1,9 @@
 """What waits in memory while the disk refuses to be written to. Pure.
 
-Limits: of samples `MAX_SAMPLES` wait, then the older half is thinned to the first and the last of each meter's slots; where that is not
-enough, the oldest go. Of slots `MAX_SLOTS` wait with what is owed for them (52 days of ten meters), packed to some 30 bytes each; then the
-oldest go: an event says so, and their energy is on record as unallocated.
+Limits: of samples `MAX_SAMPLES` wait, then the older half is thinned to the first and the last of
+each meter's slots; where that is not enough, the oldest go. Of slots `MAX_SLOTS` wait with what is
+owed for them (52 days of ten meters), packed to some 30 bytes each; then the oldest go: an event
+says so, and their energy is on record as unallocated.
 """
 
 import zlib
@@ -27,7 +28,9 @@ def thinned(samples: Sequence[tuple[int, Sample]], slot_s: int) -> list[tuple[in
     kept: dict[object, list[int]] = {}
     for i, (_, sample) in enumerate(samples):
         at_ms = sample.boottime_ms if sample.utc_ms is None else sample.utc_ms
-        ends = kept.setdefault((sample.device, sample.boot_id, sample.utc_ms is None, at_ms // (1000 * slot_s)), [i, i])
+        ends = kept.setdefault(
+            (sample.device, sample.boot_id, sample.utc_ms is None, at_ms // (1000 * slot_s)), [i, i]
+        )
         ends[1] = i
     return [samples[i] for i in sorted({i for ends in kept.values() for i in ends})]
 
@@ -78,34 +81,54 @@ class WaitingClosings:
 
     def _pack(self) -> None:
         some, self._open = self._open[:_PACKED_TOGETHER], self._open[_PACKED_TOGETHER:]
-        self._states.update({closing.device: (closing.sample_id, closing.state) for closing in some})
+        self._states.update(
+            {closing.device: (closing.sample_id, closing.state) for closing in some}
+        )
         starts = [slot.start_s for closing in some for slot in closing.slots]
         data = msgspec.msgpack.encode([replace(closing, state=_NO_STATE) for closing in some])
-        self._packed.append(_Packed(min(starts, default=0), max(starts, default=0), len(starts), zlib.compress(data)))
+        self._packed.append(
+            _Packed(
+                min(starts, default=0), max(starts, default=0), len(starts), zlib.compress(data)
+            )
+        )
 
     def _forget(self) -> Iterator[Event]:
         counts: dict[str, list[int]] = {}
         last_s = 0
         for closing in self._unpacked(self._packed.pop(0)):
-            slots = [slot for slot in closing.slots if slot.method != "power"]  # a provisional one moves no counter
+            slots = [
+                slot for slot in closing.slots if slot.method != "power"
+            ]  # a provisional one moves no counter
             for slot in slots:
                 counts.setdefault(slot.device, []).append(slot.energy_uwh or 0)
                 last_s = max(last_s, slot.start_s + slot.length_s)
                 to_ms = (slot.start_s + slot.length_s) * 1000
                 self._lose(
                     Unallocated(
-                        *(slot.device, slot.serial_number, slot.direction, "lost", slot.start_s * 1000, to_ms),
+                        *(
+                            slot.device,
+                            slot.serial_number,
+                            slot.direction,
+                            "lost",
+                            slot.start_s * 1000,
+                            to_ms,
+                        ),
                         *(slot.begin_uwh, slot.end_uwh),
                     )
                 )
             for left in closing.unallocated:
                 self._lose(replace(left, kind="lost"))
         for device, energies in counts.items():
-            text = f"{len(energies)} slots could not be written for so long that memory was full; their energy is unallocated"
+            text = (
+                f"{len(energies)} slots could not be written for so long that memory was "
+                "full; their energy is unallocated"
+            )
             yield Event(last_s * 1000, device, "lost", text, sum(energies))
 
     def _lose(self, more: Unallocated) -> None:
-        """From slot to slot the counter of a series goes on: what is lost of it in a row is one record."""
+        """From slot to slot the counter of a series goes on: what is lost of it in a row is one
+        record.
+        """
         series = more.device, more.serial_number, more.direction
         lost = self._lost.get(series, more)
         self._lost[series] = replace(
@@ -123,7 +146,12 @@ class WaitingClosings:
 
     def _unpacked(self, packed: _Packed) -> list[Closing]:
         closings = msgspec.msgpack.decode(zlib.decompress(packed.data), type=list[Closing])
-        return [replace(each, sample_id=self._states[each.device][0], state=self._states[each.device][1]) for each in closings]
+        return [
+            replace(
+                each, sample_id=self._states[each.device][0], state=self._states[each.device][1]
+            )
+            for each in closings
+        ]
 
     def __iter__(self) -> Iterator[Closing]:
         """All of them, in their order; of a meter's packed ones each bears the last state."""

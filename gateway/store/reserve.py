@@ -1,6 +1,8 @@
-"""Room on the disk that is kept for slots and what is owed: a file beside the buffer, given up when the disk is full.
+"""Room on the disk that is kept for slots and what is owed: a file beside the buffer, given up when
+the disk is full.
 
-While it is gone, samples are thinned before they are written; it is made again, and all is as before, when the disk has room for it twice.
+While it is gone, samples are thinned before they are written; it is made again, and all is as
+before, when the disk has room for it twice.
 """
 
 import contextlib

@@ -1,4 +1,5 @@
-"""What a row of each table must look like. SQLite keeps no checksums: inside a page damage can go unnoticed. Pure.
+"""What a row of each table must look like. SQLite keeps no checksums: inside a page damage can go
+unnoticed. Pure.
 
 Conditions in SQL, made from the types in the code: what these allow cannot be forgotten here.
 """
@@ -19,7 +20,9 @@ def _in(names: object) -> str:
 
 def _words(of: type) -> dict[str, str]:
     """The conditions of all columns that hold words."""
-    return {name: _in(hint) for name, hint in get_type_hints(of).items() if get_origin(hint) is Literal}
+    return {
+        name: _in(hint) for name, hint in get_type_hints(of).items() if get_origin(hint) is Literal
+    }
 
 
 def _whole(*columns: str) -> str:
@@ -31,7 +34,8 @@ SOUND: Mapping[str, str] = {
         [
             *(f"{column} IN {words}" for column, words in _words(Slot).items()),
             _whole("start_s", "length_s", "begin_uwh", "end_uwh", "coverage_permille"),
-            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(device) = 'text' AND length_s > 0",
+            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(device) = 'text' AND length_s "
+            "> 0",
         ]
     ),
     "outbox": " AND ".join(
@@ -42,12 +46,17 @@ SOUND: Mapping[str, str] = {
             "asset GLOB '????????-????-????-????-????????????' AND NOT asset GLOB '*[^-0-9a-f]*'",
         ]
     ),
-    "counters": f"typeof(device) = 'text' AND typeof(state) = 'blob' AND json_valid(CAST(state AS TEXT)) AND {_whole('sample_id')}",
-    "layouts": "typeof(device) = 'text' AND typeof(quantities) = 'text' AND NOT quantities GLOB '*[^_,0-9a-z]*'",
+    "counters": "typeof(device) = 'text' AND typeof(state) = 'blob' AND json_valid(CAST(state "
+    f"AS TEXT)) AND {_whole('sample_id')}",
+    "layouts": "typeof(device) = 'text' AND typeof(quantities) = 'text' AND NOT quantities GLOB "
+    "'*[^_,0-9a-z]*'",
     "boots": "typeof(boot_id) = 'text'",
-    "samples": f"typeof(data) = 'blob' AND typeof(utc_ms) IN ('integer', 'null') AND {_whole('layout', 'boot', 'boottime_ms')}",
-    "unallocated": f"typeof(device) = 'text' AND direction IN {_in(Direction)} AND {_whole('from_ms', 'to_ms', 'begin_uwh', 'end_uwh')}",
-    "events": "typeof(text) = 'text' AND typeof(kind) = 'text' AND typeof(at_s) IN ('real', 'integer')",
+    "samples": "typeof(data) = 'blob' AND typeof(utc_ms) IN ('integer', 'null') AND "
+    f"{_whole('layout', 'boot', 'boottime_ms')}",
+    "unallocated": f"typeof(device) = 'text' AND direction IN {_in(Direction)} AND "
+    f"{_whole('from_ms', 'to_ms', 'begin_uwh', 'end_uwh')}",
+    "events": "typeof(text) = 'text' AND typeof(kind) = 'text' AND typeof(at_s) IN ('real', "
+    "'integer')",
 }
 """Per table: the condition that a row is one of ours."""
 

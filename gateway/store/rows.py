@@ -40,7 +40,8 @@ class Left:
 SLOT_COLUMNS = [f.name for f in fields(Slot)]
 SLOT_LIST = ", ".join(SLOT_COLUMNS)
 OWED_LIST = (
-    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, reason, raw_uwh, attempts, decided_s, "
+    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, "
+    "reason, raw_uwh, attempts, decided_s, "
     "confirmed_s, held_uwh, disagreements"
 )
 _FOLDED = ("power_w", "power_import_w", "power_export_w")
@@ -49,15 +50,20 @@ _FOLDED = ("power_w", "power_import_w", "power_export_w")
 def packing_of(quantities: str) -> struct.Struct:
     """How a sample of these quantities (their names, divided by commas) is packed.
 
-    What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the rest is kept as float32.
+    What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the
+    rest is kept as float32.
     """
     exact = ("wh", "arh", "vah", "m3", "gj", "utc_s")
     names = quantities.split(",") if quantities else ()
-    return struct.Struct("<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in names))
+    return struct.Struct(
+        "<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in names)
+    )
 
 
 def lean(value: Any) -> Any:
-    """A state without what is as it is by default, which reads back as the same: states are written with every slot."""
+    """A state without what is as it is by default, which reads back as the same: states are written
+    with every slot.
+    """
     if isinstance(value, tuple):
         return [lean(each) for each in value]
     if isinstance(value, dict):
@@ -65,13 +71,21 @@ def lean(value: Any) -> Any:
     if not is_dataclass(value):
         return value
     found = ((field, getattr(value, field.name)) for field in fields(value))
-    return {field.name: lean(each) for field, each in found if field.default is MISSING or each != field.default}
+    return {
+        field.name: lean(each)
+        for field, each in found
+        if field.default is MISSING or each != field.default
+    }
 
 
 def slot_row(slot: Slot) -> list[object]:
     """In the order of `SLOT_COLUMNS`."""
-    # NULL is distinct from NULL in a key, so a meter that tells no serial number has an empty one there.
-    return [getattr(slot, name) if name != "serial_number" else slot.serial_number or "" for name in SLOT_COLUMNS]
+    # NULL is distinct from NULL in a key, so a meter that tells no serial number has an empty one
+    # there.
+    return [
+        getattr(slot, name) if name != "serial_number" else slot.serial_number or ""
+        for name in SLOT_COLUMNS
+    ]
 
 
 def slot_of(row: tuple[Any, ...]) -> Slot:

@@ -1,4 +1,6 @@
-"""Waiting longer after each failure, with jitter and a cap, so that what fails is not hammered and comes back by itself. Pure."""
+"""Waiting longer after each failure, with jitter and a cap, so that what fails is not hammered and
+comes back by itself. Pure.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """The waits after failures in a row: between half and the whole of `first_s`, doubled each time, up to `cap_s`."""
+    """The waits after failures in a row: between half and the whole of `first_s`, doubled each
+    time, up to `cap_s`.
+    """
 
     first_s: float
     cap_s: float

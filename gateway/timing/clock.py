@@ -1,13 +1,17 @@
-"""Trusted time. A Pi has no RTC: until its clock is known to be right, samples keep boot id and boot time, and no slot closes.
+"""Trusted time. A Pi has no RTC: until its clock is known to be right, samples keep boot id and
+boot time, and no slot closes.
 
-The clock is trusted once the kernel says that it is synchronised (adjtimex, as set by NTP, chrony or PTP), or from the start where
-the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so for this boot: an NTP server that goes away does not
-stop a clock that has been set.
+The clock is trusted once the kernel says that it is synchronised (adjtimex, as set by NTP, chrony
+or PTP), or from the start where the operator answers for it (`clock: {trust: assured}`). Once
+trusted it stays so for this boot: an NTP server that goes away does not stop a clock that has been
+set.
 
-The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the other), so their difference changes
-only when somebody sets the clock. Once trusted, our time is the boot clock and that difference. A small change is followed at once. A
-step of `STEP_S` or more is not: as with a register, one reading proves nothing. It is believed when it has stood for `PROOF_S` and the
-kernel says that it is synchronised; setting the clock by hand takes that word back. Until then our time goes on as if nothing had been.
+The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the
+other), so their difference changes only when somebody sets the clock. Once trusted, our time is the
+boot clock and that difference. A small change is followed at once. A step of `STEP_S` or more is
+not: as with a register, one reading proves nothing. It is believed when it has stood for `PROOF_S`
+and the kernel says that it is synchronised; setting the clock by hand takes that word back. Until
+then our time goes on as if nothing had been.
 """
 
 import ctypes
@@ -24,10 +28,14 @@ TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 
 _STATUS_BYTES = 1024
-"""Room for `struct timex` of any architecture (208 bytes on 64-bit Linux); modes = 0 in its first bytes means: only read."""
+"""Room for `struct timex` of any architecture (208 bytes on 64-bit Linux); modes = 0 in its first
+bytes means: only read.
+"""
 
 STEP_S = 0.5
-"""A change of the clock that is smaller is followed at once: a correction. A leap second is a step, and is followed two minutes late."""
+"""A change of the clock that is smaller is followed at once: a correction. A leap second is a step,
+and is followed two minutes late.
+"""
 
 PROOF_S = 120.0
 """A step is believed when it has stood for so long."""
@@ -46,7 +54,9 @@ def read_boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where time comes from; a simulation gives its own. `boottime_s` goes on while the machine is suspended."""
+    """Where time comes from; a simulation gives its own. `boottime_s` goes on while the machine is
+    suspended.
+    """
 
     utc_s: Callable[[], float] = time.time
     boottime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -75,7 +85,9 @@ class Clock:
         self._sources = sources or Sources()
         self.boot_id = self._sources.boot_id()
         self.moved_s = 0.0
-        """The sum of the steps that our time has made: who plans in Unix time moves its plans by what this changes."""
+        """The sum of the steps that our time has made: who plans in Unix time moves its plans by
+        what this changes.
+        """
         self.step: ClockStep | None = None
         """The last step that was seen once the clock was trusted."""
         self.trusted_since_s: float | None = None
@@ -97,17 +109,30 @@ class Clock:
     def why(self) -> str:
         """For people: why the clock is trusted, or what would make it so."""
         if self.trusted_since_s is None:
-            return "waiting for time synchronisation (NTP); samples are kept and get their time later"
-        told = "the kernel says it is synchronised" if self.trust == "kernel" else "the operator answers for it"
+            return (
+                "waiting for time synchronisation (NTP); samples are kept and get their time later"
+            )
+        told = (
+            "the kernel says it is synchronised"
+            if self.trust == "kernel"
+            else "the operator answers for it"
+        )
         if self._held_s is not None:
-            wanted = "it has stood for a while" + (" and the kernel says it is synchronised" if self.trust == "kernel" else "")
-            told = f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; that is believed once {wanted}"
+            wanted = "it has stood for a while" + (
+                " and the kernel says it is synchronised" if self.trust == "kernel" else ""
+            )
+            told = (
+                f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; "
+                f"that is believed once {wanted}"
+            )
         return told
 
     def resume(self, utc_minus_boottime_ms: int) -> None:
-        """This boot's clock was trusted before this process began: its newest sample was dated with this difference.
+        """This boot's clock was trusted before this process began: its newest sample was dated with
+        this difference.
 
-        The kernel takes its word back some hours after NTP has gone silent; a restart of the daemon must not make the clock wrong.
+        The kernel takes its word back some hours after NTP has gone silent; a restart of the daemon
+        must not make the clock wrong.
         """
         if self.trusted:
             return
@@ -120,7 +145,9 @@ class Clock:
         return self._look() + self._offset_s
 
     def boottime_s(self) -> float:
-        """Time since this boot, in which nobody meddles; it goes on while the machine is suspended."""
+        """Time since this boot, in which nobody meddles; it goes on while the machine is
+        suspended.
+        """
         return self._sources.boottime_s()
 
     def utc_minus_boottime_ms(self) -> int:
@@ -129,9 +156,13 @@ class Clock:
         return round(self._offset_s * 1000)
 
     def date(self, ago_s: float) -> tuple[int, int | None]:
-        """Boot time and Unix time (ms; None while not trusted) of what happened `ago_s` seconds ago."""
+        """Boot time and Unix time (ms; None while not trusted) of what happened `ago_s` seconds
+        ago.
+        """
         boottime_ms = round((self._look() - ago_s) * 1000)
-        return boottime_ms, None if self.trusted_since_s is None else boottime_ms + round(self._offset_s * 1000)
+        return boottime_ms, None if self.trusted_since_s is None else boottime_ms + round(
+            self._offset_s * 1000
+        )
 
     def _look(self) -> float:
         """See what the clocks say. Returns the boot time in seconds."""
@@ -155,13 +186,23 @@ class Clock:
         """The wall clock has made a step."""
         step = self.step
         if step is None or self._held_s is None or abs(wall_s - self._held_s) >= STEP_S:
-            self.step = ClockStep(wall_s - self._offset_s, boottime_s + self._offset_s, boottime_s, False)
+            self.step = ClockStep(
+                wall_s - self._offset_s, boottime_s + self._offset_s, boottime_s, False
+            )
             self._held_s = wall_s
-            log.warning("the clock was set by %+.1f s; ours goes on as before until that is proved", self.step.by_s)
-        elif boottime_s - step.boottime_s >= PROOF_S and (self.trust == "assured" or self._sources.synchronised()):
+            log.warning(
+                "the clock was set by %+.1f s; ours goes on as before until that is proved",
+                self.step.by_s,
+            )
+        elif boottime_s - step.boottime_s >= PROOF_S and (
+            self.trust == "assured" or self._sources.synchronised()
+        ):
             self.step = ClockStep(step.by_s, step.at_s, step.boottime_s, True)
             self._held_s = None
-            log.warning("the clock was set by %+.1f s, and that has stood: it is believed from now on", step.by_s)
+            log.warning(
+                "the clock was set by %+.1f s, and that has stood: it is believed from now on",
+                step.by_s,
+            )
             self._move(wall_s)
 
     def _move(self, offset_s: float) -> None:

@@ -1,10 +1,13 @@
-"""Where the samples of a boot belong whose clock was never right: between their neighbours, in order. Pure.
+"""Where the samples of a boot belong whose clock was never right: between their neighbours, in
+order. Pure.
 
-A boot begins at boot time 0 and lasted at least until its last sample. It lies after the last sample that was dated before it, and before
-the next boot whose clock was right began. So the boots in between have a length each, and the pauses between them share what is left.
-How they share it nobody knows: each pause is taken to be equally long. That is what to expect of times of which nothing else is known,
-and for a single boot the place from which the truth can be least far away. Boots with more room than the longest gap whose energy may be
-placed are no help in placing it: they are *loose*, and nothing is booked by their samples.
+A boot begins at boot time 0 and lasted at least until its last sample. It lies after the last
+sample that was dated before it, and before the next boot whose clock was right began. So the boots
+in between have a length each, and the pauses between them share what is left. How they share it
+nobody knows: each pause is taken to be equally long. That is what to expect of times of which
+nothing else is known, and for a single boot the place from which the truth can be least far away.
+Boots with more room than the longest gap whose energy may be placed are no help in placing it: they
+are *loose*, and nothing is booked by their samples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +27,9 @@ class Stretch:
     before_ms: int | None
     """UTC of the sample just before; None where that has none either, or where there is none."""
     next_boot_ms: int | None
-    """UTC at which the boot of the sample just after began; None where that is not known either, or where there is none."""
+    """UTC at which the boot of the sample just after began; None where that is not known either, or
+    where there is none.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,15 @@ class Place:
     """Whether that is too much for their samples to say anything about slots."""
 
 
-def place(stretches: Sequence[Stretch], this_boot_id: str, this_boot_ms: int, max_slack_ms: int) -> list[Place]:
-    """The place of every stretch, given in the order of its samples. `this_boot_ms` is the UTC at which this boot began."""
-    known = [replace(s, offset_ms=this_boot_ms) if s.boot_id == this_boot_id else s for s in stretches]
+def place(
+    stretches: Sequence[Stretch], this_boot_id: str, this_boot_ms: int, max_slack_ms: int
+) -> list[Place]:
+    """The place of every stretch, given in the order of its samples. `this_boot_ms` is the UTC at
+    which this boot began.
+    """
+    known = [
+        replace(s, offset_ms=this_boot_ms) if s.boot_id == this_boot_id else s for s in stretches
+    ]
     found: list[Place] = []
     group: list[Stretch] = []
     before_ms: int | None = None
@@ -69,14 +80,21 @@ def place(stretches: Sequence[Stretch], this_boot_id: str, this_boot_ms: int, ma
     return found
 
 
-def _between(group: Sequence[Stretch], before_ms: int | None, next_ms: int, max_slack_ms: int) -> Iterator[Place]:
-    """Boots in a row, none of which knew the time: as late as can be where nothing is known before them."""
+def _between(
+    group: Sequence[Stretch], before_ms: int | None, next_ms: int, max_slack_ms: int
+) -> Iterator[Place]:
+    """Boots in a row, none of which knew the time: as late as can be where nothing is known before
+    them.
+    """
     length_ms = sum(stretch.length_ms for stretch in group)
     slack_ms = None if before_ms is None else next_ms - before_ms - length_ms
-    # Clocks that contradict each other leave no room: then the last before the next boot, and none before what was dated.
+    # Clocks that contradict each other leave no room: then the last before the next boot, and none
+    # before what was dated.
     begin_ms = next_ms - length_ms - max(slack_ms or 0, 0)
     loose = slack_ms is not None and slack_ms > max_slack_ms
     for n, stretch in enumerate(group, 1):
         pauses_ms = max(slack_ms or 0, 0) * n // (len(group) + 1)
-        yield Place(stretch.boot_id, begin_ms + pauses_ms, True, before_ms or 0, next_ms, slack_ms, loose)
+        yield Place(
+            stretch.boot_id, begin_ms + pauses_ms, True, before_ms or 0, next_ms, slack_ms, loose
+        )
         begin_ms += stretch.length_ms

@@ -2,7 +2,8 @@
 
 python -m tests.benchmarks [NAME …]     all of this folder's benchmarks, or those named
 
-Exit codes: 0 every figure keeps its bound; 1 one does not, or could not be measured; 2 there is no such benchmark.
+Exit codes: 0 every figure keeps its bound; 1 one does not, or could not be measured; 2 there is no
+such benchmark.
 """
 
 import importlib
@@ -26,9 +27,14 @@ _NOT_BENCHMARKS = {"__main__", "figure", "site", "day", "slave"}
 def main(names: list[str]) -> int:
     """Run the named benchmarks and print their figures. Returns the exit code."""
     there = {path.stem for path in Path(__file__).parent.glob("*.py")} - _NOT_BENCHMARKS
-    known = sorted(there, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    known = sorted(
+        there, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+    )
     if unknown := [name for name in names if name not in known]:
-        print(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        print(
+            f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(known)}",
+            file=sys.stderr,
+        )
         return 2
     began_s = time.monotonic()
     rows: list[tuple[str, Figure | str]] = []
@@ -48,7 +54,10 @@ def main(names: list[str]) -> int:
     fine = _print(rows)
     for text in slow:
         print(f"Only by its name: python -m tests.benchmarks {text}")
-    print(f"\n{'All figures keep their bounds' if fine else 'NOT all figures keep their bounds'} ({time.monotonic() - began_s:.0f} s).")
+    print(
+        f"\n{'All figures keep their bounds' if fine else 'NOT all figures keep their bounds'} "
+        f"({time.monotonic() - began_s:.0f} s)."
+    )
     return 0 if fine else 1
 
 
@@ -56,7 +65,11 @@ def _print(rows: list[tuple[str, Figure | str]]) -> bool:
     width = None if sys.stdout.isatty() else 200
     table = Table(title="What must hold", title_justify="left")
     for column in ("", "figure", "measured", "bound", "", "beside"):
-        table.add_column(column, justify="right" if column in ("measured", "bound") else "left", no_wrap=column in ("measured", "bound"))
+        table.add_column(
+            column,
+            justify="right" if column in ("measured", "bound") else "left",
+            no_wrap=column in ("measured", "bound"),
+        )
     fine = True
     last = ""
     for name, row in rows:
@@ -71,7 +84,14 @@ def _print(rows: list[tuple[str, Figure | str]]) -> bool:
         fine &= row.within
         sign = "≤" if row.better == "low" else "≥"
         verdict = Text("yes", "green") if row.within else Text("NO", "red")
-        table.add_row(first, row.name, f"{row.measured:.3g} {row.unit}", f"{sign} {row.bound:g} {row.unit}", verdict, row.beside)
+        table.add_row(
+            first,
+            row.name,
+            f"{row.measured:.3g} {row.unit}",
+            f"{sign} {row.bound:g} {row.unit}",
+            verdict,
+            row.beside,
+        )
     Console(width=width).print(table)
     return fine
 

@@ -1,7 +1,9 @@
-"""How right a slot is: the counter against a simulated truth, beside the register alone and power alone.
+"""How right a slot is: the counter against a simulated truth, beside the register alone and power
+alone.
 
-One household over 30 days, read every 10 s, in slots of 15 minutes. What is left of the error comes from what happens between two
-samples: a kettle of 2 kW that is switched on somewhere inside 10 s is uncertain by 3 Wh until the register tells.
+One household over 30 days, read every 10 s, in slots of 15 minutes. What is left of the error comes
+from what happens between two samples: a kettle of 2 kW that is switched on somewhere inside 10 s is
+uncertain by 3 Wh until the register tells.
 """
 
 import math
@@ -24,7 +26,9 @@ BOUNDS_WH = {1: 0.15, 10: 0.5, 100: 1.8}
 
 
 def household(seed: int, seconds: int) -> Iterator[int]:
-    """Watts in every second: standby and drifting electronics, a refrigerator, and now and then a kettle, an oven that cycles, a wash."""
+    """Watts in every second: standby and drifting electronics, a refrigerator, and now and then a
+    kettle, an oven that cycles, a wash.
+    """
     rng = Random(seed)
     standby_w = 150.0
     on_until = {"kettle": 0, "oven": 0, "wash": 0}
@@ -33,7 +37,11 @@ def household(seed: int, seconds: int) -> Iterator[int]:
             standby_w = min(max(standby_w + rng.gauss(0, 12), 60), 600)
             awake = 6 <= second // 3600 % 24 < 23
         if second % 61 == 0:  # so that nothing begins in step with the samples
-            for name, per_day, lasting_s in (("kettle", 8, 180), ("oven", 1, 3000), ("wash", 0.7, 5400)):
+            for name, per_day, lasting_s in (
+                ("kettle", 8, 180),
+                ("oven", 1, 3000),
+                ("wash", 0.7, 5400),
+            ):
                 if awake and on_until[name] <= second and rng.random() < per_day / (17 * 60):
                     on_until[name] = second + int(lasting_s * rng.uniform(0.6, 1.4))
         watts = standby_w + rng.uniform(-8, 8)
@@ -49,10 +57,12 @@ def household(seed: int, seconds: int) -> Iterator[int]:
 
 
 def simulate(seed: int) -> tuple[list[int], list[int]]:
-    """At every sample: energy so far in J, and power in W as a meter shows it, the mean of the second that has just passed.
+    """At every sample: energy so far in J, and power in W as a meter shows it, the mean of the
+    second that has just passed.
 
-    The second that begins with the sample would be news from the future; it costs the finest register: 0.19 Wh, not 0.10, because the
-    refrigerator of this household starts and stops on the boundaries of slots.
+    The second that begins with the sample would be news from the future; it costs the finest
+    register: 0.19 Wh, not 0.10, because the refrigerator of this household starts and stops on the
+    boundaries of slots.
     """
     energies_j, powers_w = [], []
     total_j, passed_w = 0, 0
@@ -65,16 +75,25 @@ def simulate(seed: int) -> tuple[list[int], list[int]]:
     return energies_j, powers_w
 
 
-def by_counter(energies_j: Sequence[int], powers_w: Sequence[float], resolution_wh: int) -> list[float]:
-    """Energy of every slot by our counter, Wh. Reads are aligned to the clock, so one falls on every boundary. Raises AssertionError where
-    the counter is ever further from the truth than the register's step.
+def by_counter(
+    energies_j: Sequence[int], powers_w: Sequence[float], resolution_wh: int
+) -> list[float]:
+    """Energy of every slot by our counter, Wh. Reads are aligned to the clock, so one falls on
+    every boundary. Raises AssertionError where the counter is ever further from the truth than the
+    register's step.
     """
     rules = Rules(resolution_wh * UWH_PER_WH, 10**9 * UWH_PER_WH, float32=False, max_power_w=17_250)
     counter = start(0, 0, powers_w[0], rules)
     ends = [counter.counter_uwh]
     for n, (energy_j, power_w) in enumerate(zip(energies_j[1:], powers_w[1:], strict=True), 1):
         raw_uwh = energy_j // (J_PER_WH * resolution_wh) * resolution_wh * UWH_PER_WH
-        seen = integrate(counter, rules, at_ms=n * INTERVAL_S * 1000, power_w=power_w, stale_ms=3 * INTERVAL_S * 1000)
+        seen = integrate(
+            counter,
+            rules,
+            at_ms=n * INTERVAL_S * 1000,
+            power_w=power_w,
+            stale_ms=3 * INTERVAL_S * 1000,
+        )
         counter, _ = read(seen, rules, raw_uwh, stale_ms=3 * INTERVAL_S * 1000)
         if n * INTERVAL_S % SLOT_S == 0:
             ends.append(counter.counter_uwh)
@@ -84,7 +103,10 @@ def by_counter(energies_j: Sequence[int], powers_w: Sequence[float], resolution_
 
 def by_register(energies_j: Sequence[int], resolution_wh: int) -> list[float]:
     """Energy of every slot as the difference of the register at its ends, Wh."""
-    ends = [energy_j // (J_PER_WH * resolution_wh) * resolution_wh for energy_j in energies_j[:: SLOT_S // INTERVAL_S]]
+    ends = [
+        energy_j // (J_PER_WH * resolution_wh) * resolution_wh
+        for energy_j in energies_j[:: SLOT_S // INTERVAL_S]
+    ]
     return [float(b - a) for a, b in pairwise(ends)]
 
 
@@ -101,7 +123,9 @@ def rms(found: Sequence[float], true: Sequence[float]) -> float:
 
 
 def figures() -> Iterator[Figure]:
-    """For every resolution: the error with power readings that are right, and with such that are 1 % off."""
+    """For every resolution: the error with power readings that are right, and with such that are 1
+    % off.
+    """
     progress(f"accuracy: simulating {DAYS} days")
     energies_j, powers_w = simulate(seed=1)
     true = [(b - a) / J_PER_WH for a, b in pairwise(energies_j[:: SLOT_S // INTERVAL_S])]
@@ -112,7 +136,16 @@ def figures() -> Iterator[Figure]:
             counter_wh, power_wh = 0.0, 0.0
             for factor in factors:
                 shown_w = [power_w * factor for power_w in powers_w]
-                counter_wh = max(counter_wh, rms(by_counter(energies_j, shown_w, resolution_wh), true))
+                counter_wh = max(
+                    counter_wh, rms(by_counter(energies_j, shown_w, resolution_wh), true)
+                )
                 power_wh = max(power_wh, rms(by_power(shown_w), true))
             beside = f"register alone {register_wh:.2f}, power alone {power_wh:.2f}"
-            yield Figure(f"rms error of a slot, register of {resolution_wh} Wh{name}", counter_wh, "Wh", bound_wh, "low", beside)
+            yield Figure(
+                f"rms error of a slot, register of {resolution_wh} Wh{name}",
+                counter_wh,
+                "Wh",
+                bound_wh,
+                "low",
+                beside,
+            )

@@ -1,6 +1,8 @@
-"""One simulated day of ten meters, fed straight to the ledger and its buffer: run by `writes` as a process of its own, to be watched.
+"""One simulated day of ten meters, fed straight to the ledger and its buffer: run by `writes` as a
+process of its own, to be watched.
 
-python -m tests.benchmarks.day FOLDER HOURS FLUSH_S     prints what it did as JSON; FLUSH_S 0 commits every sample
+python -m tests.benchmarks.day FOLDER HOURS FLUSH_S     prints what it did as JSON; FLUSH_S 0
+commits every sample
 """
 
 import json
@@ -89,7 +91,11 @@ def settings(folder: Path) -> config.Settings:
     """An ordinary site: what is not said is as it is by default. An asset for each meter."""
     (folder / "devices").mkdir(parents=True)
     assets = "\n".join(
-        f"  - {{name: asset {n}, uuid: {UUID(int=n + 1)}, kind: load, energy: m{n}.import - m{n}.export}}" for n in range(METERS)
+        (
+            f"  - {{name: asset {n}, uuid: {UUID(int=n + 1)}, kind: load, energy: m{n}.import - "
+            f"m{n}.export}}"
+        )
+        for n in range(METERS)
     )
     (folder / "gateway.yaml").write_text(_SITE.format(network=UUID(int=99), assets=assets))
     for n in range(METERS):
@@ -100,12 +106,17 @@ def settings(folder: Path) -> config.Settings:
 
 
 def run(folder: Path, hours: float, flush_s: float) -> Day:
-    """Feed the samples of so many hours, flush as the daemon does, deliver what is owed as the uploader does, and confirm it."""
+    """Feed the samples of so many hours, flush as the daemon does, deliver what is owed as the
+    uploader does, and confirm it.
+    """
     site = settings(folder)
     day = Day(minutes=hours * 60)
     written_before = _written_bytes()
     now_s = float(BEGIN_S)
-    clock = Clock("assured", Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"))
+    clock = Clock(
+        "assured",
+        Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
+    )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
     assert site.exchange is not None
     dialect = load_dialect(site.exchange.dialect, str(site.exchange.canary_network), SLOT_S)
@@ -140,7 +151,9 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
             for request in dialect.encode(owed, ""):
                 buffer.record(request.items, "accepted", "", now_s)
                 day.verdict_commits += 1
-        if due_s % SLOT_S == READ_BACK_S and (accepted := buffer.unconfirmed(due_s - READ_BACK_S, since_s=0, limit=1000)):
+        if due_s % SLOT_S == READ_BACK_S and (
+            accepted := buffer.unconfirmed(due_s - READ_BACK_S, since_s=0, limit=1000)
+        ):
             buffer.record_held([Held(item, item.energy_uwh) for item in accepted], now_s)
             day.verdict_commits += 1
         if flush_s and now_s - flushed_s >= flush_s:

@@ -1,4 +1,6 @@
-"""A month's backlog of ten assets, from a real buffer through the real uploader to the stand-in exchange."""
+"""A month's backlog of ten assets, from a real buffer through the real uploader to the stand-in
+exchange.
+"""
 
 import asyncio
 import contextlib
@@ -39,20 +41,50 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
         _, _, waited_s = asyncio.run(_drain(Path(scratch), live=True))
     count = ASSETS * SLOTS
-    yield Figure("requests for the backlog", requests, "", 30, "low", f"{count} slots, {count / requests:.0f} a request")
-    yield Figure("time for the backlog", took_s, "s", 10, "low", f"{count / took_s:.0f} slots a second")
-    yield Figure("a slot that closes meanwhile, to the exchange", max(waited_s), "s", 1, "low", f"the worst of {len(waited_s)}")
+    yield Figure(
+        "requests for the backlog",
+        requests,
+        "",
+        30,
+        "low",
+        f"{count} slots, {count / requests:.0f} a request",
+    )
+    yield Figure(
+        "time for the backlog", took_s, "s", 10, "low", f"{count / took_s:.0f} slots a second"
+    )
+    yield Figure(
+        "a slot that closes meanwhile, to the exchange",
+        max(waited_s),
+        "s",
+        1,
+        "low",
+        f"the worst of {len(waited_s)}",
+    )
 
 
 async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
-    """Requests and seconds it took; and where `live` slots are owed meanwhile, how long each of them waited."""
+    """Requests and seconds it took; and where `live` slots are owed meanwhile, how long each of
+    them waited.
+    """
     network, assets = uuid4(), [uuid4() for _ in range(ASSETS)]
     dialect = load_dialect("sdk", str(network), SLOT_S)
     buffer = open_buffer(folder / "buffer.sqlite", now_s=time.time())
     _owe(buffer, dialect, assets)
-    async with StandInExchange(network, {asset: str(asset) for asset in assets}, slot_s=SLOT_S) as exchange:
-        session = Session(exchange.url, lambda: Credentials(exchange.username, exchange.password), 10.0)
-        uploader = Uploader(buffer, dialect, session, now=time.time, trusted=lambda: True, slot_s=SLOT_S, jitter=lambda: 1.0)
+    async with StandInExchange(
+        network, {asset: str(asset) for asset in assets}, slot_s=SLOT_S
+    ) as exchange:
+        session = Session(
+            exchange.url, lambda: Credentials(exchange.username, exchange.password), 10.0
+        )
+        uploader = Uploader(
+            buffer,
+            dialect,
+            session,
+            now=time.time,
+            trusted=lambda: True,
+            slot_s=SLOT_S,
+            jitter=lambda: 1.0,
+        )
         began_s = time.perf_counter()
         task = asyncio.create_task(uploader.run())
         owed_s: dict[tuple[UUID, int], float] = {}
@@ -62,14 +94,19 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
                     await asyncio.sleep(0.05)
                     if live and len(owed_s) < ASSETS * LIVE_SLOTS:
                         # One asset after the other; the newest two slots are live.
-                        asset, slot_s = assets[len(owed_s) % ASSETS], int(time.time()) // SLOT_S * SLOT_S - SLOT_S
+                        asset, slot_s = (
+                            assets[len(owed_s) % ASSETS],
+                            int(time.time()) // SLOT_S * SLOT_S - SLOT_S,
+                        )
                         slot_s -= len(owed_s) // ASSETS * SLOT_S
                         _owe_one(buffer, dialect, asset, slot_s)
                         uploader.wake()
                         owed_s[asset, slot_s] = time.time()
             took_s = time.perf_counter() - began_s
         except TimeoutError:
-            raise RuntimeError(f"{buffer.backlog().count} slots are still owed after {PATIENCE_S:.0f} s") from None
+            raise RuntimeError(
+                f"{buffer.backlog().count} slots are still owed after {PATIENCE_S:.0f} s"
+            ) from None
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -78,12 +115,22 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
         if sum(map(len, exchange.measurements.values())) != ASSETS * SLOTS + len(owed_s):
             raise RuntimeError("the exchange did not get every slot")
         booked_s = {(booking.asset, booking.slot_s): booking.at_s for booking in exchange.history}
-        return exchange.requests.total(), took_s, [booked_s[key] - at_s for key, at_s in owed_s.items()]
+        return (
+            exchange.requests.total(),
+            took_s,
+            [booked_s[key] - at_s for key, at_s in owed_s.items()],
+        )
 
 
 def _owe_one(buffer: Buffer, dialect: Dialect, asset: UUID, slot_s: int) -> None:
     window = dialect.window("measurement", slot_s, 0.0)
-    owed = Owed(Item(asset, slot_s, "measurement", 0, 1), SLOT_S, "measured", window.opens_s, window.closes_s)
+    owed = Owed(
+        Item(asset, slot_s, "measurement", 0, 1),
+        SLOT_S,
+        "measured",
+        window.opens_s,
+        window.closes_s,
+    )
     buffer.close(Closing("grid", 0, MeterState(None, 0, 0, {}), (), (owed,), ()))
     buffer.flush()
 
@@ -98,5 +145,7 @@ def _owe(buffer: Buffer, dialect: Dialect, assets: list[UUID]) -> None:
         for k, asset in enumerate(assets):
             item = Item(asset, slot_s, "measurement", 0, 125_000_000 + 1_234_567 * k + 7 * n)
             owed.append(Owed(item, SLOT_S, "measured", window.opens_s, window.closes_s))
-    buffer.close(Closing("grid", 0, MeterState(None, end_s * 1000, SLOT_S * 1000, {}), (), tuple(owed), ()))
+    buffer.close(
+        Closing("grid", 0, MeterState(None, end_s * 1000, SLOT_S * 1000, {}), (), tuple(owed), ())
+    )
     buffer.flush()

@@ -1,9 +1,12 @@
-"""SIGKILL at random moments: real processes on a real file, killed while they open it, take samples, close slots and deliver them.
+"""SIGKILL at random moments: real processes on a real file, killed while they open it, take
+samples, close slots and deliver them.
 
-The writer is the real ledger and buffer; it tells through a pipe what it was told is committed. After each kill everything it told must be
-in the file, the file sound and the books in order; then the next one goes on from it. The disk's own losses are `power.py`'s.
+The writer is the real ledger and buffer; it tells through a pipe what it was told is committed.
+After each kill everything it told must be in the file, the file sound and the books in order; then
+the next one goes on from it. The disk's own losses are `power.py`'s.
 
-python -m tests.benchmarks.kills [KILLS [SEED]]     prints how many there were, and each law that was broken; exit code 1 then
+python -m tests.benchmarks.kills [KILLS [SEED]]     prints how many there were, and each law that
+was broken; exit code 1 then
 """
 
 import itertools
@@ -41,7 +44,9 @@ KILLS = 1000
 KILLS_A_LIFE = 50
 """Then a new site begins: what is checked after each kill is all that the site holds."""
 LONGEST_RUN_S = 0.08
-"""Real time from the start of a process to its end. It opens the file, and lives through some hours."""
+"""Real time from the start of a process to its end. It opens the file, and lives through some
+hours.
+"""
 LONGEST_OFF_MINUTES = 40
 BEGIN_S = 1_800_000_000
 SLOT_MINUTES = 15
@@ -62,8 +67,18 @@ def figures() -> Iterator[Figure]:
     outcome = kill_often(KILLS, seed=1)
     if not outcome.slots:
         raise RuntimeError("no process lived long enough to close a slot")
-    beside = f"{outcome.commits} commits were told of, {outcome.slots} slots; {'; '.join(outcome.broken[:3])}".rstrip("; ")
-    yield Figure(f"laws broken in {outcome.kills} kills of a process", len(outcome.broken), "", 0, "low", beside)
+    beside = (
+        f"{outcome.commits} commits were told of, {outcome.slots} slots; "
+        f"{'; '.join(outcome.broken[:3])}"
+    ).rstrip("; ")
+    yield Figure(
+        f"laws broken in {outcome.kills} kills of a process",
+        len(outcome.broken),
+        "",
+        0,
+        "low",
+        beside,
+    )
 
 
 def kill_often(kills: int, seed: int) -> Outcome:
@@ -86,11 +101,15 @@ def _one_life(folder: Path, rng: Random, kills: int, outcome: Outcome) -> None:
         run_s = rng.uniform(0, LONGEST_RUN_S)
         _told(_killed(settings, minute, at, rng.getrandbits(32), run_s), told, outcome)
         outcome.kills += 1
-        at = struct.unpack("q", minute[:])[0] + rng.choice([0, 1, rng.randrange(LONGEST_OFF_MINUTES)])
+        at = struct.unpack("q", minute[:])[0] + rng.choice(
+            [0, 1, rng.randrange(LONGEST_OFF_MINUTES)]
+        )
         outcome.broken += [f"kill {outcome.kills}: {what}" for what in _broken(settings, told)]
     # The last one may finish: then the whole of the life must be right to the register's step.
     _told(_killed(settings, minute, at, 0, None), told, outcome)
-    outcome.broken += [f"at the end: {what}" for what in (*_broken(settings, told), *_wrong_total(settings))]
+    outcome.broken += [
+        f"at the end: {what}" for what in (*_broken(settings, told), *_wrong_total(settings))
+    ]
     with _reading(settings) as buffer:
         outcome.slots += buffer.slot_count
 
@@ -98,21 +117,31 @@ def _one_life(folder: Path, rng: Random, kills: int, outcome: Outcome) -> None:
 def _site(folder: Path) -> config.Settings:
     (folder / "devices").mkdir()
     (folder / "gateway.yaml").write_text(TWO_ASSETS)
-    (folder / "devices/grid.yaml").write_text("profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 60s\n")
-    (folder / "devices/pv.yaml").write_text("profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n")
+    (folder / "devices/grid.yaml").write_text(
+        "profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 60s\n"
+    )
+    (folder / "devices/pv.yaml").write_text(
+        "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n"
+    )
     return config.load(folder, logins=False)
 
 
-# --- the process ------------------------------------------------------------------------------------------------------------
+# --- the process ----------------------------------------------------------------------------------
 
 
-def _killed(settings: config.Settings, minute: mmap.mmap, at: int, seed: int, run_s: float | None) -> list[str]:
-    """A process that lives for so long; what it told. Without a time it lives for a day, and leaves."""
+def _killed(
+    settings: config.Settings, minute: mmap.mmap, at: int, seed: int, run_s: float | None
+) -> list[str]:
+    """A process that lives for so long; what it told. Without a time it lives for a day, and
+    leaves.
+    """
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(reading)
-        _live(settings, minute, at, Random(seed), writing, None if run_s is not None else at + 24 * 60)
+        _live(
+            settings, minute, at, Random(seed), writing, None if run_s is not None else at + 24 * 60
+        )
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as pipe:
         if run_s is not None:
@@ -140,20 +169,33 @@ def _read_for(number: int, seconds: float) -> bytes:
     return b"".join(parts)
 
 
-def _live(settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pipe: int, until: int | None) -> NoReturn:
+def _live(
+    settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pipe: int, until: int | None
+) -> NoReturn:
     """One sample a minute of both meters, as fast as it goes."""
     code = 1
     try:
         now = [at]
-        sources = Sources(utc_s=lambda: BEGIN_S + 60.0 * now[0], boottime_s=lambda: 50 + 60.0 * now[0], boot_id=lambda: "boot")
+        sources = Sources(
+            utc_s=lambda: BEGIN_S + 60.0 * now[0],
+            boottime_s=lambda: 50 + 60.0 * now[0],
+            boot_id=lambda: "boot",
+        )
         buffer = open_buffer(settings.buffer_path, now_s=BEGIN_S + 60.0 * at)
         assert settings.exchange
-        ledger = Ledger(settings, buffer, Clock("assured", sources), load_dialect("sdk", str(settings.exchange.canary_network), 900))
+        ledger = Ledger(
+            settings,
+            buffer,
+            Clock("assured", sources),
+            load_dialect("sdk", str(settings.exchange.canary_network), 900),
+        )
 
         def tell(what: str, keys: list[str]) -> None:
             os.write(pipe, (json.dumps({what: keys}) + "\n").encode())
 
-        ledger.closed = lambda slots, _: tell("slots", [f"{s.device} {s.direction} {s.start_s} {s.energy_uwh}" for s in slots])
+        ledger.closed = lambda slots, _: tell(
+            "slots", [f"{s.device} {s.direction} {s.start_s} {s.energy_uwh}" for s in slots]
+        )
         ledger.replay()
         for now[0] in itertools.count(at) if until is None else range(at, until):
             minute[:] = struct.pack("q", now[0] + 1)
@@ -165,7 +207,10 @@ def _live(settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pi
                 tell("sample", [str(buffer.last_number)])
             elif chance < 0.3:
                 now_s = BEGIN_S + 60.0 * now[0]
-                items = [owed.item for owed in buffer.due(now_s, since_s=None, limit=rng.randrange(1, 20))]
+                items = [
+                    owed.item
+                    for owed in buffer.due(now_s, since_s=None, limit=rng.randrange(1, 20))
+                ]
                 buffer.record(items, "accepted", "", now_s)
                 tell("accepted", [_key(item) for item in items])
             elif chance < 0.31:
@@ -187,13 +232,19 @@ def _wh(minute: int) -> int:
 
 
 def _samples(minute: int) -> Iterator[Sample]:
-    grid = {"energy_import_wh": float(_wh(minute)), "energy_export_wh": 0.0, "power_w": 60.0 * (3 + minute % 5)}
+    grid = {
+        "energy_import_wh": float(_wh(minute)),
+        "energy_export_wh": 0.0,
+        "power_w": 60.0 * (3 + minute % 5),
+    }
     pv = {"energy_import_wh": 0.0, "energy_export_wh": float(2 * minute), "power_w": -120.0}
     for name, number, values in (("grid", "A", grid), ("pv", "B", pv)):
-        yield Sample(name, number, "boot", 50_000 + 60_000 * minute, (BEGIN_S + 60 * minute) * 1000, values)
+        yield Sample(
+            name, number, "boot", 50_000 + 60_000 * minute, (BEGIN_S + 60 * minute) * 1000, values
+        )
 
 
-# --- the laws ---------------------------------------------------------------------------------------------------------------
+# --- the laws -------------------------------------------------------------------------------------
 
 
 def _told(lines: list[str], told: dict[str, dict[str, object]], outcome: Outcome) -> None:
@@ -237,41 +288,71 @@ def _broken(settings: config.Settings, told: dict[str, dict[str, object]]) -> It
         there = {f"{s.device} {s.direction} {s.start_s} {s.energy_uwh}" for s in slots}
         # A later revision of a slot is as good.
         revised = {f"{s.device} {s.direction} {s.start_s}" for s in slots if s.revision}
-        lost = [key for key in told["slots"] if key not in there and key.rpartition(" ")[0] not in revised]
+        lost = [
+            key
+            for key in told["slots"]
+            if key not in there and key.rpartition(" ")[0] not in revised
+        ]
         yield from (f"slot {key} was told and is not there" for key in lost)
         owed = list(buffer.owed())
         accepted = {_key(each.item) for each in owed if each.state == "accepted"}
-        yield from (f"{key} was accepted and is owed again" for key in told["accepted"].keys() - accepted)
+        yield from (
+            f"{key} was accepted and is owed again" for key in told["accepted"].keys() - accepted
+        )
         last = max((int(key) for key in told["sample"]), default=0)
         if last > buffer.last_number:
             yield f"sample {last} was told and is not there"
-        complete = {s.start_s for s in slots if s.device == "grid"} & {s.start_s for s in slots if s.device == "pv"}
+        complete = {s.start_s for s in slots if s.device == "grid"} & {
+            s.start_s for s in slots if s.device == "pv"
+        }
         for asset in settings.assets:
-            missing = complete - {o.item.slot_s for o in owed if (o.item.asset, o.item.kind) == (asset.uuid, "measurement")}
+            missing = complete - {
+                o.item.slot_s
+                for o in owed
+                if (o.item.asset, o.item.kind) == (asset.uuid, "measurement")
+            }
             yield from (f"nothing is owed for {asset.name}, slot {slot_s}" for slot_s in missing)
         left = [each.what for each in buffer.unallocated()]
-        yield from (f"{finding.kind}: {finding.text}" for finding in audit(slots, owed, left, settings.assets))
+        yield from (
+            f"{finding.kind}: {finding.text}"
+            for finding in audit(slots, owed, left, settings.assets)
+        )
 
 
 def _wrong_total(settings: config.Settings) -> Iterator[str]:
-    """Over the whole life: Σ slots is what the register says, within its step; no slot is absent."""
+    """Over the whole life: Σ slots is what the register says, within its step; no slot is
+    absent.
+    """
     with _reading(settings) as buffer:
         mine = ("grid", "import")
         slots = [slot for slot in buffer.slots() if (slot.device, slot.direction) == mine]
-        loose_uwh = sum(each.what.energy_uwh for each in buffer.unallocated() if (each.what.device, each.what.direction) == mine)
+        loose_uwh = sum(
+            each.what.energy_uwh
+            for each in buffer.unallocated()
+            if (each.what.device, each.what.direction) == mine
+        )
     first, last = slots[0], slots[-1]
     if len(slots) != (last.start_s - first.start_s) // (60 * SLOT_MINUTES) + 1:
         yield "slots are absent"
     end = (last.start_s - BEGIN_S) // 60 + SLOT_MINUTES
     sum_uwh = sum(slot.energy_uwh or 0 for slot in slots) + loose_uwh
     if sum_uwh != last.end_uwh - first.begin_uwh:
-        yield f"the slots add up to {sum_uwh} µWh, and the counter moved by {last.end_uwh - first.begin_uwh}"
+        yield (
+            f"the slots add up to {sum_uwh} µWh, and the counter moved by "
+            f"{last.end_uwh - first.begin_uwh}"
+        )
     if not 0 <= last.end_uwh - _wh(end) * UWH_PER_WH <= UWH_PER_WH:
         yield f"the counter is at {last.end_uwh} µWh, and the register at {_wh(end)} Wh"
 
 
 if __name__ == "__main__":
-    done = kill_often(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS, seed=int(sys.argv[2]) if len(sys.argv) > 2 else 1)
-    print(f"{done.kills} kills, {done.commits} commits were told of, {done.slots} slots, {len(done.broken)} laws broken")
+    done = kill_often(
+        int(sys.argv[1]) if len(sys.argv) > 1 else KILLS,
+        seed=int(sys.argv[2]) if len(sys.argv) > 2 else 1,
+    )
+    print(
+        f"{done.kills} kills, {done.commits} commits were told of, {done.slots} slots, "
+        f"{len(done.broken)} laws broken"
+    )
     print(*done.broken[:20], sep="\n")
     sys.exit(bool(done.broken))

@@ -1,4 +1,6 @@
-"""How long after the end of a slot an exchange on this machine has accepted it, with ten meters and an asset for each."""
+"""How long after the end of a slot an exchange on this machine has accepted it, with ten meters and
+an asset for each.
+"""
 
 import asyncio
 import math
@@ -27,17 +29,28 @@ def figures() -> Iterator[Figure]:
     median_s = late_s[len(late_s) // 2]
     # The nearest rank: of 80 numbers it is the last.
     p99_s = late_s[math.ceil(0.99 * len(late_s)) - 1]
-    beside = f"{len(late_s)} slots of 10 assets: median {median_s:.2f} s, first {late_s[0]:.2f} s; 1 s of it is the margin kept"
+    beside = (
+        f"{len(late_s)} slots of 10 assets: median {median_s:.2f} s, first {late_s[0]:.2f} "
+        "s; 1 s of it is the margin kept"
+    )
     yield Figure("end of a slot to its acceptance, p99", p99_s, "s", 3, "low", beside)
 
 
 async def _measure() -> list[float]:
     """Seconds from the end of each slot to its acceptance."""
-    energies = ["grid.import - grid.export", "pv.export", "heat-pump.import", *(f"m{n}.import" for n in range(1, 8))]
+    energies = [
+        "grid.import - grid.export",
+        "pv.export",
+        "heat-pump.import",
+        *(f"m{n}.import" for n in range(1, 8)),
+    ]
     assets = {uuid4(): energy for energy in energies}
     names = {uuid: str(uuid) for uuid in assets}
     with tempfile.TemporaryDirectory() as scratch:
-        async with simulated_house(extra_meters=7) as house, StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange:
+        async with (
+            simulated_house(extra_meters=7) as house,
+            StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
+        ):
             folder = Path(scratch) / "site"
             write_site(folder, house, exchange, assets, slot=f"{SLOT_S}s", interval="5s", port=0)
             with daemon(folder):
@@ -61,5 +74,8 @@ async def _watch(exchange: StandInExchange, first_s: int) -> list[float]:
             progress(f"latency: {whole} of {SLOTS} slots of {SLOT_S} s")
         await asyncio.sleep(LOOK_EVERY_S)
     if len(found) < len(wanted):
-        raise RuntimeError(f"{len(wanted) - len(found)} of {len(wanted)} slots were not accepted within {PATIENCE_S:.0f} s")
+        raise RuntimeError(
+            f"{len(wanted) - len(found)} of {len(wanted)} slots were not accepted within "
+            f"{PATIENCE_S:.0f} s"
+        )
     return list(found.values())

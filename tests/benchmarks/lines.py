@@ -1,4 +1,6 @@
-"""How well a serial line is used: time beside what the standard asks for, CPU beside other masters, ten meters on one line."""
+"""How well a serial line is used: time beside what the standard asks for, CPU beside other masters,
+ten meters on one line.
+"""
 
 import asyncio
 import ctypes
@@ -24,13 +26,17 @@ from gateway.timing.clock import Clock
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.slave import slave
 
-TITLE = "serial lines: time beside the standard's, CPU beside libmodbus and pymodbus, ten meters on one line"
+TITLE = (
+    "serial lines: time beside the standard's, CPU beside libmodbus and pymodbus, ten meters "
+    "on one line"
+)
 
 EFFICIENCY = {9600: 0.95, 19200: 0.90, 115200: 0.75}
 METER = "eastron/sdm630"
 ROUNDS = 8
 BRIEF_TURNS = 5
-"""Turns with energy and power alone between two with everything: a minute's at an interval of 10 s."""
+"""Turns with energy and power alone between two with everything: a minute's at an interval of 10 s.
+"""
 
 CPU_BAUD = 19200
 CPU_BLOCK = (4, 0, 80)
@@ -61,7 +67,7 @@ def _url(path: str, baud: int) -> LineUrl:
     return LineUrl.parse(f"serial:{path}?baud={baud}&parity=none&data_bits=8&stop_bits=1")
 
 
-# --- time ------------------------------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
 def _efficiency(baud: int, bound: float) -> Figure:
@@ -70,7 +76,10 @@ def _efficiency(baud: int, bound: float) -> Figure:
     profile = replace(profile, settings=replace(profile.settings, turnaround_ms=0.0))
     with slave(baud, {1: METER}) as path:
         needed_s, taken_s, requests = asyncio.run(_read_for_long(profile, _url(path, baud)))
-    beside = f"{needed_s / requests * 1000:.1f} of {taken_s / requests * 1000:.1f} ms a request; {METER}, energy and power and then all"
+    beside = (
+        f"{needed_s / requests * 1000:.1f} of {taken_s / requests * 1000:.1f} ms a request; "
+        f"{METER}, energy and power and then all"
+    )
     return Figure(f"line efficiency at {baud} baud", needed_s / taken_s, "", bound, "high", beside)
 
 
@@ -80,7 +89,10 @@ async def _read_for_long(profile: Profile, url: LineUrl) -> tuple[float, float, 
     try:
         driver = ModbusDriver(profile, DeviceAddress(name="meter"), line)
         await driver.read(0.0)  # the first one asks for the serial number, too
-        brief, everything = (plan(each, line.char_s) for each in (energy_settings(profile.settings), profile.settings))
+        brief, everything = (
+            plan(each, line.char_s)
+            for each in (energy_settings(profile.settings), profile.settings)
+        )
         turns = [*[brief] * BRIEF_TURNS, everything] * ROUNDS
         needed_s = sum(blocks_s(turn, line.char_s) for turn in turns)
         before, began_s = line.turns.requests, time.perf_counter()
@@ -91,7 +103,7 @@ async def _read_for_long(profile: Profile, url: LineUrl) -> tuple[float, float, 
         line.close()
 
 
-# --- CPU -------------------------------------------------------------------------------------------------------------------------------
+# --- CPU ------------------------------------------------------------------------------------------
 
 
 def _cpu() -> Iterator[Figure]:
@@ -101,10 +113,19 @@ def _cpu() -> Iterator[Figure]:
         theirs_ms, reading_ms = asyncio.run(_cpu_of_pymodbus(path, profile.settings))
         libmodbus_ms = _cpu_of_libmodbus(path)
     beside = f"pymodbus {theirs_ms:.2f} ms; "
-    beside += f"libmodbus (C) {libmodbus_ms:.2f} ms" if libmodbus_ms else "libmodbus is not installed (apt-get install libmodbus5)"
-    yield Figure(f"CPU of one transaction of {CPU_BLOCK[2]} registers", ours_ms, "ms", CPU_MS, "low", beside)
+    beside += (
+        f"libmodbus (C) {libmodbus_ms:.2f} ms"
+        if libmodbus_ms
+        else "libmodbus is not installed (apt-get install libmodbus5)"
+    )
+    yield Figure(
+        f"CPU of one transaction of {CPU_BLOCK[2]} registers", ours_ms, "ms", CPU_MS, "low", beside
+    )
     requests = len(plan(profile.settings, profile.serial.char_s))
-    beside = f"{requests} {'request' if requests == 1 else 'requests'}; pymodbus, register by register: {len(profile.settings.registers)}"
+    beside = (
+        f"{requests} {'request' if requests == 1 else 'requests'}; pymodbus, register by "
+        f"register: {len(profile.settings.registers)}"
+    )
     yield Figure(
         f"CPU of a whole reading of {METER}",
         ours_ms * requests,
@@ -140,7 +161,9 @@ async def _cpu_of_pymodbus(path: str, settings: Settings) -> tuple[float, float]
             await client.read_input_registers(address, count=count, device_id=1)
         between_s = time.process_time()
         for row in settings.registers.values():
-            await client.read_input_registers(row.address, count=WORDS[settings.type_of(row)], device_id=1)
+            await client.read_input_registers(
+                row.address, count=WORDS[settings.type_of(row)], device_id=1
+            )
         ended_s = time.process_time()
     finally:
         client.close()
@@ -154,7 +177,9 @@ def _cpu_of_libmodbus(path: str) -> float | None:
         return None
     library = ctypes.CDLL(name, use_errno=True)
     library.modbus_new_rtu.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(library.modbus_new_rtu(path.encode(), CPU_BAUD, ctypes.c_char(b"N"), 8, 1))
+    context = ctypes.c_void_p(
+        library.modbus_new_rtu(path.encode(), CPU_BAUD, ctypes.c_char(b"N"), 8, 1)
+    )
     try:
         library.modbus_set_slave(context, 1)
         if library.modbus_connect(context) != 0:
@@ -171,12 +196,15 @@ def _cpu_of_libmodbus(path: str) -> float | None:
         library.modbus_free(context)
 
 
-# --- ten meters ------------------------------------------------------------------------------------------------------------------------
+# --- ten meters -----------------------------------------------------------------------------------
 
 
 def _ten_meters() -> Iterator[Figure]:
     ids = [
-        each for each in profile_ids() if (p := load_profile(each)).protocol == "modbus" and {"power_w", "energy_import_wh"} <= p.quantities
+        each
+        for each in profile_ids()
+        if (p := load_profile(each)).protocol == "modbus"
+        and {"power_w", "energy_import_wh"} <= p.quantities
     ]
     chosen = dict(enumerate(ids[:: max(1, len(ids) // MAKES)][:MAKES], 1))
     with slave(9600, chosen) as path:
@@ -200,15 +228,27 @@ def _ten_meters() -> Iterator[Figure]:
     assert load is not None
     makers = len({profile_id.partition("/")[0] for profile_id in chosen.values()})
     who = f"{len(chosen)} models of {makers} makers on 9600 baud"
-    yield Figure(f"{who}: needed in a cycle", load.needed_ms, "ms", load.available_ms, "low", f"busy for {busy:.0%} of the time, measured")
+    yield Figure(
+        f"{who}: needed in a cycle",
+        load.needed_ms,
+        "ms",
+        load.available_ms,
+        "low",
+        f"busy for {busy:.0%} of the time, measured",
+    )
     due = len(chosen) * CYCLES
     kept = sum(bool({"energy_import_wh", "power_w"} <= sample.values.keys()) for sample in samples)
-    beside = f"each meter once in each of {CYCLES} cycles, energy and power; the last of a cycle {longest_s:.1f} s after its beginning"
+    beside = (
+        f"each meter once in each of {CYCLES} cycles, energy and power; the last of a cycle "
+        f"{longest_s:.1f} s after its beginning"
+    )
     yield Figure(f"{who}: readings taken of {due} that were due", kept, "", due, "high", beside)
 
 
 async def _collect(devices: list[Device]) -> tuple[list[Sample], float, float]:
-    """What came on the instants of the first whole cycles, how busy the line was, and how long after an instant the last meter was read."""
+    """What came on the instants of the first whole cycles, how busy the line was, and how long
+    after an instant the last meter was read.
+    """
     samples: list[Sample] = []
     clock = Clock("assured")
     collector = Collector(devices, clock, 900, open_line, samples.append, lambda: 0.5)
@@ -224,6 +264,8 @@ async def _collect(devices: list[Device]) -> tuple[list[Sample], float, float]:
     busy = collector.report().busy or 0.0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    found = [sample for sample in samples if began_s * 1000 <= (sample.utc_ms or 0) < ended_s * 1000]
+    found = [
+        sample for sample in samples if began_s * 1000 <= (sample.utc_ms or 0) < ended_s * 1000
+    ]
     longest_s = max(((sample.utc_ms or 0) / 1000 - began_s) % CYCLE_S for sample in found)
     return found, busy, longest_s

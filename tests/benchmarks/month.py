@@ -1,6 +1,8 @@
-"""Thirty days without the exchange, ten meters every 10 s, then it is back: the real gateway under virtual time, in a process of its own.
+"""Thirty days without the exchange, ten meters every 10 s, then it is back: the real gateway under
+virtual time, in a process of its own.
 
-Samples are put in where the collectors put them, so that the month takes minutes; ledger, buffer, uploader and housekeeping are as always.
+Samples are put in where the collectors put them, so that the month takes minutes; ledger, buffer,
+uploader and housekeeping are as always.
 """
 
 import asyncio
@@ -41,9 +43,25 @@ def figures() -> Iterator[Figure]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         first, last, requests, drained_s, live_s, count = pool.apply(_month)
     grown_mb, at_last = (last - first) / 1e6, f"{last / 1e6:.1f} MB at last"
-    yield Figure("memory after 30 days offline, beside that after a day", grown_mb, "MB", 5, "low", at_last)
-    yield Figure("time of the exchange to take the backlog", drained_s, "s", 10, "low", f"{count} slots in {requests} requests")
-    yield Figure("live slots, to the exchange, while it drains", live_s, "s", 10, "low", "after their end, the margin of 1 s included")
+    yield Figure(
+        "memory after 30 days offline, beside that after a day", grown_mb, "MB", 5, "low", at_last
+    )
+    yield Figure(
+        "time of the exchange to take the backlog",
+        drained_s,
+        "s",
+        10,
+        "low",
+        f"{count} slots in {requests} requests",
+    )
+    yield Figure(
+        "live slots, to the exchange, while it drains",
+        live_s,
+        "s",
+        10,
+        "low",
+        "after their end, the margin of 1 s included",
+    )
 
 
 def _rss_bytes() -> int:
@@ -52,7 +70,10 @@ def _rss_bytes() -> int:
 
 def _month() -> tuple[int, int, int, float, float, int]:
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=VirtualLoop) as runner,
+    ):
         return runner.run(_live(Path(folder)))
 
 
@@ -71,11 +92,19 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
         return START_S + loop.time() - began_s
 
     assets = [UUID(int=ids.getrandbits(128), version=4) for _ in range(METERS)]
-    exchange = StrictExchange(UUID(int=ids.getrandbits(128), version=4), {each: f"m{n}" for n, each in enumerate(assets)}, now=now_s)
+    exchange = StrictExchange(
+        UUID(int=ids.getrandbits(128), version=4),
+        {each: f"m{n}" for n, each in enumerate(assets)},
+        now=now_s,
+    )
     _write_folder(folder, exchange, assets)
     network = Network(exchange)
-    clock = Clock("assured", Sources(now_s, lambda: loop.time() - began_s, lambda: True, lambda: _BOOT))
-    gateway = Gateway(config.load(folder), clock, open_a_line=_never, transport=network, rng=Random(2))
+    clock = Clock(
+        "assured", Sources(now_s, lambda: loop.time() - began_s, lambda: True, lambda: _BOOT)
+    )
+    gateway = Gateway(
+        config.load(folder), clock, open_a_line=_never, transport=network, rng=Random(2)
+    )
     running = loop.create_task(gateway.run())
     await asyncio.sleep(INTERVAL_S)
     loop.call_later(2 * 3600, setattr, network, "outage", "refused")
@@ -95,7 +124,11 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
     await asyncio.sleep(SLOT_S // 2)
     running.cancel()
     await asyncio.wait([running])
-    measured = [booking for booking in exchange.history if booking.what == "measurement" and booking.at_s >= back_s]
+    measured = [
+        booking
+        for booking in exchange.history
+        if booking.what == "measurement" and booking.at_s >= back_s
+    ]
     live = [b.at_s - b.slot_s - SLOT_S for b in measured if b.slot_s + SLOT_S > back_s]
     if len(live) < METERS:
         raise RuntimeError("no live slot arrived while the backlog drained")
@@ -103,12 +136,18 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
 
 
 async def _drained(gateway: Gateway, exchange: StrictExchange, back_s: float) -> float:
-    """How long the exchange was kept busy: from the first number of the backlog that it took to the last."""
+    """How long the exchange was kept busy: from the first number of the backlog that it took to the
+    last.
+    """
     while True:
         await asyncio.sleep(0.5)
         due = gateway.buffer.due(back_s, since_s=None, limit=1)
         if not due:
-            taken = [b.at_s for b in exchange.history if b.what == "measurement" and b.at_s >= back_s and b.slot_s + SLOT_S <= back_s]
+            taken = [
+                b.at_s
+                for b in exchange.history
+                if b.what == "measurement" and b.at_s >= back_s and b.slot_s + SLOT_S <= back_s
+            ]
             return max(taken) - min(taken)
 
 
@@ -118,7 +157,11 @@ async def _feed(gateway: Gateway, for_s: float) -> None:
         at_s = gateway.clock.now_s()
         for n in range(METERS):
             energy_wh = 1_000_000.0 + (at_s - START_S) * (100 + 50 * n) / 3600 // 1
-            values = {"energy_import_wh": energy_wh, "energy_export_wh": 0.0, "power_w": 100.0 + 50 * n}
+            values = {
+                "energy_import_wh": energy_wh,
+                "energy_export_wh": 0.0,
+                "power_w": 100.0 + 50 * n,
+            }
             boottime_ms, utc_ms = gateway.clock.date(0.0)
             gateway.ledger.take(Sample(f"m{n}", f"{n}", _BOOT, boottime_ms, utc_ms, values))
         await asyncio.sleep(INTERVAL_S - gateway.clock.now_s() % INTERVAL_S)
@@ -131,10 +174,14 @@ def _write_folder(folder: Path, exchange: StrictExchange, assets: list[UUID]) ->
     credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
     lines = [
         "site: month",
-        f"exchange: {{dialect: sdk, url: 'http://127.0.0.1:9', canary_network: {exchange.network}, credentials: exchange.credentials, "
+        "exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: "
+        f"{exchange.network}, credentials: exchange.credentials, "
         "spread: 0s}",
         "assets:",
-        *(f"  - {{name: m{n}, uuid: {uuid}, kind: load, energy: m{n}.import}}" for n, uuid in enumerate(assets)),
+        *(
+            f"  - {{name: m{n}, uuid: {uuid}, kind: load, energy: m{n}.import}}"
+            for n, uuid in enumerate(assets)
+        ),
         "buffer: {path: buffer.sqlite}",
         "status: {port: 0}",
         "clock: {trust: assured}",

@@ -46,27 +46,37 @@ TELEGRAMS = 60
 """As many follow each other in a round."""
 
 _LAST_DIGIT = re.compile(rb"(\r\n1-\d:[\d.]+\([\d.-]*)(\d)(?=\*)")
-_SECONDS = re.compile(rb"(\r\n0-0:1\.0\.0\(\d{10})\d\d|(\r\n1-0:0\.9\.1\(\d{4})\d\d")  # of the meter's clock; in Slovenia
+_SECONDS = re.compile(
+    rb"(\r\n0-0:1\.0\.0\(\d{10})\d\d|(\r\n1-0:0\.9\.1\(\d{4})\d\d"
+)  # of the meter's clock; in Slovenia
 
 
 def figures() -> Iterator[Figure]:
     """The medians of many rounds, ours and theirs in turn."""
     dsmr5 = load_profile("dsmr/dsmr5").settings
-    yield _compare("simulated house", grid_telegram(Household(1, 0), 40_000), dsmr5, telegram_specifications.V5)
+    yield _compare(
+        "simulated house", grid_telegram(Household(1, 0), 40_000), dsmr5, telegram_specifications.V5
+    )
     telegrams = {each.name: each for each in written()}
     for name, specification in _SPECIFICATIONS.items():
         each = telegrams[name]
-        yield _compare(name, _without_traps(each), load_profile(each.profile).settings, specification)
+        yield _compare(
+            name, _without_traps(each), load_profile(each.profile).settings, specification
+        )
     yield _compare_encrypted(telegrams["luxembourg"], telegram_specifications.LUXEMBOURG_SMARTY)
     yield _compare_encrypted(telegrams["austria"], telegram_specifications.SAGEMCOM_T210_D_R)
 
 
 def _following(text: bytes) -> list[bytes]:
-    """Telegrams as the meter sends them from this one on: registers and powers move, and the clock goes. (Gas moves once an hour.)"""
+    """Telegrams as the meter sends them from this one on: registers and powers move, and the clock
+    goes. (Gas moves once an hour.)
+    """
     body, mark, digits = text.rpartition(b"!")
     found = []
     for n in range(TELEGRAMS):
-        moved = _LAST_DIGIT.sub(lambda match, n=n: match[1] + b"%d" % ((int(match[2]) + n) % 10), body + mark)  # type: ignore[misc]
+        moved = _LAST_DIGIT.sub(
+            lambda match, n=n: match[1] + b"%d" % ((int(match[2]) + n) % 10), body + mark
+        )  # type: ignore[misc]
         moved = _SECONDS.sub(lambda match, n=n: (match[1] or match[2]) + b"%02d" % n, moved)  # type: ignore[misc]
         found.append(sealed(moved) if digits.strip() else moved + digits)
     return found
@@ -74,10 +84,16 @@ def _following(text: bytes) -> list[bytes]:
 
 def _without_traps(each: Written) -> bytes:
     """Without what dsmr-parser does not take: bytes beyond ASCII, words where numbers should be."""
-    return each.data.replace(b"\xff", b"F").replace(b"((ER11))", b"(00230.0*V)").replace(b"(ER11)", b"(00230.0*V)")
+    return (
+        each.data.replace(b"\xff", b"F")
+        .replace(b"((ER11))", b"(00230.0*V)")
+        .replace(b"(ER11)", b"(00230.0*V)")
+    )
 
 
-def _compare(name: str, text: bytes, settings: Settings, specification: dict[str, object]) -> Figure:
+def _compare(
+    name: str, text: bytes, settings: Settings, specification: dict[str, object]
+) -> Figure:
     framer = Framer()
     buffer, parser = TelegramBuffer(), TelegramParser(specification)
 
@@ -99,7 +115,10 @@ def _compare_encrypted(each: Written, specification: dict[str, object]) -> Figur
     """Decryption included, on both sides."""
     settings = load_profile(each.profile).settings
     framer = Framer()
-    buffer, parser = EncryptedTelegramBuffer(), TelegramParser({**specification, "general_global_cipher": True})
+    buffer, parser = (
+        EncryptedTelegramBuffer(),
+        TelegramParser({**specification, "general_global_cipher": True}),
+    )
     key, authentication = KEYS.encryption.hex(), AUTHENTICATION.hex()
 
     def ours(data: bytes, reader: Reader) -> Values:
@@ -132,20 +151,25 @@ def _figure(
 
     reader = open_reader()
     count, other = len(ours(telegrams[0], reader).quantities), len(vars(theirs(telegrams[0])))
-    ours_us, anew_us, theirs_us = _medians_us(telegrams, lambda data: ours(data, reader), lambda data: ours(data, open_reader()), theirs)
+    ours_us, anew_us, theirs_us = _medians_us(
+        telegrams, lambda data: ours(data, reader), lambda data: ours(data, open_reader()), theirs
+    )
     return Figure(
         f"times as fast: {name} ({len(telegrams[0])} bytes)",
         theirs_us / ours_us,
         "×",
         BOUND,
         "high",
-        f"{ours_us:.0f} µs framed, checked, read into {count} values ({anew_us:.0f} the first of its look); "
+        f"{ours_us:.0f} µs framed, checked, read into {count} values ({anew_us:.0f} the first of "
+        "its look); "
         f"dsmr-parser {theirs_us:.0f} µs, {other} lines",
     )
 
 
 def _medians_us(telegrams: Sequence[bytes], *works: Callable[[bytes], object]) -> list[float]:
-    """Median CPU time per telegram of each work. They take turns, so that what disturbs the machine disturbs them alike."""
+    """Median CPU time per telegram of each work. They take turns, so that what disturbs the machine
+    disturbs them alike.
+    """
     times_us: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
         for work, found in zip(works, times_us, strict=True):

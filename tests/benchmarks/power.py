@@ -1,8 +1,10 @@
-"""Power cuts and kills at random writes: the real ledger and buffer on a simulated disk, their laws checked after each.
+"""Power cuts and kills at random writes: the real ledger and buffer on a simulated disk, their laws
+checked after each.
 
-A site of two meters lives on, one sample a minute and slots of 15 minutes, with deliveries, restarts and housekeeping. At a random
-operation of the disk (while it opens its file, too) the power goes or the process is killed. What the daemon had been told was written
-must then be there; the books must be those that a run without any disturbance makes of the samples that are there.
+A site of two meters lives on, one sample a minute and slots of 15 minutes, with deliveries,
+restarts and housekeeping. At a random operation of the disk (while it opens its file, too) the
+power goes or the process is killed. What the daemon had been told was written must then be there;
+the books must be those that a run without any disturbance makes of the samples that are there.
 """
 
 import contextlib
@@ -51,7 +53,9 @@ def site(folder: Path) -> config.Settings:
     (folder / "devices").mkdir()
     (folder / "gateway.yaml").write_text(TWO_ASSETS)
     for n, name in enumerate(("grid", "pv")):
-        (folder / f"devices/{name}.yaml").write_text(f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n")
+        (folder / f"devices/{name}.yaml").write_text(
+            f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n"
+        )
     return config.load(folder, logins=False)
 
 
@@ -73,7 +77,11 @@ class Meter:
 
     def shows(self) -> dict[str, float]:
         """What it says."""
-        return {"energy_import_wh": self.import_ws // 3600, "energy_export_wh": self.export_ws // 3600, "power_w": self.power_w}
+        return {
+            "energy_import_wh": self.import_ws // 3600,
+            "energy_export_wh": self.export_ws // 3600,
+            "power_w": self.power_w,
+        }
 
 
 @dataclass(slots=True)
@@ -116,7 +124,10 @@ class Undisturbed:
                 for name, each in step.state.directions.items():
                     self.begins_uwh[sample.device, name] = each.counter.counter_uwh
             self.states[sample.device] = step.state
-            for slot in (*step.slots, *(slot for slot in step.provisional if key(slot) not in self.slots)):
+            for slot in (
+                *step.slots,
+                *(slot for slot in step.provisional if key(slot) not in self.slots),
+            ):
                 if key(slot) not in self.slots or slot.revision > self.slots[key(slot)].revision:
                     self.slots[key(slot)] = slot
             self.unallocated += step.unallocated
@@ -149,18 +160,22 @@ class Life:
         """Verdicts that were being written then."""
 
     def endure(self, end: End) -> None:
-        """Live on until a random operation of the disk, end there, and look whether everything is right (now and then only after the
-        next end).
+        """Live on until a random operation of the disk, end there, and look whether everything is
+        right (now and then only after the next end).
         """
         rng = self.rng
-        self._disk.stop_at(self._disk.writes + rng.randint(1, rng.choice((30, 300, 1500))), lambda: None)
+        self._disk.stop_at(
+            self._disk.writes + rng.randint(1, rng.choice((30, 300, 1500))), lambda: None
+        )
         try:
             self._start()
             while not self._disk.off:
                 self._step()
         except StoreError as error:
             if not self._disk.off:
-                self.violations.append(f"the disk refused although nothing was wrong with it: {error}")
+                self.violations.append(
+                    f"the disk refused although nothing was wrong with it: {error}"
+                )
                 self._disk.stop_at(None, lambda: None)
         if end == "kill":
             self._kill()
@@ -181,11 +196,16 @@ class Life:
         if rng.random() < 0.7:
             self.check()
 
-    # --- the daemon --------------------------------------------------------------------------------------------------------
+    # --- the daemon -------------------------------------------------------------------------------
 
     def _start(self) -> None:
         boot_id, boot_s = f"boot-{self._boots}", self._boot_s
-        self._clock = Clock("assured", Sources(lambda: self._now_s, lambda: self._now_s - boot_s, lambda: True, lambda: boot_id))
+        self._clock = Clock(
+            "assured",
+            Sources(
+                lambda: self._now_s, lambda: self._now_s - boot_s, lambda: True, lambda: boot_id
+            ),
+        )
         self._buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
         self._opened.append(self._buffer)
         self._ledger = Ledger(self._settings, self._buffer, self._clock, self._dialect)
@@ -206,7 +226,9 @@ class Life:
     def _step(self) -> None:
         """A minute of the daemon's life. Raises StoreError."""
         rng = self.rng
-        self._now_s = self._now_s // INTERVAL_S * INTERVAL_S + INTERVAL_S + rng.choice((0.0, 0.05, 2.3))
+        self._now_s = (
+            self._now_s // INTERVAL_S * INTERVAL_S + INTERVAL_S + rng.choice((0.0, 0.05, 2.3))
+        )
         for name, meter in self._meters.items():
             meter.go_on(INTERVAL_S, rng)
             values = meter.shows()
@@ -214,7 +236,9 @@ class Life:
             sample = Sample(name, "S", self._clock.boot_id, boottime_ms, utc_ms, values)
             self._added[self._buffer.last_number + 1] = sample
             self._ledger.take(sample)
-        match rng.choices(("flush", "deliver", "housekeeping", "restart", "nothing"), (30, 15, 3, 2, 50))[0]:
+        match rng.choices(
+            ("flush", "deliver", "housekeeping", "restart", "nothing"), (30, 15, 3, 2, 50)
+        )[0]:
             case "flush":
                 self._buffer.flush()
                 self._flushed()
@@ -238,7 +262,7 @@ class Life:
             self._buffer.record(due, state, "", self._now_s)
             self.told.verdicts.update(dict.fromkeys(due, state))
 
-    # --- the laws ----------------------------------------------------------------------------------------------------------
+    # --- the laws ---------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Start the daemon, note what is wrong, and kill it again."""
@@ -248,17 +272,26 @@ class Life:
                     raise sqlite3.DatabaseError(found)
             buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
             self._opened.append(buffer)
-            self._check_what_was_told(dict(buffer.samples()), list(buffer.slots()), list(buffer.owed()))
+            self._check_what_was_told(
+                dict(buffer.samples()), list(buffer.slots()), list(buffer.owed())
+            )
             self._kill()
             self._start()
             self._buffer.flush()
-            self._check_books(dict(self._buffer.samples()), list(self._buffer.slots()), list(self._buffer.owed()), self._buffer.counters())
+            self._check_books(
+                dict(self._buffer.samples()),
+                list(self._buffer.slots()),
+                list(self._buffer.owed()),
+                self._buffer.counters(),
+            )
         except (StoreError, sqlite3.Error) as error:
             self._wrong(f"the file is damaged: {error}")
         self._kill()
 
     def _kill(self) -> None:
-        """Nothing is left of the process; in ours, its connection is closed, and can write nothing any more."""
+        """Nothing is left of the process; in ours, its connection is closed, and can write nothing
+        any more.
+        """
         self._disk.kill()
         while self._opened:
             self._opened.pop().abandon()
@@ -267,48 +300,88 @@ class Life:
     def _wrong(self, text: str) -> None:
         self.violations.append(f"end {self.ends}: {text}")
 
-    def _check_what_was_told(self, samples: dict[int, Sample], slots: list[Slot], owed: list[Owed]) -> None:
+    def _check_what_was_told(
+        self, samples: dict[int, Sample], slots: list[Slot], owed: list[Owed]
+    ) -> None:
         """What was committed is there; what is there beyond it was at least under way."""
         if lost := [n for n, s in self.told.samples.items() if samples.get(n) != s]:
             self._wrong(f"samples are lost or changed: {lost}")
-        if strange := [n for n in samples if n not in self.told.samples and (n, samples[n]) not in self._adrift]:
+        if strange := [
+            n for n in samples if n not in self.told.samples and (n, samples[n]) not in self._adrift
+        ]:
             self._wrong(f"samples were never added: {strange}")
         revisions = {key(slot): slot.revision for slot in slots}
-        if gone := [slot for slot in self.told.slots if slot not in slots and revisions.get(key(slot), -1) <= slot.revision]:
+        if gone := [
+            slot
+            for slot in self.told.slots
+            if slot not in slots and revisions.get(key(slot), -1) <= slot.revision
+        ]:
             self._wrong(f"slots are lost or changed: {gone}")
         states = {each.item: each.state for each in owed}
         if forgotten := [each.item for each in self.told.owed if each.item not in states]:
             self._wrong(f"what is owed is forgotten: {forgotten}")
-        if undone := [item for item, state in self.told.verdicts.items() if states.get(item) != state]:
+        if undone := [
+            item for item, state in self.told.verdicts.items() if states.get(item) != state
+        ]:
             self._wrong(f"verdicts are lost: {undone}")
-        decided: dict[Item, State] = {item: state for item, state in states.items() if state in ("accepted", "rejected")}
-        if invented := [item for item in decided if item not in self.told.verdicts and (item, decided[item]) not in self._in_flight]:
+        decided: dict[Item, State] = {
+            item: state for item, state in states.items() if state in ("accepted", "rejected")
+        }
+        if invented := [
+            item
+            for item in decided
+            if item not in self.told.verdicts and (item, decided[item]) not in self._in_flight
+        ]:
             self._wrong(f"nobody gave these verdicts: {invented}")
         self.told.verdicts = decided
         self.told.samples, self._adrift, self._in_flight = samples, [], []
 
     def _check_books(
-        self, samples: dict[int, Sample], slots: list[Slot], owed: list[Owed], counters: dict[str, tuple[int, MeterState]]
+        self,
+        samples: dict[int, Sample],
+        slots: list[Slot],
+        owed: list[Owed],
+        counters: dict[str, tuple[int, MeterState]],
     ) -> None:
         """The books are those of an undisturbed run over the same samples."""
         undisturbed = self._undisturbed
         undisturbed.go_on(samples, self._rules)
-        if {key(slot): slot for slot in slots} != undisturbed.slots or len(undisturbed.slots) != len(slots):
-            self._wrong(f"the slots are not those of the samples: {set(undisturbed.slots.values()) ^ set(slots)}")
+        if {key(slot): slot for slot in slots} != undisturbed.slots or len(
+            undisturbed.slots
+        ) != len(slots):
+            self._wrong(
+                "the slots are not those of the samples: "
+                f"{set(undisturbed.slots.values()) ^ set(slots)}"
+            )
         if [left.what for left in self._buffer.unallocated()] != undisturbed.unallocated:
-            self._wrong(f"what is unallocated is not what the samples say: {undisturbed.unallocated}")
+            self._wrong(
+                f"what is unallocated is not what the samples say: {undisturbed.unallocated}"
+            )
         if {device: state for device, (_, state) in counters.items()} != undisturbed.states:
             self._wrong("the folds are not where the samples end")
         for device, state in undisturbed.states.items():
             for direction, each in state.directions.items():
                 booked_uwh = each.counter.counter_uwh - each.slot.begin_uwh
-                booked_uwh += sum(slot.energy_uwh or 0 for slot in slots if (slot.device, slot.direction) == (device, direction))
-                unallocated = [left for left in undisturbed.unallocated if (left.device, left.direction) == (device, direction)]
+                booked_uwh += sum(
+                    slot.energy_uwh or 0
+                    for slot in slots
+                    if (slot.device, slot.direction) == (device, direction)
+                )
+                unallocated = [
+                    left
+                    for left in undisturbed.unallocated
+                    if (left.device, left.direction) == (device, direction)
+                ]
                 booked_uwh += sum(left.end_uwh - left.begin_uwh for left in unallocated)
                 moved_uwh = each.counter.counter_uwh - undisturbed.begins_uwh[device, direction]
                 if booked_uwh != moved_uwh:
-                    self._wrong(f"{device} {direction}: {booked_uwh} µWh are booked, the counter moved by {moved_uwh}")
-                step_uwh = self._rules[device].registers[direction].step_uwh(each.counter.register_uwh)
+                    self._wrong(
+                        f"{device} {direction}: {booked_uwh} µWh are booked, the counter moved "
+                        f"by {moved_uwh}"
+                    )
+                step_uwh = (
+                    self._rules[device].registers[direction].step_uwh(each.counter.register_uwh)
+                )
                 if not 0 <= each.counter.counter_uwh - each.counter.register_uwh <= step_uwh:
                     self._wrong(f"{device} {direction}: the counter has left the register's step")
         self._check_owed(slots, [each for each in owed if each.item.kind == "measurement"])
@@ -318,19 +391,38 @@ class Life:
         expected: dict[tuple[str, int], int | None] = {}
         for asset in self._settings.assets:
             for start_s in {slot.start_s for slot in slots}:
-                parts = {(t.device, t.direction): known.get((t.device, t.direction, start_s)) for t in asset.energy.terms}
+                parts = {
+                    (t.device, t.direction): known.get((t.device, t.direction, start_s))
+                    for t in asset.energy.terms
+                }
                 if None not in parts.values():
-                    whole = all(slot is not None and slot.quality in ("measured", "estimated") for slot in parts.values())
-                    energies = {name: slot.energy_uwh or 0 for name, slot in parts.items() if slot is not None}
-                    expected[str(asset.uuid), start_s] = max(asset.energy.total(energies), 0) if whole else None
+                    whole = all(
+                        slot is not None and slot.quality in ("measured", "estimated")
+                        for slot in parts.values()
+                    )
+                    energies = {
+                        name: slot.energy_uwh or 0
+                        for name, slot in parts.items()
+                        if slot is not None
+                    }
+                    expected[str(asset.uuid), start_s] = (
+                        max(asset.energy.total(energies), 0) if whole else None
+                    )
         # Of each the newest revision; they come in that order.
         newest = {(str(o.item.asset), o.item.slot_s): o for o in owed}
-        found = {name: None if o.state == "missed" else o.item.energy_uwh for name, o in newest.items()}
+        found = {
+            name: None if o.state == "missed" else o.item.energy_uwh for name, o in newest.items()
+        }
         if found != expected or len({o.item for o in owed}) != len(owed):
-            self._wrong(f"what is owed is not what the slots say: {sorted(found.items() ^ expected.items(), key=str)}")
+            self._wrong(
+                "what is owed is not what the slots say: "
+                f"{sorted(found.items() ^ expected.items(), key=str)}"
+            )
 
 
-def lives(ends: int, kinds: Callable[[Random], End], *, seed: int = 1, lying: bool = False) -> Iterator[Life]:
+def lives(
+    ends: int, kinds: Callable[[Random], End], *, seed: int = 1, lying: bool = False
+) -> Iterator[Life]:
     """So many ends, a new site after every few."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -341,7 +433,10 @@ def lives(ends: int, kinds: Callable[[Random], End], *, seed: int = 1, lying: bo
             with Disk(home) as disk:
                 disk.lying = lying
                 life = Life(settings, disk, seed * 1_000_003 + number)
-                while life.ends < min(ENDS_A_LIFE, ends - number * ENDS_A_LIFE) and not life.violations:
+                while (
+                    life.ends < min(ENDS_A_LIFE, ends - number * ENDS_A_LIFE)
+                    and not life.violations
+                ):
                     life.endure(kinds(life.rng))
                 life.check()
             yield life

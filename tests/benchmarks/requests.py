@@ -33,14 +33,21 @@ def figures() -> Iterator[Figure]:
         planned = len(plan(settings, profile.serial.char_s))
         fewest = len(_fewest(settings))
         yield Figure(
-            f"{profile_id}: requests planned for all quantities", planned, "", fewest, "low", f"as few as its limits allow: {limits}"
+            f"{profile_id}: requests planned for all quantities",
+            planned,
+            "",
+            fewest,
+            "low",
+            f"as few as its limits allow: {limits}",
         )
     yield asyncio.run(_asked_over_rtu("eastron/sdm120"))
     yield asyncio.run(_asked_over_tcp("eastron/sdm630"))
 
 
 def _all_profiles() -> Figure:
-    """No plan may take longer on the wire than the fewest requests would: a request is saved where that saves time."""
+    """No plan may take longer on the wire than the fewest requests would: a request is saved where
+    that saves time.
+    """
     shares: list[tuple[float, str]] = []
     planned_s = alone_s = 0.0
     requests = values = 0
@@ -55,16 +62,31 @@ def _all_profiles() -> Figure:
         fewest_s = sum(exchange_s(count, char_s, turnaround_s) for count in _fewest(settings))
         shares.append((this_s / fewest_s, profile_id))
         planned_s += this_s
-        alone_s += sum(exchange_s(WORDS[settings.type_of(row)], char_s, turnaround_s) for row in settings.registers.values())
+        alone_s += sum(
+            exchange_s(WORDS[settings.type_of(row)], char_s, turnaround_s)
+            for row in settings.registers.values()
+        )
         requests += len(blocks)
         values += len(settings.registers)
     most, worst = max(shares)
-    beside = f"{values} values in {requests} requests, {planned_s:.1f} s on the wire; one by one {alone_s:.1f} s; the dearest plan: {worst}"
-    return Figure(f"{len(shares)} profiles: wire time, beside the fewest requests", most, "", 1.0001, "low", beside)
+    beside = (
+        f"{values} values in {requests} requests, {planned_s:.1f} s on the wire; one by one "
+        f"{alone_s:.1f} s; the dearest plan: {worst}"
+    )
+    return Figure(
+        f"{len(shares)} profiles: wire time, beside the fewest requests",
+        most,
+        "",
+        1.0001,
+        "low",
+        beside,
+    )
 
 
 def _fewest(settings: Settings) -> list[int]:
-    """Registers of each request where there are as few as the limits allow: from the first value not read yet, as far as they let one."""
+    """Registers of each request where there are as few as the limits allow: from the first value
+    not read yet, as far as they let one.
+    """
     counts: list[int] = []
     for function in (3, 4):
         rows = sorted(
@@ -74,7 +96,11 @@ def _fewest(settings: Settings) -> list[int]:
         )
         start = end = -1
         for first, beyond in rows:
-            if end < 0 or beyond - start > settings.max_registers or (first != end and not settings.holes):
+            if (
+                end < 0
+                or beyond - start > settings.max_registers
+                or (first != end and not settings.holes)
+            ):
                 counts.append(0)
                 start = first
             end = beyond
@@ -84,9 +110,14 @@ def _fewest(settings: Settings) -> list[int]:
 
 async def _asked_over_rtu(profile_id: str) -> Figure:
     profile = load_profile(profile_id)
-    async with paced_line(PV_SERIAL.char_s) as wire, modbus_rtu({1: _twin(profile)}, wire.meter_end):
+    async with (
+        paced_line(PV_SERIAL.char_s) as wire,
+        modbus_rtu({1: _twin(profile)}, wire.meter_end),
+    ):
         return await _asked(
-            profile, LineUrl.parse(f"serial:{wire.gateway_end}?baud={PV_SERIAL.baud}"), f"on a line of {PV_SERIAL.baud} baud"
+            profile,
+            LineUrl.parse(f"serial:{wire.gateway_end}?baud={PV_SERIAL.baud}"),
+            f"on a line of {PV_SERIAL.baud} baud",
         )
 
 
@@ -98,7 +129,9 @@ async def _asked_over_tcp(profile_id: str) -> Figure:
 
 def _twin(profile: Profile) -> ModbusTwin:
     phases_w = (1200, 300, 50) if "power_l3_w" in profile.settings.registers else (1200,)
-    values: Mapping[str, float] = meter_values(phases_w, (230.1, 229.4, 231.0)[: len(phases_w)], 1_234_567, 7_654)
+    values: Mapping[str, float] = meter_values(
+        phases_w, (230.1, 229.4, 231.0)[: len(phases_w)], 1_234_567, 7_654
+    )
     return ModbusTwin(profile, lambda: values)
 
 
@@ -111,8 +144,13 @@ async def _asked(profile: Profile, url: LineUrl, where: str) -> Figure:
         many, alone_ms = await _per_reading(alone, line)
     finally:
         line.close()
-    beside = f"{len(profile.settings.registers)} values in {blocks_ms:.0f} ms; one by one {many:.0f} requests, {alone_ms:.0f} ms"
-    return Figure(f"{profile.id}: requests a reading, counted {where}", requests, "", MOST, "low", beside)
+    beside = (
+        f"{len(profile.settings.registers)} values in {blocks_ms:.0f} ms; one by one "
+        f"{many:.0f} requests, {alone_ms:.0f} ms"
+    )
+    return Figure(
+        f"{profile.id}: requests a reading, counted {where}", requests, "", MOST, "low", beside
+    )
 
 
 async def _per_reading(profile: Profile, line: Line) -> tuple[float, float]:
@@ -124,5 +162,10 @@ async def _per_reading(profile: Profile, line: Line) -> tuple[float, float]:
     for _ in range(READINGS):
         reading = await driver.read(loop.time())
         if reading.values.keys() != profile.quantities:
-            raise RuntimeError(f"{profile.id}: a reading lacks {', '.join(profile.quantities - reading.values.keys())}")
-    return (line.turns.requests - before) / READINGS, (time.perf_counter() - began_s) * 1000 / READINGS
+            raise RuntimeError(
+                f"{profile.id}: a reading lacks "
+                f"{', '.join(profile.quantities - reading.values.keys())}"
+            )
+    return (line.turns.requests - before) / READINGS, (
+        time.perf_counter() - began_s
+    ) * 1000 / READINGS

@@ -14,9 +14,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 TWO_ASSETS = """\
 site: bench
-exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: 8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1, credentials: none}
+exchange: {dialect: sdk, url: 'http://127.0.0.1:9',
+    canary_network: 8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1, credentials: none}
 assets:
-  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: grid.import - grid.export + pv.export}
+  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load,
+      energy: grid.import - grid.export + pv.export}
   - {name: PV, uuid: cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1, kind: pv, energy: pv.export}
 buffer: {path: buffer.sqlite}
 clock: {trust: assured}
@@ -25,9 +27,18 @@ clock: {trust: assured}
 
 
 def write_site(
-    folder: Path, house: House, exchange: StandInExchange, assets: Mapping[UUID, str], *, slot: str, interval: str, port: int
+    folder: Path,
+    house: House,
+    exchange: StandInExchange,
+    assets: Mapping[UUID, str],
+    *,
+    slot: str,
+    interval: str,
+    port: int,
 ) -> None:
-    """`assets`: formula by UUID. Everything else is as it is when the installer says nothing; extra meters are `m1`, `m2` …"""
+    """`assets`: formula by UUID. Everything else is as it is when the installer says nothing; extra
+    meters are `m1`, `m2` …
+    """
     (folder / "devices").mkdir(parents=True)
     credentials = folder / "exchange.credentials"
     credentials.touch(mode=0o600)
@@ -35,9 +46,13 @@ def write_site(
     lines = [
         "site: bench",
         f"market: {{slot: {slot}, max_gap: 10min}}",
-        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network}, credentials: exchange.credentials}}",
+        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network}, "
+        "credentials: exchange.credentials}",
         "assets:",
-        *(f"  - {{name: asset {n}, uuid: {uuid}, kind: load, energy: {energy}}}" for n, (uuid, energy) in enumerate(assets.items())),
+        *(
+            f"  - {{name: asset {n}, uuid: {uuid}, kind: load, energy: {energy}}}"
+            for n, (uuid, energy) in enumerate(assets.items())
+        ),
         "buffer: {path: buffer.sqlite}",
         f"status: {{port: {port}}}",
         "clock: {trust: assured}",
@@ -49,10 +64,17 @@ def write_site(
 
 @contextlib.contextmanager
 def daemon(folder: Path) -> Iterator[int]:
-    """The gateway as an installer starts it; gives its process id. Raises RuntimeError where it ends by itself."""
+    """The gateway as an installer starts it; gives its process id. Raises RuntimeError where it
+    ends by itself.
+    """
     log_path = folder / "gateway.log"
     with log_path.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "gateway", "run", "--config", folder], stdout=log, stderr=log, cwd=CHECKOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "run", "--config", folder],
+            stdout=log,
+            stderr=log,
+            cwd=CHECKOUT,
+        )
         try:
             yield process.pid
             if process.poll() is not None:

@@ -1,7 +1,9 @@
-"""Meters on a paced serial wire, in a process of their own: `python -m tests.benchmarks.slave BAUD ADDRESS=PROFILE …`.
+"""Meters on a paced serial wire, in a process of their own: `python -m tests.benchmarks.slave BAUD
+ADDRESS=PROFILE …`.
 
-Prints the path of the line's near end, and answers until its standard input ends. It keeps to the standard and loses no time: a reply
-begins as soon as 3.5 characters of silence have ended the request.
+Prints the path of the line's near end, and answers until its standard input ends. It keeps to the
+standard and loses no time: a reply begins as soon as 3.5 characters of silence have ended the
+request.
 """
 
 import asyncio
@@ -27,7 +29,9 @@ def slave(baud: int, meters: Mapping[int, str]) -> Iterator[str]:
     """Meters by address (profile ids) on a wire of that pace; gives the path of the line."""
     words = [f"{address}={profile}" for address, profile in meters.items()]
     command = [sys.executable, "-m", "tests.benchmarks.slave", str(baud), *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin and process.stdout
         path = process.stdout.readline().strip()
         if not path:
@@ -49,16 +53,23 @@ class _Slave:
         self._heard += os.read(self._fd, 256)
         while len(self._heard) >= REQUEST_CHARS:
             frame, self._heard = self._heard[:REQUEST_CHARS], self._heard[REQUEST_CHARS:]
-            asyncio.get_running_loop().call_later(self._silence_s, os.write, self._fd, self._reply(frame))
+            asyncio.get_running_loop().call_later(
+                self._silence_s, os.write, self._fd, self._reply(frame)
+            )
 
     def _reply(self, frame: bytes) -> bytes:
         unit, function = frame[0], frame[1]
         if with_checksum(frame[:6]) != frame or unit not in self._twins:
             return b""
-        found = self._twins[unit].read(function, int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big"))
+        found = self._twins[unit].read(
+            function, int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+        )
         if not isinstance(found, list):
             return with_checksum(bytes((unit, function | 0x80, found)))
-        return with_checksum(bytes((unit, function, 2 * len(found))) + b"".join(word.to_bytes(2, "big") for word in found))
+        return with_checksum(
+            bytes((unit, function, 2 * len(found)))
+            + b"".join(word.to_bytes(2, "big") for word in found)
+        )
 
 
 def with_checksum(frame: bytes) -> bytes:
@@ -84,7 +95,11 @@ async def _serve(baud: int, meters: Mapping[int, str]) -> None:
     loop = asyncio.get_running_loop()
     async with paced_line(char_s) as wire:
         fd = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        bus = _Slave(fd, char_s, {address: twin(profile, 1000 + address) for address, profile in meters.items()})
+        bus = _Slave(
+            fd,
+            char_s,
+            {address: twin(profile, 1000 + address) for address, profile in meters.items()},
+        )
         loop.add_reader(fd, bus.hear)
         print(wire.gateway_end, flush=True)
         ended = asyncio.Event()
@@ -95,12 +110,20 @@ async def _serve(baud: int, meters: Mapping[int, str]) -> None:
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:
-    """A loop that keeps time to the microsecond, as a wire does; asyncio's own rounds every wait up to the millisecond."""
+    """A loop that keeps time to the microsecond, as a wire does; asyncio's own rounds every wait up
+    to the millisecond.
+    """
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
         runner.run(
-            _serve(int(sys.argv[1]), {int(address): profile for address, _, profile in (word.partition("=") for word in sys.argv[2:])})
+            _serve(
+                int(sys.argv[1]),
+                {
+                    int(address): profile
+                    for address, _, profile in (word.partition("=") for word in sys.argv[2:])
+                },
+            )
         )

@@ -1,4 +1,6 @@
-"""Seven quiet days of the whole gateway under virtual time, drivers and all, in a process of its own: what grows?"""
+"""Seven quiet days of the whole gateway under virtual time, drivers and all, in a process of its
+own: what grows?
+"""
 
 import asyncio
 import logging
@@ -32,27 +34,51 @@ def figures() -> Iterator[Figure]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         grown_bytes, last_bytes, grown_tables, violations = pool.apply(_week)
     at_last = f"{last_bytes / 1e6:.1f} MB at last"
-    yield Figure(f"memory after {DAYS} days, beside that after an hour", grown_bytes / 1e6, "MB", 1, "low", at_last)
-    yield Figure("tables that grow, beside the documented ones", len(grown_tables), "", 0, "low", ", ".join(grown_tables))
-    yield Figure("laws broken in that week", len(violations), "", 0, "low", "; ".join(violations)[:80])
+    yield Figure(
+        f"memory after {DAYS} days, beside that after an hour",
+        grown_bytes / 1e6,
+        "MB",
+        1,
+        "low",
+        at_last,
+    )
+    yield Figure(
+        "tables that grow, beside the documented ones",
+        len(grown_tables),
+        "",
+        0,
+        "low",
+        ", ".join(grown_tables),
+    )
+    yield Figure(
+        "laws broken in that week", len(violations), "", 0, "low", "; ".join(violations)[:80]
+    )
 
 
 def _week() -> tuple[int, int, list[str], list[str]]:
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        # A simulated disk that is not put under SQLite: nothing befalls it, and what it would remember is not the gateway's.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=VirtualLoop) as runner,
+    ):
+        # A simulated disk that is not put under SQLite: nothing befalls it, and what it would
+        # remember is not the gateway's.
         return runner.run(_live(Path(folder), Disk(Path(folder))))
 
 
 async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str]]:
     world = World(Scenario(about="a quiet week", lasts=Seconds(DAYS * DAY_S)), folder, disk)
-    # What the simulated world itself keeps must be there before, or be taken off: only the gateway is weighed.
+    # What the simulated world itself keeps must be there before, or be taken off: only the gateway
+    # is weighed.
     world.remains.home.energy_mj("pv", round(world.true_s() + DAYS * DAY_S) * 1000)
     weights: list[int] = []
     counts: list[dict[str, int]] = []
 
     def weigh() -> None:
-        weights.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") - _held_bytes(world))
+        weights.append(
+            int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            - _held_bytes(world)
+        )
         counts.append(_counts(folder / "buffer.sqlite"))
         progress(f"soak: {weights[-1] / 1e6:.1f} MB")
 
@@ -60,22 +86,41 @@ async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str
     for at_s in (HOUR_S, *range(DAY_S, DAYS * DAY_S, DAY_S), DAYS * DAY_S - HOUR_S):
         loop.call_later(at_s, weigh)
     remains = await world.run()
-    grown = [name for name in counts[0] if counts[-1][name] > counts[1][name] and name not in DOCUMENTED]
+    grown = [
+        name for name in counts[0] if counts[-1][name] > counts[1][name] and name not in DOCUMENTED
+    ]
     return weights[-1] - weights[0], weights[-1], grown, judge(remains).violations
 
 
 def _held_bytes(world: World) -> int:
-    """What the simulated exchange remembers: it has more with every slot, and is not the gateway."""
+    """What the simulated exchange remembers: it has more with every slot, and is not the
+    gateway.
+    """
     exchange = world.exchange
-    kept = [*exchange.measurements.values(), *exchange.forecasts.values(), *exchange.held.values(), exchange.booked]
+    kept = [
+        *exchange.measurements.values(),
+        *exchange.forecasts.values(),
+        *exchange.held.values(),
+        exchange.booked,
+    ]
     numbers = sum(sys.getsizeof(table) + len(table) * (32 + 32) for table in kept)
-    return numbers + len(exchange.booked) * sys.getsizeof(("", None, 0)) + len(exchange.history) * 300 + len(exchange.journal) * 300
+    return (
+        numbers
+        + len(exchange.booked) * sys.getsizeof(("", None, 0))
+        + len(exchange.history) * 300
+        + len(exchange.journal) * 300
+    )
 
 
 def _counts(path: Path) -> dict[str, int]:
     db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
-        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+        names = [
+            name
+            for (name,) in db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+        ]
         return {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
     finally:
         db.close()

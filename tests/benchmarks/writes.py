@@ -1,4 +1,6 @@
-"""What a day of ten meters with ten quantities each costs the card: syncs and bytes, all tables included."""
+"""What a day of ten meters with ten quantities each costs the card: syncs and bytes, all tables
+included.
+"""
 
 import json
 import re
@@ -19,34 +21,84 @@ FLUSH_S = 60
 
 
 def figures() -> Iterator[Figure]:
-    """Takes half a minute. The disk is the one the checkout is on: memory file systems have no block device."""
+    """Takes half a minute. The disk is the one the checkout is on: memory file systems have no
+    block device.
+    """
     strace = shutil.which("strace")
     if strace is None:
-        raise RuntimeError("strace is not installed, which counts the syncs: sudo apt-get install strace")
+        raise RuntimeError(
+            "strace is not installed, which counts the syncs: sudo apt-get install strace"
+        )
     day, syncs = _day(24, FLUSH_S, strace)
     each, _ = _day(1, 0, None)
     if not day.written_bytes:
         raise RuntimeError(f"{CHECKOUT} is not on a block device; check the project out on a disk")
-    verdicts = f"{day.verdict_commits} for verdicts ({day.verdict_commits / day.minutes:.1f} a minute with 10 assets)"
+    verdicts = (
+        f"{day.verdict_commits} for verdicts ({day.verdict_commits / day.minutes:.1f} a "
+        "minute with 10 assets)"
+    )
     beside = f"{syncs} a day, of them {day.closing_commits} for slot closes and {verdicts}"
     rest = syncs - day.closing_commits - day.verdict_commits
-    yield Figure("fsyncs a minute, beside slot closes and their verdicts", rest / day.minutes, "", 2, "low", beside)
+    yield Figure(
+        "fsyncs a minute, beside slot closes and their verdicts",
+        rest / day.minutes,
+        "",
+        2,
+        "low",
+        beside,
+    )
     beside = f"a commit per sample: {each.written_bytes / each.samples:.0f} bytes"
-    yield Figure("bytes written per sample, all tables", day.written_bytes / day.samples, "bytes", 500, "low", beside)
+    yield Figure(
+        "bytes written per sample, all tables",
+        day.written_bytes / day.samples,
+        "bytes",
+        500,
+        "low",
+        beside,
+    )
     per_day = each.written_bytes / each.samples * day.samples
-    yield Figure("written in a day", day.written_bytes / 1e6, "MB", 43, "low", f"a commit per sample: {per_day / 1e6:.0f} MB")
+    yield Figure(
+        "written in a day",
+        day.written_bytes / 1e6,
+        "MB",
+        43,
+        "low",
+        f"a commit per sample: {per_day / 1e6:.0f} MB",
+    )
 
 
 def _day(hours: float, flush_s: float, strace: str | None) -> tuple[Day, int]:
     """What was done, and how many syncs the kernel was asked for."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=CHECKOUT) as folder:
         counts = Path(folder) / "strace.txt"
-        watch = [strace, "-f", "--seccomp-bpf", "-c", "-e", "trace=fsync,fdatasync", "-o", str(counts)] if strace else []
-        progress(f"writes: {hours:g} simulated hours, {'a commit per sample' if not flush_s else f'a flush every {flush_s:g} s'}")
-        command = [*watch, sys.executable, "-m", "tests.benchmarks.day", str(Path(folder) / "site"), str(hours), str(flush_s)]
+        watch = (
+            [strace, "-f", "--seccomp-bpf", "-c", "-e", "trace=fsync,fdatasync", "-o", str(counts)]
+            if strace
+            else []
+        )
+        progress(
+            f"writes: {hours:g} simulated hours, "
+            f"{'a commit per sample' if not flush_s else f'a flush every {flush_s:g} s'}"
+        )
+        command = [
+            *watch,
+            sys.executable,
+            "-m",
+            "tests.benchmarks.day",
+            str(Path(folder) / "site"),
+            str(hours),
+            str(flush_s),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
         if done.returncode:
-            raise RuntimeError(f"the simulated day failed: {(done.stderr or done.stdout).strip()[-1000:]}")
+            raise RuntimeError(
+                f"the simulated day failed: {(done.stderr or done.stdout).strip()[-1000:]}"
+            )
         rows = counts.read_text() if strace else ""
-        syncs = sum(int(row[1]) for row in re.finditer(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s.*\b(?:fsync|fdatasync)$", rows, re.MULTILINE))
+        syncs = sum(
+            int(row[1])
+            for row in re.finditer(
+                r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s.*\b(?:fsync|fdatasync)$", rows, re.MULTILINE
+            )
+        )
         return Day(**json.loads(done.stdout)), syncs

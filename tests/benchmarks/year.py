@@ -1,4 +1,6 @@
-"""What the close of a slot costs with a year in the buffer, beside a day: time, and bytes in the log."""
+"""What the close of a slot costs with a year in the buffer, beside a day: time, and bytes in the
+log.
+"""
 
 import os
 import statistics
@@ -33,7 +35,9 @@ WARM_UP = 30
 
 
 def figures() -> Iterator[Figure]:
-    """Takes a minute or two. In memory where there is room: what is compared is work, and not the disk's mood."""
+    """Takes a minute or two. In memory where there is room: what is compared is work, and not the
+    disk's mood.
+    """
     with tempfile.TemporaryDirectory(dir=_roomy()) as scratch:
         day = _filled(Path(scratch) / "day.sqlite", 1)
         year = _filled(Path(scratch) / "year.sqlite", YEAR_DAYS)
@@ -50,10 +54,25 @@ def figures() -> Iterator[Figure]:
         year_s, day_s = (statistics.median(took_s[WARM_UP:]) for took_s in times)
         for store in stores:
             store.close_file()
-    beside = f"{year_s * 1e3:.2f} ms with {slots} slots and {size / 1e6:.0f} MB; {day_s * 1e3:.2f} ms with a day"
-    yield Figure("the close of a slot with a year in the buffer, beside a day: time", year_s / day_s, "times", 1.2, "low", beside)
-    beside = f"{written[0] / 1e3:.1f} kB and {written[1] / 1e3:.1f} kB, verdicts and a minute of samples included"
-    yield Figure("the same: bytes written to the log", written[0] / written[1], "times", 1.2, "low", beside)
+    beside = (
+        f"{year_s * 1e3:.2f} ms with {slots} slots and {size / 1e6:.0f} MB; "
+        f"{day_s * 1e3:.2f} ms with a day"
+    )
+    yield Figure(
+        "the close of a slot with a year in the buffer, beside a day: time",
+        year_s / day_s,
+        "times",
+        1.2,
+        "low",
+        beside,
+    )
+    beside = (
+        f"{written[0] / 1e3:.1f} kB and {written[1] / 1e3:.1f} kB, verdicts and a minute of "
+        "samples included"
+    )
+    yield Figure(
+        "the same: bytes written to the log", written[0] / written[1], "times", 1.2, "low", beside
+    )
 
 
 def _roomy() -> str | None:
@@ -78,8 +97,14 @@ def _filled(path: Path, days: int) -> Buffer:
     begin_s = END_S - min(days, SAMPLES_DAYS) * 86400
     db.execute("BEGIN")
     # Numbers as if nothing had ever been removed before them.
-    rows = ((at_s * 1000, at_s * 1000, k + 1, data) for at_s in range(begin_s, END_S, 10) for k in range(len(METERS)))
-    db.executemany("INSERT INTO samples (boottime_ms, utc_ms, layout, boot, data) VALUES (?, ?, ?, 1, ?)", rows)
+    rows = (
+        (at_s * 1000, at_s * 1000, k + 1, data)
+        for at_s in range(begin_s, END_S, 10)
+        for k in range(len(METERS))
+    )
+    db.executemany(
+        "INSERT INTO samples (boottime_ms, utc_ms, layout, boot, data) VALUES (?, ?, ?, 1, ?)", rows
+    )
     db.execute("COMMIT")
     store.close_file()
     store = open_buffer(path, Limits(max_bytes=1 << 40), now_s=END_S)
@@ -94,7 +119,13 @@ def _filled(path: Path, days: int) -> Buffer:
 
 
 def _sample(meter: str, at_s: int) -> Sample:
-    values = {"energy_import_wh": 1.0, "energy_export_wh": 2.0, "power_w": 3.0, "voltage_l1_v": 230.0, "current_l1_a": 1.0}
+    values = {
+        "energy_import_wh": 1.0,
+        "energy_export_wh": 2.0,
+        "power_w": 3.0,
+        "voltage_l1_v": 230.0,
+        "current_l1_a": 1.0,
+    }
     return Sample(meter, meter, "boot", at_s * 1000, at_s * 1000, values)
 
 
@@ -105,19 +136,48 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
         begin_uwh = start_s * 1000
         chain = (begin_uwh, begin_uwh + SLOT_S * 1000)
         slots = tuple(
-            Slot(meter, meter, direction, start_s, SLOT_S, SLOT_S * 1000, "measured", "counter", 1000, 90, 10_000, *chain, *chain, "kernel")
+            Slot(
+                meter,
+                meter,
+                direction,
+                start_s,
+                SLOT_S,
+                SLOT_S * 1000,
+                "measured",
+                "counter",
+                1000,
+                90,
+                10_000,
+                *chain,
+                *chain,
+                "kernel",
+            )
             for direction in DIRECTIONS
         )
-        directions = {d: DirectionState(Counter(end_ms, 1, 1, 0, 1.0), OpenSlot(end_ms, end_ms, 1, 1)) for d in DIRECTIONS}
+        directions = {
+            d: DirectionState(Counter(end_ms, 1, 1, 0, 1.0), OpenSlot(end_ms, end_ms, 1, 1))
+            for d in DIRECTIONS
+        }
         owed: tuple[Owed, ...] = ()
         if n == len(METERS) - 1:
             items = [Item(asset, start_s, "measurement", 0, 123) for asset in ASSETS]
-            owed = tuple(Owed(item, SLOT_S, "measured", start_s + 901.0, None, state) for item in items)  # type: ignore[arg-type]
-        yield Closing(meter, store.last_number, MeterState(meter, end_ms, SLOT_S * 1000, directions), slots, owed, ())
+            owed = tuple(
+                Owed(item, SLOT_S, "measured", start_s + 901.0, None, state) for item in items
+            )  # type: ignore[arg-type]
+        yield Closing(
+            meter,
+            store.last_number,
+            MeterState(meter, end_ms, SLOT_S * 1000, directions),
+            slots,
+            owed,
+            (),
+        )
 
 
 def _close_slot(store: Buffer, start_s: int) -> None:
-    """What the ledger and the uploader do when all meters close a slot, with the samples of a minute."""
+    """What the ledger and the uploader do when all meters close a slot, with the samples of a
+    minute.
+    """
     for k in range(6):
         for meter in METERS:
             store.add(_sample(meter, start_s + SLOT_S - 60 + 10 * k))
@@ -133,7 +193,9 @@ def _close_slot(store: Buffer, start_s: int) -> None:
 
 
 def _log_bytes(store: Buffer, from_s: int) -> float:
-    """What one close writes, on average of fifty: the log is not written back meanwhile, and grows by it."""
+    """What one close writes, on average of fifty: the log is not written back meanwhile, and grows
+    by it.
+    """
     store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store._db.execute("PRAGMA wal_autocheckpoint = 0")
     for n in range(50):

@@ -29,7 +29,12 @@ def chromium(required_tool: Callable[[str], str], tmp_path: Path) -> Iterator[we
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TZ": "Europe/Vienna", "LANG": "C.UTF-8"}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "TZ": "Europe/Vienna",
+        "LANG": "C.UTF-8",
+    }
     service = webdriver.ChromeService(required_tool("chromedriver"), env=environment)
     driver = webdriver.Chrome(options=options, service=service)
     try:

@@ -36,28 +36,36 @@ async def served(healthy_report: Report) -> AsyncIterator[Served]:
 
 
 async def seen(chromium: webdriver.Chrome, url: str, headline: str) -> str:
-    """The page's text once it says `headline`. The browser is driven in a thread, so that the server goes on."""
+    """The page's text once it says `headline`. The browser is driven in a thread, so that the
+    server goes on.
+    """
 
     def look() -> str:
         if url:
             chromium.get(url)
         else:  # as when the person comes back to the tab: the page asks at once
             chromium.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
-        WebDriverWait(chromium, 20).until(lambda driver: driver.find_element(By.ID, "headline").text == headline)
+        WebDriverWait(chromium, 20).until(
+            lambda driver: driver.find_element(By.ID, "headline").text == headline
+        )
         return chromium.find_element(By.TAG_NAME, "body").text
 
     return await asyncio.to_thread(look)
 
 
 async def elements(chromium: webdriver.Chrome, css: str, read: Callable[[Any], str]) -> list[str]:
-    return await asyncio.to_thread(lambda: [read(element) for element in chromium.find_elements(By.CSS_SELECTOR, css)])
+    return await asyncio.to_thread(
+        lambda: [read(element) for element in chromium.find_elements(By.CSS_SELECTOR, css)]
+    )
 
 
 def complaints(chromium: webdriver.Chrome) -> list[str]:
     return [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-async def test_a_healthy_gateway_is_told_at_a_glance(served: Served, chromium: webdriver.Chrome) -> None:
+async def test_a_healthy_gateway_is_told_at_a_glance(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
     text = await seen(chromium, served.url, "All is well")
     for expected in (
         "home-12",
@@ -80,16 +88,28 @@ async def test_a_healthy_gateway_is_told_at_a_glance(served: Served, chromium: w
         assert expected in text
     in_utc = await elements(chromium, "#assets time", lambda e: e.get_attribute("title"))
     assert in_utc == ["2025-06-15 15:00:00 UTC to 2025-06-15 15:15:00 UTC"] * 2
-    assert "5:00 – 5:15" in text or "05:00 – 05:15" in text or "17:00 – 17:15" in text, "and in the person's own zone to be read"
+    assert "5:00 – 5:15" in text or "05:00 – 05:15" in text or "17:00 – 17:15" in text, (
+        "and in the person's own zone to be read"
+    )
     heads = await elements(chromium, "#meters thead th[scope=col]", lambda e: e.text)
     assert heads == ["Meter", "State", "Last heard", "Power", "Imported", "Exported", "Errors"]
-    assert await elements(chromium, "[role=status][aria-live=polite]", lambda e: e.text) == ["All is well"]
+    assert await elements(chromium, "[role=status][aria-live=polite]", lambda e: e.text) == [
+        "All is well"
+    ]
     assert complaints(chromium) == []
 
 
-async def test_what_is_wrong_is_named_as_the_daemon_names_it(served: Served, chromium: webdriver.Chrome) -> None:
+async def test_what_is_wrong_is_named_as_the_daemon_names_it(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
     report = served.report
-    pv = replace(report.meters[1], state="silent", last_success_s=report.now_s - 4000, errors=122, last_error="no reply in 1 s")
+    pv = replace(
+        report.meters[1],
+        state="silent",
+        last_success_s=report.now_s - 4000,
+        errors=122,
+        last_error="no reply in 1 s",
+    )
     clock = replace(report.clock, trusted=False, why="not synchronised yet")
     served.report = replace(report, meters=[report.meters[0], pv, report.meters[2]], clock=clock)
     text = await seen(chromium, served.url, "2 things need attention")
@@ -99,7 +119,9 @@ async def test_what_is_wrong_is_named_as_the_daemon_names_it(served: Served, chr
     assert complaints(chromium) == []
 
 
-async def test_a_rejected_delivery_is_not_called_well(served: Served, chromium: webdriver.Chrome) -> None:
+async def test_a_rejected_delivery_is_not_called_well(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
     pv = replace(served.report.assets[1], last_delivery="rejected", last_reason="no such asset")
     served.report = replace(served.report, assets=[served.report.assets[0], pv])
     text = await seen(chromium, served.url, "One thing needs attention")
@@ -108,7 +130,9 @@ async def test_a_rejected_delivery_is_not_called_well(served: Served, chromium: 
 
 async def test_a_hostile_name_stays_text(served: Served, chromium: webdriver.Chrome) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    hostile = replace(served.report.meters[0], name=evil, last_error=evil, values={evil: 1.0, "power_w": 2.0})
+    hostile = replace(
+        served.report.meters[0], name=evil, last_error=evil, values={evil: 1.0, "power_w": 2.0}
+    )
     served.report = replace(
         served.report,
         site=evil,
@@ -118,13 +142,18 @@ async def test_a_hostile_name_stays_text(served: Served, chromium: webdriver.Chr
     )
     text = await seen(chromium, served.url, "All is well")
     assert text.count(evil) >= 5
-    assert await elements(chromium, "body img, body table script, h1 script", lambda e: e.tag_name) == []
+    assert (
+        await elements(chromium, "body img, body table script, h1 script", lambda e: e.tag_name)
+        == []
+    )
     assert "needs attention" not in text
     assert chromium.title != "owned"
     assert complaints(chromium) == []
 
 
-async def test_the_page_says_when_the_daemon_is_gone_and_when_it_is_back(served: Served, chromium: webdriver.Chrome) -> None:
+async def test_the_page_says_when_the_daemon_is_gone_and_when_it_is_back(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
     await seen(chromium, served.url, "All is well")
     served.task.cancel()
     await asyncio.gather(served.task, return_exceptions=True)
@@ -132,19 +161,27 @@ async def test_the_page_says_when_the_daemon_is_gone_and_when_it_is_back(served:
     assert "systemctl status meter-gateway" in text
     assert "was true" in text
     assert "House load" in text, "the last known values stay to be read"
-    again = StatusServer(StatusSettings(port=int(served.url.rpartition(":")[2])), lambda: served.report)
+    again = StatusServer(
+        StatusSettings(port=int(served.url.rpartition(":")[2])), lambda: served.report
+    )
     served.task = asyncio.create_task(again.run())
     assert "was true" not in await seen(chromium, "", "All is well")
 
 
-async def test_an_empty_gateway_shows_no_nonsense(served: Served, chromium: webdriver.Chrome) -> None:
+async def test_an_empty_gateway_shows_no_nonsense(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
     report = served.report
     fresh = replace(report.meters[0], last_success_s=None, values={}, samples=0, state="waiting")
     served.report = replace(
         report,
         started_s=report.now_s - 5,
         meters=[fresh],
-        assets=[replace(report.assets[0], last_slot_s=None, last_energy_wh=None, last_accepted_slot_s=None)],
+        assets=[
+            replace(
+                report.assets[0], last_slot_s=None, last_energy_wh=None, last_accepted_slot_s=None
+            )
+        ],
         destinations=[],
         lines=[],
         mqtt=None,
@@ -163,6 +200,7 @@ async def test_the_page_fits_a_phone(served: Served, chromium: webdriver.Chrome)
     await asyncio.to_thread(chromium.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", phone)
     await seen(chromium, served.url, "All is well")
     widths = await asyncio.to_thread(
-        chromium.execute_script, "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        chromium.execute_script,
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]",
     )
     assert widths[0] <= widths[1]

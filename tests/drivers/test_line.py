@@ -44,28 +44,55 @@ def meter_fd(wire: Wire) -> Iterator[int]:
     ("text", "url", "key"),
     [
         ("serial:/dev/ttyUSB0", LineUrl("serial", "/dev/ttyUSB0"), "/dev/ttyUSB0"),
-        ("serial:/dev/ttyUSB0?baud=19200&parity=E", LineUrl("serial", "/dev/ttyUSB0", None, 19200, "even"), "/dev/ttyUSB0"),
-        ("serial:/dev/./ttyS1?data_bits=7&stop_bits=2", LineUrl("serial", "/dev/ttyS1", data_bits=7, stop_bits=2), "/dev/ttyS1"),
+        (
+            "serial:/dev/ttyUSB0?baud=19200&parity=E",
+            LineUrl("serial", "/dev/ttyUSB0", None, 19200, "even"),
+            "/dev/ttyUSB0",
+        ),
+        (
+            "serial:/dev/./ttyS1?data_bits=7&stop_bits=2",
+            LineUrl("serial", "/dev/ttyS1", data_bits=7, stop_bits=2),
+            "/dev/ttyS1",
+        ),
         ("tcp:meter.lan", LineUrl("tcp", "meter.lan", 502), "meter.lan:502"),
         ("tcp:Meter.lan:1502", LineUrl("tcp", "Meter.lan", 1502), "meter.lan:1502"),
         ("rtu+tcp:192.168.1.9:4196", LineUrl("rtu+tcp", "192.168.1.9", 4196), "192.168.1.9:4196"),
         ("tcp:[fd00::20]:503", LineUrl("tcp", "fd00::20", 503), "fd00::20:503"),
         ("tcp:[fd00::20]", LineUrl("tcp", "fd00::20", 502), "fd00::20:502"),
-        ("tcp:meter.lan:502?connect=cycle", LineUrl("tcp", "meter.lan", 502, connect="cycle"), "meter.lan:502"),
+        (
+            "tcp:meter.lan:502?connect=cycle",
+            LineUrl("tcp", "meter.lan", 502, connect="cycle"),
+            "meter.lan:502",
+        ),
         ("rtu+udp:192.168.1.9:4196", LineUrl("rtu+udp", "192.168.1.9", 4196), "192.168.1.9:4196"),
         ("tls:meter.lan", LineUrl("tls", "meter.lan", 802), "meter.lan:802"),
-        ("tls:meter.lan:8802?ca=/etc/ca.pem", LineUrl("tls", "meter.lan", 8802, ca_file="/etc/ca.pem"), "meter.lan:8802"),
+        (
+            "tls:meter.lan:8802?ca=/etc/ca.pem",
+            LineUrl("tls", "meter.lan", 8802, ca_file="/etc/ca.pem"),
+            "meter.lan:8802",
+        ),
         ("usb:0403:6001?baud=2400", LineUrl("usb", "0403:6001", None, 2400), "0403:6001"),
         ("usb:1A86:55d4:A50285BI", LineUrl("usb", "1a86:55d4:A50285BI"), "1a86:55d4:A50285BI"),
         (
             "serial:/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0?baud=9600",
-            LineUrl("serial", "/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0", None, 9600),
+            LineUrl(
+                "serial",
+                "/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0",
+                None,
+                9600,
+            ),
             "/dev/serial/by-path/platform-fd500000.pcie-usb-0:1.3:1.0-port0",
         ),
-        ("replay:/tmp/grid.jsonl?pace=fast", LineUrl("replay", "/tmp/grid.jsonl", pace="fast"), "/tmp/grid.jsonl"),
+        (
+            "replay:/tmp/grid.jsonl?pace=fast",
+            LineUrl("replay", "/tmp/grid.jsonl", pace="fast"),
+            "/tmp/grid.jsonl",
+        ),
     ],
 )
-def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str, url: LineUrl, key: str) -> None:
+def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(
+    text: str, url: LineUrl, key: str
+) -> None:
     assert LineUrl.parse(text) == url
     assert url.key == key
     assert LineUrl.parse(str(url)) == url
@@ -88,11 +115,20 @@ def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str
         ("serial:/ /", "'/ /' ends with a blank"),
         ("replay:o/\x1c?pace=fast", "ends with a blank — leave it out"),
         ("serial:/.", "'/.' is not the full path of a serial port — write serial:/dev/ttyUSB0"),
-        ("serial:/dev/ttyUSB0?bauds=9600", "'bauds' is not a setting of a serial line — did you mean 'baud'?"),
-        ("serial:/dev/ttyUSB0?baud=960", "baud of a serial line cannot be '960' — did you mean '9600'?"),
+        (
+            "serial:/dev/ttyUSB0?bauds=9600",
+            "'bauds' is not a setting of a serial line — did you mean 'baud'?",
+        ),
+        (
+            "serial:/dev/ttyUSB0?baud=960",
+            "baud of a serial line cannot be '960' — did you mean '9600'?",
+        ),
         ("serial:/dev/ttyUSB0?baud", "baud of a serial line cannot be '' — known:"),
         ("serial:/dev/ttyUSB0?parity=evn", "did you mean 'even'?"),
-        ("serial:/dev/ttyUSB0?stop_bits=3", "stop_bits of a serial line cannot be '3' — known: 1, 2"),
+        (
+            "serial:/dev/ttyUSB0?stop_bits=3",
+            "stop_bits of a serial line cannot be '3' — known: 1, 2",
+        ),
         ("serial:/dev/ttyUSB0?baud=9600&baud=9600", "baud appears twice"),
         ("tcp://meter:502", "write tcp:meter:502"),
         ("tcp:", "'' is not the name or address of a host"),
@@ -103,9 +139,15 @@ def test_a_url_says_scheme_target_and_settings_and_can_be_written_back(text: str
         ("tcp:meter:502?baud=9600", "baud is set at the adapter"),
         ("rtu+tcp:meter", "needs the adapter's port — such as rtu+tcp:meter:4196"),
         ("rtu+udp:meter", "needs the adapter's port — such as rtu+udp:meter:4196"),
-        ("rtu+udp:meter:4196?connect=cycle", "'connect' is not a setting of a line rtu+udp: — it has none"),
+        (
+            "rtu+udp:meter:4196?connect=cycle",
+            "'connect' is not a setting of a line rtu+udp: — it has none",
+        ),
         ("tcp:meter:502?connect=once", "connect=cycle connects for each round of questions only"),
-        ("tls:meter?ca=ca.pem", "ca is not the full path of a file — such as ca=/etc/meter-gateway/ca.pem"),
+        (
+            "tls:meter?ca=ca.pem",
+            "ca is not the full path of a file — such as ca=/etc/meter-gateway/ca.pem",
+        ),
         ("tls:meter?key=/etc/key.pem", "key without cert"),
         ("tcp:meter?ca=/etc/ca.pem", "'ca' is not a setting of a line tcp:"),
         ("usb:0403", "'0403' is not VID:PID or VID:PID:SERIAL"),
@@ -122,7 +164,9 @@ def test_a_wrong_url_is_told_what_is_wrong_and_what_to_write(raw: object, expect
 
 def test_the_urls_settings_go_before_the_profiles() -> None:
     url = LineUrl.parse("serial:/dev/ttyUSB0?baud=2400&parity=none")
-    assert url.serial_settings(SerialSettings(baud=9600, parity="even", stop_bits=2)) == SerialSettings(baud=2400, stop_bits=2)
+    assert url.serial_settings(
+        SerialSettings(baud=9600, parity="even", stop_bits=2)
+    ) == SerialSettings(baud=2400, stop_bits=2)
 
 
 async def test_bytes_pass_both_ways(line: Line, meter_fd: int) -> None:
@@ -151,7 +195,10 @@ async def test_drain_throws_away_all_that_has_arrived(line: Line, meter_fd: int)
 
 async def test_a_vanished_port_ends_the_read_that_waits_for_it(line: Line, wire: Wire) -> None:
     asyncio.get_running_loop().call_later(0.02, wire.unplug)
-    with pytest.raises(LineError, match=r"serial:/dev/pts/\d+\?baud=115200: the port has vanished.* — check the plug"):
+    with pytest.raises(
+        LineError,
+        match=r"serial:/dev/pts/\d+\?baud=115200: the port has vanished.* — check the plug",
+    ):
         await line.read(now_s() + 5)
     with pytest.raises(LineError):
         await line.write(b"x")
@@ -177,7 +224,10 @@ async def test_a_line_can_be_opened_again(wire: Wire, meter_fd: int) -> None:
 
 
 async def test_a_port_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(LineError, match=r"no-such-port: there is no such port — is the adapter plugged in\? ports seen: "):
+    with pytest.raises(
+        LineError,
+        match=r"no-such-port: there is no such port — is the adapter plugged in\? ports seen: ",
+    ):
         await open_line(LineUrl("serial", f"{tmp_path}/no-such-port"), DEFAULTS)
 
 
@@ -194,7 +244,9 @@ async def test_a_file_that_is_no_port_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_seven_bit_meter_can_be_simulated_on_a_pty(wire: Wire, meter_fd: int) -> None:
-    line = await open_line(LineUrl("serial", wire.gateway_end), SerialSettings(parity="even", data_bits=7))
+    line = await open_line(
+        LineUrl("serial", wire.gateway_end), SerialSettings(parity="even", data_bits=7)
+    )
     os.write(meter_fd, b"/KFM5")
     assert await line.read(now_s() + 5) == b"/KFM5"
     line.close()
@@ -208,7 +260,9 @@ def baud_of(path: str) -> int:
         os.close(fd)
 
 
-async def test_a_port_is_set_anew_while_it_is_open_and_keeps_what_has_arrived(line: Line, wire: Wire, meter_fd: int) -> None:
+async def test_a_port_is_set_anew_while_it_is_open_and_keeps_what_has_arrived(
+    line: Line, wire: Wire, meter_fd: int
+) -> None:
     os.write(meter_fd, b"/early")
     await asyncio.sleep(0.02)
     for settings, baud in (
@@ -264,10 +318,14 @@ async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> Non
 async def test_a_refused_connection_says_what_to_check() -> None:
     async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-    with pytest.raises(LineError, match=f"tcp:127.0.0.1:{port}: connection refused — is the meter's network access"):
+    with pytest.raises(
+        LineError, match=f"tcp:127.0.0.1:{port}: connection refused — is the meter's network access"
+    ):
         await open_line(LineUrl("tcp", "127.0.0.1", port), DEFAULTS)
 
 
 async def test_a_host_that_is_not_known_is_named() -> None:
-    with pytest.raises(LineError, match=r"the name 'no-such-meter\.invalid' is not known — check it"):
+    with pytest.raises(
+        LineError, match=r"the name 'no-such-meter\.invalid' is not known — check it"
+    ):
         await open_line(LineUrl("tcp", "no-such-meter.invalid", 502), DEFAULTS)

@@ -1,4 +1,6 @@
-"""Every shipped profile is tested because it exists; and whatever is wrong with a profile is said, all of it."""
+"""Every shipped profile is tested because it exists; and whatever is wrong with a profile is said,
+all of it.
+"""
 
 import json
 import re
@@ -42,7 +44,14 @@ PROTOCOLS = sorted({protocol_of(each) for each in IDS})
 
 
 def test_the_first_models_are_there() -> None:
-    assert {"eastron/sdm120", "eastron/sdm230", "eastron/sdm630", "abb/b23", "carlo_gavazzi/em340", "schneider/iem3155"} <= set(IDS)
+    assert {
+        "eastron/sdm120",
+        "eastron/sdm230",
+        "eastron/sdm630",
+        "abb/b23",
+        "carlo_gavazzi/em340",
+        "schneider/iem3155",
+    } <= set(IDS)
 
 
 # What every profile must be
@@ -72,7 +81,9 @@ def test_it_has_its_energy_registers_with_step_and_modulus(profile_id: str) -> N
     for register in profile.energy.values():
         assert register.resolution_wh in {0.1, 1, 10, 100, 1000}
         assert Fraction(str(register.modulus_wh)) % Fraction(str(register.resolution_wh)) == 0
-        assert register.modulus_wh >= 1000 * profile.max_power_w, "it would roll over more than once in six weeks at full load"
+        assert register.modulus_wh >= 1000 * profile.max_power_w, (
+            "it would roll over more than once in six weeks at full load"
+        )
 
 
 @pytest.mark.parametrize("profile_id", IDS)
@@ -83,8 +94,14 @@ def test_it_measures_known_quantities_and_power_among_them(profile_id: str) -> N
 
 
 def powers(registers: Mapping[str, object]) -> tuple[str, ...]:
-    """Where the power is that goes with the energy: in one register with a sign, in one for each direction, or in one for each phase."""
-    kinds = (("power_w",), ("power_import_w", "power_export_w"), ("power_l1_w", "power_l2_w", "power_l3_w"))
+    """Where the power is that goes with the energy: in one register with a sign, in one for each
+    direction, or in one for each phase.
+    """
+    kinds = (
+        ("power_w",),
+        ("power_import_w", "power_export_w"),
+        ("power_l1_w", "power_l2_w", "power_l3_w"),
+    )
     return next(kind for kind in kinds if kind[0] in registers)
 
 
@@ -116,11 +133,15 @@ def test_the_resolution_is_what_one_count_of_the_register_is_worth(profile_id: s
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
-def test_what_is_settled_is_known_from_two_sources_or_the_notes_say_that_it_is_not(profile_id: str) -> None:
+def test_what_is_settled_is_known_from_two_sources_or_the_notes_say_that_it_is_not(
+    profile_id: str,
+) -> None:
     profile = load_profile(profile_id)
     registers = profile.settings.registers
     settled = [registers[quantity] for quantity in (*profile.energy, *powers(registers))]
-    assert all(row.agreed for row in settled) or "single source" in profile.notes.lower(), "mark it agreed: false, and say so in the notes"
+    assert all(row.agreed for row in settled) or "single source" in profile.notes.lower(), (
+        "mark it agreed: false, and say so in the notes"
+    )
 
 
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
@@ -155,9 +176,32 @@ def test_it_says_where_the_serial_number_is_or_that_nobody_knows(profile_id: str
 
 
 def refusals(value: object, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[str]:
-    """What a JSON Schema finds wrong with a value: as much of the standard as our schemas use, and no word it does not know."""
-    known = {"$ref", "$schema", "$defs", "title", "description", "default", "type", "properties", "required", "additionalProperties"}
-    known |= {"propertyNames", "minProperties", "items", "minItems", "enum", "const", "anyOf", "pattern", "minLength"}
+    """What a JSON Schema finds wrong with a value: as much of the standard as our schemas use, and
+    no word it does not know.
+    """
+    known = {
+        "$ref",
+        "$schema",
+        "$defs",
+        "title",
+        "description",
+        "default",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+    }
+    known |= {
+        "propertyNames",
+        "minProperties",
+        "items",
+        "minItems",
+        "enum",
+        "const",
+        "anyOf",
+        "pattern",
+        "minLength",
+    }
     known |= {"minimum", "maximum", "exclusiveMinimum", "format"}
     assert schema.keys() <= known, schema.keys() - known
     if "$ref" in schema:
@@ -166,14 +210,29 @@ def refusals(value: object, schema: dict[str, Any], root: dict[str, Any]) -> Ite
         yield f"{value!r} fits none"
     if value not in schema.get("enum", [value]) or value != schema.get("const", value):
         yield f"{value!r} is not allowed"
-    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
-    if "type" in schema and (not isinstance(value, types[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean")):
+    types = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "null": type(None),
+    }
+    if "type" in schema and (
+        not isinstance(value, types[schema["type"]])
+        or (isinstance(value, bool) and schema["type"] != "boolean")
+    ):
         yield f"{value!r} is not of type {schema['type']}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        fits = schema.get("minimum", value) <= value <= schema.get("maximum", value) and value > schema.get("exclusiveMinimum", value - 1)
+        fits = schema.get("minimum", value) <= value <= schema.get(
+            "maximum", value
+        ) and value > schema.get("exclusiveMinimum", value - 1)
         if not fits:
             yield f"{value} is out of bounds"
-    if isinstance(value, str) and (len(value) < schema.get("minLength", 0) or not re.search(schema.get("pattern", ""), value)):
+    if isinstance(value, str) and (
+        len(value) < schema.get("minLength", 0) or not re.search(schema.get("pattern", ""), value)
+    ):
         yield f"{value!r} does not fit"
     if isinstance(value, list):
         if len(value) < schema.get("minItems", 0):
@@ -183,7 +242,9 @@ def refusals(value: object, schema: dict[str, Any], root: dict[str, Any]) -> Ite
     if isinstance(value, dict):
         if len(value) < schema.get("minProperties", 0):
             yield "too few"
-        yield from (f"{name} is missing" for name in schema.get("required", []) if name not in value)
+        yield from (
+            f"{name} is missing" for name in schema.get("required", []) if name not in value
+        )
         for name, item in value.items():
             yield from refusals(name, schema.get("propertyNames", {}), root)
             other = schema.get("additionalProperties", {})
@@ -274,59 +335,101 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             "protocol: modbuss",
             ["one.yaml:4: protocol: there is no protocol 'modbuss' — did you mean 'modbus'?"],
         ),
-        ("protocol: modbus", "protocol: [modbus]", ["one.yaml:4: protocol: expected text, found a list"]),
+        (
+            "protocol: modbus",
+            "protocol: [modbus]",
+            ["one.yaml:4: protocol: expected text, found a list"],
+        ),
         (
             "protocol: modbus\n",
             "",
-            ["one.yaml:1: key 'protocol' is missing — it is the folder of drivers/ that speaks to it"],
+            [
+                "one.yaml:1: key 'protocol' is missing — it is the folder of drivers/ that "
+                "speaks to it"
+            ],
         ),
-        ("modbus:\n", "modbus: {}\nother:\n", ["one.yaml:9: other: unknown key", "one.yaml:8: modbus: key 'registers' is missing"]),
-        ("address: 0,", "address: 70000,", ["one.yaml:10: modbus.registers.energy_import_wh.address: expected a whole number <= 65535"]),
+        (
+            "modbus:\n",
+            "modbus: {}\nother:\n",
+            ["one.yaml:9: other: unknown key", "one.yaml:8: modbus: key 'registers' is missing"],
+        ),
+        (
+            "address: 0,",
+            "address: 70000,",
+            [
+                "one.yaml:10: modbus.registers.energy_import_wh.address: expected a whole number "
+                "<= 65535"
+            ],
+        ),
         (
             "address: 0,",
             "adress: 0,",
             [
-                "one.yaml:10: modbus.registers.energy_import_wh.adress: unknown key — did you mean 'address'?",
+                "one.yaml:10: modbus.registers.energy_import_wh.adress: unknown key — did you "
+                "mean 'address'?",
                 "one.yaml:10: modbus.registers.energy_import_wh: key 'address' is missing",
             ],
         ),
         (
             "unit: Wh",
             "unit: kW",
-            ["one.yaml:10: modbus.registers.energy_import_wh.unit: 'kW' is not a unit of energy_import_wh — one of Wh, kWh, MWh"],
+            [
+                "one.yaml:10: modbus.registers.energy_import_wh.unit: 'kW' is not a unit of "
+                "energy_import_wh — one of Wh, kWh, MWh"
+            ],
         ),
         (
             "unit: Wh",
             "scale: 0, unit: Wh",
-            ["one.yaml:10: modbus.registers.energy_import_wh.scale: a scale of 0 makes every value 0"],
+            [
+                "one.yaml:10: modbus.registers.energy_import_wh.scale: a scale of 0 makes every "
+                "value 0"
+            ],
         ),
         (
             "  registers:\n",
             "  registers:\n    frequency_hz: {address: 1, unit: Hz}\n",
-            ["one.yaml:11: modbus.registers.energy_import_wh.address: overlaps frequency_hz at register 1"],
+            [
+                "one.yaml:11: modbus.registers.energy_import_wh.address: overlaps frequency_hz "
+                "at register 1"
+            ],
         ),
         (
             "  registers:\n",
             "  registers:\n    power_w: {address: 7, unit: W}\n",
-            ["one.yaml:8: modbus: key 'power_sign' is missing — write import_positive or export_positive"],
+            [
+                "one.yaml:8: modbus: key 'power_sign' is missing — write import_positive or "
+                "export_positive"
+            ],
         ),
-        ("  identify: [{address: 9, values: [7]}]\n", "", ["one.yaml:8: modbus: key 'identify' is missing — write a register that only"]),
+        (
+            "  identify: [{address: 9, values: [7]}]\n",
+            "",
+            ["one.yaml:8: modbus: key 'identify' is missing — write a register that only"],
+        ),
         (
             "[{address: 9, values: [7]}]",
             "[{address: 9}]",
-            ["one.yaml:11: modbus.identify[0]: exactly one of values, text and between is needed, found none of them"],
+            [
+                "one.yaml:11: modbus.identify[0]: exactly one of values, text and between is "
+                "needed, found none of them"
+            ],
         ),
         (
             "values: [7]",
             "values: [7], between: [1, 2]",
-            ["one.yaml:11: modbus.identify[0]: exactly one of values, text and between is needed, found values and between"],
+            [
+                "one.yaml:11: modbus.identify[0]: exactly one of values, text and between is "
+                "needed, found values and between"
+            ],
         ),
         (
             "  registers:\n",
             "  sums:\n    power_w: {plus: [power_imprt_w, energy_import_wh]}\n  registers:\n",
             [
                 "one.yaml:10: modbus.sums.power_w: 'power_imprt_w' is not in the register table",
-                "one.yaml:10: modbus.sums.power_w: energy_import_wh has another unit than power_w — add up what is in W",
+                "one.yaml:10: modbus.sums.power_w: energy_import_wh has another unit than "
+                "power_w — add up what is in W",
             ],
         ),
         (
@@ -338,11 +441,27 @@ def test_a_minimal_profile_has_the_defaults() -> None:
                 "one.yaml:10: modbus.sums.energy_import_wh: has no parts",
             ],
         ),
-        ("values: [7]", "text: EM1", ["one.yaml:11: modbus.identify[0].type: text and type: string go together"]),
-        ("values: [7]", "type: string, text: EM100", ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"]),
+        (
+            "values: [7]",
+            "text: EM1",
+            ["one.yaml:11: modbus.identify[0].type: text and type: string go together"],
+        ),
+        (
+            "values: [7]",
+            "type: string, text: EM100",
+            ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"],
+        ),
         ("values: [7]", "values: []", ["one.yaml:11: modbus.identify[0].values: is empty"]),
-        ("values: [7]", "between: [300, 100]", ["one.yaml:11: modbus.identify[0].between: expected [low, high]"]),
-        ("address: 9,", "address: 65535, type: uint32,", ["one.yaml:11: modbus.identify[0].address: reaches beyond register 65535"]),
+        (
+            "values: [7]",
+            "between: [300, 100]",
+            ["one.yaml:11: modbus.identify[0].between: expected [low, high]"],
+        ),
+        (
+            "address: 9,",
+            "address: 65535, type: uint32,",
+            ["one.yaml:11: modbus.identify[0].address: reaches beyond register 65535"],
+        ),
         (
             "  registers:\n",
             "  registers:\n    powr_w: {address: 7}\n",
@@ -361,7 +480,10 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         (
             "  energy_import_wh: {resolution_wh: 1, modulus_wh: 1000000}\n",
             "  {}\n",
-            ["one.yaml:6: energy: needs at least 1 entry, found 0 — it is step and modulus of each energy register"],
+            [
+                "one.yaml:6: energy: needs at least 1 entry, found 0 — it is step and modulus of "
+                "each energy register"
+            ],
         ),
         (
             "    energy_import_wh: {address: 0, type: uint32, unit: Wh}\n",
@@ -371,29 +493,55 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         (
             "modulus_wh: 1000000",
             "modulus_wh: 1",
-            ["one.yaml:7: energy.energy_import_wh.modulus_wh: is not more than one step of 1 Wh — write, in Wh, where the display starts"],
+            [
+                "one.yaml:7: energy.energy_import_wh.modulus_wh: is not more than one step of 1 "
+                "Wh — write, in Wh, where the display starts"
+            ],
         ),
         (
             "unit: Wh",
             "scale: 0.1, unit: kWh",
-            ["one.yaml:7: energy.energy_import_wh: resolution_wh 1 is finer than one count of the register, 100 Wh — write"],
+            [
+                "one.yaml:7: energy.energy_import_wh: resolution_wh 1 is finer than one count of "
+                "the register, 100 Wh — write"
+            ],
         ),
         (
             "type: uint32",
             "type: float32",
-            ["one.yaml:7: energy.energy_import_wh: travels as a 32-bit float, which is not said here — add float32: true"],
+            [
+                "one.yaml:7: energy.energy_import_wh: travels as a 32-bit float, which is not "
+                "said here — add float32: true"
+            ],
         ),
         (
             "modulus_wh: 1000000",
             "modulus_wh: 1000000, float32: true",
-            ["one.yaml:7: energy.energy_import_wh: float32: true, but the register travels as uint32 — remove it"],
+            [
+                "one.yaml:7: energy.energy_import_wh: float32: true, but the register travels as "
+                "uint32 — remove it"
+            ],
         ),
-        ("maker: Acme\n", "maker:\n", ["one.yaml:1: maker: expected text, found nothing — fill it in"]),
-        ("max_power_w: 1000", "max_power_w: 1e3", ["one.yaml:5: max_power_w: expected a number, found the text '1e3' — write 1000"]),
-        ("maker: Acme\n", "maker: Acme\nmaker: Zenith\n", ["one.yaml:2: maker: key appears twice, first in line 1 — keep one of them"]),
+        (
+            "maker: Acme\n",
+            "maker:\n",
+            ["one.yaml:1: maker: expected text, found nothing — fill it in"],
+        ),
+        (
+            "max_power_w: 1000",
+            "max_power_w: 1e3",
+            ["one.yaml:5: max_power_w: expected a number, found the text '1e3' — write 1000"],
+        ),
+        (
+            "maker: Acme\n",
+            "maker: Acme\nmaker: Zenith\n",
+            ["one.yaml:2: maker: key appears twice, first in line 1 — keep one of them"],
+        ),
     ],
 )
-def test_each_mistake_is_named_with_line_key_and_remedy(right: str, wrong: str, expected: list[str]) -> None:
+def test_each_mistake_is_named_with_line_key_and_remedy(
+    right: str, wrong: str, expected: list[str]
+) -> None:
     assert right in MINIMAL
     found = problems(MINIMAL.replace(right, wrong, 1))
     assert len(found) == len(expected), found
@@ -402,7 +550,11 @@ def test_each_mistake_is_named_with_line_key_and_remedy(right: str, wrong: str, 
 
 
 def test_mistakes_in_both_halves_of_a_profile_are_named_in_one_run() -> None:
-    text = MINIMAL.replace("maker: Acme", "maker: 12").replace("address: 0,", "address: nine,").replace("max_power_w", "max_power")
+    text = (
+        MINIMAL.replace("maker: Acme", "maker: 12")
+        .replace("address: 0,", "address: nine,")
+        .replace("max_power_w", "max_power")
+    )
     assert len(problems(text)) == 4
 
 
@@ -412,12 +564,27 @@ def test_what_is_no_profile_is_refused_in_one_line(text: str) -> None:
 
 
 def test_an_unknown_profile_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(ProfileError, match=r"^eastron/sdm12O: there is no profile 'eastron/sdm12O' — did you mean 'eastron/sdm120'\?$"):
+    with pytest.raises(
+        ProfileError,
+        match=r"^eastron/sdm12O: there is no profile 'eastron/sdm12O' — did you mean "
+        r"'eastron/sdm120'\?$",
+    ):
         load_profile("eastron/sdm12O")
 
 
 @pytest.mark.parametrize(
-    "profile_id", ["", "/", "eastron", "eastron/", "../README", "eastron/../abb/b23", "/etc/passwd", "schema/modbus", "a/b/c"]
+    "profile_id",
+    [
+        "",
+        "/",
+        "eastron",
+        "eastron/",
+        "../README",
+        "eastron/../abb/b23",
+        "/etc/passwd",
+        "schema/modbus",
+        "a/b/c",
+    ],
 )
 def test_only_names_of_profiles_are_opened(profile_id: str) -> None:
     with pytest.raises(ProfileError, match="there is no profile"):

@@ -1,8 +1,10 @@
-"""What real meters answer, byte for byte, and the values it must give: from the socket through the profile to the reading.
+"""What real meters answer, byte for byte, and the values it must give: from the socket through the
+profile to the reading.
 
-A recording holds images of a meter's registers and whole frames. The images are served to the unmodified driver, whatever blocks it asks
-for; each frame's request must leave the line exactly so, and its reply must be understood. The values were worked out by hand from the
-makers' papers, not by this program.
+A recording holds images of a meter's registers and whole frames. The images are served to the
+unmodified driver, whatever blocks it asks for; each frame's request must leave the line exactly so,
+and its reply must be understood. The values were worked out by hand from the makers' papers, not by
+this program.
 """
 
 import asyncio
@@ -27,7 +29,9 @@ FOLDER = Path(__file__).parent.parent / "recordings"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What the registers held at one time: function → address → words. `unlisted` is what all others read; without it they are refused."""
+    """What the registers held at one time: function → address → words. `unlisted` is what all
+    others read; without it they are refused.
+    """
 
     name: str
     registers: dict[Literal["3", "4"], dict[str, str]]
@@ -42,13 +46,21 @@ class Image:
         filler = self.unlisted.split()
         if not filler and not set(range(address, address + count)) <= words.keys():
             return None
-        # A filler of two words is a float; on the meters that have it, floats begin at odd addresses.
-        return bytes.fromhex("".join(words.get(at) or filler[(at + 1) % len(filler)] for at in range(address, address + count)))
+        # A filler of two words is a float; on the meters that have it, floats begin at odd
+        # addresses.
+        return bytes.fromhex(
+            "".join(
+                words.get(at) or filler[(at + 1) % len(filler)]
+                for at in range(address, address + count)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One request and its reply. `values` are those of the profile's quantities that lie in it as a whole."""
+    """One request and its reply. `values` are those of the profile's quantities that lie in it as a
+    whole.
+    """
 
     request: str
     reply: str
@@ -76,12 +88,22 @@ def load(path: Path) -> Recording:
 
 PROFILES = [each for each in profile_ids() if load_profile(each).protocol == "modbus"]
 RECORDINGS = [load(path) for path in sorted(FOLDER.glob("*.yaml"))]
-READINGS = [pytest.param(each, image, id=f"{each.profile}: {image.name}") for each in RECORDINGS for image in each.readings]
-FRAMES = [pytest.param(each, frame, id=f"{each.profile}: {frame.request[:23]}") for each in RECORDINGS for frame in each.frames]
+READINGS = [
+    pytest.param(each, image, id=f"{each.profile}: {image.name}")
+    for each in RECORDINGS
+    for image in each.readings
+]
+FRAMES = [
+    pytest.param(each, frame, id=f"{each.profile}: {frame.request[:23]}")
+    for each in RECORDINGS
+    for frame in each.frames
+]
 
 
 def crc(data: bytes) -> bytes:
-    """CRC-16 bit by bit (Modbus over Serial Line V1.02, 6.2.2), low byte first; not the one the daemon uses."""
+    """CRC-16 bit by bit (Modbus over Serial Line V1.02, 6.2.2), low byte first; not the one the
+    daemon uses.
+    """
     register = 0xFFFF
     for byte in data:
         register ^= byte
@@ -91,8 +113,12 @@ def crc(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def line_to(answer: Callable[[bytes], bytes], framing: str = "rtu", size: int = 8) -> AsyncIterator[Line]:
-    """An open network line to a peer that takes requests of `size` bytes and sends what `answer` makes of each."""
+async def line_to(
+    answer: Callable[[bytes], bytes], framing: str = "rtu", size: int = 8
+) -> AsyncIterator[Line]:
+    """An open network line to a peer that takes requests of `size` bytes and sends what `answer`
+    makes of each.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -105,7 +131,10 @@ async def line_to(answer: Callable[[bytes], bytes], framing: str = "rtu", size: 
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    line = await open_line(LineUrl.parse(f"{'rtu+tcp' if framing == 'rtu' else 'tcp'}:127.0.0.1:{port}"), SerialSettings())
+    line = await open_line(
+        LineUrl.parse(f"{'rtu+tcp' if framing == 'rtu' else 'tcp'}:127.0.0.1:{port}"),
+        SerialSettings(),
+    )
     try:
         yield line
     finally:
@@ -120,7 +149,9 @@ def test_every_modbus_profile_has_a_recording(profile_id: str) -> None:
 
 
 @pytest.mark.parametrize(("recording", "image"), READINGS)
-def test_a_recording_tells_every_quantity_of_its_profile(recording: Recording, image: Image) -> None:
+def test_a_recording_tells_every_quantity_of_its_profile(
+    recording: Recording, image: Image
+) -> None:
     assert not image.values.keys() & set(image.missing)
     assert image.values.keys() | set(image.missing) == load_profile(recording.profile).quantities
 
@@ -150,17 +181,24 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
     assert refusals == 0
     assert reading.serial_number == recording.serial_number
     # Recorded numbers have seven digits or more, as 32-bit floats do; scaled integers are exact.
-    assert reading.values == pytest.approx(image.values, rel=3e-7 if profile.settings.type == "float32" else 0, abs=0)
+    assert reading.values == pytest.approx(
+        image.values, rel=3e-7 if profile.settings.type == "float32" else 0, abs=0
+    )
 
 
 @pytest.mark.parametrize(("recording", "frame"), FRAMES)
-async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(recording: Recording, frame: Frame) -> None:
+async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(
+    recording: Recording, frame: Frame
+) -> None:
     sent, reply = bytes.fromhex(frame.request), bytes.fromhex(frame.reply)
     if frame.framing == "rtu":
         assert crc(sent[:-2]) == sent[-2:]
         assert crc(reply[:-2]) == reply[-2:]
     unit, function = sent[:2] if frame.framing == "rtu" else sent[6:8]
-    address, count = (int.from_bytes(sent[at : at + 2], "big") for at in ((2, 4) if frame.framing == "rtu" else (8, 10)))
+    address, count = (
+        int.from_bytes(sent[at : at + 2], "big")
+        for at in ((2, 4) if frame.framing == "rtu" else (8, 10))
+    )
     received = b""
 
     def answer(data: bytes) -> bytes:
@@ -170,7 +208,9 @@ async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(recording: 
 
     async with line_to(answer, frame.framing, len(sent)) as line:
         if frame.framing == "tcp":
-            line.turns.requests = int.from_bytes(sent[:2], "big") - 1  # the recorded transaction's number is the next one's
+            line.turns.requests = (
+                int.from_bytes(sent[:2], "big") - 1
+            )  # the recorded transaction's number is the next one's
         if frame.refused is not None:
             with pytest.raises(Refused) as caught:
                 await request(line, unit, function, address, count, timeout_s=5)
@@ -190,11 +230,22 @@ async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(recording: 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda each: each.profile)
 def test_what_identifies_the_model_is_recorded_and_matches(recording: Recording) -> None:
-    replies = {bytes.fromhex(frame.request)[1:6]: bytes.fromhex(frame.reply)[3:-2] for frame in recording.frames if frame.framing == "rtu"}
+    replies = {
+        bytes.fromhex(frame.request)[1:6]: bytes.fromhex(frame.reply)[3:-2]
+        for frame in recording.frames
+        if frame.framing == "rtu"
+    }
     for identity in load_profile(recording.profile).settings.identify:
-        asked = bytes((identity.function,)) + identity.address.to_bytes(2, "big") + identity.count.to_bytes(2, "big")
+        asked = (
+            bytes((identity.function,))
+            + identity.address.to_bytes(2, "big")
+            + identity.count.to_bytes(2, "big")
+        )
         if asked in replies or not identity.is_plausibility:
-            assert asked in replies, f"add a frame that reads {identity.count} register(s) from 0x{identity.address:04X}, which identify it"
+            assert asked in replies, (
+                f"add a frame that reads {identity.count} register(s) from "
+                f"0x{identity.address:04X}, which identify it"
+            )
             assert matches(identity, replies[asked])
 
 

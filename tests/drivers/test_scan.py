@@ -24,7 +24,14 @@ from gateway.site.device_files import device_file, names, place_of, summary
 from tests.drivers.p1.telegrams.encrypted import envelope
 
 PROFILES = [load_profile(each) for each in profile_ids()]
-QUICK = replace(FAST, addresses=(1, 2, 3), network_addresses=(1, 2, 3), listen_s=0.3, timeout_s=0.1, network_timeout_s=0.5)
+QUICK = replace(
+    FAST,
+    addresses=(1, 2, 3),
+    network_addresses=(1, 2, 3),
+    listen_s=0.3,
+    timeout_s=0.1,
+    network_timeout_s=0.5,
+)
 
 
 async def search(url, search=QUICK):
@@ -32,7 +39,9 @@ async def search(url, search=QUICK):
     events = []
     await scan([url], [], PROFILES, search, events.append)
     assert not any(isinstance(event, Progress) and event.done > event.total for event in events)
-    return [e for e in events if isinstance(e, Found)], [e.text for e in events if isinstance(e, Note)]
+    return [e for e in events if isinstance(e, Found)], [
+        e.text for e in events if isinstance(e, Note)
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -42,12 +51,16 @@ async def on_tcp(twins):
 
 
 def twin(profile_id, power_w=900, serial_number=4711):
-    return twin_of(load_profile(profile_id), Load(power_w, time.time(), 3), time.time, serial_number)
+    return twin_of(
+        load_profile(profile_id), Load(power_w, time.time(), 3), time.time, serial_number
+    )
 
 
 @dataclass
 class Constant:
-    """Answers whatever it is asked with one word: some TCP gateways do so for meters that are not there."""
+    """Answers whatever it is asked with one word: some TCP gateways do so for meters that are not
+    there.
+    """
 
     word: int
 
@@ -55,8 +68,13 @@ class Constant:
         return [self.word] * count
 
 
-# A meter that does not tell its name may be taken for another of the same registers, never for one of another kind.
-NAMED = [p.id for p in PROFILES if p.protocol == "modbus" and any(not i.is_plausibility for i in p.settings.identify)]
+# A meter that does not tell its name may be taken for another of the same registers, never for one
+# of another kind.
+NAMED = [
+    p.id
+    for p in PROFILES
+    if p.protocol == "modbus" and any(not i.is_plausibility for i in p.settings.identify)
+]
 
 
 @pytest.mark.parametrize("profile_id", NAMED)
@@ -93,12 +111,22 @@ async def test_an_inverter_and_the_meter_it_passes_on_are_two_meters():
             values = load.values(time.time())
             words = chain(INVERTER, values, "71")[:-2] + chain(METER, values, "72")[2:]
             at = address - 40000
-            return words[at : at + count] if at >= 0 and at + count <= len(words) else SunSpecTwin(INVERTER, dict).read(4, 0, 0)
+            return (
+                words[at : at + count]
+                if at >= 0 and at + count <= len(words)
+                else SunSpecTwin(INVERTER, dict).read(4, 0, 0)
+            )
 
     async with on_tcp({1: Both()}) as url:
         founds, _ = await search(url)
-    assert [(found.profile.id, found.serial_number) for found in founds] == [("sunspec/auto", "71"), ("sunspec/meter", "72")]
-    assert [found.text for found in founds] == ["meter-gateway simulated inverter", "meter-gateway simulated meter"]
+    assert [(found.profile.id, found.serial_number) for found in founds] == [
+        ("sunspec/auto", "71"),
+        ("sunspec/meter", "72"),
+    ]
+    assert [found.text for found in founds] == [
+        "meter-gateway simulated inverter",
+        "meter-gateway simulated meter",
+    ]
 
 
 class Parts:
@@ -113,7 +141,12 @@ class Parts:
 
 
 @pytest.mark.parametrize(
-    ("inverter", "grid"), [("growatt/tl_x", "growatt/tl_x_grid"), ("sma/inverter", "sma/grid_meter"), ("solax/x3_mic", "solax/x3_mic_grid")]
+    ("inverter", "grid"),
+    [
+        ("growatt/tl_x", "growatt/tl_x_grid"),
+        ("sma/inverter", "sma/grid_meter"),
+        ("solax/x3_mic", "solax/x3_mic_grid"),
+    ],
 )
 async def test_an_inverter_and_its_grid_meter_are_found_at_their_one_address(inverter, grid):
     async with on_tcp({3: Parts(twin(inverter, -900), twin(grid, 400))}) as url:
@@ -139,7 +172,10 @@ async def test_a_grid_meter_that_has_never_counted_is_none():
 
 async def test_an_empty_line_is_searched_to_its_end_and_nothing_is_said():
     async with paced_line(0) as wire:
-        assert await search(LineUrl("serial", wire.gateway_end, baud=9600, parity="none")) == ([], [])
+        assert await search(LineUrl("serial", wire.gateway_end, baud=9600, parity="none")) == (
+            [],
+            [],
+        )
 
 
 @contextlib.asynccontextmanager
@@ -165,14 +201,30 @@ async def pushing(telegram):
     ("telegram", "profile_id", "baud"),
     [
         (Load(1500, time.time()).telegram(1_774_742_400), "dsmr/dsmr5", 115200),
-        (household({"energy_import_wh": 4_711_000.0, "power_w": 1500.0}, bytes.fromhex("0a01454d480000123456")), "sml/auto", 9600),
-        (push_text({"energy_import_wh": 4_711_000.0, "energy_export_wh": 12_000.0, "power_w": 1500.0}, "4711"), "iec62056/mode_d", 9600),
+        (
+            household(
+                {"energy_import_wh": 4_711_000.0, "power_w": 1500.0},
+                bytes.fromhex("0a01454d480000123456"),
+            ),
+            "sml/auto",
+            9600,
+        ),
+        (
+            push_text(
+                {"energy_import_wh": 4_711_000.0, "energy_export_wh": 12_000.0, "power_w": 1500.0},
+                "4711",
+            ),
+            "iec62056/mode_d",
+            9600,
+        ),
     ],
 )
 async def test_a_meter_that_pushes_is_found_by_listening(telegram, profile_id, baud):
     async with pushing(telegram) as url:
         founds, notes = await search(url, replace(QUICK, listen_s=1.5))
-    assert [(found.profile.id, found.serial.baud, found.address) for found in founds] == [(profile_id, baud, None)]
+    assert [(found.profile.id, found.serial.baud, found.address) for found in founds] == [
+        (profile_id, baud, None)
+    ]
     assert founds[0].power_w == 1500
     assert notes == []
 
@@ -187,7 +239,9 @@ async def test_a_meter_that_encrypts_is_named_with_what_to_do():
 
 async def test_a_line_on_which_something_unknown_sends_by_itself_is_named():
     async with pushing(b"no telegram ") as url:
-        _, notes = await search(replace(url, baud=9600, parity="none", stop_bits=1), replace(QUICK, addresses=(1,)))
+        _, notes = await search(
+            replace(url, baud=9600, parity="none", stop_bits=1), replace(QUICK, addresses=(1,))
+        )
     assert "something sends by itself" in notes[0]
 
 
@@ -210,7 +264,13 @@ async def test_rare_addresses_are_asked_first_with_the_setting_that_found_most()
 
     async with paced_line(0) as wire, modbus_rtu(twins, wire.meter_end):
         thorough = replace(QUICK, addresses=(3, 201), listen_s=0.1, timeout_s=0.05, fast=False)
-        await scan([LineUrl("serial", wire.gateway_end)], [], [load_profile("eastron/sdm630")], thorough, tell)
+        await scan(
+            [LineUrl("serial", wire.gateway_end)],
+            [],
+            [load_profile("eastron/sdm630")],
+            thorough,
+            tell,
+        )
     assert asked[1].startswith("9600 8N1")
     assert next(text for text in asked if text.endswith("201")) == "2400 8N1, address 201"
 
@@ -237,7 +297,11 @@ async def test_a_search_that_will_take_long_says_so():
 
 
 def test_a_setting_that_is_not_the_model_s_own_is_written():
-    each = replace(found("finder/7m.24"), line=LineUrl("serial", "/dev/ttyUSB0"), serial=SerialSettings(baud=9600))
+    each = replace(
+        found("finder/7m.24"),
+        line=LineUrl("serial", "/dev/ttyUSB0"),
+        serial=SerialSettings(baud=9600),
+    )
     line = device_line(each)
     assert str(line) == "serial:/dev/ttyUSB0?baud=9600&parity=none&stop_bits=1"
     assert line.serial_settings(each.profile.serial) == each.serial
@@ -264,8 +328,19 @@ def test_the_settings_that_most_meters_leave_the_factory_with_are_tried_first():
 @pytest.mark.parametrize(
     ("values", "fits"),
     [
-        ({"energy_import_wh": 5.0, "power_w": 100.0, "voltage_l1_v": 230.0, "frequency_hz": 50.0}, True),
-        ({"energy_import_wh": 0.0, "power_w": 0.0, "voltage_l1_v": 231.0}, True),  # new, and without a load
+        (
+            {
+                "energy_import_wh": 5.0,
+                "power_w": 100.0,
+                "voltage_l1_v": 230.0,
+                "frequency_hz": 50.0,
+            },
+            True,
+        ),
+        (
+            {"energy_import_wh": 0.0, "power_w": 0.0, "voltage_l1_v": 231.0},
+            True,
+        ),  # new, and without a load
         ({"energy_import_wh": 0.0, "power_w": 0.0, "voltage_l1_v": 0.0}, False),
         ({"power_w": 100.0, "voltage_l1_v": 230.0}, False),
         ({"energy_import_wh": 5.0, "voltage_l1_v": 4.2e9}, False),
@@ -281,7 +356,12 @@ def test_a_reading_of_a_meter_looks_like_one(values, fits):
 
 
 def found(profile_id="eastron/sdm630", **other):
-    return Found(profile=load_profile(profile_id), line=LineUrl("tcp", "192.168.1.20", 502), address=1, **other)
+    return Found(
+        profile=load_profile(profile_id),
+        line=LineUrl("tcp", "192.168.1.20", 502),
+        address=1,
+        **other,
+    )
 
 
 def test_every_meter_gets_a_name_of_its_own():
@@ -292,7 +372,9 @@ def test_every_meter_gets_a_name_of_its_own():
 
 @pytest.mark.parametrize("profile_id", profile_ids())
 def test_a_device_file_of_any_profile_is_taken_by_the_configuration(profile_id, tmp_path):
-    each = found(profile_id, serial_number="4711\ninvert: true", values={"power_w": 12.5}, also=("acme/em1",))
+    each = found(
+        profile_id, serial_number="4711\ninvert: true", values={"power_w": 12.5}, also=("acme/em1",)
+    )
     ((name, _),) = names([each], ())
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / f"{name}.yaml").write_text(device_file(each, device_line(each)))
@@ -302,6 +384,6 @@ def test_a_device_file_of_any_profile_is_taken_by_the_configuration(profile_id, 
 
 
 def test_a_summary_is_one_line_with_make_serial_number_and_power():
-    assert summary(found(serial_number="47\x1b11", values={"power_import_w": 5.0, "power_export_w": 20.0})) == (
-        "Eastron SDM630-Modbus V2, serial number 47 11, -15 W"
-    )
+    assert summary(
+        found(serial_number="47\x1b11", values={"power_import_w": 5.0, "power_export_w": 20.0})
+    ) == ("Eastron SDM630-Modbus V2, serial number 47 11, -15 W")

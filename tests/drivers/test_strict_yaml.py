@@ -1,4 +1,6 @@
-"""Settings files: every mistake is named, with file, line, key and the nearest right word; nothing is ever raised."""
+"""Settings files: every mistake is named, with file, line, key and the nearest right word; nothing
+is ever raised.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from drivers.strict_yaml import MAX_FILE_BYTES, MAX_MESSAGE, MAX_NODES, Document, Problem, Seconds, decode, json_schema, nearest, parse
+from drivers.strict_yaml import (
+    MAX_FILE_BYTES,
+    MAX_MESSAGE,
+    MAX_NODES,
+    Document,
+    Problem,
+    Seconds,
+    decode,
+    json_schema,
+    nearest,
+    parse,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +95,12 @@ def test_a_right_file_becomes_frozen_settings() -> None:
         port=Port(baud=2400, parity="even"),
         tags=("a", "b"),
     )
-    assert value == Site(site="home", meters=[grid, Meter(name="pv")], prices={"day": 0.3, "night": 1}, limits={"low": 1})
+    assert value == Site(
+        site="home",
+        meters=[grid, Meter(name="pv")],
+        prices={"day": 0.3, "night": 1},
+        limits={"low": 1},
+    )
 
 
 def test_every_kind_of_mistake_is_named_in_one_run() -> None:
@@ -116,8 +134,10 @@ limits:
         "site.yaml:6: meters[0].invert: expected true or false, found the text 'maybe'",
         "site.yaml:7: meters[0].scale: expected a number > 0.0, found 0",
         "site.yaml:9: meters[0].port.baud: expected a whole number >= 300, found 100",
-        "site.yaml:10: meters[0].port.parity: 'evn' is not one of the allowed words — did you mean 'even'?",
-        "site.yaml:11: meters[0].tags: expected a list, found the text 'solo' — write it as [a, b] or as lines that begin with '- '",
+        "site.yaml:10: meters[0].port.parity: 'evn' is not one of the allowed words — did you "
+        "mean 'even'?",
+        "site.yaml:11: meters[0].tags: expected a list, found the text 'solo' — write it as [a, "
+        "b] or as lines that begin with '- '",
         "site.yaml:3: meters[0]: key 'name' is missing — it is what this site calls the meter",
         "site.yaml:12: meters[1].name: expected text, found 12 — put it in quotes",
         "site.yaml:13: meters[2].name: expected text of length >= 1, found the text ''",
@@ -132,31 +152,99 @@ limits:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("scale: 1e3", "site.yaml:4: meters[0].scale: expected a number, found the text '1e3' — write 1000"),
-        ("port: {baud: 09600}", "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '09600' — write 9600"),
-        ("port: {baud: 1:30}", "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '1:30'"),
-        ("port: {baud: yes}", "site.yaml:4: meters[0].port.baud: expected a whole number, found true (yes/no)"),
-        ("port: {baud: 9600.5}", "site.yaml:4: meters[0].port.baud: expected a whole number, found 9600.5"),
-        ("tags: [no]", "site.yaml:4: meters[0].tags[0]: expected text, found false (yes/no) — put it in quotes"),
-        ("scale: .nan", "site.yaml:4: meters[0].scale: '.nan' is not a finite number — write plain digits"),
-        ("scale: 1.0e+999", "site.yaml:4: meters[0].scale: '1.0e+999' is not a finite number — write plain digits"),
-        ("scale: !!int x", "site.yaml:4: meters[0].scale: 'x' cannot be read as int — write plain digits, or put text in quotes"),
-        ("invert: !!bool x", "site.yaml:4: meters[0].invert: 'x' cannot be read as bool — write plain digits, or put text in quotes"),
-        ("tags: [!secret x]", "site.yaml:4: meters[0].tags[0]: the tag '!secret' is not used here — write the value without it"),
-        ("[a]: b", "site.yaml:4: meters[0]: a list or mapping stands as a key — keys are plain words"),
-        ('tags: ["a\\0b"]', "site.yaml:4: meters[0].tags[0]: 'a\\x00b' holds a control character — write plain text"),
-        ('tags: ["\\e[2J"]', "site.yaml:4: meters[0].tags[0]: '\\x1b[2J' holds a control character — write plain text"),
-        (f"scale: 0x{'f' * 17}", f"site.yaml:4: meters[0].scale: '0x{'f' * 17}' is too large a number — at most 64 bits"),
-        (f"scale: 0x{'f' * 5000}", f"site.yaml:4: meters[0].scale: '0x{'f' * 58}'… is too large a number — at most 64 bits"),
-        ('tags: ["\\uD800"]', "site.yaml:4: meters[0].tags[0]: '\\ud800' holds half a character — write the character itself"),
-        ('"a\\nb": 1', "site.yaml:4: meters[0].'a\\nb': unknown key — known: interval, invert, name, port, scale, tags, uuid"),
+        (
+            "scale: 1e3",
+            "site.yaml:4: meters[0].scale: expected a number, found the text '1e3' — write 1000",
+        ),
+        (
+            "port: {baud: 09600}",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '09600' — "
+            "write 9600",
+        ),
+        (
+            "port: {baud: 1:30}",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '1:30'",
+        ),
+        (
+            "port: {baud: yes}",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found true (yes/no)",
+        ),
+        (
+            "port: {baud: 9600.5}",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found 9600.5",
+        ),
+        (
+            "tags: [no]",
+            "site.yaml:4: meters[0].tags[0]: expected text, found false (yes/no) — put it in "
+            "quotes",
+        ),
+        (
+            "scale: .nan",
+            "site.yaml:4: meters[0].scale: '.nan' is not a finite number — write plain digits",
+        ),
+        (
+            "scale: 1.0e+999",
+            "site.yaml:4: meters[0].scale: '1.0e+999' is not a finite number — write plain digits",
+        ),
+        (
+            "scale: !!int x",
+            "site.yaml:4: meters[0].scale: 'x' cannot be read as int — write plain digits, or "
+            "put text in quotes",
+        ),
+        (
+            "invert: !!bool x",
+            "site.yaml:4: meters[0].invert: 'x' cannot be read as bool — write plain digits, or "
+            "put text in quotes",
+        ),
+        (
+            "tags: [!secret x]",
+            "site.yaml:4: meters[0].tags[0]: the tag '!secret' is not used here — write the "
+            "value without it",
+        ),
+        (
+            "[a]: b",
+            "site.yaml:4: meters[0]: a list or mapping stands as a key — keys are plain words",
+        ),
+        (
+            'tags: ["a\\0b"]',
+            "site.yaml:4: meters[0].tags[0]: 'a\\x00b' holds a control character — write plain "
+            "text",
+        ),
+        (
+            'tags: ["\\e[2J"]',
+            "site.yaml:4: meters[0].tags[0]: '\\x1b[2J' holds a control character — write plain "
+            "text",
+        ),
+        (
+            f"scale: 0x{'f' * 17}",
+            f"site.yaml:4: meters[0].scale: '0x{'f' * 17}' is too large a number — at most 64 bits",
+        ),
+        (
+            f"scale: 0x{'f' * 5000}",
+            f"site.yaml:4: meters[0].scale: '0x{'f' * 58}'… is too large a number — at most 64 "
+            "bits",
+        ),
+        (
+            'tags: ["\\uD800"]',
+            "site.yaml:4: meters[0].tags[0]: '\\ud800' holds half a character — write the "
+            "character itself",
+        ),
+        (
+            '"a\\nb": 1',
+            "site.yaml:4: meters[0].'a\\nb': unknown key — known: interval, invert, name, port, "
+            "scale, tags, uuid",
+        ),
     ],
 )
-def test_what_yaml_would_quietly_turn_into_something_else_is_named(line: str, expected: str) -> None:
+def test_what_yaml_would_quietly_turn_into_something_else_is_named(
+    line: str, expected: str
+) -> None:
     assert problems(f"site: home\nmeters:\n  - name: grid\n    {line}\n") == [expected]
 
 
-@pytest.mark.parametrize("text", ["a: [x, !!float y, z]", "b: {k: !!int l, m: 1}", "a: !!bool x", "!!float x"])
+@pytest.mark.parametrize(
+    "text", ["a: [x, !!float y, z]", "b: {k: !!int l, m: 1}", "a: !!bool x", "!!float x"]
+)
 def test_what_cannot_be_read_is_named_and_nothing_is_made_of_the_rest(text: str) -> None:
     document = parse(text, "site.yaml")
     assert len(document.problems) == 1
@@ -186,11 +274,20 @@ def test_a_doubled_key_is_named_with_both_lines_and_the_rest_is_still_checked() 
     ("text", "expected"),
     [
         ("a: b: c\n", "site.yaml:1: not valid YAML: mapping values are not allowed here"),
-        ("a: 1\nb: [1, 2\n", "site.yaml:3: not valid YAML: expected ',' or ']', but got '<stream end>'"),
-        ("a: 1\n\tb: 2\n", "site.yaml:2: not valid YAML: found character '\\t' that cannot start any token"),
+        (
+            "a: 1\nb: [1, 2\n",
+            "site.yaml:3: not valid YAML: expected ',' or ']', but got '<stream end>'",
+        ),
+        (
+            "a: 1\n\tb: 2\n",
+            "site.yaml:2: not valid YAML: found character '\\t' that cannot start any token",
+        ),
         ("a: *b\n", "site.yaml:1: not valid YAML: found undefined alias 'b'"),
         ("a: 1\n---\nb: 1\n", "site.yaml:2: not valid YAML: but found another document"),
-        (b"a: 1\nb: \xff\n", "site.yaml:2: not valid YAML: unreadable character (invalid start byte)"),
+        (
+            b"a: 1\nb: \xff\n",
+            "site.yaml:2: not valid YAML: unreadable character (invalid start byte)",
+        ),
         ("a: 1\nb: \x00\n", "site.yaml:2: not valid YAML: unreadable character"),
         (b"SQLite format 3\x00\x10\x00", "site.yaml:1: not valid YAML: unreadable character"),
         ('a: "\\UFFFFFFFF"', "site.yaml:1: not valid YAML: "),
@@ -218,9 +315,21 @@ def test_what_is_not_a_settings_file_gives_one_clear_line(text: str | bytes, exp
         "- a\n" * (MAX_NODES + 1),
         "&a [*a]",
         "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
-        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)),
+        + "".join(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n"
+            for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+        ),
     ],
-    ids=["huge", "flow lists", "block lists", "flow mappings", "block mappings", "many values", "alias of itself", "alias bomb"],
+    ids=[
+        "huge",
+        "flow lists",
+        "block lists",
+        "flow mappings",
+        "block mappings",
+        "many values",
+        "alias of itself",
+        "alias bomb",
+    ],
 )
 def test_huge_deep_and_exploding_files_are_refused_within_bounds(text: str) -> None:
     document = parse(text, "site.yaml")
@@ -230,7 +339,9 @@ def test_huge_deep_and_exploding_files_are_refused_within_bounds(text: str) -> N
 
 
 def test_a_message_never_repeats_a_long_value_or_key() -> None:
-    found = problems(f"site: home\nmeters: [{{name: grid, {'k' * 900}: 1, invert: {'v' * 5000}}}]\n")
+    found = problems(
+        f"site: home\nmeters: [{{name: grid, {'k' * 900}: 1, invert: {'v' * 5000}}}]\n"
+    )
     assert len(found) == 2
     assert all(len(line) < 300 for line in found)
 
@@ -250,7 +361,10 @@ def test_no_text_or_bytes_make_it_raise(text: str | bytes) -> None:
 yaml_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*Site.__slots__, *Meter.__slots__, "x"]), inner, max_size=5)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*Site.__slots__, *Meter.__slots__, "x"]), inner, max_size=5
+        )
     ),
     max_leaves=20,
 )
@@ -265,13 +379,40 @@ def test_any_data_is_decoded_or_explained(data: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "seconds"), [("500ms", 0.5), ("10s", 10), ("10 s", 10), ("15min", 900), ("2h", 7200), ("30d", 2_592_000), (7, 7), (0.25, 0.25)]
+    ("raw", "seconds"),
+    [
+        ("500ms", 0.5),
+        ("10s", 10),
+        ("10 s", 10),
+        ("15min", 900),
+        ("2h", 7200),
+        ("30d", 2_592_000),
+        (7, 7),
+        (0.25, 0.25),
+    ],
 )
 def test_a_length_of_time_is_read_in_its_unit(raw: object, seconds: float) -> None:
     assert Seconds.parse(raw) == seconds
 
 
-@pytest.mark.parametrize("raw", ["10", "s", "-1s", -1, "1h30", "10 seconds", True, None, [], "1e3s", 1e300, "", "9" * 400 + "h"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "10",
+        "s",
+        "-1s",
+        -1,
+        "1h30",
+        "10 seconds",
+        True,
+        None,
+        [],
+        "1e3s",
+        1e300,
+        "",
+        "9" * 400 + "h",
+    ],
+)
 def test_what_is_no_length_of_time_is_refused(raw: object) -> None:
     with pytest.raises(ValueError, match="expected a length of time"):
         Seconds.parse(raw)
@@ -285,12 +426,18 @@ def test_the_nearest_word_or_the_few_there_are_is_the_hint() -> None:
 
 
 def test_a_problem_reads_as_file_line_key_message_and_hint() -> None:
-    assert str(Problem("f.yaml", 3, "a.b", "is wrong", "do this")) == "f.yaml:3: a.b: is wrong — do this"
+    assert (
+        str(Problem("f.yaml", 3, "a.b", "is wrong", "do this"))
+        == "f.yaml:3: a.b: is wrong — do this"
+    )
     assert str(Problem("f.yaml", 0, "", "is wrong")) == "f.yaml: is wrong"
 
 
 def test_a_problem_is_one_printable_line_of_bounded_length() -> None:
-    assert str(Problem("f.yaml", 3, "a", "is \x1b[2Jwrong\n", "write \u202e")) == "f.yaml:3: a: is ·[2Jwrong· — write ·"
+    assert (
+        str(Problem("f.yaml", 3, "a", "is \x1b[2Jwrong\n", "write \u202e"))
+        == "f.yaml:3: a: is ·[2Jwrong· — write ·"
+    )
     assert len(str(Problem("f.yaml", 3, "a", "x" * 10_000, "y" * 10_000))) == MAX_MESSAGE + 1
 
 

@@ -1,4 +1,6 @@
-"""Ways to a meter besides a serial port and plain TCP: UDP, TLS, one connection per round, USB adapters by their ids."""
+"""Ways to a meter besides a serial port and plain TCP: UDP, TLS, one connection per round, USB
+adapters by their ids.
+"""
 
 import asyncio
 import ipaddress
@@ -39,7 +41,7 @@ async def opened(url: str) -> Line:
     return await open_line(LineUrl.parse(url), SerialSettings())
 
 
-# --- RTU over UDP ----------------------------------------------------------------------------------------------------------------------
+# --- RTU over UDP ---------------------------------------------------------------------------------
 
 
 class SerialServer(asyncio.DatagramProtocol):
@@ -57,7 +59,9 @@ class SerialServer(asyncio.DatagramProtocol):
 
 
 async def test_rtu_frames_pass_over_udp() -> None:
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(SerialServer, local_addr=("127.0.0.1", 0))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        SerialServer, local_addr=("127.0.0.1", 0)
+    )
     line = await opened(f"rtu+udp:127.0.0.1:{transport.get_extra_info('sockname')[1]}")
     try:
         for _ in range(2):
@@ -69,7 +73,9 @@ async def test_rtu_frames_pass_over_udp() -> None:
 
 
 async def test_nobody_at_a_udp_port_is_told() -> None:
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(SerialServer, local_addr=("127.0.0.1", 0))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        SerialServer, local_addr=("127.0.0.1", 0)
+    )
     port = transport.get_extra_info("sockname")[1]
     transport.close()
     await asyncio.sleep(0)
@@ -79,12 +85,14 @@ async def test_nobody_at_a_udp_port_is_told() -> None:
     line.close()
 
 
-# --- connections of their own ----------------------------------------------------------------------------------------------------------
+# --- connections of their own ---------------------------------------------------------------------
 
 
 @dataclass
 class Device:
-    """A Modbus TCP device (or a serial server, with `rtu`) that says which connection each request came on."""
+    """A Modbus TCP device (or a serial server, with `rtu`) that says which connection each request
+    came on.
+    """
 
     rtu: bool = False
     late_s: float = 0.0
@@ -101,8 +109,14 @@ class Device:
                 frame = await reader.readexactly(8 if self.rtu else 12)
                 self.asked_on.append(mine)
                 await asyncio.sleep(self.late_s if mine == 1 else 0)
-                body = bytes((frame[-8] if self.rtu else frame[6], 4, len(WORDS))) + (WORDS if mine > 1 or not self.late_s else b"\xff" * 4)
-                writer.write(with_checksum(body) if self.rtu else frame[:4] + len(body).to_bytes(2, "big") + body)
+                body = bytes((frame[-8] if self.rtu else frame[6], 4, len(WORDS))) + (
+                    WORDS if mine > 1 or not self.late_s else b"\xff" * 4
+                )
+                writer.write(
+                    with_checksum(body)
+                    if self.rtu
+                    else frame[:4] + len(body).to_bytes(2, "big") + body
+                )
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
@@ -158,7 +172,9 @@ async def test_a_late_reply_of_a_serial_server_finds_nobody() -> None:
         line = await opened(f"rtu+tcp:127.0.0.1:{port}")
         with pytest.raises(NoReply):
             await request(line, 1, 4, 0, 2, timeout_s=0.1)
-        assert await request(line, 1, 4, 0, 2, timeout_s=5) == WORDS, "what comes late on the first connection holds 0xFFFF"
+        assert await request(line, 1, 4, 0, 2, timeout_s=5) == WORDS, (
+            "what comes late on the first connection holds 0xFFFF"
+        )
         line.close()
         await settle(device, 0)
     assert device.asked_on == [1, 2]
@@ -175,12 +191,14 @@ async def test_a_server_that_is_gone_after_a_rest_is_a_line_error() -> None:
     line.close()
 
 
-# --- TLS -------------------------------------------------------------------------------------------------------------------------------
+# --- TLS ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Papers:
-    """An authority's certificate, and those it signed for a device at 127.0.0.1 and for us (each with its key in the same file)."""
+    """An authority's certificate, and those it signed for a device at 127.0.0.1 and for us (each
+    with its key in the same file).
+    """
 
     ca: Path
     device: Path
@@ -190,31 +208,56 @@ class Papers:
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     folder = tmp_path_factory.mktemp("papers")
-    ca_key, ca_name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "throw-away")])
+    ca_key, ca_name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "throw-away")]),
+    )
     now = datetime.now(UTC)
 
     def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool) -> bytes:
-        builder = x509.CertificateBuilder(ca_name, name, key.public_key(), 17, now - timedelta(days=1), now + timedelta(days=1))
+        builder = x509.CertificateBuilder(
+            ca_name, name, key.public_key(), 17, now - timedelta(days=1), now + timedelta(days=1)
+        )
         builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        # Python 3.13 verifies strictly, by RFC 5280: keys are named, and what an authority's may be used for.
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        # Python 3.13 verifies strictly, by RFC 5280: keys are named, and what an authority's may be
+        # used for.
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
         if is_ca:
             uses = dict.fromkeys(
-                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign"), False
+                (
+                    "digital_signature",
+                    "content_commitment",
+                    "key_encipherment",
+                    "data_encipherment",
+                    "key_agreement",
+                    "crl_sign",
+                ),
+                False,
             )
-            usage = x509.KeyUsage(**uses, key_cert_sign=True, encipher_only=False, decipher_only=False)
+            usage = x509.KeyUsage(
+                **uses, key_cert_sign=True, encipher_only=False, decipher_only=False
+            )
             builder = builder.add_extension(usage, critical=True)
         else:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
             )
         return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     (folder / "ca.pem").write_bytes(certificate(ca_name, ca_key, is_ca=True))
     for who in ("device", "ours"):
         key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, who)])
         (folder / f"{who}.pem").write_bytes(pem + certificate(name, key, is_ca=False))
     return Papers(folder / "ca.pem", folder / "device.pem", folder / "ours.pem")
@@ -243,7 +286,10 @@ async def test_modbus_passes_over_verified_tls(papers: Papers) -> None:
 async def test_a_certificate_of_somebody_else_is_not_trusted(papers: Papers) -> None:
     device = Device()
     async with listening(device, device_side(papers)) as port:
-        with pytest.raises(LineError, match=r"the device's certificate is not trusted: .* — ca=FILE names the authority"):
+        with pytest.raises(
+            LineError,
+            match=r"the device's certificate is not trusted: .* — ca=FILE names the authority",
+        ):
             await opened(f"tls:127.0.0.1:{port}")
 
 
@@ -273,19 +319,25 @@ async def test_a_device_without_tls_is_told(papers: Papers) -> None:
 
     async with await asyncio.start_server(chatter, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(LineError, match=r"TLS failed: .* — does the device speak Modbus Security"):
+        with pytest.raises(
+            LineError, match=r"TLS failed: .* — does the device speak Modbus Security"
+        ):
             await opened(f"tls:127.0.0.1:{port}?ca={papers.ca}")
 
 
 async def test_files_that_cannot_be_used_are_named(papers: Papers, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing\n")
     async with listening(Device()) as port:
-        for query in (f"ca={tmp_path}/none.pem", f"ca={tmp_path}/empty.pem", f"ca={papers.ca}&cert={papers.ca}"):
+        for query in (
+            f"ca={tmp_path}/none.pem",
+            f"ca={tmp_path}/empty.pem",
+            f"ca={papers.ca}&cert={papers.ca}",
+        ):
             with pytest.raises(LineError, match=r"cannot be used: .* PEM file"):
                 await opened(f"tls:127.0.0.1:{port}?{query}")
 
 
-# --- USB -------------------------------------------------------------------------------------------------------------------------------
+# --- USB ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -317,15 +369,24 @@ def test_an_adapter_is_found_by_its_ids(sysfs: Path) -> None:
 
 
 def test_adapters_that_are_alike_need_their_serial_number(sysfs: Path) -> None:
-    with pytest.raises(UsbError, match=r"there are 2 such ports: usb:0403:6001:A50285BI \(ttyUSB0\), .* — add the serial number"):
+    with pytest.raises(
+        UsbError,
+        match=r"there are 2 such ports: usb:0403:6001:A50285BI \(ttyUSB0\), .* — add the serial "
+        r"number",
+    ):
         usb_port("0403:6001", sysfs)
 
 
 def test_an_adapter_that_is_not_there_is_told_with_those_that_are(sysfs: Path) -> None:
-    with pytest.raises(UsbError, match=r"no such USB adapter — is it plugged in\? adapters seen: usb:1a86:55d4 \(ttyACM0\)"):
+    with pytest.raises(
+        UsbError,
+        match=r"no such USB adapter — is it plugged in\? adapters seen: usb:1a86:55d4 \(ttyACM0\)",
+    ):
         usb_port("0403:6015", sysfs)
 
 
 async def test_a_line_on_an_adapter_that_is_not_there_is_a_line_error() -> None:
-    with pytest.raises(LineError, match=r"usb:ffff:ffff.*: there is no such USB adapter — is it plugged in"):
+    with pytest.raises(
+        LineError, match=r"usb:ffff:ffff.*: there is no such USB adapter — is it plugged in"
+    ):
         await opened("usb:FFFF:ffff?baud=9600")

@@ -1,9 +1,12 @@
-"""`make fuzz`: feeds every parser of foreign bytes with mutations of real ones, and prints what came of it.
+"""`make fuzz`: feeds every parser of foreign bytes with mutations of real ones, and prints what
+came of it.
 
-python -m tests.fuzz [--inputs N] [TARGET …]     all targets for a minute or two, or N inputs divided over them by their speed
+python -m tests.fuzz [--inputs N] [TARGET …]     all targets for a minute or two, or N inputs
+divided over them by their speed
 
-Exit codes: 0 nothing was found; 1 something was, and the input lies in .fuzz/<target>/; 2 there is no such target, or no atheris.
-What mutations have found to lead further is kept in .fuzz/<target>/corpus/: the next run begins there.
+Exit codes: 0 nothing was found; 1 something was, and the input lies in .fuzz/<target>/; 2 there is
+no such target, or no atheris. What mutations have found to lead further is kept in
+.fuzz/<target>/corpus/: the next run begins there.
 """
 
 import argparse
@@ -29,7 +32,9 @@ CALIBRATION_S = 5
 INPUT_S = 10
 """An input that takes longer is a finding. The slowest take some 0.1 s."""
 MEMORY_MB = 250
-"""More is a finding. Python, atheris and all of our modules take about 90 MB, what is kept of the inputs some more."""
+"""More is a finding. Python, atheris and all of our modules take about 90 MB, what is kept of the
+inputs some more.
+"""
 
 
 @dataclass(slots=True)
@@ -56,17 +61,29 @@ class Result:
 
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="make fuzz", description="feed every parser of foreign bytes with mutations of real ones")
-    parser.add_argument("--inputs", type=int, default=0, help="inputs in all, divided over the targets by their speed")
+    parser = argparse.ArgumentParser(
+        prog="make fuzz",
+        description="feed every parser of foreign bytes with mutations of real ones",
+    )
+    parser.add_argument(
+        "--inputs",
+        type=int,
+        default=0,
+        help="inputs in all, divided over the targets by their speed",
+    )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     said = parser.parse_args(arguments)
     unknown = [name for name in said.targets if name not in TARGETS]
     if unknown:
-        print(f"there is no target {', '.join(unknown)}; there are: {', '.join(TARGETS)}", file=sys.stderr)
+        print(
+            f"there is no target {', '.join(unknown)}; there are: {', '.join(TARGETS)}",
+            file=sys.stderr,
+        )
         return 2
     if importlib.util.find_spec("atheris") is None:
         print(
-            "atheris is not installed: it has wheels for Linux on x86-64 with Python 3.11 to 3.14. `make test` feeds the same targets "
+            "atheris is not installed: it has wheels for Linux on x86-64 with Python 3.11 to "
+            "3.14. `make test` feeds the same targets "
             "with hypothesis, everywhere.",
             file=sys.stderr,
         )
@@ -83,10 +100,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _inputs(chosen: list[Target], results: dict[str, Result], inputs: int) -> None:
-    """Each target is fuzzed for as long as the others. As speeds change with what is found, the last ones make up what is missing."""
+    """Each target is fuzzed for as long as the others. As speeds change with what is found, the
+    last ones make up what is missing.
+    """
     for target in chosen:
-        results[target.name].add(fuzz(target, inputs=inputs // len(chosen) or 1, seconds=CALIBRATION_S))
-    sound = sorted((target for target in chosen if not results[target.name].finding), key=lambda each: results[each.name].per_s)
+        results[target.name].add(
+            fuzz(target, inputs=inputs // len(chosen) or 1, seconds=CALIBRATION_S)
+        )
+    sound = sorted(
+        (target for target in chosen if not results[target.name].finding),
+        key=lambda each: results[each.name].per_s,
+    )
     while sound:
         left = inputs - sum(result.inputs for result in results.values())
         share = results[sound[0].name].per_s / sum(results[target.name].per_s for target in sound)
@@ -104,7 +128,9 @@ def fuzz(target: Target, *, inputs: int = 0, seconds: int = 0) -> Result:
     for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     words = folder / "words"
-    escaped = ("".join(map(r"\x{:02x}".format, word)) for word in target.words if len(word) <= 64)  # as long as libFuzzer takes them
+    escaped = (
+        "".join(map(r"\x{:02x}".format, word)) for word in target.words if len(word) <= 64
+    )  # as long as libFuzzer takes them
     words.write_text("".join(f'"{word}"\n' for word in escaped))
     arguments = [
         f"-max_len={target.longest}",
@@ -120,7 +146,9 @@ def fuzz(target: Target, *, inputs: int = 0, seconds: int = 0) -> Result:
     ]
     began_s = time.monotonic()
     # In memory, where that can be; libFuzzer leaves a process without tidying up.
-    with tempfile.TemporaryDirectory(prefix="meter-gateway-fuzz-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="meter-gateway-fuzz-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None
+    ) as scratch:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.one", target.name, *arguments],
             cwd=KEPT.parent,
@@ -129,8 +157,14 @@ def fuzz(target: Target, *, inputs: int = 0, seconds: int = 0) -> Result:
             stderr=subprocess.STDOUT,
             check=False,
         )
-    result = _result(target, done.stdout.decode(errors="replace"), done.returncode, time.monotonic() - began_s)
-    print(f"    {result.inputs:,} inputs, {result.finding or 'nothing found'}", file=sys.stderr, flush=True)
+    result = _result(
+        target, done.stdout.decode(errors="replace"), done.returncode, time.monotonic() - began_s
+    )
+    print(
+        f"    {result.inputs:,} inputs, {result.finding or 'nothing found'}",
+        file=sys.stderr,
+        flush=True,
+    )
     return result
 
 
@@ -149,9 +183,19 @@ def _result(target: Target, output: str, code: int, took_s: float) -> Result:
         log = KEPT / target.name / "log"
         log.write_text(output)
         again = (
-            f".venv/bin/python -m tests.fuzz.one {target.name} {Path(written[-1]).relative_to(KEPT.parent)}" if written else f"see {log}"
+            (
+                f".venv/bin/python -m tests.fuzz.one {target.name} "
+                f"{Path(written[-1]).relative_to(KEPT.parent)}"
+            )
+            if written
+            else f"see {log}"
         )
-        what = re.findall(r"^(?:\w+\.)*(\w*(?:Error|Exception|Exit|Interrupt)\b.*|ERROR: libFuzzer: .*|.*SUMMARY.*)$", output, re.MULTILINE)
+        what = re.findall(
+            r"^(?:\w+\.)*(\w*(?:Error|Exception|Exit|Interrupt)\b.*|ERROR: libFuzzer: "
+            r".*|.*SUMMARY.*)$",
+            output,
+            re.MULTILINE,
+        )
         result.finding = f"{(what or ['it ended with exit code ' + str(code)])[0][:160]}\n{again}"
     return result
 
@@ -161,18 +205,35 @@ def _print(chosen: list[Target], results: dict[str, Result]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Whatever comes in: only documented errors, bounded memory, printable messages", title_justify="left")
+    table = Table(
+        title="Whatever comes in: only documented errors, bounded memory, printable messages",
+        title_justify="left",
+    )
     for column in ("target", "what is fed", "inputs", "a second", "peak RSS", "result"):
-        table.add_column(column, justify="right" if column in ("inputs", "a second", "peak RSS") else "left")
+        table.add_column(
+            column, justify="right" if column in ("inputs", "a second", "peak RSS") else "left"
+        )
     for target in chosen:
         result = results[target.name]
         verdict = Text(result.finding, "red") if result.finding else Text("passed", "green")
-        table.add_row(target.name, target.feeds, f"{result.inputs:,}", f"{result.per_s:,.0f}", f"{result.peak_mb} MB", verdict)
+        table.add_row(
+            target.name,
+            target.feeds,
+            f"{result.inputs:,}",
+            f"{result.per_s:,.0f}",
+            f"{result.peak_mb} MB",
+            verdict,
+        )
     every = list(results.values())
     peak_mb = max(result.peak_mb for result in every)
     table.add_section()
     table.add_row(
-        "", "all", f"{sum(result.inputs for result in every):,}", "", f"{peak_mb} MB", f"{sum(bool(r.finding) for r in every)} found"
+        "",
+        "all",
+        f"{sum(result.inputs for result in every):,}",
+        "",
+        f"{peak_mb} MB",
+        f"{sum(bool(r.finding) for r in every)} found",
     )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

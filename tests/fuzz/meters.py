@@ -1,7 +1,9 @@
-"""Meters that speak text or SML: P1, encrypted P1, SML, IEC 62056-21; their telegrams, and their drivers.
+"""Meters that speak text or SML: P1, encrypted P1, SML, IEC 62056-21; their telegrams, and their
+drivers.
 
-The first byte of an input has options: bits 0–2 the size of chunks, MENDED, STRETCHED, and two bits more that each target reads. Mended
-means that checksums are made right before the input is fed: otherwise nearly every mutation would end at the first gate.
+The first byte of an input has options: bits 0–2 the size of chunks, MENDED, STRETCHED, and two bits
+more that each target reads. Mended means that checksums are made right before the input is fed:
+otherwise nearly every mutation would end at the first gate.
 """
 
 import asyncio
@@ -29,10 +31,24 @@ from drivers.sml.values import SmlError
 from drivers.sml.values import decode as decode_sml
 from drivers.sml.values import read_values as sml_values
 from tests.drivers.iec62056.test_values import EASYMETER, EBZ, EMH, READOUT
-from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed, length_of
+from tests.drivers.p1.telegrams.encrypted import (
+    AUTHENTICATION,
+    KEYS,
+    TITLE,
+    envelope,
+    headed,
+    length_of,
+)
 from tests.drivers.p1.telegrams.written import written
 from tests.drivers.sml.test_values import by_hand
-from tests.fuzz.target import Target, check_message, check_quantities, check_serial_number, pieces, split
+from tests.fuzz.target import (
+    Target,
+    check_message,
+    check_quantities,
+    check_serial_number,
+    pieces,
+    split,
+)
 from tests.simulation.virtual_time import VirtualLoop
 
 MENDED, STRETCHED = 0x08, 0x10
@@ -66,7 +82,9 @@ def stretched(stream: bytes) -> bytes:
     return stream[:middle] + filler * (9000 // len(filler)) + stream[middle:]
 
 
-def framed(framer: Callable[[], _Framer[Event]], stream: bytes, options: int, most_bytes: int) -> Iterator[Event]:
+def framed(
+    framer: Callable[[], _Framer[Event]], stream: bytes, options: int, most_bytes: int
+) -> Iterator[Event]:
     """The events of a stream; whole or in chunks, they are the same."""
     if options & STRETCHED:
         stream = stretched(stream)
@@ -130,7 +148,9 @@ def _p1_values(telegram: p1.Telegram, options: int) -> None:
     values = p1_values(telegram.raw, (1, 2) if options & 0x20 else ())
     check_quantities(values.quantities)
     check_serial_number(values.serial_number)
-    assert values.meter_utc_s is None or 946684800 - 50400 <= values.meter_utc_s < 4102444800 + 43200
+    assert (
+        values.meter_utc_s is None or 946684800 - 50400 <= values.meter_utc_s < 4102444800 + 43200
+    )
 
 
 def p1_seeds() -> Iterable[bytes]:
@@ -138,19 +158,27 @@ def p1_seeds() -> Iterable[bytes]:
         for options in (n % 8, MENDED | n % 8):
             yield bytes([options]) + each.data
     yield bytes([MENDED | 5]) + b"\r\n".join(each.data for each in itertools.islice(written(), 2))
-    yield b"\x02" + envelope(b"/KFM5\r\n\r\n1-0:1.8.0(000123.456*kWh)\r\n!1234\r\n") + headed(b"/KFM5\r\n\r\n!")
+    yield (
+        b"\x02"
+        + envelope(b"/KFM5\r\n\r\n1-0:1.8.0(000123.456*kWh)\r\n!1234\r\n")
+        + headed(b"/KFM5\r\n\r\n!")
+    )
     yield bytes([STRETCHED]) + b"/KFM5\r\n\r\n1-0:1.8.0(000123.456*kWh)\r\n!1234\r\n"
 
 
 P1_WORDS = (
-    b"/KFM5", b"\r\n!", b"\r\n\r\n\x00", b"\xdb\x08SAG12345\x82", b"1-0:1.8.0(", b"1-0:2.7.0(", b"0-0:1.0.0(", b"0-1:24.1.0(003)",
-    b"0-1:24.2.1(", b"0-1:24.3.0(", b"0-0:96.1.1(", b"1-0:1.6.0(", b"7-0:23.1.0(", b"0-0:42.0.0(", b"0-0:96.14.0(0002)", b"*kWh)",
+    b"/KFM5", b"\r\n!", b"\r\n\r\n\x00", b"\xdb\x08SAG12345\x82", b"1-0:1.8.0(", b"1-0:2.7.0(",
+    b"0-0:1.0.0(", b"0-1:24.1.0(003)",
+    b"0-1:24.2.1(", b"0-1:24.3.0(", b"0-0:96.1.1(", b"1-0:1.6.0(", b"7-0:23.1.0(", b"0-0:42.0.0(",
+    b"0-0:96.14.0(0002)", b"*kWh)",
     b"*kVArh)", b"*m3)", b"(210203144000W)", b"W)(", b"\r\n(",
 )  # fmt: skip
 
 
 def p1_reader(data: bytes) -> None:
-    """How many changes, then these (where, which digit), then a telegram: with other digits it is read as one that never came before."""
+    """How many changes, then these (where, which digit), then a telegram: with other digits it is
+    read as one that never came before.
+    """
     count = data[0] % 40 if data else 0
     changes, raw = data[1 : 1 + 2 * count], bytearray(data[1 + 2 * count :])
     reader = P1Reader((1, 2) if count % 2 else ())
@@ -175,13 +203,25 @@ def reader_seeds() -> Iterable[bytes]:
 
 
 def p1_cipher(data: bytes) -> None:
-    """Options: MENDED seals the text with the right keys; bit 5 without a tag, bit 6 damages a byte afterwards, bit 7 tries wrong keys."""
+    """Options: MENDED seals the text with the right keys; bit 5 without a tag, bit 6 damages a byte
+    afterwards, bit 7 tries wrong keys.
+    """
     options, text = split(data)
-    frame = envelope(text[:7000], security=0x20 if options & 0x20 else 0x30) if options & MENDED and text else text
+    frame = (
+        envelope(text[:7000], security=0x20 if options & 0x20 else 0x30)
+        if options & MENDED and text
+        else text
+    )
     if options & 0x40 and len(frame) > 20:
         at = len(frame) - 1 - options % 16
         frame = frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :]
-    keys = KEYS if not options & 0x80 else type(KEYS)(encryption=KEYS.encryption, authentication=b"16 other bytes..", system_title=TITLE)
+    keys = (
+        KEYS
+        if not options & 0x80
+        else type(KEYS)(
+            encryption=KEYS.encryption, authentication=b"16 other bytes..", system_title=TITLE
+        )
+    )
     for event in framed(p1.Framer, frame, options & ~STRETCHED, p1.MAX_TELEGRAM_BYTES):
         if isinstance(event, p1.Sealed):
             try:
@@ -214,13 +254,19 @@ def cipher_seeds() -> Iterable[bytes]:
 
 
 def sml_frames(data: bytes) -> None:
-    """Options: MENDED makes the checksum of the last frame right, bit 5 puts what is there into a frame of its own."""
+    """Options: MENDED makes the checksum of the last frame right, bit 5 puts what is there into a
+    frame of its own.
+    """
     options, stream = split(data)
     if options & 0x20:
         stream = sml_transport(stream[:4000].replace(b"\x1b" * 4, b"\x1b" * 8))
     elif options & MENDED and (end := stream.rfind(b"\x1b" * 4 + b"\x1a")) >= 0:
         begin = max(0, stream.rfind(b"\x1b" * 4 + b"\x01" * 4, 0, end))
-        stream = stream[: end + 6] + sml.checksums(stream[begin : end + 6])[options >> 6 & 1] + stream[end + 8 :]
+        stream = (
+            stream[: end + 6]
+            + sml.checksums(stream[begin : end + 6])[options >> 6 & 1]
+            + stream[end + 8 :]
+        )
     for event in framed(sml.Framer, stream, options, sml.MAX_FRAME_BYTES):
         if isinstance(event, sml.Frame):
             assert len(event.payload) <= sml.MAX_FRAME_BYTES
@@ -300,8 +346,10 @@ def _sml_streams() -> Iterator[bytes]:
 
 
 SML_WORDS = (
-    b"\x1b\x1b\x1b\x1b", b"\x01\x01\x01\x01", b"\x1b\x1b\x1b\x1b\x1a\x00", b"\x07\x01\x00\x01\x08\x00\xff",
-    b"\x07\x01\x00\x10\x07\x00\xff", b"\x07\x01\x00\x0f\x07\x00\xff", b"\x62\x1e\x52\xff", b"\x62\x1b\x52\xff",
+    b"\x1b\x1b\x1b\x1b", b"\x01\x01\x01\x01", b"\x1b\x1b\x1b\x1b\x1a\x00",
+    b"\x07\x01\x00\x01\x08\x00\xff",
+    b"\x07\x01\x00\x10\x07\x00\xff", b"\x07\x01\x00\x0f\x07\x00\xff", b"\x62\x1e\x52\xff",
+    b"\x62\x1b\x52\xff",
     b"\x0b\x0a\x01DZG\x00\x02\x82\x22\x5e", b"\x77", b"\x72\x63\x07\x01",
 )  # fmt: skip
 
@@ -339,7 +387,11 @@ def iec_readout(data: bytes) -> None:
     options, stream = split(data)
     if options & MENDED and (end := stream.find(b"\x03", stream.find(b"\x02"))) >= 0:
         begin = stream.find(b"\x02")
-        stream = stream[: end + 1] + bytes([iec.block_check(stream[begin + 1 : end + 1]) & 0x7F]) + stream[end + 2 :]
+        stream = (
+            stream[: end + 1]
+            + bytes([iec.block_check(stream[begin + 1 : end + 1]) & 0x7F])
+            + stream[end + 2 :]
+        )
     if options & 0x40:
         stream = _even(stream)
     found = iec.find_identification(stream)
@@ -393,7 +445,9 @@ IEC_WORDS = (
 
 
 class _Speaker:
-    """A line on which the input comes, piece after piece, a moment apart; whatever is written is listened to, and means nothing."""
+    """A line on which the input comes, piece after piece, a moment apart; whatever is written is
+    listened to, and means nothing.
+    """
 
     framing: Framing = "rtu"
     name = "fuzz"
@@ -440,7 +494,9 @@ def loop() -> VirtualLoop:
 
 
 async def _read(options: int, come: list[bytes]) -> None:
-    driver = load_profile_once(PROFILES[options >> 5 & 3]).open_driver(DeviceAddress(name="grid", keys=KEYS), _Speaker(come))
+    driver = load_profile_once(PROFILES[options >> 5 & 3]).open_driver(
+        DeviceAddress(name="grid", keys=KEYS), _Speaker(come)
+    )
     for _ in range(2):
         try:
             reading = await driver.read(asyncio.get_running_loop().time())
@@ -468,7 +524,9 @@ def driver_readings(data: bytes) -> None:
     if options & MENDED:
         stream = _right_p1(stream)
     size = (400, 11, 60, 1 << 20)[options & 3]
-    loop().run_until_complete(_read(options, [stream[at : at + size] for at in range(0, len(stream), size)]))
+    loop().run_until_complete(
+        _read(options, [stream[at : at + size] for at in range(0, len(stream), size)])
+    )
 
 
 def driver_seeds() -> Iterable[bytes]:
@@ -479,16 +537,62 @@ def driver_seeds() -> Iterable[bytes]:
     for text in IEC_TEXTS:
         yield b"\x43" + text + b"\r\n"
     block = READOUT + b"\x03"
-    yield b"\x60" + b"/ACE5\\3kV205\r\n".ljust(400, b"\0") + b"\x02" + block + bytes([iec.block_check(block)])
+    yield (
+        b"\x60"
+        + b"/ACE5\\3kV205\r\n".ljust(400, b"\0")
+        + b"\x02"
+        + block
+        + bytes([iec.block_check(block)])
+    )
 
 
 TARGETS = (
-    Target("p1", "P1 telegrams in any chunks: framed, judged, recognised, read", p1_telegrams, p1_seeds, words=P1_WORDS, longest=2500),
-    Target("p1-reader", "P1 telegrams one after the other that differ in digits", p1_reader, reader_seeds, words=P1_WORDS, longest=2000),
-    Target("p1-cipher", "encrypted P1 frames, sealed with the keys and damaged", p1_cipher, cipher_seeds, words=P1_WORDS),
+    Target(
+        "p1",
+        "P1 telegrams in any chunks: framed, judged, recognised, read",
+        p1_telegrams,
+        p1_seeds,
+        words=P1_WORDS,
+        longest=2500,
+    ),
+    Target(
+        "p1-reader",
+        "P1 telegrams one after the other that differ in digits",
+        p1_reader,
+        reader_seeds,
+        words=P1_WORDS,
+        longest=2000,
+    ),
+    Target(
+        "p1-cipher",
+        "encrypted P1 frames, sealed with the keys and damaged",
+        p1_cipher,
+        cipher_seeds,
+        words=P1_WORDS,
+    ),
     Target("sml-frames", "SML frames in any chunks", sml_frames, frame_seeds, words=SML_WORDS),
-    Target("sml-values", "what stands inside SML frames", sml_payloads, payload_seeds, words=SML_WORDS),
-    Target("iec62056", "IEC 62056-21 telegrams in any chunks", iec_telegrams, iec_seeds, words=IEC_WORDS),
-    Target("iec62056-readout", "IEC 62056-21 identifications and data blocks", iec_readout, readout_seeds, words=IEC_WORDS),
-    Target("meter-drivers", "the drivers of P1, SML and IEC 62056-21 on a line", driver_readings, driver_seeds, words=P1_WORDS + IEC_WORDS),
+    Target(
+        "sml-values", "what stands inside SML frames", sml_payloads, payload_seeds, words=SML_WORDS
+    ),
+    Target(
+        "iec62056",
+        "IEC 62056-21 telegrams in any chunks",
+        iec_telegrams,
+        iec_seeds,
+        words=IEC_WORDS,
+    ),
+    Target(
+        "iec62056-readout",
+        "IEC 62056-21 identifications and data blocks",
+        iec_readout,
+        readout_seeds,
+        words=IEC_WORDS,
+    ),
+    Target(
+        "meter-drivers",
+        "the drivers of P1, SML and IEC 62056-21 on a line",
+        driver_readings,
+        driver_seeds,
+        words=P1_WORDS + IEC_WORDS,
+    ),
 )

@@ -1,6 +1,8 @@
-"""Fuzzes one target with atheris (libFuzzer), guided by which lines of ours an input reaches. `python -m tests.fuzz` starts it.
+"""Fuzzes one target with atheris (libFuzzer), guided by which lines of ours an input reaches.
+`python -m tests.fuzz` starts it.
 
-python -m tests.fuzz.one TARGET [libFuzzer's arguments …]      a file's name feeds that file once: so a finding is played again
+python -m tests.fuzz.one TARGET [libFuzzer's arguments …]      a file's name feeds that file once:
+so a finding is played again
 """
 
 import logging

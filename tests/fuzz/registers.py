@@ -1,4 +1,6 @@
-"""Meters that are asked for registers: Modbus replies on RTU and TCP, the codecs of every profile, and SunSpec's chain of models."""
+"""Meters that are asked for registers: Modbus replies on RTU and TCP, the codecs of every profile,
+and SunSpec's chain of models.
+"""
 
 import asyncio
 import functools
@@ -38,7 +40,9 @@ class Answering:
         self._come: list[bytes] = []
 
     async def write(self, data: bytes) -> None:  # noqa: ARG002 — as the protocol names it
-        self._come = [self._reply[at : at + self._size] for at in range(0, len(self._reply), self._size)][::-1]
+        self._come = [
+            self._reply[at : at + self._size] for at in range(0, len(self._reply), self._size)
+        ][::-1]
 
     async def read(self, deadline_s: float) -> bytes:
         now_s = asyncio.get_running_loop().time()
@@ -83,8 +87,14 @@ def _tcp_reply(options: int, function: int, count: int, body: bytes) -> bytes:
 
 
 def modbus_reply(data: bytes) -> None:
-    """Options, then how many registers are asked for. ADDRESSED gives the reply a right beginning, CHECKED what proves it."""
-    options, count, body = data[0] if data else 0, (data[1] if len(data) > 1 else 0) % 125 + 1, data[2:]
+    """Options, then how many registers are asked for. ADDRESSED gives the reply a right beginning,
+    CHECKED what proves it.
+    """
+    options, count, body = (
+        data[0] if data else 0,
+        (data[1] if len(data) > 1 else 0) % 125 + 1,
+        data[2:],
+    )
     size = (1 << 20, 1, 2, 3, 7, 16, 90, 300)[options & 7]
     function = 4 if options & 0x40 else 3
     tcp = bool(options & ALL_TCP)
@@ -113,7 +123,9 @@ def reply_seeds() -> Iterable[bytes]:
         yield bytes((framing | CHECKED, 3, UNIT, 0x83, 2))
         yield bytes((framing | CHECKED | 1, 3, 0x83, 2))
         yield bytes((framing | 3, 3)) + bytes.fromhex("02 03 08 00 01 00 02 00 03 00 04 00 00")
-    yield bytes((ALL_TCP | 2, 1)) + bytes.fromhex("0001 0000 0007 02 03 04 00010002 0002 0000 0003 02 83 02")
+    yield bytes((ALL_TCP | 2, 1)) + bytes.fromhex(
+        "0001 0000 0007 02 03 04 00010002 0002 0000 0003 02 83 02"
+    )
 
 
 # Codecs
@@ -124,11 +136,17 @@ def _modbus() -> tuple[tuple[Settings, tuple[Block, ...], tuple[Decoder, ...]], 
     """Settings, blocks and decoders of every Modbus profile that ships."""
     profiles = (load_profile(each) for each in profile_ids())
     settings = [each.settings for each in profiles if isinstance(each.settings, Settings)]
-    return tuple((each, blocks, tuple(map(Decoder, blocks))) for each in settings for blocks in [plan(each, 0.001)])
+    return tuple(
+        (each, blocks, tuple(map(Decoder, blocks)))
+        for each in settings
+        for blocks in [plan(each, 0.001)]
+    )
 
 
 def modbus_codec(data: bytes) -> None:
-    """Which profile, then the bytes of all its blocks, one after the other and from the beginning again where they run out."""
+    """Which profile, then the bytes of all its blocks, one after the other and from the beginning
+    again where they run out.
+    """
     settings, blocks, decoders = _modbus()[(data[0] if data else 0) % len(_modbus())]
     rest = data[1:] or b"\0"
     values: dict[str, float] = {}
@@ -168,7 +186,13 @@ def sunspec(data: bytes) -> None:
         assert address + count <= 0x10000, f"asks for {count} registers from {address} on"
         at = 2 * (address - base)
         found = image[at : at + 2 * count] if at >= 0 else b""
-        return found if len(found) == 2 * count else None if beyond is None else found + beyond * (2 * count - len(found))
+        return (
+            found
+            if len(found) == 2 * count
+            else None
+            if beyond is None
+            else found + beyond * (2 * count - len(found))
+        )
 
     steps = walk()
     try:
@@ -180,13 +204,21 @@ def sunspec(data: bytes) -> None:
         chain = done.value
     finally:
         assert asked <= 3 + 2 * MAX_MODELS
-    for text in (chain.owner.maker, chain.owner.model, chain.owner.version, chain.owner.serial_number):
+    for text in (
+        chain.owner.maker,
+        chain.owner.model,
+        chain.owner.version,
+        chain.owner.serial_number,
+    ):
         check_message(text)
         assert len(text) <= COMMON_WORDS
     for part in chain.parts:
         registers = memory(part.address, part.model.count)
         if registers is not None:
-            check_quantities(decode(part.model, registers, power_is_export=bool(options & 0x20)), signed_energy=True)
+            check_quantities(
+                decode(part.model, registers, power_is_export=bool(options & 0x20)),
+                signed_energy=True,
+            )
     for wanted in ("auto", "inverter", "meter"):
         assert choose(chain.parts, wanted) in chain.parts  # type: ignore[arg-type]
 
@@ -197,13 +229,23 @@ def sunspec_models(data: bytes) -> None:
     model = MODELS[numbers[(data[0] if data else 0) % len(numbers)]]
     for exports in (False, True):
         check_quantities(
-            decode(model, data[1:].ljust(2 * model.count, data[-1:] or b"\0")[: 2 * model.count], power_is_export=exports),
+            decode(
+                model,
+                data[1:].ljust(2 * model.count, data[-1:] or b"\0")[: 2 * model.count],
+                power_is_export=exports,
+            ),
             signed_energy=True,
         )
 
 
 def sunspec_seeds() -> Iterable[bytes]:
-    values = {"energy_export_wh": 1234567.0, "energy_import_wh": 4567.0, "power_w": 1503.2, "frequency_hz": 50.0, "voltage_l1_v": 230.4}
+    values = {
+        "energy_export_wh": 1234567.0,
+        "energy_import_wh": 4567.0,
+        "power_w": 1503.2,
+        "frequency_hz": 50.0,
+        "voltage_l1_v": 230.4,
+    }
     for number in (103, 203):
         words = device_image(number, values, "12345678")
         image = struct.pack(f">{len(words)}H", *words)
@@ -215,8 +257,33 @@ def sunspec_seeds() -> Iterable[bytes]:
 
 
 TARGETS = (
-    Target("modbus", "replies to Modbus requests, RTU and TCP, in any chunks", modbus_reply, reply_seeds, longest=1300),
-    Target("modbus-codec", "register bytes of every Modbus profile", modbus_codec, codec_seeds, longest=600),
-    Target("sunspec", "the registers of a SunSpec device, walked and read", sunspec, sunspec_seeds, (ChainError,), longest=900),
-    Target("sunspec-models", "the registers of each SunSpec model", sunspec_models, sunspec_seeds, longest=260),
+    Target(
+        "modbus",
+        "replies to Modbus requests, RTU and TCP, in any chunks",
+        modbus_reply,
+        reply_seeds,
+        longest=1300,
+    ),
+    Target(
+        "modbus-codec",
+        "register bytes of every Modbus profile",
+        modbus_codec,
+        codec_seeds,
+        longest=600,
+    ),
+    Target(
+        "sunspec",
+        "the registers of a SunSpec device, walked and read",
+        sunspec,
+        sunspec_seeds,
+        (ChainError,),
+        longest=900,
+    ),
+    Target(
+        "sunspec-models",
+        "the registers of each SunSpec model",
+        sunspec_models,
+        sunspec_seeds,
+        longest=260,
+    ),
 )

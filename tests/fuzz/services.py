@@ -1,4 +1,6 @@
-"""What comes over the network: the exchange's replies, requests to the status page, and what an MQTT broker says."""
+"""What comes over the network: the exchange's replies, requests to the status page, and what an
+MQTT broker says.
+"""
 
 import asyncio
 import functools
@@ -16,7 +18,13 @@ from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
 from gateway.outbox.dialect import Dialect, Reply, Verdict
 from gateway.outbox.dialects import dialect_names, load_dialect
-from gateway.outbox.http_replies import MAX_REASON_CHARS, MAX_RETRY_AFTER_S, http_verdict, parsed, reason_of
+from gateway.outbox.http_replies import (
+    MAX_REASON_CHARS,
+    MAX_RETRY_AFTER_S,
+    http_verdict,
+    parsed,
+    reason_of,
+)
 from gateway.site.config import MqttSettings, StatusSettings
 from gateway.site.credentials import Credentials
 from tests.fuzz.meters import loop
@@ -47,7 +55,9 @@ def _dialects() -> tuple[Dialect, ...]:
 
 
 def exchange_replies(data: bytes) -> None:
-    """Two bytes of status, then Retry-After and Location up to line ends, then the body. Every dialect judges it."""
+    """Two bytes of status, then Retry-After and Location up to line ends, then the body. Every
+    dialect judges it.
+    """
     status = 100 + int.from_bytes(data[:2], "big") % 500
     retry, _, rest = data[2:].partition(b"\n")
     location, _, body = rest.partition(b"\n")
@@ -70,23 +80,32 @@ def _status(number: int) -> bytes:
 def reply_seeds() -> Iterable[bytes]:
     bodies = (
         b"", b"{}", b"null", b'{"detail": "Not found."}', b'{"error": "no such asset", "code": 7}',
-        b"<html><body>Bad gateway</body></html>", b"plain \xff text\x1b[31m", b'["a", {"b": [1.5e400, 123456789012345678901234567890]}]',
+        b"<html><body>Bad "
+        b"gateway</body></html>", b"plain \xff "
+                                  b"text\x1b[31m", b'["a", {"b": [1.5e400, '
+                                                   b'123456789012345678901234567890]}]',
         b'"\\ud800"', b"[" * 900, b'{"a":' * 500,
     )  # fmt: skip
     for status, body in itertools.product((200, 202, 302, 400, 404, 413, 429, 503), bodies):
         yield _status(status) + b"30\nhttps://elsewhere/\n" + body
     for body in (
-        b'[{"time": "2026-03-29T01:00", "energy_kWh": 0.125}, {"time_slot": "2026-03-29 01:15Z", "energy_Wh": "12.5"}]',
-        b'{"results": {"data": {"2026-03-29T01:00:30.5+01:30": {"energy": 1e3}, "0001-01-01T00:00+23:59": -1}}}',
-        b'{"9999-12-31T23:59-23:59": 0.125, "2026-03-29T01:15": "sNaN", "2026-03-29T01:30": "1E99999999"}',
+        b'[{"time": "2026-03-29T01:00", "energy_kWh": 0.125}, {"time_slot": "2026-03-29 01:15Z", '
+        b'"energy_Wh": "12.5"}]',
+        b'{"results": {"data": {"2026-03-29T01:00:30.5+01:30": {"energy": 1e3}, '
+        b'"0001-01-01T00:00+23:59": -1}}}',
+        b'{"9999-12-31T23:59-23:59": 0.125, "2026-03-29T01:15": "sNaN", "2026-03-29T01:30": '
+        b'"1E99999999"}',
     ):
         yield _status(200) + b"\n\n" + body
 
 
 JSON_WORDS = (
-    b'{"detail": "', b'"error": ', b"[[[[[[[[", b'{"a":{"a":', b"\\ud800", b"\\u001b", b"1e999", b"NaN", b"Infinity", b"<html>",
+    b'{"detail": '
+    b'"', b'"error": ', b"[[[[[[[[", b'{"a":{"a":', b"\\ud800", b"\\u001b", b"1e999", b"NaN",
+    b"Infinity", b"<html>",
     b"\xef\xbb\xbf", b"[" * 400,
-    b'"2026-03-29T01:00', b'"results": ', b'"energy_kWh": ', b'"time": ', b"+23:59", b"0001-01-01T00:00",
+    b'"2026-03-29T01:00', b'"results": ', b'"energy_kWh": ', b'"time": ',
+    b"+23:59", b"0001-01-01T00:00",
     b"9999-12-31T23:59", b'"1E9999999',
 )  # fmt: skip
 
@@ -95,7 +114,9 @@ class _Wired(httpx.AsyncHTTPTransport):
     """HTTP on connections that say what they are given, whatever is asked."""
 
     def say(self, come: list[bytes]) -> None:
-        self._pool = httpcore.AsyncConnectionPool(network_backend=httpcore.AsyncMockBackend(come), max_connections=1)
+        self._pool = httpcore.AsyncConnectionPool(
+            network_backend=httpcore.AsyncMockBackend(come), max_connections=1
+        )
 
 
 @functools.cache
@@ -103,11 +124,16 @@ def _transport() -> _Wired:
     return _Wired(verify=False, trust_env=False)
 
 
-LOGIN_REPLY = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{"token": "%s"}'
+LOGIN_REPLY = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+    b'%d\r\n\r\n{"token": "%s"}'
+)
 
 
 def exchange_session(data: bytes) -> None:
-    """What an exchange sends on the wire, where the login goes well before it or (bit 3) is what is fuzzed; bit 4: it is asked."""
+    """What an exchange sends on the wire, where the login goes well before it or (bit 3) is what is
+    fuzzed; bit 4: it is asked.
+    """
     options, stream = split(data)
     come = [] if options & 8 else [LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())]
     _transport().say([*come, *pieces(stream, options)])
@@ -115,9 +141,15 @@ def exchange_session(data: bytes) -> None:
 
 
 async def _talk(*, asks: bool) -> None:
-    session = Session("http://127.0.0.1", lambda: Credentials("me", PASSWORD), 5.0, transport=_transport())
+    session = Session(
+        "http://127.0.0.1", lambda: Credentials("me", PASSWORD), 5.0, transport=_transport()
+    )
     try:
-        reply = await (session.get("api/", 3.0) if asks else session.post("external-connection/api/", {"energy_Wh": 1.5}))
+        reply = await (
+            session.get("api/", 3.0)
+            if asks
+            else session.post("external-connection/api/", {"energy_Wh": 1.5})
+        )
     except ExchangeError as error:
         check_message(str(error))
         assert PASSWORD not in str(error)
@@ -132,18 +164,36 @@ async def _talk(*, asks: bool) -> None:
 def session_seeds() -> Iterable[bytes]:
     for options in (0, 8, 3, 12, 16):
         yield bytes([options]) + LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())
-        yield bytes([options]) + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnull\r\n0\r\n\r\n"
         yield (
-            bytes([options]) + b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}" + LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())
+            bytes([options])
+            + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnull\r\n0\r\n\r\n"
         )
-        yield bytes([options]) + b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\r\nSet-Cookie: a=b; Max-Age=x\r\nContent-Length: 0\r\n\r\n"
-        yield bytes([options]) + b"HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nConnection: close\r\n\r\n<html>"
+        yield (
+            bytes([options])
+            + b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"
+            + LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())
+        )
+        yield (
+            bytes([options])
+            + (
+                b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\r\nSet-Cookie: a=b; "
+                b"Max-Age=x\r\nContent-Length: 0\r\n\r\n"
+            )
+        )
+        yield (
+            bytes([options])
+            + b"HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nConnection: close\r\n\r\n<html>"
+        )
         yield bytes([options]) + b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 500\r\n\r\n\x1b[2J"
 
 
 HTTP_WORDS = (
-    b"HTTP/1.1 ", b"\r\n\r\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Location: ",
-    b"Retry-After: ", b"Set-Cookie: ", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n", b"Host: ", b"GET ", b"HEAD ", b"CONNECT ",
+    b"HTTP/1.1 ", b"\r\n\r\n", b"Content-Length: ", b"Transfer-Encoding: "
+                                                    b"chunked\r\n", b"Connection: "
+                                                                    b"close\r\n", b"Location: ",
+    b"Retry-After: ", b"Set-Cookie: ", b"Upgrade: "
+                                       b"websocket\r\n", b"Expect: 100-continue\r\n", b"Host: ",
+                                       b"GET ", b"HEAD ", b"CONNECT ",
     b"/metrics", b"/status", b"/healthz", b"localhost", b"[::1]", b'{"access": "',
 )  # fmt: skip
 
@@ -185,7 +235,8 @@ def _server() -> StatusServer:
         destinations=[],
         clock=ClockReport(trusted=True, why="", boot_id="b7e1"),
         buffer=BufferReport(
-            name="buffer", state="ok", last_success_s=1_750_000_500.0, max_age_s=180, path="/b", bytes=1, max_bytes=2, samples=3, slots=4,
+            name="buffer", state="ok", last_success_s=1_750_000_500.0, max_age_s=180, path="/b",
+            bytes=1, max_bytes=2, samples=3, slots=4,
             unflushed=5, bytes_written_per_day=6, events=[],
         ),
         mqtt=None,
@@ -222,11 +273,30 @@ async def _browse(stream: bytes, options: int) -> None:
 
 def status_seeds() -> Iterable[bytes]:
     for n, path in enumerate((b"/", b"/status", b"/healthz", b"/metrics", b"/x?y#z")):
-        yield bytes([n]) + b"GET " + path + b" HTTP/1.1\r\nHost: localhost:8080\r\nAccept: */*\r\n\r\n"
-        yield bytes([n]) + b"HEAD " + path + b" HTTP/1.0\r\nHost: [::1]\r\nConnection: keep-alive\r\n\r\n"
-    yield b"\0POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody"
-    yield b"\0GET / HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
-    yield b"\0CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        yield (
+            bytes([n])
+            + b"GET "
+            + path
+            + b" HTTP/1.1\r\nHost: localhost:8080\r\nAccept: */*\r\n\r\n"
+        )
+        yield (
+            bytes([n])
+            + b"HEAD "
+            + path
+            + b" HTTP/1.0\r\nHost: [::1]\r\nConnection: keep-alive\r\n\r\n"
+        )
+    yield (
+        b"\0POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nExpect: "
+        b"100-continue\r\n\r\nbody"
+    )
+    yield (
+        b"\0GET / HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: "
+        b"upgrade\r\n\r\n"
+    )
+    yield (
+        b"\0CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        b"chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    )
 
 
 # An MQTT broker
@@ -255,7 +325,9 @@ class _Broker(asyncio.Transport):
     def close(self) -> None:
         if self.protocol is not None:
             protocol, self.protocol = self.protocol, None
-            asyncio.get_running_loop().call_soon(protocol.connection_lost, None)  # as asyncio's own do
+            asyncio.get_running_loop().call_soon(
+                protocol.connection_lost, None
+            )  # as asyncio's own do
 
     abort = close
 
@@ -283,12 +355,17 @@ CONNACK = b"\x20\x02\x00\x00"
 def mqtt_broker(data: bytes) -> None:
     """What a broker says; bit 3: after a proper welcome."""
     options, stream = split(data)
-    loop().run_until_complete(_broker_says([*([CONNACK] if options & 8 else []), *pieces(stream, options)]))
+    loop().run_until_complete(
+        _broker_says([*([CONNACK] if options & 8 else []), *pieces(stream, options)])
+    )
 
 
 async def _broker_says(come: list[bytes]) -> None:
     publisher = _Publisher(
-        MqttSettings(host="broker", tls=False, samples=Seconds(60)), "home", lambda _: Credentials("me", PASSWORD), now=lambda: 1.0
+        MqttSettings(host="broker", tls=False, samples=Seconds(60)),
+        "home",
+        lambda _: Credentials("me", PASSWORD),
+        now=lambda: 1.0,
     )
     publisher.come = come
     for n in range(3):
@@ -308,12 +385,23 @@ def mqtt_seeds() -> Iterable[bytes]:
         yield bytes([options]) + CONNACK + b"\x40\x02\x00\x01\x40\x02\x00\x02"
         yield bytes([options]) + b"\x40\x02\x00\x01\x40\x02\x00\x02\xd0\x00"
         yield bytes([options]) + b"\x20\x02\x00\x05"
-        yield bytes([options]) + b"\x32\x09\x00\x03a/b\x00\x01hi\x90\x03\x00\x01\x00\xb0\x02\x00\x01"
-        yield bytes([options]) + b"\x50\x02\x00\x01\x62\x02\x00\x01\x70\x02\x00\x01\xe0\x00\xff\xff\xff\x7f"
+        yield (
+            bytes([options]) + b"\x32\x09\x00\x03a/b\x00\x01hi\x90\x03\x00\x01\x00\xb0\x02\x00\x01"
+        )
+        yield (
+            bytes([options])
+            + b"\x50\x02\x00\x01\x62\x02\x00\x01\x70\x02\x00\x01\xe0\x00\xff\xff\xff\x7f"
+        )
 
 
 TARGETS = (
-    Target("exchange-replies", "HTTP replies of the exchange, judged by every dialect", exchange_replies, reply_seeds, words=JSON_WORDS),
+    Target(
+        "exchange-replies",
+        "HTTP replies of the exchange, judged by every dialect",
+        exchange_replies,
+        reply_seeds,
+        words=JSON_WORDS,
+    ),
     Target(
         "exchange-session",
         "the exchange's side of the wire, through the session",
@@ -321,6 +409,12 @@ TARGETS = (
         session_seeds,
         words=HTTP_WORDS + JSON_WORDS,
     ),
-    Target("status-page", "HTTP requests to the status page", status_page, status_seeds, words=HTTP_WORDS),
+    Target(
+        "status-page",
+        "HTTP requests to the status page",
+        status_page,
+        status_seeds,
+        words=HTTP_WORDS,
+    ),
     Target("mqtt", "what an MQTT broker says", mqtt_broker, mqtt_seeds, longest=300),
 )

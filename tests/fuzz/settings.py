@@ -1,4 +1,6 @@
-"""What people write: configuration folders, profiles, device files, credentials, lines, formulas, lengths of time; and recordings."""
+"""What people write: configuration folders, profiles, device files, credentials, lines, formulas,
+lengths of time; and recordings.
+"""
 
 import asyncio
 import functools
@@ -23,7 +25,16 @@ from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
 from gateway.energy.assets import Formula
-from gateway.site.config import ByteSize, DeviceFile, DialectName, GatewayFile, HttpUrl, Settings, SlotLength, load
+from gateway.site.config import (
+    ByteSize,
+    DeviceFile,
+    DialectName,
+    GatewayFile,
+    HttpUrl,
+    Settings,
+    SlotLength,
+    load,
+)
 from gateway.site.credentials import ConfigError, read_credentials, read_keys
 from tests.fuzz.meters import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
@@ -39,7 +50,9 @@ def check_problems(document: Document) -> None:
 
 
 def check_finite(settings: object) -> None:
-    """No number of a settings dataclass is infinite or none at all, and no text holds what a terminal or a path stumbles over."""
+    """No number of a settings dataclass is infinite or none at all, and no text holds what a
+    terminal or a path stumbles over.
+    """
     for name in getattr(settings, "__dataclass_fields__", ()):
         value = getattr(settings, name)
         if isinstance(value, float):
@@ -93,7 +106,10 @@ def yaml_seeds() -> Iterable[bytes]:
     for path in sorted((HOME / "devices").glob("*.yaml")):
         yield b"\0" + path.read_bytes()
     yield b"\1" + FULL_GATEWAY
-    yield b"\0profile: acme/em1\nline: tcp:10.0.0.2:502?connect=cycle\naddress: 2\ninterval: 5s\nmax_power: 17000\ntimeout: 2\nkey: a\n"
+    yield (
+        b"\0profile: acme/em1\nline: tcp:10.0.0.2:502?connect=cycle\naddress: 2\ninterval: "
+        b"5s\nmax_power: 17000\ntimeout: 2\nkey: a\n"
+    )
 
 
 def profile_seeds() -> Iterable[bytes]:
@@ -116,7 +132,8 @@ exchange:
   margin: 1s
   timeout: 10
 assets:
-  - {name: Load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: grid.import - grid.export}
+  - {name: Load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load,
+      energy: grid.import - grid.export}
 buffer: {path: /tmp/b.sqlite, flush: 60s, keep_samples: 30d, max_size: 2GB}
 status: {host: 127.0.0.1, port: 0}
 mqtt: {host: broker, port: 8883, tls: true, topic: meters, samples: 1min}
@@ -144,24 +161,37 @@ modbus:
     power_import_w: {plus: [power_w]}
 """
 YAML_WORDS = (
-    b"\n  - ", b": ", b"{", b"}", b"[", b"]", b"&a ", b"*a", b"<<: ", b"!!int ", b"!!float ", b"!!bool ", b"!!binary ", b"!!set ", b"? ",
-    b"|\n ", b'"\\0"', b'"\\e[2J"', b'"\\uD800"', b'"\\N"', b".nan", b".inf", b"1e400", b"0x" + b"f" * 300, b"12:30:45", b"2024-01-01",
-    b"~", b"%YAML 1.1\n---\n", b"profile: ", b"line: ", b"interval: ", b"serial:/dev/", b"rtu+tcp:", b"usb:0403:6001", b"15min", b"2GB",
-    b"9" * 400 + b"GB", b"energy: ", b"grid.import", b"power_w: ", b"address: ", b"scale: ", b"invalid: ", b"protocol: sunspec",
+    b"\n  - ", b": ", b"{", b"}", b"[", b"]", b"&a ", b"*a", b"<<: ", b"!!int ", b"!!float ",
+    b"!!bool ", b"!!binary ", b"!!set ", b"? ",
+    b"|\n ", b'"\\0"', b'"\\e[2J"', b'"\\uD800"', b'"\\N"', b".nan", b".inf", b"1e400",
+    b"0x" + b"f" * 300, b"12:30:45", b"2024-01-01",
+    b"~", b"%YAML 1.1\n---\n", b"profile: ", b"line: ", b"interval: ", b"serial:/dev/",
+    b"rtu+tcp:", b"usb:0403:6001", b"15min", b"2GB",
+    b"9" * 400 + b"GB", b"energy: ", b"grid.import", b"power_w: ", b"address: ", b"scale: ",
+    b"invalid: ", b"protocol: sunspec",
     b"protocol: p1",
 )  # fmt: skip
 
 
 # A whole folder
 
-_PARTS = ("gateway.yaml", "devices/grid.yaml", "devices/pv.yaml", "exchange.credentials", "grid.key", "hardware_profiles/acme/em1.yaml")
+_PARTS = (
+    "gateway.yaml",
+    "devices/grid.yaml",
+    "devices/pv.yaml",
+    "exchange.credentials",
+    "grid.key",
+    "hardware_profiles/acme/em1.yaml",
+)
 _ORDINARY = (
     FULL_GATEWAY,
     b"profile: acme/em1\nline: serial:/dev/ttyUSB0?baud=9600\naddress: 1\n",
     b"profile: acme/em1\nline: serial:/dev/ttyUSB0?baud=9600\naddress: 2\n",
     b"username: 'me'\npassword: 'hunter2-secret'\n",
     b"encryption_key: '000102030405060708090a0b0c0d0e0f'\n",
-    SMALL_PROFILE.replace(b"energy:\n", b"energy:\n  energy_export_wh: {resolution_wh: 10, modulus_wh: 1000000}\n").replace(
+    SMALL_PROFILE.replace(
+        b"energy:\n", b"energy:\n  energy_export_wh: {resolution_wh: 10, modulus_wh: 1000000}\n"
+    ).replace(
         b"registers:\n", b"registers:\n    energy_export_wh: {address: 8, unit: kWh, scale: 0.01}\n"
     ),
 )
@@ -194,7 +224,9 @@ def ordinary_folder() -> Path:
 
 
 def folder(data: bytes) -> None:
-    """Files one after the other, with a zero byte between them. Those that are not there are ordinary ones."""
+    """Files one after the other, with a zero byte between them. Those that are not there are
+    ordinary ones.
+    """
     where = ordinary_folder()
     for name, part in zip(_PARTS, data.split(b"\0", len(_PARTS) - 1), strict=False):
         if part:
@@ -219,11 +251,22 @@ def folder_seeds() -> Iterable[bytes]:
     yield (HOME / "gateway.yaml").read_bytes()
     yield FULL_GATEWAY.replace(b"credentials: exchange.credentials", b'credentials: "a\\0b"')
     yield b"\0profile: p1/auto\nline: usb:0403:6001\nkey: grid.key\n"
-    yield b"\0profile: acme/em1\nline: tcp:10.0.0.2\ninvert: true\0profile: acme/em1\nline: rtu+tcp:10.0.0.2:502\n"
-    yield b"site: x\nassets: [{energy: grid.import + roof.export}]\nmqtt: {host: a, ca_file: ca.pem, credentials: mqtt.credentials}\n"
+    yield (
+        b"\0profile: acme/em1\nline: tcp:10.0.0.2\ninvert: true\0profile: acme/em1\nline: "
+        b"rtu+tcp:10.0.0.2:502\n"
+    )
+    yield (
+        b"site: x\nassets: [{energy: grid.import + roof.export}]\nmqtt: {host: a, ca_file: "
+        b"ca.pem, credentials: mqtt.credentials}\n"
+    )
 
 
-_SAID_OF_SECRETS = ("is not a login", "is not a meter's keys", "a login cannot be read", "a meter's keys cannot be read")
+_SAID_OF_SECRETS = (
+    "is not a login",
+    "is not a meter's keys",
+    "a login cannot be read",
+    "a meter's keys cannot be read",
+)
 
 
 def credentials(data: bytes) -> None:
@@ -241,14 +284,22 @@ def credentials(data: bytes) -> None:
 
 def credential_seeds() -> Iterable[bytes]:
     yield _ORDINARY[3]
-    yield _ORDINARY[4] + b"authentication_key: '000102030405060708090A0B0C0D0E0F'\nsystem_title: '5341470102030405'\n"
+    yield (
+        _ORDINARY[4]
+        + (
+            b"authentication_key: '000102030405060708090A0B0C0D0E0F'\nsystem_title: "
+            b"'5341470102030405'\n"
+        )
+    )
 
 
 # Words
 
 
 def words(data: bytes) -> None:
-    """Leaf types: a line, a formula, a length of time, a slot, a size, a URL, a dialect. What is right can be written and read again."""
+    """Leaf types: a line, a formula, a length of time, a slot, a size, a URL, a dialect. What is
+    right can be written and read again.
+    """
     options, text = split(data)
     kinds = (LineUrl, Formula, Seconds, SlotLength, ByteSize, HttpUrl, DialectName)
     raw: object = text.decode("utf-8", "replace")
@@ -274,16 +325,31 @@ def words(data: bytes) -> None:
 
 def word_seeds() -> Iterable[bytes]:
     for number, texts in enumerate(
-        (LINES, ("grid.import - grid.export + pv.export", "-a.import"), ("15min", "500ms", "2.5 h"), ("15min", "5"))
+        (
+            LINES,
+            ("grid.import - grid.export + pv.export", "-a.import"),
+            ("15min", "500ms", "2.5 h"),
+            ("15min", "5"),
+        )
     ):
         yield from (bytes([number]) + text.encode() for text in texts)
-    yield from (b"\x042.5 GB", b"\x05https://exchange.example:8443/base/", b"\x05http://[::1]:80", b"\x06sdk", b"\x40x", b"\x44xxxxx")
+    yield from (
+        b"\x042.5 GB",
+        b"\x05https://exchange.example:8443/base/",
+        b"\x05http://[::1]:80",
+        b"\x06sdk",
+        b"\x40x",
+        b"\x44xxxxx",
+    )
 
 
 LINES = (
-    "serial:/dev/serial/by-id/usb-FTDI_FT232R-if00-port0?baud=9600&parity=none", "usb:0403:6001:A50285BI?stop_bits=2",
-    "tcp:192.168.1.20:502", "tcp:[fd00::20]", "rtu+tcp:adapter.local:4196?connect=cycle", "rtu+udp:10.0.0.1:4196",
-    "tls:m:802?ca=/a.pem&cert=/b.pem&key=/c.pem", "replay:/tmp/grid.jsonl?pace=fast", "/dev/ttyUSB0", "192.168.1.1", "serial:ttyUSB0",
+    "serial:/dev/serial/by-id/usb-FTDI_FT232R-if00-port0?baud=9600&parity=none",
+    "usb:0403:6001:A50285BI?stop_bits=2",
+    "tcp:192.168.1.20:502", "tcp:[fd00::20]", "rtu+tcp:adapter.local:4196?connect=cycle",
+    "rtu+udp:10.0.0.1:4196",
+    "tls:m:802?ca=/a.pem&cert=/b.pem&key=/c.pem", "replay:/tmp/grid.jsonl?pace=fast",
+    "/dev/ttyUSB0", "192.168.1.1", "serial:ttyUSB0",
 )  # fmt: skip
 WORD_WORDS = (
     b"serial:/",
@@ -336,24 +402,41 @@ async def _play(recording: Recording) -> None:
             for _ in range(5):
                 before_s = now_s()
                 came = await line.read(before_s + 1.0)
-                assert came or asked or now_s() > before_s or any(not each.data for each in recording.passed)
+                assert (
+                    came
+                    or asked
+                    or now_s() > before_s
+                    or any(not each.data for each in recording.passed)
+                )
             line.drain()
     except LineError as error:
         check_message(str(error))
 
 
 def recording_seeds() -> Iterable[bytes]:
-    head = '{"recording": 1, "profile": "eastron/sdm120", "address": 2, "framing": "%s", "serial": {"baud": 9600}, "redacted": false}\n'
+    head = (
+        '{"recording": 1, "profile": "eastron/sdm120", "address": 2, "framing": "%s", '
+        '"serial": {"baud": 9600}, "redacted": false}\n'
+    )
     rows = (
-        '{"at_s": 0.0004, "sent": "02 03 FC 00 00 02 F5 88"}\n{"at_s": 0.0391, "came": "02 03 04 01 22 95 F2 D7 01"}\n'
+        '{"at_s": 0.0004, "sent": "02 03 FC 00 00 02 F5 88"}\n{"at_s": 0.0391, "came": "02 03 04 '
+        '01 22 95 F2 D7 01"}\n'
         '{"at_s": 0.04, "due_s": 0.0, "serial_number": "19040002", "values": {"power_w": 12.5}}\n'
         '{"at_s": 1, "due_s": 1, "error": "no answer"}\n'
     )
     yield (head % "rtu" + rows).encode()
     yield (
-        head % "tcp" + '{"at_s": 0.1, "sent": "00 01 00 00 00 06 02 03 FC 00 00 02"}\n{"at_s": 1, "came": "0001000000070203040122 95F2"}\n'
+        head % "tcp"
+        + (
+            '{"at_s": 0.1, "sent": "00 01 00 00 00 06 02 03 FC 00 00 02"}\n{"at_s": 1, "came": '
+            '"0001000000070203040122 95F2"}\n'
+        )
     ).encode()
-    yield (head % "rtu" + '{"at_s": 0.1, "came_text": "/KFM5\\r\\n\\r\\n!"}\n').encode().replace(b'{"baud": 9600}', b"null")
+    yield (
+        (head % "rtu" + '{"at_s": 0.1, "came_text": "/KFM5\\r\\n\\r\\n!"}\n')
+        .encode()
+        .replace(b'{"baud": 9600}', b"null")
+    )
     yield b"[" * 100
 
 
@@ -373,9 +456,44 @@ RECORDING_WORDS = (
 
 TARGETS = (
     Target("yaml", "gateway.yaml and device files", yaml, yaml_seeds, words=YAML_WORDS),
-    Target("profile", "profiles: YAML to a plan of requests", profile, profile_seeds, words=YAML_WORDS, longest=4000),
-    Target("folder", "whole configuration folders", folder, folder_seeds, words=YAML_WORDS, longest=2500),
-    Target("credentials", "logins and key files", credentials, credential_seeds, words=YAML_WORDS, longest=400),
-    Target("words", "lines, formulas, lengths of time, sizes, URLs", words, word_seeds, words=WORD_WORDS, longest=500),
-    Target("recordings", "recordings, played back", recordings, recording_seeds, (RecordingError,), words=RECORDING_WORDS),
+    Target(
+        "profile",
+        "profiles: YAML to a plan of requests",
+        profile,
+        profile_seeds,
+        words=YAML_WORDS,
+        longest=4000,
+    ),
+    Target(
+        "folder",
+        "whole configuration folders",
+        folder,
+        folder_seeds,
+        words=YAML_WORDS,
+        longest=2500,
+    ),
+    Target(
+        "credentials",
+        "logins and key files",
+        credentials,
+        credential_seeds,
+        words=YAML_WORDS,
+        longest=400,
+    ),
+    Target(
+        "words",
+        "lines, formulas, lengths of time, sizes, URLs",
+        words,
+        word_seeds,
+        words=WORD_WORDS,
+        longest=500,
+    ),
+    Target(
+        "recordings",
+        "recordings, played back",
+        recordings,
+        recording_seeds,
+        (RecordingError,),
+        words=RECORDING_WORDS,
+    ),
 )

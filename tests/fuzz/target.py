@@ -1,4 +1,6 @@
-"""What a fuzz target is, and what must hold whatever comes in, beside "no exception but the documented ones"."""
+"""What a fuzz target is, and what must hold whatever comes in, beside "no exception but the
+documented ones".
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ LONGEST_MESSAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One parser, or several that stand behind one another. A module of this folder lists its own in `TARGETS`."""
+    """One parser, or several that stand behind one another. A module of this folder lists its own
+    in `TARGETS`.
+    """
 
     name: str
     feeds: str
@@ -48,7 +52,9 @@ def check_quantities(values: Mapping[str, float], *, signed_energy: bool = False
     for name, value in values.items():
         assert name in QUANTITIES, name
         assert isfinite(value), f"{name} is {value}"
-        assert signed_energy or value >= 0 or not name.startswith(("energy_", "voltage_")), f"{name} is {value}"
+        assert signed_energy or value >= 0 or not name.startswith(("energy_", "voltage_")), (
+            f"{name} is {value}"
+        )
 
 
 def check_serial_number(text: str | None) -> None:
@@ -67,8 +73,14 @@ FIRST_BYTES = 400
 
 
 def pieces(stream: bytes, options: int) -> list[bytes]:
-    """The chunks in which a line hands a stream over; the lowest three bits of `options` say how long they are."""
+    """The chunks in which a line hands a stream over; the lowest three bits of `options` say how
+    long they are.
+    """
     size = SIZES[options & 7]
     first = FIRST_BYTES // size * size or len(stream)
-    ends = [*range(size, first, size), *range(first, len(stream), max(size, FIRST_BYTES)), len(stream)]
+    ends = [
+        *range(size, first, size),
+        *range(first, len(stream), max(size, FIRST_BYTES)),
+        len(stream),
+    ]
     return [stream[begin:end] for begin, end in pairwise([0, *ends]) if begin < end]

@@ -1,4 +1,6 @@
-"""Whatever comes in raises only documented errors and says only printable things: the targets of `make fuzz`, fed by hypothesis."""
+"""Whatever comes in raises only documented errors and says only printable things: the targets of
+`make fuzz`, fed by hypothesis.
+"""
 
 import random
 from collections.abc import Iterator
@@ -22,8 +24,10 @@ INPUTS_PER_EXAMPLE = 25
 
 EXAMPLES = 80
 FEWER_EXAMPLES = {
-    "p1": 40, "p1-reader": 40, "p1-cipher": 40, "meter-drivers": 20, "sml-frames": 40, "iec62056": 40,
-    "yaml": 20, "profile": 6, "folder": 2, "credentials": 20, "exchange-session": 12, "status-page": 20, "mqtt": 12,
+    "p1": 40, "p1-reader": 40, "p1-cipher": 40, "meter-drivers": 20, "sml-frames": 40,
+    "iec62056": 40,
+    "yaml": 20, "profile": 6, "folder": 2, "credentials": 20, "exchange-session": 12,
+    "status-page": 20, "mqtt": 12,
 }  # fmt: skip
 """Of the targets that are slow."""
 
@@ -42,7 +46,9 @@ def seeds(name: str) -> tuple[bytes, ...]:
 
 
 def damaged(target: Target, data: bytes, rng: random.Random) -> bytes:
-    """The input with a few bytes changed, lost, doubled, or replaced by one of the target's words."""
+    """The input with a few bytes changed, lost, doubled, or replaced by one of the target's
+    words.
+    """
     changed = bytearray(data)
     for _ in range(rng.choice((0, 1, 1, 2, 3, 6))):
         at = rng.randrange(len(changed) + 1)
@@ -92,10 +98,15 @@ def test_mutations_of_settings_begin_at_right_ones() -> None:
 def test_whatever_comes_in_only_documented_errors_come_out(name: str) -> None:
     target = TARGETS[name]
 
-    @settings(max_examples=FEWER_EXAMPLES.get(name, EXAMPLES), suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=FEWER_EXAMPLES.get(name, EXAMPLES), suppress_health_check=list(HealthCheck)
+    )
     @given(st.randoms(use_true_random=False), st.binary(max_size=200))
     def feed(rng: random.Random, anything: bytes) -> None:
-        for data in (anything, *(damaged(target, rng.choice(seeds(name)), rng) for _ in range(INPUTS_PER_EXAMPLE - 1))):
+        for data in (
+            anything,
+            *(damaged(target, rng.choice(seeds(name)), rng) for _ in range(INPUTS_PER_EXAMPLE - 1)),
+        ):
             with told(data):
                 run(target, data)
 

@@ -1,1 +1,3 @@
-"""Gateway-years under virtual time: the unmodified gateway in a simulated world that goes wrong, and laws that must hold all the same."""
+"""Gateway-years under virtual time: the unmodified gateway in a simulated world that goes wrong,
+and laws that must hold all the same.
+"""

@@ -1,4 +1,6 @@
-"""`make simulate`, or `python -m tests.simulation`: gateway-years in a world that goes wrong, and the laws checked after each run."""
+"""`make simulate`, or `python -m tests.simulation`: gateway-years in a world that goes wrong, and
+the laws checked after each run.
+"""
 
 import argparse
 import math
@@ -21,9 +23,12 @@ DAYS = 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Runs this very gateway under virtual time against a simulated home, machine, disk and exchange, with faults; then compares what "
-        "it wrote and delivered with what truly flowed. Needs no configuration and no hardware. A run depends on nothing but its seed. "
-        "Where a law is broken, the seed is printed with the smallest scenario that breaks it too, and the exit code is 1."
+        "Runs this very gateway under virtual time against a simulated home, machine, disk and "
+        "exchange, with faults; then compares what "
+        "it wrote and delivered with what truly flowed. Needs no configuration and no hardware. "
+        "A run depends on nothing but its seed. "
+        "Where a law is broken, the seed is printed with the smallest scenario that breaks it "
+        "too, and the exit code is 1."
     )
     parser.epilog = (
         "examples:\n  python -m tests.simulation                            20 random days\n"
@@ -32,12 +37,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  python -m tests.simulation tests/scenarios/*.yaml\n"
         "  python -m tests.simulation --faults                   what can befall it"
     )
-    parser.add_argument("scenario", nargs="*", type=Path, help="scenario files (YAML); without any, random days")
-    parser.add_argument("--days", type=int, metavar="N", help=f"so many random days (default: {DAYS})")
+    parser.add_argument(
+        "scenario", nargs="*", type=Path, help="scenario files (YAML); without any, random days"
+    )
+    parser.add_argument(
+        "--days", type=int, metavar="N", help=f"so many random days (default: {DAYS})"
+    )
     parser.add_argument("--years", type=float, metavar="N", help="so many years of random days")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the first random day; the next ones follow (default: 1)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="so many at a time (default: one per processor)")
-    parser.add_argument("--no-shrink", action="store_true", help="print what breaks a law as it is, without looking for the smallest")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of the first random day; the next ones follow (default: 1)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="so many at a time (default: one per processor)"
+    )
+    parser.add_argument(
+        "--no-shrink",
+        action="store_true",
+        help="print what breaks a law as it is, without looking for the smallest",
+    )
     parser.add_argument("--faults", action="store_true", help="list the faults there are, and end")
 
 
@@ -80,7 +101,10 @@ def _wanted(args: argparse.Namespace) -> "Iterator[Scenario]":
 def _tell(total: "Tally", verdict: "Verdict") -> None:
     mark = "BROKEN" if verdict.violations else "ok"
     slots = ", ".join(f"{count} {quality}" for quality, count in sorted(verdict.qualities.items()))
-    line = f"{total.runs:5}  {mark:6}  {verdict.scenario.about[:60]:60}  {len(verdict.scenario.happens)} faults; slots: {slots}"
+    line = (
+        f"{total.runs:5}  {mark:6}  {verdict.scenario.about[:60]:60}  "
+        f"{len(verdict.scenario.happens)} faults; slots: {slots}"
+    )
     print(line, flush=True)
 
 
@@ -104,15 +128,19 @@ def _summary(total: "Tally") -> str:
     slots = ", ".join(f"{count} {quality}" for quality, count in total.qualities.most_common())
     deliveries = ", ".join(f"{count} {state}" for state, count in total.deliveries.most_common())
     return (
-        f"{total.runs} runs, {total.seconds / 86400:.1f} gateway-days ({total.seconds / YEAR_S:.2f} years), {faults} faults of "
-        f"{len(total.faults)} kinds, {total.starts} starts of the daemon\nmeters' slots: {slots}\nassets' slots: {deliveries}\n"
+        f"{total.runs} runs, {total.seconds / 86400:.1f} gateway-days "
+        f"({total.seconds / YEAR_S:.2f} years), {faults} faults of "
+        f"{len(total.faults)} kinds, {total.starts} starts of the daemon\nmeters' slots: "
+        f"{slots}\nassets' slots: {deliveries}\n"
         f"runs that broke a law: {len(total.broken)}"
     )
 
 
 def main(words: "Sequence[str] | None" = None) -> int:
     """One run of the command; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m tests.simulation", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m tests.simulation", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments(parser)
     try:
         return run(parser.parse_args(words))

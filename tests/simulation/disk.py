@@ -1,4 +1,5 @@
-"""A simulated disk: the gateway's real `sqlite3` on a real file meets power cuts, kills, and a disk that is full, read-only or failing.
+"""A simulated disk: the gateway's real `sqlite3` on a real file meets power cuts, kills, and a disk
+that is full, read-only or failing.
 
     with Disk(folder) as disk:
         disk.stop_at(disk.writes + 17, loop.stop)
@@ -7,29 +8,36 @@
         disk.revive()
         …                        # opens its files again, as after a boot
 
-In process, without threads, and the same at every run: what is lost is drawn from the caller's `Random`. What SQLite writes goes to the
-real file at once; until it is synced, what was there before is kept in a log of sectors. A sync clears that log and does not trouble
-the real disk.
+In process, without threads, and the same at every run: what is lost is drawn from the caller's
+`Random`. What SQLite writes goes to the real file at once; until it is synced, what was there
+before is kept in a log of sectors. A sync clears that log and does not trouble the real disk.
 
-**How nasty it is**: as a disk may be, and not more than SQLite expects of one (https://www.sqlite.org/atomiccommit.html, sections 2 and
-3.7 to 3.11; https://www.sqlite.org/psow.html).
+**How nasty it is**: as a disk may be, and not more than SQLite expects of one
+(https://www.sqlite.org/atomiccommit.html, sections 2 and 3.7 to 3.11;
+https://www.sqlite.org/psow.html).
 
-- After a power cut every sector (512 bytes) that was written since the last sync of its file holds any of the contents it had since,
-  independent of all others: writes are lost and reordered; the one that was under way is torn. Now and then a sector itself is torn
-  between two contents, at any byte, from either end. Bytes that nobody wrote keep their values ("powersafe overwrite").
-- A file's size is any it had since its sync. What it has grown by without its content having arrived holds zeros, or noise.
-- A file that was made, or deleted, may not be or be there again, until its folder was synced. SQLite does that with the first sync of
-  each journal and log it opens, and where it asks for it on deletion.
-- After a sync that failed, what it should have saved is at risk until it is written again, though later syncs succeed (Linux).
+- After a power cut every sector (512 bytes) that was written since the last sync of its file holds
+  any of the contents it had since, independent of all others: writes are lost and reordered; the
+  one that was under way is torn. Now and then a sector itself is torn between two contents, at any
+  byte, from either end. Bytes that nobody wrote keep their values ("powersafe overwrite").
+- A file's size is any it had since its sync. What it has grown by without its content having
+  arrived holds zeros, or noise.
+- A file that was made, or deleted, may not be or be there again, until its folder was synced.
+  SQLite does that with the first sync of each journal and log it opens, and where it asks for it on
+  deletion.
+- After a sync that failed, what it should have saved is at risk until it is written again, though
+  later syncs succeed (Linux).
 - A kill loses nothing that was written: it lies in the kernel. What was unsynced stays so.
-- A write may fail as a whole, not in part. Unless it is told to, a disk does not lie about a sync; what it has synced never rots.
+- A write may fail as a whole, not in part. Unless it is told to, a disk does not lie about a sync;
+  what it has synced never rots.
 
-Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at once, for good. But `os.statvfs` and
-`os.posix_fallocate` tell of a full disk, too.
+Only what SQLite does is seen. Python's own changes (renaming a damaged file, `chmod`) are done at
+once, for good. But `os.statvfs` and `os.posix_fallocate` tell of a full disk, too.
 
-**Connections of the abandoned process** are still there after a kill, in Python's memory. They keep what they had open, which lies
-under no name any more; the files go on as copies. They get no lock and can write and delete nothing, so closing them, or their being
-collected, touches nothing; and their own locks are in nobody's way.
+**Connections of the abandoned process** are still there after a kill, in Python's memory. They keep
+what they had open, which lies under no name any more; the files go on as copies. They get no lock
+and can write and delete nothing, so closing them, or their being collected, touches nothing; and
+their own locks are in nobody's way.
 """
 
 import ctypes
@@ -76,9 +84,13 @@ class _Record:
         self.sizes: list[int] = []
         """The sizes it had since its last sync, before this one."""
         self.sectors: dict[int, list[bytes]] = {}
-        """The contents its sectors had since then, before this one. What lies beyond the end of the file is missing in them."""
+        """The contents its sectors had since then, before this one. What lies beyond the end of the
+        file is missing in them.
+        """
         self.lost: dict[int, list[bytes]] = {}
-        """The same of sectors that a failed sync did not save: the kernel takes them for clean, so no later sync will."""
+        """The same of sectors that a failed sync did not save: the kernel takes them for clean, so
+        no later sync will.
+        """
 
     @property
     def is_unsynced(self) -> bool:
@@ -114,7 +126,9 @@ class _Record:
             self.size = size
 
     def rewind(self, fd: int, rng: Random, survive: float) -> None:
-        """Put back what a power cut leaves of it. `fd` is a copy of the file as it was last written."""
+        """Put back what a power cut leaves of it. `fd` is a copy of the file as it was last
+        written.
+        """
         unsynced = {**self.lost, **self.sectors}
         now = os.fstat(fd).st_size
         size = rng.choice(self.sizes) if self.sizes and rng.random() >= survive else now
@@ -148,21 +162,29 @@ class _Deleted:
 
 
 class Disk:
-    """The disk that holds a folder. Everything of SQLite's below it that is opened inside the context is on this disk."""
+    """The disk that holds a folder. Everything of SQLite's below it that is opened inside the
+    context is on this disk.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises ShimError where this Python's SQLite cannot be reached, ValueError where there is no such folder."""
+        """Raises ShimError where this Python's SQLite cannot be reached, ValueError where there is
+        no such folder.
+        """
         if not folder.is_dir():
             raise ValueError(f"{folder}: is not a folder; make it first")
         self.folder = os.path.realpath(folder)
         self.writes = 0
         """Writes, truncations, syncs and deletions so far, also those that failed."""
         self.read_only = False
-        """The system has made it read-only after an error: nothing can be written, and what is opened now is opened for reading."""
+        """The system has made it read-only after an error: nothing can be written, and what is
+        opened now is opened for reading.
+        """
         self.failing = False
         """Every write, truncation, sync and deletion ends with an I/O error."""
         self.lying = False
-        """What it says is synced is not. SQLite cannot live with that: a test that still finds nothing wrong does not look."""
+        """What it says is synced is not. SQLite cannot live with that: a test that still finds
+        nothing wrong does not look.
+        """
         self._shim = the_shim()
         self._off = False
         self.capacity_bytes: int | None = None
@@ -182,18 +204,25 @@ class Disk:
         os.statvfs, os.posix_fallocate = self._statvfs, self._fallocate
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Raises what went wrong inside the simulated disk, unless something else was raised."""
         self._shim.leave(self)
         os.statvfs, os.posix_fallocate = self._asked
         if error is None:
             self._raise_what_went_wrong()
 
-    # --- what the simulation does to it ------------------------------------------------------------------------------------
+    # --- what the simulation does to it -----------------------------------------------------------
 
     @property
     def full(self) -> bool:
-        """Files cannot grow beyond what the folder holds now; what is deleted in it, by anybody, makes room again."""
+        """Files cannot grow beyond what the folder holds now; what is deleted in it, by anybody,
+        makes room again.
+        """
         return self.capacity_bytes is not None
 
     @full.setter
@@ -203,7 +232,11 @@ class Disk:
     @property
     def free_bytes(self) -> int | None:
         """What the folder has room for; None where that is more than anybody needs."""
-        return None if self.capacity_bytes is None else max(self.capacity_bytes - self._used_bytes(), 0)
+        return (
+            None
+            if self.capacity_bytes is None
+            else max(self.capacity_bytes - self._used_bytes(), 0)
+        )
 
     @property
     def off(self) -> bool:
@@ -211,8 +244,9 @@ class Disk:
         return self._off
 
     def stop_at(self, writes: int | None, then: Callable[[], None]) -> None:
-        """Stop when `writes` reaches this number: that operation is under way and not finished. `then` is called, inside SQLite's own
-        call, so it must only take note. None: do not stop. Raises ValueError for a number that is past.
+        """Stop when `writes` reaches this number: that operation is under way and not finished.
+        `then` is called, inside SQLite's own call, so it must only take note. None: do not stop.
+        Raises ValueError for a number that is past.
         """
         self._raise_what_went_wrong()
         if writes is not None and writes <= self.writes:
@@ -220,7 +254,9 @@ class Disk:
         self._stop_at, self._then = writes, then
 
     def kill(self) -> None:
-        """End the process that has files open: what it wrote stays, and its connections can do nothing any more."""
+        """End the process that has files open: what it wrote stays, and its connections can do
+        nothing any more.
+        """
         self._raise_what_went_wrong()
         self._abandon()
 
@@ -248,7 +284,7 @@ class Disk:
         self._move_on(lambda _: None)
         self._off = False
 
-    # --- what SQLite does to it --------------------------------------------------------------------------------------------
+    # --- what SQLite does to it -------------------------------------------------------------------
 
     def open(self, opening: Opening) -> int:
         """SQLite opens a file."""
@@ -256,7 +292,9 @@ class Disk:
             return sqlite3.SQLITE_CANTOPEN
         if self.read_only:
             # As on a real one: what may be written is then opened for reading, if it is there.
-            opening.flags = opening.flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+            opening.flags = (
+                opening.flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+            )
         is_new = not Path(opening.path).exists()
         code = opening.proceed(shares_readonly=self.read_only)
         if code or opening.file is None:
@@ -266,7 +304,9 @@ class Disk:
         if record is not None and not is_new and record.inode != status.st_ino:
             self._sync_folder(opening.path)  # Python has put another file there
         if record is None or is_new or record.inode != status.st_ino:
-            record = self._records[opening.path] = _Record(opening.path, status.st_ino, status.st_size)
+            record = self._records[opening.path] = _Record(
+                opening.path, status.st_ino, status.st_size
+            )
         record.size = status.st_size
         if is_new:
             self._entries.setdefault(opening.path, []).append(None)
@@ -282,7 +322,11 @@ class Disk:
         if not self.failing and not self.read_only:
             record: _Record = file.record
             end = offset + amount
-            if end > record.size and self.capacity_bytes is not None and self._used_bytes() + end - record.size > self.capacity_bytes:
+            if (
+                end > record.size
+                and self.capacity_bytes is not None
+                and self._used_bytes() + end - record.size > self.capacity_bytes
+            ):
                 code = sqlite3.SQLITE_FULL
             else:
                 self._keep(file, record, offset, end)
@@ -339,7 +383,9 @@ class Disk:
             self._sync_folder(path)
         return code
 
-    def share(self, file: OpenFile, pass_on: Callable[[], int], *, region_bytes: int, extend: bool) -> int:
+    def share(
+        self, file: OpenFile, pass_on: Callable[[], int], *, region_bytes: int, extend: bool
+    ) -> int:
         """SQLite maps the index of the log, a file of its own beside the database."""
         if self._off:
             return sqlite3.SQLITE_IOERR_SHMMAP
@@ -352,7 +398,7 @@ class Disk:
                 return sqlite3.SQLITE_IOERR_SHMSIZE
         return pass_on()
 
-    # --- inside ------------------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _stops(self) -> bool:
         if self.writes != self._stop_at:
@@ -373,13 +419,17 @@ class Disk:
             address = ctypes.addressof(self._buffer)
             code = file.read(address, there, first * SECTOR_BYTES)
             if code not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_IOERR_SHORT_READ):
-                raise OSError(f"{file.path}: cannot be read by the simulated disk: SQLite's code {code}")
+                raise OSError(
+                    f"{file.path}: cannot be read by the simulated disk: SQLite's code {code}"
+                )
             before = ctypes.string_at(address, there)
         record.changed(first, before, last - first + 1)
 
     def _sync_folder(self, path: str) -> None:
         folder = Path(path).parent
-        self._entries = {path: before for path, before in self._entries.items() if Path(path).parent != folder}
+        self._entries = {
+            path: before for path, before in self._entries.items() if Path(path).parent != folder
+        }
 
     def _used_bytes(self) -> int:
         return sum(path.stat().st_size for path in Path(self.folder).rglob("*") if path.is_file())
@@ -395,12 +445,19 @@ class Disk:
     def _fallocate(self, fd: int, offset: int, length: int) -> None:
         """As `os.posix_fallocate`, and a full disk has no room."""
         grows = offset + length - os.fstat(fd).st_size
-        if grows > 0 and self.capacity_bytes is not None and self._holds(fd) and self._used_bytes() + grows > self.capacity_bytes:
+        if (
+            grows > 0
+            and self.capacity_bytes is not None
+            and self._holds(fd)
+            and self._used_bytes() + grows > self.capacity_bytes
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._asked[1](fd, offset, length)
 
     def _holds(self, path: int | str | bytes | os.PathLike[Any]) -> bool:
-        real = os.path.realpath(f"/proc/self/fd/{path}" if isinstance(path, int) else os.fsdecode(path))
+        real = os.path.realpath(
+            f"/proc/self/fd/{path}" if isinstance(path, int) else os.fsdecode(path)
+        )
         return real == self.folder or real.startswith(self.folder + os.sep)
 
     def _abandon(self) -> None:
@@ -419,7 +476,8 @@ class Disk:
             record = self._abandoned.pop(path)
             if record.in_place():
                 record.inode = _replace(Path(path), change(record))
-            # The first to open a database makes its log's index anew, and the old one is still mapped into memory.
+            # The first to open a database makes its log's index anew, and the old one is still
+            # mapped into memory.
             if (memory := Path(f"{path}-shm")).exists():
                 _replace(memory)
 
@@ -445,14 +503,17 @@ def _nothing() -> None:
 
 
 def _replace(path: Path, change: Callable[[int], None] | None = None) -> int:
-    """Put a copy, changed by who is given its descriptor, in a file's place: who has the file open does not see it. Returns its inode."""
+    """Put a copy, changed by who is given its descriptor, in a file's place: who has the file open
+    does not see it. Returns its inode.
+    """
     copy = Path(f"{path}.copy")
     shutil.copyfile(path, copy)
     copy.chmod(path.stat().st_mode)
     if change is not None:
         with copy.open("r+b") as file:
             change(file.fileno())
-    # On its own name rather than over the old one, which file systems take for a wish to have it synced.
+    # On its own name rather than over the old one, which file systems take for a wish to have it
+    # synced.
     path.unlink()
     copy.rename(path)
     return path.stat().st_ino

@@ -1,4 +1,5 @@
-"""The laws, checked after a run: what the gateway wrote and what the exchange holds, beside what truly happened.
+"""The laws, checked after a run: what the gateway wrote and what the exchange holds, beside what
+truly happened.
 
 The database is read here with SQL of its own: a judge must not trust the code that it judges.
 """
@@ -67,10 +68,17 @@ def judge(remains: Remains) -> Verdict:
     verdict.qualities.update(slot.quality for slot in books.slots)
     verdict.events.update(kind for kind, _ in books.events)
     verdict.deliveries.update(row["state"] for row in books.outbox)
-    verdict.unallocated_wh = sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
+    verdict.unallocated_wh = (
+        sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
+    )
     laws = (_alive, _sound, _chained, _true, _dated, _booked, _complete, _expected)
-    verdict.violations += [f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))]
-    what = books.slots, [(row["slot_s"], row["asset"], row["energy_uwh"], row["state"]) for row in books.outbox]
+    verdict.violations += [
+        f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
+    ]
+    what = (
+        books.slots,
+        [(row["slot_s"], row["asset"], row["energy_uwh"], row["state"]) for row in books.outbox],
+    )
     verdict.digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
     return verdict
 
@@ -96,11 +104,21 @@ class _Books:
             names = ", ".join(Booked.__dataclass_fields__)
             sql = f"SELECT {names} FROM slots ORDER BY device, direction, start_s, begin_uwh"
             self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
-            self.outbox: list[Any] = list(db.execute("SELECT * FROM outbox WHERE kind = 'measurement' ORDER BY slot_s, asset, revision"))
+            self.outbox: list[Any] = list(
+                db.execute(
+                    "SELECT * FROM outbox WHERE kind = 'measurement' ORDER BY slot_s, asset, "
+                    "revision"
+                )
+            )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
-            self.events: list[tuple[str, float]] = [(row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")]
+            self.events: list[tuple[str, float]] = [
+                (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
+            ]
             self.samples: list[Any] = list(
-                db.execute("SELECT boots.boot_id, placed, boottime_ms, utc_ms FROM samples JOIN boots ON samples.boot = boots.id")
+                db.execute(
+                    "SELECT boots.boot_id, placed, boottime_ms, utc_ms FROM samples JOIN boots "
+                    "ON samples.boot = boots.id"
+                )
             )
         finally:
             db.close()
@@ -108,12 +126,22 @@ class _Books:
         self.slot_s = int(scenario.slot)
         # An undated number that is sent inside slot n + 1 is booked to n + 2.
         self.held_later_s = 0 if scenario.dialect == "sdk" else 2 * self.slot_s
-        self.rules = {device.name: meter_rules(device, remains.settings) for device in remains.settings.devices}
+        self.rules = {
+            device.name: meter_rules(device, remains.settings)
+            for device in remains.settings.devices
+        }
         self.names = {str(uuid): name for name, uuid in remains.assets.items()}
         self.lost_s = max(remains.lost_store_ms, default=-1) / 1000
         self.wrong_ms = max((ms for _, ms in remains.untrue_ms), default=0)
-        placed = (row for row in self.samples if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in remains.boots)
-        off_ms = (abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms) for row in placed)
+        placed = (
+            row
+            for row in self.samples
+            if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in remains.boots
+        )
+        off_ms = (
+            abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms)
+            for row in placed
+        )
         self.placed_off_ms = max(off_ms, default=0)
         """How far samples are from where they were taken whose boot never knew the time."""
 
@@ -121,21 +149,36 @@ class _Books:
         return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
 
     def tolerance_uwh(self, slot: Booked) -> float:
-        """What a slot may be off by: a step of the register, and what flowed between the readings around its ends.
+        """What a slot may be off by: a step of the register, and what flowed between the readings
+        around its ends.
 
-        Where the meter was made to lie in it, also what flowed while its register was not believed, and what may be switched on and off
-        unseen (`counter.DOUBT_W`) between two readings; where it says that some of its samples
-        only lie where they must, also what flowed in the time by which they lie elsewhere than they were taken. What flowed while a
-        register stood still may be in any slot of that time.
+        Where the meter was made to lie in it, also what flowed while its register was not believed,
+        and what may be switched on and off unseen (`counter.DOUBT_W`) between two readings; where
+        it says that some of its samples only lie where they must, also what flowed in the time by
+        which they lie elsewhere than they were taken. What flowed while a register stood still may
+        be in any slot of that time.
         """
         meter = self.remains.meters[slot.device]
         ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
-        around_ms = slot.largest_gap_ms + self.wrong_ms + (self.placed_off_ms if slot.clock == "placed" else 0)
-        loose = sum(_energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms)
-        lies = [at for at in self.remains.register_faults_ms.get(slot.device, ()) if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms]
+        around_ms = (
+            slot.largest_gap_ms
+            + self.wrong_ms
+            + (self.placed_off_ms if slot.clock == "placed" else 0)
+        )
+        loose = sum(
+            _energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms
+        )
+        lies = [
+            at
+            for at in self.remains.register_faults_ms.get(slot.device, ())
+            if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms
+        ]
         if lies:
-            loose += _energy_uwh(meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms)
-            # A wrong reading that a load switched on and off between two readings could explain is nothing that anybody could doubt.
+            loose += _energy_uwh(
+                meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms
+            )
+            # A wrong reading that a load switched on and off between two readings could explain is
+            # nothing that anybody could doubt.
             loose += DOUBT_W * self.remains.scenario.interval * 1000 / 3.6
         for begin_ms, end_ms in self.remains.pauses_ms.get(slot.device, ()):
             if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
@@ -144,7 +187,9 @@ class _Books:
 
     def true_uwh(self, slot: Booked) -> float:
         meter = self.remains.meters[slot.device]
-        return _energy_uwh(meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000)
+        return _energy_uwh(
+            meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
+        )
 
 
 def _energy_uwh(meter: TrueMeter, direction: Direction, from_ms: int, to_ms: int) -> float:
@@ -170,7 +215,9 @@ def _chained(books: _Books, _: Verdict) -> Iterator[str]:
     free: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for row in books.unallocated:
         if row["placed_s"] is None:
-            free[row["device"], row["serial_number"], row["direction"]].append((row["begin_uwh"], row["end_uwh"]))
+            free[row["device"], row["serial_number"], row["direction"]].append(
+                (row["begin_uwh"], row["end_uwh"])
+            )
     last: dict[tuple[str, str, str], Booked] = {}
     # In the order of the counter: where the clock was set, that is not the order of time.
     for slot in sorted(books.slots, key=lambda slot: (slot.begin_uwh, slot.end_uwh, slot.start_s)):
@@ -183,10 +230,17 @@ def _chained(books: _Books, _: Verdict) -> Iterator[str]:
         last[key] = slot
         if before is None or before.end_uwh == slot.begin_uwh:
             continue
-        between = sum(end - begin for begin, end in free[key] if before.end_uwh <= begin and end <= slot.begin_uwh)
+        between = sum(
+            end - begin
+            for begin, end in free[key]
+            if before.end_uwh <= begin and end <= slot.begin_uwh
+        )
         # Of what was written before the database was damaged, some may be gone.
         if between != slot.begin_uwh - before.end_uwh and before.start_s > books.lost_s:
-            yield f"{_wh(slot.begin_uwh - before.end_uwh)} between {before} and {slot}, of which {_wh(between)} are stated as unallocated"
+            yield (
+                f"{_wh(slot.begin_uwh - before.end_uwh)} between {before} and {slot}, of which "
+                f"{_wh(between)} are stated as unallocated"
+            )
 
 
 def _true(books: _Books, _: Verdict) -> Iterator[str]:
@@ -198,7 +252,10 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
             yield f"{slot}: nobody knows when its samples were taken"
         off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
         if off_uwh > (allowed_uwh := books.tolerance_uwh(slot)):
-            yield f"{slot}: {_wh(books.true_uwh(slot))} flowed, so it is off by {_wh(off_uwh)}, where {_wh(allowed_uwh)} are allowed"
+            yield (
+                f"{slot}: {_wh(books.true_uwh(slot))} flowed, so it is off by {_wh(off_uwh)}, "
+                f"where {_wh(allowed_uwh)} are allowed"
+            )
     seen: set[tuple[str, str, int]] = set()
     for slot in books.slots:
         key = slot.device, slot.direction, slot.start_s
@@ -215,13 +272,17 @@ def _dated(books: _Books, _: Verdict) -> Iterator[str]:
         if row["utc_ms"] is None or row["placed"]:
             continue
         if row["boot_id"] not in boots:
-            # Where the row of a boot was lost with a damaged file, nobody can say when the boot began.
+            # Where the row of a boot was lost with a damaged file, nobody can say when the boot
+            # began.
             if not row["boot_id"].startswith("lost-"):
                 yield f"a sample is of boot {row['boot_id']!r}, which never was"
             continue
         true_ms = boots[row["boot_id"]].booted_ms + row["boottime_ms"]
         if abs(row["utc_ms"] - true_ms) > books.wrong_ms + 2:
-            yield f"a sample of {true_ms} ms is dated {row['utc_ms']} ms, {(row['utc_ms'] - true_ms) / 1000:.3f} s off"
+            yield (
+                f"a sample of {true_ms} ms is dated {row['utc_ms']} ms, "
+                f"{(row['utc_ms'] - true_ms) / 1000:.3f} s off"
+            )
 
 
 def _booked(books: _Books, _: Verdict) -> Iterator[str]:
@@ -230,7 +291,11 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
     owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in books.outbox:
         owed[row["asset"], row["slot_s"]].append(row)
-    slots = {(slot.device, slot.direction, slot.start_s): slot for slot in books.slots if slot.quality in ("measured", "estimated")}
+    slots = {
+        (slot.device, slot.direction, slot.start_s): slot
+        for slot in books.slots
+        if slot.quality in ("measured", "estimated")
+    }
     held = exchange.measurements if books.remains.scenario.dialect == "sdk" else exchange.undated
     for asset, values in held.items():
         name = books.names[str(asset)]
@@ -239,43 +304,69 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
             rows = owed.get((str(asset), start_s), [])
             # An answer that was lost leaves open which of the later revisions arrived.
             known = [row["energy_uwh"] for row in rows]
-            accepted = max((n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0)
+            accepted = max(
+                (n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0
+            )
             if not rows and start_s > books.lost_s:
                 yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}, which was never owed"
             elif rows and uwh not in known[accepted:] and start_s > books.lost_s:
-                yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; owed were {[dict(row) for row in rows]}"
+                yield (
+                    f"{name}: the exchange holds {_wh(uwh)} for {start_s}; owed were "
+                    f"{[dict(row) for row in rows]}"
+                )
             terms = Formula.parse(ASSETS[name][1]).terms
-            parts = [slots[key] for term in terms if (key := (term.device, term.direction, start_s)) in slots]
+            parts = [
+                slots[key]
+                for term in terms
+                if (key := (term.device, term.direction, start_s)) in slots
+            ]
             if rows and len(parts) == len(terms):
-                true_uwh = sum(term.sign * books.true_uwh(part) for term, part in zip(terms, parts, strict=True))
+                true_uwh = sum(
+                    term.sign * books.true_uwh(part)
+                    for term, part in zip(terms, parts, strict=True)
+                )
                 allowed_uwh = sum(books.tolerance_uwh(part) for part in parts)
                 if abs(uwh - max(true_uwh, 0)) > allowed_uwh:
-                    yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}; true are {_wh(true_uwh)} ± {_wh(allowed_uwh)}"
+                    yield (
+                        f"{name}: the exchange holds {_wh(uwh)} for {start_s}; true are "
+                        f"{_wh(true_uwh)} ± {_wh(allowed_uwh)}"
+                    )
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
     end_s = books.remains.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
     for (text, start_s), rows in owed.items():
         asset = next(uuid for uuid in held if str(uuid) == text)
-        # What was sent too early because the clock was ahead is found out by asking; what stays so is shown to a person.
+        # What was sent too early because the clock was ahead is found out by asking; what stays so
+        # is shown to a person.
         disputed = any(row["disagreements"] > 1 for row in rows)
         accepted = any(row["state"] == "accepted" for row in rows) and start_s < end_s
         if accepted and not disputed and start_s + books.held_later_s not in held[asset]:
-            yield f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does not hold it"
+            yield (
+                f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does "
+                "not hold it"
+            )
 
 
 def _complete(books: _Books, _: Verdict) -> Iterator[str]:
-    """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was whole is delivered."""
+    """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was
+    whole is delivered.
+    """
     trusted_ms, end_s = books.remains.trusted_ms, books.remains.end_ms // 1000
     if trusted_ms is None:
         return
     dated = books.remains.scenario.dialect == "sdk"
-    rows = {(row["asset"], row["slot_s"]): row for row in books.outbox}  # the newest revision of each
+    rows = {
+        (row["asset"], row["slot_s"]): row for row in books.outbox
+    }  # the newest revision of each
     for row in books.outbox:
         if row["state"] in ("rejected", "missed") and not row["reason"]:
             yield f"{books.names[row['asset']]}: {row['slot_s']} is {row['state']} without a reason"
     for row in rows.values():
         if dated and row["state"] == "missed" and row["energy_uwh"] is not None:
-            yield f"{books.names[row['asset']]}: {row['slot_s']} was whole, and was missed: {row['reason']}"
+            yield (
+                f"{books.names[row['asset']]}: {row['slot_s']} was whole, and was missed: "
+                f"{row['reason']}"
+            )
     last_s = (end_s - _GRACE_SLOTS * books.slot_s) // books.slot_s * books.slot_s
     for asset, name in books.names.items():
         first_s = min((start_s for each, start_s in rows if each == asset), default=None)
@@ -296,7 +387,9 @@ def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
     """What this scenario asks for."""
     must: Must = verdict.scenario.must
     if must.measured is not None and verdict.qualities["measured"] < must.measured:
-        yield f"{verdict.qualities['measured']} slots are measured, at least {must.measured} must be"
+        yield (
+            f"{verdict.qualities['measured']} slots are measured, at least {must.measured} must be"
+        )
     lost = verdict.qualities["partial"] + verdict.qualities["missing"]
     for name, most, count in (
         ("estimated", must.estimated, verdict.qualities["estimated"]),
@@ -316,15 +409,23 @@ def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
             if slot.quality == "measured" and slot.energy_uwh is not None:
                 off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
                 if off_uwh > must.off_wh * UWH_PER_WH:
-                    yield f"{slot}: it is called measured and off by {_wh(off_uwh)}, where {must.off_wh:g} Wh may be"
+                    yield (
+                        f"{slot}: it is called measured and off by {_wh(off_uwh)}, where "
+                        f"{must.off_wh:g} Wh may be"
+                    )
     if must.within is not None:
         late = [text for text, after_s in _first_accepted(books) if after_s > must.within]
         if len(late) > must.late:
-            yield f"{len(late)} numbers came later than {must.within:g} s, at most {must.late} may: {'; '.join(late[:5])}"
+            yield (
+                f"{len(late)} numbers came later than {must.within:g} s, at most {must.late} "
+                f"may: {'; '.join(late[:5])}"
+            )
 
 
 def _first_accepted(books: _Books) -> Iterator[tuple[str, float]]:
-    """Each number that the exchange holds, and how long after its slot's end (s) it was first there."""
+    """Each number that the exchange holds, and how long after its slot's end (s) it was first
+    there.
+    """
     seen: set[tuple[Any, int]] = set()
     for booking in books.remains.exchange.history:
         key = booking.asset, booking.slot_s

@@ -11,14 +11,18 @@ import httpx
 from gateway.delivery.simulated.exchange import StrictExchange
 
 Outage = Literal["", "refused", "no_answer", "name", "certificate"]
-"""refused: nobody listens. no_answer: packets vanish. name: it cannot be looked up. certificate: it is not the one of this host."""
+"""refused: nobody listens. no_answer: packets vanish. name: it cannot be looked up. certificate: it
+is not the one of this host.
+"""
 
 _LATENCY_S = 0.06
 
 
 @dataclass(slots=True)
 class Network(httpx.AsyncBaseTransport):
-    """Carries requests to the stand-in exchange, or does not. `severed`: the gateway that sends is dead, nothing leaves any more."""
+    """Carries requests to the stand-in exchange, or does not. `severed`: the gateway that sends is
+    dead, nothing leaves any more.
+    """
 
     exchange: StrictExchange
     outage: Outage = ""
@@ -34,20 +38,28 @@ class Network(httpx.AsyncBaseTransport):
         if self.outage == "no_answer":
             await asyncio.sleep(3600)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        answer = self.exchange.handle(request.method, request.url.raw_path.decode("ascii"), headers, body)
+        answer = self.exchange.handle(
+            request.method, request.url.raw_path.decode("ascii"), headers, body
+        )
         await asyncio.sleep(_LATENCY_S / 2 + answer.delay_s)
         if self.severed or answer.sends == "nothing":
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         if answer.sends == "half":
-            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+            raise httpx.RemoteProtocolError(
+                "peer closed connection without sending complete message body"
+            )
         fields = [("Content-Type", answer.content_type), *answer.headers]
         return httpx.Response(answer.status, headers=fields, stream=httpx.ByteStream(answer.body))
 
     def _hinder(self) -> None:
         if self.outage == "refused":
-            raise httpx.ConnectError("connection refused") from ConnectionRefusedError(111, "Connection refused")
+            raise httpx.ConnectError("connection refused") from ConnectionRefusedError(
+                111, "Connection refused"
+            )
         if self.outage == "name":
-            raise httpx.ConnectError("name") from socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            raise httpx.ConnectError("name") from socket.gaierror(
+                socket.EAI_NONAME, "Name or service not known"
+            )
         if self.outage == "certificate":
             error = ssl.SSLCertVerificationError(1, "certificate verify failed")
             error.verify_message = "Hostname mismatch"

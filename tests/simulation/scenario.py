@@ -1,4 +1,6 @@
-"""A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read from YAML or made from a seed. Pure."""
+"""A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read
+from YAML or made from a seed. Pure.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -11,7 +13,9 @@ from msgspec import Meta
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 
 QUIET_S = 5400.0
-"""Nothing befalls the home in the last hour and a half of a random scenario, so that what is owed can be delivered."""
+"""Nothing befalls the home in the last hour and a half of a random scenario, so that what is owed
+can be delivered.
+"""
 
 FAULTS: Mapping[str, str] = {
     # line
@@ -25,18 +29,21 @@ FAULTS: Mapping[str, str] = {
     "half_open": "the TCP connection is dead, and nobody says so",
     # meter
     "bogus_zero": "the next `amount` readings show registers of 0",
-    "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its number",
+    "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its "
+    "number",
     "rollover": "from the start: the registers stand `amount` Wh before their modulus",
     "register_reset": "the registers start again from 0",
     "meter_swapped": "another device hangs there: a new serial number, other registers",
     "meter_clock_off": "the meter's own clock is `amount` seconds off",
     "register_pauses": "the registers stand still, and then jump",
     "power_gain": "the power reading is off by the factor `amount`",
-    "both_ways": "from the start: the meter counts what it imports on one phase and exports on another at the same time",
+    "both_ways": "from the start: the meter counts what it imports on one phase and exports on "
+    "another at the same time",
     # host
     "kill": "SIGKILL; it is started again after the time in `lasts`, 5 s at least",
     "restart": "systemctl restart",
-    "power_cut": "the power goes, at the next write but `amount`; it comes back after the time in `lasts`",
+    "power_cut": "the power goes, at the next write but `amount`; it comes back after the time "
+    "in `lasts`",
     "disk_full": "the disk is full",
     "disk_read_only": "the file system is read-only",
     "disk_fails": "every write fails",
@@ -44,8 +51,10 @@ FAULTS: Mapping[str, str] = {
     "store_noise": "the daemon is killed, and a share `amount` of the database's pages is noise",
     "store_deleted": "the daemon is killed, and the database is gone",
     "store_unlinked": "somebody deletes the database while the daemon has it open",
-    "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the time in `lasts` has passed",
-    "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in `lasts`",
+    "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
+    "time in `lasts` has passed",
+    "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in "
+    "`lasts`",
     "suspended": "the machine sleeps for the time in `lasts`",
     "leap_smear": "the time server smears a leap second over the time in `lasts`",
     # exchange
@@ -95,17 +104,35 @@ class Happening:
 class Must:
     """What must come out, beside the laws. None: not looked at."""
 
-    measured: Annotated[int | None, Meta(description="at least so many slots of meters are measured")] = None
+    measured: Annotated[
+        int | None, Meta(description="at least so many slots of meters are measured")
+    ] = None
     estimated: Annotated[int | None, Meta(description="at most so many are estimated")] = None
     lost: Annotated[int | None, Meta(description="at most so many are partial or missing")] = None
-    missed: Annotated[int | None, Meta(description="at most so many slots of assets were not delivered")] = None
+    missed: Annotated[
+        int | None, Meta(description="at most so many slots of assets were not delivered")
+    ] = None
     rejected: Annotated[int | None, Meta(description="at most so many were rejected")] = 0
-    events: Annotated[Mapping[str, int] | None, Meta(description="exactly these events are noted: how many of each kind")] = None
-    unallocated_wh: Annotated[float | None, Meta(description="at most so much energy is in no slot")] = None
-    starts: Annotated[int | None, Meta(description="how often the daemon was started, exactly")] = None
+    events: Annotated[
+        Mapping[str, int] | None,
+        Meta(description="exactly these events are noted: how many of each kind"),
+    ] = None
+    unallocated_wh: Annotated[
+        float | None, Meta(description="at most so much energy is in no slot")
+    ] = None
+    starts: Annotated[int | None, Meta(description="how often the daemon was started, exactly")] = (
+        None
+    )
     off_wh: Annotated[float | None, Meta(description="no measured slot is off by more")] = None
-    within: Annotated[Seconds | None, Meta(description="so soon after its slot's end every number of an asset was first accepted")] = None
-    late: Annotated[int, Meta(description="at most so many were first accepted later than that")] = 0
+    within: Annotated[
+        Seconds | None,
+        Meta(
+            description="so soon after its slot's end every number of an asset was first accepted"
+        ),
+    ] = None
+    late: Annotated[
+        int, Meta(description="at most so many were first accepted later than that")
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +147,9 @@ class Scenario:
     slot: Seconds = field(default_factory=lambda: Seconds(900))
     interval: Seconds = field(default_factory=lambda: Seconds(10))
     trust: Literal["kernel", "assured"] = "kernel"
-    synchronised_after: Annotated[Seconds, Meta(description="so long after a boot the kernel's clock is right")] = field(
-        default_factory=lambda: Seconds(20)
-    )
+    synchronised_after: Annotated[
+        Seconds, Meta(description="so long after a boot the kernel's clock is right")
+    ] = field(default_factory=lambda: Seconds(20))
     happens: tuple[Happening, ...] = ()
     must: Must = field(default_factory=Must)
 
@@ -154,16 +181,25 @@ def _check(scenario: Scenario, document: Document) -> None:
     try:
         _ = scenario.start_s
     except ValueError:
-        document.report(("starts",), f"{scenario.starts!r} is not a time", "write 2026-03-10T06:00:00")
+        document.report(
+            ("starts",), f"{scenario.starts!r} is not a time", "write 2026-03-10T06:00:00"
+        )
     for n, each in enumerate(scenario.happens):
         if each.at + each.lasts > scenario.lasts:
-            document.report(("happens", n), "ends after the scenario", "make the scenario last longer")
+            document.report(
+                ("happens", n), "ends after the scenario", "make the scenario last longer"
+            )
 
 
 def written(scenario: Scenario) -> str:
     """The scenario as YAML: what `read` reads."""
     about = scenario.about.replace("'", "''")
-    lines = [f"about: '{about}'", f"seed: {scenario.seed}", f"starts: '{scenario.starts}'", f"lasts: {_length(scenario.lasts)}"]
+    lines = [
+        f"about: '{about}'",
+        f"seed: {scenario.seed}",
+        f"starts: '{scenario.starts}'",
+        f"lasts: {_length(scenario.lasts)}",
+    ]
     plain = Scenario(about="", lasts=Seconds(0))
     for name in ("dialect", "slot", "interval", "trust", "synchronised_after"):
         value = getattr(scenario, name)
@@ -202,10 +238,15 @@ def _length(seconds: float) -> str:
 
 
 def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
-    """A scenario that depends on nothing but its seed: a day by default, with a handful of faults of all kinds."""
+    """A scenario that depends on nothing but its seed: a day by default, with a handful of faults
+    of all kinds.
+    """
     rng = Random(seed)
     start_s = 1_773_100_800 + rng.randrange(365) * 86_400 + rng.randrange(86_400)
-    happens = [_happening(rng, lasts_s - QUIET_S) for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))]
+    happens = [
+        _happening(rng, lasts_s - QUIET_S)
+        for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))
+    ]
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
@@ -248,5 +289,9 @@ def _happening(rng: Random, until_s: float) -> Happening:
     if fault == "half_open":
         meter = "heat-pump"
     return Happening(
-        at=Seconds(round(at_s, 1)), fault=Fault(fault), lasts=Seconds(round(lasts_s, 1)), on=meter, amount=amounts.get(fault, 0.0)
+        at=Seconds(round(at_s, 1)),
+        fault=Fault(fault),
+        lasts=Seconds(round(lasts_s, 1)),
+        on=meter,
+        amount=amounts.get(fault, 0.0),
     )

@@ -1,4 +1,6 @@
-"""The smallest scenario that still breaks a law: fewer happenings, shorter ones, a shorter run. Pure but for what it is given to try."""
+"""The smallest scenario that still breaks a law: fewer happenings, shorter ones, a shorter run.
+Pure but for what it is given to try.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,8 +11,12 @@ from tests.simulation.scenario import QUIET_S, Scenario
 MAX_TRIES = 60
 
 
-def shrunk(scenario: Scenario, fails: Callable[[Scenario], bool], max_tries: int = MAX_TRIES) -> Scenario:
-    """The smallest scenario found that `fails`; the given one must. At most `max_tries` are tried."""
+def shrunk(
+    scenario: Scenario, fails: Callable[[Scenario], bool], max_tries: int = MAX_TRIES
+) -> Scenario:
+    """The smallest scenario found that `fails`; the given one must. At most `max_tries` are
+    tried.
+    """
     tries = 0
     found = True
     while found:
@@ -39,4 +45,11 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
         yield replace(scenario, lasts=Seconds(end_s))
     for n, each in enumerate(happens):
         if each.lasts > 20:
-            yield replace(scenario, happens=(*happens[:n], replace(each, lasts=Seconds(round(each.lasts / 2))), *happens[n + 1 :]))
+            yield replace(
+                scenario,
+                happens=(
+                    *happens[:n],
+                    replace(each, lasts=Seconds(round(each.lasts / 2))),
+                    *happens[n + 1 :],
+                ),
+            )

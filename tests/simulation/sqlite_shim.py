@@ -1,12 +1,15 @@
-"""A shim between SQLite and the files it writes: whoever watches a folder is asked before a file below it is opened, written,
-truncated, synced or deleted.
+"""A shim between SQLite and the files it writes: whoever watches a folder is asked before a file
+below it is opened, written, truncated, synced or deleted.
 
-It is a VFS (https://www.sqlite.org/vfs.html) registered by ctypes in the very library that Python's own `sqlite3` is linked to, so the
-program under test needs no change. It wraps the VFS "unix". A file of that one stays at the beginning of the structure that SQLite
-allocates; only its table of methods is replaced by a copy in which the writing ones are ours. So reads, locks and shared memory are the
-original C functions and cost nothing extra; a file outside the watched folders keeps its own table altogether.
+It is a VFS (https://www.sqlite.org/vfs.html) registered by ctypes in the very library that Python's
+own `sqlite3` is linked to, so the program under test needs no change. It wraps the VFS "unix". A
+file of that one stays at the beginning of the structure that SQLite allocates; only its table of
+methods is replaced by a copy in which the writing ones are ours. So reads, locks and shared memory
+are the original C functions and cost nothing extra; a file outside the watched folders keeps its
+own table altogether.
 
-What goes wrong in a callback cannot be raised through SQLite: it is kept in `Shim.errors`, and SQLite is told of an I/O error.
+What goes wrong in a callback cannot be raised through SQLite: it is kept in `Shim.errors`, and
+SQLite is told of an I/O error.
 """
 
 import ctypes
@@ -45,7 +48,9 @@ class Watcher(Protocol):
     def delete(self, path: str, pass_on: Callable[[], int], *, sync_folder: bool) -> int:
         """SQLite deletes a file, and perhaps wants that to stay."""
 
-    def share(self, file: "OpenFile", pass_on: Callable[[], int], *, region_bytes: int, extend: bool) -> int:
+    def share(
+        self, file: "OpenFile", pass_on: Callable[[], int], *, region_bytes: int, extend: bool
+    ) -> int:
         """SQLite maps a region of the shared memory that belongs to a database."""
 
 
@@ -96,7 +101,9 @@ _WAL_WORDS = 17
 
 
 class _Table:
-    """The methods of one kind of file: the inner functions, and the two tables that replace theirs."""
+    """The methods of one kind of file: the inner functions, and the two tables that replace
+    theirs.
+    """
 
     def __init__(self, address: int, ours: dict[str, Any]) -> None:
         version = c_int.from_address(address).value
@@ -106,7 +113,9 @@ class _Table:
         self.alive = (c_void_p * words)(*original)
         self.dead = (c_void_p * words)(*original)
         if version > 3:
-            ctypes.cast(self.alive, ctypes.POINTER(c_int))[0] = ctypes.cast(self.dead, ctypes.POINTER(c_int))[0] = 3
+            ctypes.cast(self.alive, ctypes.POINTER(c_int))[0] = ctypes.cast(
+                self.dead, ctypes.POINTER(c_int)
+            )[0] = 3
         for name, (place, signature) in _METHODS.items():
             if place >= words or not original[place]:
                 continue
@@ -120,9 +129,21 @@ class _Table:
 class OpenFile:
     """One open file of a watched folder."""
 
-    __slots__ = ("_address", "_table", "dead", "flags", "name", "other_name", "path", "record", "watcher")
+    __slots__ = (
+        "_address",
+        "_table",
+        "dead",
+        "flags",
+        "name",
+        "other_name",
+        "path",
+        "record",
+        "watcher",
+    )
 
-    def __init__(self, watcher: Watcher, path: str, name: int, flags: int, address: int, table: _Table) -> None:
+    def __init__(
+        self, watcher: Watcher, path: str, name: int, flags: int, address: int, table: _Table
+    ) -> None:
         self.watcher = watcher
         self.path = path
         self.name = name
@@ -157,21 +178,44 @@ class OpenFile:
 class Opening:
     """A file that SQLite wants to open."""
 
-    def __init__(self, shim: "Shim", watcher: Watcher, path: str, name: int, address: int, flags: int, flags_out: int | None) -> None:
+    def __init__(
+        self,
+        shim: "Shim",
+        watcher: Watcher,
+        path: str,
+        name: int,
+        address: int,
+        flags: int,
+        flags_out: int | None,
+    ) -> None:
         self.path = path
         self.flags = flags
         """SQLITE_OPEN_…; may be changed before `proceed`."""
         self.file: OpenFile | None = None
         """What was opened."""
-        self._shim, self._watcher, self._name, self._address, self._flags_out = shim, watcher, name, address, flags_out
+        self._shim, self._watcher, self._name, self._address, self._flags_out = (
+            shim,
+            watcher,
+            name,
+            address,
+            flags_out,
+        )
 
     def proceed(self, *, shares_readonly: bool = False) -> int:
-        """Really open it; `shares_readonly`: where shared memory belongs to it, that is only to be read. Returns the result code; on
-        success there is a `file`.
+        """Really open it; `shares_readonly`: where shared memory belongs to it, that is only to be
+        read. Returns the result code; on success there is a `file`.
         """
         shim = self._shim
-        other_name = shim.readonly_name(self.path) if shares_readonly and self.flags & SQLITE_OPEN_MAIN_DB else None
-        code = int(shim.inner_open(shim.inner_vfs, other_name or self._name, self._address, self.flags, self._flags_out))
+        other_name = (
+            shim.readonly_name(self.path)
+            if shares_readonly and self.flags & SQLITE_OPEN_MAIN_DB
+            else None
+        )
+        code = int(
+            shim.inner_open(
+                shim.inner_vfs, other_name or self._name, self._address, self.flags, self._flags_out
+            )
+        )
         methods = c_void_p.from_address(self._address)
         if code or not methods.value:
             shim.free_name(other_name)
@@ -187,7 +231,9 @@ class Opening:
 
 
 class Shim:
-    """The one VFS of this process. Made by `the_shim`; it stays until the process ends, because connections may outlive who made them."""
+    """The one VFS of this process. Made by `the_shim`; it stays until the process ends, because
+    connections may outlive who made them.
+    """
 
     def __init__(self) -> None:
         self.watchers: list[Watcher] = []
@@ -197,7 +243,9 @@ class Shim:
         self._library = library = _library()
         self.inner_vfs: int = library.sqlite3_vfs_find(b"unix") or 0
         if not self.inner_vfs:
-            raise ShimError("this SQLite has no VFS named unix; the simulated disk works on Linux and macOS")
+            raise ShimError(
+                "this SQLite has no VFS named unix; the simulated disk works on Linux and macOS"
+            )
         inner = _Vfs.from_address(self.inner_vfs)
         self.inner_open = PYFUNCTYPE(*_OPEN)(inner.xOpen)
         self._inner_delete = PYFUNCTYPE(*_DELETE)(inner.xDelete)
@@ -212,7 +260,10 @@ class Shim:
             "share": (self._on_share, sqlite3.SQLITE_IOERR_SHMMAP),
             "unshare": (self._on_unshare, sqlite3.SQLITE_IOERR),
         }
-        self.methods = {name: CFUNCTYPE(*_METHODS[name][1])(self._kept(do, failed)) for name, (do, failed) in ours.items()}
+        self.methods = {
+            name: CFUNCTYPE(*_METHODS[name][1])(self._kept(do, failed))
+            for name, (do, failed) in ours.items()
+        }
         self._vfs = _Vfs.from_buffer_copy(inner)
         self._vfs.iVersion = min(inner.iVersion, 3)
         self._vfs.pNext = None
@@ -224,8 +275,12 @@ class Shim:
         try:
             sqlite3.connect(f"file::memory:?vfs={NAME.decode()}", uri=True).close()
         except sqlite3.Error as error:
-            raise ShimError(f"this Python's sqlite3 uses another SQLite than the one found for it: {error}; {_REMEDY}") from error
-        # SQLite may call back until the last connection is gone, which can be after Python has cleared its modules.
+            raise ShimError(
+                f"this Python's sqlite3 uses another SQLite than the one found for it: {error}; "
+                f"{_REMEDY}"
+            ) from error
+        # SQLite may call back until the last connection is gone, which can be after Python has
+        # cleared its modules.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def watch(self, watcher: Watcher) -> None:
@@ -245,7 +300,11 @@ class Shim:
         """The name of a database whose shared memory is only to be read; to be freed."""
         name = os.fsencode(path)
         parameters = (c_char_p * 2)(b"readonly_shm", b"1")
-        return int(self._library.sqlite3_create_filename(name, name + b"-journal", name + b"-wal", 1, parameters))
+        return int(
+            self._library.sqlite3_create_filename(
+                name, name + b"-journal", name + b"-wal", 1, parameters
+            )
+        )
 
     def free_name(self, name: int | None) -> None:
         """Free what `readonly_name` returned."""
@@ -266,12 +325,20 @@ class Shim:
         return callback
 
     def _abandoned(self, name: int) -> bool:
-        """Whether a file is named by a connection that was abandoned: its journal and log lie beside the name of its database."""
+        """Whether a file is named by a connection that was abandoned: its journal and log lie
+        beside the name of its database.
+        """
         journal, log = self._library.sqlite3_filename_journal, self._library.sqlite3_filename_wal
-        databases = (file.name for file in self.files.values() if file.dead and file.flags & SQLITE_OPEN_MAIN_DB)
+        databases = (
+            file.name
+            for file in self.files.values()
+            if file.dead and file.flags & SQLITE_OPEN_MAIN_DB
+        )
         return any(name in (database, journal(database), log(database)) for database in databases)
 
-    def _on_open(self, _: int, name: int | None, address: int, flags: int, flags_out: int | None) -> int:
+    def _on_open(
+        self, _: int, name: int | None, address: int, flags: int, flags_out: int | None
+    ) -> int:
         path = os.fsdecode(ctypes.string_at(name)) if name else ""
         watcher = self._watcher(path)
         if not name or not watcher:
@@ -288,7 +355,11 @@ class Shim:
             return int(self._inner_delete(self.inner_vfs, name, sync_folder))
         if self._abandoned(name):
             return sqlite3.SQLITE_IOERR_DELETE
-        return watcher.delete(path, lambda: int(self._inner_delete(self.inner_vfs, name, 0)), sync_folder=bool(sync_folder))
+        return watcher.delete(
+            path,
+            lambda: int(self._inner_delete(self.inner_vfs, name, 0)),
+            sync_folder=bool(sync_folder),
+        )
 
     def _on_close(self, address: int) -> int:
         file = self.files.pop(address)
@@ -298,7 +369,11 @@ class Shim:
 
     def _on_write(self, address: int, data: int, amount: int, offset: int) -> int:
         file = self.files[address]
-        return sqlite3.SQLITE_IOERR_WRITE if file.dead else file.watcher.write(file, data, amount, offset)
+        return (
+            sqlite3.SQLITE_IOERR_WRITE
+            if file.dead
+            else file.watcher.write(file, data, amount, offset)
+        )
 
     def _on_truncate(self, address: int, size: int) -> int:
         file = self.files[address]
@@ -325,7 +400,10 @@ class Shim:
         return int(self.files[address]._table.inner["unshare"](address, 0))
 
 
-_REMEDY = "the simulated disk needs a Python whose sqlite3 is linked to a shared SQLite of 3.32 or newer, such as Debian's"
+_REMEDY = (
+    "the simulated disk needs a Python whose sqlite3 is linked to a shared SQLite of 3.32 "
+    "or newer, such as Debian's"
+)
 
 SQLITE_OPEN_READONLY = 0x1
 SQLITE_OPEN_READWRITE = 0x2
@@ -365,7 +443,13 @@ def _library() -> ctypes.CDLL:
             function.argtypes, function.restype = [c_void_p], c_void_p
         library.sqlite3_create_filename.argtypes = [c_char_p, c_char_p, c_char_p, c_int, c_void_p]
         library.sqlite3_create_filename.restype = c_void_p
-        library.sqlite3_free_filename.argtypes, library.sqlite3_free_filename.restype = [c_void_p], None
+        library.sqlite3_free_filename.argtypes, library.sqlite3_free_filename.restype = (
+            [c_void_p],
+            None,
+        )
     except AttributeError as error:
-        raise ShimError(f"the SQLite of this Python ({where or 'built in'}) cannot be reached from outside: {error}; {_REMEDY}") from error
+        raise ShimError(
+            f"the SQLite of this Python ({where or 'built in'}) cannot be reached from outside: "
+            f"{error}; {_REMEDY}"
+        ) from error
     return library

@@ -1,4 +1,6 @@
-"""The simulated disk: as nasty as a disk may be, not nastier than SQLite expects, and the same at every run."""
+"""The simulated disk: as nasty as a disk may be, not nastier than SQLite expects, and the same at
+every run.
+"""
 
 import contextlib
 import gc
@@ -20,7 +22,9 @@ CUTS = 50
 Content = dict[int, bytes]
 
 
-def connect(path: Path, journal: str = "WAL", synchronous: str = "FULL", checkpoint: int = 8000) -> sqlite3.Connection:
+def connect(
+    path: Path, journal: str = "WAL", synchronous: str = "FULL", checkpoint: int = 8000
+) -> sqlite3.Connection:
     """As the buffer opens its file. The connection is closed where that fails."""
     db = sqlite3.connect(path, isolation_level=None, timeout=0)
     try:
@@ -44,7 +48,10 @@ def change(db: sqlite3.Connection, after: Content) -> None:
     db.execute("BEGIN IMMEDIATE")
     before = content(db)
     db.executemany("DELETE FROM t WHERE k = ?", [(k,) for k in before.keys() - after.keys()])
-    db.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", [(k, v) for k, v in after.items() if before.get(k) != v])
+    db.executemany(
+        "INSERT OR REPLACE INTO t VALUES (?, ?)",
+        [(k, v) for k, v in after.items() if before.get(k) != v],
+    )
     db.execute("COMMIT")
 
 
@@ -60,7 +67,9 @@ def another(before: Content, rng: Random) -> Content:
 
 
 class Workload:
-    """A small database that is used until the disk stops, again and again. What it must hold is known; so is what it may hold."""
+    """A small database that is used until the disk stops, again and again. What it must hold is
+    known; so is what it may hold.
+    """
 
     def __init__(self, disk: Disk, path: Path, rng: Random, **settings: object) -> None:
         self.disk, self.path, self.rng, self.settings = disk, path, rng, settings
@@ -105,8 +114,14 @@ class Workload:
         self.committed = self.under_way = there
 
     def stop(self, end: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Run until a random operation, end it, and look what is there. `meanwhile` is called before each transaction."""
-        self.disk.stop_at(self.disk.writes + self.rng.choice((self.rng.randint(1, 40), self.rng.randint(1, 2000))), lambda: None)
+        """Run until a random operation, end it, and look what is there. `meanwhile` is called
+        before each transaction.
+        """
+        self.disk.stop_at(
+            self.disk.writes
+            + self.rng.choice((self.rng.randint(1, 40), self.rng.randint(1, 2000))),
+            lambda: None,
+        )
         self.run(self.rng.randint(1, 30), meanwhile)
         end()
         self.disk.failing = self.disk.read_only = self.disk.full = False
@@ -124,7 +139,9 @@ class Workload:
     ],
 )
 @pytest.mark.parametrize("end", ["power cut", "either"])
-def test_a_database_that_syncs_keeps_what_was_committed_and_nothing_else(tmp_path: Path, settings: dict[str, object], end: str) -> None:
+def test_a_database_that_syncs_keeps_what_was_committed_and_nothing_else(
+    tmp_path: Path, settings: dict[str, object], end: str
+) -> None:
     rng = Random(str((settings, end)))
     with Disk(tmp_path) as disk:
         work = Workload(disk, tmp_path / "db", rng, **settings)
@@ -136,9 +153,15 @@ def test_a_database_that_syncs_keeps_what_was_committed_and_nothing_else(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "settings", [{"journal": "WAL", "synchronous": "OFF", "checkpoint": 20}, {"journal": "DELETE", "synchronous": "OFF"}]
+    "settings",
+    [
+        {"journal": "WAL", "synchronous": "OFF", "checkpoint": 20},
+        {"journal": "DELETE", "synchronous": "OFF"},
+    ],
 )
-def test_a_database_that_does_not_sync_is_damaged_by_power_cuts(tmp_path: Path, settings: dict[str, object]) -> None:
+def test_a_database_that_does_not_sync_is_damaged_by_power_cuts(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     rng = Random(1)
     with Disk(tmp_path) as disk:
         work = Workload(disk, tmp_path / "db", rng, **settings)
@@ -157,7 +180,7 @@ def test_a_database_that_does_not_sync_survives_kills(tmp_path: Path) -> None:
     assert work.wrong == []
 
 
-# --- a disk that refuses -----------------------------------------------------------------------------------------------------
+# --- a disk that refuses --------------------------------------------------------------------------
 
 
 @pytest.fixture(name="disk")
@@ -176,7 +199,9 @@ def open_db(disk: Disk, tmp_path: Path) -> Iterator[sqlite3.Connection]:
 BIG = {n: bytes(300) for n in range(1000)}
 
 
-def test_on_a_full_disk_nothing_grows_and_what_was_there_stays(disk: Disk, db: sqlite3.Connection) -> None:
+def test_on_a_full_disk_nothing_grows_and_what_was_there_stays(
+    disk: Disk, db: sqlite3.Connection
+) -> None:
     disk.full = True
     with pytest.raises(sqlite3.OperationalError, match="database or disk is full") as caught:
         change(db, BIG)
@@ -187,7 +212,9 @@ def test_on_a_full_disk_nothing_grows_and_what_was_there_stays(disk: Disk, db: s
     assert content(db) == BIG
 
 
-def test_on_a_full_disk_what_has_its_room_already_can_be_overwritten(disk: Disk, db: sqlite3.Connection) -> None:
+def test_on_a_full_disk_what_has_its_room_already_can_be_overwritten(
+    disk: Disk, db: sqlite3.Connection
+) -> None:
     change(db, BIG)
     db.execute("PRAGMA wal_checkpoint(FULL)")
     disk.full = True
@@ -195,7 +222,9 @@ def test_on_a_full_disk_what_has_its_room_already_can_be_overwritten(disk: Disk,
     assert content(db)[1] == b"another"
 
 
-def test_what_is_deleted_makes_room_on_a_full_disk(disk: Disk, db: sqlite3.Connection, tmp_path: Path) -> None:
+def test_what_is_deleted_makes_room_on_a_full_disk(
+    disk: Disk, db: sqlite3.Connection, tmp_path: Path
+) -> None:
     reserve = tmp_path / "reserve"
     reserve.write_bytes(bytes(1_000_000))
     disk.full = True
@@ -204,7 +233,9 @@ def test_what_is_deleted_makes_room_on_a_full_disk(disk: Disk, db: sqlite3.Conne
     assert content(db) == BIG
 
 
-def test_python_too_is_told_that_the_disk_is_full(disk: Disk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_python_too_is_told_that_the_disk_is_full(
+    disk: Disk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     (tmp_path / "there").write_bytes(bytes(100_000))
     disk.full = True
     assert shutil.disk_usage(tmp_path).free == 0
@@ -218,7 +249,9 @@ def test_python_too_is_told_that_the_disk_is_full(disk: Disk, tmp_path: Path, tm
     assert shutil.disk_usage(tmp_path).free > 0
 
 
-def test_a_database_in_wal_mode_cannot_even_be_opened_on_a_full_disk(disk: Disk, db: sqlite3.Connection, tmp_path: Path) -> None:
+def test_a_database_in_wal_mode_cannot_even_be_opened_on_a_full_disk(
+    disk: Disk, db: sqlite3.Connection, tmp_path: Path
+) -> None:
     db.close()
     disk.full = True
     with pytest.raises(sqlite3.OperationalError) as caught:
@@ -226,7 +259,9 @@ def test_a_database_in_wal_mode_cannot_even_be_opened_on_a_full_disk(disk: Disk,
     assert caught.value.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
-def test_on_a_disk_that_became_read_only_what_is_open_cannot_be_written(disk: Disk, db: sqlite3.Connection) -> None:
+def test_on_a_disk_that_became_read_only_what_is_open_cannot_be_written(
+    disk: Disk, db: sqlite3.Connection
+) -> None:
     disk.read_only = True
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         change(db, {2: b"two"})
@@ -237,7 +272,9 @@ def test_on_a_disk_that_became_read_only_what_is_open_cannot_be_written(disk: Di
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
-def test_on_a_read_only_disk_a_database_is_opened_for_reading(disk: Disk, tmp_path: Path, journal: str) -> None:
+def test_on_a_read_only_disk_a_database_is_opened_for_reading(
+    disk: Disk, tmp_path: Path, journal: str
+) -> None:
     db = connect(tmp_path / "db", journal)
     change(db, {1: b"one"})
     disk.kill()
@@ -252,7 +289,9 @@ def test_on_a_read_only_disk_a_database_is_opened_for_reading(disk: Disk, tmp_pa
         connect(tmp_path / "new")
 
 
-def test_on_a_read_only_disk_a_database_in_wal_mode_that_was_closed_cannot_be_read(disk: Disk, tmp_path: Path) -> None:
+def test_on_a_read_only_disk_a_database_in_wal_mode_that_was_closed_cannot_be_read(
+    disk: Disk, tmp_path: Path
+) -> None:
     """It needs the log's index, which is gone with the last connection."""
     connect(tmp_path / "db").close()
     disk.read_only = True
@@ -260,7 +299,9 @@ def test_on_a_read_only_disk_a_database_in_wal_mode_that_was_closed_cannot_be_re
         connect(tmp_path / "db")
 
 
-def test_a_failing_disk_fails_every_commit_until_it_is_well_again(disk: Disk, db: sqlite3.Connection) -> None:
+def test_a_failing_disk_fails_every_commit_until_it_is_well_again(
+    disk: Disk, db: sqlite3.Connection
+) -> None:
     disk.failing = True
     for _ in range(2):
         with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
@@ -296,13 +337,17 @@ def test_a_disk_that_lies_about_syncs_loses_what_was_committed(tmp_path: Path) -
     assert "lost" in work.wrong
 
 
-# --- the process that was abandoned ------------------------------------------------------------------------------------------
+# --- the process that was abandoned ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
 @pytest.mark.parametrize("end", ["power cut", "kill"])
-def test_closing_what_an_abandoned_process_had_open_touches_nothing(disk: Disk, tmp_path: Path, journal: str, end: str) -> None:
-    """It was in the middle of a transaction that had spilled to the file, and holds the lock for writing."""
+def test_closing_what_an_abandoned_process_had_open_touches_nothing(
+    disk: Disk, tmp_path: Path, journal: str, end: str
+) -> None:
+    """It was in the middle of a transaction that had spilled to the file, and holds the lock for
+    writing.
+    """
     path = tmp_path / "db"
     old = connect(path, journal)
     change(old, {1: b"one"})
@@ -326,7 +371,9 @@ def test_closing_what_an_abandoned_process_had_open_touches_nothing(disk: Disk, 
         assert content(new) == {3: b"three"}
 
 
-def test_abandoned_connections_may_be_left_to_the_garbage_collector(disk: Disk, tmp_path: Path) -> None:
+def test_abandoned_connections_may_be_left_to_the_garbage_collector(
+    disk: Disk, tmp_path: Path
+) -> None:
     abandoned = []
     for n in range(1, 20):
         db = connect(tmp_path / "db")
@@ -346,7 +393,9 @@ def test_abandoned_connections_may_be_left_to_the_garbage_collector(disk: Disk, 
         assert len(content(db)) == 19
 
 
-def test_nothing_opens_while_the_disk_is_off(disk: Disk, db: sqlite3.Connection, tmp_path: Path) -> None:
+def test_nothing_opens_while_the_disk_is_off(
+    disk: Disk, db: sqlite3.Connection, tmp_path: Path
+) -> None:
     disk.kill()
     assert disk.off
     with pytest.raises(sqlite3.OperationalError, match="unable to open database file"):
@@ -355,7 +404,7 @@ def test_nothing_opens_while_the_disk_is_off(disk: Disk, db: sqlite3.Connection,
     connect(tmp_path / "db").close()
 
 
-# --- the simulation ----------------------------------------------------------------------------------------------------------
+# --- the simulation -------------------------------------------------------------------------------
 
 
 def test_a_seed_replays_a_run_exactly(tmp_path: Path) -> None:
@@ -372,7 +421,9 @@ def test_a_seed_replays_a_run_exactly(tmp_path: Path) -> None:
     assert run(tmp_path / "first") == run(tmp_path / "second")
 
 
-def test_files_elsewhere_are_on_another_disk(disk: Disk, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_files_elsewhere_are_on_another_disk(
+    disk: Disk, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "db"
     with contextlib.closing(connect(elsewhere)) as other:
         disk.kill()
@@ -407,16 +458,22 @@ def test_a_stop_in_the_past_is_refused(disk: Disk, db: sqlite3.Connection) -> No
         disk.stop_at(disk.writes, lambda: None)
 
 
-# --- the gateway's books -----------------------------------------------------------------------------------------------------
+# --- the gateway's books --------------------------------------------------------------------------
 
 
 def test_the_books_stay_right_through_power_cuts_and_kills_at_any_write() -> None:
-    violations = [text for life in lives(40, lambda rng: rng.choice(("power cut", "kill"))) for text in life.violations]
+    violations = [
+        text
+        for life in lives(40, lambda rng: rng.choice(("power cut", "kill")))
+        for text in life.violations
+    ]
     assert violations == []
 
 
 def test_a_disk_that_lies_is_found_out_by_the_books() -> None:
     """Else the test above would prove nothing."""
-    violations = [text for life in lives(20, lambda _: "power cut", lying=True) for text in life.violations]
+    violations = [
+        text for life in lives(20, lambda _: "power cut", lying=True) for text in life.violations
+    ]
     assert any("samples are lost" in text for text in violations)
     assert any("is forgotten" in text for text in violations)

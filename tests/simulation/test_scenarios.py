@@ -1,4 +1,6 @@
-"""Every named scenario: what befalls a simulated home, and what must come out. The files say both."""
+"""Every named scenario: what befalls a simulated home, and what must come out. The files say
+both.
+"""
 
 import re
 from pathlib import Path
@@ -11,12 +13,16 @@ from tests.simulation.years import try_out
 FOLDER = Path(__file__).parents[1] / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
 
-# What the gateway does not do yet as the scenario says. Strict: a scenario that has come right must be taken off.
+# What the gateway does not do yet as the scenario says. Strict: a scenario that has come right must
+# be taken off.
 KNOWN_BROKEN: dict[str, str] = {}
 
 
 def _scenarios() -> list[object]:
-    marked = {name: [pytest.mark.xfail(strict=True, reason=reason)] for name, reason in KNOWN_BROKEN.items()}
+    marked = {
+        name: [pytest.mark.xfail(strict=True, reason=reason)]
+        for name, reason in KNOWN_BROKEN.items()
+    }
     return [pytest.param(path, id=path.stem, marks=marked.get(path.stem, [])) for path in FILES]
 
 

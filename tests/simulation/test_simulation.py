@@ -1,4 +1,6 @@
-"""The simulator: it replays exactly, its judge finds what is wrong, and it shrinks what breaks a law."""
+"""The simulator: it replays exactly, its judge finds what is wrong, and it shrinks what breaks a
+law.
+"""
 
 import asyncio
 import itertools
@@ -17,28 +19,55 @@ from gateway.cli.terminal import Refused
 from tests.simulation import __main__ as simulate
 from tests.simulation import years
 from tests.simulation.laws import judge
-from tests.simulation.scenario import FAULTS, Fault, Happening, Must, Scenario, ScenarioError, at_random, read, written
+from tests.simulation.scenario import (
+    FAULTS,
+    Fault,
+    Happening,
+    Must,
+    Scenario,
+    ScenarioError,
+    at_random,
+    read,
+    written,
+)
 from tests.simulation.shrink import shrunk
 from tests.simulation.truth import Home, TrueMeter
 from tests.simulation.virtual_time import Standstill, VirtualLoop
 from tests.simulation.world import Remains, World, run
 
-HOUR = Scenario(about="an hour and a half", lasts=Seconds(5400), interval=Seconds(60), starts="2026-03-10T09:50:00")
+HOUR = Scenario(
+    about="an hour and a half",
+    lasts=Seconds(5400),
+    interval=Seconds(60),
+    starts="2026-03-10T09:50:00",
+)
 
 
-def happening(fault: str, at_s: float = 1800, lasts_s: float = 0, amount: float = 0.0, on: str = "grid") -> Happening:
-    return Happening(at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), on=on, amount=amount)
+def happening(
+    fault: str, at_s: float = 1800, lasts_s: float = 0, amount: float = 0.0, on: str = "grid"
+) -> Happening:
+    return Happening(
+        at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), on=on, amount=amount
+    )
 
 
-# --- a run depends on nothing but its scenario --------------------------------------------------------------------------------
+# --- a run depends on nothing but its scenario ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "happens",
     [
         (),
-        (happening("power_cut", 1500, 30, 5), happening("power_cut", 2400, 60, 17), happening("line_noise", 600, 3000, 0.3, "pv")),
-        (happening("store_noise", 2000, 0, 0.3), happening("exchange_slow", 900, 1800, 20), happening("meter_swapped", 2400)),
+        (
+            happening("power_cut", 1500, 30, 5),
+            happening("power_cut", 2400, 60, 17),
+            happening("line_noise", 600, 3000, 0.3, "pv"),
+        ),
+        (
+            happening("store_noise", 2000, 0, 0.3),
+            happening("exchange_slow", 900, 1800, 20),
+            happening("meter_swapped", 2400),
+        ),
     ],
     ids=["quiet", "power cuts", "noise on the disk"],
 )
@@ -46,7 +75,12 @@ def test_the_same_scenario_gives_the_same_run(happens: tuple[Happening, ...]) ->
     scenario = replace(HOUR, happens=happens)
     first, second = years.try_out(scenario), years.try_out(scenario)
     assert first.violations == []
-    assert (first.digest, first.events, first.deliveries, first.starts) == (second.digest, second.events, second.deliveries, second.starts)
+    assert (first.digest, first.events, first.deliveries, first.starts) == (
+        second.digest,
+        second.events,
+        second.deliveries,
+        second.starts,
+    )
 
 
 def test_another_seed_gives_another_run() -> None:
@@ -68,7 +102,7 @@ def test_runs_on_several_processors_come_in_their_order() -> None:
     assert (total.runs, total.seconds, total.starts, total.broken) == (3, 2700.0, 3, [])
 
 
-# --- virtual time ---------------------------------------------------------------------------------------------------------------
+# --- virtual time ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -126,21 +160,33 @@ def test_a_signal_is_delivered_to_who_listens_for_it(runner: asyncio.Runner) -> 
     assert runner.run(listens()) == ["TERM"]
 
 
-# --- the truth ------------------------------------------------------------------------------------------------------------------
+# --- the truth ------------------------------------------------------------------------------------
 
 
 def test_what_flows_between_two_times_is_the_sum_of_what_flows_in_between() -> None:
     home = Home(3, 1_773_100_800)
     times_ms = [home.origin_s * 1000 + k * 7_001 for k in range(2000)]
-    total_mj = home.energy_mj("consumption", times_ms[-1]) - home.energy_mj("consumption", times_ms[0])
+    total_mj = home.energy_mj("consumption", times_ms[-1]) - home.energy_mj(
+        "consumption", times_ms[0]
+    )
     parts = itertools.pairwise(times_ms)
-    assert total_mj == sum(home.energy_mj("consumption", b) - home.energy_mj("consumption", a) for a, b in parts) > 0
+    assert (
+        total_mj
+        == sum(
+            home.energy_mj("consumption", b) - home.energy_mj("consumption", a) for a, b in parts
+        )
+        > 0
+    )
 
 
 def test_what_the_house_uses_comes_from_the_grid_or_its_panels() -> None:
     home = Home(3, 1_773_100_800)
     for t_ms in range(home.origin_s * 1000, home.origin_s * 1000 + 86_400_000, 613_000):
-        supplied_w = home.watts("grid_import", t_ms) + home.watts("pv", t_ms) - home.watts("grid_export", t_ms)
+        supplied_w = (
+            home.watts("grid_import", t_ms)
+            + home.watts("pv", t_ms)
+            - home.watts("grid_export", t_ms)
+        )
         assert supplied_w == home.watts("consumption", t_ms)
         assert 0 in (home.watts("grid_import", t_ms), home.watts("grid_export", t_ms))
 
@@ -153,7 +199,7 @@ def test_a_glitch_is_in_as_many_readings_as_it_was_made_for() -> None:
     assert [meter.reading_wh(t_ms)["import"] for _ in range(4)] == [0, 0, 1000 ^ 16, 1000]
 
 
-# --- the judge ------------------------------------------------------------------------------------------------------------------
+# --- the judge ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +209,9 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
 
 @pytest.fixture
 def tampered(remains: Remains) -> Iterator[Callable[[str], list[str]]]:
-    """Changes the books with SQL, and gives out which laws are broken then. The books are as before afterwards."""
+    """Changes the books with SQL, and gives out which laws are broken then. The books are as before
+    afterwards.
+    """
     path = remains.settings.buffer_path
     before = path.read_bytes()
 
@@ -193,21 +241,52 @@ SLOT = "device = 'pv' AND direction = 'export' AND quality = 'measured' AND star
     ("sql", "laws"),
     [
         (f"UPDATE slots SET energy_uwh = energy_uwh + 1 WHERE {SLOT}", ["chained"]),
-        (f"UPDATE slots SET begin_uwh = end_uwh + 1, energy_uwh = -1 WHERE {SLOT}", ["chained", "true"]),
-        (f"UPDATE slots SET energy_uwh = energy_uwh - 1000000, begin_uwh = begin_uwh + 1000000 WHERE {SLOT}", ["chained"]),
-        (f"UPDATE slots SET energy_uwh = energy_uwh + 900000000, begin_uwh = begin_uwh - 900000000 WHERE {SLOT}", ["chained", "true"]),
+        (
+            f"UPDATE slots SET begin_uwh = end_uwh + 1, energy_uwh = -1 WHERE {SLOT}",
+            ["chained", "true"],
+        ),
+        (
+            "UPDATE slots SET energy_uwh = energy_uwh - 1000000, begin_uwh = begin_uwh + "
+            f"1000000 WHERE {SLOT}",
+            ["chained"],
+        ),
+        (
+            "UPDATE slots SET energy_uwh = energy_uwh + 900000000, begin_uwh = begin_uwh - "
+            f"900000000 WHERE {SLOT}",
+            ["chained", "true"],
+        ),
         (f"DELETE FROM slots WHERE {SLOT}", ["booked", "chained", "expected"]),
         (f"UPDATE slots SET quality = 'partial' WHERE {SLOT}", ["booked", "expected"]),
-        (f"UPDATE slots SET start_s = start_s + 900, serial_number = 'twin' WHERE {SLOT}", ["booked", "chained", "true"]),
+        (
+            f"UPDATE slots SET start_s = start_s + 900, serial_number = 'twin' WHERE {SLOT}",
+            ["booked", "chained", "true"],
+        ),
         ("UPDATE samples SET utc_ms = utc_ms + 1000 WHERE id = 10", ["dated"]),
-        ("DELETE FROM outbox WHERE kind = 'measurement' AND slot_s % 3600 = 900", ["booked", "complete"]),
-        ("UPDATE outbox SET state = 'pending' WHERE kind = 'measurement' AND slot_s % 3600 = 900", ["complete"]),
-        ("UPDATE outbox SET state = 'missed', reason = '' WHERE kind = 'measurement' AND slot_s % 3600 = 900", ["complete"]),
-        ("UPDATE outbox SET energy_uwh = energy_uwh + 1 WHERE kind = 'measurement' AND slot_s % 3600 = 900", ["booked"]),
+        (
+            "DELETE FROM outbox WHERE kind = 'measurement' AND slot_s % 3600 = 900",
+            ["booked", "complete"],
+        ),
+        (
+            "UPDATE outbox SET state = 'pending' WHERE kind = 'measurement' AND slot_s % 3600 = "
+            "900",
+            ["complete"],
+        ),
+        (
+            "UPDATE outbox SET state = 'missed', reason = '' WHERE kind = 'measurement' AND "
+            "slot_s % 3600 = 900",
+            ["complete"],
+        ),
+        (
+            "UPDATE outbox SET energy_uwh = energy_uwh + 1 WHERE kind = 'measurement' AND slot_s "
+            "% 3600 = 900",
+            ["booked"],
+        ),
         ("DELETE FROM outbox WHERE kind = 'measurement'", ["booked", "complete"]),
     ],
 )
-def test_the_judge_finds_what_is_wrong_in_the_books(tampered: Callable[[str], list[str]], sql: str, laws: list[str]) -> None:
+def test_the_judge_finds_what_is_wrong_in_the_books(
+    tampered: Callable[[str], list[str]], sql: str, laws: list[str]
+) -> None:
     assert tampered(sql) == laws
 
 
@@ -262,12 +341,14 @@ def test_the_judge_tells_of_a_daemon_that_died(remains: Remains) -> None:
         (Must(within=Seconds(0.5), late=19), "20 numbers came later than 0.5 s, at most 19 may"),
     ],
 )
-def test_the_judge_finds_what_does_not_come_out_as_it_must(remains: Remains, must: Must, words: str) -> None:
+def test_the_judge_finds_what_does_not_come_out_as_it_must(
+    remains: Remains, must: Must, words: str
+) -> None:
     texts = judge(replace(remains, scenario=replace(remains.scenario, must=must))).violations
     assert [text for text in texts if text.startswith("expected:") and words in text], texts
 
 
-# --- the smallest -----------------------------------------------------------------------------------------------------------------
+# --- the smallest ---------------------------------------------------------------------------------
 
 
 def test_the_smallest_scenario_is_that_which_it_takes() -> None:
@@ -297,13 +378,22 @@ def test_no_more_is_tried_than_allowed() -> None:
 
 
 def test_what_only_does_not_come_out_as_asked_for_is_the_smallest() -> None:
-    scenario = replace(HOUR, lasts=Seconds(900), happens=(happening("kill", 300),), must=Must(measured=1000))
+    scenario = replace(
+        HOUR, lasts=Seconds(900), happens=(happening("kill", 300),), must=Must(measured=1000)
+    )
     assert years.smallest(scenario) == scenario
 
 
 def test_a_broken_law_is_shrunk_to_what_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "_restart", _break_the_exchange)
-    scenario = replace(HOUR, happens=(happening("restart", 2400), happening("kill", 2000), happening("exchange_slow", 600, 1200, 3)))
+    scenario = replace(
+        HOUR,
+        happens=(
+            happening("restart", 2400),
+            happening("kill", 2000),
+            happening("exchange_slow", 600, 1200, 3),
+        ),
+    )
     assert [each.fault for each in years.smallest(scenario).happens] == ["restart"]
 
 
@@ -313,7 +403,7 @@ def _break_the_exchange(self: World, _: Happening) -> None:
         held.update({slot_s: uwh + 5_000_000_000 for slot_s, uwh in held.items()})
 
 
-# --- scenario files ---------------------------------------------------------------------------------------------------------------
+# --- scenario files -------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 10**6), st.sampled_from((7200.0, 86_400.0, 3 * 86_400.0)))
@@ -323,11 +413,20 @@ def test_a_scenario_is_read_as_it_was_written(seed: int, lasts_s: float) -> None
     assert replace(again, happens=()) == replace(scenario, happens=())
     for one, other in zip(again.happens, scenario.happens, strict=True):
         assert (one.fault, one.on) == (other.fault, other.on)
-        assert (one.at, one.lasts, one.amount) == pytest.approx((other.at, other.lasts, other.amount))
+        assert (one.at, one.lasts, one.amount) == pytest.approx(
+            (other.at, other.lasts, other.amount)
+        )
 
 
 def test_what_must_come_out_is_written_too() -> None:
-    must = Must(measured=3, estimated=0, rejected=None, events={"meter clock": 1, "swap": 2}, within=Seconds(120), late=4)
+    must = Must(
+        measured=3,
+        estimated=0,
+        rejected=None,
+        events={"meter clock": 1, "swap": 2},
+        within=Seconds(120),
+        late=4,
+    )
     scenario = replace(HOUR, about="it's: quoted", trust="assured", must=must)
     assert read(written(scenario), "again.yaml") == scenario
 
@@ -335,7 +434,10 @@ def test_what_must_come_out_is_written_too() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("about: x\nlasts: 1h\nhappens:\n  - {at: 1min, fault: lne_noise}\n", "there is no fault 'lne_noise'"),
+        (
+            "about: x\nlasts: 1h\nhappens:\n  - {at: 1min, fault: lne_noise}\n",
+            "there is no fault 'lne_noise'",
+        ),
         (
             "about: x\nlasts: 1h\nhappens:\n  - {at: 50min, fault: silent_meter, lasts: 20min}\n",
             "bad.yaml:4: happens[0]: ends after",
@@ -357,7 +459,7 @@ def test_every_fault_can_befall_the_world() -> None:
     assert [fault for fault in FAULTS if not hasattr(World, f"_{fault}")] == []
 
 
-# --- the command --------------------------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def command(*words: str) -> int:
@@ -366,13 +468,21 @@ def command(*words: str) -> int:
     return simulate.run(parser.parse_args([*words]))
 
 
-def test_the_command_prints_what_came_of_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_what_came_of_a_scenario(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "short.yaml"
-    path.write_text(written(replace(HOUR, about="short", lasts=Seconds(1200), happens=(happening("kill", 300),))))
+    path.write_text(
+        written(
+            replace(HOUR, about="short", lasts=Seconds(1200), happens=(happening("kill", 300),))
+        )
+    )
     assert command(str(path), "--jobs", "1") == 0
     out = capsys.readouterr().out
     assert "ok      short" in out
-    assert "1 runs, 0.0 gateway-days" in out and "1 faults of 1 kinds, 2 starts of the daemon" in out
+    assert (
+        "1 runs, 0.0 gateway-days" in out and "1 faults of 1 kinds, 2 starts of the daemon" in out
+    )
     assert "runs that broke a law: 0" in out
 
 
@@ -381,14 +491,23 @@ def test_the_command_prints_seed_and_smallest_scenario_where_something_is_broken
 ) -> None:
     path = tmp_path / "impossible.yaml"
     must = Must(measured=10**6)
-    scenario = replace(HOUR, about="impossible", seed=4711, lasts=Seconds(1200), happens=(happening("kill", 300),), must=must)
+    scenario = replace(
+        HOUR,
+        about="impossible",
+        seed=4711,
+        lasts=Seconds(1200),
+        happens=(happening("kill", 300),),
+        must=must,
+    )
     path.write_text(written(scenario))
     assert command(str(path), "--jobs", "1") == 1
     out = capsys.readouterr().out
     assert "BROKEN  impossible" in out
     assert "seed 4711" in out
     assert "slots are measured, at least 1000000 must be" in out
-    smallest = out.partition("the smallest scenario found that breaks it too:\n")[2].partition("\n\n")[0]
+    smallest = out.partition("the smallest scenario found that breaks it too:\n")[2].partition(
+        "\n\n"
+    )[0]
     assert read(smallest, "printed.yaml") == scenario
     assert "runs that broke a law: 1" in out
 

@@ -1,7 +1,8 @@
 """What really flows in the simulated home, and what its meters count. Pure.
 
-Power is constant over `CHUNK_S` and a whole number of watts that depends on nothing but the seed, the stream and the chunk. So energy is
-known exactly at every millisecond, in mJ (W·ms), and costs one look into a table.
+Power is constant over `CHUNK_S` and a whole number of watts that depends on nothing but the seed,
+the stream and the chunk. So energy is known exactly at every millisecond, in mJ (W·ms), and costs
+one look into a table.
 """
 
 import math
@@ -16,14 +17,27 @@ _DAY_S = 86_400
 _MASK = (1 << 64) - 1
 
 Stream = Literal["pv", "heat_pump", "other", "consumption", "grid_import", "grid_export", "nothing"]
-"""consumption is all that the house uses, grid_import what of it does not come from its own panels at that moment."""
+"""consumption is all that the house uses, grid_import what of it does not come from its own panels
+at that moment.
+"""
 
-_STREAMS: tuple[Stream, ...] = ("pv", "heat_pump", "other", "consumption", "grid_import", "grid_export")
+_STREAMS: tuple[Stream, ...] = (
+    "pv",
+    "heat_pump",
+    "other",
+    "consumption",
+    "grid_import",
+    "grid_export",
+)
 
 
 def noise(seed: int, stream: int, index: int) -> int:
-    """A random-looking number below 2³² that depends only on its arguments (the mixer of SplitMix64)."""
-    x = (seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + index * 0x8CB92BA72F3D8DD7) & _MASK
+    """A random-looking number below 2³² that depends only on its arguments (the mixer of
+    SplitMix64).
+    """
+    x = (
+        seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + index * 0x8CB92BA72F3D8DD7
+    ) & _MASK
     x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK
     return x >> 32
@@ -36,7 +50,9 @@ class Home:
         self.seed = seed
         self.origin_s = origin_s
         self._watts: dict[Stream, list[int]] = {stream: [] for stream in _STREAMS}
-        self._sums: dict[Stream, list[int]] = {stream: [0] for stream in self._watts}  # W·s at the start of each chunk, over CHUNK_S
+        self._sums: dict[Stream, list[int]] = {
+            stream: [0] for stream in self._watts
+        }  # W·s at the start of each chunk, over CHUNK_S
 
     def watts(self, stream: Stream, t_ms: int) -> int:
         """What flows then."""
@@ -59,7 +75,9 @@ class Home:
             k = len(self._watts["pv"])
             pv, heat, other = self._pv(k), self._heat_pump(k), self._other(k)
             grid = heat + other - pv
-            for stream, watts in zip(_STREAMS, (pv, heat, other, heat + other, max(grid, 0), max(-grid, 0)), strict=True):
+            for stream, watts in zip(
+                _STREAMS, (pv, heat, other, heat + other, max(grid, 0), max(-grid, 0)), strict=True
+            ):
                 self._watts[stream].append(watts)
                 self._sums[stream].append(self._sums[stream][-1] + watts)
 
@@ -74,17 +92,29 @@ class Home:
     def _heat_pump(self, k: int) -> int:
         cycle, into = divmod(k, 216)  # 72 minutes
         on = 40 + noise(self.seed, 2, cycle) % 120
-        return 12 if into >= on else 1500 + noise(self.seed, 3, cycle) % 1500 + noise(self.seed, 4, k) % 120
+        return (
+            12
+            if into >= on
+            else 1500 + noise(self.seed, 3, cycle) % 1500 + noise(self.seed, 4, k) % 120
+        )
 
     def _other(self, k: int) -> int:
         kettle = noise(self.seed, 6, k // 9)
         kettle_w = 2000 + kettle // 1000 % 200 if kettle % 1000 < 25 else 0
-        return 140 + noise(self.seed, 5, k // 45) % 250 + (90 if k % 120 < 40 else 0) + kettle_w + noise(self.seed, 7, k) % 30
+        return (
+            140
+            + noise(self.seed, 5, k // 45) % 250
+            + (90 if k % 120 < 40 else 0)
+            + kettle_w
+            + noise(self.seed, 7, k) % 30
+        )
 
 
 @dataclass(slots=True)
 class TrueMeter:
-    """One meter as it hangs on the wall: what it counts, and what is wrong with it. Times are true UTC in ms, registers whole Wh."""
+    """One meter as it hangs on the wall: what it counts, and what is wrong with it. Times are true
+    UTC in ms, registers whole Wh.
+    """
 
     name: str
     home: Home
@@ -122,7 +152,10 @@ class TrueMeter:
         """What its register holds: whole steps."""
         at_ms = t_ms if self.frozen_at_ms is None else min(t_ms, self.frozen_at_ms)
         counted_mj = self.energy_mj(direction, at_ms) - self.base_mj.get(direction, 0)
-        return self.shown_wh[direction] + counted_mj // MJ_PER_WH // self.resolution_wh * self.resolution_wh
+        return (
+            self.shown_wh[direction]
+            + counted_mj // MJ_PER_WH // self.resolution_wh * self.resolution_wh
+        )
 
     def registers_wh(self, t_ms: int) -> dict[Direction, int]:
         """What its registers hold."""
@@ -150,7 +183,10 @@ class TrueMeter:
 
     def counted_wh(self, direction: Direction, t_ms: int) -> float:
         """Where its register would stand without steps."""
-        return self.shown_wh[direction] + (self.energy_mj(direction, t_ms) - self.base_mj.get(direction, 0)) / MJ_PER_WH
+        return (
+            self.shown_wh[direction]
+            + (self.energy_mj(direction, t_ms) - self.base_mj.get(direction, 0)) / MJ_PER_WH
+        )
 
 
 def ceil_to(t_s: float, step_s: int) -> int:

@@ -1,4 +1,6 @@
-"""An event loop whose time is virtual: when nothing is ready, it jumps to the next timer. A day takes as long as the work in it."""
+"""An event loop whose time is virtual: when nothing is ready, it jumps to the next timer. A day
+takes as long as the work in it.
+"""
 
 import asyncio
 import selectors
@@ -8,11 +10,15 @@ from typing import Any, TypeVarTuple
 _Ts = TypeVarTuple("_Ts")
 
 _POLL_EVERY = 1024
-"""Looks at real descriptors are system calls, and a simulated world has none that matter: so only now and then (for Ctrl-C)."""
+"""Looks at real descriptors are system calls, and a simulated world has none that matter: so only
+now and then (for Ctrl-C).
+"""
 
 
 class Standstill(RuntimeError):
-    """Every task waits for something that can never come: no timer is set. A bug, in the gateway or in the world."""
+    """Every task waits for something that can never come: no timer is set. A bug, in the gateway or
+    in the world.
+    """
 
 
 class _Selector(selectors.DefaultSelector):
@@ -35,7 +41,9 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time begins at `start_s` and costs nothing. Signals are delivered with `deliver`, not by the system."""
+    """Time begins at `start_s` and costs nothing. Signals are delivered with `deliver`, not by the
+    system.
+    """
 
     def __init__(self, start_s: float = 1000.0) -> None:
         selector = _Selector()
@@ -43,7 +51,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         self._virtual = selector
         self._on_signal: dict[int, Callable[[], object]] = {}
-        # Timers that are due within so much run now: adding floats up must not make the loop go round for nothing.
+        # Timers that are due within so much run now: adding floats up must not make the loop go
+        # round for nothing.
         self._clock_resolution = 1e-6
 
     def time(self) -> float:

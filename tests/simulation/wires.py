@@ -1,6 +1,8 @@
-"""The simulated cables between the gateway and its meters: real frames, at the pace of the wire, and all that befalls them.
+"""The simulated cables between the gateway and its meters: real frames, at the pace of the wire,
+and all that befalls them.
 
-A wire outlives the lines that the gateway opens on it. Meters answer at the moment they are asked; P1 meters push.
+A wire outlives the lines that the gateway opens on it. Meters answer at the moment they are asked;
+P1 meters push.
 """
 
 import asyncio
@@ -23,7 +25,9 @@ from tests.simulation.truth import TrueMeter
 
 _NETWORK_S = 0.002
 _ACK_S = 15.0
-"""Data that nobody acknowledges ends a TCP connection after this long (the gateway's TCP_USER_TIMEOUT)."""
+"""Data that nobody acknowledges ends a TCP connection after this long (the gateway's
+TCP_USER_TIMEOUT).
+"""
 _KERNEL_BYTES = 4096
 _READ_BYTES = 4096
 
@@ -66,16 +70,29 @@ class ModbusMeter:
         """As `Meter`."""
         rows = self.profile.settings.registers
         asked = range(address, address + count)
-        # A request for power alone is no reading of the registers: what the next one shows stays to be shown.
-        shown = self.truth.reading_wh if any(rows[name].address in asked for name in self.profile.energy) else self.truth.registers_wh
-        twin = ModbusTwin(self.profile, lambda: self._values(t_ms, shown(t_ms)), serial_number=int(self.truth.serial_number))
+        # A request for power alone is no reading of the registers: what the next one shows stays to
+        # be shown.
+        shown = (
+            self.truth.reading_wh
+            if any(rows[name].address in asked for name in self.profile.energy)
+            else self.truth.registers_wh
+        )
+        twin = ModbusTwin(
+            self.profile,
+            lambda: self._values(t_ms, shown(t_ms)),
+            serial_number=int(self.truth.serial_number),
+        )
         return twin.read(function, address, count)
 
     def _values(self, t_ms: int, shown: Mapping[Direction, int]) -> Mapping[str, float]:
         imported_w, exported_w = self.truth.watts(t_ms)
         third = (imported_w - exported_w) // self.phases
-        phases_w = (imported_w - exported_w - (self.phases - 1) * third,) + (third,) * (self.phases - 1)
-        values = meter_values(phases_w, (230.0,) * self.phases, shown.get("import", 0), shown.get("export", 0))
+        phases_w = (imported_w - exported_w - (self.phases - 1) * third,) + (third,) * (
+            self.phases - 1
+        )
+        values = meter_values(
+            phases_w, (230.0,) * self.phases, shown.get("import", 0), shown.get("export", 0)
+        )
         return {**values, "power_import_w": imported_w, "power_export_w": exported_w}
 
 
@@ -136,11 +153,15 @@ class Wire:
             reply += crc16.modbus(reply).to_bytes(2, "little")
         reply = self._damaged(reply, line)
         late_s = self.trouble.late_s
-        asyncio.get_running_loop().call_later(asked_s + len(reply) * line.char_s + late_s, line.arrive, reply, line.generation)
+        asyncio.get_running_loop().call_later(
+            asked_s + len(reply) * line.char_s + late_s, line.arrive, reply, line.generation
+        )
 
     def push(self, data: bytes) -> None:
         """A meter has sent something by itself; its last byte arrives now."""
-        if self.line is not None and not (self.trouble.silent or self.trouble.gone or self.trouble.half_open):
+        if self.line is not None and not (
+            self.trouble.silent or self.trouble.gone or self.trouble.half_open
+        ):
             self.line.arrive(self._damaged(data, self.line), self.line.generation)
 
     def _damaged(self, data: bytes, line: "SimulatedLine") -> bytes:
@@ -153,7 +174,8 @@ class Wire:
             data = data[:at] + data[at + 1 :]
         if trouble.checksum and rng.random() < trouble.checksum:
             if line.framing == "tcp":
-                return b""  # the network's own checksums are before ours: what does not keep them never arrives
+                # the network's own checksums are before ours: what does not keep them never arrives
+                return b""
             data = data[:-3] + bytes((data[-3] ^ 0x01,)) + data[-2:]
         return data
 
@@ -161,7 +183,9 @@ class Wire:
 class SimulatedLine:
     """What the gateway holds of a wire: see `drivers.line_protocol.Line`."""
 
-    def __init__(self, wire: Wire, name: str, framing: Framing, settings: SerialSettings | None) -> None:
+    def __init__(
+        self, wire: Wire, name: str, framing: Framing, settings: SerialSettings | None
+    ) -> None:
         self.name = name
         self.framing = framing
         self.settings = settings
@@ -257,7 +281,10 @@ class SimulatedLine:
     def _check(self) -> None:
         if self._closed:
             raise LineError(f"{self.name}: the line has been closed — open it again")
-        unheard = self._unacknowledged_s is not None and asyncio.get_running_loop().time() - self._unacknowledged_s > _ACK_S
+        unheard = (
+            self._unacknowledged_s is not None
+            and asyncio.get_running_loop().time() - self._unacknowledged_s > _ACK_S
+        )
         if self._lost or self._wire.trouble.gone or unheard:
             raise LineError(f"{self.name}: the other end is gone — check the plug and the cable")
 
@@ -267,7 +294,11 @@ def p1_telegram(meter: TrueMeter, t_ms: int) -> bytes:
     imported_w, exported_w = meter.watts(t_ms - 1)
     shown = meter.reading_wh(t_ms)
     net_w = imported_w - exported_w
-    phases_w = (imported_w, -exported_w, 0) if imported_w and exported_w else (net_w - 2 * (net_w // 3), net_w // 3, net_w // 3)
+    phases_w = (
+        (imported_w, -exported_w, 0)
+        if imported_w and exported_w
+        else (net_w - 2 * (net_w // 3), net_w // 3, net_w // 3)
+    )
     return telegram(
         GridReading(
             utc_s=t_ms // 1000 + meter.clock_error_s,
@@ -283,7 +314,9 @@ def p1_telegram(meter: TrueMeter, t_ms: int) -> bytes:
 
 
 async def push_p1(wire: Wire, meter: TrueMeter, period_s: int, phase_s: float) -> None:
-    """A telegram every `period_s` of true time, for ever. One that nobody listens to costs nothing."""
+    """A telegram every `period_s` of true time, for ever. One that nobody listens to costs
+    nothing.
+    """
     while True:
         now_ms = wire.now_ms()
         due_ms = round((now_ms // 1000 // period_s * period_s + phase_s) * 1000)

@@ -1,7 +1,9 @@
-"""Runs one scenario: a simulated home, its gateway's machine and the exchange, under virtual time. Gives out what is left to be judged.
+"""Runs one scenario: a simulated home, its gateway's machine and the exchange, under virtual time.
+Gives out what is left to be judged.
 
-The gateway is the product's own, built by `app.Gateway` from an ordinary configuration folder; what is simulated is handed to it at its
-three seams (lines, HTTP, time), and its SQLite file lies on a simulated disk.
+The gateway is the product's own, built by `app.Gateway` from an ordinary configuration folder; what
+is simulated is handed to it at its three seams (lines, HTTP, time), and its SQLite file lies on a
+simulated disk.
 """
 
 import asyncio
@@ -160,7 +162,9 @@ class Remains:
     pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """From when to when a meter's registers stood still, by meter."""
     untrue_ms: list[tuple[int, int]] = field(default_factory=list)
-    """When the clock was wrong although the kernel called it right (a smear), and by how much at most."""
+    """When the clock was wrong although the kernel called it right (a smear), and by how much at
+    most.
+    """
 
 
 @cache
@@ -185,7 +189,11 @@ class World:
         self._ids = Random(scenario.seed + 1)
         assets = {name: self._uuid() for name in ASSETS}
         self.exchange = StrictExchange(
-            self._uuid(), {uuid: name for name, uuid in assets.items()}, slot_s=int(scenario.slot), now=self.true_s, max_history=None
+            self._uuid(),
+            {uuid: name for name, uuid in assets.items()},
+            slot_s=int(scenario.slot),
+            now=self.true_s,
+            max_history=None,
         )
         self.meters = {
             name: TrueMeter(
@@ -198,11 +206,18 @@ class World:
             )
             for name, plan in METERS.items()
         }
-        self._wires = {LineUrl.parse(plan.line).key: Wire(name, self._now_ms, self._rng) for name, plan in METERS.items()}
-        self._of = {name: self._wires[LineUrl.parse(plan.line).key] for name, plan in METERS.items()}
+        self._wires = {
+            LineUrl.parse(plan.line).key: Wire(name, self._now_ms, self._rng)
+            for name, plan in METERS.items()
+        }
+        self._of = {
+            name: self._wires[LineUrl.parse(plan.line).key] for name, plan in METERS.items()
+        }
         for name, plan in METERS.items():
             if plan.profile != "dsmr/dsmr4":
-                self._of[name].meters[plan.address] = ModbusMeter(_profile(plan.profile), self.meters[name], plan.phases)
+                self._of[name].meters[plan.address] = ModbusMeter(
+                    _profile(plan.profile), self.meters[name], plan.phases
+                )
         self._write_folder(assets)
         settings = config.load(folder)
         self.machine = Machine(self.true_s, self.true_s())
@@ -215,7 +230,7 @@ class World:
         self._power_off = False
         self._sync_timer: asyncio.TimerHandle | None = None
 
-    # --- time ----------------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
 
     def true_s(self) -> float:
         """UTC as it truly is."""
@@ -224,16 +239,19 @@ class World:
     def _now_ms(self) -> int:
         return round(self.true_s() * 1000)
 
-    # --- the run -------------------------------------------------------------------------------------------------------------
+    # --- the run ----------------------------------------------------------------------------------
 
     async def run(self) -> Remains:
         """To the scenario's end, and until the daemon has stopped."""
         async with asyncio.TaskGroup() as group:
             self._boot(error_s=-3600.0)
             period_s = P1_PERIOD_S if self.scenario.interval < RARELY_S else RARE_P1_PERIOD_S
-            # Also where only one telegram in six is sent, it comes while the gateway listens: within the period of the profile.
+            # Also where only one telegram in six is sent, it comes while the gateway listens:
+            # within the period of the profile.
             phase_s = self._rng.uniform(0, P1_PERIOD_S)
-            pushing = group.create_task(push_p1(self._of["grid"], self.meters["grid"], period_s, phase_s))
+            pushing = group.create_task(
+                push_p1(self._of["grid"], self.meters["grid"], period_s, phase_s)
+            )
             life = group.create_task(self._life())
             for each in self.scenario.happens:
                 self._later(each.at, partial(self._befall, each))
@@ -292,7 +310,9 @@ class World:
 
     def _boot(self, error_s: float, synchronised_after_s: float | None = None) -> None:
         boot_id = str(self._uuid())
-        assured = self.scenario.trust == "assured"  # by a clock with a battery, and no time server: that is what the operator answers for
+        assured = (
+            self.scenario.trust == "assured"
+        )  # by a clock with a battery, and no time server: that is what the operator answers for
         self.machine.booted_s = self.true_s()
         self.machine.error_s = 0.0 if assured else error_s
         self.machine.synchronised = False
@@ -302,7 +322,11 @@ class World:
         if assured:
             self.remains.trusted_ms = self.remains.trusted_ms or self._now_ms()
             return
-        after_s = self.scenario.synchronised_after if synchronised_after_s is None else synchronised_after_s
+        after_s = (
+            self.scenario.synchronised_after
+            if synchronised_after_s is None
+            else synchronised_after_s
+        )
         self._sync_timer = self._loop.call_later(after_s, self._synchronise)
 
     def _synchronise(self) -> None:
@@ -311,7 +335,7 @@ class World:
         if self.remains.trusted_ms is None:
             self.remains.trusted_ms = self._now_ms()
 
-    # --- what befalls it -----------------------------------------------------------------------------------------------------
+    # --- what befalls it --------------------------------------------------------------------------
 
     def _later(self, delay_s: float, work: Callable[[], None]) -> None:
         self._loop.call_later(delay_s, work)
@@ -372,7 +396,9 @@ class World:
     def _rollover(self, each: Happening) -> None:
         meter = self.meters[each.on]
         for direction in meter.streams:
-            modulus_wh = round(_profile(METERS[each.on].profile).energy[f"energy_{direction}_wh"].modulus_wh)
+            modulus_wh = round(
+                _profile(METERS[each.on].profile).energy[f"energy_{direction}_wh"].modulus_wh
+            )
             counted_wh = meter.energy_mj(direction, self._now_ms()) // 3_600_000
             meter.shown_wh[direction] = modulus_wh - int(each.amount) - counted_wh
 
@@ -385,7 +411,11 @@ class World:
         serial = str(int(meter.serial_number[-8:]) + 1).rjust(8, "1")
 
         def swapped() -> None:
-            self._lies(each).begin_anew(self._now_ms(), self._rng.randrange(1000, 9_000_000), meter.serial_number[:-8] + serial)
+            self._lies(each).begin_anew(
+                self._now_ms(),
+                self._rng.randrange(1000, 9_000_000),
+                meter.serial_number[:-8] + serial,
+            )
             self._of[each.on].trouble.silent = False
 
         self._later(max(each.lasts, AWAY_S), swapped)
@@ -399,7 +429,9 @@ class World:
     def _register_pauses(self, each: Happening) -> Callable[[], None]:
         meter = self._lies(each)
         meter.frozen_at_ms = self._now_ms()
-        self.remains.pauses_ms.setdefault(each.on, []).append((self._now_ms(), self._now_ms() + round(each.lasts * 1000)))
+        self.remains.pauses_ms.setdefault(each.on, []).append(
+            (self._now_ms(), self._now_ms() + round(each.lasts * 1000))
+        )
 
         def wake() -> None:
             meter.frozen_at_ms = None
@@ -525,7 +557,8 @@ class World:
         self._cut(Happening(at=each.at, fault=each.fault), again)
 
     def _clock_step(self, each: Happening) -> Callable[[], None]:
-        # Linux: whoever sets the clock makes the kernel forget that it was synchronised (ntp_clear), until the time server says so again.
+        # Linux: whoever sets the clock makes the kernel forget that it was synchronised
+        # (ntp_clear), until the time server says so again.
         self.machine.error_s += each.amount
         if self.scenario.trust == "kernel":
             self.machine.synchronised = False
@@ -601,7 +634,7 @@ class World:
         self.exchange.revoke_tokens()
         return self._write_credentials
 
-    # --- its folder ----------------------------------------------------------------------------------------------------------
+    # --- its folder -------------------------------------------------------------------------------
 
     def _uuid(self) -> UUID:
         return UUID(int=self._ids.getrandbits(128), version=4)
@@ -613,17 +646,27 @@ class World:
         lines = [
             "site: simulated-home",
             f"market: {{slot: {scenario.slot:g}s}}",
-            f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', canary_network: {self.exchange.network}, "
+            f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', "
+            f"canary_network: {self.exchange.network}, "
             "credentials: exchange.credentials}",
             "assets:",
-            *(f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}" for name, uuid in assets.items()),
+            *(
+                (
+                    f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: "
+                    f"{ASSETS[name][1]}}}"
+                )
+                for name, uuid in assets.items()
+            ),
             "buffer: {path: buffer.sqlite}",
             "status: {port: 0}",
             f"clock: {{trust: {scenario.trust}}}",
         ]
         (self._folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
         for name, plan in METERS.items():
-            text = f"profile: {plan.profile}\nline: {plan.line}\naddress: {plan.address}\ninterval: {scenario.interval:g}s\n"
+            text = (
+                f"profile: {plan.profile}\nline: {plan.line}\naddress: "
+                f"{plan.address}\ninterval: {scenario.interval:g}s\n"
+            )
             (self._folder / "devices" / f"{name}.yaml").write_text(text)
 
     def _write_credentials(self) -> None:

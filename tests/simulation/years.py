@@ -53,15 +53,22 @@ def try_out(scenario: Scenario) -> Verdict:
 
 
 def smallest(scenario: Scenario) -> Scenario:
-    """The smallest scenario that breaks a law as this one does. Where it is only not what this scenario asks for, that is the smallest."""
+    """The smallest scenario that breaks a law as this one does. Where it is only not what this
+    scenario asks for, that is the smallest.
+    """
     kinds = {text.partition(":")[0] for text in try_out(scenario).violations} - {"expected"}
     if not kinds:
         return scenario
-    return shrunk(scenario, lambda tried: bool(kinds & {text.partition(":")[0] for text in try_out(tried).violations}))
+    return shrunk(
+        scenario,
+        lambda tried: bool(kinds & {text.partition(":")[0] for text in try_out(tried).violations}),
+    )
 
 
 def try_all(scenarios: Iterable[Scenario], jobs: int | None = None) -> Iterator[Verdict]:
-    """Run scenarios, `jobs` at a time (default: one per processor), and give out each verdict in their order."""
+    """Run scenarios, `jobs` at a time (default: one per processor), and give out each verdict in
+    their order.
+    """
     jobs = jobs or os.cpu_count() or 1
     if jobs == 1:
         yield from map(try_out, scenarios)

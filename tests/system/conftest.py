@@ -1,6 +1,8 @@
-"""A running site: a simulated house, a strict exchange, and the daemon as a process of its own with an ordinary configuration folder.
+"""A running site: a simulated house, a strict exchange, and the daemon as a process of its own with
+an ordinary configuration folder.
 
-Test files cannot import this one; they get `start_site` as a fixture, and the rest hangs on the `RunningSite` it gives.
+Test files cannot import this one; they get `start_site` as a fixture, and the rest hangs on the
+`RunningSite` it gives.
 """
 
 import asyncio
@@ -30,12 +32,16 @@ PATIENCE_S = 60.0
 """Far more than anything here takes: a slow machine makes these tests slow, not red."""
 
 STEP_WH = {"grid": 2, "pv": 1, "heat-pump": 1}
-"""What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1 Wh."""
+"""What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1
+Wh.
+"""
 
 
 @dataclass
 class RunningSite:
-    """The whole site; ask it what the page, the log, the exchange and the buffer say. It can be asked after it has ended, too."""
+    """The whole site; ask it what the page, the log, the exchange and the buffer say. It can be
+    asked after it has ended, too.
+    """
 
     site: Site
     house: House
@@ -62,13 +68,17 @@ class RunningSite:
             log = "\n".join(self.log()[-20:])
             raise AssertionError(f"never: {what}; the log ends with\n{log}") from None
 
-    async def until_booked(self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True) -> None:
+    async def until_booked(
+        self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True
+    ) -> None:
         """Wait until of every asset's booked slots (start → µWh) this is true."""
         booked = self.exchange.measurements if dated else self.exchange.undated
         await self.until(lambda _: all(map(condition, booked.values())), what)
 
     def log(self, *about: str, since: int = 0) -> list[str]:
-        """The lines of the daemon's log that contain one of these texts (or all of them), from a line on."""
+        """The lines of the daemon's log that contain one of these texts (or all of them), from a
+        line on.
+        """
         lines = self.daemon.log_path.read_text(errors="replace").splitlines()[since:]
         return [line for line in lines if not about or any(text in line for text in about)]
 
@@ -84,7 +94,11 @@ class RunningSite:
     def owed(self, asset: str) -> list[Owed]:
         """The measurements that are and were owed for an asset, in the order of time."""
         with self.buffer() as buffer:
-            return [o for o in buffer.owed() if o.item.asset == self.site.assets[asset] and o.item.kind == "measurement"]
+            return [
+                o
+                for o in buffer.owed()
+                if o.item.asset == self.site.assets[asset] and o.item.kind == "measurement"
+            ]
 
     def series(self) -> dict[tuple[str, str], list[Slot]]:
         """All slots in the buffer by meter and direction, in the order of time."""
@@ -95,13 +109,18 @@ class RunningSite:
         return found
 
     def difference_wh(self, asset: str) -> float:
-        """Accepted less true energy, over all slots from the first to the last accepted one; there must be no hole between them."""
+        """Accepted less true energy, over all slots from the first to the last accepted one; there
+        must be no hole between them.
+        """
         booked = self.exchange.measurements[self.site.assets[asset]]
         begin_s, end_s = min(booked), max(booked) + SLOT_S
         assert sorted(booked) == list(range(begin_s, end_s, SLOT_S)), f"{asset}: slots are missing"
         terms = Formula.parse(ASSETS[asset][1]).terms
         truth = self.house.truth
-        true_wh = sum(t.sign * truth.energy_wh(t.device.replace("-", "_"), t.direction, begin_s, end_s) for t in terms)
+        true_wh = sum(
+            t.sign * truth.energy_wh(t.device.replace("-", "_"), t.direction, begin_s, end_s)
+            for t in terms
+        )
         return sum(booked.values()) / UWH_PER_WH - true_wh
 
     def allowed_wh(self, asset: str) -> float:
@@ -116,7 +135,9 @@ class RunningSite:
     @staticmethod
     def line_of(report: Report, name: str) -> Part:
         """What a report says of a meter's line."""
-        return next(line for line in report.lines if line.name == RunningSite.meter(report, name).line)
+        return next(
+            line for line in report.lines if line.name == RunningSite.meter(report, name).line
+        )
 
 
 StartSite = Callable[..., AbstractAsyncContextManager[RunningSite]]
@@ -130,9 +151,15 @@ def start_site() -> StartSite:
 
 @contextlib.asynccontextmanager
 async def _running_site(
-    folder: Path, *, dialect: str = "sdk", house: House | None = None, prepare: Callable[[Site], None] = lambda _: None
+    folder: Path,
+    *,
+    dialect: str = "sdk",
+    house: House | None = None,
+    prepare: Callable[[Site], None] = lambda _: None,
 ) -> AsyncIterator[RunningSite]:
-    """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon starts."""
+    """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon
+    starts.
+    """
     assets = {name: uuid4() for name in ASSETS}
     async with contextlib.AsyncExitStack() as stack:
         house = house or await stack.enter_async_context(simulated_house())

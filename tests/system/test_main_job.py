@@ -1,6 +1,8 @@
-"""The main job, from bytes on a wire to Wh accepted by an exchange, by the daemon as a process: through a kill and outages.
+"""The main job, from bytes on a wire to Wh accepted by an exchange, by the daemon as a process:
+through a kill and outages.
 
-Two sites live through their stories at the same time, because slots take their time; each test then looks at what came of one of them.
+Two sites live through their stories at the same time, because slots take their time; each test then
+looks at what came of one of them.
 """
 
 import asyncio
@@ -47,7 +49,9 @@ class Undated:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stories(start_site: "StartSite", tmp_path_factory: pytest.TempPathFactory) -> tuple[Dated, Undated]:
+async def stories(
+    start_site: "StartSite", tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Dated, Undated]:
     async with asyncio.TaskGroup() as group:
         dated = group.create_task(_dated(start_site, tmp_path_factory.mktemp("sdk")))
         undated = group.create_task(_undated(start_site, tmp_path_factory.mktemp("rest")))
@@ -66,24 +70,49 @@ def undated(stories: tuple[Dated, Undated]) -> Undated:
 
 async def _dated(start_site: Any, folder: Path) -> Dated:
     async with start_site(folder) as site:
-        await site.until_booked("three slots of every asset are accepted", lambda slots: len(slots) >= 3)
+        await site.until_booked(
+            "three slots of every asset are accepted", lambda slots: len(slots) >= 3
+        )
 
         site.daemon.process.kill()
         killed_at = site.exchange.now()
-        await site.until_booked("slots after the kill are accepted", lambda slots: max(slots) + site.slot_s > killed_at)
+        await site.until_booked(
+            "slots after the kill are accepted", lambda slots: max(slots) + site.slot_s > killed_at
+        )
 
         site.exchange.mode("down")
         before_outage = len(site.exchange.booked)
         booked = site.exchange.measurements.values()
         newest_s = max(map(max, booked))
         await site.until(
-            lambda _: len({o.item.slot_s for name in ASSETS for o in site.owed(name) if o.state == "pending"} - {newest_s}) >= OUTAGE_SLOTS,
+            lambda _: (
+                len(
+                    {
+                        o.item.slot_s
+                        for name in ASSETS
+                        for o in site.owed(name)
+                        if o.state == "pending"
+                    }
+                    - {newest_s}
+                )
+                >= OUTAGE_SLOTS
+            ),
             "three slots wait for the exchange",
         )
-        pending_slots = sorted({o.item.slot_s for name in ASSETS for o in site.owed(name) if o.state == "pending"})
+        pending_slots = sorted(
+            {o.item.slot_s for name in ASSETS for o in site.owed(name) if o.state == "pending"}
+        )
         site.exchange.mode("ok")
-        await site.until_booked("what was owed is accepted", lambda slots: set(pending_slots) <= slots.keys())
-        await site.until(lambda r: not r.destinations[0].oldest_undelivered_s or r.destinations[0].backlog <= len(ASSETS), "no backlog")
+        await site.until_booked(
+            "what was owed is accepted", lambda slots: set(pending_slots) <= slots.keys()
+        )
+        await site.until(
+            lambda r: (
+                not r.destinations[0].oldest_undelivered_s
+                or r.destinations[0].backlog <= len(ASSETS)
+            ),
+            "no backlog",
+        )
 
         process = site.daemon.process
         process.send_signal(signal.SIGTERM)
@@ -94,13 +123,20 @@ async def _dated(start_site: Any, folder: Path) -> Dated:
 
 async def _undated(start_site: Any, folder: Path) -> Undated:
     async with start_site(folder, dialect="rest") as site:
-        await site.until_booked("two slots of every asset are accepted", lambda slots: len(slots) >= 2, dated=False)
+        await site.until_booked(
+            "two slots of every asset are accepted", lambda slots: len(slots) >= 2, dated=False
+        )
         site.exchange.mode("down")
         lost_s = max(o.item.slot_s for o in site.owed("PV")) + site.slot_s
-        await site.until(lambda _: all(_state(site, name, lost_s) == "missed" for name in ASSETS), "a slot is missed")
+        await site.until(
+            lambda _: all(_state(site, name, lost_s) == "missed" for name in ASSETS),
+            "a slot is missed",
+        )
         site.exchange.mode("ok")
         until_s = max(map(max, site.exchange.undated.values())) + 2 * site.slot_s
-        await site.until_booked("slots after the outage are accepted", lambda slots: max(slots) > until_s, dated=False)
+        await site.until_booked(
+            "slots after the outage are accepted", lambda slots: max(slots) > until_s, dated=False
+        )
     return Undated(site)
 
 
@@ -108,17 +144,23 @@ def _state(site: "RunningSite", name: str, slot_s: int) -> str:
     return next((o.state for o in site.owed(name) if o.item.slot_s == slot_s), "")
 
 
-# --- dated energy ----------------------------------------------------------------------------------------------------------
+# --- dated energy ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_every_slot_is_accepted_and_the_totals_are_true_to_the_house(dated: Dated, asset: str) -> None:
-    """Through a kill, a new start and an outage. `difference_wh` wants every slot from the first to the last."""
+def test_every_slot_is_accepted_and_the_totals_are_true_to_the_house(
+    dated: Dated, asset: str
+) -> None:
+    """Through a kill, a new start and an outage. `difference_wh` wants every slot from the first to
+    the last.
+    """
     assert abs(dated.site.difference_wh(asset)) <= dated.site.allowed_wh(asset)
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_the_exchange_has_exactly_what_the_buffer_says_it_accepted(dated: Dated, asset: str) -> None:
+def test_the_exchange_has_exactly_what_the_buffer_says_it_accepted(
+    dated: Dated, asset: str
+) -> None:
     site = dated.site
     accepted = {o.item.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
     assert accepted == site.exchange.measurements[site.site.assets[asset]]
@@ -134,7 +176,9 @@ def test_killed_it_starts_again_and_loses_and_doubles_no_energy(dated: Dated) ->
         assert {slot.quality for slot in slots[1:]} <= {"measured", "estimated"}, series
 
 
-def test_nothing_was_sent_that_the_exchange_refused_or_dropped(dated: Dated, undated: Undated) -> None:
+def test_nothing_was_sent_that_the_exchange_refused_or_dropped(
+    dated: Dated, undated: Undated
+) -> None:
     for site in (dated.site, undated.site):
         assert set(site.exchange.requests) <= {0, 200}, "0 is the outage"
         assert not site.exchange.dropped["measurement"]
@@ -142,7 +186,11 @@ def test_nothing_was_sent_that_the_exchange_refused_or_dropped(dated: Dated, und
 
 def test_after_an_outage_live_slots_go_before_the_backlog(dated: Dated) -> None:
     exchange = dated.site.exchange
-    after = [slot_s for what, _, slot_s in list(exchange.booked)[dated.before_outage :] if what == "measurement"]
+    after = [
+        slot_s
+        for what, _, slot_s in list(exchange.booked)[dated.before_outage :]
+        if what == "measurement"
+    ]
     assert len(dated.pending_slots) >= OUTAGE_SLOTS
     assert after[0] > dated.pending_slots[0], "the oldest has no deadline that is near"
     assert set(dated.pending_slots) <= set(after)
@@ -151,40 +199,59 @@ def test_after_an_outage_live_slots_go_before_the_backlog(dated: Dated) -> None:
 def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(dated: Dated) -> None:
     lines = dated.site.log("deliveries fail", "takes deliveries again")
     assert [line.partition(" ")[0] for line in lines] == ["WARNING", "INFO"], lines
-    assert len(dated.site.log("can no longer be delivered")) == 1, "the rest of the forecasts is counted"
+    assert len(dated.site.log("can no longer be delivered")) == 1, (
+        "the rest of the forecasts is counted"
+    )
 
 
 def test_a_polite_request_to_stop_is_obeyed(dated: Dated) -> None:
     assert dated.exit_code == 0
 
 
-# --- undated energy --------------------------------------------------------------------------------------------------------
+# --- undated energy -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asset", ASSETS)
 def test_undated_energy_is_sent_once_and_inside_its_window(undated: Undated, asset: str) -> None:
     site = undated.site
     uuid = site.site.assets[asset]
-    # What arrives during slot n + 1 is booked to slot n + 2: so the exchange's own book says when it came.
-    accepted = {o.item.slot_s + 2 * site.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
+    # What arrives during slot n + 1 is booked to slot n + 2: so the exchange's own book says when
+    # it came.
+    accepted = {
+        o.item.slot_s + 2 * site.slot_s: o.item.energy_uwh
+        for o in site.owed(asset)
+        if o.state == "accepted"
+    }
     assert accepted == site.exchange.undated[uuid]
     assert all(site.exchange.booked["undated", uuid, slot_s] == 1 for slot_s in accepted)
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_undated_energy_that_could_not_be_sent_in_time_is_missed_and_says_why(undated: Undated, asset: str) -> None:
-    missed = [o for o in undated.site.owed(asset) if o.state == "missed" and o.quality in ("measured", "estimated")]
+def test_undated_energy_that_could_not_be_sent_in_time_is_missed_and_says_why(
+    undated: Undated, asset: str
+) -> None:
+    missed = [
+        o
+        for o in undated.site.owed(asset)
+        if o.state == "missed" and o.quality in ("measured", "estimated")
+    ]
     assert missed
     assert all(o.reason.startswith("not delivered before its window closed") for o in missed)
     assert all("cannot be reached" in o.reason for o in missed), [o.reason for o in missed]
 
 
 def test_what_was_missed_can_be_exported_with_its_reason(undated: Undated, tmp_path: Path) -> None:
-    """The upload page's own format has no seconds, so slots of 5 s go as a plain table; tests/gateway/cli/test_export.py has the other."""
+    """The upload page's own format has no seconds, so slots of 5 s go as a plain table;
+    tests/gateway/cli/test_export.py has the other.
+    """
     site, table = undated.site, tmp_path / "slots.csv"
     command = [sys.executable, "-m", "gateway", "--config", str(site.site.folder), "export"]
     result = subprocess.run(
-        [*command, "slots", "--output", str(table), "--asset", "Heat pump"], capture_output=True, text=True, check=False, timeout=60
+        [*command, "slots", "--output", str(table), "--asset", "Heat pump"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert result.returncode == 0, result.stderr
     missed = [
@@ -192,8 +259,14 @@ def test_what_was_missed_can_be_exported_with_its_reason(undated: Undated, tmp_p
         for row in csv.DictReader(table.read_text().splitlines())
         if row["delivery"] == "missed" and row["quality"] in ("measured", "estimated")
     ]
-    known = [o for o in site.owed("Heat pump") if o.state == "missed" and o.quality in ("measured", "estimated")]
-    assert [round(float(row["energy_wh"]) * 10**6) for row in missed] == [o.item.energy_uwh for o in known]
+    known = [
+        o
+        for o in site.owed("Heat pump")
+        if o.state == "missed" and o.quality in ("measured", "estimated")
+    ]
+    assert [round(float(row["energy_wh"]) * 10**6) for row in missed] == [
+        o.item.energy_uwh for o in known
+    ]
     assert [row["reason"] for row in missed] == [o.reason for o in known]
 
     command += ["undelivered", "--output", str(tmp_path / "upload")]

@@ -31,7 +31,11 @@ def test_systemd_accepts_the_unit(required_tool: Callable[[str], str], tmp_path:
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("/opt/meter-gateway/bin/meter-gateway", str(program)))
     result = subprocess.run(
-        [required_tool("systemd-analyze"), "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False, timeout=60
+        [required_tool("systemd-analyze"), "verify", "--man=no", str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     ours = [line for line in result.stderr.splitlines() if UNIT.name in line]
     assert ours == [], result.stderr
@@ -39,7 +43,8 @@ def test_systemd_accepts_the_unit(required_tool: Callable[[str], str], tmp_path:
 
 def test_systemd_rates_the_unit_as_well_protected(required_tool: Callable[[str], str]) -> None:
     result = subprocess.run(
-        [required_tool("systemd-analyze"), "security", "--offline=yes", "--threshold=25", str(UNIT)],
+        [required_tool("systemd-analyze"), "security", "--offline=yes", "--threshold=25",
+        str(UNIT)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     if "Unknown option" in result.stderr or "unrecognized option" in result.stderr:
@@ -66,15 +71,21 @@ def test_it_runs_as_its_own_user_who_may_use_serial_ports() -> None:
     ports = {value.split()[0] for value in keys["DeviceAllow"]}
     assert ports == {"char-ttyUSB", "char-ttyACM", "char-ttyAMA", "char-ttyS"}
     for module in ("usbserial", "cdc_acm"):
-        assert f"modprobe@{module}.service" in UNIT.read_text(), "else ports plugged in later are not permitted"
+        assert f"modprobe@{module}.service" in UNIT.read_text(), (
+            "else ports plugged in later are not permitted"
+        )
 
 
 def test_protection_leaves_what_the_clock_needs() -> None:
-    """adjtimex (which newer C libraries make of clock_adjtime) and /proc/sys/kernel/random/boot_id."""
+    """adjtimex (which newer C libraries make of clock_adjtime) and
+    /proc/sys/kernel/random/boot_id.
+    """
     keys = service()
     assert "ProtectClock" not in keys
     assert "ProcSubset" not in keys
-    assert {"adjtimex", "clock_adjtime", "clock_adjtime64"} <= set(" ".join(keys["SystemCallFilter"]).split())
+    assert {"adjtimex", "clock_adjtime", "clock_adjtime64"} <= set(
+        " ".join(keys["SystemCallFilter"]).split()
+    )
     assert keys["CapabilityBoundingSet"] == [""], "without CAP_SYS_TIME these calls only read"
 
 

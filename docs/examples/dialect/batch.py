@@ -1,7 +1,9 @@
-"""Dialect `batch`: an exchange that does not exist, for CONTRIBUTING.md. It takes many assets in one request. Pure.
+"""Dialect `batch`: an exchange that does not exist, for CONTRIBUTING.md. It takes many assets in
+one request. Pure.
 
     POST markets/{canary network}/readings/
-         {"batch": "<uuid4>", "readings": [{"asset": "<uuid>", "start": "2026-03-29T01:00:00Z", "energy_wh": 137.25}, …]}
+         {"batch": "<uuid4>", "readings": [{"asset": "<uuid>", "start": "2026-03-29T01:00:00Z",
+         "energy_wh": 137.25}, …]}
     200  {"stored": 42}   or   {"busy_s": 30}: nothing was stored, come again in 30 s
     4xx  {"error": "why"}: nothing was stored
 
@@ -33,7 +35,9 @@ class Dialect:
         return Window(slot_s + self._slot_s + margin_s, None)
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:
-        """As few requests as the limit allows. Revisions of one slot ride in different requests, because the later one must win."""
+        """As few requests as the limit allows. Revisions of one slot ride in different requests,
+        because the later one must win.
+        """
         batches: list[dict[tuple[object, int], Item]] = []
         for item in items:
             self._check(item.kind)
@@ -60,7 +64,10 @@ class Dialect:
         return
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
-        readings = [{"asset": str(i.asset), "start": _utc_text(i.slot_s), "energy_wh": i.energy_uwh / 10**6} for i in items]
+        readings = [
+            {"asset": str(i.asset), "start": _utc_text(i.slot_s), "energy_wh": i.energy_uwh / 10**6}
+            for i in items
+        ]
         return Request(self._path, {"batch": transaction_id, "readings": readings}, items)
 
     def _check(self, kind: Kind) -> None:

@@ -25,13 +25,19 @@ DAYS_BACK = {"yesterday": 1, "last_week": 7}
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Lists the energy that passed while nobody read a meter for longer than max_gap, or that has no place in a slot for another "
-        "reason: it is known as a whole, and a person decides what becomes of it. With --id and --by it is put into the slots it spans, "
-        "which are estimated then, and sent again where the exchange dates its numbers. Works while the daemon runs; it sends within half "
+        "Lists the energy that passed while nobody read a meter for longer than max_gap, or that "
+        "has no place in a slot for another "
+        "reason: it is known as a whole, and a person decides what becomes of it. With --id and "
+        "--by it is put into the slots it spans, "
+        "which are estimated then, and sent again where the exchange dates its numbers. Works "
+        "while the daemon runs; it sends within half "
         "a minute. There is no way back.\n"
-        "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots were then), or a CSV file of lines such "
-        "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which only the proportion counts.\n"
-        "Kinds: gap (nobody read), clock (the clock was set), jump (more than the main fuse carries), clash (a slot came a second time)."
+        "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots "
+        "were then), or a CSV file of lines such "
+        "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which "
+        "only the proportion counts.\n"
+        "Kinds: gap (nobody read), clock (the clock was set), jump (more than the main fuse "
+        "carries), clash (a slot came a second time)."
     )
     parser.epilog = (
         "examples:\n"
@@ -40,15 +46,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway allocate --id 3 --by last_week\n"
         "  meter-gateway allocate --id 3 --by profile.csv"
     )
-    parser.add_argument("--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers")
-    parser.add_argument("--by", metavar="PROFILE", help="linear, yesterday, last_week, or a CSV file")
+    parser.add_argument(
+        "--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers"
+    )
+    parser.add_argument(
+        "--by", metavar="PROFILE", help="linear, yesterday, last_week, or a CSV file"
+    )
     parser.add_argument("--all", action="store_true", help="also list what has been placed")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0. Raises Refused where it cannot be placed."""
     if (args.number is None) != (args.by is None):
-        raise Refused("give both --id (which energy) and --by (which profile), or neither to list what there is")
+        raise Refused(
+            "give both --id (which energy) and --by (which profile), or neither to list what "
+            "there is"
+        )
     settings = settings_of(args)
     if args.number is None:
         with reading(settings) as buffer:
@@ -63,13 +76,33 @@ def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
     for left in found:
         if left.placed_s is None or placed_too:
             what = left.what
-            placed = "" if left.placed_s is None else f"{utc_text(round(left.placed_s))} by {left.placed_by}"
+            placed = (
+                ""
+                if left.placed_s is None
+                else f"{utc_text(round(left.placed_s))} by {left.placed_by}"
+            )
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
-            rows.append([str(left.number), what.device, what.direction, what.kind, *ends, wh_text(what.energy_uwh), placed])
+            rows.append(
+                [
+                    str(left.number),
+                    what.device,
+                    what.direction,
+                    what.kind,
+                    *ends,
+                    wh_text(what.energy_uwh),
+                    placed,
+                ]
+            )
     if not rows:
-        print("no energy is unallocated" if placed_too or not found else "no energy is unallocated any more; --all lists what was placed")
+        print(
+            "no energy is unallocated"
+            if placed_too or not found
+            else "no energy is unallocated any more; --all lists what was placed"
+        )
         return
-    print_table(["id", "meter", "direction", "kind", "from", "to", "Wh", "placed"], rows, right=["id", "Wh"])
+    print_table(
+        ["id", "meter", "direction", "kind", "from", "to", "Wh", "placed"], rows, right=["id", "Wh"]
+    )
 
 
 def _place(settings: "Settings", number: int, by: str) -> None:
@@ -82,22 +115,39 @@ def _place(settings: "Settings", number: int, by: str) -> None:
     try:
         left = next(buffer.unallocated(number), None)
         if left is None:
-            raise Refused(f"there is no unallocated energy {number} — meter-gateway allocate lists what there is")
+            raise Refused(
+                f"there is no unallocated energy {number} — meter-gateway allocate lists what "
+                "there is"
+            )
         if left.placed_s is not None:
-            raise Refused(f"{number} was placed at {utc_text(round(left.placed_s))} by {left.placed_by}; there is no way back")
+            raise Refused(
+                f"{number} was placed at {utc_text(round(left.placed_s))} by {left.placed_by}; "
+                "there is no way back"
+            )
         try:
-            slots = allocation.place(left.what, _shares(buffer, left, by), partial(_whole, buffer, left))
+            slots = allocation.place(
+                left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
+            )
         except allocation.NoPlace as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         exchange = settings.exchange
-        dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
+        dialect = (
+            load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
+            if exchange
+            else None
+        )
         owed = list(Owing(settings, buffer, dialect, time.time).of(slots))
         if not buffer.place(left, slots, owed, Path(by).name, time.time()):
-            raise Refused(f"{number}: the buffer changed meanwhile — look at the list, and try again")
+            raise Refused(
+                f"{number}: the buffer changed meanwhile — look at the list, and try again"
+            )
     finally:
         buffer.close_file()
     whole = sum(slot.quality == "estimated" for slot in slots)
-    print(f"{number}: {wh_text(left.what.energy_uwh)} Wh placed into {len(slots)} slots, of which {whole} are complete now")
+    print(
+        f"{number}: {wh_text(left.what.energy_uwh)} Wh placed into {len(slots)} slots, of which "
+        f"{whole} are complete now"
+    )
     print(_delivery(settings, len(owed)))
 
 
@@ -105,8 +155,14 @@ def _delivery(settings: "Settings", count: int) -> str:
     if settings.exchange is None:
         return "no exchange is configured: nothing is sent"
     if count:
-        return f"{count} numbers are owed to the exchange again; the daemon sends them within half a minute"
-    return f"nothing is sent: no asset's slot is complete by this, or the dialect {settings.exchange.dialect} has no way to date a number"
+        return (
+            f"{count} numbers are owed to the exchange again; the daemon sends them within "
+            "half a minute"
+        )
+    return (
+        "nothing is sent: no asset's slot is complete by this, or the dialect "
+        f"{settings.exchange.dialect} has no way to date a number"
+    )
 
 
 def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
@@ -123,31 +179,55 @@ def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
     try:
         lines = Path(by).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{by}: is no profile: {error} — write linear, yesterday, last_week, or name a CSV file") from error
+        raise Refused(
+            f"{by}: is no profile: {error} — write linear, yesterday, last_week, or name a CSV file"
+        ) from error
     return allocation.by_table(found, allocation.table(lines))
 
 
 def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
-    """What the meter's slot was that starts then, whichever series it was of; None where it was not wholly metered."""
+    """What the meter's slot was that starts then, whichever series it was of; None where it was not
+    wholly metered.
+    """
     what = left.what
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction)
+        and slot.quality in ("measured", "estimated")
     ]
     return known[0] if len(known) == 1 else None
 
 
 def _whole(buffer: "Buffer", left: "Left", slot: "Slot") -> bool:
-    """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series goes on before and after it."""
+    """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series
+    goes on before and after it.
+    """
     for other in buffer.unallocated():
         what = other.what
-        mine = (what.device, what.serial_number, what.direction) == (slot.device, slot.serial_number, slot.direction)
-        overlaps = what.from_ms < (slot.start_s + slot.length_s) * 1000 and what.to_ms > slot.start_s * 1000
-        if mine and overlaps and other.placed_s is None and other.number != left.number and what.kind in ("gap", "clock"):
+        mine = (what.device, what.serial_number, what.direction) == (
+            slot.device,
+            slot.serial_number,
+            slot.direction,
+        )
+        overlaps = (
+            what.from_ms < (slot.start_s + slot.length_s) * 1000
+            and what.to_ms > slot.start_s * 1000
+        )
+        if (
+            mine
+            and overlaps
+            and other.placed_s is None
+            and other.number != left.number
+            and what.kind in ("gap", "clock")
+        ):
             return False
     before, after = (
-        [(s.serial_number, s.length_s) for s in buffer.slots_at(start_s) if (s.device, s.direction) == (slot.device, slot.direction)]
+        [
+            (s.serial_number, s.length_s)
+            for s in buffer.slots_at(start_s)
+            if (s.device, s.direction) == (slot.device, slot.direction)
+        ]
         for start_s in (slot.start_s - slot.length_s, slot.start_s + slot.length_s)
     )
     here = slot.serial_number, slot.length_s

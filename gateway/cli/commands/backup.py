@@ -12,16 +12,21 @@ SUMMARY = "write a consistent copy of the buffer to a file, while the daemon run
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Copies the buffer (samples, slots, what is owed) as it is at this moment into one file, reads the copy back, and says what is in "
-        "it. Works while the daemon runs, and without it. The copy is as large as the buffer. A file that is there already is left alone.\n"
-        "To go back to a copy: stop the daemon, move buffer.sqlite and the files beside it (-wal, -shm) away, put the copy in its place, "
-        "let it belong to meter-gateway, and start the daemon. What was sent since then is owed again; dated numbers that are sent twice "
+        "Copies the buffer (samples, slots, what is owed) as it is at this moment into one file, "
+        "reads the copy back, and says what is in "
+        "it. Works while the daemon runs, and without it. The copy is as large as the buffer. A "
+        "file that is there already is left alone.\n"
+        "To go back to a copy: stop the daemon, move buffer.sqlite and the files beside it "
+        "(-wal, -shm) away, put the copy in its place, "
+        "let it belong to meter-gateway, and start the daemon. What was sent since then is owed "
+        "again; dated numbers that are sent twice "
         "do no harm."
     )
     parser.epilog = (
         "examples:\n"
         "  meter-gateway backup /media/usb/home-12.sqlite\n"
-        "  meter-gateway backup /media/usb/home-12-$(date +%F).sqlite && ls -t /media/usb/*.sqlite | tail -n +8 | xargs -r rm"
+        "  meter-gateway backup /media/usb/home-12-$(date +%F).sqlite && ls -t "
+        "/media/usb/*.sqlite | tail -n +8 | xargs -r rm"
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the copy; must not be there yet")
 
@@ -36,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
         except FileExistsError as error:
             raise Refused(f"{path} is there already — give the copy a name of its own") from error
         except OSError as error:
-            text = f"{path} cannot be made: {error.strerror} — choose a folder that is there and that you may write to"
+            text = (
+                f"{path} cannot be made: {error.strerror} — choose a folder that is there and "
+                "that you may write to"
+            )
             raise Refused(text) from error
         try:
             path.chmod(0o640)

@@ -1,4 +1,6 @@
-"""`meter-gateway buffer`: is the store sound, and does what is in it keep the laws? And its repair."""
+"""`meter-gateway buffer`: is the store sound, and does what is in it keep the laws? And its
+repair.
+"""
 
 import argparse
 import sys
@@ -19,18 +21,24 @@ SHOWN = 10
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "check: reads the whole file and looks at every row; then that each slot's energy is what its counter moved by, that each slot "
-        "begins where the one before has ended, or the difference is stated as unallocated, that no two hold the same time, and that what "
-        "is owed is what the meters' slots add up to. Works while the daemon runs, and without it.\n"
-        "repair: sets the file aside and begins a new one with everything that can be read of it. The daemon does that by itself where "
-        "it meets damage, so that this is for a file that check complains about, or for looking at one on another machine. The daemon must "
+        "check: reads the whole file and looks at every row; then that each slot's energy is "
+        "what its counter moved by, that each slot "
+        "begins where the one before has ended, or the difference is stated as unallocated, that "
+        "no two hold the same time, and that what "
+        "is owed is what the meters' slots add up to. Works while the daemon runs, and without "
+        "it.\n"
+        "repair: sets the file aside and begins a new one with everything that can be read of "
+        "it. The daemon does that by itself where "
+        "it meets damage, so that this is for a file that check complains about, or for looking "
+        "at one on another machine. The daemon must "
         "be stopped; the file that was set aside stays."
     )
     parser.epilog = (
         "exit codes of check:\n  0 all is well; 1 it is damaged, or some numbers do not agree\n\n"
         "examples:\n"
         "  meter-gateway buffer check\n"
-        "  systemctl stop meter-gateway && meter-gateway buffer repair && systemctl start meter-gateway"
+        "  systemctl stop meter-gateway && meter-gateway buffer repair && systemctl start "
+        "meter-gateway"
     )
     parser.add_argument("action", choices=["check", "repair"], help="what to do")
 
@@ -50,10 +58,15 @@ def _check(settings: "Settings") -> int:
             print(f"{settings.buffer_path}: {text}")
         if damage:
             print(
-                "It is damaged. The daemon salvages it by itself when it meets the damage; or: meter-gateway buffer repair", file=sys.stderr
+                "It is damaged. The daemon salvages it by itself when it meets the damage; or: "
+                "meter-gateway buffer repair",
+                file=sys.stderr,
             )
             return 1
-        print(f"{settings.buffer_path}: sound; {buffer.slot_count} slots, {buffer.size_bytes / 1e6:.1f} MB")
+        print(
+            f"{settings.buffer_path}: sound; {buffer.slot_count} slots, "
+            f"{buffer.size_bytes / 1e6:.1f} MB"
+        )
         left = [each.what for each in buffer.unallocated() if each.placed_s is None]
         counts: Counter[str] = Counter()
         for finding in audit(buffer.slots(), buffer.owed(), left, settings.assets):
@@ -64,7 +77,10 @@ def _check(settings: "Settings") -> int:
         more = f" ({count - SHOWN} more)" if count > SHOWN else ""
         print(f"{count} × {kind}{more}: {REMEDIES[kind]}", file=sys.stderr)
     if not counts:
-        print("Every slot begins where the one before has ended, and what is owed is what the meters' slots add up to.")
+        print(
+            "Every slot begins where the one before has ended, and what is owed is what the "
+            "meters' slots add up to."
+        )
     return 1 if counts else 0
 
 
@@ -75,6 +91,9 @@ def _repair(settings: "Settings") -> int:
 
     path = settings.buffer_path
     if not path.exists():
-        raise Refused(f"{path}: there is no buffer to repair; start the daemon, or give --config the folder that names it")
+        raise Refused(
+            f"{path}: there is no buffer to repair; start the daemon, or give --config the "
+            "folder that names it"
+        )
     print(repair(path, now_s=time.time()))
     return 0

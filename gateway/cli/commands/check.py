@@ -16,21 +16,30 @@ SUMMARY = "check the configuration: every mistake at once, or what will be read 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Reads every file of the configuration folder and names every mistake in it, with file, line, key and the nearest right word. "
+        "Reads every file of the configuration folder and names every mistake in it, with file, "
+        "line, key and the nearest right word. "
         "Says of every line that meters share how much of its time they need. "
-        "Exit code 0 where there is no mistake and every line can keep up, else 1. It opens no port and asks no exchange."
+        "Exit code 0 where there is no mistake and every line can keep up, else 1. It opens no "
+        "port and asks no exchange."
     )
     parser.epilog = (
         "examples:\n"
         "  meter-gateway check\n"
         "  meter-gateway --config ./docs/examples/home check\n"
-        "  meter-gateway check --schema device > device.json    (JSON Schema: an editor completes and checks with it)"
+        "  meter-gateway check --schema device > device.json    (JSON Schema: an editor "
+        "completes and checks with it)"
     )
-    parser.add_argument("--schema", choices=schema_names(), help="print the JSON Schema of that kind of file, and check nothing")
+    parser.add_argument(
+        "--schema",
+        choices=schema_names(),
+        help="print the JSON Schema of that kind of file, and check nothing",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0 where the configuration can be used, and every line can carry what it is to carry."""
+    """Returns 0 where the configuration can be used, and every line can carry what it is to
+    carry.
+    """
     from gateway.site import config
     from gateway.site.credentials import ConfigError
 
@@ -62,32 +71,56 @@ def schema_of(name: str) -> dict[str, Any]:
     """The JSON Schema of that kind of file."""
     from gateway.site import config
 
-    return profile_schema(name.removeprefix("profile-")) if name.startswith("profile-") else config.schema(name)  # type: ignore[arg-type]
+    if name.startswith("profile-"):
+        return profile_schema(name.removeprefix("profile-"))
+    return config.schema(name)  # type: ignore[arg-type]  # argparse lets no other through
 
 
 def _told(settings: "Settings") -> Iterator[str]:
     """What the daemon is told to do, in a few lines."""
     from gateway.outbox.dialects import load_dialect
 
-    yield f"{settings.folder}: no mistakes. Site {settings.site}, slots of {_length(settings.market.slot)}."
+    yield (
+        f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
+        f"{_length(settings.market.slot)}."
+    )
     yield "Reads:"
     for device in settings.devices:
-        where = f"{device.line} address {device.address}" if device.profile.bus else str(device.line)
-        energy = " and ".join(sorted(q.removeprefix("energy_").removesuffix("_wh") for q in device.profile.energy))
+        where = (
+            f"{device.line} address {device.address}" if device.profile.bus else str(device.line)
+        )
+        energy = " and ".join(
+            sorted(q.removeprefix("energy_").removesuffix("_wh") for q in device.profile.energy)
+        )
         turned = ", inverted" if device.invert else ""
         count = len(device.profile.quantities)
-        yield f"  {device.name}: {device.profile.id} on {where}, every {_length(device.interval_s)}: {energy}{turned}; {count} quantities"
+        yield (
+            f"  {device.name}: {device.profile.id} on {where}, every "
+            f"{_length(device.interval_s)}: {energy}{turned}; {count} quantities"
+        )
         if device.profile.may_encrypt and device.keys is None:
-            yield "    no key, which it needs if its telegrams are encrypted: ask the network operator, and name its file here as key: FILE"
+            yield (
+                "    no key, which it needs if its telegrams are encrypted: ask the network "
+                "operator, and name its file here as key: FILE"
+            )
     for text, _ in _loads(settings):
         yield f"  {text}"
     exchange = settings.exchange
     if exchange is None:
         yield "Sends nothing: there is no exchange in gateway.yaml."
     else:
-        kinds = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot).kinds
-        forecast = f" and a forecast ({exchange.forecast})" if "forecast" in kinds and exchange.forecast != "none" else ""
-        yield f"Sends to {exchange.url} (dialect {exchange.dialect}), network {exchange.canary_network}, per slot a measurement{forecast}:"
+        kinds = load_dialect(
+            exchange.dialect, str(exchange.canary_network), settings.market.slot
+        ).kinds
+        forecast = (
+            f" and a forecast ({exchange.forecast})"
+            if "forecast" in kinds and exchange.forecast != "none"
+            else ""
+        )
+        yield (
+            f"Sends to {exchange.url} (dialect {exchange.dialect}), network "
+            f"{exchange.canary_network}, per slot a measurement{forecast}:"
+        )
         quiet_s = exchange.quiet_s(settings.site, settings.market.slot)
         if quiet_s:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
@@ -96,11 +129,16 @@ def _told(settings: "Settings") -> Iterator[str]:
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
     yield f"Status on http://{settings.status.host}:{settings.status.port}/."
     if settings.mqtt is not None:
-        yield f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} ({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+        yield (
+            f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
+            f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+        )
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
-    """What each line on which meters take turns has to carry, and, where that is too much, what to do."""
+    """What each line on which meters take turns has to carry, and, where that is too much, what to
+    do.
+    """
     from gateway.collect.line_load import load_of
     from gateway.site.config import lines_of
 

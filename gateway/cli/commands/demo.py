@@ -11,14 +11,28 @@ SUMMARY = "run the main job without hardware: a simulated house, this gateway, a
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Starts a simulated house (a P1 meter, an Eastron SDM120 on RS485, an SDM630 on Modbus TCP), the gateway with an ordinary "
-        "configuration folder and slots of 15 seconds, and a stand-in exchange. At the end it compares what the house did with what the "
+        "Starts a simulated house (a P1 meter, an Eastron SDM120 on RS485, an SDM630 on Modbus "
+        "TCP), the gateway with an ordinary "
+        "configuration folder and slots of 15 seconds, and a stand-in exchange. At the end it "
+        "compares what the house did with what the "
         "exchange accepted; the exit code is 0 only where they agree within the registers' steps."
     )
     parser.epilog = "example: meter-gateway demo --for 90s --outage"
-    parser.add_argument("--for", dest="for_s", metavar="TIME", type=_duration, help="how long, such as 90s or 5min (default: until Ctrl-C)")
-    parser.add_argument("--outage", action="store_true", help="take the exchange away for three slots in the middle")
-    parser.add_argument("--folder", type=Path, help="where to keep configuration and buffer (default: a new temporary folder)")
+    parser.add_argument(
+        "--for",
+        dest="for_s",
+        metavar="TIME",
+        type=_duration,
+        help="how long, such as 90s or 5min (default: until Ctrl-C)",
+    )
+    parser.add_argument(
+        "--outage", action="store_true", help="take the exchange away for three slots in the middle"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where to keep configuration and buffer (default: a new temporary folder)",
+    )
 
 
 def _duration(text: str) -> float:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from gateway.site.config import Asset, Settings
     from gateway.store.buffer import Buffer
 
-SUMMARY = "write slots, samples or undelivered energy to files (CSV, XLSX, the exchange's upload format)"
+SUMMARY = (
+    "write slots, samples or undelivered energy to files (CSV, XLSX, the exchange's upload format)"
+)
 
 T = TypeVar("T")
 
@@ -40,10 +42,13 @@ T = TypeVar("T")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "slots: each asset's slots with their delivery (with --meters, each meter's slots with registers, coverage and gaps).\n"
+        "slots: each asset's slots with their delivery (with --meters, each meter's slots with "
+        "registers, coverage and gaps).\n"
         "samples: every sample, a column per quantity.\n"
-        "undelivered: what the exchange does not have although its energy is known, as profile files for its upload page: one per asset, "
-        "in the folder OUTPUT, times in UTC. Slots that were not wholly metered are left out, not written as 0.\n"
+        "undelivered: what the exchange does not have although its energy is known, as profile "
+        "files for its upload page: one per asset, "
+        "in the folder OUTPUT, times in UTC. Slots that were not wholly metered are left out, "
+        "not written as 0.\n"
         "An existing file is only replaced with --force, and only once the new one is complete."
     )
     parser.epilog = (
@@ -53,10 +58,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway export undelivered --output upload/ --since 7d"
     )
     parser.add_argument("what", choices=["slots", "samples", "undelivered"], help="what to write")
-    parser.add_argument("--output", type=Path, required=True, help="the file, .csv or .xlsx; for undelivered, the folder")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="the file, .csv or .xlsx; for undelivered, the folder",
+    )
     add_period(parser)
-    parser.add_argument("--asset", metavar="NAME", help="only this asset (its name or UUID), or its meters")
-    parser.add_argument("--meters", action="store_true", help="for slots: per meter and direction instead of per asset")
+    parser.add_argument(
+        "--asset", metavar="NAME", help="only this asset (its name or UUID), or its meters"
+    )
+    parser.add_argument(
+        "--meters",
+        action="store_true",
+        help="for slots: per meter and direction instead of per asset",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.set_defaults(usage_error=parser.error)
 
@@ -95,14 +111,23 @@ def _chosen(settings: "Settings", name: str | None) -> "tuple[Asset, ...]":
         return settings.assets
     found = tuple(asset for asset in settings.assets if name in (asset.name, str(asset.uuid)))
     if not found:
-        raise Refused(f"there is no asset {name!r} — {nearest(name, [asset.name for asset in settings.assets])}")
+        raise Refused(
+            f"there is no asset {name!r} — "
+            f"{nearest(name, [asset.name for asset in settings.assets])}"
+        )
     return found
 
 
-# --- rows ------------------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 
 
-def _asset_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> Iterator[Row]:
+def _asset_rows(
+    args: argparse.Namespace,
+    assets: "Sequence[Asset]",
+    buffer: "Buffer",
+    since_s: int,
+    until_s: int,
+) -> Iterator[Row]:
     wanted = {asset.uuid for asset in assets}
     found = asset_slots(buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), assets)
     for slot in _watched(found, lambda s: s.start_s, until_s):
@@ -110,31 +135,52 @@ def _asset_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Bu
             yield asset_row(slot)
 
 
-def _meter_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> Iterator[Row]:
+def _meter_rows(
+    args: argparse.Namespace,
+    assets: "Sequence[Asset]",
+    buffer: "Buffer",
+    since_s: int,
+    until_s: int,
+) -> Iterator[Row]:
     devices = {device for asset in assets for device in asset.energy.devices}
     for slot in _watched(buffer.slots(since_s, until_s), lambda s: s.start_s, until_s):
         if args.asset is None or slot.device in devices:
             yield meter_row(slot)
 
 
-def _sample_rows(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer") -> tuple[list[str], Iterator[Row]]:
+def _sample_rows(
+    args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer"
+) -> tuple[list[str], Iterator[Row]]:
     devices = {device for asset in assets for device in asset.energy.devices}
-    since_ms, until_ms = (None if at_s is None else round(at_s * 1000) for at_s in (args.since, args.until))
+    since_ms, until_ms = (
+        None if at_s is None else round(at_s * 1000) for at_s in (args.since, args.until)
+    )
     found = buffer.samples(since_ms=since_ms, until_ms=until_ms)
-    samples = (sample for _, sample in _watched(found, lambda f: (f[1].utc_ms or 0) // 1000, args.until or 1 << 40))
+    samples = (
+        sample
+        for _, sample in _watched(
+            found, lambda f: (f[1].utc_ms or 0) // 1000, args.until or 1 << 40
+        )
+    )
     columns = sample_columns(buffer.quantities())
-    return columns, (sample_row(sample) for sample in samples if args.asset is None or sample.device in devices)
+    return columns, (
+        sample_row(sample) for sample in samples if args.asset is None or sample.device in devices
+    )
 
 
 def _watched(found: Iterable[T], at_s: Callable[[T], float], until_s: float) -> Iterator[T]:
-    """The same, with a progress bar on the terminal: how far they have come in time, since everything here is in its order."""
+    """The same, with a progress bar on the terminal: how far they have come in time, since
+    everything here is in its order.
+    """
     import time
 
     from rich.console import Console
     from rich.progress import Progress
 
     end_s = min(until_s, time.time())
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
         task = progress.add_task("reading the buffer", total=None)
         begin_s = 0.0
         for number, each in enumerate(found):
@@ -144,10 +190,16 @@ def _watched(found: Iterable[T], at_s: Callable[[T], float], until_s: float) -> 
             yield each
 
 
-# --- the exchange's profile files ------------------------------------------------------------------------------------------
+# --- the exchange's profile files -----------------------------------------------------------------
 
 
-def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int) -> None:
+def _write_profiles(
+    args: argparse.Namespace,
+    assets: "Sequence[Asset]",
+    buffer: "Buffer",
+    since_s: int,
+    until_s: int,
+) -> None:
     """One file per asset. Raises Refused."""
     wanted = {asset.uuid for asset in assets}
     names = _file_names(assets)
@@ -155,7 +207,9 @@ def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer:
     states: dict[UUID, Counter[str]] = {}
     left_out = 0
     with contextlib.ExitStack() as stack:
-        for owed in _watched(undelivered(buffer.owed(since_s, until_s)), lambda o: o.item.slot_s, until_s):
+        for owed in _watched(
+            undelivered(buffer.owed(since_s, until_s)), lambda o: o.item.slot_s, until_s
+        ):
             asset = owed.item.asset
             if args.asset is not None and asset not in wanted:
                 continue
@@ -164,7 +218,9 @@ def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer:
                 continue
             if asset not in streams:
                 names.setdefault(asset, f"{asset}.csv")
-                streams[asset] = stack.enter_context(_profile_file(args.output, names[asset], args.force))
+                streams[asset] = stack.enter_context(
+                    _profile_file(args.output, names[asset], args.force)
+                )
             try:
                 streams[asset].write(profile_line(owed) + "\n")
             except ValueError as error:
@@ -174,9 +230,15 @@ def _write_profiles(args: argparse.Namespace, assets: "Sequence[Asset]", buffer:
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
         print(f"{args.output / names[asset]}: {_slots(counts.total())} ({told})", file=sys.stderr)
     if not states:
-        print("nothing to write: the exchange has every slot whose energy is known", file=sys.stderr)
+        print(
+            "nothing to write: the exchange has every slot whose energy is known", file=sys.stderr
+        )
     if left_out:
-        print(f"left out: {_slots(left_out)} that {'was' if left_out == 1 else 'were'} not wholly metered", file=sys.stderr)
+        print(
+            f"left out: {_slots(left_out)} that {'was' if left_out == 1 else 'were'} not wholly "
+            "metered",
+            file=sys.stderr,
+        )
 
 
 def _slots(count: int) -> str:
@@ -188,14 +250,27 @@ def _profile_file(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"{folder}: cannot be made: {error.strerror} — name a folder for --output") from error
-    with replacing(folder / name, force=force) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        raise Refused(
+            f"{folder}: cannot be made: {error.strerror} — name a folder for --output"
+        ) from error
+    with (
+        replacing(folder / name, force=force) as part,
+        part.open("w", encoding="utf-8", newline="") as stream,
+    ):
         stream.write(PROFILE_HEADER + "\n")
         yield stream
 
 
 def _file_names(assets: "Sequence[Asset]") -> "dict[UUID, str]":
-    """A file name for each asset: its own name in plain characters, with its UUID where two are alike."""
-    plain = {asset.uuid: re.sub(r"[^A-Za-z0-9]+", "-", asset.name).strip("-") or str(asset.uuid) for asset in assets}
+    """A file name for each asset: its own name in plain characters, with its UUID where two are
+    alike.
+    """
+    plain = {
+        asset.uuid: re.sub(r"[^A-Za-z0-9]+", "-", asset.name).strip("-") or str(asset.uuid)
+        for asset in assets
+    }
     alike = Counter(name.lower() for name in plain.values())
-    return {uuid: f"{name}.csv" if alike[name.lower()] == 1 else f"{name}-{uuid}.csv" for uuid, name in plain.items()}
+    return {
+        uuid: f"{name}.csv" if alike[name.lower()] == 1 else f"{name}-{uuid}.csv"
+        for uuid, name in plain.items()
+    }

@@ -1,4 +1,6 @@
-"""`meter-gateway outbox`: what is owed to the exchange, for a person to look at, to have sent again, or to give up."""
+"""`meter-gateway outbox`: what is owed to the exchange, for a person to look at, to have sent
+again, or to give up.
+"""
 
 import argparse
 import json
@@ -30,14 +32,20 @@ _TOLD = 10
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "list (without a word: what is not settled): pending (waits for its time, or for the exchange), rejected (by the exchange, which "
-        "says why), missed (its time passed, it was not wholly metered, or given up), disputed (accepted twice, and the exchange holds "
+        "list (without a word: what is not settled): pending (waits for its time, or for the "
+        "exchange), rejected (by the exchange, which "
+        "says why), missed (its time passed, it was not wholly metered, or given up), disputed "
+        "(accepted twice, and the exchange holds "
         "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
-        "retry: rejected, missed or (named by --state or ID) disputed items are owed again. Numbers that go without a time (dialect rest) "
+        "retry: rejected, missed or (named by --state or ID) disputed items are owed again. "
+        "Numbers that go without a time (dialect rest) "
         "cannot be: sent late, they would be booked to another slot.\n"
-        "give-up: pending items are missed, for the reason that you give. They stay in the buffer and can be exported.\n"
-        "retry and give-up do what you select, without asking: items by their ID as the list shows it, or all that --asset, --kind, "
-        "--state, --since and --until leave, or --all. Works while the daemon runs, which notices within half a minute."
+        "give-up: pending items are missed, for the reason that you give. They stay in the "
+        "buffer and can be exported.\n"
+        "retry and give-up do what you select, without asking: items by their ID as the list "
+        "shows it, or all that --asset, --kind, "
+        "--state, --since and --until leave, or --all. Works while the daemon runs, which "
+        "notices within half a minute."
     )
     parser.epilog = (
         "examples:\n"
@@ -47,16 +55,39 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
-    parser.add_argument("action", nargs="?", choices=["list", "retry", "give-up"], default="list", help="what to do (default: list)")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="items, as the list shows them: START/ASSET[/forecast][/rREVISION]")
-    parser.add_argument("--state", action="append", choices=STATES, help="only these; may be given several times")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["list", "retry", "give-up"],
+        default="list",
+        help="what to do (default: list)",
+    )
+    parser.add_argument(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="items, as the list shows them: START/ASSET[/forecast][/rREVISION]",
+    )
+    parser.add_argument(
+        "--state", action="append", choices=STATES, help="only these; may be given several times"
+    )
     parser.add_argument("--asset", metavar="NAME", help="only of this asset (its name or UUID)")
     parser.add_argument("--kind", choices=["measurement", "forecast"], help="only these")
     add_period(parser)
     parser.add_argument("--all", action="store_true", help="for retry and give-up: all there are")
-    parser.add_argument("--reason", type=_reason, metavar="TEXT", help="for give-up: why, for whoever asks later")
-    parser.add_argument("--limit", type=_count, default=DEFAULT_LIMIT, metavar="N", help=f"lines of the table (default: {DEFAULT_LIMIT})")
-    parser.add_argument("--json", action="store_true", help="for programs: a list of objects, all of them")
+    parser.add_argument(
+        "--reason", type=_reason, metavar="TEXT", help="for give-up: why, for whoever asks later"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_count,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help=f"lines of the table (default: {DEFAULT_LIMIT})",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: a list of objects, all of them"
+    )
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -74,7 +105,9 @@ def _reason(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0; 1 where an item that was named could not be retried or given up, or nothing could."""
+    """Returns 0; 1 where an item that was named could not be retried or given up, or nothing
+    could.
+    """
     _check(args)
     settings = settings_of(args)
     names = _Names(settings.assets)
@@ -88,27 +121,46 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    selects = args.ids or args.all or args.state or args.asset or args.kind or args.since is not None or args.until is not None
+    selects = (
+        args.ids
+        or args.all
+        or args.state
+        or args.asset
+        or args.kind
+        or args.since is not None
+        or args.until is not None
+    )
     if args.action != "list" and not selects:
-        args.usage_error(f"say which items to {args.action}: their IDs, --asset, --kind, --state, --since, --until, or --all")
+        args.usage_error(
+            f"say which items to {args.action}: their IDs, --asset, --kind, --state, --since, "
+            "--until, or --all"
+        )
     if args.action == "give-up" and args.reason is None:
         args.usage_error("say why they are given up: --reason TEXT")
     if args.action != "give-up" and args.reason is not None:
         args.usage_error("--reason goes with give-up")
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
-    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending"}}.get(args.action, set(STATES))
+    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending"}}.get(
+        args.action, set(STATES)
+    )
     if wrong := sorted(set(args.state or ()) - may):
-        args.usage_error(f"{args.action} is for what is {' or '.join(sorted(may))}, not {', '.join(wrong)}")
+        args.usage_error(
+            f"{args.action} is for what is {' or '.join(sorted(may))}, not {', '.join(wrong)}"
+        )
 
 
 class _Names:
-    """Assets by what people call them. A name of letters, digits and `-` stands for each asset whose name is its own even so."""
+    """Assets by what people call them. A name of letters, digits and `-` stands for each asset
+    whose name is its own even so.
+    """
 
     def __init__(self, assets: "Sequence[Asset]") -> None:
         self._assets = assets
         count = Counter(map(_slug, (asset.name for asset in assets)))
-        self._short: Mapping[UUID, str] = {asset.uuid: _slug(asset.name) for asset in assets if count[_slug(asset.name)] == 1}
+        self._short: Mapping[UUID, str] = {
+            asset.uuid: _slug(asset.name) for asset in assets if count[_slug(asset.name)] == 1
+        }
         self._full: Mapping[UUID, str] = {asset.uuid: asset.name for asset in assets}
 
     def full(self, uuid: "UUID") -> str:
@@ -129,13 +181,19 @@ class _Names:
         from drivers.strict_yaml import nearest
 
         short = {name: uuid for uuid, name in self._short.items()}
-        found = next((asset.uuid for asset in self._assets if text in (asset.name, str(asset.uuid))), short.get(text))
+        found = next(
+            (asset.uuid for asset in self._assets if text in (asset.name, str(asset.uuid))),
+            short.get(text),
+        )
         if found is not None:
             return found
         try:
             return UUID(text)  # of an asset that was configured once
         except ValueError:
-            raise Refused(f"there is no asset {text!r} — {nearest(text, [asset.name for asset in self._assets])}") from None
+            raise Refused(
+                f"there is no asset {text!r} — "
+                f"{nearest(text, [asset.name for asset in self._assets])}"
+            ) from None
 
 
 def _slug(name: str) -> str:
@@ -147,14 +205,24 @@ class _Wanted:
 
     def __init__(self, args: argparse.Namespace, names: _Names) -> None:
         self.ids = {_key(text, names): text for text in args.ids}
-        states = {"list": UNSETTLED, "retry": ("rejected", "missed"), "give-up": ("pending",)}[args.action]
-        # What is named by its ID is meant whatever became of it; whether it can be done is said then.
+        states = {"list": UNSETTLED, "retry": ("rejected", "missed"), "give-up": ("pending",)}[
+            args.action
+        ]
+        # What is named by its ID is meant whatever became of it; whether it can be done is said
+        # then.
         self._states = set(args.state or (STATES if args.ids else states))
         self._asset = None if args.asset is None else names.uuid_of(args.asset)
         self._kind = args.kind
-        since_s, until_s = 0 if args.since is None else int(args.since), 1 << 40 if args.until is None else int(args.until)
+        since_s, until_s = (
+            0 if args.since is None else int(args.since),
+            1 << 40 if args.until is None else int(args.until),
+        )
         starts = [slot_s for slot_s, *_ in self.ids]
-        self.period = (max(since_s, min(starts)), min(until_s, max(starts) + 1)) if starts else (since_s, until_s)
+        self.period = (
+            (max(since_s, min(starts)), min(until_s, max(starts) + 1))
+            if starts
+            else (since_s, until_s)
+        )
 
     def has(self, owed: "Owed") -> bool:
         """Whether this one is."""
@@ -175,14 +243,23 @@ def _key_of(owed: "Owed") -> _Key:
 def _key(text: str, names: _Names) -> _Key:
     """An ID as the list shows it. Raises Refused."""
     start, *rest = text.split("/")
-    revision = int(rest.pop()[1:]) if len(rest) > 1 and rest[-1][:1] == "r" and rest[-1][1:].isdigit() and len(rest[-1]) < 10 else 0
-    kind = rest.pop() if len(rest) > 1 and rest[-1] in ("forecast", "measurement") else "measurement"
+    revision = (
+        int(rest.pop()[1:])
+        if len(rest) > 1 and rest[-1][:1] == "r" and rest[-1][1:].isdigit() and len(rest[-1]) < 10
+        else 0
+    )
+    kind = (
+        rest.pop() if len(rest) > 1 and rest[-1] in ("forecast", "measurement") else "measurement"
+    )
     try:
         at_s = moment_s(start, 0.0)
     except ValueError:
         rest = []
     if not rest:
-        raise Refused(f"{text!r} is not an item; write it as the list shows it, such as 2026-03-29T01:15:00Z/House-load")
+        raise Refused(
+            f"{text!r} is not an item; write it as the list shows it, such as "
+            "2026-03-29T01:15:00Z/House-load"
+        )
     return int(at_s), names.uuid_of("/".join(rest)), kind, revision
 
 
@@ -191,16 +268,29 @@ def _states(owed: "Owed") -> set[str]:
     states = {str(owed.state)}
     if owed.disputed:
         states.add("disputed")
-    elif owed.state == "accepted" and owed.item.kind == "measurement" and owed.closes_s is None and owed.confirmed_s is None:
+    elif (
+        owed.state == "accepted"
+        and owed.item.kind == "measurement"
+        and owed.closes_s is None
+        and owed.confirmed_s is None
+    ):
         states.add("unconfirmed")
     return states
 
 
 def _ordered(found: "Iterable[Owed]") -> "list[Owed]":
-    return sorted(found, key=lambda owed: (owed.item.slot_s, str(owed.item.asset), owed.item.kind, owed.item.revision))
+    return sorted(
+        found,
+        key=lambda owed: (
+            owed.item.slot_s,
+            str(owed.item.asset),
+            owed.item.kind,
+            owed.item.revision,
+        ),
+    )
 
 
-# --- showing -------------------------------------------------------------------------------------------------------------------
+# --- showing --------------------------------------------------------------------------------------
 
 
 def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
@@ -219,7 +309,9 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
             "attempts": owed.attempts,
             "decided_utc": None if owed.decided_s is None else utc_text(round(owed.decided_s)),
             "deadline_utc": None if owed.closes_s is None else utc_text(round(owed.closes_s)),
-            "confirmed_utc": None if owed.confirmed_s is None else utc_text(round(owed.confirmed_s)),
+            "confirmed_utc": None
+            if owed.confirmed_s is None
+            else utc_text(round(owed.confirmed_s)),
             "held_wh": wh(owed.held_uwh),
             "disagreements": owed.disagreements,
         }
@@ -229,25 +321,44 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
 
 
 def _state(owed: "Owed") -> str:
-    return next((state for state in ("disputed", "unconfirmed") if state in _states(owed)), owed.state)
+    return next(
+        (state for state in ("disputed", "unconfirmed") if state in _states(owed)), owed.state
+    )
 
 
 def _print_list(found: "Sequence[Owed]", names: _Names, limit: int) -> None:
     if not found:
-        print("nothing of that kind; see all of it with: meter-gateway outbox --state accepted", file=sys.stderr)
+        print(
+            "nothing of that kind; see all of it with: meter-gateway outbox --state accepted",
+            file=sys.stderr,
+        )
         return
-    print_table(["ID", "asset", "Wh", "state", "tries", "reason"], _cells(found[-limit:], names), right=["Wh", "tries"])
+    print_table(
+        ["ID", "asset", "Wh", "state", "tries", "reason"],
+        _cells(found[-limit:], names),
+        right=["Wh", "tries"],
+    )
     if len(found) > limit:
-        print(f"the newest {limit} of {len(found)}; more with --limit, --since, --until or --json", file=sys.stderr)
+        print(
+            f"the newest {limit} of {len(found)}; more with --limit, --since, --until or --json",
+            file=sys.stderr,
+        )
 
 
 def _cells(found: "Iterable[Owed]", names: _Names) -> Iterator[list[str]]:
     for owed in found:
         energy = wh_text(owed.item.energy_uwh if energy_known(owed) else None)
-        yield [names.id_of(owed), names.full(owed.item.asset), energy, _state(owed), str(owed.attempts), owed.reason]
+        yield [
+            names.id_of(owed),
+            names.full(owed.item.asset),
+            energy,
+            _state(owed),
+            str(owed.attempts),
+            owed.reason,
+        ]
 
 
-# --- deciding ------------------------------------------------------------------------------------------------------------------
+# --- deciding -------------------------------------------------------------------------------------
 
 
 def _decide(args: argparse.Namespace, settings: "Settings", names: _Names, wanted: _Wanted) -> int:
@@ -262,24 +373,40 @@ def _decide(args: argparse.Namespace, settings: "Settings", names: _Names, wante
         missing = sorted(set(wanted.ids) - set(map(_key_of, found)), key=str)
         if missing:
             raise Refused(
-                "\n".join(f"{wanted.ids[key]}: there is no such item; list them with: meter-gateway outbox" for key in missing[:_TOLD])
+                "\n".join(
+                    (
+                        f"{wanted.ids[key]}: there is no such item; list them with: meter-gateway "
+                        "outbox"
+                    )
+                    for key in missing[:_TOLD]
+                )
             )
         why_not = _why_not(args.action, buffer, wanted, now_s)
         refused = [(owed, why) for owed in found if (why := why_not(owed))]
         items = [owed.item for owed in found if not why_not(owed)]
-        count = buffer.retry(items) if args.action == "retry" else buffer.give_up(items, f"given up: {args.reason}", now_s)
+        count = (
+            buffer.retry(items)
+            if args.action == "retry"
+            else buffer.give_up(items, f"given up: {args.reason}", now_s)
+        )
     finally:
         buffer.close_file()
     _tell(args.action, count, len(items), refused, names)
     return 0 if count and not (wanted.ids and refused) else 1
 
 
-def _why_not(action: str, buffer: "Buffer", wanted: _Wanted, now_s: float) -> "Callable[[Owed], str]":
+def _why_not(
+    action: str, buffer: "Buffer", wanted: _Wanted, now_s: float
+) -> "Callable[[Owed], str]":
     """Says of an item why it cannot be done; nothing where it can."""
     from gateway.outbox.owed import why_not_again
 
     if action == "give-up":
-        return lambda owed: "" if owed.state == "pending" else f"it is {owed.state}; only what is pending can be given up"
+        return lambda owed: (
+            ""
+            if owed.state == "pending"
+            else f"it is {owed.state}; only what is pending can be given up"
+        )
     newest: dict[tuple[int, UUID, str], int] = {}
     for owed in buffer.owed(*wanted.period):
         if owed.state in ("pending", "accepted"):
@@ -289,21 +416,34 @@ def _why_not(action: str, buffer: "Buffer", wanted: _Wanted, now_s: float) -> "C
     def why_not(owed: "Owed") -> str:
         revision = newest.get((owed.item.slot_s, owed.item.asset, owed.item.kind), 0)
         if revision > owed.item.revision:
-            return f"revision {revision} of it is there, and must not be replaced by an older number"
+            return (
+                f"revision {revision} of it is there, and must not be replaced by an older number"
+            )
         return why_not_again(owed, now_s)
 
     return why_not
 
 
-def _tell(action: str, count: int, asked: int, refused: "Sequence[tuple[Owed, str]]", names: _Names) -> None:
+def _tell(
+    action: str, count: int, asked: int, refused: "Sequence[tuple[Owed, str]]", names: _Names
+) -> None:
     done = {"retry": "owed again", "give-up": "given up"}[action]
     for owed, why in refused[:_TOLD]:
         print(f"{names.id_of(owed)}: not {done}: {why}", file=sys.stderr)
     if len(refused) > _TOLD:
         print(f"… and {len(refused) - _TOLD} more that could not be {done}", file=sys.stderr)
     if asked > count:
-        print(f"{asked - count} were decided by the daemon meanwhile, and are left as they are", file=sys.stderr)
+        print(
+            f"{asked - count} were decided by the daemon meanwhile, and are left as they are",
+            file=sys.stderr,
+        )
     if count:
-        print(f"{count} {'item is' if count == 1 else 'items are'} {done}; a running daemon notices within half a minute")
+        print(
+            f"{count} {'item is' if count == 1 else 'items are'} {done}; a running daemon "
+            "notices within half a minute"
+        )
     elif not refused and not asked:
-        print("nothing of that kind is there; list what is with: meter-gateway outbox", file=sys.stderr)
+        print(
+            "nothing of that kind is there; list what is with: meter-gateway outbox",
+            file=sys.stderr,
+        )

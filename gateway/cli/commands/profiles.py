@@ -18,19 +18,39 @@ SUMMARY = "list the hardware profiles (meter models), show one, begin one"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Lists the meter models that a device file can name, shipped ones and those of the site (hardware_profiles/ of the configuration "
-        "folder). With `show ID`: its registers, limits, notes and the manual it was typed from. `new ID` writes a profile to fill in."
+        "Lists the meter models that a device file can name, shipped ones and those of the site "
+        "(hardware_profiles/ of the configuration "
+        "folder). With `show ID`: its registers, limits, notes and the manual it was typed from. "
+        "`new ID` writes a profile to fill in."
     )
     parser.epilog = (
-        "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  meter-gateway profiles --json\n"
+        "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  "
+        "meter-gateway profiles --json\n"
         "  meter-gateway profiles new acme/em1 --from eastron/sdm120"
     )
-    parser.add_argument("action", nargs="?", choices=["list", "show", "new"], default="list", help="list (default), show or new")
-    parser.add_argument("id", nargs="?", metavar="ID", help="for show and new: the profile, such as eastron/sdm120")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["list", "show", "new"],
+        default="list",
+        help="list (default), show or new",
+    )
+    parser.add_argument(
+        "id", nargs="?", metavar="ID", help="for show and new: the profile, such as eastron/sdm120"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--markdown", action="store_true", help="for list: as a page; docs/meters.md is made so")
-    parser.add_argument("--from", dest="other", metavar="ID", help="for new: begin with a copy of this profile")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="for new: where (default: hardware_profiles/ID.yaml of --config)")
+    parser.add_argument(
+        "--markdown", action="store_true", help="for list: as a page; docs/meters.md is made so"
+    )
+    parser.add_argument(
+        "--from", dest="other", metavar="ID", help="for new: begin with a copy of this profile"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="for new: where (default: hardware_profiles/ID.yaml of --config)",
+    )
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -47,7 +67,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.id:
         args.usage_error(f"{args.action} needs the ID of a profile, such as eastron/sdm120")
     if args.action == "new":
-        return _new(args.id, args.other, args.output or args.config / "hardware_profiles" / f"{args.id}.yaml", folders)
+        return _new(
+            args.id,
+            args.other,
+            args.output or args.config / "hardware_profiles" / f"{args.id}.yaml",
+            folders,
+        )
     profile = load_profile(args.id, *folders)
     if args.json:
         print(json.dumps(_details(profile), indent=2, ensure_ascii=False))
@@ -62,10 +87,16 @@ def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path,
     from gateway.site.new_profile import PROFILE_ID, began_as, skeleton
 
     if not PROFILE_ID.fullmatch(profile_id):
-        raise Refused(f"{profile_id!r} is not maker/model — small letters, digits and _, such as acme/em1")
+        raise Refused(
+            f"{profile_id!r} is not maker/model — small letters, digits and _, such as acme/em1"
+        )
     protocol = load_profile(other_id, *folders).protocol if other_id else "modbus"
     beside = Path("..") / "schema" / f"{protocol}.json"
-    schema = beside if (path.parent / beside).is_file() else shipped_folder() / "schema" / f"{protocol}.json"
+    schema = (
+        beside
+        if (path.parent / beside).is_file()
+        else shipped_folder() / "schema" / f"{protocol}.json"
+    )
     if other_id:
         source = next(file for folder in folders if (file := folder / f"{other_id}.yaml").is_file())
         text = began_as(profile_id, str(schema), other_id, source.read_text(encoding="utf-8"))
@@ -76,10 +107,16 @@ def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path,
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise Refused(f"{path}: is there already — remove it, or write to another file with --output") from None
+        raise Refused(
+            f"{path}: is there already — remove it, or write to another file with --output"
+        ) from None
     except OSError as error:
-        raise Refused(f"{path}: cannot be written: {error.strerror} — write to another file with --output") from error
-    print(f"{path}: fill it in; what is missing is told by: meter-gateway profiles show {profile_id}")
+        raise Refused(
+            f"{path}: cannot be written: {error.strerror} — write to another file with --output"
+        ) from error
+    print(
+        f"{path}: fill it in; what is missing is told by: meter-gateway profiles show {profile_id}"
+    )
     return 0
 
 
@@ -102,7 +139,10 @@ def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
         print(page(profiles), end="")
     else:
         columns = ["id", "maker", "model", "protocol", "quantities", "counts in steps of"]
-        rows = [[p.id, p.maker, p.model, p.protocol, str(len(p.quantities)), _steps(p)] for p in profiles]
+        rows = [
+            [p.id, p.maker, p.model, p.protocol, str(len(p.quantities)), _steps(p)]
+            for p in profiles
+        ]
         print_table(columns, rows, right=["quantities"])
     for each in broken:
         print(each, file=sys.stderr)
@@ -111,7 +151,10 @@ def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
 
 def _steps(profile: "Profile") -> str:
     """Such as `import 1 Wh, export 1 Wh`."""
-    return ", ".join(f"{_direction(quantity)} {register.resolution_wh:g} Wh" for quantity, register in profile.energy.items())
+    return ", ".join(
+        f"{_direction(quantity)} {register.resolution_wh:g} Wh"
+        for quantity, register in profile.energy.items()
+    )
 
 
 def _direction(quantity: str) -> str:
@@ -131,14 +174,19 @@ def _brief(profile: "Profile") -> dict[str, Any]:
         "model": profile.model,
         "protocol": profile.protocol,
         "quantities": _ordered(profile),
-        "resolution_wh": {quantity: register.resolution_wh for quantity, register in profile.energy.items()},
+        "resolution_wh": {
+            quantity: register.resolution_wh for quantity, register in profile.energy.items()
+        },
     }
 
 
 def _details(profile: "Profile") -> dict[str, Any]:
     import msgspec
 
-    more = {name: msgspec.to_builtins(getattr(profile, name)) for name in ("serial", "energy", "settings")}
+    more = {
+        name: msgspec.to_builtins(getattr(profile, name))
+        for name in ("serial", "energy", "settings")
+    }
     limits = {"max_power_w": profile.max_power_w, "min_interval_s": profile.min_interval_s}
     return {**_brief(profile), "manual": profile.manual, "notes": profile.notes, **limits, **more}
 
@@ -164,36 +212,67 @@ def _show(profile: "Profile") -> None:
     if profile.notes:
         out.print(f"\n{profile.notes}", markup=False)
     if profile.protocol == "modbus":
-        print_table(["quantity", "meaning", "address", "function", "type", "words", "× scale", "unit"], _registers(profile.settings))
+        print_table(
+            ["quantity", "meaning", "address", "function", "type", "words", "× scale", "unit"],
+            _registers(profile.settings),
+        )
     else:
-        print_table(["quantity", "meaning", "unit"], [[q, QUANTITIES[q], unit_of(q)] for q in _ordered(profile)])
+        print_table(
+            ["quantity", "meaning", "unit"],
+            [[q, QUANTITIES[q], unit_of(q)] for q in _ordered(profile)],
+        )
 
 
 def _serial(profile: "Profile") -> str:
     s = profile.serial
-    return f"{s.baud} baud, {s.data_bits}{s.parity[0].upper()}{s.stop_bits} as it leaves the factory"
+    return (
+        f"{s.baud} baud, {s.data_bits}{s.parity[0].upper()}{s.stop_bits} as it leaves the factory"
+    )
 
 
 def _register(profile: "Profile", quantity: str) -> str:
     register = profile.energy[quantity]
     travels = ", travels as a 32-bit float" if register.float32 else ""
-    return f"steps of {register.resolution_wh:g} Wh, starts again at {register.modulus_wh / 1000:.10g} kWh{travels}"
+    return (
+        f"steps of {register.resolution_wh:g} Wh, starts again at "
+        f"{register.modulus_wh / 1000:.10g} kWh{travels}"
+    )
 
 
 def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
     if profile.protocol == "modbus":
         settings: ModbusSettings = profile.settings
-        yield "requests", f"at most {settings.max_registers} registers, {'also' if settings.holes else 'not'} across unlisted addresses"
-        yield "answers within", f"{settings.timeout_s:g} s; needs {settings.turnaround_ms:g} ms of silence before a request"
+        yield (
+            "requests",
+            f"at most {settings.max_registers} registers, {'also' if settings.holes else 'not'} "
+            "across unlisted addresses",
+        )
+        yield (
+            "answers within",
+            f"{settings.timeout_s:g} s; needs {settings.turnaround_ms:g} ms of silence before a "
+            "request",
+        )
         if settings.power_sign:
-            yield "positive power", f"{settings.power_sign.removesuffix('_positive')}, as the meter counts; readings are import positive"
+            yield (
+                "positive power",
+                f"{settings.power_sign.removesuffix('_positive')}, as the meter counts; readings "
+                "are import positive",
+            )
         yield "told by", "; ".join(map(_identity, settings.identify))
         if settings.part_of:
             yield "part of", f"{settings.part_of}, whose line and address it has"
     elif profile.protocol == "p1":
-        yield "telegrams", f"every {profile.settings.period_s:g} s, checksum {profile.settings.checksum}"
-    elif profile.protocol == "sml" or (profile.protocol == "iec62056" and profile.settings.mode == "d"):
-        yield "telegrams", f"pushed by the meter, every {profile.settings.period_s:g} s at the latest"
+        yield (
+            "telegrams",
+            f"every {profile.settings.period_s:g} s, checksum {profile.settings.checksum}",
+        )
+    elif profile.protocol == "sml" or (
+        profile.protocol == "iec62056" and profile.settings.mode == "d"
+    ):
+        yield (
+            "telegrams",
+            f"pushed by the meter, every {profile.settings.period_s:g} s at the latest",
+        )
     elif profile.protocol == "iec62056":
         yield "readout", "on request: signed on to at that rate, then at the rate the meter offers"
 
@@ -213,11 +292,32 @@ def _identity(identity: "Identity") -> str:
 def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:
     from drivers.sample import QUANTITIES, unit_of
 
-    for quantity, row in sorted(settings.registers.items(), key=lambda item: (settings.function_of(item[1]), item[1].address)):
+    for quantity, row in sorted(
+        settings.registers.items(),
+        key=lambda item: (settings.function_of(item[1]), item[1].address),
+    ):
         meaning = QUANTITIES[quantity] + ("" if row.agreed else " (a single source says so)")
         words = f"{settings.word_order_of(row)} first"
         where = f"0x{row.address:04X} ({row.address})"
-        yield [quantity, meaning, where, str(settings.function_of(row)), settings.type_of(row), words, f"{row.scale:g}", row.unit]
+        yield [
+            quantity,
+            meaning,
+            where,
+            str(settings.function_of(row)),
+            settings.type_of(row),
+            words,
+            f"{row.scale:g}",
+            row.unit,
+        ]
     for quantity, each in settings.sums.items():
         made_of = " + ".join(each.plus) + "".join(f" - {part}" for part in each.minus)
-        yield [quantity, f"{QUANTITIES[quantity]}: {made_of}", "", "", "", "", "", unit_of(quantity)]
+        yield [
+            quantity,
+            f"{QUANTITIES[quantity]}: {made_of}",
+            "",
+            "",
+            "",
+            "",
+            "",
+            unit_of(quantity),
+        ]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 SUMMARY = "read a meter now and show its values"
 
 DAEMON_HINT = (
-    "the daemon reads this meter: stop it (systemctl stop meter-gateway) and try again, or see its values with: meter-gateway status"
+    "the daemon reads this meter: stop it (systemctl stop meter-gateway) and try "
+    "again, or see its values with: meter-gateway status"
 )
 
 
@@ -33,26 +34,57 @@ MAX_COUNT = 125
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Opens the meter's line as its device file says, reads once and shows every value with its unit and meaning. A serial port has one "
-        "reader at a time: stop the daemon first. Only devices/DEVICE.yaml and its profile must be right, nothing else."
+        "Opens the meter's line as its device file says, reads once and shows every value with "
+        "its unit and meaning. A serial port has one "
+        "reader at a time: stop the daemon first. Only devices/DEVICE.yaml and its profile must "
+        "be right, nothing else."
     )
     parser.epilog = (
-        "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway read heat-pump --json\n"
+        "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway "
+        "read heat-pump --json\n"
         "  meter-gateway read pv --raw 0x48 --function 4\n"
-        "  meter-gateway read grid --watch --record grid.jsonl --redact    (play it back with line: replay:/path/to/grid.jsonl)"
+        "  meter-gateway read grid --watch --record grid.jsonl --redact    (play it back with "
+        "line: replay:/path/to/grid.jsonl)"
     )
-    parser.add_argument("device", metavar="DEVICE", help="the meter: the name of its file in devices/, without .yaml")
+    parser.add_argument(
+        "device",
+        metavar="DEVICE",
+        help="the meter: the name of its file in devices/, without .yaml",
+    )
     parser.add_argument("--json", action="store_true", help="for programs: one object per line")
-    parser.add_argument("--watch", action="store_true", help="read at the meter's interval until Ctrl-C")
+    parser.add_argument(
+        "--watch", action="store_true", help="read at the meter's interval until Ctrl-C"
+    )
     record = parser.add_argument_group("to record")
-    record.add_argument("--record", type=Path, metavar="FILE", help="keep the bytes of the line, and what was made of them, in a new file")
-    record.add_argument("--redact", action="store_true", help="with zeros for the meter's numbers and messages")
+    record.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="keep the bytes of the line, and what was made of them, in a new file",
+    )
+    record.add_argument(
+        "--redact", action="store_true", help="with zeros for the meter's numbers and messages"
+    )
     raw = parser.add_argument_group("to write a profile (Modbus only)")
     raw.add_argument(
-        "--raw", type=_register, metavar="ADDRESS", help="show what the registers from ADDRESS (0-based, 72 or 0x48) on can mean"
+        "--raw",
+        type=_register,
+        metavar="ADDRESS",
+        help="show what the registers from ADDRESS (0-based, 72 or 0x48) on can mean",
     )
-    raw.add_argument("--function", type=int, choices=(3, 4), help="3 holding registers (default), 4 input registers")
-    raw.add_argument("--count", type=_count, metavar="N", default=4, help="how many registers, 1 to 125 (default: 4)")
+    raw.add_argument(
+        "--function",
+        type=int,
+        choices=(3, 4),
+        help="3 holding registers (default), 4 input registers",
+    )
+    raw.add_argument(
+        "--count",
+        type=_count,
+        metavar="N",
+        default=4,
+        help="how many registers, 1 to 125 (default: 4)",
+    )
 
 
 def _register(text: str) -> int:
@@ -61,13 +93,18 @@ def _register(text: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= 0xFFFF:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a register — a 0-based address from 0 to 65535, such as 72 or 0x48")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a register — a 0-based address from 0 to 65535, such as 72 or 0x48"
+        )
     return number
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MAX_COUNT):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of registers — 1 to {MAX_COUNT}, which is what one request can ask for")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of registers — 1 to {MAX_COUNT}, which is what one "
+            "request can ask for"
+        )
     return int(text)
 
 
@@ -141,29 +178,55 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
     from gateway.cli.terminal import Refused, print_table
 
     if device.profile.bus != "modbus":
-        raise Refused(f"{device.name}: --raw reads Modbus registers, and {device.profile.id} speaks {device.profile.protocol}")
+        raise Refused(
+            f"{device.name}: --raw reads Modbus registers, and {device.profile.id} speaks "
+            f"{device.profile.protocol}"
+        )
     if register + count > 0x10000:
-        raise Refused(f"registers {register}..{register + count - 1}: there is none beyond 65535 — give a smaller --count")
+        raise Refused(
+            f"registers {register}..{register + count - 1}: there is none beyond 65535 — give a "
+            "smaller --count"
+        )
     settings = device.profile.settings
     timeout_s = settings.timeout_s if device.timeout_s is None else device.timeout_s
     line: Line = await open_line(device.line, device.profile.serial)
     try:
-        data = await request(line, device.address, function, register, count, timeout_s, settings.turnaround_ms / 1000)
+        data = await request(
+            line,
+            device.address,
+            function,
+            register,
+            count,
+            timeout_s,
+            settings.turnaround_ms / 1000,
+        )
     except RefusedByMeter as error:
         said = str(error).partition(" — ")[0]  # what follows is about profiles
-        hint = f"--function {7 - function} asks its other registers, a smaller --count fewer of them"
+        hint = (
+            f"--function {7 - function} asks its other registers, a smaller --count fewer of them"
+        )
         raise MeterError(f"{device.name}: {said} — {hint}") from error
     except MeterError as error:
         raise MeterError(f"{device.name}: {error}") from error
     finally:
         line.close()
     columns = [f"0x{at:04X} ({at})" for at in range(register, register + count)]
-    print(f"{device.name}: address {device.address}, function {function}. A column is what begins at that register.")
+    print(
+        f"{device.name}: address {device.address}, function {function}. A column is what begins "
+        "at that register."
+    )
     if count <= RAW_COLUMNS:
-        print_table(["read as", *columns], [[name, *values] for name, values in decodings(data)], right=columns)
+        print_table(
+            ["read as", *columns],
+            [[name, *values] for name, values in decodings(data)],
+            right=columns,
+        )
         return
     rows = list(decodings(data))  # many registers: one per line
-    print_table(["register", *(name for name, _ in rows)], [[column, *(v[n] for _, v in rows)] for n, column in enumerate(columns)])
+    print_table(
+        ["register", *(name for name, _ in rows)],
+        [[column, *(v[n] for _, v in rows)] for n, column in enumerate(columns)],
+    )
 
 
 def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> None:
@@ -173,25 +236,34 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
     from gateway.cli.terminal import print_table
 
     taken_s = round(time.time() - ago_s, 3)
-    values = {quantity: reading.values[quantity] for quantity in QUANTITIES if quantity in reading.values}
+    values = {
+        quantity: reading.values[quantity] for quantity in QUANTITIES if quantity in reading.values
+    }
     if as_json:
         found: dict[str, Any] = {
             "meter": device.name,
             "time_utc": utc_text(taken_s),
             "serial_number": reading.serial_number,
             "values": values,
-            **({} if reading.meter_utc_s is None else {"meter_time_utc": utc_text(reading.meter_utc_s)}),
+            **(
+                {}
+                if reading.meter_utc_s is None
+                else {"meter_time_utc": utc_text(reading.meter_utc_s)}
+            ),
         }
         print(json.dumps(found, ensure_ascii=False), flush=True)
         return
     number = f", serial number {reading.serial_number}" if reading.serial_number else ""
     print(f"{device.name}: {device.profile.maker} {device.profile.model}{number}")
     print(
-        f"{utc_text(taken_s)} ({local_text(taken_s)}), as the meter shows it" + (" (invert: true turns it round)" if device.invert else "")
+        f"{utc_text(taken_s)} ({local_text(taken_s)}), as the meter shows it"
+        + (" (invert: true turns it round)" if device.invert else "")
     )
     if reading.meter_utc_s is not None:
         print(f"its own clock: {utc_text(reading.meter_utc_s)}")
     print_table(
-        ["quantity", "value", "unit", "meaning"], [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()], right=["value"]
+        ["quantity", "value", "unit", "meaning"],
+        [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()],
+        right=["value"],
     )
     sys.stdout.flush()

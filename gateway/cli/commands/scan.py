@@ -24,7 +24,8 @@ MAX_NETWORK = 256
 """Addresses of one --network: a /24."""
 
 _GATEWAY_FILE = """\
-# Written by meter-gateway scan. What else can be said here, such as the exchange and its assets: see docs/examples/home/gateway.yaml
+# Written by meter-gateway scan. What else can be said here, such as the exchange and its assets:
+# see docs/examples/home/gateway.yaml
 site: home
 """
 
@@ -32,13 +33,17 @@ site: home
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses 1 to 247, the usual ones and the usual "
-        "serial settings first. Every meter is told, and its device file written, as it is found. All of it takes up to 25 minutes per "
-        "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon first. The network is searched only on request."
+        "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses "
+        "1 to 247, the usual ones and the usual "
+        "serial settings first. Every meter is told, and its device file written, as it is "
+        "found. All of it takes up to 25 minutes per "
+        "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon "
+        "first. The network is searched only on request."
     )
     parser.epilog = (
         "examples:\n  meter-gateway scan\n  meter-gateway scan --fast --write /etc/meter-gateway\n"
-        "  meter-gateway scan --line serial:/dev/ttyUSB0?baud=9600\n  meter-gateway scan --network 192.168.1.0/24 --port 1502"
+        "  meter-gateway scan --line serial:/dev/ttyUSB0?baud=9600\n  meter-gateway scan "
+        "--network 192.168.1.0/24 --port 1502"
     )
     parser.add_argument(
         "--line",
@@ -47,7 +52,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_line,
         default=[],
         metavar="URL",
-        help="search this line only, as a device file would name it (may be given again; default: all serial ports)",
+        help="search this line only, as a device file would name it (may be given again; "
+        "default: all serial ports)",
     )
     parser.add_argument(
         "--network",
@@ -55,18 +61,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_hosts,
         default=[],
         metavar="ADDRESS",
-        help="a host, or a network of up to 256 addresses such as 192.168.1.0/24 (may be given again); serial ports are left out then",
+        help="a host, or a network of up to 256 addresses such as 192.168.1.0/24 (may be given "
+        "again); serial ports are left out then",
     )
     parser.add_argument(
-        "--port", action="append", type=_port, default=[], metavar="N", help=f"for --network: a port to try beside {MODBUS_TCP_PORT}"
+        "--port",
+        action="append",
+        type=_port,
+        default=[],
+        metavar="N",
+        help=f"for --network: a port to try beside {MODBUS_TCP_PORT}",
     )
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="listens 3 s, not 11; then addresses 1 to 10 with factory settings (on a network: the usual ones)",
+        help="listens 3 s, not 11; then addresses 1 to 10 with factory settings (on a network: "
+        "the usual ones)",
     )
     parser.add_argument(
-        "--write", type=Path, metavar="DIR", help="write device files for what was found: DIR is a configuration folder, or its devices/"
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write device files for what was found: DIR is a configuration folder, or its "
+        "devices/",
     )
 
 
@@ -84,13 +101,19 @@ def _hosts(text: str) -> list[str]:
         try:
             return [LineUrl.parse(f"tcp:{text}").target]
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is not the address of a host or network — such as 192.168.1.20") from error
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not the address of a host or network — such as 192.168.1.20"
+            ) from error
     try:
         network = ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a network — such as 192.168.1.0/24") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a network — such as 192.168.1.0/24"
+        ) from error
     if network.num_addresses > MAX_NETWORK:
-        raise argparse.ArgumentTypeError(f"{text} has {network.num_addresses} addresses — at most {MAX_NETWORK}, which is a /24")
+        raise argparse.ArgumentTypeError(
+            f"{text} has {network.num_addresses} addresses — at most {MAX_NETWORK}, which is a /24"
+        )
     return [str(host) for host in network.hosts()]
 
 
@@ -110,21 +133,35 @@ def run(args: argparse.Namespace) -> int:
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     if args.port and not args.network:
-        raise Refused("--port without --network — give the addresses to search: --network 192.168.1.0/24 --port 1502")
+        raise Refused(
+            "--port without --network — give the addresses to search: --network 192.168.1.0/24 "
+            "--port 1502"
+        )
     endpoints = [
-        LineUrl("tcp", host, port) for hosts in args.network for host in hosts for port in dict.fromkeys([MODBUS_TCP_PORT, *args.port])
+        LineUrl("tcp", host, port)
+        for hosts in args.network
+        for host in hosts
+        for port in dict.fromkeys([MODBUS_TCP_PORT, *args.port])
     ]
     lines = args.lines or ([] if endpoints else serial_ports())
     if not lines and not endpoints:
-        raise Refused("there is no serial port — plug the adapter in, name one with --line, or search the network with --network")
+        raise Refused(
+            "there is no serial port — plug the adapter in, name one with --line, or search the "
+            "network with --network"
+        )
     shown = _Shown(_Files(args.write) if args.write else None)
     interrupted = False
     try:
-        asyncio.run(scan(lines, endpoints, _profiles(args.config), FAST if args.fast else THOROUGH, shown))
+        asyncio.run(
+            scan(lines, endpoints, _profiles(args.config), FAST if args.fast else THOROUGH, shown)
+        )
     except KeyboardInterrupt:
         interrupted = True
     shown.clear()
-    print(f"{len(shown.founds)} meter{'' if len(shown.founds) == 1 else 's'} found" + (", search not finished" if interrupted else ""))
+    print(
+        f"{len(shown.founds)} meter{'' if len(shown.founds) == 1 else 's'} found"
+        + (", search not finished" if interrupted else "")
+    )
     if shown.files:
         shown.files.finish()
     return 130 if interrupted else 0 if shown.founds else 1
@@ -146,7 +183,9 @@ def _profiles(config: Path) -> "list[Profile]":
 
 
 class _Shown:
-    """Prints what is found as it is found, writes its device file where that is wanted, and keeps it."""
+    """Prints what is found as it is found, writes its device file where that is wanted, and keeps
+    it.
+    """
 
     def __init__(self, files: "_Files | None") -> None:
         self.files = files
@@ -163,7 +202,9 @@ class _Shown:
         if isinstance(event, Found):
             self.founds.append(event)
             address = f" address {event.address}" if event.address is not None else ""
-            print(f"{device_line(event)}{address}: {event.profile.id}, {summary(event)}", flush=True)
+            print(
+                f"{device_line(event)}{address}: {event.profile.id}, {summary(event)}", flush=True
+            )
             if event.also:
                 print(f"    it might also be {' or '.join(event.also)}", flush=True)
             if self.files:
@@ -172,8 +213,15 @@ class _Shown:
             print(f"{event.line}: {event.text}", file=sys.stderr, flush=True)
         elif self._is_terminal:
             share = 100 * event.done // max(event.total, 1)
-            print(f"\r\x1b[2K{event.line}: {event.text} ({share} %)", end="", file=sys.stderr, flush=True)
-        elif self._told.get(event.line) != (stage := event.text.partition(",")[0] if "," in event.text else event.text.split()[0]):
+            print(
+                f"\r\x1b[2K{event.line}: {event.text} ({share} %)",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif self._told.get(event.line) != (
+            stage := event.text.partition(",")[0] if "," in event.text else event.text.split()[0]
+        ):
             self._told[event.line] = stage
             print(f"{event.line}: {stage}", file=sys.stderr, flush=True)
 
@@ -184,12 +232,16 @@ class _Shown:
 
 
 class _Files:
-    """Writes device files for the meters that have none yet, as they are found: an hour's search is not lost with its terminal."""
+    """Writes device files for the meters that have none yet, as they are found: an hour's search is
+    not lost with its terminal.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises Refused where the folder cannot be had."""
         self._folder = folder
-        self._config, self._devices = (folder.parent, folder) if folder.name == "devices" else (folder, folder / "devices")
+        self._config, self._devices = (
+            (folder.parent, folder) if folder.name == "devices" else (folder, folder / "devices")
+        )
         self._waiting: list[Found] = []
         try:
             self._devices.mkdir(parents=True, exist_ok=True)
@@ -197,7 +249,9 @@ class _Files:
         except OSError as error:
             raise self._refused(error) from error
         if not os.access(self._devices, os.W_OK):
-            raise self._refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._devices)))
+            raise self._refused(
+                PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._devices))
+            )
 
     def add(self, found: "Found") -> None:
         """Write its file, where it has none. What cannot be written now waits for `finish`."""
@@ -241,7 +295,10 @@ class _Files:
     def _refused(self, error: OSError) -> Exception:
         from gateway.cli.terminal import Refused
 
-        return Refused(f"{error.filename or self._folder}: cannot be written: {error.strerror} — write to another folder")
+        return Refused(
+            f"{error.filename or self._folder}: cannot be written: {error.strerror} — write to "
+            "another folder"
+        )
 
 
 def _port_of(line: LineUrl) -> str:
@@ -250,7 +307,9 @@ def _port_of(line: LineUrl) -> str:
 
 
 def _places(config: Path) -> "Iterator[Place]":
-    """Where the meters are that have a device file already. A file with mistakes is `check`'s to name."""
+    """Where the meters are that have a device file already. A file with mistakes is `check`'s to
+    name.
+    """
     from gateway.site.config import load_device
     from gateway.site.credentials import ConfigError
     from gateway.site.device_files import place_of
@@ -258,4 +317,8 @@ def _places(config: Path) -> "Iterator[Place]":
     for path in sorted((config / "devices").glob("*.yaml")):
         with contextlib.suppress(ConfigError):
             device = load_device(config, path.stem)
-            yield place_of(device.profile, _port_of(device.line), device.address if device.profile.bus else None)
+            yield place_of(
+                device.profile,
+                _port_of(device.line),
+                device.address if device.profile.bus else None,
+            )

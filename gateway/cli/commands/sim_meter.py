@@ -1,4 +1,6 @@
-"""`meter-gateway sim-meter`: a simulated meter of any profile; of those that take turns on a line, several."""
+"""`meter-gateway sim-meter`: a simulated meter of any profile; of those that take turns on a line,
+several.
+"""
 
 import argparse
 from dataclasses import replace
@@ -19,38 +21,49 @@ DEFAULT_POWER_W = 1200
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Plays a meter of that profile until Ctrl-C: it answers as the profile says, its registers count on with the power given. On `pty` "
-        "it makes a new serial port whose path it prints, with the pace of a real wire. Several Modbus meters share one line."
+        "Plays a meter of that profile until Ctrl-C: it answers as the profile says, its "
+        "registers count on with the power given. On `pty` "
+        "it makes a new serial port whose path it prints, with the pace of a real wire. Several "
+        "Modbus meters share one line."
     )
     parser.epilog = (
-        "examples:\n  meter-gateway sim-meter eastron/sdm630\n  meter-gateway sim-meter abb/b23 --line tcp:127.0.0.1:1502 --address 3\n"
+        "examples:\n  meter-gateway sim-meter eastron/sdm630\n  meter-gateway sim-meter abb/b23 "
+        "--line tcp:127.0.0.1:1502 --address 3\n"
         "  meter-gateway sim-meter eastron/sdm630 eastron/sdm120 abb/b23@7 carlo_gavazzi/em340\n"
         "  meter-gateway sim-meter sunspec/auto --line rtu+tcp:127.0.0.1:4196 --power -2500\n"
-        "  meter-gateway sim-meter dsmr/dsmr5 --line tcp:127.0.0.1:2323\n  meter-gateway sim-meter iec62056/mode_c"
+        "  meter-gateway sim-meter dsmr/dsmr5 --line tcp:127.0.0.1:2323\n  meter-gateway "
+        "sim-meter iec62056/mode_c"
     )
     parser.add_argument(
         "meters",
         nargs="+",
         type=_meter,
         metavar="PROFILE[@ADDRESS]",
-        help="what it is: maker/model, see meter-gateway profiles; and its Modbus address, 1 to 247",
+        help="what it is: maker/model, see meter-gateway profiles; and its Modbus address, 1 to "
+        "247",
     )
     parser.add_argument(
         "--line",
         type=_line,
         default=None,
         metavar="LINE",
-        help="where it listens: pty (default), serial:/dev/…, tcp:127.0.0.1:1502, rtu+tcp:127.0.0.1:4196 or rtu+udp:…; "
+        help="where it listens: pty (default), serial:/dev/…, tcp:127.0.0.1:1502, "
+        "rtu+tcp:127.0.0.1:4196 or rtu+udp:…; "
         "port 0 takes a free one",
     )
     parser.add_argument(
-        "--address", type=_address, default=1, metavar="N", help="the address of the first that says none; the others follow (default: 1)"
+        "--address",
+        type=_address,
+        default=1,
+        metavar="N",
+        help="the address of the first that says none; the others follow (default: 1)",
     )
     parser.add_argument(
         "--power",
         type=float,
         metavar="W",
-        help=f"import positive (default: {DEFAULT_POWER_W}; what only knows export produces as much: {-DEFAULT_POWER_W})",
+        help=f"import positive (default: {DEFAULT_POWER_W}; what only knows export produces as "
+        f"much: {-DEFAULT_POWER_W})",
     )
 
 
@@ -72,7 +85,9 @@ def _line(text: str) -> LineUrl | None:
 
 def _address(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 247):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a Modbus address — a number from 1 to 247")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a Modbus address — a number from 1 to 247"
+        )
     return int(text)
 
 
@@ -88,18 +103,30 @@ def run(args: argparse.Namespace) -> int:
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     if args.line is not None and args.line.port is None and not Path(args.line.target).exists():
-        raise Refused(f"{args.line}: there is no such port — plug the adapter in, or write pty for a new one")
+        raise Refused(
+            f"{args.line}: there is no such port — plug the adapter in, or write pty for a new one"
+        )
     folders = [folder for folder in profile_folders(args.config) if folder.is_dir()]
     meters: dict[int, Profile] = {}
     taken = {address for _, address in args.meters}
-    free = (number for number in (*range(args.address, 248), *range(1, args.address)) if number not in taken)
+    free = (
+        number
+        for number in (*range(args.address, 248), *range(1, args.address))
+        if number not in taken
+    )
     for profile_id, said in args.meters:
         profile = load_profile(profile_id, *folders)
         if profile.bus is None and len(args.meters) > 1:
-            raise Refused(f"{profile_id} has a line for itself: only Modbus meters share one — start a sim-meter for each")
+            raise Refused(
+                f"{profile_id} has a line for itself: only Modbus meters share one — start a "
+                "sim-meter for each"
+            )
         address = said or next(free, 0)
         if address in meters or not address:
-            raise Refused(f"{profile_id}: address {address or 'free'} is taken already — write another: {profile_id}@7")
+            raise Refused(
+                f"{profile_id}: address {address or 'free'} is taken already — write another: "
+                f"{profile_id}@7"
+            )
         meters[address] = profile
     asyncio.run(_serve(meters, args.line, args.power))
     return 0
@@ -120,7 +147,9 @@ async def _serve(meters: "dict[int, Profile]", line: LineUrl | None, power_w: fl
     try:
         async with AsyncExitStack() as stack:
             if len(meters) == 1:
-                reached = await stack.enter_async_context(serving(first, line, address, loads[address], time.time))
+                reached = await stack.enter_async_context(
+                    serving(first, line, address, loads[address], time.time)
+                )
             else:
                 twins = {}
                 for number, (at, profile) in enumerate(meters.items(), SERIAL_NUMBER):
@@ -130,23 +159,36 @@ async def _serve(meters: "dict[int, Profile]", line: LineUrl | None, power_w: fl
                 reached = await stack.enter_async_context(serving_bus(twins, line, first.serial))
             for address, profile in meters.items():
                 watts = loads[address].power_w
-                print(f"{profile.id}: {profile.maker} {profile.model}, {'draws' if watts >= 0 else 'feeds in'} {abs(watts):g} W")
-            print(f"Ctrl-C ends it. It is read with {'this device file' if len(meters) == 1 else 'these device files'}:")
+                print(
+                    f"{profile.id}: {profile.maker} {profile.model}, "
+                    f"{'draws' if watts >= 0 else 'feeds in'} {abs(watts):g} W"
+                )
+            print(
+                "Ctrl-C ends it. It is read with "
+                f"{'this device file' if len(meters) == 1 else 'these device files'}:"
+            )
             for address, profile in meters.items():
-                print(f"\n{_device_file(profile, _line_of(profile, reached, first.serial), address)}", flush=True)
+                print(
+                    f"\n{_device_file(profile, _line_of(profile, reached, first.serial), address)}",
+                    flush=True,
+                )
             await asyncio.Event().wait()
     except ValueError as error:
         raise Refused(str(error)) from error
     except LineError as error:
         raise Refused(f"{error}") from error
     except (RuntimeError, OSError, termios.error) as error:
-        raise Refused(f"{line or 'pty'}: cannot listen there — is the port free, and may this user open it?") from error
+        raise Refused(
+            f"{line or 'pty'}: cannot listen there — is the port free, and may this user open it?"
+        ) from error
 
 
 def _load(profile: "Profile", power_w: float | None, now_s: float) -> "Load":
     from drivers.simulated.one_meter import Load
 
-    produces = "energy_import_wh" not in profile.energy or (profile.protocol == "sunspec" and profile.settings.part != "meter")
+    produces = "energy_import_wh" not in profile.energy or (
+        profile.protocol == "sunspec" and profile.settings.part != "meter"
+    )
     watts = power_w if power_w is not None else -DEFAULT_POWER_W if produces else DEFAULT_POWER_W
     return Load(round(watts), now_s, 3 if "voltage_l2_v" in profile.quantities else 1)
 
@@ -155,7 +197,14 @@ def _line_of(profile: "Profile", line: LineUrl, defaults: "SerialSettings") -> L
     """The line with what its port has other than this model."""
     own, theirs = line.serial_settings(defaults), line.serial_settings(profile.serial)
     names = ("baud", "parity", "data_bits", "stop_bits") if line.is_serial else ()
-    return replace(line, **{name: getattr(own, name) for name in names if getattr(own, name) != getattr(theirs, name)})
+    return replace(
+        line,
+        **{
+            name: getattr(own, name)
+            for name in names
+            if getattr(own, name) != getattr(theirs, name)
+        },
+    )
 
 
 def _device_file(profile: "Profile", line: LineUrl, address: int) -> str:

@@ -34,12 +34,16 @@ DEFAULT_LAST = 12
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Shows each asset's slots: energy, how well it is known (quality, coverage) and what became of its delivery. Works while the "
+        "Shows each asset's slots: energy, how well it is known (quality, coverage) and what "
+        "became of its delivery. Works while the "
         "daemon runs, and without it.\n"
-        "Quality: measured, estimated (a gap inside was interpolated), partial (metered for a part of the slot; not delivered), missing.\n"
-        "Delivery: pending, accepted, rejected, missed (its time passed, or it was not wholly metered), open (a meter has not closed the "
+        "Quality: measured, estimated (a gap inside was interpolated), partial (metered for a "
+        "part of the slot; not delivered), missing.\n"
+        "Delivery: pending, accepted, rejected, missed (its time passed, or it was not wholly "
+        "metered), open (a meter has not closed the "
         "slot yet), kept (no exchange wants it).\n"
-        "A negative result of an asset's formula is delivered as 0; it stands beside it in brackets."
+        "A negative result of an asset's formula is delivered as 0; it stands beside it in "
+        "brackets."
     )
     parser.epilog = (
         "examples:\n"
@@ -48,13 +52,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway slots --meters --since 2h\n"
         "  meter-gateway slots --since 3d --csv > slots.csv"
     )
-    parser.add_argument("--meters", action="store_true", help="per meter and direction instead of per asset")
+    parser.add_argument(
+        "--meters", action="store_true", help="per meter and direction instead of per asset"
+    )
     add_period(parser)
     last = f"the newest N slot times (default: {DEFAULT_LAST}, where no time is given)"
     parser.add_argument("--last", type=_count, metavar="N", help=last)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs: a list of objects")
-    form.add_argument("--csv", action="store_true", help="for programs: comma-separated values with a header")
+    form.add_argument(
+        "--csv", action="store_true", help="for programs: comma-separated values with a header"
+    )
 
 
 def _count(text: str) -> int:
@@ -75,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
             else:
                 _meter_table(meter_slots)
         else:
-            found = asset_slots(buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), settings.assets)
+            found = asset_slots(
+                buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), settings.assets
+            )
             if args.json or args.csv:
                 _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
@@ -83,7 +93,11 @@ def run(args: argparse.Namespace) -> int:
         count, energy_uwh = buffer.unallocated_total()
         if count:
             what = "record" if count == 1 else "records"
-            print(f"unallocated: {wh_text(energy_uwh)} Wh in {count} {what}; meter-gateway allocate lists them", file=sys.stderr)
+            print(
+                f"unallocated: {wh_text(energy_uwh)} Wh in {count} {what}; meter-gateway "
+                "allocate lists them",
+                file=sys.stderr,
+            )
     return 0
 
 
@@ -92,18 +106,24 @@ def _period(args: argparse.Namespace, settings: "Settings", buffer: "Buffer") ->
     since_s = 0 if args.since is None else int(args.since)
     until_s = 1 << 40 if args.until is None else int(args.until)
     last = args.last or (DEFAULT_LAST if args.since is None and args.until is None else 0)
-    return (max(since_s, _start_of_last(last, until_s, settings, buffer)) if last else since_s), until_s
+    return (
+        max(since_s, _start_of_last(last, until_s, settings, buffer)) if last else since_s
+    ), until_s
 
 
 def _start_of_last(count: int, until_s: int, settings: "Settings", buffer: "Buffer") -> int:
-    """The start of the last so many slots: looks back ever further, so that the usual case reads little."""
+    """The start of the last so many slots: looks back ever further, so that the usual case reads
+    little.
+    """
     import time
 
     newest_s = min(until_s, int(time.time()) + 3 * settings.market.slot)  # forecasts lie ahead
     back_s = (count + 3) * settings.market.slot
     while True:
         since_s = max(newest_s - back_s, 0)
-        starts = {slot.start_s for slot in buffer.slots(since_s, until_s)} | {owed.item.slot_s for owed in buffer.owed(since_s, until_s)}
+        starts = {slot.start_s for slot in buffer.slots(since_s, until_s)} | {
+            owed.item.slot_s for owed in buffer.owed(since_s, until_s)
+        }
         if len(starts) >= count or since_s == 0:
             return sorted(starts)[-count:][0] if starts else 0
         back_s *= 8
@@ -124,7 +144,17 @@ def _for_programs(columns: Sequence[str], rows: Iterable[Row], as_json: bool) ->
 
 
 def _asset_table(found: Iterable[AssetSlot]) -> None:
-    columns = ["slot (UTC)", "local time", "asset", "kind", "Wh", "quality", "coverage", "delivery", "reason"]
+    columns = [
+        "slot (UTC)",
+        "local time",
+        "asset",
+        "kind",
+        "Wh",
+        "quality",
+        "coverage",
+        "delivery",
+        "reason",
+    ]
     rows = list(_blanked(_asset_cells(found)))
     print_table(columns, rows, right=["Wh", "coverage"])
     _say_if_empty(rows)
@@ -193,4 +223,8 @@ def _blanked(rows: Iterable[list[str]]) -> Iterator[Sequence[str]]:
 
 def _say_if_empty(rows: Sequence[object]) -> None:
     if not rows:
-        print("no slots there; the first closes when the first whole slot after the daemon's start has passed", file=sys.stderr)
+        print(
+            "no slots there; the first closes when the first whole slot after the daemon's start "
+            "has passed",
+            file=sys.stderr,
+        )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gateway.monitoring.report import AssetReport, DestinationReport, LineReport, MeterReport, Part, Report
+    from gateway.monitoring.report import (
+        AssetReport,
+        DestinationReport,
+        LineReport,
+        MeterReport,
+        Part,
+        Report,
+    )
 
 SUMMARY = "the running daemon's status: what is well, what was delivered, what waits"
 
@@ -28,13 +35,21 @@ class NotReachable(Exception):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Asks the running daemon and shows what it says. The exit code is 0 where every part had recent success, 1 where one had not, "
+        "Asks the running daemon and shows what it says. The exit code is 0 where every part had "
+        "recent success, 1 where one had not, "
         "and 2 where the daemon cannot be reached."
     )
     parser.epilog = "example: meter-gateway status --watch"
-    parser.add_argument("--url", help=f"address of the daemon's page (default: as gateway.yaml says, or {DEFAULT_URL})")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON, as /status has it")
-    parser.add_argument("--watch", action="store_true", help="show it anew every 5 seconds until Ctrl-C")
+    parser.add_argument(
+        "--url",
+        help=f"address of the daemon's page (default: as gateway.yaml says, or {DEFAULT_URL})",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON, as /status has it"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="show it anew every 5 seconds until Ctrl-C"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,14 +90,21 @@ def _watch(url: str, *, as_json: bool) -> int:
                     live.update(shown, refresh=True)
                 except NotReachable as error:
                     code = _NOT_REACHABLE
-                    live.update(Group(Text(str(error), style="bold red"), Text("what it said last:"), shown), refresh=True)
+                    live.update(
+                        Group(
+                            Text(str(error), style="bold red"), Text("what it said last:"), shown
+                        ),
+                        refresh=True,
+                    )
                 time.sleep(_WATCH_S)
         except KeyboardInterrupt:
             return code
 
 
 def _configured_url(args: argparse.Namespace) -> str:
-    """The address in gateway.yaml. A configuration with mistakes is no reason not to show the status."""
+    """The address in gateway.yaml. A configuration with mistakes is no reason not to show the
+    status.
+    """
     from gateway.site import config
     from gateway.site.credentials import ConfigError
 
@@ -102,7 +124,9 @@ def _fetch(url: str) -> bytes:
 
     if not url.startswith(("http://", "https://")):
         raise NotReachable(f"{url!r} is not an address; write it as in {DEFAULT_URL}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine's localhost
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # a proxy does not know this machine's localhost
     try:
         with opener.open(url.rstrip("/") + "/status", timeout=_PATIENCE_S) as reply:
             body: bytes = reply.read(_MAX_BYTES)
@@ -110,13 +134,19 @@ def _fetch(url: str) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(300).decode(errors="replace").strip()
-        raise NotReachable(f"{url} answers {error.code}: {said}\nIs this the gateway's address? Give the right one with --url.") from error
+        raise NotReachable(
+            f"{url} answers {error.code}: {said}\nIs this the gateway's address? Give the right "
+            "one with --url."
+        ) from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise NotReachable(
-            f"The daemon cannot be reached at {url}: {getattr(reason, 'strerror', None) or reason}\n"
-            "Does it run? See: systemctl status meter-gateway, or start it with: meter-gateway run\n"
-            "Does its page have another address? Give it with --url, or the configuration folder with --config."
+            f"The daemon cannot be reached at {url}: "
+            f"{getattr(reason, 'strerror', None) or reason}\n"
+            "Does it run? See: systemctl status meter-gateway, or start it with: meter-gateway "
+            "run\n"
+            "Does its page have another address? Give it with --url, or the configuration folder "
+            "with --config."
         ) from error
 
 
@@ -130,7 +160,8 @@ def _parsed(url: str, body: bytes) -> "Report":
     except msgspec.DecodeError as error:
         raise NotReachable(
             f"{url} answers, but not as this version of the gateway does ({error})\n"
-            "Is it the gateway's address? Was the gateway updated and not restarted? Then: systemctl restart meter-gateway"
+            "Is it the gateway's address? Was the gateway updated and not restarted? Then: "
+            "systemctl restart meter-gateway"
         ) from error
 
 
@@ -139,33 +170,64 @@ def _rendered(report: "Report") -> "RenderableType":
     from rich.text import Text
 
     wrong = report.unhealthy()
-    head = Text(f"{report.site}  meter-gateway {report.version}, up {_span(report.now_s - report.started_s)}", style="bold")
-    mood = (
-        Text(f"! {len(wrong)} of its parts had no recent success", style="bold red") if wrong else Text("✓ all is well", style="bold green")
+    head = Text(
+        f"{report.site}  meter-gateway {report.version}, up "
+        f"{_span(report.now_s - report.started_s)}",
+        style="bold",
     )
-    return Group(head, mood, *(Text(f"  {reason}", style="red") for reason in wrong), Text(""), *_tables(report))
+    mood = (
+        Text(f"! {len(wrong)} of its parts had no recent success", style="bold red")
+        if wrong
+        else Text("✓ all is well", style="bold green")
+    )
+    return Group(
+        head,
+        mood,
+        *(Text(f"  {reason}", style="red") for reason in wrong),
+        Text(""),
+        *_tables(report),
+    )
 
 
 def _tables(report: "Report") -> Iterator["RenderableType"]:
     from rich.text import Text
 
     yield _table(
-        "Assets", ["asset", "last slot", "#energy", "quality", "delivery", "#waiting", "last 24 h"], map(_asset_row, report.assets)
+        "Assets",
+        ["asset", "last slot", "#energy", "quality", "delivery", "#waiting", "last 24 h"],
+        map(_asset_row, report.assets),
     )
     meters = (_meter_row(report, meter) for meter in report.meters)
-    yield _table("Meters", ["meter", "state", "last heard", "#power", "#import", "#export", "#errors", "last error"], meters)
+    yield _table(
+        "Meters",
+        ["meter", "state", "last heard", "#power", "#import", "#export", "#errors", "last error"],
+        meters,
+    )
     links = [
         *(_destination_row(report, destination) for destination in report.destinations),
         *(_line_row(report, line) for line in report.lines),
         *([_part_row(report, report.mqtt)] if report.mqtt else []),
     ]
-    yield _table("Exchange and lines", ["part", "state", "last success", "#errors", "last error", "notes"], links)
+    yield _table(
+        "Exchange and lines",
+        ["part", "state", "last success", "#errors", "last error", "notes"],
+        links,
+    )
     clock, buffer = report.clock, report.buffer
-    yield Text(f"clock   {'trusted' if clock.trusted else 'NOT TRUSTED'}: {clock.why}", style="" if clock.trusted else "red")
+    yield Text(
+        f"clock   {'trusted' if clock.trusted else 'NOT TRUSTED'}: {clock.why}",
+        style="" if clock.trusted else "red",
+    )
     size = f"{buffer.bytes / 1e6:,.1f} of {buffer.max_bytes / 1e6:,.0f} MB"
-    yield Text(f"buffer  {buffer.state}: {buffer.path}, {size}, {buffer.slots:,} slots, {buffer.samples:,} samples")
+    yield Text(
+        f"buffer  {buffer.state}: {buffer.path}, {size}, {buffer.slots:,} slots, "
+        f"{buffer.samples:,} samples"
+    )
     if buffer.unallocated:
-        what = f"{buffer.unallocated_wh:.3f} Wh are in no slot, {buffer.unallocated} times; meter-gateway allocate lists them"
+        what = (
+            f"{buffer.unallocated_wh:.3f} Wh are in no slot, {buffer.unallocated} times; "
+            "meter-gateway allocate lists them"
+        )
         yield Text(f"energy  {what}", style="yellow")
     yield from (Text(f"event   {event}", style="yellow") for event in buffer.events)
 
@@ -177,7 +239,11 @@ def _table(title: str, columns: list[str], rows: Any) -> "RenderableType":
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+        table.add_column(
+            column.removeprefix("#"),
+            justify="right" if column.startswith("#") else "left",
+            overflow="fold",
+        )
     for row in rows:
         # Text, not str: square brackets in a meter's name are no markup.
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
@@ -206,7 +272,15 @@ def _meter_row(report: "Report", meter: "MeterReport") -> list[Any]:
     power = meter.values.get("power_w")
     registers = [meter.values.get(f"energy_{direction}_wh") for direction in ("import", "export")]
     shown = ["–" if value is None else f"{value / 1000:,.3f} kWh" for value in registers]
-    return [name, state, age, "–" if power is None else f"{power:,.0f} W", *shown, errors, last_error]
+    return [
+        name,
+        state,
+        age,
+        "–" if power is None else f"{power:,.0f} W",
+        *shown,
+        errors,
+        last_error,
+    ]
 
 
 def _destination_row(report: "Report", destination: "DestinationReport") -> list[Any]:
@@ -232,8 +306,17 @@ def _part_row(report: "Report", part: "Part") -> list[Any]:
     from rich.text import Text
 
     age_s = part.age_s(report.now_s)
-    state = Text(part.state, style="green" if part.healthy(report.now_s, report.started_s) else "red")
-    return [part.name, state, "never yet" if age_s is None else f"{_span(age_s)} ago", str(part.errors), part.last_error, ""]
+    state = Text(
+        part.state, style="green" if part.healthy(report.now_s, report.started_s) else "red"
+    )
+    return [
+        part.name,
+        state,
+        "never yet" if age_s is None else f"{_span(age_s)} ago",
+        str(part.errors),
+        part.last_error,
+        "",
+    ]
 
 
 def _slot(start_s: float | None) -> str:

@@ -1,7 +1,7 @@
 """How each kind of exchange is spoken to: one file per dialect.
 
-A new dialect is one file in this folder (or in another one that `__path__` names): a module with a class `Dialect` as `dialect.py`
-describes it. CONTRIBUTING.md takes you through it.
+A new dialect is one file in this folder (or in another one that `__path__` names): a module with a
+class `Dialect` as `dialect.py` describes it. CONTRIBUTING.md takes you through it.
 """
 
 import importlib

@@ -1,10 +1,13 @@
-"""Dialect `rest`: the exchange's documented REST API for clients without its SDK. One undated number per asset and slot. Pure.
+"""Dialect `rest`: the exchange's documented REST API for clients without its SDK. One undated
+number per asset and slot. Pure.
 
-    POST external-connection/api/{canary network}/{asset}/set_energy_forecast/    {"energy_Wh": 137.25}
+    POST external-connection/api/{canary network}/{asset}/set_energy_forecast/    {"energy_Wh":
+    137.25}
 
-The number carries no time: the exchange books it to whatever slot comes next when it *arrives*. So the energy of the closed slot n is
-sent inside slot n + 1, and there it is the exchange's figure for slot n + 2. Sent any later it would be booked to a slot
-it was never meant for; so it is missed instead, stays in the buffer, and can be exported.
+The number carries no time: the exchange books it to whatever slot comes next when it *arrives*. So
+the energy of the closed slot n is sent inside slot n + 1, and there it is the exchange's figure for
+slot n + 2. Sent any later it would be booked to a slot it was never meant for; so it is missed
+instead, stays in the buffer, and can be exported.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,9 @@ from gateway.outbox.http_replies import http_verdict
 
 
 class Dialect:
-    """One request per item. Sending an item again inside its window replaces the same value by itself, so a lost reply does no harm."""
+    """One request per item. Sending an item again inside its window replaces the same value by
+    itself, so a lost reply does no harm.
+    """
 
     kinds: frozenset[Kind] = frozenset({"measurement"})
 
@@ -23,7 +28,9 @@ class Dialect:
         self._slot_s = slot_s
 
     def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """Inside the slot that follows, away from its edges, so that clocks that differ by less than the margin agree on the slot."""
+        """Inside the slot that follows, away from its edges, so that clocks that differ by less
+        than the margin agree on the slot.
+        """
         self._check(kind)
         end_s = slot_s + self._slot_s
         return Window(end_s + margin_s, end_s + self._slot_s - margin_s)
@@ -33,7 +40,10 @@ class Dialect:
         for item in items:
             self._check(item.kind)
         path = f"external-connection/api/{self._canary_network}/{{}}/set_energy_forecast/"
-        return [Request(path.format(item.asset), {"energy_Wh": item.energy_uwh / 10**6}, (item,)) for item in items]
+        return [
+            Request(path.format(item.asset), {"energy_Wh": item.energy_uwh / 10**6}, (item,))
+            for item in items
+        ]
 
     def judge(self, reply: Reply) -> Verdict:
         """Accepted as soon as the exchange says 2xx."""

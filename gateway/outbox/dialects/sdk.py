@@ -1,16 +1,18 @@
-"""Dialect `sdk`: what the exchange's own SDK speaks. Dated numbers in kWh, many slots of one asset in one request. Pure.
+"""Dialect `sdk`: what the exchange's own SDK speaks. Dated numbers in kWh, many slots of one asset
+in one request. Pure.
 
     POST external-connection/api/{canary network}/{asset}/set-energy-measurement/
          {"energy_measurement": {"2026-03-29T01:00": 0.125, …}, "transaction_id": "<uuid4>"}
     POST …/set-energy-forecast/
          {"energy_forecast": {"2026-03-29T01:15": 0.137, …}, "transaction_id": "<uuid4>"}
 
-Keys are starts of slots, UTC. A later value for the same slot replaces the earlier one, so sending again is harmless.
+Keys are starts of slots, UTC. A later value for the same slot replaces the earlier one, so sending
+again is harmless.
 
     GET historical-data/assets/{canary network}/{asset}/{start}/{end}
 
-tells what the exchange holds; `held.py` has the forms of the answer. (The engine's verdict over a websocket is the other way to learn
-it, and needs a second connection that stays open.)
+tells what the exchange holds; `held.py` has the forms of the answer. (The engine's verdict over a
+websocket is the other way to learn it, and needs a second connection that stays open.)
 """
 
 from collections.abc import Sequence
@@ -36,18 +38,21 @@ class Dialect:
     def __init__(self, canary_network: str, slot_s: int) -> None:
         self._canary_network = canary_network
         self._slot_s = slot_s
-        # The exchange names slots to the minute. Only slots that are not whole minutes (the demo's) need their seconds.
+        # The exchange names slots to the minute. Only slots that are not whole minutes (the demo's)
+        # need their seconds.
         self._time_format = "%Y-%m-%dT%H:%M" if slot_s % 60 == 0 else "%Y-%m-%dT%H:%M:%S"
 
     def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """A measurement opens a margin after its slot's end: the exchange silently drops one whose slot is not past by its own clock."""
+        """A measurement opens a margin after its slot's end: the exchange silently drops one whose
+        slot is not past by its own clock.
+        """
         if kind == "measurement":
             return Window(slot_s + self._slot_s + margin_s, None)
         return Window(_AT_ONCE, float(slot_s))
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:
-        """One request per asset and kind, or more where there are too many slots. A slot's second revision rides in a later request than
-        its first, because a request has one number per slot.
+        """One request per asset and kind, or more where there are too many slots. A slot's second
+        revision rides in a later request than its first, because a request has one number per slot.
         """
         batches: list[dict[int, Item]] = []
         filling: dict[tuple[object, Kind], dict[int, Item]] = {}
@@ -73,9 +78,12 @@ class Dialect:
             if until_s - since_s < room_s:
                 start_s, end_s = since_s, until_s
                 asked.append(item)
-        # The end lies behind the last slot, so that it does not matter whether the exchange counts the end in.
+        # The end lies behind the last slot, so that it does not matter whether the exchange counts
+        # the end in.
         period = f"{self._slot_text(start_s)}/{self._slot_text(end_s + self._slot_s)}"
-        return Question(f"historical-data/assets/{self._canary_network}/{items[0].asset}/{period}", tuple(asked))
+        return Question(
+            f"historical-data/assets/{self._canary_network}/{items[0].asset}/{period}", tuple(asked)
+        )
 
     def held(self, reply: Reply) -> dict[int, int] | None:
         """As `held.py` understands it."""
@@ -83,7 +91,8 @@ class Dialect:
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
         asset, kind = items[0].asset, items[0].kind
-        # µWh / 10⁹ is the double nearest to the exact decimal, and JSON writes the shortest text of it: the same nine digits.
+        # µWh / 10⁹ is the double nearest to the exact decimal, and JSON writes the shortest text of
+        # it: the same nine digits.
         energy_kwh = {self._slot_text(item.slot_s): item.energy_uwh / 10**9 for item in items}
         return Request(
             f"external-connection/api/{self._canary_network}/{asset}/set-energy-{kind}/",

@@ -1,9 +1,11 @@
-"""Reads the rows out of a damaged SQLite file, page by page, whatever has become of the trees above them. Pure.
+"""Reads the rows out of a damaged SQLite file, page by page, whatever has become of the trees above
+them. Pure.
 
-A page of noise costs the rows on it and nothing else: neither the root of a table nor the file's header is needed to read another page.
+A page of noise costs the rows on it and nothing else: neither the root of a table nor the file's
+header is needed to read another page.
 
-Source: "Database File Format", sqlite.org/fileformat2.html: sections 1.3 (header), 1.6 (b-tree pages, varints, overflow), 2.1 (records),
-4 (write-ahead log).
+Source: "Database File Format", sqlite.org/fileformat2.html: sections 1.3 (header), 1.6 (b-tree
+pages, varints, overflow), 2.1 (records), 4 (write-ahead log).
 """
 
 import struct
@@ -14,7 +16,9 @@ Row = tuple[int | None, list[Value]]
 """Row id (None in a table without) and the values of the record."""
 
 TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x0A, 0x02
-"""First byte of the pages that hold rows. A table WITHOUT ROWID is an index of itself, and has rows in its interior pages too."""
+"""First byte of the pages that hold rows. A table WITHOUT ROWID is an index of itself, and has rows
+in its interior pages too.
+"""
 
 MAX_PAYLOAD = 1 << 20
 """A row says how long it is; damage says anything."""
@@ -34,7 +38,9 @@ def page_size_of(header: bytes) -> int | None:
 
 
 def log_pages(log: bytes, page_bytes: int) -> dict[int, int]:
-    """Where in a write-ahead log the newest committed copy of each page begins: page number → offset."""
+    """Where in a write-ahead log the newest committed copy of each page begins: page number →
+    offset.
+    """
     committed: dict[int, int] = {}
     if len(log) < _LOG_HEADER_BYTES:
         return committed
@@ -46,10 +52,16 @@ def log_pages(log: bytes, page_bytes: int) -> dict[int, int]:
         return committed
     last = (sums[0], sums[1])
     pages: dict[int, int] = {}
-    for at in range(_LOG_HEADER_BYTES, len(log) - _FRAME_HEADER_BYTES - page_bytes + 1, _FRAME_HEADER_BYTES + page_bytes):
+    for at in range(
+        _LOG_HEADER_BYTES,
+        len(log) - _FRAME_HEADER_BYTES - page_bytes + 1,
+        _FRAME_HEADER_BYTES + page_bytes,
+    ):
         page, commits, frame_salt_1, frame_salt_2, *sums = struct.unpack_from(">6I", log, at)
         begin = at + _FRAME_HEADER_BYTES
-        last = _checksum(_checksum(last, log[at : at + 8], words), log[begin : begin + page_bytes], words)
+        last = _checksum(
+            _checksum(last, log[at : at + 8], words), log[begin : begin + page_bytes], words
+        )
         if (frame_salt_1, frame_salt_2) != (salt_1, salt_2) or tuple(sums) != last:
             break
         pages[page] = begin
@@ -68,7 +80,9 @@ def _checksum(sums: tuple[int, int], data: bytes, words: struct.Struct) -> tuple
 
 
 def rows(page: bytes, page_of: Callable[[int], bytes]) -> Iterator[Row]:
-    """The rows of one page that can be read; none where it is no page of rows. `page_of` finds the pages that long rows flow over to."""
+    """The rows of one page that can be read; none where it is no page of rows. `page_of` finds the
+    pages that long rows flow over to.
+    """
     kind = page[0]
     if kind not in (TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR):
         return

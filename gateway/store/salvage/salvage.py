@@ -1,16 +1,20 @@
-"""Saves what can be read of a damaged buffer into a new one. With `buffer.py` the only place that knows SQL.
+"""Saves what can be read of a damaged buffer into a new one. With `buffer.py` the only place that
+knows SQL.
 
-First the tables are walked by their keys, around what cannot be read; where the way is blocked, the file is read page by page
-(`carve.py`). What is owed and the folds' states come first, then slots, events, and samples from the newest on. Every row is looked at
-before it is taken: damage inside a page can leave rows that are none.
+First the tables are walked by their keys, around what cannot be read; where the way is blocked, the
+file is read page by page (`carve.py`). What is owed and the folds' states come first, then slots,
+events, and samples from the newest on. Every row is looked at before it is taken: damage inside a
+page can leave rows that are none.
 
-The new file takes its place only when it is complete and synced, so that a power cut at any moment leaves one or the other:
+The new file takes its place only when it is complete and synced, so that a power cut at any moment
+leaves one or the other:
 
     buffer.sqlite.salvaging  is being written, and says that buffer.sqlite is damaged
     buffer.sqlite.salvaged   is complete, and only has to be put in its place
 
-Limits: the samples may take `SAMPLES_S` (`SAMPLES_RUNNING_S`), everything else `TABLES_S`; samples stop where the disk would be left with
-less than `SPARE_BYTES`, and where there is no room for the rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
+Limits: the samples may take `SAMPLES_S` (`SAMPLES_RUNNING_S`), everything else `TABLES_S`; samples
+stop where the disk would be left with less than `SPARE_BYTES`, and where there is no room for the
+rest nothing is done; `MAX_ASIDE` damaged files are kept, the oldest goes then.
 """
 
 import contextlib
@@ -45,8 +49,9 @@ TABLES_S = 120.0
 """systemd waits 300 s for the start."""
 SAMPLES_S = 30.0
 SAMPLES_RUNNING_S = 10.0
-"""While the daemon runs: it reads no meter meanwhile, and systemd waits 60 s for a sign of life. Where that is not enough it is started
-anew, finds what was begun, and takes the time it needs."""
+"""While the daemon runs: it reads no meter meanwhile, and systemd waits 60 s for a sign of life.
+Where that is not enough it is started anew, finds what was begun, and takes the time it needs.
+"""
 SPARE_BYTES = 32 << 20
 MAX_ASIDE = 3
 
@@ -67,9 +72,11 @@ _BETTER: Mapping[str, str] = {
     # Freed pages may hold what a row was before.
     "counters": """(device) DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state
         WHERE excluded.sample_id > counters.sample_id""",
-    "outbox": """(slot_s, asset, kind, revision) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+    "outbox": """(slot_s, asset, kind, revision) DO UPDATE SET state = excluded.state, reason =
+        excluded.reason,
         attempts = excluded.attempts, decided_s = excluded.decided_s
-        WHERE (excluded.attempts, excluded.state <> 'pending') > (outbox.attempts, outbox.state <> 'pending')""",
+        WHERE (excluded.attempts, excluded.state <> 'pending') > (outbox.attempts, outbox.state <>
+            'pending')""",
 }
 
 
@@ -87,7 +94,11 @@ class Salvaged:
     """Meters whose fold goes on from its last slot: its own state was lost, or older than that."""
 
     def __str__(self) -> str:
-        found = ", ".join(f"{count} {table}" for table, count in self.rows.items() if count and table not in ("boots", "layouts"))
+        found = ", ".join(
+            f"{count} {table}"
+            for table, count in self.rows.items()
+            if count and table not in ("boots", "layouts")
+        )
         if not self.rows:
             return "what could be read of it is in the new one"
         if not found:
@@ -140,27 +151,59 @@ _PYTHON: Mapping[str, Any] = {"INTEGER": int, "REAL": (int, float), "TEXT": str,
 def _tables(db: sqlite3.Connection) -> list[_Table]:
     """In the order they are saved."""
     found = []
-    for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"):
+    for name, sql in db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ):
         info = db.execute(f"PRAGMA table_info({name})").fetchall()
         keys = sorted((key, i) for i, (*_, key) in enumerate(info) if key)
         in_index = re.search(r"\)\s*WITHOUT\s+ROWID", sql, re.IGNORECASE) is not None
         if in_index:
             info = [*(info[i] for _, i in keys), *(row for row in info if not row[5])]
-        row_id = keys[0][1] if not in_index and len(keys) == 1 and info[keys[0][1]][2] == "INTEGER" else None
+        row_id = (
+            keys[0][1]
+            if not in_index and len(keys) == 1 and info[keys[0][1]][2] == "INTEGER"
+            else None
+        )
         needed = tuple(bool(not_null) or bool(key) for *_, not_null, _, key in info)
-        without_default = [i for i, (*_, not_null, default, key) in enumerate(info) if (not_null or key) and default is None]
+        without_default = [
+            i
+            for i, (*_, not_null, default, key) in enumerate(info)
+            if (not_null or key) and default is None
+        ]
         columns = tuple(row[1] for row in info)
         key = columns[0] if in_index else "rowid"
-        found.append(_Table(name, columns, tuple(row[2] for row in info), needed, row_id, key, in_index, without_default[-1] + 1))
-    order = (*_FIRST, *(table.name for table in found if table.name not in (*_FIRST, "samples")), "samples")
+        found.append(
+            _Table(
+                name,
+                columns,
+                tuple(row[2] for row in info),
+                needed,
+                row_id,
+                key,
+                in_index,
+                without_default[-1] + 1,
+            )
+        )
+    order = (
+        *_FIRST,
+        *(table.name for table in found if table.name not in (*_FIRST, "samples")),
+        "samples",
+    )
     return sorted(found, key=lambda table: order.index(table.name))
 
 
-def renew(path: Path, source: sqlite3.Connection | None = None, held: sqlite3.Connection | None = None, *, now_s: float) -> Salvaged:
+def renew(
+    path: Path,
+    source: sqlite3.Connection | None = None,
+    held: sqlite3.Connection | None = None,
+    *,
+    now_s: float,
+) -> Salvaged:
     """Put a new file in the place of a damaged one, with all that can be read of it.
 
-    `source` is a connection through which it can still be read (the file may have been deleted under it). `held` is one to it that is
-    open; both are closed before the new file takes its place. Raises OSError or sqlite3.Error: try again then.
+    `source` is a connection through which it can still be read (the file may have been deleted
+    under it). `held` is one to it that is open; both are closed before the new file takes its
+    place. Raises OSError or sqlite3.Error: try again then.
     """
     if _beside(path, ".salvaged").exists():
         return Salvaged(put_in_place(path, now_s), {}, (), ())
@@ -183,7 +226,8 @@ def renew(path: Path, source: sqlite3.Connection | None = None, held: sqlite3.Co
         target.close()
         if opened is not None:
             opened.close()
-        # Not the file: it says at the next start that there is something to salvage. What it took is given back.
+        # Not the file: it says at the next start that there is something to salvage. What it took
+        # is given back.
         with contextlib.suppress(OSError):
             os.truncate(work, 0)
         raise
@@ -196,8 +240,8 @@ def renew(path: Path, source: sqlite3.Connection | None = None, held: sqlite3.Co
 
 
 def put_in_place(path: Path, now_s: float) -> Path | None:
-    """Set the damaged file aside, and put the complete new one in its place; goes on where a power cut ended it. Returns the old one's
-    new name. Raises OSError.
+    """Set the damaged file aside, and put the complete new one in its place; goes on where a power
+    cut ended it. Returns the old one's new name. Raises OSError.
     """
     aside = _beside(path, f".damaged-{int(now_s)}")
     number = 2
@@ -216,7 +260,11 @@ def put_in_place(path: Path, now_s: float) -> Path | None:
 
 
 def _forget_oldest(path: Path) -> None:
-    aside = [each for each in path.parent.glob(f"{path.name}.damaged-*") if not each.name.endswith(("-wal", "-shm"))]
+    aside = [
+        each
+        for each in path.parent.glob(f"{path.name}.damaged-*")
+        if not each.name.endswith(("-wal", "-shm"))
+    ]
     for old in sorted(aside, key=lambda each: each.stat().st_mtime)[:-MAX_ASIDE]:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
@@ -272,21 +320,44 @@ class _Job:
     @property
     def late(self) -> bool:
         """Whether the time is used up, or the disk."""
-        # The real clock, also where the daemon runs in another time: this bounds how long a real disk keeps us waiting.
-        return time.monotonic() > self.deadline_s or shutil.disk_usage(self.path.parent).free < self.spare_bytes
+        # The real clock, also where the daemon runs in another time: this bounds how long a real
+        # disk keeps us waiting.
+        return (
+            time.monotonic() > self.deadline_s
+            or shutil.disk_usage(self.path.parent).free < self.spare_bytes
+        )
 
-    def put(self, table: _Table, columns: Sequence[str], rows: list[Sequence[Any]], *, judged: bool = False) -> None:
-        """Take over those rows that are sound; `judged`: all of them are, and none comes from a page that was given up."""
+    def put(
+        self,
+        table: _Table,
+        columns: Sequence[str],
+        rows: list[Sequence[Any]],
+        *,
+        judged: bool = False,
+    ) -> None:
+        """Take over those rows that are sound; `judged`: all of them are, and none comes from a
+        page that was given up.
+        """
         names = ", ".join(columns)
         values = ", ".join(f"? AS {column}" for column in columns)
-        clash = f"ON CONFLICT {_BETTER[table.name]}" if table.name in _BETTER else "ON CONFLICT DO NOTHING"
+        clash = (
+            f"ON CONFLICT {_BETTER[table.name]}"
+            if table.name in _BETTER
+            else "ON CONFLICT DO NOTHING"
+        )
         sound = SOUND.get(table.name, "true")
-        sql = f"INSERT INTO {table.name} ({names}) SELECT * FROM (SELECT {values}) WHERE {sound} {clash}"  # noqa: S608 — our own schema
+        sql = (
+            f"INSERT INTO {table.name} ({names}) SELECT * FROM (SELECT {values}) WHERE {sound} "  # noqa: S608
+            f"{clash}"
+        )
         if table.name == "samples":
             # There are so many of them that each microsecond counts.
             rows = self._possible(columns, rows)
         if judged or table.name == "samples":
-            sql = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+            sql = (
+                f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES "  # noqa: S608
+                f"({', '.join('?' * len(columns))})"
+            )
         before = self.target.total_changes
         try:
             self.target.executemany(sql, rows)
@@ -298,8 +369,12 @@ class _Job:
         table.count += self.target.total_changes - before
 
     def _possible(self, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
-        """Of samples those that can be unpacked to numbers, and are not from the future: the fold would follow them there."""
-        layout, boot, boottime, utc, data = (columns.index(name) for name in ("layout", "boot", "boottime_ms", "utc_ms", "data"))
+        """Of samples those that can be unpacked to numbers, and are not from the future: the fold
+        would follow them there.
+        """
+        layout, boot, boottime, utc, data = (
+            columns.index(name) for name in ("layout", "boot", "boottime_ms", "utc_ms", "data")
+        )
         possible = [
             row
             for row in rows
@@ -312,8 +387,11 @@ class _Job:
             and isinstance(row[boottime], int)
         ]
         for number in {row[boot] for row in possible} - self.boots:
-            # Which boot it was matters to samples without a date alone; that they are of one is kept.
-            self.target.execute("INSERT INTO boots (id, boot_id) VALUES (?, ?)", (number, f"lost-{number}"))
+            # Which boot it was matters to samples without a date alone; that they are of one is
+            # kept.
+            self.target.execute(
+                "INSERT INTO boots (id, boot_id) VALUES (?, ?)", (number, f"lost-{number}")
+            )
             self.boots.add(number)
         return possible
 
@@ -334,7 +412,10 @@ def _save(
     pages = _Pages.of(path)
     if pages and any(table.blocked for table in others):
         _read_pages(job, pages, others, samples)
-    job.packed = {number: packing_of(quantities) for number, quantities in target.execute("SELECT id, quantities FROM layouts")}
+    job.packed = {
+        number: packing_of(quantities)
+        for number, quantities in target.execute("SELECT id, quantities FROM layouts")
+    }
     [(end_s,)] = target.execute("SELECT max(start_s + length_s) FROM slots")
     if end_s is not None:
         job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
@@ -342,13 +423,19 @@ def _save(
     job.deadline_s = time.monotonic() + samples_s
     job.spare_bytes = SPARE_BYTES
     _walk(job, samples, source)
-    # A few samples are those of a page that cannot be read: to look for them takes long, and there is nothing to find.
+    # A few samples are those of a page that cannot be read: to look for them takes long, and there
+    # is nothing to find.
     if pages and samples.lost_keys > _FEW:
         _read_pages(job, pages, [samples], samples)
     if pages:
         pages.close()
     rebuilt = _mend_states(target)
-    return Salvaged(None, {table.name: table.count for table in tables}, tuple(t.name for t in tables if t.blocked), rebuilt)
+    return Salvaged(
+        None,
+        {table.name: table.count for table in tables},
+        tuple(t.name for t in tables if t.blocked),
+        rebuilt,
+    )
 
 
 def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
@@ -362,7 +449,10 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
     judged = len(columns) == len(table.columns)
     sound = SOUND.get(table.name, "true") if judged else "true"
     names = ", ".join([table.key, *columns, f"({sound}) IS TRUE"])
-    sql = f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY {table.key} DESC LIMIT {_PORTION}"  # noqa: S608
+    sql = (
+        f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY "  # noqa: S608
+        f"{table.key} DESC LIMIT {_PORTION}"
+    )
     spans = [(-1, _MOST_KEYS)]
     blocked = 0
     while spans:
@@ -399,7 +489,9 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
 
 
 def _patiently(source: sqlite3.Connection, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """What a query finds; a tree that damage has bent into a circle must not hold us for ever. Raises sqlite3.Error."""
+    """What a query finds; a tree that damage has bent into a circle must not hold us for ever.
+    Raises sqlite3.Error.
+    """
     rounds = iter(range(_ROUNDS))
     source.set_progress_handler(lambda: next(rounds, None) is None, 10_000)
     try:
@@ -419,7 +511,7 @@ def _columns_of(table: _Table, source: sqlite3.Connection | None) -> list[str]:
     return [column for column in table.columns if column in there]
 
 
-# --- page by page --------------------------------------------------------------------------------------------------------
+# --- page by page ---------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -461,13 +553,19 @@ class _Pages:
         if number in self.logged:
             return self.log[self.logged[number] : self.logged[number] + self.page_bytes]
         try:
-            found = os.pread(self.file, self.page_bytes, (number - 1) * self.page_bytes) if number > 0 else b""
+            found = (
+                os.pread(self.file, self.page_bytes, (number - 1) * self.page_bytes)
+                if number > 0
+                else b""
+            )
         except OSError:
             found = b""
         return found.ljust(self.page_bytes, b"\0")
 
     def newest_first(self) -> Iterator[bytes]:
-        """All pages but the first, which has no rows of ours; the last ones, which were written last, first."""
+        """All pages but the first, which has no rows of ours; the last ones, which were written
+        last, first.
+        """
         size = self.page_bytes
         per_block = _BLOCK_BYTES // size
         for first in range((self.count - 1) // per_block * per_block, -1, -per_block):
@@ -478,7 +576,11 @@ class _Pages:
             for number in range(min(first + per_block, self.count), max(first, 1), -1):
                 at = (number - 1 - first) * size
                 # Where a block cannot be read, some of its pages can.
-                yield self.page(number) if number in self.logged or at + size > len(block) else block[at : at + size]
+                yield (
+                    self.page(number)
+                    if number in self.logged or at + size > len(block)
+                    else block[at : at + size]
+                )
 
 
 def _read_pages(job: _Job, pages: _Pages, wanted: Sequence[_Table], samples: _Table) -> None:
@@ -495,7 +597,10 @@ def _read_pages(job: _Job, pages: _Pages, wanted: Sequence[_Table], samples: _Ta
         for row_id, values in carve.rows(page, pages.page):
             if samples not in wanted and not in_index and samples.is_row(values):
                 break  # most pages are full of samples, and hold nothing else
-            table = next((table for table in wanted if table.in_index == in_index and table.is_row(values)), None)
+            table = next(
+                (table for table in wanted if table.in_index == in_index and table.is_row(values)),
+                None,
+            )
             if table is None:
                 if not in_index and samples in wanted:
                     break
@@ -510,22 +615,26 @@ def _read_pages(job: _Job, pages: _Pages, wanted: Sequence[_Table], samples: _Ta
         put(name, width)
 
 
-# --- the folds -----------------------------------------------------------------------------------------------------------
+# --- the folds ------------------------------------------------------------------------------------
 
 
 def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
-    """No fold may be older than the slots it has closed, or it would close them again, otherwise: it goes on from their end instead.
-    Returns the meters of which that is true.
+    """No fold may be older than the slots it has closed, or it would close them again, otherwise:
+    it goes on from their end instead. Returns the meters of which that is true.
     """
     states = dict(target.execute("SELECT device, state FROM counters"))
     rebuilt = []
-    for (device,) in target.execute("SELECT device FROM layouts UNION SELECT device FROM slots").fetchall():
+    for (device,) in target.execute(
+        "SELECT device FROM layouts UNION SELECT device FROM slots"
+    ).fetchall():
         last = _last_slots(target, device)
         if not last:
             continue
         end_ms = max(slot.start_s + slot.length_s for slot in last) * 1000
         try:
-            state = msgspec.json.decode(states[device], type=MeterState) if device in states else None
+            state = (
+                msgspec.json.decode(states[device], type=MeterState) if device in states else None
+            )
         except msgspec.DecodeError:
             state = None
         if state and state.at_ms >= end_ms:
@@ -534,7 +643,9 @@ def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
         for slot in last:
             at_ms = (slot.start_s + slot.length_s) * 1000
             counter = Counter(at_ms, slot.end_uwh, slot.end_register_uwh, 0, None)
-            directions[slot.direction] = DirectionState(counter, OpenSlot(at_ms, at_ms, slot.end_uwh, slot.end_register_uwh))
+            directions[slot.direction] = DirectionState(
+                counter, OpenSlot(at_ms, at_ms, slot.end_uwh, slot.end_register_uwh)
+            )
         state = MeterState(last[0].serial_number, end_ms, last[0].length_s * 1000, directions)
         # The samples after it are folded again: its number is that of the last one before.
         seen = target.execute(
@@ -543,7 +654,8 @@ def _mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
             (device, end_ms),
         ).fetchone()[0]
         target.execute(
-            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = excluded.sample_id, state = excluded.state",
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = "
+            "excluded.sample_id, state = excluded.state",
             (device, seen, msgspec.json.encode(state)),
         )
         rebuilt.append(device)
@@ -555,11 +667,16 @@ def _last_slots(target: sqlite3.Connection, device: str) -> list[Slot]:
     columns = list(Slot.__dataclass_fields__)
     slots: dict[str, Slot] = {}
     serial_number = None
-    rows = target.execute(f"SELECT {', '.join(columns)} FROM slots WHERE device = ? ORDER BY start_s DESC LIMIT 100", (device,))  # noqa: S608
+    rows = target.execute(
+        f"SELECT {', '.join(columns)} FROM slots WHERE device = ? ORDER BY start_s DESC LIMIT 100",  # noqa: S608
+        (device,),
+    )
     for row in rows:
         slot = Slot(**dict(zip(columns, row, strict=True)))
         if not slots:
             serial_number = slot.serial_number
         if slot.serial_number == serial_number:
-            slots.setdefault(slot.direction, replace(slot, serial_number=slot.serial_number or None))
+            slots.setdefault(
+                slot.direction, replace(slot, serial_number=slot.serial_number or None)
+            )
     return list(slots.values())

@@ -1,4 +1,6 @@
-"""The IEC 62056-21 drivers: scripted meters under virtual time for the seconds, and one on a real port that checks the baud rate."""
+"""The IEC 62056-21 drivers: scripted meters under virtual time for the seconds, and one on a real
+port that checks the baud rate.
+"""
 
 import asyncio
 import contextlib
@@ -23,12 +25,15 @@ SLOW = MODE_C.serial
 
 def push(import_wh: int = 1234567) -> bytes:
     return (
-        b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n1-0:1.8.0*255(%06d.%03d00000*kWh)\r\n" % divmod(import_wh, 1000)
+        b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n1-0:1.8.0*255(%06d.%03d00000*kWh)\r\n"
+        % divmod(import_wh, 1000)
         + b"1-0:16.7.0*255(-00318.42*W)\r\n!\r\n"
     )
 
 
-def block(text: bytes = b"C.1.0(87654321)\r\n1.8.0(0001234.567*kWh)\r\n1.7.0(0.500*kW)\r\n") -> bytes:
+def block(
+    text: bytes = b"C.1.0(87654321)\r\n1.8.0(0001234.567*kWh)\r\n1.7.0(0.500*kW)\r\n",
+) -> bytes:
     data = text + b"!\r\n\x03"
     check = 0
     for byte in data:
@@ -83,7 +88,10 @@ def test_damaged_telegrams_are_counted_and_the_next_proper_one_taken() -> None:
         (b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" * 4, "sml/auto"),
         (b"/EBZ5\r\n\r\n1-0:96.5.5*255(80)\r\n!\r\n", "is the profile the right one"),
         (push().replace(b"234.56700000*kWh", b"234*kWh"), "comes in steps of 1000 Wh.*has a PIN"),
-        (push().replace(b"234.56700000*kWh", b"234.5*kWh"), "comes in steps of 100 Wh.*resolution_wh 100"),
+        (
+            push().replace(b"234.56700000*kWh", b"234.5*kWh"),
+            "comes in steps of 100 Wh.*resolution_wh 100",
+        ),
     ],
 )
 def test_what_is_no_reading_is_a_bad_reply_that_says_why(data: bytes, words: str) -> None:
@@ -115,9 +123,13 @@ def test_a_silent_line_is_no_reply_after_three_periods() -> None:
 
 
 class MeterLine(ScriptedLine):
-    """A line with a meter that answers what it is sent; `log` has what was sent, when and at which rate."""
+    """A line with a meter that answers what it is sent; `log` has what was sent, when and at which
+    rate.
+    """
 
-    def __init__(self, answer: Callable[[bytes], tuple[float, bytes]], settings: SerialSettings | None = SLOW) -> None:
+    def __init__(
+        self, answer: Callable[[bytes], tuple[float, bytes]], settings: SerialSettings | None = SLOW
+    ) -> None:
         super().__init__(settings.char_s if settings else 0.0)
         self.settings = settings
         self.log: list[tuple[float, bytes, int | None]] = []
@@ -129,7 +141,9 @@ class MeterLine(ScriptedLine):
         delay_s, answer = self._answer(data)
         if self.settings and data != b"/?!\r\n":
             self.char_s = SerialSettings(baud=9600).char_s
-        self.sends(now_s + len(data) * (self.settings.char_s if self.settings else 0.0) + delay_s, answer)
+        self.sends(
+            now_s + len(data) * (self.settings.char_s if self.settings else 0.0) + delay_s, answer
+        )
 
     async def configure(self, settings: SerialSettings) -> None:
         if self.settings is not None:
@@ -143,8 +157,13 @@ def readout(line: Any, timeout_s: float | None = None) -> ReadoutDriver:
     return driver
 
 
-def meter(ident: bytes = b"/ISk5MT174-0001\r\n", data: bytes | None = None) -> Callable[[bytes], tuple[float, bytes]]:
-    return lambda request: (0.2, ident if request == b"/?!\r\n" else block() if data is None else data)
+def meter(
+    ident: bytes = b"/ISk5MT174-0001\r\n", data: bytes | None = None
+) -> Callable[[bytes], tuple[float, bytes]]:
+    return lambda request: (
+        0.2,
+        ident if request == b"/?!\r\n" else block() if data is None else data,
+    )
 
 
 def test_a_meter_is_signed_on_to_answered_and_read_at_its_own_rate() -> None:
@@ -207,19 +226,45 @@ def test_echoes_of_what_was_sent_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        (lambda _: (0.2, b""), NoReply, r"no answer to the sign-on in 2 s: does the optical head.*mode_d"),
-        (lambda _: (0.2, b"/ISk5MT17"), BadReply, r"no identification came, but 9 bytes: they read '/ISk5MT17'"),
+        (
+            lambda _: (0.2, b""),
+            NoReply,
+            r"no answer to the sign-on in 2 s: does the optical head.*mode_d",
+        ),
+        (
+            lambda _: (0.2, b"/ISk5MT17"),
+            BadReply,
+            r"no identification came, but 9 bytes: they read '/ISk5MT17'",
+        ),
         (lambda _: (0.2, b"\xfe\x81\x92" * 200), BadReply, "wrong baud rate"),
         (meter(data=b""), NoReply, r"/ISk5MT174-0001\) fell silent: no data came"),
         (meter(data=block()[:30]), NoReply, "30 bytes of its data came and no end"),
-        (meter(data=block().replace(b"4.567", b"4.568")), BadReply, r"wrong block check.*meter /ISk5MT174-0001"),
-        (meter(data=b"\x02" + b"1.99.0(0)\r\n" * 3000), BadReply, "no end of the data within 16384 bytes"),
-        (meter(data=block(b"F.F(0)\r\n")), BadReply, r"none of the profile's quantities; they begin 'F.F\(0\)"),
+        (
+            meter(data=block().replace(b"4.567", b"4.568")),
+            BadReply,
+            r"wrong block check.*meter /ISk5MT174-0001",
+        ),
+        (
+            meter(data=b"\x02" + b"1.99.0(0)\r\n" * 3000),
+            BadReply,
+            "no end of the data within 16384 bytes",
+        ),
+        (
+            meter(data=block(b"F.F(0)\r\n")),
+            BadReply,
+            r"none of the profile's quantities; they begin 'F.F\(0\)",
+        ),
         (meter(data=block(b"1.8.0(000123*kWh)\r\n")), BadReply, "steps of 1000 Wh"),
-        (meter(data=block(b"1.8.0(000123.4567)\r\n")), BadReply, "come without a unit.*copy the profile with energy_unit: kWh"),
+        (
+            meter(data=block(b"1.8.0(000123.4567)\r\n")),
+            BadReply,
+            "come without a unit.*copy the profile with energy_unit: kWh",
+        ),
     ],
 )
-def test_what_is_no_proper_answer_is_said(answer: Callable[[bytes], tuple[float, bytes]], error: type[Exception], words: str) -> None:
+def test_what_is_no_proper_answer_is_said(
+    answer: Callable[[bytes], tuple[float, bytes]], error: type[Exception], words: str
+) -> None:
     async def scenario() -> None:
         line = MeterLine(answer)
         with pytest.raises(error, match=words):
@@ -243,7 +288,9 @@ def test_a_readout_that_takes_too_long_asks_for_a_longer_timeout_and_gets_it() -
 
         with pytest.raises(NoReply, match=r"not through in 55 s.*longer timeout"):
             await readout(SlowLine(slow_meter)).read(1000.0)
-        assert (await readout(SlowLine(slow_meter), timeout_s=300).read(1100.0)).values == {"energy_import_wh": 1234567.0}
+        assert (await readout(SlowLine(slow_meter), timeout_s=300).read(1100.0)).values == {
+            "energy_import_wh": 1234567.0
+        }
 
     in_virtual_time(scenario)
 
@@ -261,7 +308,9 @@ async def line_to(wire: Wire) -> AsyncIterator[Line]:
 
 
 async def scripted_meter(wire: Wire, answers: dict[bytes, bytes], bauds: list[int]) -> None:
-    """Answers whole requests; notes the rate at which the other end listens when the answer begins to come."""
+    """Answers whole requests; notes the rate at which the other end listens when the answer begins
+    to come.
+    """
     fd = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         came = b""
@@ -269,7 +318,9 @@ async def scripted_meter(wire: Wire, answers: dict[bytes, bytes], bauds: list[in
             with contextlib.suppress(BlockingIOError):
                 came += os.read(fd, 100)
             if came in answers:
-                await asyncio.sleep(0.4)  # till the last character of the request has left at 300 baud, and 200 ms more
+                await asyncio.sleep(
+                    0.4
+                )  # till the last character of the request has left at 300 baud, and 200 ms more
                 end = os.open(wire.gateway_end, os.O_RDWR | os.O_NOCTTY)
                 bauds.append(termios.tcgetattr(end)[4])
                 os.close(end)
@@ -283,7 +334,11 @@ async def scripted_meter(wire: Wire, answers: dict[bytes, bytes], bauds: list[in
 async def test_a_meter_on_a_port_is_read_with_a_change_of_baud() -> None:
     async with paced_line(CHAR_S) as wire, line_to(wire) as line:
         bauds: list[int] = []
-        serving = asyncio.create_task(scripted_meter(wire, {b"/?!\r\n": b"/ISk5MT174-0001\r\n", b"\x06050\r\n": block()}, bauds))
+        serving = asyncio.create_task(
+            scripted_meter(
+                wire, {b"/?!\r\n": b"/ISk5MT174-0001\r\n", b"\x06050\r\n": block()}, bauds
+            )
+        )
         try:
             reading = await readout(line).read(0.0)
         finally:

@@ -1,4 +1,6 @@
-"""IEC 62056-21 recordings without the meter's numbers: what is left gives the same values, under right checks."""
+"""IEC 62056-21 recordings without the meter's numbers: what is left gives the same values, under
+right checks.
+"""
 
 import pytest
 
@@ -12,9 +14,13 @@ SETTINGS = Settings(mode="d", values=["energy_import_wh"])
 NUMBER = "1EBZ0100000001"
 TEXT = (
     b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:0.0.0*255(1EBZ0100000001)\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n1-0:1.8.0*255(001234.56700000*kWh)\r\n"
-    b"1-0:16.7.0*255(-00318.42*W)\r\n0-0:96.1.255*255(0000680476)\r\n0-0:96.13.0*255(call us)\r\n!\r\n"
+    b"1-0:16.7.0*255(-00318.42*W)\r\n0-0:96.1.255*255(0000680476)\r\n0-0:96.13.0*255(call "
+    b"us)\r\n!\r\n"
 )
-BLOCK = b"C.1.0(87654321)\r\n0.0(00680476)\r\n1.8.0(0001234.567*kWh)\r\n2.8.0(0000000.001*kWh)\r\n!\r\n\x03"
+BLOCK = (
+    b"C.1.0(87654321)\r\n0.0(00680476)\r\n1.8.0(0001234.567*kWh)\r\n"
+    b"2.8.0(0000000.001*kWh)\r\n!\r\n\x03"
+)
 
 
 def with_parity(data: bytes) -> bytes:
@@ -22,9 +28,17 @@ def with_parity(data: bytes) -> bytes:
 
 
 def recording(stream: bytes, number: str) -> Recording:
-    passed = (Passed(0.0, "sent", b"/?!\r\n"), *(Passed(at / 10, "came", stream[at : at + 30]) for at in range(0, len(stream), 30)))
-    told = (Told(9.0, 0.0, {"energy_import_wh": 1234567.0}, number), Told(10.0, 1.0, {}, None, "an error"))
-    return Recording(profile="iec62056/mode_d", address=1, framing="rtu", serial=None, passed=passed, told=told)
+    passed = (
+        Passed(0.0, "sent", b"/?!\r\n"),
+        *(Passed(at / 10, "came", stream[at : at + 30]) for at in range(0, len(stream), 30)),
+    )
+    told = (
+        Told(9.0, 0.0, {"energy_import_wh": 1234567.0}, number),
+        Told(10.0, 1.0, {}, None, "an error"),
+    )
+    return Recording(
+        profile="iec62056/mode_d", address=1, framing="rtu", serial=None, passed=passed, told=told
+    )
 
 
 def bytes_of(shown: Recording) -> bytes:

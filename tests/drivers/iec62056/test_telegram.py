@@ -1,4 +1,6 @@
-"""IEC 62056-21 messages: pushed telegrams, identifications and data blocks, whatever chunks and noise they come in."""
+"""IEC 62056-21 messages: pushed telegrams, identifications and data blocks, whatever chunks and
+noise they come in.
+"""
 
 from itertools import pairwise
 
@@ -18,7 +20,10 @@ from drivers.iec62056.telegram import (
     find_identification,
 )
 
-ONE = b"/ESY5Q3DA1024 V3.04\r\n\r\n1-0:0.0.0*255(112233445566)\r\n1-0:1.8.0*255(00000123.4560000*kWh)\r\n1-0:1.7.0*255(000318.00*W)\r\n!"
+ONE = (
+    b"/ESY5Q3DA1024 "
+    b"V3.04\r\n\r\n1-0:0.0.0*255(112233445566)\r\n1-0:1.8.0*255(00000123.4560000*kWh)\r\n1-0:1.7.0*255(000318.00*W)\r\n!"
+)
 TWO = ONE.replace(b"123.456", b"123.789")
 
 
@@ -112,10 +117,14 @@ def test_what_was_thrown_away_is_not_continued() -> None:
         (b"/XYZzA\r\n", b"z", 300, False),
     ],
 )
-def test_an_identification_offers_a_baud_rate(raw: bytes, letter: bytes | None, baud: int, acknowledged: bool) -> None:
+def test_an_identification_offers_a_baud_rate(
+    raw: bytes, letter: bytes | None, baud: int, acknowledged: bool
+) -> None:
     for each in (raw, even(raw)):
         found = find_identification(each)
-        assert (found and (found.baud_letter, found.baud, found.acknowledged)) == (letter and (letter, baud, acknowledged))
+        assert (found and (found.baud_letter, found.baud, found.acknowledged)) == (
+            letter and (letter, baud, acknowledged)
+        )
     assert find_identification(raw[:-1]) is None
 
 
@@ -149,7 +158,9 @@ def test_a_data_block_is_taken_when_its_check_is_there_and_right(before: bytes) 
 
 
 def test_a_wrong_block_check_names_both_values() -> None:
-    with pytest.raises(ValueError, match=rf"the meter says 2A, its data give {bcc(DATA).hex().upper()}"):
+    with pytest.raises(
+        ValueError, match=rf"the meter says 2A, its data give {bcc(DATA).hex().upper()}"
+    ):
         find_block(b"\x02" + DATA + b"\x2a")
 
 

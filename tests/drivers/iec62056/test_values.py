@@ -33,7 +33,10 @@ EBZ = b"""/EBZ5DD32R06ETA_107\r
 1-0:76.7.0*255(000010.00*W)\r
 0-0:96.8.0*255(0020D4D5)\r
 !"""
-EMH = b"/EMH5----eHZ-E00000\r\n\r\n1-0:0.0.0*255(331200-1234567)\r\n1-0:1.8.1*255(032942.0234)\r\n1-0:96.5.5*255(80)\r\n!"
+EMH = (
+    b"/EMH5----eHZ-E00000\r\n\r\n1-0:0.0.0*255(331200-1234567)\r\n"
+    b"1-0:1.8.1*255(032942.0234)\r\n1-0:96.5.5*255(80)\r\n!"
+)
 READOUT = b"""F.F(00000000)\r
 0.0.0(12345678)\r
 C.1.0(87654321)\r
@@ -81,7 +84,10 @@ def test_ebz_tells_power_and_phases_by_their_own_names() -> None:
 
 
 def test_emh_writes_no_unit_which_the_profile_knows() -> None:
-    assert read_values(EMH, "kWh").quantities == {"energy_import_wh": 32942023.4, "energy_import_t1_wh": 32942023.4}
+    assert read_values(EMH, "kWh").quantities == {
+        "energy_import_wh": 32942023.4,
+        "energy_import_t1_wh": 32942023.4,
+    }
     assert read_values(EMH, "Wh").quantities["energy_import_wh"] == 32942.0234
     assert read_values(EMH).quantities == {}
     assert read_values(EMH).serial_number == "331200-1234567"
@@ -127,7 +133,9 @@ def test_energy_is_exact(whole: int, fraction: int, digits: int, prefix: str) ->
 
 @given(tariffs=st.lists(st.integers(0, 10**8), min_size=1, max_size=4))
 def test_without_a_total_the_tariffs_make_it_exactly(tariffs: list[int]) -> None:
-    lines = "".join(f"2.8.{n}({raw // 1000}.{raw % 1000:03d}*kWh)\r\n" for n, raw in enumerate(tariffs, 1))
+    lines = "".join(
+        f"2.8.{n}({raw // 1000}.{raw % 1000:03d}*kWh)\r\n" for n, raw in enumerate(tariffs, 1)
+    )
     assert read_values(lines.encode("ascii")).quantities["energy_export_wh"] == sum(tariffs)
 
 
@@ -160,7 +168,9 @@ def test_a_serial_number_that_cannot_be_printed_is_none(number: bytes) -> None:
 
 
 def test_a_total_is_not_made_from_tariffs_of_which_one_is_broken() -> None:
-    assert read_values(b"1.8.1(1*kWh)\r\n1.8.2(ER*kWh)\r\n").quantities == {"energy_import_t1_wh": 1000.0}
+    assert read_values(b"1.8.1(1*kWh)\r\n1.8.2(ER*kWh)\r\n").quantities == {
+        "energy_import_t1_wh": 1000.0
+    }
 
 
 @given(st.binary(max_size=500))

@@ -1,4 +1,6 @@
-"""One request on a line, against a scripted meter that answers with exact bytes: right ones, wrong ones, late ones and none."""
+"""One request on a line, against a scripted meter that answers with exact bytes: right ones, wrong
+ones, late ones and none.
+"""
 
 import asyncio
 import contextlib
@@ -36,7 +38,9 @@ def rtu(unit: int, *body: int, data: bytes = b"") -> bytes:
 
 
 def mbap(transaction: int, unit: int, *body: int, data: bytes = b"") -> bytes:
-    return struct.pack(">HHHB", transaction, 0, 1 + len(body) + len(data), unit) + bytes(body) + data
+    return (
+        struct.pack(">HHHB", transaction, 0, 1 + len(body) + len(data), unit) + bytes(body) + data
+    )
 
 
 class ScriptedMeter:
@@ -100,7 +104,9 @@ async def line(wire: Wire) -> AsyncIterator[Line]:
 
 @contextlib.asynccontextmanager
 async def network_meter(scheme: str = "tcp") -> AsyncIterator[tuple[ScriptedMeter, Line]]:
-    """A scripted meter behind a TCP connection, and the line to it. An empty answer closes the connection."""
+    """A scripted meter behind a TCP connection, and the line to it. An empty answer closes the
+    connection.
+    """
     connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
     meter = ScriptedMeter(lambda _: None)
 
@@ -111,7 +117,10 @@ async def network_meter(scheme: str = "tcp") -> AsyncIterator[tuple[ScriptedMete
             meter.hear(data)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        line = await open_line(LineUrl.parse(f"{scheme}:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings())
+        line = await open_line(
+            LineUrl.parse(f"{scheme}:127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+            SerialSettings(),
+        )
         writer = await connected
         try:
             yield meter, line
@@ -126,11 +135,13 @@ async def network_meter(scheme: str = "tcp") -> AsyncIterator[tuple[ScriptedMete
 
 
 async def ask(line: Line, timeout_s: float = 5.0, **other: float) -> bytes:
-    """Four registers from 72 on of the meter at address 2. Only tests of silence wait for less than 5 s."""
+    """Four registers from 72 on of the meter at address 2. Only tests of silence wait for less than
+    5 s.
+    """
     return await request(line, 2, 4, 72, 4, timeout_s, **other)
 
 
-# --- RTU ----------------------------------------------------------------------------------------------------------------------------
+# --- RTU ------------------------------------------------------------------------------------------
 
 
 async def test_an_rtu_answer_gives_its_register_bytes(line: Line, meter: ScriptedMeter) -> None:
@@ -147,7 +158,10 @@ async def test_an_answer_may_come_in_pieces(line: Line, meter: ScriptedMeter) ->
 
 async def test_an_exception_is_named_with_its_registers(line: Line, meter: ScriptedMeter) -> None:
     meter.scripts = [[(0, rtu(2, 0x84, 2))]]
-    expected = "address 2: refused registers 72..75 (function 4) with exception 2: it does not have all of these registers"
+    expected = (
+        "address 2: refused registers 72..75 (function 4) with exception 2: it does not "
+        "have all of these registers"
+    )
     with pytest.raises(Refused, match=re.escape(expected)) as caught:
         await ask(line)
     assert caught.value.code == 2 and caught.value.concerns_registers
@@ -159,7 +173,12 @@ async def test_an_exception_is_named_with_its_registers(line: Line, meter: Scrip
 
 
 async def test_silence_is_no_reply(line: Line, meter: ScriptedMeter) -> None:
-    with pytest.raises(NoReply, match=re.escape("address 2: no answer within 0.05 s to registers 72..75 (function 4) — check")):
+    with pytest.raises(
+        NoReply,
+        match=re.escape(
+            "address 2: no answer within 0.05 s to registers 72..75 (function 4) — check"
+        ),
+    ):
         await ask(line, 0.05)
     with pytest.raises(NoReply, match=re.escape("to register 7 (function 3)")):
         await request(line, 2, 3, 7, 1, 0.05)
@@ -167,17 +186,27 @@ async def test_silence_is_no_reply(line: Line, meter: ScriptedMeter) -> None:
 
 async def test_half_an_answer_is_no_reply(line: Line, meter: ScriptedMeter) -> None:
     meter.scripts = [[(0, rtu(2, 4, 8, data=GOOD)[:9])]]
-    with pytest.raises(NoReply, match=re.escape("address 2: only 9 of 13 bytes came within 0.1 s for registers 72..75")):
+    with pytest.raises(
+        NoReply,
+        match=re.escape("address 2: only 9 of 13 bytes came within 0.1 s for registers 72..75"),
+    ):
         await ask(line, 0.1)
 
 
-async def test_an_answer_of_another_address_alone_is_a_bad_reply(line: Line, meter: ScriptedMeter) -> None:
+async def test_an_answer_of_another_address_alone_is_a_bad_reply(
+    line: Line, meter: ScriptedMeter
+) -> None:
     meter.scripts = [[(0, rtu(5, 4, 8, data=OTHER))]]
-    with pytest.raises(BadReply, match=re.escape("address 2: address 5 answered instead to registers 72..75 (function 4)")):
+    with pytest.raises(
+        BadReply,
+        match=re.escape("address 2: address 5 answered instead to registers 72..75 (function 4)"),
+    ):
         await ask(line, 0.1)
 
 
-async def test_answers_of_others_are_passed_over_while_ours_may_still_come(line: Line, meter: ScriptedMeter) -> None:
+async def test_answers_of_others_are_passed_over_while_ours_may_still_come(
+    line: Line, meter: ScriptedMeter
+) -> None:
     meter.scripts = [
         [
             (0, rtu(5, 4, 8, data=OTHER)),  # another address
@@ -193,27 +222,52 @@ async def test_a_wrong_checksum_is_a_bad_reply(line: Line, meter: ScriptedMeter)
     answer = bytearray(rtu(2, 4, 8, data=GOOD))
     answer[5] ^= 1
     meter.scripts = [[(0, bytes(answer))]]
-    with pytest.raises(BadReply, match=re.escape("address 2: wrong checksum in the answer to registers 72..75 (function 4)")):
+    with pytest.raises(
+        BadReply,
+        match=re.escape("address 2: wrong checksum in the answer to registers 72..75 (function 4)"),
+    ):
         await ask(line, 0.1)
 
 
-async def test_an_earlier_answer_of_the_same_meter_is_a_bad_reply(line: Line, meter: ScriptedMeter) -> None:
+async def test_an_earlier_answer_of_the_same_meter_is_a_bad_reply(
+    line: Line, meter: ScriptedMeter
+) -> None:
     meter.scripts = [[(0, rtu(2, 4, 4, data=OTHER[:4]))]]
     with pytest.raises(BadReply, match=r"answered something else than registers 72\.\.75"):
         await ask(line, 0.1)
 
 
-async def test_noise_is_a_bad_reply_and_noise_before_an_answer_does_no_harm(line: Line, meter: ScriptedMeter) -> None:
-    meter.scripts = [[(0, b"\x02\x99\x13\x37")], [(0, b"\x00\xff\x02\x04" + rtu(2, 4, 8, data=GOOD))]]
-    with pytest.raises(BadReply, match=r"address 2: 4 bytes of nonsense \(02 99 13 37 …\) instead of registers 72\.\.75"):
+async def test_noise_is_a_bad_reply_and_noise_before_an_answer_does_no_harm(
+    line: Line, meter: ScriptedMeter
+) -> None:
+    meter.scripts = [
+        [(0, b"\x02\x99\x13\x37")],
+        [(0, b"\x00\xff\x02\x04" + rtu(2, 4, 8, data=GOOD))],
+    ]
+    with pytest.raises(
+        BadReply,
+        match=r"address 2: 4 bytes of nonsense \(02 99 13 37 …\) instead of registers 72\.\.75",
+    ):
         await ask(line, 0.1)
     assert await ask(line) == GOOD
 
 
-async def test_any_noise_ends_in_one_of_the_expected_errors(line: Line, meter: ScriptedMeter) -> None:
+async def test_any_noise_ends_in_one_of_the_expected_errors(
+    line: Line, meter: ScriptedMeter
+) -> None:
     dice = random.Random(7)
     for _ in range(60):
-        head = dice.choice([b"", b"\x02", b"\x02\x04", b"\x02\x04\x08", b"\x05\x2b", b"\x02\x84", b"\x02\x08\x00\x00"])
+        head = dice.choice(
+            [
+                b"",
+                b"\x02",
+                b"\x02\x04",
+                b"\x02\x04\x08",
+                b"\x05\x2b",
+                b"\x02\x84",
+                b"\x02\x08\x00\x00",
+            ]
+        )
         meter.scripts = [[(0, head + dice.randbytes(dice.randrange(40)) or b"?")]]
         with pytest.raises((BadReply, NoReply)):
             await ask(line, 0.005)
@@ -225,20 +279,28 @@ async def test_a_line_that_babbles_is_given_up(line: Line, meter: ScriptedMeter)
         await ask(line)
 
 
-def test_what_may_be_an_answer_is_checked_once_however_the_bytes_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_be_an_answer_is_checked_once_however_the_bytes_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     checked: list[bytes] = []
     decode = FramerRTU.decode
-    monkeypatch.setattr(FramerRTU, "decode", lambda self, data: (checked.append(data), decode(self, data))[1])
+    monkeypatch.setattr(
+        FramerRTU, "decode", lambda self, data: (checked.append(data), decode(self, data))[1]
+    )
 
     async def ask() -> None:
         with pytest.raises(BadReply):
-            await request(Answering("rtu", bytes((2, 0x83)) * 300, 1), 2, 3, 0x48, 125, timeout_s=0.1)
+            await request(
+                Answering("rtu", bytes((2, 0x83)) * 300, 1), 2, 3, 0x48, 125, timeout_s=0.1
+            )
 
     in_virtual_time(ask)
     assert len(checked) <= 300 + 1  # one more to say what was wrong
 
 
-async def test_a_line_that_is_never_silent_is_not_written_to(line: Line, meter: ScriptedMeter) -> None:
+async def test_a_line_that_is_never_silent_is_not_written_to(
+    line: Line, meter: ScriptedMeter
+) -> None:
     async def babble() -> None:
         while True:
             meter.send(b"noise")
@@ -252,15 +314,22 @@ async def test_a_line_that_is_never_silent_is_not_written_to(line: Line, meter: 
     babbler.cancel()
 
 
-async def test_a_late_rtu_answer_is_never_taken_for_the_next_one(line: Line, meter: ScriptedMeter) -> None:
+async def test_a_late_rtu_answer_is_never_taken_for_the_next_one(
+    line: Line, meter: ScriptedMeter
+) -> None:
     meter.scripts = [[(0.15, rtu(2, 4, 8, data=OTHER))], [(0, rtu(2, 4, 8, data=GOOD))]]
     with pytest.raises(NoReply):
         await ask(line, 0.1)
     assert await ask(line) == GOOD
 
 
-async def test_what_arrived_between_requests_is_thrown_away(line: Line, meter: ScriptedMeter) -> None:
-    meter.scripts = [[(0, rtu(2, 4, 8, data=GOOD)), (0.02, rtu(2, 4, 8, data=OTHER))], [(0, rtu(2, 4, 8, data=GOOD))]]
+async def test_what_arrived_between_requests_is_thrown_away(
+    line: Line, meter: ScriptedMeter
+) -> None:
+    meter.scripts = [
+        [(0, rtu(2, 4, 8, data=GOOD)), (0.02, rtu(2, 4, 8, data=OTHER))],
+        [(0, rtu(2, 4, 8, data=GOOD))],
+    ]
     assert await ask(line) == GOOD
     await asyncio.sleep(0.08)
     assert await ask(line) == GOOD
@@ -271,8 +340,14 @@ async def test_an_adapter_that_hears_itself_does_no_harm(line: Line, meter: Scri
     assert await ask(line) == GOOD
 
 
-async def test_the_line_is_left_silent_before_the_next_request(line: Line, meter: ScriptedMeter) -> None:
-    meter.scripts = [[(0, rtu(2, 4, 8, data=GOOD))], [(0, rtu(2, 4, 8, data=GOOD))], [(0, rtu(2, 4, 8, data=GOOD))]]
+async def test_the_line_is_left_silent_before_the_next_request(
+    line: Line, meter: ScriptedMeter
+) -> None:
+    meter.scripts = [
+        [(0, rtu(2, 4, 8, data=GOOD))],
+        [(0, rtu(2, 4, 8, data=GOOD))],
+        [(0, rtu(2, 4, 8, data=GOOD))],
+    ]
     await ask(line)
     first_s = line.turns.last_frame_s
     await ask(line)
@@ -282,7 +357,9 @@ async def test_the_line_is_left_silent_before_the_next_request(line: Line, meter
     assert line.turns.asked_s - second_s >= 0.1
 
 
-async def test_a_cancelled_request_leaves_the_line_in_order(line: Line, meter: ScriptedMeter) -> None:
+async def test_a_cancelled_request_leaves_the_line_in_order(
+    line: Line, meter: ScriptedMeter
+) -> None:
     meter.scripts = [[(0.1, rtu(2, 4, 8, data=OTHER))], [(0, rtu(2, 4, 8, data=GOOD))]]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -290,7 +367,9 @@ async def test_a_cancelled_request_leaves_the_line_in_order(line: Line, meter: S
     assert await ask(line) == GOOD
 
 
-async def test_a_port_that_vanishes_in_the_middle_is_a_line_error(line: Line, meter: ScriptedMeter, wire: Wire) -> None:
+async def test_a_port_that_vanishes_in_the_middle_is_a_line_error(
+    line: Line, meter: ScriptedMeter, wire: Wire
+) -> None:
     asyncio.get_running_loop().call_later(0.02, wire.unplug)
     with pytest.raises(LineError, match="the port has vanished"):
         await ask(line)
@@ -303,7 +382,7 @@ async def test_rtu_frames_pass_over_tcp() -> None:
         assert meter.requests == [rtu(2, 4, 0, 72, 0, 4)]
 
 
-# --- Modbus TCP ---------------------------------------------------------------------------------------------------------------------
+# --- Modbus TCP -----------------------------------------------------------------------------------
 
 
 async def test_a_tcp_answer_gives_its_register_bytes() -> None:
@@ -311,7 +390,11 @@ async def test_a_tcp_answer_gives_its_register_bytes() -> None:
         meter.scripts = [[(0, mbap(1, 2, 4, 8, data=GOOD))], [(0, mbap(2, 2, 4, 8)), (0.02, OTHER)]]
         assert await ask(line) == GOOD
         assert meter.requests == [mbap(1, 2, 4, 0, 72, 0, 4)]
-        with pytest.raises(BadReply, match=r"answered something else than registers 72\.\.75 \(function 4\) \(function 4, 2 bytes\)"):
+        with pytest.raises(
+            BadReply,
+            match=r"answered something else than registers 72\.\.75 \(function 4\) \(function 4, "
+            r"2 bytes\)",
+        ):
             await ask(line)
 
 
@@ -324,7 +407,10 @@ async def test_a_tcp_exception_is_named() -> None:
 
 async def test_a_late_tcp_answer_is_never_taken_for_the_next_one() -> None:
     async with network_meter() as (meter, line):
-        meter.scripts = [[(0.1, mbap(1, 2, 4, 8, data=OTHER))], [(0.2, mbap(2, 2, 4, 8, data=GOOD))]]
+        meter.scripts = [
+            [(0.1, mbap(1, 2, 4, 8, data=OTHER))],
+            [(0.2, mbap(2, 2, 4, 8, data=GOOD))],
+        ]
         with pytest.raises(NoReply, match=r"address 2: no answer within 0\.05 s"):
             await ask(line, 0.05)
         assert await ask(line) == GOOD
@@ -354,8 +440,13 @@ async def test_a_closed_connection_is_a_line_error() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", rtu(2, 4, 8, data=GOOD)])
-async def test_what_is_not_modbus_tcp_is_a_line_error_that_says_what_to_write(answer: bytes) -> None:
+async def test_what_is_not_modbus_tcp_is_a_line_error_that_says_what_to_write(
+    answer: bytes,
+) -> None:
     async with network_meter() as (meter, line):
         meter.scripts = [[(0, answer)]]
-        with pytest.raises(LineError, match=r"tcp:127\.0\.0\.1:\d+: what came is not Modbus TCP — .* is written rtu\+tcp:"):
+        with pytest.raises(
+            LineError,
+            match=r"tcp:127\.0\.0\.1:\d+: what came is not Modbus TCP — .* is written rtu\+tcp:",
+        ):
             await ask(line)

@@ -19,14 +19,22 @@ def block_of(*rows: Row) -> Block:
     return Block(4, rows[0].address, rows[-1].end - rows[0].address, rows)
 
 
-def one(data: bytes, kind: str, factor: float = 1.0, word_order: str = "big", invalid: int | None = None) -> float | None:
+def one(
+    data: bytes, kind: str, factor: float = 1.0, word_order: str = "big", invalid: int | None = None
+) -> float | None:
     """The value of a single register row, or None where it is left out."""
-    return Decoder(block_of(Row("power_w", 10, kind, word_order, factor, invalid))).decode(data).get("power_w")
+    return (
+        Decoder(block_of(Row("power_w", 10, kind, word_order, factor, invalid)))
+        .decode(data)
+        .get("power_w")
+    )
 
 
 @st.composite
 def rows_with_numbers(draw: st.DrawFn) -> tuple[list[Row], list[float], bytes]:
-    """A block of up to 12 rows with holes, numbers for it, and its bytes as a meter of that kind sends them."""
+    """A block of up to 12 rows with holes, numbers for it, and its bytes as a meter of that kind
+    sends them.
+    """
     rows: list[Row] = []
     numbers: list[float] = []
     data = b""
@@ -54,11 +62,15 @@ def rows_with_numbers(draw: st.DrawFn) -> tuple[list[Row], list[float], bytes]:
 @given(rows_with_numbers())
 def test_what_was_packed_is_read_back(case: tuple[list[Row], list[float], bytes]) -> None:
     rows, numbers, data = case
-    assert Decoder(block_of(*rows)).decode(data) == {row.quantity: number for row, number in zip(rows, numbers, strict=True)}
+    assert Decoder(block_of(*rows)).decode(data) == {
+        row.quantity: number for row, number in zip(rows, numbers, strict=True)
+    }
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(1, 6))
-def test_a_decimal_scale_gives_the_double_nearest_to_the_decimal_number(raw: int, places: int) -> None:
+def test_a_decimal_scale_gives_the_double_nearest_to_the_decimal_number(
+    raw: int, places: int
+) -> None:
     assert one(struct.pack(">i", raw), "int32", factor=10.0**-places) == float(f"{raw}e-{places}")
 
 
@@ -71,7 +83,12 @@ def test_scale_and_unit_of_a_row_are_applied_together() -> None:
     }
     (block,) = plan(Settings(registers=rows), 0.0)
     values = Decoder(block).decode(struct.pack(">IHhh", 123456, 2301, -1500, 2))
-    assert values == {"energy_import_wh": 1234560.0, "voltage_l1_v": 230.1, "current_l1_a": -1.5, "power_w": -2000.0}
+    assert values == {
+        "energy_import_wh": 1234560.0,
+        "voltage_l1_v": 230.1,
+        "current_l1_a": -1.5,
+        "power_w": -2000.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,7 +106,9 @@ def test_scale_and_unit_of_a_row_are_applied_together() -> None:
         ("fff8000000000000", "float64", "big", None),
     ],
 )
-def test_what_the_meter_does_not_know_is_left_out_and_not_zero(data: str, kind: str, order: str, invalid: int | None) -> None:
+def test_what_the_meter_does_not_know_is_left_out_and_not_zero(
+    data: str, kind: str, order: str, invalid: int | None
+) -> None:
     assert one(bytes.fromhex(data), kind, word_order=order, invalid=invalid) is None
 
 
@@ -121,14 +140,20 @@ def test_a_factor_may_be_as_small_or_great_as_a_float(factor: float) -> None:
         (SerialNumber(address=0, type="string", words=2), "20202020", None),
     ],
 )
-def test_a_serial_number_is_text_or_unknown(spec: SerialNumber, data: str, expected: str | None) -> None:
+def test_a_serial_number_is_text_or_unknown(
+    spec: SerialNumber, data: str, expected: str | None
+) -> None:
     assert decode_serial(spec, bytes.fromhex(data)) == expected
     assert serial_words(spec) * 2 == len(bytes.fromhex(data))
 
 
 def test_an_invalid_pattern_that_does_not_fit_is_named_by_the_profile_check() -> None:
     row = RegisterRow(address=0, type="int16", unit="W", invalid=0x7FFFFFFF)
-    settings = Settings(registers={"power_w": row}, power_sign="import_positive", identify=[Identity(address=9, values=[7])])
+    settings = Settings(
+        registers={"power_w": row},
+        power_sign="import_positive",
+        identify=[Identity(address=9, values=[7])],
+    )
     assert [(path, message) for path, message, _ in settings.check()] == [
         (("registers", "power_w", "invalid"), "does not fit into 1 registers")
     ]
@@ -143,12 +168,21 @@ def test_powers_of_a_meter_that_counts_export_as_positive_are_turned_and_nothing
     }
     (block,) = plan(Settings(registers=rows, power_sign="export_positive"), 0.0)
     values = Decoder(block).decode(bytes.fromhex("001E FF9C 0BB8 0005"))
-    assert values == {"power_w": -3000, "power_l1_w": 100, "power_export_w": 3000, "reactive_power_var": 5}
+    assert values == {
+        "power_w": -3000,
+        "power_l1_w": 100,
+        "power_export_w": 3000,
+        "reactive_power_var": 5,
+    }
 
 
 @pytest.mark.parametrize("raw", ["0000 04D2", "FFFF FB2E"])
 def test_a_sign_that_tells_nothing_is_dropped(raw: str) -> None:
-    rows = {"energy_export_wh": RegisterRow(address=0, type="int32", scale=0.1, unit="kWh", magnitude=True)}
+    rows = {
+        "energy_export_wh": RegisterRow(
+            address=0, type="int32", scale=0.1, unit="kWh", magnitude=True
+        )
+    }
     (block,) = plan(Settings(registers=rows), 0.0)
     assert Decoder(block).decode(bytes.fromhex(raw)) == {"energy_export_wh": 123400}
 
@@ -160,4 +194,9 @@ def test_what_a_meter_tells_in_parts_is_put_together_where_all_parts_are_there()
     }
     values = {"power_import_w": 0.0, "power_export_w": 250.5, "current_l1_a": 3.0}
     add_sums(values, sums)
-    assert values == {"power_import_w": 0.0, "power_export_w": 250.5, "current_l1_a": 3.0, "power_w": -250.5}
+    assert values == {
+        "power_import_w": 0.0,
+        "power_export_w": 250.5,
+        "current_l1_a": 3.0,
+        "power_w": -250.5,
+    }

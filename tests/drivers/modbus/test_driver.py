@@ -28,7 +28,9 @@ def floats(*numbers: float) -> list[int]:
 
 @dataclass
 class Meter:
-    """The registers of a simulated meter at address 2, by their first address, and what it was asked: (function, address, count)."""
+    """The registers of a simulated meter at address 2, by their first address, and what it was
+    asked: (function, address, count).
+    """
 
     registers: dict[int, list[int]]
     asked: list[tuple[int, int, int]] = field(default_factory=list)
@@ -36,7 +38,10 @@ class Meter:
     silent_units: frozenset[int] = frozenset()
 
     def device(self) -> SimDevice:
-        blocks = [SimData(at, values=words, datatype=DataType.REGISTERS) for at, words in sorted(self.registers.items())]
+        blocks = [
+            SimData(at, values=words, datatype=DataType.REGISTERS)
+            for at, words in sorted(self.registers.items())
+        ]
         return SimDevice(2, simdata=blocks)
 
     def trace_packet(self, sending: bool, data: bytes) -> bytes:
@@ -53,7 +58,9 @@ class Meter:
 async def on_tcp(meter: Meter) -> AsyncIterator[Line]:
     server = ModbusTcpServer(meter.device(), address=("127.0.0.1", 0), trace_pdu=meter.trace)
     await server.serve_forever(background=True)
-    line = await open_line(LineUrl("tcp", "127.0.0.1", server.transport.sockets[0].getsockname()[1]), SerialSettings())
+    line = await open_line(
+        LineUrl("tcp", "127.0.0.1", server.transport.sockets[0].getsockname()[1]), SerialSettings()
+    )
     try:
         yield line
     finally:
@@ -90,7 +97,18 @@ def profile(settings: Settings) -> Profile:
 def sdm120() -> Meter:
     """230.5 V, 2 A, 461 W and so on; 1234.5 kWh in, 67.25 kWh out; serial number 20000001."""
     registers = [0] * 80
-    for address, number in {0: 230.5, 6: 2.0, 12: 461.0, 18: 462.0, 24: 8.0, 30: 1.0, 70: 50.0, 72: 1234.5, 74: 67.25, 76: 1.5}.items():
+    for address, number in {
+        0: 230.5,
+        6: 2.0,
+        12: 461.0,
+        18: 462.0,
+        24: 8.0,
+        30: 1.0,
+        70: 50.0,
+        72: 1234.5,
+        74: 67.25,
+        76: 1.5,
+    }.items():
         registers[address : address + 2] = floats(number)
     return Meter({0: registers, 0xFC00: list(struct.unpack(">HH", struct.pack(">I", 20000001)))})
 
@@ -152,7 +170,11 @@ async def test_a_block_that_is_refused_for_its_hole_is_split_once_and_for_all() 
         for expected in ([(4, 0, 14), (4, 0, 2), (4, 10, 4)], [(4, 0, 2), (4, 10, 4)]):
             meter.asked.clear()
             reading = await driver.read(0.0)
-            assert reading.values == {"energy_import_wh": 1500.0, "power_w": 461.0, "frequency_hz": 50.0}
+            assert reading.values == {
+                "energy_import_wh": 1500.0,
+                "power_w": 461.0,
+                "frequency_hz": 50.0,
+            }
             assert meter.asked == expected
 
 
@@ -171,13 +193,18 @@ async def test_a_reading_whose_energy_is_refused_fails_and_is_tried_anew() -> No
     async with on_tcp(meter) as line:
         driver = ModbusDriver(profile(_three_values()), DEVICE, line)
         for _ in range(2):
-            with pytest.raises(Refused, match=r"address 2: refused registers 0\.\.1 \(function 4\) with exception 2"):
+            with pytest.raises(
+                Refused,
+                match=r"address 2: refused registers 0\.\.1 \(function 4\) with exception 2",
+            ):
                 await driver.read(0.0)
 
 
 async def test_a_busy_meter_fails_the_reading_without_a_split() -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
-    meter.answer = lambda pdu: ExceptionResponse(4, 6, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+    meter.answer = lambda pdu: ExceptionResponse(
+        4, 6, device_id=pdu.dev_id, transaction=pdu.transaction_id
+    )
     async with on_tcp(meter) as line:
         driver = ModbusDriver(profile(_three_values()), DEVICE, line)
         with pytest.raises(Refused, match="it is busy"):
@@ -190,18 +217,26 @@ async def test_a_busy_meter_fails_the_reading_without_a_split() -> None:
 async def test_a_meter_without_a_serial_number_is_read_all_the_same() -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
     async with on_tcp(meter) as line:
-        driver = ModbusDriver(profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line)
+        driver = ModbusDriver(
+            profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line
+        )
         for _ in range(2):
             reading = await driver.read(0.0)
             assert reading.serial_number is None
             assert len(reading.values) == 3
-        assert [question for question in meter.asked if question[1] == 0xFC00] == [(3, 0xFC00, 2)], "not asked again at once"
+        assert [question for question in meter.asked if question[1] == 0xFC00] == [
+            (3, 0xFC00, 2)
+        ], "not asked again at once"
 
 
-async def test_after_a_failure_the_serial_number_is_read_again_for_the_meter_may_be_another() -> None:
+async def test_after_a_failure_the_serial_number_is_read_again_for_the_meter_may_be_another() -> (
+    None
+):
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0), 0xFC00: [0, 7]})
     async with on_tcp(meter) as line:
-        driver = ModbusDriver(profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line)
+        driver = ModbusDriver(
+            profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line
+        )
         assert (await driver.read(0.0)).serial_number == "7"
 
         def broken(pdu: ModbusPDU) -> ModbusPDU:
@@ -214,7 +249,9 @@ async def test_after_a_failure_the_serial_number_is_read_again_for_the_meter_may
             return pdu
 
         meter.answer = broken
-        driver_with_little_patience = ModbusDriver(profile(_three_values()), replace(DEVICE, timeout_s=0.05), line)
+        driver_with_little_patience = ModbusDriver(
+            profile(_three_values()), replace(DEVICE, timeout_s=0.05), line
+        )
         with pytest.raises(Exception, match="address 9 answered instead"):
             await driver_with_little_patience.read(0.0)
         with pytest.raises(Exception, match="address 9 answered instead"):
@@ -226,7 +263,9 @@ async def test_after_a_failure_the_serial_number_is_read_again_for_the_meter_may
 async def test_one_wrong_answer_makes_no_other_meter_of_this_one() -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0), 0xFC00: [0, 7]})
     async with on_tcp(meter) as line:
-        driver = ModbusDriver(profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line)
+        driver = ModbusDriver(
+            profile(_three_values(serial_number=SerialNumber(address=0xFC00))), DEVICE, line
+        )
         assert (await driver.read(0.0)).serial_number == "7"
         driver._serial_due_s = -1e9  # an hour later
         wrong = iter(([0, 9], [0, 7]))
@@ -244,10 +283,17 @@ async def test_a_silent_meter_loses_only_its_own_turn() -> None:
     meter = sdm120()
     meter.silent_units = frozenset({3})
     async with on_serial(meter) as (line, _):
-        silent = ModbusDriver(load_profile("eastron/sdm120"), DeviceAddress(name="gone", address=3, timeout_s=0.05), line)
+        silent = ModbusDriver(
+            load_profile("eastron/sdm120"),
+            DeviceAddress(name="gone", address=3, timeout_s=0.05),
+            line,
+        )
         alive = ModbusDriver(load_profile("eastron/sdm120"), DEVICE, line)
         for _ in range(2):
-            with pytest.raises(NoReply, match=r"address 3: no answer within 0\.05 s to registers \d+\.\.\d+ \(function 4\)"):
+            with pytest.raises(
+                NoReply,
+                match=r"address 3: no answer within 0\.05 s to registers \d+\.\.\d+ \(function 4\)",
+            ):
                 await silent.read(0.0)
             assert (await alive.read(0.0)).values == SDM120_VALUES
 

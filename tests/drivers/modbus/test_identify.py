@@ -33,10 +33,16 @@ MODBUS = [profile for profile in map(load_profile, profile_ids()) if profile.pro
         (Identity(address=0, type="float32", between=[100, 300]), "4366 3333", True),
         (Identity(address=0, type="float32", between=[100, 300]), "0000 0000", False),
         (Identity(address=0, type="float32", between=[100, 300]), "7FC0 0000", False),
-        (Identity(address=0, type="int32", word_order="little", between=[1000, 3000]), "091B 0000", True),
+        (
+            Identity(address=0, type="int32", word_order="little", between=[1000, 3000]),
+            "091B 0000",
+            True,
+        ),
     ],
 )
-def test_a_register_matches_where_it_holds_what_the_profile_says(identity: Identity, data: str, expected: bool) -> None:
+def test_a_register_matches_where_it_holds_what_the_profile_says(
+    identity: Identity, data: str, expected: bool
+) -> None:
     assert matches(identity, bytes.fromhex(data)) is expected
 
 
@@ -57,7 +63,9 @@ def test_any_bytes_are_an_answer_or_none_and_never_an_error(data: bytes) -> None
 
 def test_a_meter_that_answers_zeros_to_everything_is_nobody() -> None:
     for profile in MODBUS:
-        assert not all(matches(identity, bytes(2 * identity.count)) for identity in profile.settings.identify)
+        assert not all(
+            matches(identity, bytes(2 * identity.count)) for identity in profile.settings.identify
+        )
 
 
 @pytest.mark.parametrize("profile", MODBUS, ids=lambda profile: profile.id)

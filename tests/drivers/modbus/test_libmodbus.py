@@ -1,4 +1,6 @@
-"""The Modbus drivers against libmodbus's server: neither our code nor pymodbus has a part in what it answers."""
+"""The Modbus drivers against libmodbus's server: neither our code nor pymodbus has a part in what
+it answers.
+"""
 
 import asyncio
 import os
@@ -31,9 +33,21 @@ Words = Mapping[int, Mapping[int, int]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The server's program. Where it cannot be compiled the tests are skipped, saying so; under CI they fail."""
+    """The server's program. Where it cannot be compiled the tests are skipped, saying so; under CI
+    they fail.
+    """
     program = tmp_path_factory.mktemp("libmodbus") / "server"
-    command = ["cc", "-O1", "-Wall", "-Werror", "-I/usr/include/modbus", str(SOURCE), "-o", str(program), "-lmodbus"]
+    command = [
+        "cc",
+        "-O1",
+        "-Wall",
+        "-Werror",
+        "-I/usr/include/modbus",
+        str(SOURCE),
+        "-o",
+        str(program),
+        "-lmodbus",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -48,9 +62,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def served(server: Path, words: Words, *args: str) -> AsyncIterator[int]:
     """libmodbus with these registers; gives its port (0 on a serial line)."""
-    process = await asyncio.create_subprocess_exec(server, *args, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        server, *args, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     try:
-        rows = "".join(f"{function:x} {at:x} {word:x}\n" for function in words for at, word in sorted(words[function].items()))
+        rows = "".join(
+            f"{function:x} {at:x} {word:x}\n"
+            for function in words
+            for at, word in sorted(words[function].items())
+        )
         assert process.stdin and process.stdout
         process.stdin.write(rows.encode())
         process.stdin.close()
@@ -66,7 +86,11 @@ def image(recorded: Mapping[str, Any]) -> Words:
     filler = [int(word, 16) for word in recorded.get("unlisted", "0000").split()]
     found: dict[int, dict[int, int]] = {}
     for function, rows in recorded["registers"].items():
-        listed = {at: int(word, 16) for start, text in rows.items() for at, word in enumerate(text.split(), _number(start))}
+        listed = {
+            at: int(word, 16)
+            for start, text in rows.items()
+            for at, word in enumerate(text.split(), _number(start))
+        }
         between = range(max(0, min(listed) - 125), min(max(listed) + 125, 0x10000))
         if max(listed) - min(listed) > 0x1000:
             between = range(0)
@@ -99,12 +123,20 @@ async def test_every_modbus_profile_is_read_from_libmodbus(path: Path, server: P
 
 
 @pytest.mark.parametrize("profile_id", ["eastron/sdm630", "abb/b23", "carlo_gavazzi/em340"])
-async def test_meters_are_read_from_libmodbus_on_a_serial_line(profile_id: str, server: Path) -> None:
+async def test_meters_are_read_from_libmodbus_on_a_serial_line(
+    profile_id: str, server: Path
+) -> None:
     path = next(path for path in RECORDINGS if path.stem == profile_id.replace("/", "-"))
     recording: Any = parse(path.read_bytes(), str(path)).data
     recorded, profile = recording["readings"][0], load_profile(profile_id)
-    async with paced_line(10 / 9600) as wire, served(server, image(recorded), "rtu", wire.meter_end, str(recording["address"])):
-        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}?baud=9600&parity=none&stop_bits=1"), profile.serial)
+    async with (
+        paced_line(10 / 9600) as wire,
+        served(server, image(recorded), "rtu", wire.meter_end, str(recording["address"])),
+    ):
+        line = await open_line(
+            LineUrl.parse(f"serial:{wire.gateway_end}?baud=9600&parity=none&stop_bits=1"),
+            profile.serial,
+        )
         try:
             reading = await profile.open_driver(device(recording["address"]), line).read(0.0)
         finally:

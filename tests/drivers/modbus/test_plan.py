@@ -19,16 +19,27 @@ def tables(draw: st.DrawFn, widest_hole: int = 60) -> Settings:
     address = draw(st.integers(0, 1000))
     for name in NAMES[: draw(st.integers(1, 20))]:
         kind = draw(st.sampled_from(sorted(WORDS)))
-        registers[name] = RegisterRow(address=address, type=kind, function=draw(st.sampled_from([3, 4])))
-        address += WORDS[kind] + draw(st.sampled_from([0, 0, 0, 1, widest_hole]) if widest_hole else st.just(0))
+        registers[name] = RegisterRow(
+            address=address, type=kind, function=draw(st.sampled_from([3, 4]))
+        )
+        address += WORDS[kind] + draw(
+            st.sampled_from([0, 0, 0, 1, widest_hole]) if widest_hole else st.just(0)
+        )
     holes, limit = draw(st.booleans()), draw(st.integers(4, 125))
-    return Settings(registers=registers, holes=holes, max_registers=limit, turnaround_ms=draw(st.sampled_from([0, 100])))
+    return Settings(
+        registers=registers,
+        holes=holes,
+        max_registers=limit,
+        turnaround_ms=draw(st.sampled_from([0, 100])),
+    )
 
 
 @given(tables(), st.sampled_from([0.0, 10 / 9600, 11 / 2400]))
 def test_every_row_is_read_once_and_whole(settings: Settings, char_s: float) -> None:
     blocks = plan(settings, char_s)
-    assert sorted(row.quantity for block in blocks for row in block.rows) == sorted(settings.registers)
+    assert sorted(row.quantity for block in blocks for row in block.rows) == sorted(
+        settings.registers
+    )
     for block in blocks:
         for row in block.rows:
             assert block.address <= row.address and row.end <= block.address + block.count
@@ -70,7 +81,9 @@ def test_a_hole_is_read_across_only_where_the_meter_allows_it() -> None:
 def test_a_hole_is_read_across_only_while_it_is_cheaper_than_another_request() -> None:
     assert len(plan(_two_rows(15, holes=True), 10 / 9600)) == 1
     assert len(plan(_two_rows(60, holes=True), 10 / 9600)) == 2
-    assert len(plan(_two_rows(60, holes=True, turnaround_ms=200), 10 / 9600)) == 1, "a slow meter makes requests dearer"
+    assert len(plan(_two_rows(60, holes=True, turnaround_ms=200), 10 / 9600)) == 1, (
+        "a slow meter makes requests dearer"
+    )
 
 
 def test_a_block_may_end_at_the_last_register_there_is() -> None:

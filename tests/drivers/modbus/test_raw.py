@@ -14,7 +14,11 @@ def test_one_value_is_seen_in_every_type_and_both_word_orders():
     assert table["hex"] == ["4366", "3334", "0841"]
     assert table["text"] == ["Cf", "34", ".A"]
     assert table["uint16"] == ["17254", "13108", "2113"]
-    assert table["float32 big"] == ["230.2", "4.191702e-08", ""]  # 230.2 V, as the maker's own example prints it
+    assert table["float32 big"] == [
+        "230.2",
+        "4.191702e-08",
+        "",
+    ]  # 230.2 V, as the maker's own example prints it
     assert table["uint32 little"] == ["859063142", "138490676", ""]
     assert table["int64 big"] == ["", "", ""]
 

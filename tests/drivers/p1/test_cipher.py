@@ -1,4 +1,6 @@
-"""Encrypted frames: cut out of any stream, opened with the right keys, and each wrong key told apart from damage."""
+"""Encrypted frames: cut out of any stream, opened with the right keys, and each wrong key told
+apart from damage.
+"""
 
 import random
 
@@ -51,7 +53,19 @@ def test_the_length_of_a_short_telegram_may_be_short(form: int, size: int) -> No
 
 
 pieces = st.one_of(
-    st.sampled_from([FRAME, TEXT, headed(TEXT), FRAME[:300], FRAME[40:], b"\xdb\x08", b"\xdb", b"\xdb\x08SAG12345\x82", b"\r\n\r\n\0\x82"]),
+    st.sampled_from(
+        [
+            FRAME,
+            TEXT,
+            headed(TEXT),
+            FRAME[:300],
+            FRAME[40:],
+            b"\xdb\x08",
+            b"\xdb",
+            b"\xdb\x08SAG12345\x82",
+            b"\r\n\r\n\0\x82",
+        ]
+    ),
     st.binary(max_size=40),
 )
 
@@ -68,7 +82,11 @@ def test_chunking_changes_nothing(parts: list[bytes], rng: random.Random) -> Non
         events += cut.feed(stream[at : at + size])
         at += size
     assert events == expected
-    assert (cut.offset, cut.noise_bytes, cut.open_start) == (whole.offset, whole.noise_bytes, whole.open_start)
+    assert (cut.offset, cut.noise_bytes, cut.open_start) == (
+        whole.offset,
+        whole.noise_bytes,
+        whole.open_start,
+    )
 
 
 def test_whatever_a_frame_holds_ends_nothing_and_begins_nothing() -> None:
@@ -125,10 +143,14 @@ def test_what_was_encrypted_comes_out(name: str) -> None:
 
 
 def test_another_program_reads_the_same_frame() -> None:
-    """The frames of these tests are those of real meters: dsmr-parser opens them with the same keys."""
+    """The frames of these tests are those of real meters: dsmr-parser opens them with the same
+    keys.
+    """
     parser = TelegramParser(telegram_specifications.SAGEMCOM_T210_D_R)
     for name in ("austria",):
-        telegram = parser.parse(envelope(PLAIN[name]).hex(), KEYS.encryption.hex(), AUTHENTICATION.hex(), throw_ex=True)
+        telegram = parser.parse(
+            envelope(PLAIN[name]).hex(), KEYS.encryption.hex(), AUTHENTICATION.hex(), throw_ex=True
+        )
         assert getattr(telegram, "ELECTRICITY_IMPORTED_TOTAL").value == 6545766  # noqa: B009 — made at run time
 
 
@@ -140,11 +162,15 @@ def test_the_meters_own_authentication_key_goes_before_the_common_one() -> None:
 
 
 def test_a_frame_without_tag_is_opened_and_not_proven() -> None:
-    assert decrypt(envelope(TEXT, security=0x20), KEYS, AUTHENTICATION) == Opened(TEXT, TITLE, proven=False)
+    assert decrypt(envelope(TEXT, security=0x20), KEYS, AUTHENTICATION) == Opened(
+        TEXT, TITLE, proven=False
+    )
 
 
 def test_a_wrong_encryption_key_is_named_with_the_meter_and_without_the_key() -> None:
-    with pytest.raises(CipherError, match=r"encryption key does not fit meter SAG0102030405.*key file") as caught:
+    with pytest.raises(
+        CipherError, match=r"encryption key does not fit meter SAG0102030405.*key file"
+    ) as caught:
         decrypt(FRAME, Keys(encryption=b"not the meters's"), AUTHENTICATION)
     assert b"not the meters's".hex() not in str(caught.value)
 
@@ -167,7 +193,10 @@ def test_dlms_objects_inside_are_named() -> None:
         decrypt(envelope(b"\x0f" + bytes(60)), KEYS, AUTHENTICATION)
 
 
-@pytest.mark.parametrize("form", [b"\xdb\x08" + TITLE + b"\x84", b"\xdb\x08" + TITLE, b"\x00\x1e", b"\x00", b"\x00\xff\x30"])
+@pytest.mark.parametrize(
+    "form",
+    [b"\xdb\x08" + TITLE + b"\x84", b"\xdb\x08" + TITLE, b"\x00\x1e", b"\x00", b"\x00\xff\x30"],
+)
 def test_a_frame_that_ends_early_is_named(form: bytes) -> None:
     with pytest.raises(CipherError, match="ends before its content"):
         decrypt(form, KEYS, AUTHENTICATION)

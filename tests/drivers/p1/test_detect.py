@@ -18,7 +18,9 @@ FAST, OLD, SLOW, SEVEN_BITS = SETTINGS
 
 
 class Port(ScriptedLine):
-    """A serial port at the other end of which a meter sends with settings of its own: with others, what comes is garbage."""
+    """A serial port at the other end of which a meter sends with settings of its own: with others,
+    what comes is garbage.
+    """
 
     def __init__(self, meters: SerialSettings, settings: SerialSettings = FAST) -> None:
         super().__init__(meters.char_s)
@@ -84,7 +86,9 @@ def test_a_line_that_gives_garbage_with_every_setting_is_named_with_what_was_tri
         port = Port(SerialSettings(baud=1200))
         for n in range(8):
             port.sends(1000.5 + 10 * n, WRITTEN["nordic"].data)
-        with pytest.raises(BadReply, match=r"tried: 115200 8N1, 9600 7E1, 2400 8E1, 115200 7E1.*wrong baud rate"):
+        with pytest.raises(
+            BadReply, match=r"tried: 115200 8N1, 9600 7E1, 2400 8E1, 115200 7E1.*wrong baud rate"
+        ):
             await driver_on(port).read(1000.0)
 
     in_virtual_time(scenario)
@@ -96,7 +100,11 @@ def test_the_countrys_own_profile_keeps_the_setting_it_was_given() -> None:
         for n in range(8):
             port.sends(1000.5 + 10 * n, WRITTEN["dsmr2.2"].data)
         with pytest.raises(BadReply, match="wrong baud rate"):
-            await load_profile("dsmr/dsmr4").open_driver(DeviceAddress(name="grid"), port).read(1000.0)
+            await (
+                load_profile("dsmr/dsmr4")
+                .open_driver(DeviceAddress(name="grid"), port)
+                .read(1000.0)
+            )
         assert port.settings == FAST
 
     in_virtual_time(scenario)
@@ -106,7 +114,9 @@ def test_the_search_goes_round() -> None:
     search, noise = Search(FAST), random.Random(1).randbytes(100)
     search.silence(b"")
     assert [search.silence(noise) for _ in range(4)] == [OLD, SLOW, SEVEN_BITS, FAST]
-    assert Search(SerialSettings(baud=300)).silence(noise) is None, "the first burst may have been cut"
+    assert Search(SerialSettings(baud=300)).silence(noise) is None, (
+        "the first burst may have been cut"
+    )
 
 
 def test_text_and_little_noise_are_not_garbage() -> None:

@@ -1,4 +1,6 @@
-"""Every dialect: telegrams written by hand give exactly their values, and tell which profile they belong to."""
+"""Every dialect: telegrams written by hand give exactly their values, and tell which profile they
+belong to.
+"""
 
 import pytest
 
@@ -26,7 +28,9 @@ def test_a_telegram_gives_exactly_its_values(each: Written) -> None:
     telegram = telegram_of(each.data)
     assert fault(telegram, settings.checksum) is None
     values = read_values(telegram.raw, settings.summed_tariffs(), settings.utc_offset_h)
-    assert {name: value for name, value in values.quantities.items() if name in settings.quantities()} == each.values
+    assert {
+        name: value for name, value in values.quantities.items() if name in settings.quantities()
+    } == each.values
     assert (values.serial_number, values.meter_utc_s) == (each.serial_number, each.meter_utc_s)
 
 

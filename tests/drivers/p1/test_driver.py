@@ -1,4 +1,6 @@
-"""The P1 driver: on real ports for the bytes, and against scripted arrivals under virtual time for the seconds."""
+"""The P1 driver: on real ports for the bytes, and against scripted arrivals under virtual time for
+the seconds.
+"""
 
 import asyncio
 import os
@@ -33,7 +35,10 @@ def body(import_wh: int = 123_456_789) -> bytes:
     return (
         b"/GWY5\\TEST-METER\r\n\r\n1-3:0.2.8(50)\r\n0-0:1.0.0(240301120000W)\r\n0-0:96.1.1(4530303031323334)\r\n"
         b"1-0:1.8.1(%06d.%03d*kWh)\r\n1-0:1.8.2(000000.000*kWh)\r\n1-0:2.8.1(000007.000*kWh)\r\n1-0:2.8.2(000000.500*kWh)\r\n"
-        b"1-0:1.7.0(00.318*kW)\r\n1-0:2.7.0(00.000*kW)\r\n0-0:96.13.0(" % divmod(import_wh, 1000) + b"00" * 200 + b")\r\n"
+        b"1-0:1.7.0(00.318*kW)\r\n1-0:2.7.0(00.000*kW)\r\n0-0:96.13.0("
+        % divmod(import_wh, 1000)
+        + b"00" * 200
+        + b")\r\n"
     )
 
 
@@ -103,7 +108,9 @@ def test_a_telegram_that_began_before_it_was_due_is_too_early_though_it_ends_lat
 
 
 @pytest.mark.parametrize("char_s", [CHAR_S, 10 / 9600, 0.0])
-def test_a_telegram_is_dated_by_its_first_byte_also_where_telegrams_follow_each_other_closely(char_s: float) -> None:
+def test_a_telegram_is_dated_by_its_first_byte_also_where_telegrams_follow_each_other_closely(
+    char_s: float,
+) -> None:
     async def scenario() -> None:
         line = ScriptedLine(char_s)
         gap_s = max(len(telegram()) * char_s, 0.2)
@@ -147,7 +154,9 @@ def test_only_wrong_checksums_are_a_bad_reply_that_names_both_values() -> None:
         line = ScriptedLine()
         for second in range(10):
             line.sends(1000.3 + second, body() + b"!0BAD\r\n")
-        with pytest.raises(BadReply, match=rf"damaged.*says 0BAD, its bytes give {crc16_arc(body() + b'!'):04X}"):
+        with pytest.raises(
+            BadReply, match=rf"damaged.*says 0BAD, its bytes give {crc16_arc(body() + b'!'):04X}"
+        ):
             await open_driver(line).read(1000.0)
 
     in_virtual_time(scenario)
@@ -280,10 +289,14 @@ def test_a_reading_that_is_given_up_loses_nothing_of_the_next() -> None:
 
 
 @asynccontextmanager
-async def meter(char_s: float) -> AsyncIterator[tuple[Wire, P1Driver, Callable[[bytes], Coroutine[Any, Any, None]]]]:
+async def meter(
+    char_s: float,
+) -> AsyncIterator[tuple[Wire, P1Driver, Callable[[bytes], Coroutine[Any, Any, None]]]]:
     """A driver on a real port, and what sends bytes from the other end."""
     async with paced_line(char_s) as wire:
-        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), SerialSettings(baud=115200))
+        line = await open_line(
+            LineUrl.parse(f"serial:{wire.gateway_end}"), SerialSettings(baud=115200)
+        )
         port = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
         async def send(data: bytes) -> None:
@@ -328,7 +341,9 @@ async def test_a_megabyte_of_noise_on_a_port_does_not_hide_the_telegram_after_it
         reading = await driver.read(0.0)
         sending.cancel()
         assert reading.values["power_w"] == 318.0
-        assert driver.noise_bytes > 500  # the kernel drops what we are too slow for, as on a real port
+        assert (
+            driver.noise_bytes > 500
+        )  # the kernel drops what we are too slow for, as on a real port
 
 
 async def test_an_unplugged_port_is_an_error_of_the_line() -> None:

@@ -60,7 +60,9 @@ def test_a_meter_that_sends_plainly_needs_no_key() -> None:
 def test_the_system_title_is_the_serial_number_where_the_telegram_has_none() -> None:
     async def scenario() -> None:
         keys = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
-        driver = open_driver(every_10_s(lambda _: envelope(AUSTRIA.data, ak=b"another 16 bytes")), "p1/austria", keys)
+        driver = open_driver(
+            every_10_s(lambda _: envelope(AUSTRIA.data, ak=b"another 16 bytes")), "p1/austria", keys
+        )
         reading = await driver.read(1000.0)
         assert reading.values == AUSTRIA.values
         assert reading.serial_number == "SAG0102030405"
@@ -80,8 +82,13 @@ def test_a_plain_header_with_a_configured_title_is_read() -> None:
 @pytest.mark.parametrize("profile", ["p1/luxembourg", "p1/auto", "dsmr/dsmr5"])
 def test_a_missing_key_is_named_at_the_first_telegram_with_what_to_do(profile: str) -> None:
     async def scenario() -> None:
-        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), profile, None)
-        with pytest.raises(BadReply, match=r"encrypted and there is no key.*network operator.*encryption_key.*0600.*`key:`"):
+        driver = open_driver(
+            every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), profile, None
+        )
+        with pytest.raises(
+            BadReply,
+            match=r"encrypted and there is no key.*network operator.*encryption_key.*0600.*`key:`",
+        ):
             await driver.read(1000.0)
 
     in_virtual_time(scenario)
@@ -90,8 +97,12 @@ def test_a_missing_key_is_named_at_the_first_telegram_with_what_to_do(profile: s
 def test_a_wrong_key_is_named_and_not_shown() -> None:
     async def scenario() -> None:
         wrong = Keys(encryption=b"not the meter's!")
-        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong)
-        with pytest.raises(BadReply, match="encryption key does not fit meter SAG0102030405") as caught:
+        driver = open_driver(
+            every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong
+        )
+        with pytest.raises(
+            BadReply, match="encryption key does not fit meter SAG0102030405"
+        ) as caught:
             await driver.read(1000.0)
         assert b"not the meter's!".hex() not in str(caught.value).lower()
         assert "not the meter" not in str(caught.value)
@@ -102,7 +113,9 @@ def test_a_wrong_key_is_named_and_not_shown() -> None:
 def test_a_wrong_authentication_key_is_named() -> None:
     async def scenario() -> None:
         wrong = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
-        driver = open_driver(every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong)
+        driver = open_driver(
+            every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong
+        )
         with pytest.raises(BadReply, match="authentication key is wrong"):
             await driver.read(1000.0)
 
@@ -157,7 +170,9 @@ def test_auto_reads_what_the_countrys_own_profile_reads(each: Written) -> None:
 
 def test_auto_recognises_inside_an_encrypted_frame() -> None:
     async def scenario() -> None:
-        driver = open_driver(every_10_s(lambda _: envelope(AUSTRIA.data, ak=AUTHENTICATION)), "p1/auto")
+        driver = open_driver(
+            every_10_s(lambda _: envelope(AUSTRIA.data, ak=AUTHENTICATION)), "p1/auto"
+        )
         assert (await driver.read(1000.0)).values == AUSTRIA.values
         assert driver.dialect == "p1/austria"
 
@@ -166,7 +181,9 @@ def test_auto_recognises_inside_an_encrypted_frame() -> None:
 
 def test_a_telegram_that_breaks_its_dialects_rules_tells_no_dialect() -> None:
     async def scenario() -> None:
-        cut = DSMR5.data.split(b"1-0:2.8.1")[0] + b"!\r\n"  # a dsmr/dsmr5 without checksum, as it would suit dsmr/dsmr2.2
+        cut = (
+            DSMR5.data.split(b"1-0:2.8.1")[0] + b"!\r\n"
+        )  # a dsmr/dsmr5 without checksum, as it would suit dsmr/dsmr2.2
         driver = open_driver(every_10_s(lambda n: cut if n == 0 else DSMR5.data), "p1/auto")
         reading = await driver.read(1000.0)
         assert reading.values == DSMR5.values
@@ -178,7 +195,9 @@ def test_a_telegram_that_breaks_its_dialects_rules_tells_no_dialect() -> None:
 def test_an_unknown_dialect_is_read_where_its_checksum_is_right() -> None:
     async def scenario() -> None:
         text = b"/XYZ5\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n1-0:2.8.0(000002.000*kWh)\r\n!"
-        driver = open_driver(every_10_s(lambda n: text + b"\r\n" if n == 0 else sealed(text)), "p1/auto")
+        driver = open_driver(
+            every_10_s(lambda n: text + b"\r\n" if n == 0 else sealed(text)), "p1/auto"
+        )
         reading = await driver.read(1000.0)
         assert reading.values == {"energy_import_wh": 1000.0, "energy_export_wh": 2000.0}
         assert (driver.dialect, reading.damaged) == ("p1/auto", 1)
@@ -194,11 +213,15 @@ async def test_every_byte_of_an_encrypted_frame_passes_a_port_unchanged() -> Non
     frames = [envelope(LUXEMBOURG.data, counter=n) for n in range(20)]
     assert {0x03, 0x04, 0x0D, 0x11, 0x13, 0x1A, 0x7F, 0xFF} <= set(b"".join(frames))
     async with paced_line(0.0) as wire:
-        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), SerialSettings(baud=115200))
+        line = await open_line(
+            LineUrl.parse(f"serial:{wire.gateway_end}"), SerialSettings(baud=115200)
+        )
         port = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
         def write(data: bytes) -> None:
-            with contextlib.suppress(BlockingIOError):  # a telegram that the port does not take is lost, as with a real meter
+            with contextlib.suppress(
+                BlockingIOError
+            ):  # a telegram that the port does not take is lost, as with a real meter
                 os.write(port, data)
 
         sending = asyncio.create_task(_send(write, frames))
@@ -224,7 +247,9 @@ async def test_telegrams_over_tcp_come_in_any_pieces(name: str) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings())
+        line = await open_line(
+            LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings()
+        )
         try:
             driver = open_driver(line, "p1/auto")
             for _ in range(2):

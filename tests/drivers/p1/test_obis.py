@@ -100,7 +100,14 @@ def test_any_bytes_give_values_or_nothing_but_no_error(raw: bytes) -> None:
     read_values(b"/GWY5\r\n\r\n1-0:1.8.0(" + raw)
 
 
-@given(st.lists(st.sampled_from([*DSMR5, b"(", b")", b"1-0:", b"*kWh", b"\r\n", b"0-1:24.3.0(1)", b"\xff\x00"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(
+            [*DSMR5, b"(", b")", b"1-0:", b"*kWh", b"\r\n", b"0-1:24.3.0(1)", b"\xff\x00"]
+        ),
+        max_size=12,
+    )
+)
 def test_any_mixture_of_fragments_gives_no_error_and_finite_values(parts: list[bytes]) -> None:
     for name, value in read_values(b"/GWY5\r\n" + b"".join(parts)).quantities.items():
         assert name in QUANTITIES
@@ -161,12 +168,19 @@ def test_an_unreadable_field_is_left_out_and_the_rest_kept(line: bytes) -> None:
 
 
 def test_the_meters_own_total_goes_before_the_sum() -> None:
-    values = values_of(b"1-0:1.8.0(000010.000*kWh)", b"1-0:1.8.1(000004.000*kWh)", b"1-0:1.8.2(000005.999*kWh)")
+    values = values_of(
+        b"1-0:1.8.0(000010.000*kWh)", b"1-0:1.8.1(000004.000*kWh)", b"1-0:1.8.2(000005.999*kWh)"
+    )
     assert values["energy_import_wh"] == 10_000.0
 
 
 def test_four_tariffs_add_up() -> None:
-    assert values_of(*(b"1-0:2.8.%d(00000%d.001*kWh)" % (n, n) for n in range(1, 5)))["energy_export_wh"] == 10_004.0
+    assert (
+        values_of(*(b"1-0:2.8.%d(00000%d.001*kWh)" % (n, n) for n in range(1, 5)))[
+            "energy_export_wh"
+        ]
+        == 10_004.0
+    )
 
 
 @pytest.mark.parametrize("broken", [b"1-0:1.8.2(ER23)", b"1-0:1.8.0(ER23)"])
@@ -182,7 +196,9 @@ def test_there_is_no_total_where_a_tariff_of_the_model_is_missing() -> None:
 
 def test_a_register_that_comes_twice_with_different_values_is_none() -> None:
     assert values_of(b"1-0:1.8.0(000004.000*kWh)", b"1-0:1.8.0(000004.001*kWh)") == {}
-    assert values_of(b"1-0:1.8.0(000004.000*kWh)", b"1-0:1.8.0(000004.000*kWh)") == {"energy_import_wh": 4_000.0}
+    assert values_of(b"1-0:1.8.0(000004.000*kWh)", b"1-0:1.8.0(000004.000*kWh)") == {
+        "energy_import_wh": 4_000.0
+    }
 
 
 def test_net_power_needs_both_directions_and_both_may_flow() -> None:
@@ -195,25 +211,44 @@ def test_net_power_needs_both_directions_and_both_may_flow() -> None:
 
 
 def test_gas_of_dsmr_2_stands_on_a_line_of_its_own() -> None:
-    lines = (b"0-1:24.1.0(3)", b"0-1:24.3.0(130401120000)(2C)(60)(1)(0-1:24.2.1)(m3)", b"(00345.678)", b"0-1:24.4.0(1)")
+    lines = (
+        b"0-1:24.1.0(3)",
+        b"0-1:24.3.0(130401120000)(2C)(60)(1)(0-1:24.2.1)(m3)",
+        b"(00345.678)",
+        b"0-1:24.4.0(1)",
+    )
     assert values_of(*lines) == {"gas_m3": 345.678}
 
 
 def test_the_device_type_says_what_flows_on_whatever_channel() -> None:
-    lines = (b"0-4:24.2.1(240301110000W)(00012.500*GJ)", b"0-4:24.1.0(004)", b"0-2:24.2.3(240301110000W)(00001.000*m3)", b"0-2:24.1.0(003)")
+    lines = (
+        b"0-4:24.2.1(240301110000W)(00012.500*GJ)",
+        b"0-4:24.1.0(004)",
+        b"0-2:24.2.3(240301110000W)(00001.000*m3)",
+        b"0-2:24.1.0(003)",
+    )
     assert values_of(*lines) == {"heat_gj": 12.5, "gas_m3": 1.0}
     assert values_of(b"0-1:24.2.1(240301110000W)(00001.000*m3)") == {}
 
 
 @pytest.mark.parametrize(
-    "slot", [b"(700101010000W)(00000000)", b"(632525252525S)(00000.000)", b"(000101010000W)(0000000000)", b"(000101010000W)(00000.000*m3)"]
+    "slot",
+    [
+        b"(700101010000W)(00000000)",
+        b"(632525252525S)(00000.000)",
+        b"(000101010000W)(0000000000)",
+        b"(000101010000W)(00000.000*m3)",
+    ],
 )
 def test_an_empty_channel_gives_no_reading(slot: bytes) -> None:
     assert values_of(b"0-1:24.1.0(003)", b"0-1:24.2.1" + slot) == {}
 
 
 def test_of_two_gas_meters_the_latest_reading_counts() -> None:
-    old, new = b"0-1:24.2.1(231201110000W)(99999.000*m3)", b"0-2:24.2.1(240301110000W)(00001.000*m3)"
+    old, new = (
+        b"0-1:24.2.1(231201110000W)(99999.000*m3)",
+        b"0-2:24.2.1(240301110000W)(00001.000*m3)",
+    )
     for lines in ((old, new), (new, old)):
         assert values_of(b"0-1:24.1.0(003)", b"0-2:24.1.0(003)", *lines) == {"gas_m3": 1.0}
 

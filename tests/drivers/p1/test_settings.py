@@ -39,7 +39,10 @@ def test_the_three_generations_are_there() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("values: [energy_import_wh, apparent_power_va]", "no P1 telegram holds 'apparent_power_va'"),
+        (
+            "values: [energy_import_wh, apparent_power_va]",
+            "no P1 telegram holds 'apparent_power_va'",
+        ),
         ("values: [energy_import_wh, energy_import_wh]", "listed twice"),
         ("values: [energy_import_wh, powr_w]", "did you mean 'power_w'"),
         ("values: [energy_import_wh]\n  checksums: required", "unknown key"),
@@ -47,7 +50,9 @@ def test_the_three_generations_are_there() -> None:
 )
 def test_wrong_values_are_named(wrong: str, words: str) -> None:
     with pytest.raises(ProfileError, match=words):
-        decode_profile("test/test", parse(PROFILE.replace("values: [energy_import_wh]", wrong), "test.yaml"))
+        decode_profile(
+            "test/test", parse(PROFILE.replace("values: [energy_import_wh]", wrong), "test.yaml")
+        )
 
 
 @pytest.mark.parametrize("policy", ["required", "optional", "ignored"])

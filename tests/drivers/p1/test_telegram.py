@@ -54,7 +54,22 @@ def test_a_good_telegram_comes_out_with_its_place_and_checksum() -> None:
 
 
 pieces = st.one_of(
-    st.sampled_from([GOOD, OTHER, OLD, BODY, b"\r\n", b"\n/ab", b"/", b"!", b")!12", b"\xff/GWY5", b"\n!", b"\0" * 7]),
+    st.sampled_from(
+        [
+            GOOD,
+            OTHER,
+            OLD,
+            BODY,
+            b"\r\n",
+            b"\n/ab",
+            b"/",
+            b"!",
+            b")!12",
+            b"\xff/GWY5",
+            b"\n!",
+            b"\0" * 7,
+        ]
+    ),
     st.binary(max_size=40),
     st.integers(0, len(GOOD)).map(lambda n: GOOD[n:]),
     st.integers(0, len(GOOD)).map(lambda n: GOOD[:n]),
@@ -73,22 +88,38 @@ def test_chunking_changes_nothing(parts: list[bytes], rng: random.Random) -> Non
         events += cut.feed(stream[at : at + size])
         at += size
     assert events == expected
-    assert (cut.offset, cut.noise_bytes, cut.open_start) == (whole.offset, whole.noise_bytes, whole.open_start)
+    assert (cut.offset, cut.noise_bytes, cut.open_start) == (
+        whole.offset,
+        whole.noise_bytes,
+        whole.open_start,
+    )
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_noise_around_telegrams_costs_none_of_them(before: bytes, between: bytes) -> None:
-    # A `!` or `/` of the noise may look like an end or a start; the line end after it is what a real meter sends.
+    # A `!` or `/` of the noise may look like an end or a start; the line end after it is what a
+    # real meter sends.
     events = frame(before + b"\r\n", GOOD, between + b"\r\n", OTHER)
-    good = [event.raw + b"%04X" % (event.checksum or 0) for event in events if isinstance(event, Telegram) and not fault(event, "required")]
+    good = [
+        event.raw + b"%04X" % (event.checksum or 0)
+        for event in events
+        if isinstance(event, Telegram) and not fault(event, "required")
+    ]
     assert good == [GOOD[:-2], OTHER[:-2]]
 
 
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=20))
 def test_noise_inside_is_found_by_the_checksum(at: int, noise: bytes) -> None:
     events = frame(GOOD[:at] + noise + GOOD[at:] + OTHER)
-    proper = [event.raw[:-1] for event in events if isinstance(event, Telegram) and fault(event, "required") is None]
-    assert proper in ([OTHER_BODY], [BODY, OTHER_BODY])  # noise before the first byte leaves the telegram whole
+    proper = [
+        event.raw[:-1]
+        for event in events
+        if isinstance(event, Telegram) and fault(event, "required") is None
+    ]
+    assert proper in (
+        [OTHER_BODY],
+        [BODY, OTHER_BODY],
+    )  # noise before the first byte leaves the telegram whole
 
 
 def test_the_tail_of_a_telegram_is_noise() -> None:
@@ -107,7 +138,9 @@ def test_two_starts_in_one_give_one_damaged_and_one_good() -> None:
 
 @pytest.mark.parametrize("glue", [b"", b"\xff", b"\0", b"\r\n"])
 @pytest.mark.parametrize("after", [8, 150, len(GOOD) - 8])
-def test_a_telegram_cut_within_a_line_does_not_take_the_next_with_it(after: int, glue: bytes) -> None:
+def test_a_telegram_cut_within_a_line_does_not_take_the_next_with_it(
+    after: int, glue: bytes
+) -> None:
     for checksum in (True, False):
         first, second = (GOOD, OTHER) if checksum else (OLD, OTHER_BODY + b"!\r\n")
         events = frame(first[:after] + glue + second)
@@ -116,7 +149,11 @@ def test_a_telegram_cut_within_a_line_does_not_take_the_next_with_it(after: int,
 
 
 def test_several_telegrams_cut_one_after_the_other_are_each_counted() -> None:
-    assert [type(event) for event in frame(GOOD[:100] + GOOD[:150] + GOOD)] == [Damaged, Damaged, Telegram]
+    assert [type(event) for event in frame(GOOD[:100] + GOOD[:150] + GOOD)] == [
+        Damaged,
+        Damaged,
+        Telegram,
+    ]
 
 
 def test_silence_ends_a_telegram_that_began_within_a_cut_one() -> None:
@@ -139,7 +176,15 @@ def test_a_doubled_telegram_is_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "ident", [rb"/KMP5 KA6U001600000012", rb"/Ene5\XS210 ESMR 5.0", b"/HLY5/D545-METER", b"/KAM5", b"/ADN9 6534", b"/ISk5\xab\x02MT382"]
+    "ident",
+    [
+        rb"/KMP5 KA6U001600000012",
+        rb"/Ene5\XS210 ESMR 5.0",
+        b"/HLY5/D545-METER",
+        b"/KAM5",
+        b"/ADN9 6534",
+        b"/ISk5\xab\x02MT382",
+    ],
 )
 def test_identifications_seen_in_the_field_are_accepted(ident: bytes) -> None:
     (event,) = frame(sealed(ident + b"\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n"))
@@ -166,7 +211,9 @@ def test_the_end_may_follow_a_value_on_its_line() -> None:
 
 
 def test_a_checksum_may_be_in_lower_case_or_unpadded() -> None:
-    number = next(n for n in range(10_000) if crc16_arc(BODY + b"0-0:96.1.1(%04d)\r\n!" % n) < 0x1000)
+    number = next(
+        n for n in range(10_000) if crc16_arc(BODY + b"0-0:96.1.1(%04d)\r\n!" % n) < 0x1000
+    )
     body = BODY + b"0-0:96.1.1(%04d)\r\n" % number
     assert fault_of(body + b"!%x\r\n" % crc16_arc(body + b"!")) is None
     assert fault_of(GOOD[:-6] + GOOD[-6:].lower()) is None
@@ -180,7 +227,10 @@ def fault_of(stream: bytes, policy: str = "required") -> str | None:
 
 def test_a_wrong_checksum_is_named_with_both_values() -> None:
     reason = fault_of(BODY + b"!0BAD\r\n")
-    assert reason == f"wrong checksum: the telegram says 0BAD, its bytes give {crc16_arc(BODY + b'!'):04X}"
+    assert (
+        reason
+        == f"wrong checksum: the telegram says 0BAD, its bytes give {crc16_arc(BODY + b'!'):04X}"
+    )
     assert fault_of(BODY + b"!0BAD\r\n", "optional") == reason
     assert fault_of(BODY + b"!0BAD\r\n", "ignored") is None
 
@@ -236,7 +286,9 @@ def test_a_telegram_without_end_is_dropped_at_the_limit_once() -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "slashes", "text", "starts"])
-def test_a_megabyte_of_noise_is_counted_in_bounded_memory_and_the_next_telegram_found(kind: str) -> None:
+def test_a_megabyte_of_noise_is_counted_in_bounded_memory_and_the_next_telegram_found(
+    kind: str,
+) -> None:
     noise = {
         "random": random.Random(1).randbytes(1 << 20),
         "slashes": b"/!\n" * 350_000,
@@ -279,7 +331,11 @@ def with_parity(data: bytes) -> bytes:
     ("noise", "words"),
     [
         (with_parity(GOOD), "7E1"),
-        (b"\x76\x05\0\x1b\x1b\x1b\x1b\x1a\0\xa7\x91" + b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01\x76\x05" * 3, "use the profile sml/auto"),
+        (
+            b"\x76\x05\0\x1b\x1b\x1b\x1b\x1a\0\xa7\x91"
+            + b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01\x76\x05" * 3,
+            "use the profile sml/auto",
+        ),
         (random.Random(2).randbytes(300), "baud rate"),
         (b"\0" * 100, "stuck"),
         (b"AT+CMGF=1 OK", "no telegram"),

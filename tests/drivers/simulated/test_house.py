@@ -41,8 +41,14 @@ def test_a_day_has_import_export_night_and_both_tariffs(day_s):
     assert {f.tariff for f in flows} == {1, 2}
 
 
-@given(st.lists(st.integers(0, 2_000_000), min_size=2, max_size=8), st.sampled_from(SERIES), st.integers(0, 3))
-def test_the_energy_of_the_parts_is_the_energy_of_the_whole_to_the_last_millijoule(cuts_ms, series, seed):
+@given(
+    st.lists(st.integers(0, 2_000_000), min_size=2, max_size=8),
+    st.sampled_from(SERIES),
+    st.integers(0, 3),
+)
+def test_the_energy_of_the_parts_is_the_energy_of_the_whole_to_the_last_millijoule(
+    cuts_ms, series, seed
+):
     home = house(seed)
     times = sorted(ORIGIN_S + ms / 1000 for ms in cuts_ms)
     parts = [home.energy_mj(*series, a, b) for a, b in itertools.pairwise(times)]
@@ -55,11 +61,21 @@ def test_energy_is_the_sum_of_power_over_its_seconds():
     flows = [home.flow(ORIGIN_S + s) for s in range(1000)]
     end_s = ORIGIN_S + 1000
     assert home.energy_mj("pv", "export", ORIGIN_S, end_s) == 1000 * sum(f.pv_w for f in flows)
-    assert home.energy_mj("heat_pump", "import", ORIGIN_S, end_s) == 1000 * sum(f.heat_pump_w for f in flows)
-    assert home.energy_mj("grid", "import", ORIGIN_S, end_s) == 1000 * sum(max(f.grid_w, 0) for f in flows)
-    assert home.energy_mj("grid", "export", ORIGIN_S, end_s) == 1000 * sum(max(-f.grid_w, 0) for f in flows)
-    assert home.energy_mj("grid", "import", ORIGIN_S + 0.25, ORIGIN_S + 0.75) == 500 * max(flows[0].grid_w, 0)
-    assert home.energy_wh("pv", "export", ORIGIN_S, end_s) == pytest.approx(sum(f.pv_w for f in flows) / 3600)
+    assert home.energy_mj("heat_pump", "import", ORIGIN_S, end_s) == 1000 * sum(
+        f.heat_pump_w for f in flows
+    )
+    assert home.energy_mj("grid", "import", ORIGIN_S, end_s) == 1000 * sum(
+        max(f.grid_w, 0) for f in flows
+    )
+    assert home.energy_mj("grid", "export", ORIGIN_S, end_s) == 1000 * sum(
+        max(-f.grid_w, 0) for f in flows
+    )
+    assert home.energy_mj("grid", "import", ORIGIN_S + 0.25, ORIGIN_S + 0.75) == 500 * max(
+        flows[0].grid_w, 0
+    )
+    assert home.energy_wh("pv", "export", ORIGIN_S, end_s) == pytest.approx(
+        sum(f.pv_w for f in flows) / 3600
+    )
 
 
 def test_the_truth_is_the_same_in_whatever_order_it_is_asked():
@@ -72,10 +88,19 @@ def test_the_truth_is_the_same_in_whatever_order_it_is_asked():
 
 def test_registers_never_run_backwards_and_show_the_completed_wh():
     home = house()
-    for register in ("grid.import", "grid.import.t1", "grid.export.t2", "pv.export", "heat_pump.import"):
+    for register in (
+        "grid.import",
+        "grid.import.t1",
+        "grid.export.t2",
+        "pv.export",
+        "heat_pump.import",
+    ):
         shown = [home.register_wh(register, ORIGIN_S + s / 2) for s in range(600)]
         assert shown == sorted(shown)
-    start_wh, energy_mj = home.register_wh("pv.export", ORIGIN_S), home.register_mj("pv.export", ORIGIN_S + 999)
+    start_wh, energy_mj = (
+        home.register_wh("pv.export", ORIGIN_S),
+        home.register_mj("pv.export", ORIGIN_S + 999),
+    )
     assert home.register_wh("pv.export", ORIGIN_S + 999) == start_wh + energy_mj // MJ_PER_WH
     # Each tariff register steps for itself: together they may lag by less than one step each.
     lag_wh = home.register_mj("grid.import", ORIGIN_S + 999) / MJ_PER_WH - (
@@ -131,9 +156,14 @@ def test_telegrams_carry_the_right_checksum_and_an_independent_parser_reads_the_
         ]
         assert wh[0] + wh[1] == home.register_wh("grid.import", second + 1)
         assert wh[2] + wh[3] == home.register_wh("grid.export", second + 1)
-        power_w = 1000 * (read.CURRENT_ELECTRICITY_USAGE.value - read.CURRENT_ELECTRICITY_DELIVERY.value)
+        power_w = 1000 * (
+            read.CURRENT_ELECTRICITY_USAGE.value - read.CURRENT_ELECTRICITY_DELIVERY.value
+        )
         assert power_w == flow.grid_w
-        l1_w = 1000 * (read.INSTANTANEOUS_ACTIVE_POWER_L1_POSITIVE.value - read.INSTANTANEOUS_ACTIVE_POWER_L1_NEGATIVE.value)
+        l1_w = 1000 * (
+            read.INSTANTANEOUS_ACTIVE_POWER_L1_POSITIVE.value
+            - read.INSTANTANEOUS_ACTIVE_POWER_L1_NEGATIVE.value
+        )
         assert l1_w == flow.grid_phases_w[0]
         assert bytes.fromhex(read.EQUIPMENT_IDENTIFIER.value) == b"E0031007000012345"
 
@@ -169,4 +199,6 @@ def test_a_register_beyond_its_last_digit_starts_again_from_zero():
 def test_voltages_are_those_of_a_house():
     home = house()
     for second in range(ORIGIN_S, ORIGIN_S + 500, 7):
-        assert all(227 < v < 235 and math.isclose(v * 10, round(v * 10)) for v in home.voltages_v(second))
+        assert all(
+            227 < v < 235 and math.isclose(v * 10, round(v * 10)) for v in home.voltages_v(second)
+        )

@@ -53,7 +53,11 @@ modbus:
 
 def modbus_profiles():
     # By their text: a profile that cannot be loaded fails in its test, not here.
-    return [i for i in profile_ids() if "protocol: modbus" in (shipped_folder() / f"{i}.yaml").read_text(encoding="utf-8")]
+    return [
+        i
+        for i in profile_ids()
+        if "protocol: modbus" in (shipped_folder() / f"{i}.yaml").read_text(encoding="utf-8")
+    ]
 
 
 def modbus_crc(data):
@@ -121,11 +125,22 @@ def float_at(data, offset):
 
 
 def integer_meter(values):
-    return ModbusTwin(decode_profile("test/integers", parse(INTEGER_METER, "integers.yaml")), lambda: values, serial_number=4711)
+    return ModbusTwin(
+        decode_profile("test/integers", parse(INTEGER_METER, "integers.yaml")),
+        lambda: values,
+        serial_number=4711,
+    )
 
 
 def test_values_are_encoded_by_type_scale_and_word_order():
-    twin = integer_meter({"power_w": -1234.56, "voltage_l1_v": 230.04, "energy_import_wh": 9_876_599, "energy_import_l1_wh": 1_234_599})
+    twin = integer_meter(
+        {
+            "power_w": -1234.56,
+            "voltage_l1_v": 230.04,
+            "energy_import_wh": 9_876_599,
+            "energy_import_l1_wh": 1_234_599,
+        }
+    )
     assert twin.read(3, 0, 3) == [*reversed(struct.unpack(">HH", struct.pack(">i", -12346))), 2300]
     assert twin.read(3, 4, 4) == [0, 0, *divmod(98_765, 65_536)]
     assert twin.read(3, 10, 1) == [12_345]
@@ -186,11 +201,17 @@ async def test_a_meter_on_a_serial_line_answers_with_the_values_of_that_moment()
             assert reply[7:] == modbus_crc(reply[:7])
             assert float_at(reply, 3) == pytest.approx(12_345.678, abs=0.0005)
             values["energy_export_wh"] = 12_345_679
-            assert float_at(await port.ask(rtu_request(2, 4, 0x4A, 2), 9), 3) == pytest.approx(12_345.679, abs=0.0005)
-            block = await port.ask(rtu_request(2, 4, 0, 60), 125)  # across unlisted addresses, which read 0
+            assert float_at(await port.ask(rtu_request(2, 4, 0x4A, 2), 9), 3) == pytest.approx(
+                12_345.679, abs=0.0005
+            )
+            block = await port.ask(
+                rtu_request(2, 4, 0, 60), 125
+            )  # across unlisted addresses, which read 0
             assert float_at(block, 3 + 2 * 0x0C) == -2500.0
             assert float_at(block, 3 + 2 * 0x02) == 0.0
-            assert (await port.ask(rtu_request(2, 3, 0xFC00, 2), 9))[3:7] == struct.pack(">I", 12345678)
+            assert (await port.ask(rtu_request(2, 3, 0xFC00, 2), 9))[3:7] == struct.pack(
+                ">I", 12345678
+            )
             assert (await port.ask(rtu_request(2, 1, 0, 8), 5))[:3] == bytes([2, 0x81, 1])
             assert (await port.ask(rtu_request(2, 4, 0x5000, 2), 5))[:3] == bytes([2, 0x84, 2])
         finally:
@@ -214,7 +235,10 @@ async def test_two_meters_share_a_serial_line_and_a_request_for_a_third_meets_si
 
 
 async def test_a_meter_on_tcp_answers_and_its_gateway_says_when_there_is_no_such_meter():
-    async with modbus_tcp({5: integer_meter({"voltage_l1_v": 229.9})}) as port, tcp_client(port) as ask:
+    async with (
+        modbus_tcp({5: integer_meter({"voltage_l1_v": 229.9})}) as port,
+        tcp_client(port) as ask,
+    ):
         assert await ask(5, 3, 2, 1) == struct.pack(">BBBH", 5, 3, 2, 2299)
         assert await ask(9, 3, 2, 1) == bytes([9, 0x83, 11])
         assert await ask(5, 4, 2, 1) == bytes([5, 0x84, 1])
@@ -231,12 +255,17 @@ async def test_a_serial_server_carries_rtu_frames_over_tcp():
 
 
 async def test_the_p1_port_sends_one_telegram_for_each_second_and_stops_quietly_when_unplugged():
-    offset_s = math.ceil(time.time()) - time.time() - 0.05  # a second begins in 50 ms: no long wait for the first
+    offset_s = (
+        math.ceil(time.time()) - time.time() - 0.05
+    )  # a second begins in 50 ms: no long wait for the first
 
     def now():
         return time.time() + offset_s
 
-    async with paced_line(10 / 115_200) as wire, p1_meter(wire.meter_end, lambda second: b"/%d!\r\n" % second, now):
+    async with (
+        paced_line(10 / 115_200) as wire,
+        p1_meter(wire.meter_end, lambda second: b"/%d!\r\n" % second, now),
+    ):
         port = Port(wire.gateway_end)
         try:
             start_s = now()
@@ -257,13 +286,23 @@ async def test_the_house_speaks_on_all_its_lines_with_one_truth():
             before_s = time.time()
             reply = await pv.ask(rtu_request(PV_ADDRESS, 4, 0x48, 4), 13)
             assert_shown(house.truth, "pv.export", float_at(reply, 7), before_s)
-            assert float_at(reply, 3) == pytest.approx(4.321)  # a PV meter imports almost nothing: it stands still here
+            assert float_at(reply, 3) == pytest.approx(
+                4.321
+            )  # a PV meter imports almost nothing: it stands still here
             for port in (house.heat_pump_port, *house.extra_ports):
                 async with tcp_client(port) as ask:
-                    assert_shown(house.truth, "heat_pump.import", float_at(await ask(HEAT_PUMP_ADDRESS, 4, 0x48, 2), 3), before_s)
+                    assert_shown(
+                        house.truth,
+                        "heat_pump.import",
+                        float_at(await ask(HEAT_PUMP_ADDRESS, 4, 0x48, 2), 3),
+                        before_s,
+                    )
             data = await grid.read(lambda data: re.search(rb"/[^!]+!....\r\n", data))
             telegram = re.search(rb"/[^!]+!....\r\n", data)[0]
-            assert telegram in {grid_telegram(house.truth, s) for s in range(math.floor(before_s) - 3, math.ceil(time.time()) + 1)}
+            assert telegram in {
+                grid_telegram(house.truth, s)
+                for s in range(math.floor(before_s) - 3, math.ceil(time.time()) + 1)
+            }
             assert house.truth.energy_mj("pv", "export", before_s - 60, before_s) > MJ_PER_WH
         finally:
             grid.close()
@@ -272,7 +311,9 @@ async def test_the_house_speaks_on_all_its_lines_with_one_truth():
 
 def assert_shown(truth, register, shown_kwh, since_s):
     low, high = truth.register_wh(register, since_s), truth.register_wh(register, time.time())
-    assert low - 0.5 <= shown_kwh * 1000 <= high + 0.5  # float32 rounds by up to half a watt-hour here
+    assert (
+        low - 0.5 <= shown_kwh * 1000 <= high + 0.5
+    )  # float32 rounds by up to half a watt-hour here
 
 
 async def test_the_house_leaves_no_task_and_no_open_file_behind():

@@ -23,7 +23,9 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_bytes_arrive_whole_in_order_and_no_sooner_than_a_wire_carries_them(wire: Wire) -> None:
+async def test_bytes_arrive_whole_in_order_and_no_sooner_than_a_wire_carries_them(
+    wire: Wire,
+) -> None:
     gateway = await open_line(LineUrl("serial", wire.gateway_end), SETTINGS)
     meter = await open_line(LineUrl("serial", wire.meter_end), SETTINGS)
     for sender, receiver in ((gateway, meter), (meter, gateway)):

@@ -104,14 +104,20 @@ def test_a_meter_without_pin_is_told_so_unless_its_profile_knows() -> None:
         with pytest.raises(BadReply, match=r"PIN missing.*InF on.*sml/no_pin"):
             await open_driver(line).read(1000.0)
         line.sends(1005.3, without_pin())
-        assert (await open_driver(line, NO_PIN).read(1005.0)).values == {"energy_import_wh": 1_234_000.0}
+        assert (await open_driver(line, NO_PIN).read(1005.0)).values == {
+            "energy_import_wh": 1_234_000.0
+        }
 
     in_virtual_time(scenario)
 
 
-def test_a_meter_that_rounds_to_whole_kwh_is_told_so_but_not_one_that_passes_them_by_chance() -> None:
+def test_a_meter_that_rounds_to_whole_kwh_is_told_so_but_not_one_that_passes_them_by_chance() -> (
+    None
+):
     def push_wh(import_wh: int) -> bytes:
-        return telegram(METER, [Entry(code="1-0:1.8.0*255", raw=10 * import_wh, unit=30, scaler=-1)])
+        return telegram(
+            METER, [Entry(code="1-0:1.8.0*255", raw=10 * import_wh, unit=30, scaler=-1)]
+        )
 
     async def scenario() -> None:
         line = ScriptedLine(CHAR_S)
@@ -129,8 +135,12 @@ def test_a_meter_that_rounds_to_whole_kwh_is_told_so_but_not_one_that_passes_the
 def test_a_register_that_is_coarser_than_its_profile_says_is_refused() -> None:
     async def scenario() -> None:
         line = ScriptedLine(CHAR_S)
-        line.sends(1000.3, telegram(METER, [Entry(code="1-0:1.8.0*255", raw=1234, unit=30, scaler=1)]))
-        with pytest.raises(BadReply, match=r"energy_import_wh comes in steps of 10 Wh.*resolution_wh 10"):
+        line.sends(
+            1000.3, telegram(METER, [Entry(code="1-0:1.8.0*255", raw=1234, unit=30, scaler=1)])
+        )
+        with pytest.raises(
+            BadReply, match=r"energy_import_wh comes in steps of 10 Wh.*resolution_wh 10"
+        ):
             await open_driver(line).read(1000.0)
 
     in_virtual_time(scenario)
@@ -139,8 +149,14 @@ def test_a_register_that_is_coarser_than_its_profile_says_is_refused() -> None:
 def test_a_telegram_of_another_kind_of_meter_is_named_so() -> None:
     async def scenario() -> None:
         line = ScriptedLine(CHAR_S)
-        line.sends(1000.3, telegram(METER, [Entry(code="1-0:14.7.0*255", raw=50, unit=44, scaler=0)]))
-        with pytest.raises(BadReply, match=r"none of the profile's quantities but frequency_hz: is the profile the right one"):
+        line.sends(
+            1000.3, telegram(METER, [Entry(code="1-0:14.7.0*255", raw=50, unit=44, scaler=0)])
+        )
+        with pytest.raises(
+            BadReply,
+            match=r"none of the profile's quantities but frequency_hz: is the profile the right "
+            r"one",
+        ):
             await open_driver(line, DVS74).read(1000.0)
 
     in_virtual_time(scenario)
@@ -177,7 +193,9 @@ def test_a_silent_line_is_no_reply_after_three_periods() -> None:
         (bytes(byte ^ 0xFF for byte in push()), "9600 baud 8N1"),
     ],
 )
-def test_what_is_no_telegram_is_a_bad_reply_that_says_what_it_looks_like(noise: bytes, words: str) -> None:
+def test_what_is_no_telegram_is_a_bad_reply_that_says_what_it_looks_like(
+    noise: bytes, words: str
+) -> None:
     async def scenario() -> None:
         line = ScriptedLine(CHAR_S)
         line.sends(1000.3, noise)
@@ -217,7 +235,9 @@ def test_a_meter_that_falls_silent_is_no_reply() -> None:
 
 
 @asynccontextmanager
-async def pusher(char_s: float) -> AsyncIterator[tuple[Wire, SmlDriver, Callable[[bytes], Coroutine[Any, Any, None]]]]:
+async def pusher(
+    char_s: float,
+) -> AsyncIterator[tuple[Wire, SmlDriver, Callable[[bytes], Coroutine[Any, Any, None]]]]:
     """A driver on a real port, and what sends bytes from the other end."""
     async with paced_line(char_s) as wire:
         line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}?baud=115200"), AUTO.serial)
@@ -245,7 +265,9 @@ async def test_telegrams_on_a_port_become_readings_every_byte_value_included() -
         before_s = loop.time()
         every_byte = Entry(code="1-0:96.1.1*255", raw=bytes(range(256))[:200] + b"\x1b" * 9)
         last = telegram(METER, [Entry(code="1-0:1.8.0*255", raw=2, unit=30, scaler=0), every_byte])
-        sending = asyncio.create_task(send(push()[50:] + random.Random(5).randbytes(100) + push(10) + last))
+        sending = asyncio.create_task(
+            send(push()[50:] + random.Random(5).randbytes(100) + push(10) + last)
+        )
         reading = await driver.read(before_s)
         assert before_s < reading.taken_s < loop.time()
         assert reading.values["energy_import_wh"] == 1.0
@@ -274,7 +296,9 @@ async def test_telegrams_through_a_serial_server_become_readings() -> None:
         ended.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    line = await open_line(LineUrl.parse(f"rtu+tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings())
+    line = await open_line(
+        LineUrl.parse(f"rtu+tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings()
+    )
     try:
         reading = await open_driver(line, timeout_s=20).read(0.0)
         assert reading.values["energy_import_wh"] in (7.7, 12345.6)

@@ -35,8 +35,12 @@ def payloads(events: list[Frame | Damaged]) -> list[bytes]:
     return [event.payload for event in events if isinstance(event, Frame)]
 
 
-@pytest.mark.parametrize(("checksum", "start", "flip", "order"), [(x25, 0xFFFF, 0xFFFF, "little"), (kermit, 0, 0, "big")])
-def test_both_checksums_are_taken_and_are_those_of_the_standards(checksum: object, start: int, flip: int, order: str) -> None:
+@pytest.mark.parametrize(
+    ("checksum", "start", "flip", "order"), [(x25, 0xFFFF, 0xFFFF, "little"), (kermit, 0, 0, "big")]
+)
+def test_both_checksums_are_taken_and_are_those_of_the_standards(
+    checksum: object, start: int, flip: int, order: str
+) -> None:
     assert crc_bit_by_bit(b"123456789", start, flip) == (0x906E if start else 0x2189)
     crc = crc_bit_by_bit(BY_HAND, start, flip)
     whole = BY_HAND + crc.to_bytes(2, "little" if order == "little" else "big")
@@ -48,13 +52,22 @@ def test_both_checksums_are_taken_and_are_those_of_the_standards(checksum: objec
 def test_chunks_change_nothing(cuts: list[int]) -> None:
     stream = b"\xff\x1b\x1b" + ONE + b"\x00\x1b" + TWO + b"\x80\x1b\x1b\x1b"
     framer = Framer()
-    events = [event for begin, end in pairwise([0, *sorted(cuts), len(stream)]) for event in framer.feed(stream[begin:end])]
+    events = [
+        event
+        for begin, end in pairwise([0, *sorted(cuts), len(stream)])
+        for event in framer.feed(stream[begin:end])
+    ]
     assert events == frames(stream)
     assert [event.start for event in events] == [3, 3 + len(ONE) + 2]
     assert framer.offset == len(stream)
 
 
-@given(st.lists(st.sampled_from([b"\x1b", b"\x1b\x1b\x1b\x1b", b"\x01", b"\x1a", b"\x00", b"\x63"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from([b"\x1b", b"\x1b\x1b\x1b\x1b", b"\x01", b"\x1a", b"\x00", b"\x63"]),
+        max_size=12,
+    )
+)
 def test_escapes_inside_the_data_are_undone(parts: list[bytes]) -> None:
     body = b"\x76" + b"".join(parts) + b"\x00"
     if b"\x1b" * 4 + b"\x01" * 4 in body:
@@ -66,7 +79,9 @@ def test_escapes_inside_the_data_are_undone(parts: list[bytes]) -> None:
 def test_escapes_inside_the_data_are_undone_in_chunks_of_any_size(size: int) -> None:
     stream = transport(b"\x76" + b"\x1b" * 8 + b"\xff" * 5)
     framer = Framer()
-    events = [event for at in range(0, len(stream), size) for event in framer.feed(stream[at : at + size])]
+    events = [
+        event for at in range(0, len(stream), size) for event in framer.feed(stream[at : at + size])
+    ]
     assert events == frames(stream)
     assert len(payloads(events)) == 1
 
@@ -90,7 +105,8 @@ def test_lost_bytes_damage_their_frame_and_no_other(begin: int, count: int) -> N
     events = frames(ONE[:begin] + ONE[begin + count :] + TWO)
     assert payloads(events)[-1:] == payloads(frames(TWO))
     if isinstance(events[0], Frame):
-        # Sixteen bits of checksum fit by chance now and then (here: bytes 68 to 71); the messages' own then tell.
+        # Sixteen bits of checksum fit by chance now and then (here: bytes 68 to 71); the messages'
+        # own then tell.
         with pytest.raises(SmlError):
             read_values(events[0].payload)
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from drivers.sample import QUANTITIES as KNOWN
 from drivers.simulated.sml import Entry, kermit, telegram, x25
 from drivers.sml.transport import Frame, Framer
-from drivers.sml.values import MAX_DEPTH, MAX_SERIAL_CHARS, QUANTITIES, SmlError, Values, decode, read_values, serial_number
+from drivers.sml.values import (
+    MAX_DEPTH,
+    MAX_SERIAL_CHARS,
+    QUANTITIES,
+    SmlError,
+    Values,
+    decode,
+    read_values,
+    serial_number,
+)
 
 EMH = bytes.fromhex("0a01454d480000010203")
 DZG_OLD = bytes.fromhex("0a01445a470002 82225e")  # 42082910
@@ -36,13 +45,17 @@ def power(code: str, raw: int | None, scaler: int = -1, **more: object) -> Entry
     return Entry(code=f"1-0:{code}*255", raw=raw, unit=27, scaler=scaler, **more)  # type: ignore[arg-type]
 
 
-# A telegram typed by hand. The checksums are worked out bit by bit below; everything else is as it would be on the wire.
+# A telegram typed by hand. The checksums are worked out bit by bit below; everything else is as it
+# would be on the wire.
 BY_HAND = (
-    "76 05 00000001 62 00 62 00 72 63 01 01 76 01 01 04 063f3f 0b 0a01484c590200 5e8a31 01 01 63 CCCC 00",
-    "76 05 00000002 62 00 62 00 72 63 07 01 77 01 0b 0a01484c590200 5e8a31 07 0100620affff 72 62 01 65 00a1b2c3"
+    "76 05 00000001 62 00 62 00 72 63 01 01 76 01 01 04 063f3f 0b 0a01484c590200 5e8a31 01 01 63 "
+    "CCCC 00",
+    "76 05 00000002 62 00 62 00 72 63 07 01 77 01 0b 0a01484c590200 5e8a31 07 0100620affff 72 62 "
+    "01 65 00a1b2c3"
     "  75"
     "    77 07 010060320101 01 01 01 01 04 484c59 01"  # the maker's letters
-    "    77 07 0100010800ff 65 001c0104 01 62 1e 52 ff 54 012345 01"  # 0x012345 × 0.1 Wh, three bytes wide
+    # 0x012345 × 0.1 Wh, three bytes wide
+    "    77 07 0100010800ff 65 001c0104 01 62 1e 52 ff 54 012345 01"
     "    77 07 0100020800ff 01 01 62 1e 52 ff 62 07 01"
     "    77 07 0100100700ff 01 01 62 1b 52 fe 53 ff38 01"  # -200 × 0.01 W
     "    77 07 0100200700ff 01 01 62 23 52 ff 63 08fc 01"  # 2300 × 0.1 V
@@ -66,7 +79,12 @@ def by_hand() -> bytes:
 
 def test_a_telegram_typed_by_hand_gives_its_values() -> None:
     found = read_values(by_hand())
-    assert found.quantities == {"energy_import_wh": 7456.5, "energy_export_wh": 0.7, "power_w": -2.0, "voltage_l1_v": 230.0}
+    assert found.quantities == {
+        "energy_import_wh": 7456.5,
+        "energy_export_wh": 0.7,
+        "power_w": -2.0,
+        "voltage_l1_v": 230.0,
+    }
     assert found.serial_number == "1HLY0206195761"
     assert found.steps_wh == {"energy_import_wh": 0.1, "energy_export_wh": 0.1}
 
@@ -76,11 +94,20 @@ def test_every_quantity_is_known_to_samples() -> None:
 
 
 def test_all_objects_of_a_big_meter() -> None:
-    entries = [energy("1.8.0", 1), energy("2.8.0", 2), energy("1.8.1", 3), energy("1.8.2", 4), power("16.7.0", -5)]
+    entries = [
+        energy("1.8.0", 1),
+        energy("2.8.0", 2),
+        energy("1.8.1", 3),
+        energy("1.8.2", 4),
+        power("16.7.0", -5),
+    ]
     entries += [power(f"{n}.7.0", n) for n in (36, 56, 76)]
     entries += [Entry(code=f"1-0:{n}.7.0*255", raw=n, unit=35, scaler=0) for n in (32, 52, 72)]
     entries += [Entry(code=f"1-0:{n}.7.0*255", raw=n, unit=33, scaler=-2) for n in (31, 51, 71)]
-    entries += [Entry(code="1-0:14.7.0*255", raw=499, unit=44, scaler=-1), Entry(code="1-0:81.7.1*255", raw=120, unit=8, scaler=0)]
+    entries += [
+        Entry(code="1-0:14.7.0*255", raw=499, unit=44, scaler=-1),
+        Entry(code="1-0:81.7.1*255", raw=120, unit=8, scaler=0),
+    ]
     assert values(entries).quantities == {
         "energy_import_wh": 0.1,
         "energy_export_wh": 0.2,
@@ -107,15 +134,22 @@ def test_all_objects_of_a_big_meter() -> None:
     signed=st.booleans(),
     power_raw=st.integers(-(2**39), 2**39),
 )
-def test_energy_is_exact_and_power_keeps_its_sign_at_every_width(raw: int, scaler: int, width: int, signed: bool, power_raw: int) -> None:
-    entries = [energy("1.8.0", raw, scaler, width=width, signed=signed), power("16.7.0", power_raw, -2, width=width)]
+def test_energy_is_exact_and_power_keeps_its_sign_at_every_width(
+    raw: int, scaler: int, width: int, signed: bool, power_raw: int
+) -> None:
+    entries = [
+        energy("1.8.0", raw, scaler, width=width, signed=signed),
+        power("16.7.0", power_raw, -2, width=width),
+    ]
     found = values(entries).quantities
     assert found["energy_import_wh"] == float(Decimal(raw).scaleb(scaler))
     assert found["power_w"] == float(Decimal(power_raw).scaleb(-2))
 
 
 @given(tariffs=st.lists(st.integers(0, 10**9), min_size=1, max_size=4))
-def test_without_a_total_the_tariffs_of_the_same_telegram_make_it_exactly(tariffs: list[int]) -> None:
+def test_without_a_total_the_tariffs_of_the_same_telegram_make_it_exactly(
+    tariffs: list[int],
+) -> None:
     entries = [energy(f"1.8.{n}", raw) for n, raw in enumerate(tariffs, 1)]
     found = values(entries)
     assert found.quantities["energy_import_wh"] == sum(tariffs) / 10
@@ -127,16 +161,31 @@ def test_without_a_total_the_tariffs_of_the_same_telegram_make_it_exactly(tariff
 
 def test_dzg_power_with_a_bit_too_few_is_what_the_status_says() -> None:
     short = power("16.7.0", -29912, -2, width=2)
-    assert values([energy("1.8.0", 1, status=0x1C0104), short], DZG_OLD).quantities["power_w"] == 356.24
-    assert values([energy("1.8.0", 1, status=0x1C0904), short], DZG_OLD).quantities["power_w"] == -299.12
+    assert (
+        values([energy("1.8.0", 1, status=0x1C0104), short], DZG_OLD).quantities["power_w"]
+        == 356.24
+    )
+    assert (
+        values([energy("1.8.0", 1, status=0x1C0904), short], DZG_OLD).quantities["power_w"]
+        == -299.12
+    )
     assert values([energy("1.8.0", 1), short], DZG_OLD).quantities["power_w"] == -299.12
-    assert values([energy("1.8.0", 1, status=0x1C0104), short], DZG_NEW).quantities["power_w"] == -299.12
-    assert values([energy("1.8.0", 1, status=0x1C0104), short], EMH).quantities["power_w"] == -299.12
+    assert (
+        values([energy("1.8.0", 1, status=0x1C0104), short], DZG_NEW).quantities["power_w"]
+        == -299.12
+    )
+    assert (
+        values([energy("1.8.0", 1, status=0x1C0104), short], EMH).quantities["power_w"] == -299.12
+    )
 
 
 @pytest.mark.parametrize(("status", "power_w"), [(0x182, 126.6), (0x1B0, -126.6), (0x1A2, -126.6)])
 def test_emh_power_without_sign_takes_it_from_the_status(status: int, power_w: float) -> None:
-    entries = [energy("1.8.0", 15, status=status), energy("2.8.0", 1, status=0x8), power("15.7.0", 1266)]
+    entries = [
+        energy("1.8.0", 15, status=status),
+        energy("2.8.0", 1, status=0x8),
+        power("15.7.0", 1266),
+    ]
     assert values(entries).quantities["power_w"] == power_w
 
 
@@ -151,12 +200,18 @@ def test_emh_ehz361_names_its_power_1_7_1_with_a_sign() -> None:
 
 
 def test_neuhaus_tells_only_what_is_exported() -> None:
-    assert values([energy("2.8.0", 1234), power("15.7.0", 500)]).quantities == {"energy_export_wh": 123.4, "power_w": -50.0}
+    assert values([energy("2.8.0", 1234), power("15.7.0", 500)]).quantities == {
+        "energy_export_wh": 123.4,
+        "power_w": -50.0,
+    }
 
 
 def test_a_power_whose_direction_nothing_tells_is_left_out() -> None:
     assert values([energy("1.8.0", 1), power("15.7.0", 500)]).quantities["power_w"] == 50.0
-    assert "power_w" not in values([energy("1.8.0", 1), energy("2.8.0", 1), power("15.7.0", 500)]).quantities
+    assert (
+        "power_w"
+        not in values([energy("1.8.0", 1), energy("2.8.0", 1), power("15.7.0", 500)]).quantities
+    )
 
 
 def test_power_in_two_directions_is_netted() -> None:
@@ -164,11 +219,16 @@ def test_power_in_two_directions_is_netted() -> None:
 
 
 def test_a_power_with_a_sign_goes_before_its_other_names() -> None:
-    assert values([power("15.7.0", 1), power("1.7.0", 2), power("16.7.0", -3)]).quantities["power_w"] == -0.3
+    assert (
+        values([power("15.7.0", 1), power("1.7.0", 2), power("16.7.0", -3)]).quantities["power_w"]
+        == -0.3
+    )
 
 
 def test_holley_on_rs485_has_another_checksum_a_bare_time_and_past_values() -> None:
-    entries = [energy("1.8.0", 999)] + [Entry(code=f"1-0:1.8.0*{n}", raw=n, unit=30, scaler=-1) for n in range(96, 101)]
+    entries = [energy("1.8.0", 999)] + [
+        Entry(code=f"1-0:1.8.0*{n}", raw=n, unit=30, scaler=-1) for n in range(96, 101)
+    ]
     assert values(entries, checksum=kermit, bare_time=True).quantities == {"energy_import_wh": 99.9}
 
 
@@ -179,7 +239,10 @@ def test_easymeter_and_ebz_count_in_tiny_steps() -> None:
 
 
 def test_whole_kwh_show_in_the_step() -> None:
-    assert values([energy("1.8.0", 1234, 3), energy("2.8.0", 0, 3)]).steps_wh == {"energy_import_wh": 1000.0, "energy_export_wh": 1000.0}
+    assert values([energy("1.8.0", 1234, 3), energy("2.8.0", 0, 3)]).steps_wh == {
+        "energy_import_wh": 1000.0,
+        "energy_export_wh": 1000.0,
+    }
 
 
 def test_registers_that_are_rounded_to_whole_kwh_are_noticed_where_power_is_missing() -> None:
@@ -191,7 +254,9 @@ def test_registers_that_are_rounded_to_whole_kwh_are_noticed_where_power_is_miss
 
 
 def test_a_value_that_is_not_set_is_left_out() -> None:
-    assert values([energy("1.8.0", 17), power("16.7.0", None)]).quantities == {"energy_import_wh": 1.7}
+    assert values([energy("1.8.0", 17), power("16.7.0", None)]).quantities == {
+        "energy_import_wh": 1.7
+    }
 
 
 @pytest.mark.parametrize(
@@ -240,15 +305,23 @@ def test_a_broken_register_is_left_out_and_the_rest_kept(entry: Entry) -> None:
     assert values([entry, power("16.7.0", 5)]).quantities == {"power_w": 0.5}
 
 
-def test_an_object_that_is_there_twice_with_different_values_is_left_out_and_so_is_its_total() -> None:
-    assert values([energy("1.8.0", 1), energy("1.8.0", 2), energy("1.8.1", 3)]).quantities == {"energy_import_t1_wh": 0.3}
-    assert values([energy("1.8.1", 1), energy("1.8.1", 2), energy("1.8.2", 3)]).quantities == {"energy_import_t2_wh": 0.3}
+def test_an_object_that_is_there_twice_with_different_values_is_left_out_and_so_is_its_total() -> (
+    None
+):
+    assert values([energy("1.8.0", 1), energy("1.8.0", 2), energy("1.8.1", 3)]).quantities == {
+        "energy_import_t1_wh": 0.3
+    }
+    assert values([energy("1.8.1", 1), energy("1.8.1", 2), energy("1.8.2", 3)]).quantities == {
+        "energy_import_t2_wh": 0.3
+    }
 
 
 def test_a_message_whose_own_checksum_is_wrong_is_refused() -> None:
     payload = payload_of(telegram(EMH, [energy("1.8.0", 1)]))
     broken = payload.replace(bytes.fromhex("52ff"), bytes.fromhex("5203"))
-    with pytest.raises(SmlError, match=r"wrong checksum of its own \(ff ff ff .* …\)$"):  # it may be as long as the file
+    with pytest.raises(
+        SmlError, match=r"wrong checksum of its own \(ff ff ff .* …\)$"
+    ):  # it may be as long as the file
         read_values(bytes.fromhex("76 01 01 01 72 62 01 01 8f 8a 03") + b"\xff" * 4000 + b"\x00")
     with pytest.raises(SmlError, match="wrong checksum of its own"):
         read_values(broken)
@@ -256,7 +329,9 @@ def test_a_message_whose_own_checksum_is_wrong_is_refused() -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 10_000])
 @pytest.mark.parametrize("list_head", [b"\x71", b"\x77", b"\xf0\x01"])
-def test_lists_nested_too_deep_are_refused_without_using_up_the_stack(depth: int, list_head: bytes) -> None:
+def test_lists_nested_too_deep_are_refused_without_using_up_the_stack(
+    depth: int, list_head: bytes
+) -> None:
     limit = sys.getrecursionlimit()
     with pytest.raises(SmlError, match=f"nested more than {MAX_DEPTH} deep"):
         read_values(list_head * depth + b"\x00")
@@ -305,7 +380,9 @@ def test_a_long_octet_string_has_a_length_of_two_bytes() -> None:
 
 def test_a_message_checksum_without_its_leading_zero_is_taken() -> None:
     for number in range(2000):
-        begun = b"\x76\x05" + number.to_bytes(4, "big") + bytes.fromhex("62 00 62 00 72 63 02 01 71 01")
+        begun = (
+            b"\x76\x05" + number.to_bytes(4, "big") + bytes.fromhex("62 00 62 00 72 63 02 01 71 01")
+        )
         if x25(begun)[0] == 0:
             assert read_values(begun + b"\x62" + x25(begun)[1:] + b"\x00").quantities == {}
             return

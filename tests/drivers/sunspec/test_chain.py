@@ -1,4 +1,6 @@
-"""Walking the chain: whatever a device answers, the walk ends within bounded requests, with what is there or with what is wrong."""
+"""Walking the chain: whatever a device answers, the walk ends within bounded requests, with what is
+there or with what is wrong.
+"""
 
 import struct
 
@@ -27,7 +29,9 @@ END = struct.pack(">HH", 0xFFFF, 0)
 
 
 def answers(steps, image, base):
-    """Walk over an image that begins at `base`; what is outside it is refused. Returns the chain and what was asked."""
+    """Walk over an image that begins at `base`; what is outside it is refused. Returns the chain
+    and what was asked.
+    """
     asked = []
     try:
         ask = next(steps)
@@ -44,18 +48,28 @@ def walked(*parts, base=40000):
     return answers(walk(), b"SunS" + b"".join(parts), base)[0]
 
 
-# The chain of a Kostal Plenticore with its built-in grid meter, as its answers to these reads were published: model, length, next address.
+# The chain of a Kostal Plenticore with its built-in grid meter, as its answers to these reads were
+# published: model, length, next address.
 PLENTICORE = [(1, 66), (103, 50), (113, 60), (120, 26), (123, 24), (160, 68), (203, 105), (802, 62)]
 PLENTICORE_AT = [0x9C42, 0x9C86, 0x9CBA, 0x9CF8, 0x9D14, 0x9D2E, 0x9D74, 0x9DDF, 0x9E1F]
 
 
 def test_a_published_chain_is_walked_address_by_address():
-    image = b"SunS" + common("KOSTAL", "PLENTICORE", "1.47", "9054") + b"".join(model(*each) for each in PLENTICORE[1:]) + END
+    image = (
+        b"SunS"
+        + common("KOSTAL", "PLENTICORE", "1.47", "9054")
+        + b"".join(model(*each) for each in PLENTICORE[1:])
+        + END
+    )
     chain, asked = answers(walk(), image, 40000)
     headers = [ask.address for ask in asked if ask.count == 2]
     assert headers == [0x9C40, *PLENTICORE_AT]
     assert asked[2] == Ask(0x9C44, 64)
-    assert [(part.number, part.address) for part in chain.parts] == [(103, 0x9C86), (113, 0x9CBA), (203, 0x9D74)]
+    assert [(part.number, part.address) for part in chain.parts] == [
+        (103, 0x9C86),
+        (113, 0x9CBA),
+        (203, 0x9D74),
+    ]
     assert {part.owner for part in chain.parts} == {Owner("KOSTAL", "PLENTICORE", "1.47", "9054")}
 
 
@@ -72,7 +86,10 @@ def test_a_common_model_may_have_its_pad_register_or_not(length, address):
 
 
 def test_each_part_belongs_to_the_common_model_before_it():
-    inverter, meter = common("SolarEdge", "SE3000", "4.1", "7E1"), common("SolarEdge", "PRO380-Mod", "2.19", "19032098", 65)
+    inverter, meter = (
+        common("SolarEdge", "SE3000", "4.1", "7E1"),
+        common("SolarEdge", "PRO380-Mod", "2.19", "19032098", 65),
+    )
     chain = walked(inverter, model(103, 50), meter, model(203, 105), END)
     assert [part.owner.serial_number for part in chain.parts] == ["7E1", "19032098"]
     assert chain.owner.model == "SE3000"
@@ -95,7 +112,9 @@ def test_a_device_without_the_part_that_is_wanted_says_what_it_has():
 
 
 def test_a_device_that_leaves_the_end_mark_out_is_read_all_the_same():
-    assert [part.number for part in walked(common("Acme", "One", "1", "1"), model(103, 50)).parts] == [103]
+    assert [
+        part.number for part in walked(common("Acme", "One", "1", "1"), model(103, 50)).parts
+    ] == [103]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +122,19 @@ def test_a_device_that_leaves_the_end_mark_out_is_read_all_the_same():
     [
         ((b"",), "it refuses register 40002"),
         ((common("A", "B", "1", "1"),), "it refuses register 40070"),
-        ((common("A", "B", "1", "1"), model(103, 20), END), "model 103 at register 40070 says it is 20 registers long; it has 25 at least"),
+        (
+            (common("A", "B", "1", "1"), model(103, 20), END),
+            "model 103 at register 40070 says it is 20 registers long; it has 25 at least",
+        ),
         ((struct.pack(">HH", 1, 10),), "model 1 at register 40002 says it is 10 registers long"),
-        ((common("A", "B", "1", "1"), struct.pack(">HH", 120, 0xFFFF)), "is 65535 registers long, beyond register 65535"),
-        ((common("A", "B", "1", "1"), bytes(400)), r"no SunSpec model at register 40070 \(number 0\)"),
+        (
+            (common("A", "B", "1", "1"), struct.pack(">HH", 120, 0xFFFF)),
+            "is 65535 registers long, beyond register 65535",
+        ),
+        (
+            (common("A", "B", "1", "1"), bytes(400)),
+            r"no SunSpec model at register 40070 \(number 0\)",
+        ),
         (tuple(model(120, 0) for _ in range(200)), f"does not end within {MAX_MODELS} models"),
     ],
 )
@@ -128,7 +156,9 @@ def test_a_device_of_zeros_is_no_sunspec_device():
         answers(walk(), bytes(2 * 0x10000), 0)
 
 
-@given(st.lists(st.binary(min_size=4, max_size=4) | st.none(), min_size=1, max_size=50), st.booleans())
+@given(
+    st.lists(st.binary(min_size=4, max_size=4) | st.none(), min_size=1, max_size=50), st.booleans()
+)
 def test_whatever_comes_the_walk_ends_within_its_bound(headers, marked):
     steps, count = walk(), 0
     try:
@@ -149,8 +179,12 @@ def test_whatever_comes_the_walk_ends_within_its_bound(headers, marked):
 
 @given(st.lists(st.sampled_from([*MODELS, 120, 160, 802]), max_size=8), st.integers(0, 40))
 def test_every_part_of_a_proper_chain_is_found_where_it_is(numbers, more):
-    lengths = {number: (MODELS[number].count - 2 if number in MODELS else 10) + more for number in numbers}
-    chain = walked(common("A", "B", "1", "1"), *(model(number, lengths[number]) for number in numbers), END)
+    lengths = {
+        number: (MODELS[number].count - 2 if number in MODELS else 10) + more for number in numbers
+    }
+    chain = walked(
+        common("A", "B", "1", "1"), *(model(number, lengths[number]) for number in numbers), END
+    )
     address, expected = 40070, []
     for number in numbers:
         if number in MODELS:

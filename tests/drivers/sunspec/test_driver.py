@@ -1,4 +1,6 @@
-"""The driver against pymodbus's own server, which serves images of devices typed by hand from published dumps and the model definitions."""
+"""The driver against pymodbus's own server, which serves images of devices typed by hand from
+published dumps and the model definitions.
+"""
 
 import asyncio
 import contextlib
@@ -19,25 +21,65 @@ def text(word, registers):
 
 
 def filled(number, length, values):
-    """A model: its number, its length, and words at their offsets from the number. All else is not implemented (0x8000, 0 for energy)."""
+    """A model: its number, its length, and words at their offsets from the number. All else is not
+    implemented (0x8000, 0 for energy).
+    """
     words = [number, length] + [0x8000] * length
     for at, word in values.items():
         words[at] = word & 0xFFFF
     return words
 
 
-# "SunS", model 1 of 65 registers, "SolarEdge": the first integers of a SE3000 as its owner published them. What follows is by the maker's
-# technical note: model 103 at 40069, a meter's model 1 at 40121 and its model 203 at 40188, whose texts, current, power factors and
-# energies are another owner's published values.
-SOLAREDGE_COMMON = [21365, 28243, 1, 65, 21359, 27745, 29253, 25703, 25888, *[0] * 11, *text("SE3000", 16), *[0] * 8, *text("4.10.29", 8)]
+# "SunS", model 1 of 65 registers, "SolarEdge": the first integers of a SE3000 as its owner
+# published them. What follows is by the maker's technical note: model 103 at 40069, a meter's model
+# 1 at 40121 and its model 203 at 40188, whose texts, current, power factors and energies are
+# another owner's published values.
+SOLAREDGE_COMMON = [
+    21365,
+    28243,
+    1,
+    65,
+    21359,
+    27745,
+    29253,
+    25703,
+    25888,
+    *[0] * 11,
+    *text("SE3000", 16),
+    *[0] * 8,
+    *text("4.10.29", 8),
+]
 SOLAREDGE_COMMON += [*text("7E1B2C3D", 16), 1]
 SOLAREDGE_INVERTER = filled(
     103,
     50,
-    {2: 1106, 6: -2, 10: 2301, 11: 2302, 12: 2303, 13: -1, 14: 25480, 15: -1, 16: 50010, 17: -3, 24: 0x00F4, 25: 0x2400, 26: 0}
+    {
+        2: 1106,
+        6: -2,
+        10: 2301,
+        11: 2302,
+        12: 2303,
+        13: -1,
+        14: 25480,
+        15: -1,
+        16: 50010,
+        17: -3,
+        24: 0x00F4,
+        25: 0x2400,
+        26: 0,
+    }
     | dict.fromkeys((3, 4, 5, 7, 8, 9), 0xFFFF),  # unsigned and not implemented
 )
-METER_COMMON = [1, 65, *text("SolarEdge", 16), *text("PRO380-Mod", 16), *[0] * 8, *text("2.19", 8), *text("19032098", 16), 2]
+METER_COMMON = [
+    1,
+    65,
+    *text("SolarEdge", 16),
+    *text("PRO380-Mod", 16),
+    *[0] * 8,
+    *text("2.19", 8),
+    *text("19032098", 16),
+    2,
+]
 METER = filled(
     203,
     105,
@@ -81,10 +123,14 @@ class Device:
 
 @contextlib.asynccontextmanager
 async def served(device):
-    store = SimDevice(1, simdata=[SimData(device.base, values=device.words, datatype=DataType.REGISTERS)])
+    store = SimDevice(
+        1, simdata=[SimData(device.base, values=device.words, datatype=DataType.REGISTERS)]
+    )
     server = ModbusTcpServer(store, address=("127.0.0.1", 0), trace_pdu=device.trace)
     await server.serve_forever(background=True)
-    line = await open_line(LineUrl("tcp", "127.0.0.1", server.transport.sockets[0].getsockname()[1]), SerialSettings())
+    line = await open_line(
+        LineUrl("tcp", "127.0.0.1", server.transport.sockets[0].getsockname()[1]), SerialSettings()
+    )
     try:
         yield line
     finally:
@@ -94,7 +140,9 @@ async def served(device):
 
 
 def driver_of(profile_id, line, timeout_s=5.0):
-    return load_profile(profile_id).open_driver(DeviceAddress(name="pv", address=1, timeout_s=timeout_s), line)
+    return load_profile(profile_id).open_driver(
+        DeviceAddress(name="pv", address=1, timeout_s=timeout_s), line
+    )
 
 
 async def test_an_inverter_is_read_in_one_request_once_its_chain_is_known():
@@ -124,11 +172,28 @@ async def test_the_meter_behind_an_inverter_is_another_series_with_its_sign_turn
     async with served(Device(SOLAREDGE)) as line:
         reading = await driver_of("sunspec/meter", line).read(0.0)
     assert reading.serial_number == "19032098"
-    assert reading.values == {"energy_import_wh": 15640.0, "energy_export_wh": 6619.0, "power_w": -1500.0, "current_a": 0.5}
+    assert reading.values == {
+        "energy_import_wh": 15640.0,
+        "energy_export_wh": 6619.0,
+        "power_w": -1500.0,
+        "current_a": 0.5,
+    }
 
 
 async def test_a_meter_of_another_maker_keeps_its_sign():
-    common = [21365, 28243, 1, 66, *text("TQ-Systems", 16), *text("EM420", 16), *[0] * 8, *text("2.6", 8), *text("72907", 16), 1, 0x8000]
+    common = [
+        21365,
+        28243,
+        1,
+        66,
+        *text("TQ-Systems", 16),
+        *text("EM420", 16),
+        *[0] * 8,
+        *text("2.6", 8),
+        *text("72907", 16),
+        1,
+        0x8000,
+    ]
     async with served(Device([*common, *METER, *END])) as line:
         reading = await driver_of("sunspec/auto", line).read(0.0)
     assert reading.values["power_w"] == 1500.0
@@ -158,7 +223,9 @@ async def test_a_device_whose_models_have_moved_fails_once_and_is_walked_anew():
         driver = driver_of("sunspec/auto", line)
         await driver.read(0.0)
         moved = True
-        with pytest.raises(BadReply, match="address 1: SunSpec model 103 is no longer at register 40069"):
+        with pytest.raises(
+            BadReply, match="address 1: SunSpec model 103 is no longer at register 40069"
+        ):
             await driver.read(0.0)
         assert (await driver.read(0.0)).values["power_w"] == -2548.0
         assert device.asked[-1] == (3, 40070, 27)
@@ -167,20 +234,26 @@ async def test_a_device_whose_models_have_moved_fails_once_and_is_walked_anew():
 async def test_a_chain_that_never_ends_is_a_bad_reply_after_bounded_requests():
     device = Device([*SOLAREDGE_COMMON, *[120, 0] * 200])
     async with served(device) as line:
-        with pytest.raises(BadReply, match="address 1: its chain of SunSpec models does not end within 64 models"):
+        with pytest.raises(
+            BadReply, match="address 1: its chain of SunSpec models does not end within 64 models"
+        ):
             await driver_of("sunspec/auto", line).read(0.0)
     assert len(device.asked) <= 2 + 64 + 2
 
 
 async def test_a_device_that_does_not_speak_sunspec_is_told_what_to_do():
     async with served(Device([0] * 200, base=0)) as line:
-        with pytest.raises(BadReply, match=r"no SunSpec marker .* is SunSpec switched on at the device"):
+        with pytest.raises(
+            BadReply, match=r"no SunSpec marker .* is SunSpec switched on at the device"
+        ):
             await driver_of("sunspec/auto", line).read(0.0)
 
 
 async def test_a_device_that_is_busy_is_a_bad_reply_not_a_missing_model():
     device = Device(SOLAREDGE)
-    device.answer = lambda pdu: ExceptionResponse(3, 6, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+    device.answer = lambda pdu: ExceptionResponse(
+        3, 6, device_id=pdu.dev_id, transaction=pdu.transaction_id
+    )
     async with served(device) as line:
         with pytest.raises(BadReply, match="it is busy"):
             await driver_of("sunspec/auto", line).read(0.0)

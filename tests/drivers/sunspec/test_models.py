@@ -12,15 +12,21 @@ from drivers.sunspec.models import MODELS, decode
 
 
 def image(number, registers):
-    """A model's first registers: words by offset; the rest says that it is not implemented: 0xFFFF unsigned, else 0x8000."""
+    """A model's first registers: words by offset; the rest says that it is not implemented: 0xFFFF
+    unsigned, else 0x8000.
+    """
     count = MODELS[number].count
     words = [0x8000] * count
     words[:2] = [number, 0]
-    if number < 200:  # the currents, voltages and frequency of an inverter are unsigned, those of a meter are not
+    if (
+        number < 200
+    ):  # the currents, voltages and frequency of an inverter are unsigned, those of a meter are not
         for at in (2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 16):
             words[at] = 0xFFFF
     elif number < 300:
-        words[39::2] = [0] * len(words[39::2])  # the low words of accumulators that begin at even offsets
+        words[39::2] = [0] * len(
+            words[39::2]
+        )  # the low words of accumulators that begin at even offsets
     for at, value in registers.items():
         for n, word in enumerate(value if isinstance(value, list) else [value]):
             words[at + n] = word & 0xFFFF
@@ -37,13 +43,32 @@ def floats(number, registers):
 
 
 def test_an_inverter_s_production_is_export():
-    data = image(103, {2: 1234, 6: -2, 14: 2841, 15: -1, 16: 5001, 17: -2, 24: [0x0012, 0xD687], 26: 0})
-    expected = {"energy_export_wh": 1_234_567.0, "power_w": -284.1, "current_a": 12.34, "frequency_hz": 50.01}
+    data = image(
+        103, {2: 1234, 6: -2, 14: 2841, 15: -1, 16: 5001, 17: -2, 24: [0x0012, 0xD687], 26: 0}
+    )
+    expected = {
+        "energy_export_wh": 1_234_567.0,
+        "power_w": -284.1,
+        "current_a": 12.34,
+        "frequency_hz": 50.01,
+    }
     assert decode(MODELS[103], data, power_is_export=True) == expected
 
 
 def test_a_three_phase_inverter_tells_each_phase():
-    registers = {3: 411, 4: 412, 5: 413, 6: -2, 7: 3991, 8: 3992, 9: 3993, 10: 2301, 11: 2302, 12: 2303, 13: -1}
+    registers = {
+        3: 411,
+        4: 412,
+        5: 413,
+        6: -2,
+        7: 3991,
+        8: 3992,
+        9: 3993,
+        10: 2301,
+        11: 2302,
+        12: 2303,
+        13: -1,
+    }
     assert decode(MODELS[103], image(103, registers), power_is_export=True) == {
         "current_l1_a": 4.11,
         "current_l2_a": 4.12,
@@ -89,8 +114,12 @@ def test_a_meter_s_registers_count_from_zero():
 
 
 def test_an_inverter_that_sleeps_shows_no_energy_not_zero():
-    assert decode(MODELS[103], image(103, {14: 0, 15: 0, 24: [0, 0], 26: 0}), power_is_export=True) == {"power_w": 0.0}
-    assert decode(MODELS[113], floats(113, {22: 0.0, 32: 0.0}), power_is_export=True) == {"power_w": 0.0}
+    assert decode(
+        MODELS[103], image(103, {14: 0, 15: 0, 24: [0, 0], 26: 0}), power_is_export=True
+    ) == {"power_w": 0.0}
+    assert decode(MODELS[113], floats(113, {22: 0.0, 32: 0.0}), power_is_export=True) == {
+        "power_w": 0.0
+    }
 
 
 @pytest.mark.parametrize("bits", [[0x8000, 0], [0xFFFF, 0xFFFF]])
@@ -100,18 +129,29 @@ def test_an_accumulator_that_is_not_implemented_is_missing(bits):
 
 
 def test_an_accumulator_uses_all_its_32_bits():
-    values = decode(MODELS[203], image(203, {38: [0xFFFF, 0xFFFE], 46: [0x8000, 1], 54: 1}), power_is_export=False)
+    values = decode(
+        MODELS[203],
+        image(203, {38: [0xFFFF, 0xFFFE], 46: [0x8000, 1], 54: 1}),
+        power_is_export=False,
+    )
     assert values == {"energy_export_wh": 42_949_672_940.0, "energy_import_wh": 21_474_836_490.0}
 
 
 @pytest.mark.parametrize("scale", [-0x8000, 11, -11, 300])
 def test_what_has_no_proper_scale_factor_is_missing(scale):
-    assert decode(MODELS[203], image(203, {18: 5, 22: scale, 46: [0, 9], 54: 0}), power_is_export=False) == {"energy_import_wh": 9.0}
+    assert decode(
+        MODELS[203], image(203, {18: 5, 22: scale, 46: [0, 9], 54: 0}), power_is_export=False
+    ) == {"energy_import_wh": 9.0}
 
 
-@pytest.mark.parametrize(("raw", "scale", "factor"), [(-9350, -2, -0.935), (97, 0, 0.97), (93, -2, 0.93), (100, 0, 1.0), (-1000, -3, -1.0)])
+@pytest.mark.parametrize(
+    ("raw", "scale", "factor"),
+    [(-9350, -2, -0.935), (97, 0, 0.97), (93, -2, 0.93), (100, 0, 1.0), (-1000, -3, -1.0)],
+)
 def test_a_power_factor_comes_in_per_cent_or_as_it_is(raw, scale, factor):
-    assert decode(MODELS[203], image(203, {33: raw, 37: scale}), power_is_export=False) == {"power_factor": pytest.approx(factor)}
+    assert decode(MODELS[203], image(203, {33: raw, 37: scale}), power_is_export=False) == {
+        "power_factor": pytest.approx(factor)
+    }
 
 
 def test_floats_of_an_inverter():
@@ -138,8 +178,29 @@ def test_floats_of_a_meter_whose_unknown_values_are_no_numbers():
 
 
 def test_model_701_counts_both_directions_in_64_bits():
-    registers = {10: 3000, 116: 0, 17: [0, 50020], 115: -3, 19: [0, 0, 0x0100, 0], 23: [0, 0, 0, 321], 120: 0, 41: 3000, 47: 2315, 114: -1}
-    registers |= {13: 0xFFFF, 64: -0x8000, 87: -0x8000, 15: -0x8000, 16: -0x8000, 46: -0x8000, 69: -0x8000, 70: -0x8000, 92: -0x8000}
+    registers = {
+        10: 3000,
+        116: 0,
+        17: [0, 50020],
+        115: -3,
+        19: [0, 0, 0x0100, 0],
+        23: [0, 0, 0, 321],
+        120: 0,
+        41: 3000,
+        47: 2315,
+        114: -1,
+    }
+    registers |= {
+        13: 0xFFFF,
+        64: -0x8000,
+        87: -0x8000,
+        15: -0x8000,
+        16: -0x8000,
+        46: -0x8000,
+        69: -0x8000,
+        70: -0x8000,
+        92: -0x8000,
+    }
     registers |= {93: -0x8000}
     assert decode(MODELS[701], image(701, registers), power_is_export=True) == {
         "power_w": -3000.0,
@@ -157,7 +218,10 @@ def test_any_bytes_give_known_quantities_with_finite_values(number, data, export
     values = decode(model, data[: 2 * model.count], power_is_export=exports)
     assert values.keys() <= {point.quantity for point in model.points} <= QUANTITIES.keys()
     assert all(abs(value) < float("inf") for value in values.values())
-    assert all(value >= 0 or not quantity.startswith("energy") or model.floats for quantity, value in values.items())
+    assert all(
+        value >= 0 or not quantity.startswith("energy") or model.floats
+        for quantity, value in values.items()
+    )
 
 
 @pytest.mark.parametrize("number", sorted(MODELS))

@@ -18,7 +18,9 @@ from gateway.site import config
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
 
-START_S = int(datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp())  # the night in which summer time begins in Europe
+START_S = int(
+    datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp()
+)  # the night in which summer time begins in Europe
 SLOT_S = 900
 LOAD, PV = "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1", "cf3b262c-1c0e-4d0b-8f0e-6f3f0e4b7a52"
 
@@ -36,7 +38,9 @@ assets:
 buffer: {{path: buffer.sqlite}}
 """
 GRID = "profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 60s\n"
-PV_METER = "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n"
+PV_METER = (
+    "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n"
+)
 
 
 @dataclass
@@ -53,23 +57,53 @@ class Home:
         return path
 
     def fill(self, grid_w, pv_w, *, silent=()):
-        """One value of power (W) per slot; samples each minute, none at the minutes in `silent`. The slots' boundaries are hit."""
+        """One value of power (W) per slot; samples each minute, none at the minutes in `silent`.
+        The slots' boundaries are hit.
+        """
         settings = config.load(self.folder)
         now_s = [float(START_S)]
-        clock = Clock("assured", Sources(utc_s=lambda: now_s[0], boottime_s=lambda: now_s[0] - START_S + 50, boot_id=lambda: "boot-1"))
+        clock = Clock(
+            "assured",
+            Sources(
+                utc_s=lambda: now_s[0],
+                boottime_s=lambda: now_s[0] - START_S + 50,
+                boot_id=lambda: "boot-1",
+            ),
+        )
         with self.buffer() as buffer:
             exchange = settings.exchange
-            dialect = load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot) if exchange else None
+            dialect = (
+                load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
+                if exchange
+                else None
+            )
             ledger = Ledger(settings, buffer, clock, dialect)
             grid_in, grid_out, pv_out = 4_000_000.0, 1_000_000.0, 2_000_000.0
             for minute in range(15 * len(grid_w) + 1):
                 now_s[0] = START_S + 60.0 * minute
                 i = min(minute // 15, len(grid_w) - 1)
                 if minute not in silent:
-                    grid = {"energy_import_wh": grid_in, "energy_export_wh": grid_out, "power_w": float(grid_w[i])}
-                    pv = {"energy_import_wh": 0.0, "energy_export_wh": pv_out, "power_w": -float(pv_w[i])}
+                    grid = {
+                        "energy_import_wh": grid_in,
+                        "energy_export_wh": grid_out,
+                        "power_w": float(grid_w[i]),
+                    }
+                    pv = {
+                        "energy_import_wh": 0.0,
+                        "energy_export_wh": pv_out,
+                        "power_w": -float(pv_w[i]),
+                    }
                     for name, number, values in (("grid", "E0031", grid), ("pv", "17", pv)):
-                        ledger.take(Sample(name, number, "boot-1", 50_000 + 60_000 * minute, round(now_s[0] * 1000), values))
+                        ledger.take(
+                            Sample(
+                                name,
+                                number,
+                                "boot-1",
+                                50_000 + 60_000 * minute,
+                                round(now_s[0] * 1000),
+                                values,
+                            )
+                        )
                 grid_in += max(grid_w[i], 0) / 60
                 grid_out += max(-grid_w[i], 0) / 60
                 pv_out += pv_w[i] / 60
@@ -78,8 +112,14 @@ class Home:
     def decide(self, state, reason, slots=None, asset=None):
         """What the exchange said of slots, counted from the first."""
         with self.buffer() as buffer:
-            items = [o.item for o in buffer.owed() if slots is None or (o.item.slot_s - START_S) // SLOT_S in slots]
-            buffer.record([i for i in items if asset in (None, str(i.asset))], state, reason, START_S + 7200)
+            items = [
+                o.item
+                for o in buffer.owed()
+                if slots is None or (o.item.slot_s - START_S) // SLOT_S in slots
+            ]
+            buffer.record(
+                [i for i in items if asset in (None, str(i.asset))], state, reason, START_S + 7200
+            )
 
     @contextlib.contextmanager
     def buffer(self):
@@ -121,9 +161,18 @@ def shell():
     """Run the program as a person does, in a process of its own."""
 
     def command(*words, **environment):
-        env = {k: v for k, v in os.environ.items() if k not in ("METER_GATEWAY_CONFIG", "CREDENTIALS_DIRECTORY")} | environment
+        env = {
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("METER_GATEWAY_CONFIG", "CREDENTIALS_DIRECTORY")
+        } | environment
         return subprocess.run(
-            [sys.executable, "-m", "gateway", *map(str, words)], env=env, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", "gateway", *map(str, words)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     return command

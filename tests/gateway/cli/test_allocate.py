@@ -6,7 +6,8 @@ import pytest
 
 from drivers.sample import Sample
 
-# Three hours without a reading in the middle; the panels make 800 W all along, the house takes 400 W from the grid.
+# Three hours without a reading in the middle; the panels make 800 W all along, the house takes 400
+# W from the grid.
 GRID_W, PV_W, SILENT = [400] * 20, [800] * 20, range(36, 250)
 
 
@@ -17,7 +18,11 @@ def filled(home):
 
 
 def load_slots(run):
-    return [r for r in json.loads(run("slots", "--json", "--since", "2026-03-28")[1]) if r["asset"] == "House load"]
+    return [
+        r
+        for r in json.loads(run("slots", "--json", "--since", "2026-03-28")[1])
+        if r["asset"] == "House load"
+    ]
 
 
 def grid_import(run):
@@ -38,7 +43,11 @@ def test_what_is_in_no_slot_is_listed_and_named_wherever_slots_are_shown(run, fi
 
 def test_energy_is_placed_into_the_slots_of_the_gap_and_owed_again_as_revisions(run, filled):
     before = grid_import(run)
-    number = next(line.split()[0] for line in run("allocate")[1].splitlines() if "grid" in line and "import" in line)
+    number = next(
+        line.split()[0]
+        for line in run("allocate")[1].splitlines()
+        if "grid" in line and "import" in line
+    )
     code, out, _ = run("allocate", "--id", number, "--by", "linear")
     assert code == 0
     assert "Wh placed into 15 slots, of which 15 are complete now" in out
@@ -49,19 +58,32 @@ def test_energy_is_placed_into_the_slots_of_the_gap_and_owed_again_as_revisions(
     with filled.buffer() as buffer:
         left = next(left for left in buffer.unallocated(int(number)))
         assert left.placed_by == "linear"
-        gained_uwh = sum(round(((a["energy_wh"] or 0) - (b["energy_wh"] or 0)) * 1e6) for a, b in zip(after, before, strict=True))
+        gained_uwh = sum(
+            round(((a["energy_wh"] or 0) - (b["energy_wh"] or 0)) * 1e6)
+            for a, b in zip(after, before, strict=True)
+        )
         assert gained_uwh == left.what.energy_uwh
-    pv = next(line.split()[0] for line in run("allocate")[1].splitlines() if "pv" in line and "export" in line)
+    pv = next(
+        line.split()[0]
+        for line in run("allocate")[1].splitlines()
+        if "pv" in line and "export" in line
+    )
     code, out, _ = run("allocate", "--id", pv, "--by", "linear")
     assert code == 0
     assert "30 numbers are owed" in out  # two assets
     rows = load_slots(run)
-    assert [(r["revision"], r["delivery"]) for r in rows if r["start_utc"] == "2026-03-29T02:00:00Z"] == [(0, "missed"), (1, "pending")]
+    assert [
+        (r["revision"], r["delivery"]) for r in rows if r["start_utc"] == "2026-03-29T02:00:00Z"
+    ] == [(0, "missed"), (1, "pending")]
     assert rows[-1]["delivery"] == "pending"
 
 
 def test_what_cannot_be_placed_is_refused_with_the_reason(run, filled, tmp_path):
-    number = next(line.split()[0] for line in run("allocate")[1].splitlines() if "grid" in line and "import" in line)
+    number = next(
+        line.split()[0]
+        for line in run("allocate")[1].splitlines()
+        if "grid" in line and "import" in line
+    )
     assert run("allocate", "--id", "99", "--by", "linear")[::2] == (
         1,
         "there is no unallocated energy 99 — meter-gateway allocate lists what there is\n",
@@ -84,12 +106,18 @@ def test_what_cannot_be_placed_is_refused_with_the_reason(run, filled, tmp_path)
     code, _, err = run("allocate", "--id", number, "--by", "linear")
     assert code == 1
     assert "there is no way back" in err
-    assert number not in [line.split()[0] for line in run("allocate")[1].splitlines()[3:] if line.strip()]
+    assert number not in [
+        line.split()[0] for line in run("allocate")[1].splitlines()[3:] if line.strip()
+    ]
     assert "by linear" in run("allocate", "--all")[1]
 
 
 def test_a_csv_file_says_how_it_was_spread(run, filled, tmp_path):
-    number = next(line.split()[0] for line in run("allocate")[1].splitlines() if "grid" in line and "import" in line)
+    number = next(
+        line.split()[0]
+        for line in run("allocate")[1].splitlines()
+        if "grid" in line and "import" in line
+    )
     lines = [f"2026-03-29T{m // 60:02d}:{m % 60:02d},{int(m == 120)}" for m in range(30, 255, 15)]
     table = tmp_path / "night.csv"
     table.write_text("\n".join(["INTERVAL,ENERGY(kWh)", *lines]))
@@ -101,9 +129,15 @@ def test_a_csv_file_says_how_it_was_spread(run, filled, tmp_path):
 def test_a_running_daemon_goes_on_and_sends_what_is_owed_by_it(run, filled):
     """The daemon's own buffer stays open all the while."""
     with filled.buffer() as daemon:
-        numbers = [left.number for left in daemon.unallocated() if left.what.device == "pv" and left.what.direction == "export"]
+        numbers = [
+            left.number
+            for left in daemon.unallocated()
+            if left.what.device == "pv" and left.what.direction == "export"
+        ]
         assert run("allocate", "--id", str(numbers[0]), "--by", "linear")[0] == 0
-        due = [owed for owed in daemon.due(2e9, since_s=None, limit=1000) if owed.item.revision == 1]
+        due = [
+            owed for owed in daemon.due(2e9, since_s=None, limit=1000) if owed.item.revision == 1
+        ]
         assert len(due) == 15
         daemon.add(Sample("grid", "E0031", "boot-1", 0, None, {"power_w": 1.0}))
         daemon.flush()

@@ -13,7 +13,11 @@ from gateway.store.opening import open_buffer, open_for_reading
 
 @pytest.fixture
 def filled(home):
-    home.fill([1000, 2000, -500, 0, 100, 100, 100, 100], [0, 300, 700, 100, 0, 0, 0, 0], silent=range(20, 27))
+    home.fill(
+        [1000, 2000, -500, 0, 100, 100, 100, 100],
+        [0, 300, 700, 100, 0, 0, 0, 0],
+        silent=range(20, 27),
+    )
     home.decide("accepted", "", slots={0, 1})
     return home
 
@@ -25,7 +29,7 @@ def change(home, sql):
     db.close()
 
 
-# --- backup ---------------------------------------------------------------------------------------------------------------
+# --- backup ---------------------------------------------------------------------------------------
 
 
 def test_a_backup_holds_all_that_is_committed_while_the_daemon_has_it_open(filled, run, tmp_path):
@@ -37,7 +41,10 @@ def test_a_backup_holds_all_that_is_committed_while_the_daemon_has_it_open(fille
         code, out, err = run("backup", copy)
         daemon._db.execute("ROLLBACK")
     assert (code, err) == (0, "")
-    assert out.startswith(f"{copy}: ") and f"sound: {len(rows[2])} samples, {len(rows[0])} slots, {len(rows[1])} items" in out
+    assert (
+        out.startswith(f"{copy}: ")
+        and f"sound: {len(rows[2])} samples, {len(rows[0])} slots, {len(rows[1])} items" in out
+    )
     assert stat.S_IMODE(copy.stat().st_mode) == 0o640
     assert sorted(each.name for each in tmp_path.glob("copy*")) == ["copy.sqlite"], "it is one file"
     back = open_for_reading(copy)
@@ -61,7 +68,9 @@ def test_nothing_is_overwritten(filled, run, tmp_path):
     assert err == f"{there} is there already — give the copy a name of its own\n"
 
 
-@pytest.mark.parametrize(("name", "text"), [("absent/copy", "cannot be made: No such file"), (".", "is there already")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("absent/copy", "cannot be made: No such file"), (".", "is there already")]
+)
 def test_a_place_that_cannot_be_written_is_a_clear_error(filled, run, tmp_path, name, text):
     code, _, err = run("backup", tmp_path / name)
     assert code == 1
@@ -87,7 +96,7 @@ def test_there_is_nothing_to_copy_yet(home, run, tmp_path):
     assert not (tmp_path / "copy.sqlite").exists()
 
 
-# --- check ----------------------------------------------------------------------------------------------------------------
+# --- check ----------------------------------------------------------------------------------------
 
 
 def test_a_buffer_that_keeps_the_laws_passes(filled, run):
@@ -111,11 +120,14 @@ def test_a_gap_whose_energy_is_stated_passes(home, run):
 
 
 BROKEN = {
-    "UPDATE slots SET energy_uwh = energy_uwh + 1 WHERE start_s = (SELECT min(start_s) + 900 FROM slots) AND device = 'pv'": "energy",
-    "UPDATE slots SET begin_uwh = begin_uwh + 5, end_uwh = end_uwh + 5 WHERE start_s = (SELECT min(start_s) + 1800 FROM slots)": "chain",
+    "UPDATE slots SET energy_uwh = energy_uwh + 1 WHERE start_s = (SELECT min(start_s) + 900 "
+    "FROM slots) AND device = 'pv'": "energy",
+    "UPDATE slots SET begin_uwh = begin_uwh + 5, end_uwh = end_uwh + 5 WHERE start_s = (SELECT "
+    "min(start_s) + 1800 FROM slots)": "chain",
     "DELETE FROM slots WHERE start_s = (SELECT min(start_s) + 900 FROM slots)": "hole",
     "UPDATE slots SET length_s = 1800 WHERE start_s = (SELECT min(start_s) FROM slots)": "overlap",
-    "UPDATE outbox SET energy_uwh = energy_uwh + 1 WHERE slot_s = (SELECT min(slot_s) + 900 FROM outbox)": "owed",
+    "UPDATE outbox SET energy_uwh = energy_uwh + 1 WHERE slot_s = (SELECT min(slot_s) + 900 FROM "
+    "outbox)": "owed",
 }
 
 
@@ -129,7 +141,9 @@ def test_numbers_that_do_not_agree_are_named_with_what_to_do(filled, run, sql):
 
 
 def test_a_damaged_buffer_does_not_pass(filled, run):
-    change(filled, "UPDATE outbox SET state = 'noise' WHERE slot_s = (SELECT min(slot_s) FROM outbox)")
+    change(
+        filled, "UPDATE outbox SET state = 'noise' WHERE slot_s = (SELECT min(slot_s) FROM outbox)"
+    )
     code, out, err = run("buffer", "check")
     assert code == 1
     assert "2 rows of outbox make no sense" in out
@@ -141,13 +155,15 @@ def test_a_damaged_buffer_does_not_pass(filled, run):
     assert "meter-gateway buffer repair" in err
 
 
-# --- repair ---------------------------------------------------------------------------------------------------------------
+# --- repair ---------------------------------------------------------------------------------------
 
 
 def test_a_repair_keeps_all_that_can_be_read(filled, run):
     with filled.buffer() as buffer:
         rows = list(buffer.slots()), list(buffer.owed()), list(buffer.samples()), buffer.counters()
-    change(filled, "UPDATE outbox SET state = 'noise' WHERE slot_s = (SELECT min(slot_s) FROM outbox)")
+    change(
+        filled, "UPDATE outbox SET state = 'noise' WHERE slot_s = (SELECT min(slot_s) FROM outbox)"
+    )
     path = filled.folder / "buffer.sqlite"
     owner = path.stat()
     code, out, err = run("buffer", "repair")
@@ -155,7 +171,11 @@ def test_a_repair_keeps_all_that_can_be_read(filled, run):
     assert f"{len(rows[0])} slots" in out and "It was set aside as buffer.sqlite.damaged-" in out
     assert (path.stat().st_uid, path.stat().st_mode) == (owner.st_uid, owner.st_mode)
     with filled.buffer() as buffer:
-        assert (list(buffer.slots()), list(buffer.samples()), buffer.counters()) == (rows[0], rows[2], rows[3])
+        assert (list(buffer.slots()), list(buffer.samples()), buffer.counters()) == (
+            rows[0],
+            rows[2],
+            rows[3],
+        )
         assert list(buffer.owed()) == rows[1][2:]
     assert run("buffer", "check")[0] == 0
 
@@ -174,7 +194,12 @@ def test_the_daemon_does_not_start_while_it_is_being_repaired(filled):
     folder = os.open(filled.folder, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
-        with pytest.raises(StoreError, match="is being repaired; the daemon can start when that is done"), filled.buffer():
+        with (
+            pytest.raises(
+                StoreError, match="is being repaired; the daemon can start when that is done"
+            ),
+            filled.buffer(),
+        ):
             pass
     finally:
         os.close(folder)

@@ -21,7 +21,8 @@ exchange:
   canary_network: 8a2c0f3e-5d1b-4c77-9f64
   credentials: exchange.credentials
 assets:
-  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load, energy: gird.import - grid.export}
+  - {name: House load, uuid: 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1, kind: load,
+      energy: gird.import - grid.export}
   - {name: PV, uuid: cf3b262c-1c0e-4d0b-8f0e-6f3f0e4b7a52, kind: pv, energy: pv.export * 2}
   - {name: Heat pump, uuid: 5b7d9e10-3a44-4f0c-9f0a-2b6f1c8d4e63, kind: heat_pump}
 status: {port: "8080"}
@@ -32,20 +33,38 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     code, out, err = run("check")
     assert (code, err) == (0, "")
     assert "no mistakes. Site home-12, slots of 15 min." in out
-    assert "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and import; 11 quantities" in out
-    assert "House load (load, 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1) = grid.import - grid.export + pv.export" in out
+    assert (
+        "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and "
+        "import; 11 quantities"
+    ) in out
+    assert (
+        "House load (load, 26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1) = grid.import - grid.export + "
+        "pv.export"
+    ) in out
     assert "beginning 7.2 s into each slot, the turn of a site of this name" in out
     assert "secret" not in out
 
 
 def test_a_site_s_turn_follows_the_spread_and_leaves_time_to_deliver(run, home):
     text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
-    for spread, says in (("0s", "measurement:\n  House"), ("5min", "beginning 62.7 s into"), ("6min", "at most a third of the slot, 300s")):
+    for spread, says in (
+        ("0s", "measurement:\n  House"),
+        ("5min", "beginning 62.7 s into"),
+        ("6min", "at most a third of the slot, 300s"),
+    ):
         home.write("gateway.yaml", text.replace("exchange:", f"exchange:\n  spread: {spread}", 1))
         assert says in run("check")[1]
-    home.write("gateway.yaml", text.replace("slot: 15min", "slot: 15s").replace("market: {", "market: {max_gap: 2h, "))
-    home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 5s\n")
-    home.write("devices/pv.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 5s\n")
+    home.write(
+        "gateway.yaml",
+        text.replace("slot: 15min", "slot: 15s").replace("market: {", "market: {max_gap: 2h, "),
+    )
+    home.write(
+        "devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\ninterval: 5s\n"
+    )
+    home.write(
+        "devices/pv.yaml",
+        "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 5s\n",
+    )
     assert "beginning" not in run("check")[1], "slots of seconds are for trying things out"
 
 
@@ -55,9 +74,12 @@ def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):
     assert code == 0
     assert "grid: p1/austria on serial:/dev/ttyUSB0" in out
     assert (
-        "    no key, which it needs if its telegrams are encrypted: ask the network operator, and name its file here as key: FILE\n" in out
+        "    no key, which it needs if its telegrams are encrypted: ask the network operator, "
+        "and name its file here as key: FILE\n"
+    ) in out
+    home.write(
+        "devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\nkey: grid.key\n"
     )
-    home.write("devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\nkey: grid.key\n")
     home.write("grid.key", "encryption_key: '6b6579206f6620746865206d65746572'\n", mode=0o600)
     assert "no key" not in run("check")[1]
 
@@ -65,8 +87,14 @@ def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):
 def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
     home.write("gateway.yaml", TEN_MISTAKES)
     home.write("devices/grid.yaml", "profile: dsmr/dsmr55\nline: serial:/dev/ttyUSB0\n")
-    home.write("devices/pv.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n")
-    home.write("devices/roof.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n")
+    home.write(
+        "devices/pv.yaml",
+        "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n",
+    )
+    home.write(
+        "devices/roof.yaml",
+        "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\n",
+    )
     home.write("devices/heat.yaml", "profile: [eastron\n")
     home.write("devices/car.yaml", "profile: eastron/sdm630\nline: ttyUSB3\ninterval: often\n")
     home.write("exchange.credentials", "username: somebody\npassword: secret\n", mode=0o644)
@@ -75,20 +103,59 @@ def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
     folder = home.folder
     for beginning, ending in (
         (f"{folder}/gateway.yaml:2: market.slott: unknown key", "did you mean 'slot'?"),
-        (f"{folder}/gateway.yaml:4: exchange.dialect: there is no dialect 'sdkk'", "did you mean 'sdk'?"),
-        (f"{folder}/gateway.yaml:5: exchange.canary_network: invalid UUID", "8-4-4-4-12 hexadecimal digits"),
-        (f"{folder}/gateway.yaml:8: assets[0].energy: there is no meter 'gird'", "did you mean 'grid'?"),
-        (f"{folder}/gateway.yaml:9: assets[1].energy: cannot read '* 2' in the formula", "such as grid.import - pv.export"),
+        (
+            f"{folder}/gateway.yaml:4: exchange.dialect: there is no dialect 'sdkk'",
+            "did you mean 'sdk'?",
+        ),
+        (
+            f"{folder}/gateway.yaml:5: exchange.canary_network: invalid UUID",
+            "8-4-4-4-12 hexadecimal digits",
+        ),
+        (
+            f"{folder}/gateway.yaml:8: assets[0].energy: there is no meter 'gird'",
+            "did you mean 'grid'?",
+        ),
+        (
+            f"{folder}/gateway.yaml:9: assets[1].energy: cannot read '* 2' in the formula",
+            "such as grid.import - pv.export",
+        ),
         (f"{folder}/gateway.yaml:10: assets[2]: key 'energy' is missing", ""),
-        (f"{folder}/gateway.yaml:11: status.port: expected a whole number, found the text '8080'", "write 8080"),
-        (f"{folder}/devices/grid.yaml:1: profile: there is no profile 'dsmr/dsmr55'", "did you mean 'dsmr/dsmr5'?"),
-        (f"{folder}/devices/roof.yaml:3: address: pv already has address 2 on this line", "on the meter and here"),
-        (f"{folder}/devices/heat.yaml:2: not valid YAML", "check indentation, colons and quotes here"),
-        (f"{folder}/devices/car.yaml:2: line: 'ttyUSB3' does not begin with serial:, tcp: or rtu+tcp:", ""),
-        (f"{folder}/devices/car.yaml:3: interval: expected a length of time, found the text 'often'", "such as 10s"),
-        (f"{folder}/exchange.credentials: others can read this file (mode 0644)", f"run: chmod 600 {folder}/exchange.credentials"),
+        (
+            f"{folder}/gateway.yaml:11: status.port: expected a whole number, found the text "
+            "'8080'",
+            "write 8080",
+        ),
+        (
+            f"{folder}/devices/grid.yaml:1: profile: there is no profile 'dsmr/dsmr55'",
+            "did you mean 'dsmr/dsmr5'?",
+        ),
+        (
+            f"{folder}/devices/roof.yaml:3: address: pv already has address 2 on this line",
+            "on the meter and here",
+        ),
+        (
+            f"{folder}/devices/heat.yaml:2: not valid YAML",
+            "check indentation, colons and quotes here",
+        ),
+        (
+            f"{folder}/devices/car.yaml:2: line: 'ttyUSB3' does not begin with serial:, tcp: or "
+            "rtu+tcp:",
+            "",
+        ),
+        (
+            f"{folder}/devices/car.yaml:3: interval: expected a length of time, found the text "
+            "'often'",
+            "such as 10s",
+        ),
+        (
+            f"{folder}/exchange.credentials: others can read this file (mode 0644)",
+            f"run: chmod 600 {folder}/exchange.credentials",
+        ),
     ):
-        assert any(line.startswith(beginning) and line.endswith(ending) for line in done.stdout.splitlines()), (beginning, done.stdout)
+        assert any(
+            line.startswith(beginning) and line.endswith(ending)
+            for line in done.stdout.splitlines()
+        ), (beginning, done.stdout)
     assert done.stdout.splitlines()[-1] == f"13 mistakes in {folder}"
     assert "secret" not in done.stdout + done.stderr
 
@@ -107,8 +174,16 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
     [
         ("exchange.credentials", '"a\\0b"', "credentials: 'a\\x00b' holds a control character"),
         ("site: ", 'site: "home\\n" #', "site: 'home\\n' ends with a line break"),
-        ("dialect:", "url: https://exchange.example:99999\n  dialect:", "exchange.url: 99999 is not a port"),
-        ("market:", f"buffer: {{max_size: {'9' * 400}GB}}\nmarket:", "buffer.max_size: expected a size"),
+        (
+            "dialect:",
+            "url: https://exchange.example:99999\n  dialect:",
+            "exchange.url: 99999 is not a port",
+        ),
+        (
+            "market:",
+            f"buffer: {{max_size: {'9' * 400}GB}}\nmarket:",
+            "buffer.max_size: expected a size",
+        ),
     ],
 )
 def test_what_no_path_name_or_size_can_be_is_a_mistake_like_others(run, home, right, wrong, says):
@@ -136,7 +211,9 @@ def test_a_schema_is_printed_for_each_kind_of_file(run, name):
 
 @pytest.mark.parametrize("name", ["gateway", "device"])
 def test_the_schemas_beside_the_examples_are_current(name):
-    """After a change: .venv/bin/meter-gateway check --schema NAME > docs/examples/home/schema/NAME.json"""
+    """After a change: .venv/bin/meter-gateway check --schema NAME >
+    docs/examples/home/schema/NAME.json
+    """
     written = json.loads((EXAMPLES / "schema" / f"{name}.json").read_text(encoding="utf-8"))
     assert written == schema_of(name)
 
@@ -148,7 +225,9 @@ def test_every_example_names_the_schema_it_is_checked_with():
         first = file.read_text(encoding="utf-8").splitlines()[0]
         name = "gateway" if file.stem == "gateway" else "device"
         assert first.startswith("# yaml-language-server: $schema=")
-        assert (file.parent / first.partition("=")[2]).resolve() == EXAMPLES / "schema" / f"{name}.json"
+        assert (
+            file.parent / first.partition("=")[2]
+        ).resolve() == EXAMPLES / "schema" / f"{name}.json"
 
 
 def test_the_example_is_right_once_it_has_a_login(tmp_path):
@@ -161,19 +240,35 @@ def test_the_example_is_right_once_it_has_a_login(tmp_path):
     assert {asset.name for asset in settings.assets} == {"House load", "PV", "Heat pump"}
 
 
-def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_is_a_problem(run, home):
+def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_is_a_problem(
+    run, home
+):
     for number in range(2, 12):
         text = f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: {number}\n"
         home.write(f"devices/{'pv' if number == 2 else f'sub{number}'}.yaml", text)
     code, out, err = run("check")
     assert (code, err) == (0, "")
-    assert re.search(r"serial:/dev/ttyUSB1\?baud=9600 \(pv, sub10, .*, sub9\) needs [\d,]+ of 10,000 ms per cycle", out)
-    home.write("devices/sub12.yaml", "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=2400\naddress: 12\ninterval: 1s\n")
+    assert re.search(
+        r"serial:/dev/ttyUSB1\?baud=9600 \(pv, sub10, .*, sub9\) needs [\d,]+ of 10,000 ms per "
+        r"cycle",
+        out,
+    )
+    home.write(
+        "devices/sub12.yaml",
+        "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=2400\naddress: 12\ninterval: 1s\n",
+    )
     code, out, _ = run("check")
     assert code == 0, "a slow meter among quick ones, read every second"
     for number in range(3, 12):
-        text = f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: {number}\ninterval: 1s\n"
+        text = (
+            "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: "
+            f"{number}\ninterval: 1s\n"
+        )
         home.write(f"devices/sub{number}.yaml", text)
     code, out, _ = run("check")
     assert code == 1
-    assert re.search(r"problem: .* needs [\d,]+ of 1,000 ms per cycle: it cannot keep up — read its meters less often, raise", out)
+    assert re.search(
+        r"problem: .* needs [\d,]+ of 1,000 ms per cycle: it cannot keep up — read its meters "
+        r"less often, raise",
+        out,
+    )

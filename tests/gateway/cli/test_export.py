@@ -37,7 +37,13 @@ def test_slots_become_a_csv(run, filled, tmp_path):
     assert (code, out) == (0, "")
     assert "10 slots" in err
     rows = rows_of(tmp_path / "slots.csv")
-    assert [row["delivery"] for row in rows if row["asset"] == "PV"] == ["accepted", "rejected", "missed", "pending", "pending"]
+    assert [row["delivery"] for row in rows if row["asset"] == "PV"] == [
+        "accepted",
+        "rejected",
+        "missed",
+        "pending",
+        "pending",
+    ]
     assert rows[2]["start_utc"] == "2026-03-29T00:15:00Z"
 
 
@@ -67,7 +73,11 @@ def test_every_sample_of_every_meter_is_written_with_all_its_digits(run, filled,
         "energy_export_wh",
         "power_w",
     ]
-    assert [row["time_utc"] for row in rows[:3]] == ["2026-03-29T00:00:00Z", "2026-03-29T00:00:00Z", "2026-03-29T00:01:00Z"]
+    assert [row["time_utc"] for row in rows[:3]] == [
+        "2026-03-29T00:00:00Z",
+        "2026-03-29T00:00:00Z",
+        "2026-03-29T00:01:00Z",
+    ]
     grid = [row for row in rows if row["meter"] == "grid"]
     assert float(grid[1]["energy_import_wh"]) == 4_000_000.0 + 400 / 60
 
@@ -77,7 +87,9 @@ def test_a_period_and_an_asset_choose_what_is_written(run, filled, tmp_path):
     assert run("export", "samples", "--output", tmp_path / "samples.csv", *words)[0] == 0
     rows = rows_of(tmp_path / "samples.csv")
     assert {row["meter"] for row in rows} == {"pv"}
-    assert [row["time_utc"] for row in rows] == [f"2026-03-29T00:{minute}:00Z" for minute in range(15, 30)]
+    assert [row["time_utc"] for row in rows] == [
+        f"2026-03-29T00:{minute}:00Z" for minute in range(15, 30)
+    ]
     assert run("export", "slots", "--output", tmp_path / "slots.csv", *words)[0] == 0
     assert [row["asset"] for row in rows_of(tmp_path / "slots.csv")] == ["PV"]
 
@@ -87,7 +99,15 @@ def test_a_sample_of_a_boot_whose_clock_was_never_trusted_keeps_its_boot_time(ru
         buffer.add(Sample("grid", None, "boot-0", 1234, None, {"power_w": 5.0}))
     assert run("export", "samples", "--output", tmp_path / "samples.csv")[0] == 0
     assert rows_of(tmp_path / "samples.csv") == [
-        {"time_utc": "", "meter": "grid", "serial_number": "", "boot_id": "boot-0", "boottime_ms": "1234", "placed": "", "power_w": "5.0"}
+        {
+            "time_utc": "",
+            "meter": "grid",
+            "serial_number": "",
+            "boot_id": "boot-0",
+            "boottime_ms": "1234",
+            "placed": "",
+            "power_w": "5.0",
+        }
     ]
 
 
@@ -98,7 +118,9 @@ def test_undelivered_slots_become_the_exchange_s_profile_files(run, filled, tmp_
     text = (tmp_path / "upload" / "House-load.csv").read_text()
     lines = text.splitlines()
     assert lines[0] == "INTERVAL,ENERGY(kWh)"
-    assert [line.partition(",")[0] for line in lines[1:]] == [f"2026-03-29T{at}" for at in ("00:15", "00:30", "00:45", "01:00")]
+    assert [line.partition(",")[0] for line in lines[1:]] == [
+        f"2026-03-29T{at}" for at in ("00:15", "00:30", "00:45", "01:00")
+    ]
     assert lines[1] == "2026-03-29T00:15,0"  # the negative one
     assert float(lines[4].partition(",")[2]) == pytest.approx(0.075, abs=0.0005)
     assert "" not in lines
@@ -107,7 +129,9 @@ def test_undelivered_slots_become_the_exchange_s_profile_files(run, filled, tmp_
 
 def test_slots_without_an_energy_are_left_out_of_the_profile_and_said_to_be(run, home, tmp_path):
     home.fill([400, 400], [0, 0], silent=range(7))
-    _, _, err = run("export", "undelivered", "--output", tmp_path / "upload", "--asset", "House load")
+    _, _, err = run(
+        "export", "undelivered", "--output", tmp_path / "upload", "--asset", "House load"
+    )
     _, line = (tmp_path / "upload" / "House-load.csv").read_text().splitlines()
     at, kwh = line.split(",")
     assert at == "2026-03-29T00:15"
@@ -156,7 +180,13 @@ def test_a_folder_that_is_not_there_is_an_error_that_says_what_to_do(run, filled
 
 
 @pytest.mark.parametrize(
-    "words", [("slots", "--output", "x.txt"), ("samples", "--output", "x.csv", "--meters"), ("slots",), ("everything",)]
+    "words",
+    [
+        ("slots", "--output", "x.txt"),
+        ("samples", "--output", "x.csv", "--meters"),
+        ("slots",),
+        ("everything",),
+    ],
 )
 def test_what_cannot_be_written_is_a_usage_error(run, filled, words):
     assert run("export", *words)[0] == 2
@@ -173,13 +203,36 @@ def test_more_rows_than_a_sheet_holds_are_refused_and_leave_no_file(tmp_path):
     with pytest.raises(Refused, match=r"holds 6000 rows, and there are more — write a \.csv"):
         write_table(tmp_path / "big.xlsx", ["n"], rows, force=False, sheet_rows=6001)
     assert names_in(tmp_path) == []
-    assert write_table(tmp_path / "big.xlsx", ["n"], ({"n": n} for n in range(6000)), force=False, sheet_rows=6001) == 6000
-    assert write_table(tmp_path / "big.csv", ["n"], ({"n": n} for n in range(12_345)), force=False, sheet_rows=10) == 12_345
+    assert (
+        write_table(
+            tmp_path / "big.xlsx",
+            ["n"],
+            ({"n": n} for n in range(6000)),
+            force=False,
+            sheet_rows=6001,
+        )
+        == 6000
+    )
+    assert (
+        write_table(
+            tmp_path / "big.csv",
+            ["n"],
+            ({"n": n} for n in range(12_345)),
+            force=False,
+            sheet_rows=10,
+        )
+        == 12_345
+    )
     assert [int(row["n"]) for row in rows_of(tmp_path / "big.csv")] == list(range(12_345))
 
 
 def test_text_from_a_meter_is_never_a_formula_or_a_broken_sheet(tmp_path):
-    write_table(tmp_path / "x.xlsx", ["a", "b"], iter([{"a": "=1+1", "b": "bad\x00number"}, {"a": None, "b": 3}]), force=False)
+    write_table(
+        tmp_path / "x.xlsx",
+        ["a", "b"],
+        iter([{"a": "=1+1", "b": "bad\x00number"}, {"a": None, "b": 3}]),
+        force=False,
+    )
     sheet = openpyxl.load_workbook(tmp_path / "x.xlsx").active
     assert (sheet["A2"].value, sheet["A2"].data_type) == ("=1+1", "s")
     assert sheet["B2"].value == "bad\N{REPLACEMENT CHARACTER}number"

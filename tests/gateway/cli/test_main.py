@@ -64,23 +64,40 @@ try:
 except SystemExit:
     pass
 heavy = {"rich", "pandas", "openpyxl", "sqlite_utils"} & set(sys.modules)
-others = {name for name in sys.modules if name.startswith("gateway.cli.commands.")} - {"gateway.cli.commands.run"}
+commands = {name for name in sys.modules if name.startswith("gateway.cli.commands.")}
+others = commands - {"gateway.cli.commands.run"}
 print(sorted(heavy | others), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stderr == "[]\n"
 
 
 def test_an_expected_error_is_one_clear_text_and_exit_code_1(shell, tmp_path):
     done = shell("slots", "--config", tmp_path / "nowhere")
     assert done.returncode == 1
-    assert "gateway.yaml: cannot be read: No such file or directory — give --config the folder that holds it" in done.stderr
+    assert (
+        "gateway.yaml: cannot be read: No such file or directory — give --config the folder that "
+        "holds it"
+    ) in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(home):
     home.fill([100] * 40, [0] * 40)
-    words = [sys.executable, "-m", "gateway", "--config", str(home.folder), "slots", "--meters", "--last", "1000", "--csv"]
+    words = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "--config",
+        str(home.folder),
+        "slots",
+        "--meters",
+        "--last",
+        "1000",
+        "--csv",
+    ]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""

@@ -38,10 +38,23 @@ def states(home):
 
 def test_what_is_not_settled_is_listed_with_its_reason(run, filled):
     rows = listed(run)
-    assert list(rows) == [f"2026-03-29T0{m // 60}:{m % 60:02d}:00Z/{name}" for m in (15, 30, 45, 60) for name in ("House-load", "PV")]
+    assert list(rows) == [
+        f"2026-03-29T0{m // 60}:{m % 60:02d}:00Z/{name}"
+        for m in (15, 30, 45, 60)
+        for name in ("House-load", "PV")
+    ]
     row = rows[SECOND]
-    assert (row["asset"], row["asset_uuid"], row["kind"], row["revision"]) == ("House load", LOAD, "measurement", 0)
-    assert (row["state"], row["reason"], row["attempts"]) == ("rejected", "answered 400: unknown asset", 1)
+    assert (row["asset"], row["asset_uuid"], row["kind"], row["revision"]) == (
+        "House load",
+        LOAD,
+        "measurement",
+        0,
+    )
+    assert (row["state"], row["reason"], row["attempts"]) == (
+        "rejected",
+        "answered 400: unknown asset",
+        1,
+    )
     assert row["energy_wh"] == pytest.approx(100, abs=1)
     assert row["decided_utc"] == "2026-03-29T02:00:00Z"
 
@@ -76,7 +89,11 @@ def test_the_table_shows_what_can_be_copied_and_how_much_is_left_out(run, filled
 
 def test_what_the_exchange_holds_otherwise_is_listed(run, filled):
     with filled.buffer() as buffer:
-        (item,) = [owed.item for owed in buffer.owed() if owed.item.slot_s == START_S and str(owed.item.asset) == LOAD]
+        (item,) = [
+            owed.item
+            for owed in buffer.owed()
+            if owed.item.slot_s == START_S and str(owed.item.asset) == LOAD
+        ]
         buffer.record_held([Held(item, 5_500_000)], START_S + 7200)
         buffer.record([item], "accepted", "", START_S + 7200)
         buffer.record_held([Held(item, 5_500_000)], START_S + 9000)
@@ -86,7 +103,9 @@ def test_what_the_exchange_holds_otherwise_is_listed(run, filled):
     assert run("outbox", "retry", "--state", "disputed")[0] == 0
     with filled.buffer() as buffer:
         buffer.record([item], "accepted", "", START_S + 9500)
-        assert buffer.record_held([Held(item, None)], START_S + 9900) == [], "once more, and no more by itself"
+        assert buffer.record_held([Held(item, None)], START_S + 9900) == [], (
+            "once more, and no more by itself"
+        )
     assert listed(run)[FIRST]["state"] == "disputed"
 
 
@@ -114,14 +133,23 @@ def test_pending_items_are_given_up_with_the_reason(run, filled):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("retry", FIRST), "it is accepted; only what was rejected, missed or is disputed can be owed again"),
+        (
+            ("retry", FIRST),
+            "it is accepted; only what was rejected, missed or is disputed can be owed again",
+        ),
         (("give-up", "--reason", "x", "--all"), ""),
-        (("give-up", SECOND, "--reason", "x"), "it is rejected; only what is pending can be given up"),
+        (
+            ("give-up", SECOND, "--reason", "x"),
+            "it is rejected; only what is pending can be given up",
+        ),
         (("retry", "2026-03-29T00:07Z/House-load"), "there is no such item"),
         (("retry", f"{SECOND}/forecast"), "there is no such item"),
         (("retry", f"{SECOND}/r3"), "there is no such item"),
         (("retry", "House-load"), "is not an item; write it as the list shows it"),
-        (("retry", "2026-03-29T00:15Z/Hose-load"), "there is no asset 'Hose-load' — did you mean 'House load'?"),
+        (
+            ("retry", "2026-03-29T00:15Z/Hose-load"),
+            "there is no asset 'Hose-load' — did you mean 'House load'?",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(run, filled, words, why):
@@ -159,7 +187,10 @@ def test_numbers_without_a_time_are_never_sent_late(run, home):
     home.decide("missed", "not delivered before its window closed", [0, 1])
     code, _, err = run("outbox", "retry", FIRST)
     assert code == 1
-    assert "it goes without a time, so now it would be booked to another slot; upload it by hand" in err
+    assert (
+        "it goes without a time, so now it would be booked to another slot; upload it by hand"
+        in err
+    )
     code, _, err = run("outbox", "retry", "--all")
     assert code == 1
     assert set(states(home)) == {"missed", "pending"}
@@ -175,8 +206,14 @@ def test_what_was_not_wholly_metered_cannot_be_sent(run, home):
 
 def test_an_older_revision_never_replaces_a_newer_one(run, filled):
     with filled.buffer() as buffer:
-        rejected = next(o for o in buffer.owed() if o.item.slot_s == START_S + SLOT_S and str(o.item.asset) == LOAD)
-        newer = replace(rejected, item=replace(rejected.item, revision=1), state="accepted", reason="")
+        rejected = next(
+            o
+            for o in buffer.owed()
+            if o.item.slot_s == START_S + SLOT_S and str(o.item.asset) == LOAD
+        )
+        newer = replace(
+            rejected, item=replace(rejected.item, revision=1), state="accepted", reason=""
+        )
         buffer.close(Closing("grid", 10**6, MeterState(None, 0, 0, {}), (), (newer,), ()))
     code, _, err = run("outbox", "retry", SECOND)
     assert code == 1
@@ -194,7 +231,10 @@ def test_it_works_while_the_daemon_has_the_file_and_waits_for_its_commit(run, fi
 
 
 def test_a_file_that_somebody_holds_is_named_with_what_to_do(run, filled, monkeypatch):
-    monkeypatch.setattr("gateway.store.buffer.sqlite3.connect", lambda *a, **k: _connect(*a, **{**k, "timeout": 0.05}))
+    monkeypatch.setattr(
+        "gateway.store.buffer.sqlite3.connect",
+        lambda *a, **k: _connect(*a, **{**k, "timeout": 0.05}),
+    )
     holder = _connect(filled.folder / "buffer.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     code, _, err = run("outbox", "retry", SECOND)

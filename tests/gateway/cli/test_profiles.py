@@ -29,7 +29,9 @@ def test_the_committed_page_of_meters_is_the_one_the_profiles_make(run):
     code, out, _ = run("profiles", "--markdown")
     assert code == 0
     page = Path(__file__).parents[3] / "docs" / "meters.md"
-    assert page.read_text(encoding="utf-8") == out, "write it anew: meter-gateway profiles --markdown > docs/meters.md"
+    assert page.read_text(encoding="utf-8") == out, (
+        "write it anew: meter-gateway profiles --markdown > docs/meters.md"
+    )
 
 
 @pytest.mark.parametrize("profile_id", profile_ids())
@@ -49,8 +51,14 @@ def test_a_modbus_profile_shows_its_register_table(run):
     assert "at most 60 registers" in out
     assert "Leaves the factory at 2400 baud" in out
     assert re.search(r"positive power: +import", out)
-    assert re.search(r"told by: +0xFC02 holds 32 \(uint16, function 3\); 0x0000 is between 100 and 300 \(float32, function 4\)", out)
-    assert re.search(r"part of: +growatt/tl_x, whose", run("profiles", "show", "growatt/tl_x_grid")[1])
+    assert re.search(
+        r"told by: +0xFC02 holds 32 \(uint16, function 3\); 0x0000 is between 100 and 300 "
+        r"\(float32, function 4\)",
+        out,
+    )
+    assert re.search(
+        r"part of: +growatt/tl_x, whose", run("profiles", "show", "growatt/tl_x_grid")[1]
+    )
 
 
 def test_an_unknown_profile_is_refused_with_the_nearest(run):
@@ -95,7 +103,10 @@ def test_a_new_profile_goes_where_one_says(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
-    [(("acme",), "is not maker/model"), (("acme/em1", "--from", "eastron/sdm12"), "there is no profile 'eastron/sdm12'")],
+    [
+        (("acme",), "is not maker/model"),
+        (("acme/em1", "--from", "eastron/sdm12"), "there is no profile 'eastron/sdm12'"),
+    ],
 )
 def test_what_cannot_begin_is_said(run, words, complaint):
     code, _, err = run("profiles", "new", *words)

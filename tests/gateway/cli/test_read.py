@@ -14,7 +14,12 @@ from drivers.simulated.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_mete
 from drivers.simulated.telegram import GridReading, telegram
 from drivers.simulated.wire import paced_line
 
-VALUES = {"energy_import_wh": 12_345_678.0, "energy_export_wh": 4_000.0, "power_w": 1_234.5, "voltage_l1_v": 230.5}
+VALUES = {
+    "energy_import_wh": 12_345_678.0,
+    "energy_export_wh": 4_000.0,
+    "power_w": 1_234.5,
+    "voltage_l1_v": 230.5,
+}
 
 
 @pytest.fixture
@@ -43,18 +48,28 @@ def twin():
 
 async def test_a_meter_on_the_network_is_read_into_a_table_with_units(home, read):
     async with modbus_tcp({3: twin()}) as port:
-        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n",
+        )
         code, out, err = await finish(await read("heat"))
     assert (code, err) == (0, "")
     assert "heat: Eastron SDM630-Modbus V2, serial number 20110001" in out
-    row = next(line.split() for line in out.splitlines() if line.strip().startswith("energy_import_wh"))
-    assert row[:3] == ["energy_import_wh", "12345678.71", "Wh"] or abs(float(row[1]) - 12_345_678) <= 1
+    row = next(
+        line.split() for line in out.splitlines() if line.strip().startswith("energy_import_wh")
+    )
+    assert (
+        row[:3] == ["energy_import_wh", "12345678.71", "Wh"] or abs(float(row[1]) - 12_345_678) <= 1
+    )
     assert " ".join(row[3:]) == "energy imported, total register"
 
 
 async def test_json_is_one_object_per_line(home, read):
     async with modbus_tcp({3: twin()}) as port:
-        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n",
+        )
         code, out, _ = await finish(await read("heat", "--json"))
     found = json.loads(out)
     assert code == 0
@@ -76,7 +91,10 @@ async def test_a_p1_port_is_read_from_its_next_telegram(home, read):
     )
     loop = asyncio.get_running_loop()
     began_s = loop.time()
-    async with paced_line(0) as wire, p1_meter(wire.meter_end, lambda _: telegram(reading), lambda: 1000 + loop.time() - began_s):
+    async with (
+        paced_line(0) as wire,
+        p1_meter(wire.meter_end, lambda _: telegram(reading), lambda: 1000 + loop.time() - began_s),
+    ):
         home.write("devices/grid.yaml", f"profile: dsmr/dsmr5\nline: serial:{wire.gateway_end}\n")
         code, out, err = await finish(await read("grid", "--json"))
     assert (code, err) == (0, "")
@@ -85,7 +103,10 @@ async def test_a_p1_port_is_read_from_its_next_telegram(home, read):
 
 async def test_watch_reads_at_the_interval_until_ctrl_c(home, read):
     async with modbus_tcp({3: twin()}) as port:
-        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\ninterval: 1s\n")
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\ninterval: 1s\n",
+        )
         process = await read("heat", "--json", "--watch")
         assert process.stdout is not None
         lines = [await asyncio.wait_for(process.stdout.readline(), 30) for _ in range(2)]
@@ -109,7 +130,11 @@ async def test_a_port_that_another_program_holds_says_to_stop_the_daemon(home, r
 async def test_a_silent_meter_is_named(home, read):
     settings = SerialSettings(baud=9600)
     async with paced_line(settings.char_s) as wire, modbus_rtu({9: twin()}, wire.meter_end):
-        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: serial:{wire.gateway_end}\naddress: 3\ntimeout: 200ms\n")
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: serial:{wire.gateway_end}\naddress: 3\ntimeout: "
+            "200ms\n",
+        )
         code, _, err = await finish(await read("heat"))
     assert code == 1
     assert err.startswith("heat: ")
@@ -131,17 +156,31 @@ def test_an_unknown_meter_is_refused_with_the_nearest(run):
 
 def test_only_the_meter_s_own_file_must_be_right(run, home):
     home.write("gateway.yaml", "not: right\n")
-    home.write("devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/nowhere\nintervall: 10s\n")
+    home.write(
+        "devices/grid.yaml", "profile: dsmr/dsmr5\nline: serial:/dev/nowhere\nintervall: 10s\n"
+    )
     _, _, err = run("read", "grid")
-    assert err.strip() == f"{home.folder}/devices/grid.yaml:3: intervall: unknown key — did you mean 'interval'?"
+    assert (
+        err.strip()
+        == f"{home.folder}/devices/grid.yaml:3: intervall: unknown key — did you mean 'interval'?"
+    )
 
 
 async def test_raw_shows_what_registers_can_mean_side_by_side(home, read):
     async with modbus_tcp({3: twin()}) as port:
-        home.write("devices/heat.yaml", f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
-        code, out, err = await finish(await read("heat", "--raw", "0x34", "--function", "4", "--count", "2"))
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n",
+        )
+        code, out, err = await finish(
+            await read("heat", "--raw", "0x34", "--function", "4", "--count", "2")
+        )
         assert (code, err) == (0, "")
-        assert next(line for line in out.splitlines() if "float32 big" in line).split() == ["float32", "big", "1234.5"]
+        assert next(line for line in out.splitlines() if "float32 big" in line).split() == [
+            "float32",
+            "big",
+            "1234.5",
+        ]
         assert "0x0034 (52)" in out
         code, _, err = await finish(await read("heat", "--raw", "60000"))
     assert code == 1
@@ -160,7 +199,9 @@ def test_raw_takes_registers_only(run, address):
 def test_raw_asks_for_what_one_request_can_hold(run, count):
     code, _, err = run("read", "grid", "--raw", "1", f"--count={count}")
     assert code == 2
-    assert err.endswith("is not a number of registers — 1 to 125, which is what one request can ask for\n")
+    assert err.endswith(
+        "is not a number of registers — 1 to 125, which is what one request can ask for\n"
+    )
 
 
 def test_raw_is_for_modbus(run, home):
@@ -174,7 +215,11 @@ async def test_what_was_recorded_is_played_back_redacted_or_not(home, read):
     async with modbus_tcp({3: twin()}) as port:
         home.write(name, f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n")
         for file in ("plain.jsonl", "shared.jsonl"):
-            words = ("--record", str(home.folder / file), *(["--redact"] if file == "shared.jsonl" else []))
+            words = (
+                "--record",
+                str(home.folder / file),
+                *(["--redact"] if file == "shared.jsonl" else []),
+            )
             code, first, err = await finish(await read("heat", "--json", *words))
             assert code == 0
             assert err.startswith(f"{home.folder / file}: ")
@@ -184,7 +229,10 @@ async def test_what_was_recorded_is_played_back_redacted_or_not(home, read):
         assert number not in shared
     assert "20110001" in plain
     for file, number in (("plain.jsonl", "20110001"), ("shared.jsonl", "1")):
-        home.write(name, f"profile: eastron/sdm630\nline: replay:{home.folder / file}?pace=fast\naddress: 3\n")
+        home.write(
+            name,
+            f"profile: eastron/sdm630\nline: replay:{home.folder / file}?pace=fast\naddress: 3\n",
+        )
         code, out, err = await finish(await read("heat", "--json"))
         assert (code, err) == (0, "")
         found = json.loads(out)
@@ -206,8 +254,14 @@ def test_redact_without_record_is_refused(run):
 
 
 def test_a_recording_that_is_none_is_told_with_its_line(run, home):
-    home.write("noise.jsonl", '{"recording": 1, "profile": "x/y", "address": 1, "framing": "rtu", "serial": null}\n{"at_s": 1}\n')
-    home.write("devices/grid.yaml", f"profile: dsmr/dsmr5\nline: replay:{home.folder}/noise.jsonl\n")
+    home.write(
+        "noise.jsonl",
+        '{"recording": 1, "profile": "x/y", "address": 1, "framing": "rtu", "serial": '
+        'null}\n{"at_s": 1}\n',
+    )
+    home.write(
+        "devices/grid.yaml", f"profile: dsmr/dsmr5\nline: replay:{home.folder}/noise.jsonl\n"
+    )
     code, _, err = run("read", "grid")
     assert code == 1
     assert "noise.jsonl:2: cannot be read (KeyError('values'))" in err

@@ -1,4 +1,6 @@
-"""`meter-gateway scan`, in a process of its own, while this one plays a cupboard of meters on real lines."""
+"""`meter-gateway scan`, in a process of its own, while this one plays a cupboard of meters on real
+lines.
+"""
 
 import asyncio
 import contextlib
@@ -27,20 +29,26 @@ def twins(profiles, power_w=700):
         profile = load_profile(profile_id)
         phases = 3 if "voltage_l2_v" in profile.quantities else 1
         load = Load(power_w + address, time.time(), phases)
-        found[address] = twin_of(profile, load, time.time, serial_number=71_000_000 + power_w + address)
+        found[address] = twin_of(
+            profile, load, time.time, serial_number=71_000_000 + power_w + address
+        )
     return found
 
 
 @contextlib.asynccontextmanager
 async def cupboard():
-    """Eight meters of seven makes: three on each of two RS485 lines, a P1 port, and an inverter on the network."""
+    """Eight meters of seven makes: three on each of two RS485 lines, a P1 port, and an inverter on
+    the network.
+    """
     async with contextlib.AsyncExitStack() as stack:
         first = await stack.enter_async_context(paced_line(SETTINGS.char_s))
         second = await stack.enter_async_context(paced_line(SETTINGS.char_s))
         p1 = await stack.enter_async_context(paced_line(SerialSettings(baud=115200).char_s))
         await stack.enter_async_context(modbus_rtu(twins(FIRST_LINE), first.meter_end))
         await stack.enter_async_context(modbus_rtu(twins(SECOND_LINE, 900), second.meter_end))
-        await stack.enter_async_context(p1_meter(p1.meter_end, Load(1500, time.time()).telegram, time.time))
+        await stack.enter_async_context(
+            p1_meter(p1.meter_end, Load(1500, time.time()).telegram, time.time)
+        )
         port = await stack.enter_async_context(modbus_tcp(twins({1: "sunspec/auto"}, -2000)))
         yield first.gateway_end, second.gateway_end, p1.gateway_end, port
 
@@ -77,18 +85,27 @@ async def test_a_cupboard_of_eight_meters_is_found_written_checked_and_read(tmp_
         code, out, err = await program(tmp_path, "scan", "--fast", *words, "--write", str(tmp_path))
         assert code == 0, err
         assert "8 meters found" in out
-        for profile_id in (*FIRST_LINE.values(), *SECOND_LINE.values(), "dsmr/dsmr5", "sunspec/auto"):
+        for profile_id in (
+            *FIRST_LINE.values(),
+            *SECOND_LINE.values(),
+            "dsmr/dsmr5",
+            "sunspec/auto",
+        ):
             assert f": {profile_id}, " in out
         assert "serial number 71000701, 701 W" in out
         code, out, err = await program(tmp_path, "check")
         assert (code, err) == (0, ""), err
         devices: dict[str, list[str]] = {}
         for path in (tmp_path / "devices").glob("*.yaml"):
-            devices.setdefault(path.read_text().partition("\nline: ")[2].partition("\n")[0], []).append(path.stem)
+            devices.setdefault(
+                path.read_text().partition("\nline: ")[2].partition("\n")[0], []
+            ).append(path.stem)
         assert sorted(map(len, devices.values())) == [1, 1, 3, 3]
         await asyncio.gather(*(every_one_is_read(tmp_path, names) for names in devices.values()))
         # A second search finds them all again, and leaves their files as they are.
-        code, out, _ = await program(tmp_path, "scan", "--fast", "--line", lines[3], "--write", str(tmp_path))
+        code, out, _ = await program(
+            tmp_path, "scan", "--fast", "--line", lines[3], "--write", str(tmp_path)
+        )
         assert code == 0
         assert "written" not in out
 
@@ -106,7 +123,15 @@ async def test_a_port_that_another_process_holds_is_named_and_the_others_are_sea
 
 async def test_ctrl_c_keeps_what_was_found(tmp_path):
     async with modbus_tcp(twins({1: "eastron/sdm630"}), rtu=True) as port:
-        process = await program(tmp_path, "scan", "--line", f"rtu+tcp:127.0.0.1:{port}", "--write", str(tmp_path / "devices"), wait=False)
+        process = await program(
+            tmp_path,
+            "scan",
+            "--line",
+            f"rtu+tcp:127.0.0.1:{port}",
+            "--write",
+            str(tmp_path / "devices"),
+            wait=False,
+        )
         line = await asyncio.wait_for(process.stdout.readline(), 60)
         assert b"eastron/sdm630" in line
         process.send_signal(signal.SIGINT)
@@ -119,7 +144,9 @@ async def test_ctrl_c_keeps_what_was_found(tmp_path):
 
 async def test_the_network_is_searched_only_where_one_says(tmp_path):
     async with modbus_tcp(twins({71: "kostal/ksem"})) as port:
-        code, out, err = await program(tmp_path, "scan", "--fast", "--network", "127.0.0.1/32", "--port", str(port))
+        code, out, err = await program(
+            tmp_path, "scan", "--fast", "--network", "127.0.0.1/32", "--port", str(port)
+        )
     assert code == 0, err
     assert f"tcp:127.0.0.1:{port} address 71: kostal/ksem" in out
 
@@ -149,4 +176,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_search(run, tmp_path
     (tmp_path / "file").write_text("")
     code, out, err = run("scan", "--line", "tcp:127.0.0.1:1", "--write", tmp_path / "file")
     assert (code, out) == (1, "")
-    assert err.startswith(f"{tmp_path}/file/devices: cannot be written: Not a directory — write to another folder")
+    assert err.startswith(
+        f"{tmp_path}/file/devices: cannot be written: Not a directory — write to another folder"
+    )

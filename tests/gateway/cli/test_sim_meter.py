@@ -1,4 +1,6 @@
-"""`meter-gateway sim-meter`, in a process of its own, and `meter-gateway read`, which reads it by the device file it prints."""
+"""`meter-gateway sim-meter`, in a process of its own, and `meter-gateway read`, which reads it by
+the device file it prints.
+"""
 
 import asyncio
 import json
@@ -19,7 +21,9 @@ async def program(home, *words):
 
 @pytest.mark.parametrize("line", ["tcp:127.0.0.1:0", "rtu+tcp:127.0.0.1:0", "pty"])
 async def test_it_is_read_by_the_device_file_it_prints_and_ends_with_ctrl_c(home, line):
-    meter = await program(home, "sim-meter", "eastron/sdm630", "--line", line, "--address", "5", "--power", "3000")
+    meter = await program(
+        home, "sim-meter", "eastron/sdm630", "--line", line, "--address", "5", "--power", "3000"
+    )
     try:
         printed = b""
         while b"address:" not in printed:
@@ -35,17 +39,25 @@ async def test_it_is_read_by_the_device_file_it_prints_and_ends_with_ctrl_c(home
 
 
 async def test_a_cupboard_of_meters_on_one_line_is_read_by_the_device_files_it_prints(home):
-    meter = await program(home, "sim-meter", "eastron/sdm630", "eastron/sdm120", "abb/b23@2", "growatt/tl_x")
+    meter = await program(
+        home, "sim-meter", "eastron/sdm630", "eastron/sdm120", "abb/b23@2", "growatt/tl_x"
+    )
     try:
         printed = b""
         while printed.count(b"address:") < 4:
             printed += await asyncio.wait_for(meter.stdout.readline(), 30)
         files = printed.decode().replace("    ", "").split("\n\n")[1:]
-        assert [file.strip().splitlines()[-1] for file in files] == [f"address: {n}" for n in (1, 3, 2, 4)]
+        assert [file.strip().splitlines()[-1] for file in files] == [
+            f"address: {n}" for n in (1, 3, 2, 4)
+        ]
         assert "?baud=9600" in files[1], "its own would be 2400"
-        for name, file, power_w in zip(("one", "two", "three", "four"), files, (1200, 1200, 1200, -1200), strict=True):
+        for name, file, power_w in zip(
+            ("one", "two", "three", "four"), files, (1200, 1200, 1200, -1200), strict=True
+        ):
             home.write(f"devices/{name}.yaml", file)
-            out, err = await asyncio.wait_for((await program(home, "read", name, "--json")).communicate(), 30)
+            out, err = await asyncio.wait_for(
+                (await program(home, "read", name, "--json")).communicate(), 30
+            )
             assert json.loads(out)["values"]["power_w"] == power_w, err
     finally:
         meter.send_signal(signal.SIGINT)
@@ -60,9 +72,17 @@ async def test_a_cupboard_of_meters_on_one_line_is_read_by_the_device_files_it_p
         (("eastron/sdm630", "--line", "serial:/dev/null"), 1, "cannot listen there"),
         (("eastron/sdm630", "--line", "nonsense"), 2, "does not begin with serial:"),
         (("eastron/sdm630", "--address", "0"), 2, "is not a Modbus address"),
-        (("iec62056/mode_c", "--line", "tcp:127.0.0.1:0"), 1, "iec62056/mode_c is not simulated on tcp:"),
+        (
+            ("iec62056/mode_c", "--line", "tcp:127.0.0.1:0"),
+            1,
+            "iec62056/mode_c is not simulated on tcp:",
+        ),
         (("eastron/sdm630@248",), 2, "'248' is not a Modbus address"),
-        (("eastron/sdm630@3", "abb/b23@3"), 1, "abb/b23: address 3 is taken already — write another: abb/b23@7"),
+        (
+            ("eastron/sdm630@3", "abb/b23@3"),
+            1,
+            "abb/b23: address 3 is taken already — write another: abb/b23@7",
+        ),
         (("eastron/sdm630", "dsmr/dsmr5"), 1, "dsmr/dsmr5 has a line for itself"),
     ],
 )

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-# The home exports more than the sun makes in the second slot, and nobody reads the meters for ten minutes of the fourth.
+# The home exports more than the sun makes in the second slot, and nobody reads the meters for ten
+# minutes of the fourth.
 GRID_W, PV_W, SILENT = [400, -600, 100, 200, 300], [0, 500, 200, 0, 0], range(47, 56)
 
 
@@ -24,16 +25,34 @@ def test_each_asset_s_slots_are_shown_with_energy_quality_and_delivery(run, fill
     code, out, _ = run("slots", "--json")
     assert code == 0
     load = [row for row in json.loads(out) if row["asset"] == "House load"]
-    assert [row["start_utc"] for row in load] == [f"2026-03-29T0{m // 60}:{m % 60:02d}:00Z" for m in range(0, 75, 15)]
-    assert [row["delivery"] for row in load] == ["accepted", "rejected", "missed", "pending", "pending"]
-    assert [row["quality"] for row in load] == ["measured", "measured", "measured", "estimated", "measured"]
+    assert [row["start_utc"] for row in load] == [
+        f"2026-03-29T0{m // 60}:{m % 60:02d}:00Z" for m in range(0, 75, 15)
+    ]
+    assert [row["delivery"] for row in load] == [
+        "accepted",
+        "rejected",
+        "missed",
+        "pending",
+        "pending",
+    ]
+    assert [row["quality"] for row in load] == [
+        "measured",
+        "measured",
+        "measured",
+        "estimated",
+        "measured",
+    ]
     assert load[0]["energy_wh"] == pytest.approx(100, abs=1)
     assert load[1]["reason"] == "400: unknown asset"
     assert load[3]["coverage_percent"] == pytest.approx(33.3)
 
 
 def test_a_negative_result_is_shown_beside_the_0_that_is_delivered(run, filled):
-    row = next(r for r in json.loads(run("slots", "--json")[1]) if r["delivery"] == "rejected" and r["asset"] == "House load")
+    row = next(
+        r
+        for r in json.loads(run("slots", "--json")[1])
+        if r["delivery"] == "rejected" and r["asset"] == "House load"
+    )
     assert row["energy_wh"] == 0
     assert row["formula_wh"] == pytest.approx(-25, abs=1)
     assert row["negative_sent_as_0"] is True
@@ -44,11 +63,17 @@ def test_the_table_has_local_time_beside_utc(shell, filled):
     done = shell("slots", "--config", filled.folder, TZ="Europe/Amsterdam")
     assert done.returncode == 0
     assert "2026-03-29T00:45:00Z   2026-03-29 01:45:00 +0100" in done.stdout
-    assert "2026-03-29T01:00:00Z   2026-03-29 03:00:00 +0200" in done.stdout  # summer time has begun
+    assert (
+        "2026-03-29T01:00:00Z   2026-03-29 03:00:00 +0200" in done.stdout
+    )  # summer time has begun
 
 
 def test_meters_are_shown_per_direction_with_registers_and_serial_number(run, filled):
-    rows = [r for r in json.loads(run("slots", "--meters", "--json")[1]) if (r["meter"], r["direction"]) == ("grid", "import")]
+    rows = [
+        r
+        for r in json.loads(run("slots", "--meters", "--json")[1])
+        if (r["meter"], r["direction"]) == ("grid", "import")
+    ]
     assert [row["serial_number"] for row in rows] == ["E0031"] * 5
     assert rows[3]["largest_gap_s"] == 600
     for before, after in itertools.pairwise(rows):
@@ -57,13 +82,19 @@ def test_meters_are_shown_per_direction_with_registers_and_serial_number(run, fi
 
 
 def test_the_newest_slots_are_shown_however_old_they_are(run, filled):
-    starts = [row["start_utc"] for row in json.loads(run("slots", "--last", 2, "--json")[1]) if row["asset"] == "PV"]
+    starts = [
+        row["start_utc"]
+        for row in json.loads(run("slots", "--last", 2, "--json")[1])
+        if row["asset"] == "PV"
+    ]
     assert starts == ["2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z"]
 
 
 def test_a_period_is_shown_from_its_first_slot_until_before_its_end(run, filled):
     words = ("--since", "2026-03-29T00:15Z", "--until", "2026-03-29T02:45:00+02:00", "--json")
-    starts = [row["start_utc"] for row in json.loads(run("slots", *words)[1]) if row["asset"] == "PV"]
+    starts = [
+        row["start_utc"] for row in json.loads(run("slots", *words)[1]) if row["asset"] == "PV"
+    ]
     assert starts == ["2026-03-29T00:15:00Z", "2026-03-29T00:30:00Z"]
 
 
@@ -78,7 +109,10 @@ def test_csv_is_there_for_programs(run, filled):
     assert rows[0]["asset"] == "House load"
 
 
-@pytest.mark.parametrize("words", [("--since", "yesterday"), ("--last", "0"), ("--until", "2026-13-01"), ("--json", "--csv")])
+@pytest.mark.parametrize(
+    "words",
+    [("--since", "yesterday"), ("--last", "0"), ("--until", "2026-13-01"), ("--json", "--csv")],
+)
 def test_what_cannot_be_understood_is_a_usage_error(run, filled, words):
     code, _, err = run("slots", *words)
     assert code == 2

@@ -26,14 +26,27 @@ async def asked(report: Report, *options: str) -> int | None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_healthy_gateway_is_shown_and_exits_0(healthy_report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_healthy_gateway_is_shown_and_exits_0(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await asked(healthy_report) == 0
     shown = capsys.readouterr().out
-    for expected in ("home-12", "all is well", "House load", "172.8 Wh", "accepted", "-812 W", "12,345.678 kWh", "no reply in 1 s"):
+    for expected in (
+        "home-12",
+        "all is well",
+        "House load",
+        "172.8 Wh",
+        "accepted",
+        "-812 W",
+        "12,345.678 kWh",
+        "no reply in 1 s",
+    ):
         assert expected in shown
 
 
-async def test_an_unhealthy_one_names_what_is_wrong_and_exits_1(healthy_report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_unhealthy_one_names_what_is_wrong_and_exits_1(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
     silent = replace(healthy_report.meters[1], name="pv[bold]", state="silent", last_success_s=1.0)
     assert await asked(replace(healthy_report, meters=[silent])) == 1
     assert "pv[bold]: silent" in capsys.readouterr().out
@@ -49,20 +62,26 @@ async def test_what_the_exchange_holds_otherwise_is_shown_with_the_command_that_
         assert expected in shown
 
 
-async def test_json_is_what_the_daemon_said(healthy_report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_json_is_what_the_daemon_said(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await asked(healthy_report, "--json") == 0
     assert Report.from_json(capsys.readouterr().out.encode()) == healthy_report
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:8080"])
-def test_a_daemon_that_cannot_be_reached_says_what_to_do_and_exits_2(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_daemon_that_cannot_be_reached_says_what_to_do_and_exits_2(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["status", "--url", url]) == 2
     said = capsys.readouterr()
     assert url in said.err
     assert said.out == ""
 
 
-async def test_another_server_is_not_taken_for_the_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_another_server_is_not_taken_for_the_gateway(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n<html>router</html>")
@@ -74,9 +93,13 @@ async def test_another_server_is_not_taken_for_the_gateway(capsys: pytest.Captur
     assert "not as this version of the gateway" in capsys.readouterr().err
 
 
-def test_the_address_is_taken_from_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_address_is_taken_from_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "devices").mkdir()
-    (tmp_path / "devices" / "pv.yaml").write_text("profile: eastron/sdm120\nline: tcp:127.0.0.1:502\naddress: 2\ninterval: 10s\n")
+    (tmp_path / "devices" / "pv.yaml").write_text(
+        "profile: eastron/sdm120\nline: tcp:127.0.0.1:502\naddress: 2\ninterval: 10s\n"
+    )
     (tmp_path / "gateway.yaml").write_text('site: home-12\nstatus: {host: "::1", port: 1}\n')
     assert main(["status", "--config", str(tmp_path)]) == 2
     assert "http://[::1]:1" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""Meters that take turns on one serial line, by the real collector and drivers, on a wire with a real one's pace."""
+"""Meters that take turns on one serial line, by the real collector and drivers, on a wire with a
+real one's pace.
+"""
 
 import asyncio
 import contextlib
@@ -48,7 +50,9 @@ class Asked:
 
 @dataclass
 class Bus:
-    """Meters that hear every request and answer those that are theirs, if the port is set as they are. All registers are floats of 1."""
+    """Meters that hear every request and answer those that are theirs, if the port is set as they
+    are. All registers are floats of 1.
+    """
 
     wire: Wire
     bauds: dict[int, int]
@@ -73,7 +77,13 @@ class Bus:
         if unit in self.bauds and self.bauds[unit] != baud:
             self.garbled += 1
         elif unit in self.bauds:
-            os.write(fd, with_checksum(bytes((unit, function, 2 * count)) + (struct.pack(">f", 1.0) * count)[: 2 * count]))
+            os.write(
+                fd,
+                with_checksum(
+                    bytes((unit, function, 2 * count))
+                    + (struct.pack(">f", 1.0) * count)[: 2 * count]
+                ),
+            )
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +102,9 @@ async def bus(bauds: dict[int, int], char_s: float = 10 / 9600) -> AsyncIterator
             os.close(gateway_fd)
 
 
-def device(name: str, address: int, path: str, query: str = "?baud=9600", **other: object) -> Device:
+def device(
+    name: str, address: int, path: str, query: str = "?baud=9600", **other: object
+) -> Device:
     found = Device(
         name=name,
         file=f"devices/{name}.yaml",
@@ -123,7 +135,9 @@ async def running(devices: list[Device]) -> AsyncIterator[tuple[Collector, list[
 
 async def until_boundaries(count: int) -> list[int]:
     """Wait for so many slot boundaries, and almost a second; says which."""
-    first = int(time.time() + 2) // SLOT_S * SLOT_S + SLOT_S  # the first readings, with everything, have been by then
+    first = (
+        int(time.time() + 2) // SLOT_S * SLOT_S + SLOT_S
+    )  # the first readings, with everything, have been by then
     boundaries = [first + n * SLOT_S for n in range(count)]
     await asyncio.sleep(boundaries[-1] + 0.9 - time.time())
     return boundaries
@@ -140,7 +154,11 @@ async def test_a_dead_meter_costs_the_others_nothing_but_its_own_turn() -> None:
             boundaries = await until_boundaries(2)
             report = collector.report()
     for boundary in boundaries:
-        heard = list(dict.fromkeys(asked.unit for asked in found.asked if boundary <= asked.utc_s < boundary + 0.9))
+        heard = list(
+            dict.fromkeys(
+                asked.unit for asked in found.asked if boundary <= asked.utc_s < boundary + 0.9
+            )
+        )
         assert heard in ([1, 3], [1, 3, 2]), "those that answer go first"
     probes = [asked.utc_s for asked in found.asked if asked.unit == 2]
     cycles = [int(at_s) for at_s in probes]
@@ -153,13 +171,19 @@ async def test_a_dead_meter_costs_the_others_nothing_but_its_own_turn() -> None:
     assert [meter.report(0).state for meter in collector.meters] == ["retrying", "ok", "ok"]
 
 
-async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_once_a_minute() -> None:
+async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_once_a_minute() -> (
+    None
+):
     async with (
         bus({1: 9600, 3: 9600}) as found,
-        running([device("a", 1, found.wire.gateway_end), device("b", 3, found.wire.gateway_end)]) as (collector, samples),
+        running(
+            [device("a", 1, found.wire.gateway_end), device("b", 3, found.wire.gateway_end)]
+        ) as (collector, samples),
     ):
         boundary = (await until_boundaries(1))[0] + SLOT_S
-        collector.meters[0].everything_due_utc_s = boundary  # so that the minute is over at the next boundary
+        collector.meters[
+            0
+        ].everything_due_utc_s = boundary  # so that the minute is over at the next boundary
         await asyncio.sleep(boundary + 1.9 - time.time())
     of_a = [sample for sample in samples if sample.device == "a"]
     everything = [sample for sample in of_a if "voltage_l1_v" in sample.values]
@@ -171,14 +195,20 @@ async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_on
         SDM120.quantities,
         frozenset(("energy_import_wh", "energy_export_wh", "power_w")),
     }
-    assert collector.meters[0].report(0).values.keys() == SDM120.quantities, "the page shows what was said last"
+    assert collector.meters[0].report(0).values.keys() == SDM120.quantities, (
+        "the page shows what was said last"
+    )
 
 
 async def test_meters_of_one_line_may_differ_in_their_serial_settings() -> None:
     async with bus({1: 2400, 2: 9600, 3: 19200}, 0.0) as found:
         at = found.wire.gateway_end
         slow = replace(SDM120, serial=SerialSettings(baud=2400))
-        devices = [device("a", 1, at, "", profile=slow), device("b", 2, at, "?baud=9600"), device("c", 3, at, "?baud=19200&parity=even")]
+        devices = [
+            device("a", 1, at, "", profile=slow),
+            device("b", 2, at, "?baud=9600"),
+            device("c", 3, at, "?baud=19200&parity=even"),
+        ]
         async with running(devices) as (collector, samples), asyncio.timeout(20):
             while len({sample.device for sample in samples}) < 3 or len(samples) < 6:
                 await asyncio.sleep(0.05)
@@ -197,19 +227,27 @@ async def test_a_device_for_one_client_is_left_alone_between_two_rounds() -> Non
             while frame := await reader.readexactly(12):
                 units.append(frame[6])
                 count = frame[11]
-                body = bytes((frame[6], frame[7], 2 * count)) + (struct.pack(">f", 1.0) * count)[: 2 * count]
+                body = (
+                    bytes((frame[6], frame[7], 2 * count))
+                    + (struct.pack(">f", 1.0) * count)[: 2 * count]
+                )
                 writer.write(frame[:4] + len(body).to_bytes(2, "big") + body)
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}?connect=cycle")
-        async with running([device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]):
-            # On a busy machine a late round may run into the next one: so it is rounds that are waited for, not samples.
+        async with running(
+            [device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]
+        ):
+            # On a busy machine a late round may run into the next one: so it is rounds that are
+            # waited for, not samples.
             async with asyncio.timeout(30):
                 while len(rounds) < 3:
                     await asyncio.sleep(0.05)
         await asyncio.sleep(0.05)
-    assert all(set(units) == {1, 2} for units in rounds[:-1]), "both meters of a round on one connection"
+    assert all(set(units) == {1, 2} for units in rounds[:-1]), (
+        "both meters of a round on one connection"
+    )
 
 
 @pytest.fixture
@@ -219,7 +257,9 @@ def link(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "by-id" / "usb-FTDI_FT232R-if00-port0"
 
 
-async def test_a_line_that_was_unplugged_is_read_again_within_5_s_of_being_plugged_in(link: Path) -> None:
+async def test_a_line_that_was_unplugged_is_read_again_within_5_s_of_being_plugged_in(
+    link: Path,
+) -> None:
     async with bus({1: 9600}) as first, bus({1: 9600}) as second:
         link.symlink_to(first.wire.gateway_end)
         async with running([device("a", 1, str(link))]) as (_, samples):

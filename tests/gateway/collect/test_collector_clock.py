@@ -1,4 +1,6 @@
-"""Reads go on at their pace whatever becomes of the wall clock: the real collector and driver, under virtual time."""
+"""Reads go on at their pace whatever becomes of the wall clock: the real collector and driver,
+under virtual time.
+"""
 
 import asyncio
 import functools
@@ -55,13 +57,20 @@ class Box:
 
     def clock(self, trust: str = "kernel") -> Clock:
         assert trust in ("kernel", "assured")
-        sources = Sources(lambda: self.true_s() + self.set_by_s, self.boottime_s, lambda: self.synchronised, lambda: "boot")
+        sources = Sources(
+            lambda: self.true_s() + self.set_by_s,
+            self.boottime_s,
+            lambda: self.synchronised,
+            lambda: "boot",
+        )
         return Clock(trust, sources)  # type: ignore[arg-type]
 
 
 @dataclass
 class Wire:
-    """A line with one Modbus RTU meter on it, all of whose registers are floats of 1. `on_request` happens before it answers."""
+    """A line with one Modbus RTU meter on it, all of whose registers are floats of 1. `on_request`
+    happens before it answers.
+    """
 
     on_request: Callable[[], None] = lambda: None
     name: str = "memory"
@@ -128,7 +137,9 @@ DEVICE = Device(
 
 
 @asynccontextmanager
-async def reading(clock: Clock, wire: Wire | None = None) -> AsyncIterator[tuple[list[Sample], list[float], Collector]]:
+async def reading(
+    clock: Clock, wire: Wire | None = None
+) -> AsyncIterator[tuple[list[Sample], list[float], Collector]]:
     """Samples, and when each was taken by the loop's time."""
     samples: list[Sample] = []
     at_s: list[float] = []
@@ -157,7 +168,9 @@ def longest_pause_s(at_s: list[float]) -> float:
 @pytest.mark.parametrize("step_s", [-DAY_S, -3600, -3, -1, 1, 3, 3600, DAY_S])
 @pytest.mark.parametrize("synchronised", [True, False])
 @under_virtual_time
-async def test_reads_go_on_at_their_pace_when_the_clock_is_set(step_s: int, *, synchronised: bool) -> None:
+async def test_reads_go_on_at_their_pace_when_the_clock_is_set(
+    step_s: int, *, synchronised: bool
+) -> None:
     box = Box(synchronised=synchronised)
     async with reading(box.clock()) as (samples, at_s, _):
         await asyncio.sleep(65)
@@ -165,12 +178,19 @@ async def test_reads_go_on_at_their_pace_when_the_clock_is_set(step_s: int, *, s
         await asyncio.sleep(PROOF_S + 305)
     assert longest_pause_s(at_s) <= 2 * INTERVAL_S + 0.1
     assert len(samples) >= (65 + PROOF_S + 305) / INTERVAL_S - 2
-    aligned = [round((box.true_s() + box.set_by_s - (at_s[-1] - t)) * 10) % (INTERVAL_S * 10) for t in at_s[-20:]]
+    aligned = [
+        round((box.true_s() + box.set_by_s - (at_s[-1] - t)) * 10) % (INTERVAL_S * 10)
+        for t in at_s[-20:]
+    ]
     assert len(set(aligned)) <= 2, "and are aligned to the clock again"
     if synchronised:
-        assert (samples[-1].utc_ms or 0) / 1000 == pytest.approx(box.true_s() + step_s, abs=INTERVAL_S + 1), "believed by now"
+        assert (samples[-1].utc_ms or 0) / 1000 == pytest.approx(
+            box.true_s() + step_s, abs=INTERVAL_S + 1
+        ), "believed by now"
     everything = [s for s in samples if "voltage_l1_v" in s.values]
-    assert len(everything) == pytest.approx((65 + PROOF_S + 305) / 60, abs=2), "and everything once a minute"
+    assert len(everything) == pytest.approx((65 + PROOF_S + 305) / 60, abs=2), (
+        "and everything once a minute"
+    )
 
 
 @under_virtual_time
@@ -178,7 +198,10 @@ async def test_a_clock_set_by_hand_moves_nothing_until_the_kernel_says_it_is_rig
     box = Box()
     async with reading(box.clock()) as (samples, _, _):
         await asyncio.sleep(65)
-        box.set_by_s, box.synchronised = DAY_S, False  # Linux forgets that it was synchronised when somebody sets the clock
+        box.set_by_s, box.synchronised = (
+            DAY_S,
+            False,
+        )  # Linux forgets that it was synchronised when somebody sets the clock
         await asyncio.sleep(4000)
         dated = [(s.utc_ms or 0) - s.boottime_ms for s in samples]
         assert set(dated) == {NOON_S * 1000}
@@ -221,7 +244,8 @@ async def test_no_sample_gets_a_wrong_time_when_the_machine_was_suspended(when: 
         skipped = collector.report().skipped
     began_s = at_s[0]
     slept = [(s.boottime_ms / 1000 - (t - began_s)) for s, t in zip(samples, at_s, strict=True)]
-    # Each was taken just before it was given out, so it has slept all there was to sleep until then, or nothing.
+    # Each was taken just before it was given out, so it has slept all there was to sleep until
+    # then, or nothing.
     assert {round(s / 3600, 2) for s in slept} == {0.0, round(box.asleep_s / 3600, 2)}
     assert all((s.utc_ms or 0) - s.boottime_ms == NOON_S * 1000 for s in samples)
     assert longest_pause_s(at_s) <= 2 * INTERVAL_S + 0.1

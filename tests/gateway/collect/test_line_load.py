@@ -22,7 +22,10 @@ def line(tmp_path):
         (tmp_path / "gateway.yaml").write_text("site: home\n")
         (tmp_path / "devices").mkdir()
         for n in range(1, count + 1):
-            text = f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB0?baud={baud}\naddress: {n}\ninterval: {interval}\n"
+            text = (
+                f"profile: eastron/sdm120\nline: serial:/dev/ttyUSB0?baud={baud}\naddress: "
+                f"{n}\ninterval: {interval}\n"
+            )
             (tmp_path / "devices" / f"meter{n}.yaml").write_text(text)
         return load_of(load(tmp_path).devices)
 

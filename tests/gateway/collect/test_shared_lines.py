@@ -23,7 +23,9 @@ def meter(profile, address=1, line="tcp:192.168.1.20:1502"):
 
 
 def test_an_inverter_and_the_meter_behind_it_have_one_address(site):
-    settings = site(pv=meter("sunspec/auto"), grid=meter("sunspec/meter"), heat=meter("eastron/sdm630", 2))
+    settings = site(
+        pv=meter("sunspec/auto"), grid=meter("sunspec/meter"), heat=meter("eastron/sdm630", 2)
+    )
     assert [device.name for device in settings.devices] == ["grid", "heat", "pv"]
 
 
@@ -33,14 +35,20 @@ def test_the_same_part_of_one_sunspec_device_is_read_once(site):
 
 
 @pytest.mark.parametrize(
-    ("inverter", "meter_behind_it"), [("growatt/inverter", "growatt/hybrid_grid"), ("solax/x3_mic", "solax/x3_mic_grid")]
+    ("inverter", "meter_behind_it"),
+    [("growatt/inverter", "growatt/hybrid_grid"), ("solax/x3_mic", "solax/x3_mic_grid")],
 )
 def test_two_profiles_of_one_inverter_have_one_address(site, inverter, meter_behind_it):
-    settings = site(pv=meter(inverter), grid=meter(meter_behind_it), heat=meter("eastron/sdm630", 2))
+    settings = site(
+        pv=meter(inverter), grid=meter(meter_behind_it), heat=meter("eastron/sdm630", 2)
+    )
     assert [device.name for device in settings.devices] == ["grid", "heat", "pv"]
 
 
-@pytest.mark.parametrize("other", ["growatt/inverter", "growatt/tl_x", "growatt/tl_x_grid", "eastron/sdm630", "sunspec/auto"])
+@pytest.mark.parametrize(
+    "other",
+    ["growatt/inverter", "growatt/tl_x", "growatt/tl_x_grid", "eastron/sdm630", "sunspec/auto"],
+)
 def test_only_parts_of_one_device_have_one_address(site, other):
     with pytest.raises(ConfigError, match=r"\w+ already has address 1 on this line"):
         site(pv=meter("growatt/inverter"), grid=meter("growatt/hybrid_grid"), other=meter(other))
@@ -53,15 +61,24 @@ def test_modbus_meters_of_one_line_need_an_address_each(site):
 
 def test_a_meter_that_pushes_needs_a_line_for_itself(site):
     with pytest.raises(ConfigError, match="two protocols on one line"):
-        site(pv=meter("sunspec/auto", line="serial:/dev/ttyUSB0"), grid="profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
+        site(
+            pv=meter("sunspec/auto", line="serial:/dev/ttyUSB0"),
+            grid="profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n",
+        )
 
 
 def test_meters_of_one_line_may_have_serial_settings_of_their_own(site):
     at = "serial:/dev/ttyUSB0"
-    settings = site(pv=meter("eastron/sdm120", 1, f"{at}?baud=2400"), heat=meter("eastron/sdm630", 2, f"{at}?baud=19200&parity=even"))
+    settings = site(
+        pv=meter("eastron/sdm120", 1, f"{at}?baud=2400"),
+        heat=meter("eastron/sdm630", 2, f"{at}?baud=19200&parity=even"),
+    )
     assert len(lines_of(settings.devices)) == 1
 
 
 def test_an_endpoint_is_spoken_to_in_one_way(site):
     with pytest.raises(ConfigError, match="grid has this endpoint as tcp: — write both alike"):
-        site(pv=meter("eastron/sdm120", 2, "rtu+tcp:192.168.1.20:1502"), grid=meter("eastron/sdm630", 1))
+        site(
+            pv=meter("eastron/sdm120", 2, "rtu+tcp:192.168.1.20:1502"),
+            grid=meter("eastron/sdm630", 1),
+        )

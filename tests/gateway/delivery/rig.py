@@ -1,4 +1,6 @@
-"""A site with a buffer, an uploader and a stand-in exchange, in virtual time or over a real socket."""
+"""A site with a buffer, an uploader and a stand-in exchange, in virtual time or over a real
+socket.
+"""
 
 import asyncio
 import time
@@ -40,21 +42,34 @@ class _AtTheSeam(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        answer = self._exchange.handle(request.method, request.url.raw_path.decode(), headers, await request.aread())
+        answer = self._exchange.handle(
+            request.method, request.url.raw_path.decode(), headers, await request.aread()
+        )
         await asyncio.sleep(answer.delay_s)
         if answer.sends != "all":
             raise httpx.ReadError("the connection was dropped")
-        return httpx.Response(answer.status, headers=list(answer.headers), stream=httpx.ByteStream(answer.body))
+        return httpx.Response(
+            answer.status, headers=list(answer.headers), stream=httpx.ByteStream(answer.body)
+        )
 
 
 class Site:
     """A buffer, an uploader and an exchange."""
 
-    def __init__(self, path: Path, dialect: str, slot_s: int, now: Callable[[], float], *, real: bool = False) -> None:
-        self.now, self.slot_s, self.credentials, self.trusted = now, slot_s, Credentials("gateway", "let-me-in"), True
+    def __init__(
+        self, path: Path, dialect: str, slot_s: int, now: Callable[[], float], *, real: bool = False
+    ) -> None:
+        self.now, self.slot_s, self.credentials, self.trusted = (
+            now,
+            slot_s,
+            Credentials("gateway", "let-me-in"),
+            True,
+        )
         self.buffer: Buffer = open_buffer(path / "buffer.sqlite", now_s=T0)
         self.dialect = load_dialect(dialect, str(NETWORK), slot_s)
-        self.exchange = StandInExchange(NETWORK, dict.fromkeys(ASSETS, "Load"), slot_s=slot_s, now=now)
+        self.exchange = StandInExchange(
+            NETWORK, dict.fromkeys(ASSETS, "Load"), slot_s=slot_s, now=now
+        )
         self._real = real
         self._closings = 0
 
@@ -72,7 +87,13 @@ class Site:
         )
 
     def owe(
-        self, slot_s: int, *assets: UUID, kind: Kind = "measurement", uwh: int | None = None, count: int = 1, revision: int = 0
+        self,
+        slot_s: int,
+        *assets: UUID,
+        kind: Kind = "measurement",
+        uwh: int | None = None,
+        count: int = 1,
+        revision: int = 0,
     ) -> None:
         """Commit items for `count` slots from `slot_s` on."""
         owed = []
@@ -90,7 +111,9 @@ class Site:
                     )
                 )
         self._closings += 1
-        self.buffer.close(Closing("meter", self._closings, MeterState(None, 0, 0, {}), (), tuple(owed), ()))
+        self.buffer.close(
+            Closing("meter", self._closings, MeterState(None, 0, 0, {}), (), tuple(owed), ())
+        )
         self.buffer.flush()
 
     def states(self) -> dict[str, int]:
@@ -101,8 +124,14 @@ class Site:
         return found
 
     def sent(self, asset: UUID, what: str = "") -> list[float]:
-        """When requests for an asset arrived, in seconds from T0; `what` is a part of their path."""
-        return [at_s - T0 for at_s, path, _ in self.exchange.journal if str(asset) in path and what in path]
+        """When requests for an asset arrived, in seconds from T0; `what` is a part of their
+        path.
+        """
+        return [
+            at_s - T0
+            for at_s, path, _ in self.exchange.journal
+            if str(asset) in path and what in path
+        ]
 
     def asked(self, asset: UUID) -> list[float]:
         """When it was asked what the exchange holds of an asset, in seconds from T0."""
@@ -119,7 +148,9 @@ class Site:
 
 
 @contextmanager
-def site_of(path: Path, dialect: str = "sdk", slot_s: int = SLOT, *, real: bool = False) -> Iterator[Site]:
+def site_of(
+    path: Path, dialect: str = "sdk", slot_s: int = SLOT, *, real: bool = False
+) -> Iterator[Site]:
     loop = asyncio.get_running_loop()
     site = Site(path, dialect, slot_s, time.time if real else lambda: T0 + loop.time(), real=real)
     try:

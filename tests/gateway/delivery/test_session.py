@@ -65,7 +65,9 @@ TOKEN = http("200 OK", b'{"token": "abc.def.ghi"}')
 
 
 @pytest.mark.parametrize("key", ["token", "access"])
-async def test_it_logs_in_once_and_sends_with_the_token(exchange: StandInExchange, key: str) -> None:
+async def test_it_logs_in_once_and_sends_with_the_token(
+    exchange: StandInExchange, key: str
+) -> None:
     exchange.token_key = key
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         replies = [await session.post(PATH, BODY) for _ in range(3)]
@@ -85,7 +87,9 @@ async def test_a_token_the_exchange_forgot_costs_one_new_login(exchange: StandIn
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_what_the_user_may_not_do_costs_one_new_login_and_no_more(exchange: StandInExchange, status: int) -> None:
+async def test_what_the_user_may_not_do_costs_one_new_login_and_no_more(
+    exchange: StandInExchange, status: int
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         exchange.mode("status", status=status, where=str(ASSET))
         for _ in range(3):
@@ -95,7 +99,9 @@ async def test_what_the_user_may_not_do_costs_one_new_login_and_no_more(exchange
     assert exchange.requests == {status: 4}
 
 
-async def test_an_exchange_that_takes_no_token_at_all_is_not_hammered_with_logins(exchange: StandInExchange) -> None:
+async def test_an_exchange_that_takes_no_token_at_all_is_not_hammered_with_logins(
+    exchange: StandInExchange,
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         exchange.mode("unauthorized")
         for n in range(10):
@@ -109,7 +115,9 @@ async def test_an_exchange_that_takes_no_token_at_all_is_not_hammered_with_login
     assert exchange.logins == 3, "one that was taken is worth renewing"
 
 
-async def test_a_password_that_is_changed_while_it_runs_costs_one_refused_login(exchange: StandInExchange) -> None:
+async def test_a_password_that_is_changed_while_it_runs_costs_one_refused_login(
+    exchange: StandInExchange,
+) -> None:
     credentials = RIGHT
     async with Session(exchange.url, lambda: credentials, 5) as session:
         await session.post(PATH, BODY)
@@ -131,7 +139,9 @@ async def test_a_login_that_is_throttled_says_for_how_long(exchange: StandInExch
     assert failed.value.retry_after_s == 77
 
 
-async def test_what_is_held_is_asked_for_with_the_same_token_and_never_costs_a_new_one(exchange: StandInExchange) -> None:
+async def test_what_is_held_is_asked_for_with_the_same_token_and_never_costs_a_new_one(
+    exchange: StandInExchange,
+) -> None:
     path = f"historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T01:00/2026-03-29T01:15"
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         reply = await session.get(path)
@@ -146,7 +156,9 @@ async def test_what_is_held_is_asked_for_with_the_same_token_and_never_costs_a_n
 
 
 @pytest.mark.parametrize("path", [PATH, "api-token-auth/"])
-async def test_an_answer_that_breaks_off_in_the_middle_is_none(exchange: StandInExchange, path: str) -> None:
+async def test_an_answer_that_breaks_off_in_the_middle_is_none(
+    exchange: StandInExchange, path: str
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         exchange.mode("partial", times=1, where=path)
         with pytest.raises(Unreachable, match="cannot be reached"):
@@ -167,9 +179,21 @@ async def test_a_wrong_password_is_sent_once_until_it_changes(exchange: StandInE
     assert exchange.logins == 2
 
 
-async def test_credentials_that_cannot_be_read_are_named_and_not_quoted(exchange: StandInExchange) -> None:
+async def test_credentials_that_cannot_be_read_are_named_and_not_quoted(
+    exchange: StandInExchange,
+) -> None:
     def unreadable() -> Credentials:
-        raise ConfigError([Problem("/etc/x.credentials", 2, "password", "expected text, found 12345", 'put it in quotes: "12345"')])
+        raise ConfigError(
+            [
+                Problem(
+                    "/etc/x.credentials",
+                    2,
+                    "password",
+                    "expected text, found 12345",
+                    'put it in quotes: "12345"',
+                )
+            ]
+        )
 
     async with Session(exchange.url, unreadable, 5) as session:
         with pytest.raises(LoginRefused, match=r"/etc/x\.credentials") as refused:
@@ -190,7 +214,9 @@ async def test_a_login_page_that_gives_no_token_is_no_refusal(exchange: StandInE
         assert (await session.post(PATH, BODY)).status == 200
 
 
-async def test_nothing_secret_reaches_logs_or_representations(exchange: StandInExchange, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_secret_reaches_logs_or_representations(
+    exchange: StandInExchange, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         await session.post(PATH, BODY)
@@ -208,7 +234,9 @@ async def test_a_refused_connection_is_said_in_words() -> None:
                 await session.post(PATH, BODY)
 
 
-async def test_a_dropped_connection_is_unreachable_and_the_next_request_gets_a_new_one(exchange: StandInExchange) -> None:
+async def test_a_dropped_connection_is_unreachable_and_the_next_request_gets_a_new_one(
+    exchange: StandInExchange,
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         await session.post(PATH, BODY)
         exchange.mode("drop_after_accept", times=1)
@@ -218,7 +246,9 @@ async def test_a_dropped_connection_is_unreachable_and_the_next_request_gets_a_n
     assert exchange.logins == 1
 
 
-async def test_a_silent_exchange_is_given_up_after_the_timeout_or_earlier_where_asked(exchange: StandInExchange) -> None:
+async def test_a_silent_exchange_is_given_up_after_the_timeout_or_earlier_where_asked(
+    exchange: StandInExchange,
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 0.2) as session:
         exchange.mode("slow", seconds=60)
         with pytest.raises(Unreachable, match=r"within 0\.2 s"):
@@ -229,7 +259,9 @@ async def test_a_silent_exchange_is_given_up_after_the_timeout_or_earlier_where_
             await session.post(PATH, BODY, 0)
 
 
-async def test_the_server_of_a_closed_keepalive_connection_is_called_again(exchange: StandInExchange) -> None:
+async def test_the_server_of_a_closed_keepalive_connection_is_called_again(
+    exchange: StandInExchange,
+) -> None:
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         await session.post(PATH, BODY)
         exchange.mode("down")
@@ -244,7 +276,9 @@ def by_path(login: bytes, rest: bytes) -> Callable[[bytes], bytes]:
 
 async def test_a_redirect_is_reported_and_not_followed() -> None:
     async with (
-        server_saying(by_path(TOKEN, http("302 Found", b"", "Location: http://127.0.0.1:9/elsewhere"))) as url,
+        server_saying(
+            by_path(TOKEN, http("302 Found", b"", "Location: http://127.0.0.1:9/elsewhere"))
+        ) as url,
         Session(url, lambda: RIGHT, 5) as session,
     ):
         reply = await session.post(PATH, BODY)
@@ -259,14 +293,22 @@ async def test_an_endless_reply_is_read_only_so_far() -> None:
         assert len((await session.post(PATH, BODY)).body) == MAX_REPLY_BYTES
 
 
-@pytest.mark.parametrize("token", [b'{"token": "a\\r\\nX-Evil: 1"}', b'{"token": 5}', b'{"token": ""}', b"[]", b"{}"])
+@pytest.mark.parametrize(
+    "token", [b'{"token": "a\\r\\nX-Evil: 1"}', b'{"token": 5}', b'{"token": ""}', b"[]", b"{}"]
+)
 async def test_a_token_that_is_none_is_not_used(token: bytes) -> None:
-    async with server_saying(http("200 OK", token)) as url, Session(url, lambda: RIGHT, 5) as session:
+    async with (
+        server_saying(http("200 OK", token)) as url,
+        Session(url, lambda: RIGHT, 5) as session,
+    ):
         with pytest.raises(LoginFailed, match="without a token"):
             await session.post(PATH, BODY)
 
 
-@pytest.mark.parametrize("raw", [b"\x00\x01\x02 SSH-2.0\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"\x00\x01\x02 SSH-2.0\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort"],
+)
 async def test_what_is_not_http_is_unreachable(raw: bytes) -> None:
     async with server_saying(raw) as url, Session(url, lambda: RIGHT, 5) as session:
         with pytest.raises(Unreachable, match=r"cannot be reached: ."):
@@ -293,7 +335,8 @@ async def test_a_certificate_that_nobody_signed_is_refused(
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     making = (
-        f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {certificate}"
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj "
+        f"/CN=localhost -keyout {key} -out {certificate}"
     )
     subprocess.run([required_tool("openssl"), *making.split()], check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -303,14 +346,20 @@ async def test_a_certificate_that_nobody_signed_is_refused(
         raise AssertionError("no request may get this far")
 
     server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=context)
-    async with server, Session(f"https://localhost:{server.sockets[0].getsockname()[1]}", lambda: RIGHT, 5) as session:
+    async with (
+        server,
+        Session(
+            f"https://localhost:{server.sockets[0].getsockname()[1]}", lambda: RIGHT, 5
+        ) as session,
+    ):
         with pytest.raises(Unreachable, match="certificate is not valid"):
             await session.post(PATH, BODY)
 
 
 def test_the_session_brings_neither_rich_nor_trio_and_spoils_neither() -> None:
     code = (
-        "import sys; from gateway.delivery.http_session import Session; Session('https://x', lambda: 0, 1);"
+        "import sys; from gateway.delivery.http_session import Session; Session('https://x', "
+        "lambda: 0, 1);"
         "assert not {'rich', 'click', 'trio', 'httpx._main'} & set(sys.modules), 'imported';"
         "import trio, httpx._main"
     )
@@ -328,7 +377,10 @@ async def test_a_server_that_shows_what_it_was_sent_gives_no_token_away() -> Non
 
 
 async def test_a_reply_that_is_no_http_gives_no_token_away() -> None:
-    async with server_saying(lambda head: TOKEN if LOGIN.encode() in head else head) as url, Session(url, lambda: RIGHT, 5) as session:
+    async with (
+        server_saying(lambda head: TOKEN if LOGIN.encode() in head else head) as url,
+        Session(url, lambda: RIGHT, 5) as session,
+    ):
         with pytest.raises(Unreachable) as lost:
             await session.post(PATH, BODY)
     assert "abc.def.ghi" not in str(lost.value)

@@ -1,7 +1,7 @@
 """The uploader with the real buffer, session and dialects against the stand-in exchange.
 
-Most of it runs in virtual time with the stand-in at the HTTP seam, so that an hour of outage takes a moment; the drain runs over a real
-socket.
+Most of it runs in virtual time with the stand-in at the HTTP seam, so that an hour of outage takes
+a moment; the drain runs over a real socket.
 """
 
 import asyncio
@@ -25,7 +25,21 @@ from gateway.outbox.dialects import load_dialect
 from gateway.outbox.owed import offset_s
 from gateway.site.credentials import Credentials
 from gateway.store.opening import open_for_deciding
-from tests.gateway.delivery.rig import ASSETS, NETWORK, SLOT, T0, UNSENDABLE_UWH, A, B, C, Site, running, site_of, until, virtual
+from tests.gateway.delivery.rig import (
+    ASSETS,
+    NETWORK,
+    SLOT,
+    T0,
+    UNSENDABLE_UWH,
+    A,
+    B,
+    C,
+    Site,
+    running,
+    site_of,
+    until,
+    virtual,
+)
 from tests.simulation.disk import Disk
 
 OFFSET_OF_HOME_12_S = 6.173669
@@ -68,7 +82,9 @@ def test_a_slot_that_is_not_over_waits_for_its_margin(tmp_path: Path) -> None:
     virtual(story())
 
 
-async def test_thirty_days_of_ten_assets_drain_in_few_requests(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+async def test_thirty_days_of_ten_assets_drain_in_few_requests(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     with site_of(tmp_path, real=True) as site:
         async with site.exchange:
             newest_s = int(time.time()) // SLOT * SLOT - 4 * SLOT
@@ -77,7 +93,10 @@ async def test_thirty_days_of_ten_assets_drain_in_few_requests(tmp_path: Path, r
             async with running(site.uploader()):
                 await until(lambda: site.buffer.backlog().count == 0, 60)
             record_property("drain_s", time.perf_counter() - begin_s)
-            print(f"28,800 slots drained in {site.exchange.requests.total()} requests, {time.perf_counter() - begin_s:.2f} s")
+            print(
+                f"28,800 slots drained in {site.exchange.requests.total()} requests, "
+                f"{time.perf_counter() - begin_s:.2f} s"
+            )
             assert site.exchange.requests.total() <= 30
             assert site.states() == {"accepted": 28_800}
             assert all(site.in_books(asset) for asset in ASSETS)
@@ -104,8 +123,14 @@ def test_live_slots_go_before_the_backlog_and_interrupt_it(tmp_path: Path) -> No
 
 
 def booked_slots(site: Site, asset: UUID) -> list[int]:
-    """The measured slots of an asset in the order in which they arrived, as slots before T0; those of one request together."""
-    return [(T0 - booking.slot_s) // SLOT for booking in site.exchange.history if (booking.what, booking.asset) == ("measurement", asset)]
+    """The measured slots of an asset in the order in which they arrived, as slots before T0; those
+    of one request together.
+    """
+    return [
+        (T0 - booking.slot_s) // SLOT
+        for booking in site.exchange.history
+        if (booking.what, booking.asset) == ("measurement", asset)
+    ]
 
 
 def test_the_newest_slots_go_first_then_what_is_still_settled_then_the_rest(tmp_path: Path) -> None:
@@ -126,8 +151,14 @@ def test_the_newest_slots_go_first_then_what_is_still_settled_then_the_rest(tmp_
             async with running(site.uploader()):
                 await asyncio.sleep(60)
             live, counting, rest = {1, 2}, {3, 4}, set(range(5, 21))
-            requests = [(path.split("/")[4], n) for n, (_, path, _) in enumerate(site.exchange.journal) if "measurement" in path]
-            assert [asset for asset, _ in requests] == [str(each) for _ in range(3) for each in (A, B, C)]
+            requests = [
+                (path.split("/")[4], n)
+                for n, (_, path, _) in enumerate(site.exchange.journal)
+                if "measurement" in path
+            ]
+            assert [asset for asset, _ in requests] == [
+                str(each) for _ in range(3) for each in (A, B, C)
+            ]
             for asset in (A, B, C):
                 order = booked_slots(site, asset)
                 assert (set(order[:2]), set(order[2:4]), set(order[4:])) == (live, counting, rest)
@@ -139,7 +170,9 @@ def test_the_newest_slots_go_first_then_what_is_still_settled_then_the_rest(tmp_
 
 
 def test_no_live_slot_waits_while_thirty_days_of_backlog_drain(tmp_path: Path) -> None:
-    """Every answer takes a second, and slots close all the while: each is on its way with the next request."""
+    """Every answer takes a second, and slots close all the while: each is on its way with the next
+    request.
+    """
 
     async def story() -> None:
         with site_of(tmp_path, slot_s=15) as site:
@@ -150,13 +183,16 @@ def test_no_live_slot_waits_while_thirty_days_of_backlog_drain(tmp_path: Path) -
                     await asyncio.sleep(T0 + (n + 1) * 15 - site.now())
                     site.owe(T0 + n * 15, *ASSETS)
                     uploader.wake()
-            backlog = [booking.at_s for booking in site.exchange.history if booking.slot_s < T0 - 15]
+            backlog = [
+                booking.at_s for booking in site.exchange.history if booking.slot_s < T0 - 15
+            ]
             assert backlog[-1] > T0 + 60, "there was a backlog all the while"
             for booking in site.exchange.history:
                 if booking.slot_s >= T0:
                     place = ASSETS.index(booking.asset)
                     closed_s = booking.slot_s + 15 + 1
-                    # One request is under way, then the assets one after the other; nothing of the backlog in between.
+                    # One request is under way, then the assets one after the other; nothing of the
+                    # backlog in between.
                     assert booking.at_s <= closed_s + 1 + place + 0.01
             assert len({b.slot_s for b in site.exchange.history if b.slot_s >= T0}) >= 11
 
@@ -178,7 +214,11 @@ def test_of_two_revisions_only_the_newer_one_is_sent(tmp_path: Path) -> None:
                 uploader.wake()
                 await asyncio.sleep(5)
             assert [booking.energy_uwh for booking in site.exchange.history] == [7, 6]
-            assert [(o.item.revision, o.state) for o in site.buffer.owed()] == [(0, "missed"), (1, "accepted"), (2, "accepted")]
+            assert [(o.item.revision, o.state) for o in site.buffer.owed()] == [
+                (0, "missed"),
+                (1, "accepted"),
+                (2, "accepted"),
+            ]
 
     virtual(story())
 
@@ -203,18 +243,23 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
                 assert person.retry([Item(B, T0 - 5 * SLOT, "measurement", 0, UNSENDABLE_UWH)]) == 1
                 await asyncio.sleep(31)
                 person.close_file()
-            assert next(owed for owed in site.buffer.owed() if owed.item.asset == B).reason.startswith("answered 400"), "tried again"
+            assert next(
+                owed for owed in site.buffer.owed() if owed.item.asset == B
+            ).reason.startswith("answered 400"), "tried again"
 
     virtual(story())
 
 
-def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the_same_number(tmp_path: Path) -> None:
+def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the_same_number(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
             site.owe(T0 - SLOT, A, B)
             recorded = site.buffer.record
             task = asyncio.create_task(site.uploader().run())
-            # The process dies where the answer is there and nothing is written yet: its file is left as it is.
+            # The process dies where the answer is there and nothing is written yet: its file is
+            # left as it is.
             site.buffer.record = lambda *_: task.cancel()  # type: ignore[method-assign, assignment]
             await asyncio.gather(task, return_exceptions=True)
             site.buffer.record = recorded  # type: ignore[method-assign]
@@ -224,7 +269,9 @@ def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the
             assert site.states() == {"accepted": 2}
             assert site.in_books(A)
             twice = [booking for booking in site.exchange.history if booking.before_uwh is not None]
-            assert [booking.before_uwh for booking in twice] == [booking.energy_uwh for booking in twice]
+            assert [booking.before_uwh for booking in twice] == [
+                booking.energy_uwh for booking in twice
+            ]
 
     virtual(story())
 
@@ -241,7 +288,9 @@ def test_a_thousand_sites_are_spread_evenly_and_always_the_same() -> None:
     assert max(per_second.values()) < 3 * 1000 / 30
     # Kolmogorov-Smirnov: 1.63 / √1000 is what evenly spread numbers exceed once in a hundred times.
     assert max(abs(offset / 30 - n / 1000) for n, offset in enumerate(offsets)) < 0.052
-    assert offset_s("home-12", 30.0) == pytest.approx(OFFSET_OF_HOME_12_S), "the same after a restart and on every machine"
+    assert offset_s("home-12", 30.0) == pytest.approx(OFFSET_OF_HOME_12_S), (
+        "the same after a restart and on every machine"
+    )
 
 
 @pytest.mark.parametrize("dialect", ["sdk", "rest"])
@@ -257,7 +306,10 @@ def test_a_slot_s_uploads_begin_when_the_site_s_turn_comes(tmp_path: Path, diale
                     uploader.wake()
                 await asyncio.sleep(60)
             posts = site.sent(A, "external-connection")
-            assert posts == pytest.approx([n * SLOT + 21 for n in range(3) for _ in range(2 if dialect == "sdk" else 1)], abs=0.1)
+            assert posts == pytest.approx(
+                [n * SLOT + 21 for n in range(3) for _ in range(2 if dialect == "sdk" else 1)],
+                abs=0.1,
+            )
             assert site.exchange.dropped.total() == 0
             assert set(site.states()) == {"accepted"}
 
@@ -265,7 +317,9 @@ def test_a_slot_s_uploads_begin_when_the_site_s_turn_comes(tmp_path: Path, diale
 
 
 @given(st.integers(5, 86_400), st.floats(0, 1), st.floats(0, 1), st.text(min_size=1, max_size=20))
-def test_the_spread_never_moves_an_undated_number_out_of_its_window(slot_s: int, part: float, margin: float, site: str) -> None:
+def test_the_spread_never_moves_an_undated_number_out_of_its_window(
+    slot_s: int, part: float, margin: float, site: str
+) -> None:
     """For every spread and margin that the configuration lets pass."""
     spread_s, margin_s = part * slot_s / 3, margin * slot_s / 4
     window = load_dialect("rest", str(NETWORK), slot_s).window("measurement", 0, margin_s)
@@ -311,7 +365,9 @@ def test_after_an_outage_everything_is_booked_and_the_log_has_two_lines_of_it(
                 site.exchange.mode("ok")
                 await asyncio.sleep(MAX_BACKOFF_S + 30)
                 report = uploader.snapshot(site.now())
-            assert 8 * SLOT / MAX_BACKOFF_S / 2 < tries < 8 * SLOT / (MAX_BACKOFF_S / 2) + 30, "one probe at a time, with backoff"
+            assert 8 * SLOT / MAX_BACKOFF_S / 2 < tries < 8 * SLOT / (MAX_BACKOFF_S / 2) + 30, (
+                "one probe at a time, with backoff"
+            )
             assert (report.state, report.backlog, report.accepted) == ("ok", 0, 16)
             assert site.states() == {"accepted": 16}
             assert site.in_books(A)
@@ -319,7 +375,9 @@ def test_after_an_outage_everything_is_booked_and_the_log_has_two_lines_of_it(
 
     caplog.set_level(logging.INFO, "gateway.delivery.uploader")
     virtual(story())
-    lines = [record.getMessage() for record in caplog.records if "delivered" not in record.getMessage()]
+    lines = [
+        record.getMessage() for record in caplog.records if "delivered" not in record.getMessage()
+    ]
     assert len(lines) == 2
     assert lines[0].startswith("deliveries fail: ")
     assert "takes deliveries again, after" in lines[1]
@@ -341,7 +399,9 @@ def test_a_slot_that_closes_is_tried_at_once_in_spite_of_the_backoff(tmp_path: P
                 assert close_s + 1 in [pytest.approx(at_s) for at_s in tries]
                 site.exchange.mode("ok")
                 await asyncio.sleep(4)
-                assert site.states() == {"accepted": 3}, "the next close came before the backoff's end"
+                assert site.states() == {"accepted": 3}, (
+                    "the next close came before the backoff's end"
+                )
 
     virtual(story())
 
@@ -354,7 +414,9 @@ def test_retry_after_is_honoured_even_by_live_slots(tmp_path: Path) -> None:
             site.owe(T0, A)
             async with running(site.uploader()):
                 await asyncio.sleep(2500)
-            assert [at_s - T0 for at_s, _, _ in site.exchange.journal] == pytest.approx([1, 1, 1201, 2401, 2401]), "the first is the login"
+            assert [at_s - T0 for at_s, _, _ in site.exchange.journal] == pytest.approx(
+                [1, 1, 1201, 2401, 2401]
+            ), "the first is the login"
             assert site.states() == {"accepted": 2}
 
     virtual(story())
@@ -368,14 +430,20 @@ def test_a_throttled_login_is_honoured_like_a_throttled_delivery(tmp_path: Path)
             site.owe(T0, A)
             async with running(site.uploader()):
                 await asyncio.sleep(2500)
-            assert [at_s - T0 for at_s, path, _ in site.exchange.journal if path == LOGIN] == pytest.approx([1, 1201, 2401])
+            assert [
+                at_s - T0 for at_s, path, _ in site.exchange.journal if path == LOGIN
+            ] == pytest.approx([1, 1201, 2401])
             assert site.states() == {"accepted": 2}
-            assert {owed.attempts for owed in site.buffer.owed()} == {1}, "what was never sent was not attempted"
+            assert {owed.attempts for owed in site.buffer.owed()} == {1}, (
+                "what was never sent was not attempted"
+            )
 
     virtual(story())
 
 
-def test_a_wrong_password_is_tried_four_times_an_hour_and_a_corrected_one_within_a_minute(tmp_path: Path) -> None:
+def test_a_wrong_password_is_tried_four_times_an_hour_and_a_corrected_one_within_a_minute(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
             site.credentials = Credentials("gateway", "wrong")
@@ -387,7 +455,9 @@ def test_a_wrong_password_is_tried_four_times_an_hour_and_a_corrected_one_within
                 site.credentials = Credentials("gateway", "let-me-in")
                 await asyncio.sleep(MAX_BACKOFF_S)
             assert site.states() == {"accepted": 1}
-            assert [owed.attempts for owed in site.buffer.owed()] == [1], "what was never sent was not attempted"
+            assert [owed.attempts for owed in site.buffer.owed()] == [1], (
+                "what was never sent was not attempted"
+            )
 
     virtual(story())
 
@@ -436,14 +506,21 @@ def test_one_asset_that_fails_does_not_hold_up_the_others(tmp_path: Path, status
                     site.owe(T0 + (n - 1) * SLOT, A, B, C)
                     uploader.wake()
                     await asyncio.sleep(10)
-                    assert all(site.in_books(asset) and max(site.exchange.measurements[asset]) == T0 + (n - 1) * SLOT for asset in (B, C))
+                    assert all(
+                        site.in_books(asset)
+                        and max(site.exchange.measurements[asset]) == T0 + (n - 1) * SLOT
+                        for asset in (B, C)
+                    )
                     await asyncio.sleep(SLOT - 10)
                 assert site.states() == {"accepted": 2 * 604, "pending": 604}
                 assert site.exchange.logins < 20
                 site.exchange.mode("ok")
                 await asyncio.sleep(2 * MAX_BACKOFF_S)
             assert site.states() == {"accepted": 3 * 604}
-            assert max(count for (_, asset, _), count in site.exchange.booked.items() if asset != A) == 1
+            assert (
+                max(count for (_, asset, _), count in site.exchange.booked.items() if asset != A)
+                == 1
+            )
 
     virtual(story())
 
@@ -547,7 +624,9 @@ def test_rest_delivers_each_slot_once_in_the_slot_that_follows(tmp_path: Path) -
                     uploader.wake()
                     await asyncio.sleep(SLOT)
             assert site.states() == {"accepted": 10}
-            assert site.exchange.undated[A] == {T0 + (n + 1) * SLOT: (T0 + (n - 1) * SLOT) % 7919 + 1 for n in range(5)}
+            assert site.exchange.undated[A] == {
+                T0 + (n + 1) * SLOT: (T0 + (n - 1) * SLOT) % 7919 + 1 for n in range(5)
+            }
             assert set(site.exchange.booked.values()) == {1}
 
     virtual(story())
@@ -569,7 +648,11 @@ def test_rest_sends_nothing_late(tmp_path: Path) -> None:
                 assert uploader.snapshot(site.now()).missed == 4
             assert site.states() == {"missed": 4, "accepted": 1}
             assert site.exchange.undated[A] == {T0 + 5 * SLOT: (T0 + 3 * SLOT) % 7919 + 1}
-            assert all("window closed" in owed.reason for owed in site.buffer.owed() if owed.state == "missed")
+            assert all(
+                "window closed" in owed.reason
+                for owed in site.buffer.owed()
+                if owed.state == "missed"
+            )
 
     virtual(story())
 
@@ -594,7 +677,8 @@ def test_rest_gives_a_request_up_when_its_window_closes(tmp_path: Path) -> None:
             site.owe(T0 - 15, A)
             async with running(site.uploader()):
                 await asyncio.sleep(60)
-            # Login until second 10; the request is answered in second 19, in the slot after its own.
+            # Login until second 10; the request is answered in second 19, in the slot after its
+            # own.
             assert site.states() == {"missed": 1}
             assert site.exchange.undated[A] == {T0 + 15: (T0 - 15) % 7919 + 1}, "it arrived in time"
             (owed,) = site.buffer.owed()
@@ -637,8 +721,12 @@ def test_forecasts_are_not_sent_once_their_slot_began(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dialect", ["sdk", "rest"])
 @pytest.mark.parametrize("seed", range(10))
-def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(tmp_path: Path, dialect: str, seed: int) -> None:
-    """Faults of every kind at random times, restarts and forgotten tokens included; then the exchange is well for an hour."""
+def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(
+    tmp_path: Path, dialect: str, seed: int
+) -> None:
+    """Faults of every kind at random times, restarts and forgotten tokens included; then the
+    exchange is well for an hour.
+    """
     dice = Random(seed)
 
     async def story() -> None:
@@ -647,11 +735,19 @@ def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(tmp_pat
             for n in range(8):
                 async with running(site.uploader()) as uploader:
                     for _ in range(4):
-                        mode = dice.choice(["ok", "down", "slow", "status", "html", "drop_after_accept"])
+                        mode = dice.choice(
+                            ["ok", "down", "slow", "status", "html", "drop_after_accept"]
+                        )
                         status = dice.choice([401, 403, 408, 429, 500, 503])
                         times = dice.choice([None, 1, 3])
                         where = dice.choice(["", "", str(A), LOGIN])
-                        site.exchange.mode(mode, status=status, seconds=dice.uniform(0, 15), where=where, times=times)  # type: ignore[arg-type]
+                        site.exchange.mode(
+                            mode,
+                            status=status,
+                            seconds=dice.uniform(0, 15),
+                            where=where,
+                            times=times,
+                        )  # type: ignore[arg-type]
                         if dice.random() < 0.3:
                             site.exchange.revoke_tokens()
                         await asyncio.sleep(SLOT / 5)
@@ -674,6 +770,10 @@ def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(tmp_pat
             assert set(states) <= {"accepted", "missed"}
             for item in site.buffer.owed():
                 booked = site.exchange.undated[item.item.asset].get(item.item.slot_s + 2 * SLOT)
-                assert booked == item.item.energy_uwh if item.state == "accepted" else booked in (None, item.item.energy_uwh)
+                assert (
+                    booked == item.item.energy_uwh
+                    if item.state == "accepted"
+                    else booked in (None, item.item.energy_uwh)
+                )
 
     virtual(story())

@@ -12,7 +12,9 @@ BEGIN_S = 1_800_000_000
 SLOT_S = 900
 
 
-def slot(n: int, quality: Quality, energy_uwh: int | None, begin_uwh: int = 0, revision: int = 0) -> Slot:
+def slot(
+    n: int, quality: Quality, energy_uwh: int | None, begin_uwh: int = 0, revision: int = 0
+) -> Slot:
     return Slot(
         device="grid",
         serial_number="A",
@@ -50,10 +52,17 @@ SLOTS = [
 GAP = gap(1200, 4050, 150 * WH, 1000 * WH)
 
 
-@given(st.one_of(st.just(1000 * WH), st.integers(0, 10**13)), st.lists(st.floats(0, 1e6), min_size=4, max_size=4))
-def test_the_shares_are_the_whole_energy_whatever_the_profile(energy_uwh: int, weights: list[float]) -> None:
+@given(
+    st.one_of(st.just(1000 * WH), st.integers(0, 10**13)),
+    st.lists(st.floats(0, 1e6), min_size=4, max_size=4),
+)
+def test_the_shares_are_the_whole_energy_whatever_the_profile(
+    energy_uwh: int, weights: list[float]
+) -> None:
     left = gap(1200, 4050, 150 * WH, energy_uwh)
-    shares = by_table(lacking(left, SLOTS), {BEGIN_S + n * SLOT_S: weight for n, weight in enumerate(weights, 1)})
+    shares = by_table(
+        lacking(left, SLOTS), {BEGIN_S + n * SLOT_S: weight for n, weight in enumerate(weights, 1)}
+    )
     if sum(share.part * share.weight for share in shares) <= 0:
         with pytest.raises(NoPlace, match="nothing passed"):
             place(left, shares, lambda _: True)
@@ -76,7 +85,11 @@ def test_the_shares_are_the_whole_energy_whatever_the_profile(energy_uwh: int, w
 
 
 def test_a_linear_profile_gives_each_slot_what_lies_of_it_in_the_gap() -> None:
-    placed = place(gap(1200, 4050, 0, 2850 * WH), linear(lacking(GAP, SLOTS)), lambda each: each.start_s != BEGIN_S + 4 * SLOT_S)
+    placed = place(
+        gap(1200, 4050, 0, 2850 * WH),
+        linear(lacking(GAP, SLOTS)),
+        lambda each: each.start_s != BEGIN_S + 4 * SLOT_S,
+    )
     assert [s.energy_uwh for s in placed] == [700 * WH, 900 * WH, 900 * WH, 480 * WH]
     assert [s.quality for s in placed] == ["estimated", "estimated", "estimated", "partial"]
 
@@ -111,12 +124,25 @@ def test_where_the_clock_was_set_back_there_is_no_time_to_place_anything_in() ->
 
 
 def test_a_table_has_a_time_and_a_number_in_each_line() -> None:
-    assert table(["INTERVAL,ENERGY(kWh)", "2027-01-15T08:00,0.5", "", "2027-01-15T08:15Z, 2", "2027-01-15T09:30+01:00,0"]) == {
+    assert table(
+        [
+            "INTERVAL,ENERGY(kWh)",
+            "2027-01-15T08:00,0.5",
+            "",
+            "2027-01-15T08:15Z, 2",
+            "2027-01-15T09:30+01:00,0",
+        ]
+    ) == {
         BEGIN_S: 0.5,
         BEGIN_S + 900: 2.0,
         BEGIN_S + 1800: 0.0,
     }
-    for lines in (["2027-01-15T08:00,1", "yesterday,1"], ["h,h", "2027-01-15T08:00,-1"], ["h,h", "2027-01-15T08:00,nan"], ["h", "x"]):
+    for lines in (
+        ["2027-01-15T08:00,1", "yesterday,1"],
+        ["h,h", "2027-01-15T08:00,-1"],
+        ["h,h", "2027-01-15T08:00,nan"],
+        ["h", "x"],
+    ):
         with pytest.raises(NoPlace, match="line 2"):
             table(lines)
     with pytest.raises(NoPlace, match="no line"):

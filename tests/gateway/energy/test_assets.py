@@ -8,7 +8,9 @@ from gateway.energy.assets import Direction, Formula, Term, involved
 
 DEVICES = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
 DIRECTIONS: st.SearchStrategy[Direction] = st.sampled_from(["import", "export"])
-TERMS = st.lists(st.builds(Term, st.sampled_from([1, -1]), DEVICES, DIRECTIONS), min_size=1, max_size=6)
+TERMS = st.lists(
+    st.builds(Term, st.sampled_from([1, -1]), DEVICES, DIRECTIONS), min_size=1, max_size=6
+)
 
 
 @given(TERMS)
@@ -18,14 +20,23 @@ def test_a_formula_reads_back_what_it_writes(terms: list[Term]) -> None:
 
 
 @given(TERMS, st.sampled_from(["", " ", "  ", "\t"]))
-def test_spaces_mean_nothing_where_a_name_cannot_swallow_a_sign(terms: list[Term], space: str) -> None:
-    text = "".join(f"{space}{'-' if term.sign < 0 else '+'}{space}{term.device}.{term.direction}" for term in terms)
+def test_spaces_mean_nothing_where_a_name_cannot_swallow_a_sign(
+    terms: list[Term], space: str
+) -> None:
+    text = "".join(
+        f"{space}{'-' if term.sign < 0 else '+'}{space}{term.device}.{term.direction}"
+        for term in terms
+    )
     assert Formula.parse(text + space).terms == tuple(terms)
 
 
 def test_a_formula_adds_and_subtracts() -> None:
     formula = Formula.parse("grid.import - grid.export + pv.export")
-    energies: dict[tuple[str, Direction], int] = {("grid", "import"): 100, ("grid", "export"): 30, ("pv", "export"): 7}
+    energies: dict[tuple[str, Direction], int] = {
+        ("grid", "import"): 100,
+        ("grid", "export"): 30,
+        ("pv", "export"): 7,
+    }
     assert formula.total(energies) == 77
     assert formula.devices == {"grid", "pv"}
     assert str(formula) == "grid.import - grid.export + pv.export"
@@ -67,7 +78,9 @@ def test_what_is_no_formula_is_refused_with_what_to_write(text: object, words: s
 
 def test_blanks_mean_nothing_however_many() -> None:
     blanks = " \n" * 100_000
-    assert Formula.parse(f"{blanks}a.import{blanks}-{blanks}b.export{blanks}") == Formula.parse("a.import - b.export")
+    assert Formula.parse(f"{blanks}a.import{blanks}-{blanks}b.export{blanks}") == Formula.parse(
+        "a.import - b.export"
+    )
     with pytest.raises(ValueError, match="cannot read '!'"):
         Formula.parse(f"{blanks}!")
 

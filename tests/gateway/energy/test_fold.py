@@ -14,24 +14,52 @@ from drivers.sample import Sample
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.counter import Rules
-from gateway.energy.fold import MAX_MARKS, MAX_MISSING, Event, MeterRules, MeterState, Slot, Step, Unallocated, advance
+from gateway.energy.fold import (
+    MAX_MARKS,
+    MAX_MISSING,
+    Event,
+    MeterRules,
+    MeterState,
+    Slot,
+    Step,
+    Unallocated,
+    advance,
+)
 
 BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes
 SLOT_MS = 900_000
 FUSE_W = 17_250.0
 
 
-def meter(resolution_wh: float = 1, *, slot_ms: int = SLOT_MS, float32: bool = False, max_gap_ms: int = 7_200_000) -> MeterRules:
+def meter(
+    resolution_wh: float = 1,
+    *,
+    slot_ms: int = SLOT_MS,
+    float32: bool = False,
+    max_gap_ms: int = 7_200_000,
+) -> MeterRules:
     one = Rules(round(resolution_wh * WH), 100_000_000 * WH, float32, FUSE_W)
     return MeterRules("grid", {"import": one, "export": one}, slot_ms, 30_000, max_gap_ms)
 
 
 def sample(
-    t_s: float, import_wh: float | None, power_w: float | None = None, *, export_wh: float | None = None, serial: str | None = "A"
+    t_s: float,
+    import_wh: float | None,
+    power_w: float | None = None,
+    *,
+    export_wh: float | None = None,
+    serial: str | None = "A",
 ) -> Sample:
     at_ms = round((BEGIN_S + t_s) * 1000)
     values = {"energy_import_wh": import_wh, "energy_export_wh": export_wh, "power_w": power_w}
-    return Sample("grid", serial, "boot", at_ms, at_ms, {name: value for name, value in values.items() if value is not None})
+    return Sample(
+        "grid",
+        serial,
+        "boot",
+        at_ms,
+        at_ms,
+        {name: value for name, value in values.items() if value is not None},
+    )
 
 
 def fold(
@@ -52,7 +80,7 @@ def steady(power_w: float, seconds: Sequence[float], begin_wh: float = 1000.0) -
     return [sample(t, begin_wh + power_w * (t - seconds[0]) / 3600, power_w) for t in seconds]
 
 
-# --- streams of anything ---------------------------------------------------------------------------------------------------
+# --- streams of anything --------------------------------------------------------------------------
 
 
 @dataclass
@@ -71,14 +99,27 @@ class Truth:
     paused: dict[str, float] | None = None
 
     def shown_wh(self, direction: str) -> float:
-        wh = self.mj[direction] // (3_600_000 * self.resolution_wh) * self.resolution_wh % self.modulus_wh
-        return struct.unpack("<f", struct.pack("<f", wh / 1000))[0] * 1000 if self.float32 else float(wh)
+        wh = (
+            self.mj[direction]
+            // (3_600_000 * self.resolution_wh)
+            * self.resolution_wh
+            % self.modulus_wh
+        )
+        return (
+            struct.unpack("<f", struct.pack("<f", wh / 1000))[0] * 1000
+            if self.float32
+            else float(wh)
+        )
 
 
 STEPS = st.lists(
     st.tuples(
         st.one_of(
-            st.just(10_000), st.just(10_000), st.integers(1, 60_000), st.integers(60_000, 7_200_000), st.integers(7_200_001, 30_000_000)
+            st.just(10_000),
+            st.just(10_000),
+            st.integers(1, 60_000),
+            st.integers(60_000, 7_200_000),
+            st.integers(7_200_001, 30_000_000),
         ),
         st.integers(0, 15_000),
         st.integers(0, 15_000),
@@ -114,7 +155,9 @@ STEPS = st.lists(
     max_size=60,
 )
 METERS = st.builds(
-    lambda resolution_wh, float32, kwh: Truth(resolution_wh, float32, mj={"import": kwh * 3_600_000_000, "export": kwh * 1_800_000_000}),
+    lambda resolution_wh, float32, kwh: Truth(
+        resolution_wh, float32, mj={"import": kwh * 3_600_000_000, "export": kwh * 1_800_000_000}
+    ),
     st.sampled_from([1, 10, 100]),
     st.booleans(),
     st.sampled_from([0, 12, 5000, 16_000, 66_000, 99_990, 99_999]),
@@ -132,7 +175,11 @@ def stream(truth: Truth, steps: list[tuple[int, int, int, str]]) -> list[Sample]
             truth.mj = {"import": 0, "export": 0}
         truth.silent ^= fault == "silence"
         if fault == "pause":
-            truth.paused = None if truth.paused else {each: truth.shown_wh(each) for each in ("import", "export")}
+            truth.paused = (
+                None
+                if truth.paused
+                else {each: truth.shown_wh(each) for each in ("import", "export")}
+            )
         if fault == "swap":
             truth.serial = chr(ord(truth.serial or "A") + 1)
         values = {
@@ -145,15 +192,33 @@ def stream(truth: Truth, steps: list[tuple[int, int, int, str]]) -> list[Sample]
             shown_wh = truth.paused[direction] if truth.paused else values[f"energy_{direction}_wh"]
             bogus_wh = {"zero": 0.0, "flip": float(int(shown_wh) ^ 0x4000), "huge": 4_294_967.0}
             values[f"energy_{direction}_wh"] = bogus_wh.get(fault, shown_wh)
-        left_out = {"no import": ["energy_import_wh"], "no export": ["energy_export_wh"], "no power": ["power_import_w", "power_export_w"]}
+        left_out = {
+            "no import": ["energy_import_wh"],
+            "no export": ["energy_export_wh"],
+            "no power": ["power_import_w", "power_export_w"],
+        }
         gone = set(values) if fault == "nothing" else set(left_out.get(fault, []))
         for name in gone | ({"energy_import_wh", "energy_export_wh"} if truth.silent else set()):
             del values[name]
         serial = {"stranger": "?", "anonymous": None}.get(fault, truth.serial)
-        truth.wrong_ms += {"back": -400_000, "far back": -5_000_000, "forward": 400_000, "far forward": 90_000_000}.get(fault, 0)
+        truth.wrong_ms += {
+            "back": -400_000,
+            "far back": -5_000_000,
+            "forward": 400_000,
+            "far forward": 90_000_000,
+        }.get(fault, 0)
         truth.boot += fault == "reboot"
         at_ms = truth.t_ms - (15_000 if fault == "late" else 0)
-        samples.append(Sample("grid", serial, f"boot-{truth.boot}", at_ms - truth.boot * 5_000, at_ms + truth.wrong_ms, values))
+        samples.append(
+            Sample(
+                "grid",
+                serial,
+                f"boot-{truth.boot}",
+                at_ms - truth.boot * 5_000,
+                at_ms + truth.wrong_ms,
+                values,
+            )
+        )
     return samples
 
 
@@ -177,17 +242,22 @@ class Books:
         for direction, each in step.state.directions.items():
             assert len(each.marks) <= MAX_MARKS
             # What is provisional is not in the books yet: it lies at the open slot or after it.
-            mine = [key for key in self.provisional if key[:2] == (direction, step.state.serial_number)]
+            mine = [
+                key for key in self.provisional if key[:2] == (direction, step.state.serial_number)
+            ]
             assert all(start_s * 1000 >= each.slot.start_ms for _, _, start_s in mine)
         if any(event.kind == "clock" for event in step.events):
-            self.keys.clear()  # a time that comes a second time brings its slots a second time; the books refuse them
+            # a time that comes a second time brings its slots a second time; the books refuse them
+            self.keys.clear()
             self.ends_s.clear()
         self._counters(before, step, rules)
 
     def _slots(self, step: Step) -> None:
         for slot in step.provisional:
             key = (slot.direction, slot.serial_number, slot.start_s)
-            assert key not in self.keys | self.provisional, "closed provisionally after it was closed, or twice"
+            assert key not in self.keys | self.provisional, (
+                "closed provisionally after it was closed, or twice"
+            )
             self.provisional.add(key)
             assert (slot.quality, slot.method, slot.revision) == ("estimated", "power", 0)
             assert slot.energy_uwh == slot.end_uwh - slot.begin_uwh >= 0
@@ -195,7 +265,9 @@ class Books:
             key = (slot.direction, slot.serial_number, slot.start_s)
             assert key not in self.keys or slot.revision > 0, "booked twice"
             if slot.revision == 0:
-                assert key not in self.provisional, "a provisional slot is written anew as a revision"
+                assert key not in self.provisional, (
+                    "a provisional slot is written anew as a revision"
+                )
             self.keys.add(key)
             self.provisional.discard(key)
             assert slot.start_s % slot.length_s == 0
@@ -208,7 +280,11 @@ class Books:
             self.booked_uwh[slot.direction] += slot.energy_uwh or 0
             # From slot to slot the counter goes on, but for what is on record.
             stood_uwh = self.stood_uwh.get(key[:2], slot.begin_uwh)
-            loose = [left for left in self.left[slot.direction] if stood_uwh <= left.begin_uwh and left.end_uwh <= slot.begin_uwh]
+            loose = [
+                left
+                for left in self.left[slot.direction]
+                if stood_uwh <= left.begin_uwh and left.end_uwh <= slot.begin_uwh
+            ]
             assert slot.begin_uwh - stood_uwh == sum(left.energy_uwh for left in loose)
             self.stood_uwh[key[:2]] = slot.end_uwh
 
@@ -217,13 +293,17 @@ class Books:
             assert left.energy_uwh >= 0
             assert (left.device, left.serial_number) == ("grid", step.state.serial_number)
             self.booked_uwh[left.direction] += left.energy_uwh
-        assert sum(left.energy_uwh for left in step.unallocated) == sum(event.energy_uwh for event in step.events)
+        assert sum(left.energy_uwh for left in step.unallocated) == sum(
+            event.energy_uwh for event in step.events
+        )
         if any(event.kind == "swap" for event in step.events):
             assert before is not None
             for direction, old in before.directions.items():
                 # What power said, and was delivered, stays: the counter went along.
                 last = step.state.previous.directions[direction] if step.state.previous else old
-                assert self.booked_uwh.pop(direction, 0) == last.counter.counter_uwh - self.begun_uwh.pop(direction)
+                assert self.booked_uwh.pop(
+                    direction, 0
+                ) == last.counter.counter_uwh - self.begun_uwh.pop(direction)
             self.widest_uwh.clear()
             self.stood_uwh.clear()
             self.left.clear()
@@ -231,18 +311,37 @@ class Books:
             counter = new.counter
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
-            if old and counter.agreed == 0:  # the series may begin anew as long as nothing is booked
+            if (
+                old and counter.agreed == 0
+            ):  # the series may begin anew as long as nothing is booked
                 assert self.booked_uwh[direction] == 0
                 self.begun_uwh[direction] = new.slot.begin_uwh
                 old = None
             change_uwh = counter.counter_uwh - self.begun_uwh[direction]
-            assert self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh
+            assert (
+                self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh
+            )
             one = rules.registers[direction]
-            self.widest_uwh[direction] = max(self.widest_uwh[direction], one.step_uwh(counter.register_uwh - counter.offset_uwh))
-            assert counter.register_uwh <= counter.counter_uwh <= counter.register_uwh + self.widest_uwh[direction]
-            if old and direction in self.begun_uwh and not any(e.kind == "swap" for e in step.events):
+            self.widest_uwh[direction] = max(
+                self.widest_uwh[direction], one.step_uwh(counter.register_uwh - counter.offset_uwh)
+            )
+            assert (
+                counter.register_uwh
+                <= counter.counter_uwh
+                <= counter.register_uwh + self.widest_uwh[direction]
+            )
+            if (
+                old
+                and direction in self.begun_uwh
+                and not any(e.kind == "swap" for e in step.events)
+            ):
                 assert counter.counter_uwh >= old.counter.counter_uwh
-            assert new.slot.start_ms <= new.slot.from_ms <= counter.at_ms + new.shift_ms < new.slot.start_ms + rules.slot_ms
+            assert (
+                new.slot.start_ms
+                <= new.slot.from_ms
+                <= counter.at_ms + new.shift_ms
+                < new.slot.start_ms + rules.slot_ms
+            )
 
 
 @settings(max_examples=150)
@@ -261,9 +360,23 @@ def test_what_is_in_slots_or_stated_as_unallocated_is_the_change_of_the_counter_
 
 @settings(max_examples=100)
 @given(METERS, STEPS)
-def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(truth: Truth, steps: list[tuple[int, int, int, str]]) -> None:
-    harmless = ("", "zero", "huge", "no import", "no export", "no power", "nothing", "late", "stranger", "anonymous")
-    # Bogus readings in a row that agree, or after a silence so long that they could be true, are not what is tested here.
+def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(
+    truth: Truth, steps: list[tuple[int, int, int, str]]
+) -> None:
+    harmless = (
+        "",
+        "zero",
+        "huge",
+        "no import",
+        "no export",
+        "no power",
+        "nothing",
+        "late",
+        "stranger",
+        "anonymous",
+    )
+    # Bogus readings in a row that agree, or after a silence so long that they could be true, are
+    # not what is tested here.
     steps = [
         (min(elapsed_ms, 20_000), p, q, fault if n % 3 == 0 and fault in harmless else "")
         for n, (elapsed_ms, p, q, fault) in enumerate(steps)
@@ -278,7 +391,10 @@ def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(truth: Truth
     assert {event.kind for event in events} <= {"glitch", "rollover"}
     for direction, each in state.directions.items():
         register = rules.registers[direction]
-        first_uwh, last_uwh = (register.exact_uwh(round(s.values[f"energy_{direction}_wh"] * WH)) for s in (samples[0], samples[-1]))
+        first_uwh, last_uwh = (
+            register.exact_uwh(round(s.values[f"energy_{direction}_wh"] * WH))
+            for s in (samples[0], samples[-1])
+        )
         shown_uwh = last_uwh - first_uwh + (100_000_000 * WH if last_uwh < first_uwh else 0)
         step_uwh = register.step_uwh(100_000_000 * WH)
         assert shown_uwh <= each.counter.counter_uwh - first_uwh <= shown_uwh + step_uwh
@@ -304,14 +420,16 @@ def test_going_on_from_a_stored_state_gives_the_same_slots_wherever_it_is_cut(
 
 
 @given(METERS, STEPS)
-def test_a_sample_that_comes_again_changes_nothing(truth: Truth, steps: list[tuple[int, int, int, str]]) -> None:
+def test_a_sample_that_comes_again_changes_nothing(
+    truth: Truth, steps: list[tuple[int, int, int, str]]
+) -> None:
     rules = meter(truth.resolution_wh, float32=truth.float32)
     samples = [each for each in stream(truth, steps) if each.serial_number == "A"]
     twice = [each for each in samples for _ in range(2)]
     assert fold(twice, rules)[0] == fold(samples, rules)[0]
 
 
-# --- boundaries ------------------------------------------------------------------------------------------------------------
+# --- boundaries -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("off_s", [-0.001, 0, 0.001, 4.2, -3])
@@ -347,7 +465,10 @@ def test_both_directions_are_counted_side_by_side() -> None:
     times = range(0, 910, 10)
     samples = [sample(t, 1000 + t / 10, export_wh=500 + t / 20) for t in times]
     _, slots, _ = fold(samples, meter())
-    assert {slot.direction: slot.energy_uwh for slot in slots} == {"import": 90 * WH, "export": 45 * WH}
+    assert {slot.direction: slot.energy_uwh for slot in slots} == {
+        "import": 90 * WH,
+        "export": 45 * WH,
+    }
 
 
 def test_net_power_drives_the_direction_it_flows_in() -> None:
@@ -365,7 +486,7 @@ def test_an_inverted_meter_counts_its_export_as_import() -> None:
     assert {slot.direction: slot.energy_uwh for slot in slots} == {"import": 900 * WH, "export": 0}
 
 
-# --- what is not known -----------------------------------------------------------------------------------------------------
+# --- what is not known ----------------------------------------------------------------------------
 
 
 def test_a_gap_up_to_three_intervals_is_measured_and_a_longer_one_estimated() -> None:
@@ -414,7 +535,10 @@ def test_a_silence_of_years_does_not_write_down_every_slot() -> None:
 
 def test_the_first_slot_is_partial_when_metering_begins_inside_it() -> None:
     _, slots, _ = fold(steady(3600, range(450, 1810, 10)), meter())
-    assert [(slot.quality, slot.coverage_permille) for slot in slots] == [("partial", 500), ("measured", 1000)]
+    assert [(slot.quality, slot.coverage_permille) for slot in slots] == [
+        ("partial", 500),
+        ("measured", 1000),
+    ]
     assert slots[0].energy_uwh == 450 * WH
 
 
@@ -433,7 +557,9 @@ def test_a_direction_whose_register_is_missing_closes_no_slot_until_it_comes() -
 def test_a_meter_that_shows_nonsense_for_ever_delivers_no_zeros() -> None:
     rules = meter()
     good = steady(3600, range(0, 910, 10), 1000)
-    nonsense = [sample(t, 10_000_000 + (t * 7919) % 1000 * 10_000, 3600) for t in range(910, 5000, 10)]
+    nonsense = [
+        sample(t, 10_000_000 + (t * 7919) % 1000 * 10_000, 3600) for t in range(910, 5000, 10)
+    ]
     _, slots, _ = fold([*good, *nonsense], rules)
     assert [slot.start_s - BEGIN_S for slot in slots] == [0]
 
@@ -465,11 +591,15 @@ def test_a_rollover_on_the_boundary_books_the_right_energy_to_both_slots() -> No
     assert [event.kind for event in events] == ["rollover"]
 
 
-# --- a register that is silent ---------------------------------------------------------------------------------------------
+# --- a register that is silent --------------------------------------------------------------------
 
 
-def hourly(powers_w: Sequence[float], *, hours: int = 1, register_w: Sequence[float] | None = None) -> list[Sample]:
-    """Power every 10 s, one value per slot, and the register every hour, 10 s after it (as Norwegian meters send it)."""
+def hourly(
+    powers_w: Sequence[float], *, hours: int = 1, register_w: Sequence[float] | None = None
+) -> list[Sample]:
+    """Power every 10 s, one value per slot, and the register every hour, 10 s after it (as
+    Norwegian meters send it).
+    """
     samples, wh = [], 1000.0
     for n in range(len(powers_w) * 90 + 3):
         i = min(n // 90, len(powers_w) - 1)
@@ -492,7 +622,9 @@ def provisional(samples: Sequence[Sample], rules: MeterRules) -> list[tuple[int,
 def test_energy_between_two_registers_goes_to_slots_as_power_was() -> None:
     powers_w = [400, 4000, 0, 1200]
     _, slots, events = fold(hourly(powers_w), meter())
-    assert [slot.energy_uwh for slot in slots] == pytest.approx([power_w * WH / 4 for power_w in powers_w], abs=8 * WH)
+    assert [slot.energy_uwh for slot in slots] == pytest.approx(
+        [power_w * WH / 4 for power_w in powers_w], abs=8 * WH
+    )
     assert {(slot.quality, slot.method) for slot in slots} == {("estimated", "counter")}
     assert [slot.revision for slot in slots] == [1, 1, 1, 0]
     assert {slot.coverage_permille for slot in slots} == {1000}
@@ -503,34 +635,53 @@ def test_power_tells_the_proportions_only_where_the_register_says_another_sum() 
     powers_w = [400, 4000, 0, 1200]
     _, slots, _ = fold(hourly(powers_w, register_w=[1400] * 4), meter(), None)
     assert sum(slot.energy_uwh or 0 for slot in slots) == pytest.approx(1400 * WH, abs=6 * WH)
-    assert [slot.energy_uwh for slot in slots] == pytest.approx([power_w * WH / 4 for power_w in powers_w], abs=12 * WH)
+    assert [slot.energy_uwh for slot in slots] == pytest.approx(
+        [power_w * WH / 4 for power_w in powers_w], abs=12 * WH
+    )
 
 
 def test_what_power_does_not_account_for_goes_evenly_to_the_time_that_is_dark() -> None:
     """Half an hour at 1 kW with power, then half an hour without anything, in which 2 kWh pass."""
     lit = [sample(10 * n, 1000 if n == 0 else None, 1000) for n in range(181)]
     _, slots, events = fold([*lit, sample(3600, 3500, 1000)], meter())
-    assert [slot.energy_uwh for slot in slots] == pytest.approx([250 * WH, 250 * WH, 1000 * WH, 1000 * WH], rel=0.03)
+    assert [slot.energy_uwh for slot in slots] == pytest.approx(
+        [250 * WH, 250 * WH, 1000 * WH, 1000 * WH], rel=0.03
+    )
     assert [slot.coverage_permille for slot in slots] == pytest.approx([1000, 1000, 0, 0], abs=40)
     assert not events
 
 
-def test_a_slot_whose_register_is_late_is_provisional_after_a_tenth_of_a_slot_and_revised_when_it_comes() -> None:
+def test_a_slot_whose_register_is_late_is_provisional_and_revised_when_it_comes() -> None:
     powers_w = [400, 4000, 0, 1200]
     found = provisional(hourly(powers_w), meter())
-    assert [(at_s, slot.start_s - BEGIN_S) for at_s, slot in found] == [(990, 0), (1890, 900), (2790, 1800)]
-    assert [slot.energy_uwh for _, slot in found] == pytest.approx([100 * WH, 1000 * WH, 0], abs=10 * WH)
-    assert {(slot.quality, slot.method, slot.revision, slot.coverage_permille) for _, slot in found} == {("estimated", "power", 0, 1000)}
+    assert [(at_s, slot.start_s - BEGIN_S) for at_s, slot in found] == [
+        (990, 0),
+        (1890, 900),
+        (2790, 1800),
+    ]
+    assert [slot.energy_uwh for _, slot in found] == pytest.approx(
+        [100 * WH, 1000 * WH, 0], abs=10 * WH
+    )
+    assert {
+        (slot.quality, slot.method, slot.revision, slot.coverage_permille) for _, slot in found
+    } == {("estimated", "power", 0, 1000)}
 
 
-def test_nothing_is_provisional_where_power_is_not_known_nor_for_longer_than_the_longest_gap() -> None:
-    dark = [replace(each, values={k: v for k, v in each.values.items() if k != "power_w"}) for each in hourly([400] * 4)]
+def test_nothing_is_provisional_where_power_is_not_known_nor_for_longer_than_the_longest_gap() -> (
+    None
+):
+    dark = [
+        replace(each, values={k: v for k, v in each.values.items() if k != "power_w"})
+        for each in hourly([400] * 4)
+    ]
     assert provisional(dark, meter()) == []
     late = [slot.start_s - BEGIN_S for _, slot in provisional(hourly([400] * 16, hours=5), meter())]
     assert late == list(range(0, 7200, 900))
 
 
-def test_a_register_that_pauses_and_then_jumps_is_booked_to_the_slots_in_which_power_flowed() -> None:
+def test_a_register_that_pauses_and_then_jumps_is_booked_to_the_slots_in_which_power_flowed() -> (
+    None
+):
     def shown(t: int) -> float:
         return 1000.0 + (t if t < 1000 else 1000 if t < 5000 else t) * 2000 / 3600
 
@@ -580,14 +731,17 @@ def test_the_state_stays_small_however_long_a_register_is_silent() -> None:
     assert sum(slot.energy_uwh or 0 for slot in slots) == pytest.approx(16 * WH, abs=2 * WH)
 
 
-# --- another meter ---------------------------------------------------------------------------------------------------------
+# --- another meter --------------------------------------------------------------------------------
 
 
 def test_a_swapped_meter_begins_a_new_series_and_books_nothing_across() -> None:
     old = steady(3600, range(0, 1210, 10), 5000)
     new = [sample(t, 10 + t - 1500, 3600, serial="B") for t in range(1500, 2710, 10)]
     _, slots, events = fold([*old, *new], meter())
-    assert [(slot.serial_number, slot.start_s - BEGIN_S, slot.quality, slot.energy_uwh) for slot in slots] == [
+    assert [
+        (slot.serial_number, slot.start_s - BEGIN_S, slot.quality, slot.energy_uwh)
+        for slot in slots
+    ] == [
         ("A", 0, "measured", 900 * WH),
         ("A", 900, "partial", 300 * WH),
         ("B", 900, "partial", 280 * WH),
@@ -618,12 +772,23 @@ def test_a_meter_that_comes_back_goes_on_with_its_series() -> None:
     """As where a neighbour's meter was heard for a minute."""
     samples = steady(3600, range(0, 2710, 10))
     for n in range(120, 126):
-        samples[n] = replace(samples[n], serial_number="B", values={"energy_import_wh": 77.0, "power_w": 3600.0})
+        samples[n] = replace(
+            samples[n], serial_number="B", values={"energy_import_wh": 77.0, "power_w": 3600.0}
+        )
     state, slots, events = fold(samples, meter())
     assert [event.kind for event in events] == ["swap", "swap"]
     assert "is back after B" in events[1].text
-    mine = [(slot.start_s - BEGIN_S, slot.quality, slot.revision) for slot in slots if slot.serial_number == "A"]
-    assert mine == [(0, "measured", 0), (900, "partial", 0), (900, "estimated", 1), (1800, "measured", 0)]
+    mine = [
+        (slot.start_s - BEGIN_S, slot.quality, slot.revision)
+        for slot in slots
+        if slot.serial_number == "A"
+    ]
+    assert mine == [
+        (0, "measured", 0),
+        (900, "partial", 0),
+        (900, "estimated", 1),
+        (1800, "measured", 0),
+    ]
     final = {slot.start_s: slot.energy_uwh for slot in slots if slot.serial_number == "A"}
     assert sum(energy_uwh or 0 for energy_uwh in final.values()) == pytest.approx(2700 * WH, abs=WH)
     assert state is not None
@@ -634,7 +799,9 @@ def test_a_meter_that_comes_back_goes_on_with_its_series() -> None:
 
 
 def test_a_meter_that_comes_back_after_the_longest_gap_begins_a_new_series() -> None:
-    samples = [sample(t, 1000 + t / 10, serial="B" if 600 <= t < 9000 else "A") for t in range(0, 9600, 60)]
+    samples = [
+        sample(t, 1000 + t / 10, serial="B" if 600 <= t < 9000 else "A") for t in range(0, 9600, 60)
+    ]
     _, slots, events = fold(samples, meter())
     assert [event.kind for event in events] == ["swap", "swap"]
     assert "a new series begins with A" in events[1].text
@@ -646,32 +813,47 @@ def test_one_or_two_samples_of_a_strange_serial_number_move_nothing() -> None:
     for n in (30, 50, 51, 90, 91):
         samples[n] = replace(samples[n], serial_number="8")
     _, slots, events = fold(samples, meter())
-    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [(900 * WH, "measured", "A")] * 2
+    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [
+        (900 * WH, "measured", "A")
+    ] * 2
     assert not events
 
 
 def test_a_serial_number_that_is_told_later_or_not_each_time_is_the_same_series() -> None:
-    samples = [replace(each, serial_number=None if n % 4 else "A") for n, each in enumerate(steady(3600, range(0, 1810, 10)), 1)]
+    samples = [
+        replace(each, serial_number=None if n % 4 else "A")
+        for n, each in enumerate(steady(3600, range(0, 1810, 10)), 1)
+    ]
     _, slots, events = fold(samples, meter())
-    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [(900 * WH, "measured", "A")] * 2
+    assert [(slot.energy_uwh, slot.quality, slot.serial_number) for slot in slots] == [
+        (900 * WH, "measured", "A")
+    ] * 2
     assert not events
 
 
 def test_slots_of_another_length_go_on_where_the_others_end() -> None:
     state, slots, _ = fold(steady(3600, range(0, 1210, 10)), meter())
-    _, later, events = fold(steady(3600, range(1210, 2110, 10), 2210), meter(slot_ms=300_000), state)
+    _, later, events = fold(
+        steady(3600, range(1210, 2110, 10), 2210), meter(slot_ms=300_000), state
+    )
     assert [event.kind for event in events] == ["slots"]
-    assert (later[0].start_s - BEGIN_S, later[0].length_s, later[0].quality) == (900, 900, "partial")
+    assert (later[0].start_s - BEGIN_S, later[0].length_s, later[0].quality) == (
+        900,
+        900,
+        "partial",
+    )
     assert [(slot.start_s - BEGIN_S, slot.length_s, slot.quality) for slot in later[1:]] == [
         (1200, 300, "measured"),
         (1500, 300, "measured"),
         (1800, 300, "measured"),
     ]
-    assert sum(slot.energy_uwh or 0 for slot in [*slots, *later]) == pytest.approx(2100 * WH, abs=WH)
+    assert sum(slot.energy_uwh or 0 for slot in [*slots, *later]) == pytest.approx(
+        2100 * WH, abs=WH
+    )
     assert len(slots) == 1
 
 
-# --- a clock that is set ---------------------------------------------------------------------------------------------------
+# --- a clock that is set --------------------------------------------------------------------------
 
 
 def with_clock(samples: Sequence[Sample], *steps: tuple[int, int]) -> list[Sample]:
@@ -688,46 +870,68 @@ def known_uwh(step_slots: Sequence[Slot], state: MeterState | None) -> int:
     """What is in slots, the open one among them."""
     assert state is not None
     each = state.directions["import"]
-    return sum(slot.energy_uwh or 0 for slot in step_slots) + each.counter.counter_uwh - each.slot.begin_uwh
+    return (
+        sum(slot.energy_uwh or 0 for slot in step_slots)
+        + each.counter.counter_uwh
+        - each.slot.begin_uwh
+    )
 
 
 @pytest.mark.parametrize("back_s", [1, 5, 40, 300, 899])
-def test_a_clock_that_is_set_back_by_less_than_a_slot_books_nothing_twice_and_loses_nothing(back_s: int) -> None:
-    state, slots, events = fold(with_clock(steady(3600, range(0, 2710, 10)), (100, -back_s), (240, 0)), meter())
+def test_a_clock_that_is_set_back_by_less_than_a_slot_books_nothing_twice_and_loses_nothing(
+    back_s: int,
+) -> None:
+    state, slots, events = fold(
+        with_clock(steady(3600, range(0, 2710, 10)), (100, -back_s), (240, 0)), meter()
+    )
     assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900, 1800]
     assert sum(slot.energy_uwh or 0 for slot in slots) == 2700 * WH
     # A slot that has energy of a time that came twice is not measured.
-    assert [slot.quality for slot in slots] == ["measured", "measured" if back_s <= 30 else "estimated", "measured"][: len(slots)] or (
-        slots[2].quality == "estimated"
-    )
+    assert [slot.quality for slot in slots] == [
+        "measured",
+        "measured" if back_s <= 30 else "estimated",
+        "measured",
+    ][: len(slots)] or (slots[2].quality == "estimated")
     assert not events
     assert known_uwh(slots, state) == 2700 * WH
 
 
 @pytest.mark.parametrize("off_s", [-500, -3, 3, 500])
-def test_a_register_is_judged_by_how_long_it_took_and_not_by_a_clock_that_is_set(off_s: int) -> None:
-    """17,250 W carry 60 Wh in 10 s: 30 Wh are right, and 200 are a jump, whatever the clock does just then."""
+def test_a_register_is_judged_by_how_long_it_took_and_not_by_a_clock_that_is_set(
+    off_s: int,
+) -> None:
+    """17,250 W carry 60 Wh in 10 s: 30 Wh are right, and 200 are a jump, whatever the clock does
+    just then.
+    """
     rules = meter()
     samples = steady(10_800, range(0, 610, 10))
     state, _, events = fold(with_clock(samples, (30, off_s), (31, 0)), rules)
     assert not events
     assert state is not None
     assert state.directions["import"].counter.register_uwh == 2800 * WH
-    values = {**samples[30].values, "energy_import_wh": samples[30].values["energy_import_wh"] + 200}
+    values = {
+        **samples[30].values,
+        "energy_import_wh": samples[30].values["energy_import_wh"] + 200,
+    }
     samples[30] = replace(samples[30], values=values)
     _, _, events = fold(with_clock(samples, (30, off_s), (31, 0)), rules)
     assert [event.kind for event in events] == ["glitch"]
 
 
-def test_a_clock_that_is_set_forward_by_minutes_leaves_an_estimated_slot_and_loses_nothing() -> None:
+def test_a_clock_that_is_set_forward_by_minutes_leaves_an_estimated_slot_and_loses_nothing() -> (
+    None
+):
     state, slots, events = fold(with_clock(steady(3600, range(0, 1810, 10)), (100, 300)), meter())
-    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in slots] == [(0, "measured"), (900, "estimated")]
+    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in slots] == [
+        (0, "measured"),
+        (900, "estimated"),
+    ]
     assert slots[1].energy_uwh == 600 * WH
     assert not events
     assert known_uwh(slots, state) == 1800 * WH
 
 
-def test_a_clock_that_was_a_day_ahead_and_is_set_right_goes_on_at_once_and_states_what_has_no_place() -> None:
+def test_a_clock_that_was_a_day_ahead_goes_on_at_once_and_states_what_has_no_place() -> None:
     samples = with_clock(steady(3600, range(0, 7210, 10)), (100, 86_400), (460, 0))
     state, slots, events = fold(samples, meter())
     assert [event.kind for event in events] == ["clock", "clock"]
@@ -743,14 +947,24 @@ def test_a_clock_that_was_a_day_ahead_and_is_set_right_goes_on_at_once_and_state
         (4500, "partial"),
     ]
     after = slots[slots.index(ahead[-1]) + 1 :]
-    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in after] == [(4500, "partial"), (5400, "measured"), (6300, "measured")]
+    assert [(slot.start_s - BEGIN_S, slot.quality) for slot in after] == [
+        (4500, "partial"),
+        (5400, "measured"),
+        (6300, "measured"),
+    ]
     assert known_uwh(slots, state) + sum(event.energy_uwh for event in events) == 7200 * WH
 
 
 def test_a_machine_that_wakes_up_in_the_past_goes_on_there() -> None:
     first = steady(3600, range(0, 3000, 10))
-    rest = [replace(s, boot_id="next", boottime_ms=(n + 1) * 10_000, utc_ms=(s.utc_ms or 0) - 7200_000) for n, s in enumerate(first)]
-    rest = [replace(s, values={**s.values, "energy_import_wh": s.values["energy_import_wh"] + 3010}) for s in rest]
+    rest = [
+        replace(s, boot_id="next", boottime_ms=(n + 1) * 10_000, utc_ms=(s.utc_ms or 0) - 7200_000)
+        for n, s in enumerate(first)
+    ]
+    rest = [
+        replace(s, values={**s.values, "energy_import_wh": s.values["energy_import_wh"] + 3010})
+        for s in rest
+    ]
     state, slots, events = fold([*first, *rest], meter())
     ((kind, left_uwh),) = [(event.kind, event.energy_uwh) for event in events]
     assert kind == "clock"
@@ -758,11 +972,15 @@ def test_a_machine_that_wakes_up_in_the_past_goes_on_there() -> None:
     assert known_uwh(slots, state) + left_uwh == pytest.approx(6000 * WH, abs=WH)
 
 
-STATE_OF_THE_FIRST_VERSION = b"""{"serial_number":"A","at_ms":1800000310000,"slot_ms":900000,"directions":{"import":{"counter":
-{"at_ms":1800000310000,"counter_uwh":1310000000,"register_uwh":1310000000,"offset_uwh":0,"power_w":3600.0,"suspects":null},"slot":
+STATE_OF_THE_FIRST_VERSION = b"""
+{"serial_number":"A","at_ms":1800000310000,"slot_ms":900000,"directions":{"import":{"counter":
+{"at_ms":1800000310000,"counter_uwh":1310000000,"register_uwh":1310000000,"offset_uwh":0,"power_w":3600.0,
+"suspects":null},"slot":
 {"start_ms":1800000000000,"from_ms":1800000000000,"begin_uwh":1000000000,"begin_register_uwh":1000000000,"samples":32,
-"largest_gap_ms":10000,"uncovered_ms":0,"register_only":false}},"export":{"counter":{"at_ms":1800000300000,"counter_uwh":5000000,
-"register_uwh":5000000,"offset_uwh":0,"power_w":0.0,"suspects":{"first_raw_uwh":0,"last_raw_uwh":0,"last_ms":1800000310000,"count":1}},
+"largest_gap_ms":10000,"uncovered_ms":0,"register_only":false}},"export":
+{"counter":{"at_ms":1800000300000,"counter_uwh":5000000,
+"register_uwh":5000000,"offset_uwh":0,"power_w":0.0,
+"suspects":{"first_raw_uwh":0,"last_raw_uwh":0,"last_ms":1800000310000,"count":1}},
 "slot":{"start_ms":1800000000000,"from_ms":1800000000000,"begin_uwh":5000000,"begin_register_uwh":5000000,"samples":31,
 "largest_gap_ms":10000,"uncovered_ms":0,"register_only":false}}},"stranger":null,"strangers":0}"""
 
@@ -770,7 +988,14 @@ STATE_OF_THE_FIRST_VERSION = b"""{"serial_number":"A","at_ms":1800000310000,"slo
 def test_a_state_that_the_first_version_stored_goes_on_where_it_was() -> None:
     rules = meter()
     state = msgspec.json.decode(STATE_OF_THE_FIRST_VERSION, type=MeterState)
-    _, slots, events = fold([replace(s, values={**s.values, "energy_export_wh": 5}) for s in steady(3600, range(0, 910, 10))], rules, state)
+    _, slots, events = fold(
+        [
+            replace(s, values={**s.values, "energy_export_wh": 5})
+            for s in steady(3600, range(0, 910, 10))
+        ],
+        rules,
+        state,
+    )
     assert [(slot.direction, slot.energy_uwh, slot.quality, slot.samples) for slot in slots] == [
         ("import", 900 * WH, "measured", 91 - 1),
         ("export", 0, "measured", 91 - 2),
@@ -778,7 +1003,9 @@ def test_a_state_that_the_first_version_stored_goes_on_where_it_was() -> None:
     assert [event.kind for event in events] == ["glitch"]
 
 
-def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_missing_ones() -> None:
+def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_missing_ones() -> (
+    None
+):
     """An inverter that sleeps at night answers nobody, and makes nothing."""
     _, slots, events = fold([sample(0, 5000.0, 0.0), sample(12 * 3600, 5000.0, 0.0)], meter())
     assert [slot.energy_uwh for slot in slots] == [0] * 48
@@ -788,20 +1015,28 @@ def test_a_register_that_did_not_move_in_a_long_gap_means_slots_of_nothing_not_m
 
 def test_a_series_does_not_begin_with_a_single_wrong_reading() -> None:
     for wrong_wh in (0.0, 4e6, 5.5e6):
-        samples = [sample(0, wrong_wh), *(sample(at_s, 5e6 + at_s / 10) for at_s in range(10, 1000, 10))]
+        samples = [
+            sample(0, wrong_wh),
+            *(sample(at_s, 5e6 + at_s / 10) for at_s in range(10, 1000, 10)),
+        ]
         _, slots, events = fold(samples, meter())
         assert [event.kind for event in events if "import" in event.text] == ["glitch"]
         assert [slot.energy_uwh for slot in slots if slot.direction == "import"] == [89 * WH]
 
 
 def test_a_series_goes_on_as_it_began_once_readings_agree() -> None:
-    samples = [*(sample(at_s, 5e6 + at_s / 10) for at_s in (0, 10, 20)), sample(30, 0.0), sample(40, 5e6 + 4), sample(900, 5e6 + 90)]
+    samples = [
+        *(sample(at_s, 5e6 + at_s / 10) for at_s in (0, 10, 20)),
+        sample(30, 0.0),
+        sample(40, 5e6 + 4),
+        sample(900, 5e6 + 90),
+    ]
     _, slots, events = fold(samples, meter())
     assert [event.kind for event in events if "import" in event.text] == ["glitch"]
     assert [slot.energy_uwh for slot in slots if slot.direction == "import"] == [90 * WH]
 
 
-def test_what_was_closed_by_power_before_a_long_gap_is_carved_out_of_what_the_gap_leaves_unallocated() -> None:
+def test_what_power_closed_before_a_long_gap_is_carved_out_of_what_it_leaves_unallocated() -> None:
     rules = meter()
     state, slots, left = None, [], []
     shown = [

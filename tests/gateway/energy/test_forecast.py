@@ -8,7 +8,10 @@ TARGET_S = 1_800_000_000
 KNOWN = {TARGET_S - 86_400: 24, TARGET_S - 7 * 86_400: 168}
 
 
-@pytest.mark.parametrize(("method", "expected"), [("last_slot", 5), ("yesterday", 24), ("last_week", 168), ("none", None)])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("last_slot", 5), ("yesterday", 24), ("last_week", 168), ("none", None)],
+)
 def test_each_method_takes_the_slot_it_names(method: Forecast, expected: int | None) -> None:
     assert forecast_uwh(method, TARGET_S, 5, KNOWN.get) == expected
 

@@ -1,4 +1,6 @@
-"""The books of a box that loses its time again and again: boots with and without a clock that is right, over a real buffer file."""
+"""The books of a box that loses its time again and again: boots with and without a clock that is
+right, over a real buffer file.
+"""
 
 import functools
 import shutil
@@ -37,7 +39,9 @@ def site(folder: Path) -> Settings:
 
 
 class Box:
-    """A machine whose clock starts wrong with each boot, and its meter: 1 Wh registers, a load that changes with the hour."""
+    """A machine whose clock starts wrong with each boot, and its meter: 1 Wh registers, a load that
+    changes with the hour.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.settings = site(folder)
@@ -63,7 +67,10 @@ class Box:
     def start(self, *, replay: bool = True) -> None:
         boot_id = f"boot-{self.boots}"
         wall = Sources(
-            lambda: self.true_s + self.wall_off_s, lambda: self.true_s - self.booted_s, lambda: self.synchronised, lambda: boot_id
+            lambda: self.true_s + self.wall_off_s,
+            lambda: self.true_s - self.booted_s,
+            lambda: self.synchronised,
+            lambda: boot_id,
         )
         self.clock = Clock("kernel", wall)
         self.buffer = open_buffer(self.path, now_s=self.clock.now_s())
@@ -91,7 +98,11 @@ class Box:
         """A P1 telegram: the meter tells its own time, too."""
         boottime_ms, utc_ms = self.clock.date(0)
         self.truth[self.clock.boot_id, boottime_ms] = round(self.true_s * 1000)
-        values = {"energy_import_wh": float(true_uwh(self.true_s) // WH), "energy_export_wh": 0.0, "power_w": float(power_w(self.true_s))}
+        values = {
+            "energy_import_wh": float(true_uwh(self.true_s) // WH),
+            "energy_export_wh": 0.0,
+            "power_w": float(power_w(self.true_s)),
+        }
         values["meter_utc_s"] = self.true_s + self.meter_off_s
         self.ledger.take(Sample("grid", "S", self.clock.boot_id, boottime_ms, utc_ms, values))
 
@@ -127,7 +138,9 @@ def box(tmp_path: Path) -> Iterator[Box]:
     made.buffer.close_file()
 
 
-def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_marked(box: Box) -> None:
+def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_marked(
+    box: Box,
+) -> None:
     box.boot()
     box.synchronise()
     box.run(HOUR_S)
@@ -139,15 +152,23 @@ def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_ma
     box.true_s += 1200
     box.boot()
     box.run(300)
-    assert all(slot.start_s < NOON_S + HOUR_S for slot in box.slots()), "nothing closes before the clock is right"
+    assert all(slot.start_s < NOON_S + HOUR_S for slot in box.slots()), (
+        "nothing closes before the clock is right"
+    )
     box.synchronise()
     box.run(HOUR_S)
     placed = [sample for sample in box.samples() if sample.placed]
     assert {sample.boot_id for sample in placed} == {"boot-2"}
     # Of 30 minutes of pauses half is taken to be before it: it is off by five minutes.
-    assert {sample.utc_ms - box.truth[sample.boot_id, sample.boottime_ms] for sample in placed if sample.utc_ms} == {300_000}
+    assert {
+        sample.utc_ms - box.truth[sample.boot_id, sample.boottime_ms]
+        for sample in placed
+        if sample.utc_ms
+    } == {300_000}
     slots = box.slots()
-    assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(len(slots))), "every slot has energy, one after the other"
+    assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(len(slots))), (
+        "every slot has energy, one after the other"
+    )
     marks = {(s.start_s - NOON_S) // SLOT_S: (s.clock, s.quality) for s in slots}
     assert [marks[n] for n in range(1, 4)] == [("kernel", "measured")] * 3
     assert {marks[n] for n in range(4, 10)} == {("placed", "estimated")}
@@ -173,12 +194,16 @@ def test_no_slot_is_made_of_a_boot_that_can_have_been_anywhere_in_a_day(box: Box
     box.boot()
     box.synchronise()
     box.run(HOUR_S)
-    assert {sample.boot_id for sample in box.samples() if sample.placed} == {"boot-2"}, "on record it has a place"
+    assert {sample.boot_id for sample in box.samples() if sample.placed} == {"boot-2"}, (
+        "on record it has a place"
+    )
     slots = box.slots()
     assert {slot.clock for slot in slots} == {"kernel"}
     assert sum(slot.quality == "missing" for slot in slots) >= 21 * 4 - 1
     [gap] = [left.what for left in box.buffer.unallocated() if left.what.direction == "import"]
-    assert gap.energy_uwh == pytest.approx(true_uwh(NOON_S + 22 * HOUR_S) - true_uwh(NOON_S + HOUR_S), rel=0.01)
+    assert gap.energy_uwh == pytest.approx(
+        true_uwh(NOON_S + 22 * HOUR_S) - true_uwh(NOON_S + HOUR_S), rel=0.01
+    )
     [told] = [line for line in box.buffer.latest_events(500) if " placed: " in line]
     assert "max_gap" in told
 
@@ -194,7 +219,9 @@ def test_without_anything_known_before_it_a_boot_is_placed_just_before_the_next(
     assert [s.clock for s in box.slots()][5:] == ["kernel"] * (len(box.slots()) - 5)
 
 
-def test_a_kill_while_a_boot_is_dated_leaves_the_rest_to_be_dated_alike(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_a_boot_is_dated_leaves_the_rest_to_be_dated_alike(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(buffering, "DATED_AT_ONCE", 7)
     box.boot()
     box.synchronise()
@@ -221,7 +248,10 @@ def test_a_kill_while_a_boot_is_dated_leaves_the_rest_to_be_dated_alike(box: Box
     box.run(600)
     samples = box.samples()
     assert kills >= 4
-    assert {len({s.utc_ms - s.boottime_ms for s in samples if s.boot_id == f"boot-{n}" and s.utc_ms}) for n in range(1, 5)} == {1}
+    assert {
+        len({s.utc_ms - s.boottime_ms for s in samples if s.boot_id == f"boot-{n}" and s.utc_ms})
+        for n in range(1, 5)
+    } == {1}
     assert {s.boot_id for s in samples if s.placed} == {"boot-2", "boot-3"}
     assert all((a.utc_ms or 0) < (b.utc_ms or 0) for a, b in pairwise(samples))
 
@@ -238,7 +268,9 @@ def test_a_boot_that_was_killed_before_all_of_it_was_dated_is_dated_by_the_rest(
     box.boot()
     box.synchronise()
     box.run(10)
-    assert all(s.utc_ms == box.truth[s.boot_id, s.boottime_ms] and not s.placed for s in box.samples())
+    assert all(
+        s.utc_ms == box.truth[s.boot_id, s.boottime_ms] and not s.placed for s in box.samples()
+    )
 
 
 def test_the_clock_stays_right_over_a_restart_of_the_daemon_where_ntp_is_gone(box: Box) -> None:
@@ -250,7 +282,9 @@ def test_the_clock_stays_right_over_a_restart_of_the_daemon_where_ntp_is_gone(bo
     box.start()
     box.run(600)
     assert all(s.utc_ms == box.truth[s.boot_id, s.boottime_ms] for s in box.samples())
-    assert [s.quality for s in box.slots()] == ["partial"] or [s.quality for s in box.slots()] == ["measured"]
+    assert [s.quality for s in box.slots()] == ["partial"] or [s.quality for s in box.slots()] == [
+        "measured"
+    ]
 
 
 def test_samples_taken_while_older_ones_are_still_run_again_come_after_them(box: Box) -> None:
@@ -272,7 +306,9 @@ def test_samples_taken_while_older_ones_are_still_run_again_come_after_them(box:
     assert {s.quality for s in slots[1:]} == {"measured"}
 
 
-def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "gateway.ledger.ledger")
     box.boot()
     box.synchronise()
@@ -281,7 +317,11 @@ def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(box: Box,
         box.meter_off_s = off_s
         box.run(600)
     box.buffer.flush()
-    told = [line.partition(" meter clock: ")[2] for line in box.buffer.latest_events(100) if " meter clock: " in line]
+    told = [
+        line.partition(" meter clock: ")[2]
+        for line in box.buffer.latest_events(100)
+        if " meter clock: " in line
+    ]
     assert [line[:45] for line in told] == [
         "the meter's own clock is 90 s behind ours; re",
         "the meter's own clock is 2.0 h ahead of ours;",
@@ -292,12 +332,16 @@ def test_a_meters_clock_that_is_far_off_is_told_once_and_dates_nothing(box: Box,
     ]
     samples = box.samples()
     assert all(sample.utc_ms == box.truth[sample.boot_id, sample.boottime_ms] for sample in samples)
-    assert {sample.meter_clock_offset_s for sample in samples} == {0.5, 7200, 50, 0, -90}, "kept with each sample, to the second and finer"
+    assert {sample.meter_clock_offset_s for sample in samples} == {0.5, 7200, 50, 0, -90}, (
+        "kept with each sample, to the second and finer"
+    )
     assert {slot.quality for slot in box.slots()[1:]} == {"measured"}
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Amsterdam", "America/St_Johns", "Pacific/Chatham"])
-@pytest.mark.parametrize("night_s", [1_806_195_600, 1_824_944_400])  # 2027-03-28 and 2027-10-31, 01:00 UTC: Europe changes its clocks
+@pytest.mark.parametrize(
+    "night_s", [1_806_195_600, 1_824_944_400]
+)  # 2027-03-28 and 2027-10-31, 01:00 UTC: Europe changes its clocks
 def test_the_nights_in_which_clocks_are_changed_are_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, night_s: int
 ) -> None:
@@ -314,12 +358,20 @@ def test_the_nights_in_which_clocks_are_changed_are_like_any_other(
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert [slot.start_s for slot in slots] == [night_s - 2 * HOUR_S + n * SLOT_S for n in range(16)]
+    assert [slot.start_s for slot in slots] == [
+        night_s - 2 * HOUR_S + n * SLOT_S for n in range(16)
+    ]
     assert {slot.quality for slot in slots[1:]} == {"measured"}
-    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+    assert all(
+        slot.energy_uwh
+        == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH)
+        for slot in slots[1:]
+    )
 
 
-def test_what_was_taken_before_the_clock_was_right_is_dated_and_folded_in_little_memory(box: Box) -> None:
+def test_what_was_taken_before_the_clock_was_right_is_dated_and_folded_in_little_memory(
+    box: Box,
+) -> None:
     box.boot()
     box.run(12 * HOUR_S)
     box.buffer.flush()
@@ -335,7 +387,11 @@ def test_what_was_taken_before_the_clock_was_right_is_dated_and_folded_in_little
     slots = box.slots()
     assert len(slots) == 48
     assert {slot.quality for slot in slots[1:]} == {"measured"}
-    assert all(slot.energy_uwh == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH) for slot in slots[1:])
+    assert all(
+        slot.energy_uwh
+        == pytest.approx(true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s), abs=2 * WH)
+        for slot in slots[1:]
+    )
     assert peak_bytes < 2e6, "a portion of 4320 samples"
 
 
@@ -353,7 +409,9 @@ LIFE = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(life=LIFE)
 def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says_so(
     tmp_path_factory: pytest.TempPathFactory, life: list[tuple[int, int, int, bool, int, str]]
@@ -383,7 +441,9 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         assert all((a.utc_ms or 0) <= (b.utc_ms or 0) for a, b in pairwise(samples)), "in order"
         for sample in samples:
             if not sample.placed:
-                assert sample.utc_ms == pytest.approx(box.truth[sample.boot_id, sample.boottime_ms], abs=1)
+                assert sample.utc_ms == pytest.approx(
+                    box.truth[sample.boot_id, sample.boottime_ms], abs=1
+                )
         for slot in slots:
             if slot.quality == "measured":
                 assert slot.clock == "kernel"
@@ -392,13 +452,26 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         loose = box.buffer.loose_boots()
         booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
         placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
-        assert all(slot.clock == "placed" and slot.quality != "measured" for slot in slots if slot.start_s in placed), "they say so"
+        assert all(
+            slot.clock == "placed" and slot.quality != "measured"
+            for slot in slots
+            if slot.start_s in placed
+        ), "they say so"
         # Σ slots + unallocated + what is open = change of the counter, exactly.
         each = box.ledger._states["grid"][1].directions["import"]
-        events = box.buffer._db.execute("SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'")
+        events = box.buffer._db.execute(
+            "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
+        )
         left_uwh = sum(energy_uwh for (energy_uwh,) in events)
-        booked_uwh = sum(slot.energy_uwh or 0 for slot in slots) + left_uwh + each.counter.counter_uwh - each.slot.begin_uwh
-        first_uwh = round(samples[0].values["energy_import_wh"]) * WH + WH // 2  # in the middle of the register's step
+        booked_uwh = (
+            sum(slot.energy_uwh or 0 for slot in slots)
+            + left_uwh
+            + each.counter.counter_uwh
+            - each.slot.begin_uwh
+        )
+        first_uwh = (
+            round(samples[0].values["energy_import_wh"]) * WH + WH // 2
+        )  # in the middle of the register's step
         assert booked_uwh == each.counter.counter_uwh - first_uwh
         for _ in range(2):
             box.ledger.replay()

@@ -14,12 +14,18 @@ from gateway.monitoring.report import BufferReport, ClockReport, LineReport, Met
 
 def parsed(report: Report) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     families = list(text_string_to_metric_families(exposition(report)))
-    assert len({family.name for family in families}) == len(families), "a metric's samples stand together"
+    assert len({family.name for family in families}) == len(families), (
+        "a metric's samples stand together"
+    )
     for family in families:
         assert family.name.startswith("meter_gateway_")
         assert family.documentation
         assert family.type in ("gauge", "counter")
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+    return {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in families
+        for s in family.samples
+    }
 
 
 def test_values_states_and_counts_are_exposed_in_base_units(healthy_report: Report) -> None:
@@ -28,22 +34,43 @@ def test_values_states_and_counts_are_exposed_in_base_units(healthy_report: Repo
     assert found["meter_gateway_info", (("site", "home-12"), ("version", "0.1.0"))] == 1
     assert found["meter_gateway_healthy", ()] == 1
     assert found["meter_gateway_meter_power_watts", (("meter", "grid"),)] == -812
-    assert found["meter_gateway_meter_energy_import_watt_hours_total", (("meter", "grid"),)] == 12_345_678
+    assert (
+        found["meter_gateway_meter_energy_import_watt_hours_total", (("meter", "grid"),)]
+        == 12_345_678
+    )
     assert found["meter_gateway_meter_voltage_l1_volts", (("meter", "grid"),)] == 230.4
-    assert found["meter_gateway_asset_last_slot_energy_watt_hours", (("asset", "House load"), uuid)] == 172.75
-    assert found["meter_gateway_asset_items", (("asset", "House load"), ("state", "accepted"), uuid)] == 95
+    assert (
+        found["meter_gateway_asset_last_slot_energy_watt_hours", (("asset", "House load"), uuid)]
+        == 172.75
+    )
+    assert (
+        found["meter_gateway_asset_items", (("asset", "House load"), ("state", "accepted"), uuid)]
+        == 95
+    )
     assert found["meter_gateway_destination_backlog_items", (("destination", "exchange"),)] == 2
-    assert found["meter_gateway_destination_confirmed_items_total", (("destination", "exchange"),)] == 188
+    assert (
+        found["meter_gateway_destination_confirmed_items_total", (("destination", "exchange"),)]
+        == 188
+    )
     assert found["meter_gateway_destination_unconfirmed_items", (("destination", "exchange"),)] == 2
     assert found["meter_gateway_destination_disputed_items", (("destination", "exchange"),)] == 0
     assert found["meter_gateway_part_errors_total", (("kind", "meter"), ("part", "heat_pump"))] == 3
-    assert found["meter_gateway_part_last_success_timestamp_seconds", (("kind", "meter"), ("part", "grid"))] == healthy_report.now_s - 1
+    assert (
+        found[
+            "meter_gateway_part_last_success_timestamp_seconds",
+            (("kind", "meter"), ("part", "grid")),
+        ]
+        == healthy_report.now_s - 1
+    )
 
 
 def test_what_is_unknown_has_no_sample(healthy_report: Report) -> None:
     fresh = replace(healthy_report.meters[0], last_success_s=None, values={})
     found = parsed(replace(healthy_report, meters=[fresh], mqtt=None))
-    assert ("meter_gateway_part_last_success_timestamp_seconds", (("kind", "meter"), ("part", "grid"))) not in found
+    assert (
+        "meter_gateway_part_last_success_timestamp_seconds",
+        (("kind", "meter"), ("part", "grid")),
+    ) not in found
     assert found["meter_gateway_part_healthy", (("kind", "meter"), ("part", "grid"))] == 0
 
 
@@ -55,18 +82,31 @@ def test_a_gateway_that_is_not_well_says_so(healthy_report: Report) -> None:
 
 def test_a_meters_own_clock_and_the_last_step_of_ours_are_metrics(healthy_report: Report) -> None:
     meters = [replace(healthy_report.meters[0], clock_offset_s=-3600.5), *healthy_report.meters[1:]]
-    clock = replace(healthy_report.clock, trusted_since_s=1_750_000_000.0, step_s=86_400.0, step_at_s=1_750_000_900.0)
+    clock = replace(
+        healthy_report.clock,
+        trusted_since_s=1_750_000_000.0,
+        step_s=86_400.0,
+        step_at_s=1_750_000_900.0,
+    )
     found = parsed(replace(healthy_report, meters=meters, clock=clock))
-    assert {key: value for key, value in found.items() if key[0] == "meter_gateway_meter_clock_offset_seconds"} == {
-        ("meter_gateway_meter_clock_offset_seconds", (("meter", "grid"),)): -3600.5
-    }, "none for a meter that tells no time"
+    assert {
+        key: value
+        for key, value in found.items()
+        if key[0] == "meter_gateway_meter_clock_offset_seconds"
+    } == {("meter_gateway_meter_clock_offset_seconds", (("meter", "grid"),)): -3600.5}, (
+        "none for a meter that tells no time"
+    )
     assert found["meter_gateway_clock_last_step_seconds", ()] == 86_400
     assert found["meter_gateway_clock_trusted_since_timestamp_seconds", ()] == 1_750_000_000
 
 
 def test_every_quantity_has_a_metric_of_its_own(healthy_report: Report) -> None:
     everything = replace(healthy_report.meters[0], values=dict.fromkeys(QUANTITIES, 1.5))
-    names = {name for name, _ in parsed(replace(healthy_report, meters=[everything])) if name.startswith("meter_gateway_meter_")}
+    names = {
+        name
+        for name, _ in parsed(replace(healthy_report, meters=[everything]))
+        if name.startswith("meter_gateway_meter_")
+    }
     assert len(names) == len(QUANTITIES) + 2  # and samples and glitches
 
 
@@ -76,9 +116,14 @@ def test_a_value_that_is_not_a_number_is_readable(healthy_report: Report) -> Non
     assert found["meter_gateway_meter_power_watts", (("meter", "grid"),)] == float("inf")
 
 
-@given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=20), value=st.floats(allow_nan=False))
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    value=st.floats(allow_nan=False),
+)
 def test_any_name_and_value_survive(name: str, value: float) -> None:
-    meter = MeterReport(name=name, state="ok", max_age_s=1, line="", profile="", values={"power_w": value})
+    meter = MeterReport(
+        name=name, state="ok", max_age_s=1, line="", profile="", values={"power_w": value}
+    )
     report = Report(
         version="0", site="s", now_s=0, started_s=0, slot_length_s=900,
         lines=[LineReport(name=name, state="ok", max_age_s=1)], meters=[meter],
@@ -87,14 +132,31 @@ def test_any_name_and_value_survive(name: str, value: float) -> None:
     )  # fmt: skip
     text = exposition(report)
     assert "meter_gateway_meter_power_watts{" in text
-    values = [s.value for f in text_string_to_metric_families(text) for s in f.samples if s.name == "meter_gateway_meter_power_watts"]
-    labels = [s.labels for f in text_string_to_metric_families(text) for s in f.samples if s.name == "meter_gateway_meter_power_watts"]
+    values = [
+        s.value
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+        if s.name == "meter_gateway_meter_power_watts"
+    ]
+    labels = [
+        s.labels
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+        if s.name == "meter_gateway_meter_power_watts"
+    ]
     assert values == [value]
     assert labels == [{"meter": name}]
 
 
 def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
-    line = replace(healthy_report.lines[0], name="/dev/ttyUSB0", needed_ms=840.0, available_ms=10_000.0, busy=0.125, skipped=3)
+    line = replace(
+        healthy_report.lines[0],
+        name="/dev/ttyUSB0",
+        needed_ms=840.0,
+        available_ms=10_000.0,
+        busy=0.125,
+        skipped=3,
+    )
     found = parsed(replace(healthy_report, lines=[line]))
     at = (("line", "/dev/ttyUSB0"),)
     assert found["meter_gateway_line_needed_seconds", at] == 0.84
@@ -102,5 +164,7 @@ def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
     assert found["meter_gateway_line_busy_ratio", at] == 0.125
     assert found["meter_gateway_line_skipped_turns_total", at] == 3
     assert line.carries == "needs 840 of 10,000 ms per cycle, busy 12%, 3 turns skipped"
-    assert replace(line, needed_ms=11_000.0).carries.startswith("cannot keep up: needs 11,000 of 10,000 ms")
+    assert replace(line, needed_ms=11_000.0).carries.startswith(
+        "cannot keep up: needs 11,000 of 10,000 ms"
+    )
     assert healthy_report.lines[0].carries == "", "a meter that pushes takes no turns"

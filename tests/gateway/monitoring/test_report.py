@@ -6,7 +6,9 @@ from dataclasses import replace
 from gateway.monitoring.report import Part, Report
 
 
-def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(healthy_report: Report) -> None:
+def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
+    healthy_report: Report,
+) -> None:
     silent = Part(name="serial:/dev/x", state="retrying", max_age_s=30, last_error="no telegram")
     report = replace(healthy_report, lines=[silent], started_s=healthy_report.now_s - 100)
     document = json.loads(report.to_json())

@@ -1,4 +1,6 @@
-"""The status server over real sockets: what it serves, and that nobody can flood it or hold it up."""
+"""The status server over real sockets: what it serves, and that nobody can flood it or hold it
+up.
+"""
 
 import asyncio
 import logging
@@ -34,14 +36,22 @@ async def ask(server: StatusServer, raw: bytes) -> tuple[int, dict[str, str], by
     await writer.wait_closed()
     head, _, body = reply.partition(b"\r\n\r\n")
     status, *headers = head.decode().split("\r\n")
-    return int(status.split()[1]), {k.lower(): v for k, _, v in (line.partition(": ") for line in headers)}, body
+    return (
+        int(status.split()[1]),
+        {k.lower(): v for k, _, v in (line.partition(": ") for line in headers)},
+        body,
+    )
 
 
-async def get(server: StatusServer, path: str, host: str = "localhost", method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+async def get(
+    server: StatusServer, path: str, host: str = "localhost", method: str = "GET"
+) -> tuple[int, dict[str, str], bytes]:
     return await ask(server, f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
 
 
-async def test_each_address_serves_what_it_promises(server: StatusServer, healthy_report: Report) -> None:
+async def test_each_address_serves_what_it_promises(
+    server: StatusServer, healthy_report: Report
+) -> None:
     status, headers, body = await get(server, "/status?x=1")
     assert (status, headers["content-type"]) == (200, "application/json")
     assert Report.from_json(body) == healthy_report
@@ -71,8 +81,12 @@ async def test_the_page_is_self_contained(server: StatusServer) -> None:
     assert b"innerHTML" not in body
 
 
-async def test_healthz_fails_with_the_reasons_once_a_part_had_no_recent_success(healthy_report: Report) -> None:
-    old = replace(healthy_report.meters[0], state="silent", last_success_s=1.0, last_error="no reply")
+async def test_healthz_fails_with_the_reasons_once_a_part_had_no_recent_success(
+    healthy_report: Report,
+) -> None:
+    old = replace(
+        healthy_report.meters[0], state="silent", last_success_s=1.0, last_error="no reply"
+    )
     server = StatusServer(StatusSettings(port=0), lambda: replace(healthy_report, meters=[old]))
     task = asyncio.create_task(server.run())
     await server.listening.wait()
@@ -99,14 +113,26 @@ async def test_an_unknown_path_says_what_there_is(server: StatusServer) -> None:
     assert b"/healthz" in body
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", "192.168.1.5", "", "127.0.0.1.nip.io"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "192.168.1.5",
+        "",
+        "127.0.0.1.nip.io",
+    ],
+)
 async def test_a_foreign_name_for_localhost_reads_nothing(server: StatusServer, host: str) -> None:
     status, _, body = await get(server, "/status", host)
     assert status == 421
     assert b"home-12" not in body
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "127.0.0.53", "localhost."])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "127.0.0.53", "localhost."]
+)
 async def test_localhost_by_any_of_its_names_is_answered(server: StatusServer, host: str) -> None:
     assert (await get(server, "/status", host))[0] == 200
 
@@ -132,7 +158,9 @@ async def test_on_the_whole_network_any_name_is_answered(healthy_report: Report)
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n" + b"a" * 50, 405),
     ],
 )
-async def test_what_is_not_a_request_is_refused(server: StatusServer, raw: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_not_a_request_is_refused(
+    server: StatusServer, raw: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     assert (await ask(server, raw))[0] == status
     assert caplog.records == [], "a stranger's bytes do not fill the log"
 
@@ -157,7 +185,9 @@ async def test_clients_that_say_nothing_keep_nobody_out_and_are_cut_off(
 
 async def test_a_client_that_goes_away_in_the_middle_harms_nobody(server: StatusServer) -> None:
     for raw in (b"", b"GET /sta", b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as impatient:
+        with socket.create_connection(
+            ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        ) as impatient:
             impatient.sendall(raw)
     assert (await get(server, "/healthz"))[0] == 200
 
@@ -171,7 +201,9 @@ async def test_a_busy_port_is_named_once_and_taken_when_it_is_free(
         server = StatusServer(StatusSettings(port=port), lambda: healthy_report)
         task = asyncio.create_task(server.run())
         await asyncio.sleep(0.2)
-        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        errors = [
+            record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
+        ]
         assert len(errors) == 1
         assert f"port {port}" in errors[0]
         assert "gateway.yaml" in errors[0]

@@ -16,7 +16,11 @@ from gateway.monitoring.watchdog import Watchdog
 @pytest.fixture(params=["path", "abstract"])
 def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
     """What systemd puts into NOTIFY_SOCKET, and its end of it."""
-    name = str(tmp_path / "notify") if request.param == "path" else f"@meter-gateway-test-{os.getpid()}"
+    name = (
+        str(tmp_path / "notify")
+        if request.param == "path"
+        else f"@meter-gateway-test-{os.getpid()}"
+    )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
         ear.setblocking(False)
@@ -47,7 +51,10 @@ def test_ready_status_and_stopping_reach_systemd(systemd: tuple[str, socket.sock
 
 
 async def test_is_fed_while_there_is_progress(systemd: tuple[str, socket.socket]) -> None:
-    watchdog = Watchdog(lambda: None, {"NOTIFY_SOCKET": systemd[0], "WATCHDOG_USEC": "30000", "WATCHDOG_PID": str(os.getpid())})
+    watchdog = Watchdog(
+        lambda: None,
+        {"NOTIFY_SOCKET": systemd[0], "WATCHDOG_USEC": "30000", "WATCHDOG_PID": str(os.getpid())},
+    )
     await feed_for(watchdog, 0.2)
     said = heard(systemd[1])
     assert len(said) >= 2
@@ -93,11 +100,15 @@ async def test_nothing_happens_without_systemd() -> None:
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_is_fed_three_times_per_interval_where_it_is_meant_for_us(environ: dict[str, str], expected: float | None) -> None:
+def test_is_fed_three_times_per_interval_where_it_is_meant_for_us(
+    environ: dict[str, str], expected: float | None
+) -> None:
     assert Watchdog(lambda: None, environ).feed_every_s == expected
 
 
-def test_a_systemd_that_is_gone_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_systemd_that_is_gone_is_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watchdog = Watchdog(lambda: None, {"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     watchdog.ready()
     watchdog.stopping()

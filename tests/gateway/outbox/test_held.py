@@ -1,4 +1,6 @@
-"""What an exchange says that it holds: the question, the forms of the answer, and the comparison to the µWh."""
+"""What an exchange says that it holds: the question, the forms of the answer, and the comparison to
+the µWh.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -31,7 +33,10 @@ def item(n: int) -> Item:
 def test_sdk_asks_for_the_slots_around_the_first_item() -> None:
     question = load_dialect("sdk", NETWORK, 900).ask([item(2), item(0), item(-200), item(1)])
     assert question is not None
-    assert question.path == f"historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T01:00/2026-03-29T01:45"
+    assert (
+        question.path
+        == f"historical-data/assets/{NETWORK}/{ASSET}/2026-03-29T01:00/2026-03-29T01:45"
+    )
     assert question.items == (item(2), item(0), item(1))
 
 
@@ -69,7 +74,9 @@ def test_every_form_of_the_answer_means_the_same(data: object) -> None:
     assert held_uwh(said(data)) == {SLOT_S: 125_000_000}
 
 
-@pytest.mark.parametrize("data", [[], {}, {"results": []}, [{"time": "2026-03-29T01:00", "energy_kWh": None}]])
+@pytest.mark.parametrize(
+    "data", [[], {}, {"results": []}, [{"time": "2026-03-29T01:00", "energy_kWh": None}]]
+)
 def test_an_exchange_may_say_that_it_holds_nothing(data: object) -> None:
     assert held_uwh(said(data)) == {}
 
@@ -95,7 +102,9 @@ def test_what_does_not_say_what_is_held_says_nothing(answer: Reply) -> None:
     assert held_uwh(answer) is None
 
 
-@pytest.mark.parametrize("value", [True, [1], {}, "much", "NaN", "Infinity", 1e300, 10**40, "1" * 50, "1e999999999"])
+@pytest.mark.parametrize(
+    "value", [True, [1], {}, "much", "NaN", "Infinity", 1e300, 10**40, "1" * 50, "1e999999999"]
+)
 def test_what_is_no_number_is_not_held(value: object) -> None:
     assert held_uwh(said([{"time": "2026-03-29T01:00", "energy_kWh": value}])) == {}
 
@@ -110,16 +119,30 @@ def test_what_sdk_sends_is_recognised_to_the_microwatthour(energy_uwh: dict[int,
 
 
 json_data = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20) | st.sampled_from(["2026-03-29T01:00", "0.1"]),
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from(["2026-03-29T01:00", "0.1"]),
     lambda inner: (
         st.lists(inner, max_size=5)
-        | st.dictionaries(st.sampled_from(["time", "energy_kWh", "data", "2026-03-29T01:00", "2026-02-30T00:00", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["time", "energy_kWh", "data", "2026-03-29T01:00", "2026-02-30T00:00", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
 
 
-@given(json_data.map(lambda data: json.dumps(data).encode()) | st.binary(max_size=300), st.integers(100, 599))
+@given(
+    json_data.map(lambda data: json.dumps(data).encode()) | st.binary(max_size=300),
+    st.integers(100, 599),
+)
 def test_any_answer_is_understood_or_not_and_raises_nothing(body: bytes, status: int) -> None:
     found = held_uwh(Reply(status, {}, body))
     for slot_s, uwh in (found or {}).items():

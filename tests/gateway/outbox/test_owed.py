@@ -1,4 +1,6 @@
-"""In which order what is owed goes, and what the store knows of deliveries: revisions, what the exchange holds, a person's word."""
+"""In which order what is owed goes, and what the store knows of deliveries: revisions, what the
+exchange holds, a person's word.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,7 +50,7 @@ def states(store: Buffer) -> list[tuple[int, int, str]]:
     return [(o.item.slot_s, o.item.revision, o.state) for o in store.owed()]
 
 
-# --- the order -----------------------------------------------------------------------------------------------------------------
+# --- the order ------------------------------------------------------------------------------------
 
 due = st.lists(
     st.builds(
@@ -89,13 +91,19 @@ def test_what_is_due_goes_by_deadline_then_live_then_what_still_counts_then_the_
 
 
 def test_a_slot_is_live_until_so_many_others_have_ended_after_it() -> None:
-    assert live_since_s(NOW_S, SLOT) == live_since_s(NOW_S + SLOT - 1, SLOT) == NOW_S - LIVE_SLOTS * SLOT
+    assert (
+        live_since_s(NOW_S, SLOT)
+        == live_since_s(NOW_S + SLOT - 1, SLOT)
+        == NOW_S - LIVE_SLOTS * SLOT
+    )
 
 
-# --- revisions -----------------------------------------------------------------------------------------------------------------
+# --- revisions ------------------------------------------------------------------------------------
 
 
-def test_of_two_revisions_the_newer_one_goes_and_the_older_one_is_not_owed_any_more(store: Buffer) -> None:
+def test_of_two_revisions_the_newer_one_goes_and_the_older_one_is_not_owed_any_more(
+    store: Buffer,
+) -> None:
     keep(store, owed(item(900)), owed(item(900, 1, 8)), owed(item(1800)))
     found = store.due(NOW_S, since_s=None, limit=10)
     assert [(o.item.slot_s, o.item.revision) for o in found] == [(900, 1), (1800, 0)]
@@ -117,7 +125,7 @@ def test_an_older_revision_is_not_sent_after_a_newer_one_was_accepted(store: Buf
     assert store.due(NOW_S, since_s=None, limit=10) == []
 
 
-# --- what the exchange holds -----------------------------------------------------------------------------------------------------
+# --- what the exchange holds ----------------------------------------------------------------------
 
 
 def accepted(store: Buffer, *items: Item, at_s: float = NOW_S) -> None:
@@ -125,7 +133,9 @@ def accepted(store: Buffer, *items: Item, at_s: float = NOW_S) -> None:
     store.record(items, "accepted", "", at_s)
 
 
-def unconfirmed(store: Buffer, before_s: float = NOW_S + 1, since_s: int = 0) -> list[tuple[int, int]]:
+def unconfirmed(
+    store: Buffer, before_s: float = NOW_S + 1, since_s: int = 0
+) -> list[tuple[int, int]]:
     return [(i.slot_s, i.revision) for i in store.unconfirmed(before_s, since_s=since_s, limit=10)]
 
 
@@ -139,11 +149,20 @@ def test_what_was_accepted_is_unconfirmed_newest_first_until_it_is_found(store: 
     assert unconfirmed(store) == [(2700, 0), (900, 0)]
     assert store.confirmations(0) == Confirmations(3, 0)
     found = {o.item.slot_s: o for o in store.owed()}
-    assert (found[1800].state, found[1800].confirmed_s, found[1800].held_uwh) == ("accepted", NOW_S + 9, None)
+    assert (found[1800].state, found[1800].confirmed_s, found[1800].held_uwh) == (
+        "accepted",
+        NOW_S + 9,
+        None,
+    )
 
 
-def test_an_undated_number_a_forecast_and_a_replaced_revision_are_not_asked_for(store: Buffer) -> None:
-    undated, forecast = owed(item(900), closes_s=NOW_S + 5.0), owed(Item(A, 1800, "forecast", 0, 1), closes_s=NOW_S + 5.0)
+def test_an_undated_number_a_forecast_and_a_replaced_revision_are_not_asked_for(
+    store: Buffer,
+) -> None:
+    undated, forecast = (
+        owed(item(900), closes_s=NOW_S + 5.0),
+        owed(Item(A, 1800, "forecast", 0, 1), closes_s=NOW_S + 5.0),
+    )
     keep(store, undated, forecast)
     store.record([undated.item, forecast.item], "accepted", "", NOW_S)
     accepted(store, item(2700), item(2700, 1))
@@ -152,7 +171,10 @@ def test_an_undated_number_a_forecast_and_a_replaced_revision_are_not_asked_for(
 
 def test_what_is_held_otherwise_is_owed_once_more_and_never_again(store: Buffer) -> None:
     accepted(store, item(900), item(1800))
-    assert store.record_held([Held(item(900), 5_500_000), Held(item(1800), None)], NOW_S) == [item(900), item(1800)]
+    assert store.record_held([Held(item(900), 5_500_000), Held(item(1800), None)], NOW_S) == [
+        item(900),
+        item(1800),
+    ]
     assert [(o.state, o.reason, o.held_uwh) for o in store.owed()] == [
         ("pending", "was accepted, but the exchange holds 5.5 Wh; it is sent once more", 5_500_000),
         ("pending", "was accepted, but the exchange holds nothing; it is sent once more", None),
@@ -167,10 +189,12 @@ def test_what_is_held_otherwise_is_owed_once_more_and_never_again(store: Buffer)
     assert "accepted twice" in next(store.owed()).reason
 
 
-# --- a person's word ---------------------------------------------------------------------------------------------------------------
+# --- a person's word ------------------------------------------------------------------------------
 
 
-def test_what_a_person_decides_is_seen_by_the_daemon_and_survives_a_failed_try(store: Buffer) -> None:
+def test_what_a_person_decides_is_seen_by_the_daemon_and_survives_a_failed_try(
+    store: Buffer,
+) -> None:
     keep(store, owed(item(900)), owed(item(1800), state="rejected", reason="no"))
     assert not store.changed_elsewhere
     person = open_for_deciding(store.path)
@@ -181,7 +205,10 @@ def test_what_a_person_decides_is_seen_by_the_daemon_and_survives_a_failed_try(s
     assert store.changed_elsewhere
     assert not store.changed_elsewhere, "it is told once"
     store.record([item(900)], "pending", "timeout", NOW_S)
-    assert [(o.state, o.reason) for o in store.owed()] == [("missed", "the meter was in a box"), ("pending", "")]
+    assert [(o.state, o.reason) for o in store.owed()] == [
+        ("missed", "the meter was in a box"),
+        ("pending", ""),
+    ]
     store.record([item(900)], "accepted", "", NOW_S)
     assert next(store.owed()).state == "accepted", "it was under way, and the exchange took it"
 

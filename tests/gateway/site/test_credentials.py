@@ -26,7 +26,9 @@ def test_a_systemd_credential_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     _write(tmp_path, "username: anna\npassword: 'in the folder'\n")
     _write(tmp_path / "passed", "username: anna\npassword: 'from systemd'\n", 0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "passed"))
-    assert read_credentials(tmp_path, "exchange.credentials")[0] == Credentials("anna", "from systemd")
+    assert read_credentials(tmp_path, "exchange.credentials")[0] == Credentials(
+        "anna", "from systemd"
+    )
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666])
@@ -57,7 +59,9 @@ def test_a_file_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, 
         "---\n",
     ],
 )
-def test_a_file_that_is_not_a_login_is_reported_without_quoting_it(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_login_is_reported_without_quoting_it(
+    tmp_path: Path, text: str
+) -> None:
     _write(tmp_path, text)
     login, problems = read_credentials(tmp_path, "exchange.credentials")
     assert login is None
@@ -87,11 +91,17 @@ def write_key(folder: Path, text: str, mode: int = 0o600) -> None:
 
 
 def test_the_keys_of_a_meter_are_read_as_bytes_and_shown_nowhere(tmp_path: Path) -> None:
-    write_key(tmp_path, f"encryption_key: '{KEY}'\nauthentication_key: '{KEY[::-1]}'\nsystem_title: '5341473030313233'\n")
+    write_key(
+        tmp_path,
+        f"encryption_key: '{KEY}'\nauthentication_key: '{KEY[::-1]}'\nsystem_title: "
+        "'5341473030313233'\n",
+    )
     keys, problems = read_keys(tmp_path, "grid.key")
     assert problems == []
     assert keys == Keys(
-        encryption=b"key of the meter", authentication=bytes.fromhex(KEY[::-1]), system_title=bytes.fromhex("5341473030313233")
+        encryption=b"key of the meter",
+        authentication=bytes.fromhex(KEY[::-1]),
+        system_title=bytes.fromhex("5341473030313233"),
     )
     assert repr(keys) == "Keys()"
 

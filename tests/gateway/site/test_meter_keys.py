@@ -1,4 +1,6 @@
-"""An encrypted meter's key: named in its device file, read with the configuration, handed to its driver."""
+"""An encrypted meter's key: named in its device file, read with the configuration, handed to its
+driver.
+"""
 
 from pathlib import Path
 
@@ -35,7 +37,9 @@ def test_a_command_that_only_looks_needs_no_key(tmp_path: Path) -> None:
     folder = site(tmp_path)
     (folder / "grid.key").unlink()
     assert load(folder, logins=False).devices[0].keys is None
-    with pytest.raises(ConfigError, match=r"grid\.key: a meter's keys cannot be read.*encryption_key"):
+    with pytest.raises(
+        ConfigError, match=r"grid\.key: a meter's keys cannot be read.*encryption_key"
+    ):
         load(folder)
 
 
@@ -46,5 +50,7 @@ def test_a_key_that_others_can_read_is_a_mistake_of_the_configuration(tmp_path: 
 
 def test_a_meter_that_cannot_be_encrypted_needs_no_key(tmp_path: Path) -> None:
     modbus = "profile: eastron/sdm120\nline: serial:/dev/ttyUSB0\nkey: grid.key\n"
-    with pytest.raises(ConfigError, match=r"grid\.yaml:3: key: eastron/sdm120 is not encrypted — remove this key"):
+    with pytest.raises(
+        ConfigError, match=r"grid\.yaml:3: key: eastron/sdm120 is not encrypted — remove this key"
+    ):
         load(site(tmp_path, modbus))

@@ -21,7 +21,14 @@ def test_a_skeleton_names_its_gaps_and_loads_once_they_are_filled():
     with pytest.raises(ProfileError) as gaps:
         decode_profile("acme/em1", parse(text, "em1.yaml"))
     said = str(gaps.value)
-    for gap in ("manual", "max_power_w", "resolution_wh", "modulus_wh", "serial_number.address", "registers.power_w.address"):
+    for gap in (
+        "manual",
+        "max_power_w",
+        "resolution_wh",
+        "modulus_wh",
+        "serial_number.address",
+        "registers.power_w.address",
+    ):
         assert gap in said
     for gap, word in FILLED.items():
         assert gap in text
@@ -34,10 +41,17 @@ def test_a_skeleton_names_its_gaps_and_loads_once_they_are_filled():
 
 @pytest.mark.parametrize("other_id", profile_ids())
 def test_a_copy_lacks_its_manual_and_nothing_else(other_id):
-    text = began_as("acme/em1", "schema.json", other_id, (shipped_folder() / f"{other_id}.yaml").read_text(encoding="utf-8"))
+    text = began_as(
+        "acme/em1",
+        "schema.json",
+        other_id,
+        (shipped_folder() / f"{other_id}.yaml").read_text(encoding="utf-8"),
+    )
     with pytest.raises(ProfileError) as gaps:
         decode_profile("acme/em1", parse(text, "em1.yaml"))
     assert [problem.key for problem in gaps.value.problems] == ["manual"]
-    copy = decode_profile("acme/em1", parse(text.replace("manual:  ", "manual: Acme's", 1), "em1.yaml"))
+    copy = decode_profile(
+        "acme/em1", parse(text.replace("manual:  ", "manual: Acme's", 1), "em1.yaml")
+    )
     assert copy.settings == load_profile(other_id).settings
     assert (copy.maker, copy.model) == ("Acme", "EM1")

@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter, Rules
-from gateway.energy.fold import DirectionState, Event, MeterRules, MeterState, OpenSlot, Slot, Unallocated, advance
+from gateway.energy.fold import (
+    DirectionState,
+    Event,
+    MeterRules,
+    MeterState,
+    OpenSlot,
+    Slot,
+    Unallocated,
+    advance,
+)
 from gateway.outbox.dialect import Item, Kind
 from gateway.outbox.owed import Backlog, Held, Owed
 from gateway.store import buffer as buffers
@@ -55,19 +64,53 @@ def store(tmp_path: Path) -> Iterator[Buffer]:
     opened.close_file()
 
 
-def sample(n: int, *, device: str = "grid", utc: bool = True, boot: str = "boot", **values: float) -> Sample:
-    return Sample(device, "A", boot, n * 10_000, (NOW_S + n * 10) * 1000 if utc else None, values or {"energy_import_wh": float(n)})
+def sample(
+    n: int, *, device: str = "grid", utc: bool = True, boot: str = "boot", **values: float
+) -> Sample:
+    return Sample(
+        device,
+        "A",
+        boot,
+        n * 10_000,
+        (NOW_S + n * 10) * 1000 if utc else None,
+        values or {"energy_import_wh": float(n)},
+    )
 
 
 def slot(start_s: int, device: str = "grid", **changes: Any) -> Slot:
-    plain = Slot(device, "A", "import", start_s, 900, 5, "measured", "counter", 1000, 90, 10_000, 0, 5, 0, 0, "kernel")
+    plain = Slot(
+        device,
+        "A",
+        "import",
+        start_s,
+        900,
+        5,
+        "measured",
+        "counter",
+        1000,
+        90,
+        10_000,
+        0,
+        5,
+        0,
+        0,
+        "kernel",
+    )
     return replace(plain, **changes)
 
 
 def owed(
-    slot_s: int, asset: int = 0, *, kind: Kind = "measurement", opens_s: float = 0, closes_s: float | None = None, **changes: Any
+    slot_s: int,
+    asset: int = 0,
+    *,
+    kind: Kind = "measurement",
+    opens_s: float = 0,
+    closes_s: float | None = None,
+    **changes: Any,
 ) -> Owed:
-    plain = Owed(Item(ASSETS[asset], slot_s, kind, 0, 7_000_000), 900, "measured", opens_s, closes_s)
+    plain = Owed(
+        Item(ASSETS[asset], slot_s, kind, 0, 7_000_000), 900, "measured", opens_s, closes_s
+    )
     return replace(plain, **changes)
 
 
@@ -90,13 +133,21 @@ def keep(store: Buffer, *rows: Slot | Owed | Event) -> None:
 def child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A Python of its own that uses the buffer; its output as text."""
     text = IMPORTS + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", text, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
-# --- samples -----------------------------------------------------------------------------------------------------------------
+# --- samples --------------------------------------------------------------------------------------
 
 VALUES = st.dictionaries(
-    st.sampled_from(["energy_import_wh", "energy_export_wh", "power_w", "power_import_w", "gas_m3", "heat_gj"]),
+    st.sampled_from(
+        ["energy_import_wh", "energy_export_wh", "power_w", "power_import_w", "gas_m3", "heat_gj"]
+    ),
     st.floats(-1e15, 1e15),
     max_size=6,
 )
@@ -123,7 +174,9 @@ def test_what_fluctuates_anyway_is_kept_as_a_32_bit_float(store: Buffer) -> None
     assert back.values["voltage_l1_v"] != 230.12345678
 
 
-def test_samples_wait_in_memory_until_the_flush_and_are_numbered_in_their_order(store: Buffer) -> None:
+def test_samples_wait_in_memory_until_the_flush_and_are_numbered_in_their_order(
+    store: Buffer,
+) -> None:
     assert [store.add(sample(n)) for n in range(3)] == [1, 2, 3]
     assert (store.waiting, store.sample_count, list(store.samples())) == (3, 0, [])
     store.flush()
@@ -136,7 +189,9 @@ def test_samples_of_a_time_are_found(store: Buffer) -> None:
         store.add(sample(n, utc=n % 7 > 0))
     store.flush()
     found = [
-        each.boottime_ms // 10_000 for _, each in store.samples(since_ms=(NOW_S + 300) * 1000, until_ms=(NOW_S + 400) * 1000) if each.utc_ms
+        each.boottime_ms // 10_000
+        for _, each in store.samples(since_ms=(NOW_S + 300) * 1000, until_ms=(NOW_S + 400) * 1000)
+        if each.utc_ms
     ]
     assert found == [n for n in range(30, 40) if n % 7]
 
@@ -155,7 +210,9 @@ def test_numbers_never_go_back_even_when_every_sample_has_been_pruned(tmp_path: 
     store.close_file()
 
 
-def test_undated_samples_of_this_boot_get_their_time_and_those_of_another_do_not(store: Buffer) -> None:
+def test_undated_samples_of_this_boot_get_their_time_and_those_of_another_do_not(
+    store: Buffer,
+) -> None:
     store.add(sample(1, utc=False, boot="before"))
     store.add(sample(2, utc=False))
     store.add(sample(3))
@@ -163,11 +220,15 @@ def test_undated_samples_of_this_boot_get_their_time_and_those_of_another_do_not
     assert [each.utc_ms for _, each in store.samples()] == [None, 5_020_000, (NOW_S + 30) * 1000]
 
 
-# --- slots and states ----------------------------------------------------------------------------------------------------------
+# --- slots and states -----------------------------------------------------------------------------
 
 
 def test_a_slot_comes_back_as_it_was_also_before_it_is_written(store: Buffer) -> None:
-    rows = [slot(900), slot(900, "pv", serial_number=None, energy_uwh=None, quality="missing"), slot(1800)]
+    rows = [
+        slot(900),
+        slot(900, "pv", serial_number=None, energy_uwh=None, quality="missing"),
+        slot(1800),
+    ]
     store.close(closing(*rows))
     assert store.slots_at(900) == rows[:2]
     store.flush()
@@ -187,12 +248,22 @@ def test_a_state_reads_back_as_it_was_without_what_is_so_by_default(store: Buffe
     rules = MeterRules("grid", {"import": one, "export": one}, 900_000, 30_000, 7_200_000)
     state: MeterState | None = None
     for n in range(200):
-        values = {"power_w": 360.5} if n % 20 > 3 else {"energy_import_wh": float(n), "energy_export_wh": 7.0, "power_w": -5.0}
-        state = advance(state, Sample("grid", "A" if n < 150 else "B", "boot", n * 30_000, n * 30_000, values), rules).state
+        values = (
+            {"power_w": 360.5}
+            if n % 20 > 3
+            else {"energy_import_wh": float(n), "energy_export_wh": 7.0, "power_w": -5.0}
+        )
+        state = advance(
+            state,
+            Sample("grid", "A" if n < 150 else "B", "boot", n * 30_000, n * 30_000, values),
+            rules,
+        ).state
         store.close(Closing("grid", n, state, (), (), ()))
         store.flush()
         assert store.counters() == {"grid": (n, state)}
-    quiet = MeterState("A", 5, 900_000, {"import": DirectionState(Counter(5, 6, 6, 0, None), OpenSlot(0, 5, 6, 6))})
+    quiet = MeterState(
+        "A", 5, 900_000, {"import": DirectionState(Counter(5, 6, 6, 0, None), OpenSlot(0, 5, 6, 6))}
+    )
     store.close(Closing("grid", 200, quiet, (), (), ()))
     store.flush()
     assert store.counters() == {"grid": (200, quiet)}
@@ -212,28 +283,48 @@ def test_a_slot_is_written_anew_by_a_later_revision_only(store: Buffer) -> None:
 
 
 def left_over(begin_uwh: int, end_uwh: int, kind: str = "gap", **changes: Any) -> Unallocated:
-    plain = Unallocated("grid", "A", "import", kind, begin_uwh * 1000, end_uwh * 1000, begin_uwh, end_uwh)
+    plain = Unallocated(
+        "grid", "A", "import", kind, begin_uwh * 1000, end_uwh * 1000, begin_uwh, end_uwh
+    )
     return replace(plain, **changes)
 
 
 def test_unallocated_energy_is_kept_on_record(store: Buffer) -> None:
-    rows = (left_over(5, 9), left_over(9, 12), left_over(3, 3, serial_number=None, direction="export"))
+    rows = (
+        left_over(5, 9),
+        left_over(9, 12),
+        left_over(3, 3, serial_number=None, direction="export"),
+    )
     store.close(replace(closing(), unallocated=rows))
     store.flush()
-    assert [(left.number, left.what, left.placed_s) for left in store.unallocated()] == [(n, row, None) for n, row in enumerate(rows, 1)]
+    assert [(left.number, left.what, left.placed_s) for left in store.unallocated()] == [
+        (n, row, None) for n, row in enumerate(rows, 1)
+    ]
     assert store.unallocated_total() == (3, 7)
 
 
 def test_slot_after_slot_without_a_place_is_one_record(store: Buffer) -> None:
     for begin_uwh, end_uwh in ((5, 9), (9, 12), (12, 20), (25, 30)):
-        store.close(replace(closing(), unallocated=(left_over(begin_uwh, end_uwh, "clash"), left_over(0, 1, "clash", direction="export"))))
+        store.close(
+            replace(
+                closing(),
+                unallocated=(
+                    left_over(begin_uwh, end_uwh, "clash"),
+                    left_over(0, 1, "clash", direction="export"),
+                ),
+            )
+        )
     store.flush()
     mine = [left.what for left in store.unallocated() if left.what.direction == "import"]
     assert mine == [left_over(5, 20, "clash"), left_over(25, 30, "clash")]
 
 
 def test_energy_is_placed_once_and_only_into_slots_that_nobody_has_changed(store: Buffer) -> None:
-    keep(store, slot(900, energy_uwh=None, quality="missing"), slot(1800, energy_uwh=None, quality="missing", revision=3))
+    keep(
+        store,
+        slot(900, energy_uwh=None, quality="missing"),
+        slot(1800, energy_uwh=None, quality="missing", revision=3),
+    )
     store.close(replace(closing(), unallocated=(left_over(5, 9),)))
     store.flush()
     (left,) = store.unallocated()
@@ -245,11 +336,15 @@ def test_energy_is_placed_once_and_only_into_slots_that_nobody_has_changed(store
     assert list(store.slots()) == new
     assert [o.item.slot_s for o in store.owed()] == [900]
     assert store.unallocated_total() == (0, 0)
-    assert [(each.placed_s, each.placed_by) for each in store.unallocated(left.number)] == [(7.0, "linear")]
+    assert [(each.placed_s, each.placed_by) for each in store.unallocated(left.number)] == [
+        (7.0, "linear")
+    ]
     assert not store.place(left, new, [], "linear", 8.0)
 
 
-def test_two_meters_without_a_serial_number_do_not_share_a_slot_nor_have_one_twice(store: Buffer) -> None:
+def test_two_meters_without_a_serial_number_do_not_share_a_slot_nor_have_one_twice(
+    store: Buffer,
+) -> None:
     keep(store, slot(900, serial_number=None), slot(900, "pv", serial_number=None))
     keep(store, slot(900, serial_number=None))
     assert store.slot_count == 2
@@ -262,7 +357,7 @@ def test_the_folds_state_is_kept_with_the_number_of_its_sample(store: Buffer) ->
     assert store.counters() == {"grid": (42, EMPTY)}
 
 
-# --- the outbox ----------------------------------------------------------------------------------------------------------------
+# --- the outbox -----------------------------------------------------------------------------------
 
 
 def test_what_is_due_comes_oldest_first_in_its_window(store: Buffer) -> None:
@@ -273,7 +368,10 @@ def test_what_is_due_comes_oldest_first_in_its_window(store: Buffer) -> None:
         owed(1800, opens_s=2700, closes_s=None),
         owed(1800, 1, opens_s=2700, state="accepted"),
     )
-    due = lambda now_s, since_s=None, limit=10: [o.item.slot_s for o in store.due(now_s, since_s=since_s, limit=limit)]  # noqa: E731
+
+    def due(now_s, since_s=None, limit=10):
+        return [o.item.slot_s for o in store.due(now_s, since_s=since_s, limit=limit)]
+
     assert due(1799.9) == []
     assert due(1800) == [900]
     assert due(2699.9) == [900]
@@ -286,8 +384,18 @@ def test_what_is_due_comes_oldest_first_in_its_window(store: Buffer) -> None:
 
 def test_the_next_change_is_the_next_opening_or_closing_of_what_is_pending(store: Buffer) -> None:
     assert store.next_change_s(0) is None
-    keep(store, owed(900, opens_s=1800, closes_s=2700), owed(1800, opens_s=2000, closes_s=None), owed(0, opens_s=100, state="missed"))
-    assert [store.next_change_s(now_s) for now_s in (0, 1800, 2000, 2700)] == [1800, 2000, 2700, None]
+    keep(
+        store,
+        owed(900, opens_s=1800, closes_s=2700),
+        owed(1800, opens_s=2000, closes_s=None),
+        owed(0, opens_s=100, state="missed"),
+    )
+    assert [store.next_change_s(now_s) for now_s in (0, 1800, 2000, 2700)] == [
+        1800,
+        2000,
+        2700,
+        None,
+    ]
 
 
 def test_a_verdict_is_written_down_with_its_time_and_reason(store: Buffer) -> None:
@@ -306,13 +414,22 @@ def test_a_verdict_is_written_down_with_its_time_and_reason(store: Buffer) -> No
 
 
 def test_what_was_not_delivered_in_its_window_is_missed_with_the_last_reason(store: Buffer) -> None:
-    keep(store, owed(900, closes_s=2700), owed(900, 1, closes_s=2700), owed(1800, closes_s=3600), owed(2700))
+    keep(
+        store,
+        owed(900, closes_s=2700),
+        owed(900, 1, closes_s=2700),
+        owed(1800, closes_s=3600),
+        owed(2700),
+    )
     store.record([owed(900, 1).item], "pending", "timeout", 2000)
     assert store.expire(2699) == []
     assert store.expire(2700) == [owed(900).item, owed(900, 1).item]
     assert store.expire(2700) == []
     missed = [o for o in store.owed() if o.state == "missed"]
-    assert [o.reason for o in missed] == ["not delivered before its window closed", "not delivered before its window closed (timeout)"]
+    assert [o.reason for o in missed] == [
+        "not delivered before its window closed",
+        "not delivered before its window closed (timeout)",
+    ]
     assert {o.decided_s for o in missed} == {2700}
     assert store.backlog() == Backlog(2, 1800, 3600)
 
@@ -329,9 +446,14 @@ def test_what_was_not_delivered_in_its_window_is_missed_with_the_last_reason(sto
         max_size=20,
     )
 )
-def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(steps: list[tuple[str, int, int | None]]) -> None:
+def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(
+    steps: list[tuple[str, int, int | None]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        quick, plain = (open_buffer(Path(folder) / name / "buffer.sqlite", now_s=0) for name in ("quick", "plain"))
+        quick, plain = (
+            open_buffer(Path(folder) / name / "buffer.sqlite", now_s=0)
+            for name in ("quick", "plain")
+        )
         for n, (what, number, closes) in enumerate(steps):
             plain._windows = None
             answers: list[Any] = []
@@ -348,7 +470,8 @@ def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(ste
                     answers.append(math.inf if at_s is None else at_s)
                 else:
                     answers.append(store.expire(number) if what == "expire" else list(store.owed()))
-            # What is not pending any more is remembered for a while: one look too many, and never one too few.
+            # What is not pending any more is remembered for a while: one look too many, and never
+            # one too few.
             assert answers[0] <= answers[1] if what == "next" else answers[0] == answers[1]
         quick.close_file()
         plain.close_file()
@@ -363,9 +486,18 @@ def test_an_item_is_owed_once_and_keeps_its_verdict(store: Buffer) -> None:
 
 
 def test_a_slot_that_was_not_wholly_metered_is_kept_as_missed_without_energy(store: Buffer) -> None:
-    keep(store, owed(900, state="missed", quality="partial", reason="grid was metered for 50 % of the slot"))
+    keep(
+        store,
+        owed(
+            900, state="missed", quality="partial", reason="grid was metered for 50 % of the slot"
+        ),
+    )
     (back,) = store.owed()
-    assert (back.state, back.quality, back.reason) == ("missed", "partial", "grid was metered for 50 % of the slot")
+    assert (back.state, back.quality, back.reason) == (
+        "missed",
+        "partial",
+        "grid was metered for 50 % of the slot",
+    )
     assert store.measurement_uwh(ASSETS[0], 900) is None
     assert store._db.execute("SELECT energy_uwh FROM outbox").fetchall() == [(None,)]
 
@@ -377,18 +509,29 @@ def test_a_measurement_is_found_whatever_became_of_it(store: Buffer) -> None:
     assert store.measurement_uwh(ASSETS[0], 1800) is None
 
 
-# --- what is removed -------------------------------------------------------------------------------------------------------------
+# --- what is removed ------------------------------------------------------------------------------
 
 
-def test_samples_go_after_30_days_and_slots_after_400_but_nothing_that_is_owed(store: Buffer) -> None:
+def test_samples_go_after_30_days_and_slots_after_400_but_nothing_that_is_owed(
+    store: Buffer,
+) -> None:
     old_s, new_s = NOW_S - 401 * DAY_S, NOW_S - 399 * DAY_S
     for n in (-31 * 8640, -29 * 8640, 0):
         store.add(sample(n))
-    keep(store, slot(new_s), owed(old_s, state="accepted"), owed(old_s, 1), owed(new_s, state="accepted"))
+    keep(
+        store,
+        slot(new_s),
+        owed(old_s, state="accepted"),
+        owed(old_s, 1),
+        owed(new_s, state="accepted"),
+    )
     keep(store, slot(old_s), slot(old_s - 900))
     store.prune(NOW_S)
     assert [each.boottime_ms // 10_000 for _, each in store.samples()] == [-29 * 8640, 0]
-    assert [(o.item.slot_s, o.state) for o in store.owed()] == [(old_s, "pending"), (new_s, "accepted")]
+    assert [(o.item.slot_s, o.state) for o in store.owed()] == [
+        (old_s, "pending"),
+        (new_s, "accepted"),
+    ]
     assert [each.start_s for each in store.slots()] == [old_s, new_s]
     store.record([owed(old_s, 1).item], "accepted", "", NOW_S)
     store.prune(NOW_S)
@@ -396,10 +539,19 @@ def test_samples_go_after_30_days_and_slots_after_400_but_nothing_that_is_owed(s
     assert (store.slot_count, store.sample_count) == (1, 2)
 
 
-def test_a_file_that_is_too_large_gives_up_its_oldest_samples_and_nothing_else(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_gives_up_its_oldest_samples_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     store = open_buffer(tmp_path / "buffer.sqlite", Limits(max_bytes=400_000), now_s=NOW_S)
     for n in range(6000):
-        store.add(sample(n, **{f"power_l{p}_w": 1.0 for p in (1, 2, 3)}, energy_import_wh=1.0, energy_export_wh=2.0))
+        store.add(
+            sample(
+                n,
+                **{f"power_l{p}_w": 1.0 for p in (1, 2, 3)},
+                energy_import_wh=1.0,
+                energy_export_wh=2.0,
+            )
+        )
     keep(store, slot(NOW_S), owed(NOW_S), owed(NOW_S + 900, state="accepted"))
     now_s = NOW_S + 60_000
     for _ in range(60):
@@ -412,7 +564,9 @@ def test_a_file_that_is_too_large_gives_up_its_oldest_samples_and_nothing_else(t
     store.close_file()
 
 
-def test_samples_are_thinned_to_slot_boundaries_before_any_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_thinned_to_slot_boundaries_before_any_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(buffers, "REMOVALS", 1)
     store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
     count = 12_000  # 33 hours
@@ -493,7 +647,7 @@ def test_events_are_bounded(store: Buffer, monkeypatch: pytest.MonkeyPatch) -> N
     assert store.latest_events(1) == ["1970-01-01 00:01:39Z grid glitch: number 99"]
 
 
-# --- the process dies, the disk fills -----------------------------------------------------------------------------------------------
+# --- the process dies, the disk fills -------------------------------------------------------------
 
 
 def test_what_was_committed_survives_sigkill_and_what_waited_does_not(tmp_path: Path) -> None:
@@ -524,12 +678,17 @@ def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Pa
         print("ready", flush=True)
         for n in range(1, 10**9):
             number = store.add(Sample("grid", "A", "boot", n, n, {"energy_import_wh": float(n)}))
-            slot = Slot("grid", "A", "import", n * 900, 900, 5, "measured", "counter", 1000, 90, 1, 0, 5, 0, 0, "kernel")
+            slot = Slot("grid", "A", "import", n * 900, 900, 5, "measured", "counter", 1000, 90, 1,
+                0, 5, 0, 0, "kernel")
             store.close(Closing("grid", number, MeterState("A", n, 900_000, {}), (slot,), (), ()))
             store.flush()
             print(n, flush=True)
     """
-    with subprocess.Popen([sys.executable, "-c", IMPORTS + textwrap.dedent(code), str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORTS + textwrap.dedent(code), str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         said = 0
         while said < 50:
@@ -545,7 +704,9 @@ def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Pa
     store.close_file()
 
 
-def test_a_full_disk_loses_nothing_but_samples_between_slot_boundaries_and_it_goes_on_afterwards(store: Buffer) -> None:
+def test_a_full_disk_loses_nothing_but_samples_between_slot_boundaries_and_it_goes_on_afterwards(
+    store: Buffer,
+) -> None:
     store.add(sample(0))
     keep(store, slot(900), owed(900))
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
@@ -554,15 +715,22 @@ def test_a_full_disk_loses_nothing_but_samples_between_slot_boundaries_and_it_go
         store.add(sample(n, **{f"voltage_l{p}_v": 230.0 for p in (1, 2, 3)}))
     store.close(closing(slot(1800), owed(1800), Event(0, "grid", "glitch", "seen")))
     for _ in range(3):
-        with pytest.raises(StoreError, match="free space on this disk; slots and what is owed are kept"):
+        with pytest.raises(
+            StoreError, match="free space on this disk; slots and what is owed are kept"
+        ):
             store.flush()
     assert (store.slot_count, store.backlog().count) == (1, 1), "the transaction was undone"
     store._db.execute("PRAGMA max_page_count = 1073741823")
     store.flush()
     ends = [n for n in range(1, 20_001) if n % 90 in (0, 89) or n in (1, 20_000)]
-    assert [each.boottime_ms // 10_000 for _, each in store.samples()] == ends, "the one that was there went for the slots"
+    assert [each.boottime_ms // 10_000 for _, each in store.samples()] == ends, (
+        "the one that was there went for the slots"
+    )
     assert (store.waiting, store.slot_count, store.backlog().count) == (0, 2, 2)
-    assert [line.split(": ")[0][20:] for line in store.latest_events()] == [" grid glitch", "  full"]
+    assert [line.split(": ")[0][20:] for line in store.latest_events()] == [
+        " grid glitch",
+        "  full",
+    ]
 
 
 def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(tmp_path: Path) -> None:
@@ -575,7 +743,8 @@ def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(tmp_path
         store.flush()
         resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, resource.RLIM_INFINITY))
         for n in range(1, 5001):
-            store.add(Sample("grid", "A", "boot", n, n, {"energy_import_wh": float(n), "voltage_l1_v": 1.0}))
+            store.add(Sample("grid", "A", "boot", n, n, {"energy_import_wh": float(n),
+                "voltage_l1_v": 1.0}))
         for _ in range(3):
             try:
                 store.flush()
@@ -593,7 +762,7 @@ def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(tmp_path
     assert result.stdout.count("cannot write") == 3
 
 
-# --- files that are not what they should be ---------------------------------------------------------------------------------------------
+# --- files that are not what they should be -------------------------------------------------------
 
 NOT_DATABASES = {
     "text": b"this is a text and not a database\n" * 100,
@@ -604,7 +773,9 @@ NOT_DATABASES = {
 
 
 @pytest.mark.parametrize("content", NOT_DATABASES.values(), ids=NOT_DATABASES.keys())
-def test_what_is_not_a_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_a_database_is_set_aside_and_a_new_one_begun(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "buffer.sqlite"
     path.write_bytes(content)
     store = open_buffer(path, now_s=NOW_S)
@@ -612,7 +783,11 @@ def test_what_is_not_a_database_is_set_aside_and_a_new_one_begun(tmp_path: Path,
     store.add(sample(1))
     store.flush()
     (line,) = store.latest_events()
-    assert re.search(rf"damaged: buffer.sqlite was damaged \(.+\); it was set aside as buffer.sqlite.damaged-{NOW_S}", line)
+    assert re.search(
+        r"damaged: buffer.sqlite was damaged \(.+\); it was set aside as "
+        rf"buffer.sqlite.damaged-{NOW_S}",
+        line,
+    )
     store.close_file()
 
 
@@ -655,7 +830,10 @@ def test_an_empty_file_becomes_a_buffer(tmp_path: Path) -> None:
     store = open_buffer(path, now_s=NOW_S)
     store.add(sample(1))
     store.close_file()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["buffer.sqlite", "buffer.sqlite.reserve"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "buffer.sqlite",
+        "buffer.sqlite.reserve",
+    ]
 
 
 def test_a_torn_log_gives_back_what_was_committed_before(tmp_path: Path) -> None:
@@ -677,20 +855,28 @@ def test_a_torn_log_gives_back_what_was_committed_before(tmp_path: Path) -> None
 
 
 def test_a_folder_in_its_place_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot be opened: .*check that it is a file and not a folder"):
+    with pytest.raises(
+        StoreError, match=r"cannot be opened: .*check that it is a file and not a folder"
+    ):
         open_buffer(tmp_path, now_s=NOW_S)
-    with pytest.raises(StoreError, match=r"cannot be read: .*check that it is a file and not a folder"):
+    with pytest.raises(
+        StoreError, match=r"cannot be read: .*check that it is a file and not a folder"
+    ):
         open_for_reading(tmp_path)
 
 
 def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot be made: .*check owner and mode of the folder above"):
+    with pytest.raises(
+        StoreError, match=r"cannot be made: .*check owner and mode of the folder above"
+    ):
         open_buffer(tmp_path / "file/buffer.sqlite", now_s=NOW_S)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
-def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readable(tmp_path: Path) -> None:
+def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readable(
+    tmp_path: Path,
+) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -700,14 +886,18 @@ def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readabl
         import urllib.parse  # while the interpreter's own folder can still be read
         path = Path(sys.argv[1])
         os.setgid(65534); os.setuid(65534)
-        for attempt in (lambda: open_buffer(path.with_name("new.sqlite"), now_s=0), lambda: open_for_reading(path)):
+        for attempt in (lambda: open_buffer(path.with_name("new.sqlite"), now_s=0), lambda:
+            open_for_reading(path)):
             try:
                 print(attempt().sample_count)
             except StoreError as error:
                 print(error)
     """
     lines = child(code, tmp_path / "buffer.sqlite").stdout.splitlines()
-    assert "check that it is a file and not a folder, and the owner and mode of it and of its folder" in lines[0]
+    assert (
+        "check that it is a file and not a folder, and the owner and mode of it and of its folder"
+        in lines[0]
+    )
     assert lines[1].endswith("run this as root or as a member of its group")
     (tmp_path / "buffer.sqlite").chmod(0o644)
     lines = child(code, tmp_path / "buffer.sqlite").stdout.splitlines()
@@ -721,7 +911,10 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> 
     db.execute("PRAGMA user_version = 99")
     db.close()
     for attempt in (lambda: open_buffer(path, now_s=NOW_S), lambda: open_for_reading(path)):
-        with pytest.raises(StoreError, match=r"buffer.sqlite: was written by a newer version \(schema 99\); install that one"):
+        with pytest.raises(
+            StoreError,
+            match=r"buffer.sqlite: was written by a newer version \(schema 99\); install that one",
+        ):
             attempt()
     assert [each.name for each in tmp_path.glob("*damaged*")] == []
 
@@ -737,7 +930,7 @@ def test_a_file_without_our_tables_cannot_be_read(tmp_path: Path) -> None:
         open_for_reading(tmp_path / "text")
 
 
-# --- readers ------------------------------------------------------------------------------------------------------------------------------
+# --- readers --------------------------------------------------------------------------------------
 
 
 def test_a_reader_sees_what_is_committed_while_the_writer_is_at_work(store: Buffer) -> None:
@@ -764,7 +957,7 @@ def test_a_second_writer_does_not_harm_the_first(store: Buffer) -> None:
     other.close_file()
 
 
-# --- what it costs ------------------------------------------------------------------------------------------------------------------------
+# --- what it costs --------------------------------------------------------------------------------
 
 
 def asked(store: Buffer, question: Any) -> list[str]:
@@ -808,16 +1001,22 @@ HOT = {
 
 
 @pytest.mark.parametrize("question", HOT)
-def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(tmp_path: Path, question: str) -> None:
+def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(
+    tmp_path: Path, question: str
+) -> None:
     filled(tmp_path / "buffer.sqlite")
     store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
     keep(store, owed(900, 3, closes_s=1.5))
-    # There is an unallocated record for each gap of hours.
-    # What is unconfirmed is as old as the exchange's memory at most, and only while it cannot be asked.
+    # There is an unallocated record for each gap of hours. What is unconfirmed is as old as the
+    # exchange's memory at most, and only while it cannot be asked.
     few = "layouts|boots|counters|CONSTANT ROW|events$|unallocated$"
     small = rf"SCAN ({few}|outbox USING (COVERING )?INDEX outbox_(pending|unconfirmed|disputed))"
-    ends = r"SEARCH (samples|counters|events|outbox)$"  # min() or max() of the key: one step to the end of the tree
-    steps = r"(CORRELATED )?SCALAR SUBQUERY .*|COMPOUND QUERY|LEFT-MOST SUBQUERY|(SCAN|SEARCH) \(subquery-\d+\)|UNION ALL|CO-ROUTINE .*"
+    # min() or max() of the key: one step to the end of the tree
+    ends = r"SEARCH (samples|counters|events|outbox)$"
+    steps = (
+        r"(CORRELATED )?SCALAR SUBQUERY .*|COMPOUND QUERY|LEFT-MOST SUBQUERY|(SCAN|SEARCH) "
+        r"\(subquery-\d+\)|UNION ALL|CO-ROUTINE .*"
+    )
     parts = r"LIST SUBQUERY .*"
     allowed = rf"^({small}.*|{ends}|{parts}|SEARCH \w+ USING .*|{steps})"
     plans = asked(store, lambda: HOT[question](store))
@@ -828,7 +1027,9 @@ def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(tmp_path: Path
 
 
 def test_a_minute_of_ten_meters_is_one_commit(tmp_path: Path) -> None:
-    """Counted in the log: every commit syncs it once, and every page of 4 kB in it is a page written."""
+    """Counted in the log: every commit syncs it once, and every page of 4 kB in it is a page
+    written.
+    """
     store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
     store._db.execute("PRAGMA wal_autocheckpoint = 0")
     names = [
@@ -845,14 +1046,18 @@ def test_a_minute_of_ten_meters_is_one_commit(tmp_path: Path) -> None:
     for minute in range(minutes):
         for n in range(6):
             for device in range(10):
-                store.add(sample(minute * 6 + n, device=f"meter{device}", **dict.fromkeys(names, n * 1.1)))
+                store.add(
+                    sample(minute * 6 + n, device=f"meter{device}", **dict.fromkeys(names, n * 1.1))
+                )
         store.flush()
     written = log.stat().st_size - before
     assert written / (minutes * 60) < 350, "bytes per sample, in the log"
     store.close_file()
 
 
-def test_of_samples_that_nobody_can_date_the_oldest_go_and_the_newest_hour_stays(tmp_path: Path) -> None:
+def test_of_samples_that_nobody_can_date_the_oldest_go_and_the_newest_hour_stays(
+    tmp_path: Path,
+) -> None:
     store = open_buffer(tmp_path / "buffer.sqlite", Limits(max_bytes=200_000), now_s=NOW_S)
     for n in range(9000):
         store.add(sample(n % 3000, utc=False, boot=f"boot-{n // 3000}"))

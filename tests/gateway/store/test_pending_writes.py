@@ -22,18 +22,48 @@ def sample(n: int, device: str = "grid", at_s: int | None = None) -> tuple[int, 
 
 
 def closing(n: int, device: str = "grid") -> Closing:
-    slot = Slot(device, "A", "import", n * 900, 900, 7, "measured", "counter", 1000, 90, 10_000, 7 * n, 7 * n + 7, 0, 0, "kernel")
-    owed = Owed(Item(UUID(int=1), n * 900, "measurement", 0, 7), 900, "measured", n * 900 + 900.0, None)
+    slot = Slot(
+        device,
+        "A",
+        "import",
+        n * 900,
+        900,
+        7,
+        "measured",
+        "counter",
+        1000,
+        90,
+        10_000,
+        7 * n,
+        7 * n + 7,
+        0,
+        0,
+        "kernel",
+    )
+    owed = Owed(
+        Item(UUID(int=1), n * 900, "measurement", 0, 7), 900, "measured", n * 900 + 900.0, None
+    )
     return Closing(device, n, MeterState("A", n * 900_000, 900_000, {}), (slot,), (owed,), ())
 
 
-@given(times=st.lists(st.tuples(st.sampled_from(["grid", "pv"]), st.integers(0, 20_000)), max_size=60))
-def test_of_each_meters_slot_the_first_and_the_last_sample_stay(times: list[tuple[str, int]]) -> None:
-    samples = [sample(n, device, at_s) for n, (device, at_s) in enumerate(sorted(times, key=lambda each: each[1]))]
+@given(
+    times=st.lists(st.tuples(st.sampled_from(["grid", "pv"]), st.integers(0, 20_000)), max_size=60)
+)
+def test_of_each_meters_slot_the_first_and_the_last_sample_stay(
+    times: list[tuple[str, int]],
+) -> None:
+    samples = [
+        sample(n, device, at_s)
+        for n, (device, at_s) in enumerate(sorted(times, key=lambda each: each[1]))
+    ]
     wanted = set()
     for device in ("grid", "pv"):
         for start_s in range(0, 20_700, 900):
-            inside = [n for n, each in samples if each.device == device and start_s <= each.utc_ms // 1000 < start_s + 900]  # type: ignore[operator]
+            inside = [
+                n
+                for n, each in samples
+                if each.device == device and start_s <= each.utc_ms // 1000 < start_s + 900
+            ]  # type: ignore[operator]
             wanted |= {*inside[:1], *inside[-1:]}
     assert [n for n, _ in thinned(samples, 900)] == sorted(wanted)
 
@@ -44,7 +74,9 @@ def test_samples_are_bounded_whatever_comes() -> None:
         kept.append(sample(n, at_s=n * 900))  # every one at a boundary
         kept = bounded(kept, 900)
         assert len(kept) <= MAX_SAMPLES
-    assert [n for n, _ in kept] == list(range(3 * MAX_SAMPLES - len(kept), 3 * MAX_SAMPLES)), "the newest"
+    assert [n for n, _ in kept] == list(range(3 * MAX_SAMPLES - len(kept), 3 * MAX_SAMPLES)), (
+        "the newest"
+    )
 
 
 def test_closings_come_back_in_their_order_with_the_last_state_of_each_meter() -> None:
@@ -78,7 +110,9 @@ def test_a_month_of_ten_meters_waits_in_three_megabytes() -> None:
     assert sum(len(packed.data) for packed in kept._packed) < 3_000_000
 
 
-def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
     kept = WaitingClosings()
     events = [event for n in range(5000) for event in kept.add(closing(n))]
@@ -86,30 +120,51 @@ def test_beyond_the_bound_the_oldest_slots_go_and_their_energy_is_stated(monkeyp
     assert {event.kind for event in events} == {"lost"}
     lost = 5000 - sum(len(each.slots) for each in kept)
     assert sum(event.energy_uwh for event in events) == 7 * lost
-    assert events[0].text == "200 slots could not be written for so long that memory was full; their energy is unallocated"
+    assert (
+        events[0].text
+        == "200 slots could not be written for so long that memory was full; their energy is "
+        "unallocated"
+    )
     assert [each.slots[0].start_s // 900 for each in kept] == list(range(lost, 5000))
-    assert kept.lost == (Unallocated("grid", "A", "import", "lost", 0, lost * 900_000, 0, 7 * lost),), "one record, exact"
+    assert kept.lost == (
+        Unallocated("grid", "A", "import", "lost", 0, lost * 900_000, 0, 7 * lost),
+    ), "one record, exact"
     kept.clear()
     assert kept.lost == ()
 
 
-def test_what_was_unallocated_in_what_had_to_go_stays_so_and_what_is_provisional_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_unallocated_in_what_had_to_go_stays_so_and_what_is_provisional_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
     kept = WaitingClosings()
     for n in range(5000):
         one = closing(n)
         if n == 0:
-            one = replace(one, slots=(*one.slots, replace(one.slots[0], method="power", begin_uwh=7, end_uwh=10**9)))
+            one = replace(
+                one,
+                slots=(
+                    *one.slots,
+                    replace(one.slots[0], method="power", begin_uwh=7, end_uwh=10**9),
+                ),
+            )
         if n == 1:
-            one = replace(one, unallocated=(Unallocated("grid", "A", "export", "gap", 5, 6, 100, 300),))
+            one = replace(
+                one, unallocated=(Unallocated("grid", "A", "export", "gap", 5, 6, 100, 300),)
+            )
         kept.add(one)
     lost = 5000 - sum(len(each.slots) for each in kept)
-    assert {each.direction: (each.begin_uwh, each.end_uwh) for each in kept.lost} == {"import": (0, 7 * (lost)), "export": (100, 300)}
+    assert {each.direction: (each.begin_uwh, each.end_uwh) for each in kept.lost} == {
+        "import": (0, 7 * (lost)),
+        "export": (100, 300),
+    }
 
 
 def test_a_closing_keeps_all_that_it_says_when_it_is_packed() -> None:
     kept = WaitingClosings()
-    first = replace(closing(0), owed=(replace(closing(0).owed[0], closes_s=1800.5, reason="é", raw_uwh=-3),))
+    first = replace(
+        closing(0), owed=(replace(closing(0).owed[0], closes_s=1800.5, reason="é", raw_uwh=-3),)
+    )
     kept.add(first)
     for n in range(1, 1000):
         kept.add(closing(n))

@@ -1,4 +1,6 @@
-"""A disk that is really full: slots and what is owed go on in the reserve, samples give way, and everything goes on afterwards."""
+"""A disk that is really full: slots and what is owed go on in the reserve, samples give way, and
+everything goes on afterwards.
+"""
 
 import os
 import shutil
@@ -31,12 +33,16 @@ NOW_S = 1_800_000_000
 def a_slot_passes(store, n, samples=90):
     for k in range(samples):
         at_ms = (NOW_S + n * 900 + k * 10) * 1000
-        store.add(Sample("grid", "A", "boot", at_ms, at_ms, {"energy_import_wh": float(n), "power_w": 1.0, "voltage_l1_v": 230.0}))
+        store.add(Sample("grid", "A", "boot", at_ms, at_ms, {"energy_import_wh": float(n),
+            "power_w": 1.0, "voltage_l1_v": 230.0}))
     start_s = NOW_S + n * 900
     end = (7 * n, 7 * n + 7, 0, 0, "kernel")
-    slots = tuple(Slot(f"meter{k}", "A", "import", start_s, 900, 7, "measured", "counter", 1000, 90, 10_000, *end) for k in range(10))
-    owed = tuple(Owed(Item(UUID(int=k), start_s, "measurement", 0, 7), 900, "measured", start_s + 900.0, None) for k in range(10))
-    store.close(Closing("grid", store.last_number, MeterState("A", start_s * 1000, 900_000, {}), slots, owed, ()))
+    slots = tuple(Slot(f"meter{k}", "A", "import", start_s, 900, 7, "measured", "counter", 1000,
+        90, 10_000, *end) for k in range(10))
+    owed = tuple(Owed(Item(UUID(int=k), start_s, "measurement", 0, 7), 900, "measured", start_s +
+        900.0, None) for k in range(10))
+    store.close(Closing("grid", store.last_number, MeterState("A", start_s * 1000, 900_000, {}),
+        slots, owed, ()))
     store.flush()
 
 def somebody_fills_the_disk(name="other"):
@@ -56,16 +62,42 @@ def somebody_fills_the_disk(name="other"):
 def on_a_small_disk(tmp_path: Path, code: str, size: str = "40m") -> None:
     """Run it with a file system of its own, which only needs a namespace, and no rights."""
     unshare = shutil.which("unshare")
-    tried = unshare and subprocess.run([unshare, "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], capture_output=True, check=False)
+    tried = unshare and subprocess.run(
+        [unshare, "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
     if not unshare or not tried or tried.returncode:
-        pytest.skip("no file system can be mounted here (unshare -rm): not tested on a disk that is really full")
+        pytest.skip(
+            "no file system can be mounted here (unshare -rm): not tested on a disk that is "
+            "really full"
+        )
     script = f'mount -t tmpfs -o size={size} tmpfs "$1" && exec "$2" -c "$3" "$1"'
-    command = [unshare, "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, HEAD + textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3])
+    command = [
+        unshare,
+        "-rm",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(tmp_path),
+        sys.executable,
+        HEAD + textwrap.dedent(code),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_slots_go_on_while_others_fill_the_disk_and_all_goes_on_when_it_has_room_again(tmp_path: Path) -> None:
+def test_slots_go_on_while_others_fill_the_disk_and_all_goes_on_when_it_has_room_again(
+    tmp_path: Path,
+) -> None:
     code = """
         store = open_buffer(path, now_s=NOW_S)
         for n in range(50):
@@ -76,7 +108,8 @@ def test_slots_go_on_while_others_fill_the_disk_and_all_goes_on_when_it_has_room
             a_slot_passes(store, n)
         assert not (folder / "buffer.sqlite.reserve").exists()
         reader = open_for_reading(path)
-        assert [s.start_s for s in reader.slots() if s.device == "meter0"] == [NOW_S + n * 900 for n in range(300)]
+        assert [s.start_s for s in reader.slots() if s.device == "meter0"] == [NOW_S + n * 900 for
+            n in range(300)]
         assert len(list(reader.owed())) == 3000 == store.backlog().count
         reader.close_file()
         items = [o.item for o in store.owed()]
@@ -91,7 +124,8 @@ def test_slots_go_on_while_others_fill_the_disk_and_all_goes_on_when_it_has_room
         assert (folder / "buffer.sqlite.reserve").exists() and not store._full
         before = store.last_number
         a_slot_passes(store, 301)
-        assert len([n for n, _ in store.samples() if n > before]) == 90, "samples are kept as they are taken again"
+        assert len([n for n, _ in store.samples() if n > before]) == 90, "samples are kept as they
+            are taken again"
         assert "the disk has room again" in " ".join(store.latest_events(100))
         store.close_file()
         store = open_buffer(path, now_s=NOW_S)
@@ -122,7 +156,8 @@ def test_even_where_others_take_the_reserve_nothing_is_lost_but_samples(tmp_path
         for name in ("other", "more"):
             (folder / name).unlink()
         a_slot_passes(store, 500)
-        assert [s.start_s for s in store.slots() if s.device == "meter3"] == [NOW_S + n * 900 for n in range(501)]
+        assert [s.start_s for s in store.slots() if s.device == "meter3"] == [NOW_S + n * 900 for n
+            in range(501)]
         assert store.backlog().count == 5010
         store.close_file()
     """

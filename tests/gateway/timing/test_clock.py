@@ -14,7 +14,12 @@ class Watch:
         self.is_synchronised = False
 
     def sources(self) -> Sources:
-        return Sources(lambda: self.utc_s, lambda: self.boottime_s, lambda: self.is_synchronised, lambda: "boot-1")
+        return Sources(
+            lambda: self.utc_s,
+            lambda: self.boottime_s,
+            lambda: self.is_synchronised,
+            lambda: "boot-1",
+        )
 
 
 def test_until_the_kernel_is_synchronised_a_sample_has_its_boot_time_only() -> None:
@@ -88,7 +93,9 @@ def test_a_step_is_believed_when_it_has_stood_and_the_kernel_says_so(step_s: flo
     assert (clock.step.by_s, clock.step.believed) == (pytest.approx(step_s), False)
     assert "set by" in clock.why
     watch.is_synchronised = True
-    assert clock.now_s() == pytest.approx(watch.utc_s), "now it does, and it has stood for long enough"
+    assert clock.now_s() == pytest.approx(watch.utc_s), (
+        "now it does, and it has stood for long enough"
+    )
     assert clock.step.believed
     assert clock.moved_s == pytest.approx(step_s)
     assert "set by" not in clock.why
@@ -106,7 +113,9 @@ def test_a_step_that_is_taken_back_moves_nothing() -> None:
     assert "set by" not in clock.why
     watch.utc_s += 86_400
     pass_time(watch, clock, PROOF_S * 0.9)
-    assert clock.now_s() == pytest.approx(watch.utc_s - 86_400), "the time it stood before does not count"
+    assert clock.now_s() == pytest.approx(watch.utc_s - 86_400), (
+        "the time it stood before does not count"
+    )
 
 
 @pytest.mark.parametrize("step_s", [-0.4, 0.4])
@@ -137,7 +146,9 @@ def test_a_restart_of_the_daemon_does_not_make_the_clock_of_this_boot_wrong() ->
     assert clock.now_s() == pytest.approx(1_800_000_000)
     meddled = Clock("kernel", watch.sources())
     meddled.resume(1_799_990_000_000)
-    assert meddled.now_s() == pytest.approx(1_799_990_050), "somebody set the clock meanwhile, and the kernel does not vouch for it"
+    assert meddled.now_s() == pytest.approx(1_799_990_050), (
+        "somebody set the clock meanwhile, and the kernel does not vouch for it"
+    )
 
 
 def test_before_the_clock_is_trusted_our_time_is_whatever_it_says() -> None:

@@ -15,17 +15,27 @@ def place(stretches: list[Stretch], this_boot_id: str, this_boot_ms: int) -> lis
 
 
 def test_samples_of_this_boot_get_the_time_they_were_taken_at() -> None:
-    assert place([Stretch("now", HOUR_MS, None, None, None)], "now", NOON_MS) == [Place("now", NOON_MS)]
+    assert place([Stretch("now", HOUR_MS, None, None, None)], "now", NOON_MS) == [
+        Place("now", NOON_MS)
+    ]
 
 
 def test_a_boot_that_was_dated_in_part_is_dated_by_that_part() -> None:
-    assert place([Stretch("b", HOUR_MS, NOON_MS, None, None)], "now", NOON_MS + 9 * HOUR_MS) == [Place("b", NOON_MS)]
+    assert place([Stretch("b", HOUR_MS, NOON_MS, None, None)], "now", NOON_MS + 9 * HOUR_MS) == [
+        Place("b", NOON_MS)
+    ]
 
 
 def test_a_boot_between_two_that_were_dated_is_put_in_the_middle_of_the_room_it_has() -> None:
-    found = place([Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 5 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS)
-    assert found == [Place("b", NOON_MS + 2 * HOUR_MS, True, NOON_MS, NOON_MS + 5 * HOUR_MS, 4 * HOUR_MS)]
-    [other] = place([Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 8 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS)
+    found = place(
+        [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 5 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS
+    )
+    assert found == [
+        Place("b", NOON_MS + 2 * HOUR_MS, True, NOON_MS, NOON_MS + 5 * HOUR_MS, 4 * HOUR_MS)
+    ]
+    [other] = place(
+        [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 8 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS
+    )
     assert other.loose, "seven hours are too many"
 
 
@@ -43,16 +53,22 @@ def test_with_nothing_known_before_a_boot_is_put_as_late_as_can_be() -> None:
 
 
 def test_where_the_clocks_contradict_each_other_nothing_comes_before_what_was_dated() -> None:
-    [found] = place([Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + HOUR_MS // 2)], "now", NOON_MS + HOUR_MS)
+    [found] = place(
+        [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + HOUR_MS // 2)], "now", NOON_MS + HOUR_MS
+    )
     assert (found.offset_ms, found.floor_ms) == (NOON_MS - HOUR_MS // 2, NOON_MS)
 
 
-BOOTS = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.booleans()), min_size=1, max_size=8)
+BOOTS = st.lists(
+    st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.booleans()), min_size=1, max_size=8
+)
 """Pause before, length, whether its clock was right in the end."""
 
 
 @given(BOOTS, st.booleans())
-def test_every_boot_has_its_length_in_its_order_and_where_it_may_have_been(boots: list[tuple[int, int, bool]], first_known: bool) -> None:
+def test_every_boot_has_its_length_in_its_order_and_where_it_may_have_been(
+    boots: list[tuple[int, int, bool]], first_known: bool
+) -> None:
     at_ms = NOON_MS
     truth: list[tuple[int, int, bool]] = []
     for pause_ms, length_ms, right in boots:

@@ -1,4 +1,5 @@
-"""Pulse meters: one line of ASCII for each question mark. They do not exist; CONTRIBUTING.md shows with them how a protocol is added.
+"""Pulse meters: one line of ASCII for each question mark. They do not exist; CONTRIBUTING.md shows
+with them how a protocol is added.
 
 Imports of the package's own files are relative here, so that it works in any folder.
 """

@@ -43,14 +43,22 @@ class PulseDriver:
             raise BadReply(f"the reply cannot be read: {error}") from error
 
     async def _one_line(self, deadline_s: float) -> bytes:
-        """What came before the end of the line. It may come in any pieces; what is kept of it has a bound."""
+        """What came before the end of the line. It may come in any pieces; what is kept of it has a
+        bound.
+        """
         came = b""
         while END not in came:
             if len(came) > MAX_REPLY_BYTES:
-                raise BadReply(f"{len(came)} bytes and no end of the line: is this a pulse meter, and are baud and parity right?")
+                raise BadReply(
+                    f"{len(came)} bytes and no end of the line: is this a pulse meter, and are "
+                    "baud and parity right?"
+                )
             more = await self._line.read(deadline_s)
             if not more:
                 what = f"only {came!r} came" if came else "no byte came"
-                raise NoReply(f"{what} within {self._timeout_s:g} s: is the meter on, and the cable in the right port?")
+                raise NoReply(
+                    f"{what} within {self._timeout_s:g} s: is the meter on, and the cable in the "
+                    "right port?"
+                )
             came += more
         return came.partition(END)[0]

@@ -1,4 +1,6 @@
-"""Encrypted frames, made with the one-shot AES-GCM of `cryptography`, which the driver does not use."""
+"""Encrypted frames, made with the one-shot AES-GCM of `cryptography`, which the driver does not
+use.
+"""
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -15,7 +17,13 @@ def length_of(number: int, form: int) -> bytes:
 
 
 def envelope(
-    text: bytes, *, key: bytes = KEYS.encryption, ak: bytes = AUTHENTICATION, security: int = 0x30, counter: int = 7, form: int = 0x82
+    text: bytes,
+    *,
+    key: bytes = KEYS.encryption,
+    ak: bytes = AUTHENTICATION,
+    security: int = 0x30,
+    counter: int = 7,
+    form: int = 0x82,
 ) -> bytes:
     """A whole general-glo-ciphering frame."""
     return b"\xdb\x08" + TITLE + _secured(text, key, ak, security, counter, form)

@@ -1,6 +1,8 @@
-"""Telegrams written by hand, one dialect each, with the values they must give: worked out from the standards, not by our code.
+"""Telegrams written by hand, one dialect each, with the values they must give: worked out from the
+standards, not by our code.
 
-In the files, line ends are LF, `{FF x 1024}` stands for that many bytes of FF, and a checksum is left to be computed.
+In the files, line ends are LF, `{FF x 1024}` stands for that many bytes of FF, and a checksum is
+left to be computed.
 """
 
 from collections.abc import Iterator
@@ -43,7 +45,13 @@ def written() -> Iterator[Written]:
     """All of them."""
     for path in sorted(Path(__file__).parent.glob("*.yaml")):
         file = yaml.safe_load(path.read_text(encoding="utf-8"))
-        text = file["telegram"].strip("\n").replace("\n", "\r\n").encode("ascii").replace(b"{FF x 1024}", b"\xff" * 1024)
+        text = (
+            file["telegram"]
+            .strip("\n")
+            .replace("\n", "\r\n")
+            .encode("ascii")
+            .replace(b"{FF x 1024}", b"\xff" * 1024)
+        )
         when = file.get("meter_time")
         yield Written(
             name=path.stem,

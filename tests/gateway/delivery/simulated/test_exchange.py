@@ -33,7 +33,9 @@ async def exchange() -> AsyncIterator[StandInExchange]:
 @contextlib.asynccontextmanager
 async def logged_in(exchange: StandInExchange) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=exchange.url, trust_env=False) as client:
-        login = await client.post("/api-token-auth/", json={"username": exchange.username, "password": exchange.password})
+        login = await client.post(
+            "/api-token-auth/", json={"username": exchange.username, "password": exchange.password}
+        )
         client.headers["Authorization"] = f"JWT {login.json()['token']}"
         yield client
 
@@ -52,23 +54,34 @@ def at(time: str, value: object = 0.5) -> dict[str, Any]:
     return measured(**{time: value})
 
 
-async def test_a_measurement_is_kept_by_slot(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
+async def test_a_measurement_is_kept_by_slot(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
     for value in (0.125, 0.25):
-        assert (await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))).status_code == 200
+        assert (
+            await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))
+        ).status_code == 200
     assert exchange.measurements[ASSET] == {1_774_746_000 - 900: 250_000_000}
     assert exchange.booked == {("measurement", ASSET, 1_774_746_000 - 900): 2}
 
 
-async def test_what_is_too_early_or_too_late_is_answered_well_and_dropped(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
+async def test_what_is_too_early_or_too_late_is_answered_well_and_dropped(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
     assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:00"))).status_code == 200
-    late = {"energy_forecast": {"2026-03-29T00:45": 0.5, "2026-03-29T01:00": 0.25}, "transaction_id": TRANSACTION}
+    late = {
+        "energy_forecast": {"2026-03-29T00:45": 0.5, "2026-03-29T01:00": 0.25},
+        "transaction_id": TRANSACTION,
+    }
     assert (await client.post(FORECAST, json=late)).status_code == 200
     assert exchange.measurements[ASSET] == {}
     assert exchange.forecasts[ASSET] == {1_774_746_000: 250_000_000}
     assert exchange.dropped == {"measurement": 1, "forecast": 1}
 
 
-async def test_an_undated_number_goes_to_the_slot_after_its_arrival(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
+async def test_an_undated_number_goes_to_the_slot_after_its_arrival(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
     assert (await client.post(UNDATED, json={"energy_Wh": 137.25})).status_code == 200
     assert exchange.undated[ASSET] == {1_774_746_000 + 900: 137_250_000}
 
@@ -90,7 +103,10 @@ async def test_an_undated_number_goes_to_the_slot_after_its_arrival(exchange: St
         measured(),
         {**at("2026-03-29T00:45"), "more": 1},
         {"energy_measurement": {"2026-03-29T00:45": 1}},
-        {"energy_measurement": {"2026-03-29T00:45": 1}, "transaction_id": "11111111-1111-1111-8111-111111111111"},
+        {
+            "energy_measurement": {"2026-03-29T00:45": 1},
+            "transaction_id": "11111111-1111-1111-8111-111111111111",
+        },
         {"energy_measurement": {"2026-03-29T00:45": 1}, "transaction_id": 4},
         {"energy_forecast": {"2026-03-29T00:45": 1}, "transaction_id": TRANSACTION},
         [],
@@ -98,25 +114,40 @@ async def test_an_undated_number_goes_to_the_slot_after_its_arrival(exchange: St
     ],
     ids=lambda body: json.dumps(body)[:70],
 )
-async def test_anything_but_the_exact_form_is_refused(exchange: StandInExchange, client: httpx.AsyncClient, body: object) -> None:
+async def test_anything_but_the_exact_form_is_refused(
+    exchange: StandInExchange, client: httpx.AsyncClient, body: object
+) -> None:
     answer = await client.post(MEASUREMENT, json=body)
     assert answer.status_code == 400
     assert answer.json()["detail"]
     assert exchange.measurements[ASSET] == {}
 
 
-async def test_one_bad_number_fails_the_whole_request(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
-    answer = await client.post(MEASUREMENT, json=measured(**{"2026-03-29T00:30": 1, "2026-03-29T00:45": -1}))
+async def test_one_bad_number_fails_the_whole_request(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
+    answer = await client.post(
+        MEASUREMENT, json=measured(**{"2026-03-29T00:30": 1, "2026-03-29T00:45": -1})
+    )
     assert answer.status_code == 400
     assert exchange.measurements[ASSET] == {}
 
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"energy_Wh": NaN}', b'{"energy_Wh": Infinity}', b'{"energy_Wh": 1, "energy_Wh": 2}', b"energy_Wh=1", b"\xff", b"[" * 9999],
+    [
+        b'{"energy_Wh": NaN}',
+        b'{"energy_Wh": Infinity}',
+        b'{"energy_Wh": 1, "energy_Wh": 2}',
+        b"energy_Wh=1",
+        b"\xff",
+        b"[" * 9999,
+    ],
 )
 async def test_what_is_not_json_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
-    answer = await client.post(UNDATED, content=content, headers={"Content-Type": "application/json"})
+    answer = await client.post(
+        UNDATED, content=content, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 400
 
 
@@ -131,7 +162,9 @@ async def test_what_is_not_json_is_refused(client: httpx.AsyncClient, content: b
         ("GET", "/", 404),
     ],
 )
-async def test_addresses_are_exact(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_addresses_are_exact(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
     answer = await client.request(method, path, json=at("2026-03-29T00:45"))
     assert answer.status_code == status
 
@@ -141,30 +174,46 @@ async def test_a_form_is_not_json(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "JWT", "JWT nonsense", "Bearer {}", "{}"])
-async def test_every_request_needs_the_token_in_its_form(client: httpx.AsyncClient, header: str) -> None:
+async def test_every_request_needs_the_token_in_its_form(
+    client: httpx.AsyncClient, header: str
+) -> None:
     token = client.headers["Authorization"].removeprefix("JWT ")
-    answer = await client.post(UNDATED, json={"energy_Wh": 1}, headers={"Authorization": header.format(token)})
+    answer = await client.post(
+        UNDATED, json={"energy_Wh": 1}, headers={"Authorization": header.format(token)}
+    )
     assert answer.status_code == 401
 
 
 async def test_tokens_expire() -> None:
     now_s = NOW_S
-    async with StandInExchange(NETWORK, {ASSET: "Load"}, token_life_s=60, now=lambda: now_s) as exchange, logged_in(exchange) as client:
+    async with (
+        StandInExchange(NETWORK, {ASSET: "Load"}, token_life_s=60, now=lambda: now_s) as exchange,
+        logged_in(exchange) as client,
+    ):
         assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 200
         now_s += 60
         assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 401
 
 
 @pytest.mark.parametrize(
-    "login", [{"username": "gateway", "password": "no"}, {"username": "gateway"}, {"user": "gateway", "password": "x"}]
+    "login",
+    [
+        {"username": "gateway", "password": "no"},
+        {"username": "gateway"},
+        {"user": "gateway", "password": "x"},
+    ],
 )
-async def test_a_wrong_login_is_refused(exchange: StandInExchange, client: httpx.AsyncClient, login: dict[str, str]) -> None:
+async def test_a_wrong_login_is_refused(
+    exchange: StandInExchange, client: httpx.AsyncClient, login: dict[str, str]
+) -> None:
     assert (await client.post("/api-token-auth/", json=login)).status_code == 400
 
 
 async def test_it_tells_its_registry(client: httpx.AsyncClient) -> None:
     tree = (await client.get(f"/external-connection/configurations/{NETWORK}/registry")).json()
-    assert [(leaf["name"], leaf["uuid"]) for leaf in tree["children"]] == [("House load", str(ASSET))]
+    assert [(leaf["name"], leaf["uuid"]) for leaf in tree["children"]] == [
+        ("House load", str(ASSET))
+    ]
 
 
 async def test_it_tells_what_it_holds_once_the_next_slot_has_begun_and_for_ninety_days() -> None:
@@ -177,12 +226,16 @@ async def test_it_tells_what_it_holds_once_the_next_slot_has_begun_and_for_ninet
         await client.post(MEASUREMENT, json=at("2026-03-29T00:45", 0.125))
         assert (await client.get(history)).json() == []
         now_s += 900
-        assert (await client.get(history)).json() == [{"time": "2026-03-29T00:45", "energy_kWh": 0.125}]
+        assert (await client.get(history)).json() == [
+            {"time": "2026-03-29T00:45", "energy_kWh": 0.125}
+        ]
         now_s += 90 * 86_400
         assert (await client.get(history)).json() == []
 
 
-async def test_it_remembers_everything_that_was_booked(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
+async def test_it_remembers_everything_that_was_booked(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
     for value in (0.125, 0.25):
         await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))
     slot_s = 1_774_746_000 - 900
@@ -195,7 +248,12 @@ async def test_it_remembers_everything_that_was_booked(exchange: StandInExchange
 def test_without_a_socket_it_answers_alike_and_says_how_its_answer_goes_out() -> None:
     exchange = StrictExchange(NETWORK, {ASSET: "Load"}, now=lambda: NOW_S)
     headers = {"content-type": "application/json"}
-    login = exchange.handle("POST", LOGIN, headers, json.dumps({"username": "gateway", "password": "let-me-in"}).encode())
+    login = exchange.handle(
+        "POST",
+        LOGIN,
+        headers,
+        json.dumps({"username": "gateway", "password": "let-me-in"}).encode(),
+    )
     headers["authorization"] = f"JWT {json.loads(login.body)['token']}"
     body = json.dumps(at("2026-03-29T00:45")).encode()
     exchange.mode("slow", seconds=7, times=1)
@@ -213,7 +271,10 @@ def test_without_a_socket_it_answers_alike_and_says_how_its_answer_goes_out() ->
 
 
 async def test_slots_that_are_not_whole_minutes_are_named_with_seconds() -> None:
-    async with StandInExchange(NETWORK, {ASSET: "Load"}, slot_s=15, now=lambda: NOW_S) as exchange, logged_in(exchange) as client:
+    async with (
+        StandInExchange(NETWORK, {ASSET: "Load"}, slot_s=15, now=lambda: NOW_S) as exchange,
+        logged_in(exchange) as client,
+    ):
         assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:01:15"))).status_code == 200
         assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:01"))).status_code == 400
     assert exchange.measurements[ASSET] == {1_774_746_075: 500_000_000}
@@ -239,14 +300,22 @@ async def test_it_misbehaves_as_told(exchange: StandInExchange, client: httpx.As
     assert exchange.booked.total() == 2
     exchange.mode("unauthorized")
     assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 401
-    login = await client.post(LOGIN, json={"username": exchange.username, "password": exchange.password})
+    login = await client.post(
+        LOGIN, json={"username": exchange.username, "password": exchange.password}
+    )
     assert login.status_code == 200
     exchange.mode("ok")
     assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 200
 
 
-async def test_garbage_ends_its_own_connection_only(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
-    for garbage in (b"\x00" * 100_000, b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+async def test_garbage_ends_its_own_connection_only(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
+    for garbage in (
+        b"\x00" * 100_000,
+        b"GET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
         writer.write(garbage)
         with contextlib.suppress(ConnectionResetError):

@@ -42,7 +42,9 @@ def test_the_dialects_are_the_files_of_the_folder() -> None:
 
 
 def test_rest_sends_watt_hours_without_a_time() -> None:
-    (request,) = load_dialect("rest", NETWORK, 900).encode([Item(ASSET, SLOT_S, "measurement", 0, 137_250_000)], TRANSACTION)
+    (request,) = load_dialect("rest", NETWORK, 900).encode(
+        [Item(ASSET, SLOT_S, "measurement", 0, 137_250_000)], TRANSACTION
+    )
     assert request.path == f"external-connection/api/{NETWORK}/{ASSET}/set_energy_forecast/"
     assert json.dumps(request.body) == '{"energy_Wh": 137.25}'
 
@@ -76,7 +78,10 @@ def test_rest_carries_every_item_once_in_order_and_exactly(owed: list[Item]) -> 
 
 def test_sdk_sends_dated_kilowatt_hours() -> None:
     dialect = load_dialect("sdk", NETWORK, 900)
-    owed = [Item(ASSET, SLOT_S, "measurement", 0, 125_000_000), Item(ASSET, SLOT_S + 900, "measurement", 0, 1)]
+    owed = [
+        Item(ASSET, SLOT_S, "measurement", 0, 125_000_000),
+        Item(ASSET, SLOT_S + 900, "measurement", 0, 1),
+    ]
     forecast = Item(ASSET, SLOT_S + 1800, "forecast", 0, 137_000_000)
     measurements, forecasts = dialect.encode([*owed, forecast], TRANSACTION)
     assert measurements.path == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-measurement/"
@@ -85,17 +90,25 @@ def test_sdk_sends_dated_kilowatt_hours() -> None:
         "transaction_id": TRANSACTION,
     }
     assert forecasts.path == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-forecast/"
-    assert forecasts.body == {"energy_forecast": {"2026-03-29T01:30": 0.137}, "transaction_id": TRANSACTION}
+    assert forecasts.body == {
+        "energy_forecast": {"2026-03-29T01:30": 0.137},
+        "transaction_id": TRANSACTION,
+    }
 
 
 def test_sdk_names_seconds_only_where_slots_are_not_whole_minutes() -> None:
-    (request,) = load_dialect("sdk", NETWORK, 15).encode([Item(ASSET, SLOT_S + 15, "measurement", 0, 0)], TRANSACTION)
+    (request,) = load_dialect("sdk", NETWORK, 15).encode(
+        [Item(ASSET, SLOT_S + 15, "measurement", 0, 0)], TRANSACTION
+    )
     assert request.body["energy_measurement"] == {"2026-03-29T01:00:15": 0.0}
 
 
 def test_sdk_windows() -> None:
     dialect = load_dialect("sdk", NETWORK, 900)
-    measured, forecast = dialect.window("measurement", SLOT_S, 1.0), dialect.window("forecast", SLOT_S, 1.0)
+    measured, forecast = (
+        dialect.window("measurement", SLOT_S, 1.0),
+        dialect.window("forecast", SLOT_S, 1.0),
+    )
     assert (measured.opens_s, measured.closes_s) == (SLOT_S + 901, None)
     assert forecast.opens_s < SLOT_S - 10 * 86400
     assert forecast.closes_s == SLOT_S
@@ -108,7 +121,9 @@ def test_sdk_carries_every_item_once_and_exactly(owed: list[Item]) -> None:
     for request in requests:
         (stream,) = {(item.asset, item.kind) for item in request.items}
         numbers = json.loads(json.dumps(request.body), parse_float=Decimal)[f"energy_{stream[1]}"]
-        assert [value * 10**9 for value in numbers.values()] == [item.energy_uwh for item in request.items]
+        assert [value * 10**9 for value in numbers.values()] == [
+            item.energy_uwh for item in request.items
+        ]
 
 
 @given(items("measurement"))
@@ -116,12 +131,21 @@ def test_sdk_sends_revisions_of_a_slot_in_their_order(owed: list[Item]) -> None:
     owed.sort(key=lambda item: (item.slot_s, item.revision))
     requests = load_dialect("sdk", NETWORK, 900).encode(owed, TRANSACTION)
     for key in {(item.asset, item.slot_s) for item in owed}:
-        sent = [item.revision for request in requests for item in request.items if (item.asset, item.slot_s) == key]
+        sent = [
+            item.revision
+            for request in requests
+            for item in request.items
+            if (item.asset, item.slot_s) == key
+        ]
         assert sent == sorted(sent)
 
 
 def test_sdk_bounds_its_requests() -> None:
-    owed = [Item(asset, SLOT_S + 900 * n, "measurement", 0, 1) for n in range(4500) for asset in (UUID(int=1), UUID(int=2))]
+    owed = [
+        Item(asset, SLOT_S + 900 * n, "measurement", 0, 1)
+        for n in range(4500)
+        for asset in (UUID(int=1), UUID(int=2))
+    ]
     requests = load_dialect("sdk", NETWORK, 900).encode(owed, TRANSACTION)
     assert [len(request.items) for request in requests] == [MAX_SLOTS_PER_REQUEST] * 4 + [500] * 2
     assert sum(len(request.items) for request in requests) == len(owed)
@@ -131,7 +155,16 @@ def test_sdk_bounds_its_requests() -> None:
 
 
 @pytest.mark.parametrize("name", dialect_names())
-@pytest.mark.parametrize("answer", [reply(200), reply(204), reply(200, b'{"status": "queued"}'), reply(201, b" \n"), reply(200, b"null")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200),
+        reply(204),
+        reply(200, b'{"status": "queued"}'),
+        reply(201, b" \n"),
+        reply(200, b"null"),
+    ],
+)
 def test_2xx_with_json_or_nothing_is_accepted(name: str, answer: Reply) -> None:
     assert load_dialect(name, NETWORK, 900).judge(answer).outcome == "accepted"
 
@@ -160,9 +193,17 @@ def test_what_is_no_verdict_is_unknown(answer: Reply, words: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason", "whole"),
     [
-        (reply(400, b'{"detail": "energy must not be negative"}'), "answered 400: energy must not be negative", False),
+        (
+            reply(400, b'{"detail": "energy must not be negative"}'),
+            "answered 400: energy must not be negative",
+            False,
+        ),
         (reply(400, b'{"error": "bad"}'), "answered 400: bad", False),
-        (reply(422, b'{"energy_forecast": ["wrong"]}'), 'answered 422: {"energy_forecast": ["wrong"]}', False),
+        (
+            reply(422, b'{"energy_forecast": ["wrong"]}'),
+            'answered 422: {"energy_forecast": ["wrong"]}',
+            False,
+        ),
         (reply(404, b'{"detail": "no such asset"}'), "answered 404: no such asset", True),
         (reply(400), "answered 400", False),
         (reply(413, b"<html>too large</html>"), "answered 413: a web page", False),
@@ -174,20 +215,42 @@ def test_4xx_is_rejected_with_the_reason(answer: Reply, reason: str, whole: bool
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("7", 7.0), ("0", 0.0), ("99999999", 3600.0), ("9" * 5000, 3600.0), ("soon", None), ("-5", None), ("²", None)]
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("99999999", 3600.0),
+        ("9" * 5000, 3600.0),
+        ("soon", None),
+        ("-5", None),
+        ("²", None),
+    ],
 )
 def test_retry_after_is_taken_in_seconds_and_bounded(text: str, seconds: float | None) -> None:
-    assert load_dialect("sdk", NETWORK, 900).judge(reply(429, retry_after=text)).retry_after_s == seconds
+    assert (
+        load_dialect("sdk", NETWORK, 900).judge(reply(429, retry_after=text)).retry_after_s
+        == seconds
+    )
 
 
-@given(st.integers(200, 599), st.binary(max_size=2000) | st.text(max_size=2000).map(str.encode), st.text(max_size=20))
-def test_any_reply_gets_a_verdict_with_one_bounded_line(status: int, body: bytes, header: str) -> None:
-    verdict = load_dialect("rest", NETWORK, 900).judge(Reply(status, {"retry-after": header, "location": header}, body))
+@given(
+    st.integers(200, 599),
+    st.binary(max_size=2000) | st.text(max_size=2000).map(str.encode),
+    st.text(max_size=20),
+)
+def test_any_reply_gets_a_verdict_with_one_bounded_line(
+    status: int, body: bytes, header: str
+) -> None:
+    verdict = load_dialect("rest", NETWORK, 900).judge(
+        Reply(status, {"retry-after": header, "location": header}, body)
+    )
     assert verdict.outcome == "accepted" or verdict.reason
     assert len(verdict.reason) <= MAX_REASON_CHARS + 40
     assert verdict.reason.isprintable()
 
 
 def test_a_reply_cannot_write_lines_of_our_log() -> None:
-    verdict = load_dialect("sdk", NETWORK, 900).judge(reply(400, b'{"detail": "a\\nFAKE LINE\\u001b[31m"}'))
+    verdict = load_dialect("sdk", NETWORK, 900).judge(
+        reply(400, b'{"detail": "a\\nFAKE LINE\\u001b[31m"}')
+    )
     assert verdict.reason == "answered 400: a FAKE LINE [31m"

@@ -1,4 +1,6 @@
-"""A damaged file: what can be read of it goes on in a new one, whatever part was hit, and whatever happens meanwhile."""
+"""A damaged file: what can be read of it goes on in a new one, whatever part was hit, and whatever
+happens meanwhile.
+"""
 
 import os
 import shutil
@@ -41,14 +43,38 @@ def sample(n: int) -> Sample:
 def slot(n: int) -> Slot:
     begin_uwh = 1_000_000_000 + n * 90_000_000
     chain = (begin_uwh, begin_uwh + 90_000_000)
-    return Slot("grid", "A", "import", NOW_S + n * 900, 900, 90_000_000, "measured", "counter", 1000, 90, 10_000, *chain, *chain, "kernel")
+    return Slot(
+        "grid",
+        "A",
+        "import",
+        NOW_S + n * 900,
+        900,
+        90_000_000,
+        "measured",
+        "counter",
+        1000,
+        90,
+        10_000,
+        *chain,
+        *chain,
+        "kernel",
+    )
 
 
 def owed(n: int, asset: UUID, state: State) -> Owed:
     start_s = NOW_S + n * 900
     item = Item(asset, start_s, "measurement", 0, 90_000_000)
     decided_s = None if state == "pending" else start_s + 950.0
-    return Owed(item, 900, "measured", start_s + 900.0, None, state, attempts=int(state != "pending"), decided_s=decided_s)
+    return Owed(
+        item,
+        900,
+        "measured",
+        start_s + 900.0,
+        None,
+        state,
+        attempts=int(state != "pending"),
+        decided_s=decided_s,
+    )
 
 
 def state_after(n: int) -> MeterState:
@@ -56,7 +82,12 @@ def state_after(n: int) -> MeterState:
     last = slot(n)
     at_ms = (last.start_s + 900) * 1000
     counter = Counter(at_ms, last.end_uwh, last.end_uwh, 0, 100.0)
-    return MeterState("A", at_ms, 900_000, {"import": DirectionState(counter, OpenSlot(at_ms, at_ms, last.end_uwh, last.end_uwh))})
+    return MeterState(
+        "A",
+        at_ms,
+        900_000,
+        {"import": DirectionState(counter, OpenSlot(at_ms, at_ms, last.end_uwh, last.end_uwh))},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +101,18 @@ class Content:
 
 
 def content(buffer: Buffer) -> Content:
-    return Content(frozenset(buffer.slots()), frozenset(buffer.owed()), dict(buffer.samples()), buffer.counters())
+    return Content(
+        frozenset(buffer.slots()),
+        frozenset(buffer.owed()),
+        dict(buffer.samples()),
+        buffer.counters(),
+    )
 
 
 def fill(path: Path) -> Content:
-    """Three days of one meter and three assets: samples, slots, what is owed, and events, as they come to lie in time."""
+    """Three days of one meter and three assets: samples, slots, what is owed, and events, as they
+    come to lie in time.
+    """
     store = open_buffer(path, now_s=NOW_S)
     for n in range(SLOTS):
         for k in range(90 if n > SLOTS - 30 else 3):
@@ -116,8 +154,9 @@ def some_pages(data: bytearray, part: float, how: Callable[[int], bytes]) -> Non
 
 
 DAMAGES: dict[str, tuple[Callable[[bytearray], None], float]] = {
-    # What is done to the file, and the part of slots and of what is owed that must be left. Rows of a slot lie together, so that a page
-    # that is lost costs some slots all that they have; long rows also need a second page.
+    # What is done to the file, and the part of slots and of what is owed that must be left. Rows of
+    # a slot lie together, so that a page that is lost costs some slots all that they have; long
+    # rows also need a second page.
     "the head": (lambda data: noise(data, 0, 8192), 0.96),
     "the first page": (lambda data: noise(data, 0, PAGE), 1),
     "the header": (lambda data: noise(data, 0, 16), 1),
@@ -125,13 +164,21 @@ DAMAGES: dict[str, tuple[Callable[[bytearray], None], float]] = {
     "the tail": (lambda data: noise(data, len(data) - 8192, 8192), 0.9),
     "the last half": (lambda data: data.__delitem__(slice(len(data) // 2, None)), 0.4),
     "zeros on every tenth page": (lambda data: some_pages(data, 0.1, lambda _: bytes(PAGE)), 0.7),
-    "noise on every tenth page": (lambda data: some_pages(data, 0.1, lambda n: Random(n).randbytes(PAGE)), 0.7),
-    "another page in its place": (lambda data: some_pages(data, 0.1, lambda _: bytes(data[4 * PAGE : 5 * PAGE])), 0.7),
+    "noise on every tenth page": (
+        lambda data: some_pages(data, 0.1, lambda n: Random(n).randbytes(PAGE)),
+        0.7,
+    ),
+    "another page in its place": (
+        lambda data: some_pages(data, 0.1, lambda _: bytes(data[4 * PAGE : 5 * PAGE])),
+        0.7,
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_can_be_read_goes_on_and_nothing_is_invented(path: Path, whole: tuple[bytes, Content], damage: str) -> None:
+def test_what_can_be_read_goes_on_and_nothing_is_invented(
+    path: Path, whole: tuple[bytes, Content], damage: str
+) -> None:
     data, before = bytearray(whole[0]), whole[1]
     do, left = DAMAGES[damage]
     do(data)
@@ -163,16 +210,22 @@ def the_fold_goes_on_where_the_last_slot_ended(store: Buffer) -> None:
     ((number, state),) = store.counters().values()
     assert state.at_ms >= (last.start_s + 900) * 1000, "no slot is closed twice"
     if state.at_ms == (last.start_s + 900) * 1000:
-        assert state.directions["import"].counter.counter_uwh == last.end_uwh, "and none of its energy lost"
+        assert state.directions["import"].counter.counter_uwh == last.end_uwh, (
+            "and none of its energy lost"
+        )
     assert store.add(sample(10**6)) > max([number, *(n for n, _ in store.samples())])
-    assert all(each.utc_ms <= state.at_ms for n, each in store.samples() if n <= number and each.utc_ms)
+    assert all(
+        each.utc_ms <= state.at_ms for n, each in store.samples() if n <= number and each.utc_ms
+    )
 
 
 def test_a_fold_older_than_its_slots_is_not_believed(path: Path) -> None:
     """As where the log was lost in the middle of being written back."""
     fill(path)
     db = sqlite3.connect(path)
-    db.execute("UPDATE counters SET state = ?, sample_id = 5", (msgspec.json.encode(state_after(3)),))
+    db.execute(
+        "UPDATE counters SET state = ?, sample_id = 5", (msgspec.json.encode(state_after(3)),)
+    )
     db.execute("DROP TABLE events")
     db.commit()
     db.close()
@@ -180,7 +233,9 @@ def test_a_fold_older_than_its_slots_is_not_believed(path: Path) -> None:
     ((number, state),) = store.counters().values()
     assert state.at_ms == state_after(SLOTS - 1).at_ms
     assert state.directions["import"].counter.counter_uwh == slot(SLOTS - 1).end_uwh
-    assert number == max(n for n, each in store.samples() if each.utc_ms and each.utc_ms <= state.at_ms)
+    assert number == max(
+        n for n, each in store.samples() if each.utc_ms and each.utc_ms <= state.at_ms
+    )
     store.close_file()
 
 
@@ -204,7 +259,9 @@ def test_a_schema_that_is_no_text_is_damage_too(path: Path) -> None:
     before = fill(path)
     data = path.read_bytes()
     at = data.index(b"tableslotsslots")
-    path.write_bytes(data[:at] + b"table\xb9lots\xb9lots" + data[at + 15 :].replace(b"CREATE", b"C\xb9EATE", 1))
+    path.write_bytes(
+        data[:at] + b"table\xb9lots\xb9lots" + data[at + 15 :].replace(b"CREATE", b"C\xb9EATE", 1)
+    )
     with pytest.raises(StoreError, match="buffer repair"):
         open_for_reading(path)
     store = open_buffer(path, now_s=NOW_S)
@@ -219,7 +276,16 @@ def test_what_lies_in_the_log_is_salvaged_too(path: Path, tmp_path: Path) -> Non
     fill(path)
     store = open_buffer(path, now_s=NOW_S)
     store._db.execute("PRAGMA wal_autocheckpoint = 0")
-    store.close(Closing("grid", 10**5, state_after(SLOTS), (slot(SLOTS),), (owed(SLOTS, ASSETS[0], "pending"),), ()))
+    store.close(
+        Closing(
+            "grid",
+            10**5,
+            state_after(SLOTS),
+            (slot(SLOTS),),
+            (owed(SLOTS, ASSETS[0], "pending"),),
+            (),
+        )
+    )
     store.flush()
     crashed = tmp_path / "crashed.sqlite"
     for suffix in ("", "-wal"):
@@ -238,7 +304,7 @@ def test_what_lies_in_the_log_is_salvaged_too(path: Path, tmp_path: Path) -> Non
     store.close_file()
 
 
-# --- while it is open -----------------------------------------------------------------------------------------------------
+# --- while it is open -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -251,7 +317,16 @@ def running(path: Path) -> Iterator[tuple[Buffer, Content]]:
 
 def closes_one_more(store: Buffer) -> None:
     store.add(sample(SLOTS * 90))
-    store.close(Closing("grid", store.last_number, state_after(SLOTS), (slot(SLOTS),), (owed(SLOTS, ASSETS[0], "pending"),), ()))
+    store.close(
+        Closing(
+            "grid",
+            store.last_number,
+            state_after(SLOTS),
+            (slot(SLOTS),),
+            (owed(SLOTS, ASSETS[0], "pending"),),
+            (),
+        )
+    )
 
 
 def told(store: Buffer) -> list[str]:
@@ -259,7 +334,9 @@ def told(store: Buffer) -> list[str]:
 
 
 @pytest.mark.parametrize("suffixes", [["", "-wal", "-shm"], [""], ["-wal"], ["-shm"]])
-def test_nothing_is_lost_when_it_is_deleted_while_it_is_open(running: tuple[Buffer, Content], path: Path, suffixes: list[str]) -> None:
+def test_nothing_is_lost_when_it_is_deleted_while_it_is_open(
+    running: tuple[Buffer, Content], path: Path, suffixes: list[str]
+) -> None:
     store, before = running
     closes_one_more(store)
     store.flush()
@@ -280,7 +357,9 @@ def test_nothing_is_lost_when_it_is_deleted_while_it_is_open(running: tuple[Buff
     assert "was deleted or replaced while it was open" in line
 
 
-def test_a_folder_in_its_place_is_set_aside_while_it_is_open(running: tuple[Buffer, Content], path: Path) -> None:
+def test_a_folder_in_its_place_is_set_aside_while_it_is_open(
+    running: tuple[Buffer, Content], path: Path
+) -> None:
     store, before = running
     path.unlink()
     path.mkdir()
@@ -321,7 +400,9 @@ def test_a_file_that_is_damaged_while_it_is_open_is_salvaged_and_writing_goes_on
     assert store.counters()["grid"][1] == state_after(SLOTS)
 
 
-def test_damage_that_no_question_meets_is_found_in_passing(running: tuple[Buffer, Content], path: Path) -> None:
+def test_damage_that_no_question_meets_is_found_in_passing(
+    running: tuple[Buffer, Content], path: Path
+) -> None:
     store, before = running
     store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray(path.read_bytes())
@@ -365,10 +446,12 @@ def test_damage_that_cannot_be_mended_now_is_an_error_and_tried_again(
     assert slot(SLOTS) in content(store).slots
 
 
-# --- power cuts meanwhile ---------------------------------------------------------------------------------------------------
+# --- power cuts meanwhile -------------------------------------------------------------------------
 
 
-def test_a_salvage_that_was_cut_short_is_done_again(path: Path, whole: tuple[bytes, Content]) -> None:
+def test_a_salvage_that_was_cut_short_is_done_again(
+    path: Path, whole: tuple[bytes, Content]
+) -> None:
     path.write_bytes(whole[0])
     path.with_name("buffer.sqlite.salvaging").write_bytes(b"half")
     store = open_buffer(path, now_s=NOW_S)
@@ -379,14 +462,20 @@ def test_a_salvage_that_was_cut_short_is_done_again(path: Path, whole: tuple[byt
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3])
-def test_a_complete_salvage_only_has_to_be_put_in_its_place(path: Path, whole: tuple[bytes, Content], done: int) -> None:
-    """The power fails after so many of the renames. The log of the old file must never be played back into the new one."""
+def test_a_complete_salvage_only_has_to_be_put_in_its_place(
+    path: Path, whole: tuple[bytes, Content], done: int
+) -> None:
+    """The power fails after so many of the renames. The log of the old file must never be played
+    back into the new one.
+    """
     path.with_name("buffer.sqlite.salvaged").write_bytes(whole[0])
     path.write_bytes(Random(3).randbytes(5000))
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).write_bytes(Random(4).randbytes(5000))
     for suffix in ("-wal", "-shm", "")[:done]:
-        path.with_name(path.name + suffix).rename(path.with_name(f"buffer.sqlite.damaged-5{suffix}"))
+        path.with_name(path.name + suffix).rename(
+            path.with_name(f"buffer.sqlite.damaged-5{suffix}")
+        )
     store = open_buffer(path, now_s=NOW_S)
     assert content(store) == whole[1]
     store.close_file()
