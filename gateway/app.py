@@ -16,7 +16,6 @@ from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
 
 from drivers.line import open_line
 from drivers.sample import Sample
@@ -25,12 +24,13 @@ from gateway.collect.collector import Collector, OpenLine
 from gateway.delivery.http_session import Session
 from gateway.delivery.uploader import Uploader
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
 from gateway.site.config import Asset, Settings, lines_of
 from gateway.store.buffer import Buffer, Limits
@@ -115,7 +115,7 @@ class Gateway:
         self._session: Session | None = None
         if exchange and dialect:
             name = exchange.credentials
-            names = {asset.uuid: asset.name for asset in settings.assets}
+            names: dict[Subject, str] = {asset.uuid: asset.name for asset in settings.assets}
             self._session = Session(
                 exchange.url,
                 lambda: settings.credentials(name),
@@ -378,10 +378,10 @@ class Gateway:
 
     def _asset_reports(self, now_s: float) -> list[AssetReport]:
         """The last day of each asset."""
-        recent: dict[UUID, dict[int, Owed]] = {asset.uuid: {} for asset in self.settings.assets}
+        recent: dict[Subject, dict[int, Owed]] = {asset.uuid: {} for asset in self.settings.assets}
         for owed in self.buffer.owed(since_s=int(now_s) - DAY_S):
-            if owed.item.kind == "measurement" and owed.item.asset in recent:
-                recent[owed.item.asset][owed.item.slot_s] = (
+            if owed.item.kind == "measurement" and owed.item.subject in recent:
+                recent[owed.item.subject][owed.item.slot_s] = (
                     owed  # of a slot, the newest revision comes last
                 )
         return [

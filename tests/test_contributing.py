@@ -31,9 +31,10 @@ from drivers.simulated.meters import ModbusTwin, modbus_tcp
 from drivers.simulated.wire import paced_line
 from gateway.delivery.http_session import Session
 from gateway.delivery.uploader import Uploader
-from gateway.energy.fold import MeterState
-from gateway.outbox.dialect import Item, Reply
+from gateway.energy.slot import MeterState
+from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.config import Device, load, load_device
 from gateway.site.credentials import ConfigError, Credentials
@@ -374,7 +375,7 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
     for start_s in range(T0, T0 + slots * SLOT_S, SLOT_S):
         window = dialect.window("measurement", start_s, 1.0)
         for asset in assets:
-            item = Item(asset, start_s, "measurement", 0, 137_250_000)
+            item = Item("exchange", asset, start_s, "measurement", 0, 137_250_000)
             owed.append(
                 Owed(item, SLOT_S, "measured", opens_s=window.opens_s, closes_s=window.closes_s)
             )
@@ -428,7 +429,7 @@ async def test_what_the_exchange_never_takes_is_sifted_out_and_the_rest_delivere
         await deliver(buffer, exchange)
     assert len(exchange.books) == 8
     rejected = [owed for owed in buffer.owed() if owed.state == "rejected"]
-    assert {(owed.item.asset, owed.reason) for owed in rejected} == {
+    assert {(owed.item.subject, owed.reason) for owed in rejected} == {
         (ASSETS[2], f"answered 400: no asset {ASSETS[2]}")
     }
     assert len(rejected) == 4
@@ -451,7 +452,7 @@ def test_any_part_of_a_request_is_one_request_by_itself(data: st.DataObject) -> 
         st.integers(0, 2),
     )
     items = data.draw(
-        st.lists(one, unique_by=lambda item: (item.asset, item.slot_s, item.revision))
+        st.lists(one, unique_by=lambda item: (item.subject, item.slot_s, item.revision))
     )
     requests = dialect.encode(items, "")
     assert [item for request in requests for item in request.items] == items

@@ -29,7 +29,8 @@ from drivers.simulated.meters import House, simulated_house
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
+from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
@@ -186,7 +187,7 @@ class Line:
         return datetime.fromtimestamp(self.start_s, UTC).strftime("%H:%M:%SZ")
 
 
-def _lines(buffer: Buffer, names: Mapping[UUID, str], since_s: int) -> list[Line]:
+def _lines(buffer: Buffer, names: Mapping[Subject, str], since_s: int) -> list[Line]:
     slots: dict[int, list[Slot]] = {}
     owed: dict[int, list[Owed]] = {}
     for slot in buffer.slots(since_s):
@@ -199,7 +200,7 @@ def _lines(buffer: Buffer, names: Mapping[UUID, str], since_s: int) -> list[Line
     ]
 
 
-def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[UUID, str]) -> Line:
+def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[Subject, str]) -> Line:
     meters = "  ".join(
         (
             f"{slot.device} {'→' if slot.direction == 'export' else '←'} "
@@ -211,12 +212,12 @@ def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[UUID
     qualities = sorted({slot.quality for slot in slots}, reverse=True)
     delivery = tuple(
         (
-            f"{names.get(each.item.asset, '?')} {each.item.energy_uwh / UWH_PER_WH:.2f}"
+            f"{names.get(each.item.subject, '?')} {each.item.energy_uwh / UWH_PER_WH:.2f}"
             if each.quality != "partial"
             else "",
             each.state,
         )
-        for each in sorted(owed, key=lambda o: names.get(o.item.asset, ""))
+        for each in sorted(owed, key=lambda o: names.get(o.item.subject, ""))
     )
     return Line(start_s, meters, ", ".join(qualities), delivery)
 
@@ -291,7 +292,7 @@ async def _show(site: Site, daemon: Daemon, exchange: StandInExchange, console: 
     """A live table in a terminal; elsewhere a line for each slot whenever something about it
     changes.
     """
-    names = {uuid: name for name, uuid in site.assets.items()}
+    names: dict[Subject, str] = {uuid: name for name, uuid in site.assets.items()}
     printed: dict[int, Line] = {}
     with (
         Live(console=console, refresh_per_second=2)

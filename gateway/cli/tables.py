@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Literal
-from uuid import UUID
 
 from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
 from gateway.energy.assets import Direction
-from gateway.energy.fold import Quality, Slot
-from gateway.outbox.dialect import Kind
+from gateway.energy.slot import Quality, Slot
+from gateway.outbox.item import Kind, Subject
 from gateway.outbox.owed import Owed, State
 from gateway.site.config import Asset
 
@@ -92,7 +91,7 @@ class AssetSlot:
 
     start_s: int
     length_s: int
-    asset: UUID
+    asset: Subject
     name: str
     kind: Kind
     revision: int
@@ -134,10 +133,10 @@ def asset_slots(
 def _at(
     start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]
 ) -> Iterator[AssetSlot]:
-    by_uuid = {asset.uuid: asset for asset in assets}
-    order = {asset.uuid: i for i, asset in enumerate(assets)}
-    rows = [_owed_row(each, by_uuid.get(each.item.asset), slots) for each in owed]
-    there = {each.item.asset for each in owed if each.item.kind == "measurement"}
+    by_uuid: dict[Subject, Asset] = {asset.uuid: asset for asset in assets}
+    order: dict[Subject, int] = {asset.uuid: i for i, asset in enumerate(assets)}
+    rows = [_owed_row(each, by_uuid.get(each.item.subject), slots) for each in owed]
+    there = {each.item.subject for each in owed if each.item.kind == "measurement"}
     rows += [
         _metered_row(start_s, asset, slots) for asset in assets if slots and asset.uuid not in there
     ]
@@ -171,8 +170,8 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
     return AssetSlot(
         start_s=item.slot_s,
         length_s=owed.length_s,
-        asset=item.asset,
-        name=asset.name if asset else str(item.asset),
+        asset=item.subject,
+        name=asset.name if asset else str(item.subject),
         kind=item.kind,
         revision=item.revision,
         energy_uwh=item.energy_uwh if energy_known(owed) else None,
@@ -350,13 +349,13 @@ def sample_row(sample: Sample) -> Row:
 def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
     """Measurements that the exchange does not have, by time: the latest revision of each slot."""
     for _, group in groupby(owed, key=lambda each: each.item.slot_s):
-        latest: dict[UUID, Owed] = {}
+        latest: dict[Subject, Owed] = {}
         for each in group:
             item = each.item
             if item.kind == "measurement" and (
-                item.asset not in latest or latest[item.asset].item.revision < item.revision
+                item.subject not in latest or latest[item.subject].item.revision < item.revision
             ):
-                latest[item.asset] = each
+                latest[item.subject] = each
         yield from (each for each in latest.values() if each.state != "accepted")
 
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import json
 
 from drivers.sample import METER_UTC, Sample
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
 from gateway.site.config import MqttSettings
@@ -168,7 +168,7 @@ class MqttPublisher:
             "state": owed.state,
             "reason": owed.reason,
         }
-        self._publish(f"asset/{owed.item.asset}", document)
+        self._publish(f"asset/{owed.item.subject}", document)
 
     def status(self, report: Report) -> None:
         """Publish the daemon's report; it stays with the broker until the next one."""

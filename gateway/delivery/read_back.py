@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
-from uuid import UUID
 
 from gateway.delivery.http_session import ExchangeError, NotAllowed
-from gateway.energy.fold import Event
-from gateway.outbox.dialect import Dialect, Item, Question, Reply
+from gateway.energy.slot import Event
+from gateway.outbox.dialect import Dialect, Question, Reply
 from gateway.outbox.http_replies import http_verdict
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Confirmations, Held
 from gateway.store.errors import StoreError
 
@@ -83,7 +83,7 @@ class ReadBack:
         slot_s: int,
         margin_s: float,
         after_s: float,
-        name_of: Callable[[UUID], str],
+        name_of: Callable[[Subject], str],
     ) -> None:
         self._books = books
         self._dialect = dialect
@@ -96,11 +96,11 @@ class ReadBack:
         """Begin of the slot in which it was looked last what is to be asked."""
         self._round: deque[Question] = deque()
         self._found: list[Held] = []
-        self._asked_s: dict[UUID, float] = {}
+        self._asked_s: dict[Subject, float] = {}
         """When each asset was asked for last: the next round begins with another one, so that one
         that fails does not hide the others.
         """
-        self._left_alone_s: dict[UUID, float] = {}
+        self._left_alone_s: dict[Subject, float] = {}
         """Until when assets that cannot be asked for are left alone; these and the next are the
         loop's time.
         """
@@ -142,11 +142,11 @@ class ReadBack:
         cancelled, and is asked again then.
         """
         question = self._round[0]
-        self._asked_s[question.items[0].asset] = self._loop_s()
+        self._asked_s[question.items[0].subject] = self._loop_s()
         try:
             reply = await self._session.get(question.path, self._slot_s - now_s % self._slot_s)
         except NotAllowed as error:
-            self._leave_alone({question.items[0].asset}, str(error))
+            self._leave_alone({question.items[0].subject}, str(error))
         except ExchangeError as error:
             self._stop(str(error), error.retry_after_s)
         else:
@@ -163,10 +163,10 @@ class ReadBack:
         items = self._books.unconfirmed(
             cycle_s - self._margin_s, since_s=int(now_s) - KEPT_S, limit=LOOK_ITEMS
         )
-        by_asset: dict[UUID, list[Item]] = {}
+        by_asset: dict[Subject, list[Item]] = {}
         for item in items:
-            if self._loop_s() >= self._left_alone_s.get(item.asset, -inf):
-                by_asset.setdefault(item.asset, []).append(item)
+            if self._loop_s() >= self._left_alone_s.get(item.subject, -inf):
+                by_asset.setdefault(item.subject, []).append(item)
         assets = sorted(by_asset, key=lambda asset: self._asked_s.get(asset, -inf))
         self._round.extend(
             question for asset in assets if (question := self._dialect.ask(by_asset[asset]))
@@ -185,9 +185,9 @@ class ReadBack:
                 http_verdict(reply).reason
                 or f"answered {reply.status} with something that does not say what it holds"
             )
-            self._leave_alone({question.items[0].asset}, f"the exchange {reason}")
+            self._leave_alone({question.items[0].subject}, f"the exchange {reason}")
 
-    def _leave_alone(self, assets: Set[UUID], reason: str) -> None:
+    def _leave_alone(self, assets: Set[Subject], reason: str) -> None:
         """It cannot tell, and will not in a minute."""
         self._left_alone_s.update(dict.fromkeys(assets, self._loop_s() + RARELY_S))
         if self.state in ("", "ok"):
@@ -227,7 +227,7 @@ class ReadBack:
         self._disagreed = bool(others)
         if not self.confirmed and len(again) < len(others):
             self._leave_alone(
-                {held.item.asset for held in others},
+                {held.item.subject for held in others},
                 "nothing that the exchange tells agrees with what it accepted",
             )
 
@@ -238,7 +238,7 @@ class ReadBack:
         owed = f"{first.item.energy_uwh / 10**6:g} Wh"
         return (
             f"the exchange holds {held} where it accepted {owed} "
-            f"({self._name_of(first.item.asset)}, {at}), "
+            f"({self._name_of(first.item.subject)}, {at}), "
             f"and so for {len(others)} of {asked} slots; sent once more: {again}"
         )
 

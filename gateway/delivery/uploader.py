@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from gateway.delivery.http_session import ExchangeError, LoginError, Unreachable
 from gateway.delivery.read_back import Asker, Books, ReadBack
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.dialect import Dialect, Item, Kind, Reply, Verdict
+from gateway.outbox.dialect import Dialect, Reply, Verdict
+from gateway.outbox.item import Item, Kind, Subject
 from gateway.outbox.owed import LIVE_SLOTS, Backlog, Owed, State, live_since_s, urgency
 from gateway.store.errors import StoreError
 
@@ -59,7 +60,7 @@ UNTRUSTED_SLEEP_S = 5.0
 
 _log = logging.getLogger(__name__)
 
-_Stream = tuple[UUID, Kind]
+_Stream = tuple[Subject, Kind]
 _WELL = (False, 0)
 
 
@@ -141,7 +142,7 @@ class Uploader:
         trusted: Callable[[], bool],
         slot_s: int,
         jitter: Callable[[], float],
-        name_of: Callable[[UUID], str] = str,
+        name_of: Callable[[Subject], str] = str,
         settlement_s: float = SETTLEMENT_S,
         quiet_s: float = 0.0,
         margin_s: float = 1.0,
@@ -569,9 +570,9 @@ class Uploader:
             if len(items) == 1
             else f"{items[0].kind}s of {len(items)} slots"
         )
-        assets = {item.asset for item in items}
+        assets = {item.subject for item in items}
         of = (
-            f"asset {self._name_of(items[0].asset)}"
+            f"asset {self._name_of(items[0].subject)}"
             if len(assets) == 1
             else f"{len(assets)} assets"
         )
@@ -582,7 +583,7 @@ class Uploader:
 
 
 def _stream(item: Item) -> _Stream:
-    return item.asset, item.kind
+    return item.subject, item.kind
 
 
 def _closed(batch: _Batch, now_s: float) -> bool:

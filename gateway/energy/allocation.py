@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from gateway.energy.fold import Slot, Unallocated
+from gateway.energy.slot import Slot, Unallocated
 
 DAY_S = 86_400
 

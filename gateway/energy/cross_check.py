@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from drivers.sample import Sample
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.fold import MeterState, Slot
+from gateway.energy.slot import MeterState, Slot
 
 QUARTER_MS = 900_000
 

@@ -8,39 +8,25 @@ change of the counter, exactly.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from drivers.sample import Sample
 from gateway.energy import counter as counting
 from gateway.energy.assets import Direction
-from gateway.energy.counter import UWH_PER_WH, Counter, Rules, Since
-
-Quality = Literal["measured", "estimated", "partial", "missing"]
-"""measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
-partial: only part of the slot was metered (start, swap, end of a long gap); its energy is right for
-that part, and is not delivered. missing: nothing is known.
-"""
-
-Method = Literal["counter", "register", "power"]
-"""counter: power integrated and held inside the register's step. register: the register alone,
-interpolated. power: power alone; the slot is provisional, and will be written anew as a revision
-when the register says more.
-"""
-
-DIRECTIONS: tuple[Direction, ...] = ("import", "export")
-
-PATIENCE = 10
-"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed
-provisionally, by power alone.
-"""
-
-LATE = 3
-"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it
-less than measured.
-"""
+from gateway.energy.counter import UWH_PER_WH, Counter, Since
+from gateway.energy.slot import (
+    DirectionState,
+    Event,
+    Mark,
+    MeterRules,
+    MeterState,
+    OpenSlot,
+    Slot,
+    Step,
+    Unallocated,
+)
 
 MAX_MARKS = 96
 """So many boundaries are remembered while a register is silent; beyond, every second one is
@@ -54,210 +40,6 @@ MAX_MISSING = 3000
 """At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the
 event tells the whole of it.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One direction of one meter over [start_s, start_s + length_s), and how it is known. Energies
-    are integers in µWh.
-    """
-
-    device: str
-    serial_number: str | None
-    direction: Direction
-    start_s: int
-    length_s: int
-    energy_uwh: int | None
-    """None where nothing is known: missing is not zero."""
-    quality: Quality
-    method: Method
-    coverage_permille: int
-    """Part of the slot that lies between samples close enough to each other."""
-    samples: int
-    largest_gap_ms: int
-    begin_uwh: int
-    """The counter at the start (or at the first sample inside), moved up by what a jump inside the
-    slot left unallocated.
-    """
-    end_uwh: int
-    """The counter at the end (or at the last sample inside)."""
-    begin_register_uwh: int
-    """The meter's register at the last sample at or before the start."""
-    end_register_uwh: int
-    """The meter's register at the last sample at or before the end."""
-    clock: Literal["kernel", "assured", "placed"]
-    """Why the clock was believed; `placed`: none was, and some of its samples only lie where they
-    must, between their neighbours.
-    """
-    revision: int = 0
-    """How many times the slot was written anew since it was first closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeterRules:
-    """What the fold must know of one meter. Times are in ms."""
-
-    device: str
-    registers: Mapping[Direction, Rules]
-    slot_ms: int
-    stale_ms: int
-    """Samples further apart than this leave a gap: energy in it is interpolated, and the slot is
-    estimated.
-    """
-    max_gap_ms: int
-    """Energy of a longer gap, in which neither register nor power was read, is stated as
-    unallocated, where the register has moved. At least one slot long. Nor is anything provisional
-    for longer.
-    """
-    invert: bool = False
-    clock: Literal["kernel", "assured"] = "kernel"
-
-    @property
-    def patience_ms(self) -> int:
-        """How long after its end a slot waits for the register."""
-        return max(self.slot_ms // PATIENCE, self.stale_ms)
-
-    @property
-    def late_ms(self) -> int:
-        """How long the register may be silent over a boundary before the slots at it are less than
-        measured.
-        """
-        return max(self.slot_ms // LATE, self.stale_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSlot:
-    """One direction's slot that has not ended yet."""
-
-    start_ms: int
-    from_ms: int
-    """Where metering begins: the start, or the first sample."""
-    begin_uwh: int
-    begin_register_uwh: int
-    samples: int = 0
-    largest_gap_ms: int = 0
-    uncovered_ms: int = 0
-    register_only: bool = False
-    doubtful: bool = False
-    """The slot is estimated although samples cover it: the clock was set back, the register jumped,
-    or was silent at an end of it.
-    """
-    placed: bool = False
-    """A placed sample has a part in it: it is estimated, and says so."""
-    revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What power says, at a boundary, of the time since the register last vouched for the
-    counter.
-    """
-
-    at_ms: int
-    """UTC of the boundary."""
-    power_uwh: int
-    dark_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionState:
-    """One direction of the series."""
-
-    counter: Counter
-    """Its times are steady ones (see MeterState)."""
-    slot: OpenSlot
-    shift_ms: int = 0
-    """UTC of the counter's reading − its steady time. UTC that was booked up to is never left
-    backwards by less than a slot.
-    """
-    placed: bool = False
-    """Whether the counter's reading was placed."""
-    marks: tuple[Mark, ...] = ()
-    """The boundaries that have passed since."""
-    provisional_ms: int = 0
-    """Slots that end up to then (UTC) have been closed provisionally."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeterState:
-    """The fold over one series (device, serial number), as of its last sample.
-
-    Two times run side by side. *UTC* says which slot energy belongs to, and steps when the clock is
-    set. *Steady time* says how long something lasted: it goes on with CLOCK_BOOTTIME within a boot,
-    and with UTC from one boot to the next. It begins as UTC, and is UTC where the clock was never
-    set.
-    """
-
-    serial_number: str | None
-    at_ms: int
-    """UTC of the last sample."""
-    slot_ms: int
-    directions: dict[Direction, DirectionState]
-    stranger: str | None = None
-    """Another serial number that the last samples bore, not believed yet."""
-    strangers: int = 0
-    """How many samples in a row bore it."""
-    shift_ms: int = 0
-    """UTC − steady time of the last sample."""
-    boot_id: str = ""
-    """The boot of the last sample; empty where it is not known."""
-    boottime_ms: int = 0
-    """CLOCK_BOOTTIME of the last sample."""
-    previous: "MeterState | None" = None
-    """The series before this one, while its meter may yet come back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, slots, gap, clock,
-    clash. `energy_uwh` is unallocated energy.
-    """
-
-    at_ms: int
-    device: str
-    kind: str
-    text: str
-    energy_uwh: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Unallocated:
-    """Energy of one direction that is in the counter and in no slot. Times are UTC in ms, energies
-    µWh.
-
-    It passed between the readings at `from_ms` and `to_ms`; `to_ms` is the earlier one where the
-    clock was set back in between. The counter went from `begin_uwh` to `end_uwh` by it. From slot
-    to slot of a series the counter goes on where it stood, but for such records.
-    """
-
-    device: str
-    serial_number: str | None
-    direction: Direction
-    kind: str
-    """The kind of the event that stated it: gap, clock, jump, clash, lost."""
-    from_ms: int
-    to_ms: int
-    begin_uwh: int
-    end_uwh: int
-
-    @property
-    def energy_uwh(self) -> int:
-        """How much it is."""
-        return self.end_uwh - self.begin_uwh
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one sample brought."""
-
-    state: MeterState
-    slots: tuple[Slot, ...] = ()
-    events: tuple[Event, ...] = ()
-    unallocated: tuple[Unallocated, ...] = ()
-    provisional: tuple[Slot, ...] = ()
-    """Slots that ended a while ago, whose register is not known yet: what power says of them. They
-    are not in the books: they will come again, among `slots`, as a later revision.
-    """
 
 
 class _Series:

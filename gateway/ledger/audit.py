@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from gateway.energy.fold import Slot, Unallocated
+from gateway.energy.slot import Slot, Unallocated
 from gateway.outbox.owed import Owed
 from gateway.site.config import Asset
 
@@ -116,9 +116,9 @@ def _owed(
     newest: dict[object, Owed] = {}
     for each in owed:
         if each.item.kind == "measurement" and each.quality in ("measured", "estimated"):
-            known = newest.setdefault(each.item.asset, each)
+            known = newest.setdefault(each.item.subject, each)
             if each.item.revision > known.item.revision:
-                newest[each.item.asset] = each
+                newest[each.item.subject] = each
     for asset in assets:
         item = newest.get(asset.uuid)
         if item is None:

@@ -7,9 +7,10 @@ nothing.
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.energy.assets import Direction
-from gateway.energy.fold import Quality, Slot
 from gateway.energy.forecast import forecast_uwh
-from gateway.outbox.dialect import Dialect, Item, Kind
+from gateway.energy.slot import Quality, Slot
+from gateway.outbox.dialect import Dialect
+from gateway.outbox.item import EXCHANGE, Item, Kind
 from gateway.outbox.owed import Owed
 from gateway.site.config import Asset, Settings
 from gateway.store.buffer import Buffer
@@ -80,7 +81,7 @@ class Owing:
             item = each.item
             if item.kind != "measurement":
                 continue  # the slot it foretells was foretold when this one was first closed
-            before = self._buffer.newest_owed(item.asset, item.slot_s)
+            before = self._buffer.newest_owed(item.subject, item.slot_s)
             if before is None:
                 yield each
             elif each.state == "pending" and each.closes_s is None and not _same(before, each):
@@ -136,7 +137,7 @@ class Owing:
         assert self._dialect is not None and self._settings.exchange is not None
         window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
         return Owed(
-            item=Item(asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
+            item=Item(EXCHANGE, asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
             length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
             quality=quality,
             opens_s=window.opens_s,

@@ -15,15 +15,8 @@ from drivers.sample import Sample
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH, Rules
 from gateway.energy.cross_check import CrossChecks
-from gateway.energy.fold import (
-    DIRECTIONS,
-    Event,
-    MeterRules,
-    MeterState,
-    Slot,
-    Unallocated,
-    advance,
-)
+from gateway.energy.fold import advance
+from gateway.energy.slot import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated
 from gateway.ledger.deliverables import Owing, key
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.owed import Owed

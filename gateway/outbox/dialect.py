@@ -5,35 +5,11 @@ verdicts.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from uuid import UUID
 
-Kind = Literal["measurement", "forecast"]
+from gateway.outbox.format import Window
+from gateway.outbox.item import Item, Kind
+
 Outcome = Literal["accepted", "rejected", "unknown"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Item:
-    """One number owed to the exchange: energy of one asset in one slot, never negative. Unique by
-    its first four fields.
-    """
-
-    asset: UUID
-    slot_s: int
-    """Start of the slot, Unix time in seconds."""
-    kind: Kind
-    revision: int
-    energy_uwh: int
-    """Energy in µWh (10⁻⁶ Wh)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """When an item may be sent, Unix time in seconds. At `closes_s` it is too late; None means
-    never too late.
-    """
-
-    opens_s: float
-    closes_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

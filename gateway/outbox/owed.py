@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
-from gateway.outbox.dialect import Item
+from gateway.outbox.item import Item
 
 State = Literal["pending", "accepted", "rejected", "missed"]
 

@@ -34,8 +34,8 @@ from uuid import UUID
 import msgspec
 
 from drivers.sample import Sample
-from gateway.energy.fold import Event, MeterState, Slot, Unallocated
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import Event, MeterState, Slot, Unallocated
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State
 from gateway.store.errors import (
     FREE_SPACE,
@@ -990,7 +990,7 @@ class Buffer:
         )
         return map(owed_of, rows)
 
-    def newest_owed(self, asset: UUID, slot_s: int) -> Owed | None:
+    def newest_owed(self, asset: Subject, slot_s: int) -> Owed | None:
         """The newest revision of what is owed for an asset's measured slot, also where it still
         waits to be written.
         """
@@ -998,7 +998,7 @@ class Buffer:
         found = [
             o
             for o in waiting
-            if (o.item.asset, o.item.slot_s, o.item.kind) == (asset, slot_s, "measurement")
+            if (o.item.subject, o.item.slot_s, o.item.kind) == (asset, slot_s, "measurement")
         ]
         sql = (
             f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from gateway.energy.fold import Event
+from gateway.energy.slot import Event
 from gateway.store.buffer import CHECKED_AT_ONCE, Buffer, Limits
 from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
 from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, newest_version

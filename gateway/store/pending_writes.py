@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from drivers.sample import Sample
-from gateway.energy.fold import Event, MeterState, Unallocated
+from gateway.energy.slot import Event, MeterState, Unallocated
 from gateway.store.rows import Closing
 
 MAX_SAMPLES = 20_000

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from gateway.energy.assets import Direction
-from gateway.energy.fold import Slot
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import Slot
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 
 

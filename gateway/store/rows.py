@@ -3,12 +3,10 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
-from gateway.energy.fold import Event, MeterState, Slot, Unallocated
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import Event, MeterState, Slot, Unallocated
+from gateway.outbox.item import EXCHANGE, Item, subject_of
 from gateway.outbox.owed import Owed
 
 
@@ -100,7 +98,7 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     # Missing is not zero: what was not wholly metered has no energy.
     known = owed.quality in ("measured", "estimated")
     return (
-        str(item.asset),
+        str(item.subject),
         item.slot_s,
         item.kind,
         item.revision,
@@ -120,16 +118,12 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     )
 
 
-_uuid = lru_cache(maxsize=256)(UUID)
-"""Of the few assets of a home, which are in every row."""
-
-
 def owed_of(row: tuple[Any, ...]) -> Owed:
     """Of a row of `OWED_LIST`."""
     asset, slot_s, kind, revision, energy_uwh, *rest = row
-    return Owed(Item(_uuid(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
+    return Owed(Item(EXCHANGE, subject_of(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
 
 
 def key_of(item: Item) -> tuple[object, ...]:
     """The primary key of an item in the outbox."""
-    return item.slot_s, str(item.asset), item.kind, item.revision
+    return item.slot_s, str(item.subject), item.kind, item.revision

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.app import GATHER_S
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.owed import Held, Owed

@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 from gateway.delivery.http_session import Session
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.delivery.uploader import Uploader
-from gateway.energy.fold import MeterState
-from gateway.outbox.dialect import Dialect, Item
+from gateway.energy.slot import MeterState
+from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
 from gateway.store.buffer import Buffer
@@ -125,7 +126,7 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
 def _owe_one(buffer: Buffer, dialect: Dialect, asset: UUID, slot_s: int) -> None:
     window = dialect.window("measurement", slot_s, 0.0)
     owed = Owed(
-        Item(asset, slot_s, "measurement", 0, 1),
+        Item("exchange", asset, slot_s, "measurement", 0, 1),
         SLOT_S,
         "measured",
         window.opens_s,
@@ -143,7 +144,9 @@ def _owe(buffer: Buffer, dialect: Dialect, assets: list[UUID]) -> None:
         slot_s = end_s - (SLOTS - n) * SLOT_S
         window = dialect.window("measurement", slot_s, 1.0)
         for k, asset in enumerate(assets):
-            item = Item(asset, slot_s, "measurement", 0, 125_000_000 + 1_234_567 * k + 7 * n)
+            item = Item(
+                "exchange", asset, slot_s, "measurement", 0, 125_000_000 + 1_234_567 * k + 7 * n
+            )
             owed.append(Owed(item, SLOT_S, "measured", window.opens_s, window.closes_s))
     buffer.close(
         Closing("grid", 0, MeterState(None, end_s * 1000, SLOT_S * 1000, {}), (), tuple(owed), ())

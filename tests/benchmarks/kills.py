@@ -28,8 +28,8 @@ from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH
 from gateway.ledger.audit import audit
 from gateway.ledger.ledger import Ledger
-from gateway.outbox.dialect import Item
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Item
 from gateway.site import config
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
@@ -223,7 +223,7 @@ def _live(
 
 
 def _key(item: Item) -> str:
-    return f"{item.asset} {item.slot_s} {item.kind} {item.revision}"
+    return f"{item.subject} {item.slot_s} {item.kind} {item.revision}"
 
 
 def _wh(minute: int) -> int:
@@ -309,7 +309,7 @@ def _broken(settings: config.Settings, told: dict[str, dict[str, object]]) -> It
             missing = complete - {
                 o.item.slot_s
                 for o in owed
-                if (o.item.asset, o.item.kind) == (asset.uuid, "measurement")
+                if (o.item.subject, o.item.kind) == (asset.uuid, "measurement")
             }
             yield from (f"nothing is owed for {asset.name}, slot {slot_s}" for slot_s in missing)
         left = [each.what for each in buffer.unallocated()]

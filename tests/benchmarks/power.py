@@ -18,10 +18,11 @@ from time import perf_counter
 from typing import Literal
 
 from drivers.sample import Sample
-from gateway.energy.fold import MeterRules, MeterState, Slot, Unallocated, advance
+from gateway.energy.fold import advance
+from gateway.energy.slot import MeterRules, MeterState, Slot, Unallocated
 from gateway.ledger.ledger import Ledger, meter_rules
-from gateway.outbox.dialect import Item
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, State
 from gateway.site import config
 from gateway.store.buffer import Buffer, Limits
@@ -409,7 +410,7 @@ class Life:
                         max(asset.energy.total(energies), 0) if whole else None
                     )
         # Of each the newest revision; they come in that order.
-        newest = {(str(o.item.asset), o.item.slot_s): o for o in owed}
+        newest = {(str(o.item.subject), o.item.slot_s): o for o in owed}
         found = {
             name: None if o.state == "missed" else o.item.energy_uwh for name, o in newest.items()
         }

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter
-from gateway.energy.fold import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
@@ -160,7 +160,7 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
         }
         owed: tuple[Owed, ...] = ()
         if n == len(METERS) - 1:
-            items = [Item(asset, start_s, "measurement", 0, 123) for asset in ASSETS]
+            items = [Item("exchange", asset, start_s, "measurement", 0, 123) for asset in ASSETS]
             owed = tuple(
                 Owed(item, SLOT_S, "measured", start_s + 901.0, None, state) for item in items
             )  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from gateway.cli.demo_house import ASSETS, Daemon, Site, write_site
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.monitoring.report import MeterReport, Part, Report
 from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer
@@ -97,7 +97,7 @@ class RunningSite:
             return [
                 o
                 for o in buffer.owed()
-                if o.item.asset == self.site.assets[asset] and o.item.kind == "measurement"
+                if o.item.subject == self.site.assets[asset] and o.item.kind == "measurement"
             ]
 
     def series(self) -> dict[tuple[str, str], list[Slot]]:

@@ -13,8 +13,10 @@ A later reading of the same asset and start replaces the earlier one, so sending
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.outbox.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
+from gateway.outbox.dialect import Question, Reply, Request, Verdict
+from gateway.outbox.format import Window
 from gateway.outbox.http_replies import http_verdict, parsed
+from gateway.outbox.item import Item, Kind
 
 MAX_READINGS = 500
 """Of one request: about 60 kB of JSON."""
@@ -41,7 +43,7 @@ class Dialect:
         batches: list[dict[tuple[object, int], Item]] = []
         for item in items:
             self._check(item.kind)
-            slot = (item.asset, item.slot_s)
+            slot = (item.subject, item.slot_s)
             if not batches or slot in batches[-1] or len(batches[-1]) >= MAX_READINGS:
                 batches.append({})
             batches[-1][slot] = item
@@ -65,7 +67,11 @@ class Dialect:
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
         readings = [
-            {"asset": str(i.asset), "start": _utc_text(i.slot_s), "energy_wh": i.energy_uwh / 10**6}
+            {
+                "asset": str(i.subject),
+                "start": _utc_text(i.slot_s),
+                "energy_wh": i.energy_uwh / 10**6,
+            }
             for i in items
         ]
         return Request(self._path, {"batch": transaction_id, "readings": readings}, items)

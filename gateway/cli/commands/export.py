@@ -27,8 +27,7 @@ from gateway.cli.tables import (
 from gateway.cli.terminal import Refused, add_period, reading, settings_of
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
+    from gateway.outbox.item import Subject
     from gateway.site.config import Asset, Settings
     from gateway.store.buffer import Buffer
 
@@ -203,14 +202,14 @@ def _write_profiles(
     """One file per asset. Raises Refused."""
     wanted = {asset.uuid for asset in assets}
     names = _file_names(assets)
-    streams: dict[UUID, IO[str]] = {}
-    states: dict[UUID, Counter[str]] = {}
+    streams: dict[Subject, IO[str]] = {}
+    states: dict[Subject, Counter[str]] = {}
     left_out = 0
     with contextlib.ExitStack() as stack:
         for owed in _watched(
             undelivered(buffer.owed(since_s, until_s)), lambda o: o.item.slot_s, until_s
         ):
-            asset = owed.item.asset
+            asset = owed.item.subject
             if args.asset is not None and asset not in wanted:
                 continue
             if not energy_known(owed):
@@ -261,7 +260,7 @@ def _profile_file(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
         yield stream
 
 
-def _file_names(assets: "Sequence[Asset]") -> "dict[UUID, str]":
+def _file_names(assets: "Sequence[Asset]") -> "dict[Subject, str]":
     """A file name for each asset: its own name in plain characters, with its UUID where two are
     alike.
     """

@@ -13,8 +13,7 @@ from gateway.cli.tables import energy_known, moment_s, utc_text, wh, wh_text
 from gateway.cli.terminal import Refused, add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
+    from gateway.outbox.item import Subject
     from gateway.outbox.owed import Owed
     from gateway.site.config import Asset, Settings
     from gateway.store.buffer import Buffer
@@ -158,23 +157,25 @@ class _Names:
     def __init__(self, assets: "Sequence[Asset]") -> None:
         self._assets = assets
         count = Counter(map(_slug, (asset.name for asset in assets)))
-        self._short: Mapping[UUID, str] = {
+        self._short: Mapping[Subject, str] = {
             asset.uuid: _slug(asset.name) for asset in assets if count[_slug(asset.name)] == 1
         }
-        self._full: Mapping[UUID, str] = {asset.uuid: asset.name for asset in assets}
+        self._full: Mapping[Subject, str] = {asset.uuid: asset.name for asset in assets}
 
-    def full(self, uuid: "UUID") -> str:
+    def full(self, subject: "Subject") -> str:
         """For the table."""
-        return self._full.get(uuid, f"{uuid} (not configured any more)")
+        return self._full.get(subject, f"{subject} (not configured any more)")
 
     def id_of(self, owed: "Owed") -> str:
         """What the item is called on the command line."""
         item = owed.item
         kind = "" if item.kind == "measurement" else f"/{item.kind}"
         revision = f"/r{item.revision}" if item.revision else ""
-        return f"{utc_text(item.slot_s)}/{self._short.get(item.asset, item.asset)}{kind}{revision}"
+        return (
+            f"{utc_text(item.slot_s)}/{self._short.get(item.subject, item.subject)}{kind}{revision}"
+        )
 
-    def uuid_of(self, text: str) -> "UUID":
+    def uuid_of(self, text: str) -> "Subject":
         """Raises Refused where nobody is called so."""
         from uuid import UUID
 
@@ -228,16 +229,16 @@ class _Wanted:
         """Whether this one is."""
         if self.ids and _key_of(owed) not in self.ids:
             return False
-        if self._asset not in (None, owed.item.asset) or self._kind not in (None, owed.item.kind):
+        if self._asset not in (None, owed.item.subject) or self._kind not in (None, owed.item.kind):
             return False
         return not self._states.isdisjoint(_states(owed))
 
 
-_Key = tuple[int, "UUID", str, int]
+_Key = tuple[int, "Subject", str, int]
 
 
 def _key_of(owed: "Owed") -> _Key:
-    return owed.item.slot_s, owed.item.asset, owed.item.kind, owed.item.revision
+    return owed.item.slot_s, owed.item.subject, owed.item.kind, owed.item.revision
 
 
 def _key(text: str, names: _Names) -> _Key:
@@ -283,7 +284,7 @@ def _ordered(found: "Iterable[Owed]") -> "list[Owed]":
         found,
         key=lambda owed: (
             owed.item.slot_s,
-            str(owed.item.asset),
+            str(owed.item.subject),
             owed.item.kind,
             owed.item.revision,
         ),
@@ -298,8 +299,8 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
         {
             "id": names.id_of(owed),
             "start_utc": utc_text(owed.item.slot_s),
-            "asset": names.full(owed.item.asset),
-            "asset_uuid": str(owed.item.asset),
+            "asset": names.full(owed.item.subject),
+            "asset_uuid": str(owed.item.subject),
             "kind": owed.item.kind,
             "revision": owed.item.revision,
             "energy_wh": wh(owed.item.energy_uwh) if energy_known(owed) else None,
@@ -350,7 +351,7 @@ def _cells(found: "Iterable[Owed]", names: _Names) -> Iterator[list[str]]:
         energy = wh_text(owed.item.energy_uwh if energy_known(owed) else None)
         yield [
             names.id_of(owed),
-            names.full(owed.item.asset),
+            names.full(owed.item.subject),
             energy,
             _state(owed),
             str(owed.attempts),
@@ -407,14 +408,14 @@ def _why_not(
             if owed.state == "pending"
             else f"it is {owed.state}; only what is pending can be given up"
         )
-    newest: dict[tuple[int, UUID, str], int] = {}
+    newest: dict[tuple[int, Subject, str], int] = {}
     for owed in buffer.owed(*wanted.period):
         if owed.state in ("pending", "accepted"):
-            slot = (owed.item.slot_s, owed.item.asset, owed.item.kind)
+            slot = (owed.item.slot_s, owed.item.subject, owed.item.kind)
             newest[slot] = max(newest.get(slot, 0), owed.item.revision)
 
     def why_not(owed: "Owed") -> str:
-        revision = newest.get((owed.item.slot_s, owed.item.asset, owed.item.kind), 0)
+        revision = newest.get((owed.item.slot_s, owed.item.subject, owed.item.kind), 0)
         if revision > owed.item.revision:
             return (
                 f"revision {revision} of it is there, and must not be replaced by an older number"

@@ -22,7 +22,7 @@ from gateway.cli.tables import (
 from gateway.cli.terminal import add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
-    from gateway.energy.fold import Slot
+    from gateway.energy.slot import Slot
     from gateway.site.config import Settings
     from gateway.store.buffer import Buffer
 

@@ -12,8 +12,10 @@ instead, stays in the buffer, and can be exported.
 
 from collections.abc import Sequence
 
-from gateway.outbox.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
+from gateway.outbox.dialect import Question, Reply, Request, Verdict
+from gateway.outbox.format import Window
 from gateway.outbox.http_replies import http_verdict
+from gateway.outbox.item import Item, Kind
 
 
 class Dialect:
@@ -41,7 +43,7 @@ class Dialect:
             self._check(item.kind)
         path = f"external-connection/api/{self._canary_network}/{{}}/set_energy_forecast/"
         return [
-            Request(path.format(item.asset), {"energy_Wh": item.energy_uwh / 10**6}, (item,))
+            Request(path.format(item.subject), {"energy_Wh": item.energy_uwh / 10**6}, (item,))
             for item in items
         ]
 

@@ -18,9 +18,11 @@ websocket is the other way to learn it, and needs a second connection that stays
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.outbox.dialect import Item, Kind, Question, Reply, Request, Verdict, Window
+from gateway.outbox.dialect import Question, Reply, Request, Verdict
+from gateway.outbox.format import Window
 from gateway.outbox.held import held_uwh
 from gateway.outbox.http_replies import http_verdict
+from gateway.outbox.item import Item, Kind
 
 MAX_SLOTS_PER_REQUEST = 2000
 """About 60 kB of JSON."""
@@ -57,9 +59,9 @@ class Dialect:
         batches: list[dict[int, Item]] = []
         filling: dict[tuple[object, Kind], dict[int, Item]] = {}
         for item in items:
-            batch = filling.get((item.asset, item.kind))
+            batch = filling.get((item.subject, item.kind))
             if batch is None or item.slot_s in batch or len(batch) >= MAX_SLOTS_PER_REQUEST:
-                batch = filling[item.asset, item.kind] = {}
+                batch = filling[item.subject, item.kind] = {}
                 batches.append(batch)
             batch[item.slot_s] = item
         return [self._request(tuple(batch.values()), transaction_id) for batch in batches]
@@ -82,7 +84,8 @@ class Dialect:
         # the end in.
         period = f"{self._slot_text(start_s)}/{self._slot_text(end_s + self._slot_s)}"
         return Question(
-            f"historical-data/assets/{self._canary_network}/{items[0].asset}/{period}", tuple(asked)
+            f"historical-data/assets/{self._canary_network}/{items[0].subject}/{period}",
+            tuple(asked),
         )
 
     def held(self, reply: Reply) -> dict[int, int] | None:
@@ -90,7 +93,7 @@ class Dialect:
         return held_uwh(reply)
 
     def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
-        asset, kind = items[0].asset, items[0].kind
+        asset, kind = items[0].subject, items[0].kind
         # µWh / 10⁹ is the double nearest to the exact decimal, and JSON writes the shortest text of
         # it: the same nine digits.
         energy_kwh = {self._slot_text(item.slot_s): item.energy_uwh / 10**9 for item in items}

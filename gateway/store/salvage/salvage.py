@@ -34,7 +34,7 @@ from typing import Any
 import msgspec
 
 from gateway.energy.counter import Counter
-from gateway.energy.fold import DirectionState, MeterState, OpenSlot, Slot
+from gateway.energy.slot import DirectionState, MeterState, OpenSlot, Slot
 from gateway.store.file import connect_as_it_is, new_file
 from gateway.store.row_checks import SOUND
 from gateway.store.rows import packing_of

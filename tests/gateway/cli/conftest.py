@@ -118,7 +118,7 @@ class Home:
                 if slots is None or (o.item.slot_s - START_S) // SLOT_S in slots
             ]
             buffer.record(
-                [i for i in items if asset in (None, str(i.asset))], state, reason, START_S + 7200
+                [i for i in items if asset in (None, str(i.subject))], state, reason, START_S + 7200
             )
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.energy.fold import MeterState
+from gateway.energy.slot import MeterState
 from gateway.outbox.owed import Held
 from gateway.store.rows import Closing
 from tests.gateway.cli.conftest import LOAD, PV, SLOT_S, START_S
@@ -33,7 +33,7 @@ def listed(run, *words):
 
 def states(home):
     with home.buffer() as buffer:
-        return [owed.state for owed in buffer.owed() if str(owed.item.asset) == LOAD]
+        return [owed.state for owed in buffer.owed() if str(owed.item.subject) == LOAD]
 
 
 def test_what_is_not_settled_is_listed_with_its_reason(run, filled):
@@ -92,7 +92,7 @@ def test_what_the_exchange_holds_otherwise_is_listed(run, filled):
         (item,) = [
             owed.item
             for owed in buffer.owed()
-            if owed.item.slot_s == START_S and str(owed.item.asset) == LOAD
+            if owed.item.slot_s == START_S and str(owed.item.subject) == LOAD
         ]
         buffer.record_held([Held(item, 5_500_000)], START_S + 7200)
         buffer.record([item], "accepted", "", START_S + 7200)
@@ -209,7 +209,7 @@ def test_an_older_revision_never_replaces_a_newer_one(run, filled):
         rejected = next(
             o
             for o in buffer.owed()
-            if o.item.slot_s == START_S + SLOT_S and str(o.item.asset) == LOAD
+            if o.item.slot_s == START_S + SLOT_S and str(o.item.subject) == LOAD
         )
         newer = replace(
             rejected, item=replace(rejected.item, revision=1), state="accepted", reason=""

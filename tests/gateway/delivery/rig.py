@@ -14,9 +14,9 @@ import httpx
 from gateway.delivery.http_session import Session
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.delivery.uploader import Uploader
-from gateway.energy.fold import MeterState
-from gateway.outbox.dialect import Item, Kind
+from gateway.energy.slot import MeterState
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
 from gateway.store.buffer import Buffer
@@ -103,7 +103,7 @@ class Site:
                 energy_uwh = start_s % 7919 + 1 if uwh is None else uwh
                 owed.append(
                     Owed(
-                        Item(asset, start_s, kind, revision, energy_uwh),
+                        Item("exchange", asset, start_s, kind, revision, energy_uwh),
                         self.slot_s,
                         "measured",
                         opens_s=window.opens_s,
@@ -142,7 +142,7 @@ class Site:
         accepted = {
             owed.item.slot_s: owed.item.energy_uwh
             for owed in self.buffer.owed()
-            if (owed.item.asset, owed.item.kind, owed.state) == (asset, "measurement", "accepted")
+            if (owed.item.subject, owed.item.kind, owed.state) == (asset, "measurement", "accepted")
         }
         return self.exchange.measurements[asset] == accepted
 

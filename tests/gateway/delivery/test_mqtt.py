@@ -23,9 +23,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from drivers.sample import Sample
 from drivers.strict_yaml import Seconds
 from gateway.delivery.mqtt_publisher import MAX_WAITING, MqttPublisher
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.monitoring.report import Report
-from gateway.outbox.dialect import Item
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.config import MqttSettings
 from gateway.site.credentials import Credentials
@@ -186,7 +186,12 @@ async def test_samples_slots_and_status_reach_a_listener_with_units_and_utc(
     await broker.start()
     publisher = a_publisher(settings(broker.port))
     item = Item(
-        UUID("26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"), 1_749_999_600, "measurement", 0, 172_750_000
+        "exchange",
+        UUID("26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"),
+        1_749_999_600,
+        "measurement",
+        0,
+        172_750_000,
     )
     listener = await Listener.open(broker.port)
     async with running(publisher):

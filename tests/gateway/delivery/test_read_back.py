@@ -47,7 +47,7 @@ def confirmed(site: Site) -> list[int]:
     return [
         (o.item.slot_s - T0) // SLOT
         for o in site.buffer.owed()
-        if o.item.asset == A and o.confirmed_s is not None
+        if o.item.subject == A and o.confirmed_s is not None
     ]
 
 
@@ -417,7 +417,7 @@ def test_whatever_the_exchange_loses_or_changes_ends_confirmed_or_disputed(
                 for slot_s, uwh in slots.items()
             }
             for o in owed:
-                there = held.get((o.item.asset, o.item.slot_s))
+                there = held.get((o.item.subject, o.item.slot_s))
                 assert (o.confirmed_s is not None) == (there == o.item.energy_uwh)
                 assert (o.confirmed_s is None) == (o.disagreements == 2)
                 if o.confirmed_s is None:

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from gateway.delivery.http_session import RENEW_AFTER_S
 from gateway.delivery.simulated.exchange import LOGIN
 from gateway.delivery.uploader import MAX_BACKOFF_S
-from gateway.outbox.dialect import Item
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import Item
 from gateway.outbox.owed import offset_s
 from gateway.site.credentials import Credentials
 from gateway.store.opening import open_for_deciding
@@ -234,17 +234,22 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
                 await asyncio.sleep(600)
                 assert site.states() == {"pending": 1000, "rejected": 1}
                 person = open_for_deciding(site.buffer.path)
-                given_up = [owed.item for owed in person.owed() if owed.item.asset == A][:990]
+                given_up = [owed.item for owed in person.owed() if owed.item.subject == A][:990]
                 assert person.give_up(given_up, "nobody wants it", site.now()) == 990
                 site.exchange.assets[B] = "Load"
                 site.exchange.mode("ok")
                 await asyncio.sleep(MAX_BACKOFF_S)
                 assert site.states() == {"missed": 990, "accepted": 10, "rejected": 1}
-                assert person.retry([Item(B, T0 - 5 * SLOT, "measurement", 0, UNSENDABLE_UWH)]) == 1
+                assert (
+                    person.retry(
+                        [Item("exchange", B, T0 - 5 * SLOT, "measurement", 0, UNSENDABLE_UWH)]
+                    )
+                    == 1
+                )
                 await asyncio.sleep(31)
                 person.close_file()
             assert next(
-                owed for owed in site.buffer.owed() if owed.item.asset == B
+                owed for owed in site.buffer.owed() if owed.item.subject == B
             ).reason.startswith("answered 400"), "tried again"
 
     virtual(story())
@@ -769,7 +774,7 @@ def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(
                 return
             assert set(states) <= {"accepted", "missed"}
             for item in site.buffer.owed():
-                booked = site.exchange.undated[item.item.asset].get(item.item.slot_s + 2 * SLOT)
+                booked = site.exchange.undated[item.item.subject].get(item.item.slot_s + 2 * SLOT)
                 assert (
                     booked == item.item.energy_uwh
                     if item.state == "accepted"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.energy.allocation import NoPlace, as_before, by_table, lacking, linear, place, table
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.fold import Quality, Slot, Unallocated
+from gateway.energy.slot import Quality, Slot, Unallocated
 
 BEGIN_S = 1_800_000_000
 SLOT_S = 900

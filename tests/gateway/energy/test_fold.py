@@ -14,17 +14,8 @@ from drivers.sample import Sample
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.counter import Rules
-from gateway.energy.fold import (
-    MAX_MARKS,
-    MAX_MISSING,
-    Event,
-    MeterRules,
-    MeterState,
-    Slot,
-    Step,
-    Unallocated,
-    advance,
-)
+from gateway.energy.fold import MAX_MARKS, MAX_MISSING, advance
+from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
 
 BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes
 SLOT_MS = 900_000

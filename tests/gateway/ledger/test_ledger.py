@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.owed import Owed
@@ -107,14 +107,14 @@ class House:
 
     def measurements(self) -> dict[tuple[str, int], Owed]:
         return {
-            (str(o.item.asset), o.item.slot_s - BEGIN_S): o
+            (str(o.item.subject), o.item.slot_s - BEGIN_S): o
             for o in self.buffer.owed()
             if o.item.kind == "measurement"
         }
 
     def forecasts(self) -> dict[tuple[str, int], int]:
         return {
-            (str(o.item.asset), o.item.slot_s - BEGIN_S): o.item.energy_uwh
+            (str(o.item.subject), o.item.slot_s - BEGIN_S): o.item.energy_uwh
             for o in self.buffer.owed()
             if o.item.kind == "forecast"
         }
@@ -357,7 +357,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
         )
         assert booked_uwh == each.counter.counter_uwh - (9_000 * WH + WH // 2)
         owed = [o.item for o in house.buffer.owed()]
-        assert len({(item.asset, item.slot_s, item.kind, item.revision) for item in owed}) == len(
+        assert len({(item.subject, item.slot_s, item.kind, item.revision) for item in owed}) == len(
             owed
         )
     finally:
@@ -615,7 +615,7 @@ def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_r
     assert owed[LOAD, 0].reason == "grid was metered for 67 % of the slot"
     assert owed[LOAD, 0].decided_s is not None
     assert owed[LOAD, 900].state == "pending"
-    assert house.buffer.measurement_uwh(owed[LOAD, 0].item.asset, BEGIN_S) is None
+    assert house.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None
     assert [o.item.slot_s for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)] == [
         BEGIN_S + 900
     ] * 2
@@ -790,7 +790,7 @@ def test_what_a_clock_that_was_ahead_has_booked_stays_and_nothing_is_booked_ther
         (BEGIN_S + ahead_s + 7200) * 1000,
     )
     owed = [
-        o for o in house.buffer.owed() if str(o.item.asset) == PV and o.item.kind == "measurement"
+        o for o in house.buffer.owed() if str(o.item.subject) == PV and o.item.kind == "measurement"
     ]
     assert {o.item.revision: o.state for o in owed if o.item.slot_s == BEGIN_S + 10_800} == {
         0: "missed",
@@ -844,7 +844,7 @@ def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_
     revisions = [
         o.item.revision
         for o in house.buffer.owed()
-        if (str(o.item.asset), o.item.slot_s) == (PV, BEGIN_S)
+        if (str(o.item.subject), o.item.slot_s) == (PV, BEGIN_S)
     ]
     assert revisions == [0, 1]
     newest = house.measurements()
@@ -862,7 +862,7 @@ def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_
     due = [
         o.item
         for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)
-        if str(o.item.asset) == PV
+        if str(o.item.subject) == PV
     ]
     assert [item.revision for item in due] == [1, 1, 1, 0]
 
@@ -879,7 +879,7 @@ def test_where_numbers_bear_no_date_nothing_is_owed_before_the_truth_is_known_no
     assert not house.measurements()
     hourly(house, 3010, 7000)
     house.buffer.flush()
-    mine = [o for o in house.buffer.owed() if str(o.item.asset) == PV]
+    mine = [o for o in house.buffer.owed() if str(o.item.subject) == PV]
     assert [(o.item.slot_s - BEGIN_S, o.item.revision) for o in mine] == [
         (at, 0) for at in (0, 900, 1800, 2700)
     ]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.fold import Slot
+from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.site.config import Settings, load
 from gateway.store import buffer as buffering

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.http_session import MAX_REPLY_BYTES
-from gateway.outbox.dialect import Item, Reply
+from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.dialects.sdk import MAX_SLOTS_PER_QUESTION
 from gateway.outbox.held import held_uwh
+from gateway.outbox.item import Item
 
 NETWORK = "8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10"
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -27,7 +28,7 @@ def said(data: object, status: int = 200) -> Reply:
 
 
 def item(n: int) -> Item:
-    return Item(ASSET, SLOT_S + 900 * n, "measurement", 0, 1)
+    return Item("exchange", ASSET, SLOT_S + 900 * n, "measurement", 0, 1)
 
 
 def test_sdk_asks_for_the_slots_around_the_first_item() -> None:
@@ -112,7 +113,10 @@ def test_what_is_no_number_is_not_held(value: object) -> None:
 @given(st.dictionaries(st.integers(0, 3000), st.integers(0, 10**15), max_size=40))
 def test_what_sdk_sends_is_recognised_to_the_microwatthour(energy_uwh: dict[int, int]) -> None:
     dialect = load_dialect("sdk", NETWORK, 900)
-    items = [Item(ASSET, SLOT_S + 900 * n, "measurement", 0, uwh) for n, uwh in energy_uwh.items()]
+    items = [
+        Item("exchange", ASSET, SLOT_S + 900 * n, "measurement", 0, uwh)
+        for n, uwh in energy_uwh.items()
+    ]
     sent = [request.body["energy_measurement"] for request in dialect.encode(items, "x")]
     told = dialect.held(said({"data": sent[0]})) if sent else {}
     assert told == {one.slot_s: one.energy_uwh for one in items}

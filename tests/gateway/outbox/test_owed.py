@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.energy.fold import MeterState
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import MeterState
+from gateway.outbox.item import Item
 from gateway.outbox.owed import LIVE_SLOTS, Confirmations, Held, Owed, live_since_s, urgency
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Buffer]:
 
 
 def item(slot_s: int, revision: int = 0, uwh: int = 7_000_000, asset: UUID = A) -> Item:
-    return Item(asset, slot_s, "measurement", revision, uwh)
+    return Item("exchange", asset, slot_s, "measurement", revision, uwh)
 
 
 def owed(what: Item, **changes: Any) -> Owed:
@@ -161,7 +161,7 @@ def test_an_undated_number_a_forecast_and_a_replaced_revision_are_not_asked_for(
 ) -> None:
     undated, forecast = (
         owed(item(900), closes_s=NOW_S + 5.0),
-        owed(Item(A, 1800, "forecast", 0, 1), closes_s=NOW_S + 5.0),
+        owed(Item("exchange", A, 1800, "forecast", 0, 1), closes_s=NOW_S + 5.0),
     )
     keep(store, undated, forecast)
     store.record([undated.item, forecast.item], "accepted", "", NOW_S)

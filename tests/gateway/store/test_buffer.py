@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter, Rules
-from gateway.energy.fold import (
+from gateway.energy.fold import advance
+from gateway.energy.slot import (
     DirectionState,
     Event,
     MeterRules,
@@ -30,9 +31,8 @@ from gateway.energy.fold import (
     OpenSlot,
     Slot,
     Unallocated,
-    advance,
 )
-from gateway.outbox.dialect import Item, Kind
+from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Backlog, Held, Owed
 from gateway.store import buffer as buffers
 from gateway.store.buffer import Buffer, Limits
@@ -109,7 +109,11 @@ def owed(
     **changes: Any,
 ) -> Owed:
     plain = Owed(
-        Item(ASSETS[asset], slot_s, kind, 0, 7_000_000), 900, "measured", opens_s, closes_s
+        Item("exchange", ASSETS[asset], slot_s, kind, 0, 7_000_000),
+        900,
+        "measured",
+        opens_s,
+        closes_s,
     )
     return replace(plain, **changes)
 
@@ -673,7 +677,7 @@ def test_what_was_committed_survives_sigkill_and_what_waited_does_not(tmp_path: 
 def test_sigkill_in_the_middle_of_commits_leaves_whole_transactions(tmp_path: Path) -> None:
     path = tmp_path / "buffer.sqlite"
     code = """
-        from gateway.energy.fold import MeterState, Slot
+        from gateway.energy.slot import MeterState, Slot
         store = open_buffer(Path(sys.argv[1]), now_s=0)
         print("ready", flush=True)
         for n in range(1, 10**9):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.energy.fold import MeterState, Slot, Unallocated
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import MeterState, Slot, Unallocated
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.store import pending_writes as waiting
 from gateway.store.pending_writes import MAX_SAMPLES, WaitingClosings, bounded, thinned
@@ -41,7 +41,11 @@ def closing(n: int, device: str = "grid") -> Closing:
         "kernel",
     )
     owed = Owed(
-        Item(UUID(int=1), n * 900, "measurement", 0, 7), 900, "measured", n * 900 + 900.0, None
+        Item("exchange", UUID(int=1), n * 900, "measurement", 0, 7),
+        900,
+        "measured",
+        n * 900 + 900.0,
+        None,
     )
     return Closing(device, n, MeterState("A", n * 900_000, 900_000, {}), (slot,), (owed,), ())
 

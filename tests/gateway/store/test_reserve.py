@@ -22,9 +22,9 @@ from gateway.store.buffer import Limits
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.store.rows import Closing
 from gateway.store.errors import StoreError
-from gateway.outbox.dialect import Item
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.energy.fold import MeterState, Slot
+from gateway.energy.slot import MeterState, Slot
 
 folder = Path(sys.argv[1])
 path = folder / "buffer.sqlite"
@@ -39,8 +39,8 @@ def a_slot_passes(store, n, samples=90):
     end = (7 * n, 7 * n + 7, 0, 0, "kernel")
     slots = tuple(Slot(f"meter{k}", "A", "import", start_s, 900, 7, "measured", "counter", 1000,
         90, 10_000, *end) for k in range(10))
-    owed = tuple(Owed(Item(UUID(int=k), start_s, "measurement", 0, 7), 900, "measured", start_s +
-        900.0, None) for k in range(10))
+    items = [Item("exchange", UUID(int=k), start_s, "measurement", 0, 7) for k in range(10)]
+    owed = tuple(Owed(item, 900, "measured", start_s + 900.0, None) for item in items)
     store.close(Closing("grid", store.last_number, MeterState("A", start_s * 1000, 900_000, {}),
         slots, owed, ()))
     store.flush()

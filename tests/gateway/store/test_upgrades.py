@@ -88,7 +88,7 @@ def test_all_that_an_earlier_version_left_is_there(tmp_path: Path, version: int)
     assert samples[114] == Sample("pv", "17", "boot-1", 3_650_000, END_S * 1000, values), (
         "to the last digit"
     )
-    owed = {(o.item.asset, (o.item.slot_s - START_S) // 900): o for o in store.owed()}
+    owed = {(o.item.subject, (o.item.slot_s - START_S) // 900): o for o in store.owed()}
     assert [owed[LOAD, n].state for n in range(4)] == ["accepted", "pending", "pending", "pending"]
     assert [owed[PV, n].state for n in range(4)] == ["accepted", "rejected", "pending", "pending"]
     assert (owed[PV, 1].reason, owed[PV, 1].attempts) == ("HTTP 400: unknown asset", 1)

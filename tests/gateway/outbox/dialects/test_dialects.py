@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.outbox.dialect import Item, Reply
+from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.dialects.sdk import MAX_SLOTS_PER_REQUEST
 from gateway.outbox.http_replies import MAX_REASON_CHARS
+from gateway.outbox.item import Item
 
 NETWORK = "8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10"
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -27,7 +28,7 @@ energies = st.integers(0, 10**14)
 def items(*kinds: str) -> st.SearchStrategy[list[Item]]:
     slots = st.integers(0, 60).map(lambda n: SLOT_S + 900 * n)
     one = st.builds(Item, assets, slots, st.sampled_from(kinds), st.integers(0, 2), energies)
-    return st.lists(one, max_size=60, unique_by=lambda i: (i.asset, i.slot_s, i.kind, i.revision))
+    return st.lists(one, max_size=60, unique_by=lambda i: (i.subject, i.slot_s, i.kind, i.revision))
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> Reply:
@@ -43,7 +44,7 @@ def test_the_dialects_are_the_files_of_the_folder() -> None:
 
 def test_rest_sends_watt_hours_without_a_time() -> None:
     (request,) = load_dialect("rest", NETWORK, 900).encode(
-        [Item(ASSET, SLOT_S, "measurement", 0, 137_250_000)], TRANSACTION
+        [Item("exchange", ASSET, SLOT_S, "measurement", 0, 137_250_000)], TRANSACTION
     )
     assert request.path == f"external-connection/api/{NETWORK}/{ASSET}/set_energy_forecast/"
     assert json.dumps(request.body) == '{"energy_Wh": 137.25}'
@@ -59,7 +60,7 @@ def test_rest_has_no_forecasts() -> None:
     with pytest.raises(ValueError, match="forecast"):
         dialect.window("forecast", SLOT_S, 1.0)
     with pytest.raises(ValueError, match="forecast"):
-        dialect.encode([Item(ASSET, SLOT_S, "forecast", 0, 1)], TRANSACTION)
+        dialect.encode([Item("exchange", ASSET, SLOT_S, "forecast", 0, 1)], TRANSACTION)
 
 
 @given(items("measurement"))
@@ -68,7 +69,7 @@ def test_rest_carries_every_item_once_in_order_and_exactly(owed: list[Item]) -> 
     assert [item for request in requests for item in request.items] == owed
     for request in requests:
         (item,) = request.items
-        assert str(item.asset) in request.path
+        assert str(item.subject) in request.path
         wh = json.loads(json.dumps(request.body), parse_float=Decimal)["energy_Wh"]
         assert wh * 10**6 == item.energy_uwh
 
@@ -79,10 +80,10 @@ def test_rest_carries_every_item_once_in_order_and_exactly(owed: list[Item]) -> 
 def test_sdk_sends_dated_kilowatt_hours() -> None:
     dialect = load_dialect("sdk", NETWORK, 900)
     owed = [
-        Item(ASSET, SLOT_S, "measurement", 0, 125_000_000),
-        Item(ASSET, SLOT_S + 900, "measurement", 0, 1),
+        Item("exchange", ASSET, SLOT_S, "measurement", 0, 125_000_000),
+        Item("exchange", ASSET, SLOT_S + 900, "measurement", 0, 1),
     ]
-    forecast = Item(ASSET, SLOT_S + 1800, "forecast", 0, 137_000_000)
+    forecast = Item("exchange", ASSET, SLOT_S + 1800, "forecast", 0, 137_000_000)
     measurements, forecasts = dialect.encode([*owed, forecast], TRANSACTION)
     assert measurements.path == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-measurement/"
     assert measurements.body == {
@@ -98,7 +99,7 @@ def test_sdk_sends_dated_kilowatt_hours() -> None:
 
 def test_sdk_names_seconds_only_where_slots_are_not_whole_minutes() -> None:
     (request,) = load_dialect("sdk", NETWORK, 15).encode(
-        [Item(ASSET, SLOT_S + 15, "measurement", 0, 0)], TRANSACTION
+        [Item("exchange", ASSET, SLOT_S + 15, "measurement", 0, 0)], TRANSACTION
     )
     assert request.body["energy_measurement"] == {"2026-03-29T01:00:15": 0.0}
 
@@ -119,7 +120,7 @@ def test_sdk_carries_every_item_once_and_exactly(owed: list[Item]) -> None:
     requests = load_dialect("sdk", NETWORK, 900).encode(owed, TRANSACTION)
     assert Counter(item for request in requests for item in request.items) == Counter(owed)
     for request in requests:
-        (stream,) = {(item.asset, item.kind) for item in request.items}
+        (stream,) = {(item.subject, item.kind) for item in request.items}
         numbers = json.loads(json.dumps(request.body), parse_float=Decimal)[f"energy_{stream[1]}"]
         assert [value * 10**9 for value in numbers.values()] == [
             item.energy_uwh for item in request.items
@@ -130,19 +131,19 @@ def test_sdk_carries_every_item_once_and_exactly(owed: list[Item]) -> None:
 def test_sdk_sends_revisions_of_a_slot_in_their_order(owed: list[Item]) -> None:
     owed.sort(key=lambda item: (item.slot_s, item.revision))
     requests = load_dialect("sdk", NETWORK, 900).encode(owed, TRANSACTION)
-    for key in {(item.asset, item.slot_s) for item in owed}:
+    for key in {(item.subject, item.slot_s) for item in owed}:
         sent = [
             item.revision
             for request in requests
             for item in request.items
-            if (item.asset, item.slot_s) == key
+            if (item.subject, item.slot_s) == key
         ]
         assert sent == sorted(sent)
 
 
 def test_sdk_bounds_its_requests() -> None:
     owed = [
-        Item(asset, SLOT_S + 900 * n, "measurement", 0, 1)
+        Item("exchange", asset, SLOT_S + 900 * n, "measurement", 0, 1)
         for n in range(4500)
         for asset in (UUID(int=1), UUID(int=2))
     ]

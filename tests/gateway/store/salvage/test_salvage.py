@@ -16,8 +16,8 @@ import pytest
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter
-from gateway.energy.fold import DirectionState, Event, MeterState, OpenSlot, Slot
-from gateway.outbox.dialect import Item
+from gateway.energy.slot import DirectionState, Event, MeterState, OpenSlot, Slot
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, State
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
@@ -63,7 +63,7 @@ def slot(n: int) -> Slot:
 
 def owed(n: int, asset: UUID, state: State) -> Owed:
     start_s = NOW_S + n * 900
-    item = Item(asset, start_s, "measurement", 0, 90_000_000)
+    item = Item("exchange", asset, start_s, "measurement", 0, 90_000_000)
     decided_s = None if state == "pending" else start_s + 950.0
     return Owed(
         item,

@@ -1,0 +1,134 @@
+"""The seam between what is settled and who gets it: what a destination is owed, in which form, and
+what came of sending it. Pure.
+
+The ledger asks each destination's `Terms` what it is owed when slots close; `delivery` sends that
+in batches and gets an `Outcome` for each. `dialect.py` has what an exchange over HTTP adds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.energy.slot import AssetSlot, Quality, Slot
+from gateway.outbox.item import Item, Kind, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When an item may be sent, Unix time in seconds. At `closes_s` it is too late; None means
+    never too late.
+    """
+
+    opens_s: float
+    closes_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is written in one commit, before anything is owed for it."""
+
+    slots: Sequence[Slot]
+    """Of meters, those that are written anew among them."""
+    asset_slots: Sequence[AssetSlot]
+    """Of the assets whose meters have all closed that slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number that a destination wants to have."""
+
+    subject: Subject
+    slot_s: int
+    """Start of the slot, Unix time in seconds."""
+    kind: Kind
+    energy_uwh: int
+    """Energy in µWh; where it is negative, 0 is delivered and this is kept beside it."""
+    quality: Quality
+    undeliverable: str = ""
+    """Why there is no number to send; empty where there is one."""
+    revised: bool = False
+    """The slot was written anew: owed as the next revision, where this is another number."""
+
+
+class Selects(Protocol):
+    """What of all that is settled a destination is owed: assets by their formulas, say, or every
+    series.
+    """
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterable[Number]:
+        """What is owed once this is written."""
+
+
+class Format(Protocol):
+    """How numbers are said to one kind of destination. Holds no state."""
+
+    kinds: frozenset[Kind]
+    """What it can say."""
+    dated: bool
+    """Whether a number names its slot, so that it can be sent again and replaces the one before."""
+
+    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
+        """When an item of this kind for the slot starting at `slot_s` may be sent. `margin_s` is
+        kept from every slot's edge.
+        """
+
+    def encode(self, items: Sequence[Item], transaction_id: str) -> "list[Batch]":
+        """Batches that carry all of the items, in the order of the items, each of bounded size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that travel together, where to, and as what."""
+
+    items: tuple[Item, ...]
+    address: str
+    """A path, a topic: what the transport makes of it."""
+    payload: object
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the ledger must know of a destination to write down what it is owed."""
+
+    destination: str
+    """Its name in the configuration."""
+    selects: Selects
+    format: Format
+    margin_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The receiver has the items, by its own word."""
+
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The wire took the items; the receiver's own word is awaited."""
+
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The receiver will never take the items as they are."""
+
+    reason: str
+    whole: bool = False
+    """For the address and not for a number in it: a smaller batch would fare alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nobody can tell (timeout, server error): keep the items and try again."""
+
+    reason: str
+    after_s: float | None = None
+    """Not before, where the receiver asked for that."""
+    sent: bool = True
+    """Whether the items may have arrived."""
+
+
+Outcome = Accepted | Sent | Rejected | Retry
