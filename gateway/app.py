@@ -21,7 +21,9 @@ from drivers.line import open_line
 from drivers.sample import Sample
 from gateway import __version__
 from gateway.collect.collector import Collector, OpenLine
+from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
+from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.uploader import Uploader
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -29,8 +31,10 @@ from gateway.ledger.ledger import Ledger
 from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.watchdog import Watchdog
+from gateway.outbox.dialect import ReadsBack
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.item import Subject
+from gateway.outbox.format import Closed, Number
+from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import Owed
 from gateway.site.config import Asset, Settings, lines_of
 from gateway.store.buffer import Buffer, Limits
@@ -70,6 +74,11 @@ class StoreHealth:
     last_error: str = ""
     last_error_s: float | None = None
     failing: bool = False
+
+
+class _Nothing:
+    def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:  # noqa: ARG002
+        return iter(())
 
 
 class Gateway:
@@ -122,18 +131,29 @@ class Gateway:
                 exchange.timeout,
                 transport=transport,
             )
+            destination = Destination(
+                name=EXCHANGE,
+                kind=exchange.dialect,
+                selects=_Nothing(),
+                format=dialect,
+                transport=HttpTransport(self._session, dialect),
+                policy=Policy(
+                    slot_s=settings.market.slot,
+                    margin_s=exchange.margin,
+                    quiet_s=exchange.quiet_s(settings.site, settings.market.slot),
+                    settlement_s=exchange.settlement,
+                ),
+                verifies=HttpVerifier(self._session, dialect)
+                if isinstance(dialect, ReadsBack)
+                else None,
+                name_of=lambda asset: names.get(asset, str(asset)),
+            )
             self.uploader = Uploader(
+                destination,
                 self.buffer,
-                dialect,
-                self._session,
                 now=clock.now_s,
                 trusted=lambda: clock.trusted,
-                slot_s=settings.market.slot,
                 jitter=rng.random,
-                name_of=lambda asset: names.get(asset, str(asset)),
-                settlement_s=exchange.settlement,
-                quiet_s=exchange.quiet_s(settings.site, settings.market.slot),
-                margin_s=exchange.margin,
             )
         self.collectors = [
             Collector(devices, clock, settings.market.slot, open_a_line, self._take, rng.random)

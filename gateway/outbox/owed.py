@@ -8,7 +8,7 @@ from typing import Literal
 
 from gateway.outbox.item import Item
 
-State = Literal["pending", "accepted", "rejected", "missed"]
+State = Literal["pending", "sent", "accepted", "rejected", "missed"]
 
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""

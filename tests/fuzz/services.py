@@ -16,12 +16,13 @@ from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Sessio
 from gateway.delivery.mqtt_publisher import MqttPublisher, _Wire
 from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
-from gateway.outbox.dialect import Dialect, Reply, Verdict
+from gateway.outbox.dialect import Dialect, ReadsBack, Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 from gateway.outbox.http_replies import (
     MAX_REASON_CHARS,
     MAX_RETRY_AFTER_S,
-    http_verdict,
+    http_outcome,
     parsed,
     reason_of,
 )
@@ -37,16 +38,22 @@ TOKEN = "eyJ0eXAi.eyJ1c2Vy.c2lnbmF0dXJl"
 # Replies of the exchange
 
 
-def check_verdict(verdict: Verdict, reply: Reply) -> None:
+def check_outcome(outcome: Outcome, reply: Reply) -> None:
     """What it may say, and that no web page is ever believed."""
-    assert verdict.outcome in ("accepted", "rejected", "unknown")
-    assert verdict.outcome != "accepted" or 200 <= reply.status < 300
-    assert verdict.outcome != "rejected" or 400 <= reply.status < 500
+    match outcome:
+        case Accepted():
+            assert 200 <= reply.status < 300
+            return
+        case Rejected():
+            assert 400 <= reply.status < 500
+        case Retry():
+            assert outcome.after_s is None or 0 <= outcome.after_s <= MAX_RETRY_AFTER_S
+        case _:
+            raise AssertionError(f"{outcome} does not come from a reply")
     if reply.body.lstrip().startswith(b"<") and reply.status != 413:
-        assert verdict.outcome == "unknown", "a web page is never a verdict"
-    check_message(verdict.reason)
-    assert len(verdict.reason) <= MAX_REASON_CHARS + 200
-    assert verdict.retry_after_s is None or 0 <= verdict.retry_after_s <= MAX_RETRY_AFTER_S
+        assert isinstance(outcome, Retry), "a web page is never a verdict"
+    check_message(outcome.reason)
+    assert len(outcome.reason) <= MAX_REASON_CHARS + 200
 
 
 @functools.cache
@@ -63,12 +70,13 @@ def exchange_replies(data: bytes) -> None:
     location, _, body = rest.partition(b"\n")
     headers = {"retry-after": retry.decode("latin-1"), "location": location.decode("latin-1")}
     reply = Reply(status, {name: text for name, text in headers.items() if text}, body)
-    check_verdict(http_verdict(reply), reply)
+    check_outcome(http_outcome(reply), reply)
     check_message(reason_of(body))
     parsed(body)
     for dialect in _dialects():
-        check_verdict(dialect.judge(reply), reply)
-        for slot_s, energy_uwh in (dialect.held(reply) or {}).items():
+        check_outcome(dialect.judge(reply), reply)
+        held = dialect.held(reply) if isinstance(dialect, ReadsBack) else None
+        for slot_s, energy_uwh in (held or {}).items():
             assert -62135683200 <= slot_s < 253402387200
             assert abs(energy_uwh) <= 10**18
 
@@ -156,7 +164,7 @@ async def _talk(*, asks: bool) -> None:
         assert TOKEN not in str(error)
     else:
         assert len(reply.body) <= MAX_REPLY_BYTES
-        check_verdict(http_verdict(reply), reply)
+        check_outcome(http_outcome(reply), reply)
     finally:
         await session.aclose()
 

@@ -11,11 +11,15 @@ from uuid import UUID
 
 import httpx
 
+from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
+from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
+from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
@@ -53,6 +57,26 @@ class _AtTheSeam(httpx.AsyncBaseTransport):
         )
 
 
+class Nothing:
+    """Selects nothing: the test itself writes what is owed."""
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:  # noqa: ARG002
+        return iter(())
+
+
+def exchange_of(dialect: Dialect, session: Session, policy: Policy) -> Destination:
+    """An exchange that is spoken to in a dialect."""
+    return Destination(
+        name="exchange",
+        kind=type(dialect).__module__.rpartition(".")[2],
+        selects=Nothing(),
+        format=dialect,
+        transport=HttpTransport(session, dialect),
+        policy=policy,
+        verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
+    )
+
+
 class Site:
     """A buffer, an uploader and an exchange."""
 
@@ -75,15 +99,13 @@ class Site:
 
     def uploader(self, *, quiet_s: float = 0.0) -> Uploader:
         transport = None if self._real else _AtTheSeam(self.exchange)
+        session = Session(self.exchange.url, lambda: self.credentials, 10, transport=transport)
         return Uploader(
+            exchange_of(self.dialect, session, Policy(slot_s=self.slot_s, quiet_s=quiet_s)),
             self.buffer,
-            self.dialect,
-            Session(self.exchange.url, lambda: self.credentials, 10, transport=transport),
             now=self.now,
             trusted=lambda: self.trusted,
-            slot_s=self.slot_s,
             jitter=lambda: 0.5,
-            quiet_s=quiet_s,
         )
 
     def owe(

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from gateway.delivery.read_back import RARELY_S
+from gateway.delivery.question_round import RARELY_S
 from gateway.delivery.simulated.exchange import KEPT_S as FORGOTTEN_S
 from gateway.delivery.simulated.exchange import LOGIN
 from gateway.outbox.owed import Confirmations

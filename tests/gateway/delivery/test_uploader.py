@@ -378,7 +378,7 @@ def test_after_an_outage_everything_is_booked_and_the_log_has_two_lines_of_it(
             assert site.in_books(A)
             assert site.in_books(B)
 
-    caplog.set_level(logging.INFO, "gateway.delivery.uploader")
+    caplog.set_level(logging.INFO, "gateway.delivery.journal")
     virtual(story())
     lines = [
         record.getMessage() for record in caplog.records if "delivered" not in record.getMessage()
