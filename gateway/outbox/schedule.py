@@ -208,10 +208,9 @@ class Schedule:
             case Accepted() | Sent():
                 self.rejections = 0
                 self._dequeue(portion)
-                if self._turns or portion.stream in self._failing_streams:
-                    # It was made when live slots of what failed had to wait there.
-                    self._plan.clear()
-                self._failing_streams.discard(portion.stream)
+                if portion.stream in self._failing_streams:
+                    self._failing_streams.remove(portion.stream)
+                    self._plan.clear()  # for the reason that `_go_well` has
                 self._go_well()
             case Rejected():
                 self.rejections += 1
@@ -237,7 +236,10 @@ class Schedule:
     def _go_well(self) -> None:
         """The destination gave a verdict."""
         self._is_failing = False
-        self._turns.clear()
+        if self._turns:
+            # Live slots of what failed had to wait in the plan, and need not any more.
+            self._plan.clear()
+            self._turns.clear()
         self._max_items = min(self._max_items * GROWTH, BACKLOG_ITEMS)
 
     def _mark_failing(self, stream: Stream) -> None:

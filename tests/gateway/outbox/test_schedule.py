@@ -166,7 +166,9 @@ def test_while_everything_fails_the_streams_take_turns() -> None:
         assert portion is not None
         order.append(portion.items[0].subject)
         plan.settle(portion, Retry("answered 503"))
-    assert order == [A, B, C, B, C, B, C], "A failed by itself, as far as is known"
+    assert order[0] == A
+    assert A not in order[1:], "it failed while nothing else did, so it goes last"
+    assert [set(order[n : n + 2]) for n in (1, 3, 5)] == [{B, C}] * 3
 
 
 @pytest.mark.parametrize(
