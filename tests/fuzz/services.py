@@ -13,7 +13,8 @@ import httpx
 
 from drivers.strict_yaml import Seconds
 from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Session
-from gateway.delivery.mqtt_publisher import MqttPublisher, _Wire
+from gateway.delivery.mqtt_connection import Wire
+from gateway.delivery.mqtt_publisher import MqttPublisher
 from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
 from gateway.outbox.dialect import Dialect, ReadsBack, Reply
@@ -345,8 +346,8 @@ class _Publisher(MqttPublisher):
 
     come: list[bytes]
 
-    async def _connect(self) -> _Wire:
-        wire = _Wire(self._something_to_do)
+    async def _connect(self) -> Wire:
+        wire = Wire(self._something_to_do)
         broker = _Broker()
         broker.protocol = wire
         wire.connection_made(broker)
@@ -384,8 +385,8 @@ async def _broker_says(come: list[bytes]) -> None:
         check_message(str(error))
     else:
         raise AssertionError("a session ends with an error, for the connection is lost")
-    assert len(publisher._waiting) + len(publisher._retained) <= 4
-    assert not publisher._unacknowledged
+    assert len(publisher._queue._waiting) + len(publisher._queue._retained) <= 4
+    assert not publisher._queue._unacknowledged
 
 
 def mqtt_seeds() -> Iterable[bytes]:
