@@ -26,7 +26,7 @@ from rich.text import Text
 
 from drivers.simulated.house import Household
 from drivers.simulated.meters import House, simulated_house
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -343,7 +343,8 @@ async def _settled(exchange: StandInExchange, started_s: float, end_s: int) -> N
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
-            while not all(_complete(booked, end_s) for booked in exchange.measurements.values()):  # noqa: ASYNC110 — a dict tells nobody
+            measured = exchange.books.measurements.values()
+            while not all(_complete(booked, end_s) for booked in measured):  # noqa: ASYNC110 — a dict tells nobody
                 await asyncio.sleep(0.2)
 
 
@@ -369,7 +370,9 @@ def _judge(
     fine = True
     for name, uuid in site.assets.items():
         booked = {
-            start_s: uwh for start_s, uwh in exchange.measurements[uuid].items() if start_s < end_s
+            start_s: uwh
+            for start_s, uwh in exchange.books.measurements[uuid].items()
+            if start_s < end_s
         }
         # The first slot that can be whole is the one that begins after the gateway has started;
         # give it one more.
@@ -407,7 +410,7 @@ def _judge(
         table.add_row(name, *row, Text(verdict, "green" if agree else "red"))
     console.print(table)
     again = sum(
-        count - 1 for (what, _, _), count in exchange.booked.items() if what == "measurement"
+        count - 1 for (what, _, _), count in exchange.books.booked.items() if what == "measurement"
     )
     console.print(
         f"Slots sent more than once (harmless, the same value replaces itself): {again}. Starts "

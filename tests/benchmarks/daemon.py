@@ -18,7 +18,7 @@ from uuid import uuid4
 import drivers
 import gateway
 from drivers.simulated.meters import simulated_house
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
 
@@ -129,7 +129,7 @@ async def _measure() -> tuple[Cost, Cost, Cost, int]:
                 # Last, and by us: what a curious person costs is not part of the daemon's own work.
                 for page in ("", "status", "healthz", "metrics"):
                     await asyncio.to_thread(_look_at, f"http://127.0.0.1:{port}/{page}")
-                return warm, later, cost(pid), exchange.booked.total()
+                return warm, later, cost(pid), exchange.books.booked.total()
 
 
 def _look_at(url: str) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Dialect
@@ -113,9 +113,11 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             buffer.close_file()
-        if sum(map(len, exchange.measurements.values())) != ASSETS * SLOTS + len(owed_s):
+        if sum(map(len, exchange.books.measurements.values())) != ASSETS * SLOTS + len(owed_s):
             raise RuntimeError("the exchange did not get every slot")
-        booked_s = {(booking.asset, booking.slot_s): booking.at_s for booking in exchange.history}
+        booked_s = {
+            (booking.asset, booking.slot_s): booking.at_s for booking in exchange.books.history
+        }
         return (
             exchange.requests.total(),
             took_s,

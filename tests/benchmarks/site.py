@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.simulated.meters import House
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -98,16 +98,16 @@ def _held_bytes(world: World) -> int:
     """
     exchange = world.exchange
     kept = [
-        *exchange.measurements.values(),
-        *exchange.forecasts.values(),
-        *exchange.held.values(),
-        exchange.booked,
+        *exchange.books.measurements.values(),
+        *exchange.books.forecasts.values(),
+        *exchange.books.held.values(),
+        exchange.books.booked,
     ]
     numbers = sum(sys.getsizeof(table) + len(table) * (32 + 32) for table in kept)
     return (
         numbers
-        + len(exchange.booked) * sys.getsizeof(("", None, 0))
-        + len(exchange.history) * 300
+        + len(exchange.books.booked) * sys.getsizeof(("", None, 0))
+        + len(exchange.books.history) * 300
         + len(exchange.journal) * 300
     )
 

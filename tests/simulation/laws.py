@@ -296,7 +296,11 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
         for slot in books.slots
         if slot.quality in ("measured", "estimated")
     }
-    held = exchange.measurements if books.remains.scenario.dialect == "sdk" else exchange.undated
+    held = (
+        exchange.books.measurements
+        if books.remains.scenario.dialect == "sdk"
+        else exchange.books.undated
+    )
     for asset, values in held.items():
         name = books.names[str(asset)]
         for held_s, uwh in values.items():
@@ -427,7 +431,7 @@ def _first_accepted(books: _Books) -> Iterator[tuple[str, float]]:
     there.
     """
     seen: set[tuple[Any, int]] = set()
-    for booking in books.remains.exchange.history:
+    for booking in books.remains.exchange.books.history:
         key = booking.asset, booking.slot_s
         if booking.what != "forecast" and key not in seen:
             seen.add(key)

@@ -304,7 +304,7 @@ def test_the_judge_finds_damage(remains: Remains) -> None:
 
 def test_the_judge_finds_what_is_wrong_at_the_exchange(remains: Remains) -> None:
     asset = next(uuid for uuid, name in remains.exchange.assets.items() if name == "PV")
-    held = remains.exchange.measurements[asset]
+    held = remains.exchange.books.measurements[asset]
     before = dict(held)
     slot_s = sorted(held)[1]
     wrong: list[tuple[dict[int, int], str]] = [
@@ -399,7 +399,7 @@ def test_a_broken_law_is_shrunk_to_what_breaks_it(monkeypatch: pytest.MonkeyPatc
 
 def _break_the_exchange(self: World, _: Happening) -> None:
     """A seeded bug: what the exchange holds is not what it was sent."""
-    for held in self.exchange.measurements.values():
+    for held in self.exchange.books.measurements.values():
         held.update({slot_s: uwh + 5_000_000_000 for slot_s, uwh in held.items()})
 
 

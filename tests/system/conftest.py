@@ -18,7 +18,7 @@ import pytest
 
 from drivers.simulated.meters import House, simulated_house
 from gateway.cli.demo_house import ASSETS, Daemon, Site, write_site
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -72,7 +72,7 @@ class RunningSite:
         self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True
     ) -> None:
         """Wait until of every asset's booked slots (start → µWh) this is true."""
-        booked = self.exchange.measurements if dated else self.exchange.undated
+        booked = self.exchange.books.measurements if dated else self.exchange.books.undated
         await self.until(lambda _: all(map(condition, booked.values())), what)
 
     def log(self, *about: str, since: int = 0) -> list[str]:
@@ -112,7 +112,7 @@ class RunningSite:
         """Accepted less true energy, over all slots from the first to the last accepted one; there
         must be no hole between them.
         """
-        booked = self.exchange.measurements[self.site.assets[asset]]
+        booked = self.exchange.books.measurements[self.site.assets[asset]]
         begin_s, end_s = min(booked), max(booked) + SLOT_S
         assert sorted(booked) == list(range(begin_s, end_s, SLOT_S)), f"{asset}: slots are missing"
         terms = Formula.parse(ASSETS[asset][1]).terms

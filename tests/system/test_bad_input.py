@@ -491,7 +491,7 @@ async def lost_answers(suffering: Suffering) -> None:
     )
     # Another number may be the first to get through.
     await site.until(
-        lambda _: max(site.exchange.booked.values()) > 1,
+        lambda _: max(site.exchange.books.booked.values()) > 1,
         "it is sent again, for nobody knew that it had been accepted",
     )
 
@@ -611,7 +611,7 @@ def test_no_energy_is_lost_or_doubled_through_all_of_it(suffering: Suffering, as
     site = suffering.site
     assert abs(site.difference_wh(asset)) <= site.allowed_wh(asset)
     accepted = {o.item.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
-    assert accepted == site.exchange.measurements[site.site.assets[asset]]
+    assert accepted == site.exchange.books.measurements[site.site.assets[asset]]
 
 
 def test_a_file_that_is_not_a_database_is_set_aside_and_a_new_one_begun(

@@ -14,7 +14,7 @@ import httpx
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Dialect, ReadsBack
@@ -166,7 +166,7 @@ class Site:
             for owed in self.buffer.owed()
             if (owed.item.subject, owed.item.kind, owed.state) == (asset, "measurement", "accepted")
         }
-        return self.exchange.measurements[asset] == accepted
+        return self.exchange.books.measurements[asset] == accepted
 
 
 @contextmanager

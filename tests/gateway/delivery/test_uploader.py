@@ -61,9 +61,9 @@ def test_a_slot_is_delivered_when_its_window_opens_and_its_forecast_at_once(tmp_
             assert site.states() == {"accepted": 4, "pending": 1}
             assert site.in_books(A)
             assert site.in_books(B)
-            assert site.exchange.dropped.total() == 0
-            assert site.exchange.forecasts[A] == {T0 + SLOT: (T0 + SLOT) % 7919 + 1}
-            assert set(site.exchange.booked.values()) == {1}
+            assert site.exchange.books.dropped.total() == 0
+            assert site.exchange.books.forecasts[A] == {T0 + SLOT: (T0 + SLOT) % 7919 + 1}
+            assert set(site.exchange.books.booked.values()) == {1}
             assert site.sent(A) == pytest.approx([1, 1])
 
     virtual(story())
@@ -76,7 +76,7 @@ def test_a_slot_that_is_not_over_waits_for_its_margin(tmp_path: Path) -> None:
             async with running(site.uploader()):
                 await asyncio.sleep(SLOT + 30)
             assert site.sent(A) == pytest.approx([SLOT + 1])
-            assert site.exchange.dropped.total() == 0
+            assert site.exchange.books.dropped.total() == 0
             assert site.states() == {"accepted": 1}
 
     virtual(story())
@@ -100,7 +100,7 @@ async def test_thirty_days_of_ten_assets_drain_in_few_requests(
             assert site.exchange.requests.total() <= 30
             assert site.states() == {"accepted": 28_800}
             assert all(site.in_books(asset) for asset in ASSETS)
-            assert set(site.exchange.booked.values()) == {1}
+            assert set(site.exchange.books.booked.values()) == {1}
 
 
 def test_live_slots_go_before_the_backlog_and_interrupt_it(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def booked_slots(site: Site, asset: UUID) -> list[int]:
     """
     return [
         (T0 - booking.slot_s) // SLOT
-        for booking in site.exchange.history
+        for booking in site.exchange.books.history
         if (booking.what, booking.asset) == ("measurement", asset)
     ]
 
@@ -184,17 +184,17 @@ def test_no_live_slot_waits_while_thirty_days_of_backlog_drain(tmp_path: Path) -
                     site.owe(T0 + n * 15, *ASSETS)
                     uploader.wake()
             backlog = [
-                booking.at_s for booking in site.exchange.history if booking.slot_s < T0 - 15
+                booking.at_s for booking in site.exchange.books.history if booking.slot_s < T0 - 15
             ]
             assert backlog[-1] > T0 + 60, "there was a backlog all the while"
-            for booking in site.exchange.history:
+            for booking in site.exchange.books.history:
                 if booking.slot_s >= T0:
                     place = ASSETS.index(booking.asset)
                     closed_s = booking.slot_s + 15 + 1
                     # One request is under way, then the assets one after the other; nothing of the
                     # backlog in between.
                     assert booking.at_s <= closed_s + 1 + place + 0.01
-            assert len({b.slot_s for b in site.exchange.history if b.slot_s >= T0}) >= 11
+            assert len({b.slot_s for b in site.exchange.books.history if b.slot_s >= T0}) >= 11
 
     virtual(story())
 
@@ -213,7 +213,7 @@ def test_of_two_revisions_only_the_newer_one_is_sent(tmp_path: Path) -> None:
                 site.owe(T0 - SLOT, A, uwh=6, revision=2)
                 uploader.wake()
                 await asyncio.sleep(5)
-            assert [booking.energy_uwh for booking in site.exchange.history] == [7, 6]
+            assert [booking.energy_uwh for booking in site.exchange.books.history] == [7, 6]
             assert [(o.item.revision, o.state) for o in site.buffer.owed()] == [
                 (0, "missed"),
                 (1, "accepted"),
@@ -273,7 +273,9 @@ def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the
                 await asyncio.sleep(60)
             assert site.states() == {"accepted": 2}
             assert site.in_books(A)
-            twice = [booking for booking in site.exchange.history if booking.before_uwh is not None]
+            twice = [
+                booking for booking in site.exchange.books.history if booking.before_uwh is not None
+            ]
             assert [booking.before_uwh for booking in twice] == [
                 booking.energy_uwh for booking in twice
             ]
@@ -315,7 +317,7 @@ def test_a_slot_s_uploads_begin_when_the_site_s_turn_comes(tmp_path: Path, diale
                 [n * SLOT + 21 for n in range(3) for _ in range(2 if dialect == "sdk" else 1)],
                 abs=0.1,
             )
-            assert site.exchange.dropped.total() == 0
+            assert site.exchange.books.dropped.total() == 0
             assert set(site.states()) == {"accepted"}
 
     virtual(story())
@@ -493,7 +495,7 @@ def test_a_lost_answer_is_asked_for_again_and_changes_nothing(tmp_path: Path) ->
             site.owe(T0 - SLOT, A)
             async with running(site.uploader()):
                 await asyncio.sleep(60)
-            assert site.exchange.booked == {("measurement", A, T0 - SLOT): 2}
+            assert site.exchange.books.booked == {("measurement", A, T0 - SLOT): 2}
             assert site.in_books(A)
             assert [owed.attempts for owed in site.buffer.owed()] == [2]
 
@@ -513,7 +515,7 @@ def test_one_asset_that_fails_does_not_hold_up_the_others(tmp_path: Path, status
                     await asyncio.sleep(10)
                     assert all(
                         site.in_books(asset)
-                        and max(site.exchange.measurements[asset]) == T0 + (n - 1) * SLOT
+                        and max(site.exchange.books.measurements[asset]) == T0 + (n - 1) * SLOT
                         for asset in (B, C)
                     )
                     await asyncio.sleep(SLOT - 10)
@@ -523,7 +525,11 @@ def test_one_asset_that_fails_does_not_hold_up_the_others(tmp_path: Path, status
                 await asyncio.sleep(2 * MAX_BACKOFF_S)
             assert site.states() == {"accepted": 3 * 604}
             assert (
-                max(count for (_, asset, _), count in site.exchange.booked.items() if asset != A)
+                max(
+                    count
+                    for (_, asset, _), count in site.exchange.books.booked.items()
+                    if asset != A
+                )
                 == 1
             )
 
@@ -629,10 +635,10 @@ def test_rest_delivers_each_slot_once_in_the_slot_that_follows(tmp_path: Path) -
                     uploader.wake()
                     await asyncio.sleep(SLOT)
             assert site.states() == {"accepted": 10}
-            assert site.exchange.undated[A] == {
+            assert site.exchange.books.undated[A] == {
                 T0 + (n + 1) * SLOT: (T0 + (n - 1) * SLOT) % 7919 + 1 for n in range(5)
             }
-            assert set(site.exchange.booked.values()) == {1}
+            assert set(site.exchange.books.booked.values()) == {1}
 
     virtual(story())
 
@@ -652,7 +658,7 @@ def test_rest_sends_nothing_late(tmp_path: Path) -> None:
                 await asyncio.sleep(SLOT)
                 assert uploader.snapshot(site.now()).missed == 4
             assert site.states() == {"missed": 4, "accepted": 1}
-            assert site.exchange.undated[A] == {T0 + 5 * SLOT: (T0 + 3 * SLOT) % 7919 + 1}
+            assert site.exchange.books.undated[A] == {T0 + 5 * SLOT: (T0 + 3 * SLOT) % 7919 + 1}
             assert all(
                 "window closed" in owed.reason
                 for owed in site.buffer.owed()
@@ -669,7 +675,7 @@ def test_rest_sends_again_inside_the_window_and_replaces_the_same_value(tmp_path
             site.owe(T0 - SLOT, A)
             async with running(site.uploader()):
                 await asyncio.sleep(SLOT)
-            assert site.exchange.booked == {("undated", A, T0 + SLOT): 2}
+            assert site.exchange.books.booked == {("undated", A, T0 + SLOT): 2}
             assert site.states() == {"accepted": 1}
 
     virtual(story())
@@ -685,7 +691,9 @@ def test_rest_gives_a_request_up_when_its_window_closes(tmp_path: Path) -> None:
             # Login until second 10; the request is answered in second 19, in the slot after its
             # own.
             assert site.states() == {"missed": 1}
-            assert site.exchange.undated[A] == {T0 + 15: (T0 - 15) % 7919 + 1}, "it arrived in time"
+            assert site.exchange.books.undated[A] == {T0 + 15: (T0 - 15) % 7919 + 1}, (
+                "it arrived in time"
+            )
             (owed,) = site.buffer.owed()
             assert owed.decided_s == pytest.approx(T0 + 14)
 
@@ -716,7 +724,7 @@ def test_forecasts_are_not_sent_once_their_slot_began(tmp_path: Path) -> None:
                 site.exchange.mode("ok")
                 await asyncio.sleep(SLOT)
             assert site.states() == {"missed": 1}
-            assert site.exchange.booked.total() == 0
+            assert site.exchange.books.booked.total() == 0
 
     virtual(story())
 
@@ -770,11 +778,13 @@ def test_after_any_faults_the_books_agree_and_nothing_is_in_a_wrong_slot(
             if dialect == "sdk":
                 assert states == {"accepted": owed}
                 assert all(site.in_books(asset) for asset in (A, B, C))
-                assert site.exchange.dropped.total() == 0
+                assert site.exchange.books.dropped.total() == 0
                 return
             assert set(states) <= {"accepted", "missed"}
             for item in site.buffer.owed():
-                booked = site.exchange.undated[item.item.subject].get(item.item.slot_s + 2 * SLOT)
+                booked = site.exchange.books.undated[item.item.subject].get(
+                    item.item.slot_s + 2 * SLOT
+                )
                 assert (
                     booked == item.item.energy_uwh
                     if item.state == "accepted"
