@@ -55,10 +55,6 @@ class Journal:
         """These are on their way."""
         _log.info("%ssent %s; its answer is awaited", self._prefix, self.say(items))
 
-    def unanswered(self, items: Sequence[Item]) -> None:
-        """No word on these came in time."""
-        _log.warning("%s%s got no answer in time; sent again", self._prefix, self.say(items))
-
     def rejected(self, items: Sequence[Item], reason: str, now_s: float) -> None:
         """The destination will never take these. A line is logged when the reason is another
         one.

@@ -16,12 +16,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import inf
-from typing import Protocol
 
 from gateway.delivery.destination import CannotTell, Destination, NotNow, spoken
 from gateway.delivery.question_round import QuestionRound
+from gateway.delivery.records import DeliveryRecords
 from gateway.energy.slot import Event
-from gateway.outbox.item import Item, Subject
+from gateway.outbox.item import Subject
 from gateway.outbox.owed import Confirmations, Held
 from gateway.store.errors import StoreError
 
@@ -31,24 +31,6 @@ LOOK_ITEMS = 2_000
 """Unconfirmed items of one look, over all subjects."""
 
 _log = logging.getLogger(__name__)
-
-
-class DeliveryRecords(Protocol):
-    """Where it is written what was accepted. Each method may raise StoreError."""
-
-    def unconfirmed(self, accepted_before_s: float, *, since_s: int, limit: int) -> list[Item]:
-        """Dated measurements accepted before then and not confirmed yet, newest slot first."""
-
-    def confirmations(self, since_s: int) -> Confirmations:
-        """How many are still to be asked for, and how many are held otherwise in spite of a second
-        delivery.
-        """
-
-    def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
-        """Write down what the destination holds; returns what is owed again."""
-
-    def note(self, event: Event) -> None:
-        """Keep something that a person should know."""
 
 
 class ReadBack:

@@ -8,17 +8,17 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import Protocol
+from typing import Never
 from uuid import uuid4
 
-from gateway.delivery.destination import Destination
+from gateway.delivery.destination import Acknowledges, Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
-from gateway.delivery.read_back import DeliveryRecords, ReadBack
+from gateway.delivery.read_back import ReadBack
+from gateway.delivery.records import Outbox, Shipment, write_down
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent
-from gateway.outbox.item import Item
-from gateway.outbox.owed import LIVE_SLOTS, Backlog, Owed, State
+from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.schedule import Portion, Schedule, halves
 from gateway.store.errors import StoreError
 
@@ -30,35 +30,6 @@ LEAST_S = 0.1
 and hide why the ones before it were.
 """
 UNTRUSTED_SLEEP_S = 5.0
-
-
-class Outbox(DeliveryRecords, Protocol):
-    """Where it is written what one destination is owed, and what became of it. Each method may
-    raise StoreError.
-    """
-
-    @property
-    def changed_elsewhere(self) -> bool:
-        """Whether a person's command has written since this was asked last."""
-
-    def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
-        """Pending items whose window is open, oldest slot first, of each slot the newest revision
-        only; with `since_s` only slots that start then or later.
-        """
-
-    def next_change_s(self, now_s: float) -> float | None:
-        """When the next window of a pending item opens or closes, Unix time."""
-
-    def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
-        """Write down what became of items; `pending` means: try again later."""
-
-    def expire(self, now_s: float, cause: str) -> list[Item]:
-        """Pending items whose window has closed become missed; `cause` is the reason of those that
-        were never tried.
-        """
-
-    def backlog(self) -> Backlog:
-        """What is still owed."""
 
 
 class Uploader:
@@ -109,22 +80,11 @@ class Uploader:
         report; only bugs get out.
         """
         async with aclosing(self):
-            while True:
-                self.turned_s = _loop_s()
-                try:
-                    portion = self._next() if self._trusted() else None
-                    if portion is not None:
-                        await self._deliver(portion)
-                    elif self._may_ask():
-                        await self._ask()
-                    else:
-                        await self._sleep()
-                except StoreError as error:
-                    # A verdict that is not on disk was not given: the batch goes again. Later,
-                    # though, for the disk's sake.
-                    self._schedule.start_small()
-                    self._fail("StoreError", f"the buffer cannot be used: {error}")
-                    await self._sleep_for(self._patience.retry_at_s - _loop_s())
+            if self._destination.acknowledges is None:
+                await self._deliver_all()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._deliver_all())
+                group.create_task(self._hear(self._destination.acknowledges))
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -172,12 +132,30 @@ class Uploader:
 
     # --- sending ----------------------------------------------------------------------------------
 
+    async def _deliver_all(self) -> Never:
+        while True:
+            self.turned_s = _loop_s()
+            try:
+                portion = self._next() if self._trusted() else None
+                if portion is not None:
+                    await self._deliver(portion)
+                elif self._may_ask():
+                    await self._ask()
+                else:
+                    await self._sleep()
+            except StoreError as error:
+                # A verdict that is not on disk was not given: the batch goes again. Later,
+                # though, for the disk's sake.
+                self._fail_for(error)
+                await self._sleep_for(self._patience.retry_at_s - _loop_s())
+
     def _next(self) -> Portion | None:
         """What is to be sent now, if anything is."""
         self._news.clear()
         now_s = self._now()
         cause = self._journal.counts.last_error if self._patience.failures else ""
         self._journal.missed(self._outbox.expire(now_s, cause))
+        self._miss_answers(now_s)
 
         boundary_s = self._boundary_s(now_s)
         if now_s < boundary_s + self._destination.policy.quiet_s:
@@ -203,40 +181,35 @@ class Uploader:
             await self._sleep_for(within_s)
             return
 
-        (batch,) = self._destination.format.encode(portion.items, str(uuid4()))
+        transaction_id, sent_s = str(uuid4()), self._now()
+        (batch,) = self._destination.format.encode(portion.items, transaction_id)
         self._journal.counts.requests += 1
         outcome = await self._destination.transport.send(batch, within_s)
 
         self._is_answering = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
         )
+        shipment = Shipment(transaction_id, sent_s)
+        write_down(self._outbox, portion, outcome, shipment, self._now())
         self._settle(portion, outcome)
 
     def _settle(self, portion: Portion, outcome: Outcome) -> None:
-        """Write down an outcome, then go by it."""
+        """Go by an outcome that is written down."""
         items, now_s = portion.items, self._now()
-        match outcome:
-            case Accepted():
-                self._outbox.record(items, "accepted", "", now_s)
-            case Sent():
-                self._outbox.record(items, "sent", outcome.answer, now_s)
-            case Rejected() if not halves(portion, outcome):
-                self._outbox.record(items, "rejected", outcome.reason, now_s)
-            case Retry() if outcome.sent:
-                self._outbox.record(items, "pending", outcome.reason, now_s)
-
         self._schedule.settle(portion, outcome)
-
         match outcome:
             case Accepted():
                 self._journal.accepted(items, now_s)
             case Sent():
                 self._journal.sent(items)
+                self._patience.succeed()
+                return  # it may be well or not: its own word tells
             case Rejected() if not halves(portion, outcome):
                 self._journal.rejected(items, outcome.reason, now_s)
             case Retry():
                 self._fail(outcome.cause, outcome.reason, outcome.after_s)
                 return
+
         if isinstance(outcome, Rejected) and self._schedule.rejects_everything:
             reason = (
                 f"{self._schedule.rejections} requests in a row were rejected; to the last one it "
@@ -251,6 +224,38 @@ class Uploader:
         """Give the destination time."""
         self._patience.fail(_loop_s(), after_s)
         self._journal.failed(cause, reason, self._now())
+
+    def _fail_for(self, error: StoreError) -> None:
+        """Give the disk time."""
+        self._schedule.start_small()
+        self._fail("StoreError", f"the buffer cannot be used: {error}")
+
+    # --- its own word on what was sent ------------------------------------------------------------
+
+    async def _hear(self, acknowledges: Acknowledges) -> None:
+        async for answer in acknowledges.answers():
+            try:
+                owed = self._outbox.sent_under(answer.transaction_id)
+                if owed:
+                    closes_s = [each.closes_s for each in owed if each.closes_s is not None]
+                    items = tuple(each.item for each in owed)
+                    portion = Portion(items, min(closes_s, default=None))
+                    write_down(self._outbox, portion, answer.outcome, None, self._now())
+                    self._settle(portion, answer.outcome)
+            except StoreError as error:
+                # It is not on disk, so it was not said: what it was about is sent again.
+                self._fail_for(error)
+            self._news.set()
+
+    def _miss_answers(self, now_s: float) -> None:
+        """What was sent and is not answered in time is sent again. Raises StoreError."""
+        within_s = self._destination.policy.answer_within_s
+        if within_s is None:
+            return
+        reason = f"gave no answer within {within_s:g} s"
+        if self._outbox.owe_unanswered(now_s - within_s, reason):
+            self._schedule.start_small()
+            self._fail("reply", reason)
 
     # --- asking what it holds ---------------------------------------------------------------------
 
