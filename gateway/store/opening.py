@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 from gateway.energy.slot import Event
-from gateway.store.buffer import CHECKED_AT_ONCE, Buffer, Limits
+from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
 from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, newest_version
+from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.reserve import Reserve
 from gateway.store.row_checks import TABLES
 from gateway.store.salvage.carve import page_size_of

@@ -29,7 +29,7 @@ def _whole(*columns: str) -> str:
     return " AND ".join(f"typeof({column}) = 'integer'" for column in columns)
 
 
-SOUND: Mapping[str, str] = {
+VALID: Mapping[str, str] = {
     "slots": " AND ".join(
         [
             *(f"{column} IN {words}" for column, words in _words(Slot).items()),

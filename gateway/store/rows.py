@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
-from gateway.energy.slot import Event, MeterState, Slot, Unallocated
+from gateway.energy.slot import AssetSlot, Event, MeterState, Slot, Unallocated
 from gateway.outbox.item import EXCHANGE, Item, subject_of
 from gateway.outbox.owed import Owed
 
@@ -21,10 +21,12 @@ class Closing:
     owed: tuple[Owed, ...]
     events: tuple[Event, ...]
     unallocated: tuple[Unallocated, ...] = ()
+    asset_slots: tuple[AssetSlot, ...] = ()
+    """Of the assets whose meters have all closed a slot with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class UnallocatedRecord:
     """Unallocated energy on record. `number` is what people call it by."""
 
     number: int

@@ -36,7 +36,7 @@ import msgspec
 from gateway.energy.counter import Counter
 from gateway.energy.slot import DirectionState, MeterState, OpenSlot, Slot
 from gateway.store.file import connect_as_it_is, new_file
-from gateway.store.row_checks import SOUND
+from gateway.store.row_checks import VALID
 from gateway.store.rows import packing_of
 from gateway.store.salvage import carve
 
@@ -345,7 +345,7 @@ class _Job:
             if table.name in _BETTER
             else "ON CONFLICT DO NOTHING"
         )
-        sound = SOUND.get(table.name, "true")
+        sound = VALID.get(table.name, "true")
         sql = (
             f"INSERT INTO {table.name} ({names}) SELECT * FROM (SELECT {values}) WHERE {sound} "  # noqa: S608
             f"{clash}"
@@ -447,7 +447,7 @@ def _walk(job: _Job, table: _Table, source: sqlite3.Connection | None) -> None:
         return
     # A column that an earlier version lacks cannot be asked for.
     judged = len(columns) == len(table.columns)
-    sound = SOUND.get(table.name, "true") if judged else "true"
+    sound = VALID.get(table.name, "true") if judged else "true"
     names = ", ".join([table.key, *columns, f"({sound}) IS TRUE"])
     sql = (
         f"SELECT {names} FROM {table.name} WHERE {table.key} >= ? AND {table.key} < ? ORDER BY "  # noqa: S608

@@ -92,7 +92,7 @@ def test_all_that_an_earlier_version_left_is_there(tmp_path: Path, version: int)
     assert [owed[LOAD, n].state for n in range(4)] == ["accepted", "pending", "pending", "pending"]
     assert [owed[PV, n].state for n in range(4)] == ["accepted", "rejected", "pending", "pending"]
     assert (owed[PV, 1].reason, owed[PV, 1].attempts) == ("HTTP 400: unknown asset", 1)
-    assert store.backlog().count == 5
+    assert store.outbox("exchange").backlog().count == 5
     counters = store.counters()
     assert {
         device: (number, state.serial_number, state.at_ms)
@@ -173,7 +173,7 @@ buffer: {{path: buffer.sqlite}}
     assert list(audit(store.slots(), store.owed(), left, settings.assets)) == [], (
         "the laws hold across the upgrade"
     )
-    assert store.backlog().count == 9
+    assert store.outbox("exchange").backlog().count == 9
     store.close_file()
 
 
