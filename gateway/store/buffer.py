@@ -24,8 +24,8 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.sample import Sample
-from gateway.energy.slot import Event, MeterState, Slot
-from gateway.outbox.item import Item, Subject
+from gateway.energy.slot import AssetSlot, Event, MeterState, Slot
+from gateway.outbox.item import EXCHANGE, Item, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
 from gateway.store.destination_outbox import DestinationOutbox
@@ -136,10 +136,16 @@ class Buffer:
 
     def _remove_old(self, oldest_s: int) -> None:
         """Remove slots, and what was owed for them, that began before a time."""
+        tables = self.tables
         with self.database.transaction():
-            self.tables.outbox.remove_before(oldest_s)
-            self.tables.unallocated.remove_before(oldest_s)
-            self.tables.slots.remove_before(oldest_s)
+            tables.outbox.remove_before(oldest_s)
+            tables.unallocated.remove_before(oldest_s)
+
+            # What a destination is still owed keeps its slots, and all that are newer.
+            kept_s = tables.outbox.oldest_slot_s()
+            before_s = oldest_s if kept_s is None else min(oldest_s, kept_s)
+            tables.slots.remove_before(before_s)
+            tables.asset_slots.remove_before(before_s)
 
     # --- samples and the fold ---------------------------------------------------------------------
 
@@ -208,6 +214,22 @@ class Buffer:
         """All meters' slots of a time, in its order."""
         return self.tables.slots.between(since_s, until_s)
 
+    def asset_slot(self, asset: UUID, start_s: int) -> AssetSlot | None:
+        """The newest revision of an asset's slot, also where it still waits to be written."""
+        waiting = (
+            slot
+            for closing in self._writer.closings.at(start_s)
+            for slot in closing.asset_slots
+            if (slot.asset, slot.start_s) == (asset, start_s)
+        )
+        written = self.tables.asset_slots.at(asset, start_s)
+        found = (*((written,) if written else ()), *waiting)
+        return max(found, key=lambda slot: slot.revision, default=None)
+
+    def asset_slots(self, since_s: int = 0, until_s: int = ALWAYS_S) -> Iterator[AssetSlot]:
+        """All assets' slots of a time, in its order."""
+        return self.tables.asset_slots.between(since_s, until_s)
+
     def unallocated(self, number: int | None = None) -> Iterator[UnallocatedRecord]:
         """What is on record as unallocated, oldest first, or the one of that number."""
         return self.tables.unallocated.records(number)
@@ -243,34 +265,40 @@ class Buffer:
         """What one destination is owed, as its delivery asks for it and writes it down."""
         return self.tables.outbox.of(destination)
 
-    def owed(self, since_s: int = 0, until_s: int = ALWAYS_S) -> Iterator[Owed]:
-        """Everything owed for slots of a time, in its order, whatever became of it."""
-        return self.tables.outbox.owed(since_s, until_s)
-
-    def newest_owed(self, asset: Subject, slot_s: int) -> Owed | None:
-        """The newest revision of what is owed for an asset's measured slot, also where it still
-        waits to be written.
+    def owed(
+        self, since_s: int = 0, until_s: int = ALWAYS_S, *, destination: str | None = None
+    ) -> Iterator[Owed]:
+        """Everything owed for slots of a time, to one destination or to all, in its order, whatever
+        became of it.
         """
+        return self.tables.outbox.owed(since_s, until_s, destination)
+
+    def newest_owed(
+        self, subject: Subject, slot_s: int, destination: str = EXCHANGE
+    ) -> Owed | None:
+        """The newest revision of what a destination is owed for a subject's measured slot, also
+        where it still waits to be written.
+        """
+        this = destination, subject, slot_s, "measurement"
         waiting = (
             owed
             for closing in self._writer.closings.at(slot_s)
             for owed in closing.owed
-            if (owed.item.subject, owed.item.slot_s, owed.item.kind)
-            == (asset, slot_s, "measurement")
+            if (owed.item.destination, owed.item.subject, owed.item.slot_s, owed.item.kind) == this
         )
-        found = (*waiting, *self.tables.outbox.revisions(asset, slot_s))
+        found = (*waiting, *self.tables.outbox.revisions(destination, subject, slot_s))
         return max(found, key=lambda owed: owed.item.revision, default=None)
 
     def measurement_uwh(self, asset: UUID, slot_s: int) -> int | None:
-        """The energy of an asset's slot as it was last measured, if it was."""
-        return self.tables.outbox.measurement_uwh(asset, slot_s)
+        """The energy of an asset's slot as the exchange was last owed it, if it was."""
+        return self.tables.outbox.measurement_uwh(EXCHANGE, asset, slot_s)
 
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected and missed items are owed again, and disputed ones. Returns how many."""
         return self.tables.outbox.retry(items)
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
-        """Pending items are missed, for that reason. Returns how many."""
+        """Pending and sent items are missed, for that reason. Returns how many."""
         return self.tables.outbox.give_up(items, reason, now_s)
 
     # --- the store itself -------------------------------------------------------------------------

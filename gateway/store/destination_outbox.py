@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 from gateway.energy.slot import Event
 from gateway.outbox.item import Item
-from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State
+from gateway.outbox.owed import (
+    MAX_ANSWER_CHARACTERS,
+    Backlog,
+    Confirmations,
+    Held,
+    Owed,
+    State,
+)
 from gateway.store.database import Database
 from gateway.store.rows import OWED_LIST, key_of, owed_of
 
@@ -16,12 +23,12 @@ MAX_COUNTED = 10_000
 longer.
 """
 
-THIS_ITEM = "slot_s = ? AND asset = ? AND kind = ? AND revision = ?"
+THIS_ITEM = "destination = ? AND slot_s = ? AND subject = ? AND kind = ? AND revision = ?"
 
 REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer
-    WHERE newer.slot_s = outbox.slot_s AND newer.asset = outbox.asset
-    AND newer.kind = outbox.kind AND newer.revision > outbox.revision
-    AND newer.state IN ('pending', 'accepted'))"""
+    WHERE newer.destination = outbox.destination AND newer.slot_s = outbox.slot_s
+    AND newer.subject = outbox.subject AND newer.kind = outbox.kind
+    AND newer.revision > outbox.revision AND newer.state IN ('pending', 'sent', 'accepted'))"""
 """A newer number of the same slot is there: the older one must not be sent after it."""
 
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
@@ -61,11 +68,11 @@ class DestinationOutbox:
         only; with `since_s` only slots that start then or later.
         """
         rows = self._database.rows(
-            f"""SELECT {OWED_LIST} FROM outbox WHERE state = 'pending' AND slot_s >= ? AND opens_s
-                <= ?
-                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED} ORDER BY slot_s LIMIT
-                    ?""",  # noqa: S608
-            *(0 if since_s is None else since_s, now_s, now_s, limit),
+            f"""SELECT {OWED_LIST} FROM outbox
+                WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?
+                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}
+                ORDER BY slot_s LIMIT ?""",  # noqa: S608
+            *(self.destination, 0 if since_s is None else since_s, now_s, now_s, limit),
         )
         return [owed_of(row) for row in rows]
 
@@ -75,11 +82,11 @@ class DestinationOutbox:
             return None if math.isinf(self._windows[1]) else self._windows[1]
         at: float | None = self._database.one(
             """SELECT min(t) FROM (
-                SELECT min(opens_s) AS t FROM outbox WHERE state = 'pending' AND opens_s > ?
-                UNION ALL SELECT min(closes_s) FROM outbox WHERE state = 'pending' AND closes_s >
-                    ?)""",
-            now_s,
-            now_s,
+                SELECT min(opens_s) AS t FROM outbox
+                WHERE destination = ? AND state = 'pending' AND opens_s > ?
+                UNION ALL SELECT min(closes_s) FROM outbox
+                WHERE destination = ? AND state = 'pending' AND closes_s > ?)""",
+            *(self.destination, now_s) * 2,
         )
         return at
 
@@ -98,35 +105,87 @@ class DestinationOutbox:
 
     def backlog(self) -> Backlog:
         """What is still owed."""
-        [(count, oldest, closes)] = self._database.rows(
-            "SELECT count(*), min(slot_s), min(closes_s) FROM outbox WHERE state = 'pending'"
+        [(count, oldest_s, closes_s)] = self._database.rows(
+            "SELECT count(*), min(slot_s), min(closes_s) FROM outbox "
+            "WHERE destination = ? AND state = 'pending'",
+            self.destination,
         )
-        return Backlog(count, oldest, closes)
+        [(sent, oldest_sent_s)] = self._database.rows(
+            "SELECT count(*), min(slot_s) FROM outbox WHERE destination = ? AND state = 'sent'",
+            self.destination,
+        )
+        starts = [start_s for start_s in (oldest_s, oldest_sent_s) if start_s is not None]
+        return Backlog(count, min(starts, default=None), closes_s, sent)
 
     # --- what became of it ------------------------------------------------------------------------
 
-    def record(self, items: Sequence[Item], state: State, reason: str, now_s: float) -> None:
-        """Write down what became of items; `pending` means: try again later.
+    def record(
+        self,
+        items: Sequence[Item],
+        state: State,
+        reason: str,
+        now_s: float,
+        *,
+        sent_s: float | None = None,
+        answer: str | None = None,
+        transaction_id: str | None = None,
+    ) -> None:
+        """Write down what became of items. `pending`: try again later. `sent`: the wire took them,
+        and the destination's own word is awaited; any other state may follow. `sent_s`, `answer`
+        and `transaction_id` are kept where they are given.
 
         Older revisions of what is accepted are not owed any more. What a person gave up meanwhile
-        stays given up, unless the destination took it.
+        stays given up, unless the destination took it or refused it.
         """
-        decided_s = None if state == "pending" else now_s
-        still = "AND state = 'pending'" if state == "pending" else ""
+        if state == "sent" and sent_s is None:
+            sent_s = now_s
+        awaits = state in ("pending", "sent")
+        decided_s = None if awaits else now_s
+        still = "AND state IN ('pending', 'sent')" if awaits else ""
+        beside = {
+            "first_sent_s": ("coalesce(first_sent_s, ?)", sent_s),
+            "last_sent_s": ("?", sent_s),
+            "answer": ("?", None if answer is None else answer[:MAX_ANSWER_CHARACTERS]),
+            "transaction_id": ("?", transaction_id),
+        }
+        given = {name: each for name, each in beside.items() if each[1] is not None}
+        also = "".join(f", {name} = {value}" for name, (value, _) in given.items())
+        values = [value for _, value in given.values()]
+
+        # What was sent is answered now: that is no new attempt.
+        sql = (
+            "UPDATE outbox SET state = ?, reason = ?, decided_s = ?, "  # noqa: S608
+            f"attempts = attempts + (state <> 'sent'){also} WHERE {THIS_ITEM} {still}"
+        )
+        if state == "pending":
+            self._windows = None  # of what was sent, they count again
         with self._database.transaction() as connection:
             connection.executemany(
-                "UPDATE outbox SET state = ?, reason = ?, decided_s = ?, attempts = attempts + 1 "  # noqa: S608
-                f"WHERE {THIS_ITEM} {still}",
-                [(state, reason, decided_s, *key_of(item)) for item in items],
+                sql, [(state, reason, decided_s, *values, *key_of(item)) for item in items]
             )
             if state == "accepted":
                 connection.executemany(
                     """UPDATE outbox SET state = 'missed', decided_s = ?,
                            reason = 'replaced by revision ' || ? || ' of this slot'
-                       WHERE slot_s = ? AND asset = ? AND kind = ? AND revision < ? AND state =
-                           'pending'""",
+                       WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = ?
+                       AND revision < ? AND state IN ('pending', 'sent')""",
                     [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
+
+    def owe_unanswered(self, sent_before_s: float, reason: str) -> int:
+        """What was sent before then and not answered is pending again, for that reason. Returns how
+        many items.
+        """
+        where = "destination = ? AND state = 'sent' AND last_sent_s < ?"
+        these = self.destination, sent_before_s
+        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", *these):  # noqa: S608
+            return 0
+        self._windows = None
+        with self._database.transaction() as connection:
+            return connection.execute(
+                f"UPDATE outbox SET state = 'pending', reason = ? WHERE {where}",  # noqa: S608
+                (reason, *these),
+            ).rowcount
 
     def expire(self, now_s: float, cause: str = "") -> list[Item]:
         """Pending items whose window has closed become missed; `cause` is the reason of those that
@@ -135,16 +194,17 @@ class DestinationOutbox:
         if self._unchanged_at(now_s):
             return []
 
-        where = "state = 'pending' AND closes_s <= ?"
+        where = "destination = ? AND state = 'pending' AND closes_s <= ?"
+        these = self.destination, now_s
         rows = self._database.rows
-        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", now_s):  # noqa: S608
+        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", *these):  # noqa: S608
             until_s = self.next_change_s(now_s)
             self._windows = now_s, math.inf if until_s is None else until_s
             return []
 
         found = [
             owed_of(row).item
-            for row in rows(f"SELECT {OWED_LIST} FROM outbox WHERE {where}", now_s)  # noqa: S608
+            for row in rows(f"SELECT {OWED_LIST} FROM outbox WHERE {where}", *these)  # noqa: S608
         ]
         with self._database.transaction() as connection:
             connection.execute(
@@ -153,7 +213,7 @@ class DestinationOutbox:
                         || CASE coalesce(nullif(reason, ''), ?) WHEN '' THEN ''
                            ELSE ' (' || coalesce(nullif(reason, ''), ?) || ')' END
                     WHERE {where}""",  # noqa: S608
-                (now_s, cause, cause, now_s),
+                (now_s, cause, cause, *these),
             )
         return found
 
@@ -164,10 +224,10 @@ class DestinationOutbox:
         first, of each slot the newest revision; only slots that start at `since_s` or later.
         """
         rows = self._database.rows(
-            f"""SELECT {OWED_LIST} FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? AND decided_s <
-                ? AND NOT {REPLACED}
-                ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
-            *(since_s, accepted_before_s, limit),
+            f"""SELECT {OWED_LIST} FROM outbox
+                WHERE destination = ? AND {_UNCONFIRMED} AND slot_s >= ? AND decided_s < ?
+                AND NOT {REPLACED} ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
+            *(self.destination, since_s, accepted_before_s, limit),
         )
         return [owed_of(row).item for row in rows]
 
@@ -176,12 +236,14 @@ class DestinationOutbox:
         most `MAX_COUNTED`), and how many are held otherwise.
         """
         unconfirmed: int = self._database.one(
-            "SELECT count(*) FROM "  # noqa: S608
-            f"(SELECT 1 FROM outbox WHERE {_UNCONFIRMED} AND slot_s >= ? LIMIT ?)",
-            *(since_s, MAX_COUNTED),
+            "SELECT count(*) FROM (SELECT 1 FROM outbox "  # noqa: S608
+            f"WHERE destination = ? AND {_UNCONFIRMED} AND slot_s >= ? LIMIT ?)",
+            *(self.destination, since_s, MAX_COUNTED),
         )
         disputed: int = self._database.one(
-            "SELECT count(*) FROM outbox WHERE disagreements = 2 AND slot_s >= ?", since_s
+            "SELECT count(*) FROM outbox "
+            "WHERE destination = ? AND disagreements = 2 AND slot_s >= ?",
+            *(self.destination, since_s),
         )
         return Confirmations(unconfirmed, disputed)
 

@@ -15,7 +15,13 @@ from gateway.store.row_checks import VALID
 CHECKED_AT_ONCE = 5_000
 """Rows, some 10 ms; a file of 2 GB is read through in two days."""
 
-_KEYS = {"slots": "start_s", "outbox": "slot_s"}
+_KEYS = {
+    "slots": ("start_s",),
+    "asset_slots": ("start_s",),
+    "outbox": ("destination", "slot_s"),
+}
+"""By which columns a table without row ids is gone through."""
+_Key = tuple[str | int, ...]
 _ORDER = (*(name for name in VALID if name != "samples"), "samples")
 
 
@@ -24,15 +30,17 @@ class IntegrityCheck:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._position = 0, -1
-        """The table that is looked through, and the key from which on."""
+        self._table = 0
+        """The one that is looked through, by its place in `_ORDER`."""
+        self._from: _Key | None = None
+        """The key from which on; None: from its begin."""
         self._done_s = -math.inf
         """When all had been looked through, by the database's time."""
         database.attach(self)
 
     def begin(self) -> None:
         """Look at another file."""
-        self._position = 0, -1
+        self._table, self._from = 0, None
         self._done_s = -math.inf
 
     def forget(self) -> None:
@@ -47,29 +55,34 @@ class IntegrityCheck:
         if now_s < self._done_s + 86_400:
             return True
 
-        number, low = self._position
-        table = _ORDER[number]
-        key = _KEYS.get(table, "rowid")
-        [(last, count, valid)] = self._database.rows(
-            f"""SELECT max(k), count(*), coalesce(sum(valid), 0) FROM
-                (SELECT {key} AS k, ({VALID[table]}) IS TRUE AS valid FROM {table} WHERE {key} >= ?
-                    ORDER BY {key} LIMIT ?)""",  # noqa: S608
-            *(low, rows),
+        table = _ORDER[self._table]
+        columns = _KEYS.get(table, ("rowid",))
+        start = self._from or ("",) * (len(columns) - 1) + (-1,)
+        key = ", ".join(columns)
+        where = f"WHERE ({key}) >= ({', '.join('?' * len(columns))}) ORDER BY {key}"
+        [(count, valid)] = self._database.rows(
+            f"""SELECT count(*), coalesce(sum(valid), 0) FROM
+                (SELECT ({VALID[table]}) IS TRUE AS valid FROM {table} {where} LIMIT ?)""",  # noqa: S608
+            *(*start, rows),
         )
         if count != valid:
             found = sqlite3.DatabaseError(_invalid(count - valid, table))
             raise self._database.failed(found, "cannot be read")
 
         if count == rows:
+            [last] = self._database.rows(
+                f"SELECT {key} FROM {table} {where} LIMIT 1 OFFSET ?",  # noqa: S608
+                *(*start, rows - 1),
+            )
             # Several rows may have the last key; of a file so large the others are left to
             # tomorrow.
-            self._position = number, max(last, low + 1)
+            self._from = last if last > start else (*last[:-1], last[-1] + 1)
             return False
 
-        self._position = (number + 1) % len(_ORDER), -1
-        if number + 1 == len(_ORDER):
+        self._table, self._from = (self._table + 1) % len(_ORDER), None
+        if self._table == 0:
             self._done_s = now_s
-        return number + 1 == len(_ORDER)
+        return self._table == 0
 
     def damage(self) -> list[str]:
         """Reads the whole file, and looks at every row; says what is wrong. Raises StoreError where

@@ -2,6 +2,7 @@
 What one destination does with it is in `destination_outbox.py`.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
@@ -49,40 +50,69 @@ class OutboxTable:
             [owed_row(each) for each in owed],
         )
 
-    def revisions(self, subject: Subject, slot_s: int) -> Iterator[Owed]:
-        """Every revision of what is owed for a subject's measured slot."""
+    def revisions(self, destination: str, subject: Subject, slot_s: int) -> Iterator[Owed]:
+        """Every revision of what a destination is owed for a subject's measured slot."""
         rows = self._database.rows(
             f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608
-            "WHERE slot_s = ? AND asset = ? AND kind = 'measurement'",
-            *(slot_s, str(subject)),
+            "WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'",
+            *(destination, slot_s, str(subject)),
         )
         return map(owed_of, rows)
 
-    def measurement_uwh(self, asset: UUID, slot_s: int) -> int | None:
-        """The energy of an asset's slot as it was last measured, if it was."""
+    def measurement_uwh(self, destination: str, asset: UUID, slot_s: int) -> int | None:
+        """The energy of an asset's slot as a destination was last owed it, if it was."""
         rows = self._database.rows(
-            """SELECT energy_uwh FROM outbox WHERE slot_s = ? AND asset = ? AND kind = 'measurement'
+            """SELECT energy_uwh FROM outbox
+               WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'
                AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
-            *(slot_s, str(asset)),
+            *(destination, slot_s, str(asset)),
         )
         return next((energy_uwh for (energy_uwh,) in rows), None)
+
+    def destinations(self) -> list[str]:
+        """All that something is or was owed to, also those that are not configured any more."""
+        found: list[str] = []
+        # One step down the tree for each, however many rows it has.
+        while name := self._database.one(
+            "SELECT min(destination) FROM outbox WHERE destination > ?", found[-1] if found else ""
+        ):
+            found.append(name)
+        return found
+
+    def oldest_slot_s(self) -> int | None:
+        """Start of the oldest slot that something is on record for, Unix time."""
+        starts = [
+            self._database.one("SELECT min(slot_s) FROM outbox WHERE destination = ?", destination)
+            for destination in self.destinations()
+        ]
+        return min(starts, default=None)
 
     def remove_before(self, oldest_s: int) -> None:
         """Remove what was owed for slots that began before a time, and is not owed any more. Inside
         a transaction.
         """
-        self._database.connection.execute(
-            "DELETE FROM outbox WHERE slot_s < ? AND state <> 'pending'", (oldest_s,)
-        )
+        for destination in self.destinations():
+            self._database.connection.execute(
+                "DELETE FROM outbox "
+                "WHERE destination = ? AND slot_s < ? AND state NOT IN ('pending', 'sent')",
+                (destination, oldest_s),
+            )
 
     # --- what a person looks at and decides -------------------------------------------------------
 
-    def owed(self, since_s: int, until_s: int) -> Iterator[Owed]:
-        """Everything owed for slots of a time, in its order, whatever became of it."""
+    def owed(self, since_s: int, until_s: int, destination: str | None) -> Iterator[Owed]:
+        """Everything owed for slots of a time, to one destination or to all, in its order, whatever
+        became of it.
+        """
+        names = self.destinations() if destination is None else [destination]
+        found = [self._owed_to(name, since_s, until_s) for name in names]
+        return found[0] if len(found) == 1 else heapq.merge(*found, key=_order)
+
+    def _owed_to(self, destination: str, since_s: int, until_s: int) -> Iterator[Owed]:
         rows = self._database.rows(
-            f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608
-            "WHERE slot_s >= ? AND slot_s < ? ORDER BY slot_s, asset, kind, revision",
-            *(since_s, until_s),
+            f"SELECT {OWED_LIST} FROM outbox WHERE destination = ? "  # noqa: S608
+            "AND slot_s >= ? AND slot_s < ? ORDER BY slot_s, subject, kind, revision",
+            *(destination, since_s, until_s),
         )
         return map(owed_of, rows)
 
@@ -99,9 +129,12 @@ class OutboxTable:
         return self._decide(items, what, f"{where} AND NOT {REPLACED}")
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
-        """Pending items are missed, for that reason. Returns how many."""
+        """Pending and sent items are missed, for that reason. Returns how many."""
         return self._decide(
-            items, "state = 'missed', decided_s = ?, reason = ?", "state = 'pending'", now_s, reason
+            items,
+            "state = 'missed', decided_s = ?, reason = ?",
+            "state IN ('pending', 'sent')",
+            *(now_s, reason),
         )
 
     def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
@@ -109,3 +142,8 @@ class OutboxTable:
         self.forget()
         with self._database.transaction() as connection:
             return sum(connection.execute(sql, (*values, *key_of(item))).rowcount for item in items)
+
+
+def _order(owed: Owed) -> tuple[object, ...]:
+    item = owed.item
+    return item.slot_s, str(item.subject), item.kind, item.revision, item.destination

@@ -67,13 +67,9 @@ class SlotTable:
         return map(slot_of, rows)
 
     def remove_before(self, oldest_s: int) -> None:
-        """Remove slots that began before a time, and before all that the outbox still has. Inside
-        a transaction.
-        """
+        """Remove slots that began before a time. Inside a transaction."""
         self.count -= self._database.connection.execute(
-            "DELETE FROM slots WHERE start_s < ? AND start_s < (SELECT coalesce(min(slot_s), ?) "
-            "FROM outbox)",
-            (oldest_s, oldest_s),
+            "DELETE FROM slots WHERE start_s < ?", (oldest_s,)
         ).rowcount
 
 

@@ -1,5 +1,6 @@
 """The tables of one file, put together."""
 
+from gateway.store.asset_slot_table import AssetSlotTable
 from gateway.store.counter_table import CounterTable
 from gateway.store.database import Database
 from gateway.store.event_table import EventTable
@@ -19,6 +20,7 @@ class Tables:
         self.undated = UndatedSamples(database, self.samples)
         self.counters = CounterTable(database)
         self.slots = SlotTable(database)
+        self.asset_slots = AssetSlotTable(database)
         self.unallocated = UnallocatedTable(database)
         self.outbox = OutboxTable(database)
         self.events = EventTable(database)

@@ -124,6 +124,7 @@ class Writer:
             for closing in self.closings:
                 tables.counters.write(closing.device, closing.sample_id, closing.state)
                 new_slots += tables.slots.write(closing.slots)
+                tables.asset_slots.write(closing.asset_slots)
                 tables.outbox.write(closing.owed)
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
