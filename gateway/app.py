@@ -150,7 +150,7 @@ class Gateway:
             )
             self.uploader = Uploader(
                 destination,
-                self.buffer,
+                self.buffer.outbox(EXCHANGE),
                 now=clock.now_s,
                 trusted=lambda: clock.trusted,
                 jitter=rng.random,

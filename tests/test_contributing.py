@@ -394,14 +394,14 @@ async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     )
     uploader = Uploader(
         destination,
-        buffer,
+        buffer.outbox("exchange"),
         now=lambda: T0 + 86_400.0,
         trusted=lambda: True,
         jitter=lambda: 0.0,
     )
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(uploader.run())
-        while buffer.backlog().count:
+        while buffer.outbox("exchange").backlog().count:
             await asyncio.sleep(0.01)
         task.cancel()
     return uploader

@@ -106,8 +106,8 @@ class _Books:
             self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
             self.outbox: list[Any] = list(
                 db.execute(
-                    "SELECT * FROM outbox WHERE kind = 'measurement' ORDER BY slot_s, asset, "
-                    "revision"
+                    "SELECT subject AS asset, * FROM outbox WHERE destination = 'exchange' "
+                    "AND kind = 'measurement' ORDER BY slot_s, subject, revision"
                 )
             )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))

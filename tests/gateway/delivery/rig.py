@@ -102,7 +102,7 @@ class Site:
         session = Session(self.exchange.url, lambda: self.credentials, 10, transport=transport)
         return Uploader(
             exchange_of(self.dialect, session, Policy(slot_s=self.slot_s, quiet_s=quiet_s)),
-            self.buffer,
+            self.buffer.outbox("exchange"),
             now=self.now,
             trusted=lambda: self.trusted,
             jitter=lambda: 0.5,

@@ -35,6 +35,7 @@ from gateway.energy.slot import (
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Backlog, Held, Owed
 from gateway.store import buffer as buffers
+from gateway.store import event_table, samples
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
@@ -271,7 +272,7 @@ def test_a_state_reads_back_as_it_was_without_what_is_so_by_default(store: Buffe
     store.close(Closing("grid", 200, quiet, (), (), ()))
     store.flush()
     assert store.counters() == {"grid": (200, quiet)}
-    assert len(store._db.execute("SELECT state FROM counters").fetchone()[0]) < 250
+    assert len(store.database.connection.execute("SELECT state FROM counters").fetchone()[0]) < 250
 
 
 def test_a_slot_is_written_anew_by_a_later_revision_only(store: Buffer) -> None:
@@ -374,7 +375,9 @@ def test_what_is_due_comes_oldest_first_in_its_window(store: Buffer) -> None:
     )
 
     def due(now_s, since_s=None, limit=10):
-        return [o.item.slot_s for o in store.due(now_s, since_s=since_s, limit=limit)]
+        return [
+            o.item.slot_s for o in store.outbox("exchange").due(now_s, since_s=since_s, limit=limit)
+        ]
 
     assert due(1799.9) == []
     assert due(1800) == [900]
@@ -387,14 +390,14 @@ def test_what_is_due_comes_oldest_first_in_its_window(store: Buffer) -> None:
 
 
 def test_the_next_change_is_the_next_opening_or_closing_of_what_is_pending(store: Buffer) -> None:
-    assert store.next_change_s(0) is None
+    assert store.outbox("exchange").next_change_s(0) is None
     keep(
         store,
         owed(900, opens_s=1800, closes_s=2700),
         owed(1800, opens_s=2000, closes_s=None),
         owed(0, opens_s=100, state="missed"),
     )
-    assert [store.next_change_s(now_s) for now_s in (0, 1800, 2000, 2700)] == [
+    assert [store.outbox("exchange").next_change_s(now_s) for now_s in (0, 1800, 2000, 2700)] == [
         1800,
         2000,
         2700,
@@ -405,16 +408,16 @@ def test_the_next_change_is_the_next_opening_or_closing_of_what_is_pending(store
 def test_a_verdict_is_written_down_with_its_time_and_reason(store: Buffer) -> None:
     keep(store, owed(900), owed(1800), owed(2700))
     items = [o.item for o in store.owed()]
-    store.record(items[:1], "accepted", "", 5000)
-    store.record(items[1:2], "rejected", "unknown asset", 5001)
-    store.record(items[2:], "pending", "timeout", 5002)
-    store.record(items[2:], "pending", "HTTP 503", 5003)
+    store.outbox("exchange").record(items[:1], "accepted", "", 5000)
+    store.outbox("exchange").record(items[1:2], "rejected", "unknown asset", 5001)
+    store.outbox("exchange").record(items[2:], "pending", "timeout", 5002)
+    store.outbox("exchange").record(items[2:], "pending", "HTTP 503", 5003)
     assert [(o.state, o.reason, o.attempts, o.decided_s) for o in store.owed()] == [
         ("accepted", "", 1, 5000),
         ("rejected", "unknown asset", 1, 5001),
         ("pending", "HTTP 503", 2, None),
     ]
-    assert store.backlog() == Backlog(1, 2700, None)
+    assert store.outbox("exchange").backlog() == Backlog(1, 2700, None)
 
 
 def test_what_was_not_delivered_in_its_window_is_missed_with_the_last_reason(store: Buffer) -> None:
@@ -425,17 +428,17 @@ def test_what_was_not_delivered_in_its_window_is_missed_with_the_last_reason(sto
         owed(1800, closes_s=3600),
         owed(2700),
     )
-    store.record([owed(900, 1).item], "pending", "timeout", 2000)
-    assert store.expire(2699) == []
-    assert store.expire(2700) == [owed(900).item, owed(900, 1).item]
-    assert store.expire(2700) == []
+    store.outbox("exchange").record([owed(900, 1).item], "pending", "timeout", 2000)
+    assert store.outbox("exchange").expire(2699) == []
+    assert store.outbox("exchange").expire(2700) == [owed(900).item, owed(900, 1).item]
+    assert store.outbox("exchange").expire(2700) == []
     missed = [o for o in store.owed() if o.state == "missed"]
     assert [o.reason for o in missed] == [
         "not delivered before its window closed",
         "not delivered before its window closed (timeout)",
     ]
     assert {o.decided_s for o in missed} == {2700}
-    assert store.backlog() == Backlog(2, 1800, 3600)
+    assert store.outbox("exchange").backlog() == Backlog(2, 1800, 3600)
 
 
 @given(
@@ -459,7 +462,7 @@ def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(
             for name in ("quick", "plain")
         )
         for n, (what, number, closes) in enumerate(steps):
-            plain._windows = None
+            plain.outbox("exchange").forget_windows()
             answers: list[Any] = []
             for store in (quick, plain):
                 items = [each.item for each in store.owed()]
@@ -468,12 +471,18 @@ def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(
                 elif what == "retry":
                     store.retry(items)
                 elif what == "record" and items:
-                    store.record(items[-1:], ("accepted", "rejected", "pending")[number], "", 0)
+                    store.outbox("exchange").record(
+                        items[-1:], ("accepted", "rejected", "pending")[number], "", 0
+                    )
                 if what == "next":
-                    at_s = store.next_change_s(number)
+                    at_s = store.outbox("exchange").next_change_s(number)
                     answers.append(math.inf if at_s is None else at_s)
                 else:
-                    answers.append(store.expire(number) if what == "expire" else list(store.owed()))
+                    answers.append(
+                        store.outbox("exchange").expire(number)
+                        if what == "expire"
+                        else list(store.owed())
+                    )
             # What is not pending any more is remembered for a while: one look too many, and never
             # one too few.
             assert answers[0] <= answers[1] if what == "next" else answers[0] == answers[1]
@@ -483,10 +492,10 @@ def test_that_no_window_has_opened_or_closed_is_remembered_and_never_wrongly(
 
 def test_an_item_is_owed_once_and_keeps_its_verdict(store: Buffer) -> None:
     keep(store, owed(900))
-    store.record([owed(900).item], "accepted", "", 5000)
+    store.outbox("exchange").record([owed(900).item], "accepted", "", 5000)
     keep(store, owed(900))
     assert [o.state for o in store.owed()] == ["accepted"]
-    assert store.due(10**10, since_s=None, limit=10) == []
+    assert store.outbox("exchange").due(10**10, since_s=None, limit=10) == []
 
 
 def test_a_slot_that_was_not_wholly_metered_is_kept_as_missed_without_energy(store: Buffer) -> None:
@@ -503,7 +512,9 @@ def test_a_slot_that_was_not_wholly_metered_is_kept_as_missed_without_energy(sto
         "grid was metered for 50 % of the slot",
     )
     assert store.measurement_uwh(ASSETS[0], 900) is None
-    assert store._db.execute("SELECT energy_uwh FROM outbox").fetchall() == [(None,)]
+    assert store.database.connection.execute("SELECT energy_uwh FROM outbox").fetchall() == [
+        (None,)
+    ]
 
 
 def test_a_measurement_is_found_whatever_became_of_it(store: Buffer) -> None:
@@ -537,7 +548,7 @@ def test_samples_go_after_30_days_and_slots_after_400_but_nothing_that_is_owed(
         (new_s, "accepted"),
     ]
     assert [each.start_s for each in store.slots()] == [old_s, new_s]
-    store.record([owed(old_s, 1).item], "accepted", "", NOW_S)
+    store.outbox("exchange").record([owed(old_s, 1).item], "accepted", "", NOW_S)
     store.prune(NOW_S)
     assert [each.start_s for each in store.slots()] == [new_s]
     assert (store.slot_count, store.sample_count) == (1, 2)
@@ -583,7 +594,7 @@ def test_samples_are_thinned_to_slot_boundaries_before_any_go(
     ends = {n for n in range(count) if n % 90 in (0, 89)}
 
     def prunes_once(store: Buffer) -> dict[str, list[int]]:
-        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         store.limits = Limits(max_bytes=store.size_bytes - 1)
         store.prune(now_s)
         left: dict[str, list[int]] = {"grid": [], "pv": []}
@@ -614,7 +625,7 @@ def test_samples_are_thinned_to_slot_boundaries_before_any_go(
 
 def test_what_is_too_old_goes_in_portions(store: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a month without power nothing may stand still for long."""
-    monkeypatch.setattr(buffers, "REMOVED_AT_ONCE", 100)
+    monkeypatch.setattr(samples, "REMOVED_AT_ONCE", 100)
     monkeypatch.setattr(buffers, "REMOVALS", 3)
     for n in range(1000):
         store.add(sample(n))
@@ -626,7 +637,7 @@ def test_what_is_too_old_goes_in_portions(store: Buffer, monkeypatch: pytest.Mon
 
 
 def test_while_the_disk_refuses_samples_are_thinned_and_slots_are_not(store: Buffer) -> None:
-    store._db.execute("PRAGMA query_only = ON")
+    store.database.connection.execute("PRAGMA query_only = ON")
     for n in range(MAX_SAMPLES + 2):
         store.add(sample(n))
     for n in range(50):
@@ -634,16 +645,16 @@ def test_while_the_disk_refuses_samples_are_thinned_and_slots_are_not(store: Buf
     with pytest.raises(StoreError, match="read-only"):
         store.flush()
     assert store.waiting <= MAX_SAMPLES
-    store._db.execute("PRAGMA query_only = OFF")
+    store.database.connection.execute("PRAGMA query_only = OFF")
     store.flush()
     numbers = [number for number, _ in store.samples()]
     assert numbers[-1] == MAX_SAMPLES + 2
     assert numbers == sorted(set(numbers))
-    assert (store.slot_count, store.backlog().count) == (50, 50)
+    assert (store.slot_count, store.outbox("exchange").backlog().count) == (50, 50)
 
 
 def test_events_are_bounded(store: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers, "MAX_EVENTS", 20)
+    monkeypatch.setattr(event_table, "MAX_EVENTS", 20)
     for n in range(100):
         store.note(Event(n * 1000, "grid", "glitch", f"number {n}"))
         store.flush()
@@ -713,8 +724,8 @@ def test_a_full_disk_loses_nothing_but_samples_between_slot_boundaries_and_it_go
 ) -> None:
     store.add(sample(0))
     keep(store, slot(900), owed(900))
-    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
-    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    (pages,) = store.database.connection.execute("PRAGMA page_count").fetchone()
+    store.database.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     for n in range(1, 20_001):
         store.add(sample(n, **{f"voltage_l{p}_v": 230.0 for p in (1, 2, 3)}))
     store.close(closing(slot(1800), owed(1800), Event(0, "grid", "glitch", "seen")))
@@ -723,14 +734,16 @@ def test_a_full_disk_loses_nothing_but_samples_between_slot_boundaries_and_it_go
             StoreError, match="free space on this disk; slots and what is owed are kept"
         ):
             store.flush()
-    assert (store.slot_count, store.backlog().count) == (1, 1), "the transaction was undone"
-    store._db.execute("PRAGMA max_page_count = 1073741823")
+    assert (store.slot_count, store.outbox("exchange").backlog().count) == (1, 1), (
+        "the transaction was undone"
+    )
+    store.database.connection.execute("PRAGMA max_page_count = 1073741823")
     store.flush()
     ends = [n for n in range(1, 20_001) if n % 90 in (0, 89) or n in (1, 20_000)]
     assert [each.boottime_ms // 10_000 for _, each in store.samples()] == ends, (
         "the one that was there went for the slots"
     )
-    assert (store.waiting, store.slot_count, store.backlog().count) == (0, 2, 2)
+    assert (store.waiting, store.slot_count, store.outbox("exchange").backlog().count) == (0, 2, 2)
     assert [line.split(": ")[0][20:] for line in store.latest_events()] == [
         " grid glitch",
         "  full",
@@ -939,11 +952,11 @@ def test_a_file_without_our_tables_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_reader_sees_what_is_committed_while_the_writer_is_at_work(store: Buffer) -> None:
     keep(store, slot(900))
-    store._db.execute("BEGIN IMMEDIATE")
-    store._db.execute("UPDATE slots SET energy_uwh = 0")
+    store.database.connection.execute("BEGIN IMMEDIATE")
+    store.database.connection.execute("UPDATE slots SET energy_uwh = 0")
     reader = open_for_reading(store.path)
     assert list(reader.slots()) == [slot(900)]
-    store._db.execute("ROLLBACK")
+    store.database.connection.execute("ROLLBACK")
     rows = reader.slots()
     next(rows)
     keep(store, slot(1800))
@@ -967,29 +980,33 @@ def test_a_second_writer_does_not_harm_the_first(store: Buffer) -> None:
 def asked(store: Buffer, question: Any) -> list[str]:
     """How SQLite answers each query of one call."""
     queries: list[str] = []
-    store._db.set_trace_callback(queries.append)
+    store.database.connection.set_trace_callback(queries.append)
     question()
-    store._db.set_trace_callback(None)
+    store.database.connection.set_trace_callback(None)
     plans = []
     for query in dict.fromkeys(queries):
         if query.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE")):
-            plans += [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {query}")]
+            plans += [
+                row[3] for row in store.database.connection.execute(f"EXPLAIN QUERY PLAN {query}")
+            ]
     assert plans
     return plans
 
 
 HOT = {
     "slots_at": lambda store: store.slots_at(900),
-    "due": lambda store: store.due(10**10, since_s=None, limit=10),
-    "due since": lambda store: store.due(10**10, since_s=900, limit=10),
-    "next_change_s": lambda store: store.next_change_s(0),
-    "backlog": lambda store: store.backlog(),
-    "expire nothing": lambda store: store.expire(1),
-    "expire": lambda store: store.expire(10**10),
-    "record": lambda store: store.record([owed(900).item], "accepted", "", 1),
-    "unconfirmed": lambda store: store.unconfirmed(10**10, since_s=0, limit=10),
-    "confirmations": lambda store: store.confirmations(0),
-    "record_held": lambda store: store.record_held([Held(owed(900).item, None)], 1),
+    "due": lambda store: store.outbox("exchange").due(10**10, since_s=None, limit=10),
+    "due since": lambda store: store.outbox("exchange").due(10**10, since_s=900, limit=10),
+    "next_change_s": lambda store: store.outbox("exchange").next_change_s(0),
+    "backlog": lambda store: store.outbox("exchange").backlog(),
+    "expire nothing": lambda store: store.outbox("exchange").expire(1),
+    "expire": lambda store: store.outbox("exchange").expire(10**10),
+    "record": lambda store: store.outbox("exchange").record([owed(900).item], "accepted", "", 1),
+    "unconfirmed": lambda store: store.outbox("exchange").unconfirmed(10**10, since_s=0, limit=10),
+    "confirmations": lambda store: store.outbox("exchange").confirmations(0),
+    "record_held": lambda store: store.outbox("exchange").record_held(
+        [Held(owed(900).item, None)], 1
+    ),
     "measurement_uwh": lambda store: store.measurement_uwh(ASSETS[0], 900),
     "newest_owed": lambda store: store.newest_owed(ASSETS[0], 900),
     "unallocated_total": lambda store: store.unallocated_total(),
@@ -1000,7 +1017,7 @@ HOT = {
     "prune": lambda store: store.prune(NOW_S),
     "owed": lambda store: list(store.owed(since_s=900)),
     "latest_events": lambda store: store.latest_events(),
-    "opening": lambda store: Buffer.__init__(store, store._db, store.path, store.limits),
+    "opening": lambda store: Buffer(store.database.connection, store.path, store.limits),
 }
 
 
@@ -1035,7 +1052,7 @@ def test_a_minute_of_ten_meters_is_one_commit(tmp_path: Path) -> None:
     written.
     """
     store = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
-    store._db.execute("PRAGMA wal_autocheckpoint = 0")
+    store.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
     names = [
         "energy_import_wh",
         "energy_export_wh",
@@ -1081,9 +1098,9 @@ def test_the_search_for_a_time_steps_over_boots_that_have_none(tmp_path: Path) -
         for n in range(100):
             store.add(sample(n + 1000 * (boot == "b"), utc=not boot.startswith("none"), boot=boot))
     store.flush()
-    assert store._last_before(NOW_S * 1000 + 500_001) == 51
-    assert store._last_before(NOW_S * 1000 + 10**7 + 1) == 301
-    assert store._last_before(NOW_S * 1000 + 10**9) == 400
+    assert store.tables.samples.last_before(NOW_S * 1000 + 500_001) == 51
+    assert store.tables.samples.last_before(NOW_S * 1000 + 10**7 + 1) == 301
+    assert store.tables.samples.last_before(NOW_S * 1000 + 10**9) == 400
     store.close_file()
 
 
@@ -1117,5 +1134,5 @@ def test_a_question_after_the_end_sets_no_good_file_aside(tmp_path: Path) -> Non
     keep(store, slot(900))
     store.close_file()
     with pytest.raises(StoreError):
-        store.backlog()
+        store.outbox("exchange").backlog()
     assert [each.name for each in tmp_path.iterdir() if "damaged" in each.name] == []
