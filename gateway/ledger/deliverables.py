@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from gateway.energy.assets import Direction
 from gateway.energy.forecast import forecast_uwh
 from gateway.energy.slot import Quality, Slot
+from gateway.ledger.decision import key
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.item import EXCHANGE, Item, Kind
 from gateway.outbox.owed import Owed
@@ -147,11 +148,6 @@ class Owing:
             raw_uwh=energy_uwh if energy_uwh < 0 else None,
             decided_s=self._now_s() if missed else None,
         )
-
-
-def key(slot: Slot) -> tuple[str, Direction, str | None]:
-    """What tells a slot from the others of its time."""
-    return slot.device, slot.direction, slot.serial_number
 
 
 def _same(before: Owed, after: Owed) -> bool:

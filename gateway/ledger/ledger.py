@@ -7,7 +7,6 @@ numbers.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -17,7 +16,8 @@ from gateway.energy.counter import UWH_PER_WH, Rules
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
 from gateway.energy.slot import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated
-from gateway.ledger.deliverables import Owing, key
+from gateway.ledger.decision import Book, Clash, Revise, Same, decide, same_series
+from gateway.ledger.deliverables import Owing
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.owed import Owed
 from gateway.site.config import Device, Settings
@@ -86,15 +86,6 @@ def _clash(left: Unallocated) -> Event:
         f"{left.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
     )
     return Event(left.to_ms, left.device, "clash", text, left.energy_uwh)
-
-
-_WHOLE = ("measured", "estimated")
-
-
-def _clashing(slot: Slot) -> Unallocated:
-    """The energy of a slot whose place is taken."""
-    span = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000, slot.begin_uwh, slot.end_uwh
-    return Unallocated(slot.device, slot.serial_number, slot.direction, "clash", *span)
 
 
 def _nobody(slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
@@ -324,7 +315,11 @@ class Ledger:
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.
         slots, clashes = self._booked(step.slots)
-        slots += [slot for slot in step.provisional if self._there(slot) is None]
+        slots += [
+            slot
+            for slot in step.provisional
+            if same_series(slot, self._buffer.slots_at(slot.start_s)) is None
+        ]
         owed = list(self._owing.of(slots))
         self._states[sample.device] = number, step.state
         self.cross_checks.look(sample, step.state, invert=self._rules[sample.device].invert)
@@ -342,60 +337,17 @@ class Ledger:
         return (slots, owed) if slots or events else None
 
     def _booked(self, slots: Iterable[Slot]) -> tuple[list[Slot], list[Unallocated]]:
-        """The slots that have a place in the books, and the energy of those whose place is taken.
-        Raises StoreError.
-
-        Where the clock was set back, or the slots' length was changed, a slot may come a second
-        time. What is closed stays: the new one's energy is unallocated. Only what is provisional,
-        or what nothing was known of, is written anew, and a slot by its own revision: that is the
-        one which begins at the same stand of the counter.
+        """The slots that are written, and the energy of those whose time is taken. Raises
+        StoreError.
         """
         booked: list[Slot] = []
-        left: list[Unallocated] = []
+        clashes: list[Unallocated] = []
         for slot in slots:
-            there = self._there(slot)
-            if there != slot and self._taken(slot):
-                left.append(_clashing(slot))
-            elif there is None or there == slot:
-                booked.append(slot)
-            elif slot.energy_uwh is None:
-                if there.method == "power":
+            match decide(slot, self._buffer.slots_at(slot.start_s)):
+                case Book(slot) | Revise(slot):
                     booked.append(slot)
-            elif there.energy_uwh is None and there.length_s == slot.length_s:
-                booked.append(replace(slot, revision=max(slot.revision, there.revision + 1)))
-            elif (
-                slot.begin_uwh >= there.end_uwh
-                and there.method != "power"
-                and (
-                    there.energy_uwh
-                    or there.quality != "partial"
-                    or slot.revision <= there.revision
-                )
-            ):
-                if slot.energy_uwh:
-                    left.append(_clashing(slot))
-            elif slot.revision > there.revision:
-                booked.append(slot)
-            # Otherwise it is the same energy again: these samples have been through the fold
-            # before.
-        return booked, left
-
-    def _taken(self, slot: Slot) -> bool:
-        """Whether another series of the meter has all of that time: the clock was set back, and the
-        meter replaced, in between.
-        """
-        if slot.quality not in _WHOLE:
-            return False
-        others = (
-            other
-            for other in self._buffer.slots_at(slot.start_s)
-            if key(other)[:2] == key(slot)[:2] and key(other) != key(slot)
-        )
-        return any(other.quality in _WHOLE for other in others)
-
-    def _there(self, slot: Slot) -> Slot | None:
-        """What the books have of that very slot already."""
-        return next(
-            (other for other in self._buffer.slots_at(slot.start_s) if key(other) == key(slot)),
-            None,
-        )
+                case Clash(unallocated):
+                    clashes.append(unallocated)
+                case Same():
+                    pass
+        return booked, clashes
