@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
@@ -225,6 +225,10 @@ class Collector:
             busy=self._busy(),
             skipped=self._skipped,
         )
+
+    def meter_reports(self, glitches: Mapping[str, int]) -> list[MeterReport]:
+        """What the status page says of the meters; `glitches` per meter."""
+        return [meter.report(glitches[meter.device.name]) for meter in self.meters]
 
     def _busy(self) -> float | None:
         """The share of the last minute in which the line was in use; None where nobody takes turns,

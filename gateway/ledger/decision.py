@@ -9,14 +9,11 @@ at the same stand of the counter.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.energy.assets import Direction
+from gateway.energy.asset_slots import key
 from gateway.energy.slot import Slot, Unallocated
 
 WHOLE = ("measured", "estimated")
 """Qualities of a slot that was metered from its start to its end."""
-
-SlotKey = tuple[str, Direction, str | None]
-"""Meter, direction and serial number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,9 @@ class Same:
 Decision = Book | Revise | Clash | Same
 
 
-def key(slot: Slot) -> SlotKey:
-    """What tells a slot from the others of its time."""
-    return slot.device, slot.direction, slot.serial_number
-
-
-def same_series(slot: Slot, booked: Sequence[Slot]) -> Slot | None:
-    """What the books have of that very slot already, where `booked` is all they have of its
-    time.
-    """
-    return next((other for other in booked if key(other) == key(slot)), None)
-
-
 def decide(slot: Slot, booked: Sequence[Slot]) -> Decision:
     """What becomes of `slot`; `booked` is all that the books have at its start, of any meter."""
-    there = same_series(slot, booked)
+    there = next((other for other in booked if key(other) == key(slot)), None)
 
     if there == slot:
         return Book(slot)
