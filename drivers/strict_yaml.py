@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -52,6 +52,15 @@ class Problem:
         return one_line(f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else ""))
 
 
+class Mistake(NamedTuple):
+    """What a section of a file finds wrong with itself: it knows its keys, not its file."""
+
+    path: Path
+    """The key, inside the section."""
+    message: str
+    hint: str = ""
+
+
 def one_line(text: str) -> str:
     """The text as one printable line of bounded length: what a file holds must not move a
     terminal's cursor or write lines of a log.
@@ -82,6 +91,11 @@ class Document:
     def report(self, path: Path, message: str, hint: str = "") -> None:
         """Note a problem at a key."""
         self.problems.append(Problem(self.file, self.line(path), key_text(path), message, hint))
+
+    def report_all(self, path: Path, mistakes: Iterable[Mistake]) -> None:
+        """Note what the section at `path` finds wrong with itself."""
+        for mistake in mistakes:
+            self.report((*path, *mistake.path), mistake.message, mistake.hint)
 
 
 def key_text(path: Path) -> str:

@@ -17,7 +17,7 @@ from gateway.energy.assets import Direction
 from gateway.energy.slot import Quality, Slot
 from gateway.outbox.item import Kind, Subject
 from gateway.outbox.owed import Owed, State
-from gateway.site.config import Asset
+from gateway.site.settings import Asset
 
 WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 PROFILE_HEADER = "INTERVAL,ENERGY(kWh)"

@@ -1,40 +1,31 @@
-"""The configuration folder → frozen settings, or every mistake at once with file, line and key.
+"""What the installer writes, as frozen dataclasses that say what their keys mean and check
+themselves.
 
-<folder>/gateway.yaml            the site, its market, exchange, assets <folder>/devices/<name>.yaml
-one file per meter; the file's name is the meter's name <folder>/hardware_profiles/      (optional)
-profiles of this site, looked up before the shipped ones <folder>/<name>.key              (optional)
-mode 0600: `encryption_key:` and more of a meter that encrypts <folder>/exchange.credentials    mode
-0600: `username:` and `password:`; or a systemd credential of that name
+`decode` (`drivers.strict_yaml`) sees to the type and the bounds of each key. What does not fit
+together with other sections or other files is found by a section's `check`, which knows them as
+`Surroundings`.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Meta
 
 from drivers.line import LineUrl
-from drivers.profile import (
-    DeviceAddress,
-    Keys,
-    Profile,
-    ProfileError,
-    load_profile,
-    profile_ids,
-    shipped_folder,
-)
-from drivers.strict_yaml import Document, Problem, Seconds, decode, json_schema, nearest, parse
-from gateway.energy.assets import Formula
+from drivers.profile import DeviceAddress, Keys, Profile
+from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
+from drivers.strict_yaml import Path as KeyPath
+from gateway.energy.assets import Direction, Formula
 from gateway.energy.forecast import Forecast
 from gateway.outbox.dialects import dialect_names
 from gateway.outbox.owed import offset_s
-from gateway.site.credentials import ConfigError, Credentials, read_credentials, read_keys
+from gateway.site.credentials import ConfigError, Credentials, read_credentials
 
-DEFAULT_FOLDER = Path("/etc/meter-gateway")
+T = TypeVar("T")
 
 
 class SlotLength(int):
@@ -146,6 +137,18 @@ class Market:
         ),
     ] = field(default_factory=lambda: Seconds(7200))
 
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the meters."""
+        for device in site.devices:
+            if device.interval_s > self.slot / 2:
+                message = f"{device.name} is read every {device.interval_s:g} s"
+                yield Mistake(
+                    ("slot",), message, "a slot needs at least two samples of every meter"
+                )
+
+        if self.max_gap < self.slot:
+            yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
@@ -194,6 +197,22 @@ class Exchange:
         spread_s = usual_s if self.spread is None else self.spread
         return self.margin + offset_s(site, spread_s) if spread_s else 0.0
 
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the market's slots and the assets."""
+        slot_s = site.market.slot
+
+        if not site.assets:
+            hint = "add assets: with name, uuid, kind and energy"
+            yield Mistake((), "there is no asset to deliver", hint)
+
+        if self.margin > slot_s / 4:
+            hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
+            yield Mistake(("margin",), "leaves no time to deliver", hint)
+
+        if self.spread is not None and self.spread > slot_s / 3:
+            hint = f"at most a third of the slot, {slot_s / 3:g}s"
+            yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
@@ -205,6 +224,38 @@ class Asset:
         Literal["load", "pv", "storage", "smart_meter", "heat_pump"], Meta(description="what it is")
     ]
     energy: Formula
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the meters and the other assets."""
+        yield from self._check_is_unlike_others(site.assets)
+        yield from unknown_meters(self.energy, site.device_names)
+
+        devices = {device.name: device for device in site.devices}
+        for term in self.energy.terms:
+            device = devices.get(term.device)
+            if device is not None and not device.measures(term.direction):
+                hint = (
+                    f"{device.profile.id} has no {device.quantity(term.direction)}; if the meter "
+                    "is wired the other way round, say invert: true"
+                )
+                message = f"{term.device} does not measure {term.direction}"
+                yield Mistake(("energy",), message, hint)
+
+    def _check_is_unlike_others(self, assets: Sequence["Asset"]) -> Iterator[Mistake]:
+        """What is there several times is a mistake of the last asset that has it."""
+        for key in ("name", "uuid"):
+            value = getattr(self, key)
+            alike = [asset for asset in assets if getattr(asset, key) == value]
+            if len(alike) > 1 and alike[-1] is self:
+                message = f"{value} is there {len(alike)} times"
+                yield Mistake((key,), message, f"every asset has its own {key}")
+
+
+def unknown_meters(formula: Formula, device_names: Iterable[str]) -> Iterator[Mistake]:
+    """The meters that an asset's formula names and that have no device file."""
+    known = frozenset(device_names)
+    for name in sorted(formula.devices - known):
+        yield Mistake(("energy",), f"there is no meter {name!r}", nearest(name, known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +310,12 @@ class MqttSettings:
         field(default_factory=lambda: Seconds(60))
     )
 
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """A file that is named and not there."""
+        if self.ca_file is not None and not (site.folder / self.ca_file).is_file():
+            message = f"there is no file {site.folder / self.ca_file}"
+            yield Mistake(("ca_file",), message, "copy the authority's PEM file there")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSettings:
@@ -271,6 +328,26 @@ class ClockSettings:
             "answers for it"
         ),
     ] = "kernel"
+
+
+class DestinationData(dict[str, object]):
+    """A destination before its kind has read it: a mapping with a `kind`."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "description": "one destination: its kind, and the keys of that kind",
+        "properties": {"kind": {"type": "string", "description": "what kind of destination it is"}},
+        "required": ["kind"],
+    }
+
+    @classmethod
+    def parse(cls, raw: object) -> "DestinationData":
+        """Raises ValueError where `raw` does not say what kind it is."""
+        if not isinstance(raw, dict):
+            raise ValueError("expected key: value pairs — such as kind: exchange")
+        if not isinstance(raw.get("kind"), str):
+            raise ValueError("key 'kind' is missing — it says what kind of destination this is")
+        return cls(raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +370,42 @@ class GatewayFile:
     status: StatusSettings = field(default_factory=StatusSettings)
     mqtt: MqttSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
+    destinations: Annotated[
+        dict[str, DestinationData],
+        Meta(description="where else slots are delivered to, by name; each has its kind"),
+    ] = field(default_factory=dict)
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit together, of every section that checks itself."""
+        yield from _inside(("market",), self.market.check(site))
+
+        for i, asset in enumerate(self.assets):
+            yield from _inside(("assets", i), asset.check(site))
+
+        if self.exchange is not None:
+            yield from _inside(("exchange",), self.exchange.check(site))
+
+        if self.mqtt is not None:
+            yield from _inside(("mqtt",), self.mqtt.check(site))
+
+        for name in self.destinations:
+            yield from _inside(("destinations", name), self._check_name(name))
+
+    def _check_name(self, name: str) -> Iterator[Mistake]:
+        """A destination's name stands in the buffer, in metrics and on the command line."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
+            hint = "use up to 32 small letters, digits, - and _, beginning with a letter"
+            yield Mistake((), f"{name!r} cannot be a destination's name", hint)
+
+        if name == "exchange" and self.exchange is not None:
+            hint = "exchange: is this destination already; give one of them another name"
+            yield Mistake((), "is there twice", hint)
+
+
+def _inside(path: KeyPath, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
+    """What a section says, as said by the file that holds it at `path`."""
+    for mistake in mistakes:
+        yield mistake._replace(path=(*path, *mistake.path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +440,20 @@ class DeviceFile:
         ),
     ] = None
 
+    def check(self, profile: Profile, others: Sequence[str]) -> Iterator[Mistake]:
+        """What does not fit the model of the meter, and `others`: the names of the other meters."""
+        if self.interval < profile.min_interval_s:
+            hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
+            yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)
+
+        if self.check_against is not None and self.check_against not in others:
+            hint = nearest(self.check_against, others) if others else "there is no other meter"
+            message = f"there is no other meter {self.check_against!r}"
+            yield Mistake(("check_against",), message, hint)
+
+        if self.key is not None and profile.protocol != "p1":
+            yield Mistake(("key",), f"{profile.id} is not encrypted", "remove this key")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -352,6 +479,112 @@ class Device:
             name=self.name, address=self.address, timeout_s=self.timeout_s, keys=self.keys
         )
 
+    def quantity(self, direction: Direction) -> str:
+        """The register that counts this direction, on a meter that may be wired the other way
+        round.
+        """
+        is_export = (direction == "export") != self.invert
+        return "energy_export_wh" if is_export else "energy_import_wh"
+
+    def measures(self, direction: Direction) -> bool:
+        """Whether the meter counts energy in this direction."""
+        return self.quantity(direction) in self.profile.quantities
+
+    def check(self, earlier: Sequence["Device"]) -> Iterator[Mistake]:
+        """What does not fit the line, and the meters before this one that are on it too."""
+        on_line = [other for other in earlier if other.line.key == self.line.key]
+        if not on_line:
+            return
+        first = on_line[0]
+        bus, protocol = self.profile.bus, self.profile.protocol
+
+        if first.line.scheme != self.line.scheme:
+            message = f"{first.name} has this endpoint as {first.line.scheme}:"
+            yield Mistake(("line",), message, "write both alike")
+
+        elif bus is None and protocol == first.profile.protocol:
+            message = f"{first.name} already has this line"
+            yield Mistake(("line",), message, "only Modbus meters take turns on a line")
+
+        elif bus is None or bus != first.profile.bus:
+            hint = (
+                f"{first.name} speaks {first.profile.protocol}, this one {protocol}: they need a "
+                "line each"
+            )
+            yield Mistake(("line",), "two protocols on one line", hint)
+
+        else:
+            yield from self._check_address(on_line)
+
+    def _check_address(self, on_line: Sequence["Device"]) -> Iterator[Mistake]:
+        for other in on_line:
+            on_this_bus = other.profile.bus == self.profile.bus
+            if (
+                on_this_bus
+                and other.line.scheme == self.line.scheme
+                and other.address == self.address
+                and not _are_parts_of_one(other.profile, self.profile)
+            ):
+                message = f"{other.name} already has address {self.address} on this line"
+                hint = "give one of the meters another address, on the meter and here"
+                yield Mistake(("address",), message, hint)
+                return
+
+
+def _are_parts_of_one(one: Profile, other: Profile) -> bool:
+    """Whether the two are different parts of one device, which has one address: an inverter, and
+    the meter behind it.
+    """
+    return one.device == other.device and one.id != other.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a section of `gateway.yaml` is checked against: the sections and files beside it."""
+
+    folder: Path
+    market: Market
+    assets: Sequence[Asset]
+    devices: Sequence[Device]
+    """The meters whose files have no mistakes."""
+    device_names: frozenset[str]
+    """Every meter that has a file."""
+
+
+class DestinationSettings(Protocol):
+    """What one destination is told. Its kind has a dataclass for it (`gateway/delivery/kinds/`)."""
+
+    def check(self, site: Surroundings) -> Iterable[Mistake]:
+        """What does not fit together, with key paths inside this destination's section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSection:
+    """One destination as it is written. What its keys mean, only its kind knows."""
+
+    name: str
+    kind: str
+    document: Document
+    path: KeyPath
+    data: Mapping[str, object]
+    """Its keys without `kind`."""
+
+    def decode(self, settings: type[T]) -> T | None:
+        """The settings of this destination. None where there are mistakes, which are noted in the
+        document with their lines.
+        """
+        return decode(settings, self.document, self.path, self.data)
+
+    def report(self, mistakes: Iterable[Mistake]) -> None:
+        """Note mistakes, with key paths inside this section."""
+        self.document.report_all(self.path, mistakes)
+
+
+DecodeDestination = Callable[[DestinationSection], DestinationSettings | None]
+"""Turns a section into the settings of its kind. None where it has noted mistakes in the section's
+document. It is handed in by the caller, for this room knows no kind.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -368,6 +601,8 @@ class Settings:
     status: StatusSettings
     mqtt: MqttSettings | None
     clock: ClockSettings
+    destinations: Mapping[str, DestinationSettings]
+    """By name, those of `destinations:`; empty where the caller of `load` decodes none."""
 
     def credentials(self, name: str) -> Credentials:
         """The login in that credential file, read now (it may have been changed). Raises
@@ -377,326 +612,6 @@ class Settings:
         if login is None:
             raise ConfigError(problems)
         return login
-
-
-def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
-    """The JSON Schema of `gateway.yaml` or of a device file."""
-    return json_schema(
-        *(
-            (GatewayFile, "gateway.yaml")
-            if kind == "gateway"
-            else (DeviceFile, "devices/<name>.yaml")
-        )
-    )
-
-
-def load(folder: Path, *, logins: bool = True) -> Settings:
-    """The settings of a configuration folder. Raises ConfigError with every problem of every file.
-
-    Without `logins` the credential files are not looked at: commands that only read need none, and
-    whoever runs them may not see them.
-    """
-    documents: list[Document] = []
-    document = _read(folder / "gateway.yaml", documents)
-    gateway = decode(GatewayFile, document)
-    devices = [
-        d
-        for path in sorted((folder / "devices").glob("*.yaml"))
-        if (d := _device(folder, path, documents, logins))
-    ]
-    names = {path.stem for path in (folder / "devices").glob("*.yaml")}
-    if not names and folder.is_dir():
-        document.problems.append(
-            Problem(
-                str(folder / "devices"),
-                0,
-                "",
-                "there is no meter",
-                "write one file per meter into this folder",
-            )
-        )
-    if (folder / "devices").is_dir():
-        for path in sorted((folder / "devices").iterdir()):
-            if path.suffix == ".yml":
-                document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
-    _check_lines(devices, documents)
-    if gateway is not None:
-        _check_gateway(folder, gateway, devices, names, document)
-    elif isinstance(document.data, dict):
-        _check_formula_names(document, names)
-    for login in _logins(document.data) if logins else ():
-        document.problems.extend(read_credentials(folder, login)[1])
-    problems = sorted(problem for d in documents for problem in d.problems)
-    if problems or gateway is None:
-        raise ConfigError(problems)
-    return Settings(
-        folder=folder,
-        site=gateway.site,
-        market=gateway.market,
-        exchange=gateway.exchange,
-        assets=tuple(gateway.assets),
-        devices=tuple(devices),
-        buffer=gateway.buffer,
-        buffer_path=(folder / gateway.buffer.path).absolute(),
-        status=gateway.status,
-        mqtt=replace(gateway.mqtt, ca_file=str(folder / gateway.mqtt.ca_file))
-        if gateway.mqtt and gateway.mqtt.ca_file
-        else gateway.mqtt,
-        clock=gateway.clock,
-    )
-
-
-def load_device(folder: Path, name: str) -> Device:
-    """One meter of the site, whatever else is wrong with the configuration. Raises ConfigError."""
-    path = folder / "devices" / f"{name}.yaml"
-    names = [found.stem for found in path.parent.glob("*.yaml")]
-    if name not in names:
-        raise ConfigError(
-            [Problem(str(path.parent), 0, "", f"there is no meter {name!r}", nearest(name, names))]
-        )
-    documents: list[Document] = []
-    device = _device(folder, path, documents, logins=True)
-    if device is None or documents[0].problems:
-        raise ConfigError(documents[0].problems)
-    return device
-
-
-def _read(path: Path, documents: list[Document]) -> Document:
-    try:
-        document = parse(path.read_bytes(), str(path))
-    except OSError as error:
-        document = Document(str(path))
-        hint = (
-            "give --config the folder that holds it"
-            if path.name == "gateway.yaml"
-            else "check the file's owner and mode"
-        )
-        document.problems.append(
-            Problem(str(path), 0, "", f"cannot be read: {error.strerror}", hint)
-        )
-    documents.append(document)
-    return document
-
-
-def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -> Device | None:
-    document = _read(path, documents)
-    name = path.stem
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        document.report(
-            (),
-            f"{name!r} cannot be a meter's name",
-            "use letters, digits, - and _ in the file's name, beginning with a letter",
-        )
-    file = decode(DeviceFile, document)
-    profile = _profile(folder, document)
-    if file is None or profile is None:
-        return None
-    if file.interval < profile.min_interval_s:
-        hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
-        document.report(("interval",), f"{file.interval:g} s is too short", hint)
-    others = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
-    if file.check_against is not None and file.check_against not in others:
-        hint = nearest(file.check_against, others) if others else "there is no other meter"
-        document.report(("check_against",), f"there is no other meter {file.check_against!r}", hint)
-    keys = None
-    if file.key is not None and profile.protocol != "p1":
-        document.report(("key",), f"{profile.id} is not encrypted", "remove this key")
-    elif file.key is not None and logins:
-        keys, problems = read_keys(folder, file.key)
-        document.problems.extend(problems)
-    return Device(
-        name=name,
-        file=str(path),
-        profile=profile,
-        line=file.line,
-        address=file.address,
-        interval_s=file.interval,
-        invert=file.invert,
-        max_power_w=file.max_power or profile.max_power_w,
-        timeout_s=file.timeout,
-        keys=keys,
-        check_against=file.check_against,
-    )
-
-
-def profile_folders(folder: Path) -> tuple[Path, ...]:
-    """Where profiles are looked up, first one first."""
-    return (folder / "hardware_profiles", shipped_folder())
-
-
-def _profile(folder: Path, document: Document) -> Profile | None:
-    profile_id = document.data.get("profile") if isinstance(document.data, dict) else None
-    if not isinstance(profile_id, str):
-        return None
-    try:
-        return load_profile(profile_id, *profile_folders(folder))
-    except ProfileError as error:
-        if profile_id in profile_ids(*profile_folders(folder)):
-            document.problems.extend(error.problems)
-        else:
-            problem = error.problems[0]
-            document.report(("profile",), problem.message, problem.hint)
-        return None
-
-
-def _check_lines(devices: list[Device], documents: list[Document]) -> None:
-    by_file = {document.file: document for document in documents}
-    seen: dict[tuple[str, int], list[Device]] = {}
-    owners: dict[str, Device] = {}
-    for device in devices:
-        document = by_file[device.file]
-        first = owners.setdefault(device.line.key, device)
-        if first.line.scheme != device.line.scheme:
-            document.report(
-                ("line",),
-                f"{first.name} has this endpoint as {first.line.scheme}:",
-                "write both alike",
-            )
-        elif (
-            first is not device
-            and device.profile.protocol == first.profile.protocol
-            and device.profile.bus is None
-        ):
-            document.report(
-                ("line",),
-                f"{first.name} already has this line",
-                "only Modbus meters take turns on a line",
-            )
-        elif first is not device and (
-            device.profile.bus is None or device.profile.bus != first.profile.bus
-        ):
-            hint = (
-                f"{first.name} speaks {first.profile.protocol}, this one "
-                f"{device.profile.protocol}: they need a line each"
-            )
-            document.report(("line",), "two protocols on one line", hint)
-        elif device.profile.bus is not None:
-            others = seen.setdefault((device.line.key, device.address), [])
-            twin = next(
-                (other for other in others if not _are_parts_of_one(other.profile, device.profile)),
-                None,
-            )
-            if twin is not None:
-                hint = "give one of the meters another address, on the meter and here"
-                document.report(
-                    ("address",),
-                    f"{twin.name} already has address {device.address} on this line",
-                    hint,
-                )
-            others.append(device)
-
-
-def _are_parts_of_one(one: Profile, other: Profile) -> bool:
-    """Whether the two are different parts of one device, which has one address: an inverter, and
-    the meter behind it.
-    """
-    return one.device == other.device and one.id != other.id
-
-
-def _logins(data: object) -> list[str]:
-    """The credential files that `gateway.yaml` names, also where the rest of it has mistakes of its
-    own.
-    """
-    sections = [data.get(name) for name in ("exchange", "mqtt")] if isinstance(data, dict) else []
-    named = [section.get("credentials") for section in sections if isinstance(section, dict)]
-    return [name for name in named if isinstance(name, str)]
-
-
-def _check_gateway(
-    folder: Path, gateway: GatewayFile, devices: list[Device], names: set[str], document: Document
-) -> None:
-    known = {device.name: device for device in devices}
-    for device in devices:
-        if device.interval_s > gateway.market.slot / 2:
-            document.report(
-                ("market", "slot"),
-                f"{device.name} is read every {device.interval_s:g} s",
-                "a slot needs at least two samples of every meter",
-            )
-    if gateway.market.max_gap < gateway.market.slot:
-        document.report(
-            ("market", "max_gap"), "is shorter than a slot", f"at least {gateway.market.slot} s"
-        )
-    for key in ("name", "uuid"):
-        for value, count in Counter(str(getattr(asset, key)) for asset in gateway.assets).items():
-            if count > 1:
-                at = max(
-                    i for i, asset in enumerate(gateway.assets) if str(getattr(asset, key)) == value
-                )
-                document.report(
-                    ("assets", at, key),
-                    f"{value} is there {count} times",
-                    f"every asset has its own {key}",
-                )
-    for i, asset in enumerate(gateway.assets):
-        for device_name in sorted(asset.energy.devices - names):
-            document.report(
-                ("assets", i, "energy"),
-                f"there is no meter {device_name!r}",
-                nearest(device_name, names),
-            )
-        for term in asset.energy.terms:
-            device_known = known.get(term.device)
-            quantity = (
-                "energy_export_wh"
-                if (term.direction == "export") != (device_known and device_known.invert)
-                else "energy_import_wh"
-            )
-            if device_known and quantity not in device_known.profile.quantities:
-                hint = (
-                    f"{device_known.profile.id} has no {quantity}; if the meter is wired the "
-                    "other way round, say invert: true"
-                )
-                document.report(
-                    ("assets", i, "energy"),
-                    f"{term.device} does not measure {term.direction}",
-                    hint,
-                )
-    if gateway.exchange is not None:
-        if not gateway.assets:
-            document.report(
-                ("exchange",),
-                "there is no asset to deliver",
-                "add assets: with name, uuid, kind and energy",
-            )
-        if gateway.exchange.margin > gateway.market.slot / 4:
-            document.report(
-                ("exchange", "margin"),
-                "leaves no time to deliver",
-                f"at most a quarter of the slot, {gateway.market.slot / 4:g}s",
-            )
-        if (
-            gateway.exchange.spread is not None
-            and gateway.exchange.spread > gateway.market.slot / 3
-        ):
-            hint = f"at most a third of the slot, {gateway.market.slot / 3:g}s"
-            document.report(("exchange", "spread"), "leaves too little time to deliver", hint)
-    if (
-        gateway.mqtt is not None
-        and gateway.mqtt.ca_file is not None
-        and not (folder / gateway.mqtt.ca_file).is_file()
-    ):
-        document.report(
-            ("mqtt", "ca_file"),
-            f"there is no file {folder / gateway.mqtt.ca_file}",
-            "copy the authority's PEM file there",
-        )
-
-
-def _check_formula_names(document: Document, names: set[str]) -> None:
-    """Names in formulas, also where the rest of the file has mistakes of its own."""
-    assets = document.data.get("assets") if isinstance(document.data, dict) else None
-    for i, asset in enumerate(assets if isinstance(assets, list) else []):
-        try:
-            formula = Formula.parse(asset.get("energy")) if isinstance(asset, dict) else None
-        except ValueError:
-            continue  # reported where it was decoded
-        for device_name in sorted((formula.devices if formula else frozenset()) - names):
-            document.report(
-                ("assets", i, "energy"),
-                f"there is no meter {device_name!r}",
-                nearest(device_name, names),
-            )
 
 
 def lines_of(devices: Iterable[Device]) -> dict[str, list[Device]]:

@@ -25,7 +25,9 @@ from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
 from gateway.energy.assets import Formula
-from gateway.site.config import (
+from gateway.site.config import load
+from gateway.site.credentials import ConfigError, read_credentials, read_keys
+from gateway.site.settings import (
     ByteSize,
     DeviceFile,
     DialectName,
@@ -33,9 +35,7 @@ from gateway.site.config import (
     HttpUrl,
     Settings,
     SlotLength,
-    load,
 )
-from gateway.site.credentials import ConfigError, read_credentials, read_keys
 from tests.fuzz.meters import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
 
 SUMMARY = "check the configuration: every mistake at once, or what will be read and sent"
 
@@ -140,7 +140,7 @@ def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
     do.
     """
     from gateway.collect.line_load import load_of
-    from gateway.site.config import lines_of
+    from gateway.site.settings import lines_of
 
     for devices in lines_of(settings.devices).values():
         load = load_of(devices)

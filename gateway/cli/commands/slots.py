@@ -23,7 +23,7 @@ from gateway.cli.terminal import add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
     from gateway.energy.slot import Slot
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = "show the slots in the buffer: energy, quality and delivery of each asset"

@@ -112,16 +112,16 @@ def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
             "8-4-4-4-12 hexadecimal digits",
         ),
         (
-            f"{folder}/gateway.yaml:8: assets[0].energy: there is no meter 'gird'",
+            f"{folder}/gateway.yaml:9: assets[0].energy: there is no meter 'gird'",
             "did you mean 'grid'?",
         ),
         (
-            f"{folder}/gateway.yaml:9: assets[1].energy: cannot read '* 2' in the formula",
+            f"{folder}/gateway.yaml:10: assets[1].energy: cannot read '* 2' in the formula",
             "such as grid.import - pv.export",
         ),
-        (f"{folder}/gateway.yaml:10: assets[2]: key 'energy' is missing", ""),
+        (f"{folder}/gateway.yaml:11: assets[2]: key 'energy' is missing", ""),
         (
-            f"{folder}/gateway.yaml:11: status.port: expected a whole number, found the text "
+            f"{folder}/gateway.yaml:12: status.port: expected a whole number, found the text "
             "'8080'",
             "write 8080",
         ),

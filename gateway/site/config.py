@@ -1,0 +1,275 @@
+"""The configuration folder → frozen settings, or every mistake at once with file, line and key.
+
+    <folder>/gateway.yaml            the site, its market, exchange, assets
+    <folder>/devices/<name>.yaml     one file per meter; the file's name is the meter's name
+    <folder>/hardware_profiles/      (optional) profiles of this site, looked up before the shipped
+    <folder>/<name>.key              (optional) mode 0600: `encryption_key:` and more of a meter
+    <folder>/exchange.credentials    mode 0600: `username:` and `password:`; or a systemd credential
+
+What the keys mean, and what does not fit together, is said in `settings`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
+from drivers.strict_yaml import Document, Problem, decode, json_schema, nearest, parse
+from gateway.energy.assets import Formula
+from gateway.site.credentials import ConfigError, read_credentials, read_keys
+from gateway.site.settings import (
+    DecodeDestination,
+    DestinationSection,
+    DestinationSettings,
+    Device,
+    DeviceFile,
+    GatewayFile,
+    Settings,
+    Surroundings,
+    unknown_meters,
+)
+
+DEFAULT_FOLDER = Path("/etc/meter-gateway")
+
+
+def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
+    """The JSON Schema of `gateway.yaml` or of a device file."""
+    if kind == "gateway":
+        return json_schema(GatewayFile, "gateway.yaml")
+    return json_schema(DeviceFile, "devices/<name>.yaml")
+
+
+def profile_folders(folder: Path) -> tuple[Path, ...]:
+    """Where profiles are looked up, first one first."""
+    return (folder / "hardware_profiles", shipped_folder())
+
+
+def load(
+    folder: Path, *, logins: bool = True, decode_destination: DecodeDestination | None = None
+) -> Settings:
+    """The settings of a configuration folder. Raises ConfigError with every problem of every file.
+
+    Without `logins` the credential files are not looked at: commands that only read need none, and
+    whoever runs them may not see them. Without `decode_destination` the sections under
+    `destinations:` are not looked into.
+    """
+    files = _Files(folder, logins)
+    document = files.read(folder / "gateway.yaml")
+    gateway = decode(GatewayFile, document)
+
+    paths = sorted((folder / "devices").glob("*.yaml"))
+    devices = [device for path in paths if (device := files.device(path)) is not None]
+    names = frozenset(path.stem for path in paths)
+    _check_devices_folder(folder, names, document)
+    _check_lines(devices, files)
+
+    destinations: Mapping[str, DestinationSettings] = {}
+    if gateway is not None:
+        site = Surroundings(
+            folder=folder,
+            market=gateway.market,
+            assets=gateway.assets,
+            devices=devices,
+            device_names=names,
+        )
+        document.report_all((), gateway.check(site))
+        if decode_destination is not None:
+            destinations = _destinations(document, gateway, site, decode_destination)
+    else:
+        _check_formula_names(document, names)
+
+    for login in _logins(document.data) if logins else ():
+        document.problems.extend(read_credentials(folder, login)[1])
+
+    problems = files.problems()
+    if problems or gateway is None:
+        raise ConfigError(problems)
+    return _settings(folder, gateway, devices, destinations)
+
+
+def load_device(folder: Path, name: str) -> Device:
+    """One meter of the site, whatever else is wrong with the configuration. Raises ConfigError."""
+    path = folder / "devices" / f"{name}.yaml"
+    names = [found.stem for found in path.parent.glob("*.yaml")]
+    if name not in names:
+        problem = f"there is no meter {name!r}"
+        raise ConfigError([Problem(str(path.parent), 0, "", problem, nearest(name, names))])
+
+    files = _Files(folder, logins=True)
+    device = files.device(path)
+    problems = files.problems()
+    if device is None or problems:
+        raise ConfigError(problems)
+    return device
+
+
+def _settings(
+    folder: Path,
+    gateway: GatewayFile,
+    devices: list[Device],
+    destinations: Mapping[str, DestinationSettings],
+) -> Settings:
+    mqtt = gateway.mqtt
+    if mqtt is not None and mqtt.ca_file is not None:
+        mqtt = replace(mqtt, ca_file=str(folder / mqtt.ca_file))
+
+    return Settings(
+        folder=folder,
+        site=gateway.site,
+        market=gateway.market,
+        exchange=gateway.exchange,
+        assets=tuple(gateway.assets),
+        devices=tuple(devices),
+        buffer=gateway.buffer,
+        buffer_path=(folder / gateway.buffer.path).absolute(),
+        status=gateway.status,
+        mqtt=mqtt,
+        clock=gateway.clock,
+        destinations=destinations,
+    )
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of a folder that have been read, with all that is wrong with them."""
+
+    folder: Path
+    logins: bool
+    documents: dict[str, Document] = field(default_factory=dict)
+
+    def problems(self) -> list[Problem]:
+        return sorted(
+            problem for document in self.documents.values() for problem in document.problems
+        )
+
+    def read(self, path: Path) -> Document:
+        try:
+            document = parse(path.read_bytes(), str(path))
+        except OSError as error:
+            document = Document(str(path))
+            hint = (
+                "give --config the folder that holds it"
+                if path.name == "gateway.yaml"
+                else "check the file's owner and mode"
+            )
+            message = f"cannot be read: {error.strerror}"
+            document.problems.append(Problem(str(path), 0, "", message, hint))
+        self.documents[document.file] = document
+        return document
+
+    def device(self, path: Path) -> Device | None:
+        """The meter of that file. None where the file has mistakes of its own."""
+        document = self.read(path)
+        name = path.stem
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+            hint = "use letters, digits, - and _ in the file's name, beginning with a letter"
+            document.report((), f"{name!r} cannot be a meter's name", hint)
+
+        file = decode(DeviceFile, document)
+        profile = self._profile(document)
+        if file is None or profile is None:
+            return None
+
+        others = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
+        document.report_all((), file.check(profile, others))
+
+        keys = None
+        if file.key is not None and profile.protocol == "p1" and self.logins:
+            keys, problems = read_keys(self.folder, file.key)
+            document.problems.extend(problems)
+
+        return Device(
+            name=name,
+            file=str(path),
+            profile=profile,
+            line=file.line,
+            address=file.address,
+            interval_s=file.interval,
+            invert=file.invert,
+            max_power_w=file.max_power or profile.max_power_w,
+            timeout_s=file.timeout,
+            keys=keys,
+            check_against=file.check_against,
+        )
+
+    def _profile(self, document: Document) -> Profile | None:
+        """The profile that a device file names, also where the rest of the file has mistakes."""
+        profile_id = document.data.get("profile") if isinstance(document.data, dict) else None
+        if not isinstance(profile_id, str):
+            return None
+
+        folders = profile_folders(self.folder)
+        try:
+            return load_profile(profile_id, *folders)
+        except ProfileError as error:
+            if profile_id in profile_ids(*folders):
+                document.problems.extend(error.problems)
+            else:
+                problem = error.problems[0]
+                document.report(("profile",), problem.message, problem.hint)
+            return None
+
+
+def _check_devices_folder(folder: Path, names: frozenset[str], document: Document) -> None:
+    """No device file at all, or files whose names are not read."""
+    devices = folder / "devices"
+    if not names and folder.is_dir():
+        hint = "write one file per meter into this folder"
+        document.problems.append(Problem(str(devices), 0, "", "there is no meter", hint))
+
+    for path in sorted(devices.iterdir()) if devices.is_dir() else ():
+        if path.suffix == ".yml":
+            document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
+
+
+def _check_lines(devices: list[Device], files: _Files) -> None:
+    for i, device in enumerate(devices):
+        files.documents[device.file].report_all((), device.check(devices[:i]))
+
+
+def _destinations(
+    document: Document, gateway: GatewayFile, site: Surroundings, decode_one: DecodeDestination
+) -> Mapping[str, DestinationSettings]:
+    """The settings of every destination, each read and checked by its kind."""
+    found: dict[str, DestinationSettings] = {}
+    for name, data in gateway.destinations.items():
+        section = DestinationSection(
+            name=name,
+            kind=str(data["kind"]),
+            document=document,
+            path=("destinations", name),
+            data={key: value for key, value in data.items() if key != "kind"},
+        )
+        settings = decode_one(section)
+        if settings is not None:
+            section.report(settings.check(site))
+            found[name] = settings
+    return found
+
+
+def _logins(data: object) -> list[str]:
+    """The credential files that `gateway.yaml` names, also where the rest of it has mistakes of its
+    own.
+    """
+    if not isinstance(data, dict):
+        return []
+    destinations = data.get("destinations")
+    sections = [data.get("exchange"), data.get("mqtt")]
+    sections += destinations.values() if isinstance(destinations, dict) else ()
+
+    named = [section.get("credentials") for section in sections if isinstance(section, dict)]
+    return [name for name in named if isinstance(name, str)]
+
+
+def _check_formula_names(document: Document, names: frozenset[str]) -> None:
+    """Names in formulas, where the rest of the file has mistakes of its own."""
+    assets = document.data.get("assets") if isinstance(document.data, dict) else None
+    for i, asset in enumerate(assets if isinstance(assets, list) else []):
+        try:
+            formula = Formula.parse(asset.get("energy")) if isinstance(asset, dict) else None
+        except ValueError:
+            continue  # reported where it was decoded
+        if formula is not None:
+            document.report_all(("assets", i), unknown_meters(formula, names))
