@@ -12,6 +12,13 @@ from urllib.parse import quote, quote_plus
 MASK = "(secret)"
 
 
+class Secrets(dict[str, str]):
+    """The entries of a credentials file. Its text form names them, and shows none."""
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self)})"
+
+
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text with `MASK` for every secret in it, as it is and as it travels in URLs, JSON and
     HTTP's basic authentication. Empty secrets hide nothing.

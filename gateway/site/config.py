@@ -20,7 +20,6 @@ from msgspec import Meta
 from drivers.line import LineUrl
 from drivers.profile import (
     DeviceAddress,
-    Keys,
     Profile,
     ProfileError,
     load_profile,
@@ -32,7 +31,12 @@ from gateway.energy.assets import Formula
 from gateway.energy.forecast import Forecast
 from gateway.outbox.dialects import dialect_names
 from gateway.outbox.owed import offset_s
-from gateway.site.credentials import ConfigError, Credentials, read_credentials, read_keys
+from gateway.site.credentials import (
+    ConfigError,
+    Credentials,
+    read_credentials,
+    read_device_credentials,
+)
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 
@@ -341,7 +345,7 @@ class Device:
     invert: bool
     max_power_w: float
     timeout_s: float | None
-    keys: Keys | None = field(repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     check_against: str | None = None
     """The meter that measures the same."""
 
@@ -349,7 +353,10 @@ class Device:
     def on_line(self) -> DeviceAddress:
         """What its driver must know of it."""
         return DeviceAddress(
-            name=self.name, address=self.address, timeout_s=self.timeout_s, keys=self.keys
+            name=self.name,
+            address=self.address,
+            timeout_s=self.timeout_s,
+            credentials=self.credentials,
         )
 
 
@@ -498,11 +505,11 @@ def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -
     if file.check_against is not None and file.check_against not in others:
         hint = nearest(file.check_against, others) if others else "there is no other meter"
         document.report(("check_against",), f"there is no other meter {file.check_against!r}", hint)
-    keys = None
-    if file.key is not None and profile.protocol != "p1":
+    credentials: Mapping[str, str] = {}
+    if file.key is not None and not profile.credentials:
         document.report(("key",), f"{profile.id} is not encrypted", "remove this key")
     elif file.key is not None and logins:
-        keys, problems = read_keys(folder, file.key)
+        credentials, problems = read_device_credentials(folder, file.key, profile)
         document.problems.extend(problems)
     return Device(
         name=name,
@@ -514,7 +521,7 @@ def _device(folder: Path, path: Path, documents: list[Document], logins: bool) -
         invert=file.invert,
         max_power_w=file.max_power or profile.max_power_w,
         timeout_s=file.timeout,
-        keys=keys,
+        credentials=credentials,
         check_against=file.check_against,
     )
 

@@ -10,7 +10,8 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from drivers.profile import Keys
+from drivers.net.masking import Secrets
+from drivers.profile import Profile
 from drivers.strict_yaml import Problem, decode, parse
 
 
@@ -39,21 +40,25 @@ def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[
     return (Credentials(login.username, login.password) if login else None), problems
 
 
-def read_keys(folder: Path, name: str) -> tuple[Keys | None, list[Problem]]:
-    """The keys of an encrypted meter, from where `read_credentials` would take a login."""
-    hint = (
-        "write `encryption_key: '…'` (32 hex digits) and where the network operator gave "
-        "more, `authentication_key:` and `system_title:`"
-    )
-    file, problems = _read(folder, name, _KeyFile, "a meter's keys", f"{hint}; all in quotes")
-    if file is None:
-        return None, problems
-    encryption, authentication, title = map(
-        bytes.fromhex, (file.encryption_key, file.authentication_key, file.system_title)
-    )
-    return Keys(
-        encryption=encryption, authentication=authentication or None, system_title=title or None
-    ), problems
+def read_device_credentials(
+    folder: Path, name: str, profile: Profile
+) -> tuple[Secrets, list[Problem]]:
+    """What a meter of that profile is told in secret, from where `read_credentials` would take a
+    login.
+    """
+    entries = ", ".join(f"{entry}: '…' ({kind})" for entry, kind in profile.credentials.items())
+    hint = f"write, each in quotes: {entries}"
+    what = "a meter's credentials"
+    found, problems = _read(folder, name, dict[str, str], what, hint)
+    if found is None:
+        return Secrets(), problems
+
+    path = str(folder / name)
+    problems += [
+        Problem(path, 0, "", f"is not {what}: {why}", hint)
+        for why in profile.check_credentials(found)
+    ]
+    return Secrets() if problems else Secrets(found), problems
 
 
 T = TypeVar("T")
@@ -98,10 +103,3 @@ def _read(
 class _CredentialsFile:
     username: Annotated[str, Meta(min_length=1)]
     password: Annotated[str, Meta(min_length=1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KeyFile:
-    encryption_key: Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
-    authentication_key: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{32})?$")] = ""
-    system_title: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{16})?$")] = ""

@@ -25,9 +25,8 @@ def site(folder: Path, device: str = GRID, mode: int = 0o600) -> Path:
 def test_the_key_reaches_the_driver_and_no_text(tmp_path: Path) -> None:
     settings = load(site(tmp_path))
     [device] = settings.devices
-    assert device.on_line.keys is not None
-    assert device.on_line.keys.encryption == b"key of the meter"
-    assert load_device(tmp_path, "grid").keys == device.keys
+    assert device.on_line.credentials == {"encryption_key": KEY}
+    assert load_device(tmp_path, "grid").credentials == device.credentials
     for text in (repr(settings), repr(device.on_line)):
         assert "key of the meter" not in text
         assert KEY not in text
@@ -36,9 +35,9 @@ def test_the_key_reaches_the_driver_and_no_text(tmp_path: Path) -> None:
 def test_a_command_that_only_looks_needs_no_key(tmp_path: Path) -> None:
     folder = site(tmp_path)
     (folder / "grid.key").unlink()
-    assert load(folder, logins=False).devices[0].keys is None
+    assert load(folder, logins=False).devices[0].credentials == {}
     with pytest.raises(
-        ConfigError, match=r"grid\.key: a meter's keys cannot be read.*encryption_key"
+        ConfigError, match=r"grid\.key: a meter's credentials cannot be read.*encryption_key"
     ):
         load(folder)
 
