@@ -24,8 +24,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from drivers.simulated.house import Household
-from drivers.simulated.meters import House, simulated_house
+from drivers.simulated.home import Household
+from drivers.simulated.meters import Home, simulated_home
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
@@ -77,7 +77,7 @@ class Site:
 
 def write_site(
     folder: Path,
-    house: House,
+    house: Home,
     exchange: StandInExchange,
     assets: Mapping[str, UUID],
     interval: str = "1s",
@@ -250,7 +250,7 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     by_uuid = {uuid: name for name, uuid in assets.items()}
     async with (
-        simulated_house() as house,
+        simulated_home() as house,
         StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S) as exchange,
     ):
         site = write_site(folder, house, exchange, assets)

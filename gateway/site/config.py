@@ -18,7 +18,7 @@ from typing import Any, Literal
 from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
 from drivers.strict_yaml import Document, Problem, decode, json_schema, nearest, parse
 from gateway.energy.assets import Formula
-from gateway.site.credentials import ConfigError, read_credentials, read_keys
+from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
 from gateway.site.settings import (
     DecodeDestination,
     DestinationSection,
@@ -175,9 +175,10 @@ class _Files:
         others = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
         document.report_all((), file.check(profile, others))
 
-        keys = None
-        if file.key is not None and profile.protocol == "p1" and self.logins:
-            keys, problems = read_keys(self.folder, file.key)
+        credentials: Mapping[str, str] = {}
+        secrets = file.credentials or file.key
+        if secrets is not None and profile.credentials and self.logins:
+            credentials, problems = read_device_credentials(self.folder, secrets, profile)
             document.problems.extend(problems)
 
         return Device(
@@ -190,7 +191,7 @@ class _Files:
             invert=file.invert,
             max_power_w=file.max_power or profile.max_power_w,
             timeout_s=file.timeout,
-            keys=keys,
+            credentials=credentials,
             check_against=file.check_against,
         )
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from drivers.line import LineUrl
-from drivers.profile import DeviceAddress, Keys, Profile
+from drivers.profile import DeviceAddress, Profile
 from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
 from gateway.energy.assets import Direction, Formula
@@ -432,12 +432,15 @@ class DeviceFile:
     check_against: Annotated[
         str | None, Meta(description="another meter that measures the same; the deviation is shown")
     ] = None
-    key: Annotated[
+    credentials: Annotated[
         str | None,
         Meta(
-            description="of an encrypted meter: file with its encryption_key, mode 0600, or a "
-            "systemd credential of that name"
+            description="file with what this meter is told in secret (its protocol says which "
+            "entries), mode 0600, or a systemd credential of that name"
         ),
+    ] = None
+    key: Annotated[
+        str | None, Meta(description="another name of credentials, for a meter that encrypts")
     ] = None
 
     def check(self, profile: Profile, others: Sequence[str]) -> Iterator[Mistake]:
@@ -451,8 +454,16 @@ class DeviceFile:
             message = f"there is no other meter {self.check_against!r}"
             yield Mistake(("check_against",), message, hint)
 
-        if self.key is not None and profile.protocol != "p1":
+        if self.key is not None and self.credentials is not None:
+            hint = "credentials and key are two names of one thing: keep one of them"
+            yield Mistake(("key",), "the file is named twice", hint)
+
+        if self.key is not None and not profile.credentials:
             yield Mistake(("key",), f"{profile.id} is not encrypted", "remove this key")
+
+        if self.credentials is not None and not profile.credentials:
+            message = f"{profile.id} needs no credentials"
+            yield Mistake(("credentials",), message, "remove this key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,7 +479,7 @@ class Device:
     invert: bool
     max_power_w: float
     timeout_s: float | None
-    keys: Keys | None = field(repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     check_against: str | None = None
     """The meter that measures the same."""
 
@@ -476,7 +487,10 @@ class Device:
     def on_line(self) -> DeviceAddress:
         """What its driver must know of it."""
         return DeviceAddress(
-            name=self.name, address=self.address, timeout_s=self.timeout_s, keys=self.keys
+            name=self.name,
+            address=self.address,
+            timeout_s=self.timeout_s,
+            credentials=self.credentials,
         )
 
     def quantity(self, direction: Direction) -> str:

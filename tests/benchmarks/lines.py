@@ -219,7 +219,6 @@ def _ten_meters() -> Iterator[Figure]:
                 invert=False,
                 max_power_w=1e6,
                 timeout_s=None,
-                keys=None,
             )
             for address, profile_id in chosen.items()
         ]

@@ -98,7 +98,7 @@ def _told(settings: "Settings") -> Iterator[str]:
             f"  {device.name}: {device.profile.id} on {where}, every "
             f"{_length(device.interval_s)}: {energy}{turned}; {count} quantities"
         )
-        if device.profile.may_encrypt and device.keys is None:
+        if device.profile.may_encrypt and not device.credentials:
             yield (
                 "    no key, which it needs if its telegrams are encrypted: ask the network "
                 "operator, and name its file here as key: FILE"

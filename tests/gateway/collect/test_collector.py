@@ -115,7 +115,6 @@ def device(
         invert=False,
         max_power_w=25_000,
         timeout_s=0.15,
-        keys=None,
     )
     return replace(found, **other)
 

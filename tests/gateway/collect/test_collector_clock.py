@@ -132,7 +132,6 @@ DEVICE = Device(
     invert=False,
     max_power_w=25_000,
     timeout_s=1.0,
-    keys=None,
 )
 
 
