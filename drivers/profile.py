@@ -29,12 +29,12 @@ from msgspec import Meta
 import drivers
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
+from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
     MAX_FILE_BYTES,
     Document,
     Problem,
     decode,
-    json_schema,
     nearest,
     parse,
 )

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
-from drivers.strict_yaml import Document, Problem, decode, json_schema, nearest, parse
+from drivers.settings_schema import json_schema
+from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
 from gateway.site.settings import (
@@ -27,9 +28,11 @@ from gateway.site.settings import (
     DeviceFile,
     GatewayFile,
     Settings,
+    Site,
     Surroundings,
     unknown_meters,
 )
+from gateway.site.timezone import SiteTimezone, machine_timezone
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 
@@ -117,7 +120,8 @@ def _settings(
 
     return Settings(
         folder=folder,
-        site=gateway.site,
+        site=gateway.site.name,
+        timezone=_timezone(gateway.site),
         market=gateway.market,
         exchange=gateway.exchange,
         assets=tuple(gateway.assets),
@@ -129,6 +133,12 @@ def _settings(
         clock=gateway.clock,
         destinations=destinations,
     )
+
+
+def _timezone(site: Site) -> SiteTimezone:
+    if site.timezone is None:
+        return machine_timezone()
+    return SiteTimezone(site.timezone, "gateway.yaml")
 
 
 @dataclass(slots=True)

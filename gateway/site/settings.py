@@ -24,6 +24,7 @@ from gateway.energy.forecast import Forecast
 from gateway.outbox.dialects import dialect_names
 from gateway.outbox.owed import offset_s
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
+from gateway.site.timezone import SiteTimezone, TimezoneName
 
 T = TypeVar("T")
 
@@ -45,6 +46,10 @@ class SlotLength(int):
                 "5min, 1h or the like"
             )
         return cls(seconds)
+
+    def as_written(self) -> str:
+        """Such as `15min`."""
+        return Seconds(self).as_written()
 
 
 class DialectName(str):
@@ -72,6 +77,7 @@ class HttpUrl(str):
     json_schema: ClassVar[Mapping[str, Any]] = {
         "type": "string",
         "format": "uri",
+        "title": "URL",
         "description": "https://host of the exchange",
     }
     __slots__ = ()
@@ -106,6 +112,7 @@ class ByteSize(int):
     """A number of bytes, written `500MB` or `2GB` (powers of 1000)."""
 
     json_schema: ClassVar[Mapping[str, Any]] = {
+        "title": "number of bytes",
         "description": "a number of bytes such as 500MB or 2GB",
         "type": ["string", "integer"],
         "pattern": r"^\d+(\.\d+)?\s*(kB|MB|GB)$",
@@ -121,6 +128,34 @@ class ByteSize(int):
         if match is None:
             raise ValueError(f"expected a size, found {raw!r} — such as 500MB or 2GB")
         return cls(float(match[1]) * cls._FACTORS[match[2]])
+
+    def as_written(self) -> str:
+        """In the largest unit of which there is at least one."""
+        for unit in ("GB", "MB"):
+            if self >= self._FACTORS[unit]:
+                return f"{self / self._FACTORS[unit]:g}{unit}"
+        return f"{self / self._FACTORS['kB']:g}kB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The home and where it is. A bare name is enough: `site: home-12`."""
+
+    SHORTHAND: ClassVar[str] = "name"
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="the name of this site",
+        ),
+    ]
+    timezone: Annotated[
+        TimezoneName | None,
+        Meta(description="in which its days begin and end (default: that of this machine)"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,15 +389,7 @@ class DestinationData(dict[str, object]):
 class GatewayFile:
     """`gateway.yaml`."""
 
-    site: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=64,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="the name of this site",
-        ),
-    ]
+    site: Site
     market: Market = field(default_factory=Market)
     exchange: Exchange | None = None
     assets: list[Asset] = field(default_factory=list)
@@ -606,6 +633,9 @@ class Settings:
 
     folder: Path
     site: str
+    """Its name."""
+    timezone: SiteTimezone
+    """In which its days begin and end."""
     market: Market
     exchange: Exchange | None
     assets: tuple[Asset, ...]

@@ -121,7 +121,7 @@ def profile_seeds() -> Iterable[bytes]:
 
 
 FULL_GATEWAY = b"""\
-site: home-12
+site: {name: home-12, timezone: Europe/Berlin}
 market: {slot: 15min, max_gap: 2h}
 exchange:
   dialect: sdk

@@ -84,6 +84,7 @@ def _told(settings: "Settings") -> Iterator[str]:
         f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
         f"{_length(settings.market.slot)}."
     )
+    yield f"Time zone {settings.timezone.name} ({settings.timezone.source})."
     yield "Reads:"
     for device in settings.devices:
         where = (

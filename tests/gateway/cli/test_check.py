@@ -33,6 +33,7 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     code, out, err = run("check")
     assert (code, err) == (0, "")
     assert "no mistakes. Site home-12, slots of 15 min." in out
+    assert re.search(r"^Time zone \S+ \(.+\)\.$", out, re.MULTILINE)
     assert (
         "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and "
         "import; 11 quantities"
