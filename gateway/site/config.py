@@ -37,11 +37,36 @@ from gateway.site.timezone import SiteTimezone, machine_timezone
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 
 
-def schema(kind: Literal["gateway", "device"]) -> dict[str, Any]:
-    """The JSON Schema of `gateway.yaml` or of a device file."""
-    if kind == "gateway":
-        return json_schema(GatewayFile, "gateway.yaml")
-    return json_schema(DeviceFile, "devices/<name>.yaml")
+def schema(
+    file: Literal["gateway", "device"], kinds: Mapping[str, type] | None = None
+) -> dict[str, Any]:
+    """The JSON Schema of `gateway.yaml` or of a device file. `kinds` are the settings of each kind
+    of destination.
+    """
+    if file == "device":
+        return json_schema(DeviceFile, "devices/<name>.yaml")
+
+    found = json_schema(GatewayFile, "gateway.yaml")
+    if kinds:
+        sections = [{"$ref": f"#/$defs/{kind}"} for kind in kinds]
+        found["$defs"] |= _kinds_schema(kinds)
+        found["$defs"]["GatewayFile"]["properties"]["destinations"]["additionalProperties"] = {
+            "anyOf": sections
+        }
+    return found
+
+
+def _kinds_schema(kinds: Mapping[str, type]) -> dict[str, Any]:
+    """The section of each kind of destination, and what their keys refer to."""
+    parts: dict[str, Any] = {}
+    for kind, settings in kinds.items():
+        schema = json_schema(settings, kind)
+        section = schema["$defs"].pop(schema["$ref"].rpartition("/")[2])
+        section["title"] = kind
+        section["properties"] = {"kind": {"const": kind}, **section["properties"]}
+        section["required"] = ["kind", *section.get("required", ())]
+        parts |= {**schema["$defs"], kind: section}
+    return parts
 
 
 def profile_folders(folder: Path) -> tuple[Path, ...]:

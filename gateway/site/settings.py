@@ -149,12 +149,16 @@ class Site:
             min_length=1,
             max_length=64,
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="the name of this site",
+            description="the name of this site: letters, digits, dot, - and _",
+            examples=["home-12"],
         ),
     ]
     timezone: Annotated[
         TimezoneName | None,
-        Meta(description="in which its days begin and end (default: that of this machine)"),
+        Meta(
+            description="in which its days begin and end (default: that of this machine)",
+            examples=["Europe/Berlin"],
+        ),
     ] = None
 
 
@@ -162,13 +166,18 @@ class Site:
 class Market:
     """The market's time grid."""
 
-    slot: Annotated[SlotLength, Meta(description="length of a market slot")] = field(
-        default_factory=lambda: SlotLength(900)
-    )
+    slot: Annotated[
+        SlotLength,
+        Meta(
+            description="length of a market slot, whole seconds that divide a day",
+            examples=["15min"],
+        ),
+    ] = field(default_factory=lambda: SlotLength(900))
     max_gap: Annotated[
         Seconds,
         Meta(
-            description="energy of a longer silence is stated as unallocated, not placed in slots"
+            description="energy of a longer silence is stated as unallocated, not booked to slots",
+            examples=["2h"],
         ),
     ] = field(default_factory=lambda: Seconds(7200))
 
@@ -189,37 +198,60 @@ class Market:
 class Exchange:
     """Where slots are delivered to."""
 
-    dialect: DialectName
-    url: HttpUrl = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
-    canary_network: Annotated[UUID, Meta(description="UUID of the canary (test) network")]
+    dialect: Annotated[
+        DialectName, Meta(description="how the exchange is spoken to", examples=["sdk"])
+    ]
+    url: Annotated[
+        HttpUrl,
+        Meta(
+            description="base URL of the exchange; plain http only to this machine",
+            examples=["https://gsyweb.gridsingularity.com"],
+        ),
+    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
+    canary_network: Annotated[
+        UUID,
+        Meta(
+            description="UUID of the canary (test) network",
+            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
+        ),
+    ]
     credentials: Annotated[
         str,
         Meta(
             description="file with username and password, mode 0600, or a systemd credential of "
-            "that name"
+            "that name",
+            examples=["exchange.credentials"],
         ),
     ]
-    forecast: Annotated[Forecast, Meta(description="what the next slot is expected to be")] = (
-        "last_slot"
-    )
+    forecast: Annotated[
+        Forecast,
+        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
+    ] = "last_slot"
     margin: Annotated[
-        Seconds, Meta(description="time kept from every slot's edge, for clocks that differ")
+        Seconds,
+        Meta(
+            description="time kept from every slot's edge, for clocks that differ; at most a "
+            "quarter of the slot",
+            examples=["1s"],
+        ),
     ] = field(default_factory=lambda: Seconds(1))
-    timeout: Annotated[Seconds, Meta(description="how long the exchange may take to answer")] = (
-        field(default_factory=lambda: Seconds(10))
-    )
+    timeout: Annotated[
+        Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
+    ] = field(default_factory=lambda: Seconds(10))
     settlement: Annotated[
         Seconds,
         Meta(
             description="how long after a slot's end the exchange settles; such slots go before "
-            "older ones"
+            "older ones",
+            examples=["1h"],
         ),
     ] = field(default_factory=lambda: Seconds(3600))
     spread: Annotated[
         Seconds | None,
         Meta(
             description="sites start their uploads spread over this part of each slot, by their "
-            "names (default: a thirtieth of the slot)"
+            "names; at most a third of the slot (default: a thirtieth of the slot)",
+            examples=["30s"],
         ),
     ] = None
 
@@ -253,12 +285,32 @@ class Exchange:
 class Asset:
     """One asset of the exchange and what it is the sum of."""
 
-    name: Annotated[str, Meta(min_length=1, description="its name, as the exchange shows it")]
-    uuid: Annotated[UUID, Meta(description="its UUID in the exchange")]
-    kind: Annotated[
-        Literal["load", "pv", "storage", "smart_meter", "heat_pump"], Meta(description="what it is")
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="its name, as the exchange shows it",
+            examples=["House load"],
+        ),
     ]
-    energy: Formula
+    uuid: Annotated[
+        UUID,
+        Meta(
+            description="its UUID in the exchange",
+            examples=["26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"],
+        ),
+    ]
+    kind: Annotated[
+        Literal["load", "pv", "storage", "smart_meter", "heat_pump"],
+        Meta(description="what it is", examples=["load"]),
+    ]
+    energy: Annotated[
+        Formula,
+        Meta(
+            description="which directions of which meters its energy is the sum of",
+            examples=["grid.import - grid.export + pv.export"],
+        ),
+    ]
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """What does not fit the meters and the other assets."""
@@ -297,16 +349,34 @@ def unknown_meters(formula: Formula, device_names: Iterable[str]) -> Iterator[Mi
 class BufferSettings:
     """The local store and its limits."""
 
-    path: Annotated[str, Meta(description="the SQLite file")] = (
-        "/var/lib/meter-gateway/buffer.sqlite"
-    )
-    flush: Annotated[Seconds, Meta(description="samples are on disk after at most this long")] = (
-        field(default_factory=lambda: Seconds(60))
-    )
-    keep_samples: Seconds = field(default_factory=lambda: Seconds(30 * 86400))
-    keep_slots: Seconds = field(default_factory=lambda: Seconds(400 * 86400))
+    path: Annotated[
+        str,
+        Meta(
+            description="the SQLite file; a relative path begins at the configuration folder",
+            examples=["/var/lib/meter-gateway/buffer.sqlite"],
+        ),
+    ] = "/var/lib/meter-gateway/buffer.sqlite"
+    flush: Annotated[
+        Seconds,
+        Meta(description="samples are on disk after at most this long", examples=["60s"]),
+    ] = field(default_factory=lambda: Seconds(60))
+    keep_samples: Annotated[
+        Seconds,
+        Meta(description="samples that are older than this are deleted", examples=["30d"]),
+    ] = field(default_factory=lambda: Seconds(30 * 86400))
+    keep_slots: Annotated[
+        Seconds,
+        Meta(
+            description="slots that are older than this, and delivered, are deleted",
+            examples=["400d"],
+        ),
+    ] = field(default_factory=lambda: Seconds(400 * 86400))
     max_size: Annotated[
-        ByteSize, Meta(description="samples are thinned when the file would grow beyond this")
+        ByteSize,
+        Meta(
+            description="samples are thinned when the file would grow beyond this",
+            examples=["500MB"],
+        ),
     ] = field(default_factory=lambda: ByteSize(2 * 10**9))
 
 
@@ -315,35 +385,61 @@ class StatusSettings:
     """Where the status page listens."""
 
     host: Annotated[
-        str, Meta(description="127.0.0.1 is this machine only; 0.0.0.0 the whole network")
+        str,
+        Meta(
+            description="the address it listens on: 127.0.0.1 is this machine only, 0.0.0.0 the "
+            "whole network",
+            examples=["127.0.0.1"],
+        ),
     ] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 picks a free one")] = 8080
+    port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="TCP port; 0 picks a free one", examples=[8080]),
+    ] = 8080
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSettings:
     """A broker that is told samples, slots and status."""
 
-    host: str
-    port: Annotated[int, Meta(ge=1, le=65535)] = 8883
-    tls: Annotated[bool, Meta(description="encrypt and verify the broker's certificate")] = True
+    host: Annotated[
+        str, Meta(description="name or address of the broker", examples=["broker.example"])
+    ]
+    port: Annotated[
+        int, Meta(ge=1, le=65535, description="TCP port of the broker", examples=[8883])
+    ] = 8883
+    tls: Annotated[
+        bool,
+        Meta(description="encrypt, and verify the broker's certificate", examples=[True]),
+    ] = True
     ca_file: Annotated[
         str | None,
-        Meta(description="PEM file of the authority that signed the broker's certificate"),
+        Meta(
+            description="PEM file of the authority that signed the broker's certificate (default: "
+            "the authorities this machine trusts)",
+            examples=["broker-ca.pem"],
+        ),
     ] = None
     credentials: Annotated[
-        str | None, Meta(description="file with username and password, mode 0600")
+        str | None,
+        Meta(
+            description="file with username and password, mode 0600, or a systemd credential of "
+            "that name (default: no login)",
+            examples=["mqtt.credentials"],
+        ),
     ] = None
     topic: Annotated[
         str,
         Meta(
             pattern=r"^[^#+\x00]+$",
             description="first part of every topic; the site's name follows",
+            examples=["meter-gateway"],
         ),
     ] = "meter-gateway"
-    samples: Annotated[Seconds, Meta(description="at most one sample per meter in this time")] = (
-        field(default_factory=lambda: Seconds(60))
-    )
+    samples: Annotated[
+        Seconds,
+        Meta(description="at most one sample per meter in this time", examples=["60s"]),
+    ] = field(default_factory=lambda: Seconds(60))
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """A file that is named and not there."""
@@ -360,7 +456,8 @@ class ClockSettings:
         Literal["kernel", "assured"],
         Meta(
             description="kernel: once the kernel says it is synchronised; assured: the operator "
-            "answers for it"
+            "answers for it",
+            examples=["kernel"],
         ),
     ] = "kernel"
 
@@ -399,7 +496,11 @@ class GatewayFile:
     clock: ClockSettings = field(default_factory=ClockSettings)
     destinations: Annotated[
         dict[str, DestinationData],
-        Meta(description="where else slots are delivered to, by name; each has its kind"),
+        Meta(
+            description="where else slots are delivered to: a section for each, by its name, with "
+            "its kind and the keys of that kind",
+            examples=["{backup: {kind: exchange, …}}"],
+        ),
     ] = field(default_factory=dict)
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
@@ -440,34 +541,65 @@ class DeviceFile:
     """`devices/<name>.yaml`: one meter of this site."""
 
     profile: Annotated[
-        str, Meta(description="what the meter is: maker/model of hardware_profiles/")
+        str,
+        Meta(
+            description="what the meter is: maker/model of hardware_profiles/ (docs/meters.md)",
+            examples=["eastron/sdm120"],
+        ),
     ]
-    line: LineUrl
-    address: Annotated[int, Meta(ge=1, le=247, description="Modbus address on its line")] = 1
-    interval: Annotated[Seconds, Meta(description="time between samples")] = field(
-        default_factory=lambda: Seconds(10)
-    )
+    line: Annotated[
+        LineUrl,
+        Meta(
+            description="where the meter is: a serial port, a USB adapter or a network address",
+            examples=["serial:/dev/ttyUSB0?baud=9600", "tcp:192.168.1.20:502"],
+        ),
+    ]
+    address: Annotated[
+        int, Meta(ge=1, le=247, description="Modbus address on its line", examples=[2])
+    ] = 1
+    interval: Annotated[
+        Seconds, Meta(description="time between samples, at most half a slot", examples=["10s"])
+    ] = field(default_factory=lambda: Seconds(10))
     invert: Annotated[
-        bool, Meta(description="true where the meter is wired the other way round")
+        bool,
+        Meta(description="true where the meter is wired the other way round", examples=[True]),
     ] = False
-    max_power: (
-        Annotated[float, Meta(gt=0, description="the main fuse, in W; more is a glitch")] | None
-    ) = None
+    max_power: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(
+            description="the main fuse, in W; more is a glitch (default: what the profile says)",
+            examples=[17250],
+        ),
+    ] = None
     timeout: Annotated[
-        Seconds | None, Meta(description="how long the meter may take to answer")
+        Seconds | None,
+        Meta(
+            description="how long the meter may take to answer (default: what its profile or "
+            "protocol says)",
+            examples=["2s"],
+        ),
     ] = None
     check_against: Annotated[
-        str | None, Meta(description="another meter that measures the same; the deviation is shown")
+        str | None,
+        Meta(
+            description="name of another meter that measures the same; the deviation is shown",
+            examples=["pv"],
+        ),
     ] = None
     credentials: Annotated[
         str | None,
         Meta(
             description="file with what this meter is told in secret (its protocol says which "
-            "entries), mode 0600, or a systemd credential of that name"
+            "entries), mode 0600, or a systemd credential of that name",
+            examples=["grid.key"],
         ),
     ] = None
     key: Annotated[
-        str | None, Meta(description="another name of credentials, for a meter that encrypts")
+        str | None,
+        Meta(
+            description="another name of credentials, for a meter that encrypts",
+            examples=["grid.key"],
+        ),
     ] = None
 
     def check(self, profile: Profile, others: Sequence[str]) -> Iterator[Mistake]:
