@@ -3,8 +3,9 @@
 Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[...,
 msgspec.Meta(...)]` bounds, lists and string-keyed mappings of these, nested dataclasses, and *leaf
 types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and a
-`json_schema` mapping (their defaults are given by `default_factory`). `json_schema(cls)` gives the
-same rules to an editor.
+`json_schema` mapping (their defaults are given by `default_factory`). A nested dataclass may name
+one of its keys as its `SHORTHAND`: a bare value then stands for that key alone.
+`drivers.settings_schema` gives the same rules to an editor.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -52,6 +53,15 @@ class Problem:
         return one_line(f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else ""))
 
 
+class Mistake(NamedTuple):
+    """What a section of a file finds wrong with itself: it knows its keys, not its file."""
+
+    path: Path
+    """The key, inside the section."""
+    message: str
+    hint: str = ""
+
+
 def one_line(text: str) -> str:
     """The text as one printable line of bounded length: what a file holds must not move a
     terminal's cursor or write lines of a log.
@@ -82,6 +92,11 @@ class Document:
     def report(self, path: Path, message: str, hint: str = "") -> None:
         """Note a problem at a key."""
         self.problems.append(Problem(self.file, self.line(path), key_text(path), message, hint))
+
+    def report_all(self, path: Path, mistakes: Iterable[Mistake]) -> None:
+        """Note what the section at `path` finds wrong with itself."""
+        for mistake in mistakes:
+            self.report((*path, *mistake.path), mistake.message, mistake.hint)
 
 
 def key_text(path: Path) -> str:
@@ -296,6 +311,8 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         bare = rest[0] if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 — built at run time
         return _decode(bare, raw, document, path)
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
+        if hasattr(bare, "SHORTHAND") and not isinstance(raw, dict):
+            return _shorthand(bare, raw, document, path)
         return _dataclass(typing.cast(type, bare), raw, document, path)
     if isinstance(raw, (dict, list)):
         least = max(
@@ -347,6 +364,16 @@ def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Pat
         )
         return None
     return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
+
+
+def _shorthand(cls: Any, raw: object, document: Document, path: Path) -> object:
+    """A bare value, which stands for the key that `SHORTHAND` names."""
+    before = len(document.problems) + document.holes
+    hint = typing.get_type_hints(cls, include_extras=True)[cls.SHORTHAND]
+    value = _decode(hint, raw, document, path)
+    if len(document.problems) + document.holes > before:
+        return None
+    return cls(**{cls.SHORTHAND: value})
 
 
 def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
@@ -436,43 +463,13 @@ def _as_number(text: str) -> str:
     return f"write {int(number) if number.is_integer() else number}"
 
 
-def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a settings file, for editors; made from the same dataclass that
-    `decode` obeys.
-    """
-
-    def hook(kind: type) -> dict[str, Any]:
-        return dict(kind.json_schema)  # type: ignore[attr-defined]  # leaf types carry it, by the contract above
-
-    schema = msgspec.json.schema(cls, schema_hook=hook)
-    for leaf in _leaf_dataclasses(
-        cls
-    ):  # msgspec knows dataclasses itself and does not ask the hook
-        if leaf.__name__ in schema.get("$defs", {}):
-            schema["$defs"][leaf.__name__] = dict(leaf.json_schema)  # type: ignore[attr-defined]
-    for part in schema.get("$defs", {}).values():
-        if part.get("type") == "object" and "properties" in part:
-            part["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
-
-
-def _leaf_dataclasses(kind: Any) -> set[type]:
-    """The leaf types among the dataclasses that `kind` is made of."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if hasattr(kind, "json_schema"):
-            return {kind}
-        parts: Iterable[Any] = typing.get_type_hints(kind, include_extras=True).values()
-    else:
-        parts = get_args(kind)
-    return {leaf for part in parts for leaf in _leaf_dataclasses(part)}
-
-
 class Seconds(float):
     """A length of time, written `10s`, `500ms`, `15min`, `2h` or `30d`; a bare number means
     seconds.
     """
 
     json_schema: typing.ClassVar[Mapping[str, Any]] = {
+        "title": "length of time",
         "description": "a length of time such as 500ms, 10s, 15min, 2h or 30d",
         "anyOf": [
             {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"},
@@ -505,3 +502,11 @@ class Seconds(float):
                 "min, h or d, such as 10s"
             )
         return cls(seconds)
+
+    def as_written(self) -> str:
+        """In the largest unit that makes it a whole number, such as `15min`."""
+        for unit in ("d", "h", "min", "s"):
+            number = self / self._FACTORS[unit]
+            if number >= 1 and number.is_integer():
+                return f"{int(number)}{unit}"
+        return f"{self / self._FACTORS['ms']:g}ms" if self else "0s"

@@ -28,7 +28,7 @@ from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Subject
-from gateway.site.config import Exchange, Settings, lines_of
+from gateway.site.settings import Exchange, Settings, lines_of
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
 from gateway.store.opening import open_buffer

@@ -38,8 +38,9 @@ from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.format import Retry
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import Device, load, load_device
+from gateway.site.config import load, load_device
 from gateway.site.credentials import ConfigError, Credentials
+from gateway.site.settings import Device
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing

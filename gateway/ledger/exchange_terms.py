@@ -7,7 +7,7 @@ from gateway.outbox.dialect import Dialect
 from gateway.outbox.format import Batch, Terms, Window
 from gateway.outbox.item import EXCHANGE, Item, Kind
 from gateway.outbox.selects import AssetsByFormula
-from gateway.site.config import Exchange, Settings
+from gateway.site.settings import Exchange, Settings
 from gateway.store.buffer import Buffer
 
 

@@ -3,7 +3,7 @@
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH, Rules
 from gateway.energy.slot import DIRECTIONS, MeterRules
-from gateway.site.config import Device, Settings
+from gateway.site.settings import Device, Settings
 
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""

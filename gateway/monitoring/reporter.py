@@ -19,7 +19,7 @@ from gateway.monitoring.report import (
     Part,
     Report,
 )
-from gateway.site.config import Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
+from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
     MAX_FILE_BYTES,
     MAX_MESSAGE,
@@ -20,7 +21,6 @@ from drivers.strict_yaml import (
     Problem,
     Seconds,
     decode,
-    json_schema,
     nearest,
     parse,
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
     from gateway.outbox.owed import Owed
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
     from gateway.store.rows import UnallocatedRecord
 

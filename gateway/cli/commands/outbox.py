@@ -15,7 +15,7 @@ from gateway.cli.terminal import Refused, add_period, print_table, reading, sett
 if TYPE_CHECKING:
     from gateway.outbox.item import Subject
     from gateway.outbox.owed import Owed
-    from gateway.site.config import Asset, Settings
+    from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = "list what is owed to the exchange, have it sent again, or give it up"

@@ -9,7 +9,8 @@ from gateway.ledger.ledger import Committed, Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings, load
+from gateway.site.config import load
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources

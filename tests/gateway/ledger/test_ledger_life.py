@@ -92,7 +92,9 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
                 "'gap' GROUP BY 1"
             )
         )
-        events = [kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")]
+        events = [
+            kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")
+        ]
     finally:
         house.buffer.close_file()
         shutil.rmtree(folder)
