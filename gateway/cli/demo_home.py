@@ -347,9 +347,8 @@ async def _settled(exchange: StandInExchange, started_s: float, end_s: int) -> N
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
-            while not all(
-                _complete(booked, end_s) for booked in exchange.books.measurements.values()
-            ):  # noqa: ASYNC110 — a dict tells nobody
+            measured = exchange.books.measurements.values()
+            while not all(_complete(booked, end_s) for booked in measured):  # noqa: ASYNC110 — a dict tells nobody
                 await asyncio.sleep(0.2)
 
 

@@ -50,9 +50,9 @@ def add_period(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> "Settings":
     """The configuration, for commands that only look: they need no login. Raises ConfigError."""
-    from gateway.site import config
+    from gateway.delivery import kinds
 
-    return config.load(args.config, logins=False)
+    return kinds.load(args.config, logins=False)
 
 
 @contextlib.contextmanager

@@ -103,9 +103,17 @@ class Destination:
 class Delivery(Protocol):
     """One destination's task."""
 
-    name: str
-    turned_s: float | None
-    """When `run` last went round, by the loop's clock: proof that it does not hang."""
+    @property
+    def name(self) -> str:
+        """The destination's, in the configuration."""
+
+    @property
+    def terms(self) -> Terms | None:
+        """What the ledger must know of it; None where it keeps its own record of what it owes."""
+
+    @property
+    def turned_s(self) -> float | None:
+        """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
     @property
     def longest_turn_s(self) -> float:

@@ -17,7 +17,7 @@ from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
 from gateway.delivery.records import Outbox, Shipment, write_down
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent
+from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent, Terms
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.schedule import Portion, Schedule, halves
 from gateway.store.errors import StoreError
@@ -70,6 +70,11 @@ class Uploader:
     def name(self) -> str:
         """The destination's, in the configuration."""
         return self._destination.name
+
+    @property
+    def terms(self) -> Terms:
+        """What the ledger must know of the destination."""
+        return self._destination.terms
 
     def wake(self) -> None:
         """New items are in the outbox."""

@@ -15,14 +15,12 @@ CONTRIBUTING.md takes you through it. In gateway.yaml the file's name is its `ki
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from drivers.strict_yaml import Mistake, nearest
-from gateway.delivery.destination import Delivery, Destination
-from gateway.delivery.opening import Opening
-from gateway.delivery.uploader import Uploader
+from gateway.outbox.item import EXCHANGE
 from gateway.site import config
 from gateway.site.settings import DestinationSection, DestinationSettings, Settings
 
@@ -32,9 +30,16 @@ def kind_names() -> list[str]:
     return sorted({p.stem for folder in __path__ for p in Path(folder).glob("*.py")} - {"__init__"})
 
 
-def kinds() -> Mapping[str, type]:
-    """The settings of each kind."""
+def settings_by_kind() -> dict[str, type]:
+    """The dataclass of each kind's keys."""
     return {name: _kind(name).Settings for name in kind_names()}
+
+
+def load(folder: Path, *, logins: bool = True) -> Settings:
+    """The settings of a configuration folder, with those of its destinations. Raises ConfigError
+    with every mistake of every file. Without `logins` the credential files are not looked at.
+    """
+    return config.load(folder, logins=logins, decode_destination=decode_destination)
 
 
 def decode_destination(section: DestinationSection) -> DestinationSettings | None:
@@ -47,26 +52,18 @@ def decode_destination(section: DestinationSection) -> DestinationSettings | Non
     return settings
 
 
-def load(folder: Path, *, logins: bool = True) -> Settings:
-    """The settings of a configuration folder, with those of its destinations. Raises ConfigError
-    with every mistake of every file. Without `logins` the credential files are not looked at.
-    """
-    return config.load(folder, logins=logins, decode_destination=decode_destination)
+def destinations_of(site: Settings) -> Mapping[str, DestinationSettings]:
+    """All of a site's destinations by name, the one that `exchange:` stands for first."""
+    first = {} if site.exchange is None else {EXCHANGE: site.exchange}
+    return {**first, **site.destinations}
 
 
-def open_delivery(settings: DestinationSettings, opening: Opening) -> Delivery:
-    """The task of one destination, with its own patience."""
-    opened = importlib.import_module(type(settings).__module__).open(settings, opening)
-    if not isinstance(opened, Destination):
-        delivery: Delivery = opened
-        return delivery
-    return Uploader(
-        opened,
-        opening.buffer.outbox(opening.name),
-        now=opening.clock.now_s,
-        trusted=lambda: opening.clock.trusted,
-        jitter=opening.jitter,
-    )
+def kind_of(settings: DestinationSettings) -> ModuleType:
+    """The kind whose settings these are."""
+    for name in kind_names():
+        if type(settings) is _kind(name).Settings:
+            return _kind(name)
+    raise TypeError(f"{type(settings).__name__} are the settings of no kind of destination")
 
 
 def _kind(name: str) -> ModuleType:
