@@ -124,6 +124,7 @@ class Uploader:
             backlog=backlog.count,
             oldest_undelivered_s=backlog.oldest_slot_s,
             next_deadline_s=backlog.next_closes_s,
+            sent=backlog.sent,
             requests=counts.requests,
             accepted=counts.accepted,
             rejected=counts.rejected,

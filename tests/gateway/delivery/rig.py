@@ -38,7 +38,7 @@ UNSENDABLE_UWH = 2 * 10**18
 """More than the stand-in believes."""
 
 
-class _AtTheSeam(httpx.AsyncBaseTransport):
+class AtTheSeam(httpx.AsyncBaseTransport):
     """The stand-in exchange in the place of the network."""
 
     def __init__(self, exchange: StandInExchange) -> None:
@@ -98,7 +98,7 @@ class Site:
         self._closings = 0
 
     def uploader(self, *, quiet_s: float = 0.0) -> Uploader:
-        transport = None if self._real else _AtTheSeam(self.exchange)
+        transport = None if self._real else AtTheSeam(self.exchange)
         session = Session(self.exchange.url, lambda: self.credentials, 10, transport=transport)
         return Uploader(
             exchange_of(self.dialect, session, Policy(slot_s=self.slot_s, quiet_s=quiet_s)),
