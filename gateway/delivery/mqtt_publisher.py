@@ -5,7 +5,7 @@ Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (
 
     sample/<device>             a sample: at most one per meter in each window of `samples` seconds
     slot/<device>/<direction>   a closed slot of one meter
-    asset/<uuid>                what is owed to the exchange for a slot of an asset
+    asset/<uuid>                what a destination is owed for a slot of an asset
     status                      the daemon's report as `/status` has it (retained)
     status/online               `online`, or `offline` once the broker misses us: our last will
                                 (retained)
@@ -28,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from msgspec import json
 
@@ -211,10 +212,13 @@ class MqttPublisher:
         self._publish(f"slot/{slot.device}/{slot.direction}", document)
 
     def owed(self, owed: Owed) -> None:
-        """Publish what a closed slot made owed to the exchange. What becomes of it is in the
-        status.
+        """Publish what a closed slot made owed for an asset. What becomes of it is in the status.
+        Meters' own slots are published as such.
         """
+        if not isinstance(owed.item.subject, UUID):
+            return
         document = {
+            "destination": owed.item.destination,
             "start": _utc(owed.item.slot_s),
             "length_s": owed.length_s,
             "kind": owed.item.kind,
