@@ -31,6 +31,7 @@ from drivers.simulated.meters import ModbusTwin, modbus_tcp
 from drivers.simulated.wire import paced_line
 from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
+from gateway.delivery.kinds import kind_names
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Reply
@@ -98,6 +99,7 @@ def recipe(title: str) -> str:
         ("Add a meter model", ["Acme EM1", "steps of 10 Wh"]),
         ("Add a protocol", ["Acme EP7", "active power"]),
         ("Add a dialect", [" passed"]),
+        ("Add a destination", ["exchange ours", " passed"]),
         ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
     ],
 )
@@ -490,3 +492,4 @@ def test_the_configuration_takes_the_new_dialect_by_its_name(batch: None, tmp_pa
 def test_the_software_itself_knows_none_of_the_examples() -> None:
     assert "pulse" not in protocols()
     assert "batch" not in dialect_names()
+    assert "lines" not in kind_names()

@@ -137,9 +137,9 @@ def _told(settings: "Settings") -> Iterator[str]:
     for text, _ in _loads(settings):
         yield f"  {text}"
     exchange = settings.exchange
-    if exchange is None:
+    if exchange is None and not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
-    else:
+    if exchange is not None:
         kinds = load_dialect(
             exchange.dialect, str(exchange.canary_network), settings.market.slot
         ).kinds
@@ -157,6 +157,8 @@ def _told(settings: "Settings") -> Iterator[str]:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
+    if settings.destinations:
+        yield f"Sends to these destinations, too: {', '.join(settings.destinations)}."
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
     yield f"Status on http://{settings.status.host}:{settings.status.port}/."
     if settings.mqtt is not None:
