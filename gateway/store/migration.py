@@ -48,7 +48,7 @@ FILL_ASSET_SLOTS = """INSERT INTO asset_slots
 
 def newest_version() -> int:
     """Of the schema."""
-    return len(list(MIGRATIONS.glob("*.sql")))
+    return len(_scripts())
 
 
 def is_unfinished(tables: Collection[str]) -> bool:
@@ -69,16 +69,33 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             f"is another program's database (it has a table {min(tables)}): not a database of ours"
         )
 
-    if 0 < version < 3:
+    if version == 0:
+        _make(db)
+        return
+
+    if version < 3:
         _check_room(db, path)
     if is_unfinished(tables):
         _move_outbox(db, path)  # an earlier opening was cut short
-    for number, script in enumerate(sorted(MIGRATIONS.glob("*.sql"))[version:], version + 1):
+    for number, script in enumerate(_scripts()[version:], version + 1):
         db.executescript(
             f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;"
         )
         if is_unfinished(_tables(db)):
             _move_outbox(db, path)
+
+
+def _scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("*.sql"))
+
+
+def _make(db: sqlite3.Connection) -> None:
+    """A new file, in one transaction: there is nothing to move."""
+    scripts = " ".join(script.read_text() for script in _scripts())
+    db.executescript(
+        f"BEGIN IMMEDIATE; {scripts} DROP TABLE {BEFORE_003}; "
+        f"PRAGMA user_version = {newest_version()}; COMMIT;"
+    )
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
