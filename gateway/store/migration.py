@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from uuid import UUID
 
 from gateway.outbox.item import EXCHANGE
 from gateway.store.errors import DiskFull
@@ -35,7 +36,7 @@ _COLUMNS_BEFORE_003 = (
 
 FILL_ASSET_SLOTS = """INSERT INTO asset_slots
     (start_s, asset, length_s, energy_uwh, quality, revision)
-    SELECT slot_s, {subject}, length_s,
+    SELECT slot_s, {asset}, length_s,
         CASE WHEN quality IN ('measured', 'estimated') THEN coalesce(raw_uwh, energy_uwh) END,
         quality, revision
     FROM {outbox} AS owed
@@ -120,9 +121,18 @@ def _check_room(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def uuid_bytes(text: object) -> bytes | None:
+    """The 16 bytes of a UUID; None where the text is none, which no row of ours has."""
+    try:
+        return UUID(text).bytes if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
 def _move_outbox(db: sqlite3.Connection, path: Path) -> None:
     """The rows of the outbox as version 2 had it, portion by portion, the oldest first."""
     moved = 0
+    db.create_function("uuid_bytes", 1, uuid_bytes, deterministic=True)
     try:
         while rows := _move_portion(db):
             moved += rows
@@ -148,12 +158,14 @@ def _move_portion(db: sqlite3.Connection) -> int:
     # A slot is moved as a whole: its newest revision is looked for among all.
     first = db.execute(f"SELECT min(slot_s) FROM {BEFORE_003}").fetchone()[0]  # noqa: S608
     where, until = ("true", ()) if found is None else ("slot_s < ?", (max(found[0], first + 1),))
-    fill = FILL_ASSET_SLOTS.format(outbox=BEFORE_003, subject="asset", where=where, also="")
+    fill = FILL_ASSET_SLOTS.format(
+        outbox=BEFORE_003, subject="asset", asset="uuid_bytes(asset)", where=where, also=""
+    )
 
     db.execute(fill, until)
     db.execute(
         f"""INSERT INTO outbox (destination, {_COLUMNS_BEFORE_003.format(subject="subject")})
-            SELECT '{EXCHANGE}', {_COLUMNS_BEFORE_003.format(subject="asset")}
+            SELECT '{EXCHANGE}', {_COLUMNS_BEFORE_003.format(subject="uuid_bytes(asset)")}
             FROM {BEFORE_003} WHERE {where} ORDER BY slot_s, asset, kind, revision""",  # noqa: S608
         until,
     )

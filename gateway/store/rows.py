@@ -3,11 +3,12 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from gateway.energy.slot import AssetSlot, Event, MeterState, Slot, Unallocated
-from gateway.outbox.item import Item, subject_of
+from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
 
@@ -105,15 +106,26 @@ def slot_of(row: tuple[Any, ...]) -> Slot:
 
 def asset_slot_row(slot: AssetSlot) -> list[object]:
     """In the order of `ASSET_SLOT_COLUMNS`."""
-    return [str(slot.asset), *(getattr(slot, name) for name in ASSET_SLOT_COLUMNS[1:])]
+    return [slot.asset.bytes, *(getattr(slot, name) for name in ASSET_SLOT_COLUMNS[1:])]
 
 
 def asset_slot_of(row: tuple[Any, ...]) -> AssetSlot:
     """Of a row of `ASSET_SLOT_LIST`."""
     values: Mapping[str, Any] = dict(zip(ASSET_SLOT_COLUMNS, row, strict=True))
     return AssetSlot(
-        **{**values, "asset": UUID(values["asset"]), "imported": bool(values["imported"])}
+        **{**values, "asset": subject_from(values["asset"]), "imported": bool(values["imported"])}
     )
+
+
+def subject_value(subject: Subject) -> bytes | str:
+    """As it is kept: a UUID takes 16 bytes and not 36, in the table and in each index."""
+    return subject.bytes if isinstance(subject, UUID) else str(subject)
+
+
+@lru_cache(maxsize=256)
+def subject_from(value: bytes | str) -> Subject:
+    """Of what is kept. Few subjects are in very many rows."""
+    return UUID(bytes=value) if isinstance(value, bytes) else subject_of(value)
 
 
 def owed_row(owed: Owed) -> tuple[object, ...]:
@@ -123,7 +135,7 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     known = owed.quality in ("measured", "estimated")
     return (
         item.destination,
-        str(item.subject),
+        subject_value(item.subject),
         item.slot_s,
         item.kind,
         item.revision,
@@ -150,10 +162,10 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
 def owed_of(row: tuple[Any, ...]) -> Owed:
     """Of a row of `OWED_LIST`."""
     destination, subject, slot_s, kind, revision, energy_uwh, *rest = row
-    item = Item(destination, subject_of(subject), slot_s, kind, revision, energy_uwh or 0)
+    item = Item(destination, subject_from(subject), slot_s, kind, revision, energy_uwh or 0)
     return Owed(item, *rest)
 
 
 def key_of(item: Item) -> tuple[object, ...]:
     """The primary key of an item in the outbox."""
-    return item.destination, item.slot_s, str(item.subject), item.kind, item.revision
+    return item.destination, item.slot_s, subject_value(item.subject), item.kind, item.revision

@@ -244,7 +244,8 @@ def _fill_asset_slots(target: sqlite3.Connection, shapes: Sequence[Shape]) -> No
         FILL_ASSET_SLOTS.format(
             outbox="outbox",
             subject="subject",
-            where=f"destination = '{EXCHANGE}' AND subject NOT LIKE '%.%'",
+            asset="subject",
+            where=f"destination = '{EXCHANGE}' AND typeof(subject) = 'blob'",
             also="AND newer.destination = owed.destination",
         )
     ).rowcount

@@ -243,7 +243,9 @@ def test_rows_that_make_no_sense_are_damage_too(path: Path) -> None:
     """SQLite keeps no checksums: noise inside a page goes unnoticed until a row is looked at."""
     before = fill(path)
     db = sqlite3.connect(path)
-    db.execute("UPDATE outbox SET subject = 'noise' || subject WHERE slot_s = ?", (NOW_S + 900,))
+    db.execute(
+        "UPDATE outbox SET subject = 'noise' || hex(subject) WHERE slot_s = ?", (NOW_S + 900,)
+    )
     db.execute("UPDATE slots SET quality = 'noise' WHERE start_s = ?", (NOW_S + 1800,))
     db.commit()
     db.close()
