@@ -109,7 +109,8 @@ class _Books:
             self.outbox: list[Any] = list(
                 db.execute(
                     "SELECT uuid_text(subject) AS asset, * FROM outbox "
-                    "WHERE destination = 'exchange' AND kind = 'measurement' ORDER BY slot_s, subject, revision"
+                    "WHERE destination = 'exchange' AND kind = 'measurement' "
+                    "ORDER BY slot_s, subject, revision"
                 )
             )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
