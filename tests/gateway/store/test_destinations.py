@@ -1,5 +1,5 @@
-"""What several destinations are owed is kept apart; what was sent awaits its answer; asset slots are
-there without any.
+"""What several destinations are owed is kept apart; what was sent awaits its answer; asset slots
+are there without any.
 """
 
 from dataclasses import replace
