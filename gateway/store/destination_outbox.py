@@ -204,9 +204,8 @@ class DestinationOutbox:
         where = "destination = ? AND state = 'pending' AND closes_s <= ?"
         these = self.destination, now_s
         rows = self._database.rows
-        if not self._database.one(
-            f"SELECT EXISTS (SELECT 1 FROM {_PENDING} WHERE {where})", *these
-        ):
+        is_late = f"SELECT EXISTS (SELECT 1 FROM {_PENDING} WHERE {where})"  # noqa: S608
+        if not self._database.one(is_late, *these):
             until_s = self.next_change_s(now_s)
             self._windows = now_s, math.inf if until_s is None else until_s
             return []
