@@ -44,7 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "retry and give-up do what you select, without asking: items by their ID as the list "
         "shows it, or all that --asset, --kind, "
         "--state, --since and --until leave, or --all. Works while the daemon runs, which "
-        "notices within half a minute."
+        "notices within half a minute. Exit code 1 where nothing could be done, or not with every "
+        "item that was named."
     )
     parser.epilog = (
         "examples:\n"

@@ -38,7 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "serial settings first. Every meter is told, and its device file written, as it is "
         "found. All of it takes up to 25 minutes per "
         "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon "
-        "first. The network is searched only on request."
+        "first. The network is searched only on request. "
+        "Exit code 0 where a meter was found, else 1."
     )
     parser.epilog = (
         "examples:\n  meter-gateway scan\n  meter-gateway scan --fast --write /etc/meter-gateway\n"
