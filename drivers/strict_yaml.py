@@ -183,6 +183,17 @@ def parse(text: str | bytes, file: str) -> Document:
     return document
 
 
+def _why_not_text(text: str) -> tuple[str, str] | None:
+    """What a text holds that no file, database, path, host or name takes, and the remedy. Only
+    escapes make such characters: "\\uD800" half a character, "\\0" a control character.
+    """
+    if re.search("[\ud800-\udfff]", text):
+        return f"{_short(text)} holds half a character", "write the character itself"
+    if re.search("[\0-\x08\x0b-\x1f\x7f-\x9f]", text):
+        return f"{_short(text)} holds a control character", "write plain text"
+    return None
+
+
 class _Builder:
     """Turns YAML nodes into dicts, lists and scalars, within bounds, noting lines and doubled
     keys.
@@ -208,51 +219,40 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> object:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text: str = node.value
-        if re.search(
-            "[\ud800-\udfff]", text
-        ):  # the escape "\uD800" makes half a character, which no file or database takes
-            self.document.report(
-                path, f"{_short(text)} holds half a character", "write the character itself"
-            )
-            return _UNREADABLE
-        if re.search(
-            "[\0-\x08\x0b-\x1f\x7f-\x9f]", text
-        ):  # no path, host or name has one; only escapes such as "\0" make them
-            self.document.report(
-                path, f"{_short(text)} holds a control character", "write plain text"
-            )
-            return _UNREADABLE
+
+        problem = _why_not_text(text)
+        if problem is not None:
+            return self._unreadable(path, *problem)
+
+        # A date is text until a field's own type reads it.
         if kind in ("str", "timestamp", "value", "merge"):
-            return text  # a date is text until a field's own type reads it
+            return text
+        # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them.
         if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
-            return (
-                text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
-            )
+            return text
         if kind not in ("null", "bool", "int", "float"):
-            self.document.report(
-                path, f"the tag {_short(node.tag)} is not used here", "write the value without it"
-            )
-            return _UNREADABLE
+            message = f"the tag {_short(node.tag)} is not used here"
+            return self._unreadable(path, message, "write the value without it")
+
         try:
             value = self.scalars.construct_object(node)
         except (ValueError, LookupError, ArithmeticError):
-            self.document.report(
-                path,
-                f"{_short(text)} cannot be read as {kind}",
-                "write plain digits, or put text in quotes",
-            )
-            return _UNREADABLE
+            message = f"{_short(text)} cannot be read as {kind}"
+            return self._unreadable(path, message, "write plain digits, or put text in quotes")
+
         if isinstance(value, float) and not math.isfinite(value):
-            self.document.report(
-                path, f"{_short(text)} is not a finite number", "write plain digits"
+            message = f"{_short(text)} is not a finite number"
+            return self._unreadable(path, message, "write plain digits")
+        # Python would refuse to write out a number with thousands of digits.
+        if isinstance(value, int) and value.bit_length() > 64:
+            return self._unreadable(
+                path, f"{_short(text)} is too large a number", "at most 64 bits"
             )
-            return _UNREADABLE
-        if (
-            isinstance(value, int) and value.bit_length() > 64
-        ):  # Python would refuse to write out one with thousands of digits
-            self.document.report(path, f"{_short(text)} is too large a number", "at most 64 bits")
-            return _UNREADABLE
         return value
+
+    def _unreadable(self, path: Path, message: str, hint: str) -> object:
+        self.document.report(path, message, hint)
+        return _UNREADABLE
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
@@ -509,4 +509,5 @@ class Seconds(float):
             number = self / self._FACTORS[unit]
             if number >= 1 and number.is_integer():
                 return f"{int(number)}{unit}"
-        return f"{self / self._FACTORS['ms']:g}ms" if self else "0s"
+        milliseconds = f"{self * 1000:.6f}".rstrip("0").rstrip(".")
+        return f"{milliseconds}ms" if self else "0s"
