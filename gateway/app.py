@@ -30,7 +30,7 @@ from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, Re
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.item import Subject
+from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import Owed
 from gateway.site.devices import lines_of
 from gateway.site.settings import Asset, Settings
@@ -124,7 +124,7 @@ class Gateway:
                 transport=transport,
             )
             self.uploader = Uploader(
-                self.buffer,
+                self.buffer.outbox(EXCHANGE),
                 dialect,
                 self._session,
                 now=clock.now_s,

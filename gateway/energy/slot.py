@@ -68,6 +68,10 @@ class Slot:
     """
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
+    uncertainty_uwh: int | None = None
+    """None where it is not known."""
+    imported: bool = False
+    """Brought in from elsewhere, and not metered here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class AssetSlot:
     """The worst of its meters' slots."""
     revision: int = 0
     """How many times it was written anew since it was first closed."""
+    imported: bool = False
+    """Brought in from elsewhere, and not metered here."""
 
 
 @dataclass(frozen=True, slots=True)

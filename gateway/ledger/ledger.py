@@ -192,7 +192,7 @@ class Ledger:
             yield
             while self._buffer.date_samples(place):
                 yield
-        loose = self._buffer.loose_boots()
+        loose = self._buffer.undatable_boots()
         stored = self._buffer.counters()
         self._states = {device: stored[device] for device in self._rules if device in stored}
         # A meter that has never been heard of has no samples: it must not make all the others' be

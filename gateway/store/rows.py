@@ -3,10 +3,12 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
-from gateway.energy.slot import Event, MeterState, Slot, Unallocated
-from gateway.outbox.item import EXCHANGE, Item, subject_of
+from gateway.energy.slot import AssetSlot, Event, MeterState, Slot, Unallocated
+from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
 
@@ -21,26 +23,30 @@ class Closing:
     owed: tuple[Owed, ...]
     events: tuple[Event, ...]
     unallocated: tuple[Unallocated, ...] = ()
+    asset_slots: tuple[AssetSlot, ...] = ()
+    """Of the assets whose meters have all closed a slot with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class UnallocatedRecord:
     """Unallocated energy on record. `number` is what people call it by."""
 
     number: int
     what: Unallocated
     placed_s: float | None
-    """When a person placed it into slots, Unix time; None: not yet."""
+    """When a person allocated it to slots, Unix time; None: not yet."""
     placed_by: str
     """How: the name of the profile."""
 
 
 SLOT_COLUMNS = [f.name for f in fields(Slot)]
 SLOT_LIST = ", ".join(SLOT_COLUMNS)
+ASSET_SLOT_COLUMNS = [f.name for f in fields(AssetSlot)]
+ASSET_SLOT_LIST = ", ".join(ASSET_SLOT_COLUMNS)
 OWED_LIST = (
-    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, "
-    "reason, raw_uwh, attempts, decided_s, "
-    "confirmed_s, held_uwh, disagreements"
+    "destination, subject, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, "
+    "closes_s, state, reason, raw_uwh, attempts, decided_s, confirmed_s, held_uwh, disagreements, "
+    "first_sent_s, last_sent_s, answer, transaction_id"
 )
 _FOLDED = ("power_w", "power_import_w", "power_export_w")
 
@@ -89,7 +95,37 @@ def slot_row(slot: Slot) -> list[object]:
 def slot_of(row: tuple[Any, ...]) -> Slot:
     """Of a row of `SLOT_LIST`."""
     values: Mapping[str, Any] = dict(zip(SLOT_COLUMNS, row, strict=True))
-    return Slot(**{**values, "serial_number": values["serial_number"] or None})
+    return Slot(
+        **{
+            **values,
+            "serial_number": values["serial_number"] or None,
+            "imported": bool(values["imported"]),
+        }
+    )
+
+
+def asset_slot_row(slot: AssetSlot) -> list[object]:
+    """In the order of `ASSET_SLOT_COLUMNS`."""
+    return [slot.asset.bytes, *(getattr(slot, name) for name in ASSET_SLOT_COLUMNS[1:])]
+
+
+def asset_slot_of(row: tuple[Any, ...]) -> AssetSlot:
+    """Of a row of `ASSET_SLOT_LIST`."""
+    values: Mapping[str, Any] = dict(zip(ASSET_SLOT_COLUMNS, row, strict=True))
+    return AssetSlot(
+        **{**values, "asset": subject_from(values["asset"]), "imported": bool(values["imported"])}
+    )
+
+
+def subject_value(subject: Subject) -> bytes | str:
+    """As it is kept: a UUID takes 16 bytes and not 36, in the table and in each index."""
+    return subject.bytes if isinstance(subject, UUID) else str(subject)
+
+
+@lru_cache(maxsize=256)
+def subject_from(value: bytes | str) -> Subject:
+    """Of what is kept. Few subjects are in very many rows."""
+    return UUID(bytes=value) if isinstance(value, bytes) else subject_of(value)
 
 
 def owed_row(owed: Owed) -> tuple[object, ...]:
@@ -98,7 +134,8 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     # Missing is not zero: what was not wholly metered has no energy.
     known = owed.quality in ("measured", "estimated")
     return (
-        str(item.subject),
+        item.destination,
+        subject_value(item.subject),
         item.slot_s,
         item.kind,
         item.revision,
@@ -115,15 +152,20 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
         owed.confirmed_s,
         owed.held_uwh,
         owed.disagreements,
+        owed.first_sent_s,
+        owed.last_sent_s,
+        owed.answer,
+        owed.transaction_id,
     )
 
 
 def owed_of(row: tuple[Any, ...]) -> Owed:
     """Of a row of `OWED_LIST`."""
-    asset, slot_s, kind, revision, energy_uwh, *rest = row
-    return Owed(Item(EXCHANGE, subject_of(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
+    destination, subject, slot_s, kind, revision, energy_uwh, *rest = row
+    item = Item(destination, subject_from(subject), slot_s, kind, revision, energy_uwh or 0)
+    return Owed(item, *rest)
 
 
 def key_of(item: Item) -> tuple[object, ...]:
     """The primary key of an item in the outbox."""
-    return item.slot_s, str(item.subject), item.kind, item.revision
+    return item.destination, item.slot_s, subject_value(item.subject), item.kind, item.revision

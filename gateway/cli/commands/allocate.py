@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.energy.slot import Slot
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
-    from gateway.store.rows import Left
+    from gateway.store.rows import UnallocatedRecord
 
 SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
+def _list(found: "Sequence[UnallocatedRecord]", *, placed_too: bool) -> None:
     rows = []
     for left in found:
         if left.placed_s is None or placed_too:
@@ -165,7 +165,7 @@ def _delivery(settings: "Settings", count: int) -> str:
     )
 
 
-def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
+def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
     """Raises NoPlace or Refused."""
     from gateway.energy import allocation
 
@@ -185,7 +185,7 @@ def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
     return allocation.by_table(found, allocation.table(lines))
 
 
-def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
+def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> int | None:
     """What the meter's slot was that starts then, whichever series it was of; None where it was not
     wholly metered.
     """
@@ -199,7 +199,7 @@ def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
     return known[0] if len(known) == 1 else None
 
 
-def _whole(buffer: "Buffer", left: "Left", slot: "Slot") -> bool:
+def _whole(buffer: "Buffer", left: "UnallocatedRecord", slot: "Slot") -> bool:
     """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series
     goes on before and after it.
     """
