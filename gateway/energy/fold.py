@@ -7,10 +7,12 @@ For every direction of a series, over any run of slots: Σ slot energy + Σ unal
 change of the counter, exactly.
 """
 
+import dataclasses
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy import counter as counting
@@ -102,9 +104,13 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     if elapsed_ms <= 0:
         return Step(state)
     if _swapped(state, sample):
-        strangers = state.strangers + 1 if sample.serial_number == state.stranger else 1
+        strangers = (
+            state.candidate_readings + 1 if sample.serial_number == state.candidate_serial else 1
+        )
         if strangers < counting.CONFIRMATIONS:
-            return Step(replace(state, stranger=sample.serial_number, strangers=strangers))
+            return Step(
+                replace(state, candidate_serial=sample.serial_number, candidate_readings=strangers)
+            )
         return _swap(state, sample, at_ms, rules)
     if state.slot_ms != rules.slot_ms:
         return _regrid(state, sample, at_ms, rules)
@@ -187,7 +193,7 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
             sample,
             rules,
         )
-        return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
+        return dataclasses.replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
     text = (
         f"meter {state.serial_number} was replaced; a new series begins with "
         f"{sample.serial_number or 'this sample'}"
@@ -196,7 +202,10 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
     begun = _begin(sample, at_ms, rules)
     slots += tuple(_between(state, at_ms, rules))
     return Step(
-        replace(begun, previous=replace(state, previous=None, stranger=None, strangers=0)),
+        replace(
+            begun,
+            previous=replace(state, previous=None, candidate_serial=None, candidate_readings=0),
+        ),
         slots,
         (swap,),
     )
@@ -222,7 +231,7 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
         replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None), sample, rules
     )
     text = f"slots are {rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
-    return replace(
+    return dataclasses.replace(
         step,
         slots=(*slots, *step.slots),
         events=(Event(at_ms, rules.device, "slots", text), *step.events),
@@ -337,7 +346,8 @@ def _marks(
             Mark(
                 boundary_ms,
                 power_uwh,
-                before.dark_ms + (now.dark_ms - before.dark_ms) * part_ms // whole_ms,
+                before.power_unknown_ms
+                + (now.power_unknown_ms - before.power_unknown_ms) * part_ms // whole_ms,
             )
         )
     while len(marks) > MAX_MARKS:
@@ -374,7 +384,7 @@ def _wait(
             if (
                 mark.at_ms > at_ms - rules.patience_ms
                 or mark.at_ms - begin_ms > rules.max_gap_ms
-                or mark.dark_ms
+                or mark.power_unknown_ms
             ):
                 break
             if mark.at_ms > provisional_ms and start_ms in before:
@@ -398,7 +408,7 @@ def _wait(
                     series.serial_number,
                     rules,
                 )
-                series.provisional.append(replace(closed, method="power"))
+                series.provisional.append(dataclasses.replace(closed, method="power"))
                 provisional_ms = mark.at_ms
     return DirectionState(counter, old.slot, old.shift_ms, old.placed, marks, provisional_ms)
 
@@ -433,7 +443,7 @@ def _place(
     )
     if set_forward_ms > rules.slot_ms or before_ms - at_ms > rules.slot_ms:
         new = _skip(old, calm, at_ms, "clock", direction, series)
-    elif since.dark_ms > rules.max_gap_ms and not still:
+    elif since.power_unknown_ms > rules.max_gap_ms and not still:
         new = _skip(old, calm, at_ms, "gap", direction, series)
     else:
         new = _fill(old, calm, since, marks, at_ms, direction, series, doubtful=doubtful)
@@ -473,7 +483,7 @@ def _fill(
     gap_ms = max(until_ms - begin_ms, passed_ms)
     # Set forward: nobody knows what happened in the time that the clock left out.
     left_out = until_ms - begin_ms - passed_ms > rules.stale_ms
-    dark = since.dark_ms > rules.stale_ms
+    dark = since.power_unknown_ms > rules.stale_ms
     placed = old.placed or series.placed
     slot, provisional_ms = (
         replace(old.slot, doubtful=True) if doubtful else old.slot,
@@ -500,7 +510,7 @@ def _fill(
                     if left_out
                     else min(end_dark_ms - from_dark_ms, end_ms - from_ms)
                 ),
-                slot.register_only or since.dark_ms > 0,
+                slot.register_only or since.power_unknown_ms > 0,
                 slot.doubtful or (inside and gap_ms > rules.late_ms),
                 slot.placed or placed,
                 slot.revision + (end_ms <= provisional_ms),
@@ -533,11 +543,11 @@ def _fill(
         + (
             until_ms - from_ms
             if left_out
-            else min(since.dark_ms - from_dark_ms, until_ms - from_ms)
+            else min(since.power_unknown_ms - from_dark_ms, until_ms - from_ms)
             if dark
             else 0
         ),
-        slot.register_only or (more and since.dark_ms > 0),
+        slot.register_only or (more and since.power_unknown_ms > 0),
         # The register stands still, is believed, and power contradicts it.
         slot.doubtful
         or until_ms - at_ms > rules.stale_ms
@@ -569,17 +579,18 @@ def _shape(
     known_uwh = a.gain.applied(since.power_uwh)
     inside = [mark for mark in marks if begin_ms < mark.at_ms < until_ms]
     times = [begin_ms, *(mark.at_ms for mark in inside), until_ms]
-    darks = [0, *(mark.dark_ms for mark in inside), since.dark_ms]
-    if since.dark_ms and moved_uwh > known_uwh:
+    darks = [0, *(mark.power_unknown_ms for mark in inside), since.power_unknown_ms]
+    if since.power_unknown_ms and moved_uwh > known_uwh:
         rest_uwh = moved_uwh - known_uwh
         energies = [
-            a.gain.applied(mark.power_uwh) + rest_uwh * mark.dark_ms // since.dark_ms
+            a.gain.applied(mark.power_uwh)
+            + rest_uwh * mark.power_unknown_ms // since.power_unknown_ms
             for mark in inside
         ]
     elif since.power_uwh:
         energies = [moved_uwh * mark.power_uwh // since.power_uwh for mark in inside]
     else:
-        times, darks, energies = [begin_ms, until_ms], [0, since.dark_ms], []
+        times, darks, energies = [begin_ms, until_ms], [0, since.power_unknown_ms], []
     energies = [0, *energies, moved_uwh]
 
     def at(known: list[int], ms: int) -> int:
@@ -636,7 +647,7 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, tupl
     """What was metered of the open slots, up to the last reading, or up to where power was
     believed.
     """
-    then = replace(rules, slot_ms=state.slot_ms)
+    then = dataclasses.replace(rules, slot_ms=state.slot_ms)
     directions: dict[Direction, DirectionState] = {}
     slots: list[Slot] = []
     for direction, old in state.directions.items():
@@ -716,11 +727,15 @@ def _kept(
         since=replace(
             since,
             power_uwh=since.power_uwh - before.power_uwh,
-            dark_ms=since.dark_ms - before.dark_ms,
+            power_unknown_ms=since.power_unknown_ms - before.power_unknown_ms,
         ),
     )
     rest = (
-        Mark(mark.at_ms, mark.power_uwh - before.power_uwh, mark.dark_ms - before.dark_ms)
+        Mark(
+            mark.at_ms,
+            mark.power_uwh - before.power_uwh,
+            mark.power_unknown_ms - before.power_unknown_ms,
+        )
         for mark in state.marks[len(marks) :]
     )
     return replace(state, counter=counter, slot=slot, marks=tuple(rest)), slots

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter, Rules
@@ -20,16 +23,25 @@ interpolated. power: power alone; the slot is provisional, and will be written a
 when the register says more.
 """
 
+KNOWN: frozenset[Quality] = frozenset({"measured", "estimated"})
+"""The energy of the whole slot is known: it can be delivered, and takes part in an asset's sum."""
+
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 
-PATIENCE = 10
-"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed
-provisionally, by power alone.
+PROVISIONAL_AFTER_FRACTION = Fraction(1, 10)
+"""When the register has not told for this fraction of a slot after the slot's end, the slot is
+closed provisionally, by power alone.
+
+Chosen, not measured: early enough for a destination that takes a slot only while the next one runs,
+and late enough for a register that is refreshed once a minute.
 """
 
-LATE = 3
-"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it
-less than measured.
+MAX_REGISTER_SILENCE_FRACTION = Fraction(1, 3)
+"""A register that is silent over a boundary for longer than this fraction of a slot leaves the
+slots at it less than measured.
+
+Chosen, not measured: registers that come every five minutes still make measured slots of a quarter
+of an hour; hourly ones do not.
 """
 
 
@@ -111,18 +123,23 @@ class MeterRules:
     @property
     def patience_ms(self) -> int:
         """How long after its end a slot waits for the register."""
-        return max(self.slot_ms // PATIENCE, self.stale_ms)
+        return max(int(self.slot_ms * PROVISIONAL_AFTER_FRACTION), self.stale_ms)
 
     @property
     def late_ms(self) -> int:
         """How long the register may be silent over a boundary before the slots at it are less than
         measured.
         """
-        return max(self.slot_ms // LATE, self.stale_ms)
+        return max(int(self.slot_ms * MAX_REGISTER_SILENCE_FRACTION), self.stale_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSlot:
+# --- the state of the fold ------------------------------------------------------------------------
+#
+# It is stored as JSON with every slot that closes: the names of the fields are keys in files, and
+# `rename` says which key is kept for a field that has a better name here.
+
+
+class OpenSlot(msgspec.Struct, frozen=True):
     """One direction's slot that has not ended yet."""
 
     start_ms: int
@@ -135,28 +152,26 @@ class OpenSlot:
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it: the clock was set back, the register jumped,
-    or was silent at an end of it.
+    """The slot is estimated although samples cover it. `interval.Doubt` names the reasons; of those
+    the state keeps only that there is one.
     """
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What power says, at a boundary, of the time since the register last vouched for the
-    counter.
+class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):
+    """What power says, at a boundary, of the time since the register last confirmed the counter.
+    Files know the last field as `dark_ms`.
     """
 
     at_ms: int
     """UTC of the boundary."""
     power_uwh: int
-    dark_ms: int
+    power_unknown_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionState:
+class DirectionState(msgspec.Struct, frozen=True):
     """One direction of the series."""
 
     counter: Counter
@@ -173,15 +188,25 @@ class DirectionState:
     provisional_ms: int = 0
     """Slots that end up to then (UTC) have been closed provisionally."""
 
+    @property
+    def at_ms(self) -> int:
+        """UTC of the counter's reading."""
+        return self.counter.at_ms + self.shift_ms
 
-@dataclass(frozen=True, slots=True)
-class MeterState:
+
+class MeterState(
+    msgspec.Struct,
+    frozen=True,
+    rename={"candidate_serial": "stranger", "candidate_readings": "strangers"},
+):
     """The fold over one series (device, serial number), as of its last sample.
 
     Two times run side by side. *UTC* says which slot energy belongs to, and steps when the clock is
     set. *Steady time* says how long something lasted: it goes on with CLOCK_BOOTTIME within a boot,
     and with UTC from one boot to the next. It begins as UTC, and is UTC where the clock was never
     set.
+
+    Files know the candidate's fields as `stranger` and `strangers`.
     """
 
     serial_number: str | None
@@ -189,9 +214,9 @@ class MeterState:
     """UTC of the last sample."""
     slot_ms: int
     directions: dict[Direction, DirectionState]
-    stranger: str | None = None
+    candidate_serial: str | None = None
     """Another serial number that the last samples bore, not believed yet."""
-    strangers: int = 0
+    candidate_readings: int = 0
     """How many samples in a row bore it."""
     shift_ms: int = 0
     """UTC − steady time of the last sample."""

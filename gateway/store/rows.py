@@ -2,8 +2,12 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
+
+import msgspec
+from msgspec.structs import FieldInfo
 
 from gateway.energy.slot import Event, MeterState, Slot, Unallocated
 from gateway.outbox.item import EXCHANGE, Item, subject_of
@@ -66,14 +70,19 @@ def lean(value: Any) -> Any:
         return [lean(each) for each in value]
     if isinstance(value, dict):
         return {key: lean(each) for key, each in value.items()}
-    if not is_dataclass(value):
+    if not isinstance(value, msgspec.Struct):
         return value
-    found = ((field, getattr(value, field.name)) for field in fields(value))
+    found = ((field, getattr(value, field.name)) for field in _fields_of(type(value)))
     return {
-        field.name: lean(each)
+        field.encode_name: lean(each)
         for field, each in found
-        if field.default is MISSING or each != field.default
+        if field.required or each != field.default
     }
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def slot_row(slot: Slot) -> list[object]:

@@ -265,7 +265,7 @@ def test_where_power_is_not_shown_or_cannot_be_true_the_last_one_holds_for_a_whi
     counter, _ = fold(before, rules(1000), None, power_w=power_w)
     assert counter.since == Since(power_uwh=10 * WH)
     counter, _ = fold(before, rules(1000), *[None] * 9, power_w=power_w)
-    assert counter.since == Since(power_uwh=30 * WH, dark_ms=60_000)
+    assert counter.since == Since(power_uwh=30 * WH, power_unknown_ms=60_000)
     assert counter.power_w is None
 
 
@@ -361,13 +361,13 @@ def test_a_sample_without_the_register_moves_nothing_but_the_integral_of_power()
 
 def test_dark_time_is_told_from_time_that_power_covers() -> None:
     counter, _ = fold(start(0, 1000 * WH, None), rules(100), None, None, power_w=None)
-    assert counter.since == Since(dark_ms=20_000)
+    assert counter.since == Since(power_unknown_ms=20_000)
     for n in (3, 4, 5):
         counter, _ = advance(
             counter, rules(100), at_ms=n * TEN_S, raw_uwh=None, power_w=3600.0, held=False
         )
     # What passed before power was first shown stays dark.
-    assert counter.since == Since(dark_ms=30_000, power_uwh=20 * WH)
+    assert counter.since == Since(power_unknown_ms=30_000, power_uwh=20 * WH)
 
 
 @given(st.integers(0, 40), st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
