@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter, Rules
@@ -25,6 +26,21 @@ when the register says more.
 
 KNOWN: frozenset[Quality] = frozenset({"measured", "estimated"})
 """The energy of the whole slot is known: it can be delivered, and takes part in an asset's sum."""
+
+Doubt = Literal[
+    "register reset",
+    "register jumped",
+    "register late",
+    "clock set back",
+    "power disproved",
+    "by power alone",
+]
+"""Why a slot is estimated although samples cover it. `register reset`: what passed around it is not
+known. `register jumped`: it moved by more than can be true. `register late`: it was silent over an
+end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
+the register stands still, is believed, and power contradicts it. `by power alone`: no register will
+ever tell.
+"""
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 
@@ -152,12 +168,16 @@ class OpenSlot(msgspec.Struct, frozen=True):
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it. `interval.Doubt` names the reasons; of those
-    the state keeps only that there is one.
+    """The slot is estimated although samples cover it: there is a `Doubt`. The state keeps no more
+    of it than that.
     """
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
+
+    def doubted(self, *doubts: Doubt) -> "OpenSlot":
+        """The slot, doubtful for these reasons, or as it was where there are none."""
+        return replace(self, doubtful=True) if doubts else self
 
 
 class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):

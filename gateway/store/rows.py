@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from gateway.energy.slot import Event, MeterState, Slot, Unallocated
+from gateway.energy.slot import KNOWN, Event, MeterState, Slot, Unallocated
 from gateway.outbox.item import EXCHANGE, Item, subject_of
 from gateway.outbox.owed import Owed
 
@@ -105,7 +105,7 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     """In the order of `OWED_LIST`."""
     item = owed.item
     # Missing is not zero: what was not wholly metered has no energy.
-    known = owed.quality in ("measured", "estimated")
+    known = owed.quality in KNOWN
     return (
         str(item.subject),
         item.slot_s,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of
+from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
@@ -193,8 +194,7 @@ def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction)
-        and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
 
