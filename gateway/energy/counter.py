@@ -39,7 +39,6 @@ changes nothing: only the integral of power goes on. These readings are not beli
   up. After `MOST_PAUSE_MS` the register is believed, and power is not.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +46,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.calibration import MOST_GAIN_PPM, PPM, Gain
+from gateway.energy.register import Rules
 
 CONFIRMATIONS = 3
 """Readings that must agree before anything but a normal step is believed.
@@ -61,14 +61,6 @@ else speaks.
 
 One is a flipped bit (scenario `bit-flip-small`). A third would keep a real load waiting for longer,
 such as a car that begins to charge where power is read from another place.
-"""
-
-FUSE_TOLERANCE = 1.25
-"""A main fuse carries so many times its rating for an hour or more.
-
-It is the conventional non-fusing current of a gG fuse (IEC 60269-1). Short peaks above it do not
-matter: a register shows the mean of the time between two readings, and two steps are allowed on
-top.
 """
 
 DOUBT_MS = 15 * 60_000
@@ -98,65 +90,6 @@ UWH_PER_WH = 1_000_000
 
 POWER_DISPROVED = -1
 """What `Counter.still_uwh` holds, in files as well, where power was found to be wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is known of one register. `float32` marks one that travels as a 32-bit float, in kWh or
-    Wh.
-    """
-
-    resolution_uwh: int
-    modulus_uwh: int | None
-    float32: bool
-    max_power_w: float
-
-    def step_uwh(self, register_uwh: int) -> int:
-        """The step of the register at this value: its resolution, or the spacing of float32 there,
-        whichever is larger.
-        """
-        return max(self.resolution_uwh, self._spacing_uwh(register_uwh))
-
-    def exact_uwh(self, raw_uwh: int) -> int:
-        """What the meter counted, where a float32 has rounded it: the multiple of the resolution
-        that it can only have been.
-
-        A value that is no rounded multiple (a meter that counts finer than its papers say) stays as
-        it is.
-        """
-        spacing_uwh = self._spacing_uwh(raw_uwh)
-        if not 0 < spacing_uwh <= self.resolution_uwh:
-            return raw_uwh
-
-        multiples = (raw_uwh + self.resolution_uwh // 2) // self.resolution_uwh
-        nearest_uwh = multiples * self.resolution_uwh
-        is_rounded = abs(raw_uwh - nearest_uwh) <= spacing_uwh // 2 + 1
-        return nearest_uwh if is_rounded else raw_uwh
-
-    def _spacing_uwh(self, register_uwh: int) -> int:
-        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a
-        register that is no float.
-
-        In Wh it is 0.51 or 1.02 times as much, near enough for a bound: 1000 is almost 2¹⁰.
-        """
-        if not self.float32 or register_uwh <= 0:
-            return 0
-
-        kwh = register_uwh / (1000 * UWH_PER_WH)
-        # IEEE 754 binary32: 24 bits of significand. frexp gives kwh = m·2^e with 0.5 ≤ m < 1.
-        exponent = math.frexp(kwh)[1]
-        return round(math.ldexp(1.0, exponent - 24) * 1000 * UWH_PER_WH)
-
-    @property
-    def most_power_w(self) -> float:
-        """The most that the main fuse carries for a while."""
-        return self.max_power_w * FUSE_TOLERANCE
-
-    def most_uwh(self, elapsed_ms: int, register_uwh: int) -> int:
-        """The most the register can have moved in that time."""
-        # W · ms / 3.6 = µWh.
-        carried_uwh = round(self.most_power_w * max(elapsed_ms, 0) / 3.6)
-        return carried_uwh + 2 * self.step_uwh(register_uwh)
 
 
 class Suspects(msgspec.Struct, frozen=True):

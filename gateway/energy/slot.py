@@ -1,6 +1,6 @@
 """What a slot is, and the state of the fold that makes slots of one meter's samples. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -10,7 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
-from gateway.energy.counter import Counter, Rules
+from gateway.energy.counter import Counter
+from gateway.energy.register import Rules
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
@@ -175,7 +176,7 @@ class OpenSlot(msgspec.Struct, frozen=True):
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
 
-    def doubted(self, *doubts: Doubt) -> "OpenSlot":
+    def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
         """The slot, doubtful for these reasons, or as it was where there are none."""
         return replace(self, doubtful=True) if doubts else self
 

@@ -13,9 +13,10 @@ from itertools import islice
 
 from drivers.sample import Sample
 from gateway.energy.assets import Direction
-from gateway.energy.counter import UWH_PER_WH, Rules
+from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
+from gateway.energy.register import Rules
 from gateway.energy.slot import (
     DIRECTIONS,
     KNOWN,

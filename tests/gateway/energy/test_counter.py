@@ -7,17 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.energy.counter import (
-    FUSE_TOLERANCE,
-    UWH_PER_WH,
-    Counter,
-    Finding,
-    Rules,
-    Since,
-    integrate,
-    read,
-)
+from gateway.energy.counter import UWH_PER_WH, Counter, Finding, Since, integrate, read
 from gateway.energy.counter import start as begin
+from gateway.energy.register import FUSE_TOLERANCE, Rules
 
 FUSE_W = 17_250.0
 TEN_S = 10_000

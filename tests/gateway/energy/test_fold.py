@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.assets import Direction
+from gateway.energy.booking import MAX_MISSING
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.counter import Rules
-from gateway.energy.fold import MAX_MARKS, MAX_MISSING, advance
+from gateway.energy.fold import advance
+from gateway.energy.provisional import MAX_MARKS
+from gateway.energy.register import Rules
 from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
 
 BEGIN_S = 1_800_000_000  # on a boundary of 15 minutes

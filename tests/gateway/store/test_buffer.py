@@ -21,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.energy.counter import Counter, Rules
+from gateway.energy.counter import Counter
 from gateway.energy.fold import advance
+from gateway.energy.register import Rules
 from gateway.energy.slot import (
     DirectionState,
     Event,
