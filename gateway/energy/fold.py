@@ -60,7 +60,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     5. Otherwise each direction advances on its own (`advance_direction`).
     """
     at_ms = sample.utc_ms
-    assert at_ms is not None, "an undated sample cannot be placed in a slot"
+    assert at_ms is not None, "an undated sample belongs to no slot"
     if state is None:
         return Step(_begin(sample, at_ms, rules))
 

@@ -223,7 +223,8 @@ class _Spread:
         times_ms = self.times_ms
         n = bisect_left(times_ms, at_ms, 1, len(times_ms) - 1)
         into_ms = at_ms - times_ms[n - 1]
-        return known[n - 1] + (known[n] - known[n - 1]) * into_ms // (times_ms[n] - times_ms[n - 1])
+        whole_ms = times_ms[n] - times_ms[n - 1]
+        return known[n - 1] + (known[n] - known[n - 1]) * into_ms // whole_ms
 
 
 def _spread(interval: Interval) -> _Spread:

@@ -126,10 +126,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
                 "there is no way back"
             )
         try:
-            slots = allocation.place(
+            slots = allocation.allocate(
                 left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
             )
-        except allocation.NoPlace as error:
+        except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         exchange = settings.exchange
         dialect = (
@@ -167,7 +167,7 @@ def _delivery(settings: "Settings", count: int) -> str:
 
 
 def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
-    """Raises NoPlace or Refused."""
+    """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = left.what
