@@ -1,9 +1,10 @@
 """The counter: our continuous estimate of a cumulative energy register between its steps. Pure.
 
-A register moves in steps, of 1, 10 or 100 Wh. What passed since its last step lies somewhere within
-one step. Power says how far it has come, but not what happened between two samples. So two bounds
-are kept around the truth. Power moves both, what is uncertain about power moves them apart, and
-every step of the register moves them together. The counter is their middle:
+A register moves in steps, of 1, 10 or 100 Wh. The truth lies somewhere between what it shows and
+one step more. Power says how far it has come since the last sample, but not what happened between
+two samples. So two bounds are kept around the truth. Power moves both of them up. What is uncertain
+about power moves them apart. Each step of the register moves them together. The counter is their
+middle:
 
     low     ← max(low  + ∫ power dt − uncertainty, register)
     high    ← min(high + ∫ power dt + uncertainty, register + step)
@@ -67,23 +68,26 @@ DOUBT_MS = 15 * 60_000
 """Of a meter that is read more rarely no reading is doubted for saying more than power does: the
 next one would come too late.
 
-It is the usual slot. With one minute, a flipped bit within what the fuse carries was believed where
+After a time that nobody saw every reading is doubted, however long it was. The value is the usual
+slot. With one minute, a flipped bit within what the fuse carries was believed where
 a meter was read once a minute or less often (random days 108, 121 and 178 of the simulation).
 """
 
 DOUBT_W = 1000.0
 """What may have been switched on and off in between, unseen, without making anybody doubt.
 
-Chosen, not measured: a common appliance. A flipped bit below it is booked for as long as the
-register does not go back; the README states it as a limit, and the laws of the simulation allow for
-it. With less, small loads between two rare readings would be suspects.
+Tried with the household of `tests/benchmarks/accuracy.py`, read every 5 minutes for 30 days: with
+0, 300, 1000 and 3000 W, of 8640 true readings 64, 41, 3 and none wait for the next one, and 163,
+107, 12 and none where the register is read without power. A wrong reading that so much power could
+explain is booked until the register goes back. The README states that limit, and the laws of the
+simulation allow for it.
 """
 
 MOST_PAUSE_MS = 2 * 3_600_000
 """A register that stands still for longer is believed, whatever power says.
 
-It is the default of the longest gap (`market.max_gap`), after which power closes no slot on its own
-either. The longest silence by design is an hour: registers that are sent hourly.
+It is the default of the longest gap (`market.max_gap`), beyond which power closes no slot on its
+own either. Registers that are sent hourly stand still for half as long, by design.
 """
 
 UWH_PER_WH = 1_000_000
@@ -308,7 +312,11 @@ def read(
 def _is_doubtful(
     counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int, stale_ms: int
 ) -> bool:
-    """Whether a reading says grossly more than power, and than the register's own pace."""
+    """Whether a reading says grossly more than power, and than the register's own pace.
+
+    Grossly is three times as much, and a few steps and `DOUBT_W` on top. The margins are wide
+    because doubt costs little where it is wrong: the reading is believed with the next one.
+    """
     since = counter.since
     if elapsed_ms > DOUBT_MS and since.power_unknown_ms <= stale_ms:
         return False
