@@ -2,12 +2,15 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from gateway.energy.slot import AssetSlot, Event, MeterState, Slot, Unallocated
+import msgspec
+from msgspec.structs import FieldInfo
+
+from gateway.energy.slot import KNOWN, AssetSlot, Event, MeterState, Slot, Unallocated
 from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
@@ -72,14 +75,19 @@ def lean(value: Any) -> Any:
         return [lean(each) for each in value]
     if isinstance(value, dict):
         return {key: lean(each) for key, each in value.items()}
-    if not is_dataclass(value):
+    if not isinstance(value, msgspec.Struct):
         return value
-    found = ((field, getattr(value, field.name)) for field in fields(value))
+    found = ((field, getattr(value, field.name)) for field in _fields_of(type(value)))
     return {
-        field.name: lean(each)
+        field.encode_name: lean(each)
         for field, each in found
-        if field.default is MISSING or each != field.default
+        if field.required or each != field.default
     }
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def slot_row(slot: Slot) -> list[object]:
@@ -132,7 +140,7 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
     """In the order of `OWED_LIST`."""
     item = owed.item
     # Missing is not zero: what was not wholly metered has no energy.
-    known = owed.quality in ("measured", "estimated")
+    known = owed.quality in KNOWN
     return (
         item.destination,
         subject_value(item.subject),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of
+from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
     from gateway.store.rows import UnallocatedRecord
 
@@ -125,10 +126,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
                 "there is no way back"
             )
         try:
-            slots = allocation.place(
+            slots = allocation.allocate(
                 left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
             )
-        except allocation.NoPlace as error:
+        except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         exchange = settings.exchange
         dialect = (
@@ -166,7 +167,7 @@ def _delivery(settings: "Settings", count: int) -> str:
 
 
 def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
-    """Raises NoPlace or Refused."""
+    """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = left.what
@@ -193,8 +194,7 @@ def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> in
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction)
-        and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from drivers.sample import Sample
-from gateway.energy.counter import Counter, Rules
+from gateway.energy.counter import Counter
 from gateway.energy.fold import advance
+from gateway.energy.register import Rules
 from gateway.energy.slot import (
     DirectionState,
     MeterRules,
