@@ -34,6 +34,10 @@ def _of_dataclass(kind: Any, part: dict[str, Any]) -> dict[str, Any]:
         return _leaf_schema(kind)
 
     part |= {"additionalProperties": False}
+    if "description" in part:
+        # It is the docstring, which is wrapped to the width of source lines.
+        part["description"] = " ".join(part["description"].split())
+
     for each in dataclasses.fields(kind):
         if each.default_factory is not dataclasses.MISSING and each.name in part["properties"]:
             part["properties"][each.name] |= _default(each.default_factory)

@@ -25,7 +25,8 @@ from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
-from gateway.site.settings import Settings, lines_of
+from gateway.site.devices import lines_of
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
 from gateway.store.opening import open_buffer

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
+from gateway.energy.slot import KNOWN
 from gateway.outbox.item import Item
 
 State = Literal["pending", "sent", "accepted", "rejected", "missed"]
@@ -107,7 +108,7 @@ def why_not_again(owed: Owed, now_s: float) -> str:
         return (
             f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
         )
-    if owed.quality not in ("measured", "estimated"):
+    if owed.quality not in KNOWN:
         return "its slot was not wholly metered, so there is no number to send"
     if owed.closes_s is not None and owed.closes_s <= now_s:
         if owed.item.kind == "forecast":

@@ -20,12 +20,11 @@ from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
+from gateway.site.devices import Device, DeviceFile
 from gateway.site.settings import (
     DecodeDestination,
     DestinationSection,
     DestinationSettings,
-    Device,
-    DeviceFile,
     GatewayFile,
     Settings,
     Site,

@@ -31,7 +31,7 @@ class AssetSlotTable:
         """The slot of an asset that starts then."""
         rows = self._database.rows(
             f"SELECT {ASSET_SLOT_LIST} FROM asset_slots WHERE start_s = ? AND asset = ?",  # noqa: S608
-            *(start_s, str(asset)),
+            *(start_s, asset.bytes),
         )
         return next(map(asset_slot_of, rows), None)
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from uuid import UUID
 
 from gateway.outbox.item import EXCHANGE
 from gateway.store.errors import DiskFull
@@ -23,8 +24,12 @@ BEFORE_003 = "outbox_before_003"
 
 PORTION_ROWS = 5_000
 """Rows of the outbox that are moved in one transaction: the log gets some 1.5 MB by it."""
-BYTES_PER_ROW = 150
-"""By so much the file grows for a row of the outbox, asset slots and indexes included."""
+BYTES_PER_ROW = 60
+"""By so much the file may grow for a row of the outbox: an asset slot, and its part of the indexes.
+The row itself goes where others have been moved from; a year of ten assets grew by 10.
+"""
+CACHE = -8192
+"""kB, for SQLite's PRAGMA: a portion fits in, or its pages would be written several times."""
 LOG_BYTES = 12 << 20
 """The write-ahead log, and what it grows by while it is rewritten."""
 
@@ -35,7 +40,7 @@ _COLUMNS_BEFORE_003 = (
 
 FILL_ASSET_SLOTS = """INSERT INTO asset_slots
     (start_s, asset, length_s, energy_uwh, quality, revision)
-    SELECT slot_s, {subject}, length_s,
+    SELECT slot_s, {asset}, length_s,
         CASE WHEN quality IN ('measured', 'estimated') THEN coalesce(raw_uwh, energy_uwh) END,
         quality, revision
     FROM {outbox} AS owed
@@ -48,7 +53,7 @@ FILL_ASSET_SLOTS = """INSERT INTO asset_slots
 
 def newest_version() -> int:
     """Of the schema."""
-    return len(list(MIGRATIONS.glob("*.sql")))
+    return len(_scripts())
 
 
 def is_unfinished(tables: Collection[str]) -> bool:
@@ -69,16 +74,33 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             f"is another program's database (it has a table {min(tables)}): not a database of ours"
         )
 
-    if 0 < version < 3:
+    if version == 0:
+        _make(db)
+        return
+
+    if version < 3:
         _check_room(db, path)
     if is_unfinished(tables):
         _move_outbox(db, path)  # an earlier opening was cut short
-    for number, script in enumerate(sorted(MIGRATIONS.glob("*.sql"))[version:], version + 1):
+    for number, script in enumerate(_scripts()[version:], version + 1):
         db.executescript(
             f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;"
         )
         if is_unfinished(_tables(db)):
             _move_outbox(db, path)
+
+
+def _scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("*.sql"))
+
+
+def _make(db: sqlite3.Connection) -> None:
+    """A new file, in one transaction: there is nothing to move."""
+    scripts = " ".join(script.read_text() for script in _scripts())
+    db.executescript(
+        f"BEGIN IMMEDIATE; {scripts} DROP TABLE {BEFORE_003}; "
+        f"PRAGMA user_version = {newest_version()}; COMMIT;"
+    )
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
@@ -103,15 +125,33 @@ def _check_room(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def uuid_bytes(text: object) -> bytes | None:
+    """The 16 bytes of a UUID; None where the text is none, which no row of ours has."""
+    try:
+        return UUID(text).bytes if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
 def _move_outbox(db: sqlite3.Connection, path: Path) -> None:
     """The rows of the outbox as version 2 had it, portion by portion, the oldest first."""
     moved = 0
+    db.create_function("uuid_bytes", 1, uuid_bytes, deterministic=True)
+    cache: int = db.execute("PRAGMA cache_size").fetchone()[0]
+    db.execute(f"PRAGMA cache_size = {CACHE}")
+    # What is freed need not be overwritten with zeros: Debian's SQLite does that unless it is told
+    # not to, and it would double what is written.
+    overwrites: int = db.execute("PRAGMA secure_delete").fetchone()[0]
+    db.execute("PRAGMA secure_delete = OFF")
     try:
         while rows := _move_portion(db):
             moved += rows
             if moved % (40 * PORTION_ROWS) < rows:
                 log.info("%s: is being upgraded; %d items of the outbox moved", path, moved)
         db.executescript(f"BEGIN IMMEDIATE; DROP TABLE IF EXISTS {BEFORE_003}; COMMIT;")
+        db.execute(f"PRAGMA cache_size = {cache}")
+        db.execute(f"PRAGMA secure_delete = {overwrites}")
+        db.execute("PRAGMA shrink_memory")
     except BaseException as error:
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -131,12 +171,14 @@ def _move_portion(db: sqlite3.Connection) -> int:
     # A slot is moved as a whole: its newest revision is looked for among all.
     first = db.execute(f"SELECT min(slot_s) FROM {BEFORE_003}").fetchone()[0]  # noqa: S608
     where, until = ("true", ()) if found is None else ("slot_s < ?", (max(found[0], first + 1),))
-    fill = FILL_ASSET_SLOTS.format(outbox=BEFORE_003, subject="asset", where=where, also="")
+    fill = FILL_ASSET_SLOTS.format(
+        outbox=BEFORE_003, subject="asset", asset="uuid_bytes(asset)", where=where, also=""
+    )
 
     db.execute(fill, until)
     db.execute(
         f"""INSERT INTO outbox (destination, {_COLUMNS_BEFORE_003.format(subject="subject")})
-            SELECT '{EXCHANGE}', {_COLUMNS_BEFORE_003.format(subject="asset")}
+            SELECT '{EXCHANGE}', {_COLUMNS_BEFORE_003.format(subject="uuid_bytes(asset)")}
             FROM {BEFORE_003} WHERE {where} ORDER BY slot_s, asset, kind, revision""",  # noqa: S608
         until,
     )

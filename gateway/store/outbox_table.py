@@ -10,7 +10,7 @@ from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
 from gateway.store.destination_outbox import REPLACED, THIS_ITEM, DestinationOutbox
-from gateway.store.rows import OWED_LIST, key_of, owed_of, owed_row
+from gateway.store.rows import OWED_LIST, key_of, owed_of, owed_row, subject_value
 
 
 class OutboxTable:
@@ -55,7 +55,7 @@ class OutboxTable:
         rows = self._database.rows(
             f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608
             "WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'",
-            *(destination, slot_s, str(subject)),
+            *(destination, slot_s, subject_value(subject)),
         )
         return map(owed_of, rows)
 
@@ -65,7 +65,7 @@ class OutboxTable:
             """SELECT energy_uwh FROM outbox
                WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'
                AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
-            *(destination, slot_s, str(asset)),
+            *(destination, slot_s, subject_value(asset)),
         )
         return next((energy_uwh for (energy_uwh,) in rows), None)
 

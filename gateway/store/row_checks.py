@@ -42,9 +42,7 @@ def _time_or_null(*columns: str) -> str:
 
 
 def _uuid(column: str) -> str:
-    return (
-        f"{column} GLOB '????????-????-????-????-????????????' AND NOT {column} GLOB '*[^-0-9a-f]*'"
-    )
+    return f"typeof({column}) = 'blob' AND length({column}) = 16"
 
 
 def _series(column: str) -> str:

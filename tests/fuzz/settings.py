@@ -27,15 +27,9 @@ from drivers.strict_yaml import Document, Seconds, decode, parse
 from gateway.energy.assets import Formula
 from gateway.site.config import load
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
-from gateway.site.settings import (
-    ByteSize,
-    DeviceFile,
-    DialectName,
-    GatewayFile,
-    HttpUrl,
-    Settings,
-    SlotLength,
-)
+from gateway.site.devices import DeviceFile
+from gateway.site.settings import GatewayFile, Settings
+from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
 from tests.fuzz.meters import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of
+from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
@@ -124,10 +125,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
                 "there is no way back"
             )
         try:
-            slots = allocation.place(
+            slots = allocation.allocate(
                 left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
             )
-        except allocation.NoPlace as error:
+        except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         owed = _owed(settings, buffer, slots)
         if not buffer.place(left, slots, owed, Path(by).name, time.time()):
@@ -182,7 +183,7 @@ def _delivery(settings: "Settings", count: int) -> str:
 
 
 def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
-    """Raises NoPlace or Refused."""
+    """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = left.what
@@ -209,8 +210,7 @@ def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> in
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction)
-        and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
 

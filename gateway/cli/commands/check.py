@@ -173,7 +173,7 @@ def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
     do.
     """
     from gateway.collect.line_load import load_of
-    from gateway.site.settings import lines_of
+    from gateway.site.devices import lines_of
 
     for devices in lines_of(settings.devices).values():
         load = load_of(devices)

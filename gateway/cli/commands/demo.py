@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "compares what the home did with what the "
         "exchange accepted; the exit code is 0 only where they agree within the registers' steps."
     )
-    parser.epilog = "example: meter-gateway demo --for 90s --outage"
+    parser.epilog = "examples:\n  meter-gateway demo\n  meter-gateway demo --for 90s --outage"
     parser.add_argument(
         "--for",
         dest="for_s",

@@ -45,9 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "give-up: pending items are missed, for the reason that you give. They stay in the "
         "buffer and can be exported.\n"
         "retry and give-up do what you select, without asking: items by their ID as the list "
-        "shows it, or all that --asset, --kind, "
-        "--state, --since and --until leave, or --all. Works while the daemon runs, which "
-        "notices within half a minute."
+        "shows it, or all that --asset, --kind, --state, --since and --until leave, or --all. "
+        "Works while the daemon runs, which notices within half a minute.\n"
+        "Exit code 1 where nothing could be done, or not with every item that was named."
     )
     parser.epilog = (
         "examples:\n"

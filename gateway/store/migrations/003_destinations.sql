@@ -1,5 +1,5 @@
--- What is owed goes to destinations, each with rows of its own, and is about an asset (a UUID) or one direction of a meter
--- (<device>.<direction>). All that is there belongs to 'exchange'. The rows of the table before are moved in portions
+-- What is owed goes to destinations, each with rows of its own, and is about an asset or one direction of a
+-- meter. All that is there belongs to 'exchange'. The rows of the table before are moved in portions
 -- (see migration.py), which drops it with the last of them: a file that has it is in the middle of that.
 DROP INDEX IF EXISTS outbox_pending;
 DROP INDEX IF EXISTS outbox_unconfirmed;
@@ -9,7 +9,7 @@ ALTER TABLE outbox RENAME TO outbox_before_003;
 CREATE TABLE outbox (
     destination TEXT NOT NULL,
     slot_s INTEGER NOT NULL,
-    subject TEXT NOT NULL,
+    subject BLOB NOT NULL,      -- the 16 bytes of an asset's UUID (as text it would be in each index, too); or <device>.<direction>
     kind TEXT NOT NULL,
     revision INTEGER NOT NULL,
     length_s INTEGER NOT NULL,
@@ -46,7 +46,7 @@ CREATE INDEX outbox_disputed ON outbox (destination, slot_s) WHERE disagreements
 -- The sum of its meters, for each asset and slot, in its newest revision: also where nothing is owed to anybody.
 CREATE TABLE asset_slots (
     start_s INTEGER NOT NULL,
-    asset TEXT NOT NULL,
+    asset BLOB NOT NULL,        -- the 16 bytes of its UUID
     length_s INTEGER NOT NULL,
     energy_uwh INTEGER,         -- NULL: not known
     uncertainty_uwh INTEGER,    -- NULL: not known

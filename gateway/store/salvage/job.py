@@ -82,6 +82,7 @@ class Job:
         if shape.name == "samples":
             rows = self._possible(columns, rows)
 
+        rows = shape.converted(columns, rows)
         before = self.target.total_changes
         try:
             self.target.executemany(sql, rows)

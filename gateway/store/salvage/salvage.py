@@ -102,18 +102,10 @@ def renew(
         _beside(work, suffix).unlink(missing_ok=True)
     opened = _for_reading(path) if source is None else None
     source = source or opened
-    target = new_file(work)
-    # Repaired by root, it is still the daemon's.
-    with contextlib.suppress(OSError):
-        owner = path.stat()
-        os.chown(work, owner.st_uid, owner.st_gid)
     try:
-        report = _save(path, source, target, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
-        target.execute("COMMIT")
-        target.close()
+        report = _save_into(work, path, source, now_s, SAMPLES_RUNNING_S if held else SAMPLES_S)
         _sync(work)
     except BaseException:
-        target.close()
         if opened is not None:
             opened.close()
         # Not the file: it says at the next start that there is something to salvage. What it took
@@ -191,6 +183,23 @@ def _for_reading(path: Path) -> sqlite3.Connection | None:
     return None
 
 
+def _save_into(
+    work: Path, path: Path, source: sqlite3.Connection | None, now_s: float, samples_s: float
+) -> Salvaged:
+    """Raises OSError or sqlite3.Error."""
+    target = new_file(work)
+    try:
+        # Repaired by root, it is still the daemon's.
+        with contextlib.suppress(OSError):
+            owner = path.stat()
+            os.chown(work, owner.st_uid, owner.st_gid)
+        report = _save(path, source, target, now_s, samples_s)
+        target.execute("COMMIT")
+    finally:
+        target.close()
+    return report
+
+
 def _save(
     path: Path,
     source: sqlite3.Connection | None,
@@ -198,41 +207,61 @@ def _save(
     now_s: float,
     samples_s: float,
 ) -> Salvaged:
-    job = Job(path, target, time.monotonic() + TABLES_S)
     shapes = shapes_of(target)
-    [samples] = [shape for shape in shapes if shape.name == "samples"]
-    others = [shape for shape in shapes if shape is not samples]
-
-    for shape in others:
-        walk(job, shape, source)
     pages = Pages.of(path)
-    if pages and any(shape.blocked for shape in others):
-        read_pages(job, pages, others, samples)
-    _fill_asset_slots(target, shapes)
-
-    job.packed = {
-        number: packing_of(quantities)
-        for number, quantities in target.execute("SELECT id, quantities FROM layouts")
-    }
-    [(end_s,)] = target.execute("SELECT max(start_s + length_s) FROM slots")
-    if end_s is not None:
-        job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
-    job.boots = {number for (number,) in target.execute("SELECT id FROM boots")}
-    job.deadline_s = time.monotonic() + samples_s
-    job.spare_bytes = SPARE_BYTES
-    walk(job, samples, source)
-    # A few samples are those of a page that cannot be read: to look for them takes long, and there
-    # is nothing to find.
-    if pages and samples.lost_keys > _FEW:
-        read_pages(job, pages, [samples], samples)
-    if pages:
-        pages.close()
+    try:
+        _save_tables(Job(path, target, time.monotonic() + TABLES_S), shapes, pages, source)
+        _fill_asset_slots(target, shapes)
+        job = Job(path, target, time.monotonic() + samples_s, spare_bytes=SPARE_BYTES)
+        _save_samples(job, shapes, pages, source, now_s)
+    finally:
+        if pages:
+            pages.close()
 
     counts: dict[str, int] = {}
     for shape in shapes:
         counts[shape.name] = counts.get(shape.name, 0) + shape.count
     blocked = dict.fromkeys(shape.name for shape in shapes if shape.blocked)
     return Salvaged(None, counts, tuple(blocked), mend_states(target))
+
+
+def _save_tables(
+    job: Job, shapes: Sequence[Shape], pages: Pages | None, source: sqlite3.Connection | None
+) -> None:
+    """All but samples."""
+    [samples] = [shape for shape in shapes if shape.name == "samples"]
+    others = [shape for shape in shapes if shape is not samples]
+    for shape in others:
+        walk(job, shape, source)
+    if pages and any(shape.blocked for shape in others):
+        read_pages(job, pages, others, samples)
+
+
+def _save_samples(
+    job: Job,
+    shapes: Sequence[Shape],
+    pages: Pages | None,
+    source: sqlite3.Connection | None,
+    now_s: float,
+) -> None:
+    """After all else: what they are packed like, and when they can have been taken, must be
+    known.
+    """
+    [samples] = [shape for shape in shapes if shape.name == "samples"]
+    job.packed = {
+        number: packing_of(quantities)
+        for number, quantities in job.target.execute("SELECT id, quantities FROM layouts")
+    }
+    [(end_s,)] = job.target.execute("SELECT max(start_s + length_s) FROM slots")
+    if end_s is not None:
+        job.newest_ms = (max(end_s, now_s) + 2 * 86_400) * 1000
+    job.boots = {number for (number,) in job.target.execute("SELECT id FROM boots")}
+
+    walk(job, samples, source)
+    # A few samples are those of a page that cannot be read: to look for them takes long, and there
+    # is nothing to find.
+    if pages and samples.lost_keys > _FEW:
+        read_pages(job, pages, [samples], samples)
 
 
 def _fill_asset_slots(target: sqlite3.Connection, shapes: Sequence[Shape]) -> None:
@@ -244,7 +273,8 @@ def _fill_asset_slots(target: sqlite3.Connection, shapes: Sequence[Shape]) -> No
         FILL_ASSET_SLOTS.format(
             outbox="outbox",
             subject="subject",
-            where=f"destination = '{EXCHANGE}' AND subject NOT LIKE '%.%'",
+            asset="subject",
+            where=f"destination = '{EXCHANGE}' AND typeof(subject) = 'blob'",
             also="AND newer.destination = owed.destination",
         )
     ).rowcount

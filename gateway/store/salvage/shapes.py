@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.outbox.item import EXCHANGE
-from gateway.store.migration import BEFORE_003
+from gateway.store.migration import BEFORE_003, uuid_bytes
 
 _FIRST = (
     "boots",
@@ -19,7 +19,14 @@ _FIRST = (
     "unallocated",
     "events",
 )
-_PYTHON: Mapping[str, Any] = {"INTEGER": int, "REAL": (int, float), "TEXT": str, "BLOB": bytes}
+_SUBJECT = "a UUID or a text"
+_PYTHON: Mapping[str, Any] = {
+    "INTEGER": int,
+    "REAL": (int, float),
+    "TEXT": str,
+    "BLOB": bytes,
+    _SUBJECT: (str, bytes),
+}
 
 
 @dataclass(slots=True)
@@ -65,6 +72,13 @@ class Shape:
                 return False
         return True
 
+    def converted(self, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Rows of the old file as they are in the new one."""
+        if "subject" not in self.old_names or "subject" not in columns:
+            return rows
+        at = columns.index("subject")
+        return [(*row[:at], uuid_bytes(row[at]), *row[at + 1 :]) for row in rows]
+
     def old_name(self, column: str) -> str:
         """What a column is called in the old file."""
         return self.old_names.get(column, column)
@@ -108,7 +122,7 @@ def _shape(db: sqlite3.Connection, name: str, sql: str) -> Shape:
     return Shape(
         name=name,
         columns=columns,
-        types=tuple(row[2] for row in info),
+        types=tuple(_SUBJECT if row[1] == "subject" else row[2] for row in info),
         needed=tuple(bool(not_null) or bool(key) for *_, not_null, _, key in info),
         row_id=row_id,
         key=key,
@@ -125,7 +139,7 @@ def _outbox_before_003(outbox: Shape) -> Shape:
     return replace(
         outbox,
         columns=outbox.columns[1:last],
-        types=outbox.types[1:last],
+        types=tuple("TEXT" if each == _SUBJECT else each for each in outbox.types[1:last]),
         needed=outbox.needed[1:last],
         fewest=outbox.fewest - 1,
         literals={**outbox.literals, "destination": f"'{EXCHANGE}'"},

@@ -13,7 +13,8 @@ from drivers.strict_yaml import decode, parse
 from gateway.cli.commands.check import destination_kinds, schema_of
 from gateway.cli.configuration_page import page, undocumented
 from gateway.site.config import schema
-from gateway.site.settings import DeviceFile, GatewayFile
+from gateway.site.devices import DeviceFile
+from gateway.site.settings import GatewayFile
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 

@@ -19,7 +19,7 @@ from drivers.profile import load_profile
 from drivers.sample import Sample
 from drivers.simulated.wire import Wire, paced_line
 from gateway.collect.collector import Collector
-from gateway.site.settings import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 
 SDM120 = load_profile("eastron/sdm120")

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.site.config import load
 from gateway.site.credentials import ConfigError
-from gateway.site.settings import lines_of
+from gateway.site.devices import lines_of
 
 
 @pytest.fixture
