@@ -57,6 +57,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
+    _add_arguments(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
@@ -93,7 +98,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="for programs: a list of objects, all of them"
     )
-    parser.set_defaults(usage_error=parser.error)
 
 
 def _count(text: str) -> int:
