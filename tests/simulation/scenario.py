@@ -1,5 +1,5 @@
 """A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read
-from YAML or made from a seed. Pure.
+from YAML or made from a seed.
 """
 
 from collections.abc import Iterator, Mapping
