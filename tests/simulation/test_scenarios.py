@@ -1,4 +1,4 @@
-"""Every named scenario: what befalls a simulated home, and what must come out. The files say
+"""Every named scenario: which faults a simulated home meets, and what must come out. The files say
 both.
 """
 
