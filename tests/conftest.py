@@ -1,9 +1,14 @@
 """What several rooms of the tests need."""
 
+import contextlib
+import ctypes
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +27,71 @@ from gateway.monitoring.report import (
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+_PR_SET_CHILD_SUBREAPER = 36
+_HELD_BY_PYTHON = ("resource_tracker", "forkserver")
+"""Processes of Python's own, which end with the one they belong to."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever started the suite may ignore SIGINT (nohup, a shell's `&`), and programs that tests
+    start inherit that: here it means again what it means in a terminal.
+
+    What a program leaves behind when it is killed becomes a child of this process, so that it is
+    found and ended at last.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.uname().sysname == "Linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """No program outlives the process that ran its test, however that ended."""
+    has_workers = getattr(config.option, "dist", "no") != "no" and not hasattr(
+        config, "workerinput"
+    )
+    while not has_workers and (children := _children()):
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    found = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, task.read_text().split()):
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+                if not any(name in command for name in _HELD_BY_PYTHON):
+                    found.append(pid)
+    return found
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what is not run, and why."""
+    if config.option.markexpr != "not long":
+        return None
+    return "tests marked long (hours of simulated faults, minutes of real ones): make test-long"
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """An empty folder to which every user of the machine finds the way: `tmp_path` may lie in
+    somebody's home.
+    """
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        above = (Path(place), *Path(place).resolve().parents)
+        if all(each.is_dir() and each.stat().st_mode & 0o001 for each in above):
+            break
+    else:
+        pytest.skip("this machine has no folder for temporary files that all users may enter")
+    with tempfile.TemporaryDirectory(prefix="meter-gateway-test-", dir=place) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture
