@@ -77,6 +77,22 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return "tests marked long (hours of simulated faults, minutes of real ones): make test-long"
 
 
+@pytest.fixture(scope="session")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Gives an empty folder to each example of a property. The one before it is removed: a property
+    has hundreds of examples, and a database keeps 8 MB in reserve.
+    """
+    last: list[Path] = []
+
+    def make() -> Path:
+        while last:
+            shutil.rmtree(last.pop(), ignore_errors=True)
+        last.append(tmp_path_factory.mktemp("example"))
+        return last[0]
+
+    return make
+
+
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
     """An empty folder to which every user of the machine finds the way: `tmp_path` may lie in
