@@ -8,7 +8,9 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -68,6 +70,26 @@ def _children() -> list[int]:
                 if not any(name in command for name in _HELD_BY_PYTHON):
                     found.append(pid)
     return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files marked `xdist_group` share what takes long to make: all their tests go to one process,
+    and they are the first to begin. (The groups of pytest-xdist itself need pytest before 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FilesTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return path if _is_group(config.rootpath / path) else nodeid
+
+    return FilesTogether(config, log) if config.option.dist == "loadgroup" else None
+
+
+@cache
+def _is_group(path: Path) -> bool:
+    return "mark.xdist_group(" in path.read_text(encoding="utf-8")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
