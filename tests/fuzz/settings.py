@@ -36,7 +36,7 @@ from gateway.site.config import (
     load,
 )
 from gateway.site.credentials import ConfigError, read_credentials, read_keys
-from tests.fuzz.meters import load_profile_once, loop
+from tests.fuzz.meter_drivers import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 
 HOME = Path(__file__).parents[2] / "docs" / "examples" / "home"
