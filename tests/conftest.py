@@ -150,15 +150,37 @@ def required_tool() -> Callable[[str], str]:
     return find
 
 
+NOW_S = 1_750_000_510.0
+SLOT_S = 1_749_999_600
+
+
 @pytest.fixture
 def healthy_report() -> Report:
     """A gateway with three meters and two assets on an ordinary day."""
-    now_s = 1_750_000_510.0
-    line = LineReport(name="/dev/ttyUSB0", state="ok", last_success_s=now_s - 2, max_age_s=60)
+    line = LineReport(name="/dev/ttyUSB0", state="ok", last_success_s=NOW_S - 2, max_age_s=60)
+    return Report(
+        version="0.1.0",
+        site="home-12",
+        now_s=NOW_S,
+        started_s=NOW_S - 86_400,
+        slot_length_s=900,
+        lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
+        meters=_meter_reports(),
+        assets=_asset_reports(),
+        destinations=[_EXCHANGE],
+        clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),
+        buffer=_BUFFER,
+        mqtt=Part(
+            name="broker.local:8883", state="connected", last_success_s=NOW_S - 30, max_age_s=180
+        ),
+    )
+
+
+def _meter_reports() -> list[MeterReport]:
     grid = MeterReport(
         name="grid",
         state="ok",
-        last_success_s=now_s - 1,
+        last_success_s=NOW_S - 1,
         max_age_s=60,
         line="/dev/ttyUSB0",
         profile="dsmr/5",
@@ -187,71 +209,61 @@ def healthy_report() -> Report:
         errors=3,
         last_error="no reply in 1 s",
     )
+    return [grid, pv, heat]
+
+
+def _asset_reports() -> list[AssetReport]:
     load = AssetReport(
         name="House load",
         uuid="26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1",
         kind="load",
         formula="grid.import - grid.export + pv.export",
-        last_slot_s=1_749_999_600,
+        last_slot_s=SLOT_S,
         last_energy_wh=172.75,
         last_quality="measured",
         last_delivery="accepted",
-        last_accepted_slot_s=1_749_999_600,
+        last_accepted_slot_s=SLOT_S,
         accepted=95,
         pending=1,
     )
-    return Report(
-        version="0.1.0",
-        site="home-12",
-        now_s=now_s,
-        started_s=now_s - 86_400,
-        slot_length_s=900,
-        lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
-        meters=[grid, pv, heat],
-        assets=[
-            load,
-            replace(
-                load,
-                name="PV",
-                uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1",
-                kind="pv",
-                formula="pv.export",
-            ),
-        ],
-        destinations=[
-            DestinationReport(
-                name="exchange",
-                state="ok",
-                last_success_s=now_s - 500,
-                max_age_s=1800,
-                url="https://gsyweb.gridsingularity.com",
-                dialect="sdk",
-                backlog=2,
-                oldest_undelivered_s=1_749_999_600,
-                next_deadline_s=now_s + 3000,
-                requests=98,
-                accepted=190,
-                read_back="ok",
-                confirmed=188,
-                unconfirmed=2,
-            )
-        ],
-        clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),
-        buffer=BufferReport(
-            name="buffer",
-            state="ok",
-            last_success_s=now_s - 10,
-            max_age_s=180,
-            path="/var/lib/meter-gateway/buffer.sqlite",
-            bytes=48_000_000,
-            max_bytes=2_000_000_000,
-            samples=777_600,
-            slots=17_280,
-            unflushed=18,
-            bytes_written_per_day=21_000_000,
-            events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
-        ),
-        mqtt=Part(
-            name="broker.local:8883", state="connected", last_success_s=now_s - 30, max_age_s=180
-        ),
+    pv = replace(
+        load,
+        name="PV",
+        uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1",
+        kind="pv",
+        formula="pv.export",
     )
+    return [load, pv]
+
+
+_EXCHANGE = DestinationReport(
+    name="exchange",
+    state="ok",
+    last_success_s=NOW_S - 500,
+    max_age_s=1800,
+    url="https://gsyweb.gridsingularity.com",
+    dialect="sdk",
+    backlog=2,
+    oldest_undelivered_s=SLOT_S,
+    next_deadline_s=NOW_S + 3000,
+    requests=98,
+    accepted=190,
+    read_back="ok",
+    confirmed=188,
+    unconfirmed=2,
+)
+
+_BUFFER = BufferReport(
+    name="buffer",
+    state="ok",
+    last_success_s=NOW_S - 10,
+    max_age_s=180,
+    path="/var/lib/meter-gateway/buffer.sqlite",
+    bytes=48_000_000,
+    max_bytes=2_000_000_000,
+    samples=777_600,
+    slots=17_280,
+    unflushed=18,
+    bytes_written_per_day=21_000_000,
+    events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
+)
