@@ -72,12 +72,12 @@ def _lying_meter(world: "World", event: FaultEvent) -> TrueMeter:
 
 
 def _bogus_zero(world: "World", event: FaultEvent) -> None:
-    _lying_meter(world, event).zeros = int(event.amount) or 1
+    _lying_meter(world, event).glitches.zeros = int(event.amount) or 1
 
 
 def _bit_flip(world: "World", event: FaultEvent) -> None:
-    meter = _lying_meter(world, event)
-    meter.flips, meter.flip_bit = 1, int(event.amount)
+    glitches = _lying_meter(world, event).glitches
+    glitches.flips, glitches.flip_bit = 1, int(event.amount)
 
 
 def _rollover(world: "World", event: FaultEvent) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from tests.simulation.truth import Home, TrueMeter
+from tests.simulation.truth import Glitches, Home, TrueMeter
 
 
 def test_what_flows_between_two_times_is_the_sum_of_what_flows_in_between() -> None:
@@ -37,5 +37,5 @@ def test_a_glitch_is_in_as_many_readings_as_it_was_made_for() -> None:
     home = Home(3, 1_773_100_800)
     meter = TrueMeter("grid", home, {"import": "consumption"}, {"import": 1000}, 10, "1")
     t_ms = home.origin_s * 1000
-    meter.zeros, meter.flips, meter.flip_bit = 2, 1, 4
+    meter.glitches = Glitches(zeros=2, flips=1, flip_bit=4)
     assert [meter.reading_wh(t_ms)["import"] for _ in range(4)] == [0, 0, 1000 ^ 16, 1000]
