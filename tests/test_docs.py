@@ -22,6 +22,7 @@ import pytest
 from gateway.cli.commands import check
 from gateway.cli.main import Command, command_names
 from gateway.monitoring import metrics, report
+from gateway.site.config import load
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -353,6 +354,19 @@ def test_every_setting_is_explained(kind: str) -> None:
     explained = set(re.findall(r"`([\w.]+)(?::[^`]*)?`", "\n".join(the("configuration.md").lines)))
     names = {name.rpartition(".")[2] for name in explained} | explained
     assert _settings(kind) - names == set()
+
+
+def test_the_configuration_that_install_shows_is_right(tmp_path: Path) -> None:
+    blocks = "\n".join(block for block in the("install.md").blocks if "profile:" in block)
+    files = re.split(r"^# (devices/\w+\.yaml)$", blocks, flags=re.MULTILINE)[1:]
+    gateway = next(block for block in the("install.md").blocks if block.startswith("site:"))
+    (tmp_path / "gateway.yaml").write_text(gateway, encoding="utf-8")
+    (tmp_path / "devices").mkdir()
+    for name, text in zip(files[::2], files[1::2], strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    settings = load(tmp_path, logins=False)
+    assert {device.name for device in settings.devices} == {"grid", "pv"}
+    assert len(settings.assets) == 2
 
 
 def test_every_metric_is_explained() -> None:
