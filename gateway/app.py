@@ -32,7 +32,8 @@ from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset, Settings, lines_of
+from gateway.site.devices import lines_of
+from gateway.site.settings import Asset, Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer

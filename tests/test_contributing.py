@@ -36,8 +36,9 @@ from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import Device, load, load_device
+from gateway.site.config import load, load_device
 from gateway.site.credentials import ConfigError, Credentials
+from gateway.site.devices import Device
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing

@@ -21,7 +21,7 @@ from drivers.profile import Driver, EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.line_load import EVERYTHING_S, Load, load_of
 from gateway.monitoring.report import LineReport, MeterReport
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.backoff import Backoff
 from gateway.timing.clock import Clock
 

@@ -35,8 +35,8 @@ from drivers.sample import METER_UTC, Sample
 from gateway.energy.slot import Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
-from gateway.site.config import MqttSettings
 from gateway.site.credentials import ConfigError, Credentials
+from gateway.site.settings import MqttSettings
 from gateway.timing.backoff import Backoff
 
 if TYPE_CHECKING:

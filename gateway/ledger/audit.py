@@ -9,7 +9,7 @@ from itertools import groupby
 
 from gateway.energy.slot import Slot, Unallocated
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset
+from gateway.site.settings import Asset
 
 Series = tuple[str, str | None, str]
 """Meter, serial number and direction."""

@@ -12,7 +12,7 @@ from gateway.energy.slot import Quality, Slot
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.item import EXCHANGE, Item, Kind
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset, Settings
+from gateway.site.settings import Asset, Settings
 from gateway.store.buffer import Buffer
 
 _WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")

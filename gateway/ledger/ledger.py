@@ -20,7 +20,8 @@ from gateway.energy.slot import DIRECTIONS, Event, MeterRules, MeterState, Slot,
 from gateway.ledger.deliverables import Owing, key
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.owed import Owed
-from gateway.site.config import Device, Settings
+from gateway.site.devices import Device
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.rows import Closing
 from gateway.timing import undated_boots as placing

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import drivers
 import gateway
-from drivers.simulated.meters import simulated_house
+from drivers.simulated.meters import simulated_home
 from gateway.delivery.simulated.exchange import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
@@ -111,7 +111,7 @@ async def _measure() -> tuple[Cost, Cost, Cost, int]:
     names = {uuid: str(uuid) for uuid in assets}
     with tempfile.TemporaryDirectory() as scratch:
         async with (
-            simulated_house() as house,
+            simulated_home() as house,
             StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
         ):
             folder = Path(scratch) / "site"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from drivers.simulated.meters import simulated_house
+from drivers.simulated.meters import simulated_home
 from gateway.delivery.simulated.exchange import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
@@ -48,7 +48,7 @@ async def _measure() -> list[float]:
     names = {uuid: str(uuid) for uuid in assets}
     with tempfile.TemporaryDirectory() as scratch:
         async with (
-            simulated_house(extra_meters=7) as house,
+            simulated_home(extra_meters=7) as house,
             StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
         ):
             folder = Path(scratch) / "site"

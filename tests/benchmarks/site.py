@@ -1,4 +1,4 @@
-"""A configuration folder for the simulated house, and the daemon on it as a process of its own."""
+"""A configuration folder for the simulated home, and the daemon on it as a process of its own."""
 
 import contextlib
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
-from drivers.simulated.meters import House
+from drivers.simulated.meters import Home
 from gateway.delivery.simulated.exchange import StandInExchange
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ clock: {trust: assured}
 
 def write_site(
     folder: Path,
-    house: House,
+    house: Home,
     exchange: StandInExchange,
     assets: Mapping[UUID, str],
     *,

@@ -33,6 +33,7 @@ from drivers.sml.values import read_values as sml_values
 from tests.drivers.iec62056.test_values import EASYMETER, EBZ, EMH, READOUT
 from tests.drivers.p1.telegrams.encrypted import (
     AUTHENTICATION,
+    CREDENTIALS,
     KEYS,
     TITLE,
     envelope,
@@ -495,7 +496,7 @@ def loop() -> VirtualLoop:
 
 async def _read(options: int, come: list[bytes]) -> None:
     driver = load_profile_once(PROFILES[options >> 5 & 3]).open_driver(
-        DeviceAddress(name="grid", keys=KEYS), _Speaker(come)
+        DeviceAddress(name="grid", credentials=CREDENTIALS), _Speaker(come)
     )
     for _ in range(2):
         try:

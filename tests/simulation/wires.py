@@ -17,7 +17,7 @@ from pymodbus.constants import ExcCodes
 
 from drivers.line import Framing, LineError, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin
 from drivers.simulated.telegram import GridReading, telegram
 from gateway.energy.assets import Direction

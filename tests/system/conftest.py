@@ -1,4 +1,4 @@
-"""A running site: a simulated house, a strict exchange, and the daemon as a process of its own with
+"""A running site: a simulated home, a strict exchange, and the daemon as a process of its own with
 an ordinary configuration folder.
 
 Test files cannot import this one; they get `start_site` as a fixture, and the rest hangs on the
@@ -16,8 +16,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from drivers.simulated.meters import House, simulated_house
-from gateway.cli.demo_house import ASSETS, Daemon, Site, write_site
+from drivers.simulated.meters import Home, simulated_home
+from gateway.cli.demo_home import ASSETS, Daemon, Site, write_site
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
@@ -44,7 +44,7 @@ class RunningSite:
     """
 
     site: Site
-    house: House
+    house: Home
     exchange: StandInExchange
     daemon: Daemon
     page: httpx.AsyncClient
@@ -154,7 +154,7 @@ async def _running_site(
     folder: Path,
     *,
     dialect: str = "sdk",
-    house: House | None = None,
+    house: Home | None = None,
     prepare: Callable[[Site], None] = lambda _: None,
 ) -> AsyncIterator[RunningSite]:
     """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon
@@ -162,7 +162,7 @@ async def _running_site(
     """
     assets = {name: uuid4() for name in ASSETS}
     async with contextlib.AsyncExitStack() as stack:
-        house = house or await stack.enter_async_context(simulated_house())
+        house = house or await stack.enter_async_context(simulated_home())
         by_uuid = {uuid: name for name, uuid in assets.items()}
         exchange = await stack.enter_async_context(StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S))
         site = write_site(folder, house, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)

@@ -28,15 +28,15 @@ from drivers.line import SerialSettings
 from drivers.profile import load_profile
 from drivers.simulated.meters import (
     PV_ADDRESS,
-    House,
+    Home,
     ModbusTwin,
     grid_telegram,
     p1_meter,
     pv_values,
-    simulated_house,
+    simulated_home,
 )
 from drivers.simulated.wire import Wire, paced_line
-from gateway.cli.demo_house import ASSETS, Site
+from gateway.cli.demo_home import ASSETS, Site
 from gateway.monitoring.report import MeterReport, Report
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ NOISE_BYTES = 1_000_000
 class GridMeter:
     """A P1 port whose telegrams can be spoiled."""
 
-    house: House
+    house: Home
     spoil: Callable[[bytes], bytes] = bytes
     sent: int = 0
 
@@ -81,7 +81,7 @@ class PvMeter:
     /dev/serial/by-id does.
     """
 
-    house: House
+    house: Home
     path: Path
     fault: Fault = well
     wire: Wire | None = None
@@ -180,7 +180,7 @@ Case = Callable[[Suffering], Awaitable[None]]
 @contextlib.asynccontextmanager
 async def suffering_site(start_site: "StartSite", folder: Path) -> AsyncIterator[Suffering]:
     async with AsyncExitStack() as stack:
-        house = await stack.enter_async_context(simulated_house())
+        house = await stack.enter_async_context(simulated_home())
         wire = await stack.enter_async_context(paced_line(SerialSettings(baud=FAST_BAUD).char_s))
         grid = GridMeter(house)
         await stack.enter_async_context(p1_meter(wire.meter_end, grid.telegram, time.time))

@@ -13,7 +13,7 @@ from gateway.cli.terminal import Refused, print_table, reading, settings_of
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
     from gateway.store.rows import Left
 

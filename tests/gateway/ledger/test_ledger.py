@@ -20,7 +20,8 @@ from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings, load
+from gateway.site.config import load
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer

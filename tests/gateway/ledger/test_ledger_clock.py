@@ -18,7 +18,8 @@ from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
-from gateway.site.config import Settings, load
+from gateway.site.config import load
+from gateway.site.settings import Settings
 from gateway.store import buffer as buffering
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
