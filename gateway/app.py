@@ -24,13 +24,13 @@ from gateway.collect.collector import Collector, OpenLine
 from gateway.delivery.http_session import Session
 from gateway.delivery.uploader import Uploader
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.slot import Slot
+from gateway.energy.slot import KNOWN, Slot
 from gateway.ledger.ledger import Ledger
 from gateway.monitoring.report import AssetReport, BufferReport, ClockReport, Report
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.item import Subject
+from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import Owed
 from gateway.site.devices import lines_of
 from gateway.site.settings import Asset, Settings
@@ -124,7 +124,7 @@ class Gateway:
                 transport=transport,
             )
             self.uploader = Uploader(
-                self.buffer,
+                self.buffer.outbox(EXCHANGE),
                 dialect,
                 self._session,
                 now=clock.now_s,
@@ -393,7 +393,7 @@ class Gateway:
     def _asset_report(self, asset: Asset, day: Sequence[Owed]) -> AssetReport:
         last = day[-1] if day else None
         states = Counter(owed.state for owed in day)
-        known = last is not None and last.quality in ("measured", "estimated")
+        known = last is not None and last.quality in KNOWN
         return AssetReport(
             name=asset.name,
             uuid=str(asset.uuid),

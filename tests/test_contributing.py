@@ -387,7 +387,7 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
 async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     """The real uploader and session, until nothing is owed any more."""
     uploader = Uploader(
-        buffer,
+        buffer.outbox("exchange"),
         load_dialect("batch", NETWORK, SLOT_S),
         Session(exchange.url, lambda: Credentials("somebody", "secret"), 10),
         now=lambda: T0 + 86_400.0,
@@ -397,7 +397,7 @@ async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     )
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(uploader.run())
-        while buffer.backlog().count:
+        while buffer.outbox("exchange").backlog().count:
             await asyncio.sleep(0.01)
         task.cancel()
     return uploader

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
 from gateway.energy.assets import Direction
-from gateway.energy.slot import Quality, Slot
+from gateway.energy.slot import KNOWN, Quality, Slot
 from gateway.outbox.item import Kind, Subject
 from gateway.outbox.owed import Owed, State
 from gateway.site.settings import Asset
@@ -198,7 +198,7 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
     quality: Quality = (
         "missing" if missing else max((slot.quality for slot in parts), key=WORST.index)
     )
-    known = quality in ("measured", "estimated")
+    known = quality in KNOWN
     total = (
         asset.energy.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts})
         if known
@@ -360,7 +360,7 @@ def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
 
 def energy_known(owed: Owed) -> bool:
     """Whether the slot was wholly metered: only then it has an energy. Missing is not zero."""
-    return owed.quality in ("measured", "estimated")
+    return owed.quality in KNOWN
 
 
 def profile_line(owed: Owed) -> str:

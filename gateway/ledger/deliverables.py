@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.energy.assets import Direction
 from gateway.energy.forecast import forecast_uwh
-from gateway.energy.slot import Quality, Slot
+from gateway.energy.slot import KNOWN, Quality, Slot
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.item import EXCHANGE, Item, Kind
 from gateway.outbox.owed import Owed
@@ -156,7 +156,7 @@ def key(slot: Slot) -> tuple[str, Direction, str | None]:
 
 def _same(before: Owed, after: Owed) -> bool:
     """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
-    known = before.quality in ("measured", "estimated") and before.state in ("pending", "accepted")
+    known = before.quality in KNOWN and before.state in ("pending", "accepted")
     return known and (before.item.energy_uwh, before.raw_uwh) == (
         after.item.energy_uwh,
         after.raw_uwh,

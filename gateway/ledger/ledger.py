@@ -13,10 +13,19 @@ from itertools import islice
 
 from drivers.sample import Sample
 from gateway.energy.assets import Direction
-from gateway.energy.counter import UWH_PER_WH, Rules
+from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
-from gateway.energy.slot import DIRECTIONS, Event, MeterRules, MeterState, Slot, Unallocated
+from gateway.energy.register import Rules
+from gateway.energy.slot import (
+    DIRECTIONS,
+    KNOWN,
+    Event,
+    MeterRules,
+    MeterState,
+    Slot,
+    Unallocated,
+)
 from gateway.ledger.deliverables import Owing, key
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.owed import Owed
@@ -87,9 +96,6 @@ def _clash(left: Unallocated) -> Event:
         f"{left.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
     )
     return Event(left.to_ms, left.device, "clash", text, left.energy_uwh)
-
-
-_WHOLE = ("measured", "estimated")
 
 
 def _clashing(slot: Slot) -> Unallocated:
@@ -192,7 +198,7 @@ class Ledger:
             yield
             while self._buffer.date_samples(place):
                 yield
-        loose = self._buffer.loose_boots()
+        loose = self._buffer.undatable_boots()
         stored = self._buffer.counters()
         self._states = {device: stored[device] for device in self._rules if device in stored}
         # A meter that has never been heard of has no samples: it must not make all the others' be
@@ -385,14 +391,14 @@ class Ledger:
         """Whether another series of the meter has all of that time: the clock was set back, and the
         meter replaced, in between.
         """
-        if slot.quality not in _WHOLE:
+        if slot.quality not in KNOWN:
             return False
         others = (
             other
             for other in self._buffer.slots_at(slot.start_s)
             if key(other)[:2] == key(slot)[:2] and key(other) != key(slot)
         )
-        return any(other.quality in _WHOLE for other in others)
+        return any(other.quality in KNOWN for other in others)
 
     def _there(self, slot: Slot) -> Slot | None:
         """What the books have of that very slot already."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of
+from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
-    from gateway.store.rows import Left
+    from gateway.store.rows import UnallocatedRecord
 
 SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
+def _list(found: "Sequence[UnallocatedRecord]", *, placed_too: bool) -> None:
     rows = []
     for left in found:
         if left.placed_s is None or placed_too:
@@ -125,10 +126,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
                 "there is no way back"
             )
         try:
-            slots = allocation.place(
+            slots = allocation.allocate(
                 left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
             )
-        except allocation.NoPlace as error:
+        except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         exchange = settings.exchange
         dialect = (
@@ -165,8 +166,8 @@ def _delivery(settings: "Settings", count: int) -> str:
     )
 
 
-def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
-    """Raises NoPlace or Refused."""
+def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
+    """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = left.what
@@ -185,7 +186,7 @@ def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
     return allocation.by_table(found, allocation.table(lines))
 
 
-def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
+def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> int | None:
     """What the meter's slot was that starts then, whichever series it was of; None where it was not
     wholly metered.
     """
@@ -193,13 +194,12 @@ def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction)
-        and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
 
 
-def _whole(buffer: "Buffer", left: "Left", slot: "Slot") -> bool:
+def _whole(buffer: "Buffer", left: "UnallocatedRecord", slot: "Slot") -> bool:
     """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series
     goes on before and after it.
     """

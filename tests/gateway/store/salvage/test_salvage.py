@@ -243,7 +243,9 @@ def test_rows_that_make_no_sense_are_damage_too(path: Path) -> None:
     """SQLite keeps no checksums: noise inside a page goes unnoticed until a row is looked at."""
     before = fill(path)
     db = sqlite3.connect(path)
-    db.execute("UPDATE outbox SET asset = 'noise' || asset WHERE slot_s = ?", (NOW_S + 900,))
+    db.execute(
+        "UPDATE outbox SET subject = 'noise' || hex(subject) WHERE slot_s = ?", (NOW_S + 900,)
+    )
     db.execute("UPDATE slots SET quality = 'noise' WHERE start_s = ?", (NOW_S + 1800,))
     db.commit()
     db.close()
@@ -275,7 +277,7 @@ def test_what_lies_in_the_log_is_salvaged_too(path: Path, tmp_path: Path) -> Non
     """The head of the file is noise, and the newest pages are only in the log."""
     fill(path)
     store = open_buffer(path, now_s=NOW_S)
-    store._db.execute("PRAGMA wal_autocheckpoint = 0")
+    store.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
     store.close(
         Closing(
             "grid",
@@ -375,13 +377,15 @@ def test_a_file_that_is_damaged_while_it_is_open_is_salvaged_and_writing_goes_on
     running: tuple[Buffer, Content], path: Path, part: str
 ) -> None:
     store, before = running
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     size = path.stat().st_size
     if part == "all of it":
         path.write_bytes(Random(1).randbytes(size))
     else:
         os.truncate(path, size // 2)
-    store._db.execute("PRAGMA shrink_memory")  # what is in memory is never read again
+    store.database.connection.execute(
+        "PRAGMA shrink_memory"
+    )  # what is in memory is never read again
     closes_one_more(store)
     failures = 0
     for _ in range(5):
@@ -404,13 +408,13 @@ def test_damage_that_no_question_meets_is_found_in_passing(
     running: tuple[Buffer, Content], path: Path
 ) -> None:
     store, before = running
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray(path.read_bytes())
     leaf = [at for at in range(PAGE, len(data), PAGE) if data[at] == 0x0A][5]
     with path.open("r+b") as file:
         file.seek(leaf)
         file.write(bytes(PAGE))
-    store._db.execute("PRAGMA shrink_memory")
+    store.database.connection.execute("PRAGMA shrink_memory")
     found = None
     for _ in range(200):
         try:
@@ -430,7 +434,7 @@ def test_damage_that_cannot_be_mended_now_is_an_error_and_tried_again(
     running: tuple[Buffer, Content], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, _ = running
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     os.truncate(path, path.stat().st_size // 2)
     closes_one_more(store)
     with monkeypatch.context() as patch:
@@ -485,11 +489,11 @@ def test_a_complete_one_that_cannot_be_put_in_its_place_is_not_written_past(
     running: tuple[Buffer, Content], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, before = running
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("r+b") as file:
         file.seek(16)
         file.write(bytes(84))
-    store._db.execute("PRAGMA shrink_memory")
+    store.database.connection.execute("PRAGMA shrink_memory")
     with monkeypatch.context() as patch:
         patch.setattr(salvage, "put_in_place", lambda path, _: refuse(path))
         for _ in range(3):
