@@ -392,6 +392,18 @@ def test_the_slot_that_is_worked_out_comes_out_so() -> None:
     assert out.getvalue().rstrip() in the("how-energy-is-known.md").blocks
 
 
+def test_the_names_in_the_code_that_the_glossary_explains_are_there() -> None:
+    folders = ("gateway", "drivers", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    words = {path.stem for path in paths}
+    for path in paths:
+        words |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    section = _text("glossary.md").partition("## In the code")[2]
+    names = set(re.findall(r"`(\w+)`", section))
+    assert len(names) > 20
+    assert {name for name in names if not {name, f"_{name}"} & words} == set()
+
+
 def test_every_profile_that_is_named_is_there() -> None:
     shipped = {
         str(path.relative_to(ROOT / "hardware_profiles").with_suffix(""))

@@ -9,8 +9,9 @@ in steps of 100 Wh, and shows power 1 % too high. It is read every 10 seconds.
 from collections.abc import Iterator
 
 from drivers.sample import Sample
-from gateway.energy.counter import UWH_PER_WH, Rules
+from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.fold import advance
+from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState, Slot
 
 NOON_S = 1_774_785_600  # 2026-03-29T12:00:00Z
