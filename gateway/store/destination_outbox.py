@@ -31,6 +31,12 @@ REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer
     AND newer.revision > outbox.revision AND newer.state IN ('pending', 'sent', 'accepted'))"""
 """A newer number of the same slot is there: the older one must not be sent after it."""
 
+_PENDING = "outbox INDEXED BY outbox_pending"
+_SENT = "outbox INDEXED BY outbox_sent"
+"""SQLite does not know that few items are pending: it would go through all that the destination was
+ever owed.
+"""
+
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
     AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
     AND disagreements < 2"""
@@ -68,7 +74,7 @@ class DestinationOutbox:
         only; with `since_s` only slots that start then or later.
         """
         rows = self._database.rows(
-            f"""SELECT {OWED_LIST} FROM outbox
+            f"""SELECT {OWED_LIST} FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?
                 AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}
                 ORDER BY slot_s LIMIT ?""",  # noqa: S608
@@ -81,11 +87,11 @@ class DestinationOutbox:
         if self._windows is not None and self._unchanged_at(now_s):
             return None if math.isinf(self._windows[1]) else self._windows[1]
         at: float | None = self._database.one(
-            """SELECT min(t) FROM (
-                SELECT min(opens_s) AS t FROM outbox
+            f"""SELECT min(t) FROM (
+                SELECT min(opens_s) AS t FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND opens_s > ?
-                UNION ALL SELECT min(closes_s) FROM outbox
-                WHERE destination = ? AND state = 'pending' AND closes_s > ?)""",
+                UNION ALL SELECT min(closes_s) FROM {_PENDING}
+                WHERE destination = ? AND state = 'pending' AND closes_s > ?)""",  # noqa: S608
             *(self.destination, now_s) * 2,
         )
         return at
@@ -106,12 +112,13 @@ class DestinationOutbox:
     def backlog(self) -> Backlog:
         """What is still owed."""
         [(count, oldest_s, closes_s)] = self._database.rows(
-            "SELECT count(*), min(slot_s), min(closes_s) FROM outbox "
+            f"SELECT count(*), min(slot_s), min(closes_s) FROM {_PENDING} "  # noqa: S608
             "WHERE destination = ? AND state = 'pending'",
             self.destination,
         )
         [(sent, oldest_sent_s)] = self._database.rows(
-            "SELECT count(*), min(slot_s) FROM outbox WHERE destination = ? AND state = 'sent'",
+            f"SELECT count(*), min(slot_s) FROM {_SENT} "  # noqa: S608
+            "WHERE destination = ? AND state = 'sent'",
             self.destination,
         )
         starts = [start_s for start_s in (oldest_s, oldest_sent_s) if start_s is not None]
@@ -178,12 +185,12 @@ class DestinationOutbox:
         """
         where = "destination = ? AND state = 'sent' AND last_sent_s < ?"
         these = self.destination, sent_before_s
-        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", *these):  # noqa: S608
+        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM {_SENT} WHERE {where})", *these):  # noqa: S608
             return 0
         self._windows = None
         with self._database.transaction() as connection:
             return connection.execute(
-                f"UPDATE outbox SET state = 'pending', reason = ? WHERE {where}",  # noqa: S608
+                f"UPDATE {_SENT} SET state = 'pending', reason = ? WHERE {where}",  # noqa: S608
                 (reason, *these),
             ).rowcount
 
@@ -197,18 +204,19 @@ class DestinationOutbox:
         where = "destination = ? AND state = 'pending' AND closes_s <= ?"
         these = self.destination, now_s
         rows = self._database.rows
-        if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM outbox WHERE {where})", *these):  # noqa: S608
+        is_late = f"SELECT EXISTS (SELECT 1 FROM {_PENDING} WHERE {where})"  # noqa: S608
+        if not self._database.one(is_late, *these):
             until_s = self.next_change_s(now_s)
             self._windows = now_s, math.inf if until_s is None else until_s
             return []
 
         found = [
             owed_of(row).item
-            for row in rows(f"SELECT {OWED_LIST} FROM outbox WHERE {where}", *these)  # noqa: S608
+            for row in rows(f"SELECT {OWED_LIST} FROM {_PENDING} WHERE {where}", *these)  # noqa: S608
         ]
         with self._database.transaction() as connection:
             connection.execute(
-                f"""UPDATE outbox SET state = 'missed', decided_s = ?,
+                f"""UPDATE {_PENDING} SET state = 'missed', decided_s = ?,
                     reason = 'not delivered before its window closed'
                         || CASE coalesce(nullif(reason, ''), ?) WHEN '' THEN ''
                            ELSE ' (' || coalesce(nullif(reason, ''), ?) || ')' END
@@ -224,7 +232,7 @@ class DestinationOutbox:
         first, of each slot the newest revision; only slots that start at `since_s` or later.
         """
         rows = self._database.rows(
-            f"""SELECT {OWED_LIST} FROM outbox
+            f"""SELECT {OWED_LIST} FROM outbox INDEXED BY outbox_unconfirmed
                 WHERE destination = ? AND {_UNCONFIRMED} AND slot_s >= ? AND decided_s < ?
                 AND NOT {REPLACED} ORDER BY slot_s DESC LIMIT ?""",  # noqa: S608
             *(self.destination, since_s, accepted_before_s, limit),
@@ -236,12 +244,12 @@ class DestinationOutbox:
         most `MAX_COUNTED`), and how many are held otherwise.
         """
         unconfirmed: int = self._database.one(
-            "SELECT count(*) FROM (SELECT 1 FROM outbox "  # noqa: S608
+            "SELECT count(*) FROM (SELECT 1 FROM outbox INDEXED BY outbox_unconfirmed "  # noqa: S608
             f"WHERE destination = ? AND {_UNCONFIRMED} AND slot_s >= ? LIMIT ?)",
             *(self.destination, since_s, MAX_COUNTED),
         )
         disputed: int = self._database.one(
-            "SELECT count(*) FROM outbox "
+            "SELECT count(*) FROM outbox INDEXED BY outbox_disputed "
             "WHERE destination = ? AND disagreements = 2 AND slot_s >= ?",
             *(self.destination, since_s),
         )

@@ -163,7 +163,7 @@ async def _feed(gateway: Gateway, for_s: float) -> None:
                 "power_w": 100.0 + 50 * n,
             }
             boottime_ms, utc_ms = gateway.clock.date(0.0)
-            gateway.ledger.take(Sample(f"m{n}", f"{n}", _BOOT, boottime_ms, utc_ms, values))
+            gateway.housekeeping.take(Sample(f"m{n}", f"{n}", _BOOT, boottime_ms, utc_ms, values))
         await asyncio.sleep(INTERVAL_S - gateway.clock.now_s() % INTERVAL_S)
 
 

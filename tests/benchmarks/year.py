@@ -12,7 +12,7 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter
-from gateway.energy.slot import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
+from gateway.energy.slot import DIRECTIONS, AssetSlot, DirectionState, MeterState, OpenSlot, Slot
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer, Limits
@@ -159,11 +159,15 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
             for d in DIRECTIONS
         }
         owed: tuple[Owed, ...] = ()
+        asset_slots: tuple[AssetSlot, ...] = ()
         if n == len(METERS) - 1:
             items = [Item("exchange", asset, start_s, "measurement", 0, 123) for asset in ASSETS]
             owed = tuple(
                 Owed(item, SLOT_S, "measured", start_s + 901.0, None, state) for item in items
             )  # type: ignore[arg-type]
+            asset_slots = tuple(
+                AssetSlot(asset, start_s, SLOT_S, 123, 7, "measured") for asset in ASSETS
+            )
         yield Closing(
             meter,
             store.last_number,
@@ -171,6 +175,7 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
             slots,
             owed,
             (),
+            asset_slots=asset_slots,
         )
 
 

@@ -14,6 +14,7 @@ from gateway.energy.slot import KNOWN
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
+    from gateway.outbox.owed import Owed
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
     from gateway.store.rows import UnallocatedRecord
@@ -108,8 +109,6 @@ def _list(found: "Sequence[UnallocatedRecord]", *, placed_too: bool) -> None:
 
 def _place(settings: "Settings", number: int, by: str) -> None:
     from gateway.energy import allocation
-    from gateway.ledger.deliverables import Owing
-    from gateway.outbox.dialects import load_dialect
     from gateway.store.opening import open_for_deciding
 
     buffer = open_for_deciding(settings.buffer_path)
@@ -131,13 +130,7 @@ def _place(settings: "Settings", number: int, by: str) -> None:
             )
         except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
-        exchange = settings.exchange
-        dialect = (
-            load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
-            if exchange
-            else None
-        )
-        owed = list(Owing(settings, buffer, dialect, time.time).of(slots))
+        owed = _owed(settings, buffer, slots)
         if not buffer.place(left, slots, owed, Path(by).name, time.time()):
             raise Refused(
                 f"{number}: the buffer changed meanwhile — look at the list, and try again"
@@ -150,6 +143,21 @@ def _place(settings: "Settings", number: int, by: str) -> None:
         f"{whole} are complete now"
     )
     print(_delivery(settings, len(owed)))
+
+
+def _owed(settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]") -> "Sequence[Owed]":
+    """What destinations are owed once these slots are written."""
+    from gateway.ledger.exchange_terms import exchange_terms
+    from gateway.ledger.settling import Settling
+    from gateway.outbox.dialects import load_dialect
+
+    terms = []
+    if exchange := settings.exchange:
+        network, slot_s = str(exchange.canary_network), settings.market.slot
+        dialect = load_dialect(exchange.dialect, network, slot_s)
+        terms.append(exchange_terms(settings, exchange, dialect, buffer))
+    _, owed = Settling(settings, buffer, terms).follows(slots, time.time)
+    return owed
 
 
 def _delivery(settings: "Settings", count: int) -> str:

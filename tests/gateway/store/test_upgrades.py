@@ -18,13 +18,13 @@ import pytest
 from drivers.sample import Sample
 from gateway.ledger.audit import audit
 from gateway.ledger.ledger import Ledger
-from gateway.outbox.dialects import load_dialect
 from gateway.site import config
 from gateway.store import migration
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.timing.clock import Clock, Sources
+from tests.gateway.ledger.house import take, terms_of
 
 DUMPS = Path(__file__).parent / "upgrades"
 NEWEST = len(list(migration.MIGRATIONS.glob("*.sql")))
@@ -142,9 +142,7 @@ buffer: {{path: buffer.sqlite}}
         ),
     )
     store = open_buffer(path, now_s=now_s[0])
-    ledger = Ledger(
-        settings, store, clock, load_dialect("sdk", settings.exchange.canary_network.hex, 900)
-    )
+    ledger = Ledger(settings, store, clock, terms_of(settings, store))
     for minute in range(1, 31):
         now_s[0] = END_S + 60.0 * minute
         grid = {
@@ -154,7 +152,8 @@ buffer: {{path: buffer.sqlite}}
         }
         pv = {"energy_import_wh": 0.0, "energy_export_wh": 2_000_275.0 + minute, "power_w": -60.0}
         for name, number, values in (("grid", "E0031", grid), ("pv", "17", pv)):
-            ledger.take(
+            take(
+                ledger,
                 Sample(
                     name,
                     number,
@@ -162,7 +161,7 @@ buffer: {{path: buffer.sqlite}}
                     3_650_000 + 60_000 * minute,
                     round(now_s[0] * 1000),
                     values,
-                )
+                ),
             )
     store.flush()
     slots = [slot for slot in store.slots() if (slot.device, slot.direction) == ("grid", "import")]
