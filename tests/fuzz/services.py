@@ -29,7 +29,7 @@ from gateway.outbox.http_replies import (
 )
 from gateway.site.credentials import Credentials
 from gateway.site.settings import MqttSettings, StatusSettings
-from tests.fuzz.meters import loop
+from tests.fuzz.meter_drivers import loop
 from tests.fuzz.target import Target, check_message, pieces, split
 
 NETWORK = "8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"

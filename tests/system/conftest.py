@@ -44,7 +44,7 @@ class RunningSite:
     """
 
     site: Site
-    house: Home
+    home: Home
     exchange: StandInExchange
     daemon: Daemon
     page: httpx.AsyncClient
@@ -116,7 +116,7 @@ class RunningSite:
         begin_s, end_s = min(booked), max(booked) + SLOT_S
         assert sorted(booked) == list(range(begin_s, end_s, SLOT_S)), f"{asset}: slots are missing"
         terms = Formula.parse(ASSETS[asset][1]).terms
-        truth = self.house.truth
+        truth = self.home.truth
         true_wh = sum(
             t.sign * truth.energy_wh(t.device.replace("-", "_"), t.direction, begin_s, end_s)
             for t in terms
@@ -145,7 +145,7 @@ StartSite = Callable[..., AbstractAsyncContextManager[RunningSite]]
 
 @pytest.fixture(scope="session")
 def start_site() -> StartSite:
-    """Starts sites: `async with start_site(folder, dialect=…, house=…, prepare=…) as site`."""
+    """Starts sites: `async with start_site(folder, dialect=…, home=…, prepare=…) as site`."""
     return _running_site
 
 
@@ -154,7 +154,7 @@ async def _running_site(
     folder: Path,
     *,
     dialect: str = "sdk",
-    house: Home | None = None,
+    home: Home | None = None,
     prepare: Callable[[Site], None] = lambda _: None,
 ) -> AsyncIterator[RunningSite]:
     """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon
@@ -162,16 +162,16 @@ async def _running_site(
     """
     assets = {name: uuid4() for name in ASSETS}
     async with contextlib.AsyncExitStack() as stack:
-        house = house or await stack.enter_async_context(simulated_home())
+        home = home or await stack.enter_async_context(simulated_home())
         by_uuid = {uuid: name for name, uuid in assets.items()}
         exchange = await stack.enter_async_context(StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S))
-        site = write_site(folder, house, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)
+        site = write_site(folder, home, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)
         prepare(site)
         page = await stack.enter_async_context(httpx.AsyncClient(base_url=site.page, timeout=30))
         daemon = Daemon(folder)
         task = asyncio.create_task(daemon.run())
         try:
-            yield RunningSite(site, house, exchange, daemon, page)
+            yield RunningSite(site, home, exchange, daemon, page)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
