@@ -27,7 +27,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
     )
     return Destination(
         name=opening.name,
-        kind=settings.dialect,
+        kind=str(settings.dialect),  # JSON knows plain text only
         selects=exchange_terms(site, settings, dialect, opening.buffer, opening.name).selects,
         format=dialect,
         transport=HttpTransport(session, dialect),

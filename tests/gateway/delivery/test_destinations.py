@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.json import encode as json_of
 
 import gateway.delivery.kinds
 from gateway.delivery.destination import Delivery
@@ -221,6 +222,7 @@ def test_a_destination_that_fails_or_is_slow_delays_the_other_by_nothing(
     }
     assert ill[2]["second"].state == "ok"
     assert (ill[2]["exchange"].state == "ok") == (mode == "slow")
+    assert all(json_of(report) for report in well[2].values())
     assert [ill[2][name].name for name in ("exchange", "second")] == ["exchange", "second"]
 
 
