@@ -302,7 +302,7 @@ def _dated(books: _Books, _: Verdict) -> Iterator[str]:
 
 def _booked(books: _Books, _: Verdict) -> Iterator[str]:
     """What the exchange holds is what was owed, in the slot it belongs to, and true."""
-    exchange = books.run.exchange
+    exchange = books.run.exchange.books
     owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in books.outbox:
         owed[row["asset"], row["slot_s"]].append(row)
@@ -311,11 +311,7 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
         for slot in books.slots
         if slot.quality in ("measured", "estimated")
     }
-    held = (
-        exchange.books.measurements
-        if books.run.scenario.dialect == "sdk"
-        else exchange.books.undated
-    )
+    held = exchange.measurements if books.run.scenario.dialect == "sdk" else exchange.undated
     for asset, values in held.items():
         name = books.names[str(asset)]
         for held_s, uwh in values.items():
