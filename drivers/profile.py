@@ -29,12 +29,12 @@ from msgspec import Meta
 import drivers
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
+from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
     MAX_FILE_BYTES,
     Document,
     Problem,
     decode,
-    json_schema,
     nearest,
     parse,
 )
@@ -181,8 +181,7 @@ class Profile:
         """What a meter of this model may want to be told in secret: entry → what it is. Mostly
         nothing.
         """
-        entries: Mapping[str, str] = getattr(_package(self.protocol), "CREDENTIALS", {})
-        return entries
+        return credential_entries(self.protocol)
 
     def check_credentials(self, given: Mapping[str, str]) -> Iterator[str]:
         """What is wrong with the entries of a device's credentials file. Quotes nothing of it: a
@@ -245,6 +244,12 @@ def protocols() -> list[str]:
         p.parent.name for folder in drivers.__path__ for p in Path(folder).glob("*/__init__.py")
     }
     return sorted(there - _NOT_PROTOCOLS)
+
+
+def credential_entries(protocol: str) -> Mapping[str, str]:
+    """What a meter of that protocol may want to be told in secret: entry → what it is."""
+    entries: Mapping[str, str] = getattr(_package(protocol), "CREDENTIALS", {})
+    return entries
 
 
 def shipped_folder() -> Path:

@@ -36,8 +36,9 @@ from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import Device, load, load_device
+from gateway.site.config import load, load_device
 from gateway.site.credentials import ConfigError, Credentials
+from gateway.site.devices import Device
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
@@ -386,7 +387,7 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
 async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     """The real uploader and session, until nothing is owed any more."""
     uploader = Uploader(
-        buffer,
+        buffer.outbox("exchange"),
         load_dialect("batch", NETWORK, SLOT_S),
         Session(exchange.url, lambda: Credentials("somebody", "secret"), 10),
         now=lambda: T0 + 86_400.0,
@@ -396,7 +397,7 @@ async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     )
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = group.create_task(uploader.run())
-        while buffer.backlog().count:
+        while buffer.outbox("exchange").backlog().count:
             await asyncio.sleep(0.01)
         task.cancel()
     return uploader

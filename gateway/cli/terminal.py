@@ -14,7 +14,7 @@ from gateway.cli.tables import moment_s
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
 
 PIPED_COLUMNS = 200

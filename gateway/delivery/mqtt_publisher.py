@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import json
 
 from drivers.sample import METER_UTC, Sample
-from gateway.energy.slot import Slot
+from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
-from gateway.site.config import MqttSettings
 from gateway.site.credentials import ConfigError, Credentials
+from gateway.site.settings import MqttSettings
 from gateway.timing.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -161,9 +161,7 @@ class MqttPublisher:
             "kind": owed.item.kind,
             "revision": owed.item.revision,
             # Missing is not zero.
-            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH
-            if owed.quality in ("measured", "estimated")
-            else None,
+            "energy_wh": owed.item.energy_uwh / _UWH_PER_WH if owed.quality in KNOWN else None,
             "quality": owed.quality,
             "state": owed.state,
             "reason": owed.reason,

@@ -1,162 +1,111 @@
-"""What is owed to the exchange for slots that were closed or written anew.
-
-Asks the buffer what is known of a slot's other meters and what is owed for it already; writes
-nothing.
+"""What is settled for assets, and what destinations are owed, when slots are closed or written
+anew. Pure: what is known already is asked for through callables.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
 
-from gateway.energy.assets import Direction
-from gateway.energy.forecast import forecast_uwh
-from gateway.energy.slot import Quality, Slot
-from gateway.outbox.dialect import Dialect
-from gateway.outbox.item import EXCHANGE, Item, Kind
+from gateway.energy.asset_slots import asset_slot, once_written, parts_of
+from gateway.energy.assets import Formula
+from gateway.energy.slot import KNOWN, AssetSlot, Slot
+from gateway.outbox.format import Closed, Number, Terms
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset, Settings
-from gateway.store.buffer import Buffer
 
-_WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
+SlotsAt = Callable[[int], Iterable[Slot]]
+"""All slots in the books that start then (Unix time)."""
+
+AssetSlotAt = Callable[[UUID, int], AssetSlot | None]
+"""An asset's slot that is in the books already."""
+
+NewestOwed = Callable[[str, Subject, int], Owed | None]
+"""The newest revision of the measurement of a subject and slot that a destination is owed already.
+"""
 
 
-class Owing:
-    """What one site owes by one dialect. `now_s` is Unix time."""
+def asset_slots_for(
+    new: Sequence[Slot],
+    formulas: Mapping[UUID, Formula],
+    slot_s: int,
+    slots_at: SlotsAt,
+    booked: AssetSlotAt,
+) -> Iterator[AssetSlot]:
+    """The slots of every asset whose meters have all closed theirs, once `new` is written. Slots
+    of another length than the market's (`slot_s`) make none.
+    """
+    new = [slot for slot in new if slot.length_s == slot_s]
+    devices = {slot.device for slot in new}
+    touched = {asset: f for asset, f in formulas.items() if f.devices & devices}
+    if not touched:
+        return
 
-    def __init__(
-        self,
-        settings: Settings,
-        buffer: Buffer,
-        dialect: Dialect | None,
-        now_s: Callable[[], float],
-    ) -> None:
-        self._settings = settings
-        self._buffer = buffer
-        self._dialect = dialect
-        self._dated = (
-            dialect is not None
-            and "measurement" in dialect.kinds
-            and dialect.window("measurement", 0, 0.0).closes_s is None
+    for start_s in sorted({slot.start_s for slot in new}):
+        known = once_written(
+            (slot for slot in new if slot.start_s == start_s),
+            (slot for slot in slots_at(start_s) if slot.length_s == slot_s),
         )
-        """Whether a number can be sent again, and replaces the one before."""
-        self._now_s = now_s
+        for asset, formula in touched.items():
+            if parts := parts_of(formula, known):
+                settled = asset_slot(asset, formula, parts)
+                yield _next_revision(settled, booked(asset, start_s))
 
-    def of(self, closing: Sequence[Slot]) -> Iterable[Owed]:
-        """What is owed once these slots are written: for every asset whose meters have all closed
-        that slot. Raises StoreError.
 
-        A slot that is written anew (its revision says so) is owed again, as the next revision,
-        where the dialect dates numbers and this is another one than is owed already. Where it does
-        not, what is owed once stays as it is, and nothing is owed for provisional slots.
-        """
-        if self._dialect is None:
-            return
-        closing = [slot for slot in closing if self._counts(slot)]
-        devices = {slot.device for slot in closing}
-        for start_s in sorted({slot.start_s for slot in closing}):
-            # The buffer does not have the slots that close now; two series of one meter (a swap)
-            # may share a slot.
-            now = {key(slot): slot for slot in closing if slot.start_s == start_s}
-            others = (
-                slot
-                for slot in self._buffer.slots_at(start_s)
-                if key(slot) not in now and self._counts(slot)
-            )
-            known = [*others, *now.values()]
-            again = any(slot.revision for slot in now.values())
-            for asset in self._settings.assets:
-                if devices & asset.energy.devices:
-                    owed = self._for(asset, start_s, known)
-                    yield from self._revised(owed) if again else owed
+def _next_revision(settled: AssetSlot, before: AssetSlot | None) -> AssetSlot:
+    """The asset's slot with the revision that it has where something is there already."""
+    if before is None:
+        return settled
+    if replace(settled, revision=before.revision) == before:
+        return before
+    return replace(settled, revision=before.revision + 1)
 
-    def _counts(self, slot: Slot) -> bool:
-        """Whether something may be owed for a slot: it is a slot of the market, and not provisional
-        where numbers bear no date.
-        """
-        return slot.length_s == self._settings.market.slot and (
-            slot.method != "power" or self._dated
-        )
 
-    def _revised(self, owed: Iterable[Owed]) -> Iterable[Owed]:
-        """As the next revision, where there is one already."""
-        for each in owed:
-            item = each.item
-            if item.kind != "measurement":
-                continue  # the slot it foretells was foretold when this one was first closed
-            before = self._buffer.newest_owed(item.subject, item.slot_s)
+def deliverables_for(
+    terms: Iterable[Terms], closed: Closed, newest: NewestOwed, slot_s: int, now_s: float
+) -> Iterator[Owed]:
+    """What each destination is owed once this is written.
+
+    What is written anew is owed again, as the next revision, where the destination's numbers name
+    their slots and this is another number than is owed already. Where they do not, what is owed
+    once stays as it is.
+    """
+    for each in terms:
+        for number in each.selects.numbers(closed, now_s):
+            if number.kind not in each.format.kinds:
+                continue
+
+            owed = _owed(each, number, slot_s, now_s)
+            if not number.revised:
+                yield owed
+                continue
+
+            before = newest(each.destination, number.subject, number.slot_s)
             if before is None:
-                yield each
-            elif each.state == "pending" and each.closes_s is None and not _same(before, each):
-                yield each.revised(before.item.revision + 1)
-
-    def _for(self, asset: Asset, start_s: int, known: Sequence[Slot]) -> Iterable[Owed]:
-        assert self._dialect is not None
-        wanted = {(term.device, term.direction) for term in asset.energy.terms}
-        parts = [slot for slot in known if (slot.device, slot.direction) in wanted]
-        if wanted - {(slot.device, slot.direction) for slot in parts}:
-            return
-        quality = max((slot.quality for slot in parts), key=_WORST.index)
-        if quality in ("partial", "missing"):
-            worst = next(slot for slot in parts if slot.quality == quality)
-            reason = (
-                f"{worst.device} was metered for {worst.coverage_permille / 10:.0f} % of the slot"
-            )
-            yield self._item(asset, start_s, "measurement", 0, quality, reason)
-            return
-        energies: dict[tuple[str, Direction], int] = {
-            (slot.device, slot.direction): slot.energy_uwh or 0 for slot in parts
-        }
-        energy_uwh = asset.energy.total(energies)
-        if "measurement" in self._dialect.kinds:
-            yield self._item(asset, start_s, "measurement", energy_uwh, quality)
-        if "forecast" in self._dialect.kinds and self._settings.exchange:
-            yield from self._forecast(asset, start_s, energy_uwh)
-
-    def _forecast(self, asset: Asset, start_s: int, energy_uwh: int) -> Iterable[Owed]:
-        """During slot n + 1 the energy of slot n is known, and n + 2 is the next slot."""
-        assert self._settings.exchange is not None
-        target_s = start_s + 2 * self._settings.market.slot
-        if target_s <= self._now_s():
-            return
-        expected = forecast_uwh(
-            self._settings.exchange.forecast,
-            target_s,
-            energy_uwh,
-            lambda slot_s: self._buffer.measurement_uwh(asset.uuid, slot_s),
-        )
-        if expected is not None:
-            yield self._item(asset, target_s, "forecast", expected, "estimated")
-
-    def _item(
-        self,
-        asset: Asset,
-        start_s: int,
-        kind: Kind,
-        energy_uwh: int,
-        quality: Quality,
-        missed: str = "",
-    ) -> Owed:
-        assert self._dialect is not None and self._settings.exchange is not None
-        window = self._dialect.window(kind, start_s, self._settings.exchange.margin)
-        return Owed(
-            item=Item(EXCHANGE, asset.uuid, start_s, kind, 0, max(energy_uwh, 0)),
-            length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
-            quality=quality,
-            opens_s=window.opens_s,
-            closes_s=window.closes_s,
-            state="missed" if missed else "pending",
-            reason=missed,
-            raw_uwh=energy_uwh if energy_uwh < 0 else None,
-            decided_s=self._now_s() if missed else None,
-        )
+                yield owed
+            elif each.format.dated and not number.undeliverable and not _same(before, owed):
+                yield owed.revised(before.item.revision + 1)
 
 
-def key(slot: Slot) -> tuple[str, Direction, str | None]:
-    """What tells a slot from the others of its time."""
-    return slot.device, slot.direction, slot.serial_number
+def _owed(terms: Terms, number: Number, slot_s: int, now_s: float) -> Owed:
+    """A number as the first revision of what is owed."""
+    window = terms.format.window(number.kind, number.slot_s, terms.margin_s)
+    delivered_uwh = max(number.energy_uwh, 0)
+    return Owed(
+        item=Item(terms.destination, number.subject, number.slot_s, number.kind, 0, delivered_uwh),
+        length_s=slot_s,
+        quality=number.quality,
+        opens_s=window.opens_s,
+        closes_s=window.closes_s,
+        state="missed" if number.undeliverable else "pending",
+        reason=number.undeliverable,
+        raw_uwh=number.energy_uwh if number.energy_uwh < 0 else None,
+        decided_s=now_s if number.undeliverable else None,
+    )
 
 
 def _same(before: Owed, after: Owed) -> bool:
     """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
-    known = before.quality in ("measured", "estimated") and before.state in ("pending", "accepted")
+    known = before.quality in KNOWN and before.state in ("pending", "accepted")
     return known and (before.item.energy_uwh, before.raw_uwh) == (
         after.item.energy_uwh,
         after.raw_uwh,

@@ -44,7 +44,7 @@ def read_device_credentials(
     folder: Path, name: str, profile: Profile
 ) -> tuple[Secrets, list[Problem]]:
     """What a meter of that profile is told in secret, from where `read_credentials` would take a
-    login.
+    login. Which entries there are, the profile's protocol says: keys, a login, a token.
     """
     entries = ", ".join(f"{entry}: '…' ({kind})" for entry, kind in profile.credentials.items())
     hint = f"write, each in quotes: {entries}"
@@ -53,11 +53,9 @@ def read_device_credentials(
     if found is None:
         return Secrets(), problems
 
-    path = str(folder / name)
-    problems += [
-        Problem(path, 0, "", f"is not {what}: {why}", hint)
-        for why in profile.check_credentials(found)
-    ]
+    path = str(_path(folder, name))
+    for why in profile.check_credentials(found):
+        problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
     return Secrets() if problems else Secrets(found), problems
 
 
@@ -67,36 +65,34 @@ T = TypeVar("T")
 def _read(
     folder: Path, name: str, kind: type[T], what: str, hint: str
 ) -> tuple[T | None, list[Problem]]:
-    passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
-    path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
+    path = _path(folder, name)
     try:
-        mode = path.stat().st_mode
+        mode = stat.S_IMODE(path.stat().st_mode)
         document = parse(path.read_bytes(), str(path))
     except OSError as error:
-        return None, [
-            Problem(
-                str(path),
-                0,
-                "",
-                f"{what} cannot be read: {error.strerror}",
-                f"{hint}, and run: chmod 600 {path}",
-            )
-        ]
+        message = f"{what} cannot be read: {error.strerror}"
+        return None, [Problem(str(path), 0, "", message, f"{hint}, and run: chmod 600 {path}")]
+
     found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
     problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]
-    if path is not passed and stat.S_IMODE(mode) & 0o077:
-        problems.append(
-            Problem(
-                str(path),
-                0,
-                "",
-                f"others can read this file (mode {stat.S_IMODE(mode):04o})",
-                f"run: chmod 600 {path}",
-            )
-        )
-    return (found if found and not problems else None), problems
+
+    # systemd sets the mode of what it passes on, and lets only this service see it.
+    if path == folder / name and mode & 0o077:
+        message = f"others can read this file (mode {mode:04o})"
+        problems.append(Problem(str(path), 0, "", message, f"run: chmod 600 {path}"))
+    return (found if not problems else None), problems
+
+
+def _path(folder: Path, name: str) -> Path:
+    """The systemd credential of that name where there is one, or else the file in the folder."""
+    passed_folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if passed_folder:
+        passed = Path(passed_folder) / Path(name).name
+        if passed.is_file():
+            return passed
+    return folder / name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.sample import Sample
-from gateway.app import GATHER_S
-from gateway.energy.slot import Slot
+from gateway.ledger.exchange_terms import exchange_terms
+from gateway.ledger.housekeeping import GATHER_S
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.owed import Held, Owed
+from gateway.outbox.owed import Held
 from gateway.site import config
 from gateway.store.buffer import Limits
 from gateway.store.opening import open_buffer
@@ -120,13 +120,8 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
     assert site.exchange is not None
     dialect = load_dialect(site.exchange.dialect, str(site.exchange.canary_network), SLOT_S)
-    ledger = Ledger(site, buffer, clock, dialect)
-
-    def closed(slots: tuple[Slot, ...], _: list[Owed]) -> None:
-        day.closing_commits += bool(slots)
-
-    ledger.closed = closed  # type: ignore[assignment]
-    ledger.gather = lambda: gathered.append(now_s)
+    ledger = Ledger(site, buffer, clock, [exchange_terms(site, site.exchange, dialect, buffer)])
+    ledger.replay()
     gathered: list[float] = []
     meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]
     flushed_s = delivered_s = now_s
@@ -135,26 +130,33 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         for n, meter in enumerate(meters):
             now_s = due_s + 0.05 + 0.03 * n
             at_ms = round(now_s * 1000)
-            ledger.take(meter.sample(at_ms - BEGIN_S * 1000 + 100_000, at_ms))
+            if ledger.take(meter.sample(at_ms - BEGIN_S * 1000 + 100_000, at_ms)):
+                gathered.append(now_s)
             day.samples += 1
             if not flush_s:
                 buffer.flush()
         if gathered:  # all meters have been read within the time that the daemon gathers for
             assert now_s - gathered[0] < GATHER_S
             gathered.clear()
-            ledger.settle()
+            day.closing_commits += bool(ledger.commit().slots)
             flushed_s = due_s
         now_s = due_s + CLOSE_TO_DELIVERY_S
         if due_s % SLOT_S == 0 and due_s != delivered_s:
             delivered_s = due_s
-            owed = [item.item for item in buffer.due(now_s, since_s=None, limit=1000)]
+            owed = [
+                item.item for item in buffer.outbox("exchange").due(now_s, since_s=None, limit=1000)
+            ]
             for request in dialect.encode(owed, ""):
-                buffer.record(request.items, "accepted", "", now_s)
+                buffer.outbox("exchange").record(request.items, "accepted", "", now_s)
                 day.verdict_commits += 1
         if due_s % SLOT_S == READ_BACK_S and (
-            accepted := buffer.unconfirmed(due_s - READ_BACK_S, since_s=0, limit=1000)
+            accepted := buffer.outbox("exchange").unconfirmed(
+                due_s - READ_BACK_S, since_s=0, limit=1000
+            )
         ):
-            buffer.record_held([Held(item, item.energy_uwh) for item in accepted], now_s)
+            buffer.outbox("exchange").record_held(
+                [Held(item, item.energy_uwh) for item in accepted], now_s
+            )
             day.verdict_commits += 1
         if flush_s and now_s - flushed_s >= flush_s:
             flushed_s = due_s

@@ -78,7 +78,7 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
             exchange.url, lambda: Credentials(exchange.username, exchange.password), 10.0
         )
         uploader = Uploader(
-            buffer,
+            buffer.outbox("exchange"),
             dialect,
             session,
             now=time.time,
@@ -91,7 +91,7 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
         owed_s: dict[tuple[UUID, int], float] = {}
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while buffer.backlog().count:
+                while buffer.outbox("exchange").backlog().count:
                     await asyncio.sleep(0.05)
                     if live and len(owed_s) < ASSETS * LIVE_SLOTS:
                         # One asset after the other; the newest two slots are live.
@@ -105,9 +105,8 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
                         owed_s[asset, slot_s] = time.time()
             took_s = time.perf_counter() - began_s
         except TimeoutError:
-            raise RuntimeError(
-                f"{buffer.backlog().count} slots are still owed after {PATIENCE_S:.0f} s"
-            ) from None
+            left = buffer.outbox("exchange").backlog().count
+            raise RuntimeError(f"{left} slots are still owed after {PATIENCE_S:.0f} s") from None
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -21,7 +21,7 @@ from drivers.profile import DeviceAddress, Profile, load_profile, profile_ids
 from drivers.sample import Sample
 from gateway.collect.collector import Collector
 from gateway.collect.line_load import load_of
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.slave import slave

@@ -114,7 +114,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
         last = _rss_bytes()
         first = first or last
         progress(f"month: day {day + 1}, {last / 1e6:.1f} MB")
-    waiting = gateway.buffer.backlog().count
+    waiting = gateway.buffer.outbox("exchange").backlog().count
     back_s, requests = now_s(), exchange.requests.total()
     network.outage = ""
     feeding = loop.create_task(_feed(gateway, 2 * SLOT_S))
@@ -141,7 +141,7 @@ async def _drained(gateway: Gateway, exchange: StrictExchange, back_s: float) ->
     """
     while True:
         await asyncio.sleep(0.5)
-        due = gateway.buffer.due(back_s, since_s=None, limit=1)
+        due = gateway.buffer.outbox("exchange").due(back_s, since_s=None, limit=1)
         if not due:
             taken = [
                 b.at_s
@@ -163,7 +163,7 @@ async def _feed(gateway: Gateway, for_s: float) -> None:
                 "power_w": 100.0 + 50 * n,
             }
             boottime_ms, utc_ms = gateway.clock.date(0.0)
-            gateway.ledger.take(Sample(f"m{n}", f"{n}", _BOOT, boottime_ms, utc_ms, values))
+            gateway.housekeeping.take(Sample(f"m{n}", f"{n}", _BOOT, boottime_ms, utc_ms, values))
         await asyncio.sleep(INTERVAL_S - gateway.clock.now_s() % INTERVAL_S)
 
 

@@ -10,7 +10,7 @@ the books must be those that a run without any disturbance makes of the samples 
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,7 +20,9 @@ from typing import Literal
 from drivers.sample import Sample
 from gateway.energy.fold import advance
 from gateway.energy.slot import MeterRules, MeterState, Slot, Unallocated
-from gateway.ledger.ledger import Ledger, meter_rules
+from gateway.ledger.exchange_terms import exchange_terms
+from gateway.ledger.ledger import Committed, Ledger
+from gateway.ledger.rules import meter_rules
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, State
@@ -209,15 +211,17 @@ class Life:
         )
         self._buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
         self._opened.append(self._buffer)
-        self._ledger = Ledger(self._settings, self._buffer, self._clock, self._dialect)
-        self._ledger.closed = self._closed
+        exchange = self._settings.exchange
+        assert exchange is not None
+        terms = exchange_terms(self._settings, exchange, self._dialect, self._buffer)
+        self._ledger = Ledger(self._settings, self._buffer, self._clock, [terms])
         self._ledger.replay()
         self._flushed()
 
-    def _closed(self, slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
-        """The ledger calls this when both are written."""
-        self.told.slots += slots
-        self.told.owed += owed
+    def _committed(self, what: Committed) -> None:
+        """Slots and what is owed for them have been written."""
+        self.told.slots += what.slots
+        self.told.owed += what.owed
         self._flushed()
 
     def _flushed(self) -> None:
@@ -236,7 +240,8 @@ class Life:
             boottime_ms, utc_ms = self._clock.date(0.0)
             sample = Sample(name, "S", self._clock.boot_id, boottime_ms, utc_ms, values)
             self._added[self._buffer.last_number + 1] = sample
-            self._ledger.take(sample)
+            if self._ledger.take(sample):
+                self._committed(self._ledger.commit())
         match rng.choices(
             ("flush", "deliver", "housekeeping", "restart", "nothing"), (30, 15, 3, 2, 50)
         )[0]:
@@ -256,11 +261,14 @@ class Life:
                 self._start()
 
     def _deliver(self) -> None:
-        due = [owed.item for owed in self._buffer.due(self._now_s, since_s=None, limit=10)]
+        due = [
+            owed.item
+            for owed in self._buffer.outbox("exchange").due(self._now_s, since_s=None, limit=10)
+        ]
         if due:
             state: State = self.rng.choice(("accepted", "accepted", "rejected"))
             self._in_flight += [(item, state) for item in due]
-            self._buffer.record(due, state, "", self._now_s)
+            self._buffer.outbox("exchange").record(due, state, "", self._now_s)
             self.told.verdicts.update(dict.fromkeys(due, state))
 
     # --- the laws ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from gateway.monitoring.report import Report
 from gateway.monitoring.server import StatusServer
-from gateway.site.config import StatusSettings
+from gateway.site.settings import StatusSettings
 
 
 @dataclass

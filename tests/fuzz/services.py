@@ -25,8 +25,8 @@ from gateway.outbox.http_replies import (
     parsed,
     reason_of,
 )
-from gateway.site.config import MqttSettings, StatusSettings
 from gateway.site.credentials import Credentials
+from gateway.site.settings import MqttSettings, StatusSettings
 from tests.fuzz.meters import loop
 from tests.fuzz.target import Target, check_message, pieces, split
 

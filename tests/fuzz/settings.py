@@ -25,17 +25,11 @@ from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
 from gateway.energy.assets import Formula
-from gateway.site.config import (
-    ByteSize,
-    DeviceFile,
-    DialectName,
-    GatewayFile,
-    HttpUrl,
-    Settings,
-    SlotLength,
-    load,
-)
+from gateway.site.config import load
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
+from gateway.site.devices import DeviceFile
+from gateway.site.settings import GatewayFile, Settings
+from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
 from tests.fuzz.meters import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 
@@ -121,7 +115,7 @@ def profile_seeds() -> Iterable[bytes]:
 
 
 FULL_GATEWAY = b"""\
-site: home-12
+site: {name: home-12, timezone: Europe/Berlin}
 market: {slot: 15min, max_gap: 2h}
 exchange:
   dialect: sdk

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import DOUBT_W, UWH_PER_WH
@@ -99,6 +100,7 @@ class _Books:
         path = remains.settings.buffer_path
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         db.row_factory = sqlite3.Row
+        db.create_function("uuid_text", 1, lambda value: str(UUID(bytes=value)))
         try:
             self.integrity: str = db.execute("PRAGMA integrity_check").fetchone()[0]
             names = ", ".join(Booked.__dataclass_fields__)
@@ -106,8 +108,9 @@ class _Books:
             self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
             self.outbox: list[Any] = list(
                 db.execute(
-                    "SELECT * FROM outbox WHERE kind = 'measurement' ORDER BY slot_s, asset, "
-                    "revision"
+                    "SELECT uuid_text(subject) AS asset, * FROM outbox "
+                    "WHERE destination = 'exchange' AND kind = 'measurement' "
+                    "ORDER BY slot_s, subject, revision"
                 )
             )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))

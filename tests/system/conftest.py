@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from drivers.simulated.meters import Home, simulated_home
-from gateway.cli.demo_house import ASSETS, Daemon, Site, write_site
+from gateway.cli.demo_home import ASSETS, Daemon, Site, write_site
 from gateway.delivery.simulated.exchange import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH

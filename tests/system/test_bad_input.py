@@ -36,7 +36,7 @@ from drivers.simulated.meters import (
     simulated_home,
 )
 from drivers.simulated.wire import Wire, paced_line
-from gateway.cli.demo_house import ASSETS, Site
+from gateway.cli.demo_home import ASSETS, Site
 from gateway.monitoring.report import MeterReport, Report
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from gateway.cli.demo_house import ASSETS
+from gateway.cli.demo_home import ASSETS
 
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite

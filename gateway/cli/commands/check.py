@@ -1,14 +1,17 @@
 """`meter-gateway check`: is the configuration right?"""
 
 import argparse
+import importlib
+import importlib.util
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
 
 SUMMARY = "check the configuration: every mistake at once, or what will be read and sent"
 
@@ -27,12 +30,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway check\n"
         "  meter-gateway --config ./docs/examples/home check\n"
         "  meter-gateway check --schema device > device.json    (JSON Schema: an editor "
-        "completes and checks with it)"
+        "completes and checks with it)\n"
+        "  meter-gateway check --markdown                       (the reference of every key)"
     )
     parser.add_argument(
         "--schema",
         choices=schema_names(),
         help="print the JSON Schema of that kind of file, and check nothing",
+    )
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="print the reference of every key as a Markdown page, and check nothing",
     )
 
 
@@ -43,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
     from gateway.site import config
     from gateway.site.credentials import ConfigError
 
+    if args.markdown:
+        print(_page(), end="")
+        return 0
     if args.schema:
         print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
         return 0
@@ -73,7 +85,34 @@ def schema_of(name: str) -> dict[str, Any]:
 
     if name.startswith("profile-"):
         return profile_schema(name.removeprefix("profile-"))
-    return config.schema(name)  # type: ignore[arg-type]  # argparse lets no other through
+    return config.schema(name, destination_kinds())  # type: ignore[arg-type]  # argparse lets no other through
+
+
+def _page() -> str:
+    """The reference of every key."""
+    from drivers.profile import credential_entries
+    from drivers.settings_schema import json_schema
+    from gateway.cli.configuration_page import page
+
+    return page(
+        schema_of("gateway"),
+        schema_of("device"),
+        {kind: json_schema(settings, kind) for kind, settings in destination_kinds().items()},
+        {protocol: credential_entries(protocol) for protocol in protocols()},
+    )
+
+
+def destination_kinds() -> dict[str, type]:
+    """The settings of each kind of destination, found by name."""
+    folder = "gateway.delivery.kinds"
+    if importlib.util.find_spec(folder) is None:
+        return {}
+    package = importlib.import_module(folder)
+    names = {path.stem for where in package.__path__ for path in Path(where).glob("*.py")}
+    return {
+        name: importlib.import_module(f"{folder}.{name}").Settings
+        for name in sorted(names - {"__init__"})
+    }
 
 
 def _told(settings: "Settings") -> Iterator[str]:
@@ -84,6 +123,7 @@ def _told(settings: "Settings") -> Iterator[str]:
         f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
         f"{_length(settings.market.slot)}."
     )
+    yield f"Time zone {settings.timezone.name} ({settings.timezone.source})."
     yield "Reads:"
     for device in settings.devices:
         where = (
@@ -140,7 +180,7 @@ def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
     do.
     """
     from gateway.collect.line_load import load_of
-    from gateway.site.config import lines_of
+    from gateway.site.devices import lines_of
 
     for devices in lines_of(settings.devices).values():
         load = load_of(devices)

@@ -15,7 +15,7 @@ from gateway.cli.terminal import Refused, add_period, print_table, reading, sett
 if TYPE_CHECKING:
     from gateway.outbox.item import Subject
     from gateway.outbox.owed import Owed
-    from gateway.site.config import Asset, Settings
+    from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = "list what is owed to the exchange, have it sent again, or give it up"
@@ -42,9 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "give-up: pending items are missed, for the reason that you give. They stay in the "
         "buffer and can be exported.\n"
         "retry and give-up do what you select, without asking: items by their ID as the list "
-        "shows it, or all that --asset, --kind, "
-        "--state, --since and --until leave, or --all. Works while the daemon runs, which "
-        "notices within half a minute."
+        "shows it, or all that --asset, --kind, --state, --since and --until leave, or --all. "
+        "Works while the daemon runs, which notices within half a minute.\n"
+        "Exit code 1 where nothing could be done, or not with every item that was named."
     )
     parser.epilog = (
         "examples:\n"

@@ -16,6 +16,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Runs until SIGTERM or Ctrl-C; logs to standard output (systemd keeps it: journalctl -u "
         "meter-gateway)."
     )
+    parser.epilog = (
+        "examples:\n"
+        "  meter-gateway --config ./docs/examples/home run\n"
+        "  systemctl start meter-gateway    (as a service, with /etc/meter-gateway)"
+    )
     parser.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],

@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "recent success, 1 where one had not, "
         "and 2 where the daemon cannot be reached."
     )
-    parser.epilog = "example: meter-gateway status --watch"
+    parser.epilog = "examples:\n  meter-gateway status\n  meter-gateway status --watch"
     parser.add_argument(
         "--url",
         help=f"address of the daemon's page (default: as gateway.yaml says, or {DEFAULT_URL})",

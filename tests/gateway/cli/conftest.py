@@ -13,10 +13,10 @@ import pytest
 from drivers.sample import Sample
 from gateway.cli.main import main
 from gateway.ledger.ledger import Ledger
-from gateway.outbox.dialects import load_dialect
 from gateway.site import config
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
+from tests.gateway.ledger.house import take, terms_of
 
 START_S = int(
     datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp()
@@ -72,12 +72,8 @@ class Home:
         )
         with self.buffer() as buffer:
             exchange = settings.exchange
-            dialect = (
-                load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
-                if exchange
-                else None
-            )
-            ledger = Ledger(settings, buffer, clock, dialect)
+            terms = terms_of(settings, buffer, exchange.dialect) if exchange else []
+            ledger = Ledger(settings, buffer, clock, terms)
             grid_in, grid_out, pv_out = 4_000_000.0, 1_000_000.0, 2_000_000.0
             for minute in range(15 * len(grid_w) + 1):
                 now_s[0] = START_S + 60.0 * minute
@@ -94,7 +90,8 @@ class Home:
                         "power_w": -float(pv_w[i]),
                     }
                     for name, number, values in (("grid", "E0031", grid), ("pv", "17", pv)):
-                        ledger.take(
+                        take(
+                            ledger,
                             Sample(
                                 name,
                                 number,
@@ -102,7 +99,7 @@ class Home:
                                 50_000 + 60_000 * minute,
                                 round(now_s[0] * 1000),
                                 values,
-                            )
+                            ),
                         )
                 grid_in += max(grid_w[i], 0) / 60
                 grid_out += max(-grid_w[i], 0) / 60
@@ -117,7 +114,7 @@ class Home:
                 for o in buffer.owed()
                 if slots is None or (o.item.slot_s - START_S) // SLOT_S in slots
             ]
-            buffer.record(
+            buffer.outbox("exchange").record(
                 [i for i in items if asset in (None, str(i.subject))], state, reason, START_S + 7200
             )
 

@@ -19,7 +19,7 @@ from drivers.profile import load_profile
 from drivers.sample import Sample
 from drivers.simulated.wire import Wire, paced_line
 from gateway.collect.collector import Collector
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 
 SDM120 = load_profile("eastron/sdm120")
@@ -180,9 +180,7 @@ async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_on
         ) as (collector, samples),
     ):
         boundary = (await until_boundaries(1))[0] + SLOT_S
-        collector.meters[
-            0
-        ].everything_due_utc_s = boundary  # so that the minute is over at the next boundary
+        collector.meters[0].due.everything_s = boundary  # the minute is over at the next boundary
         await asyncio.sleep(boundary + 1.9 - time.time())
     of_a = [sample for sample in samples if sample.device == "a"]
     everything = [sample for sample in of_a if "voltage_l1_v" in sample.values]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.collect.collector import next_due_s
+from gateway.collect.turns import next_due_s
 
 UNIX_S = st.floats(1.6e9, 2.2e9, allow_nan=False)
 INTERVAL_S = st.sampled_from([0.1, 0.3, 0.7, 1.0, 1.1, 2.5, 7.0, 10.0, 30.0, 60.0, 450.0])

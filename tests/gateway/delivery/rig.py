@@ -76,7 +76,7 @@ class Site:
     def uploader(self, *, quiet_s: float = 0.0) -> Uploader:
         transport = None if self._real else _AtTheSeam(self.exchange)
         return Uploader(
-            self.buffer,
+            self.buffer.outbox("exchange"),
             self.dialect,
             Session(self.exchange.url, lambda: self.credentials, 10, transport=transport),
             now=self.now,

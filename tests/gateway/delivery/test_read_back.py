@@ -156,7 +156,7 @@ def test_an_exchange_that_insists_gets_it_twice_and_never_again(
                 0,
             )
             assert asked == 2
-            assert site.buffer.confirmations(0) == Confirmations(0, 8)
+            assert site.buffer.outbox("exchange").confirmations(0) == Confirmations(0, 8)
 
     caplog.set_level(logging.INFO, "gateway.delivery.read_back")
     virtual(story())
@@ -349,11 +349,11 @@ def test_a_disk_that_refuses_delays_the_confirmation_and_nothing_else(tmp_path: 
             async with running(site.uploader()) as uploader:
                 site.owe(T0 - SLOT, A)
                 await asyncio.sleep(SLOT)
-                site.buffer._db.execute("PRAGMA query_only = ON")
+                site.buffer.database.connection.execute("PRAGMA query_only = ON")
                 await asyncio.sleep(SLOT)
                 assert confirmed(site) == []
                 assert uploader.snapshot(site.now()).errors == 0
-                site.buffer._db.execute("PRAGMA query_only = OFF")
+                site.buffer.database.connection.execute("PRAGMA query_only = OFF")
                 await asyncio.sleep(SLOT)
             assert confirmed(site) == [-1]
 

@@ -91,7 +91,7 @@ async def test_thirty_days_of_ten_assets_drain_in_few_requests(
             site.owe(newest_s - 2879 * SLOT, *ASSETS, count=2880)
             begin_s = time.perf_counter()
             async with running(site.uploader()):
-                await until(lambda: site.buffer.backlog().count == 0, 60)
+                await until(lambda: site.buffer.outbox("exchange").backlog().count == 0, 60)
             record_property("drain_s", time.perf_counter() - begin_s)
             print(
                 f"28,800 slots drained in {site.exchange.requests.total()} requests, "
@@ -261,13 +261,13 @@ def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the
     async def story() -> None:
         with site_of(tmp_path) as site:
             site.owe(T0 - SLOT, A, B)
-            recorded = site.buffer.record
+            recorded = site.buffer.outbox("exchange").record
             task = asyncio.create_task(site.uploader().run())
             # The process dies where the answer is there and nothing is written yet: its file is
             # left as it is.
-            site.buffer.record = lambda *_: task.cancel()  # type: ignore[method-assign, assignment]
+            site.buffer.outbox("exchange").record = lambda *_: task.cancel()  # type: ignore[method-assign, assignment]
             await asyncio.gather(task, return_exceptions=True)
-            site.buffer.record = recorded  # type: ignore[method-assign]
+            site.buffer.outbox("exchange").record = recorded  # type: ignore[method-assign]
             assert site.states() == {"pending": 2}
             async with running(site.uploader()):
                 await asyncio.sleep(60)

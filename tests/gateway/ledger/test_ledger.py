@@ -20,7 +20,8 @@ from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings, load
+from gateway.site.config import load
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
@@ -96,7 +97,7 @@ class House:
 
     def kill(self) -> None:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
-        self.buffer._db.close()
+        self.buffer.database.connection.close()
 
     def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)
@@ -229,12 +230,14 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
         slots = list(house.buffer.slots())
         assert house.buffer.slot_count == len(slots)
         gaps_uwh = dict(
-            house.buffer._db.execute(
+            house.buffer.database.connection.execute(
                 "SELECT device || substr(text, 1, 6), sum(energy_uwh) FROM events WHERE kind = "
                 "'gap' GROUP BY 1"
             )
         )
-        events = [kind for (kind,) in house.buffer._db.execute("SELECT kind FROM events")]
+        events = [
+            kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")
+        ]
     finally:
         house.buffer.close_file()
         shutil.rmtree(folder)
@@ -469,14 +472,14 @@ def test_replaying_again_and_again_changes_nothing(house: House) -> None:
 def test_books_that_are_rebuilt_from_the_samples_alone_are_the_same(house: House) -> None:
     run(house, 0, 4000, load_w=1234.5, pv_w=777.7)
     before = books(house)
-    house.buffer._db.execute("DELETE FROM counters")
+    house.buffer.database.connection.execute("DELETE FROM counters")
     house.kill()
     house.start()
     # INSERT … ON CONFLICT DO NOTHING would hide a difference; one would be an event.
     assert books(house) == before
-    house.buffer._db.execute("DELETE FROM counters")
-    house.buffer._db.execute("DELETE FROM slots")
-    house.buffer._db.execute("DELETE FROM outbox")
+    house.buffer.database.connection.execute("DELETE FROM counters")
+    house.buffer.database.connection.execute("DELETE FROM slots")
+    house.buffer.database.connection.execute("DELETE FROM outbox")
     house.kill()
     house.start()
     slots, owed, _ = books(house)
@@ -499,7 +502,7 @@ def test_a_new_meter_does_not_make_the_samples_of_all_the_others_be_read_again(
     house.buffer = open_buffer(house.path, now_s=house.now_s)
     asked: list[int] = []
     ledger = Ledger(house.settings, house.buffer, house.clock, None)
-    house.buffer._db.set_trace_callback(
+    house.buffer.database.connection.set_trace_callback(
         lambda sql: (
             asked.append(int(sql.split("id > ")[1].split()[0]))
             if "FROM samples WHERE id >" in sql
@@ -507,7 +510,7 @@ def test_a_new_meter_does_not_make_the_samples_of_all_the_others_be_read_again(
         )
     )
     ledger.replay()
-    house.buffer._db.set_trace_callback(None)
+    house.buffer.database.connection.set_trace_callback(None)
     assert asked
     assert min(asked) == house.buffer.last_number
     house.buffer.close_file()
@@ -616,9 +619,10 @@ def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_r
     assert owed[LOAD, 0].decided_s is not None
     assert owed[LOAD, 900].state == "pending"
     assert house.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None
-    assert [o.item.slot_s for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)] == [
-        BEGIN_S + 900
-    ] * 2
+    assert [
+        o.item.slot_s
+        for o in house.buffer.outbox("exchange").due(BEGIN_S + 10_000, since_s=None, limit=100)
+    ] == [BEGIN_S + 900] * 2
 
 
 def test_missing_slots_are_written_down_too(house: House) -> None:
@@ -723,7 +727,7 @@ def test_another_slot_length_books_no_slot_twice_and_states_what_has_no_place(
         (900, 900, "partial"),
         (1800, 1800, "measured"),
     ]
-    clashes = house.buffer._db.execute(
+    clashes = house.buffer.database.connection.execute(
         "SELECT device, energy_uwh FROM events WHERE kind = 'clash' AND device = 'pv'"
     ).fetchall()
     assert [(device, round(uwh / WH)) for device, uwh in clashes if uwh] == [("pv", 300)]
@@ -861,7 +865,7 @@ def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_
     ]
     due = [
         o.item
-        for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)
+        for o in house.buffer.outbox("exchange").due(BEGIN_S + 10_000, since_s=None, limit=100)
         if str(o.item.subject) == PV
     ]
     assert [item.revision for item in due] == [1, 1, 1, 0]

@@ -1,0 +1,44 @@
+"""How much a line is used: open or not, busy, turns that fell out. Pure; times are the event
+loop's.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+BUSY_S = 60.0
+"""Time over which it is counted how busy a line is."""
+
+
+@dataclass(slots=True)
+class LineUse:
+    """The use of one line."""
+
+    opened_s: float | None = None
+    """Since when it is open; None while it is not."""
+    skipped: int = 0
+    """Turns that fell out because the line was not free in time."""
+    _turns: deque[tuple[float, float]] = field(default_factory=deque)
+    """When each turn of the last `BUSY_S` ended, and how long it took."""
+
+    def used(self, began_s: float, ended_s: float) -> None:
+        """A turn is over."""
+        if ended_s <= began_s:
+            return
+        self._turns.append((ended_s, ended_s - began_s))
+        while self._turns[0][0] < ended_s - BUSY_S:
+            self._turns.popleft()
+
+    def busy(self, now_s: float) -> float | None:
+        """The share of the last minute in which the line was in use, 0 to 1; None before that is
+        known.
+        """
+        if self.opened_s is None:
+            return None
+        since_s = max(now_s - BUSY_S, self.opened_s)
+        if now_s <= since_s:
+            return None
+
+        used_s = sum(
+            min(took_s, ended_s - since_s) for ended_s, took_s in self._turns if ended_s > since_s
+        )
+        return min(1.0, used_s / (now_s - since_s))

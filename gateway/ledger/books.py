@@ -1,0 +1,140 @@
+"""The folds of all meters, and what their samples close. One sample at a time; what is closed waits
+in the buffer until it is flushed.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+from drivers.sample import Sample
+from gateway.energy.asset_slots import key
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.cross_check import CrossChecks
+from gateway.energy.fold import advance
+from gateway.energy.slot import Event, MeterState, Slot, Step, Unallocated
+from gateway.ledger.decision import Book, Clash, Revise, Same, decide
+from gateway.ledger.rules import meter_rules
+from gateway.ledger.settling import Settling
+from gateway.outbox.format import Terms
+from gateway.outbox.owed import Owed
+from gateway.site.settings import Settings
+from gateway.store.buffer import Buffer
+from gateway.store.rows import Closing
+from gateway.timing.clock import Clock
+from gateway.timing.utc import utc_seconds
+
+log = logging.getLogger(__name__)
+
+_REGISTER_FINDINGS = ("glitch", "rollover", "reset", "jump")
+
+
+class Books:
+    """What has been settled for one site so far, and how each meter's fold stands."""
+
+    def __init__(
+        self, settings: Settings, buffer: Buffer, clock: Clock, terms: Sequence[Terms]
+    ) -> None:
+        """`terms`: of every destination that is owed something."""
+        self._buffer = buffer
+        self._clock = clock
+        self._settling = Settling(settings, buffer, terms)
+        self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
+        self.states: dict[str, tuple[int, MeterState]] = {}
+        """Per meter: the number of the sample that its fold stands at, and the fold."""
+        self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
+        """Per meter: findings about its register since start."""
+        self.cross_checks = CrossChecks(
+            {d.name: d.check_against for d in settings.devices if d.check_against}
+        )
+
+    @property
+    def meters(self) -> AbstractSet[str]:
+        """The site's meters, by name."""
+        return self._rules.keys()
+
+    def load(self) -> dict[str, int]:
+        """Begin with the folds as they are stored. Returns, per meter that anything is known of,
+        the number of the sample that its fold stands at. Raises StoreError.
+        """
+        stored = self._buffer.counters()
+        self.states = {device: stored[device] for device in self._rules if device in stored}
+
+        # A meter that has never been heard of has no samples: it must not make all the others' be
+        # read from the first on.
+        heard = self._buffer.devices() | self.states.keys()
+        return {
+            device: self.states[device][0] if device in self.states else 0
+            for device in self._rules
+            if device in heard
+        }
+
+    def store_states(self) -> None:
+        """Store every fold as it stands, so that a restart has little to run again. Written with
+        the next flush.
+        """
+        number = self._buffer.last_number
+        for device, (_, state) in self.states.items():
+            self.states[device] = number, state
+            self._buffer.close(Closing(device, number, state, (), (), ()))
+
+    def fold(self, number: int, sample: Sample) -> tuple[Sequence[Slot], Sequence[Owed]] | None:
+        """Run a sample through its meter's fold. Returns what was closed, if something was. Raises
+        StoreError, and has done nothing then.
+        """
+        before = self.states.get(sample.device)
+        rules = self._rules[sample.device]
+        step = advance(before[1] if before else None, sample, rules)
+
+        # Asked before the state moves on: where the disk cannot be read, the slot closes with the
+        # next sample.
+        slots, clashes = self._decide(step)
+        _, owed = self._settling.follows(slots, self._clock.now_s)
+
+        self.states[sample.device] = number, step.state
+        self.cross_checks.look(sample, step.state, invert=rules.invert)
+        self.cross_checks.closed(slots)
+        if before and not step.slots and not step.events and not step.provisional:
+            return None
+
+        events = (*step.events, *map(_clash, clashes))
+        self._tell(events)
+        unallocated = (*step.unallocated, *clashes)
+        self._buffer.close(
+            Closing(sample.device, number, step.state, slots, owed, events, unallocated)
+        )
+        return (slots, owed) if slots or events else None
+
+    def _decide(self, step: Step) -> tuple[tuple[Slot, ...], list[Unallocated]]:
+        """The slots that are written, and the energy of those whose time is taken. Raises
+        StoreError.
+        """
+        booked: list[Slot] = []
+        clashes: list[Unallocated] = []
+        for slot in step.slots:
+            match decide(slot, self._buffer.slots_at(slot.start_s)):
+                case Book(slot) | Revise(slot):
+                    booked.append(slot)
+                case Clash(unallocated):
+                    clashes.append(unallocated)
+                case Same():
+                    pass
+
+        booked += (slot for slot in step.provisional if not self._is_there(slot))
+        return tuple(booked), clashes
+
+    def _is_there(self, slot: Slot) -> bool:
+        return key(slot) in map(key, self._buffer.slots_at(slot.start_s))
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.glitches[event.device] += event.kind in _REGISTER_FINDINGS
+            log.warning("%s: %s: %s", event.device, event.kind, event.text)
+
+
+def _clash(unallocated: Unallocated) -> Event:
+    """What a person should know of a slot whose time is taken."""
+    text = (
+        f"{unallocated.direction}: the slot at {utc_seconds(unallocated.from_ms / 1000)} is there "
+        f"already; {unallocated.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
+    )
+    return Event(unallocated.to_ms, unallocated.device, "clash", text, unallocated.energy_uwh)

@@ -1,0 +1,137 @@
+"""Everything that the ledger and the buffer need done in time: one task of the daemon.
+
+Slots are committed soon after they close, samples are flushed now and then, older ones are caught
+up with, and the buffer is pruned and looked through. Where the disk refuses, that is said once, and
+tried again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+from drivers.sample import Sample
+from gateway.ledger.ledger import Committed, Ledger
+from gateway.store.buffer import Buffer
+from gateway.store.health import StoreHealth
+from gateway.timing.clock import Clock
+
+PRUNE_S = 3600
+"""Time between two prunings of the buffer."""
+
+GATHER_S = 0.5
+"""Time from the first meter that closes a slot to the commit: the others on lines of their own
+close theirs within it, and each commit wears the card.
+"""
+
+
+class Housekeeping:
+    """Takes the samples of all meters for the ledger, and has it do what is due."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        buffer: Buffer,
+        health: StoreHealth,
+        clock: Clock,
+        *,
+        flush_s: float,
+        on_committed: Callable[[Committed], None],
+    ) -> None:
+        """`flush_s`: longest time that a sample waits to be written. `on_committed` is called
+        whenever something was written.
+        """
+        self._ledger = ledger
+        self._buffer = buffer
+        self._health = health
+        self._clock = clock
+        self._flush_s = flush_s
+        self._on_committed = on_committed
+        self._closed = asyncio.Event()
+        self._behind = asyncio.Event()
+        self._behind.set()
+        self._flushed_s = 0.0
+        self.turned_s: float | None = None
+        """When it last looked what is due (event loop time)."""
+
+    @property
+    def longest_turn_s(self) -> float:
+        """It never rests for longer."""
+        return self._flush_s
+
+    def take(self, sample: Sample) -> None:
+        """One more sample; whatever it closes is committed within a moment."""
+        if self._health.ask(lambda: self._ledger.take(sample), otherwise=False):
+            self._closed.set()
+        if sample.utc_ms is not None and not self._ledger.caught_up:
+            self._behind.set()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._catch_up())
+            group.create_task(self._commit())
+            group.create_task(self._keep())
+
+    def finish(self) -> None:
+        """Write what waits, and close the file."""
+        self._ledger.checkpoint()
+        self._health.does(self._buffer.close_file)
+
+    async def _catch_up(self) -> None:
+        """Fold what the buffer holds and the ledger has not seen, after a start and once the clock
+        is trusted: a portion at a time, since it may be weeks, and meters are read meanwhile. Where
+        the disk refuses, the next sample has it tried again.
+        """
+        while True:
+            await self._behind.wait()
+            behind = not self._ledger.caught_up
+            if self._health.ask(self._ledger.catch_up, otherwise=False):
+                await asyncio.sleep(0)
+                continue
+
+            self._behind.clear()
+            if behind and self._ledger.caught_up:
+                self._on_committed(Committed())
+
+    async def _commit(self) -> None:
+        """Meters close a slot one after the other; what they close within a moment is one
+        commit.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._closed.wait()
+            await asyncio.sleep(GATHER_S)
+            self._closed.clear()
+            if self._health.does(self._write_closed):
+                self._flushed_s = loop.time()
+
+    def _write_closed(self) -> None:
+        self._on_committed(self._ledger.commit())
+
+    async def _keep(self) -> None:
+        """Flush in time, look through the file a little, and prune now and then."""
+        loop = asyncio.get_running_loop()
+        pruned_s = -inf
+        self._flushed_s = loop.time()
+        while True:
+            flushed_s = self._flushed_s
+            await asyncio.sleep(flushed_s + self._flush_s - loop.time())
+            self.turned_s = loop.time()
+
+            # A commit writes all that waits: after one, the next flush is due that much later.
+            if self._flushed_s == flushed_s:
+                self._flushed_s = self.turned_s
+                if self._health.does(self._buffer.flush):
+                    self._on_committed(Committed())
+
+            self._health.does(self._buffer.check_some, writes=False)
+            if not self._ledger.caught_up:
+                self._behind.set()  # also where no meter has anything to say
+
+            if self.turned_s - pruned_s >= PRUNE_S:
+                pruned_s = self.turned_s
+                self._ledger.checkpoint()
+                self._health.does(self._prune)
+
+    def _prune(self) -> None:
+        self._buffer.prune(self._clock.now_s() if self._ledger.caught_up else None)

@@ -1,0 +1,47 @@
+"""What the status page says of assets: the last day of each. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gateway.energy.counter import UWH_PER_WH
+from gateway.monitoring.report import AssetReport
+from gateway.outbox.item import Subject
+from gateway.outbox.owed import Owed
+from gateway.site.settings import Asset
+
+DAY_S = 86_400
+
+
+def asset_reports(assets: Sequence[Asset], day: Iterable[Owed]) -> list[AssetReport]:
+    """One report per asset, from what was owed for the slots of the last day, in their order."""
+    recent: dict[Subject, dict[int, Owed]] = {asset.uuid: {} for asset in assets}
+    for owed in day:
+        item = owed.item
+        if item.kind == "measurement" and item.subject in recent:
+            recent[item.subject][item.slot_s] = owed  # the newest revision comes last
+    return [_asset_report(asset, list(recent[asset.uuid].values())) for asset in assets]
+
+
+def _asset_report(asset: Asset, day: Sequence[Owed]) -> AssetReport:
+    last = day[-1] if day else None
+    known = last is not None and last.quality in ("measured", "estimated")
+    states = Counter(owed.state for owed in day)
+    newest_first = day[::-1]
+    accepted = (owed.item.slot_s for owed in newest_first if owed.state == "accepted")
+    reasons = (owed.reason for owed in newest_first if owed.state in ("rejected", "missed"))
+    return AssetReport(
+        name=asset.name,
+        uuid=str(asset.uuid),
+        kind=asset.kind,
+        formula=str(asset.energy),
+        last_slot_s=last.item.slot_s if last else None,
+        last_energy_wh=last.item.energy_uwh / UWH_PER_WH if last and known else None,
+        last_quality=last.quality if last else "",
+        last_delivery=last.state if last else "",
+        last_accepted_slot_s=next(accepted, None),
+        pending=states["pending"],
+        accepted=states["accepted"],
+        rejected=states["rejected"],
+        missed=states["missed"],
+        last_reason=next(reasons, ""),
+    )

@@ -1,0 +1,160 @@
+"""What a destination is owed of all that is settled: assets by their formulas, or every series.
+Pure.
+
+Both ask for the slots that are in the books already through a callable, since the slots that close
+now are seldom all that a sum is made of.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from uuid import UUID
+
+from gateway.energy.asset_slots import energy_of, once_written, parts_of, worst_of
+from gateway.energy.assets import Formula, Term
+from gateway.energy.forecast import Forecast, forecast_uwh
+from gateway.energy.slot import Slot
+from gateway.outbox.format import Closed, Number
+from gateway.outbox.item import SeriesKey, Subject
+
+SlotsAt = Callable[[int], Iterable[Slot]]
+"""All slots in the books that start then (Unix time); may raise StoreError."""
+
+MeasuredUwh = Callable[[UUID, int], int | None]
+"""The energy of an asset's slot (by its start, Unix time) as it was last measured; may raise
+StoreError.
+"""
+
+
+class AssetsByFormula:
+    """The measured energy of assets, and a forecast of each asset's next slot.
+
+    A number that is written anew is not forecast from: the slot that it foretells was foretold when
+    the number was first there.
+    """
+
+    def __init__(
+        self,
+        formulas: Mapping[UUID, Formula],
+        slots_at: SlotsAt,
+        measured_uwh: MeasuredUwh,
+        *,
+        slot_s: int,
+        forecast: Forecast,
+        provisional: bool,
+    ) -> None:
+        """`provisional`: whether slots are wanted that will be written anew, since the destination
+        takes revisions.
+        """
+        self._formulas = formulas
+        self._slots_at = slots_at
+        self._measured_uwh = measured_uwh
+        self._slot_s = slot_s
+        self._forecast_method: Forecast = forecast
+        self._provisional = provisional
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:
+        """The energy of each asset whose meters have all closed that slot, and its forecasts."""
+        for slot in closed.asset_slots:
+            formula = self._formulas.get(slot.asset)
+            if formula is None:
+                continue
+            new = [
+                part
+                for part in closed.slots
+                if part.start_s == slot.start_s and _wanted(part, self._slot_s, self._provisional)
+            ]
+            if not any(part.device in formula.devices for part in new):
+                continue
+            booked = [
+                part
+                for part in self._slots_at(slot.start_s)
+                if _wanted(part, self._slot_s, self._provisional)
+            ]
+            number = _number(slot.asset, formula, new, booked)
+            if number is None:
+                continue
+
+            yield number
+            if not number.revised and not number.undeliverable:
+                yield from self._forecast(slot.asset, slot.start_s, number.energy_uwh, now_s)
+
+    def _forecast(
+        self, asset: UUID, start_s: int, energy_uwh: int, now_s: float
+    ) -> Iterator[Number]:
+        """During slot n + 1 the energy of slot n is known, and n + 2 is the next slot."""
+        target_s = start_s + 2 * self._slot_s
+        if target_s <= now_s:
+            return
+        expected_uwh = forecast_uwh(
+            self._forecast_method,
+            target_s,
+            energy_uwh,
+            lambda slot_s: self._measured_uwh(asset, slot_s),
+        )
+        if expected_uwh is not None:
+            yield Number(asset, target_s, "forecast", expected_uwh, "estimated")
+
+
+class EverySeries:
+    """The energy of every meter's directions, for destinations that take meters' slots. Where a
+    meter was swapped, its two series count as one.
+    """
+
+    def __init__(self, slots_at: SlotsAt, *, slot_s: int, provisional: bool) -> None:
+        """`provisional`: as for `AssetsByFormula`."""
+        self._slots_at = slots_at
+        self._slot_s = slot_s
+        self._provisional = provisional
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:  # noqa: ARG002 — nothing is forecast
+        """The energy of each direction that has closed a slot."""
+        by_series: dict[tuple[int, SeriesKey], list[Slot]] = {}
+        for slot in closed.slots:
+            if _wanted(slot, self._slot_s, self._provisional):
+                series = SeriesKey(slot.device, slot.direction)
+                by_series.setdefault((slot.start_s, series), []).append(slot)
+
+        for start_s, series in sorted(by_series):
+            formula = Formula((Term(1, series.device, series.direction),))
+            booked = [
+                slot
+                for slot in self._slots_at(start_s)
+                if _wanted(slot, self._slot_s, self._provisional)
+            ]
+            number = _number(series, formula, by_series[start_s, series], booked)
+            if number is not None:
+                yield number
+
+
+def _wanted(slot: Slot, slot_s: int, provisional: bool) -> bool:
+    """Whether something may be owed for a slot: it is one of the market, and not provisional where
+    numbers cannot be replaced.
+    """
+    return slot.length_s == slot_s and (slot.method != "power" or provisional)
+
+
+def _number(
+    subject: Subject, formula: Formula, new: list[Slot], booked: list[Slot]
+) -> Number | None:
+    """What the formula makes of the slots of one time; None where a meter has not closed its slot
+    yet.
+    """
+    parts = parts_of(formula, once_written(new, booked))
+    if not parts:
+        return None
+
+    worst = worst_of(parts)
+    energy_uwh = energy_of(formula, parts)
+    undeliverable = ""
+    if energy_uwh is None:
+        covered = f"{worst.coverage_permille / 10:.0f} %"
+        undeliverable = f"{worst.device} was metered for {covered} of the slot"
+
+    return Number(
+        subject,
+        worst.start_s,
+        "measurement",
+        energy_uwh or 0,
+        worst.quality,
+        undeliverable=undeliverable,
+        revised=any(slot.revision for slot in new),
+    )

@@ -1,0 +1,226 @@
+"""The ledger on a real buffer file: whatever is flushed, closed or killed in between, and whatever
+clock, register and power do, the books stay right.
+"""
+
+import shutil
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Sample
+from gateway.energy.counter import UWH_PER_WH as WH
+from tests.gateway.ledger.house import (
+    BEGIN_S,
+    House,
+    site,
+    take,
+)
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["", "", "", "flush", "stop", "kill", "prune", "checkpoint"]),
+        st.sampled_from([10_000, 10_000, 10_000, 7_301, 45_000, 400_000, 2_000_000, 9_000_000]),
+        st.integers(0, 12_000),
+        st.integers(0, 4_000),
+        st.sampled_from(["both", "both", "both", "grid", "pv"]),
+    ),
+    min_size=5,
+    max_size=50,
+)
+
+
+SETTLED = [("", 10_000, 0, 0, "both"), ("", 60_000, 0, 0, "both"), ("flush", 10_000, 0, 0, "both")]
+"""Readings at the end that leave no doubt."""
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS)
+def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
+    tmp_path_factory: pytest.TempPathFactory, actions: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("house")
+    house = House(folder, site(folder))
+    at_ms = BEGIN_S * 1000
+    mj = {"import": 5_000 * 3_600_000, "pv": 9_000 * 3_600_000}
+    firsts: dict[str, int] = {}
+    try:
+        for action, elapsed_ms, grid_w, pv_w, who in [
+            ("flush", 0, 0, 0, "both"),
+            *actions,
+            *SETTLED,
+        ]:
+            at_ms += elapsed_ms
+            mj["import"] += grid_w * elapsed_ms
+            mj["pv"] += pv_w * elapsed_ms
+            if who in ("both", "grid"):
+                house.take(
+                    "grid",
+                    at_ms,
+                    energy_import_wh=mj["import"] // 3_600_000,
+                    energy_export_wh=0,
+                    power_w=grid_w + 0.1,
+                )
+            if who in ("both", "pv"):
+                house.take(
+                    "pv",
+                    at_ms,
+                    energy_import_wh=0,
+                    energy_export_wh=mj["pv"] // 3_600_000,
+                    power_w=-pv_w / 3,
+                )
+            firsts = firsts or {name: value // 3_600_000 * WH for name, value in mj.items()}
+            if action == "flush":
+                house.buffer.flush()
+            elif action == "prune":
+                house.buffer.prune(house.now_s)
+            elif action == "checkpoint":
+                house.ledger.checkpoint()
+            elif action in ("stop", "kill"):
+                getattr(house, action)()
+                house.boot += elapsed_ms > 60_000
+                house.start()
+        house.buffer.flush()
+        states = {device: house.ledger.state_of(device) for device in ("grid", "pv")}
+        slots = list(house.buffer.slots())
+        assert house.buffer.slot_count == len(slots)
+        gaps_uwh = dict(
+            house.buffer._db.execute(
+                "SELECT device || substr(text, 1, 6), sum(energy_uwh) FROM events WHERE kind = "
+                "'gap' GROUP BY 1"
+            )
+        )
+        events = [kind for (kind,) in house.buffer._db.execute("SELECT kind FROM events")]
+    finally:
+        house.buffer.close_file()
+        shutil.rmtree(folder)
+    assert set(events) <= {"gap"}
+    keys = [(slot.device, slot.direction, slot.start_s) for slot in slots]
+    assert len(keys) == len(set(keys))
+    for device, direction, name in (("grid", "import", "import"), ("pv", "export", "pv")):
+        mine = [slot for slot in slots if (slot.device, slot.direction) == (device, direction)]
+        each = states[device].directions[direction]  # type: ignore[index,union-attr]
+        booked_uwh = sum(slot.energy_uwh or 0 for slot in mine) + (
+            gaps_uwh.get(device + direction) or 0
+        )
+        begin_uwh = firsts[name] + WH // 2  # in the middle of the register's step
+        assert (
+            booked_uwh + each.counter.counter_uwh - each.slot.begin_uwh
+            == each.counter.counter_uwh - begin_uwh
+        )
+        register_uwh = mj[name] // 3_600_000 * WH
+        assert register_uwh <= each.counter.counter_uwh <= register_uwh + WH
+        for a, b in pairwise(mine):
+            assert (
+                (a.start_s + a.length_s, a.end_uwh) == (b.start_s, b.begin_uwh)
+                or b.quality == "partial"
+                or a.quality in ("partial", "missing")
+            )
+
+
+LIFE = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "",
+                "",
+                "",
+                "",
+                "flush",
+                "kill",
+                "mute",
+                "mute",
+                "pause",
+                "back",
+                "far back",
+                "forward",
+                "far forward",
+                "bogus",
+            ]
+        ),
+        st.sampled_from([10_000, 10_000, 10_000, 60_000, 400_000, 2_000_000, 9_000_000]),
+        st.integers(0, 12_000),
+    ),
+    min_size=5,
+    max_size=60,
+)
+STEPS_MS = {"back": -300_000, "far back": -5_000_000, "forward": 300_000, "far forward": 20_000_000}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(life=LIFE)
+def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_of_the_counter(
+    tmp_path_factory: pytest.TempPathFactory, life: list[Any]
+) -> None:
+    """A kill loses samples that were not flushed, and no energy: registers are cumulative."""
+    folder = tmp_path_factory.mktemp("house")
+    house = House(folder, site(folder))
+    true_ms, wrong_ms, mj = 0, 0, 9_000 * 3_600_000
+    shown_wh: float | None = None
+    mute = False
+    try:
+        for action, elapsed_ms, power_w in [
+            *[("flush", 10_000, 0)] * 3,
+            *life,
+            ("", 10_000, 0),
+            ("", 60_000, 0),
+            ("flush", 10_000, 0),
+        ]:
+            true_ms += elapsed_ms
+            mj += power_w * elapsed_ms
+            wrong_ms += STEPS_MS.get(action, 0)
+            mute ^= action == "mute"
+            if action == "pause":
+                shown_wh = None if shown_wh else mj // 3_600_000
+            house.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
+            values = {
+                "energy_import_wh": 1.0,
+                "energy_export_wh": 4e6 if action == "bogus" else shown_wh or mj // 3_600_000,
+            }
+            values = (
+                {"power_w": -float(power_w)} if mute else {**values, "power_w": -float(power_w)}
+            )
+            take(
+                house.ledger,
+                Sample(
+                    "pv", "S", "boot-0", true_ms + 1000, BEGIN_S * 1000 + true_ms + wrong_ms, values
+                ),
+            )
+            if action in ("flush", "kill"):
+                if action == "flush":
+                    house.buffer.flush()
+                else:
+                    house.kill()
+                    house.start()
+        house.buffer.flush()
+        state = house.ledger.state_of("pv")
+        assert state is not None
+        each = state.directions.get("export")
+        if each is None:
+            return
+        final = [
+            slot
+            for slot in house.buffer.slots()
+            if slot.direction == "export" and slot.method != "power"
+        ]
+        left_uwh = sum(
+            left.what.energy_uwh
+            for left in house.buffer.unallocated()
+            if left.what.direction == "export"
+        )
+        booked_uwh = (
+            sum(slot.energy_uwh or 0 for slot in final)
+            + left_uwh
+            + each.counter.counter_uwh
+            - each.slot.begin_uwh
+        )
+        assert booked_uwh == each.counter.counter_uwh - (9_000 * WH + WH // 2)
+        owed = [o.item for o in house.buffer.owed()]
+        assert len({(item.subject, item.slot_s, item.kind, item.revision) for item in owed}) == len(
+            owed
+        )
+    finally:
+        house.buffer.close_file()
+        shutil.rmtree(folder)

@@ -1,0 +1,255 @@
+"""What is owed to the exchange for slots that were closed or written anew."""
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.ledger.ledger import Ledger
+from tests.gateway.ledger.house import (
+    BEGIN_S,
+    LOAD,
+    PV,
+    House,
+    hourly,
+    run,
+    site,
+    terms_of,
+)
+
+
+def test_an_assets_slot_is_owed_once_all_its_meters_have_closed_it(house: House) -> None:
+    run(house, 0, 900, devices=("grid",))
+    assert not house.measurements()
+    run(house, 0, 900, devices=("pv",))
+    assert {
+        key: (o.item.energy_uwh / WH, o.quality, o.state) for key, o in house.measurements().items()
+    } == {
+        (LOAD, 0): (900, "measured", "pending"),
+        (PV, 0): (450, "measured", "pending"),
+    }
+
+
+def test_two_assets_share_a_meter(house: House) -> None:
+    run(house, 0, 1800, load_w=1000, pv_w=3000)
+    owed = house.measurements()
+    assert round(owed[LOAD, 900].item.energy_uwh / WH) == 250
+    assert round(owed[PV, 900].item.energy_uwh / WH) == 750
+
+
+def test_a_negative_result_is_delivered_as_zero_and_shown_as_it_is(house: House) -> None:
+    """As where the grid meter exports more than the panels make: a battery, or a meter that is
+    wired the other way round.
+    """
+    for t in range(0, 910, 10):
+        at_ms = (BEGIN_S + t) * 1000
+        house.take("grid", at_ms, energy_import_wh=0, energy_export_wh=t, power_w=-3600)
+        house.take("pv", at_ms, energy_import_wh=0, energy_export_wh=0, power_w=0)
+    owed = house.measurements()[LOAD, 0]
+    assert owed.item.energy_uwh == 0
+    assert owed.raw_uwh == pytest.approx(-900 * WH, abs=WH)
+    assert owed.state == "pending"
+    assert house.measurements()[PV, 0].raw_uwh is None
+
+
+def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_reason(
+    house: House,
+) -> None:
+    run(house, 300, 1800)
+    owed = house.measurements()
+    assert (owed[LOAD, 0].state, owed[LOAD, 0].quality) == ("missed", "partial")
+    assert owed[LOAD, 0].reason == "grid was metered for 67 % of the slot"
+    assert owed[LOAD, 0].decided_s is not None
+    assert owed[LOAD, 900].state == "pending"
+    assert house.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None
+    assert [o.item.slot_s for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)] == [
+        BEGIN_S + 900
+    ] * 2
+
+
+def test_missing_slots_are_written_down_too(house: House) -> None:
+    run(house, 0, 900)
+    run(house, 9900, 10800)
+    states = {slot: o.state for (asset, slot), o in house.measurements().items() if asset == PV}
+    assert states == {
+        slot: "pending" if slot in (0, 9900) else "missed" for slot in range(0, 10800, 900)
+    }
+
+
+def test_a_gap_that_can_be_bridged_is_owed_as_estimated(house: House) -> None:
+    run(house, 0, 900)
+    run(house, 2700, 3600)
+    assert [o.quality for (asset, _), o in sorted(house.measurements().items()) if asset == PV] == [
+        "measured",
+        "estimated",
+        "estimated",
+        "measured",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("last_slot", {1800: 90, 2700: 180}), ("yesterday", {1800: 90, 2700: 180}), ("none", {})],
+)
+def test_the_next_slot_is_forecast_by_the_method_that_is_configured(
+    tmp_path: Path, method: str, expected: dict[int, int]
+) -> None:
+    house = House(tmp_path, site(tmp_path, forecast=method))
+    run(house, 0, 900, pv_w=360)
+    for t in range(910, 1810, 10):
+        for device in ("grid", "pv"):
+            values = {
+                "energy_import_wh": 5810.0,
+                "energy_export_wh": 9090 + (t - 900) / 5,
+                "power_w": -720.0,
+            }
+            house.take(device, (BEGIN_S + t) * 1000, **values)
+    assert {
+        slot: round(uwh / WH) for (asset, slot), uwh in house.forecasts().items() if asset == PV
+    } == expected
+    house.buffer.close_file()
+
+
+def test_a_forecast_looks_back_a_day(tmp_path: Path) -> None:
+    house = House(tmp_path, site(tmp_path, forecast="yesterday"))
+    run(house, 0, 2700, pv_w=360)
+    for day_s in (86_400,):
+        for t in range(day_s, day_s + 910, 10):
+            for device in ("grid", "pv"):
+                house.take(
+                    device,
+                    (BEGIN_S + t) * 1000,
+                    energy_import_wh=9000,
+                    energy_export_wh=20_000,
+                    power_w=0,
+                )
+    assert round(house.forecasts()[PV, 86_400 + 1800] / WH) == 90
+    house.buffer.close_file()
+
+
+def test_nothing_is_forecast_for_a_slot_that_has_begun(house: House) -> None:
+    run(house, 0, 890)
+    house.now_s = BEGIN_S + 5000.0
+    for device in ("grid", "pv"):
+        house.take(
+            device, (BEGIN_S + 900) * 1000, energy_import_wh=6000, energy_export_wh=9450, power_w=0
+        )
+    assert house.measurements()
+    assert not house.forecasts()
+
+
+def test_a_meter_wired_the_other_way_round_is_booked_in_the_direction_that_is_meant(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, site(tmp_path, invert_pv=True))
+    for t in range(0, 910, 10):
+        house.take(
+            "pv",
+            (BEGIN_S + t) * 1000,
+            energy_import_wh=9000 + t / 2,
+            energy_export_wh=0,
+            power_w=1800,
+        )
+    assert house.measurements()[PV, 0].item.energy_uwh == pytest.approx(450 * WH, abs=WH)
+    house.buffer.close_file()
+
+
+def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_truth_arrives(
+    house: House,
+) -> None:
+    hourly(house, 0, 1800, pv_w=1234.5)
+    owed = house.measurements()
+    assert (owed[PV, 0].item.revision, owed[PV, 0].quality, owed[PV, 0].state) == (
+        0,
+        "estimated",
+        "pending",
+    )
+    assert owed[LOAD, 0].quality == "estimated"
+    assert (PV, 900) not in owed
+    (slot,) = [
+        slot
+        for slot in house.buffer.slots_at(BEGIN_S)
+        if (slot.device, slot.direction) == ("pv", "export")
+    ]
+    assert (slot.method, slot.revision) == ("power", 0)
+    hourly(house, 1810, 4000, pv_w=1234.5)
+    house.buffer.flush()
+    revisions = [
+        o.item.revision
+        for o in house.buffer.owed()
+        if (str(o.item.subject), o.item.slot_s) == (PV, BEGIN_S)
+    ]
+    assert revisions == [0, 1]
+    newest = house.measurements()
+    pv_uwh = sum(newest[PV, at].item.energy_uwh for at in (0, 900, 1800, 2700))
+    assert pv_uwh == pytest.approx(1234.5 * WH, abs=6 * WH)
+    mine = [
+        slot
+        for slot in house.buffer.slots(until_s=BEGIN_S + 3600)
+        if (slot.device, slot.direction) == ("pv", "export")
+    ]
+    assert sum(slot.energy_uwh or 0 for slot in mine) == pv_uwh
+    assert [(slot.method, slot.revision) for slot in mine] == [("counter", 1)] * 3 + [
+        ("counter", 0)
+    ]
+    due = [
+        o.item
+        for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)
+        if str(o.item.subject) == PV
+    ]
+    assert [item.revision for item in due] == [1, 1, 1, 0]
+
+
+def test_where_numbers_bear_no_date_nothing_is_owed_before_the_truth_is_known_nor_twice(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, site(tmp_path))
+    house.ledger = Ledger(
+        house.settings, house.buffer, house.clock, terms_of(house.settings, house.buffer, "rest")
+    )
+    house.ledger.replay()
+    hourly(house, 0, 3000)
+    assert not house.measurements()
+    hourly(house, 3010, 7000)
+    house.buffer.flush()
+    mine = [o for o in house.buffer.owed() if str(o.item.subject) == PV]
+    assert [(o.item.slot_s - BEGIN_S, o.item.revision) for o in mine] == [
+        (at, 0) for at in (0, 900, 1800, 2700)
+    ]
+    house.buffer.close_file()
+
+
+def test_one_meters_swap_makes_its_slot_missed_and_the_next_one_good(house: House) -> None:
+    run(house, 0, 1200)
+    for t in range(1210, 3610, 10):
+        at_ms = (BEGIN_S + t) * 1000
+        house.take("grid", at_ms, energy_import_wh=5000 + t / 2, energy_export_wh=700, power_w=1800)
+        house.take(
+            "pv",
+            at_ms,
+            serial="NEW",
+            energy_import_wh=0,
+            energy_export_wh=(t - 1210) / 2,
+            power_w=-1800,
+        )
+    owed = house.measurements()
+    assert {slot: o.state for (asset, slot), o in owed.items() if asset == PV} == {
+        0: "pending",
+        900: "missed",
+        1800: "pending",
+        2700: "pending",
+    }
+    kinds = defaultdict(int)
+    for line in house.buffer.latest_events():
+        kinds[line.split()[3].rstrip(":")] += 1
+    assert kinds == {"swap": 1}
+
+
+def test_findings_are_counted_per_meter(house: House) -> None:
+    run(house, 0, 100)
+    house.take("pv", (BEGIN_S + 110) * 1000, energy_import_wh=1, energy_export_wh=0, power_w=0)
+    run(house, 120, 200)
+    assert house.ledger.glitches == {"grid": 0, "pv": 1}
+    assert replace(house.settings).site == "home-12"

@@ -1,0 +1,43 @@
+"""How working with the store has been going."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.store.errors import StoreError
+from gateway.store.health import StoreHealth
+
+
+def refuse() -> bool:
+    raise StoreError("the disk is full")
+
+
+def test_what_fails_is_counted_and_logged_once_until_something_is_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    now_s = [100.0]
+    health = StoreHealth(Path("buffer.sqlite"), lambda: now_s[0])
+    assert not health.does(refuse)
+    now_s[0] = 200.0
+    assert health.ask(refuse, otherwise=True)
+    assert (health.errors, health.last_error_s, health.failing) == (2, 200.0, True)
+    assert health.last_error == "the disk is full"
+    assert health.last_success_s is None
+
+    assert health.ask(lambda: 3, otherwise=0) == 3
+    assert health.does(lambda: None, writes=False)
+    assert health.does(lambda: False), "it had nothing to write"
+    assert health.failing
+
+    now_s[0] = 300.0
+    assert health.does(lambda: True)
+    assert (health.failing, health.last_success_s, health.errors) == (False, 300.0, 2)
+    assert caplog.messages == ["the disk is full", "buffer.sqlite: can be written again"]
+
+
+def test_where_all_is_well_having_nothing_to_write_is_success_too() -> None:
+    health = StoreHealth(Path("buffer.sqlite"), lambda: 100.0)
+    assert health.does(lambda: False)
+    assert health.last_success_s == 100.0
+    assert not health.does(refuse, writes=False)
