@@ -1,6 +1,7 @@
 """The client against a real server: replies, their bounds, and what goes wrong."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 
@@ -90,27 +91,29 @@ async def test_a_server_that_does_not_speak_tls_says_so() -> None:
 
 
 async def test_a_connection_may_be_kept_for_the_next_request() -> None:
-    connections = 0
+    ended: list[bool] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        try:
+        with contextlib.suppress(asyncio.IncompleteReadError):
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        except asyncio.IncompleteReadError:
-            writer.close()
+        writer.close()
+        await writer.wait_closed()
+        ended.append(True)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         for keepalive_s, expected in ((30.0, 1), (0.0, 3)):
             client = HttpClient(url, keepalive_s=keepalive_s)
-            connections = 0
+            ended.clear()
             for _ in range(3):
                 assert (await client.request("GET", "/", 20.0)).body == b"{}"
             await client.aclose()
-            assert connections == expected
+            async with asyncio.timeout(20):
+                while len(ended) < expected:
+                    await asyncio.sleep(0.001)
+            assert len(ended) == expected
 
 
 def test_credentials_become_a_header_and_are_secrets() -> None:
