@@ -72,7 +72,7 @@ async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
     if url.port is None:
         return _open_serial(url, url.serial_settings(serial_defaults))
     if url.scheme == "tls":
-        from drivers.tls import over_tls  # the same
+        from drivers.net.tls import over_tls  # the same
 
         return await over_tls(url, await _open_network(url, url.port))
     return await _open_network(url, url.port)

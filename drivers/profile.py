@@ -10,11 +10,13 @@ has is decoded here; the section named after its protocol is decoded by that pro
 - `open_driver(profile, device, line) -> Driver`;
 - `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of
   one bus share lines. With it comes `turn_s(settings, char_s)`: seconds a turn takes, with energy
-  registers and power alone and with everything.
+  registers and power alone and with everything;
+- `CREDENTIALS` (only where a meter may want some): the entries of a device's credentials file, and
+  what each is. With it comes `check_credentials(credentials)`: the names of those that are missing
+  or wrong.
 """
 
 import importlib
-import importlib.resources
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,12 +28,12 @@ from msgspec import Meta
 import drivers
 from drivers.line import Line, SerialSettings
 from drivers.sample import QUANTITIES, Reading
+from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
     MAX_FILE_BYTES,
     Document,
     Problem,
     decode,
-    json_schema,
     nearest,
     parse,
 )
@@ -56,26 +58,15 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """The secrets of a meter that encrypts (DLMS security suite 0: 16 bytes each; system title: 8
-    bytes). Shown nowhere.
-    """
-
-    encryption: bytes = field(repr=False)
-    authentication: bytes | None = field(default=None, repr=False)
-    system_title: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAddress:
     """What a driver must know of one meter beside its profile: its address on the line, how long to
-    wait for it, and its keys if any.
+    wait for it, and its credentials if any: the entries that its protocol's `CREDENTIALS` names.
     """
 
     name: str
     address: int = 1
     timeout_s: float | None = None
-    keys: Keys | None = field(default=None, repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ProtocolSettings(Protocol):
@@ -185,6 +176,25 @@ class Profile:
         return bool(getattr(self.settings, "may_encrypt", False))
 
     @property
+    def credentials(self) -> Mapping[str, str]:
+        """What a meter of this model may want to be told in secret: entry → what it is. Mostly
+        nothing.
+        """
+        return credential_entries(self.protocol)
+
+    def check_credentials(self, given: Mapping[str, str]) -> Iterator[str]:
+        """What is wrong with the entries of a device's credentials file. Quotes nothing of it: a
+        secret may stand in the wrong place, too.
+        """
+        known = self.credentials
+        for name in given:
+            if name not in known:
+                yield f"has an entry that is not known — {nearest(name, known)}"
+        for name in _package(self.protocol).check_credentials(given) if known else ():
+            state = "is not what it has to be" if given.get(name) else "is missing"
+            yield f"{name} {state}"
+
+    @property
     def bus(self) -> str | None:
         """The bus on which this model takes turns with others by its address; None where it needs a
         line for itself.
@@ -235,10 +245,20 @@ def protocols() -> list[str]:
     return sorted(there - _NOT_PROTOCOLS)
 
 
+def credential_entries(protocol: str) -> Mapping[str, str]:
+    """What a meter of that protocol may want to be told in secret: entry → what it is."""
+    entries: Mapping[str, str] = getattr(_package(protocol), "CREDENTIALS", {})
+    return entries
+
+
 def shipped_folder() -> Path:
     """Where the profiles that come with the software are."""
     beside = Path(__file__).parent.parent / "hardware_profiles"
-    return beside if beside.is_dir() else Path(str(importlib.resources.files("hardware_profiles")))
+    if beside.is_dir():
+        return beside
+    from importlib import resources  # with it come archives of all kinds: 1 MB in the daemon
+
+    return Path(str(resources.files("hardware_profiles")))
 
 
 def profile_ids(*folders: Path) -> list[str]:

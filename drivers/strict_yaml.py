@@ -3,8 +3,9 @@
 Fields are typed by their annotations: scalars, `Literal`, `UUID`, `Annotated[...,
 msgspec.Meta(...)]` bounds, lists and string-keyed mappings of these, nested dataclasses, and *leaf
 types*: classes with a classmethod `parse(raw)` that raises `ValueError(message)` and a
-`json_schema` mapping (their defaults are given by `default_factory`). `json_schema(cls)` gives the
-same rules to an editor.
+`json_schema` mapping (their defaults are given by `default_factory`). A nested dataclass may name
+one of its keys as its `SHORTHAND`: a bare value then stands for that key alone.
+`drivers.settings_schema` gives the same rules to an editor.
 """
 
 import dataclasses
@@ -14,10 +15,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
+
+from drivers.yaml_words import MAX_SHOWN, as_plain_number, found_text, in_our_words, shortened
 
 T = TypeVar("T")
 
@@ -25,8 +28,6 @@ T = TypeVar("T")
 MAX_FILE_BYTES = 1 << 18
 MAX_NODES = 20_000
 MAX_DEPTH = 50
-MAX_SHOWN = 60
-"""Characters of a value or key that a message repeats."""
 MAX_MESSAGE = 800
 """Characters of a whole message."""
 
@@ -50,6 +51,15 @@ class Problem:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         key = f"{self.key}: " if self.key else ""
         return one_line(f"{where}{key}{self.message}" + (f" — {self.hint}" if self.hint else ""))
+
+
+class Mistake(NamedTuple):
+    """What a section of a file finds wrong with itself: it knows its keys, not its file."""
+
+    path: Path
+    """The key, inside the section."""
+    message: str
+    hint: str = ""
 
 
 def one_line(text: str) -> str:
@@ -83,6 +93,11 @@ class Document:
         """Note a problem at a key."""
         self.problems.append(Problem(self.file, self.line(path), key_text(path), message, hint))
 
+    def report_all(self, path: Path, mistakes: Iterable[Mistake]) -> None:
+        """Note what the section at `path` finds wrong with itself."""
+        for mistake in mistakes:
+            self.report((*path, *mistake.path), mistake.message, mistake.hint)
+
 
 def key_text(path: Path) -> str:
     """`("assets", 1, "uuid")` → `assets[1].uuid`."""
@@ -91,17 +106,9 @@ def key_text(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            name = part if part.isprintable() and len(part) <= MAX_SHOWN else _short(part)
+            name = part if part.isprintable() and len(part) <= MAX_SHOWN else shortened(part)
             text += f".{name}" if text else name
     return text
-
-
-def _short(value: object) -> str:
-    """The `repr` of a scalar, cut where a message would become unreadable."""
-    if isinstance(value, str) and len(value) > MAX_SHOWN:
-        return f"{value[:MAX_SHOWN]!r}…"
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN + 2 else text[:MAX_SHOWN] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -161,11 +168,22 @@ def parse(text: str | bytes, file: str) -> Document:
         # PyYAML lets these through from escapes such as "\UFFFFFFFF" and from %YAML lines; they
         # carry no line.
         document.report(
-            (), f"not valid YAML: {_short(str(error))}", "check the escapes in quoted text"
+            (), f"not valid YAML: {shortened(str(error))}", "check the escapes in quoted text"
         )
     except RecursionError:
         document.report((), "nested too deeply", f"at most {MAX_DEPTH} levels")
     return document
+
+
+def _why_not_text(text: str) -> tuple[str, str] | None:
+    """What a text holds that no file, database, path, host or name takes, and the remedy. Only
+    escapes make such characters: "\\uD800" half a character, "\\0" a control character.
+    """
+    if re.search("[\ud800-\udfff]", text):
+        return f"{shortened(text)} holds half a character", "write the character itself"
+    if re.search("[\0-\x08\x0b-\x1f\x7f-\x9f]", text):
+        return f"{shortened(text)} holds a control character", "write plain text"
+    return None
 
 
 class _Builder:
@@ -193,51 +211,40 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> object:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text: str = node.value
-        if re.search(
-            "[\ud800-\udfff]", text
-        ):  # the escape "\uD800" makes half a character, which no file or database takes
-            self.document.report(
-                path, f"{_short(text)} holds half a character", "write the character itself"
-            )
-            return _UNREADABLE
-        if re.search(
-            "[\0-\x08\x0b-\x1f\x7f-\x9f]", text
-        ):  # no path, host or name has one; only escapes such as "\0" make them
-            self.document.report(
-                path, f"{_short(text)} holds a control character", "write plain text"
-            )
-            return _UNREADABLE
+
+        problem = _why_not_text(text)
+        if problem is not None:
+            return self._unreadable(path, *problem)
+
+        # A date is text until a field's own type reads it.
         if kind in ("str", "timestamp", "value", "merge"):
-            return text  # a date is text until a field's own type reads it
+            return text
+        # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them.
         if kind in ("int", "float") and (":" in text or re.match(r"[-+]?0[0-9_]", text)):
-            return (
-                text  # 12:30 and 010 are 750 and 8 in YAML 1.1, which nobody means who writes them
-            )
+            return text
         if kind not in ("null", "bool", "int", "float"):
-            self.document.report(
-                path, f"the tag {_short(node.tag)} is not used here", "write the value without it"
-            )
-            return _UNREADABLE
+            message = f"the tag {shortened(node.tag)} is not used here"
+            return self._unreadable(path, message, "write the value without it")
+
         try:
             value = self.scalars.construct_object(node)
         except (ValueError, LookupError, ArithmeticError):
-            self.document.report(
-                path,
-                f"{_short(text)} cannot be read as {kind}",
-                "write plain digits, or put text in quotes",
-            )
-            return _UNREADABLE
+            message = f"{shortened(text)} cannot be read as {kind}"
+            return self._unreadable(path, message, "write plain digits, or put text in quotes")
+
         if isinstance(value, float) and not math.isfinite(value):
-            self.document.report(
-                path, f"{_short(text)} is not a finite number", "write plain digits"
+            message = f"{shortened(text)} is not a finite number"
+            return self._unreadable(path, message, "write plain digits")
+        # Python would refuse to write out a number with thousands of digits.
+        if isinstance(value, int) and value.bit_length() > 64:
+            return self._unreadable(
+                path, f"{shortened(text)} is too large a number", "at most 64 bits"
             )
-            return _UNREADABLE
-        if (
-            isinstance(value, int) and value.bit_length() > 64
-        ):  # Python would refuse to write out one with thousands of digits
-            self.document.report(path, f"{_short(text)} is too large a number", "at most 64 bits")
-            return _UNREADABLE
         return value
+
+    def _unreadable(self, path: Path, message: str, hint: str) -> object:
+        self.document.report(path, message, hint)
+        return _UNREADABLE
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
@@ -296,6 +303,8 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         bare = rest[0] if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 — built at run time
         return _decode(bare, raw, document, path)
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
+        if hasattr(bare, "SHORTHAND") and not isinstance(raw, dict):
+            return _shorthand(bare, raw, document, path)
         return _dataclass(typing.cast(type, bare), raw, document, path)
     if isinstance(raw, (dict, list)):
         least = max(
@@ -311,7 +320,7 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(raw, dict):
-            document.report(path, f"expected key: value pairs, found {_found(raw)}")
+            document.report(path, f"expected key: value pairs, found {found_text(raw)}")
             return None
         if get_origin(args[0]) is Literal:
             for key in raw:
@@ -324,14 +333,14 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         and any(isinstance(note, msgspec.Meta) and note.pattern for note in notes)
     ):
         # The `$` of a pattern would let it pass.
-        document.report(path, f"{_short(raw)} ends with a line break", "write it in one line")
+        document.report(path, f"{shortened(raw)} ends with a line break", "write it in one line")
         return None
     try:
         if hasattr(bare, "parse"):
             return bare.parse(raw)
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
-        document.report(path, _say(str(error), raw), _remedy(bare, raw))
+        document.report(path, in_our_words(str(error), raw), _remedy(bare, raw))
     except ValueError as error:
         message, _, hint = str(error).partition(" — ")
         document.report(path, message, hint)
@@ -342,16 +351,26 @@ def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Pat
     if not isinstance(raw, list):
         document.report(
             path,
-            f"expected a list, found {_found(raw)}",
+            f"expected a list, found {found_text(raw)}",
             "write it as [a, b] or as lines that begin with '- '",
         )
         return None
     return origin(_decode(item, value, document, (*path, i)) for i, value in enumerate(raw))
 
 
+def _shorthand(cls: Any, raw: object, document: Document, path: Path) -> object:
+    """A bare value, which stands for the key that `SHORTHAND` names."""
+    before = len(document.problems) + document.holes
+    hint = typing.get_type_hints(cls, include_extras=True)[cls.SHORTHAND]
+    value = _decode(hint, raw, document, path)
+    if len(document.problems) + document.holes > before:
+        return None
+    return cls(**{cls.SHORTHAND: value})
+
+
 def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
     if not isinstance(raw, dict):
-        document.report(path, f"expected key: value pairs, found {_found(raw)}")
+        document.report(path, f"expected key: value pairs, found {found_text(raw)}")
         return None
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {
@@ -380,37 +399,6 @@ def _describe(kind: Any) -> str:
     return ""
 
 
-def _found(raw: object) -> str:
-    names = {dict: "key: value pairs", list: "a list", type(None): "nothing"}
-    if isinstance(raw, bool):
-        return f"{str(raw).lower()} (yes/no)"
-    if isinstance(raw, str):
-        return f"the text {_short(raw)}"
-    return names.get(type(raw)) or _short(raw)
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "uuid": "a UUID",
-}
-
-
-def _say(message: str, raw: object) -> str:
-    """msgspec's words → ours."""
-    message = message.partition(" - at `")[0].rstrip()
-    for name, text in _KINDS.items():
-        message = message.replace(f"`{name}`", text)
-    if message.startswith("Expected"):
-        message = "e" + message[1:].partition(", got")[0]
-        return f"{message}, found {_found(raw)}"
-    if message.startswith("Invalid enum value"):
-        return f"{_short(raw)} is not one of the allowed words"
-    return f"{message[0].lower()}{message[1:]}, found {_found(raw)}"
-
-
 def _remedy(kind: Any, raw: object) -> str:
     if raw is None:
         return "fill it in"
@@ -419,52 +407,10 @@ def _remedy(kind: Any, raw: object) -> str:
     if kind is str and not isinstance(raw, (dict, list, str)):
         return "put it in quotes"
     if kind in (int, float) and isinstance(raw, str):
-        return _as_number(raw)
+        return as_plain_number(raw)
     if "UUID" in getattr(kind, "__name__", ""):
         return "copy it from the exchange's page, 8-4-4-4-12 hexadecimal digits"
     return ""
-
-
-def _as_number(text: str) -> str:
-    """How to write a number that YAML takes for text, such as 1e9 or 010."""
-    try:
-        number = float(text)
-    except ValueError:
-        return ""
-    if not abs(number) < 1e15:
-        return "write plain digits"
-    return f"write {int(number) if number.is_integer() else number}"
-
-
-def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a settings file, for editors; made from the same dataclass that
-    `decode` obeys.
-    """
-
-    def hook(kind: type) -> dict[str, Any]:
-        return dict(kind.json_schema)  # type: ignore[attr-defined]  # leaf types carry it, by the contract above
-
-    schema = msgspec.json.schema(cls, schema_hook=hook)
-    for leaf in _leaf_dataclasses(
-        cls
-    ):  # msgspec knows dataclasses itself and does not ask the hook
-        if leaf.__name__ in schema.get("$defs", {}):
-            schema["$defs"][leaf.__name__] = dict(leaf.json_schema)  # type: ignore[attr-defined]
-    for part in schema.get("$defs", {}).values():
-        if part.get("type") == "object" and "properties" in part:
-            part["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
-
-
-def _leaf_dataclasses(kind: Any) -> set[type]:
-    """The leaf types among the dataclasses that `kind` is made of."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if hasattr(kind, "json_schema"):
-            return {kind}
-        parts: Iterable[Any] = typing.get_type_hints(kind, include_extras=True).values()
-    else:
-        parts = get_args(kind)
-    return {leaf for part in parts for leaf in _leaf_dataclasses(part)}
 
 
 class Seconds(float):
@@ -473,6 +419,7 @@ class Seconds(float):
     """
 
     json_schema: typing.ClassVar[Mapping[str, Any]] = {
+        "title": "length of time",
         "description": "a length of time such as 500ms, 10s, 15min, 2h or 30d",
         "anyOf": [
             {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min|h|d)$"},
@@ -501,7 +448,16 @@ class Seconds(float):
             or (seconds := float(number) * factor) >= 1e10
         ):
             raise ValueError(
-                f"expected a length of time, found {_found(raw)} — write a number and ms, s, "
+                f"expected a length of time, found {found_text(raw)} — write a number and ms, s, "
                 "min, h or d, such as 10s"
             )
         return cls(seconds)
+
+    def as_written(self) -> str:
+        """In the largest unit that makes it a whole number, such as `15min`."""
+        for unit in ("d", "h", "min", "s"):
+            number = self / self._FACTORS[unit]
+            if number >= 1 and number.is_integer():
+                return f"{int(number)}{unit}"
+        milliseconds = f"{self * 1000:.6f}".rstrip("0").rstrip(".")
+        return f"{milliseconds}ms" if self else "0s"

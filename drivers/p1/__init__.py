@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from drivers.p1.keys import ENTRIES as CREDENTIALS
+from drivers.p1.keys import check as check_credentials
 from drivers.p1.settings import Settings
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.profile import DeviceAddress, Driver, Profile
 
-__all__ = ["Settings", "open_driver"]
+__all__ = ["CREDENTIALS", "Settings", "check_credentials", "open_driver"]
 
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":

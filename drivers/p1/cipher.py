@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from drivers.p1.keys import Keys
 from drivers.p1.telegram import excerpt
-from drivers.profile import Keys
 
 _TAG_BYTES = 12
 _AUTHENTICATED = 0x10

@@ -14,6 +14,7 @@ from drivers.line import BadReply, MeterError, NoReply, SerialSettings
 from drivers.listen import PushDriver
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
+from drivers.p1.keys import Keys
 from drivers.p1.obis import Reader
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import (
@@ -80,7 +81,7 @@ class P1Driver(PushDriver[Event]):
         self._recognises = settings.detect
         self._wanted = settings.quantities()
         self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
-        self._keys = device.keys
+        self._keys = Keys.of(device.credentials)
         self._line = line
         self._search = (
             Search(line.settings) if settings.detect and line.settings is not None else None

@@ -1,4 +1,4 @@
-"""The simulated house's meters, speaking on real ptys and sockets: any Modbus profile as a server,
+"""The simulated home's meters, speaking on real ptys and sockets: any Modbus profile as a server,
 and a P1 port.
 
 A Modbus twin is made from the profile's own register table: each value is encoded by its type,
@@ -32,7 +32,7 @@ from drivers.line import SerialSettings
 from drivers.modbus.codec import CODES
 from drivers.modbus.settings import WORDS, RegisterRow, Settings
 from drivers.profile import Profile, load_profile
-from drivers.simulated.house import DEMO_DAY_S, Household, meter_values
+from drivers.simulated.home import DEMO_DAY_S, Household, meter_values
 from drivers.simulated.push import Clock, p1_meter
 from drivers.simulated.telegram import GridReading, telegram
 from drivers.simulated.wire import Wire, paced_line
@@ -297,8 +297,8 @@ async def modbus_rtu(
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """A running house: where its meters can be reached, and the truth to judge by."""
+class Home:
+    """A running home: where its meters can be reached, and the truth to judge by."""
 
     truth: Household
     grid_wire: Wire
@@ -320,7 +320,7 @@ class House:
         """The text of each meter's device file, by the meter's name; further ones are `m1`,
         `m2` …
         """
-        places = {
+        files = {
             "grid": f"profile: dsmr/dsmr5\nline: serial:{self.grid_path}\n",
             "pv": f"profile: eastron/sdm120\nline: serial:{self.pv_path}?baud=9600\naddress: "
             f"{PV_ADDRESS}\n",
@@ -329,21 +329,21 @@ class House:
             "heat-pump": self.heat_pump_port,
             **{f"m{n}": port for n, port in enumerate(self.extra_ports, 1)},
         }.items():
-            places[name] = (
+            files[name] = (
                 f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: "
                 f"{HEAT_PUMP_ADDRESS}\n"
             )
-        return {name: f"{text}interval: {interval}\n" for name, text in places.items()}
+        return {name: f"{text}interval: {interval}\n" for name, text in files.items()}
 
 
 @contextlib.asynccontextmanager
-async def simulated_house(
+async def simulated_home(
     seed: int = 1, now: Clock = time.time, *, day_s: int = DEMO_DAY_S, extra_meters: int = 0
-) -> AsyncIterator[House]:
-    """A house with three meters: P1 DSMR 5 (grid), Eastron SDM120 on RTU (PV, as export), Eastron
+) -> AsyncIterator[Home]:
+    """A home with three meters: P1 DSMR 5 (grid), Eastron SDM120 on RTU (PV, as export), Eastron
     SDM630 on TCP (heat pump, address 1).
 
-    `now` is the house's true time, whatever clock the gateway believes in. `day_s` is the length of
+    `now` is the home's true time, whatever clock the gateway believes in. `day_s` is the length of
     its day; it begins in the morning, so there is sun from the start. `extra_meters` adds so many
     copies of the heat pump's meter, each on a TCP port of its own. The truth reaches back an hour
     before the start.
@@ -372,7 +372,7 @@ async def simulated_house(
                 serial_number=20_110_001 + n,
             )
             ports.append(await stack.enter_async_context(modbus_tcp({HEAT_PUMP_ADDRESS: twin})))
-        yield House(household, grid_wire, pv_wire, ports[0], tuple(ports[1:]))
+        yield Home(household, grid_wire, pv_wire, ports[0], tuple(ports[1:]))
 
 
 def grid_telegram(household: Household, second: int) -> bytes:

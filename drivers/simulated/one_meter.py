@@ -9,7 +9,7 @@ from functools import partial
 
 from drivers.line import LineUrl, SerialSettings
 from drivers.profile import Profile
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin, Twin, modbus_rtu, modbus_tcp, modbus_udp
 from drivers.simulated.push import Clock, p1_meter, p1_server
 from drivers.simulated.push_p1 import push_p1

@@ -138,6 +138,14 @@ def _overall() -> argparse.ArgumentParser:
     )
     lines = [f"  {name:<11}{_command(name).SUMMARY}" for name in command_names()]
     parser.epilog = "\n".join(
-        ["commands:", *lines, "", f"{PROGRAM} COMMAND --help tells more, with examples."]
+        [
+            "commands:",
+            *lines,
+            "",
+            "Exit codes, where a command does not say otherwise: 0 done; 1 it could not be done, "
+            "and standard error says why and what to do; 2 the command line is wrong; 130 "
+            "interrupted.",
+            f"{PROGRAM} COMMAND --help tells more, with examples.",
+        ]
     )
     return parser

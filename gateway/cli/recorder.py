@@ -18,7 +18,7 @@ from gateway.cli.terminal import Refused
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.sample import Reading
-    from gateway.site.config import Device
+    from gateway.site.devices import Device
 
 
 class Recorder:

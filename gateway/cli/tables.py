@@ -14,10 +14,10 @@ from typing import Any, Literal
 from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
 from gateway.energy.assets import Direction
-from gateway.energy.slot import Quality, Slot
+from gateway.energy.slot import KNOWN, Quality, Slot
 from gateway.outbox.item import Kind, Subject
 from gateway.outbox.owed import Owed, State
-from gateway.site.config import Asset
+from gateway.site.settings import Asset
 
 WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 PROFILE_HEADER = "INTERVAL,ENERGY(kWh)"
@@ -84,7 +84,7 @@ def kwh_text(energy_uwh: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetSlot:
+class AssetSlotRow:
     """One asset's slot: its energy, how it is known, and what became of its delivery. Energies in
     µWh, times in Unix seconds.
     """
@@ -111,7 +111,7 @@ class AssetSlot:
 
 def asset_slots(
     slots: Iterable[Slot], owed: Iterable[Owed], assets: Sequence[Asset]
-) -> Iterator[AssetSlot]:
+) -> Iterator[AssetSlotRow]:
     """What is owed, and the assets' slots for which nothing is, by time. Both streams must be in
     the order of time; neither is kept.
     """
@@ -132,7 +132,7 @@ def asset_slots(
 
 def _at(
     start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]
-) -> Iterator[AssetSlot]:
+) -> Iterator[AssetSlotRow]:
     by_uuid: dict[Subject, Asset] = {asset.uuid: asset for asset in assets}
     order: dict[Subject, int] = {asset.uuid: i for i, asset in enumerate(assets)}
     rows = [_owed_row(each, by_uuid.get(each.item.subject), slots) for each in owed]
@@ -165,9 +165,9 @@ def _coverage(parts: Sequence[Slot]) -> int | None:
     return min(covered.values(), default=None)
 
 
-def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSlot:
+def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSlotRow:
     item = owed.item
-    return AssetSlot(
+    return AssetSlotRow(
         start_s=item.slot_s,
         length_s=owed.length_s,
         asset=item.subject,
@@ -187,7 +187,7 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
     )
 
 
-def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot:
+def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlotRow:
     """An asset's slot that is not in the outbox: no exchange is configured, or one of its meters
     has not closed the slot.
     """
@@ -198,14 +198,14 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
     quality: Quality = (
         "missing" if missing else max((slot.quality for slot in parts), key=WORST.index)
     )
-    known = quality in ("measured", "estimated")
+    known = quality in KNOWN
     total = (
         asset.energy.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts})
         if known
         else None
     )
     waiting = ", ".join(sorted({device for device, _ in missing}))
-    return AssetSlot(
+    return AssetSlotRow(
         start_s=start_s,
         length_s=slots[0].length_s,
         asset=asset.uuid,
@@ -228,47 +228,46 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
 Row = Mapping[str, Any]
 
 ASSET_COLUMNS = (
-    *(
-        "start_utc",
-        "start_local",
-        "length_s",
-        "asset",
-        "uuid",
-        "kind",
-        "revision",
-        "energy_wh",
-        "formula_wh",
-        "negative_sent_as_0",
-    ),
-    *("quality", "coverage_percent", "delivery", "reason", "attempts", "decided_utc"),
+    "start_utc",
+    "start_local",
+    "length_s",
+    "asset",
+    "uuid",
+    "kind",
+    "revision",
+    "energy_wh",
+    "formula_wh",
+    "negative_sent_as_0",
+    "quality",
+    "coverage_percent",
+    "delivery",
+    "reason",
+    "attempts",
+    "decided_utc",
 )
 METER_COLUMNS = (
-    *(
-        "start_utc",
-        "start_local",
-        "length_s",
-        "meter",
-        "serial_number",
-        "direction",
-        "energy_wh",
-        "quality",
-        "method",
-        "coverage_percent",
-    ),
-    *(
-        "revision",
-        "samples",
-        "largest_gap_s",
-        "counter_begin_wh",
-        "counter_end_wh",
-        "register_begin_wh",
-        "register_end_wh",
-        "clock",
-    ),
+    "start_utc",
+    "start_local",
+    "length_s",
+    "meter",
+    "serial_number",
+    "direction",
+    "energy_wh",
+    "quality",
+    "method",
+    "coverage_percent",
+    "revision",
+    "samples",
+    "largest_gap_s",
+    "counter_begin_wh",
+    "counter_end_wh",
+    "register_begin_wh",
+    "register_end_wh",
+    "clock",
 )
 
 
-def asset_row(slot: AssetSlot) -> Row:
+def asset_row(slot: AssetSlotRow) -> Row:
     """For JSON, CSV and spreadsheets."""
     return {
         "start_utc": utc_text(slot.start_s),
@@ -361,7 +360,7 @@ def undelivered(owed: Iterable[Owed]) -> Iterator[Owed]:
 
 def energy_known(owed: Owed) -> bool:
     """Whether the slot was wholly metered: only then it has an energy. Missing is not zero."""
-    return owed.quality in ("measured", "estimated")
+    return owed.quality in KNOWN
 
 
 def profile_line(owed: Owed) -> str:

@@ -20,7 +20,7 @@ from gateway.collect.line_use import LineUse
 from gateway.collect.meter import METER_CAP_S, Meter, meter_of
 from gateway.collect.turns import Turns
 from gateway.monitoring.report import LineReport, MeterReport
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.backoff import Backoff
 from gateway.timing.clock import Clock
 

@@ -7,7 +7,7 @@ where a meter is slow to answer.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.site.config import Device
+from gateway.site.devices import Device
 
 EVERYTHING_S = 60.0
 """How often all quantities of a meter are read; in between, its energy registers and power alone.

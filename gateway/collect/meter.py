@@ -9,7 +9,7 @@ from drivers.sample import METER_UTC, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.turns import Due
 from gateway.monitoring.report import MeterReport
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.backoff import Backoff
 
 METER_CAP_S = 60.0

@@ -16,8 +16,8 @@ LACKING = ("partial", "missing")
 """Only slots that were not wholly metered lack energy."""
 
 
-class NoPlace(Exception):
-    """Energy cannot be placed. The text says why and what to do."""
+class CannotAllocate(Exception):
+    """Energy cannot be put into slots. The text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Share:
     weight: float
 
 
-def lacking(left: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, float]]:
+def lacking(record: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, float]]:
     """The slots that the gap spans, and which part of each lies in it. `slots` are those of the
     series, one per time at most.
 
-    Raises NoPlace where one of them is not there, or lacks nothing.
+    Raises CannotAllocate where one of them is not there, or lacks nothing.
     """
-    if left.to_ms <= left.from_ms:
-        raise NoPlace(
+    if record.to_ms <= record.from_ms:
+        raise CannotAllocate(
             "the clock was set back here: there is no time between the two readings that slots "
             "could be given this energy for"
         )
@@ -46,27 +46,27 @@ def lacking(left: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, float]
         s
         for s in slots
         if (s.device, s.serial_number, s.direction)
-        == (left.device, left.serial_number, left.direction)
+        == (record.device, record.serial_number, record.direction)
     )
     found: list[tuple[Slot, float]] = []
-    until_ms = left.from_ms
+    until_ms = record.from_ms
     for slot in sorted(mine, key=lambda slot: slot.start_s):
         start_ms, end_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
-        inside_ms = min(end_ms, left.to_ms) - max(start_ms, left.from_ms)
+        inside_ms = min(end_ms, record.to_ms) - max(start_ms, record.from_ms)
         if inside_ms <= 0:
             continue
         if start_ms > until_ms:
             break
         if slot.quality not in LACKING:
-            raise NoPlace(
+            raise CannotAllocate(
                 f"the slot of {_utc(slot.start_s)} lacks nothing (it is {slot.quality}), and its "
                 "energy stays as it was sent; "
                 "this energy can only be settled outside the market"
             )
         found.append((slot, inside_ms / (end_ms - start_ms)))
         until_ms = end_ms
-    if until_ms < left.to_ms:
-        raise NoPlace(
+    if until_ms < record.to_ms:
+        raise CannotAllocate(
             f"the slot of {_utc(until_ms // 1000)} is not in the buffer: it is still open (try "
             "again when it has ended), or it is older "
             "than what is kept, or the gap is longer than the 31 days of which slots are written "
@@ -84,14 +84,14 @@ def as_before(
     found: Sequence[tuple[Slot, float]], days: int, energy_uwh: Callable[[int], int | None]
 ) -> list[Share]:
     """As it was so many days before. `energy_uwh` knows the energy of the slot that starts then.
-    Raises NoPlace where it does not.
+    Raises CannotAllocate where it does not.
     """
     shares = []
     for slot, part in found:
         before_uwh = energy_uwh(slot.start_s - days * DAY_S)
         if before_uwh is None:
             day = "the day" if days == 1 else f"{days} days"
-            raise NoPlace(
+            raise CannotAllocate(
                 f"the slot of {_utc(slot.start_s)} has no known energy {day} before — choose "
                 "another profile, such as linear"
             )
@@ -101,44 +101,56 @@ def as_before(
 
 def by_table(found: Sequence[tuple[Slot, float]], weights: Mapping[int, float]) -> list[Share]:
     """By numbers for each start of a slot (Unix time), of which only the proportions count. Raises
-    NoPlace where one is missing.
+    CannotAllocate where one is missing.
     """
     for slot, _ in found:
         if slot.start_s not in weights:
-            raise NoPlace(
+            raise CannotAllocate(
                 f"the profile has no line for the slot of {_utc(slot.start_s)}; it needs one for "
                 "each slot of the gap"
             )
     return [Share(slot, part, weights[slot.start_s]) for slot, part in found]
 
 
-def place(left: Unallocated, shares: Sequence[Share], whole: Callable[[Slot], bool]) -> list[Slot]:
+def allocate(
+    record: Unallocated, shares: Sequence[Share], whole: Callable[[Slot], bool]
+) -> list[Slot]:
     """The next revision of every slot, with its share. `whole` says whether a slot lacks nothing
-    else: it is estimated then, and still partial otherwise. Raises NoPlace where the profile is
-    nothing but zeros.
+    else: it is estimated then, and still partial otherwise.
+
+    Raises CannotAllocate where the profile is nothing but zeros.
     """
     total = sum(share.part * share.weight for share in shares)
     if total <= 0:
-        raise NoPlace(
+        raise CannotAllocate(
             "the profile says that nothing passed in all of this time — choose another one, such "
             "as linear"
         )
-    placed: list[Slot] = []
-    so_far, given_uwh = 0.0, 0
+
+    allocated: list[Slot] = []
+    so_far = 0.0
+    given_uwh = 0
     for n, share in enumerate(shares, 1):
+        # Each share ends where the profile has come to; the last one takes what is left, so that
+        # nothing is lost by rounding.
         so_far += share.part * share.weight
-        upto_uwh = (
-            left.energy_uwh if n == len(shares) else int(left.energy_uwh * min(so_far / total, 1.0))
-        )
-        slot, more_uwh = share.slot, upto_uwh - given_uwh
-        energy_uwh = (slot.energy_uwh or 0) + more_uwh
+        if n == len(shares):
+            upto_uwh = record.energy_uwh
+        else:
+            upto_uwh = int(record.energy_uwh * min(so_far / total, 1.0))
+
+        slot = share.slot
+        energy_uwh = (slot.energy_uwh or 0) + upto_uwh - given_uwh
         # The counter at a slot's ends: what was metered of it keeps its place, the rest lines up
         # with it.
-        begin_uwh = left.begin_uwh + given_uwh if slot.quality == "missing" else slot.begin_uwh
-        if slot.start_s * 1000 > left.from_ms and slot.quality == "partial":
+        begin_uwh = slot.begin_uwh
+        if slot.quality == "missing":
+            begin_uwh = record.begin_uwh + given_uwh
+        elif slot.quality == "partial" and slot.start_s * 1000 > record.from_ms:
             begin_uwh = slot.end_uwh - energy_uwh
+
         given_uwh = upto_uwh
-        placed.append(
+        allocated.append(
             replace(
                 slot,
                 energy_uwh=energy_uwh,
@@ -149,12 +161,12 @@ def place(left: Unallocated, shares: Sequence[Share], whole: Callable[[Slot], bo
                 revision=slot.revision + 1,
             )
         )
-    return placed
+    return allocated
 
 
 def table(lines: Iterable[str]) -> dict[int, float]:
     """A profile from CSV: start of the slot (ISO 8601, UTC unless it says otherwise) and a number
-    of any unit, 0 or more; a header may be there. Raises NoPlace with the line.
+    of any unit, 0 or more; a header may be there. Raises CannotAllocate with the line.
     """
     weights: dict[int, float] = {}
     for number, line in enumerate(lines, 1):
@@ -173,10 +185,10 @@ def table(lines: Iterable[str]) -> dict[int, float]:
                 f"line {number}: cannot read {line.strip()[:60]!r} — write "
                 "2026-03-29T01:00Z,0.125: start of the slot and a number"
             )
-            raise NoPlace(text) from error
+            raise CannotAllocate(text) from error
         weights[round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())] = weight
     if not weights:
-        raise NoPlace(
+        raise CannotAllocate(
             "there is no line with a time and a number — write 2026-03-29T01:00Z,0.125 for each "
             "slot"
         )

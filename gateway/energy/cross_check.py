@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from drivers.sample import Sample
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH
-from gateway.energy.slot import MeterState, Slot
+from gateway.energy.slot import KNOWN, MeterState, Slot
 
 QUARTER_MS = 900_000
 
@@ -62,11 +62,7 @@ class CrossChecks:
     def closed(self, slots: Iterable[Slot]) -> None:
         """Slots that have been closed."""
         for slot in slots:
-            if (
-                slot.energy_uwh is None
-                or slot.quality not in ("measured", "estimated")
-                or slot.method == "power"
-            ):
+            if slot.energy_uwh is None or slot.quality not in KNOWN or slot.method == "power":
                 continue
             start_ms, above_wh = self._running.get(slot.device, (-1, 0.0))
             if start_ms == slot.start_s * 1000:

@@ -1,12 +1,17 @@
 """What a slot is, and the state of the fold that makes slots of one meter's samples. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+from msgspec.structs import replace
+
 from gateway.energy.assets import Direction
-from gateway.energy.counter import Counter, Rules
+from gateway.energy.counter import Counter
+from gateway.energy.register import Rules
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
@@ -20,16 +25,40 @@ interpolated. power: power alone; the slot is provisional, and will be written a
 when the register says more.
 """
 
-DIRECTIONS: tuple[Direction, ...] = ("import", "export")
+KNOWN: frozenset[Quality] = frozenset({"measured", "estimated"})
+"""The energy of the whole slot is known: it can be delivered, and takes part in an asset's sum."""
 
-PATIENCE = 10
-"""When the register has not told so long after a slot's end, in parts of a slot, the slot is closed
-provisionally, by power alone.
+Doubt = Literal[
+    "register reset",
+    "register jumped",
+    "register late",
+    "clock set back",
+    "power disproved",
+    "by power alone",
+]
+"""Why a slot is estimated although samples cover it. `register reset`: what passed around it is not
+known. `register jumped`: it moved by more than can be true. `register late`: it was silent over an
+end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
+the register stands still, is believed, and power contradicts it. `by power alone`: no register will
+ever tell.
 """
 
-LATE = 3
-"""A register that is silent for longer over a boundary, in parts of a slot, leaves the slots at it
-less than measured.
+DIRECTIONS: tuple[Direction, ...] = ("import", "export")
+
+PROVISIONAL_AFTER_FRACTION = Fraction(1, 10)
+"""When the register has not told for this fraction of a slot after the slot's end, the slot is
+closed provisionally, by power alone.
+
+Chosen, not measured: early enough for a destination that takes a slot only while the next one runs,
+and late enough for a register that is refreshed once a minute.
+"""
+
+MAX_REGISTER_SILENCE_FRACTION = Fraction(1, 3)
+"""A register that is silent over a boundary for longer than this fraction of a slot leaves the
+slots at it less than measured.
+
+Chosen, not measured: registers that come every five minutes still make measured slots of a quarter
+of an hour; hourly ones do not.
 """
 
 
@@ -68,6 +97,10 @@ class Slot:
     """
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
+    uncertainty_uwh: int | None = None
+    """None where it is not known."""
+    imported: bool = False
+    """Brought in from elsewhere, and not metered here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +120,8 @@ class AssetSlot:
     """The worst of its meters' slots."""
     revision: int = 0
     """How many times it was written anew since it was first closed."""
+    imported: bool = False
+    """Brought in from elsewhere, and not metered here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +146,23 @@ class MeterRules:
     @property
     def patience_ms(self) -> int:
         """How long after its end a slot waits for the register."""
-        return max(self.slot_ms // PATIENCE, self.stale_ms)
+        return max(int(self.slot_ms * PROVISIONAL_AFTER_FRACTION), self.stale_ms)
 
     @property
     def late_ms(self) -> int:
         """How long the register may be silent over a boundary before the slots at it are less than
         measured.
         """
-        return max(self.slot_ms // LATE, self.stale_ms)
+        return max(int(self.slot_ms * MAX_REGISTER_SILENCE_FRACTION), self.stale_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSlot:
+# --- the state of the fold ------------------------------------------------------------------------
+#
+# It is stored as JSON with every slot that closes: the names of the fields are keys in files, and
+# `rename` says which key is kept for a field that has a better name here.
+
+
+class OpenSlot(msgspec.Struct, frozen=True):
     """One direction's slot that has not ended yet."""
 
     start_ms: int
@@ -135,28 +175,30 @@ class OpenSlot:
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it: the clock was set back, the register jumped,
-    or was silent at an end of it.
+    """The slot is estimated although samples cover it: there is a `Doubt`. The state keeps no more
+    of it than that.
     """
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
 
+    def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
+        """The slot, doubtful for these reasons, or as it was where there are none."""
+        return replace(self, doubtful=True) if doubts else self
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What power says, at a boundary, of the time since the register last vouched for the
-    counter.
+
+class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):
+    """What power says, at a boundary, of the time since the register last confirmed the counter.
+    Files know the last field as `dark_ms`.
     """
 
     at_ms: int
     """UTC of the boundary."""
     power_uwh: int
-    dark_ms: int
+    power_unknown_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionState:
+class DirectionState(msgspec.Struct, frozen=True):
     """One direction of the series."""
 
     counter: Counter
@@ -173,15 +215,25 @@ class DirectionState:
     provisional_ms: int = 0
     """Slots that end up to then (UTC) have been closed provisionally."""
 
+    @property
+    def at_ms(self) -> int:
+        """UTC of the counter's reading."""
+        return self.counter.at_ms + self.shift_ms
 
-@dataclass(frozen=True, slots=True)
-class MeterState:
+
+class MeterState(
+    msgspec.Struct,
+    frozen=True,
+    rename={"candidate_serial": "stranger", "candidate_readings": "strangers"},
+):
     """The fold over one series (device, serial number), as of its last sample.
 
     Two times run side by side. *UTC* says which slot energy belongs to, and steps when the clock is
     set. *Steady time* says how long something lasted: it goes on with CLOCK_BOOTTIME within a boot,
     and with UTC from one boot to the next. It begins as UTC, and is UTC where the clock was never
     set.
+
+    Files know the candidate's fields as `stranger` and `strangers`.
     """
 
     serial_number: str | None
@@ -189,9 +241,9 @@ class MeterState:
     """UTC of the last sample."""
     slot_ms: int
     directions: dict[Direction, DirectionState]
-    stranger: str | None = None
+    candidate_serial: str | None = None
     """Another serial number that the last samples bore, not believed yet."""
-    strangers: int = 0
+    candidate_readings: int = 0
     """How many samples in a row bore it."""
     shift_ms: int = 0
     """UTC − steady time of the last sample."""

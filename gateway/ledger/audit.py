@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from gateway.energy.slot import Slot, Unallocated
+from gateway.energy.slot import KNOWN, Slot, Unallocated
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset
+from gateway.site.settings import Asset
 
 Series = tuple[str, str | None, str]
 """Meter, serial number and direction."""
@@ -115,7 +115,7 @@ def _owed(
     """What was sent against the slots it was made of: the newest revision of each."""
     newest: dict[object, Owed] = {}
     for each in owed:
-        if each.item.kind == "measurement" and each.quality in ("measured", "estimated"):
+        if each.item.kind == "measurement" and each.quality in KNOWN:
             known = newest.setdefault(each.item.subject, each)
             if each.item.revision > known.item.revision:
                 newest[each.item.subject] = each

@@ -103,7 +103,7 @@ class Backlog:
 
     def _fold(self) -> Iterator[None]:
         """Run the samples through the folds that have not seen them."""
-        undatable = self._buffer.loose_boots()
+        undatable = self._buffer.undatable_boots()
         seen = self._books.load()
         after = min(seen.values(), default=self._buffer.last_number)
         while portion := list(islice(self._buffer.samples(after), REPLAY_FLUSH)):

@@ -17,7 +17,7 @@ from gateway.ledger.rules import meter_rules
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.rows import Closing
 from gateway.timing.clock import Clock

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from gateway.energy.asset_slots import asset_slot, once_written, parts_of
 from gateway.energy.assets import Formula
-from gateway.energy.slot import AssetSlot, Slot
+from gateway.energy.slot import KNOWN, AssetSlot, Slot
 from gateway.outbox.format import Closed, Number, Terms
 from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Owed
@@ -105,7 +105,7 @@ def _owed(terms: Terms, number: Number, slot_s: int, now_s: float) -> Owed:
 
 def _same(before: Owed, after: Owed) -> bool:
     """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
-    known = before.quality in ("measured", "estimated") and before.state in ("pending", "accepted")
+    known = before.quality in KNOWN and before.state in ("pending", "accepted")
     return known and (before.item.energy_uwh, before.raw_uwh) == (
         after.item.energy_uwh,
         after.raw_uwh,

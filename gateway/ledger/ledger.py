@@ -15,7 +15,7 @@ from gateway.ledger.books import Books
 from gateway.ledger.meter_clocks import MeterClocks
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.timing.clock import Clock
 

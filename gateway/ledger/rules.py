@@ -1,9 +1,11 @@
 """What the fold must know of each meter, from the settings. Pure."""
 
 from gateway.energy.assets import Direction
-from gateway.energy.counter import UWH_PER_WH, Rules
+from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.register import Rules
 from gateway.energy.slot import DIRECTIONS, MeterRules
-from gateway.site.config import Device, Settings
+from gateway.site.devices import Device
+from gateway.site.settings import Settings
 
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""

@@ -10,7 +10,7 @@ from gateway.ledger.deliverables import asset_slots_for, deliverables_for
 from gateway.outbox.format import Closed, Terms
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
 

@@ -7,7 +7,7 @@ from gateway.energy.counter import UWH_PER_WH
 from gateway.monitoring.report import AssetReport
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
-from gateway.site.config import Asset
+from gateway.site.settings import Asset
 
 DAY_S = 86_400
 

@@ -28,7 +28,7 @@ import h11
 
 from gateway.monitoring import metrics
 from gateway.monitoring.report import Report
-from gateway.site.config import StatusSettings
+from gateway.site.settings import StatusSettings
 from gateway.timing.backoff import Backoff
 
 _log = logging.getLogger(__name__)

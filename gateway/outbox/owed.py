@@ -1,4 +1,4 @@
-"""What is owed to the exchange, and in which order it goes. Plain data, which lives in the buffer.
+"""What is owed to a destination, and in which order it goes. Plain data, which lives in the buffer.
 Pure.
 """
 
@@ -6,9 +6,18 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
+from gateway.energy.slot import KNOWN
 from gateway.outbox.item import Item
 
-State = Literal["pending", "accepted", "rejected", "missed"]
+State = Literal["pending", "sent", "accepted", "rejected", "missed"]
+"""pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). sent: the
+wire took it, and the destination's own word is awaited; still owed. accepted / rejected: the
+destination said so. missed: our word, with the reason: its window passed, or the slot was not
+wholly metered.
+"""
+
+MAX_ANSWER_CHARACTERS = 120
+"""Of what a destination said, so much is kept with each item."""
 
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
@@ -16,12 +25,7 @@ LIVE_SLOTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One item and what became of it.
-
-    pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). accepted /
-    rejected: the exchange said so. missed: our word, with the reason: its window passed, or the
-    slot was not wholly metered.
-    """
+    """One item and what became of it."""
 
     item: Item
     length_s: int
@@ -36,17 +40,24 @@ class Owed:
     decided_s: float | None = None
     """When the state became what it is, Unix time."""
     confirmed_s: float | None = None
-    """When the exchange was found to hold this very number, Unix time."""
+    """When the destination was found to hold this very number, Unix time."""
     held_uwh: int | None = None
     """The other number that it was found to hold."""
     disagreements: int = 0
     """How often it was found to hold another number, or none: after the first time it is sent once
     more, after the second it is left to a person.
     """
+    first_sent_s: float | None = None
+    """When it was sent first, Unix time; this and the next three: None where it is not known."""
+    last_sent_s: float | None = None
+    answer: str | None = None
+    """The beginning of what the destination said last."""
+    transaction_id: str | None = None
+    """Of the last delivery."""
 
     @property
     def disputed(self) -> bool:
-        """Whether the exchange accepted it twice and holds another number all the same, or none."""
+        """Whether the destination accepted it twice, and holds another number, or none."""
         return self.state == "accepted" and self.disagreements >= 2
 
     def revised(self, revision: int) -> "Owed":
@@ -59,15 +70,18 @@ class Backlog:
     """What is still owed."""
 
     count: int
+    """Pending items."""
     oldest_slot_s: int | None
-    """Start of the oldest slot, Unix time."""
+    """Start of the oldest slot that is pending or sent, Unix time."""
     next_closes_s: float | None
-    """When the next of the items can no longer be delivered, Unix time."""
+    """When the next of the pending items can no longer be delivered, Unix time."""
+    sent: int = 0
+    """Items that were sent, and not answered by the destination yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """How what the exchange accepted compares with what it holds."""
+    """How what the destination accepted compares with what it holds."""
 
     unconfirmed: int
     """Items that are still to be asked for."""
@@ -77,7 +91,7 @@ class Confirmations:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the exchange was found to hold where it should hold an item; None: nothing."""
+    """What the destination was found to hold where it should hold an item; None: nothing."""
 
     item: Item
     energy_uwh: int | None
@@ -94,7 +108,7 @@ def why_not_again(owed: Owed, now_s: float) -> str:
         return (
             f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
         )
-    if owed.quality not in ("measured", "estimated"):
+    if owed.quality not in KNOWN:
         return "its slot was not wholly metered, so there is no number to send"
     if owed.closes_s is not None and owed.closes_s <= now_s:
         if owed.item.kind == "forecast":

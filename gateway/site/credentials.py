@@ -10,7 +10,8 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from drivers.profile import Keys
+from drivers.net.masking import Secrets
+from drivers.profile import Profile
 from drivers.strict_yaml import Problem, decode, parse
 
 
@@ -39,21 +40,23 @@ def read_credentials(folder: Path, name: str) -> tuple[Credentials | None, list[
     return (Credentials(login.username, login.password) if login else None), problems
 
 
-def read_keys(folder: Path, name: str) -> tuple[Keys | None, list[Problem]]:
-    """The keys of an encrypted meter, from where `read_credentials` would take a login."""
-    hint = (
-        "write `encryption_key: '…'` (32 hex digits) and where the network operator gave "
-        "more, `authentication_key:` and `system_title:`"
-    )
-    file, problems = _read(folder, name, _KeyFile, "a meter's keys", f"{hint}; all in quotes")
-    if file is None:
-        return None, problems
-    encryption, authentication, title = map(
-        bytes.fromhex, (file.encryption_key, file.authentication_key, file.system_title)
-    )
-    return Keys(
-        encryption=encryption, authentication=authentication or None, system_title=title or None
-    ), problems
+def read_device_credentials(
+    folder: Path, name: str, profile: Profile
+) -> tuple[Secrets, list[Problem]]:
+    """What a meter of that profile is told in secret, from where `read_credentials` would take a
+    login. Which entries there are, the profile's protocol says: keys, a login, a token.
+    """
+    entries = ", ".join(f"{entry}: '…' ({kind})" for entry, kind in profile.credentials.items())
+    hint = f"write, each in quotes: {entries}"
+    what = "a meter's credentials"
+    found, problems = _read(folder, name, dict[str, str], what, hint)
+    if found is None:
+        return Secrets(), problems
+
+    path = str(_path(folder, name))
+    for why in profile.check_credentials(found):
+        problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
+    return Secrets() if problems else Secrets(found), problems
 
 
 T = TypeVar("T")
@@ -62,46 +65,37 @@ T = TypeVar("T")
 def _read(
     folder: Path, name: str, kind: type[T], what: str, hint: str
 ) -> tuple[T | None, list[Problem]]:
-    passed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / Path(name).name
-    path = passed if os.environ.get("CREDENTIALS_DIRECTORY") and passed.is_file() else folder / name
+    path = _path(folder, name)
     try:
-        mode = path.stat().st_mode
+        mode = stat.S_IMODE(path.stat().st_mode)
         document = parse(path.read_bytes(), str(path))
     except OSError as error:
-        return None, [
-            Problem(
-                str(path),
-                0,
-                "",
-                f"{what} cannot be read: {error.strerror}",
-                f"{hint}, and run: chmod 600 {path}",
-            )
-        ]
+        message = f"{what} cannot be read: {error.strerror}"
+        return None, [Problem(str(path), 0, "", message, f"{hint}, and run: chmod 600 {path}")]
+
     found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
     problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]
-    if path is not passed and stat.S_IMODE(mode) & 0o077:
-        problems.append(
-            Problem(
-                str(path),
-                0,
-                "",
-                f"others can read this file (mode {stat.S_IMODE(mode):04o})",
-                f"run: chmod 600 {path}",
-            )
-        )
-    return (found if found and not problems else None), problems
+
+    # systemd sets the mode of what it passes on, and lets only this service see it.
+    if path == folder / name and mode & 0o077:
+        message = f"others can read this file (mode {mode:04o})"
+        problems.append(Problem(str(path), 0, "", message, f"run: chmod 600 {path}"))
+    return (found if not problems else None), problems
+
+
+def _path(folder: Path, name: str) -> Path:
+    """The systemd credential of that name where there is one, or else the file in the folder."""
+    passed_folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if passed_folder:
+        passed = Path(passed_folder) / Path(name).name
+        if passed.is_file():
+            return passed
+    return folder / name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CredentialsFile:
     username: Annotated[str, Meta(min_length=1)]
     password: Annotated[str, Meta(min_length=1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KeyFile:
-    encryption_key: Annotated[str, Meta(pattern="^[0-9A-Fa-f]{32}$")]
-    authentication_key: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{32})?$")] = ""
-    system_title: Annotated[str, Meta(pattern="^([0-9A-Fa-f]{16})?$")] = ""

@@ -11,8 +11,8 @@ from drivers.profile import Profile
 DEFAULT_INTERVAL_S = 10.0
 
 
-class Place(NamedTuple):
-    """Where a meter is. Two device files of one place would read one meter twice."""
+class Endpoint(NamedTuple):
+    """Where a meter is. Two device files of one endpoint would read one meter twice."""
 
     port: str
     address: int | None
@@ -20,7 +20,7 @@ class Place(NamedTuple):
     device: str
     profile_id: str
 
-    def is_taken(self, known: Iterable["Place"]) -> bool:
+    def is_taken(self, known: Iterable["Endpoint"]) -> bool:
         """Whether a meter is there already. Other parts of the same device have its address: an
         inverter, and the meter it passes on.
         """
@@ -30,9 +30,9 @@ class Place(NamedTuple):
         )
 
 
-def place_of(profile: Profile, port: str, address: int | None) -> Place:
+def endpoint_of(profile: Profile, port: str, address: int | None) -> Endpoint:
     """Where a meter is; `port` tells lines apart."""
-    return Place(port, address, profile.device, profile.id)
+    return Endpoint(port, address, profile.device, profile.id)
 
 
 def names(founds: Iterable[Found], taken: Collection[str]) -> Iterator[tuple[str, Found]]:

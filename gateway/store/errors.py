@@ -60,7 +60,7 @@ def remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "full" in text:
         return FREE_SPACE
-    if "malformed" in text or "make no sense" in text:
+    if "malformed" in text or "fail validation" in text:
         return "it is damaged: stop the daemon, and run: meter-gateway buffer repair"
     if "unable to open" in text:
         return (

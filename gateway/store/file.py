@@ -1,4 +1,4 @@
-"""The SQLite file of the store: how it is opened, locked, and brought to the newest schema."""
+"""The SQLite file of the store: how it is opened and locked."""
 
 import fcntl
 import logging
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.store.errors import StoreError
-from gateway.store.row_checks import TABLES
+from gateway.store.migration import migrate
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_VERSIONS = 10_000
 """A header that says more than this is damaged, and not newer."""
 
@@ -75,7 +74,7 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
     """As the daemon works with it: made, or upgraded, where need be.
 
     Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all
-    of it.
+    of it. Raises DiskFull where there is no room for an upgrade.
     """
     is_new = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=5, factory=Connection)
@@ -94,7 +93,7 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
         db.execute("PRAGMA wal_autocheckpoint = 8000")
         if whole and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
-        _migrate(db)
+        migrate(db, path)
     except BaseException:
         db.close()
         raise
@@ -103,7 +102,7 @@ def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
 
 def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
     """Beside whoever else has it open, changing nothing by that. `how` is the URI's query
-    (sqlite.org/uri.html).
+    (sqlite.org/uri.html). Raises sqlite3.Error.
     """
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
@@ -128,33 +127,9 @@ def new_file(path: Path) -> sqlite3.Connection:
             "cache_size = -4096",
         ):
             db.execute(f"PRAGMA {pragma}")
-        _migrate(db)
+        migrate(db, path)
         db.execute("BEGIN")
     except BaseException:
         db.close()
         raise
     return db
-
-
-def newest_version() -> int:
-    """Of the schema."""
-    return len(list(MIGRATIONS.glob("*.sql")))
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """To the newest schema, one version after the other, each in a transaction. Raises
-    sqlite3.DatabaseError.
-    """
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and (
-        names := {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    ):
-        if names & {*TABLES}:
-            raise sqlite3.DatabaseError("its header has lost the version")
-        raise sqlite3.OperationalError(
-            f"is another program's database (it has a table {min(names)}): not a database of ours"
-        )
-    for number, script in enumerate(sorted(MIGRATIONS.glob("*.sql"))[version:], version + 1):
-        db.executescript(
-            f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;"
-        )

@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 from gateway.energy.slot import Event
-from gateway.store.buffer import CHECKED_AT_ONCE, Buffer, Limits
+from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
-from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder, newest_version
+from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder
+from gateway.store.integrity import CHECKED_AT_ONCE
+from gateway.store.migration import is_unfinished, newest_version
 from gateway.store.reserve import Reserve
 from gateway.store.row_checks import TABLES
 from gateway.store.salvage.carve import page_size_of
@@ -137,7 +139,11 @@ def open_for_deciding(path: Path) -> Buffer:
         )
     try:
         db = connect_as_it_is(path, "mode=rw")
-        db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            db.close()
+            raise
         return _opened(db, path, Limits())
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be written: {error}; {remedy(error)}") from error
@@ -207,6 +213,11 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
             raise StoreError(
                 f"{path}: was written by an older version (schema {version}); start the daemon "
                 "once, it upgrades the file"
+            )
+        if is_unfinished(names):
+            raise StoreError(
+                f"{path}: its upgrade is not finished; wait for the daemon, or start it: it goes "
+                "on with it"
             )
         return Buffer(db, path, limits)
     except BaseException:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from gateway.energy.assets import Direction
-from gateway.energy.slot import Slot
+from gateway.energy.slot import AssetSlot, Slot
 from gateway.outbox.item import Item
-from gateway.outbox.owed import Owed
+from gateway.outbox.owed import MAX_ANSWER_CHARACTERS, Owed
 
 
 def _in(names: object) -> str:
@@ -29,21 +29,55 @@ def _whole(*columns: str) -> str:
     return " AND ".join(f"typeof({column}) = 'integer'" for column in columns)
 
 
-SOUND: Mapping[str, str] = {
+def _whole_or_null(*columns: str) -> str:
+    return " AND ".join(f"typeof({column}) IN ('integer', 'null')" for column in columns)
+
+
+def _text_or_null(*columns: str) -> str:
+    return " AND ".join(f"typeof({column}) IN ('text', 'null')" for column in columns)
+
+
+def _time_or_null(*columns: str) -> str:
+    return " AND ".join(f"typeof({column}) IN ('real', 'integer', 'null')" for column in columns)
+
+
+def _uuid(column: str) -> str:
+    return f"typeof({column}) = 'blob' AND length({column}) = 16"
+
+
+def _series(column: str) -> str:
+    ends = " OR ".join(f"{column} GLOB '?*.{word}'" for word in get_args(Direction))
+    return f"typeof({column}) = 'text' AND ({ends})"
+
+
+VALID: Mapping[str, str] = {
     "slots": " AND ".join(
         [
             *(f"{column} IN {words}" for column, words in _words(Slot).items()),
             _whole("start_s", "length_s", "begin_uwh", "end_uwh", "coverage_permille"),
-            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(device) = 'text' AND length_s "
-            "> 0",
+            _whole_or_null("energy_uwh", "uncertainty_uwh"),
+            "typeof(device) = 'text' AND length_s > 0 AND imported IN (0, 1)",
+        ]
+    ),
+    "asset_slots": " AND ".join(
+        [
+            *(f"{column} IN {words}" for column, words in _words(AssetSlot).items()),
+            _uuid("asset"),
+            _whole("start_s", "length_s", "revision"),
+            _whole_or_null("energy_uwh", "uncertainty_uwh"),
+            "length_s > 0 AND imported IN (0, 1)",
         ]
     ),
     "outbox": " AND ".join(
         [
             *(f"{column} IN {words}" for column, words in {**_words(Owed), **_words(Item)}.items()),
             _whole("slot_s", "revision", "length_s", "attempts"),
-            "typeof(energy_uwh) IN ('integer', 'null') AND typeof(opens_s) IN ('real', 'integer')",
-            "asset GLOB '????????-????-????-????-????????????' AND NOT asset GLOB '*[^-0-9a-f]*'",
+            _whole_or_null("energy_uwh", "raw_uwh", "held_uwh"),
+            "typeof(opens_s) IN ('real', 'integer')",
+            _time_or_null("first_sent_s", "last_sent_s"),
+            _text_or_null("answer", "transaction_id"),
+            f"coalesce(length(answer), 0) <= {MAX_ANSWER_CHARACTERS}",
+            f"typeof(destination) = 'text' AND (({_uuid('subject')}) OR ({_series('subject')}))",
         ]
     ),
     "counters": "typeof(device) = 'text' AND typeof(state) = 'blob' AND json_valid(CAST(state "

@@ -2,11 +2,16 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
 from typing import Any
+from uuid import UUID
 
-from gateway.energy.slot import Event, MeterState, Slot, Unallocated
-from gateway.outbox.item import EXCHANGE, Item, subject_of
+import msgspec
+from msgspec.structs import FieldInfo
+
+from gateway.energy.slot import KNOWN, AssetSlot, Event, MeterState, Slot, Unallocated
+from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
 
@@ -21,26 +26,30 @@ class Closing:
     owed: tuple[Owed, ...]
     events: tuple[Event, ...]
     unallocated: tuple[Unallocated, ...] = ()
+    asset_slots: tuple[AssetSlot, ...] = ()
+    """Of the assets whose meters have all closed a slot with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class UnallocatedRecord:
     """Unallocated energy on record. `number` is what people call it by."""
 
     number: int
     what: Unallocated
     placed_s: float | None
-    """When a person placed it into slots, Unix time; None: not yet."""
+    """When a person allocated it to slots, Unix time; None: not yet."""
     placed_by: str
     """How: the name of the profile."""
 
 
 SLOT_COLUMNS = [f.name for f in fields(Slot)]
 SLOT_LIST = ", ".join(SLOT_COLUMNS)
+ASSET_SLOT_COLUMNS = [f.name for f in fields(AssetSlot)]
+ASSET_SLOT_LIST = ", ".join(ASSET_SLOT_COLUMNS)
 OWED_LIST = (
-    "asset, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, closes_s, state, "
-    "reason, raw_uwh, attempts, decided_s, "
-    "confirmed_s, held_uwh, disagreements"
+    "destination, subject, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, "
+    "closes_s, state, reason, raw_uwh, attempts, decided_s, confirmed_s, held_uwh, disagreements, "
+    "first_sent_s, last_sent_s, answer, transaction_id"
 )
 _FOLDED = ("power_w", "power_import_w", "power_export_w")
 
@@ -66,14 +75,19 @@ def lean(value: Any) -> Any:
         return [lean(each) for each in value]
     if isinstance(value, dict):
         return {key: lean(each) for key, each in value.items()}
-    if not is_dataclass(value):
+    if not isinstance(value, msgspec.Struct):
         return value
-    found = ((field, getattr(value, field.name)) for field in fields(value))
+    found = ((field, getattr(value, field.name)) for field in _fields_of(type(value)))
     return {
-        field.name: lean(each)
+        field.encode_name: lean(each)
         for field, each in found
-        if field.default is MISSING or each != field.default
+        if field.required or each != field.default
     }
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def slot_row(slot: Slot) -> list[object]:
@@ -89,16 +103,47 @@ def slot_row(slot: Slot) -> list[object]:
 def slot_of(row: tuple[Any, ...]) -> Slot:
     """Of a row of `SLOT_LIST`."""
     values: Mapping[str, Any] = dict(zip(SLOT_COLUMNS, row, strict=True))
-    return Slot(**{**values, "serial_number": values["serial_number"] or None})
+    return Slot(
+        **{
+            **values,
+            "serial_number": values["serial_number"] or None,
+            "imported": bool(values["imported"]),
+        }
+    )
+
+
+def asset_slot_row(slot: AssetSlot) -> list[object]:
+    """In the order of `ASSET_SLOT_COLUMNS`."""
+    return [slot.asset.bytes, *(getattr(slot, name) for name in ASSET_SLOT_COLUMNS[1:])]
+
+
+def asset_slot_of(row: tuple[Any, ...]) -> AssetSlot:
+    """Of a row of `ASSET_SLOT_LIST`."""
+    values: Mapping[str, Any] = dict(zip(ASSET_SLOT_COLUMNS, row, strict=True))
+    return AssetSlot(
+        **{**values, "asset": subject_from(values["asset"]), "imported": bool(values["imported"])}
+    )
+
+
+def subject_value(subject: Subject) -> bytes | str:
+    """As it is kept: a UUID takes 16 bytes and not 36, in the table and in each index."""
+    return subject.bytes if isinstance(subject, UUID) else str(subject)
+
+
+@lru_cache(maxsize=256)
+def subject_from(value: bytes | str) -> Subject:
+    """Of what is kept. Few subjects are in very many rows."""
+    return UUID(bytes=value) if isinstance(value, bytes) else subject_of(value)
 
 
 def owed_row(owed: Owed) -> tuple[object, ...]:
     """In the order of `OWED_LIST`."""
     item = owed.item
     # Missing is not zero: what was not wholly metered has no energy.
-    known = owed.quality in ("measured", "estimated")
+    known = owed.quality in KNOWN
     return (
-        str(item.subject),
+        item.destination,
+        subject_value(item.subject),
         item.slot_s,
         item.kind,
         item.revision,
@@ -115,15 +160,20 @@ def owed_row(owed: Owed) -> tuple[object, ...]:
         owed.confirmed_s,
         owed.held_uwh,
         owed.disagreements,
+        owed.first_sent_s,
+        owed.last_sent_s,
+        owed.answer,
+        owed.transaction_id,
     )
 
 
 def owed_of(row: tuple[Any, ...]) -> Owed:
     """Of a row of `OWED_LIST`."""
-    asset, slot_s, kind, revision, energy_uwh, *rest = row
-    return Owed(Item(EXCHANGE, subject_of(asset), slot_s, kind, revision, energy_uwh or 0), *rest)
+    destination, subject, slot_s, kind, revision, energy_uwh, *rest = row
+    item = Item(destination, subject_from(subject), slot_s, kind, revision, energy_uwh or 0)
+    return Owed(item, *rest)
 
 
 def key_of(item: Item) -> tuple[object, ...]:
     """The primary key of an item in the outbox."""
-    return item.slot_s, str(item.subject), item.kind, item.revision
+    return item.destination, item.slot_s, subject_value(item.subject), item.kind, item.revision

@@ -143,14 +143,20 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         now_s = due_s + CLOSE_TO_DELIVERY_S
         if due_s % SLOT_S == 0 and due_s != delivered_s:
             delivered_s = due_s
-            owed = [item.item for item in buffer.due(now_s, since_s=None, limit=1000)]
+            owed = [
+                item.item for item in buffer.outbox("exchange").due(now_s, since_s=None, limit=1000)
+            ]
             for request in dialect.encode(owed, ""):
-                buffer.record(request.items, "accepted", "", now_s)
+                buffer.outbox("exchange").record(request.items, "accepted", "", now_s)
                 day.verdict_commits += 1
         if due_s % SLOT_S == READ_BACK_S and (
-            accepted := buffer.unconfirmed(due_s - READ_BACK_S, since_s=0, limit=1000)
+            accepted := buffer.outbox("exchange").unconfirmed(
+                due_s - READ_BACK_S, since_s=0, limit=1000
+            )
         ):
-            buffer.record_held([Held(item, item.energy_uwh) for item in accepted], now_s)
+            buffer.outbox("exchange").record_held(
+                [Held(item, item.energy_uwh) for item in accepted], now_s
+            )
             day.verdict_commits += 1
         if flush_s and now_s - flushed_s >= flush_s:
             flushed_s = due_s

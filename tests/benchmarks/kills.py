@@ -209,9 +209,11 @@ def _live(
                 now_s = BEGIN_S + 60.0 * now[0]
                 items = [
                     owed.item
-                    for owed in buffer.due(now_s, since_s=None, limit=rng.randrange(1, 20))
+                    for owed in buffer.outbox("exchange").due(
+                        now_s, since_s=None, limit=rng.randrange(1, 20)
+                    )
                 ]
-                buffer.record(items, "accepted", "", now_s)
+                buffer.outbox("exchange").record(items, "accepted", "", now_s)
                 tell("accepted", [_key(item) for item in items])
             elif chance < 0.31:
                 ledger.checkpoint()

@@ -21,7 +21,7 @@ from drivers.profile import DeviceAddress, Profile, load_profile, profile_ids
 from drivers.sample import Sample
 from gateway.collect.collector import Collector
 from gateway.collect.line_load import load_of
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.slave import slave
@@ -219,7 +219,6 @@ def _ten_meters() -> Iterator[Figure]:
                 invert=False,
                 max_power_w=1e6,
                 timeout_s=None,
-                keys=None,
             )
             for address, profile_id in chosen.items()
         ]

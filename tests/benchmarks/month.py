@@ -114,7 +114,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
         last = _rss_bytes()
         first = first or last
         progress(f"month: day {day + 1}, {last / 1e6:.1f} MB")
-    waiting = gateway.buffer.backlog().count
+    waiting = gateway.buffer.outbox("exchange").backlog().count
     back_s, requests = now_s(), exchange.requests.total()
     network.outage = ""
     feeding = loop.create_task(_feed(gateway, 2 * SLOT_S))
@@ -126,7 +126,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
     await asyncio.wait([running])
     measured = [
         booking
-        for booking in exchange.history
+        for booking in exchange.books.history
         if booking.what == "measurement" and booking.at_s >= back_s
     ]
     live = [b.at_s - b.slot_s - SLOT_S for b in measured if b.slot_s + SLOT_S > back_s]
@@ -141,11 +141,11 @@ async def _drained(gateway: Gateway, exchange: StrictExchange, back_s: float) ->
     """
     while True:
         await asyncio.sleep(0.5)
-        due = gateway.buffer.due(back_s, since_s=None, limit=1)
+        due = gateway.buffer.outbox("exchange").due(back_s, since_s=None, limit=1)
         if not due:
             taken = [
                 b.at_s
-                for b in exchange.history
+                for b in exchange.books.history
                 if b.what == "measurement" and b.at_s >= back_s and b.slot_s + SLOT_S <= back_s
             ]
             return max(taken) - min(taken)

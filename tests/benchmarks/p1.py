@@ -17,7 +17,7 @@ from drivers.p1.obis import Reader, Values
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Framer, Sealed, Telegram, fault
 from drivers.profile import load_profile
-from drivers.simulated.house import Household
+from drivers.simulated.home import Household
 from drivers.simulated.meters import grid_telegram
 from tests.benchmarks.figure import Figure
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, envelope
@@ -55,7 +55,7 @@ def figures() -> Iterator[Figure]:
     """The medians of many rounds, ours and theirs in turn."""
     dsmr5 = load_profile("dsmr/dsmr5").settings
     yield _compare(
-        "simulated house", grid_telegram(Household(1, 0), 40_000), dsmr5, telegram_specifications.V5
+        "simulated home", grid_telegram(Household(1, 0), 40_000), dsmr5, telegram_specifications.V5
     )
     telegrams = {each.name: each for each in written()}
     for name, specification in _SPECIFICATIONS.items():

@@ -261,11 +261,14 @@ class Life:
                 self._start()
 
     def _deliver(self) -> None:
-        due = [owed.item for owed in self._buffer.due(self._now_s, since_s=None, limit=10)]
+        due = [
+            owed.item
+            for owed in self._buffer.outbox("exchange").due(self._now_s, since_s=None, limit=10)
+        ]
         if due:
             state: State = self.rng.choice(("accepted", "accepted", "rejected"))
             self._in_flight += [(item, state) for item in due]
-            self._buffer.record(due, state, "", self._now_s)
+            self._buffer.outbox("exchange").record(due, state, "", self._now_s)
             self.told.verdicts.update(dict.fromkeys(due, state))
 
     # --- the laws ---------------------------------------------------------------------------------

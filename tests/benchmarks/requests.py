@@ -10,7 +10,7 @@ from drivers.modbus.load import REPLY_S, blocks_s, exchange_s
 from drivers.modbus.plan import plan
 from drivers.modbus.settings import WORDS, Settings
 from drivers.profile import DeviceAddress, Profile, load_profile, profile_ids
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.meters import PV_SERIAL, ModbusTwin, modbus_rtu, modbus_tcp
 from drivers.simulated.wire import paced_line
 from tests.benchmarks.figure import Figure

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from drivers.modbus.load import REQUEST_CHARS, silence_s
 from drivers.profile import load_profile
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin
 from drivers.simulated.wire import paced_line
 

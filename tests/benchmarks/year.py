@@ -12,7 +12,7 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter
-from gateway.energy.slot import DIRECTIONS, DirectionState, MeterState, OpenSlot, Slot
+from gateway.energy.slot import DIRECTIONS, AssetSlot, DirectionState, MeterState, OpenSlot, Slot
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.store.buffer import Buffer, Limits
@@ -91,7 +91,7 @@ def _filled(path: Path, days: int) -> Buffer:
     for meter in METERS:
         store.add(_sample(meter, END_S - days * 86400))
     store.flush()
-    db = store._db
+    db = store.database.connection
     db.execute("PRAGMA synchronous = OFF")
     (data,) = db.execute("SELECT data FROM samples LIMIT 1").fetchone()
     begin_s = END_S - min(days, SAMPLES_DAYS) * 86400
@@ -108,13 +108,13 @@ def _filled(path: Path, days: int) -> Buffer:
     db.execute("COMMIT")
     store.close_file()
     store = open_buffer(path, Limits(max_bytes=1 << 40), now_s=END_S)
-    store._db.execute("PRAGMA synchronous = OFF")
+    store.database.connection.execute("PRAGMA synchronous = OFF")
     for first_s in range(END_S - days * 86400, END_S, 86400):
         for start_s in range(first_s, first_s + 86400, SLOT_S):
             for closing in _closings(store, start_s, "accepted"):
                 store.close(closing)
         store.flush()
-    store._db.execute("PRAGMA synchronous = FULL")
+    store.database.connection.execute("PRAGMA synchronous = FULL")
     return store
 
 
@@ -159,11 +159,15 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
             for d in DIRECTIONS
         }
         owed: tuple[Owed, ...] = ()
+        asset_slots: tuple[AssetSlot, ...] = ()
         if n == len(METERS) - 1:
             items = [Item("exchange", asset, start_s, "measurement", 0, 123) for asset in ASSETS]
             owed = tuple(
                 Owed(item, SLOT_S, "measured", start_s + 901.0, None, state) for item in items
             )  # type: ignore[arg-type]
+            asset_slots = tuple(
+                AssetSlot(asset, start_s, SLOT_S, 123, 7, "measured") for asset in ASSETS
+            )
         yield Closing(
             meter,
             store.last_number,
@@ -171,6 +175,7 @@ def _closings(store: Buffer, start_s: int, state: str) -> Iterator[Closing]:
             slots,
             owed,
             (),
+            asset_slots=asset_slots,
         )
 
 
@@ -186,18 +191,18 @@ def _close_slot(store: Buffer, start_s: int) -> None:
         store.close(closing)
     store.flush()
     now_s = start_s + SLOT_S + 5.0
-    due = store.due(now_s, since_s=start_s, limit=100)
-    store.record([owed.item for owed in due], "accepted", "", now_s)
-    store.next_change_s(now_s)
-    store.backlog()
+    due = store.outbox("exchange").due(now_s, since_s=start_s, limit=100)
+    store.outbox("exchange").record([owed.item for owed in due], "accepted", "", now_s)
+    store.outbox("exchange").next_change_s(now_s)
+    store.outbox("exchange").backlog()
 
 
 def _log_bytes(store: Buffer, from_s: int) -> float:
     """What one close writes, on average of fifty: the log is not written back meanwhile, and grows
     by it.
     """
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store._db.execute("PRAGMA wal_autocheckpoint = 0")
+    store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
     for n in range(50):
         _close_slot(store, from_s + n * SLOT_S)
     return store.path.with_name(store.path.name + "-wal").stat().st_size / 50

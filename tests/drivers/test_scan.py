@@ -20,7 +20,7 @@ from drivers.simulated.sml import household
 from drivers.simulated.sunspec import INVERTER, METER, SunSpecTwin, chain
 from drivers.simulated.wire import paced_line
 from gateway.site import config
-from gateway.site.device_files import device_file, names, place_of, summary
+from gateway.site.device_files import device_file, endpoint_of, names, summary
 from tests.drivers.p1.telegrams.encrypted import envelope
 
 PROFILES = [load_profile(each) for each in profile_ids()]
@@ -153,10 +153,10 @@ async def test_an_inverter_and_its_grid_meter_are_found_at_their_one_address(inv
         founds, notes = await search(url)
     assert ({found.profile.id for found in founds}, notes) == ({inverter, grid}, [])
     assert {found.address for found in founds} == {3}
-    places = [place_of(found.profile, "port", 3) for found in founds]
-    assert not places[1].is_taken(places[:1])
-    assert places[1].is_taken(places)
-    assert place_of(load_profile("abb/b23"), "port", 3).is_taken(places[:1])
+    endpoints = [endpoint_of(found.profile, "port", 3) for found in founds]
+    assert not endpoints[1].is_taken(endpoints[:1])
+    assert endpoints[1].is_taken(endpoints)
+    assert endpoint_of(load_profile("abb/b23"), "port", 3).is_taken(endpoints[:1])
 
 
 async def test_a_grid_meter_that_has_never_counted_is_none():

@@ -25,18 +25,12 @@ from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
 from gateway.energy.assets import Formula
-from gateway.site.config import (
-    ByteSize,
-    DeviceFile,
-    DialectName,
-    GatewayFile,
-    HttpUrl,
-    Settings,
-    SlotLength,
-    load,
-)
-from gateway.site.credentials import ConfigError, read_credentials, read_keys
-from tests.fuzz.meters import load_profile_once, loop
+from gateway.site.config import load
+from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
+from gateway.site.devices import DeviceFile
+from gateway.site.settings import GatewayFile, Settings
+from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
+from tests.fuzz.meter_drivers import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 
 HOME = Path(__file__).parents[2] / "docs" / "examples" / "home"
@@ -121,7 +115,7 @@ def profile_seeds() -> Iterable[bytes]:
 
 
 FULL_GATEWAY = b"""\
-site: home-12
+site: {name: home-12, timezone: Europe/Berlin}
 market: {slot: 15min, max_gap: 2h}
 exchange:
   dialect: sdk
@@ -263,9 +257,9 @@ def folder_seeds() -> Iterable[bytes]:
 
 _SAID_OF_SECRETS = (
     "is not a login",
-    "is not a meter's keys",
+    "is not a meter's credentials",
     "a login cannot be read",
-    "a meter's keys cannot be read",
+    "a meter's credentials cannot be read",
 )
 
 
@@ -273,9 +267,12 @@ def credentials(data: bytes) -> None:
     """A login and a key file: what is wrong with them is said without a word of what they hold."""
     where = _folder()[1]
     (where / "exchange.credentials").write_bytes(data)
-    for read in (read_credentials, read_keys):
-        found, problems = read(where, "exchange.credentials")
-        assert (found is None) == bool(problems)
+    meter = load_profile("p1/luxembourg")
+    for found, problems in (
+        read_credentials(where, "exchange.credentials"),
+        read_device_credentials(where, "exchange.credentials", meter),
+    ):
+        assert (not found) == bool(problems)
         assert data.decode("latin-1") not in repr(found) or len(data) < 40
         for problem in problems[:50]:
             check_message(str(problem))

@@ -1,5 +1,5 @@
 """The simulated cables between the gateway and its meters: real frames, at the pace of the wire,
-and all that befalls them.
+and all faults of a line.
 
 A wire outlives the lines that the gateway opens on it. Meters answer at the moment they are asked;
 P1 meters push.
@@ -17,7 +17,7 @@ from pymodbus.constants import ExcCodes
 
 from drivers.line import Framing, LineError, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin
 from drivers.simulated.telegram import GridReading, telegram
 from gateway.energy.assets import Direction

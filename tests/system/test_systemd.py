@@ -90,7 +90,8 @@ def test_protection_leaves_what_the_clock_needs() -> None:
 
 
 def test_it_writes_where_the_default_buffer_lies() -> None:
-    from gateway.site.config import DEFAULT_FOLDER, BufferSettings
+    from gateway.site.config import DEFAULT_FOLDER
+    from gateway.site.settings import BufferSettings
 
     keys = service()
     assert Path(BufferSettings().path).parent == Path("/var/lib") / keys["StateDirectory"][0]

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of
+from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
     from gateway.energy.slot import Slot
     from gateway.outbox.owed import Owed
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
-    from gateway.store.rows import Left
+    from gateway.store.rows import UnallocatedRecord
 
 SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(found: "Sequence[Left]", *, placed_too: bool) -> None:
+def _list(found: "Sequence[UnallocatedRecord]", *, placed_too: bool) -> None:
     rows = []
     for left in found:
         if left.placed_s is None or placed_too:
@@ -124,10 +125,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
                 "there is no way back"
             )
         try:
-            slots = allocation.place(
+            slots = allocation.allocate(
                 left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
             )
-        except allocation.NoPlace as error:
+        except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
         owed = _owed(settings, buffer, slots)
         if not buffer.place(left, slots, owed, Path(by).name, time.time()):
@@ -146,35 +147,43 @@ def _place(settings: "Settings", number: int, by: str) -> None:
 
 def _owed(settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]") -> "Sequence[Owed]":
     """What destinations are owed once these slots are written."""
-    from gateway.ledger.exchange_terms import exchange_terms
+    from random import random
+
+    from gateway.delivery.kinds import destinations_of
+    from gateway.delivery.opening import Opening, open_destination
     from gateway.ledger.settling import Settling
-    from gateway.outbox.dialects import load_dialect
 
     terms = []
-    if exchange := settings.exchange:
-        network, slot_s = str(exchange.canary_network), settings.market.slot
-        dialect = load_dialect(exchange.dialect, network, slot_s)
-        terms.append(exchange_terms(settings, exchange, dialect, buffer))
+    for name, its_settings in destinations_of(settings).items():
+        opening = Opening(
+            name=name,
+            site=settings,
+            buffer=buffer,
+            now=time.time,
+            trusted=lambda: True,
+            jitter=random,
+        )
+        if (its := open_destination(its_settings, opening).terms) is not None:
+            terms.append(its)
     _, owed = Settling(settings, buffer, terms).follows(slots, time.time)
     return owed
 
 
 def _delivery(settings: "Settings", count: int) -> str:
-    if settings.exchange is None:
+    if settings.exchange is None and not settings.destinations:
         return "no exchange is configured: nothing is sent"
     if count:
-        return (
-            f"{count} numbers are owed to the exchange again; the daemon sends them within "
-            "half a minute"
-        )
+        to = "their destinations" if settings.destinations else "the exchange"
+        return f"{count} numbers are owed to {to} again; the daemon sends them within half a minute"
+    how = "its destination" if settings.exchange is None else settings.exchange.dialect
     return (
         "nothing is sent: no asset's slot is complete by this, or the dialect "
-        f"{settings.exchange.dialect} has no way to date a number"
+        f"{how} has no way to date a number"
     )
 
 
-def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
-    """Raises NoPlace or Refused."""
+def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
+    """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = left.what
@@ -193,7 +202,7 @@ def _shares(buffer: "Buffer", left: "Left", by: str) -> "list[Share]":
     return allocation.by_table(found, allocation.table(lines))
 
 
-def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
+def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> int | None:
     """What the meter's slot was that starts then, whichever series it was of; None where it was not
     wholly metered.
     """
@@ -201,13 +210,12 @@ def _energy_uwh(buffer: "Buffer", left: "Left", start_s: int) -> int | None:
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
-        if (slot.device, slot.direction) == (what.device, what.direction)
-        and slot.quality in ("measured", "estimated")
+        if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
 
 
-def _whole(buffer: "Buffer", left: "Left", slot: "Slot") -> bool:
+def _whole(buffer: "Buffer", left: "UnallocatedRecord", slot: "Slot") -> bool:
     """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series
     goes on before and after it.
     """

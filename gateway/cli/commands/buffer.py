@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.cli.terminal import Refused, reading, settings_of
 
 if TYPE_CHECKING:
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
 
 SUMMARY = "check that the buffer is sound and its numbers agree; repair a damaged one"
 

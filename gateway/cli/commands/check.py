@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
 
 SUMMARY = "check the configuration: every mistake at once, or what will be read and sent"
 
@@ -27,12 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway check\n"
         "  meter-gateway --config ./docs/examples/home check\n"
         "  meter-gateway check --schema device > device.json    (JSON Schema: an editor "
-        "completes and checks with it)"
+        "completes and checks with it)\n"
+        "  meter-gateway check --markdown                       (the reference of every key)"
     )
     parser.add_argument(
         "--schema",
         choices=schema_names(),
         help="print the JSON Schema of that kind of file, and check nothing",
+    )
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="print the reference of every key as a Markdown page, and check nothing",
     )
 
 
@@ -40,14 +46,17 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 where the configuration can be used, and every line can carry what it is to
     carry.
     """
-    from gateway.site import config
+    from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
 
+    if args.markdown:
+        print(_page(), end="")
+        return 0
     if args.schema:
         print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
         return 0
     try:
-        settings = config.load(args.config)
+        settings = kinds.load(args.config)
     except ConfigError as error:
         for problem in error.problems:
             print(problem)
@@ -73,7 +82,28 @@ def schema_of(name: str) -> dict[str, Any]:
 
     if name.startswith("profile-"):
         return profile_schema(name.removeprefix("profile-"))
-    return config.schema(name)  # type: ignore[arg-type]  # argparse lets no other through
+    return config.schema(name, destination_kinds())  # type: ignore[arg-type]  # argparse lets no other through
+
+
+def _page() -> str:
+    """The reference of every key."""
+    from drivers.profile import credential_entries
+    from drivers.settings_schema import json_schema
+    from gateway.cli.configuration_page import page
+
+    return page(
+        schema_of("gateway"),
+        schema_of("device"),
+        {kind: json_schema(settings, kind) for kind, settings in destination_kinds().items()},
+        {protocol: credential_entries(protocol) for protocol in protocols()},
+    )
+
+
+def destination_kinds() -> dict[str, type]:
+    """The settings of each kind of destination, found by name."""
+    from gateway.delivery import kinds
+
+    return kinds.settings_by_kind()
 
 
 def _told(settings: "Settings") -> Iterator[str]:
@@ -84,6 +114,7 @@ def _told(settings: "Settings") -> Iterator[str]:
         f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
         f"{_length(settings.market.slot)}."
     )
+    yield f"Time zone {settings.timezone.name} ({settings.timezone.source})."
     yield "Reads:"
     for device in settings.devices:
         where = (
@@ -98,7 +129,7 @@ def _told(settings: "Settings") -> Iterator[str]:
             f"  {device.name}: {device.profile.id} on {where}, every "
             f"{_length(device.interval_s)}: {energy}{turned}; {count} quantities"
         )
-        if device.profile.may_encrypt and device.keys is None:
+        if device.profile.may_encrypt and not device.credentials:
             yield (
                 "    no key, which it needs if its telegrams are encrypted: ask the network "
                 "operator, and name its file here as key: FILE"
@@ -106,9 +137,9 @@ def _told(settings: "Settings") -> Iterator[str]:
     for text, _ in _loads(settings):
         yield f"  {text}"
     exchange = settings.exchange
-    if exchange is None:
+    if exchange is None and not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
-    else:
+    if exchange is not None:
         kinds = load_dialect(
             exchange.dialect, str(exchange.canary_network), settings.market.slot
         ).kinds
@@ -126,6 +157,8 @@ def _told(settings: "Settings") -> Iterator[str]:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
+    if settings.destinations:
+        yield f"Sends to these destinations, too: {', '.join(settings.destinations)}."
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
     yield f"Status on http://{settings.status.host}:{settings.status.port}/."
     if settings.mqtt is not None:
@@ -140,7 +173,7 @@ def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
     do.
     """
     from gateway.collect.line_load import load_of
-    from gateway.site.config import lines_of
+    from gateway.site.devices import lines_of
 
     for devices in lines_of(settings.devices).values():
         load = load_of(devices)

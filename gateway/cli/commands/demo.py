@@ -5,19 +5,19 @@ from pathlib import Path
 
 from drivers.strict_yaml import Seconds
 
-SUMMARY = "run the main job without hardware: a simulated house, this gateway, a stand-in exchange"
+SUMMARY = "run the main job without hardware: a simulated home, this gateway, a stand-in exchange"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Starts a simulated house (a P1 meter, an Eastron SDM120 on RS485, an SDM630 on Modbus "
+        "Starts a simulated home (a P1 meter, an Eastron SDM120 on RS485, an SDM630 on Modbus "
         "TCP), the gateway with an ordinary "
         "configuration folder and slots of 15 seconds, and a stand-in exchange. At the end it "
-        "compares what the house did with what the "
+        "compares what the home did with what the "
         "exchange accepted; the exit code is 0 only where they agree within the registers' steps."
     )
-    parser.epilog = "example: meter-gateway demo --for 90s --outage"
+    parser.epilog = "examples:\n  meter-gateway demo\n  meter-gateway demo --for 90s --outage"
     parser.add_argument(
         "--for",
         dest="for_s",
@@ -48,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from gateway.cli.demo_house import run_demo
+    from gateway.cli.demo_home import run_demo
 
     return asyncio.run(run_demo(args.folder, args.for_s, args.outage, Console()))

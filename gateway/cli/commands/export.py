@@ -28,7 +28,7 @@ from gateway.cli.terminal import Refused, add_period, reading, settings_of
 
 if TYPE_CHECKING:
     from gateway.outbox.item import Subject
-    from gateway.site.config import Asset, Settings
+    from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = (

@@ -21,7 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Lists the meter models that a device file can name, shipped ones and those of the site "
         "(hardware_profiles/ of the configuration "
         "folder). With `show ID`: its registers, limits, notes and the manual it was typed from. "
-        "`new ID` writes a profile to fill in."
+        "`new ID` writes a profile to fill in. "
+        "Exit code 1 where a profile cannot be used; the others are listed all the same."
     )
     parser.epilog = (
         "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
-    from gateway.site.config import Device
+    from gateway.site.devices import Device
 
 SUMMARY = "read a meter now and show its values"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from drivers.found import Found
     from drivers.profile import Profile
     from drivers.scan import Note, Progress
-    from gateway.site.device_files import Place
+    from gateway.site.device_files import Endpoint
 
 SUMMARY = "find meters on serial ports and on the network"
 
@@ -38,7 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "serial settings first. Every meter is told, and its device file written, as it is "
         "found. All of it takes up to 25 minutes per "
         "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon "
-        "first. The network is searched only on request."
+        "first. The network is searched only on request. "
+        "Exit code 0 where a meter was found, else 1."
     )
     parser.epilog = (
         "examples:\n  meter-gateway scan\n  meter-gateway scan --fast --write /etc/meter-gateway\n"
@@ -245,7 +246,7 @@ class _Files:
         self._waiting: list[Found] = []
         try:
             self._devices.mkdir(parents=True, exist_ok=True)
-            self._known = list(_places(self._config))
+            self._known = list(_endpoints(self._config))
         except OSError as error:
             raise self._refused(error) from error
         if not os.access(self._devices, os.W_OK):
@@ -270,15 +271,15 @@ class _Files:
 
     def _write(self) -> None:
         from drivers.scan import device_line
-        from gateway.site.device_files import device_file, names, place_of
+        from gateway.site.device_files import device_file, endpoint_of, names
 
         while self._waiting:
             found = self._waiting[0]
-            place = place_of(found.profile, _port_of(found.line), found.address)
-            if not place.is_taken(self._known):
+            endpoint = endpoint_of(found.profile, _port_of(found.line), found.address)
+            if not endpoint.is_taken(self._known):
                 ((name, _),) = names([found], {path.stem for path in self._devices.iterdir()})
                 self._put(self._devices / f"{name}.yaml", device_file(found, device_line(found)))
-                self._known.append(place)
+                self._known.append(endpoint)
             if not (self._config / "gateway.yaml").exists():
                 self._put(self._config / "gateway.yaml", _GATEWAY_FILE)
             self._waiting.pop(0)
@@ -306,18 +307,18 @@ def _port_of(line: LineUrl) -> str:
     return line.key if line.port is not None else str(Path(line.target).resolve())
 
 
-def _places(config: Path) -> "Iterator[Place]":
+def _endpoints(config: Path) -> "Iterator[Endpoint]":
     """Where the meters are that have a device file already. A file with mistakes is `check`'s to
     name.
     """
     from gateway.site.config import load_device
     from gateway.site.credentials import ConfigError
-    from gateway.site.device_files import place_of
+    from gateway.site.device_files import endpoint_of
 
     for path in sorted((config / "devices").glob("*.yaml")):
         with contextlib.suppress(ConfigError):
             device = load_device(config, path.stem)
-            yield place_of(
+            yield endpoint_of(
                 device.profile,
                 _port_of(device.line),
                 device.address if device.profile.bus else None,

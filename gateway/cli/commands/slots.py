@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.cli.tables import (
     ASSET_COLUMNS,
     METER_COLUMNS,
-    AssetSlot,
+    AssetSlotRow,
     Row,
     asset_row,
     asset_slots,
@@ -23,7 +23,7 @@ from gateway.cli.terminal import add_period, print_table, reading, settings_of
 
 if TYPE_CHECKING:
     from gateway.energy.slot import Slot
-    from gateway.site.config import Settings
+    from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = "show the slots in the buffer: energy, quality and delivery of each asset"
@@ -143,7 +143,7 @@ def _for_programs(columns: Sequence[str], rows: Iterable[Row], as_json: bool) ->
     writer.writerows(rows)
 
 
-def _asset_table(found: Iterable[AssetSlot]) -> None:
+def _asset_table(found: Iterable[AssetSlotRow]) -> None:
     columns = [
         "slot (UTC)",
         "local time",
@@ -160,7 +160,7 @@ def _asset_table(found: Iterable[AssetSlot]) -> None:
     _say_if_empty(rows)
 
 
-def _asset_cells(found: Iterable[AssetSlot]) -> Iterator[list[str]]:
+def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
     for slot in found:
         negative = "" if slot.raw_uwh is None else f" [{wh_text(slot.raw_uwh)}]"
         kind = slot.kind if slot.revision == 0 else f"{slot.kind} {slot.revision + 1}"

@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "recent success, 1 where one had not, "
         "and 2 where the daemon cannot be reached."
     )
-    parser.epilog = "example: meter-gateway status --watch"
+    parser.epilog = "examples:\n  meter-gateway status\n  meter-gateway status --watch"
     parser.add_argument(
         "--url",
         help=f"address of the daemon's page (default: as gateway.yaml says, or {DEFAULT_URL})",
@@ -285,6 +285,8 @@ def _meter_row(report: "Report", meter: "MeterReport") -> list[Any]:
 
 def _destination_row(report: "Report", destination: "DestinationReport") -> list[Any]:
     notes = f"{destination.url} ({destination.dialect}); {destination.backlog} waiting"
+    if destination.sent:
+        notes += f", {destination.sent} not answered yet"
     if destination.oldest_undelivered_s is not None:
         notes += f", oldest {_slot(destination.oldest_undelivered_s)}"
     if destination.next_deadline_s is not None:

@@ -15,7 +15,7 @@ import pytest
 from drivers.line import LineUrl, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.profile import DeviceAddress, load_profile
-from drivers.simulated.house import meter_values
+from drivers.simulated.home import meter_values
 from drivers.simulated.sunspec import BASE, INVERTER, chain
 from drivers.simulated.wire import paced_line
 from drivers.strict_yaml import parse

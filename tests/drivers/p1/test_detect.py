@@ -9,7 +9,7 @@ from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.driver import P1Driver
 from drivers.p1.telegram import garbled
 from drivers.profile import DeviceAddress, load_profile
-from tests.drivers.p1.telegrams.encrypted import KEYS, envelope
+from tests.drivers.p1.telegrams.encrypted import CREDENTIALS, envelope
 from tests.drivers.p1.telegrams.written import written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
@@ -37,7 +37,8 @@ class Port(ScriptedLine):
 
 
 def driver_on(port: Port) -> P1Driver:
-    driver = load_profile("p1/auto").open_driver(DeviceAddress(name="grid", keys=KEYS), port)
+    device = DeviceAddress(name="grid", credentials=CREDENTIALS)
+    driver = load_profile("p1/auto").open_driver(device, port)
     assert isinstance(driver, P1Driver)
     return driver
 

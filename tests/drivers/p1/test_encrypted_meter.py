@@ -4,16 +4,22 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from drivers.line import BadReply, LineUrl, SerialSettings, open_line
 from drivers.p1.driver import P1Driver
-from drivers.profile import DeviceAddress, Keys, load_profile
+from drivers.profile import DeviceAddress, load_profile
 from drivers.simulated.wire import paced_line
-from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed
+from tests.drivers.p1.telegrams.encrypted import (
+    AUTHENTICATION,
+    CREDENTIALS,
+    TITLE,
+    envelope,
+    headed,
+)
 from tests.drivers.p1.telegrams.written import Written, sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 
@@ -22,8 +28,9 @@ LUXEMBOURG, AUSTRIA, DSMR5 = PLAIN["luxembourg"], PLAIN["austria"], PLAIN["dsmr5
 CHAR_S = 10 / 115200
 
 
-def open_driver(line: Any, profile: str, keys: Keys | None = KEYS) -> P1Driver:
-    driver = load_profile(profile).open_driver(DeviceAddress(name="grid", keys=keys), line)
+def open_driver(line: Any, profile: str, keys: Mapping[str, str] | None = CREDENTIALS) -> P1Driver:
+    device = DeviceAddress(name="grid", credentials=keys or {})
+    driver = load_profile(profile).open_driver(device, line)
     assert isinstance(driver, P1Driver)
     return driver
 
@@ -59,7 +66,7 @@ def test_a_meter_that_sends_plainly_needs_no_key() -> None:
 
 def test_the_system_title_is_the_serial_number_where_the_telegram_has_none() -> None:
     async def scenario() -> None:
-        keys = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
+        keys = CREDENTIALS | {"authentication_key": b"another 16 bytes".hex()}
         driver = open_driver(
             every_10_s(lambda _: envelope(AUSTRIA.data, ak=b"another 16 bytes")), "p1/austria", keys
         )
@@ -72,7 +79,7 @@ def test_the_system_title_is_the_serial_number_where_the_telegram_has_none() -> 
 
 def test_a_plain_header_with_a_configured_title_is_read() -> None:
     async def scenario() -> None:
-        keys = Keys(encryption=KEYS.encryption, system_title=TITLE)
+        keys = CREDENTIALS | {"system_title": TITLE.hex()}
         driver = open_driver(every_10_s(lambda _: headed(PLAIN["poland"].data)), "p1/poland", keys)
         assert (await driver.read(1000.0)).values == PLAIN["poland"].values
 
@@ -96,7 +103,7 @@ def test_a_missing_key_is_named_at_the_first_telegram_with_what_to_do(profile: s
 
 def test_a_wrong_key_is_named_and_not_shown() -> None:
     async def scenario() -> None:
-        wrong = Keys(encryption=b"not the meter's!")
+        wrong = {"encryption_key": b"not the meter's!".hex()}
         driver = open_driver(
             every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong
         )
@@ -112,7 +119,7 @@ def test_a_wrong_key_is_named_and_not_shown() -> None:
 
 def test_a_wrong_authentication_key_is_named() -> None:
     async def scenario() -> None:
-        wrong = Keys(encryption=KEYS.encryption, authentication=b"another 16 bytes")
+        wrong = CREDENTIALS | {"authentication_key": b"another 16 bytes".hex()}
         driver = open_driver(
             every_10_s(lambda n: envelope(LUXEMBOURG.data, counter=n)), "p1/luxembourg", wrong
         )

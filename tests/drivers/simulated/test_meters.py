@@ -12,7 +12,7 @@ import pytest
 from pymodbus.constants import ExcCodes
 
 from drivers.profile import decode_profile, load_profile, profile_ids, shipped_folder
-from drivers.simulated.house import MJ_PER_WH
+from drivers.simulated.home import MJ_PER_WH
 from drivers.simulated.meters import (
     HEAT_PUMP_ADDRESS,
     PV_ADDRESS,
@@ -21,7 +21,7 @@ from drivers.simulated.meters import (
     modbus_rtu,
     modbus_tcp,
     p1_meter,
-    simulated_house,
+    simulated_home,
 )
 from drivers.simulated.wire import paced_line
 from drivers.strict_yaml import parse
@@ -279,20 +279,20 @@ async def test_the_p1_port_sends_one_telegram_for_each_second_and_stops_quietly_
         await asyncio.sleep(1.1)
 
 
-async def test_the_house_speaks_on_all_its_lines_with_one_truth():
-    async with simulated_house(seed=3, extra_meters=1) as house:
-        grid, pv = Port(house.grid_path), Port(house.pv_path)
+async def test_the_home_speaks_on_all_its_lines_with_one_truth():
+    async with simulated_home(seed=3, extra_meters=1) as home:
+        grid, pv = Port(home.grid_path), Port(home.pv_path)
         try:
             before_s = time.time()
             reply = await pv.ask(rtu_request(PV_ADDRESS, 4, 0x48, 4), 13)
-            assert_shown(house.truth, "pv.export", float_at(reply, 7), before_s)
+            assert_shown(home.truth, "pv.export", float_at(reply, 7), before_s)
             assert float_at(reply, 3) == pytest.approx(
                 4.321
             )  # a PV meter imports almost nothing: it stands still here
-            for port in (house.heat_pump_port, *house.extra_ports):
+            for port in (home.heat_pump_port, *home.extra_ports):
                 async with tcp_client(port) as ask:
                     assert_shown(
-                        house.truth,
+                        home.truth,
                         "heat_pump.import",
                         float_at(await ask(HEAT_PUMP_ADDRESS, 4, 0x48, 2), 3),
                         before_s,
@@ -300,10 +300,10 @@ async def test_the_house_speaks_on_all_its_lines_with_one_truth():
             data = await grid.read(lambda data: re.search(rb"/[^!]+!....\r\n", data))
             telegram = re.search(rb"/[^!]+!....\r\n", data)[0]
             assert telegram in {
-                grid_telegram(house.truth, s)
+                grid_telegram(home.truth, s)
                 for s in range(math.floor(before_s) - 3, math.ceil(time.time()) + 1)
             }
-            assert house.truth.energy_mj("pv", "export", before_s - 60, before_s) > MJ_PER_WH
+            assert home.truth.energy_mj("pv", "export", before_s - 60, before_s) > MJ_PER_WH
         finally:
             grid.close()
             pv.close()
@@ -316,13 +316,13 @@ def assert_shown(truth, register, shown_kwh, since_s):
     )  # float32 rounds by up to half a watt-hour here
 
 
-async def test_the_house_leaves_no_task_and_no_open_file_behind():
+async def test_the_home_leaves_no_task_and_no_open_file_behind():
     def open_files():
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
     files, tasks = open_files(), asyncio.all_tasks()
     for _ in range(2):
-        async with simulated_house() as house, tcp_client(house.heat_pump_port) as ask:
+        async with simulated_home() as home, tcp_client(home.heat_pump_port) as ask:
             await ask(HEAT_PUMP_ADDRESS, 4, 0, 2)
         await asyncio.sleep(0.01)
         assert (open_files(), asyncio.all_tasks()) == (files, tasks)

@@ -114,7 +114,7 @@ class Home:
                 for o in buffer.owed()
                 if slots is None or (o.item.slot_s - START_S) // SLOT_S in slots
             ]
-            buffer.record(
+            buffer.outbox("exchange").record(
                 [i for i in items if asset in (None, str(i.subject))], state, reason, START_S + 7200
             )
 

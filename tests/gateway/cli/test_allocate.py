@@ -136,7 +136,9 @@ def test_a_running_daemon_goes_on_and_sends_what_is_owed_by_it(run, filled):
         ]
         assert run("allocate", "--id", str(numbers[0]), "--by", "linear")[0] == 0
         due = [
-            owed for owed in daemon.due(2e9, since_s=None, limit=1000) if owed.item.revision == 1
+            owed
+            for owed in daemon.outbox("exchange").due(2e9, since_s=None, limit=1000)
+            if owed.item.revision == 1
         ]
         assert len(due) == 15
         daemon.add(Sample("grid", "E0031", "boot-1", 0, None, {"power_w": 1.0}))

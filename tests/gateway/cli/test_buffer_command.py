@@ -36,10 +36,10 @@ def test_a_backup_holds_all_that_is_committed_while_the_daemon_has_it_open(fille
     copy = tmp_path / "copy.sqlite"
     with filled.buffer() as daemon:
         rows = list(daemon.slots()), list(daemon.owed()), list(daemon.samples()), daemon.counters()
-        daemon._db.execute("BEGIN IMMEDIATE")
-        daemon._db.execute("UPDATE slots SET energy_uwh = 0")
+        daemon.database.connection.execute("BEGIN IMMEDIATE")
+        daemon.database.connection.execute("UPDATE slots SET energy_uwh = 0")
         code, out, err = run("backup", copy)
-        daemon._db.execute("ROLLBACK")
+        daemon.database.connection.execute("ROLLBACK")
     assert (code, err) == (0, "")
     assert (
         out.startswith(f"{copy}: ")
@@ -146,7 +146,7 @@ def test_a_damaged_buffer_does_not_pass(filled, run):
     )
     code, out, err = run("buffer", "check")
     assert code == 1
-    assert "2 rows of outbox make no sense" in out
+    assert "2 rows of outbox fail validation" in out
     assert "meter-gateway buffer repair" in err
     path = filled.folder / "buffer.sqlite"
     path.write_bytes(path.read_bytes()[:5000])

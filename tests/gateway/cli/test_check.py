@@ -33,6 +33,7 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     code, out, err = run("check")
     assert (code, err) == (0, "")
     assert "no mistakes. Site home-12, slots of 15 min." in out
+    assert re.search(r"^Time zone \S+ \(.+\)\.$", out, re.MULTILINE)
     assert (
         "pv: eastron/sdm120 on serial:/dev/ttyUSB1?baud=9600 address 2, every 1 min: export and "
         "import; 11 quantities"
@@ -112,16 +113,16 @@ def test_ten_and_more_different_mistakes_are_all_named_in_one_run(shell, home):
             "8-4-4-4-12 hexadecimal digits",
         ),
         (
-            f"{folder}/gateway.yaml:8: assets[0].energy: there is no meter 'gird'",
+            f"{folder}/gateway.yaml:9: assets[0].energy: there is no meter 'gird'",
             "did you mean 'grid'?",
         ),
         (
-            f"{folder}/gateway.yaml:9: assets[1].energy: cannot read '* 2' in the formula",
+            f"{folder}/gateway.yaml:10: assets[1].energy: cannot read '* 2' in the formula",
             "such as grid.import - pv.export",
         ),
-        (f"{folder}/gateway.yaml:10: assets[2]: key 'energy' is missing", ""),
+        (f"{folder}/gateway.yaml:11: assets[2]: key 'energy' is missing", ""),
         (
-            f"{folder}/gateway.yaml:11: status.port: expected a whole number, found the text "
+            f"{folder}/gateway.yaml:12: status.port: expected a whole number, found the text "
             "'8080'",
             "write 8080",
         ),

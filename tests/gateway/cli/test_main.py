@@ -9,7 +9,8 @@ import pytest
 from gateway import __version__
 from gateway.cli.main import command_names
 
-MINE = ["check", "export", "profiles", "read", "slots"]
+OF_THEIR_OWN = ["buffer", "check", "demo", "outbox", "profiles", "scan", "status"]
+"""Commands whose exit codes say more than whether it could be done."""
 
 
 def test_help_names_every_command_with_what_it_does(shell):
@@ -19,11 +20,17 @@ def test_help_names_every_command_with_what_it_does(shell):
         assert re.search(rf"^  {name} +\w", done.stdout, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize("name", command_names())
 def test_every_command_says_what_it_does_and_gives_an_example(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0
-    assert f"  meter-gateway {name}" in out
+    assert re.search(rf"^  meter-gateway (--config \S+ )?{name}\b", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", OF_THEIR_OWN)
+def test_a_command_with_exit_codes_of_its_own_tells_them(run, name):
+    said = " ".join(run(name, "--help")[1].split()).lower()
+    assert "exit code" in said
 
 
 def test_an_unknown_command_is_a_usage_error_naming_the_nearest(run):

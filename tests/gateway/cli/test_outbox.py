@@ -94,16 +94,16 @@ def test_what_the_exchange_holds_otherwise_is_listed(run, filled):
             for owed in buffer.owed()
             if owed.item.slot_s == START_S and str(owed.item.subject) == LOAD
         ]
-        buffer.record_held([Held(item, 5_500_000)], START_S + 7200)
-        buffer.record([item], "accepted", "", START_S + 7200)
-        buffer.record_held([Held(item, 5_500_000)], START_S + 9000)
+        buffer.outbox("exchange").record_held([Held(item, 5_500_000)], START_S + 7200)
+        buffer.outbox("exchange").record([item], "accepted", "", START_S + 7200)
+        buffer.outbox("exchange").record_held([Held(item, 5_500_000)], START_S + 9000)
     row = listed(run)[FIRST]
     assert (row["state"], row["held_wh"], row["disagreements"]) == ("disputed", 5.5, 2)
     assert "accepted twice" in row["reason"]
     assert run("outbox", "retry", "--state", "disputed")[0] == 0
     with filled.buffer() as buffer:
-        buffer.record([item], "accepted", "", START_S + 9500)
-        assert buffer.record_held([Held(item, None)], START_S + 9900) == [], (
+        buffer.outbox("exchange").record([item], "accepted", "", START_S + 9500)
+        assert buffer.outbox("exchange").record_held([Held(item, None)], START_S + 9900) == [], (
             "once more, and no more by itself"
         )
     assert listed(run)[FIRST]["state"] == "disputed"
@@ -223,10 +223,10 @@ def test_an_older_revision_never_replaces_a_newer_one(run, filled):
 
 def test_it_works_while_the_daemon_has_the_file_and_waits_for_its_commit(run, filled):
     with filled.buffer() as daemon:
-        assert not daemon.changed_elsewhere
+        assert not daemon.outbox("exchange").changed_elsewhere
         assert run("outbox", "retry", SECOND)[0] == 0
-        assert daemon.changed_elsewhere
-        due = daemon.due(START_S + 10**6, since_s=None, limit=100)
+        assert daemon.outbox("exchange").changed_elsewhere
+        due = daemon.outbox("exchange").due(START_S + 10**6, since_s=None, limit=100)
         assert START_S + SLOT_S in [owed.item.slot_s for owed in due]
 
 
@@ -258,3 +258,25 @@ def test_the_help_has_examples(run):
     code, out, _ = run("outbox", "--help")
     assert code == 0
     assert "meter-gateway outbox retry 2026-03-29T01:15:00Z/House-load" in out
+
+
+def test_destinations_are_told_apart_and_ids_without_a_name_are_the_exchange_s(run, filled):
+    with filled.buffer() as buffer:
+        rejected = next(owed for owed in buffer.owed() if owed.state == "rejected")
+        other = replace(rejected, item=replace(rejected.item, destination="second"))
+        state = MeterState(None, 0, 0, {})
+        buffer.close(Closing("grid", buffer.last_number, state, (), (other,), ()))
+        buffer.flush()
+
+    rows = listed(run, "--state", "rejected")
+    mine = {row_id for row_id, row in rows.items() if row["destination"] == "exchange"}
+    [theirs] = set(rows) - mine
+    assert theirs == f"{SECOND}@second"
+    assert SECOND in mine
+    assert list(listed(run, "--state", "rejected", "--destination", "second")) == [theirs]
+
+    assert run("outbox", "retry", SECOND)[0] == 0
+    assert listed(run)[theirs]["state"] == "rejected"
+    assert listed(run)[SECOND]["state"] == "pending"
+    assert run("outbox", "retry", theirs)[0] == 0
+    assert listed(run)[theirs]["state"] == "pending"

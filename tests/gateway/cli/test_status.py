@@ -11,7 +11,7 @@ from gateway.cli.commands import status
 from gateway.cli.main import main
 from gateway.monitoring.report import Report
 from gateway.monitoring.server import StatusServer
-from gateway.site.config import StatusSettings
+from gateway.site.settings import StatusSettings
 
 
 async def asked(report: Report, *options: str) -> int | None:

@@ -19,7 +19,7 @@ from drivers.profile import load_profile
 from drivers.sample import Sample
 from drivers.simulated.wire import Wire, paced_line
 from gateway.collect.collector import Collector
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 
 SDM120 = load_profile("eastron/sdm120")
@@ -115,7 +115,6 @@ def device(
         invert=False,
         max_power_w=25_000,
         timeout_s=0.15,
-        keys=None,
     )
     return replace(found, **other)
 

@@ -18,7 +18,7 @@ from drivers.line_url import Framing
 from drivers.profile import load_profile
 from drivers.sample import Sample
 from gateway.collect.collector import Collector
-from gateway.site.config import Device
+from gateway.site.devices import Device
 from gateway.timing.clock import PROOF_S, Clock, Sources
 from tests.simulation.virtual_time import VirtualLoop
 
@@ -132,7 +132,6 @@ DEVICE = Device(
     invert=False,
     max_power_w=25_000,
     timeout_s=1.0,
-    keys=None,
 )
 
 

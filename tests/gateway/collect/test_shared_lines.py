@@ -2,8 +2,9 @@
 
 import pytest
 
-from gateway.site.config import lines_of, load
+from gateway.site.config import load
 from gateway.site.credentials import ConfigError
+from gateway.site.devices import lines_of
 
 
 @pytest.fixture

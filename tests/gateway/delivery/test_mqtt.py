@@ -27,8 +27,8 @@ from gateway.energy.slot import Slot
 from gateway.monitoring.report import Report
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import MqttSettings
 from gateway.site.credentials import Credentials
+from gateway.site.settings import MqttSettings
 
 LOGIN = Credentials("gateway", "open sesame")
 
@@ -312,7 +312,7 @@ async def test_the_last_will_tells_that_we_broke_off(broker: Broker) -> None:
     listener = await Listener.open(broker.port)
     script = f"""
 import asyncio
-from gateway.site.config import MqttSettings
+from gateway.site.settings import MqttSettings
 from gateway.delivery.mqtt_publisher import MqttPublisher
 settings = MqttSettings(host="127.0.0.1", port={broker.port}, tls=False)
 asyncio.run(MqttPublisher(settings, "home-12", lambda name: None, now=lambda: 1.0).run())

@@ -6,9 +6,9 @@ import pytest
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.counter import Rules
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
+from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState, Slot
 from gateway.site.config import load
 from gateway.site.credentials import ConfigError

@@ -9,7 +9,8 @@ from gateway.ledger.ledger import Committed, Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
-from gateway.site.config import Settings, load
+from gateway.site.config import load
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
@@ -95,7 +96,7 @@ class House:
 
     def kill(self) -> None:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
-        self.buffer._db.close()
+        self.buffer.database.connection.close()
 
     def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)

@@ -6,7 +6,7 @@ import functools
 import shutil
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
-from gateway.site.config import Settings, load
-from gateway.store import buffer as buffering
+from gateway.site.config import load
+from gateway.site.settings import Settings
+from gateway.store import undated_samples
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
@@ -86,7 +87,7 @@ class Box:
         self.wall_off_s, self.synchronised = 0.0, True
 
     def kill(self) -> None:
-        self.buffer._db.close()
+        self.buffer.database.connection.close()
 
     def stop(self) -> None:
         self.ledger.checkpoint()
@@ -235,7 +236,7 @@ def test_without_anything_known_before_it_a_boot_is_placed_just_before_the_next(
 def test_a_kill_while_a_boot_is_dated_leaves_the_rest_to_be_dated_alike(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(buffering, "DATED_AT_ONCE", 7)
+    monkeypatch.setattr(undated_samples, "DATED_AT_ONCE", 7)
     box.boot()
     box.synchronise()
     box.run(600)
@@ -427,9 +428,9 @@ LIFE = st.lists(
 )
 @given(life=LIFE)
 def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says_so(
-    tmp_path_factory: pytest.TempPathFactory, life: list[tuple[int, int, int, bool, int, str]]
+    example_folder: Callable[[], Path], life: list[tuple[int, int, int, bool, int, str]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("box")
+    folder = example_folder()
     box = Box(folder)
     for pause_s, before, after, right, set_s, end in [*life, (100, 5, 200, True, 0, "")]:
         box.true_s += pause_s
@@ -462,7 +463,7 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
                 assert slot.clock == "kernel"
                 expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
                 assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
-        loose = box.buffer.loose_boots()
+        loose = box.buffer.undatable_boots()
         booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
         placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
         assert all(
@@ -474,7 +475,7 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         state = box.ledger.state_of("grid")
         assert state is not None
         each = state.directions["import"]
-        events = box.buffer._db.execute(
+        events = box.buffer.database.connection.execute(
             "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
         )
         left_uwh = sum(energy_uwh for (energy_uwh,) in events)
@@ -491,8 +492,8 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         for _ in range(2):
             box.ledger.replay()
         assert (box.samples(), box.slots()) == (samples, slots), "run again, it is the same"
-        box.buffer._db.execute("DELETE FROM counters")
-        box.buffer._db.execute("DELETE FROM slots")
+        box.buffer.database.connection.execute("DELETE FROM counters")
+        box.buffer.database.connection.execute("DELETE FROM slots")
         box.ledger.replay()
         assert box.slots() == slots, "also from the samples alone"
     finally:

@@ -13,7 +13,7 @@ import pytest
 from gateway.monitoring import server as server_module
 from gateway.monitoring.report import Report
 from gateway.monitoring.server import MAX_CONNECTIONS, StatusServer
-from gateway.site.config import StatusSettings
+from gateway.site.settings import StatusSettings
 
 
 @pytest.fixture

@@ -105,24 +105,26 @@ def test_of_two_revisions_the_newer_one_goes_and_the_older_one_is_not_owed_any_m
     store: Buffer,
 ) -> None:
     keep(store, owed(item(900)), owed(item(900, 1, 8)), owed(item(1800)))
-    found = store.due(NOW_S, since_s=None, limit=10)
+    found = store.outbox("exchange").due(NOW_S, since_s=None, limit=10)
     assert [(o.item.slot_s, o.item.revision) for o in found] == [(900, 1), (1800, 0)]
-    store.record([item(900, 1)], "accepted", "", NOW_S)
+    store.outbox("exchange").record([item(900, 1)], "accepted", "", NOW_S)
     assert states(store) == [(900, 0, "missed"), (900, 1, "accepted"), (1800, 0, "pending")]
     assert next(o.reason for o in store.owed()) == "replaced by revision 1 of this slot"
 
 
 def test_where_the_newer_revision_is_rejected_the_older_one_goes(store: Buffer) -> None:
     keep(store, owed(item(900)), owed(item(900, 1, 8)))
-    store.record([item(900, 1)], "rejected", "no", NOW_S)
-    assert [o.item.revision for o in store.due(NOW_S, since_s=None, limit=10)] == [0]
+    store.outbox("exchange").record([item(900, 1)], "rejected", "no", NOW_S)
+    assert [
+        o.item.revision for o in store.outbox("exchange").due(NOW_S, since_s=None, limit=10)
+    ] == [0]
 
 
 def test_an_older_revision_is_not_sent_after_a_newer_one_was_accepted(store: Buffer) -> None:
     keep(store, owed(item(900, 1, 8)))
-    store.record([item(900, 1)], "accepted", "", NOW_S)
+    store.outbox("exchange").record([item(900, 1)], "accepted", "", NOW_S)
     keep(store, owed(item(900)))
-    assert store.due(NOW_S, since_s=None, limit=10) == []
+    assert store.outbox("exchange").due(NOW_S, since_s=None, limit=10) == []
 
 
 # --- what the exchange holds ----------------------------------------------------------------------
@@ -130,13 +132,16 @@ def test_an_older_revision_is_not_sent_after_a_newer_one_was_accepted(store: Buf
 
 def accepted(store: Buffer, *items: Item, at_s: float = NOW_S) -> None:
     keep(store, *map(owed, items))
-    store.record(items, "accepted", "", at_s)
+    store.outbox("exchange").record(items, "accepted", "", at_s)
 
 
 def unconfirmed(
     store: Buffer, before_s: float = NOW_S + 1, since_s: int = 0
 ) -> list[tuple[int, int]]:
-    return [(i.slot_s, i.revision) for i in store.unconfirmed(before_s, since_s=since_s, limit=10)]
+    return [
+        (i.slot_s, i.revision)
+        for i in store.outbox("exchange").unconfirmed(before_s, since_s=since_s, limit=10)
+    ]
 
 
 def test_what_was_accepted_is_unconfirmed_newest_first_until_it_is_found(store: Buffer) -> None:
@@ -145,9 +150,9 @@ def test_what_was_accepted_is_unconfirmed_newest_first_until_it_is_found(store: 
     keep(store, owed(item(4500)))
     assert unconfirmed(store) == [(2700, 0), (1800, 0), (900, 0)]
     assert unconfirmed(store, since_s=1800) == [(2700, 0), (1800, 0)]
-    assert store.record_held([Held(item(1800), 7_000_000)], NOW_S + 9) == []
+    assert store.outbox("exchange").record_held([Held(item(1800), 7_000_000)], NOW_S + 9) == []
     assert unconfirmed(store) == [(2700, 0), (900, 0)]
-    assert store.confirmations(0) == Confirmations(3, 0)
+    assert store.outbox("exchange").confirmations(0) == Confirmations(3, 0)
     found = {o.item.slot_s: o for o in store.owed()}
     assert (found[1800].state, found[1800].confirmed_s, found[1800].held_uwh) == (
         "accepted",
@@ -164,14 +169,16 @@ def test_an_undated_number_a_forecast_and_a_replaced_revision_are_not_asked_for(
         owed(Item("exchange", A, 1800, "forecast", 0, 1), closes_s=NOW_S + 5.0),
     )
     keep(store, undated, forecast)
-    store.record([undated.item, forecast.item], "accepted", "", NOW_S)
+    store.outbox("exchange").record([undated.item, forecast.item], "accepted", "", NOW_S)
     accepted(store, item(2700), item(2700, 1))
     assert unconfirmed(store) == [(2700, 1)]
 
 
 def test_what_is_held_otherwise_is_owed_once_more_and_never_again(store: Buffer) -> None:
     accepted(store, item(900), item(1800))
-    assert store.record_held([Held(item(900), 5_500_000), Held(item(1800), None)], NOW_S) == [
+    assert store.outbox("exchange").record_held(
+        [Held(item(900), 5_500_000), Held(item(1800), None)], NOW_S
+    ) == [
         item(900),
         item(1800),
     ]
@@ -179,13 +186,20 @@ def test_what_is_held_otherwise_is_owed_once_more_and_never_again(store: Buffer)
         ("pending", "was accepted, but the exchange holds 5.5 Wh; it is sent once more", 5_500_000),
         ("pending", "was accepted, but the exchange holds nothing; it is sent once more", None),
     ]
-    assert store.record_held([Held(item(900), 5)], NOW_S) == [], "what waits is not judged"
-    store.record([item(900), item(1800)], "accepted", "", NOW_S)
+    assert store.outbox("exchange").record_held([Held(item(900), 5)], NOW_S) == [], (
+        "what waits is not judged"
+    )
+    store.outbox("exchange").record([item(900), item(1800)], "accepted", "", NOW_S)
     assert unconfirmed(store) == [(1800, 0), (900, 0)]
-    assert store.record_held([Held(item(900), None), Held(item(1800), 7_000_000)], NOW_S) == []
+    assert (
+        store.outbox("exchange").record_held(
+            [Held(item(900), None), Held(item(1800), 7_000_000)], NOW_S
+        )
+        == []
+    )
     assert states(store) == [(900, 0, "accepted"), (1800, 0, "accepted")]
     assert unconfirmed(store) == []
-    assert store.confirmations(0) == Confirmations(0, 1)
+    assert store.outbox("exchange").confirmations(0) == Confirmations(0, 1)
     assert "accepted twice" in next(store.owed()).reason
 
 
@@ -196,20 +210,20 @@ def test_what_a_person_decides_is_seen_by_the_daemon_and_survives_a_failed_try(
     store: Buffer,
 ) -> None:
     keep(store, owed(item(900)), owed(item(1800), state="rejected", reason="no"))
-    assert not store.changed_elsewhere
+    assert not store.outbox("exchange").changed_elsewhere
     person = open_for_deciding(store.path)
-    assert not store.changed_elsewhere, "looking is no change"
+    assert not store.outbox("exchange").changed_elsewhere, "looking is no change"
     assert person.give_up([item(900), item(1800)], "the meter was in a box", NOW_S) == 1
     assert person.retry([item(1800)]) == 1
     person.close_file()
-    assert store.changed_elsewhere
-    assert not store.changed_elsewhere, "it is told once"
-    store.record([item(900)], "pending", "timeout", NOW_S)
+    assert store.outbox("exchange").changed_elsewhere
+    assert not store.outbox("exchange").changed_elsewhere, "it is told once"
+    store.outbox("exchange").record([item(900)], "pending", "timeout", NOW_S)
     assert [(o.state, o.reason) for o in store.owed()] == [
         ("missed", "the meter was in a box"),
         ("pending", ""),
     ]
-    store.record([item(900)], "accepted", "", NOW_S)
+    store.outbox("exchange").record([item(900)], "accepted", "", NOW_S)
     assert next(store.owed()).state == "accepted", "it was under way, and the exchange took it"
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.profile import Keys
-from gateway.site.credentials import Credentials, read_credentials, read_keys
+from drivers.profile import load_profile
+from gateway.site.credentials import Credentials, read_credentials, read_device_credentials
 
 
 def _write(folder: Path, text: str, mode: int = 0o600) -> None:
@@ -82,6 +82,7 @@ def test_a_missing_file_is_reported_with_what_to_write(tmp_path: Path) -> None:
 # Keys of encrypted meters
 
 KEY = "6b6579206f6620746865206d65746572"
+METER = load_profile("p1/luxembourg")
 
 
 def write_key(folder: Path, text: str, mode: int = 0o600) -> None:
@@ -90,25 +91,28 @@ def write_key(folder: Path, text: str, mode: int = 0o600) -> None:
     path.chmod(mode)
 
 
-def test_the_keys_of_a_meter_are_read_as_bytes_and_shown_nowhere(tmp_path: Path) -> None:
+def test_the_keys_of_a_meter_are_read_and_shown_nowhere(tmp_path: Path) -> None:
     write_key(
         tmp_path,
         f"encryption_key: '{KEY}'\nauthentication_key: '{KEY[::-1]}'\nsystem_title: "
         "'5341473030313233'\n",
     )
-    keys, problems = read_keys(tmp_path, "grid.key")
+    keys, problems = read_device_credentials(tmp_path, "grid.key", METER)
     assert problems == []
-    assert keys == Keys(
-        encryption=b"key of the meter",
-        authentication=bytes.fromhex(KEY[::-1]),
-        system_title=bytes.fromhex("5341473030313233"),
-    )
-    assert repr(keys) == "Keys()"
+    assert keys == {
+        "encryption_key": KEY,
+        "authentication_key": KEY[::-1],
+        "system_title": "5341473030313233",
+    }
+    assert repr(keys) == "Secrets(encryption_key, authentication_key, system_title)"
 
 
 def test_only_the_encryption_key_is_needed(tmp_path: Path) -> None:
     write_key(tmp_path, f"encryption_key: '{KEY.upper()}'\n")
-    assert read_keys(tmp_path, "grid.key") == (Keys(encryption=b"key of the meter"), [])
+    assert read_device_credentials(tmp_path, "grid.key", METER) == (
+        {"encryption_key": KEY.upper()},
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,14 +127,14 @@ def test_only_the_encryption_key_is_needed(tmp_path: Path) -> None:
 )
 def test_what_is_not_a_key_is_reported_without_quoting_it(tmp_path: Path, text: str) -> None:
     write_key(tmp_path, text)
-    keys, problems = read_keys(tmp_path, "grid.key")
-    assert keys is None
+    keys, problems = read_device_credentials(tmp_path, "grid.key", METER)
+    assert keys == {}
     assert all("32 hex digits" in problem.hint for problem in problems)
     assert not any(KEY[:20] in str(problem) or "1234567" in str(problem) for problem in problems)
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     write_key(tmp_path, f"encryption_key: '{KEY}'\n", 0o644)
-    keys, [problem] = read_keys(tmp_path, "grid.key")
-    assert keys is None
+    keys, [problem] = read_device_credentials(tmp_path, "grid.key", METER)
+    assert keys == {}
     assert "chmod 600" in problem.hint

@@ -110,27 +110,27 @@ def test_slots_go_on_while_others_fill_the_disk_and_all_goes_on_when_it_has_room
         reader = open_for_reading(path)
         assert [s.start_s for s in reader.slots() if s.device == "meter0"] == [NOW_S + n * 900 for
             n in range(300)]
-        assert len(list(reader.owed())) == 3000 == store.backlog().count
+        assert len(list(reader.owed())) == 3000 == store.outbox("exchange").backlog().count
         reader.close_file()
         items = [o.item for o in store.owed()]
-        for at in range(0, 3000, 100):
-            store.record(items[at:at + 100], "accepted", "", NOW_S)  # a verdict is written too
+        for at in range(0, 3000, 100):  # a verdict is written too
+            store.outbox("exchange").record(items[at:at + 100], "accepted", "", NOW_S)
         kept = {n for n, _ in store.samples()}
         assert len(kept) < 0.5 * 300 * 90, "samples gave way"
-        assert store._full and "the disk is full" in " ".join(store.latest_events(100))
+        assert store.disk_is_full and "the disk is full" in " ".join(store.latest_events(100))
 
         (folder / "other").unlink()
         a_slot_passes(store, 300)
-        assert (folder / "buffer.sqlite.reserve").exists() and not store._full
+        assert (folder / "buffer.sqlite.reserve").exists() and not store.disk_is_full
         before = store.last_number
         a_slot_passes(store, 301)
-        assert len([n for n, _ in store.samples() if n > before]) == 90, "samples are kept as they
-            are taken again"
+        kept = [n for n, _ in store.samples() if n > before]
+        assert len(kept) == 90, "samples are kept as they are taken again"
         assert "the disk has room again" in " ".join(store.latest_events(100))
         store.close_file()
         store = open_buffer(path, now_s=NOW_S)
         assert store.slot_count == 3020
-        assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert store.database.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         store.close_file()
     """
     on_a_small_disk(tmp_path, code)
@@ -158,7 +158,7 @@ def test_even_where_others_take_the_reserve_nothing_is_lost_but_samples(tmp_path
         a_slot_passes(store, 500)
         assert [s.start_s for s in store.slots() if s.device == "meter3"] == [NOW_S + n * 900 for n
             in range(501)]
-        assert store.backlog().count == 5010
+        assert store.outbox("exchange").backlog().count == 5010
         store.close_file()
     """
     on_a_small_disk(tmp_path, code)
@@ -208,7 +208,7 @@ def test_a_damaged_file_on_a_full_disk_is_salvaged_when_there_is_room(tmp_path: 
         assert path.read_bytes() == damaged
         (folder / "other").unlink()
         store = open_buffer(path, now_s=NOW_S)
-        assert (store.slot_count, store.backlog().count) == (1000, 1000)
+        assert (store.slot_count, store.outbox("exchange").backlog().count) == (1000, 1000)
         store.close_file()
     """
     on_a_small_disk(tmp_path, code)

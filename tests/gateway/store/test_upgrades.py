@@ -19,7 +19,7 @@ from drivers.sample import Sample
 from gateway.ledger.audit import audit
 from gateway.ledger.ledger import Ledger
 from gateway.site import config
-from gateway.store import file
+from gateway.store import migration
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
@@ -27,7 +27,7 @@ from gateway.timing.clock import Clock, Sources
 from tests.gateway.ledger.house import take, terms_of
 
 DUMPS = Path(__file__).parent / "upgrades"
-NEWEST = len(list(file.MIGRATIONS.glob("*.sql")))
+NEWEST = len(list(migration.MIGRATIONS.glob("*.sql")))
 EARLIER = range(1, NEWEST)
 START_S = 1_774_742_400
 END_S = START_S + 3600
@@ -92,7 +92,7 @@ def test_all_that_an_earlier_version_left_is_there(tmp_path: Path, version: int)
     assert [owed[LOAD, n].state for n in range(4)] == ["accepted", "pending", "pending", "pending"]
     assert [owed[PV, n].state for n in range(4)] == ["accepted", "rejected", "pending", "pending"]
     assert (owed[PV, 1].reason, owed[PV, 1].attempts) == ("HTTP 400: unknown asset", 1)
-    assert store.backlog().count == 5
+    assert store.outbox("exchange").backlog().count == 5
     counters = store.counters()
     assert {
         device: (number, state.serial_number, state.at_ms)
@@ -172,7 +172,7 @@ buffer: {{path: buffer.sqlite}}
     assert list(audit(store.slots(), store.owed(), left, settings.assets)) == [], (
         "the laws hold across the upgrade"
     )
-    assert store.backlog().count == 9
+    assert store.outbox("exchange").backlog().count == 9
     store.close_file()
 
 
@@ -183,12 +183,12 @@ def test_what_cannot_be_upgraded_stays_as_it_was(
     path = tmp_path / "buffer.sqlite"
     left_by(version, path)
     broken = tmp_path / "migrations"
-    shutil.copytree(file.MIGRATIONS, broken)
+    shutil.copytree(migration.MIGRATIONS, broken)
     (broken / "999_broken.sql").write_text(
         "CREATE TABLE half (a);\nINSERT INTO absent VALUES (1);\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(file, "MIGRATIONS", broken)
+        patch.setattr(migration, "MIGRATIONS", broken)
         for _ in range(2):
             with pytest.raises(StoreError, match="no such table: absent"):
                 open_buffer(path, now_s=END_S)

@@ -4,11 +4,13 @@ use.
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from drivers.profile import Keys
+from drivers.p1.keys import Keys
 
 TITLE = b"SAG\x01\x02\x03\x04\x05"
 AUTHENTICATION = bytes.fromhex("00112233445566778899AABBCCDDEEFF")  # of Luxembourg, public
 KEYS = Keys(encryption=b"key of the meter")
+CREDENTIALS = {"encryption_key": KEYS.encryption.hex()}
+"""The same, as a device's credentials file has it."""
 
 
 def length_of(number: int, form: int) -> bytes:

@@ -1,5 +1,5 @@
-"""Modbus Security: Modbus TCP inside TLS (MODBUS/TCP Security Protocol Specification, 2018). The
-certificate is always verified.
+"""TLS: whom a connection trusts, and a line of bytes inside it (Modbus Security: MODBUS/TCP
+Security Protocol Specification, 2018). The other end's certificate is always verified.
 """
 
 import asyncio
@@ -20,26 +20,48 @@ async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
     return secure
 
 
-def _context(url: LineUrl) -> ssl.SSLContext:
+class CertificateError(Exception):
+    """A file of certificates cannot be used. The text names it, and says what it has to be."""
+
+
+def client_context(
+    ca_file: str | None = None, cert_file: str | None = None, key_file: str | None = None
+) -> ssl.SSLContext:
+    """What a connection of ours trusts: the authorities in `ca_file`, or else the system's.
+
+    `cert_file` and `key_file` are our own certificate, where the other end asks for one; all are
+    PEM files. Raises CertificateError. It costs some 20 ms: make one for each destination, not for
+    each connection.
+    """
     try:
-        context = ssl.create_default_context(cafile=url.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
-        raise LineError(
-            f"{url}: {url.ca_file} cannot be used: {error.strerror or error} — it has to be a "
-            "PEM file of certificates"
+        raise CertificateError(
+            f"{ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of "
+            "certificates"
         ) from error
-    if url.cert_file:
+
+    if cert_file:
         try:
-            context.load_cert_chain(url.cert_file, url.key_file)
+            context.load_cert_chain(cert_file, key_file)
         except OSError as error:
             hint = (
                 "cert has to be a PEM file with our certificate, and key one with its key, "
                 "without a password"
             )
-            raise LineError(
-                f"{url}: {url.cert_file} cannot be used: {error.strerror or error} — {hint}"
+            raise CertificateError(
+                f"{cert_file} cannot be used: {error.strerror or error} — {hint}"
             ) from error
+
     return context
+
+
+def line_context(url: LineUrl) -> ssl.SSLContext:
+    """What a line trusts, as its URL says. Raises LineError."""
+    try:
+        return client_context(url.ca_file, url.cert_file, url.key_file)
+    except CertificateError as error:
+        raise LineError(f"{url}: {error}") from error
 
 
 class TlsLine:
@@ -49,7 +71,7 @@ class TlsLine:
         """Raises LineError where a certificate's file cannot be used."""
         self._line = line
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = _context(url).wrap_bio(self._came, self._goes, server_hostname=url.target)
+        self._tls = line_context(url).wrap_bio(self._came, self._goes, server_hostname=url.target)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The demo: a simulated house, the gateway itself as a process with an ordinary configuration
+"""The demo: a simulated home, the gateway itself as a process with an ordinary configuration
 folder, and a stand-in exchange.
 
 What is simulated is only what cannot be here. The gateway is started as an installer would start
@@ -24,9 +24,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from drivers.simulated.house import Household
-from drivers.simulated.meters import House, simulated_house
-from gateway.delivery.simulated.exchange import StandInExchange
+from drivers.simulated.home import Household
+from drivers.simulated.meters import Home, simulated_home
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -53,7 +53,7 @@ belongs to one asset.
 """
 
 _METERS = {"grid": "grid", "pv": "pv", "heat-pump": "heat_pump"}
-"""Name of the device file → name in the simulated house."""
+"""Name of the device file → name in the simulated home."""
 
 _STEP_WH = {"grid": 2, "pv": 1, "heat-pump": 1}
 """What each meter's registers count in: a P1 meter's total is the sum of two tariff registers of 1
@@ -77,7 +77,7 @@ class Site:
 
 def write_site(
     folder: Path,
-    house: House,
+    home: Home,
     exchange: StandInExchange,
     assets: Mapping[str, UUID],
     interval: str = "1s",
@@ -86,7 +86,7 @@ def write_site(
     dialect: str = "sdk",
     port: int = 8080,
 ) -> Site:
-    """An ordinary configuration folder for the simulated house. Where `port` is taken, the page
+    """An ordinary configuration folder for the simulated home. Where `port` is taken, the page
     gets another one.
     """
     port = _free_port(port)
@@ -95,7 +95,7 @@ def write_site(
     credentials.touch(mode=0o600)
     credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
     lines = [
-        "site: demo-house",
+        "site: demo-home",
         f"market: {{slot: {slot_s}s, max_gap: 10min}}",
         "exchange:",
         f"  dialect: {dialect}",
@@ -115,7 +115,7 @@ def write_site(
         "clock: {trust: assured}   # a demo machine may lack NTP",
     ]
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
-    for name, text in house.device_files(interval).items():
+    for name, text in home.device_files(interval).items():
         (folder / "devices" / f"{name}.yaml").write_text(text)
     return Site(folder, assets, f"http://127.0.0.1:{port}/")
 
@@ -250,10 +250,10 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     by_uuid = {uuid: name for name, uuid in assets.items()}
     async with (
-        simulated_house() as house,
+        simulated_home() as home,
         StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S) as exchange,
     ):
-        site = write_site(folder, house, exchange, assets)
+        site = write_site(folder, home, exchange, assets)
         console.print(
             f"Configuration folder: {folder}\nStatus page:          {site.page}\nThe gateway's "
             f"log:    {folder / 'gateway.log'}"
@@ -274,7 +274,11 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
             await _settled(exchange, started_s, end_s)
             for task in (*others, running):
                 task.cancel()
-        return _judge(site, house.truth, exchange, started_s, end_s, daemon, console)
+        found = [
+            _compare(name, exchange.books.measurements[uuid], home.truth, started_s, end_s)
+            for name, uuid in assets.items()
+        ]
+        return _tell(found, exchange, daemon, console)
 
 
 async def _take_away(exchange: StandInExchange, for_s: float | None, console: Console) -> None:
@@ -343,7 +347,8 @@ async def _settled(exchange: StandInExchange, started_s: float, end_s: int) -> N
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
-            while not all(_complete(booked, end_s) for booked in exchange.measurements.values()):  # noqa: ASYNC110 — a dict tells nobody
+            measured = exchange.books.measurements.values()
+            while not all(_complete(booked, end_s) for booked in measured):  # noqa: ASYNC110 — a dict tells nobody
                 await asyncio.sleep(0.2)
 
 
@@ -351,71 +356,95 @@ def _complete(booked: Mapping[int, int], end_s: int) -> bool:
     return bool(booked) and all(start_s in booked for start_s in range(min(booked), end_s, SLOT_S))
 
 
-def _judge(
-    site: Site,
-    truth: Household,
-    exchange: StandInExchange,
-    started_s: float,
-    end_s: int,
-    daemon: Daemon,
-    console: Console,
-) -> int:
-    """Print for each asset what was true and what was accepted; 0 where they agree."""
-    table = Table(title="What the house did, and what the exchange accepted", title_justify="left")
-    for column in ("asset", "slots", "true Wh", "accepted Wh", "difference", "allowed", ""):
-        table.add_column(
-            column, justify="left" if column in ("asset", "") else "right", no_wrap=True
-        )
-    fine = True
-    for name, uuid in site.assets.items():
-        booked = {
-            start_s: uwh for start_s, uwh in exchange.measurements[uuid].items() if start_s < end_s
-        }
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one asset did in truth, and what the exchange accepted of it."""
+
+    name: str
+    slots: int
+    missing: int
+    is_late: bool
+    true_wh: float
+    accepted_wh: float
+    allowed_wh: int
+
+    @property
+    def difference_wh(self) -> float:
+        """By how much too much was accepted."""
+        return self.accepted_wh - self.true_wh
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two; `agree` where all is well."""
+        if not self.slots:
+            return "no slot"
+        if self.is_late:
+            return "first slot late"
+        if self.missing:
+            return f"{self.missing} missing"
+        return "agree" if abs(self.difference_wh) <= self.allowed_wh else "DIFFER"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the exchange has every slot, and the right energy."""
+        return self.verdict == "agree"
+
+
+def _compare(
+    name: str, booked: Mapping[int, int], truth: Household, started_s: float, end_s: int
+) -> Comparison:
+    """One asset, from its first slot to `end_s`; `booked` is what the exchange accepted, in µWh."""
+    accepted = {start_s: uwh for start_s, uwh in booked.items() if start_s < end_s}
+    first_s = min(accepted, default=end_s)
+    energy = ASSETS[name][1]
+
+    return Comparison(
+        name=name,
+        slots=len(accepted),
+        missing=len(range(first_s, end_s, SLOT_S)) - len(accepted),
         # The first slot that can be whole is the one that begins after the gateway has started;
         # give it one more.
-        first_s = min(booked, default=end_s)
-        expected = range(first_s, end_s, SLOT_S)
-        late = first_s > started_s + 3 * SLOT_S
-        true_wh = _true_wh(truth, ASSETS[name][1], first_s, end_s)
-        accepted_wh = sum(booked.values()) / UWH_PER_WH
-        formula = Formula.parse(ASSETS[name][1])
+        is_late=first_s > started_s + 3 * SLOT_S,
+        true_wh=_true_wh(truth, energy, first_s, end_s),
+        accepted_wh=sum(accepted.values()) / UWH_PER_WH,
         # The counter is inside the register's step at the first boundary and at the last one.
-        allowed_wh = 2 * sum(_STEP_WH[term.device] for term in formula.terms)
-        missing = len(expected) - len(booked)
-        agree = (
-            bool(booked) and not late and not missing and abs(true_wh - accepted_wh) <= allowed_wh
+        allowed_wh=2 * sum(_STEP_WH[term.device] for term in Formula.parse(energy).terms),
+    )
+
+
+def _tell(
+    found: list[Comparison], exchange: StandInExchange, daemon: Daemon, console: Console
+) -> int:
+    """Print for each asset what was true and what was accepted; 0 where they agree."""
+    table = Table(title="What the home did, and what the exchange accepted", title_justify="left")
+    for column in ("asset", "slots", "true Wh", "accepted Wh", "difference", "allowed", ""):
+        is_text = column in ("asset", "")
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
+
+    for each in found:
+        table.add_row(
+            each.name,
+            str(each.slots),
+            f"{each.true_wh:.3f}",
+            f"{each.accepted_wh:.3f}",
+            f"{each.difference_wh:+.3f}",
+            f"±{each.allowed_wh}",
+            Text(each.verdict, "green" if each.agrees else "red"),
         )
-        fine &= agree
-        verdict = (
-            "agree"
-            if agree
-            else "no slot"
-            if not booked
-            else "first slot late"
-            if late
-            else f"{missing} missing"
-            if missing
-            else "DIFFER"
-        )
-        row = (
-            str(len(booked)),
-            f"{true_wh:.3f}",
-            f"{accepted_wh:.3f}",
-            f"{accepted_wh - true_wh:+.3f}",
-            f"±{allowed_wh}",
-        )
-        table.add_row(name, *row, Text(verdict, "green" if agree else "red"))
     console.print(table)
+
     again = sum(
-        count - 1 for (what, _, _), count in exchange.booked.items() if what == "measurement"
+        count - 1 for (what, _, _), count in exchange.books.booked.items() if what == "measurement"
     )
     console.print(
         f"Slots sent more than once (harmless, the same value replaces itself): {again}. Starts "
         f"of the gateway: {daemon.starts}."
     )
-    if not fine:
-        console.print(f"[red]The totals do not agree.[/red] See {daemon.log_path}")
-    return 0 if fine else 1
+
+    if all(each.agrees for each in found):
+        return 0
+    console.print(f"[red]The totals do not agree.[/red] See {daemon.log_path}")
+    return 1
 
 
 def _true_wh(truth: Household, energy: str, since_s: int, until_s: int) -> float:

@@ -1,4 +1,4 @@
-"""The simulated household: exact, repeatable, and one house for all its meters."""
+"""The simulated household: exact, repeatable, and one home for all its meters."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import QUANTITIES
-from drivers.simulated.house import DEMO_DAY_S, MJ_PER_WH, Household, meter_values
+from drivers.simulated.home import DEMO_DAY_S, MJ_PER_WH, Household, meter_values
 from drivers.simulated.meters import grid_telegram
 from drivers.simulated.telegram import GridReading, local_time, telegram
 
@@ -19,12 +19,12 @@ ORIGIN_S = 1_780_000_200
 SERIES = [("grid", "import"), ("grid", "export"), ("pv", "export"), ("heat_pump", "import")]
 
 
-def house(seed=7, day_s=DEMO_DAY_S):
+def made_home(seed=7, day_s=DEMO_DAY_S):
     return Household(seed, ORIGIN_S, day_s=day_s)
 
 
 def test_grid_is_load_minus_pv_at_every_second_in_total_and_by_phase():
-    home = house()
+    home = made_home()
     for second in range(ORIGIN_S, ORIGIN_S + DEMO_DAY_S):
         flow = home.flow(second)
         assert flow.grid_w == flow.heat_pump_w + flow.other_w - flow.pv_w == sum(flow.grid_phases_w)
@@ -34,7 +34,7 @@ def test_grid_is_load_minus_pv_at_every_second_in_total_and_by_phase():
 
 @pytest.mark.parametrize("day_s", [DEMO_DAY_S, 86_400])
 def test_a_day_has_import_export_night_and_both_tariffs(day_s):
-    home = house(day_s=day_s)
+    home = made_home(day_s=day_s)
     flows = [home.flow(ORIGIN_S + s) for s in range(0, day_s, day_s // 600)]
     assert max(f.grid_w for f in flows) > 2000 > -2000 > min(f.grid_w for f in flows)
     assert 0.3 < sum(f.pv_w > 0 for f in flows) / len(flows) < 0.55
@@ -49,7 +49,7 @@ def test_a_day_has_import_export_night_and_both_tariffs(day_s):
 def test_the_energy_of_the_parts_is_the_energy_of_the_whole_to_the_last_millijoule(
     cuts_ms, series, seed
 ):
-    home = house(seed)
+    home = made_home(seed)
     times = sorted(ORIGIN_S + ms / 1000 for ms in cuts_ms)
     parts = [home.energy_mj(*series, a, b) for a, b in itertools.pairwise(times)]
     assert sum(parts) == home.energy_mj(*series, times[0], times[-1])
@@ -57,7 +57,7 @@ def test_the_energy_of_the_parts_is_the_energy_of_the_whole_to_the_last_millijou
 
 
 def test_energy_is_the_sum_of_power_over_its_seconds():
-    home = house()
+    home = made_home()
     flows = [home.flow(ORIGIN_S + s) for s in range(1000)]
     end_s = ORIGIN_S + 1000
     assert home.energy_mj("pv", "export", ORIGIN_S, end_s) == 1000 * sum(f.pv_w for f in flows)
@@ -79,15 +79,15 @@ def test_energy_is_the_sum_of_power_over_its_seconds():
 
 
 def test_the_truth_is_the_same_in_whatever_order_it_is_asked():
-    forward, backward = house(), house()
+    forward, backward = made_home(), made_home()
     times = [ORIGIN_S + 37 * k for k in range(40)]
     seen = {t: forward.register_mj("grid.import", t) for t in times}
     assert {t: backward.register_mj("grid.import", t) for t in reversed(times)} == seen
-    assert house(seed=8).register_mj("grid.import", times[-1]) != seen[times[-1]]
+    assert made_home(seed=8).register_mj("grid.import", times[-1]) != seen[times[-1]]
 
 
 def test_registers_never_run_backwards_and_show_the_completed_wh():
-    home = house()
+    home = made_home()
     for register in (
         "grid.import",
         "grid.import.t1",
@@ -111,9 +111,9 @@ def test_registers_never_run_backwards_and_show_the_completed_wh():
 
 def test_a_time_before_the_beginning_and_an_unknown_meter_are_refused():
     with pytest.raises(ValueError, match="begins at"):
-        house().register_mj("pv.export", ORIGIN_S - 1)
+        made_home().register_mj("pv.export", ORIGIN_S - 1)
     with pytest.raises(ValueError, match=r"no register 'pool\.import'; it has grid"):
-        house().energy_wh("pool", "import", ORIGIN_S, ORIGIN_S + 1)
+        made_home().energy_wh("pool", "import", ORIGIN_S, ORIGIN_S + 1)
 
 
 def test_a_meter_shows_only_known_quantities_and_its_phases_agree_with_its_total():
@@ -134,8 +134,8 @@ def bitwise_crc(data):
     return crc
 
 
-def test_telegrams_carry_the_right_checksum_and_an_independent_parser_reads_the_house_from_them():
-    home = house()
+def test_telegrams_carry_the_right_checksum_and_an_independent_parser_reads_the_home_from_them():
+    home = made_home()
     parser = TelegramParser(telegram_specifications.V5)
     for second in range(ORIGIN_S, ORIGIN_S + DEMO_DAY_S, 61):
         data = grid_telegram(home, second + 1)
@@ -196,8 +196,8 @@ def test_a_register_beyond_its_last_digit_starts_again_from_zero():
     assert b"1.8.1(999999.999*kWh)\r\n1-0:1.8.2(000000.001*kWh)" in telegram(reading)
 
 
-def test_voltages_are_those_of_a_house():
-    home = house()
+def test_voltages_are_those_of_a_home():
+    home = made_home()
     for second in range(ORIGIN_S, ORIGIN_S + 500, 7):
         assert all(
             227 < v < 235 and math.isclose(v * 10, round(v * 10)) for v in home.voltages_v(second)

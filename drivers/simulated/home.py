@@ -1,4 +1,4 @@
-"""One simulated household: what flows in it at any second, and therefore exactly how much energy
+"""One simulated homehold: what flows in it at any second, and therefore exactly how much energy
 each of its meters counts. Pure.
 
 Power is constant within each second of UTC, a whole number of watts that depends on nothing but the
@@ -65,7 +65,7 @@ class Flow:
 
     @property
     def grid_w(self) -> int:
-        """What the house draws from the grid; negative when it feeds in."""
+        """What the home draws from the grid; negative when it feeds in."""
         return self.heat_pump_w + self.other_w - self.pv_w
 
     @property
@@ -85,7 +85,7 @@ class Flow:
 
 
 class Household:
-    """The flows of one house and their exact sums since `origin_s`.
+    """The flows of one home and their exact sums since `origin_s`.
 
     `origin_s`: the UTC second at which its registers show their start values; nothing is known
     before it. `day_s`: how long its day lasts, in seconds; all cycles shrink with it.
@@ -126,7 +126,7 @@ class Household:
         """
         if register not in _REGISTERS:
             raise ValueError(
-                f"the house has no register {register!r}; it has {', '.join(_REGISTERS)}"
+                f"the home has no register {register!r}; it has {', '.join(_REGISTERS)}"
             )
         t_ms = round(t_s * 1000)
         second, ms = divmod(t_ms, 1000)
@@ -168,7 +168,7 @@ class Household:
         """The six sums in W·s at the start of `second`."""
         if second < self.origin_s:
             raise ValueError(
-                f"the simulated house begins at {self.origin_s} s, {self.origin_s - second} s "
+                f"the simulated home begins at {self.origin_s} s, {self.origin_s - second} s "
                 "after the time asked for"
             )
         at, sums = self._newest

@@ -1,0 +1,154 @@
+"""Intervals → slots: the energy between two readings is put into the slots it belongs to, or stated
+as unallocated. Pure.
+
+For every direction of a series, over any run of slots: Σ slot energy + Σ unallocated energy =
+change of the counter, exactly.
+"""
+
+from msgspec.structs import replace
+
+from gateway.energy.counter import UWH_PER_WH, Counter
+from gateway.energy.entries import Entries
+from gateway.energy.interval import Interval, Part, split_at_boundaries
+from gateway.energy.provisional import keep, revised
+from gateway.energy.slot import DirectionState, MeterRules, OpenSlot
+
+MAX_MISSING = 3000
+"""At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the
+event tells the whole of it.
+"""
+
+_MS_PER_HOUR = 3_600_000
+
+
+def open_slot(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) -> DirectionState:
+    """Metering begins at a reading, at this UTC."""
+    slot = OpenSlot(
+        start_ms=at_ms - at_ms % rules.slot_ms,
+        from_ms=at_ms,
+        begin_uwh=counter.counter_uwh,
+        begin_register_uwh=counter.register_uwh,
+        samples=1,
+        placed=placed,
+    )
+    return DirectionState(counter, slot, shift_ms=at_ms - counter.at_ms, placed=placed)
+
+
+def book(interval: Interval, entries: Entries) -> DirectionState:
+    """Put the energy of an interval into slots; but for a jump, which is in none. Returns the
+    direction as of the later reading.
+    """
+    rules = entries.rules
+    was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
+    is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
+    if was_set:
+        state = _skip(interval, "clock", entries)
+    elif is_too_long and not _stood_still(interval, rules):
+        state = _skip(interval, "gap", entries)
+    else:
+        state = _fill(interval, entries)
+
+    if interval.jump_uwh:
+        state = _with_jump(state, interval, entries)
+    return state
+
+
+def _stood_still(interval: Interval, rules: MeterRules) -> bool:
+    """A register that has not moved tells that nothing passed, however long nobody read it: an
+    inverter sleeps at night.
+    """
+    before = interval.before.counter
+    has_moved = interval.counter.register_uwh != before.register_uwh
+    return not has_moved and interval.passed_ms <= MAX_MISSING * rules.slot_ms
+
+
+def _fill(interval: Interval, entries: Entries) -> DirectionState:
+    """Put the energy into slots, as power was, and evenly where it is not known."""
+    before = interval.before
+    slot = before.slot
+    for part in split_at_boundaries(interval, entries.rules):
+        slot = _with_part(slot, part, interval)
+        if part.ends_slot:
+            entries.close(slot, part.until_ms, part.end_uwh, part.end_register_uwh)
+            slot = OpenSlot(part.until_ms, part.until_ms, part.end_uwh, part.end_register_uwh)
+
+    until_ms = interval.until_ms
+    provisional_ms = before.provisional_ms
+    return DirectionState(
+        counter=interval.counter,
+        slot=slot,
+        shift_ms=until_ms - interval.counter.at_ms,
+        placed=interval.placed,
+        provisional_ms=provisional_ms if provisional_ms > until_ms else 0,
+    )
+
+
+def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
+    """The slot after what of the interval lies in it."""
+    before = interval.before
+    is_power_unknown = interval.since.power_unknown_ms > 0
+    was_provisional = part.ends_slot and part.until_ms <= before.provisional_ms
+    slot = slot.doubted(part.doubts)
+    return replace(
+        slot,
+        # The later reading lies in the last part.
+        samples=slot.samples if part.ends_slot else slot.samples + 1,
+        largest_gap_ms=max(slot.largest_gap_ms, interval.gap_ms if part.counts else 0),
+        uncovered_ms=slot.uncovered_ms + part.uncovered_ms,
+        register_only=slot.register_only or (part.counts and is_power_unknown),
+        placed=slot.placed or before.placed or interval.placed,
+        revision=slot.revision + 1 if was_provisional else slot.revision,
+    )
+
+
+def _with_jump(state: DirectionState, interval: Interval, entries: Entries) -> DirectionState:
+    """As if the jump came before all else in the slot that is open: from slot to slot the counter
+    goes on, but for what is on record.
+    """
+    jump_uwh = interval.jump_uwh
+    counter = state.counter
+    begin_uwh = state.slot.begin_uwh
+    end_uwh = begin_uwh + jump_uwh
+    entries.leave_unallocated("jump", interval.begin_ms, interval.at_ms, begin_uwh, end_uwh)
+    return replace(
+        state,
+        counter=replace(counter, counter_uwh=counter.counter_uwh + jump_uwh),
+        slot=replace(state.slot.doubted({"register jumped"}), begin_uwh=end_uwh),
+    )
+
+
+def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
+    """Where the energy between two readings has no place: a partial slot before, missing ones
+    inside, a partial one after.
+    """
+    rules = entries.rules
+    counter, at_ms = interval.counter, interval.at_ms
+    old = keep(interval.before, entries, most_uwh=counter.counter_uwh)
+    before, before_ms = old.counter, old.at_ms
+
+    slot = revised(old, rules)
+    has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
+    if has_metered or at_ms > before_ms or slot.revision:
+        entries.close(slot, before_ms, before.counter_uwh, before.register_uwh)
+
+    after = open_slot(counter, at_ms, rules, placed=interval.placed)
+    first_ms = old.slot.start_ms + rules.slot_ms
+    missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
+    for start_ms in missing[:MAX_MISSING]:
+        was_provisional = start_ms + rules.slot_ms <= old.provisional_ms
+        entries.miss(start_ms, before, gap_ms=at_ms - before_ms, revision=int(was_provisional))
+    entries.withdraw(old, max(first_ms, missing.stop))
+
+    record = entries.leave_unallocated(
+        kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh
+    )
+    if kind == "clock":
+        set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)
+        way = "back" if set_ms < 0 else "forward"
+        what = f"the clock was set {way} by {abs(set_ms) / _MS_PER_HOUR:.2f} h"
+    else:
+        what = f"no reading for {(at_ms - before_ms) / _MS_PER_HOUR:.1f} h"
+    unallocated = f"{record.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
+    text = f"{what}, {len(missing)} slots missing, {unallocated}"
+    entries.tell(at_ms, kind, text, record.energy_uwh)
+    return after

@@ -1,0 +1,139 @@
+"""What one sample adds to the books of one direction of a series. Pure."""
+
+from dataclasses import replace
+
+from gateway.energy.assets import Direction
+from gateway.energy.counter import Counter
+from gateway.energy.slot import (
+    DirectionState,
+    Event,
+    MeterRules,
+    Method,
+    OpenSlot,
+    Quality,
+    Slot,
+    Unallocated,
+)
+
+
+class Entries:
+    """Whose books they are, and the slots, events and unallocated energy that are added, in order.
+
+    Its methods fill in whose they are.
+    """
+
+    __slots__ = (
+        "direction",
+        "events",
+        "provisional",
+        "rules",
+        "serial_number",
+        "slots",
+        "unallocated",
+    )
+
+    def __init__(self, serial_number: str | None, direction: Direction, rules: MeterRules) -> None:
+        self.serial_number = serial_number
+        self.direction = direction
+        self.rules = rules
+        self.slots: list[Slot] = []
+        self.events: list[Event] = []
+        self.unallocated: list[Unallocated] = []
+        self.provisional: list[Slot] = []
+
+    @property
+    def are_binding(self) -> bool:
+        """Whether something was added that says where the counter stood: it cannot be taken
+        back.
+        """
+        return bool(self.slots or self.provisional or self.unallocated)
+
+    def close(self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int) -> None:
+        """The slot was metered up to `end_ms`, where the counter stood at `end_uwh`."""
+        self.slots.append(self._closed(slot, end_ms, end_uwh, end_register_uwh))
+
+    def close_provisionally(
+        self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int
+    ) -> None:
+        """The same, by power alone: it will come again, as a later revision."""
+        closed = self._closed(slot, end_ms, end_uwh, end_register_uwh)
+        self.provisional.append(replace(closed, method="power"))
+
+    def miss(self, start_ms: int, counter: Counter, *, gap_ms: int = 0, revision: int = 0) -> None:
+        """Nothing is known of the slot that starts then. The counter has not moved on since."""
+        empty = OpenSlot(
+            start_ms=start_ms,
+            from_ms=start_ms,
+            begin_uwh=counter.counter_uwh,
+            begin_register_uwh=counter.register_uwh,
+            largest_gap_ms=gap_ms,
+            revision=revision,
+        )
+        self.close(empty, start_ms, counter.counter_uwh, counter.register_uwh)
+
+    def withdraw(self, state: DirectionState, from_ms: int) -> None:
+        """No register will confirm the provisional slots from then on any more: nothing is known of
+        them after all.
+        """
+        for start_ms in range(from_ms, state.provisional_ms, self.rules.slot_ms):
+            self.miss(start_ms, state.counter, revision=1)
+
+    def leave_unallocated(
+        self, kind: str, from_ms: int, to_ms: int, begin_uwh: int, end_uwh: int
+    ) -> Unallocated:
+        """This energy is in the counter and in no slot. Returns the record of it."""
+        record = Unallocated(
+            device=self.rules.device,
+            serial_number=self.serial_number,
+            direction=self.direction,
+            kind=kind,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            begin_uwh=begin_uwh,
+            end_uwh=end_uwh,
+        )
+        self.unallocated.append(record)
+        return record
+
+    def tell(self, at_ms: int, kind: str, text: str, unallocated_uwh: int = 0) -> None:
+        """A person should know this of the direction."""
+        text = f"{self.direction}: {text}"
+        self.events.append(Event(at_ms, self.rules.device, kind, text, unallocated_uwh))
+
+    def _closed(self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int) -> Slot:
+        slot_ms = self.rules.slot_ms
+        metered_ms = end_ms - slot.from_ms
+        energy_uwh = end_uwh - slot.begin_uwh
+        # Where the clock was set back, energy may have come while its time stood still.
+        is_known = metered_ms > 0 or energy_uwh > 0
+
+        quality: Quality
+        if not is_known:
+            quality = "missing"
+        elif metered_ms != slot_ms:
+            quality = "partial"
+        elif slot.uncovered_ms or slot.doubtful or slot.placed:
+            quality = "estimated"
+        else:
+            quality = "measured"
+        method: Method = "register" if slot.register_only or not is_known else "counter"
+
+        return Slot(
+            device=self.rules.device,
+            serial_number=self.serial_number,
+            direction=self.direction,
+            start_s=slot.start_ms // 1000,
+            length_s=slot_ms // 1000,
+            energy_uwh=energy_uwh if is_known else None,
+            quality=quality,
+            method=method,
+            coverage_permille=(metered_ms - slot.uncovered_ms) * 1000 // slot_ms,
+            samples=slot.samples,
+            largest_gap_ms=slot.largest_gap_ms,
+            begin_uwh=slot.begin_uwh,
+            end_uwh=end_uwh,
+            begin_register_uwh=slot.begin_register_uwh,
+            end_register_uwh=end_register_uwh,
+            clock="placed" if slot.placed else self.rules.clock,
+            revision=slot.revision,
+        )

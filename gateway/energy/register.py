@@ -1,0 +1,73 @@
+"""What is known of one cumulative energy register of a meter. Pure."""
+
+import math
+from dataclasses import dataclass
+
+FUSE_TOLERANCE = 1.25
+"""A main fuse carries so many times its rating for an hour or more.
+
+It is the conventional non-fusing current of a gG fuse (IEC 60269-1). Short peaks above it do not
+matter: a register shows the mean of the time between two readings, and two steps are allowed on
+top.
+"""
+
+_UWH_PER_KWH = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known of one register. `float32` marks one that travels as a 32-bit float, in kWh or
+    Wh.
+    """
+
+    resolution_uwh: int
+    modulus_uwh: int | None
+    float32: bool
+    max_power_w: float
+
+    def step_uwh(self, register_uwh: int) -> int:
+        """The step of the register at this value: its resolution, or the spacing of float32 there,
+        whichever is larger.
+        """
+        return max(self.resolution_uwh, self._spacing_uwh(register_uwh))
+
+    def exact_uwh(self, raw_uwh: int) -> int:
+        """What the meter counted, where a float32 has rounded it: the multiple of the resolution
+        that it can only have been.
+
+        A value that is no rounded multiple (a meter that counts finer than its papers say) stays as
+        it is.
+        """
+        spacing_uwh = self._spacing_uwh(raw_uwh)
+        if not 0 < spacing_uwh <= self.resolution_uwh:
+            return raw_uwh
+
+        multiples = (raw_uwh + self.resolution_uwh // 2) // self.resolution_uwh
+        nearest_uwh = multiples * self.resolution_uwh
+        is_rounded = abs(raw_uwh - nearest_uwh) <= spacing_uwh // 2 + 1
+        return nearest_uwh if is_rounded else raw_uwh
+
+    def _spacing_uwh(self, register_uwh: int) -> int:
+        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a
+        register that is no float.
+
+        In Wh it is 0.51 or 1.02 times as much, near enough for a bound: 1000 is almost 2¹⁰.
+        """
+        if not self.float32 or register_uwh <= 0:
+            return 0
+
+        kwh = register_uwh / _UWH_PER_KWH
+        # IEEE 754 binary32: 24 bits of significand. frexp gives kwh = m·2^e with 0.5 ≤ m < 1.
+        exponent = math.frexp(kwh)[1]
+        return round(math.ldexp(1.0, exponent - 24) * _UWH_PER_KWH)
+
+    @property
+    def most_power_w(self) -> float:
+        """The most that the main fuse carries for a while."""
+        return self.max_power_w * FUSE_TOLERANCE
+
+    def most_uwh(self, elapsed_ms: int, register_uwh: int) -> int:
+        """The most the register can have moved in that time."""
+        # W · ms / 3.6 = µWh.
+        carried_uwh = round(self.most_power_w * max(elapsed_ms, 0) / 3.6)
+        return carried_uwh + 2 * self.step_uwh(register_uwh)

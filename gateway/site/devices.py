@@ -1,0 +1,195 @@
+"""A meter of this site: what its device file says, and what it is with its profile."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+from drivers.line import LineUrl
+from drivers.profile import DeviceAddress, Profile
+from drivers.strict_yaml import Mistake, Seconds, nearest
+from gateway.energy.assets import Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFile:
+    """`devices/<name>.yaml`: one meter of this site."""
+
+    profile: Annotated[
+        str,
+        Meta(
+            description="what the meter is: maker/model of hardware_profiles/ (docs/meters.md)",
+            examples=["eastron/sdm120"],
+        ),
+    ]
+    line: Annotated[
+        LineUrl,
+        Meta(
+            description="where the meter is: a serial port, a USB adapter or a network address",
+            examples=["serial:/dev/ttyUSB0?baud=9600", "tcp:192.168.1.20:502"],
+        ),
+    ]
+    address: Annotated[
+        int, Meta(ge=1, le=247, description="Modbus address on its line", examples=[2])
+    ] = 1
+    interval: Annotated[
+        Seconds, Meta(description="time between samples, at most half a slot", examples=["10s"])
+    ] = field(default_factory=lambda: Seconds(10))
+    invert: Annotated[
+        bool,
+        Meta(description="true where the meter is wired the other way round", examples=[True]),
+    ] = False
+    max_power: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(
+            description="the main fuse, in W; more is a glitch (default: what the profile says)",
+            examples=[17250],
+        ),
+    ] = None
+    timeout: Annotated[
+        Seconds | None,
+        Meta(
+            description="how long the meter may take to answer (default: what its profile or "
+            "protocol says)",
+            examples=["2s"],
+        ),
+    ] = None
+    check_against: Annotated[
+        str | None,
+        Meta(
+            description="name of another meter that measures the same; the deviation is shown",
+            examples=["pv"],
+        ),
+    ] = None
+    credentials: Annotated[
+        str | None,
+        Meta(
+            description="file with what this meter is told in secret (its protocol says which "
+            "entries), mode 0600, or a systemd credential of that name",
+            examples=["grid.key"],
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        Meta(
+            description="another name of credentials, for a meter that encrypts",
+            examples=["grid.key"],
+        ),
+    ] = None
+
+    def check(self, profile: Profile, others: Sequence[str]) -> Iterator[Mistake]:
+        """What does not fit the model of the meter, and `others`: the names of the other meters."""
+        if self.interval < profile.min_interval_s:
+            hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
+            yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)
+
+        if self.check_against is not None and self.check_against not in others:
+            hint = nearest(self.check_against, others) if others else "there is no other meter"
+            message = f"there is no other meter {self.check_against!r}"
+            yield Mistake(("check_against",), message, hint)
+
+        if self.key is not None and self.credentials is not None:
+            hint = "credentials and key are two names of one thing: keep one of them"
+            yield Mistake(("key",), "the file is named twice", hint)
+
+        if self.key is not None and not profile.credentials:
+            yield Mistake(("key",), f"{profile.id} is not encrypted", "remove this key")
+
+        if self.credentials is not None and not profile.credentials:
+            message = f"{profile.id} needs no credentials"
+            yield Mistake(("credentials",), message, "remove this key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A meter of this site, with its profile."""
+
+    name: str
+    file: str
+    profile: Profile
+    line: LineUrl
+    address: int
+    interval_s: float
+    invert: bool
+    max_power_w: float
+    timeout_s: float | None
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    check_against: str | None = None
+    """The meter that measures the same."""
+
+    @property
+    def on_line(self) -> DeviceAddress:
+        """What its driver must know of it."""
+        return DeviceAddress(
+            name=self.name,
+            address=self.address,
+            timeout_s=self.timeout_s,
+            credentials=self.credentials,
+        )
+
+    def quantity(self, direction: Direction) -> str:
+        """The register that counts this direction, on a meter that may be wired the other way
+        round.
+        """
+        is_export = (direction == "export") != self.invert
+        return "energy_export_wh" if is_export else "energy_import_wh"
+
+    def measures(self, direction: Direction) -> bool:
+        """Whether the meter counts energy in this direction."""
+        return self.quantity(direction) in self.profile.quantities
+
+    def check(self, earlier: Sequence["Device"]) -> Iterator[Mistake]:
+        """What does not fit the line, and the meters before this one that are on it too."""
+        on_line = [other for other in earlier if other.line.key == self.line.key]
+        if not on_line:
+            return
+        first = on_line[0]
+        bus, protocol = self.profile.bus, self.profile.protocol
+
+        if first.line.scheme != self.line.scheme:
+            message = f"{first.name} has this endpoint as {first.line.scheme}:"
+            yield Mistake(("line",), message, "write both alike")
+
+        elif bus is None and protocol == first.profile.protocol:
+            message = f"{first.name} already has this line"
+            yield Mistake(("line",), message, "only Modbus meters take turns on a line")
+
+        elif bus is None or bus != first.profile.bus:
+            hint = (
+                f"{first.name} speaks {first.profile.protocol}, this one {protocol}: they need a "
+                "line each"
+            )
+            yield Mistake(("line",), "two protocols on one line", hint)
+
+        else:
+            yield from self._check_address(on_line)
+
+    def _check_address(self, on_line: Sequence["Device"]) -> Iterator[Mistake]:
+        for other in on_line:
+            on_this_bus = other.profile.bus == self.profile.bus
+            if (
+                on_this_bus
+                and other.line.scheme == self.line.scheme
+                and other.address == self.address
+                and not _are_parts_of_one(other.profile, self.profile)
+            ):
+                message = f"{other.name} already has address {self.address} on this line"
+                hint = "give one of the meters another address, on the meter and here"
+                yield Mistake(("address",), message, hint)
+                return
+
+
+def _are_parts_of_one(one: Profile, other: Profile) -> bool:
+    """Whether the two are different parts of one device, which has one address: an inverter, and
+    the meter behind it.
+    """
+    return one.device == other.device and one.id != other.id
+
+
+def lines_of(devices: Iterable[Device]) -> dict[str, list[Device]]:
+    """Meters by the line they take turns on."""
+    lines: dict[str, list[Device]] = {}
+    for device in devices:
+        lines.setdefault(device.line.key, []).append(device)
+    return lines

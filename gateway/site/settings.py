@@ -1,0 +1,506 @@
+"""What the installer writes, as frozen dataclasses that say what their keys mean and check
+themselves.
+
+`decode` (`drivers.strict_yaml`) sees to the type and the bounds of each key. What does not fit
+together with other sections or other files is found by a section's `check`, which knows them as
+`Surroundings`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from msgspec import Meta
+
+from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
+from drivers.strict_yaml import Path as KeyPath
+from gateway.energy.assets import Formula
+from gateway.energy.forecast import Forecast
+from gateway.outbox.owed import offset_s
+from gateway.site.credentials import ConfigError, Credentials, read_credentials
+from gateway.site.devices import Device
+from gateway.site.timezone import SiteTimezone, TimezoneName
+from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The home and where it is. A bare name is enough: `site: home-12`."""
+
+    SHORTHAND: ClassVar[str] = "name"
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="the name of this site: letters, digits, dot, - and _",
+            examples=["home-12"],
+        ),
+    ]
+    timezone: Annotated[
+        TimezoneName | None,
+        Meta(
+            description="in which its days begin and end (default: that of this machine)",
+            examples=["Europe/Berlin"],
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """The market's time grid."""
+
+    slot: Annotated[
+        SlotLength,
+        Meta(
+            description="length of a market slot, whole seconds that divide a day",
+            examples=["15min"],
+        ),
+    ] = field(default_factory=lambda: SlotLength(900))
+    max_gap: Annotated[
+        Seconds,
+        Meta(
+            description="energy of a longer silence is stated as unallocated, not booked to slots",
+            examples=["2h"],
+        ),
+    ] = field(default_factory=lambda: Seconds(7200))
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the meters."""
+        for device in site.devices:
+            if device.interval_s > self.slot / 2:
+                message = f"{device.name} is read every {device.interval_s:g} s"
+                yield Mistake(
+                    ("slot",), message, "a slot needs at least two samples of every meter"
+                )
+
+        if self.max_gap < self.slot:
+            yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Where slots are delivered to."""
+
+    dialect: Annotated[
+        DialectName, Meta(description="how the exchange is spoken to", examples=["sdk"])
+    ]
+    url: Annotated[
+        HttpUrl,
+        Meta(
+            description="base URL of the exchange; plain http only to this machine",
+            examples=["https://gsyweb.gridsingularity.com"],
+        ),
+    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
+    canary_network: Annotated[
+        UUID,
+        Meta(
+            description="UUID of the canary (test) network",
+            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
+        ),
+    ]
+    credentials: Annotated[
+        str,
+        Meta(
+            description="file with username and password, mode 0600, or a systemd credential of "
+            "that name",
+            examples=["exchange.credentials"],
+        ),
+    ]
+    forecast: Annotated[
+        Forecast,
+        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
+    ] = "last_slot"
+    margin: Annotated[
+        Seconds,
+        Meta(
+            description="time kept from every slot's edge, for clocks that differ; at most a "
+            "quarter of the slot",
+            examples=["1s"],
+        ),
+    ] = field(default_factory=lambda: Seconds(1))
+    timeout: Annotated[
+        Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
+    ] = field(default_factory=lambda: Seconds(10))
+    settlement: Annotated[
+        Seconds,
+        Meta(
+            description="how long after a slot's end the exchange settles; such slots go before "
+            "older ones",
+            examples=["1h"],
+        ),
+    ] = field(default_factory=lambda: Seconds(3600))
+    spread: Annotated[
+        Seconds | None,
+        Meta(
+            description="sites start their uploads spread over this part of each slot, by their "
+            "names; at most a third of the slot (default: a thirtieth of the slot)",
+            examples=["30s"],
+        ),
+    ] = None
+
+    def quiet_s(self, site: str, slot_s: int) -> float:
+        """The time from each slot's begin in which that site sends nothing: its place in the
+        spread, and the margin that all keep.
+        """
+        # Slots of seconds are for trying things out, and nobody wants to wait then.
+        usual_s = slot_s / 30 if slot_s >= 60 else 0.0
+        spread_s = usual_s if self.spread is None else self.spread
+        return self.margin + offset_s(site, spread_s) if spread_s else 0.0
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the market's slots and the assets."""
+        slot_s = site.market.slot
+
+        if not site.assets:
+            hint = "add assets: with name, uuid, kind and energy"
+            yield Mistake((), "there is no asset to deliver", hint)
+
+        if self.margin > slot_s / 4:
+            hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
+            yield Mistake(("margin",), "leaves no time to deliver", hint)
+
+        if self.spread is not None and self.spread > slot_s / 3:
+            hint = f"at most a third of the slot, {slot_s / 3:g}s"
+            yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One asset of the exchange and what it is the sum of."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="its name, as the exchange shows it",
+            examples=["House load"],
+        ),
+    ]
+    uuid: Annotated[
+        UUID,
+        Meta(
+            description="its UUID in the exchange",
+            examples=["26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"],
+        ),
+    ]
+    kind: Annotated[
+        Literal["load", "pv", "storage", "smart_meter", "heat_pump"],
+        Meta(description="what it is", examples=["load"]),
+    ]
+    energy: Annotated[
+        Formula,
+        Meta(
+            description="which directions of which meters its energy is the sum of",
+            examples=["grid.import - grid.export + pv.export"],
+        ),
+    ]
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit the meters and the other assets."""
+        yield from self._check_is_unlike_others(site.assets)
+        yield from unknown_meters(self.energy, site.device_names)
+
+        devices = {device.name: device for device in site.devices}
+        for term in self.energy.terms:
+            device = devices.get(term.device)
+            if device is not None and not device.measures(term.direction):
+                hint = (
+                    f"{device.profile.id} has no {device.quantity(term.direction)}; if the meter "
+                    "is wired the other way round, say invert: true"
+                )
+                message = f"{term.device} does not measure {term.direction}"
+                yield Mistake(("energy",), message, hint)
+
+    def _check_is_unlike_others(self, assets: Sequence["Asset"]) -> Iterator[Mistake]:
+        """What is there several times is a mistake of the last asset that has it."""
+        for key in ("name", "uuid"):
+            value = getattr(self, key)
+            alike = [asset for asset in assets if getattr(asset, key) == value]
+            if len(alike) > 1 and alike[-1] is self:
+                message = f"{value} is there {len(alike)} times"
+                yield Mistake((key,), message, f"every asset has its own {key}")
+
+
+def unknown_meters(formula: Formula, device_names: Iterable[str]) -> Iterator[Mistake]:
+    """The meters that an asset's formula names and that have no device file."""
+    known = frozenset(device_names)
+    for name in sorted(formula.devices - known):
+        yield Mistake(("energy",), f"there is no meter {name!r}", nearest(name, known))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSettings:
+    """The local store and its limits."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description="the SQLite file; a relative path begins at the configuration folder",
+            examples=["/var/lib/meter-gateway/buffer.sqlite"],
+        ),
+    ] = "/var/lib/meter-gateway/buffer.sqlite"
+    flush: Annotated[
+        Seconds,
+        Meta(description="samples are on disk after at most this long", examples=["60s"]),
+    ] = field(default_factory=lambda: Seconds(60))
+    keep_samples: Annotated[
+        Seconds,
+        Meta(description="samples that are older than this are deleted", examples=["30d"]),
+    ] = field(default_factory=lambda: Seconds(30 * 86400))
+    keep_slots: Annotated[
+        Seconds,
+        Meta(
+            description="slots that are older than this, and delivered, are deleted",
+            examples=["400d"],
+        ),
+    ] = field(default_factory=lambda: Seconds(400 * 86400))
+    max_size: Annotated[
+        ByteSize,
+        Meta(
+            description="samples are thinned when the file would grow beyond this",
+            examples=["500MB"],
+        ),
+    ] = field(default_factory=lambda: ByteSize(2 * 10**9))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSettings:
+    """Where the status page listens."""
+
+    host: Annotated[
+        str,
+        Meta(
+            description="the address it listens on: 127.0.0.1 is this machine only, 0.0.0.0 the "
+            "whole network",
+            examples=["127.0.0.1"],
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="TCP port; 0 picks a free one", examples=[8080]),
+    ] = 8080
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """A broker that is told samples, slots and status."""
+
+    host: Annotated[
+        str, Meta(description="name or address of the broker", examples=["broker.example"])
+    ]
+    port: Annotated[
+        int, Meta(ge=1, le=65535, description="TCP port of the broker", examples=[8883])
+    ] = 8883
+    tls: Annotated[
+        bool,
+        Meta(description="encrypt, and verify the broker's certificate", examples=[True]),
+    ] = True
+    ca_file: Annotated[
+        str | None,
+        Meta(
+            description="PEM file of the authority that signed the broker's certificate (default: "
+            "the authorities this machine trusts)",
+            examples=["broker-ca.pem"],
+        ),
+    ] = None
+    credentials: Annotated[
+        str | None,
+        Meta(
+            description="file with username and password, mode 0600, or a systemd credential of "
+            "that name (default: no login)",
+            examples=["mqtt.credentials"],
+        ),
+    ] = None
+    topic: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^#+\x00]+$",
+            description="first part of every topic; the site's name follows",
+            examples=["meter-gateway"],
+        ),
+    ] = "meter-gateway"
+    samples: Annotated[
+        Seconds,
+        Meta(description="at most one sample per meter in this time", examples=["60s"]),
+    ] = field(default_factory=lambda: Seconds(60))
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """A file that is named and not there."""
+        if self.ca_file is not None and not (site.folder / self.ca_file).is_file():
+            message = f"there is no file {site.folder / self.ca_file}"
+            yield Mistake(("ca_file",), message, "copy the authority's PEM file there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSettings:
+    """When the clock of this machine is believed."""
+
+    trust: Annotated[
+        Literal["kernel", "assured"],
+        Meta(
+            description="kernel: once the kernel says it is synchronised; assured: the operator "
+            "answers for it",
+            examples=["kernel"],
+        ),
+    ] = "kernel"
+
+
+class DestinationData(dict[str, object]):
+    """A destination before its kind has read it: a mapping with a `kind`."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "description": "one destination: its kind, and the keys of that kind",
+        "properties": {"kind": {"type": "string", "description": "what kind of destination it is"}},
+        "required": ["kind"],
+    }
+
+    @classmethod
+    def parse(cls, raw: object) -> "DestinationData":
+        """Raises ValueError where `raw` does not say what kind it is."""
+        if not isinstance(raw, dict):
+            raise ValueError("expected key: value pairs — such as kind: exchange")
+        if not isinstance(raw.get("kind"), str):
+            raise ValueError("key 'kind' is missing — it says what kind of destination this is")
+        return cls(raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFile:
+    """`gateway.yaml`."""
+
+    site: Site
+    market: Market = field(default_factory=Market)
+    exchange: Exchange | None = None
+    assets: list[Asset] = field(default_factory=list)
+    buffer: BufferSettings = field(default_factory=BufferSettings)
+    status: StatusSettings = field(default_factory=StatusSettings)
+    mqtt: MqttSettings | None = None
+    clock: ClockSettings = field(default_factory=ClockSettings)
+    destinations: Annotated[
+        dict[str, DestinationData],
+        Meta(
+            description="where else slots are delivered to: a section for each, by its name, with "
+            "its kind and the keys of that kind",
+            examples=["{backup: {kind: exchange, …}}"],
+        ),
+    ] = field(default_factory=dict)
+
+    def check(self, site: "Surroundings") -> Iterator[Mistake]:
+        """What does not fit together, of every section that checks itself."""
+        yield from _inside(("market",), self.market.check(site))
+
+        for i, asset in enumerate(self.assets):
+            yield from _inside(("assets", i), asset.check(site))
+
+        if self.exchange is not None:
+            yield from _inside(("exchange",), self.exchange.check(site))
+
+        if self.mqtt is not None:
+            yield from _inside(("mqtt",), self.mqtt.check(site))
+
+        for name in self.destinations:
+            yield from _inside(("destinations", name), self._check_name(name))
+
+    def _check_name(self, name: str) -> Iterator[Mistake]:
+        """A destination's name stands in the buffer, in metrics and on the command line."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
+            hint = "use up to 32 small letters, digits, - and _, beginning with a letter"
+            yield Mistake((), f"{name!r} cannot be a destination's name", hint)
+
+        if name == "exchange" and self.exchange is not None:
+            hint = "exchange: is this destination already; give one of them another name"
+            yield Mistake((), "is there twice", hint)
+
+
+def _inside(path: KeyPath, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
+    """What a section says, as said by the file that holds it at `path`."""
+    for mistake in mistakes:
+        yield mistake._replace(path=(*path, *mistake.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a section of `gateway.yaml` is checked against: the sections and files beside it."""
+
+    folder: Path
+    market: Market
+    assets: Sequence[Asset]
+    devices: Sequence[Device]
+    """The meters whose files have no mistakes."""
+    device_names: frozenset[str]
+    """Every meter that has a file."""
+
+
+class DestinationSettings(Protocol):
+    """What one destination is told. Its kind has a dataclass for it (`gateway/delivery/kinds/`)."""
+
+    def check(self, site: Surroundings) -> Iterable[Mistake]:
+        """What does not fit together, with key paths inside this destination's section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSection:
+    """One destination as it is written. What its keys mean, only its kind knows."""
+
+    name: str
+    kind: str
+    document: Document
+    path: KeyPath
+    data: Mapping[str, object]
+    """Its keys without `kind`."""
+
+    def decode(self, settings: type[T]) -> T | None:
+        """The settings of this destination. None where there are mistakes, which are noted in the
+        document with their lines.
+        """
+        return decode(settings, self.document, self.path, self.data)
+
+    def report(self, mistakes: Iterable[Mistake]) -> None:
+        """Note mistakes, with key paths inside this section."""
+        self.document.report_all(self.path, mistakes)
+
+
+DecodeDestination = Callable[[DestinationSection], DestinationSettings | None]
+"""Turns a section into the settings of its kind. None where it has noted mistakes in the section's
+document. It is handed in by the caller, for this room knows no kind.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the daemon is told. `buffer_path` is absolute."""
+
+    folder: Path
+    site: str
+    """Its name."""
+    timezone: SiteTimezone
+    """In which its days begin and end."""
+    market: Market
+    exchange: Exchange | None
+    assets: tuple[Asset, ...]
+    devices: tuple[Device, ...]
+    buffer: BufferSettings
+    buffer_path: Path
+    status: StatusSettings
+    mqtt: MqttSettings | None
+    clock: ClockSettings
+    destinations: Mapping[str, DestinationSettings]
+    """By name, those of `destinations:`; empty where the caller of `load` decodes none."""
+
+    def credentials(self, name: str) -> Credentials:
+        """The login in that credential file, read now (it may have been changed). Raises
+        ConfigError.
+        """
+        login, problems = read_credentials(self.folder, name)
+        if login is None:
+            raise ConfigError(problems)
+        return login

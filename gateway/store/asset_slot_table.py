@@ -1,0 +1,49 @@
+"""The table of asset slots: of each asset one row per slot, in its newest revision."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from gateway.energy.slot import AssetSlot
+from gateway.store.database import Database
+from gateway.store.rows import ASSET_SLOT_COLUMNS, ASSET_SLOT_LIST, asset_slot_of, asset_slot_row
+
+
+class AssetSlotTable:
+    """Asset slots on disk. Each method may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, slots: Sequence[AssetSlot]) -> None:
+        """Inside a transaction. What is there stays, unless this is a later revision of it."""
+        marks = ", ".join("?" * len(ASSET_SLOT_COLUMNS))
+        self._database.connection.executemany(
+            f"""INSERT INTO asset_slots ({ASSET_SLOT_LIST}) VALUES ({marks})
+                ON CONFLICT (start_s, asset) DO UPDATE SET length_s = excluded.length_s,
+                energy_uwh = excluded.energy_uwh, uncertainty_uwh = excluded.uncertainty_uwh,
+                quality = excluded.quality, revision = excluded.revision,
+                imported = excluded.imported
+                WHERE excluded.revision > asset_slots.revision""",  # noqa: S608
+            [asset_slot_row(slot) for slot in slots],
+        )
+
+    def at(self, asset: UUID, start_s: int) -> AssetSlot | None:
+        """The slot of an asset that starts then."""
+        rows = self._database.rows(
+            f"SELECT {ASSET_SLOT_LIST} FROM asset_slots WHERE start_s = ? AND asset = ?",  # noqa: S608
+            *(start_s, asset.bytes),
+        )
+        return next(map(asset_slot_of, rows), None)
+
+    def between(self, since_s: int, until_s: int) -> Iterator[AssetSlot]:
+        """All assets' slots that start within a time, in its order."""
+        rows = self._database.rows(
+            f"SELECT {ASSET_SLOT_LIST} FROM asset_slots "  # noqa: S608
+            "WHERE start_s >= ? AND start_s < ? ORDER BY start_s, asset",
+            *(since_s, until_s),
+        )
+        return map(asset_slot_of, rows)
+
+    def remove_before(self, oldest_s: int) -> None:
+        """Remove what began before a time. Inside a transaction."""
+        self._database.connection.execute("DELETE FROM asset_slots WHERE start_s < ?", (oldest_s,))

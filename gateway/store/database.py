@@ -1,0 +1,245 @@
+"""One SQLite file of the store while it is open: questions, transactions, and what is done when the
+disk refuses or the file is damaged. Knows nothing of what the tables mean.
+
+A damaged file is set aside, and what can be read of it goes on in a new one (`salvage/`). So it is
+with a file that is deleted or replaced while it is open.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.energy.slot import Event
+from gateway.store.errors import (
+    Damaged,
+    DiskFull,
+    StoreError,
+    is_damage,
+    is_full,
+    is_read_only,
+    remedy,
+)
+from gateway.store.file import connect, lock_folder
+from gateway.store.reserve import Reserve
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_EVENTS = 1000
+
+_FILES = ("", "-wal", "-shm")
+
+
+class Table(Protocol):
+    """One that remembers something of what is in the file."""
+
+    def begin(self) -> None:
+        """Another file is in use: look at it anew. Raises StoreError."""
+
+    def forget(self) -> None:
+        """A transaction was rolled back: what was remembered inside it is not so."""
+
+
+class Database:
+    """The open file. Whoever owns it (the daemon) also mends it; others only say what is wrong."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self.connection = connection
+        self.reserve: Reserve | None = None
+        """The owner's; a command has none."""
+        self.now_s = 0.0
+        """The newest time that samples told, Unix time."""
+        self.waiting_events: list[Event] = []
+        """What a person should know, until it is written."""
+        self._tables: list[Table] = []
+        self._lock: int | None = None
+        self._shut = False
+        """It could not be opened again yet, after a read-only disk."""
+        self._opening = False
+        self._file_ids: dict[str, tuple[int, int] | None] = {}
+        """Device and inode of the owner's files."""
+        self._replacement_logged = ""
+
+    def attach(self, table: Table) -> None:
+        """From now on a table is told of new files and of roll-backs. Raises StoreError."""
+        self._tables.append(table)
+        table.begin()
+
+    def own(self, now_s: float, reserve: Reserve) -> None:
+        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+        self.now_s = now_s
+        self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self.reserve = reserve
+        self._file_ids = self._found_file_ids()
+
+    def note(self, event: Event) -> None:
+        """Keep something that a person should know; written with the next flush."""
+        self.waiting_events.append(event)
+        del self.waiting_events[:-MAX_WAITING_EVENTS]
+
+    def warn(self, kind: str, text: str) -> None:
+        """Log something, and keep it as an event of now."""
+        log.warning("%s: %s", self.path, text)
+        self.note(Event(int(self.now_s * 1000), "", kind, text))
+
+    # --- questions and transactions ---------------------------------------------------------------
+
+    def rows(self, sql: str, *parameters: object) -> Iterator[Any]:
+        """What a query finds. Raises StoreError where the disk cannot be read."""
+        try:
+            for row in self.connection.execute(sql, parameters):  # noqa: UP028 — `yield from` would close a cursor of a closed file
+                yield row
+        except sqlite3.Error as error:
+            raise self.failed(error, "cannot be read") from error
+
+    def one(self, sql: str, *parameters: object) -> Any:
+        """The only value of the only row. Raises StoreError."""
+        [(value,)] = self.rows(sql, *parameters)
+        return value
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is written inside, or nothing. Raises StoreError."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise self.failed(error, "cannot write") from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        for table in self._tables:
+            table.forget()
+
+        # Where even this fails, SQLite rolls back by itself.
+        with contextlib.suppress(sqlite3.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file without what has been freed in it, with its write-ahead log."""
+        pages: int = self.one("PRAGMA page_count") - self.one("PRAGMA freelist_count")
+        page_bytes: int = self.one("PRAGMA page_size")
+
+        log_file = self.path.with_name(self.path.name + "-wal")
+        log_bytes = log_file.stat().st_size if log_file.exists() else 0
+        return pages * page_bytes + log_bytes
+
+    # --- what goes wrong --------------------------------------------------------------------------
+
+    def failed(self, error: sqlite3.Error, what: str) -> StoreError:
+        """What a failure means; where the file is damaged, we have gone on with another one."""
+        if (self._shut or is_read_only(error)) and self.reserve is not None:
+            if not self._opening:
+                self._open_again()
+        elif is_damage(error):
+            return self._renew(str(error))
+
+        kind = DiskFull if is_full(error) else StoreError
+        return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
+
+    def _open_again(self) -> None:
+        """What was opened while the disk was read-only can never write: open it anew, for the next
+        try.
+        """
+        # First the old one: in one process SQLite shares what it has of a log between all that have
+        # it open.
+        self.connection.close()
+        self._shut = self._opening = True
+        try:
+            self._use(connect(self.path))
+            self._shut = False
+        except (OSError, sqlite3.Error, StoreError) as error:
+            log.debug("%s: cannot be opened again yet: %s", self.path, error)
+        finally:
+            self._opening = False
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        """Go on with another file. Raises StoreError."""
+        self.connection = connection
+        for table in self._tables:
+            table.begin()
+        self._file_ids = self._found_file_ids()
+
+    def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
+        """Go on with a new file and all that can be read of the old one. Returns what there is to
+        say of it.
+        """
+        if self.reserve is None:
+            return Damaged(
+                f"{self.path}: is damaged ({why}); stop the daemon, and run: meter-gateway "
+                "buffer repair",
+                why,
+            )
+        from gateway.store.salvage import salvage  # memory that is rarely needed
+
+        try:
+            saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
+            self._use(connect(self.path))
+        except (OSError, sqlite3.Error) as error:
+            return StoreError(
+                f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the "
+                "disk with dmesg"
+            )
+
+        text = f"{self.path.name} was damaged ({why}); "
+        text += (
+            f"it was set aside as {saved.aside.name}; {saved}"
+            if saved.aside
+            else f"it was gone; {saved}"
+        )
+        self.note(Event(int(self.now_s * 1000), "", "damaged", text))
+        return StoreError(f"{self.path.parent}: {text}; goes on")
+
+    # --- the file under its name ------------------------------------------------------------------
+
+    def _found_file_ids(self) -> dict[str, tuple[int, int] | None]:
+        """Which files lie under our names now: device and inode."""
+        found: dict[str, tuple[int, int] | None] = {}
+        for suffix in _FILES:
+            try:
+                status = self.path.with_name(self.path.name + suffix).stat()
+                found[suffix] = status.st_dev, status.st_ino
+            except OSError:
+                found[suffix] = None
+        return found
+
+    def follow_replacement(self) -> None:
+        """Somebody may have deleted or replaced the file. We still have it open, and all that is in
+        it: that goes on in a new one.
+        """
+        found = self._found_file_ids()
+        changed = [
+            suffix
+            for suffix, file_id in self._file_ids.items()
+            if file_id is not None and file_id != found[suffix]
+        ]
+        if not changed:
+            return
+
+        what = ", ".join(self.path.name + suffix for suffix in changed)
+        why = f"{what} was deleted or replaced while it was open"
+        text = str(self._renew(why, source=self.connection))
+        if text != self._replacement_logged:
+            log.error("%s", text)
+            self._replacement_logged = text
+
+    def close(self) -> None:
+        """Close the file as it is. Whoever asks it something later gets an error, and nothing is
+        set aside for that.
+        """
+        self.reserve = None
+        self.connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

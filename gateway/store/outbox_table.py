@@ -1,0 +1,149 @@
+"""The table of what is owed, over all destinations: what the ledger writes and a person decides.
+What one destination does with it is in `destination_outbox.py`.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from gateway.outbox.item import Item, Subject
+from gateway.outbox.owed import Owed
+from gateway.store.database import Database
+from gateway.store.destination_outbox import REPLACED, THIS_ITEM, DestinationOutbox
+from gateway.store.rows import OWED_LIST, key_of, owed_of, owed_row, subject_value
+
+
+class OutboxTable:
+    """What is owed, on disk. Each method that asks or writes may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._of: dict[str, DestinationOutbox] = {}
+        database.attach(self)
+
+    def begin(self) -> None:
+        """Look at another file."""
+        for outbox in self._of.values():
+            outbox.begin()
+
+    def forget(self) -> None:
+        """What is pending has changed, or the change was rolled back."""
+        for outbox in self._of.values():
+            outbox.forget_windows()
+
+    def of(self, destination: str) -> DestinationOutbox:
+        """What one destination is owed; always the same object."""
+        if destination not in self._of:
+            self._of[destination] = DestinationOutbox(self._database, destination)
+        return self._of[destination]
+
+    # --- what the ledger writes and asks ----------------------------------------------------------
+
+    def write(self, owed: Sequence[Owed]) -> None:
+        """Inside a transaction. What is owed already stays as it is."""
+        if not owed:
+            return
+        self.forget()
+        marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
+        self._database.connection.executemany(
+            f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
+            [owed_row(each) for each in owed],
+        )
+
+    def revisions(self, destination: str, subject: Subject, slot_s: int) -> Iterator[Owed]:
+        """Every revision of what a destination is owed for a subject's measured slot."""
+        rows = self._database.rows(
+            f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608
+            "WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'",
+            *(destination, slot_s, subject_value(subject)),
+        )
+        return map(owed_of, rows)
+
+    def measurement_uwh(self, destination: str, asset: UUID, slot_s: int) -> int | None:
+        """The energy of an asset's slot as a destination was last owed it, if it was."""
+        rows = self._database.rows(
+            """SELECT energy_uwh FROM outbox
+               WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'
+               AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
+            *(destination, slot_s, subject_value(asset)),
+        )
+        return next((energy_uwh for (energy_uwh,) in rows), None)
+
+    def destinations(self) -> list[str]:
+        """All that something is or was owed to, also those that are not configured any more."""
+        found: list[str] = []
+        # One step down the tree for each, however many rows it has.
+        while name := self._database.one(
+            "SELECT min(destination) FROM outbox WHERE destination > ?", found[-1] if found else ""
+        ):
+            found.append(name)
+        return found
+
+    def oldest_slot_s(self) -> int | None:
+        """Start of the oldest slot that something is on record for, Unix time."""
+        starts = [
+            self._database.one("SELECT min(slot_s) FROM outbox WHERE destination = ?", destination)
+            for destination in self.destinations()
+        ]
+        return min(starts, default=None)
+
+    def remove_before(self, oldest_s: int) -> None:
+        """Remove what was owed for slots that began before a time, and is not owed any more. Inside
+        a transaction.
+        """
+        for destination in self.destinations():
+            self._database.connection.execute(
+                "DELETE FROM outbox "
+                "WHERE destination = ? AND slot_s < ? AND state NOT IN ('pending', 'sent')",
+                (destination, oldest_s),
+            )
+
+    # --- what a person looks at and decides -------------------------------------------------------
+
+    def owed(self, since_s: int, until_s: int, destination: str | None) -> Iterator[Owed]:
+        """Everything owed for slots of a time, to one destination or to all, in its order, whatever
+        became of it.
+        """
+        names = self.destinations() if destination is None else [destination]
+        found = [self._owed_to(name, since_s, until_s) for name in names]
+        return found[0] if len(found) == 1 else heapq.merge(*found, key=_order)
+
+    def _owed_to(self, destination: str, since_s: int, until_s: int) -> Iterator[Owed]:
+        rows = self._database.rows(
+            f"SELECT {OWED_LIST} FROM outbox WHERE destination = ? "  # noqa: S608
+            "AND slot_s >= ? AND slot_s < ? ORDER BY slot_s, subject, kind, revision",
+            *(destination, since_s, until_s),
+        )
+        return map(owed_of, rows)
+
+    def retry(self, items: Sequence[Item]) -> int:
+        """Rejected and missed items are owed again, and accepted ones that the destination holds
+        otherwise in spite of a second delivery. Returns how many.
+        """
+        # What is disputed gets one more delivery, and is disputed again where that does not help.
+        what = (
+            "state = 'pending', decided_s = NULL, reason = '', disagreements = "
+            "min(disagreements, 1)"
+        )
+        where = "(state IN ('rejected', 'missed') OR (state = 'accepted' AND disagreements = 2))"
+        return self._decide(items, what, f"{where} AND NOT {REPLACED}")
+
+    def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
+        """Pending and sent items are missed, for that reason. Returns how many."""
+        return self._decide(
+            items,
+            "state = 'missed', decided_s = ?, reason = ?",
+            "state IN ('pending', 'sent')",
+            *(now_s, reason),
+        )
+
+    def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
+        sql = f"UPDATE outbox SET {what} WHERE {where} AND {THIS_ITEM}"  # noqa: S608
+        self.forget()
+        with self._database.transaction() as connection:
+            return sum(connection.execute(sql, (*values, *key_of(item))).rowcount for item in items)
+
+
+def _order(owed: Owed) -> tuple[object, ...]:
+    item = owed.item
+    return item.slot_s, str(item.subject), item.kind, item.revision, item.destination

@@ -1,0 +1,78 @@
+"""The table of unallocated energy: what is in a counter and in no slot."""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.energy.slot import Unallocated
+from gateway.store.database import Database
+from gateway.store.rows import UnallocatedRecord
+
+
+class UnallocatedTable:
+    """Unallocated energy on record. Each method that asks or writes may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, unallocated: Sequence[Unallocated]) -> None:
+        """Inside a transaction."""
+        connection = self._database.connection
+        for each in unallocated:
+            series = (each.device, each.serial_number or "", each.direction, each.kind)
+
+            # Slot after slot that has no place (a clock that was ahead, memory that was full) is
+            # one record and not a hundred.
+            joined = connection.execute(
+                """UPDATE unallocated SET to_ms = ?, end_uwh = ?
+                   WHERE id = (SELECT max(id) FROM unallocated
+                       WHERE device = ? AND serial_number = ? AND direction = ? AND kind = ?)
+                   AND kind IN ('clash', 'lost') AND placed_s IS NULL AND to_ms = ? AND end_uwh =
+                       ?""",
+                (each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
+            ).rowcount
+            if joined:
+                continue
+
+            connection.execute(
+                """INSERT INTO unallocated
+                   (device, serial_number, direction, kind, from_ms, to_ms, begin_uwh, end_uwh)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                (*series, each.from_ms, each.to_ms, each.begin_uwh, each.end_uwh),
+            )
+
+    def records(self, number: int | None = None) -> Iterator[UnallocatedRecord]:
+        """All records, oldest first, or the one of that number."""
+        rows = self._database.rows(
+            """SELECT device, serial_number, direction, kind, from_ms, to_ms, begin_uwh, end_uwh,
+            id, placed_s, placed_by
+            FROM unallocated WHERE id = coalesce(?, id) ORDER BY id""",
+            number,
+        )
+        for device, serial_number, *what, found, placed_s, placed_by in rows:
+            yield UnallocatedRecord(
+                found, Unallocated(device, serial_number or None, *what), placed_s, placed_by
+            )
+
+    def total(self) -> tuple[int, int]:
+        """How many records nobody has allocated, and their energy in µWh."""
+        [(count, energy_uwh)] = self._database.rows(
+            "SELECT count(*), coalesce(sum(end_uwh - begin_uwh), 0) FROM unallocated WHERE "
+            "placed_s IS NULL"
+        )
+        return count, energy_uwh
+
+    def is_open(self, record: UnallocatedRecord) -> bool:
+        """Whether a record is still as it was read, and not allocated. Inside a transaction."""
+        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS NULL AND end_uwh = ?"
+        row = self._database.connection.execute(sql, (record.number, record.what.end_uwh))
+        return row.fetchone() is not None
+
+    def mark_allocated(self, record: UnallocatedRecord, by: str, now_s: float) -> None:
+        """A person has allocated it to slots. Inside a transaction."""
+        sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
+        self._database.connection.execute(sql, (now_s, by, record.number))
+
+    def remove_before(self, oldest_s: int) -> None:
+        """Remove what passed before a time. Inside a transaction."""
+        self._database.connection.execute(
+            "DELETE FROM unallocated WHERE max(from_ms, to_ms) < ?", (oldest_s * 1000,)
+        )

@@ -1,0 +1,136 @@
+"""What waits to be written, the transaction that writes it, and what a full disk makes of it."""
+
+import contextlib
+
+from drivers.sample import Sample
+from gateway.store.database import Database
+from gateway.store.errors import FREE_SPACE, DiskFull
+from gateway.store.pending_writes import WaitingClosings, bounded, thinned
+from gateway.store.reserve import Reserve
+from gateway.store.rows import Closing
+from gateway.store.tables import Tables
+
+TRIED_ANYWAY = 200
+"""Where more slots than this wait, a full disk is tried again only when it has more room."""
+
+
+class Writer:
+    """Samples and closings that wait, until they are on disk."""
+
+    def __init__(self, database: Database, tables: Tables, slot_s: int) -> None:
+        self._database = database
+        self._tables = tables
+        self._slot_s = slot_s
+        """Thinned samples keep what lies at its boundaries."""
+        self._samples: list[tuple[int, Sample]] = []
+        self.closings = WaitingClosings()
+        self.disk_is_full = False
+        """Samples are thinned before they are written, and the reserve has been given up."""
+
+    def own(self, now_s: float, reserve: Reserve) -> None:
+        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+        self._database.own(now_s, reserve)
+        self.disk_is_full = not reserve.take()
+
+    def add(self, sample: Sample) -> int:
+        """Keep a sample; returns its number."""
+        number = self._tables.samples.take_number()
+        self._samples.append((number, sample))
+        self._samples = bounded(self._samples, self._slot_s)
+        if sample.utc_ms is not None:
+            self._database.now_s = max(self._database.now_s, sample.utc_ms / 1000)
+        return number
+
+    def close(self, closing: Closing) -> None:
+        """Keep what a sample closed."""
+        for event in self.closings.add(closing):
+            self._database.note(event)
+
+    @property
+    def sample_count(self) -> int:
+        """Samples that wait."""
+        return len(self._samples)
+
+    def flush(self) -> bool:
+        """Write all that waits, in one transaction; returns whether there was something. Nothing is
+        forgotten where the disk refuses but samples, which are thinned where it is full.
+        """
+        if not self._samples and not self.closings and not self._database.waiting_events:
+            return False
+
+        reserve = self._database.reserve
+        if reserve:
+            self._database.follow_replacement()
+        if self.disk_is_full:
+            self._samples = thinned(self._samples, self._slot_s)
+            if len(self.closings) > TRIED_ANYWAY and reserve and not reserve.is_worth_a_try:
+                raise DiskFull(
+                    f"{self._database.path}: cannot write: the disk is still full; {FREE_SPACE}"
+                )
+
+        try:
+            self._write_all()
+        except DiskFull:
+            if reserve is None:
+                raise
+            self._write_into(reserve)
+
+        if self.disk_is_full and reserve and reserve.take():
+            self.disk_is_full = False
+            self._database.warn(
+                "room", "the disk has room again; samples are kept as they are taken"
+            )
+        return True
+
+    def _write_into(self, reserve: Reserve) -> None:
+        """The disk is full: give up the reserve and samples, and try once more."""
+        newest = self._make_room(reserve)
+        try:
+            self._tables.samples.remove(newest)
+            self._write_all()
+        except DiskFull:
+            reserve.note_refusal()
+            raise
+
+    def _make_room(self, reserve: Reserve) -> int:
+        """Give up the reserve, and thin samples. Returns the number of the newest one that can be
+        done without.
+        """
+        reserve.give_up()
+        if not self.disk_is_full:
+            self.disk_is_full = True
+            self._database.warn(
+                "full",
+                "the disk is full; samples are thinned to those at slot boundaries, slots go on "
+                "in the reserve",
+            )
+        self._samples = thinned(self._samples, self._slot_s)
+
+        newest = self._tables.samples.last_before(int((self._database.now_s - 3600) * 1000))
+        with contextlib.suppress(DiskFull):
+            self._tables.samples.thin(newest)
+        return newest
+
+    def _write_all(self) -> None:
+        tables = self._tables
+        events = [
+            *self._database.waiting_events,
+            *(event for closing in self.closings for event in closing.events),
+        ]
+        new_slots = 0
+        with self._database.transaction():
+            tables.samples.write(self._samples)
+            tables.unallocated.write(self.closings.lost)
+            for closing in self.closings:
+                tables.counters.write(closing.device, closing.sample_id, closing.state)
+                new_slots += tables.slots.write(closing.slots)
+                tables.asset_slots.write(closing.asset_slots)
+                tables.outbox.write(closing.owed)
+                tables.unallocated.write(closing.unallocated)
+            tables.events.write(events)
+
+        tables.samples.count += len(self._samples)
+        tables.slots.count += new_slots
+        self._samples.clear()
+        self.closings.clear()
+        self._database.waiting_events.clear()

@@ -1,0 +1,134 @@
+"""The client against a real server: replies, their bounds, and what goes wrong."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+
+import pytest
+
+from drivers.net.http import (
+    MAX_REPLY_BYTES,
+    HttpClient,
+    HttpReply,
+    NoConnection,
+    TooLate,
+    authorization,
+)
+from tests.drivers.net.http_server import http_server, reply
+
+
+async def asked(
+    url: str, path: str = "/data", within_s: float = 20.0, token: str = ""
+) -> HttpReply:
+    headers, secrets = authorization({"token": token} if token else {})
+    client = HttpClient(url)
+    try:
+        return await client.request("GET", path, within_s, headers=headers, secrets=secrets)
+    finally:
+        await client.aclose()
+
+
+async def test_a_reply_is_given_as_it_came_whatever_its_status() -> None:
+    async with http_server({"/data": reply(b'{"a": 1}')}) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        found = await asked(url)
+        assert (found.status, found.body, found.complete) == (200, b'{"a": 1}', True)
+        assert (await asked(url, "/else")).status == 404
+    [first, _] = server.heads
+    assert first.startswith("GET /data HTTP/1.1\r\n")
+    assert "\r\nUser-Agent: meter-gateway\r\n" in first
+
+
+async def test_a_reply_that_never_ends_is_cut() -> None:
+    endless = reply(b"x" * (3 * MAX_REPLY_BYTES))
+    whole = reply(b"x" * MAX_REPLY_BYTES)
+    async with http_server({"/data": endless, "/whole": whole}) as server:
+        found = await asked(f"http://127.0.0.1:{server.port}")
+        assert (len(found.body), found.complete) == (MAX_REPLY_BYTES, False)
+        found = await asked(f"http://127.0.0.1:{server.port}", "/whole")
+        assert (len(found.body), found.complete) == (MAX_REPLY_BYTES, True)
+
+
+async def test_a_secret_that_the_server_sends_back_is_not_in_the_reply() -> None:
+    async with http_server({"/data": lambda head: reply(head.encode())}) as server:
+        found = await asked(f"http://127.0.0.1:{server.port}", token="abc.def")
+    assert "Authorization: Bearer abc.def" in server.heads[0]
+    assert b"Bearer (secret)" in found.body
+    assert b"abc.def" not in found.body
+
+
+async def test_silence_ends_at_the_deadline() -> None:
+    async with http_server({"/data": None}) as server:
+        with pytest.raises(TooLate, match=r"did not answer within 0\.2 s"):
+            await asked(f"http://127.0.0.1:{server.port}", within_s=0.2)
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-dropbear\r\n", b"HTTP/1.1 200 OK\r\nContent-L"])
+async def test_what_is_no_reply_says_so(answer: bytes) -> None:
+    async with http_server({"/data": answer}) as server:
+        with pytest.raises(NoConnection, match=r"^http://127\.0\.0\.1:\d+ cannot be reached: \w"):
+            await asked(f"http://127.0.0.1:{server.port}")
+
+
+async def test_nobody_there_says_why() -> None:
+    async with http_server({}) as server:
+        port = server.port
+    with pytest.raises(NoConnection, match="cannot be reached: Connection refused"):
+        await asked(f"http://127.0.0.1:{port}")
+
+
+async def test_a_server_that_does_not_speak_tls_says_so() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(b"plain words", "400 Bad Request"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NoConnection, match=r"https://localhost:\d+ cannot be reached: .*SSL"):
+            await asked(f"https://localhost:{port}")
+
+
+async def test_a_connection_may_be_kept_for_the_next_request() -> None:
+    ended: list[bool] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+        await writer.wait_closed()
+        ended.append(True)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for keepalive_s, expected in ((30.0, 1), (0.0, 3)):
+            client = HttpClient(url, keepalive_s=keepalive_s)
+            ended.clear()
+            for _ in range(3):
+                assert (await client.request("GET", "/", 20.0)).body == b"{}"
+            await client.aclose()
+            async with asyncio.timeout(20):
+                while len(ended) < expected:
+                    await asyncio.sleep(0.001)
+            assert len(ended) == expected
+
+
+def test_credentials_become_a_header_and_are_secrets() -> None:
+    assert authorization({}) == ({}, ())
+    assert authorization({"token": "abc"}) == ({"Authorization": "Bearer abc"}, ("abc",))
+    header, secrets = authorization({"username": "Aladdin", "password": "open sesame"})
+    assert header == {"Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}
+    assert secrets == ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "open sesame")
+
+
+def test_httpx_is_not_there_until_somebody_asks() -> None:
+    code = (
+        "import sys, drivers.net.http, drivers.net.mqtt, drivers.line\n"
+        "assert not {'httpx', 'paho', 'paho.mqtt'} & set(sys.modules)\n"
+        "drivers.net.http.HttpClient('http://127.0.0.1')\n"
+        "assert 'httpx' in sys.modules and 'rich' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
