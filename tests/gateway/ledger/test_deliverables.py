@@ -167,7 +167,7 @@ def test_another_number_is_owed_as_the_next_revision() -> None:
     assert (owed.item.revision, owed.item.energy_uwh) == (4, 400)
 
 
-@pytest.mark.parametrize("state", ["pending", "accepted"])
+@pytest.mark.parametrize("state", ["pending", "sent", "accepted"])
 def test_the_same_number_is_not_owed_again(state: str) -> None:
     [before] = owed_for(NUMBER)
     before = replace(before, state=state)  # type: ignore[arg-type]
