@@ -34,7 +34,7 @@ from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
 from gateway.store.tables import Tables
 from gateway.store.writer import Writer
-from gateway.timing.undated_boots import Place, Stretch
+from gateway.timing.undated_boots import Dating, Stretch
 
 REMOVALS = 40
 """Transactions in one pruning."""
@@ -186,10 +186,10 @@ class Buffer:
         """
         return self.tables.undated.undatable_boots()
 
-    def date_samples(self, place: Place) -> bool:
+    def date_samples(self, dating: Dating) -> bool:
         """Give UTC to some samples of a boot that have none. Returns whether there are more."""
         self.flush()
-        return self.tables.undated.date(place)
+        return self.tables.undated.date(dating)
 
     # --- slots ------------------------------------------------------------------------------------
 
