@@ -331,6 +331,7 @@ async def test_a_broker_that_goes_is_a_line_that_is_gone(
     async with opened(url) as line:
         assert await line.receive(now_s() + 0.1) is None
         process.kill()
+        await process.wait()
         with pytest.raises(LineError, match=rf"^{url}: .* — check the broker"):
             await line.receive(now_s() + 20)
     async with opened(url) as line:
