@@ -10,20 +10,30 @@ SEED ?=
 INPUTS ?=
 TARGET ?=
 
-.PHONY: help demo test simulate bench fuzz check format ci clean
+.PHONY: help demo test test-long simulate bench picture fuzz check format clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1]  run the main job without hardware"
-	@echo "make test                       pass the tests"
+	@echo "make test                       pass the tests, in a few minutes"
+	@echo "make test-long                  pass those that take long, too: random days, a month, a week"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
 	@echo "make bench                      print the figures beside their bounds"
 	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
 	@echo "make check                      ruff and mypy"
 	@echo "make format                     let ruff format the code"
+	@echo "make picture                    make the README's picture of the status page anew"
+	@echo "make clean                      remove .venv and what was built"
+	@echo "PYTHON=python3.13 before or after any of them: make .venv with that Python"
+
+# A .venv whose making was interrupted, that was moved, or is not of the PYTHON asked for, is made anew.
+WANTED := $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
+ifneq ($(shell $(PYTHON) .ci/environment.py check $(WANTED) 2>/dev/null),sound)
+.PHONY: .venv/run.stamp
+NEW_VENV = $(PYTHON) .ci/environment.py make
+endif
 
 .venv/run.stamp: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(NEW_VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
@@ -39,8 +49,16 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
-simulate: .venv/dev.stamp
+test-long: .venv/dev.stamp
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long
+	$(MAKE) simulate DAYS=$(or $(DAYS),200)
+	$(BIN)/python -m tests.benchmarks month soak
+
+simulate: .venv/run.stamp
 	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+
+picture: .venv/dev.stamp
+	PICTURE=docs/images/status-page.png $(BIN)/python -m pytest --quiet tests/browser -k readme
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks

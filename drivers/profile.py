@@ -18,7 +18,6 @@ has is decoded here; the section named after its protocol is decoded by that pro
 """
 
 import importlib
-import importlib.resources
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -274,7 +273,11 @@ def credential_entries(protocol: str) -> Mapping[str, str]:
 def shipped_folder() -> Path:
     """Where the profiles that come with the software are."""
     beside = Path(__file__).parent.parent / "hardware_profiles"
-    return beside if beside.is_dir() else Path(str(importlib.resources.files("hardware_profiles")))
+    if beside.is_dir():
+        return beside
+    from importlib import resources  # with it come archives of all kinds: 1 MB in the daemon
+
+    return Path(str(resources.files("hardware_profiles")))
 
 
 def profile_ids(*folders: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """The only place where the parts are put together. Everything here is handed over in constructors;
 nothing is global.
 
-lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ uploader ─▶ exchange
+lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ deliveries ─▶ exchange, other destinations
               └───────────┴─▶ MQTT        all ─▶ report ─▶ status page, watchdog
 """
 
@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING, Any
 from drivers.line import open_any_line
 from drivers.sample import Sample
 from gateway.collect.collector import Collector, OpenLine
-from gateway.delivery.http_session import Session
-from gateway.delivery.uploader import Uploader
-from gateway.ledger.exchange_terms import exchange_terms
+from gateway.delivery.destination import Delivery, spoken
+from gateway.delivery.kinds import destinations_of
+from gateway.delivery.opening import Opening, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
-from gateway.outbox.dialect import Dialect
-from gateway.outbox.dialects import load_dialect
-from gateway.outbox.item import EXCHANGE, Subject
 from gateway.site.devices import lines_of
-from gateway.site.settings import Exchange, Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
 from gateway.store.opening import open_buffer
@@ -69,16 +66,8 @@ class Gateway:
         )
         health = StoreHealth(self.buffer.path, clock.now_s)
 
-        self._session: Session | None = None
-        self.uploader: Uploader | None = None
-        terms = []
-        if settings.exchange:
-            dialect = _dialect(settings, settings.exchange)
-            terms.append(exchange_terms(settings, settings.exchange, dialect, self.buffer))
-            self._session = _session(settings, settings.exchange, transport)
-            self.uploader = _uploader(
-                settings, settings.exchange, dialect, self.buffer, self._session, clock, jitter
-            )
+        self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
+        terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
 
         self.ledger = Ledger(settings, self.buffer, clock, terms)
         self.housekeeping = Housekeeping(
@@ -99,7 +88,7 @@ class Gateway:
             lines=self.collectors,
             glitches=self.ledger.glitches,
             cross_checks=self.ledger.cross_checks,
-            destinations=[self.uploader] if self.uploader else [],
+            destinations=self.deliveries,
             publisher=self.mqtt,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
@@ -128,16 +117,16 @@ class Gateway:
                 for task in tasks:
                     task.cancel()
         finally:
-            if self._session:
-                await self._session.aclose()
+            for delivery in self.deliveries:
+                await delivery.aclose()
             self.housekeeping.finish()
 
     def _works(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield self.housekeeping.run()
         for collector in self.collectors:
             yield collector.run()
-        if self.uploader:
-            yield self.uploader.run()
+        for delivery in self.deliveries:
+            yield delivery.run()
         if self.mqtt:
             yield self.mqtt.run()
             yield self._publish_status(self.mqtt)
@@ -152,8 +141,8 @@ class Gateway:
 
     def _on_committed(self, committed: Committed) -> None:
         """Slots and what is owed for them have been written."""
-        if self.uploader:
-            self.uploader.wake()
+        for delivery in self.deliveries:
+            delivery.wake()
         if self.mqtt:
             for slot in committed.slots:
                 self.mqtt.slot(slot)
@@ -170,10 +159,9 @@ class Gateway:
         parts = [Turns(c.name, c.turned_s, c.longest_turn_s) for c in self.collectors]
         keeping = self.housekeeping
         parts.append(Turns("the buffer", keeping.turned_s, keeping.longest_turn_s))
-        if self.uploader:
-            parts.append(
-                Turns("the uploader", self.uploader.turned_s, self.uploader.longest_turn_s)
-            )
+        for delivery in self.deliveries:
+            name = f"delivery to {spoken(delivery.name)}"
+            parts.append(Turns(name, delivery.turned_s, delivery.longest_turn_s))
         return standstill(parts, asyncio.get_running_loop().time())
 
 
@@ -183,44 +171,24 @@ def _limits(settings: Settings) -> Limits:
     return Limits(buffer.keep_samples, buffer.keep_slots, int(buffer.max_size), slot_s)
 
 
-def _dialect(settings: Settings, exchange: Exchange) -> Dialect:
-    return load_dialect(exchange.dialect, str(exchange.canary_network), settings.market.slot)
-
-
-def _session(
-    settings: Settings, exchange: Exchange, transport: "httpx.AsyncBaseTransport | None"
-) -> Session:
-    return Session(
-        exchange.url,
-        lambda: settings.credentials(exchange.credentials),
-        exchange.timeout,
-        transport=transport,
-    )
-
-
-def _uploader(
+def _deliveries(
     settings: Settings,
-    exchange: Exchange,
-    dialect: Dialect,
     buffer: Buffer,
-    session: Session,
     clock: Clock,
     jitter: Callable[[], float],
-) -> Uploader:
-    names: dict[Subject, str] = {asset.uuid: asset.name for asset in settings.assets}
-    return Uploader(
-        buffer.outbox(EXCHANGE),
-        dialect,
-        session,
-        now=clock.now_s,
-        trusted=lambda: clock.trusted,
-        slot_s=settings.market.slot,
-        jitter=jitter,
-        name_of=lambda asset: names.get(asset, str(asset)),
-        settlement_s=exchange.settlement,
-        quiet_s=exchange.quiet_s(settings.site, settings.market.slot),
-        margin_s=exchange.margin,
-    )
+    http: "httpx.AsyncBaseTransport | None",
+) -> Iterator[Delivery]:
+    for name, its_settings in destinations_of(settings).items():
+        opening = Opening(
+            name=name,
+            site=settings,
+            buffer=buffer,
+            now=clock.now_s,
+            trusted=lambda: clock.trusted,
+            jitter=jitter,
+            http=http,
+        )
+        yield open_delivery(its_settings, opening)
 
 
 def _mqtt(settings: Settings, clock: Clock, jitter: Callable[[], float]) -> "MqttPublisher":

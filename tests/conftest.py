@@ -1,9 +1,16 @@
 """What several rooms of the tests need."""
 
+import contextlib
+import ctypes
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,6 +29,107 @@ from gateway.monitoring.report import (
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+_PR_SET_CHILD_SUBREAPER = 36
+_HELD_BY_PYTHON = ("resource_tracker", "forkserver")
+"""Processes of Python's own, which end with the one they belong to."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever started the suite may ignore SIGINT (nohup, a shell's `&`), and programs that tests
+    start inherit that: here it means again what it means in a terminal.
+
+    What a program leaves behind when it is killed becomes a child of this process, so that it is
+    found and ended at last.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.uname().sysname == "Linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """No program outlives the process that ran its test, however that ended."""
+    has_workers = getattr(config.option, "dist", "no") != "no" and not hasattr(
+        config, "workerinput"
+    )
+    while not has_workers and (children := _children()):
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    found = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, task.read_text().split()):
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+                if not any(name in command for name in _HELD_BY_PYTHON):
+                    found.append(pid)
+    return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files marked `xdist_group` share what takes long to make: all their tests go to one process,
+    and they are the first to begin. (The groups of pytest-xdist itself need pytest before 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FilesTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return path if _is_group(config.rootpath / path) else nodeid
+
+    return FilesTogether(config, log) if config.option.dist == "loadgroup" else None
+
+
+@cache
+def _is_group(path: Path) -> bool:
+    return "mark.xdist_group(" in path.read_text(encoding="utf-8")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what is not run, and why."""
+    if config.option.markexpr != "not long":
+        return None
+    return "tests marked long (hours of simulated faults, minutes of real ones): make test-long"
+
+
+@pytest.fixture(scope="session")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Gives an empty folder to each example of a property. The one before it is removed: a property
+    has hundreds of examples, and a database keeps 8 MB in reserve.
+    """
+    last: list[Path] = []
+
+    def make() -> Path:
+        while last:
+            shutil.rmtree(last.pop(), ignore_errors=True)
+        last.append(tmp_path_factory.mktemp("example"))
+        return last[0]
+
+    return make
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """An empty folder to which every user of the machine finds the way: `tmp_path` may lie in
+    somebody's home.
+    """
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        above = (Path(place), *Path(place).resolve().parents)
+        if all(each.is_dir() and each.stat().st_mode & 0o001 for each in above):
+            break
+    else:
+        pytest.skip("this machine has no folder for temporary files that all users may enter")
+    with tempfile.TemporaryDirectory(prefix="meter-gateway-test-", dir=place) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture
@@ -42,15 +150,37 @@ def required_tool() -> Callable[[str], str]:
     return find
 
 
+NOW_S = 1_750_000_510.0
+SLOT_S = 1_749_999_600
+
+
 @pytest.fixture
 def healthy_report() -> Report:
     """A gateway with three meters and two assets on an ordinary day."""
-    now_s = 1_750_000_510.0
-    line = LineReport(name="/dev/ttyUSB0", state="ok", last_success_s=now_s - 2, max_age_s=60)
+    line = LineReport(name="/dev/ttyUSB0", state="ok", last_success_s=NOW_S - 2, max_age_s=60)
+    return Report(
+        version="0.1.0",
+        site="home-12",
+        now_s=NOW_S,
+        started_s=NOW_S - 86_400,
+        slot_length_s=900,
+        lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
+        meters=_meter_reports(),
+        assets=_asset_reports(),
+        destinations=[_EXCHANGE],
+        clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),
+        buffer=_BUFFER,
+        mqtt=Part(
+            name="broker.local:8883", state="connected", last_success_s=NOW_S - 30, max_age_s=180
+        ),
+    )
+
+
+def _meter_reports() -> list[MeterReport]:
     grid = MeterReport(
         name="grid",
         state="ok",
-        last_success_s=now_s - 1,
+        last_success_s=NOW_S - 1,
         max_age_s=60,
         line="/dev/ttyUSB0",
         profile="dsmr/5",
@@ -79,71 +209,61 @@ def healthy_report() -> Report:
         errors=3,
         last_error="no reply in 1 s",
     )
+    return [grid, pv, heat]
+
+
+def _asset_reports() -> list[AssetReport]:
     load = AssetReport(
         name="House load",
         uuid="26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1",
         kind="load",
         formula="grid.import - grid.export + pv.export",
-        last_slot_s=1_749_999_600,
+        last_slot_s=SLOT_S,
         last_energy_wh=172.75,
         last_quality="measured",
         last_delivery="accepted",
-        last_accepted_slot_s=1_749_999_600,
+        last_accepted_slot_s=SLOT_S,
         accepted=95,
         pending=1,
     )
-    return Report(
-        version="0.1.0",
-        site="home-12",
-        now_s=now_s,
-        started_s=now_s - 86_400,
-        slot_length_s=900,
-        lines=[line, replace(line, name="/dev/ttyUSB1"), replace(line, name="192.168.1.40:502")],
-        meters=[grid, pv, heat],
-        assets=[
-            load,
-            replace(
-                load,
-                name="PV",
-                uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1",
-                kind="pv",
-                formula="pv.export",
-            ),
-        ],
-        destinations=[
-            DestinationReport(
-                name="exchange",
-                state="ok",
-                last_success_s=now_s - 500,
-                max_age_s=1800,
-                url="https://gsyweb.gridsingularity.com",
-                dialect="sdk",
-                backlog=2,
-                oldest_undelivered_s=1_749_999_600,
-                next_deadline_s=now_s + 3000,
-                requests=98,
-                accepted=190,
-                read_back="ok",
-                confirmed=188,
-                unconfirmed=2,
-            )
-        ],
-        clock=ClockReport(trusted=True, why="the kernel says it is synchronised", boot_id="b7e1"),
-        buffer=BufferReport(
-            name="buffer",
-            state="ok",
-            last_success_s=now_s - 10,
-            max_age_s=180,
-            path="/var/lib/meter-gateway/buffer.sqlite",
-            bytes=48_000_000,
-            max_bytes=2_000_000_000,
-            samples=777_600,
-            slots=17_280,
-            unflushed=18,
-            bytes_written_per_day=21_000_000,
-            events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
-        ),
-        mqtt=Part(
-            name="broker.local:8883", state="connected", last_success_s=now_s - 30, max_age_s=180
-        ),
+    pv = replace(
+        load,
+        name="PV",
+        uuid="cf3b262c-1111-4c39-a9ae-0f6b32c9d2a1",
+        kind="pv",
+        formula="pv.export",
     )
+    return [load, pv]
+
+
+_EXCHANGE = DestinationReport(
+    name="exchange",
+    state="ok",
+    last_success_s=NOW_S - 500,
+    max_age_s=1800,
+    url="https://gsyweb.gridsingularity.com",
+    dialect="sdk",
+    backlog=2,
+    oldest_undelivered_s=SLOT_S,
+    next_deadline_s=NOW_S + 3000,
+    requests=98,
+    accepted=190,
+    read_back="ok",
+    confirmed=188,
+    unconfirmed=2,
+)
+
+_BUFFER = BufferReport(
+    name="buffer",
+    state="ok",
+    last_success_s=NOW_S - 10,
+    max_age_s=180,
+    path="/var/lib/meter-gateway/buffer.sqlite",
+    bytes=48_000_000,
+    max_bytes=2_000_000_000,
+    samples=777_600,
+    slots=17_280,
+    unflushed=18,
+    bytes_written_per_day=21_000_000,
+    events=["2025-06-15 12:01 pv: 1 reading not believed (0 Wh after 4,242,000 Wh)"],
+)

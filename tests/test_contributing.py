@@ -29,11 +29,14 @@ from drivers.profile import DeviceAddress, Driver, ProfileError, load_profile, p
 from drivers.sample import Reading
 from drivers.simulated.meters import ModbusTwin, modbus_tcp
 from drivers.simulated.wire import paced_line
+from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
+from gateway.delivery.kinds import kind_names
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.format import Retry
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.config import load, load_device
@@ -42,6 +45,7 @@ from gateway.site.devices import Device
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
+from tests.gateway.delivery.rig import exchange_of
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -95,6 +99,7 @@ def recipe(title: str) -> str:
         ("Add a meter model", ["Acme EM1", "steps of 10 Wh"]),
         ("Add a protocol", ["Acme EP7", "active power"]),
         ("Add a dialect", [" passed"]),
+        ("Add a destination", ["exchange ours", " passed"]),
         ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
     ],
 )
@@ -386,13 +391,15 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
 
 async def deliver(buffer: Buffer, exchange: BatchExchange) -> Uploader:
     """The real uploader and session, until nothing is owed any more."""
+    session = Session(exchange.url, lambda: Credentials("somebody", "secret"), 10)
+    destination = exchange_of(
+        load_dialect("batch", NETWORK, SLOT_S), session, Policy(slot_s=SLOT_S)
+    )
     uploader = Uploader(
+        destination,
         buffer.outbox("exchange"),
-        load_dialect("batch", NETWORK, SLOT_S),
-        Session(exchange.url, lambda: Credentials("somebody", "secret"), 10),
         now=lambda: T0 + 86_400.0,
         trusted=lambda: True,
-        slot_s=SLOT_S,
         jitter=lambda: 0.0,
     )
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -437,8 +444,9 @@ async def test_what_the_exchange_never_takes_is_sifted_out_and_the_rest_delivere
 
 
 def test_a_busy_exchange_is_given_the_time_it_asks_for(batch: None) -> None:
-    verdict = load_dialect("batch", NETWORK, SLOT_S).judge(Reply(200, {}, b'{"busy_s": 30}'))
-    assert (verdict.outcome, verdict.retry_after_s) == ("unknown", 30.0)
+    outcome = load_dialect("batch", NETWORK, SLOT_S).judge(Reply(200, {}, b'{"busy_s": 30}'))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == 30.0
 
 
 @given(data=st.data())
@@ -447,10 +455,12 @@ def test_any_part_of_a_request_is_one_request_by_itself(data: st.DataObject) -> 
         dialect = load_dialect("batch", NETWORK, SLOT_S)
     one = st.builds(
         Item,
+        st.just("exchange"),
         st.sampled_from(ASSETS),
         st.integers(0, 9).map(lambda n: T0 + 900 * n),
         st.just("measurement"),
         st.integers(0, 2),
+        st.integers(0, 10**14),
     )
     items = data.draw(
         st.lists(one, unique_by=lambda item: (item.subject, item.slot_s, item.revision))
@@ -482,3 +492,4 @@ def test_the_configuration_takes_the_new_dialect_by_its_name(batch: None, tmp_pa
 def test_the_software_itself_knows_none_of_the_examples() -> None:
     assert "pulse" not in protocols()
     assert "batch" not in dialect_names()
+    assert "lines" not in kind_names()

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from drivers.simulated.home import Household
 from drivers.simulated.meters import Home, simulated_home
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -275,7 +275,7 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
             for task in (*others, running):
                 task.cancel()
         found = [
-            _compare(name, exchange.measurements[uuid], home.truth, started_s, end_s)
+            _compare(name, exchange.books.measurements[uuid], home.truth, started_s, end_s)
             for name, uuid in assets.items()
         ]
         return _tell(found, exchange, daemon, console)
@@ -347,7 +347,8 @@ async def _settled(exchange: StandInExchange, started_s: float, end_s: int) -> N
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
-            while not all(_complete(booked, end_s) for booked in exchange.measurements.values()):  # noqa: ASYNC110 — a dict tells nobody
+            measured = exchange.books.measurements.values()
+            while not all(_complete(booked, end_s) for booked in measured):  # noqa: ASYNC110 — a dict tells nobody
                 await asyncio.sleep(0.2)
 
 
@@ -433,7 +434,7 @@ def _tell(
     console.print(table)
 
     again = sum(
-        count - 1 for (what, _, _), count in exchange.booked.items() if what == "measurement"
+        count - 1 for (what, _, _), count in exchange.books.booked.items() if what == "measurement"
     )
     console.print(
         f"Slots sent more than once (harmless, the same value replaces itself): {again}. Starts "

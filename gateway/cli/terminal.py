@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.cli.tables import moment_s
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,6 +27,8 @@ def moment(text: str) -> float:
     """A point in time from the command line, as Unix time. For `argparse`, which makes a usage
     error of its complaint.
     """
+    from gateway.cli.tables import moment_s  # the daemon starts through here, too: not in it
+
     try:
         return moment_s(text, time.time())
     except ValueError as error:
@@ -50,9 +50,9 @@ def add_period(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> "Settings":
     """The configuration, for commands that only look: they need no login. Raises ConfigError."""
-    from gateway.site import config
+    from gateway.delivery import kinds
 
-    return config.load(args.config, logins=False)
+    return kinds.load(args.config, logins=False)
 
 
 @contextlib.contextmanager

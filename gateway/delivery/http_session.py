@@ -3,9 +3,11 @@ itself. Shell.
 
 What can go wrong, by type; none of the texts contains a password or a token:
 
-    ExchangeError ├── Unreachable       no connection, no answer in time, connection lost: the
-    request may or may not have been received ├── NotAllowed        401 or 403 in spite of a new
-    login, or where none is due └── LoginError        there is no token, so nothing was sent
+    ExchangeError
+    ├── Unreachable         no connection, no answer in time, connection lost: the request may or
+    │                       may not have been received
+    ├── NotAllowed          401 or 403 in spite of a new login, or where none is due
+    └── LoginError          there is no token, so nothing was sent
         ├── LoginFailed     the login page gave no token; it may next time
         └── LoginRefused    wrong user name or password, or credentials that cannot be read
 """
@@ -18,13 +20,13 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self, cast
 
 from gateway.outbox.dialect import Reply
-from gateway.outbox.http_replies import http_verdict, parsed
+from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.site.credentials import ConfigError, Credentials
 
 
@@ -54,7 +56,7 @@ NO_NEW_LOGIN_FOR_S = 5 * 60.0
 """How long a path that was refused in spite of a new login is not worth another one: the trouble is
 the user's rights.
 """
-LOGINS_IN_VAIN = 2
+MAX_CONSECUTIVE_FAILED_LOGINS = 2
 """So many tokens in a row of which none was ever taken: after that, one login in
 `NO_NEW_LOGIN_FOR_S`, whatever the path.
 """
@@ -112,7 +114,7 @@ class Session:
         self.timeout_s = timeout_s
         self._token = ""
         self._token_since_s = 0.0
-        self._in_vain = 0
+        self._untaken_logins = 0
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
         self._no_login_before_s: dict[str, float] = {}
@@ -148,9 +150,7 @@ class Session:
         """Close the connection."""
         await self._client.aclose()
 
-    async def post(
-        self, path: str, body: Mapping[str, object], within_s: float | None = None
-    ) -> Reply:
+    async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`
         at the latest, login included.
 
@@ -169,7 +169,7 @@ class Session:
             if reply.status not in (401, 403):
                 return reply
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
-        reason = http_verdict(reply).reason
+        reason = refusal(reply)
         raise NotAllowed(
             f"{self.url}/{path} {reason} — give this user the right to send for the asset, or "
             "correct the UUIDs"
@@ -186,15 +186,14 @@ class Session:
         reply = await self._send_logged_in("GET", path, None, deadline_s)
         if reply.status in (401, 403):
             raise NotAllowed(
-                f"{self.url}/{path} {http_verdict(reply).reason} — give this user the right to "
-                "read the asset"
+                f"{self.url}/{path} {refusal(reply)} — give this user the right to read the asset"
             )
         return reply
 
     def _may_log_in(self) -> bool:
         """Whether another token may be worth more than this one."""
         return (
-            self._in_vain < LOGINS_IN_VAIN
+            self._untaken_logins < MAX_CONSECUTIVE_FAILED_LOGINS
             or asyncio.get_running_loop().time() - self._token_since_s >= NO_NEW_LOGIN_FOR_S
         )
 
@@ -209,7 +208,7 @@ class Session:
             await self._login(deadline_s)
         reply = await self._send(method, path, content, deadline_s, with_token=True)
         if reply.status not in (401, 403):
-            self._in_vain = 0
+            self._untaken_logins = 0
         return reply
 
     async def _login(self, deadline_s: float | None) -> None:
@@ -244,13 +243,12 @@ class Session:
         # Older servers and the public documentation say "token", current servers "access".
         token = (data.get("token") or data.get("access")) if isinstance(data, dict) else None
         if not isinstance(token, str) or not re.fullmatch(r"[\w.~+/=-]{1,8192}", token, re.ASCII):
-            verdict = http_verdict(reply)
             raise LoginFailed(
-                f"login at {self.url} {verdict.reason or 'answered without a token'}",
-                verdict.retry_after_s,
+                f"login at {self.url} {refusal(reply) or 'answered without a token'}",
+                asked_to_wait_s(reply),
             )
         self._token, self._token_since_s, self._refused = token, loop.time(), None
-        self._in_vain += 1
+        self._untaken_logins += 1
 
     async def _send(
         self,

@@ -2,20 +2,20 @@
 exchange is the one that is owed.
 
 Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (ISO 8601); QoS 1:
+
     sample/<device>             a sample: at most one per meter in each window of `samples` seconds
-    slot/<device>/<direction>   a closed slot of one meter asset/<uuid>                what is owed
-    to the exchange for a slot of an asset status                      the daemon's report as
-    `/status` has it (retained) status/online               `online`, or `offline` once the broker
-    misses us: our last will (retained)
+    slot/<device>/<direction>   a closed slot of one meter
+    asset/<uuid>                what a destination is owed for a slot of an asset
+    status                      the daemon's report as `/status` has it (retained)
+    status/online               `online`, or `offline` once the broker misses us: our last will
+                                (retained)
 
 Limits: while the broker is away 500 messages are kept, then the oldest is dropped and counted; of a
 retained topic only the newest is kept. 20 messages may be unacknowledged. Reconnecting waits 1 to
 60 seconds, with jitter.
 
-paho-mqtt speaks MQTT 3.1.1; the network is asyncio's, so that neither connecting nor the TLS
-handshake stops the daemon, and no thread of paho's is needed: it accepts any object with a socket's
-recv, send and close (its SocketLike), and `_Wire` is one over an asyncio transport. paho is
-imported when the publisher first runs: it costs 2 MB that a gateway without a broker keeps.
+paho-mqtt is imported when the publisher first runs: it costs 2 MB that a gateway without a broker
+keeps.
 """
 
 import asyncio
@@ -28,10 +28,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from msgspec import json
 
 from drivers.sample import METER_UTC, Sample
+from gateway.delivery.mqtt_connection import Wire, check, hand_over, refusal
 from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
@@ -47,15 +49,10 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 500
 """Messages kept while the broker is away. A sample is some 500 bytes."""
 _MAX_UNACKNOWLEDGED = 20
-_MAX_PACKET_BYTES = 4096
-"""We subscribe to nothing, so the broker has nothing long to say."""
-_MAX_UNSENT_BYTES = 64 * 1024
 _CONNECT_S = 15.0
 """Time for DNS, TCP, TLS and the broker's welcome together."""
-_KEEPALIVE_S = 30
 _LOOK_S = 10.0
 """Time between two looks at the keepalive: a half-open connection is found within 70 seconds."""
-_GOODBYE_S = 1.0
 _BACKOFF_S = (1.0, 60.0)
 _MAX_AGE_S = 180.0
 """The status goes out every minute; three minutes without an acknowledgement are not healthy."""
@@ -63,15 +60,80 @@ _MAX_AGE_S = 180.0
 _UWH_PER_WH = 1_000_000
 
 
-class BrokerRefused(OSError):
-    """The broker answered, and does not want us: wrong login, not allowed."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Message:
     topic: str
     payload: bytes
     retain: bool
+
+
+class _Queue:
+    """What is to be published. `has_news` is set when there is more."""
+
+    def __init__(self, has_news: asyncio.Event) -> None:
+        self._has_news = has_news
+        self._waiting: deque[_Message] = deque(maxlen=MAX_WAITING)
+        self._retained: dict[str, _Message] = {}
+        """The newest of each topic; these go first."""
+        self._unacknowledged: dict[int, _Message] = {}
+        """What paho has, by its number."""
+        self.dropped = 0
+        """Messages that were given up because too many waited."""
+
+    def add(self, topic: str, payload: bytes) -> None:
+        """One more; where too many wait, the oldest is given up."""
+        self.dropped += len(self._waiting) == MAX_WAITING
+        self._waiting.append(_Message(topic, payload, retain=False))
+        self._has_news.set()
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        """What stays with the broker, in place of what is there."""
+        self._retained[topic] = _Message(topic, payload, retain=True)
+        self._has_news.set()
+
+    def hand_out(self, client: "Client", wire: Wire) -> None:
+        """Give paho what waits, as long as the broker keeps up. Raises OSError."""
+        while (
+            (self._retained or self._waiting)
+            and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED
+            and not client.want_write()
+        ):
+            if self._retained:
+                message = self._retained.pop(next(iter(self._retained)))
+            else:
+                message = self._waiting.popleft()
+            info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+            self._unacknowledged[info.mid] = message
+            check(info.rc, wire)
+
+    def acknowledged(self, number: int) -> bool:
+        """The broker has a message; whether it was one of these."""
+        if self._unacknowledged.pop(number, None) is None:
+            return False
+        self._has_news.set()
+        return True
+
+    def take_back(self) -> None:
+        """What the broker did not acknowledge goes out again first, on the next connection."""
+        for message in reversed(self._unacknowledged.values()):
+            if message.retain:
+                self._retained.setdefault(message.topic, message)
+            elif len(self._waiting) < MAX_WAITING:
+                self._waiting.appendleft(message)
+            else:
+                self.dropped += 1
+        self._unacknowledged.clear()
+
+
+@dataclass(slots=True)
+class _Health:
+    """How the publication goes. Times are Unix seconds."""
+
+    state: str = "connecting"
+    errors: int = 0
+    last_error: str = ""
+    last_error_s: float | None = None
+    last_success_s: float | None = None
 
 
 class MqttPublisher:
@@ -98,18 +160,16 @@ class MqttPublisher:
         self._now = now
         self._backoff = Backoff(*_BACKOFF_S, jitter)
         self._tls: ssl.SSLContext | None = None
-        self._waiting: deque[_Message] = deque(maxlen=MAX_WAITING)
-        self._retained: dict[str, _Message] = {}
-        self._unacknowledged: dict[int, _Message] = {}
         self._sampled: dict[str, tuple[int, frozenset[str]]] = {}
+        """Of each meter, the newest window in which a sample was published, and its quantities."""
         self._something_to_do = asyncio.Event()
-        self._state = "connecting"
-        self._errors = 0
-        self._last_error = ""
-        self._last_error_s: float | None = None
-        self._last_success_s: float | None = None
-        self.dropped = 0
+        self._queue = _Queue(self._something_to_do)
+        self._health = _Health()
+
+    @property
+    def dropped(self) -> int:
         """Messages that were given up because too many waited."""
+        return self._queue.dropped
 
     def sample(self, sample: Sample) -> None:
         """Publish a sample, unless one of this meter with these quantities was published in the
@@ -152,10 +212,13 @@ class MqttPublisher:
         self._publish(f"slot/{slot.device}/{slot.direction}", document)
 
     def owed(self, owed: Owed) -> None:
-        """Publish what a closed slot made owed to the exchange. What becomes of it is in the
-        status.
+        """Publish what a closed slot made owed for an asset. What becomes of it is in the status.
+        Meters' own slots are published as such.
         """
+        if not isinstance(owed.item.subject, UUID):
+            return
         document = {
+            "destination": owed.item.destination,
             "start": _utc(owed.item.slot_s),
             "length_s": owed.length_s,
             "kind": owed.item.kind,
@@ -176,12 +239,12 @@ class MqttPublisher:
         """How the publication goes."""
         return Part(
             name=f"mqtt {self._settings.host}:{self._settings.port}",
-            state=self._state,
-            last_success_s=self._last_success_s,
+            state=self._health.state,
+            last_success_s=self._health.last_success_s,
             max_age_s=_MAX_AGE_S,
-            errors=self._errors,
-            last_error=self._last_error,
-            last_error_s=self._last_error_s,
+            errors=self._health.errors,
+            last_error=self._health.last_error,
+            last_error_s=self._health.last_error_s,
         )
 
     async def run(self) -> None:
@@ -195,39 +258,36 @@ class MqttPublisher:
 
     def _failed(self, why: str) -> None:
         """Count a failure; log the first after a success, and those that say something new."""
-        if self._backoff.failures == 0 or why != self._last_error:
+        if self._backoff.failures == 0 or why != self._health.last_error:
             _log.warning(
                 "mqtt %s:%d: %s; trying again", self._settings.host, self._settings.port, why
             )
-        self._state = "retrying"
-        self._errors += 1
-        self._last_error = why
-        self._last_error_s = self._now()
+        self._health.state = "retrying"
+        self._health.errors += 1
+        self._health.last_error = why
+        self._health.last_error_s = self._now()
 
     def _publish(self, topic: str, document: dict[str, Any]) -> None:
-        self.dropped += len(self._waiting) == MAX_WAITING  # the deque gives up its oldest
-        self._waiting.append(_Message(f"{self._root}/{topic}", json.encode(document), retain=False))
-        self._something_to_do.set()
+        self._queue.add(f"{self._root}/{topic}", json.encode(document))
 
     def _retain(self, topic: str, payload: bytes) -> None:
-        self._retained[topic] = _Message(f"{self._root}/{topic}", payload, retain=True)
-        self._something_to_do.set()
+        self._queue.retain(f"{self._root}/{topic}", payload)
 
     async def _session(self) -> None:
         """One connection, from DNS to its end. Raises OSError (TimeoutError and ssl.SSLError are
         such) or ConfigError.
         """
         client = self._client()
-        wire: _Wire | None = None
+        wire: Wire | None = None
         try:
             async with asyncio.timeout(_CONNECT_S):
                 wire = await self._connect()
-                _hand_over(client, wire, self._settings)
+                hand_over(client, wire, self._settings.host, self._settings.port)
                 while not client.is_connected():
                     await self._turn(client, wire, _CONNECT_S)
             self._welcomed()
             while True:
-                self._hand_out(client, wire)
+                self._queue.hand_out(client, wire)
                 await self._turn(client, wire, _LOOK_S)
         except TimeoutError as error:
             raise TimeoutError(f"no answer in {_CONNECT_S:g} s") from error
@@ -237,7 +297,7 @@ class MqttPublisher:
                 client.disconnect()
             raise
         finally:
-            self._take_back()
+            self._queue.take_back()
             if wire is not None:
                 await wire.end()
 
@@ -256,10 +316,10 @@ class MqttPublisher:
             login = self._credentials(self._settings.credentials)
             client.username_pw_set(login.username, login.password)
         client.on_publish = self._acknowledged
-        client.on_connect = _refusal
+        client.on_connect = refusal
         return client
 
-    async def _connect(self) -> "_Wire":
+    async def _connect(self) -> Wire:
         if self._settings.tls and self._tls is None:
             try:
                 self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
@@ -269,7 +329,7 @@ class MqttPublisher:
                 ) from error
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
-            lambda: _Wire(self._something_to_do),
+            lambda: Wire(self._something_to_do),
             self._settings.host,
             self._settings.port,
             ssl=self._tls if self._settings.tls else None,
@@ -287,165 +347,28 @@ class MqttPublisher:
         else:
             _log.info("mqtt %s:%d: connected", self._settings.host, self._settings.port)
         self._backoff.succeed()
-        self._state = "connected"
-        self._last_success_s = self._now()
+        self._health.state = "connected"
+        self._health.last_success_s = self._now()
         self._retain("status/online", b"online")
 
-    async def _turn(self, client: "Client", wire: "_Wire", patience_s: float) -> None:
+    async def _turn(self, client: "Client", wire: Wire, patience_s: float) -> None:
         """Wait until there is something to do, and let paho do it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await self._something_to_do.wait()
         self._something_to_do.clear()
         while wire.received or wire.lost:
-            _check(client.loop_read(), wire)
-        _check(client.loop_misc(), wire)
+            check(client.loop_read(), wire)
+        check(client.loop_misc(), wire)
         if client.want_write():
-            _check(client.loop_write(), wire)
-
-    def _hand_out(self, client: "Client", wire: "_Wire") -> None:
-        """Give paho what waits, as long as the broker keeps up."""
-        while (
-            (self._retained or self._waiting)
-            and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED
-            and not client.want_write()
-        ):
-            message = (
-                self._retained.pop(next(iter(self._retained)))
-                if self._retained
-                else self._waiting.popleft()
-            )
-            info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-            self._unacknowledged[info.mid] = message
-            _check(info.rc, wire)
+            check(client.loop_write(), wire)
 
     def _acknowledged(
         self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object
     ) -> None:
         """The broker has a message: the only success there is."""
-        if self._unacknowledged.pop(mid, None) is not None:
-            self._last_success_s = self._now()
-            self._something_to_do.set()
-
-    def _take_back(self) -> None:
-        """What the broker did not acknowledge goes out again first, on the next connection."""
-        for message in reversed(self._unacknowledged.values()):
-            if message.retain:
-                self._retained.setdefault(message.topic.removeprefix(f"{self._root}/"), message)
-            elif len(self._waiting) < MAX_WAITING:
-                self._waiting.appendleft(message)
-            else:
-                self.dropped += 1
-        self._unacknowledged.clear()
-
-
-class _Wire(asyncio.Protocol):
-    """An asyncio transport that looks like a non-blocking socket to paho."""
-
-    def __init__(self, something_to_do: asyncio.Event) -> None:
-        self.received = bytearray()
-        self.lost = False
-        self._why: Exception | None = None
-        self._something_to_do = something_to_do
-        self._transport: asyncio.Transport | None = None
-        self._over = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=_MAX_UNSENT_BYTES)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        if len(self.received) > _MAX_PACKET_BYTES and self._transport is not None:
-            self._transport.pause_reading()
-        self._something_to_do.set()
-
-    def resume_writing(self) -> None:
-        self._something_to_do.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._why = exc
-        self._over.set()
-        self._something_to_do.set()
-
-    def recv(self, size: int) -> bytes:
-        if size > _MAX_PACKET_BYTES:
-            raise ConnectionError(f"the broker announces a packet of {size} bytes")
-        if not self.received and not self.lost:
-            raise BlockingIOError
-        data = bytes(self.received[:size])
-        del self.received[:size]
-        if self._transport is not None and not self.lost:
-            self._transport.resume_reading()
-        return data
-
-    def send(self, data: bytes | bytearray) -> int:
-        assert self._transport is not None
-        if self.lost:
-            raise self.error()
-        if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            raise BlockingIOError
-        self._transport.write(data)
-        return len(data)
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def fileno(self) -> int:
-        return -1
-
-    def setblocking(self, flag: bool) -> None:
-        """It never blocks."""
-
-    def error(self) -> OSError:
-        """Why the connection ended."""
-        return (
-            self._why
-            if isinstance(self._why, OSError)
-            else ConnectionError("the broker closed the connection")
-        )
-
-    async def end(self) -> None:
-        """Let what was written go out, for a moment, and be gone."""
-        assert self._transport is not None
-        self._transport.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                await self._over.wait()
-        self._transport.abort()
-
-
-def _hand_over(client: "Client", wire: _Wire, settings: MqttSettings) -> None:
-    """Let paho begin on a connection that exists already: it asks this method for its socket (the
-    one private name of paho's we use).
-    """
-    client._create_socket = lambda: wire  # type: ignore[method-assign]
-    client.connect(settings.host, settings.port, keepalive=_KEEPALIVE_S)
-
-
-def _refusal(
-    _client: object, _userdata: object, _flags: object, reason: Any, _properties: object
-) -> None:
-    """paho's on_connect. Raises BrokerRefused where the broker's welcome is none."""
-    if reason.is_failure:
-        raise BrokerRefused(
-            f"the broker refuses us: {reason}; check mqtt.credentials, and what the broker "
-            "allows that user"
-        )
-
-
-def _check(result: int, wire: _Wire) -> None:
-    """Raises OSError where paho's result code is an error."""
-    from paho.mqtt.client import error_string
-    from paho.mqtt.enums import MQTTErrorCode
-
-    if wire.lost and not wire.received:
-        raise wire.error()
-    if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
-        raise ConnectionError(error_string(MQTTErrorCode(result)))
+        if self._queue.acknowledged(mid):
+            self._health.last_success_s = self._now()
 
 
 def _words(error: Exception) -> str:

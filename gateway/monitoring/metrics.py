@@ -247,6 +247,12 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
         "destination_backlog_items", "Items that are still owed", destination.backlog, **to
     )
     families.gauge(
+        "destination_unanswered_items",
+        "Items that were sent and not answered yet",
+        destination.sent,
+        **to,
+    )
+    families.gauge(
         "destination_oldest_undelivered_timestamp_seconds",
         "Start of the oldest slot that is still owed, Unix time",
         destination.oldest_undelivered_s,
@@ -272,7 +278,7 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
         )
     families.counter(
         "destination_confirmed_items",
-        "Items that the exchange was found to hold as they were sent",
+        "Items that the destination was found to hold as they were sent",
         destination.confirmed,
         **to,
     )

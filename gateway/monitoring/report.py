@@ -111,15 +111,18 @@ class AssetReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationReport(Part):
-    """The exchange: how deliveries go."""
+    """One destination: how deliveries go."""
 
     url: str
     dialect: str
+    """How it is spoken to: the dialect of an exchange, or the kind of another destination."""
     backlog: int = 0
     oldest_undelivered_s: int | None = None
     """Start of the oldest slot that is still owed."""
     next_deadline_s: float | None = None
     """When the next pending item can no longer be delivered."""
+    sent: int = 0
+    """Items that were sent and that it has not answered yet."""
     requests: int = 0
     accepted: int = 0
     rejected: int = 0

@@ -19,6 +19,7 @@ from gateway.monitoring.report import (
     Part,
     Report,
 )
+from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.health import StoreHealth
@@ -118,7 +119,7 @@ class Reporter:
         ]
 
     def _assets(self, now_s: float) -> list[AssetReport]:
-        day = self._buffer.owed(since_s=int(now_s) - DAY_S)
+        day = self._buffer.owed(since_s=int(now_s) - DAY_S, destination=EXCHANGE)
         return asset_reports(self._settings.assets, day)
 
     def _destinations(self, now_s: float) -> list[DestinationReport]:

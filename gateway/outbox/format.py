@@ -7,7 +7,7 @@ in batches and gets an `Outcome` for each. `dialect.py` has what an exchange ove
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.energy.slot import AssetSlot, Quality, Slot
 from gateway.outbox.item import Item, Kind, Subject
@@ -73,7 +73,10 @@ class Format(Protocol):
         """
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> "list[Batch]":
-        """Batches that carry all of the items, in the order of the items, each of bounded size."""
+        """Batches that carry all of the items, in the order of the items, each of bounded size.
+
+        Any part of what travels in one batch fits in one batch by itself.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class Batch:
     items: tuple[Item, ...]
     address: str
     """A path, a topic: what the transport makes of it."""
-    payload: object
+    payload: Any
+    """What the transport puts on the wire: JSON to be, text, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The receiver will never take the items as they are."""
+    """The receiver will never take the items as they are; the reason is kept and shown."""
 
     reason: str
     whole: bool = False
@@ -129,6 +133,22 @@ class Retry:
     """Not before, where the receiver asked for that."""
     sent: bool = True
     """Whether the items may have arrived."""
+    answered: bool = True
+    """Whether the receiver said something: then the reason may lie in these very items, and others
+    would be taken. `reason` is then a phrase about the receiver, such as "answered 503".
+    """
+    cause: str = "reply"
+    """The kind of failure, in one word. While a destination fails, a line is logged when it
+    changes; reasons differ from try to try.
+    """
 
 
 Outcome = Accepted | Sent | Rejected | Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The receiver's own word on a batch that was only `Sent`, by the transaction it went under."""
+
+    transaction_id: str
+    outcome: Accepted | Rejected | Retry

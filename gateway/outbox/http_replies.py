@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from gateway.outbox.dialect import Reply, Verdict
+from gateway.outbox.dialect import Reply
+from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 
 MAX_REASON_CHARS = 300
 MAX_RETRY_AFTER_S = 3600.0
@@ -13,9 +14,9 @@ _ABOUT_THE_ADDRESS = {404, 405, 410, 415}
 _NOT_JSON = object()
 
 
-def http_verdict(reply: Reply) -> Verdict:
+def http_outcome(reply: Reply) -> Outcome:
     """2xx with JSON or nothing: accepted. A 4xx that speaks of the request: rejected. Everything
-    else: unknown, keep the items.
+    else: keep the items and try again.
 
     An HTML page is never a verdict, whatever its status: it comes from a proxy, a captive portal or
     a server without its application, and would otherwise cost a backlog that nothing is wrong with.
@@ -24,25 +25,35 @@ def http_verdict(reply: Reply) -> Verdict:
     retry_after_s = _retry_after_s(reply.headers)
     if 200 <= reply.status < 300:
         if not reply.body.strip() or _json(reply.body) is not _NOT_JSON:
-            return Verdict("accepted")
+            return Accepted()
         text = (
             "with something other than JSON; is the URL right, or does a login page of the "
             "network stand in between?"
         )
-        return Verdict("unknown", f"answered {reply.status} {text}", retry_after_s)
+        return Retry(f"answered {reply.status} {text}", retry_after_s)
     if 300 <= reply.status < 400:
         location = _line(reply.headers.get("location", "another place"))
-        return Verdict("unknown", f"redirects to {location}: is the URL right?", retry_after_s)
+        return Retry(f"redirects to {location}: is the URL right?", retry_after_s)
     reason = f"answered {reply.status}: {reason_of(reply.body)}".removesuffix(": ")
     if reply.status == 413:
-        return Verdict("rejected", reason)
+        return Rejected(reason)
     if not 400 <= reply.status < 500 or reply.status in _TRY_AGAIN:
-        return Verdict("unknown", reason, retry_after_s)
+        return Retry(reason, retry_after_s)
     if reply.body.lstrip()[:1] == b"<":
-        return Verdict(
-            "unknown", f"answered {reply.status} with a web page; is the URL right?", retry_after_s
-        )
-    return Verdict("rejected", reason, whole=reply.status in _ABOUT_THE_ADDRESS)
+        return Retry(f"answered {reply.status} with a web page; is the URL right?", retry_after_s)
+    return Rejected(reason, whole=reply.status in _ABOUT_THE_ADDRESS)
+
+
+def refusal(reply: Reply) -> str:
+    """Why a reply is no good, in words; empty where it is."""
+    outcome = http_outcome(reply)
+    return outcome.reason if isinstance(outcome, Rejected | Retry) else ""
+
+
+def asked_to_wait_s(reply: Reply) -> float | None:
+    """How long the exchange asks to be left alone, where it does."""
+    outcome = http_outcome(reply)
+    return outcome.after_s if isinstance(outcome, Retry) else None
 
 
 def reason_of(body: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """The waits after failures in a row: between half and the whole of `first_s`, doubled each
+    """The waits after failures in a row: between `certain` and the whole of `first_s`, doubled each
     time, up to `cap_s`.
     """
 
@@ -16,13 +16,15 @@ class Backoff:
     cap_s: float
     jitter: Callable[[], float]
     """A random number in [0, 1)."""
+    certain: float = 0.5
+    """The part of each wait that is not left to chance."""
     failures: int = 0
 
     def fail(self) -> float:
         """Note a failure; how long to wait now, in seconds."""
         whole_s = min(self.cap_s, self.first_s * (1 << min(self.failures, 30)))
         self.failures += 1
-        return whole_s * (0.5 + 0.5 * self.jitter())
+        return whole_s * (self.certain + (1 - self.certain) * self.jitter())
 
     def succeed(self) -> None:
         """Begin anew."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Dialect
@@ -24,6 +25,7 @@ from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
 from tests.benchmarks.figure import Figure
+from tests.gateway.delivery.rig import exchange_of
 
 TITLE = "30 days of backlog of 10 assets, delivered by the sdk dialect"
 
@@ -78,12 +80,10 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
             exchange.url, lambda: Credentials(exchange.username, exchange.password), 10.0
         )
         uploader = Uploader(
+            exchange_of(dialect, session, Policy(slot_s=SLOT_S)),
             buffer.outbox("exchange"),
-            dialect,
-            session,
             now=time.time,
             trusted=lambda: True,
-            slot_s=SLOT_S,
             jitter=lambda: 1.0,
         )
         began_s = time.perf_counter()
@@ -112,9 +112,11 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             buffer.close_file()
-        if sum(map(len, exchange.measurements.values())) != ASSETS * SLOTS + len(owed_s):
+        if sum(map(len, exchange.books.measurements.values())) != ASSETS * SLOTS + len(owed_s):
             raise RuntimeError("the exchange did not get every slot")
-        booked_s = {(booking.asset, booking.slot_s): booking.at_s for booking in exchange.history}
+        booked_s = {
+            (booking.asset, booking.slot_s): booking.at_s for booking in exchange.books.history
+        }
         return (
             exchange.requests.total(),
             took_s,

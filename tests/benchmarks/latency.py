@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from drivers.simulated.meters import simulated_home
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
 
@@ -67,7 +67,7 @@ async def _watch(exchange: StandInExchange, first_s: int) -> list[float]:
     while len(found) < len(wanted) and time.time() < give_up_s:
         now_s = time.time()
         for asset, slot_s in wanted - found.keys():
-            if slot_s in exchange.measurements[asset]:
+            if slot_s in exchange.books.measurements[asset]:
                 found[asset, slot_s] = now_s - slot_s - SLOT_S
         if told != (whole := len(found) // len(exchange.assets)):
             told = whole

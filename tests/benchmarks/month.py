@@ -126,7 +126,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
     await asyncio.wait([running])
     measured = [
         booking
-        for booking in exchange.history
+        for booking in exchange.books.history
         if booking.what == "measurement" and booking.at_s >= back_s
     ]
     live = [b.at_s - b.slot_s - SLOT_S for b in measured if b.slot_s + SLOT_S > back_s]
@@ -145,7 +145,7 @@ async def _drained(gateway: Gateway, exchange: StrictExchange, back_s: float) ->
         if not due:
             taken = [
                 b.at_s
-                for b in exchange.history
+                for b in exchange.books.history
                 if b.what == "measurement" and b.at_s >= back_s and b.slot_s + SLOT_S <= back_s
             ]
             return max(taken) - min(taken)

@@ -1,6 +1,7 @@
 """A configuration folder for the simulated home, and the daemon on it as a process of its own."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.simulated.meters import Home
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -63,9 +64,9 @@ def write_site(
 
 
 @contextlib.contextmanager
-def daemon(folder: Path) -> Iterator[int]:
-    """The gateway as an installer starts it; gives its process id. Raises RuntimeError where it
-    ends by itself.
+def daemon(folder: Path, **environment: str) -> Iterator[int]:
+    """The gateway as an installer starts it, with this added to its environment; gives its process
+    id. Raises RuntimeError where it ends by itself.
     """
     log_path = folder / "gateway.log"
     with log_path.open("wb") as log:
@@ -74,6 +75,7 @@ def daemon(folder: Path) -> Iterator[int]:
             stdout=log,
             stderr=log,
             cwd=CHECKOUT,
+            env={**os.environ, **environment},
         )
         try:
             yield process.pid

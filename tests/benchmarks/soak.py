@@ -61,7 +61,7 @@ def _week() -> tuple[int, int, list[str], list[str]]:
         tempfile.TemporaryDirectory() as folder,
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
-        # A simulated disk that is not put under SQLite: nothing befalls it, and what it would
+        # A simulated disk that is not put under SQLite: no fault reaches it, and what it would
         # remember is not the gateway's.
         return runner.run(_live(Path(folder), Disk(Path(folder))))
 
@@ -70,7 +70,7 @@ async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str
     world = World(Scenario(about="a quiet week", lasts=Seconds(DAYS * DAY_S)), folder, disk)
     # What the simulated world itself keeps must be there before, or be taken off: only the gateway
     # is weighed.
-    world.remains.home.energy_mj("pv", round(world.true_s() + DAYS * DAY_S) * 1000)
+    world.home.flows.energy_mj("pv", round(world.time.s() + DAYS * DAY_S) * 1000)
     weights: list[int] = []
     counts: list[dict[str, int]] = []
 
@@ -85,11 +85,11 @@ async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str
     loop = asyncio.get_running_loop()
     for at_s in (HOUR_S, *range(DAY_S, DAYS * DAY_S, DAY_S), DAYS * DAY_S - HOUR_S):
         loop.call_later(at_s, weigh)
-    remains = await world.run()
+    result = await world.run()
     grown = [
         name for name in counts[0] if counts[-1][name] > counts[1][name] and name not in DOCUMENTED
     ]
-    return weights[-1] - weights[0], weights[-1], grown, judge(remains).violations
+    return weights[-1] - weights[0], weights[-1], grown, judge(result).violations
 
 
 def _held_bytes(world: World) -> int:
@@ -98,16 +98,16 @@ def _held_bytes(world: World) -> int:
     """
     exchange = world.exchange
     kept = [
-        *exchange.measurements.values(),
-        *exchange.forecasts.values(),
-        *exchange.held.values(),
-        exchange.booked,
+        *exchange.books.measurements.values(),
+        *exchange.books.forecasts.values(),
+        *exchange.books.held.values(),
+        exchange.books.booked,
     ]
     numbers = sum(sys.getsizeof(table) + len(table) * (32 + 32) for table in kept)
     return (
         numbers
-        + len(exchange.booked) * sys.getsizeof(("", None, 0))
-        + len(exchange.history) * 300
+        + len(exchange.books.booked) * sys.getsizeof(("", None, 0))
+        + len(exchange.books.history) * 300
         + len(exchange.journal) * 300
     )
 

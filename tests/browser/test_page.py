@@ -1,8 +1,11 @@
 """What a person sees in a browser."""
 
 import asyncio
+import base64
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,3 +207,67 @@ async def test_the_page_fits_a_phone(served: Served, chromium: webdriver.Chrome)
         "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]",
     )
     assert widths[0] <= widths[1]
+
+
+def ordinary_day(report: Report) -> Report:
+    """The home of the README's picture: sun at noon, a heat pump that runs, energy to spare."""
+    grid, pv, heat_pump = report.meters
+    load, panels = report.assets
+    pv = replace(
+        pv,
+        values={"power_w": -3120.0, "energy_import_wh": 4_321.0, "energy_export_wh": 15_432_109.0},
+    )
+    heat_pump = replace(
+        heat_pump,
+        errors=0,
+        last_error="",
+        values={"power_w": 1480.0, "energy_import_wh": 8_765_432.0, "energy_export_wh": 0.0},
+    )
+    return replace(
+        report,
+        meters=[grid, pv, heat_pump],
+        assets=[
+            load,
+            replace(panels, last_energy_wh=781.2),
+            replace(
+                panels,
+                name="Heat pump",
+                uuid="5d1f7e90-2222-4c39-a9ae-0f6b32c9d2a1",
+                kind="heat_pump",
+                formula="heat_pump.import",
+                last_energy_wh=364.5,
+            ),
+        ],
+    )
+
+
+async def test_the_page_fits_a_window_and_the_readme_shows_it(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
+    """`make picture` sets PICTURE to the file that is to hold what is seen here."""
+    window = {"width": 900, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    for command, options in (
+        ("Emulation.setDeviceMetricsOverride", window),
+        ("Emulation.setScrollbarsHidden", {"hidden": True}),
+    ):
+        await asyncio.to_thread(chromium.execute_cdp_cmd, command, options)
+    served.report = ordinary_day(served.report)
+    text = await seen(chromium, served.url, "All is well")
+    assert "-3,120 W" in text
+    width, meters_end = await asyncio.to_thread(
+        chromium.execute_script,
+        "return [document.documentElement.scrollWidth,"
+        " document.querySelector('#meters').parentElement.getBoundingClientRect().bottom]",
+    )
+    assert width == 900
+
+    clip = {"x": 0, "y": 0, "width": width, "height": round(meters_end) + 16, "scale": 1}
+    picture = await asyncio.to_thread(
+        chromium.execute_cdp_cmd,
+        "Page.captureScreenshot",
+        {"format": "png", "clip": clip, "captureBeyondViewport": True},
+    )
+    png = base64.b64decode(picture["data"])
+    assert len(png) < 150_000, "compact enough for a README"
+    if path := os.environ.get("PICTURE"):
+        await asyncio.to_thread(Path(path).write_bytes, png)

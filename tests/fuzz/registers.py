@@ -20,7 +20,7 @@ from drivers.profile import load_profile, profile_ids
 from drivers.simulated.sunspec import chain as device_image
 from drivers.sunspec.chain import BASES, COMMON_WORDS, MAX_MODELS, ChainError, choose, walk
 from drivers.sunspec.models import MODELS, decode
-from tests.fuzz.meters import loop
+from tests.fuzz.meter_drivers import loop
 from tests.fuzz.target import Target, check_message, check_quantities, check_serial_number
 
 # Modbus replies

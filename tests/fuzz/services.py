@@ -13,21 +13,23 @@ import httpx
 
 from drivers.strict_yaml import Seconds
 from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Session
-from gateway.delivery.mqtt_publisher import MqttPublisher, _Wire
+from gateway.delivery.mqtt_connection import Wire
+from gateway.delivery.mqtt_publisher import MqttPublisher
 from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
-from gateway.outbox.dialect import Dialect, Reply, Verdict
+from gateway.outbox.dialect import Dialect, ReadsBack, Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 from gateway.outbox.http_replies import (
     MAX_REASON_CHARS,
     MAX_RETRY_AFTER_S,
-    http_verdict,
+    http_outcome,
     parsed,
     reason_of,
 )
 from gateway.site.credentials import Credentials
 from gateway.site.settings import MqttSettings, StatusSettings
-from tests.fuzz.meters import loop
+from tests.fuzz.meter_drivers import loop
 from tests.fuzz.target import Target, check_message, pieces, split
 
 NETWORK = "8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"
@@ -37,16 +39,22 @@ TOKEN = "eyJ0eXAi.eyJ1c2Vy.c2lnbmF0dXJl"
 # Replies of the exchange
 
 
-def check_verdict(verdict: Verdict, reply: Reply) -> None:
+def check_outcome(outcome: Outcome, reply: Reply) -> None:
     """What it may say, and that no web page is ever believed."""
-    assert verdict.outcome in ("accepted", "rejected", "unknown")
-    assert verdict.outcome != "accepted" or 200 <= reply.status < 300
-    assert verdict.outcome != "rejected" or 400 <= reply.status < 500
+    match outcome:
+        case Accepted():
+            assert 200 <= reply.status < 300
+            return
+        case Rejected():
+            assert 400 <= reply.status < 500
+        case Retry():
+            assert outcome.after_s is None or 0 <= outcome.after_s <= MAX_RETRY_AFTER_S
+        case _:
+            raise AssertionError(f"{outcome} does not come from a reply")
     if reply.body.lstrip().startswith(b"<") and reply.status != 413:
-        assert verdict.outcome == "unknown", "a web page is never a verdict"
-    check_message(verdict.reason)
-    assert len(verdict.reason) <= MAX_REASON_CHARS + 200
-    assert verdict.retry_after_s is None or 0 <= verdict.retry_after_s <= MAX_RETRY_AFTER_S
+        assert isinstance(outcome, Retry), "a web page is never a verdict"
+    check_message(outcome.reason)
+    assert len(outcome.reason) <= MAX_REASON_CHARS + 200
 
 
 @functools.cache
@@ -63,12 +71,13 @@ def exchange_replies(data: bytes) -> None:
     location, _, body = rest.partition(b"\n")
     headers = {"retry-after": retry.decode("latin-1"), "location": location.decode("latin-1")}
     reply = Reply(status, {name: text for name, text in headers.items() if text}, body)
-    check_verdict(http_verdict(reply), reply)
+    check_outcome(http_outcome(reply), reply)
     check_message(reason_of(body))
     parsed(body)
     for dialect in _dialects():
-        check_verdict(dialect.judge(reply), reply)
-        for slot_s, energy_uwh in (dialect.held(reply) or {}).items():
+        check_outcome(dialect.judge(reply), reply)
+        held = dialect.held(reply) if isinstance(dialect, ReadsBack) else None
+        for slot_s, energy_uwh in (held or {}).items():
             assert -62135683200 <= slot_s < 253402387200
             assert abs(energy_uwh) <= 10**18
 
@@ -156,7 +165,7 @@ async def _talk(*, asks: bool) -> None:
         assert TOKEN not in str(error)
     else:
         assert len(reply.body) <= MAX_REPLY_BYTES
-        check_verdict(http_verdict(reply), reply)
+        check_outcome(http_outcome(reply), reply)
     finally:
         await session.aclose()
 
@@ -337,8 +346,8 @@ class _Publisher(MqttPublisher):
 
     come: list[bytes]
 
-    async def _connect(self) -> _Wire:
-        wire = _Wire(self._something_to_do)
+    async def _connect(self) -> Wire:
+        wire = Wire(self._something_to_do)
         broker = _Broker()
         broker.protocol = wire
         wire.connection_made(broker)
@@ -376,8 +385,8 @@ async def _broker_says(come: list[bytes]) -> None:
         check_message(str(error))
     else:
         raise AssertionError("a session ends with an error, for the connection is lost")
-    assert len(publisher._waiting) + len(publisher._retained) <= 4
-    assert not publisher._unacknowledged
+    assert len(publisher._queue._waiting) + len(publisher._queue._retained) <= 4
+    assert not publisher._queue._unacknowledged
 
 
 def mqtt_seeds() -> Iterable[bytes]:

@@ -30,7 +30,7 @@ from gateway.site.credentials import ConfigError, read_credentials, read_device_
 from gateway.site.devices import DeviceFile
 from gateway.site.settings import GatewayFile, Settings
 from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
-from tests.fuzz.meters import load_profile_once, loop
+from tests.fuzz.meter_drivers import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 
 HOME = Path(__file__).parents[2] / "docs" / "examples" / "home"

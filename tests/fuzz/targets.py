@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from tests.fuzz import meters, registers, services, settings
+from tests.fuzz import iec62056, meter_drivers, p1, registers, services, settings, sml
 from tests.fuzz.target import Target
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
-    for target in (*meters.TARGETS, *registers.TARGETS, *settings.TARGETS, *services.TARGETS)
+    for module in (p1, sml, iec62056, meter_drivers, registers, settings, services)
+    for target in module.TARGETS
 }

@@ -16,7 +16,7 @@ from drivers.strict_yaml import decode, parse
 from gateway.site.config import load
 from gateway.site.devices import DeviceFile
 from gateway.site.settings import GatewayFile
-from tests.fuzz.meters import LOOP
+from tests.fuzz.meter_drivers import LOOP
 from tests.fuzz.settings import SMALL_PROFILE, ordinary_folder, remove_folder, yaml_seeds
 from tests.fuzz.target import Target, run
 from tests.fuzz.targets import TARGETS

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  python -m tests.simulation --years 10 --jobs 4\n"
         "  python -m tests.simulation --seed 4711 --days 1       the same day again\n"
         "  python -m tests.simulation tests/scenarios/*.yaml\n"
-        "  python -m tests.simulation --faults                   what can befall it"
+        "  python -m tests.simulation --faults                   which faults there are"
     )
     parser.add_argument(
         "scenario", nargs="*", type=Path, help="scenario files (YAML); without any, random days"

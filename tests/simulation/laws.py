@@ -14,10 +14,11 @@ from uuid import UUID
 
 from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import DOUBT_W, UWH_PER_WH
-from gateway.ledger.ledger import meter_rules
+from gateway.ledger.rules import meter_rules
+from tests.simulation.home import ASSETS
+from tests.simulation.result import RunResult
 from tests.simulation.scenario import Must, Scenario
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
-from tests.simulation.world import ASSETS, Remains
 
 _UWH_PER_MJ = UWH_PER_WH / MJ_PER_WH
 _GRACE_SLOTS = 3
@@ -58,11 +59,11 @@ class Verdict:
     """Of all slots and deliveries: two runs of a scenario have the same."""
 
 
-def judge(remains: Remains) -> Verdict:
-    """Every law over what is left of a run."""
-    verdict = Verdict(remains.scenario, starts=remains.starts)
+def judge(run: RunResult) -> Verdict:
+    """Every law over the result of a run."""
+    verdict = Verdict(run.scenario, starts=run.starts)
     try:
-        books = _Books(remains)
+        books = _Books(run)
     except sqlite3.Error as error:
         verdict.violations.append(f"the database cannot be read: {error}")
         return verdict
@@ -95,9 +96,9 @@ def _few(texts: Iterator[str]) -> Iterator[str]:
 class _Books:
     """What the gateway wrote down."""
 
-    def __init__(self, remains: Remains) -> None:
-        self.remains = remains
-        path = remains.settings.buffer_path
+    def __init__(self, run: RunResult) -> None:
+        self.run = run
+        path = run.settings.buffer_path
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         db.row_factory = sqlite3.Row
         db.create_function("uuid_text", 1, lambda value: str(UUID(bytes=value)))
@@ -125,28 +126,39 @@ class _Books:
             )
         finally:
             db.close()
-        scenario = remains.scenario
+        scenario = run.scenario
         self.slot_s = int(scenario.slot)
         # An undated number that is sent inside slot n + 1 is booked to n + 2.
         self.held_later_s = 0 if scenario.dialect == "sdk" else 2 * self.slot_s
         self.rules = {
-            device.name: meter_rules(device, remains.settings)
-            for device in remains.settings.devices
+            device.name: meter_rules(device, run.settings) for device in run.settings.devices
         }
-        self.names = {str(uuid): name for name, uuid in remains.assets.items()}
-        self.lost_s = max(remains.lost_store_ms, default=-1) / 1000
-        self.wrong_ms = max((ms for _, ms in remains.untrue_ms), default=0)
         placed = (
             row
             for row in self.samples
-            if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in remains.boots
+            if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in run.boots
         )
         off_ms = (
-            abs(row["utc_ms"] - row["boottime_ms"] - remains.boots[row["boot_id"]].booted_ms)
+            abs(row["utc_ms"] - row["boottime_ms"] - run.boots[row["boot_id"]].booted_ms)
             for row in placed
         )
         self.placed_off_ms = max(off_ms, default=0)
         """How far samples are from where they were taken whose boot never knew the time."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The assets' names, by what the outbox calls them."""
+        return {str(uuid): name for name, uuid in self.run.assets.items()}
+
+    @property
+    def lost_s(self) -> float:
+        """When the database was last damaged or deleted."""
+        return max(self.run.faults.lost_store_ms, default=-1) / 1000
+
+    @property
+    def wrong_ms(self) -> int:
+        """How wrong the clock was at most while it was called right."""
+        return max((ms for _, ms in self.run.faults.untrue_ms), default=0)
 
     def step_uwh(self, slot: Booked) -> int:
         return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
@@ -161,7 +173,7 @@ class _Books:
         which they lie elsewhere than they were taken. What flowed while a register stood still may
         be in any slot of that time.
         """
-        meter = self.remains.meters[slot.device]
+        meter = self.run.meters[slot.device]
         ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
         around_ms = (
             slot.largest_gap_ms
@@ -173,7 +185,7 @@ class _Books:
         )
         lies = [
             at
-            for at in self.remains.register_faults_ms.get(slot.device, ())
+            for at in self.run.faults.register_faults_ms.get(slot.device, ())
             if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms
         ]
         if lies:
@@ -182,14 +194,14 @@ class _Books:
             )
             # A wrong reading that a load switched on and off between two readings could explain is
             # nothing that anybody could doubt.
-            loose += DOUBT_W * self.remains.scenario.interval * 1000 / 3.6
-        for begin_ms, end_ms in self.remains.pauses_ms.get(slot.device, ()):
+            loose += DOUBT_W * self.run.scenario.interval * 1000 / 3.6
+        for begin_ms, end_ms in self.run.faults.pauses_ms.get(slot.device, ()):
             if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
                 loose += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
         return 2 * self.step_uwh(slot) + loose
 
     def true_uwh(self, slot: Booked) -> float:
-        meter = self.remains.meters[slot.device]
+        meter = self.run.meters[slot.device]
         return _energy_uwh(
             meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
         )
@@ -205,7 +217,7 @@ def _wh(uwh: float) -> str:
 
 def _alive(books: _Books, _: Verdict) -> Iterator[str]:
     """The daemon never dies of what a line, a server, a disk or a file does."""
-    yield from books.remains.crashes
+    yield from books.run.crashes
 
 
 def _sound(books: _Books, _: Verdict) -> Iterator[str]:
@@ -270,7 +282,7 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
 
 def _dated(books: _Books, _: Verdict) -> Iterator[str]:
     """Nothing is dated by a clock that was wrong."""
-    boots: Mapping[str, Any] = books.remains.boots
+    boots: Mapping[str, Any] = books.run.boots
     for row in books.samples:
         if row["utc_ms"] is None or row["placed"]:
             continue
@@ -290,7 +302,7 @@ def _dated(books: _Books, _: Verdict) -> Iterator[str]:
 
 def _booked(books: _Books, _: Verdict) -> Iterator[str]:
     """What the exchange holds is what was owed, in the slot it belongs to, and true."""
-    exchange = books.remains.exchange
+    exchange = books.run.exchange.books
     owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in books.outbox:
         owed[row["asset"], row["slot_s"]].append(row)
@@ -299,7 +311,7 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
         for slot in books.slots
         if slot.quality in ("measured", "estimated")
     }
-    held = exchange.measurements if books.remains.scenario.dialect == "sdk" else exchange.undated
+    held = exchange.measurements if books.run.scenario.dialect == "sdk" else exchange.undated
     for asset, values in held.items():
         name = books.names[str(asset)]
         for held_s, uwh in values.items():
@@ -336,7 +348,7 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                     )
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
-    end_s = books.remains.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
+    end_s = books.run.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
     for (text, start_s), rows in owed.items():
         asset = next(uuid for uuid in held if str(uuid) == text)
         # What was sent too early because the clock was ahead is found out by asking; what stays so
@@ -354,10 +366,10 @@ def _complete(books: _Books, _: Verdict) -> Iterator[str]:
     """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was
     whole is delivered.
     """
-    trusted_ms, end_s = books.remains.trusted_ms, books.remains.end_ms // 1000
+    trusted_ms, end_s = books.run.trusted_ms, books.run.end_ms // 1000
     if trusted_ms is None:
         return
-    dated = books.remains.scenario.dialect == "sdk"
+    dated = books.run.scenario.dialect == "sdk"
     rows = {
         (row["asset"], row["slot_s"]): row for row in books.outbox
     }  # the newest revision of each
@@ -430,7 +442,7 @@ def _first_accepted(books: _Books) -> Iterator[tuple[str, float]]:
     there.
     """
     seen: set[tuple[Any, int]] = set()
-    for booking in books.remains.exchange.history:
+    for booking in books.run.exchange.books.history:
         key = booking.asset, booking.slot_s
         if booking.what != "forecast" and key not in seen:
             seen.add(key)

@@ -1,5 +1,5 @@
-"""A scenario: a simulated home, what befalls it and when, and what must come out. Plain data, read
-from YAML or made from a seed. Pure.
+"""A scenario: a simulated home, the faults applied to it, and what must come out. Plain data, read
+from YAML or made from a seed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from msgspec import Meta
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 
 QUIET_S = 5400.0
-"""Nothing befalls the home in the last hour and a half of a random scenario, so that what is owed
+"""No fault begins or ends in the last hour and a half of a random scenario, so that what is owed
 can be delivered.
 """
 
@@ -90,13 +90,13 @@ class Fault(str):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class FaultEvent:
     """One fault: when, for how long, to whom, how much."""
 
     at: Annotated[Seconds, Meta(description="time from the start")]
     fault: Fault
     lasts: Seconds = field(default_factory=lambda: Seconds(0))
-    on: Annotated[str, Meta(description="the meter, where it befalls one")] = "grid"
+    on: Annotated[str, Meta(description="the meter, where it is a fault of one")] = "grid"
     amount: float = 0.0
 
 
@@ -150,7 +150,7 @@ class Scenario:
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
     ] = field(default_factory=lambda: Seconds(20))
-    happens: tuple[Happening, ...] = ()
+    happens: tuple[FaultEvent, ...] = ()
     must: Must = field(default_factory=Must)
 
     @property
@@ -244,7 +244,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     rng = Random(seed)
     start_s = 1_773_100_800 + rng.randrange(365) * 86_400 + rng.randrange(86_400)
     happens = [
-        _happening(rng, lasts_s - QUIET_S)
+        _random_event(rng, lasts_s - QUIET_S)
         for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))
     ]
     return Scenario(
@@ -259,7 +259,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     )
 
 
-def _happening(rng: Random, until_s: float) -> Happening:
+def _random_event(rng: Random, until_s: float) -> FaultEvent:
     fault = rng.choice(list(FAULTS))
     at_s = 0.0 if fault in ("rollover", "both_ways") else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
@@ -288,7 +288,7 @@ def _happening(rng: Random, until_s: float) -> Happening:
         lasts_s = min(lasts_s, 3600.0)
     if fault == "half_open":
         meter = "heat-pump"
-    return Happening(
+    return FaultEvent(
         at=Seconds(round(at_s, 1)),
         fault=Fault(fault),
         lasts=Seconds(round(lasts_s, 1)),

@@ -249,8 +249,11 @@ class Shim:
         inner = _Vfs.from_address(self.inner_vfs)
         self.inner_open = PYFUNCTYPE(*_OPEN)(inner.xOpen)
         self._inner_delete = PYFUNCTYPE(*_DELETE)(inner.xDelete)
-        self._open = CFUNCTYPE(*_OPEN)(self._kept(self._on_open, sqlite3.SQLITE_IOERR))
-        self._delete = CFUNCTYPE(*_DELETE)(self._kept(self._on_delete, sqlite3.SQLITE_IOERR_DELETE))
+        # SQLite holds their addresses, so they must stay as long as this.
+        self._entry_points = (
+            CFUNCTYPE(*_OPEN)(self._kept(self._on_open, sqlite3.SQLITE_IOERR)),
+            CFUNCTYPE(*_DELETE)(self._kept(self._on_delete, sqlite3.SQLITE_IOERR_DELETE)),
+        )
         ours: dict[str, tuple[Callable[..., int], int]] = {
             "close": (self._on_close, sqlite3.SQLITE_IOERR_CLOSE),
             "write": (self._on_write, sqlite3.SQLITE_IOERR_WRITE),
@@ -268,8 +271,7 @@ class Shim:
         self._vfs.iVersion = min(inner.iVersion, 3)
         self._vfs.pNext = None
         self._vfs.zName = NAME
-        self._vfs.xOpen = _address(self._open)
-        self._vfs.xDelete = _address(self._delete)
+        self._vfs.xOpen, self._vfs.xDelete = map(_address, self._entry_points)
         self._former: int | None = None
         library.sqlite3_vfs_register(ctypes.addressof(self._vfs), 0)
         try:

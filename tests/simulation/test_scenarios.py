@@ -1,8 +1,9 @@
-"""Every named scenario: what befalls a simulated home, and what must come out. The files say
+"""Every named scenario: which faults a simulated home meets, and what must come out. The files say
 both.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,19 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 KNOWN_BROKEN: dict[str, str] = {}
 
 
+LONG = {"exchange-away-30-days"}
+"""Takes minutes: `make test-long` runs it."""
+
+
 def _scenarios() -> list[object]:
-    marked = {
-        name: [pytest.mark.xfail(strict=True, reason=reason)]
-        for name, reason in KNOWN_BROKEN.items()
-    }
-    return [pytest.param(path, id=path.stem, marks=marked.get(path.stem, [])) for path in FILES]
+    return [pytest.param(path, id=path.stem, marks=list(_marks(path.stem))) for path in FILES]
+
+
+def _marks(name: str) -> Iterator[pytest.MarkDecorator]:
+    if name in KNOWN_BROKEN:
+        yield pytest.mark.xfail(strict=True, reason=KNOWN_BROKEN[name])
+    if name in LONG:
+        yield pytest.mark.long
 
 
 @pytest.mark.parametrize("path", _scenarios())
@@ -38,13 +46,12 @@ def test_every_fault_is_in_a_named_scenario() -> None:
     assert set(FAULTS) - there == set()
 
 
-def test_what_is_known_to_be_broken_is_a_scenario() -> None:
-    assert KNOWN_BROKEN.keys() - {path.stem for path in FILES} == set()
+def test_what_is_known_to_be_broken_or_long_is_a_scenario() -> None:
+    assert (KNOWN_BROKEN.keys() | LONG) - {path.stem for path in FILES} == set()
 
 
-def test_the_readme_names_every_scenario_and_none_that_is_not_there() -> None:
-    readme = (FOLDER.parents[1] / "README.md").read_text()
-    section = readme.partition("## What it survives\n")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
+def test_the_page_names_every_scenario_and_none_that_is_not_there() -> None:
+    page = (FOLDER.parents[1] / "docs" / "what-it-survives.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|")]
     named = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[-2])]
     assert sorted(named) == sorted(path.stem for path in FILES)

@@ -111,6 +111,17 @@ class Home:
 
 
 @dataclass(slots=True)
+class Glitches:
+    """What is wrong with the next readings of a meter."""
+
+    zeros: int = 0
+    """So many of them show registers of 0."""
+    flips: int = 0
+    """So many of them have one bit of a register turned round."""
+    flip_bit: int = 20
+
+
+@dataclass(slots=True)
 class TrueMeter:
     """One meter as it hangs on the wall: what it counts, and what is wrong with it. Times are true
     UTC in ms, registers whole Wh.
@@ -128,11 +139,7 @@ class TrueMeter:
     frozen_at_ms: int | None = None
     """Its registers have stood still since then; they jump when it wakes."""
     clock_error_s: int = 0
-    zeros: int = 0
-    """So many of its next readings show registers of 0."""
-    flips: int = 0
-    """So many of its next readings have one bit of a register turned round."""
-    flip_bit: int = 20
+    glitches: Glitches = field(default_factory=Glitches)
     since_ms: int = 0
     """When this device began to hang there (swap) or to count anew (reset)."""
     base_mj: dict[Direction, int] = field(default_factory=dict)
@@ -164,12 +171,14 @@ class TrueMeter:
     def reading_wh(self, t_ms: int) -> dict[Direction, int]:
         """What a reader gets to see now, glitches included. Each call is one reading."""
         shown = self.registers_wh(t_ms)
-        if self.zeros > 0:
-            self.zeros -= 1
+        if self.glitches.zeros > 0:
+            self.glitches.zeros -= 1
             return dict.fromkeys(shown, 0)
-        if self.flips > 0:
-            self.flips -= 1
-            return {direction: wh ^ (1 << self.flip_bit) for direction, wh in shown.items()}
+        if self.glitches.flips > 0:
+            self.glitches.flips -= 1
+            return {
+                direction: wh ^ (1 << self.glitches.flip_bit) for direction, wh in shown.items()
+            }
         return shown
 
     def begin_anew(self, t_ms: int, shown_wh: int, serial_number: str | None = None) -> None:

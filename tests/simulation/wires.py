@@ -1,5 +1,5 @@
 """The simulated cables between the gateway and its meters: real frames, at the pace of the wire,
-and all that befalls them.
+and all faults of a line.
 
 A wire outlives the lines that the gateway opens on it. Meters answer at the moment they are asked;
 P1 meters push.

@@ -18,7 +18,7 @@ import pytest
 
 from drivers.simulated.meters import Home, simulated_home
 from gateway.cli.demo_home import ASSETS, Daemon, Site, write_site
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
@@ -44,7 +44,7 @@ class RunningSite:
     """
 
     site: Site
-    house: Home
+    home: Home
     exchange: StandInExchange
     daemon: Daemon
     page: httpx.AsyncClient
@@ -72,7 +72,7 @@ class RunningSite:
         self, what: str, condition: Callable[[dict[int, int]], bool], *, dated: bool = True
     ) -> None:
         """Wait until of every asset's booked slots (start → µWh) this is true."""
-        booked = self.exchange.measurements if dated else self.exchange.undated
+        booked = self.exchange.books.measurements if dated else self.exchange.books.undated
         await self.until(lambda _: all(map(condition, booked.values())), what)
 
     def log(self, *about: str, since: int = 0) -> list[str]:
@@ -112,11 +112,11 @@ class RunningSite:
         """Accepted less true energy, over all slots from the first to the last accepted one; there
         must be no hole between them.
         """
-        booked = self.exchange.measurements[self.site.assets[asset]]
+        booked = self.exchange.books.measurements[self.site.assets[asset]]
         begin_s, end_s = min(booked), max(booked) + SLOT_S
         assert sorted(booked) == list(range(begin_s, end_s, SLOT_S)), f"{asset}: slots are missing"
         terms = Formula.parse(ASSETS[asset][1]).terms
-        truth = self.house.truth
+        truth = self.home.truth
         true_wh = sum(
             t.sign * truth.energy_wh(t.device.replace("-", "_"), t.direction, begin_s, end_s)
             for t in terms
@@ -145,7 +145,7 @@ StartSite = Callable[..., AbstractAsyncContextManager[RunningSite]]
 
 @pytest.fixture(scope="session")
 def start_site() -> StartSite:
-    """Starts sites: `async with start_site(folder, dialect=…, house=…, prepare=…) as site`."""
+    """Starts sites: `async with start_site(folder, dialect=…, home=…, prepare=…) as site`."""
     return _running_site
 
 
@@ -154,7 +154,7 @@ async def _running_site(
     folder: Path,
     *,
     dialect: str = "sdk",
-    house: Home | None = None,
+    home: Home | None = None,
     prepare: Callable[[Site], None] = lambda _: None,
 ) -> AsyncIterator[RunningSite]:
     """Slots of 5 s, samples every second. `prepare` may change the folder before the daemon
@@ -162,16 +162,16 @@ async def _running_site(
     """
     assets = {name: uuid4() for name in ASSETS}
     async with contextlib.AsyncExitStack() as stack:
-        house = house or await stack.enter_async_context(simulated_home())
+        home = home or await stack.enter_async_context(simulated_home())
         by_uuid = {uuid: name for name, uuid in assets.items()}
         exchange = await stack.enter_async_context(StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S))
-        site = write_site(folder, house, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)
+        site = write_site(folder, home, exchange, assets, slot_s=SLOT_S, dialect=dialect, port=0)
         prepare(site)
         page = await stack.enter_async_context(httpx.AsyncClient(base_url=site.page, timeout=30))
         daemon = Daemon(folder)
         task = asyncio.create_task(daemon.run())
         try:
-            yield RunningSite(site, house, exchange, daemon, page)
+            yield RunningSite(site, home, exchange, daemon, page)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -81,8 +81,8 @@ async def _dated(start_site: Any, folder: Path) -> Dated:
         )
 
         site.exchange.mode("down")
-        before_outage = len(site.exchange.booked)
-        booked = site.exchange.measurements.values()
+        before_outage = len(site.exchange.books.booked)
+        booked = site.exchange.books.measurements.values()
         newest_s = max(map(max, booked))
         await site.until(
             lambda _: (
@@ -133,7 +133,7 @@ async def _undated(start_site: Any, folder: Path) -> Undated:
             "a slot is missed",
         )
         site.exchange.mode("ok")
-        until_s = max(map(max, site.exchange.undated.values())) + 2 * site.slot_s
+        until_s = max(map(max, site.exchange.books.undated.values())) + 2 * site.slot_s
         await site.until_booked(
             "slots after the outage are accepted", lambda slots: max(slots) > until_s, dated=False
         )
@@ -163,7 +163,7 @@ def test_the_exchange_has_exactly_what_the_buffer_says_it_accepted(
 ) -> None:
     site = dated.site
     accepted = {o.item.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
-    assert accepted == site.exchange.measurements[site.site.assets[asset]]
+    assert accepted == site.exchange.books.measurements[site.site.assets[asset]]
 
 
 def test_killed_it_starts_again_and_loses_and_doubles_no_energy(dated: Dated) -> None:
@@ -181,14 +181,14 @@ def test_nothing_was_sent_that_the_exchange_refused_or_dropped(
 ) -> None:
     for site in (dated.site, undated.site):
         assert set(site.exchange.requests) <= {0, 200}, "0 is the outage"
-        assert not site.exchange.dropped["measurement"]
+        assert not site.exchange.books.dropped["measurement"]
 
 
 def test_after_an_outage_live_slots_go_before_the_backlog(dated: Dated) -> None:
     exchange = dated.site.exchange
     after = [
         slot_s
-        for what, _, slot_s in list(exchange.booked)[dated.before_outage :]
+        for what, _, slot_s in list(exchange.books.booked)[dated.before_outage :]
         if what == "measurement"
     ]
     assert len(dated.pending_slots) >= OUTAGE_SLOTS
@@ -222,8 +222,8 @@ def test_undated_energy_is_sent_once_and_inside_its_window(undated: Undated, ass
         for o in site.owed(asset)
         if o.state == "accepted"
     }
-    assert accepted == site.exchange.undated[uuid]
-    assert all(site.exchange.booked["undated", uuid, slot_s] == 1 for slot_s in accepted)
+    assert accepted == site.exchange.books.undated[uuid]
+    assert all(site.exchange.books.booked["undated", uuid, slot_s] == 1 for slot_s in accepted)
 
 
 @pytest.mark.parametrize("asset", ASSETS)

@@ -13,9 +13,9 @@ A later reading of the same asset and start replaces the earlier one, so sending
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.outbox.dialect import Question, Reply, Request, Verdict
-from gateway.outbox.format import Window
-from gateway.outbox.http_replies import http_verdict, parsed
+from gateway.outbox.dialect import Reply
+from gateway.outbox.format import Batch, Outcome, Retry, Window
+from gateway.outbox.http_replies import http_outcome, parsed
 from gateway.outbox.item import Item, Kind
 
 MAX_READINGS = 500
@@ -26,6 +26,7 @@ class Dialect:
     """Measurements of closed slots, at any later time."""
 
     kinds: frozenset[Kind] = frozenset({"measurement"})
+    dated = True
 
     def __init__(self, canary_network: str, slot_s: int) -> None:
         self._path = f"markets/{canary_network}/readings/"
@@ -36,7 +37,7 @@ class Dialect:
         self._check(kind)
         return Window(slot_s + self._slot_s + margin_s, None)
 
-    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:
+    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:
         """As few requests as the limit allows. Revisions of one slot ride in different requests,
         because the later one must win.
         """
@@ -47,25 +48,17 @@ class Dialect:
             if not batches or slot in batches[-1] or len(batches[-1]) >= MAX_READINGS:
                 batches.append({})
             batches[-1][slot] = item
-        return [self._request(tuple(batch.values()), transaction_id) for batch in batches]
+        return [self._batch(tuple(batch.values()), transaction_id) for batch in batches]
 
-    def judge(self, reply: Reply) -> Verdict:
+    def judge(self, reply: Reply) -> Outcome:
         """This exchange has one word of its own, "busy_s"; for all else HTTP's are enough."""
         said = parsed(reply.body) if reply.status == 200 else None
         busy_s = said.get("busy_s") if isinstance(said, dict) else None
         if isinstance(busy_s, int) and busy_s > 0:
-            return Verdict("unknown", f"is busy and asks for {busy_s} s", float(busy_s))
-        return http_verdict(reply)
+            return Retry(f"is busy and asks for {busy_s} s", float(busy_s))
+        return http_outcome(reply)
 
-    def ask(self, items: Sequence[Item]) -> Question | None:  # noqa: ARG002 — nobody tells what this exchange holds
-        """Nothing."""
-        return None
-
-    def held(self, reply: Reply) -> None:  # noqa: ARG002
-        """Nothing."""
-        return
-
-    def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
+    def _batch(self, items: tuple[Item, ...], transaction_id: str) -> Batch:
         readings = [
             {
                 "asset": str(i.subject),
@@ -74,7 +67,7 @@ class Dialect:
             }
             for i in items
         ]
-        return Request(self._path, {"batch": transaction_id, "readings": readings}, items)
+        return Batch(items, self._path, {"batch": transaction_id, "readings": readings})
 
     def _check(self, kind: Kind) -> None:
         if kind not in self.kinds:

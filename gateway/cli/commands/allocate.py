@@ -147,30 +147,38 @@ def _place(settings: "Settings", number: int, by: str) -> None:
 
 def _owed(settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]") -> "Sequence[Owed]":
     """What destinations are owed once these slots are written."""
-    from gateway.ledger.exchange_terms import exchange_terms
+    from random import random
+
+    from gateway.delivery.kinds import destinations_of
+    from gateway.delivery.opening import Opening, open_destination
     from gateway.ledger.settling import Settling
-    from gateway.outbox.dialects import load_dialect
 
     terms = []
-    if exchange := settings.exchange:
-        network, slot_s = str(exchange.canary_network), settings.market.slot
-        dialect = load_dialect(exchange.dialect, network, slot_s)
-        terms.append(exchange_terms(settings, exchange, dialect, buffer))
+    for name, its_settings in destinations_of(settings).items():
+        opening = Opening(
+            name=name,
+            site=settings,
+            buffer=buffer,
+            now=time.time,
+            trusted=lambda: True,
+            jitter=random,
+        )
+        if (its := open_destination(its_settings, opening).terms) is not None:
+            terms.append(its)
     _, owed = Settling(settings, buffer, terms).follows(slots, time.time)
     return owed
 
 
 def _delivery(settings: "Settings", count: int) -> str:
-    if settings.exchange is None:
+    if settings.exchange is None and not settings.destinations:
         return "no exchange is configured: nothing is sent"
     if count:
-        return (
-            f"{count} numbers are owed to the exchange again; the daemon sends them within "
-            "half a minute"
-        )
+        to = "their destinations" if settings.destinations else "the exchange"
+        return f"{count} numbers are owed to {to} again; the daemon sends them within half a minute"
+    how = "its destination" if settings.exchange is None else settings.exchange.dialect
     return (
         "nothing is sent: no asset's slot is complete by this, or the dialect "
-        f"{settings.exchange.dialect} has no way to date a number"
+        f"{how} has no way to date a number"
     )
 
 

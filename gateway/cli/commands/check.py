@@ -1,11 +1,8 @@
 """`meter-gateway check`: is the configuration right?"""
 
 import argparse
-import importlib
-import importlib.util
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivers.profile import profile_schema, protocols
@@ -49,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 where the configuration can be used, and every line can carry what it is to
     carry.
     """
-    from gateway.site import config
+    from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
 
     if args.markdown:
@@ -59,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
         return 0
     try:
-        settings = config.load(args.config)
+        settings = kinds.load(args.config)
     except ConfigError as error:
         for problem in error.problems:
             print(problem)
@@ -104,15 +101,9 @@ def _page() -> str:
 
 def destination_kinds() -> dict[str, type]:
     """The settings of each kind of destination, found by name."""
-    folder = "gateway.delivery.kinds"
-    if importlib.util.find_spec(folder) is None:
-        return {}
-    package = importlib.import_module(folder)
-    names = {path.stem for where in package.__path__ for path in Path(where).glob("*.py")}
-    return {
-        name: importlib.import_module(f"{folder}.{name}").Settings
-        for name in sorted(names - {"__init__"})
-    }
+    from gateway.delivery import kinds
+
+    return kinds.settings_by_kind()
 
 
 def _told(settings: "Settings") -> Iterator[str]:
@@ -146,9 +137,9 @@ def _told(settings: "Settings") -> Iterator[str]:
     for text, _ in _loads(settings):
         yield f"  {text}"
     exchange = settings.exchange
-    if exchange is None:
+    if exchange is None and not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
-    else:
+    if exchange is not None:
         kinds = load_dialect(
             exchange.dialect, str(exchange.canary_network), settings.market.slot
         ).kinds
@@ -166,6 +157,8 @@ def _told(settings: "Settings") -> Iterator[str]:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
+    if settings.destinations:
+        yield f"Sends to these destinations, too: {', '.join(settings.destinations)}."
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
     yield f"Status on http://{settings.status.host}:{settings.status.port}/."
     if settings.mqtt is not None:

@@ -1,16 +1,19 @@
-"""`meter-gateway outbox`: what is owed to the exchange, for a person to look at, to have sent
+"""`meter-gateway outbox`: what is owed to destinations, for a person to look at, to have sent
 again, or to give up.
 """
 
 import argparse
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from gateway.cli.tables import energy_known, moment_s, utc_text, wh, wh_text
 from gateway.cli.terminal import Refused, add_period, print_table, reading, settings_of
+from gateway.outbox.item import EXCHANGE
 
 if TYPE_CHECKING:
     from gateway.outbox.item import Subject
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
     from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
-SUMMARY = "list what is owed to the exchange, have it sent again, or give it up"
+SUMMARY = "list what is owed to the exchange and others, have it sent again, or give it up"
 
-STATES = ("pending", "rejected", "missed", "disputed", "unconfirmed", "accepted")
-UNSETTLED = STATES[:4]
+STATES = ("pending", "sent", "rejected", "missed", "disputed", "unconfirmed", "accepted")
+UNSETTLED = STATES[:5]
 DEFAULT_LIMIT = 50
 MAX_REASON_CHARS = 200
 _TOLD = 10
@@ -32,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "list (without a word: what is not settled): pending (waits for its time, or for the "
-        "exchange), rejected (by the exchange, which "
+        "exchange), sent (its answer is awaited), rejected (by the exchange, which "
         "says why), missed (its time passed, it was not wholly metered, or given up), disputed "
         "(accepted twice, and the exchange holds "
         "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
@@ -54,6 +57,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
+    _add_arguments(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
@@ -65,7 +73,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "ids",
         nargs="*",
         metavar="ID",
-        help="items, as the list shows them: START/ASSET[/forecast][/rREVISION]",
+        help="items, as the list shows them: START/ASSET[/forecast][/rREVISION][@DESTINATION]",
+    )
+    parser.add_argument(
+        "--destination", metavar="NAME", help="only what is owed to it, such as exchange"
     )
     parser.add_argument(
         "--state", action="append", choices=STATES, help="only these; may be given several times"
@@ -87,7 +98,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="for programs: a list of objects, all of them"
     )
-    parser.set_defaults(usage_error=parser.error)
 
 
 def _count(text: str) -> int:
@@ -123,6 +133,7 @@ def _check(args: argparse.Namespace) -> None:
     selects = (
         args.ids
         or args.all
+        or args.destination
         or args.state
         or args.asset
         or args.kind
@@ -131,8 +142,8 @@ def _check(args: argparse.Namespace) -> None:
     )
     if args.action != "list" and not selects:
         args.usage_error(
-            f"say which items to {args.action}: their IDs, --asset, --kind, --state, --since, "
-            "--until, or --all"
+            f"say which items to {args.action}: their IDs, --destination, --asset, --kind, "
+            "--state, --since, --until, or --all"
         )
     if args.action == "give-up" and args.reason is None:
         args.usage_error("say why they are given up: --reason TEXT")
@@ -140,7 +151,7 @@ def _check(args: argparse.Namespace) -> None:
         args.usage_error("--reason goes with give-up")
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
-    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending"}}.get(
+    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending", "sent"}}.get(
         args.action, set(STATES)
     )
     if wrong := sorted(set(args.state or ()) - may):
@@ -164,22 +175,23 @@ class _Names:
 
     def full(self, subject: "Subject") -> str:
         """For the table."""
-        return self._full.get(subject, f"{subject} (not configured any more)")
+        if isinstance(subject, UUID):
+            return self._full.get(subject, f"{subject} (not configured any more)")
+        return str(subject)
 
     def id_of(self, owed: "Owed") -> str:
         """What the item is called on the command line."""
         item = owed.item
         kind = "" if item.kind == "measurement" else f"/{item.kind}"
         revision = f"/r{item.revision}" if item.revision else ""
-        return (
-            f"{utc_text(item.slot_s)}/{self._short.get(item.subject, item.subject)}{kind}{revision}"
-        )
+        to = "" if item.destination == EXCHANGE else f"@{item.destination}"
+        subject = self._short.get(item.subject, item.subject)
+        return f"{utc_text(item.slot_s)}/{subject}{kind}{revision}{to}"
 
     def uuid_of(self, text: str) -> "Subject":
         """Raises Refused where nobody is called so."""
-        from uuid import UUID
-
         from drivers.strict_yaml import nearest
+        from gateway.outbox.item import subject_of
 
         short = {name: uuid for uuid, name in self._short.items()}
         found = next(
@@ -189,7 +201,7 @@ class _Names:
         if found is not None:
             return found
         try:
-            return UUID(text)  # of an asset that was configured once
+            return subject_of(text)  # one direction of a meter, or an asset of once
         except ValueError:
             raise Refused(
                 f"there is no asset {text!r} — "
@@ -214,6 +226,7 @@ class _Wanted:
         self._states = set(args.state or (STATES if args.ids else states))
         self._asset = None if args.asset is None else names.uuid_of(args.asset)
         self._kind = args.kind
+        self._destination = args.destination
         since_s, until_s = (
             0 if args.since is None else int(args.since),
             1 << 40 if args.until is None else int(args.until),
@@ -231,19 +244,23 @@ class _Wanted:
             return False
         if self._asset not in (None, owed.item.subject) or self._kind not in (None, owed.item.kind):
             return False
+        if self._destination not in (None, owed.item.destination):
+            return False
         return not self._states.isdisjoint(_states(owed))
 
 
-_Key = tuple[int, "Subject", str, int]
+_Key = tuple[int, "Subject", str, int, str]
 
 
 def _key_of(owed: "Owed") -> _Key:
-    return owed.item.slot_s, owed.item.subject, owed.item.kind, owed.item.revision
+    item = owed.item
+    return item.slot_s, item.subject, item.kind, item.revision, item.destination
 
 
 def _key(text: str, names: _Names) -> _Key:
     """An ID as the list shows it. Raises Refused."""
-    start, *rest = text.split("/")
+    to = re.fullmatch(r"(.*)@([a-z][a-z0-9_-]*)", text, re.DOTALL)
+    start, *rest = (to[1] if to else text).split("/")
     revision = (
         int(rest.pop()[1:])
         if len(rest) > 1 and rest[-1][:1] == "r" and rest[-1][1:].isdigit() and len(rest[-1]) < 10
@@ -261,7 +278,8 @@ def _key(text: str, names: _Names) -> _Key:
             f"{text!r} is not an item; write it as the list shows it, such as "
             "2026-03-29T01:15:00Z/House-load"
         )
-    return int(at_s), names.uuid_of("/".join(rest)), kind, revision
+    destination = to[2] if to else EXCHANGE
+    return int(at_s), names.uuid_of("/".join(rest)), kind, revision, destination
 
 
 def _states(owed: "Owed") -> set[str]:
@@ -287,6 +305,7 @@ def _ordered(found: "Iterable[Owed]") -> "list[Owed]":
             str(owed.item.subject),
             owed.item.kind,
             owed.item.revision,
+            owed.item.destination,
         ),
     )
 
@@ -298,6 +317,7 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
     rows = [
         {
             "id": names.id_of(owed),
+            "destination": owed.item.destination,
             "start_utc": utc_text(owed.item.slot_s),
             "asset": names.full(owed.item.subject),
             "asset_uuid": str(owed.item.subject),
@@ -405,17 +425,17 @@ def _why_not(
     if action == "give-up":
         return lambda owed: (
             ""
-            if owed.state == "pending"
+            if owed.state in ("pending", "sent")
             else f"it is {owed.state}; only what is pending can be given up"
         )
-    newest: dict[tuple[int, Subject, str], int] = {}
+    newest: dict[tuple[int, Subject, str, str], int] = {}
     for owed in buffer.owed(*wanted.period):
-        if owed.state in ("pending", "accepted"):
-            slot = (owed.item.slot_s, owed.item.subject, owed.item.kind)
+        if owed.state in ("pending", "sent", "accepted"):
+            slot = _number_of(owed)
             newest[slot] = max(newest.get(slot, 0), owed.item.revision)
 
     def why_not(owed: "Owed") -> str:
-        revision = newest.get((owed.item.slot_s, owed.item.subject, owed.item.kind), 0)
+        revision = newest.get(_number_of(owed), 0)
         if revision > owed.item.revision:
             return (
                 f"revision {revision} of it is there, and must not be replaced by an older number"
@@ -423,6 +443,11 @@ def _why_not(
         return why_not_again(owed, now_s)
 
     return why_not
+
+
+def _number_of(owed: "Owed") -> tuple[int, "Subject", str, str]:
+    """What it shares with its revisions."""
+    return owed.item.slot_s, owed.item.subject, owed.item.kind, owed.item.destination
 
 
 def _tell(

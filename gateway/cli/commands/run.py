@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns when told to stop."""
-    from gateway.site import config
+    from gateway.delivery import kinds
 
     # journald adds the time; a person at a terminal wants it too.
     form = (
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    settings = config.load(args.config)
+    settings = kinds.load(args.config)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.app import Gateway

@@ -285,6 +285,8 @@ def _meter_row(report: "Report", meter: "MeterReport") -> list[Any]:
 
 def _destination_row(report: "Report", destination: "DestinationReport") -> list[Any]:
     notes = f"{destination.url} ({destination.dialect}); {destination.backlog} waiting"
+    if destination.sent:
+        notes += f", {destination.sent} not answered yet"
     if destination.oldest_undelivered_s is not None:
         notes += f", oldest {_slot(destination.oldest_undelivered_s)}"
     if destination.next_deadline_s is not None:

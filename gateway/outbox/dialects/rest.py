@@ -12,9 +12,9 @@ instead, stays in the buffer, and can be exported.
 
 from collections.abc import Sequence
 
-from gateway.outbox.dialect import Question, Reply, Request, Verdict
-from gateway.outbox.format import Window
-from gateway.outbox.http_replies import http_verdict
+from gateway.outbox.dialect import Reply
+from gateway.outbox.format import Batch, Outcome, Window
+from gateway.outbox.http_replies import http_outcome
 from gateway.outbox.item import Item, Kind
 
 
@@ -24,6 +24,7 @@ class Dialect:
     """
 
     kinds: frozenset[Kind] = frozenset({"measurement"})
+    dated = False
 
     def __init__(self, canary_network: str, slot_s: int) -> None:
         self._canary_network = canary_network
@@ -37,27 +38,19 @@ class Dialect:
         end_s = slot_s + self._slot_s
         return Window(end_s + margin_s, end_s + self._slot_s - margin_s)
 
-    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:  # noqa: ARG002 — this API knows no transactions
+    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:  # noqa: ARG002 — this API knows no transactions
         """One request per item, in the order of the items."""
         for item in items:
             self._check(item.kind)
         path = f"external-connection/api/{self._canary_network}/{{}}/set_energy_forecast/"
         return [
-            Request(path.format(item.subject), {"energy_Wh": item.energy_uwh / 10**6}, (item,))
+            Batch((item,), path.format(item.subject), {"energy_Wh": item.energy_uwh / 10**6})
             for item in items
         ]
 
-    def judge(self, reply: Reply) -> Verdict:
+    def judge(self, reply: Reply) -> Outcome:
         """Accepted as soon as the exchange says 2xx."""
-        return http_verdict(reply)
-
-    def ask(self, items: Sequence[Item]) -> Question | None:  # noqa: ARG002 — numbers without a time cannot be asked for
-        """Nothing."""
-        return None
-
-    def held(self, reply: Reply) -> None:  # noqa: ARG002
-        """Nothing."""
-        return
+        return http_outcome(reply)
 
     def _check(self, kind: Kind) -> None:
         if kind not in self.kinds:

@@ -18,10 +18,10 @@ websocket is the other way to learn it, and needs a second connection that stays
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.outbox.dialect import Question, Reply, Request, Verdict
-from gateway.outbox.format import Window
+from gateway.outbox.dialect import Question, Reply
+from gateway.outbox.format import Batch, Outcome, Window
 from gateway.outbox.held import held_uwh
-from gateway.outbox.http_replies import http_verdict
+from gateway.outbox.http_replies import http_outcome
 from gateway.outbox.item import Item, Kind
 
 MAX_SLOTS_PER_REQUEST = 2000
@@ -36,6 +36,7 @@ class Dialect:
     """Measurements of closed slots at any later time; forecasts until their slot begins."""
 
     kinds: frozenset[Kind] = frozenset({"measurement", "forecast"})
+    dated = True
 
     def __init__(self, canary_network: str, slot_s: int) -> None:
         self._canary_network = canary_network
@@ -52,7 +53,7 @@ class Dialect:
             return Window(slot_s + self._slot_s + margin_s, None)
         return Window(_AT_ONCE, float(slot_s))
 
-    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Request]:
+    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:
         """One request per asset and kind, or more where there are too many slots. A slot's second
         revision rides in a later request than its first, because a request has one number per slot.
         """
@@ -64,13 +65,13 @@ class Dialect:
                 batch = filling[item.subject, item.kind] = {}
                 batches.append(batch)
             batch[item.slot_s] = item
-        return [self._request(tuple(batch.values()), transaction_id) for batch in batches]
+        return [self._batch(tuple(batch.values()), transaction_id) for batch in batches]
 
-    def judge(self, reply: Reply) -> Verdict:
+    def judge(self, reply: Reply) -> Outcome:
         """2xx means that the exchange has queued the numbers."""
-        return http_verdict(reply)
+        return http_outcome(reply)
 
-    def ask(self, items: Sequence[Item]) -> Question | None:
+    def ask(self, items: Sequence[Item]) -> Question:
         """For the slots around the first item that one answer has room for."""
         first_s, room_s = items[0].slot_s, MAX_SLOTS_PER_QUESTION * self._slot_s
         start_s = end_s = first_s
@@ -92,15 +93,15 @@ class Dialect:
         """As `held.py` understands it."""
         return held_uwh(reply)
 
-    def _request(self, items: tuple[Item, ...], transaction_id: str) -> Request:
+    def _batch(self, items: tuple[Item, ...], transaction_id: str) -> Batch:
         asset, kind = items[0].subject, items[0].kind
         # µWh / 10⁹ is the double nearest to the exact decimal, and JSON writes the shortest text of
         # it: the same nine digits.
         energy_kwh = {self._slot_text(item.slot_s): item.energy_uwh / 10**9 for item in items}
-        return Request(
+        return Batch(
+            items,
             f"external-connection/api/{self._canary_network}/{asset}/set-energy-{kind}/",
             {f"energy_{kind}": energy_kwh, "transaction_id": transaction_id},
-            items,
         )
 
     def _slot_text(self, slot_s: int) -> str:

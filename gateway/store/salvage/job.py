@@ -91,7 +91,7 @@ class Job:
             for row in rows:
                 with contextlib.suppress(sqlite3.IntegrityError, UnicodeEncodeError):
                     self.target.execute(sql, row)
-        shape.count += self.target.total_changes - before
+        shape.found.count += self.target.total_changes - before
 
     def _possible(self, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
         """Of samples those that can be unpacked to numbers, and are not from the future: the fold

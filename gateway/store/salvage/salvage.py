@@ -220,8 +220,8 @@ def _save(
 
     counts: dict[str, int] = {}
     for shape in shapes:
-        counts[shape.name] = counts.get(shape.name, 0) + shape.count
-    blocked = dict.fromkeys(shape.name for shape in shapes if shape.blocked)
+        counts[shape.name] = counts.get(shape.name, 0) + shape.found.count
+    blocked = dict.fromkeys(shape.name for shape in shapes if shape.found.blocked)
     return Salvaged(None, counts, tuple(blocked), mend_states(target))
 
 
@@ -233,7 +233,7 @@ def _save_tables(
     others = [shape for shape in shapes if shape is not samples]
     for shape in others:
         walk(job, shape, source)
-    if pages and any(shape.blocked for shape in others):
+    if pages and any(shape.found.blocked for shape in others):
         read_pages(job, pages, others, samples)
 
 
@@ -260,7 +260,7 @@ def _save_samples(
     walk(job, samples, source)
     # A few samples are those of a page that cannot be read: to look for them takes long, and there
     # is nothing to find.
-    if pages and samples.lost_keys > _FEW:
+    if pages and samples.found.lost_keys > _FEW:
         read_pages(job, pages, [samples], samples)
 
 
@@ -269,7 +269,7 @@ def _fill_asset_slots(target: sqlite3.Connection, shapes: Sequence[Shape]) -> No
     says the same.
     """
     [asset_slots] = [shape for shape in shapes if shape.name == "asset_slots"]
-    asset_slots.count += target.execute(
+    asset_slots.found.count += target.execute(
         FILL_ASSET_SLOTS.format(
             outbox="outbox",
             subject="subject",

@@ -30,6 +30,18 @@ _PYTHON: Mapping[str, Any] = {
 
 
 @dataclass(slots=True)
+class Found:
+    """How far the salvage of a table has come."""
+
+    blocked: bool = False
+    """Something could not be read."""
+    lost_keys: float = 0
+    """How many keys that was; infinite where nobody knows."""
+    count: int = 0
+    """Rows saved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """A table of the new file, and what its rows look like in the old one."""
 
@@ -54,11 +66,7 @@ class Shape:
     """Columns that had another name in the old file."""
     needed_literals: tuple[str, ...] = ()
     """Columns that have to be written though the old file does not have them."""
-    blocked: bool = False
-    """Something could not be read."""
-    lost_keys: float = 0
-    """How many keys that was; infinite where nobody knows."""
-    count: int = 0
+    found: Found = field(default_factory=Found)
 
     def is_row(self, values: Sequence[object]) -> bool:
         """Whether a record can be one of this table's."""
@@ -146,6 +154,7 @@ def _outbox_before_003(outbox: Shape) -> Shape:
         prefix="",
         old_names={"subject": "asset"},
         needed_literals=("destination",),
+        found=Found(),
     )
 
 

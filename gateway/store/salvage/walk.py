@@ -40,8 +40,8 @@ def walk(job: Job, shape: Shape, source: sqlite3.Connection | None) -> None:
 
 def _give_up(shape: Shape) -> None:
     """The rest is left to the pages."""
-    shape.blocked = True
-    shape.lost_keys = math.inf
+    shape.found.blocked = True
+    shape.found.lost_keys = math.inf
 
 
 def _columns_of(shape: Shape, table: str, source: sqlite3.Connection) -> list[str]:
@@ -99,21 +99,21 @@ def _walk(
             found = _patiently(source, sql, *prefix, low, high)
         except sqlite3.Error:
             blocked += 1
-            shape.blocked = True
+            shape.found.blocked = True
             if high - low > 1:
                 middle = (low + high) // 2
                 spans += [(low, middle), (middle, high)]
             else:
-                shape.lost_keys += 1
+                shape.found.lost_keys += 1
             continue
 
-        before = shape.count
+        before = shape.found.count
         valid_rows = [row[1:-1] for row in reversed(found) if row[-1]]
-        shape.blocked |= len(valid_rows) < len(found)
+        shape.found.blocked |= len(valid_rows) < len(found)
         job.put(shape, columns, valid_rows, judged=judged)
         if len(found) == _PORTION:
             last = found[-1][0]
-            if shape.count == before:
+            if shape.found.count == before:
                 blocked += 500
             if not isinstance(last, int):
                 _give_up(shape)

@@ -258,3 +258,25 @@ def test_the_help_has_examples(run):
     code, out, _ = run("outbox", "--help")
     assert code == 0
     assert "meter-gateway outbox retry 2026-03-29T01:15:00Z/House-load" in out
+
+
+def test_destinations_are_told_apart_and_ids_without_a_name_are_the_exchange_s(run, filled):
+    with filled.buffer() as buffer:
+        rejected = next(owed for owed in buffer.owed() if owed.state == "rejected")
+        other = replace(rejected, item=replace(rejected.item, destination="second"))
+        state = MeterState(None, 0, 0, {})
+        buffer.close(Closing("grid", buffer.last_number, state, (), (other,), ()))
+        buffer.flush()
+
+    rows = listed(run, "--state", "rejected")
+    mine = {row_id for row_id, row in rows.items() if row["destination"] == "exchange"}
+    [theirs] = set(rows) - mine
+    assert theirs == f"{SECOND}@second"
+    assert SECOND in mine
+    assert list(listed(run, "--state", "rejected", "--destination", "second")) == [theirs]
+
+    assert run("outbox", "retry", SECOND)[0] == 0
+    assert listed(run)[theirs]["state"] == "rejected"
+    assert listed(run)[SECOND]["state"] == "pending"
+    assert run("outbox", "retry", theirs)[0] == 0
+    assert listed(run)[theirs]["state"] == "pending"

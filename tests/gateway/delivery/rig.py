@@ -11,11 +11,15 @@ from uuid import UUID
 
 import httpx
 
+from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
-from gateway.delivery.simulated.exchange import StandInExchange
+from gateway.delivery.http_transport import HttpTransport, HttpVerifier
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
+from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
@@ -34,7 +38,7 @@ UNSENDABLE_UWH = 2 * 10**18
 """More than the stand-in believes."""
 
 
-class _AtTheSeam(httpx.AsyncBaseTransport):
+class AtTheSeam(httpx.AsyncBaseTransport):
     """The stand-in exchange in the place of the network."""
 
     def __init__(self, exchange: StandInExchange) -> None:
@@ -51,6 +55,26 @@ class _AtTheSeam(httpx.AsyncBaseTransport):
         return httpx.Response(
             answer.status, headers=list(answer.headers), stream=httpx.ByteStream(answer.body)
         )
+
+
+class Nothing:
+    """Selects nothing: the test itself writes what is owed."""
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:  # noqa: ARG002
+        return iter(())
+
+
+def exchange_of(dialect: Dialect, session: Session, policy: Policy) -> Destination:
+    """An exchange that is spoken to in a dialect."""
+    return Destination(
+        name="exchange",
+        kind=type(dialect).__module__.rpartition(".")[2],
+        selects=Nothing(),
+        format=dialect,
+        transport=HttpTransport(session, dialect),
+        policy=policy,
+        verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
+    )
 
 
 class Site:
@@ -74,16 +98,14 @@ class Site:
         self._closings = 0
 
     def uploader(self, *, quiet_s: float = 0.0) -> Uploader:
-        transport = None if self._real else _AtTheSeam(self.exchange)
+        transport = None if self._real else AtTheSeam(self.exchange)
+        session = Session(self.exchange.url, lambda: self.credentials, 10, transport=transport)
         return Uploader(
+            exchange_of(self.dialect, session, Policy(slot_s=self.slot_s, quiet_s=quiet_s)),
             self.buffer.outbox("exchange"),
-            self.dialect,
-            Session(self.exchange.url, lambda: self.credentials, 10, transport=transport),
             now=self.now,
             trusted=lambda: self.trusted,
-            slot_s=self.slot_s,
             jitter=lambda: 0.5,
-            quiet_s=quiet_s,
         )
 
     def owe(
@@ -144,7 +166,7 @@ class Site:
             for owed in self.buffer.owed()
             if (owed.item.subject, owed.item.kind, owed.state) == (asset, "measurement", "accepted")
         }
-        return self.exchange.measurements[asset] == accepted
+        return self.exchange.books.measurements[asset] == accepted
 
 
 @contextmanager

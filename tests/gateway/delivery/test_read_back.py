@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from gateway.delivery.read_back import RARELY_S
-from gateway.delivery.simulated.exchange import KEPT_S as FORGOTTEN_S
+from gateway.delivery.question_round import RARELY_S
+from gateway.delivery.simulated.books import KEPT_S as FORGOTTEN_S
 from gateway.delivery.simulated.exchange import LOGIN
 from gateway.outbox.owed import Confirmations
 from tests.gateway.delivery.rig import (
@@ -114,7 +114,7 @@ def test_what_is_held_otherwise_is_shown_and_sent_once_more_in_time_for_the_sett
                 1,
                 None,
             )
-            assert site.exchange.held[A] == {T0 - SLOT: uwh}
+            assert site.exchange.books.held[A] == {T0 - SLOT: uwh}
             site.buffer.flush()
             (event,) = [event for event in site.buffer.latest_events() if "disagreement" in event]
             assert (
@@ -123,9 +123,9 @@ def test_what_is_held_otherwise_is_shown_and_sent_once_more_in_time_for_the_sett
             ) in event
 
     async def lose(site: Site, uwh: int | None) -> None:
-        site.exchange._fresh.clear()
+        site.exchange.books.fresh.clear()
         if uwh is not None:
-            site.exchange.held[A][T0 - SLOT] = uwh
+            site.exchange.books.held[A][T0 - SLOT] = uwh
 
     caplog.set_level(logging.INFO, "gateway.delivery.read_back")
     virtual(story())
@@ -142,10 +142,10 @@ def test_an_exchange_that_insists_gets_it_twice_and_never_again(
                 site.owe(T0 - 4 * SLOT, A, B, count=4)
                 for _ in range(12):
                     await asyncio.sleep(SLOT / 2)
-                    site.exchange._fresh.clear()  # it loses all that it takes
+                    site.exchange.books.fresh.clear()  # it loses all that it takes
                 report = uploader.snapshot(site.now())
                 asked = len(site.asked(A))
-            assert set(site.exchange.booked.values()) == {2}
+            assert set(site.exchange.books.booked.values()) == {2}
             assert {(o.state, o.disagreements, o.held_uwh) for o in site.buffer.owed()} == {
                 ("accepted", 2, None)
             }
@@ -177,7 +177,7 @@ def test_an_exchange_that_tells_something_else_costs_a_few_more_requests_a_day(
                     site.owe(T0 + (n - 1) * SLOT, A)
                     uploader.wake()
                     await asyncio.sleep(T0 + (n + 1) * SLOT - site.now())
-                    site.exchange._fresh.clear()
+                    site.exchange.books.fresh.clear()
                 report = uploader.snapshot(site.now())
             assert (report.state, report.backlog, report.confirmed) == ("ok", 0, 0)
             assert (
@@ -186,7 +186,7 @@ def test_an_exchange_that_tells_something_else_costs_a_few_more_requests_a_day(
             )
             assert len(site.asked(A)) <= 2 * 3, "twice a day"
             assert len(site.sent(A, "measurement")) <= 200 + 3 * 5
-            assert set(site.exchange.booked.values()) <= {1, 2}
+            assert set(site.exchange.books.booked.values()) <= {1, 2}
 
     virtual(story())
 
@@ -248,7 +248,7 @@ def test_a_question_that_fails_leaves_deliveries_alone(
                 0,
             )
             assert site.exchange.logins == 1
-            assert set(site.exchange.booked.values()) == {1}
+            assert set(site.exchange.books.booked.values()) == {1}
             assert [1 <= len(site.asked(asset)) <= 3 for asset in (A, B, C)] == [True] * 3, (
                 "each gets its turn"
             )
@@ -394,10 +394,12 @@ def test_whatever_the_exchange_loses_or_changes_ends_confirmed_or_disputed(
                     site.owe(T0 + (n - 1) * SLOT, A, B, C)
                     uploader.wake()
                     await asyncio.sleep(SLOT - dice.uniform(0, 30))
-                    for entry in [entry for entry in site.exchange._fresh if dice.random() < 0.3]:
-                        site.exchange._fresh.remove(entry)
+                    for entry in [
+                        entry for entry in site.exchange.books.fresh if dice.random() < 0.3
+                    ]:
+                        site.exchange.books.fresh.remove(entry)
                         if dice.random() < 0.5:
-                            site.exchange._fresh.append((*entry[:3], dice.randrange(10**6)))
+                            site.exchange.books.fresh.append((*entry[:3], dice.randrange(10**6)))
                     mode = dice.choice(
                         ["ok", "ok", "status", "drop_after_accept", "partial", "slow"]
                     )
@@ -413,7 +415,7 @@ def test_whatever_the_exchange_loses_or_changes_ends_confirmed_or_disputed(
             assert report.unconfirmed == 0
             held = {
                 (asset, slot_s): uwh
-                for asset, slots in site.exchange.held.items()
+                for asset, slots in site.exchange.books.held.items()
                 for slot_s, uwh in slots.items()
             }
             for o in owed:

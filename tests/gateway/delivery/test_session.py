@@ -21,7 +21,8 @@ from gateway.delivery.http_session import (
     Session,
     Unreachable,
 )
-from gateway.delivery.simulated.exchange import LOGIN, StandInExchange
+from gateway.delivery.simulated.exchange import LOGIN
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.site.credentials import ConfigError, Credentials
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
@@ -68,12 +69,12 @@ TOKEN = http("200 OK", b'{"token": "abc.def.ghi"}')
 async def test_it_logs_in_once_and_sends_with_the_token(
     exchange: StandInExchange, key: str
 ) -> None:
-    exchange.token_key = key
+    exchange.tokens.key = key
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         replies = [await session.post(PATH, BODY) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 200]
     assert exchange.logins == 1
-    assert list(exchange.undated[ASSET].values()) == [12_500_000]
+    assert list(exchange.books.undated[ASSET].values()) == [12_500_000]
 
 
 async def test_a_token_the_exchange_forgot_costs_one_new_login(exchange: StandInExchange) -> None:

@@ -96,7 +96,7 @@ class House:
 
     def kill(self) -> None:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
-        self.buffer._db.close()
+        self.buffer.database.connection.close()
 
     def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)

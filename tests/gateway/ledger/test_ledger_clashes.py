@@ -87,7 +87,7 @@ def test_another_slot_length_books_no_slot_twice_and_states_what_has_no_place(
         (900, 900, "partial"),
         (1800, 1800, "measured"),
     ]
-    clashes = house.buffer._db.execute(
+    clashes = house.buffer.database.connection.execute(
         "SELECT device, energy_uwh FROM events WHERE kind = 'clash' AND device = 'pv'"
     ).fetchall()
     assert [(device, round(uwh / WH)) for device, uwh in clashes if uwh] == [("pv", 300)]

@@ -6,7 +6,7 @@ import functools
 import shutil
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -428,9 +428,9 @@ LIFE = st.lists(
 )
 @given(life=LIFE)
 def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says_so(
-    tmp_path_factory: pytest.TempPathFactory, life: list[tuple[int, int, int, bool, int, str]]
+    example_folder: Callable[[], Path], life: list[tuple[int, int, int, bool, int, str]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("box")
+    folder = example_folder()
     box = Box(folder)
     for pause_s, before, after, right, set_s, end in [*life, (100, 5, 200, True, 0, "")]:
         box.true_s += pause_s
@@ -475,7 +475,7 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
         state = box.ledger.state_of("grid")
         assert state is not None
         each = state.directions["import"]
-        events = box.buffer._db.execute(
+        events = box.buffer.database.connection.execute(
             "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
         )
         left_uwh = sum(energy_uwh for (energy_uwh,) in events)

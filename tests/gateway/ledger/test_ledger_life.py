@@ -3,10 +3,11 @@ clock, register and power do, the books stay right.
 """
 
 import shutil
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,9 +40,9 @@ SETTLED = [("", 10_000, 0, 0, "both"), ("", 60_000, 0, 0, "both"), ("flush", 10_
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
-    tmp_path_factory: pytest.TempPathFactory, actions: list[Any]
+    example_folder: Callable[[], Path], actions: list[Any]
 ) -> None:
-    folder = tmp_path_factory.mktemp("house")
+    folder = example_folder()
     house = House(folder, site(folder))
     at_ms = BEGIN_S * 1000
     mj = {"import": 5_000 * 3_600_000, "pv": 9_000 * 3_600_000}
@@ -87,12 +88,14 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
         slots = list(house.buffer.slots())
         assert house.buffer.slot_count == len(slots)
         gaps_uwh = dict(
-            house.buffer._db.execute(
+            house.buffer.database.connection.execute(
                 "SELECT device || substr(text, 1, 6), sum(energy_uwh) FROM events WHERE kind = "
                 "'gap' GROUP BY 1"
             )
         )
-        events = [kind for (kind,) in house.buffer._db.execute("SELECT kind FROM events")]
+        events = [
+            kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")
+        ]
     finally:
         house.buffer.close_file()
         shutil.rmtree(folder)
@@ -152,10 +155,10 @@ STEPS_MS = {"back": -300_000, "far back": -5_000_000, "forward": 300_000, "far f
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(life=LIFE)
 def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_of_the_counter(
-    tmp_path_factory: pytest.TempPathFactory, life: list[Any]
+    example_folder: Callable[[], Path], life: list[Any]
 ) -> None:
     """A kill loses samples that were not flushed, and no energy: registers are cumulative."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = example_folder()
     house = House(folder, site(folder))
     true_ms, wrong_ms, mj = 0, 0, 9_000 * 3_600_000
     shown_wh: float | None = None

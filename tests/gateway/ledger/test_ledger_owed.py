@@ -64,9 +64,10 @@ def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_r
     assert owed[LOAD, 0].decided_s is not None
     assert owed[LOAD, 900].state == "pending"
     assert house.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None
-    assert [o.item.slot_s for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)] == [
-        BEGIN_S + 900
-    ] * 2
+    assert [
+        o.item.slot_s
+        for o in house.buffer.outbox("exchange").due(BEGIN_S + 10_000, since_s=None, limit=100)
+    ] == [BEGIN_S + 900] * 2
 
 
 def test_missing_slots_are_written_down_too(house: House) -> None:
@@ -196,7 +197,7 @@ def test_a_slot_that_was_sent_as_estimated_is_owed_again_as_a_revision_when_the_
     ]
     due = [
         o.item
-        for o in house.buffer.due(BEGIN_S + 10_000, since_s=None, limit=100)
+        for o in house.buffer.outbox("exchange").due(BEGIN_S + 10_000, since_s=None, limit=100)
         if str(o.item.subject) == PV
     ]
     assert [item.revision for item in due] == [1, 1, 1, 0]

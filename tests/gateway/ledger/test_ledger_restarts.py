@@ -68,14 +68,14 @@ def test_replaying_again_and_again_changes_nothing(house: House) -> None:
 def test_books_that_are_rebuilt_from_the_samples_alone_are_the_same(house: House) -> None:
     run(house, 0, 4000, load_w=1234.5, pv_w=777.7)
     before = books(house)
-    house.buffer._db.execute("DELETE FROM counters")
+    house.buffer.database.connection.execute("DELETE FROM counters")
     house.kill()
     house.start()
     # INSERT … ON CONFLICT DO NOTHING would hide a difference; one would be an event.
     assert books(house) == before
-    house.buffer._db.execute("DELETE FROM counters")
-    house.buffer._db.execute("DELETE FROM slots")
-    house.buffer._db.execute("DELETE FROM outbox")
+    house.buffer.database.connection.execute("DELETE FROM counters")
+    house.buffer.database.connection.execute("DELETE FROM slots")
+    house.buffer.database.connection.execute("DELETE FROM outbox")
     house.kill()
     house.start()
     slots, owed, _ = books(house)
@@ -98,7 +98,7 @@ def test_a_new_meter_does_not_make_the_samples_of_all_the_others_be_read_again(
     house.buffer = open_buffer(house.path, now_s=house.now_s)
     asked: list[int] = []
     ledger = Ledger(house.settings, house.buffer, house.clock, [])
-    house.buffer._db.set_trace_callback(
+    house.buffer.database.connection.set_trace_callback(
         lambda sql: (
             asked.append(int(sql.split("id > ")[1].split()[0]))
             if "FROM samples WHERE id >" in sql
@@ -106,7 +106,7 @@ def test_a_new_meter_does_not_make_the_samples_of_all_the_others_be_read_again(
         )
     )
     ledger.replay()
-    house.buffer._db.set_trace_callback(None)
+    house.buffer.database.connection.set_trace_callback(None)
     assert asked
     assert min(asked) == house.buffer.last_number
     house.buffer.close_file()

@@ -10,7 +10,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from gateway.delivery.simulated.exchange import LOGIN, Booking, StandInExchange, StrictExchange
+from gateway.delivery.simulated.books import Booking
+from gateway.delivery.simulated.exchange import LOGIN, StrictExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -61,8 +63,8 @@ async def test_a_measurement_is_kept_by_slot(
         assert (
             await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))
         ).status_code == 200
-    assert exchange.measurements[ASSET] == {1_774_746_000 - 900: 250_000_000}
-    assert exchange.booked == {("measurement", ASSET, 1_774_746_000 - 900): 2}
+    assert exchange.books.measurements[ASSET] == {1_774_746_000 - 900: 250_000_000}
+    assert exchange.books.booked == {("measurement", ASSET, 1_774_746_000 - 900): 2}
 
 
 async def test_what_is_too_early_or_too_late_is_answered_well_and_dropped(
@@ -74,16 +76,16 @@ async def test_what_is_too_early_or_too_late_is_answered_well_and_dropped(
         "transaction_id": TRANSACTION,
     }
     assert (await client.post(FORECAST, json=late)).status_code == 200
-    assert exchange.measurements[ASSET] == {}
-    assert exchange.forecasts[ASSET] == {1_774_746_000: 250_000_000}
-    assert exchange.dropped == {"measurement": 1, "forecast": 1}
+    assert exchange.books.measurements[ASSET] == {}
+    assert exchange.books.forecasts[ASSET] == {1_774_746_000: 250_000_000}
+    assert exchange.books.dropped == {"measurement": 1, "forecast": 1}
 
 
 async def test_an_undated_number_goes_to_the_slot_after_its_arrival(
     exchange: StandInExchange, client: httpx.AsyncClient
 ) -> None:
     assert (await client.post(UNDATED, json={"energy_Wh": 137.25})).status_code == 200
-    assert exchange.undated[ASSET] == {1_774_746_000 + 900: 137_250_000}
+    assert exchange.books.undated[ASSET] == {1_774_746_000 + 900: 137_250_000}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ async def test_anything_but_the_exact_form_is_refused(
     answer = await client.post(MEASUREMENT, json=body)
     assert answer.status_code == 400
     assert answer.json()["detail"]
-    assert exchange.measurements[ASSET] == {}
+    assert exchange.books.measurements[ASSET] == {}
 
 
 async def test_one_bad_number_fails_the_whole_request(
@@ -130,7 +132,7 @@ async def test_one_bad_number_fails_the_whole_request(
         MEASUREMENT, json=measured(**{"2026-03-29T00:30": 1, "2026-03-29T00:45": -1})
     )
     assert answer.status_code == 400
-    assert exchange.measurements[ASSET] == {}
+    assert exchange.books.measurements[ASSET] == {}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,7 @@ async def test_it_remembers_everything_that_was_booked(
     for value in (0.125, 0.25):
         await client.post(MEASUREMENT, json=at("2026-03-29T00:45", value))
     slot_s = 1_774_746_000 - 900
-    assert list(exchange.history) == [
+    assert list(exchange.books.history) == [
         Booking(NOW_S, "measurement", ASSET, slot_s, 125_000_000, None),
         Booking(NOW_S, "measurement", ASSET, slot_s, 250_000_000, 125_000_000),
     ]
@@ -263,10 +265,10 @@ def test_without_a_socket_it_answers_alike_and_says_how_its_answer_goes_out() ->
         exchange.mode(mode, times=1)  # type: ignore[arg-type]
         answer = exchange.handle("POST", MEASUREMENT, headers, body)
         assert (answer.status, answer.sends) == (200, sends)
-    assert exchange.booked.total() == 3
+    assert exchange.books.booked.total() == 3
     exchange.mode("down")
     assert exchange.handle("POST", MEASUREMENT, headers, body).sends == "nothing"
-    assert exchange.booked.total() == 3
+    assert exchange.books.booked.total() == 3
     assert exchange.requests == {200: 1, 0: 3}
 
 
@@ -277,7 +279,7 @@ async def test_slots_that_are_not_whole_minutes_are_named_with_seconds() -> None
     ):
         assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:01:15"))).status_code == 200
         assert (await client.post(MEASUREMENT, json=at("2026-03-29T01:01"))).status_code == 400
-    assert exchange.measurements[ASSET] == {1_774_746_075: 500_000_000}
+    assert exchange.books.measurements[ASSET] == {1_774_746_075: 500_000_000}
 
 
 async def test_it_misbehaves_as_told(exchange: StandInExchange, client: httpx.AsyncClient) -> None:
@@ -286,18 +288,18 @@ async def test_it_misbehaves_as_told(exchange: StandInExchange, client: httpx.As
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
     exchange.mode("html", times=1)
     assert "<html>" in (await client.post(UNDATED, json={"energy_Wh": 1})).text
-    assert exchange.booked.total() == 0
+    assert exchange.books.booked.total() == 0
     exchange.mode("down")
     with pytest.raises(httpx.TransportError):
         await client.post(UNDATED, json={"energy_Wh": 1})
     exchange.mode("drop_after_accept", times=1)
     with pytest.raises(httpx.TransportError):
         await client.post(UNDATED, json={"energy_Wh": 1})
-    assert exchange.booked.total() == 1
+    assert exchange.books.booked.total() == 1
     exchange.mode("partial", times=1)
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post(UNDATED, json={"energy_Wh": 1})
-    assert exchange.booked.total() == 2
+    assert exchange.books.booked.total() == 2
     exchange.mode("unauthorized")
     assert (await client.post(UNDATED, json={"energy_Wh": 1})).status_code == 401
     login = await client.post(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.dialects.sdk import MAX_SLOTS_PER_REQUEST
+from gateway.outbox.format import Accepted, Rejected, Retry
 from gateway.outbox.http_replies import MAX_REASON_CHARS
 from gateway.outbox.item import Item
 
@@ -27,7 +28,15 @@ energies = st.integers(0, 10**14)
 
 def items(*kinds: str) -> st.SearchStrategy[list[Item]]:
     slots = st.integers(0, 60).map(lambda n: SLOT_S + 900 * n)
-    one = st.builds(Item, assets, slots, st.sampled_from(kinds), st.integers(0, 2), energies)
+    one = st.builds(
+        Item,
+        st.just("exchange"),
+        assets,
+        slots,
+        st.sampled_from(kinds),
+        st.integers(0, 2),
+        energies,
+    )
     return st.lists(one, max_size=60, unique_by=lambda i: (i.subject, i.slot_s, i.kind, i.revision))
 
 
@@ -46,8 +55,8 @@ def test_rest_sends_watt_hours_without_a_time() -> None:
     (request,) = load_dialect("rest", NETWORK, 900).encode(
         [Item("exchange", ASSET, SLOT_S, "measurement", 0, 137_250_000)], TRANSACTION
     )
-    assert request.path == f"external-connection/api/{NETWORK}/{ASSET}/set_energy_forecast/"
-    assert json.dumps(request.body) == '{"energy_Wh": 137.25}'
+    assert request.address == f"external-connection/api/{NETWORK}/{ASSET}/set_energy_forecast/"
+    assert json.dumps(request.payload) == '{"energy_Wh": 137.25}'
 
 
 def test_rest_sends_only_inside_the_slot_that_follows() -> None:
@@ -69,8 +78,8 @@ def test_rest_carries_every_item_once_in_order_and_exactly(owed: list[Item]) -> 
     assert [item for request in requests for item in request.items] == owed
     for request in requests:
         (item,) = request.items
-        assert str(item.subject) in request.path
-        wh = json.loads(json.dumps(request.body), parse_float=Decimal)["energy_Wh"]
+        assert str(item.subject) in request.address
+        wh = json.loads(json.dumps(request.payload), parse_float=Decimal)["energy_Wh"]
         assert wh * 10**6 == item.energy_uwh
 
 
@@ -85,13 +94,15 @@ def test_sdk_sends_dated_kilowatt_hours() -> None:
     ]
     forecast = Item("exchange", ASSET, SLOT_S + 1800, "forecast", 0, 137_000_000)
     measurements, forecasts = dialect.encode([*owed, forecast], TRANSACTION)
-    assert measurements.path == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-measurement/"
-    assert measurements.body == {
+    assert (
+        measurements.address == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-measurement/"
+    )
+    assert measurements.payload == {
         "energy_measurement": {"2026-03-29T01:00": 0.125, "2026-03-29T01:15": 1e-9},
         "transaction_id": TRANSACTION,
     }
-    assert forecasts.path == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-forecast/"
-    assert forecasts.body == {
+    assert forecasts.address == f"external-connection/api/{NETWORK}/{ASSET}/set-energy-forecast/"
+    assert forecasts.payload == {
         "energy_forecast": {"2026-03-29T01:30": 0.137},
         "transaction_id": TRANSACTION,
     }
@@ -101,7 +112,7 @@ def test_sdk_names_seconds_only_where_slots_are_not_whole_minutes() -> None:
     (request,) = load_dialect("sdk", NETWORK, 15).encode(
         [Item("exchange", ASSET, SLOT_S + 15, "measurement", 0, 0)], TRANSACTION
     )
-    assert request.body["energy_measurement"] == {"2026-03-29T01:00:15": 0.0}
+    assert request.payload["energy_measurement"] == {"2026-03-29T01:00:15": 0.0}
 
 
 def test_sdk_windows() -> None:
@@ -121,7 +132,9 @@ def test_sdk_carries_every_item_once_and_exactly(owed: list[Item]) -> None:
     assert Counter(item for request in requests for item in request.items) == Counter(owed)
     for request in requests:
         (stream,) = {(item.subject, item.kind) for item in request.items}
-        numbers = json.loads(json.dumps(request.body), parse_float=Decimal)[f"energy_{stream[1]}"]
+        numbers = json.loads(json.dumps(request.payload), parse_float=Decimal)[
+            f"energy_{stream[1]}"
+        ]
         assert [value * 10**9 for value in numbers.values()] == [
             item.energy_uwh for item in request.items
         ]
@@ -167,7 +180,7 @@ def test_sdk_bounds_its_requests() -> None:
     ],
 )
 def test_2xx_with_json_or_nothing_is_accepted(name: str, answer: Reply) -> None:
-    assert load_dialect(name, NETWORK, 900).judge(answer).outcome == "accepted"
+    assert load_dialect(name, NETWORK, 900).judge(answer) == Accepted()
 
 
 @pytest.mark.parametrize(
@@ -185,10 +198,10 @@ def test_2xx_with_json_or_nothing_is_accepted(name: str, answer: Reply) -> None:
         (reply(429, b'{"detail": "slowly"}'), "slowly"),
     ],
 )
-def test_what_is_no_verdict_is_unknown(answer: Reply, words: str) -> None:
-    verdict = load_dialect("sdk", NETWORK, 900).judge(answer)
-    assert verdict.outcome == "unknown"
-    assert words in verdict.reason
+def test_what_is_no_verdict_is_tried_again(answer: Reply, words: str) -> None:
+    outcome = load_dialect("sdk", NETWORK, 900).judge(answer)
+    assert isinstance(outcome, Retry)
+    assert words in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -211,8 +224,8 @@ def test_what_is_no_verdict_is_unknown(answer: Reply, words: str) -> None:
     ],
 )
 def test_4xx_is_rejected_with_the_reason(answer: Reply, reason: str, whole: bool) -> None:
-    verdict = load_dialect("sdk", NETWORK, 900).judge(answer)
-    assert (verdict.outcome, verdict.reason, verdict.whole) == ("rejected", reason, whole)
+    outcome = load_dialect("sdk", NETWORK, 900).judge(answer)
+    assert outcome == Rejected(reason, whole)
 
 
 @pytest.mark.parametrize(
@@ -228,10 +241,9 @@ def test_4xx_is_rejected_with_the_reason(answer: Reply, reason: str, whole: bool
     ],
 )
 def test_retry_after_is_taken_in_seconds_and_bounded(text: str, seconds: float | None) -> None:
-    assert (
-        load_dialect("sdk", NETWORK, 900).judge(reply(429, retry_after=text)).retry_after_s
-        == seconds
-    )
+    outcome = load_dialect("sdk", NETWORK, 900).judge(reply(429, retry_after=text))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == seconds
 
 
 @given(
@@ -242,16 +254,19 @@ def test_retry_after_is_taken_in_seconds_and_bounded(text: str, seconds: float |
 def test_any_reply_gets_a_verdict_with_one_bounded_line(
     status: int, body: bytes, header: str
 ) -> None:
-    verdict = load_dialect("rest", NETWORK, 900).judge(
+    outcome = load_dialect("rest", NETWORK, 900).judge(
         Reply(status, {"retry-after": header, "location": header}, body)
     )
-    assert verdict.outcome == "accepted" or verdict.reason
-    assert len(verdict.reason) <= MAX_REASON_CHARS + 40
-    assert verdict.reason.isprintable()
+    if outcome == Accepted():
+        return
+    assert isinstance(outcome, Rejected | Retry)
+    assert outcome.reason
+    assert len(outcome.reason) <= MAX_REASON_CHARS + 40
+    assert outcome.reason.isprintable()
 
 
 def test_a_reply_cannot_write_lines_of_our_log() -> None:
-    verdict = load_dialect("sdk", NETWORK, 900).judge(
+    outcome = load_dialect("sdk", NETWORK, 900).judge(
         reply(400, b'{"detail": "a\\nFAKE LINE\\u001b[31m"}')
     )
-    assert verdict.reason == "answered 400: a FAKE LINE [31m"
+    assert outcome == Rejected("answered 400: a FAKE LINE [31m")

@@ -1,0 +1,139 @@
+"""The seam of delivery: what a kind of destination brings along, and what runs it.
+
+A kind whose items are rows of the outbox opens a `Destination`, which the uploader delivers. One
+that keeps its own record of what it owes is a `Delivery` by itself.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.monitoring.report import DestinationReport
+from gateway.outbox.format import Answer, Batch, Format, Outcome, Selects, Terms
+from gateway.outbox.item import EXCHANGE, Item, Subject
+
+SETTLEMENT_S = 3600.0
+"""How long after a slot's end a destination settles deviations, where nobody says otherwise."""
+
+
+class Transport(Protocol):
+    """The way to one destination. One batch is under way at a time."""
+
+    url: str
+    """For people: it holds no secret."""
+    timeout_s: float
+    """How long one `send` may take where nobody says less."""
+
+    async def send(self, batch: Batch, within_s: float | None) -> Outcome:
+        """Send one batch, giving up after `within_s`. What the network does is an outcome."""
+
+    async def aclose(self) -> None:
+        """Close its connection."""
+
+
+class CannotTell(Exception):
+    """The destination cannot say what it holds of a subject, and will not in a minute."""
+
+
+class NotNow(Exception):
+    """The destination cannot be asked at the moment; `after_s` is what it asked for, if it did."""
+
+    def __init__(self, message: str, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Verifies(Protocol):
+    """A destination that tells what it holds."""
+
+    async def held(self, items: Sequence[Item], within_s: float) -> Mapping[Item, int | None]:
+        """What it holds (µWh; None: nothing) of the first of these items and as many more as one
+        question has room for. They are of one subject. Raises CannotTell or NotNow.
+        """
+
+
+class Acknowledges(Protocol):
+    """A destination whose own word comes after the batch was `Sent`."""
+
+    def answers(self) -> AsyncIterator[Answer]:
+        """Its words, as they come, for ever. A connection that is lost is made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a destination is treated."""
+
+    slot_s: int
+    """Length of a market slot."""
+    margin_s: float = 1.0
+    """How far clocks may differ."""
+    quiet_s: float = 0.0
+    """The time from each slot's begin in which nothing is sent; less than the slot."""
+    settlement_s: float = SETTLEMENT_S
+    """How long after a slot's end it settles deviations; such slots go before older ones."""
+    answer_within_s: float | None = None
+    """How long its own word on what was sent may take; then it is sent again. None: its word comes
+    with the sending.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Somewhere to deliver to. What it is owed are rows of the outbox."""
+
+    name: str
+    """In the configuration."""
+    kind: str
+    """How it is spoken to, in one word for people: the dialect, or the kind."""
+    selects: Selects
+    format: Format
+    transport: Transport
+    policy: Policy
+    verifies: Verifies | None = None
+    acknowledges: Acknowledges | None = None
+    name_of: Callable[[Subject], str] = str
+    """What people call a subject."""
+
+    @property
+    def terms(self) -> Terms:
+        """What the ledger must know of it."""
+        return Terms(self.name, self.selects, self.format, self.policy.margin_s)
+
+
+class Delivery(Protocol):
+    """One destination's task."""
+
+    @property
+    def name(self) -> str:
+        """The destination's, in the configuration."""
+
+    @property
+    def terms(self) -> Terms | None:
+        """What the ledger must know of it; None where it keeps its own record of what it owes."""
+
+    @property
+    def turned_s(self) -> float | None:
+        """When `run` last went round, by the loop's clock: proof that it does not hang."""
+
+    @property
+    def longest_turn_s(self) -> float:
+        """How long `run` may take to go round once."""
+
+    def wake(self) -> None:
+        """Something was closed."""
+
+    async def run(self) -> None:
+        """Deliver for ever. What the destination or the disk does ends up in the log and the
+        report; only bugs get out.
+        """
+
+    async def aclose(self) -> None:
+        """Close its connections; `run` has ended, or never began."""
+
+    def snapshot(self, now_s: float) -> DestinationReport:
+        """How deliveries go. Raises StoreError."""
+
+
+def spoken(name: str) -> str:
+    """A destination as sentences name it."""
+    return "the exchange" if name == EXCHANGE else name

@@ -1,0 +1,144 @@
+"""What is said and counted of one destination's deliveries: one line per change of state and per
+delivery, never one per failure. Shell: it logs.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from gateway.delivery.destination import spoken
+from gateway.outbox.item import EXCHANGE, Item, Subject
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since start."""
+
+    requests: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    missed: int = 0
+    errors: int = 0
+    last_error: str = ""
+    last_error_s: float | None = None
+    """Unix time, as the next one."""
+    last_success_s: float | None = None
+
+
+class Journal:
+    """Of one destination. `name_of` names a subject. Times are Unix seconds."""
+
+    def __init__(self, destination: str, name_of: Callable[[Subject], str]) -> None:
+        self._who = spoken(destination)
+        self._prefix = "" if destination == EXCHANGE else f"{destination}: "
+        self._name_of = name_of
+        self.counts = Counts()
+        self.state = "waiting"
+        """For people: waiting (nothing was tried yet), ok or retrying."""
+        self._failure_logged = ""
+        """The kind of failure that was logged last, since deliveries fail."""
+        self._failing_since_s = 0.0
+        self._missed_meanwhile = 0
+        self._rejection_logged = ""
+
+    def accepted(self, items: Sequence[Item], now_s: float) -> None:
+        """The destination has these, by its own word."""
+        self.counts.accepted += len(items)
+        self.counts.last_success_s = now_s
+        _log.info("%sdelivered %s", self._prefix, self.say(items))
+
+    def sent(self, items: Sequence[Item]) -> None:
+        """These are on their way."""
+        _log.info("%ssent %s; its answer is awaited", self._prefix, self.say(items))
+
+    def rejected(self, items: Sequence[Item], reason: str, now_s: float) -> None:
+        """The destination will never take these. A line is logged when the reason is another
+        one.
+        """
+        self.counts.rejected += len(items)
+        self.counts.errors += 1
+        self.counts.last_error, self.counts.last_error_s = reason, now_s
+        if reason == self._rejection_logged:
+            return
+        self._rejection_logged = reason
+        _log.warning(
+            "%srejected %s: %s %s; it is kept, and not sent again",
+            self._prefix,
+            self.say(items),
+            self._who,
+            reason,
+        )
+
+    def missed(self, items: Sequence[Item]) -> None:
+        """The time for these has passed. While deliveries fail, the first loss is logged, and the
+        rest when they go again.
+        """
+        if not items:
+            return
+        self.counts.missed += len(items)
+        if self.state != "retrying" or not self._missed_meanwhile:
+            _log.warning(
+                "%s%s can no longer be delivered: the time for it has passed",
+                self._prefix,
+                self.say(items),
+            )
+        self._missed_meanwhile += len(items)
+
+    def failed(self, cause: str, reason: str, now_s: float) -> None:
+        """A try came to nothing. Reasons differ from try to try; a line is logged when the cause is
+        another one.
+        """
+        self.counts.errors += 1
+        self.counts.last_error, self.counts.last_error_s = reason, now_s
+        if self.state != "retrying":
+            self.state = "retrying"
+            self._failing_since_s = now_s
+            self._failure_logged = ""
+            self._missed_meanwhile = 0
+
+        if cause == self._failure_logged:
+            return
+        self._failure_logged = cause
+        who = f"{self._who} " if cause == "reply" else ""
+        _log.warning(
+            "%sdeliveries fail: %s%s; what is owed is kept and tried again",
+            self._prefix,
+            who,
+            reason,
+        )
+
+    def recovered(self, failures: int, now_s: float) -> None:
+        """The destination gave a verdict, after so many failures in a row."""
+        if self.state == "retrying":
+            missed = self._missed_meanwhile
+            _log.info(
+                "%s takes deliveries again, after %d failures in %.0f s%s",
+                self._who,
+                failures,
+                now_s - self._failing_since_s,
+                f"; missed meanwhile: {missed}" if missed else "",
+            )
+        self.state = "ok"
+
+    def say(self, items: Sequence[Item]) -> str:
+        """Items in words: how many, of which subject, from when to when."""
+        kind = items[0].kind
+        count = f"{kind} of one slot" if len(items) == 1 else f"{kind}s of {len(items)} slots"
+        starts_s = [item.slot_s for item in items]
+        first, last = (
+            datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+            for at_s in (min(starts_s), max(starts_s))
+        )
+        span = first if first == last else f"{first} to {last}"
+        return f"{count} of {self._subjects(items)}, {span}"
+
+    def _subjects(self, items: Sequence[Item]) -> str:
+        subjects = {item.subject for item in items}
+        are_assets = isinstance(items[0].subject, UUID)
+        if len(subjects) > 1:
+            return f"{len(subjects)} {'assets' if are_assets else 'series'}"
+        return f"{'asset ' if are_assets else ''}{self._name_of(items[0].subject)}"

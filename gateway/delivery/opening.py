@@ -1,0 +1,69 @@
+"""Opening a destination: what its kind is handed, and what runs it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.delivery.destination import Delivery, Destination
+from gateway.delivery.kinds import kind_of
+from gateway.delivery.uploader import Uploader
+from gateway.outbox.item import Subject
+from gateway.site.settings import DestinationSettings, Settings
+from gateway.store.buffer import Buffer
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """One destination's surroundings.
+
+    Logins are read with `site.credentials(name)` whenever one is needed: the file may have been
+    changed.
+    """
+
+    name: str
+    """The destination's, in the configuration."""
+    site: Settings
+    """All that the installer wrote."""
+    buffer: Buffer
+    """What is settled; and where a kind keeps its own record, if it keeps one."""
+    now: Callable[[], float]
+    """Unix time."""
+    trusted: Callable[[], bool]
+    """Whether that is believed."""
+    jitter: Callable[[], float]
+    """Random numbers from 0 to 1."""
+    http: "httpx.AsyncBaseTransport | None" = None
+    """Where a simulation takes the place of the network."""
+
+    @property
+    def slot_s(self) -> int:
+        """Length of a market slot."""
+        return int(self.site.market.slot)
+
+    def name_of(self, subject: Subject) -> str:
+        """What people call a subject."""
+        names = {str(asset.uuid): asset.name for asset in self.site.assets}
+        return names.get(str(subject), str(subject))
+
+
+def open_destination(settings: DestinationSettings, opening: Opening) -> Destination | Delivery:
+    """One destination, not connected yet."""
+    opened: Destination | Delivery = kind_of(settings).open(settings, opening)
+    return opened
+
+
+def open_delivery(settings: DestinationSettings, opening: Opening) -> Delivery:
+    """The task of one destination, with its own patience."""
+    opened = open_destination(settings, opening)
+    if not isinstance(opened, Destination):
+        return opened
+    return Uploader(
+        opened,
+        opening.buffer.outbox(opening.name),
+        now=opening.now,
+        trusted=opening.trusted,
+        jitter=opening.jitter,
+    )

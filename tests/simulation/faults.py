@@ -1,0 +1,374 @@
+"""Every fault of `scenario.FAULTS`, as what it does to a world: the table APPLY, from the fault's
+name to a function.
+
+Such a function applies the fault now. It returns how to take it away again, which is done when the
+event's time is over, or None where nothing is to be undone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.delivery.simulated.exchange import Mode
+from tests.simulation.home import profile_of, write_credentials
+from tests.simulation.network import Outage
+from tests.simulation.process import RESTART_S
+from tests.simulation.scenario import FaultEvent
+from tests.simulation.truth import MJ_PER_WH, TrueMeter
+from tests.simulation.wires import Trouble
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+AWAY_S = 120.0
+"""Whoever swaps a meter takes at least so long."""
+CUT_WITHIN_S = 600.0
+"""A daemon that writes nothing for so long loses power all the same."""
+
+Undo = Callable[[], None]
+Apply = Callable[["World", FaultEvent], Undo | None]
+
+
+# --- line -----------------------------------------------------------------------------------------
+
+
+def _trouble(world: "World", event: FaultEvent, **changes: object) -> Undo:
+    trouble = world.home.wire_of[event.on].trouble
+    plain = Trouble()
+    for name, value in changes.items():
+        setattr(trouble, name, value)
+
+    def undo() -> None:
+        for name in changes:
+            setattr(trouble, name, getattr(plain, name))
+
+    return undo
+
+
+def _by_amount(name: str) -> Apply:
+    """Trouble of a wire, as much as the event says."""
+    return lambda world, event: _trouble(world, event, **{name: event.amount})
+
+
+def _switched_on(name: str) -> Apply:
+    """Trouble of a wire that is there or not."""
+    return lambda world, event: _trouble(world, event, **{name: True})
+
+
+def _port_vanishes(world: "World", event: FaultEvent) -> Undo:
+    world.home.wire_of[event.on].vanish()
+    return _trouble(world, event, gone=True)
+
+
+# --- meter ----------------------------------------------------------------------------------------
+
+
+def _lying_meter(world: "World", event: FaultEvent) -> TrueMeter:
+    """The event's meter, whose registers are noted to lie from now on."""
+    times_ms = world.fault_log.register_faults_ms.setdefault(event.on, [])
+    times_ms.append(world.time.ms())
+    return world.home.meters[event.on]
+
+
+def _bogus_zero(world: "World", event: FaultEvent) -> None:
+    _lying_meter(world, event).glitches.zeros = int(event.amount) or 1
+
+
+def _bit_flip(world: "World", event: FaultEvent) -> None:
+    glitches = _lying_meter(world, event).glitches
+    glitches.flips, glitches.flip_bit = 1, int(event.amount)
+
+
+def _rollover(world: "World", event: FaultEvent) -> None:
+    meter = world.home.meters[event.on]
+    energy = profile_of(event.on).energy
+    for direction in meter.streams:
+        modulus_wh = round(energy[f"energy_{direction}_wh"].modulus_wh)
+        counted_wh = meter.energy_mj(direction, world.time.ms()) // MJ_PER_WH
+        meter.shown_wh[direction] = modulus_wh - int(event.amount) - counted_wh
+
+
+def _register_reset(world: "World", event: FaultEvent) -> None:
+    _lying_meter(world, event).begin_anew(world.time.ms(), 0)
+
+
+def _meter_swapped(world: "World", event: FaultEvent) -> None:
+    trouble = world.home.wire_of[event.on].trouble
+    trouble.silent = True
+    meter = _lying_meter(world, event)
+    number = str(int(meter.serial_number[-8:]) + 1).rjust(8, "1")
+
+    def swapped() -> None:
+        _lying_meter(world, event).begin_anew(
+            world.time.ms(),
+            world.rng.randrange(1000, 9_000_000),
+            meter.serial_number[:-8] + number,
+        )
+        trouble.silent = False
+
+    world.later(max(event.lasts, AWAY_S), swapped)
+
+
+def _meter_clock_off(world: "World", event: FaultEvent) -> Undo:
+    meter = world.home.meters[event.on]
+    meter.clock_error_s = int(event.amount)
+    return partial(setattr, meter, "clock_error_s", 0)
+
+
+def _register_pauses(world: "World", event: FaultEvent) -> Undo:
+    meter = _lying_meter(world, event)
+    now_ms = world.time.ms()
+    meter.frozen_at_ms = now_ms
+    pauses_ms = world.fault_log.pauses_ms.setdefault(event.on, [])
+    pauses_ms.append((now_ms, now_ms + round(event.lasts * 1000)))
+
+    def wake() -> None:
+        meter.frozen_at_ms = None
+        _lying_meter(world, event)
+
+    return wake
+
+
+def _power_gain(world: "World", event: FaultEvent) -> Undo:
+    meter = world.home.meters[event.on]
+    meter.power_factor = event.amount
+    return partial(setattr, meter, "power_factor", 1.0)
+
+
+def _both_ways(world: "World", _: FaultEvent) -> None:
+    world.home.meters["grid"].streams.update({"import": "consumption", "export": "pv"})
+
+
+# --- host -----------------------------------------------------------------------------------------
+
+
+def _kill(world: "World", event: FaultEvent) -> None:
+    if not world.process.power_off:
+        world.process.die(event.lasts)
+
+
+def _restart(world: "World", event: FaultEvent) -> None:
+    if not world.process.power_off:
+        world.process.restart(event.lasts)
+
+
+def _power_cut(world: "World", event: FaultEvent) -> None:
+    boot = partial(world.machine.boot, error_s=-max(event.lasts, RESTART_S))
+    _cut_power(world, event, boot)
+
+
+def _clock_wrong_at_boot(world: "World", event: FaultEvent) -> None:
+    boot = partial(
+        world.machine.boot, error_s=event.amount, synchronised_after_s=max(event.lasts, 60.0)
+    )
+    # The power comes back at once; `lasts` and `amount` are the clock's.
+    _cut_power(world, FaultEvent(at=event.at, fault=event.fault), boot)
+
+
+def _cut_power(world: "World", event: FaultEvent, boot: Callable[[], None]) -> None:
+    process = world.process
+    if process.power_off:
+        return
+    process.power_off = True
+    done = False
+
+    def gone() -> None:
+        nonlocal done
+        if done:
+            return
+        done = True
+        process.disk.stop_at(None, lambda: None)
+        off_s = max(event.lasts, RESTART_S)
+        process.die(off_s, lambda: process.disk.cut_power(world.rng))
+
+        def back() -> None:
+            process.power_off = False
+            boot()
+
+        world.later(off_s - 0.001, back)
+
+    def stopped() -> None:
+        process.sever()
+        world.loop.call_soon(gone)
+
+    process.disk.stop_at(process.disk.writes + 1 + int(event.amount), stopped)
+    world.later(CUT_WITHIN_S, gone)
+
+
+def _disk(name: str) -> Apply:
+    """A state of the disk that is there or not."""
+
+    def apply(world: "World", _: FaultEvent) -> Undo:
+        setattr(world.process.disk, name, True)
+        return partial(setattr, world.process.disk, name, False)
+
+    return apply
+
+
+def _ruin(world: "World", event: FaultEvent, damage: Callable[[Path], None]) -> None:
+    """Kill the daemon, and damage its database before it is started again."""
+
+    def ruin() -> None:
+        path = world.settings.buffer_path
+        if path.exists():
+            damage(path)
+            world.fault_log.lost_store_ms.append(world.time.ms())
+
+    if not world.process.power_off:
+        world.process.die(event.lasts, ruin)
+
+
+def _store_truncated(world: "World", event: FaultEvent) -> None:
+    def halve(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // 2)
+
+    _ruin(world, event, halve)
+
+
+def _store_noise(world: "World", event: FaultEvent) -> None:
+    def scribble(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        for at in range(0, len(data), 512):
+            if world.rng.random() < event.amount:
+                data[at : at + 512] = world.rng.randbytes(512)
+        path.write_bytes(data)
+
+    _ruin(world, event, scribble)
+
+
+def _store_deleted(world: "World", event: FaultEvent) -> None:
+    _ruin(world, event, _delete)
+
+
+def _store_unlinked(world: "World", _: FaultEvent) -> None:
+    path = world.settings.buffer_path
+    if path.exists() and not world.process.power_off:
+        world.fault_log.lost_store_ms.append(world.time.ms())
+        _delete(path)
+
+
+def _delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _clock_step(world: "World", event: FaultEvent) -> Undo:
+    # Linux: whoever sets the clock makes the kernel forget that it was synchronised (ntp_clear),
+    # until the time server says so again.
+    machine = world.machine
+    machine.error_s += event.amount
+    if world.scenario.trust == "kernel":
+        machine.synchronised = False
+    else:
+        world.fault_log.untrue_ms.append((world.time.ms(), abs(round(event.amount * 1000))))
+    boots = len(machine.boots)
+
+    def put_right() -> None:
+        if len(machine.boots) == boots:
+            machine.synchronise()
+
+    return put_right
+
+
+def _suspended(world: "World", event: FaultEvent) -> None:
+    world.time.skip(event.lasts)
+
+
+def _leap_smear(world: "World", event: FaultEvent) -> None:
+    world.machine.smear = (world.time.s(), max(event.lasts, 3600.0))
+    world.fault_log.untrue_ms.append((world.time.ms(), 500))
+
+
+# --- exchange -------------------------------------------------------------------------------------
+
+
+def _away(outage: Outage) -> Apply:
+    def apply(world: "World", _: FaultEvent) -> Undo:
+        world.process.set_outage(outage)
+        return partial(world.process.set_outage, "")
+
+    return apply
+
+
+def _misbehaves(mode: Mode) -> Apply:
+    def apply(world: "World", _: FaultEvent) -> Undo:
+        world.exchange.mode(mode)
+        return partial(world.exchange.mode, "ok")
+
+    return apply
+
+
+def _exchange_slow(world: "World", event: FaultEvent) -> Undo:
+    world.exchange.mode("slow", seconds=event.amount)
+    return partial(world.exchange.mode, "ok")
+
+
+def _exchange_status(world: "World", event: FaultEvent) -> Undo:
+    world.exchange.mode("status", status=int(event.amount))
+    return partial(world.exchange.mode, "ok")
+
+
+def _exchange_busy(world: "World", event: FaultEvent) -> Undo:
+    world.exchange.mode("status", status=429, retry_after_s=event.amount)
+    return partial(world.exchange.mode, "ok")
+
+
+def _exchange_forgets_logins(world: "World", _: FaultEvent) -> None:
+    world.exchange.revoke_tokens()
+
+
+def _password_changed(world: "World", _: FaultEvent) -> Undo:
+    world.exchange.password = f"changed-{world.rng.randrange(10**6)}"
+    world.exchange.revoke_tokens()
+    return partial(write_credentials, world.folder, world.exchange)
+
+
+APPLY: Mapping[str, Apply] = {
+    "line_noise": _by_amount("noise"),
+    "lost_bytes": _by_amount("lost"),
+    "wrong_checksum": _by_amount("checksum"),
+    "silent_meter": _switched_on("silent"),
+    "late_answers": _by_amount("late_s"),
+    "stranger_answers": _by_amount("stranger"),
+    "port_vanishes": _port_vanishes,
+    "half_open": _switched_on("half_open"),
+    "bogus_zero": _bogus_zero,
+    "bit_flip": _bit_flip,
+    "rollover": _rollover,
+    "register_reset": _register_reset,
+    "meter_swapped": _meter_swapped,
+    "meter_clock_off": _meter_clock_off,
+    "register_pauses": _register_pauses,
+    "power_gain": _power_gain,
+    "both_ways": _both_ways,
+    "kill": _kill,
+    "restart": _restart,
+    "power_cut": _power_cut,
+    "disk_full": _disk("full"),
+    "disk_read_only": _disk("read_only"),
+    "disk_fails": _disk("failing"),
+    "store_truncated": _store_truncated,
+    "store_noise": _store_noise,
+    "store_deleted": _store_deleted,
+    "store_unlinked": _store_unlinked,
+    "clock_wrong_at_boot": _clock_wrong_at_boot,
+    "clock_step": _clock_step,
+    "suspended": _suspended,
+    "leap_smear": _leap_smear,
+    "exchange_down": _away("refused"),
+    "exchange_silent": _away("no_answer"),
+    "exchange_slow": _exchange_slow,
+    "exchange_status": _exchange_status,
+    "exchange_busy": _exchange_busy,
+    "exchange_html": _misbehaves("html"),
+    "exchange_drops": _misbehaves("drop_after_accept"),
+    "exchange_partial": _misbehaves("partial"),
+    "exchange_forgets_logins": _exchange_forgets_logins,
+    "exchange_unauthorized": _misbehaves("unauthorized"),
+    "dns_gone": _away("name"),
+    "wrong_certificate": _away("certificate"),
+    "password_changed": _password_changed,
+}
+"""What each fault does."""

@@ -1,0 +1,46 @@
+"""What a run leaves behind, to be judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from gateway.delivery.simulated.exchange import StrictExchange
+from gateway.site import config
+from tests.simulation.machine import Boot
+from tests.simulation.scenario import Scenario
+from tests.simulation.truth import Home, TrueMeter
+
+
+@dataclass(slots=True)
+class FaultLog:
+    """When faults were applied that explain what the books say. All times are true time."""
+
+    lost_store_ms: list[int] = field(default_factory=list)
+    """When the database was damaged or deleted."""
+    register_faults_ms: dict[str, list[int]] = field(default_factory=dict)
+    """When a meter's registers were made to lie, by meter."""
+    pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """From when to when a meter's registers stood still, by meter."""
+    untrue_ms: list[tuple[int, int]] = field(default_factory=list)
+    """When the clock was wrong although the kernel called it right (a smear), and by how much at
+    most.
+    """
+
+
+@dataclass(slots=True)
+class RunResult:
+    """A run's end: the truth, the exchange, and where the database lies (`settings`)."""
+
+    scenario: Scenario
+    settings: config.Settings
+    home: Home
+    meters: Mapping[str, TrueMeter]
+    exchange: StrictExchange
+    assets: Mapping[str, UUID]
+    boots: Mapping[str, Boot]
+    trusted_ms: int | None
+    """When the gateway could first trust the clock (true time)."""
+    end_ms: int
+    starts: int
+    crashes: list[str]
+    faults: FaultLog
