@@ -15,10 +15,12 @@ Errors:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.line_url import Framing, SerialSettings
-from drivers.net.http import HttpReply
+
+if TYPE_CHECKING:
+    from drivers.net.http import HttpReply
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""
@@ -137,7 +139,7 @@ class HttpLine(AnyLine, Protocol):
 
     async def get(
         self, path: str, within_s: float, credentials: Mapping[str, str] | None = None
-    ) -> HttpReply:
+    ) -> "HttpReply":
         """The reply to GET of that path, whatever its status. `credentials` are the device's, of
         which `token`, or `username` and `password`, are sent.
 

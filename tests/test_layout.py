@@ -77,7 +77,6 @@ MAX_TEST_FILE_LINES = 500
 
 EXCEPTIONS: Mapping[str, int] = {
     "drivers/iec62056/redact.py: wide lines": 1,
-    "drivers/line.py: fields of _OpenLine": 13,
     "drivers/p1/obis.py: wide lines": 1,
     "drivers/p1/redact.py: wide lines": 1,
     "gateway/app.py: lines of Gateway": 365,
@@ -108,8 +107,6 @@ EXCEPTIONS: Mapping[str, int] = {
     "tests/drivers/iec62056/test_telegram.py: wide lines": 1,
     "tests/drivers/p1/test_driver.py: wide lines": 2,
     "tests/drivers/p1/test_telegram.py: wide lines": 1,
-    "tests/drivers/test_profile.py: lines of refusals()": 78,
-    "tests/drivers/test_profile.py: lines": 608,
     "tests/gateway/cli/test_check.py: lines of test_ten_and_more_different_mistakes_are_all_n"
     "amed_in_one_run()": 74,
     "tests/gateway/delivery/test_uploader.py: lines": 784,
