@@ -121,9 +121,17 @@ def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readabl
         import os
         import urllib.parse  # while the interpreter's own folder can still be read
         path = Path(sys.argv[1])
+        new = path.with_name("new.sqlite")
+        # Whatever is imported on the way is imported now: the checkout may lie in somebody's home.
+        rehearsal = path.with_name("rehearsal.sqlite")
+        open_buffer(rehearsal, SMALL, now_s=0).close_file()
+        open_for_reading(rehearsal).close_file()
+        try:
+            open_for_reading(path.parent)
+        except StoreError:
+            pass
         os.setgid(65534); os.setuid(65534)
-        for attempt in (lambda: open_buffer(path.with_name("new.sqlite"), SMALL, now_s=0), lambda:
-            open_for_reading(path)):
+        for attempt in (lambda: open_buffer(new, SMALL, now_s=0), lambda: open_for_reading(path)):
             try:
                 print(attempt().sample_count)
             except StoreError as error:
