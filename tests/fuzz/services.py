@@ -6,14 +6,15 @@ import asyncio
 import functools
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import httpcore
 import httpx
 
+from drivers.net.http import MAX_REPLY_BYTES
 from drivers.strict_yaml import Seconds
-from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Session
-from gateway.delivery.mqtt_connection import Wire
+from gateway.delivery.http_session import ExchangeError, Session
 from gateway.delivery.mqtt_publisher import MqttPublisher
 from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
@@ -341,21 +342,22 @@ class _Broker(asyncio.Transport):
     abort = close
 
 
-class _Publisher(MqttPublisher):
-    """The publisher with a connection that says the input."""
+def _connection_that_says(come: list[bytes]) -> Callable[..., Awaitable[Any]]:
+    """In place of the loop's `create_connection`: the input comes on it."""
 
-    come: list[bytes]
-
-    async def _connect(self) -> Wire:
-        wire = Wire(self._something_to_do)
+    async def create_connection(
+        make: Callable[[], asyncio.Protocol], *_: object, **__: object
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         broker = _Broker()
-        broker.protocol = wire
+        wire = broker.protocol = make()
         wire.connection_made(broker)
         here = asyncio.get_running_loop()
-        for n, piece in enumerate(self.come):
+        for n, piece in enumerate(come):
             here.call_later(0.01 * n, wire.data_received, piece)
-        here.call_later(0.01 * len(self.come) + 1, broker.close)
-        return wire
+        here.call_later(0.01 * len(come) + 1, broker.close)
+        return broker, wire
+
+    return create_connection
 
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -370,21 +372,24 @@ def mqtt_broker(data: bytes) -> None:
 
 
 async def _broker_says(come: list[bytes]) -> None:
-    publisher = _Publisher(
+    publisher = MqttPublisher(
         MqttSettings(host="broker", tls=False, samples=Seconds(60)),
         "home",
         lambda _: Credentials("me", PASSWORD),
         now=lambda: 1.0,
     )
-    publisher.come = come
     for n in range(3):
         publisher._publish(f"sample/{n}", {"power_w": n})
+    here = asyncio.get_running_loop()
+    here.create_connection = _connection_that_says(come)  # type: ignore[method-assign]
     try:
         await publisher._session()
     except OSError as error:
         check_message(str(error))
     else:
         raise AssertionError("a session ends with an error, for the connection is lost")
+    finally:
+        del here.create_connection
     assert len(publisher._queue._waiting) + len(publisher._queue._retained) <= 4
     assert not publisher._queue._unacknowledged
 
