@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from drivers.net.http import MAX_REPLY_BYTES
+from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
     LoginFailed,
