@@ -108,10 +108,6 @@ def destination_kinds() -> dict[str, type]:
 
 def _told(settings: "Settings") -> Iterator[str]:
     """What the daemon is told to do, in a few lines."""
-    from gateway.delivery.kinds.exchange import settings_of
-    from gateway.outbox.dialects import load_dialect
-    from gateway.outbox.item import EXCHANGE
-
     yield (
         f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
         f"{_length(settings.market.slot)}."
@@ -138,6 +134,22 @@ def _told(settings: "Settings") -> Iterator[str]:
             )
     for text, _ in _loads(settings):
         yield f"  {text}"
+    yield from _sends(settings)
+    yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
+    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
+    if settings.mqtt is not None:
+        yield (
+            f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
+            f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+        )
+
+
+def _sends(settings: "Settings") -> Iterator[str]:
+    """What goes where."""
+    from gateway.delivery.kinds.exchange import settings_of
+    from gateway.outbox.dialects import load_dialect
+    from gateway.outbox.item import EXCHANGE
+
     exchange = settings_of(settings)
     if not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
@@ -162,13 +174,6 @@ def _told(settings: "Settings") -> Iterator[str]:
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."
-    yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
-    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
-    if settings.mqtt is not None:
-        yield (
-            f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
-            f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
-        )
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
