@@ -7,14 +7,8 @@ from collections.abc import Mapping
 
 from drivers.line_protocol import BadReply, LineError, NoReply
 from drivers.line_url import LineUrl, SerialSettings
-from drivers.net.http import (
-    MAX_REPLY_BYTES,
-    HttpClient,
-    HttpReply,
-    NoConnection,
-    TooLate,
-    authorization,
-)
+from drivers.net.http import HttpClient, NoConnection, TooLate, authorization
+from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
 from drivers.net.tls import line_context
 
 

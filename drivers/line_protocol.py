@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from drivers.line_url import Framing, SerialSettings
 
 if TYPE_CHECKING:
-    from drivers.net.http import HttpReply
+    from drivers.net.http_connection import HttpReply
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""

@@ -17,7 +17,6 @@ from drivers.line import open_any_line
 from drivers.sample import Sample
 from gateway.collect.collector import Collector, OpenLine
 from gateway.delivery.destination import Delivery, spoken
-from gateway.delivery.kinds import destinations_of
 from gateway.delivery.opening import Opening, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
@@ -178,7 +177,7 @@ def _deliveries(
     jitter: Callable[[], float],
     http: "httpx.AsyncBaseTransport | None",
 ) -> Iterator[Delivery]:
-    for name, its_settings in destinations_of(settings).items():
+    for name, its_settings in settings.destinations.items():
         opening = Opening(
             name=name,
             site=settings,

@@ -24,7 +24,8 @@ import gateway.outbox.dialects
 from drivers.profile import protocols
 from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
-from gateway.delivery.kinds import kind_names
+from gateway.delivery.kinds import kind_names, load
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Reply
@@ -32,7 +33,6 @@ from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.format import Retry
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import load
 from gateway.site.credentials import ConfigError, Credentials
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
@@ -281,8 +281,9 @@ def test_the_configuration_takes_the_new_dialect_by_its_name(batch: None, tmp_pa
     path = folder / "gateway.yaml"
     path.write_text(path.read_text().replace("dialect: sdk", "dialect: batch"))
     settings = load(folder, logins=False)
-    assert settings.exchange is not None
-    assert settings.exchange.dialect == "batch"
+    exchange = settings_of(settings)
+    assert exchange is not None
+    assert exchange.dialect == "batch"
     path.write_text(path.read_text().replace("dialect: batch", "dialect: batsh"))
     with pytest.raises(ConfigError, match="did you mean 'batch'"):
         load(folder, logins=False)

@@ -1,7 +1,8 @@
 """HTTP for whoever asks or sends: verified TLS, a deadline for all of a request, bounded replies,
 and no secret in any message.
 
-httpx is imported when the first client is made: a gateway that speaks no HTTP does not pay for it.
+    client = HttpClient("https://exchange.example", keepalive_s=30)
+    reply = await client.request("GET", "status", 10.0)
 
     HttpError
       ├─ NoConnection    the other end cannot be reached, or was lost on the way
@@ -11,23 +12,21 @@ A reply of any status is a reply, and no error here.
 """
 
 import asyncio
-import logging
 import os
+import re
 import socket
 import ssl
-import sys
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+import h11
+
+from drivers.net.http_connection import HttpConnection, HttpReply
 from drivers.net.masking import basic, masked, masked_bytes
 
 if TYPE_CHECKING:
     import httpx
-
-MAX_REPLY_BYTES = 64 * 1024
-"""More of a reply is not read."""
 
 MAX_WORDS = 300
 """Characters of a library's own words in a message."""
@@ -45,16 +44,6 @@ class TooLate(HttpError):
     """No whole reply in time: the request may or may not have been received."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """What came back. `body` is cut at `MAX_REPLY_BYTES`; where it was, it is not `complete`."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    complete: bool = True
-
-
 def authorization(credentials: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The header that these entries make (`token`: RFC 6750, or `username` and `password`: RFC
     7617), and what of it must not be shown. Without entries there is neither.
@@ -66,6 +55,18 @@ def authorization(credentials: Mapping[str, str]) -> tuple[dict[str, str], tuple
         login = basic(username, password)
         return {"Authorization": f"Basic {login}"}, (login, password)
     return {}, ()
+
+
+class Way(Protocol):
+    """How requests get to their server."""
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> HttpReply:
+        """One request and its reply. Raises OSError, h11.ProtocolError or ValueError."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
 
 
 class HttpClient:
@@ -80,36 +81,23 @@ class HttpClient:
         keepalive_s: float = 0.0,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
-        """`tls` is what https trusts; None: the authorities that come with httpx. `trust_env` lets
+        """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
         the environment name a proxy. `keepalive_s` is how long an idle connection stays open; 0
         closes it after each reply. `transport` is the seam where a simulation takes the place of
-        the network.
+        the network. Raises ValueError where `url` is none.
         """
-        from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         self.url = url.rstrip("/")
-        self._httpx = _httpx()
-        is_https = self.url.startswith("https:")
-        self._client = self._httpx.AsyncClient(
-            transport=transport,
-            timeout=None,  # each request has a deadline for all of its phases together
-            follow_redirects=False,
-            limits=self._httpx.Limits(
-                max_connections=1,
-                max_keepalive_connections=1 if keepalive_s else 0,
-                keepalive_expiry=keepalive_s,
-            ),
-            # A cookie would make the server take us for a browser (and keep state here).
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # Plain http needs no authorities, which take 1 MB; https is always verified.
-            verify=(tls or True) if is_https else False,
-            trust_env=trust_env,
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "meter-gateway",
-            },
-        )
+        # Plain http needs no authorities, which take memory; https is always verified.
+        trusted = (tls or authorities()) if self.url.startswith("https:") else None
+
+        self._way: Way
+        if transport is not None or (trust_env and _names_a_proxy(os.environ)):
+            from drivers.net.http_by_httpx import HttpxWay
+
+            self._way = HttpxWay(trusted, keepalive_s, trust_env=trust_env, transport=transport)
+        else:
+            self._way = HttpConnection(self.url, trusted, keepalive_s)
 
     async def request(
         self,
@@ -127,40 +115,47 @@ class HttpClient:
         secrets = tuple(secrets)
         url = f"{self.url}/{path.removeprefix('/')}"
         try:
-            async with (
-                asyncio.timeout(within_s),
-                self._client.stream(
-                    method, url, content=content, headers=dict(headers or {})
-                ) as response,
-                aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks,
-            ):
-                body, complete = await _bounded(chunks)
-                # Some servers show what they were sent, and their words end up in the log.
-                return HttpReply(
-                    response.status_code,
-                    dict(response.headers.items()),
-                    masked_bytes(body, secrets),
-                    complete,
-                )
-        except TimeoutError:
-            raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
-        except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
+            async with asyncio.timeout(within_s) as deadline:
+                reply = await self._way.ask(method, url, _HEADERS | dict(headers or {}), content)
+        except (OSError, h11.ProtocolError, ValueError) as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
             words = masked(_words(error), secrets)
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
+        # Some servers show what they were sent, and their words end up in the log.
+        body = masked_bytes(reply.body, secrets)
+        return HttpReply(reply.status, reply.headers, body, reply.complete)
+
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        await self._way.aclose()
 
 
-async def _bounded(chunks: AsyncGenerator[bytes, None]) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it."""
-    data = bytearray()
-    async for chunk in chunks:
-        data += chunk
-        if len(data) > MAX_REPLY_BYTES:
-            return bytes(data[:MAX_REPLY_BYTES]), False
-    return bytes(data), True
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "meter-gateway",
+}
+
+
+def authorities() -> ssl.SSLContext:
+    """What this machine trusts; where it has no authorities at all, those of the package certifi.
+    The environment may name others (SSL_CERT_FILE, SSL_CERT_DIR).
+    """
+    paths = ssl.get_default_verify_paths()
+    has_some = paths.cafile or (paths.capath and any(Path(paths.capath).iterdir()))
+    if has_some:
+        return ssl.create_default_context()
+
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _names_a_proxy(environment: Mapping[str, str]) -> bool:
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    return any(environment.get(name) or environment.get(name.upper()) for name in names)
 
 
 def _words(error: BaseException) -> str:
@@ -176,6 +171,9 @@ def _words(error: BaseException) -> str:
         return os.strerror(deepest.errno)
 
     text = str(deepest) or str(error)
+    # So asyncio says that no address of a host could be reached.
+    if several := re.match(r"Multiple exceptions: \[Errno (\d+)\]", text):
+        return os.strerror(int(several[1]))
     if isinstance(deepest, OSError) and deepest.strerror:
         text = deepest.strerror
     return text[:MAX_WORDS].rstrip(".") or "the connection was lost"
@@ -191,29 +189,3 @@ def _deepest(error: BaseException) -> BaseException:
             break
         deepest = inner
     return deepest
-
-
-def _httpx() -> Any:
-    """httpx, without what only its own command line needs: where they are installed, it imports
-    rich and click (5.7 MB), and httpcore imports trio (3.5 MB).
-    """
-    with _pretending_absent("httpx._main", "trio"):
-        import httpcore  # noqa: F401 — httpx would import it later
-        import httpx
-
-    # They log every request, and with its headers at their finest level.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx
-
-
-@contextmanager
-def _pretending_absent(*names: str) -> Iterator[None]:
-    names = tuple(name for name in names if name not in sys.modules)
-    absent = cast(dict[str, Any], dict.fromkeys(names))  # None is how sys.modules says so
-    sys.modules.update(absent)
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]

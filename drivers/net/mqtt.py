@@ -48,6 +48,8 @@ class Broker:
     client_id: str = ""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    login_from: str = "the credentials"
+    """Where a message sends whoever has to correct the login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,17 @@ class MqttConnection:
         self,
         client: "Client",
         wire: "Wire",
+        broker: Broker,
         received: Callable[[Message], None] | None,
         acknowledged: Callable[[int], None] | None,
     ) -> None:
         """Use `connect`."""
         self._client = client
         self._wire = wire
+        self._login_from = broker.login_from
         self._received = received
         self._acknowledged = acknowledged
-        client.on_connect = _welcomed
+        client.on_connect = self._on_connect
         client.on_subscribe = _subscribed
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -107,7 +111,7 @@ class MqttConnection:
                 _, wire = await loop.create_connection(
                     lambda: Wire(max_packet_bytes), broker.host, broker.port, ssl=broker.tls
                 )
-                connection = cls(client, wire, received, acknowledged)
+                connection = cls(client, wire, broker, received, acknowledged)
                 _hand_over(client, wire, broker)
                 while not client.is_connected():
                     await connection.turn(CONNECT_S)
@@ -170,6 +174,16 @@ class MqttConnection:
     def abort(self) -> None:
         """Be gone at once; what was written may be lost."""
         self._wire.abort()
+
+    def _on_connect(
+        self, _client: "Client", _userdata: object, _flags: object, reason: Any, _props: object
+    ) -> None:
+        """Raises BrokerRefused where the broker's welcome is none."""
+        if reason.is_failure:
+            raise BrokerRefused(
+                f"the broker refuses us: {reason}; check {self._login_from}, and what the broker "
+                "allows that user"
+            )
 
     def _on_message(self, _client: "Client", _userdata: object, message: "MQTTMessage") -> None:
         if self._received is not None:
@@ -294,17 +308,6 @@ def _hand_over(client: "Client", wire: Wire, broker: Broker) -> None:
     """
     client._create_socket = lambda: wire  # type: ignore[method-assign]
     client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
-
-
-def _welcomed(
-    _client: object, _userdata: object, _flags: object, reason: Any, _properties: object
-) -> None:
-    """paho's on_connect. Raises BrokerRefused where the broker's welcome is none."""
-    if reason.is_failure:
-        raise BrokerRefused(
-            f"the broker refuses us: {reason}; check the credentials, and what the broker allows "
-            "that user"
-        )
 
 
 def _subscribed(

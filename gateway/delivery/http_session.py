@@ -1,5 +1,5 @@
-"""The one HTTP session with the exchange: verified TLS, bounded replies, a token that is renewed by
-itself. Shell.
+"""The one HTTP session with the exchange: logged in, with a token that is renewed by itself. What
+travels, and within which bounds, `drivers.net.http` sees to. Shell.
 
 What can go wrong, by type; none of the texts contains a password or a token:
 
@@ -14,40 +14,20 @@ What can go wrong, by type; none of the texts contains a password or a token:
 
 import asyncio
 import json
-import logging
-import os
 import re
-import socket
-import ssl
-import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
+from drivers.net.http import HttpClient, HttpError
 from gateway.outbox.dialect import Reply
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.site.credentials import ConfigError, Credentials
 
-
-@contextmanager
-def _pretending_absent(*names: str) -> Iterator[None]:
-    names = tuple(name for name in names if name not in sys.modules)
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None is how sys.modules says "not installed"
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]
-
-
-# Where they are installed, httpx imports rich and click for its own command line (5.7 MB) and
-# httpcore imports trio (3.5 MB).
-with _pretending_absent("httpx._main", "trio"):
-    import httpcore  # noqa: F401 — httpx would import it later
+if TYPE_CHECKING:
     import httpx
 
-MAX_REPLY_BYTES = 64 * 1024
+KEEPALIVE_S = 30.0
+"""How long an idle connection stays open."""
 RENEW_AFTER_S = 12 * 3600.0
 """A token lives 48 hours."""
 REFUSED_FOR_S = 15 * 60.0
@@ -60,10 +40,6 @@ MAX_CONSECUTIVE_FAILED_LOGINS = 2
 """So many tokens in a row of which none was ever taken: after that, one login in
 `NO_NEW_LOGIN_FOR_S`, whatever the path.
 """
-
-# They log every request, and with its headers at their finest level.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class ExchangeError(Exception):
@@ -107,7 +83,7 @@ class Session:
         credentials: Callable[[], Credentials],
         timeout_s: float,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = credentials
@@ -118,26 +94,13 @@ class Session:
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
         self._no_login_before_s: dict[str, float] = {}
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            timeout=None,  # noqa: S113 — each request has a deadline for all of its phases together
-            follow_redirects=False,
-            limits=httpx.Limits(
-                max_connections=1, max_keepalive_connections=1, keepalive_expiry=30
-            ),
-            # A cookie would make the server take us for a browser (and keep state here).
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # Plain http goes to this machine only and needs no authorities, which take 1 MB; https
-            # is always verified.
-            verify=self.url.startswith("https:"),
+        self._client = HttpClient(
+            self.url,
             # Proxies of the environment are for the way out, not for this machine; plain http never
             # leaves it.
             trust_env=self.url.startswith("https:"),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "meter-gateway",
-            },
+            keepalive_s=KEEPALIVE_S,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -267,61 +230,12 @@ class Session:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         if with_token:
             headers["Authorization"] = f"JWT {self._token}"
+        # Some servers show what they were sent, and their words end up in the log.
+        secrets = (self._token,) if with_token else ()
         try:
-            async with (
-                asyncio.timeout_at(now_s + limit_s),
-                self._client.stream(
-                    method, f"{self.url}/{path}", content=content, headers=headers
-                ) as response,
-                aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks,
-            ):
-                data = bytearray()
-                async for chunk in chunks:
-                    data += chunk
-                    if len(data) >= MAX_REPLY_BYTES:
-                        break
-                body = bytes(data[:MAX_REPLY_BYTES])
-                if (
-                    with_token and self._token
-                ):  # some servers show what they were sent, and their words end up in the log
-                    body = body.replace(self._token.encode(), b"(token)")
-                return Reply(response.status_code, dict(response.headers.items()), body)
-        except TimeoutError:
-            raise Unreachable(f"{self.url} did not answer within {limit_s:.3g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            words = _words(error)
-            raise Unreachable(
-                f"{self.url} cannot be reached: "
-                f"{words.replace(self._token, '(token)') if self._token else words}"
-            ) from error
-
-
-def _words(error: BaseException) -> str:
-    """What the network said, dug out of the layers that wrapped it."""
-    deepest = error
-    for _ in range(20):
-        inner = (
-            deepest.exceptions[0]
-            if isinstance(deepest, BaseExceptionGroup)
-            else deepest.__cause__ or deepest.__context__
-        )
-        if inner is None:
-            break
-        deepest = inner
-    if isinstance(deepest, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not valid ({deepest.verify_message}) — check this machine's "
-            "clock and the URL"
-        )
-    if (
-        isinstance(deepest, OSError)
-        and not isinstance(deepest, (ssl.SSLError, socket.gaierror))
-        and deepest.errno
-    ):
-        return os.strerror(deepest.errno)
-    text = (
-        deepest.strerror
-        if isinstance(deepest, OSError) and deepest.strerror
-        else str(deepest) or str(error)
-    )
-    return text[:300].rstrip(".") or "the connection was lost"
+            reply = await self._client.request(
+                method, path, limit_s, content=content, headers=headers, secrets=secrets
+            )
+        except HttpError as error:
+            raise Unreachable(str(error)) from error
+        return Reply(reply.status, reply.headers, reply.body)

@@ -19,7 +19,6 @@ keeps.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
@@ -27,13 +26,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import json
 
+from drivers.net.mqtt import Broker, Message, MqttConnection
 from drivers.sample import METER_UTC, Sample
-from gateway.delivery.mqtt_connection import Wire, check, hand_over, refusal
 from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
@@ -41,18 +40,11 @@ from gateway.site.credentials import ConfigError, Credentials
 from gateway.site.settings import MqttSettings
 from gateway.timing.backoff import Backoff
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import Client
-
 _log = logging.getLogger(__name__)
 
 MAX_WAITING = 500
 """Messages kept while the broker is away. A sample is some 500 bytes."""
 _MAX_UNACKNOWLEDGED = 20
-_CONNECT_S = 15.0
-"""Time for DNS, TCP, TLS and the broker's welcome together."""
-_LOOK_S = 10.0
-"""Time between two looks at the keepalive: a half-open connection is found within 70 seconds."""
 _BACKOFF_S = (1.0, 60.0)
 _MAX_AGE_S = 180.0
 """The status goes out every minute; three minutes without an acknowledgement are not healthy."""
@@ -60,63 +52,58 @@ _MAX_AGE_S = 180.0
 _UWH_PER_WH = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    topic: str
-    payload: bytes
-    retain: bool
-
-
 class _Queue:
-    """What is to be published. `has_news` is set when there is more."""
+    """What is to be published. `has_news` is called when there is more."""
 
-    def __init__(self, has_news: asyncio.Event) -> None:
+    def __init__(self, has_news: Callable[[], None]) -> None:
         self._has_news = has_news
-        self._waiting: deque[_Message] = deque(maxlen=MAX_WAITING)
-        self._retained: dict[str, _Message] = {}
+        self._waiting: deque[Message] = deque(maxlen=MAX_WAITING)
+        self._retained: dict[str, Message] = {}
         """The newest of each topic; these go first."""
-        self._unacknowledged: dict[int, _Message] = {}
-        """What paho has, by its number."""
+        self._unacknowledged: dict[int, Message] = {}
+        """What the connection has, by its number."""
         self.dropped = 0
         """Messages that were given up because too many waited."""
 
     def add(self, topic: str, payload: bytes) -> None:
         """One more; where too many wait, the oldest is given up."""
         self.dropped += len(self._waiting) == MAX_WAITING
-        self._waiting.append(_Message(topic, payload, retain=False))
-        self._has_news.set()
+        self._waiting.append(Message(topic, payload, retained=False))
+        self._has_news()
 
     def retain(self, topic: str, payload: bytes) -> None:
         """What stays with the broker, in place of what is there."""
-        self._retained[topic] = _Message(topic, payload, retain=True)
-        self._has_news.set()
+        self._retained[topic] = Message(topic, payload, retained=True)
+        self._has_news()
 
-    def hand_out(self, client: "Client", wire: Wire) -> None:
-        """Give paho what waits, as long as the broker keeps up. Raises OSError."""
+    def hand_out(self, connection: MqttConnection) -> None:
+        """Publish what waits, as long as the broker keeps up. Raises OSError."""
         while (
             (self._retained or self._waiting)
             and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED
-            and not client.want_write()
+            and not connection.busy
         ):
-            if self._retained:
-                message = self._retained.pop(next(iter(self._retained)))
+            message = next(iter(self._retained.values()), None) or self._waiting[0]
+            number = connection.publish(message)
+
+            # It waits no longer only now: where publishing fails, it is not lost.
+            self._unacknowledged[number] = message
+            if message.retained:
+                del self._retained[message.topic]
             else:
-                message = self._waiting.popleft()
-            info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-            self._unacknowledged[info.mid] = message
-            check(info.rc, wire)
+                self._waiting.popleft()
 
     def acknowledged(self, number: int) -> bool:
         """The broker has a message; whether it was one of these."""
         if self._unacknowledged.pop(number, None) is None:
             return False
-        self._has_news.set()
+        self._has_news()
         return True
 
     def take_back(self) -> None:
         """What the broker did not acknowledge goes out again first, on the next connection."""
         for message in reversed(self._unacknowledged.values()):
-            if message.retain:
+            if message.retained:
                 self._retained.setdefault(message.topic, message)
             elif len(self._waiting) < MAX_WAITING:
                 self._waiting.appendleft(message)
@@ -162,8 +149,8 @@ class MqttPublisher:
         self._tls: ssl.SSLContext | None = None
         self._sampled: dict[str, tuple[int, frozenset[str]]] = {}
         """Of each meter, the newest window in which a sample was published, and its quantities."""
-        self._something_to_do = asyncio.Event()
-        self._queue = _Queue(self._something_to_do)
+        self._connection: MqttConnection | None = None
+        self._queue = _Queue(self._wake)
         self._health = _Health()
 
     @property
@@ -273,53 +260,50 @@ class MqttPublisher:
     def _retain(self, topic: str, payload: bytes) -> None:
         self._queue.retain(f"{self._root}/{topic}", payload)
 
+    def _wake(self) -> None:
+        """There is something to publish."""
+        if self._connection is not None:
+            self._connection.wake()
+
     async def _session(self) -> None:
         """One connection, from DNS to its end. Raises OSError (TimeoutError and ssl.SSLError are
         such) or ConfigError.
         """
-        client = self._client()
-        wire: Wire | None = None
+        offline = Message(f"{self._root}/status/online", b"offline", retained=True)
+        connection = await MqttConnection.connect(
+            self._broker(), will=offline, acknowledged=self._acknowledged
+        )
+        self._connection = connection
         try:
-            async with asyncio.timeout(_CONNECT_S):
-                wire = await self._connect()
-                hand_over(client, wire, self._settings.host, self._settings.port)
-                while not client.is_connected():
-                    await self._turn(client, wire, _CONNECT_S)
             self._welcomed()
             while True:
-                self._queue.hand_out(client, wire)
-                await self._turn(client, wire, _LOOK_S)
-        except TimeoutError as error:
-            raise TimeoutError(f"no answer in {_CONNECT_S:g} s") from error
+                self._queue.hand_out(connection)
+                await connection.turn()
         except asyncio.CancelledError:
-            if wire is not None and client.is_connected():
-                client.publish(f"{self._root}/status/online", b"offline", retain=True)
-                client.disconnect()
+            await connection.end(offline)
             raise
         finally:
+            # Without a goodbye, the broker publishes our last will.
+            connection.abort()
+            self._connection = None
             self._queue.take_back()
-            if wire is not None:
-                await wire.end()
 
-    def _client(self) -> "Client":
-        from paho.mqtt.client import Client, MQTTv311
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            self._client_id,
-            protocol=MQTTv311,
-            reconnect_on_failure=False,
+    def _broker(self) -> Broker:
+        """Where the broker is, with the login as it is now. Raises OSError or ConfigError."""
+        settings = self._settings
+        login = self._credentials(settings.credentials) if settings.credentials else None
+        return Broker(
+            settings.host,
+            settings.port,
+            tls=self._trusted(),
+            client_id=self._client_id,
+            username=login.username if login else None,
+            password=login.password if login else None,
+            login_from="mqtt.credentials",
         )
-        client.will_set(f"{self._root}/status/online", b"offline", qos=1, retain=True)
-        if self._settings.credentials is not None:
-            login = self._credentials(self._settings.credentials)
-            client.username_pw_set(login.username, login.password)
-        client.on_publish = self._acknowledged
-        client.on_connect = refusal
-        return client
 
-    async def _connect(self) -> Wire:
+    def _trusted(self) -> ssl.SSLContext | None:
+        """What TLS trusts, made once; None where there is no TLS. Raises OSError."""
         if self._settings.tls and self._tls is None:
             try:
                 self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
@@ -327,14 +311,7 @@ class MqttPublisher:
                 raise OSError(
                     f"mqtt.ca_file {self._settings.ca_file}: {error.strerror or error}"
                 ) from error
-        loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(
-            lambda: Wire(self._something_to_do),
-            self._settings.host,
-            self._settings.port,
-            ssl=self._tls if self._settings.tls else None,
-        )
-        return wire
+        return self._tls
 
     def _welcomed(self) -> None:
         if self._backoff.failures:
@@ -351,23 +328,9 @@ class MqttPublisher:
         self._health.last_success_s = self._now()
         self._retain("status/online", b"online")
 
-    async def _turn(self, client: "Client", wire: Wire, patience_s: float) -> None:
-        """Wait until there is something to do, and let paho do it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._something_to_do.wait()
-        self._something_to_do.clear()
-        while wire.received or wire.lost:
-            check(client.loop_read(), wire)
-        check(client.loop_misc(), wire)
-        if client.want_write():
-            check(client.loop_write(), wire)
-
-    def _acknowledged(
-        self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object
-    ) -> None:
+    def _acknowledged(self, number: int) -> None:
         """The broker has a message: the only success there is."""
-        if self._queue.acknowledged(mid):
+        if self._queue.acknowledged(number):
             self._health.last_success_s = self._now()
 
 

@@ -2,23 +2,32 @@
 
 from functools import partial
 
+from gateway.energy.forecast import Forecast
 from gateway.outbox.format import Format, Terms
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.selects import AssetsByFormula
-from gateway.site.settings import Exchange, Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
 
 def exchange_terms(
-    settings: Settings, exchange: Exchange, form: Format, buffer: Buffer, name: str = EXCHANGE
+    settings: Settings,
+    form: Format,
+    buffer: Buffer,
+    *,
+    forecast: Forecast,
+    margin_s: float,
+    name: str = EXCHANGE,
 ) -> Terms:
-    """The terms of the exchange of that name, for every asset of the site."""
+    """The terms of the exchange of that name, for every asset of the site. `margin_s` is the time
+    kept from every slot's edge.
+    """
     selects = AssetsByFormula(
         {asset.uuid: asset.energy for asset in settings.assets},
         buffer.slots_at,
         partial(buffer.measurement_uwh, destination=name),
         slot_s=int(settings.market.slot),
-        forecast=exchange.forecast,
+        forecast=forecast,
         provisional=form.dated,
     )
-    return Terms(name, selects, form, exchange.margin)
+    return Terms(name, selects, form, margin_s)

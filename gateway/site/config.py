@@ -10,7 +10,7 @@ What the keys mean, and what does not fit together, is said in `settings`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from drivers.profile import Profile, ProfileError, load_profile, profile_ids, sh
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
+from gateway.outbox.item import EXCHANGE
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
 from gateway.site.devices import Device, DeviceFile
 from gateway.site.settings import (
@@ -35,6 +36,9 @@ from gateway.site.timezone import SiteTimezone, machine_timezone
 
 DEFAULT_FOLDER = Path("/etc/meter-gateway")
 
+_SHORT_FOR = "exchange"
+"""The kind of the destination that `exchange:` stands for."""
+
 
 def schema(
     file: Literal["gateway", "device"], kinds: Mapping[str, type] | None = None
@@ -47,12 +51,25 @@ def schema(
 
     found = json_schema(GatewayFile, "gateway.yaml")
     if kinds:
-        sections = [{"$ref": f"#/$defs/{kind}"} for kind in kinds]
         found["$defs"] |= _kinds_schema(kinds)
-        found["$defs"]["GatewayFile"]["properties"]["destinations"]["additionalProperties"] = {
-            "anyOf": sections
-        }
+        keys = found["$defs"]["GatewayFile"]["properties"]
+        keys["destinations"]["additionalProperties"] = {"anyOf": [_ref(kind) for kind in kinds]}
+
+        if _SHORT_FOR in kinds:
+            found["$defs"]["Exchange"] = _without_kind(found["$defs"][_SHORT_FOR])
+            keys["exchange"] = {"anyOf": [_ref("Exchange"), {"type": "null"}], "default": None}
     return found
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _without_kind(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of a destination whose kind is said by its name."""
+    properties = {key: value for key, value in section["properties"].items() if key != "kind"}
+    required = [key for key in section["required"] if key != "kind"]
+    return {**section, "title": "Exchange", "properties": properties, "required": required}
 
 
 def _kinds_schema(kinds: Mapping[str, type]) -> dict[str, Any]:
@@ -79,8 +96,8 @@ def load(
     """The settings of a configuration folder. Raises ConfigError with every problem of every file.
 
     Without `logins` the credential files are not looked at: commands that only read need none, and
-    whoever runs them may not see them. Without `decode_destination` the sections under
-    `destinations:` are not looked into.
+    whoever runs them may not see them. Without `decode_destination` what `exchange:`
+    and `destinations:` say is not looked into, and there are no destinations.
     """
     files = _Files(folder, logins)
     document = files.read(folder / "gateway.yaml")
@@ -92,7 +109,7 @@ def load(
     _check_devices_folder(folder, names, document)
     _check_lines(devices, files)
 
-    destinations: Mapping[str, DestinationSettings] = {}
+    site = None
     if gateway is not None:
         site = Surroundings(
             folder=folder,
@@ -102,10 +119,12 @@ def load(
             device_names=names,
         )
         document.report_all((), gateway.check(site))
-        if decode_destination is not None:
-            destinations = _destinations(document, gateway, site, decode_destination)
     else:
         _check_formula_names(document, names)
+
+    destinations: Mapping[str, DestinationSettings] = {}
+    if decode_destination is not None:
+        destinations = _destinations(document, site, decode_destination)
 
     for login in _logins(document.data) if logins else ():
         document.problems.extend(read_credentials(folder, login)[1])
@@ -147,7 +166,6 @@ def _settings(
         site=gateway.site.name,
         timezone=_timezone(gateway.site),
         market=gateway.market,
-        exchange=gateway.exchange,
         assets=tuple(gateway.assets),
         devices=tuple(devices),
         buffer=gateway.buffer,
@@ -265,23 +283,41 @@ def _check_lines(devices: list[Device], files: _Files) -> None:
 
 
 def _destinations(
-    document: Document, gateway: GatewayFile, site: Surroundings, decode_one: DecodeDestination
+    document: Document, site: Surroundings | None, decode_one: DecodeDestination
 ) -> Mapping[str, DestinationSettings]:
-    """The settings of every destination, each read and checked by its kind."""
+    """The settings of every destination, each read by its kind; and checked by it, unless the rest
+    of the file has mistakes of its own (then `site` is None).
+    """
     found: dict[str, DestinationSettings] = {}
-    for name, data in gateway.destinations.items():
-        section = DestinationSection(
-            name=name,
-            kind=str(data["kind"]),
-            document=document,
-            path=("destinations", name),
-            data={key: value for key, value in data.items() if key != "kind"},
-        )
+    for section in _sections(document):
         settings = decode_one(section)
-        if settings is not None:
+        if settings is None:
+            continue
+        if site is not None:
             section.report(settings.check(site))
-            found[name] = settings
+        found[section.name] = settings
     return found
+
+
+def _sections(document: Document) -> Iterator[DestinationSection]:
+    """Every destination that is a mapping with a kind. What is not has been reported."""
+    data = document.data if isinstance(document.data, dict) else {}
+    exchange, others = data.get("exchange"), data.get("destinations")
+
+    if isinstance(exchange, dict):
+        yield DestinationSection(
+            name=EXCHANGE, kind=_SHORT_FOR, document=document, path=("exchange",), data=exchange
+        )
+
+    for name, keys in others.items() if isinstance(others, dict) else ():
+        if isinstance(keys, dict) and isinstance(keys.get("kind"), str):
+            yield DestinationSection(
+                name=name,
+                kind=keys["kind"],
+                document=document,
+                path=("destinations", name),
+                data={key: value for key, value in keys.items() if key != "kind"},
+            )
 
 
 def _logins(data: object) -> list[str]:

@@ -17,13 +17,13 @@ from msgspec import Meta
 
 from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
+from drivers.yaml_words import found_text
 from gateway.energy.assets import Formula
-from gateway.energy.forecast import Forecast
-from gateway.outbox.owed import offset_s
+from gateway.outbox.item import EXCHANGE
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.devices import Device
 from gateway.site.timezone import SiteTimezone, TimezoneName
-from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
+from gateway.site.values import ByteSize, SlotLength
 
 T = TypeVar("T")
 
@@ -83,93 +83,6 @@ class Market:
 
         if self.max_gap < self.slot:
             yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """Where slots are delivered to."""
-
-    dialect: Annotated[
-        DialectName, Meta(description="how the exchange is spoken to", examples=["sdk"])
-    ]
-    url: Annotated[
-        HttpUrl,
-        Meta(
-            description="base URL of the exchange; plain http only to this machine",
-            examples=["https://gsyweb.gridsingularity.com"],
-        ),
-    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
-    canary_network: Annotated[
-        UUID,
-        Meta(
-            description="UUID of the canary (test) network",
-            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
-        ),
-    ]
-    credentials: Annotated[
-        str,
-        Meta(
-            description="file with username and password, mode 0600, or a systemd credential of "
-            "that name",
-            examples=["exchange.credentials"],
-        ),
-    ]
-    forecast: Annotated[
-        Forecast,
-        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
-    ] = "last_slot"
-    margin: Annotated[
-        Seconds,
-        Meta(
-            description="time kept from every slot's edge, for clocks that differ; at most a "
-            "quarter of the slot",
-            examples=["1s"],
-        ),
-    ] = field(default_factory=lambda: Seconds(1))
-    timeout: Annotated[
-        Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
-    ] = field(default_factory=lambda: Seconds(10))
-    settlement: Annotated[
-        Seconds,
-        Meta(
-            description="how long after a slot's end the exchange settles; such slots go before "
-            "older ones",
-            examples=["1h"],
-        ),
-    ] = field(default_factory=lambda: Seconds(3600))
-    spread: Annotated[
-        Seconds | None,
-        Meta(
-            description="sites start their uploads spread over this part of each slot, by their "
-            "names; at most a third of the slot (default: a thirtieth of the slot)",
-            examples=["30s"],
-        ),
-    ] = None
-
-    def quiet_s(self, site: str, slot_s: int) -> float:
-        """The time from each slot's begin in which that site sends nothing: its place in the
-        spread, and the margin that all keep.
-        """
-        # Slots of seconds are for trying things out, and nobody wants to wait then.
-        usual_s = slot_s / 30 if slot_s >= 60 else 0.0
-        spread_s = usual_s if self.spread is None else self.spread
-        return self.margin + offset_s(site, spread_s) if spread_s else 0.0
-
-    def check(self, site: "Surroundings") -> Iterator[Mistake]:
-        """What does not fit the market's slots and the assets."""
-        slot_s = site.market.slot
-
-        if not site.assets:
-            hint = "add assets: with name, uuid, kind and energy"
-            yield Mistake((), "there is no asset to deliver", hint)
-
-        if self.margin > slot_s / 4:
-            hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
-            yield Mistake(("margin",), "leaves no time to deliver", hint)
-
-        if self.spread is not None and self.spread > slot_s / 3:
-            hint = f"at most a third of the slot, {slot_s / 3:g}s"
-            yield Mistake(("spread",), "leaves too little time to deliver", hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +266,24 @@ class ClockSettings:
     ] = "kernel"
 
 
+class ExchangeData(dict[str, object]):
+    """`exchange:` before its kind has read it. It is short for a destination named `exchange`, of
+    the kind `exchange`.
+    """
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "description": "the destination named exchange, of the kind exchange",
+    }
+
+    @classmethod
+    def parse(cls, raw: object) -> "ExchangeData":
+        """Raises ValueError where `raw` is no mapping."""
+        if not isinstance(raw, dict):
+            raise ValueError(f"expected key: value pairs, found {found_text(raw)}")
+        return cls(raw)
+
+
 class DestinationData(dict[str, object]):
     """A destination before its kind has read it: a mapping with a `kind`."""
 
@@ -379,7 +310,7 @@ class GatewayFile:
 
     site: Site
     market: Market = field(default_factory=Market)
-    exchange: Exchange | None = None
+    exchange: ExchangeData | None = None
     assets: list[Asset] = field(default_factory=list)
     buffer: BufferSettings = field(default_factory=BufferSettings)
     status: StatusSettings = field(default_factory=StatusSettings)
@@ -401,9 +332,6 @@ class GatewayFile:
         for i, asset in enumerate(self.assets):
             yield from _inside(("assets", i), asset.check(site))
 
-        if self.exchange is not None:
-            yield from _inside(("exchange",), self.exchange.check(site))
-
         if self.mqtt is not None:
             yield from _inside(("mqtt",), self.mqtt.check(site))
 
@@ -416,7 +344,7 @@ class GatewayFile:
             hint = "use up to 32 small letters, digits, - and _, beginning with a letter"
             yield Mistake((), f"{name!r} cannot be a destination's name", hint)
 
-        if name == "exchange" and self.exchange is not None:
+        if name == EXCHANGE and self.exchange is not None:
             hint = "exchange: is this destination already; give one of them another name"
             yield Mistake((), "is there twice", hint)
 
@@ -449,7 +377,11 @@ class DestinationSettings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationSection:
-    """One destination as it is written. What its keys mean, only its kind knows."""
+    """One destination as it is written. What its keys mean, only its kind knows.
+
+    `exchange: {…}` and `destinations: {exchange: {kind: exchange, …}}` make the same section, but
+    for the path.
+    """
 
     name: str
     kind: str
@@ -485,7 +417,6 @@ class Settings:
     timezone: SiteTimezone
     """In which its days begin and end."""
     market: Market
-    exchange: Exchange | None
     assets: tuple[Asset, ...]
     devices: tuple[Device, ...]
     buffer: BufferSettings
@@ -494,7 +425,9 @@ class Settings:
     mqtt: MqttSettings | None
     clock: ClockSettings
     destinations: Mapping[str, DestinationSettings]
-    """By name, those of `destinations:`; empty where the caller of `load` decodes none."""
+    """By name, first the one that `exchange:` stands for; empty where the caller of `load` decodes
+    none.
+    """
 
     def credentials(self, name: str) -> Credentials:
         """The login in that credential file, read now (it may have been changed). Raises

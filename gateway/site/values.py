@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drivers.strict_yaml import Seconds, nearest
-from gateway.outbox.dialects import dialect_names
+from drivers.strict_yaml import Seconds
 
 
 class SlotLength(int):
@@ -29,62 +28,6 @@ class SlotLength(int):
     def as_written(self) -> str:
         """Such as `15min`."""
         return Seconds(self).as_written()
-
-
-class DialectName(str):
-    """The name of a dialect: a file of gateway/outbox/dialects/."""
-
-    json_schema: ClassVar[Mapping[str, Any]] = {
-        "enum": dialect_names(),
-        "description": "how the exchange is spoken to",
-    }
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, raw: object) -> "DialectName":
-        """Raises ValueError where there is no such dialect."""
-        if raw not in dialect_names():
-            raise ValueError(f"there is no dialect {raw!r} — {nearest(str(raw), dialect_names())}")
-        return cls(raw)
-
-
-class HttpUrl(str):
-    """The base URL of an exchange, without a trailing slash. Plain http only towards this
-    machine.
-    """
-
-    json_schema: ClassVar[Mapping[str, Any]] = {
-        "type": "string",
-        "format": "uri",
-        "title": "URL",
-        "description": "https://host of the exchange",
-    }
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, raw: object) -> "HttpUrl":
-        """Raises ValueError where `raw` is not such a URL."""
-        match = (
-            re.fullmatch(
-                r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
-            )
-            if isinstance(raw, str)
-            else None
-        )
-        if match is None:
-            raise ValueError(
-                f"{raw!r} is not the URL of an exchange — such as "
-                "https://gsyweb.gridsingularity.com"
-            )
-        if match[3] and not 1 <= int(match[3][1:]) <= 65535:
-            raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        if (
-            match[1] == "http"
-            and match[2] not in ("localhost", "[::1]")
-            and not match[2].startswith("127.")
-        ):
-            raise ValueError("plain http would send the password in clear — write https://")
-        return cls(str(raw).rstrip("/"))
 
 
 class ByteSize(int):

@@ -14,17 +14,19 @@ from pathlib import Path
 from uuid import UUID
 
 from drivers.sample import Sample
-from gateway.ledger.exchange_terms import exchange_terms
+from gateway.delivery.kinds import load
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.ledger.housekeeping import GATHER_S
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import Held
-from gateway.site import config
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
+from tests.gateway.ledger.house import terms_of
 
 METERS = 10
 INTERVAL_S = 10
@@ -89,7 +91,7 @@ class Meter:
         return Sample(self.name, self.serial_number, "bench-boot", boottime_ms, utc_ms, values)
 
 
-def settings(folder: Path) -> config.Settings:
+def settings(folder: Path) -> Settings:
     """An ordinary site: what is not said is as it is by default. An asset for each meter."""
     (folder / "devices").mkdir(parents=True)
     assets = "\n".join(
@@ -104,7 +106,7 @@ def settings(folder: Path) -> config.Settings:
         (folder / "devices" / f"m{n}.yaml").write_text(
             f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n"
         )
-    return config.load(folder, logins=False)
+    return load(folder, logins=False)
 
 
 def run(folder: Path, hours: float, flush_s: float) -> Day:
@@ -120,9 +122,10 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
     )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
-    assert site.exchange is not None
-    dialect = load_dialect(site.exchange.dialect, str(site.exchange.canary_network), SLOT_S)
-    ledger = Ledger(site, buffer, clock, [exchange_terms(site, site.exchange, dialect, buffer)])
+    exchange = settings_of(site)
+    assert exchange is not None
+    dialect = load_dialect(exchange.dialect, str(exchange.canary_network), SLOT_S)
+    ledger = Ledger(site, buffer, clock, terms_of(site, buffer, exchange.dialect))
     ledger.replay()
     gathered: list[float] = []
     meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]

@@ -25,20 +25,20 @@ from random import Random
 from typing import NoReturn
 
 from drivers.sample import Sample
+from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import Slot
 from gateway.ledger.audit import audit
-from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Ledger
-from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Item
-from gateway.site import config
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
+from tests.gateway.ledger.house import terms_of
 
 TITLE = "processes killed at random moments, on a real file"
 
@@ -116,7 +116,7 @@ def _one_life(folder: Path, rng: Random, kills: int, outcome: Outcome) -> None:
         outcome.slots += buffer.slot_count
 
 
-def _site(folder: Path) -> config.Settings:
+def _site(folder: Path) -> Settings:
     (folder / "devices").mkdir()
     (folder / "gateway.yaml").write_text(TWO_ASSETS)
     (folder / "devices/grid.yaml").write_text(
@@ -125,14 +125,14 @@ def _site(folder: Path) -> config.Settings:
     (folder / "devices/pv.yaml").write_text(
         "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n"
     )
-    return config.load(folder, logins=False)
+    return load(folder, logins=False)
 
 
 # --- the process ----------------------------------------------------------------------------------
 
 
 def _killed(
-    settings: config.Settings, minute: mmap.mmap, at: int, seed: int, run_s: float | None
+    settings: Settings, minute: mmap.mmap, at: int, seed: int, run_s: float | None
 ) -> list[str]:
     """A process that lives for so long; what it told. Without a time it lives for a day, and
     leaves.
@@ -172,7 +172,7 @@ def _read_for(number: int, seconds: float) -> bytes:
 
 
 def _live(
-    settings: config.Settings, minute: mmap.mmap, at: int, rng: Random, pipe: int, until: int | None
+    settings: Settings, minute: mmap.mmap, at: int, rng: Random, pipe: int, until: int | None
 ) -> NoReturn:
     """One sample a minute of both meters, as fast as it goes."""
     code = 1
@@ -184,10 +184,13 @@ def _live(
             boot_id=lambda: "boot",
         )
         buffer = open_buffer(settings.buffer_path, now_s=BEGIN_S + 60.0 * at)
-        assert settings.exchange
-        dialect = load_dialect("sdk", str(settings.exchange.canary_network), 900)
-        terms = exchange_terms(settings, settings.exchange, dialect, buffer)
-        ledger = Ledger(settings, buffer, Clock("assured", sources), [terms])
+        assert settings.destinations
+        ledger = Ledger(
+            settings,
+            buffer,
+            Clock("assured", sources),
+            terms_of(settings, buffer),
+        )
 
         def tell(what: str, keys: list[str]) -> None:
             os.write(pipe, (json.dumps({what: keys}) + "\n").encode())
@@ -258,14 +261,14 @@ def _told(lines: list[str], told: dict[str, dict[str, object]], outcome: Outcome
             outcome.commits += 1
 
 
-def _reading(settings: config.Settings) -> "_Open":
+def _reading(settings: Settings) -> "_Open":
     return _Open(settings)
 
 
 class _Open:
     """The buffer, as a command reads it."""
 
-    def __init__(self, settings: config.Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._buffer = open_for_reading(settings.buffer_path)
 
     def __enter__(self) -> Buffer:
@@ -275,7 +278,7 @@ class _Open:
         self._buffer.close_file()
 
 
-def _broken(settings: config.Settings, told: dict[str, dict[str, object]]) -> Iterator[str]:
+def _broken(settings: Settings, told: dict[str, dict[str, object]]) -> Iterator[str]:
     """What is not in the file although it was told, and what is in it and not right."""
     if not settings.buffer_path.exists() and not any(told.values()):
         return
@@ -323,7 +326,7 @@ def _broken(settings: config.Settings, told: dict[str, dict[str, object]]) -> It
         )
 
 
-def _wrong_total(settings: config.Settings) -> Iterator[str]:
+def _wrong_total(settings: Settings) -> Iterator[str]:
     """Over the whole life: Σ slots is what the register says, within its step; no slot is
     absent.
     """

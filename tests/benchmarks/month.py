@@ -18,8 +18,8 @@ from uuid import UUID
 from drivers.line import Line, LineUrl, SerialSettings
 from drivers.sample import Sample
 from gateway.app import Gateway
+from gateway.delivery import kinds
 from gateway.delivery.simulated.exchange import StrictExchange
-from gateway.site import config
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.simulation.network import Network
@@ -103,7 +103,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
         "assured", Sources(now_s, lambda: loop.time() - began_s, lambda: True, lambda: _BOOT)
     )
     gateway = Gateway(
-        config.load(folder), clock, open_a_line=_never, transport=network, rng=Random(2)
+        kinds.load(folder), clock, open_a_line=_never, transport=network, rng=Random(2)
     )
     running = loop.create_task(gateway.run())
     await asyncio.sleep(INTERVAL_S)

@@ -18,21 +18,23 @@ from time import perf_counter
 from typing import Literal
 
 from drivers.sample import Sample
+from gateway.delivery.kinds import load
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.energy.fold import advance
 from gateway.energy.slot import MeterRules, MeterState, Slot, Unallocated
-from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.ledger.rules import meter_rules
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, State
-from gateway.site import config
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
+from tests.gateway.ledger.house import terms_of
 from tests.simulation.disk import Disk
 
 TITLE = "power cuts and kills at random writes"
@@ -51,7 +53,7 @@ LONGEST_OFF_S = 3000
 """Of the machine, after a power cut."""
 
 
-def site(folder: Path) -> config.Settings:
+def site(folder: Path) -> Settings:
     """Two meters, two assets."""
     (folder / "devices").mkdir()
     (folder / "gateway.yaml").write_text(TWO_ASSETS)
@@ -59,7 +61,7 @@ def site(folder: Path) -> config.Settings:
         (folder / f"devices/{name}.yaml").write_text(
             f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n"
         )
-    return config.load(folder, logins=False)
+    return load(folder, logins=False)
 
 
 @dataclass(slots=True)
@@ -139,8 +141,9 @@ class Undisturbed:
 class Life:
     """One site, and what it goes through."""
 
-    def __init__(self, settings: config.Settings, disk: Disk, seed: int) -> None:
-        assert settings.exchange is not None
+    def __init__(self, settings: Settings, disk: Disk, seed: int) -> None:
+        exchange = settings_of(settings)
+        assert exchange is not None
         self.rng = Random(seed)
         self.told = Told()
         self.violations: list[str] = []
@@ -148,7 +151,7 @@ class Life:
         self._settings = settings
         self._path = Path(disk.folder) / "buffer.sqlite"
         self._disk = disk
-        self._dialect = load_dialect("sdk", str(settings.exchange.canary_network), SLOT_S)
+        self._dialect = load_dialect("sdk", str(exchange.canary_network), SLOT_S)
         self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
         self._meters = {"grid": Meter(800.0), "pv": Meter(-500.0)}
         self._now_s = self._boot_s = float(BEGIN_S)
@@ -211,10 +214,8 @@ class Life:
         )
         self._buffer = open_buffer(self._path, Limits(), now_s=self._now_s)
         self._opened.append(self._buffer)
-        exchange = self._settings.exchange
-        assert exchange is not None
-        terms = exchange_terms(self._settings, exchange, self._dialect, self._buffer)
-        self._ledger = Ledger(self._settings, self._buffer, self._clock, [terms])
+        terms = terms_of(self._settings, self._buffer)
+        self._ledger = Ledger(self._settings, self._buffer, self._clock, terms)
         self._ledger.replay()
         self._flushed()
 

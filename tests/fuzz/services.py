@@ -6,14 +6,12 @@ import asyncio
 import functools
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
-import httpcore
-import httpx
-
+from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.strict_yaml import Seconds
-from gateway.delivery.http_session import MAX_REPLY_BYTES, ExchangeError, Session
-from gateway.delivery.mqtt_connection import Wire
+from gateway.delivery.http_session import ExchangeError, Session
 from gateway.delivery.mqtt_publisher import MqttPublisher
 from gateway.monitoring.report import BufferReport, ClockReport, Report
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
@@ -119,18 +117,62 @@ JSON_WORDS = (
 )  # fmt: skip
 
 
-class _Wired(httpx.AsyncHTTPTransport):
-    """HTTP on connections that say what they are given, whatever is asked."""
+class _Peer(asyncio.Transport):
+    """A connection whose other end answers each thing that is written with the next of `turns`, and
+    closes after the last.
+    """
 
-    def say(self, come: list[bytes]) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            network_backend=httpcore.AsyncMockBackend(come), max_connections=1
-        )
+    def __init__(self, protocol: asyncio.Protocol, turns: Iterable[list[bytes]]) -> None:
+        super().__init__()
+        self._protocol: asyncio.Protocol | None = protocol
+        self._turns = list(turns)
+        self.written_bytes = 0
+        protocol.connection_made(self)
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written_bytes += len(data)
+        if not self._turns:
+            return
+        come = self._turns.pop(0)
+        here = asyncio.get_running_loop()
+        for n, piece in enumerate(come):
+            here.call_later(0.01 * n, self._say, piece)
+        if not self._turns:
+            here.call_later(0.01 * len(come) + 1, self.close)
+
+    def _say(self, piece: bytes) -> None:
+        if self._protocol is not None:
+            self._protocol.data_received(piece)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        if self._protocol is not None:
+            protocol, self._protocol = self._protocol, None
+            asyncio.get_running_loop().call_soon(
+                protocol.connection_lost, None
+            )  # as asyncio's own do
+
+    abort = close
 
 
-@functools.cache
-def _transport() -> _Wired:
-    return _Wired(verify=False, trust_env=False)
+def _connections_that_say(turns: list[list[bytes]]) -> Callable[..., Awaitable[Any]]:
+    """In place of the loop's `create_connection`: the input comes on each."""
+
+    async def create_connection(
+        make: Callable[[], asyncio.Protocol], *_: object, **__: object
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        protocol = make()
+        return _Peer(protocol, turns), protocol
+
+    return create_connection
 
 
 LOGIN_REPLY = (
@@ -144,15 +186,15 @@ def exchange_session(data: bytes) -> None:
     fuzzed; bit 4: it is asked.
     """
     options, stream = split(data)
-    come = [] if options & 8 else [LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())]
-    _transport().say([*come, *pieces(stream, options)])
-    loop().run_until_complete(_talk(asks=bool(options & 16)))
+    login = [] if options & 8 else [[LOGIN_REPLY % (13 + len(TOKEN), TOKEN.encode())]]
+    turns = [*login, [*pieces(stream, options)]]
+    loop().run_until_complete(_talk(turns, asks=bool(options & 16)))
 
 
-async def _talk(*, asks: bool) -> None:
-    session = Session(
-        "http://127.0.0.1", lambda: Credentials("me", PASSWORD), 5.0, transport=_transport()
-    )
+async def _talk(turns: list[list[bytes]], *, asks: bool) -> None:
+    here = asyncio.get_running_loop()
+    here.create_connection = _connections_that_say(turns)  # type: ignore[method-assign]
+    session = Session("http://127.0.0.1", lambda: Credentials("me", PASSWORD), 5.0)
     try:
         reply = await (
             session.get("api/", 3.0)
@@ -168,6 +210,7 @@ async def _talk(*, asks: bool) -> None:
         check_outcome(http_outcome(reply), reply)
     finally:
         await session.aclose()
+        del here.create_connection
 
 
 def session_seeds() -> Iterable[bytes]:
@@ -311,53 +354,6 @@ def status_seeds() -> Iterable[bytes]:
 # An MQTT broker
 
 
-class _Broker(asyncio.Transport):
-    """A connection on which the input comes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.protocol: asyncio.Protocol | None = None
-        self.written_bytes = 0
-
-    def write(self, data: bytes) -> None:  # type: ignore[override]
-        self.written_bytes += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def close(self) -> None:
-        if self.protocol is not None:
-            protocol, self.protocol = self.protocol, None
-            asyncio.get_running_loop().call_soon(
-                protocol.connection_lost, None
-            )  # as asyncio's own do
-
-    abort = close
-
-
-class _Publisher(MqttPublisher):
-    """The publisher with a connection that says the input."""
-
-    come: list[bytes]
-
-    async def _connect(self) -> Wire:
-        wire = Wire(self._something_to_do)
-        broker = _Broker()
-        broker.protocol = wire
-        wire.connection_made(broker)
-        here = asyncio.get_running_loop()
-        for n, piece in enumerate(self.come):
-            here.call_later(0.01 * n, wire.data_received, piece)
-        here.call_later(0.01 * len(self.come) + 1, broker.close)
-        return wire
-
-
 CONNACK = b"\x20\x02\x00\x00"
 
 
@@ -370,21 +366,24 @@ def mqtt_broker(data: bytes) -> None:
 
 
 async def _broker_says(come: list[bytes]) -> None:
-    publisher = _Publisher(
+    publisher = MqttPublisher(
         MqttSettings(host="broker", tls=False, samples=Seconds(60)),
         "home",
         lambda _: Credentials("me", PASSWORD),
         now=lambda: 1.0,
     )
-    publisher.come = come
     for n in range(3):
         publisher._publish(f"sample/{n}", {"power_w": n})
+    here = asyncio.get_running_loop()
+    here.create_connection = _connections_that_say([come])  # type: ignore[method-assign]
     try:
         await publisher._session()
     except OSError as error:
         check_message(str(error))
     else:
         raise AssertionError("a session ends with an error, for the connection is lost")
+    finally:
+        del here.create_connection
     assert len(publisher._queue._waiting) + len(publisher._queue._retained) <= 4
     assert not publisher._queue._unacknowledged
 

@@ -24,12 +24,14 @@ from drivers.recording import Recording, RecordingError
 from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
+from gateway.delivery.kinds import load
+from gateway.delivery.kinds.exchange import DialectName, HttpUrl
+from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
 from gateway.energy.assets import Formula
-from gateway.site.config import load
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
 from gateway.site.devices import DeviceFile
 from gateway.site.settings import GatewayFile, Settings
-from gateway.site.values import ByteSize, DialectName, HttpUrl, SlotLength
+from gateway.site.values import ByteSize, SlotLength
 from tests.fuzz.meter_drivers import load_profile_once, loop
 from tests.fuzz.target import Target, check_message, check_quantities, split
 
@@ -70,6 +72,11 @@ def yaml(data: bytes) -> None:
     assert value is not None or document.problems
     if not document.problems:
         check_finite(value)
+    if isinstance(value, GatewayFile) and value.exchange is not None:
+        exchange = decode(ExchangeSettings, document, ("exchange",), value.exchange)
+        check_problems(document)
+        assert exchange is not None or document.problems
+        check_finite(exchange)
 
 
 def profile(data: bytes) -> None:
@@ -235,6 +242,8 @@ def folder(data: bytes) -> None:
         return
     assert isinstance(settings, Settings)
     check_finite(settings)
+    for destination in settings.destinations.values():
+        check_finite(destination)
     assert settings.devices
 
 

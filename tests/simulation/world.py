@@ -16,8 +16,8 @@ from uuid import UUID
 
 from drivers.line import LineUrl, SerialSettings
 from gateway.app import Gateway
+from gateway.delivery import kinds
 from gateway.delivery.simulated.exchange import StrictExchange
-from gateway.site import config
 from gateway.timing.clock import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
@@ -66,7 +66,7 @@ class World:
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
         self.home = SimulatedHome(scenario.seed, origin_s, self.time.ms, self.rng)
         write_folder(folder, scenario, self._assets, self.exchange)
-        self.settings = config.load(folder)
+        self.settings = kinds.load(folder)
 
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after

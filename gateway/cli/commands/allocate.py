@@ -152,12 +152,11 @@ def _follows(
     """The assets' slots, and what destinations are owed, once these slots are written."""
     from random import random
 
-    from gateway.delivery.kinds import destinations_of
     from gateway.delivery.opening import Opening, open_destination
     from gateway.ledger.settling import Settling
 
     terms = []
-    for name, its_settings in destinations_of(settings).items():
+    for name, its_settings in settings.destinations.items():
         opening = Opening(
             name=name,
             site=settings,
@@ -172,12 +171,16 @@ def _follows(
 
 
 def _delivery(settings: "Settings", count: int) -> str:
-    if settings.exchange is None and not settings.destinations:
+    from gateway.delivery.kinds.exchange import settings_of
+    from gateway.outbox.item import EXCHANGE
+
+    if not settings.destinations:
         return "no exchange is configured: nothing is sent"
     if count:
-        to = "their destinations" if settings.destinations else "the exchange"
+        to = "the exchange" if [*settings.destinations] == [EXCHANGE] else "their destinations"
         return f"{count} numbers are owed to {to} again; the daemon sends them within half a minute"
-    how = "its destination" if settings.exchange is None else settings.exchange.dialect
+    exchange = settings_of(settings)
+    how = "its destination" if exchange is None else exchange.dialect
     return (
         "nothing is sent: no asset's slot is complete by this, or the dialect "
         f"{how} has no way to date a number"

@@ -108,8 +108,6 @@ def destination_kinds() -> dict[str, type]:
 
 def _told(settings: "Settings") -> Iterator[str]:
     """What the daemon is told to do, in a few lines."""
-    from gateway.outbox.dialects import load_dialect
-
     yield (
         f"{settings.folder}: no mistakes. Site {settings.site}, slots of "
         f"{_length(settings.market.slot)}."
@@ -136,8 +134,24 @@ def _told(settings: "Settings") -> Iterator[str]:
             )
     for text, _ in _loads(settings):
         yield f"  {text}"
-    exchange = settings.exchange
-    if exchange is None and not settings.destinations:
+    yield from _sends(settings)
+    yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
+    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
+    if settings.mqtt is not None:
+        yield (
+            f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
+            f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
+        )
+
+
+def _sends(settings: "Settings") -> Iterator[str]:
+    """What goes where."""
+    from gateway.delivery.kinds.exchange import settings_of
+    from gateway.outbox.dialects import load_dialect
+    from gateway.outbox.item import EXCHANGE
+
+    exchange = settings_of(settings)
+    if not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
     if exchange is not None:
         kinds = load_dialect(
@@ -157,15 +171,9 @@ def _told(settings: "Settings") -> Iterator[str]:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
-    if settings.destinations:
-        yield f"Sends to these destinations, too: {', '.join(settings.destinations)}."
-    yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
-    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
-    if settings.mqtt is not None:
-        yield (
-            f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
-            f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
-        )
+    others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
+    if others:
+        yield f"Sends to these destinations, too: {', '.join(others)}."
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:

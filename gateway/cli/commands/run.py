@@ -40,7 +40,6 @@ def run(args: argparse.Namespace) -> int:
         else "%(levelname)s %(message)s"
     )
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     settings = kinds.load(args.config)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays

@@ -105,11 +105,11 @@ def _configured_url(args: argparse.Namespace) -> str:
     """The address in gateway.yaml. A configuration with mistakes is no reason not to show the
     status.
     """
-    from gateway.site import config
+    from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
 
     try:
-        status = config.load(args.config, logins=False).status
+        status = kinds.load(args.config, logins=False).status
     except ConfigError:
         return DEFAULT_URL
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(status.host, status.host)  # noqa: S104  compared, not bound to

@@ -15,12 +15,10 @@ CONTRIBUTING.md takes you through it. In gateway.yaml the file's name is its `ki
 """
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from drivers.strict_yaml import Mistake, nearest
-from gateway.outbox.item import EXCHANGE
 from gateway.site import config
 from gateway.site.settings import DestinationSection, DestinationSettings, Settings
 
@@ -50,12 +48,6 @@ def decode_destination(section: DestinationSection) -> DestinationSettings | Non
         return None
     settings: DestinationSettings | None = section.decode(_kind(section.kind).Settings)
     return settings
-
-
-def destinations_of(site: Settings) -> Mapping[str, DestinationSettings]:
-    """All of a site's destinations by name, the one that `exchange:` stands for first."""
-    first = {} if site.exchange is None else {EXCHANGE: site.exchange}
-    return {**first, **site.destinations}
 
 
 def kind_of(settings: DestinationSettings) -> ModuleType:

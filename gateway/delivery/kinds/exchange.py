@@ -2,17 +2,176 @@
 in one of the dialects of gateway/outbox/dialects/.
 """
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from msgspec import Meta
+
+from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
+from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import ReadsBack
-from gateway.outbox.dialects import load_dialect
-from gateway.site.settings import Exchange
+from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.item import EXCHANGE
+from gateway.outbox.owed import offset_s
+from gateway.site.settings import Settings as SiteSettings
+from gateway.site.settings import Surroundings
 
-Settings = Exchange
-"""`exchange:` in gateway.yaml has the same keys, so it is read where that file is."""
+
+class DialectName(str):
+    """The name of a dialect: a file of gateway/outbox/dialects/."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "enum": dialect_names(),
+        "description": "how the exchange is spoken to",
+    }
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "DialectName":
+        """Raises ValueError where there is no such dialect."""
+        if raw not in dialect_names():
+            raise ValueError(f"there is no dialect {raw!r} — {nearest(str(raw), dialect_names())}")
+        return cls(raw)
+
+
+class HttpUrl(str):
+    """The base URL of an exchange, without a trailing slash. Plain http only towards this
+    machine.
+    """
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "string",
+        "format": "uri",
+        "title": "URL",
+        "description": "https://host of the exchange",
+    }
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "HttpUrl":
+        """Raises ValueError where `raw` is not such a URL."""
+        match = (
+            re.fullmatch(
+                r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
+            )
+            if isinstance(raw, str)
+            else None
+        )
+        if match is None:
+            raise ValueError(
+                f"{raw!r} is not the URL of an exchange — such as "
+                "https://gsyweb.gridsingularity.com"
+            )
+        if match[3] and not 1 <= int(match[3][1:]) <= 65535:
+            raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
+        if (
+            match[1] == "http"
+            and match[2] not in ("localhost", "[::1]")
+            and not match[2].startswith("127.")
+        ):
+            raise ValueError("plain http would send the password in clear — write https://")
+        return cls(str(raw).rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where slots are delivered to."""
+
+    dialect: Annotated[
+        DialectName, Meta(description="how the exchange is spoken to", examples=["sdk"])
+    ]
+    url: Annotated[
+        HttpUrl,
+        Meta(
+            description="base URL of the exchange; plain http only to this machine",
+            examples=["https://gsyweb.gridsingularity.com"],
+        ),
+    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
+    canary_network: Annotated[
+        UUID,
+        Meta(
+            description="UUID of the canary (test) network",
+            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
+        ),
+    ]
+    credentials: Annotated[
+        str,
+        Meta(
+            description="file with username and password, mode 0600, or a systemd credential of "
+            "that name",
+            examples=["exchange.credentials"],
+        ),
+    ]
+    forecast: Annotated[
+        Forecast,
+        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
+    ] = "last_slot"
+    margin: Annotated[
+        Seconds,
+        Meta(
+            description="time kept from every slot's edge, for clocks that differ; at most a "
+            "quarter of the slot",
+            examples=["1s"],
+        ),
+    ] = field(default_factory=lambda: Seconds(1))
+    timeout: Annotated[
+        Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
+    ] = field(default_factory=lambda: Seconds(10))
+    settlement: Annotated[
+        Seconds,
+        Meta(
+            description="how long after a slot's end the exchange settles; such slots go before "
+            "older ones",
+            examples=["1h"],
+        ),
+    ] = field(default_factory=lambda: Seconds(3600))
+    spread: Annotated[
+        Seconds | None,
+        Meta(
+            description="sites start their uploads spread over this part of each slot, by their "
+            "names; at most a third of the slot (default: a thirtieth of the slot)",
+            examples=["30s"],
+        ),
+    ] = None
+
+    def quiet_s(self, site: str, slot_s: int) -> float:
+        """The time from each slot's begin in which that site sends nothing: its place in the
+        spread, and the margin that all keep.
+        """
+        # Slots of seconds are for trying things out, and nobody wants to wait then.
+        usual_s = slot_s / 30 if slot_s >= 60 else 0.0
+        spread_s = usual_s if self.spread is None else self.spread
+        return self.margin + offset_s(site, spread_s) if spread_s else 0.0
+
+    def check(self, site: Surroundings) -> Iterator[Mistake]:
+        """What does not fit the market's slots and the assets."""
+        slot_s = site.market.slot
+
+        if not site.assets:
+            hint = "add assets: with name, uuid, kind and energy"
+            yield Mistake((), "there is no asset to deliver", hint)
+
+        if self.margin > slot_s / 4:
+            hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
+            yield Mistake(("margin",), "leaves no time to deliver", hint)
+
+        if self.spread is not None and self.spread > slot_s / 3:
+            hint = f"at most a third of the slot, {slot_s / 3:g}s"
+            yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
+
+def settings_of(site: SiteSettings) -> Settings | None:
+    """What `exchange:` says. None where it is not there."""
+    found = site.destinations.get(EXCHANGE)
+    return found if isinstance(found, Settings) else None
 
 
 def open(settings: Settings, opening: Opening) -> Destination:
@@ -25,10 +184,18 @@ def open(settings: Settings, opening: Opening) -> Destination:
         settings.timeout,
         transport=opening.http,
     )
+    terms = exchange_terms(
+        site,
+        dialect,
+        opening.buffer,
+        forecast=settings.forecast,
+        margin_s=settings.margin,
+        name=opening.name,
+    )
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
-        selects=exchange_terms(site, settings, dialect, opening.buffer, opening.name).selects,
+        selects=terms.selects,
         format=dialect,
         transport=HttpTransport(session, dialect),
         policy=Policy(

@@ -2,19 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 
 import pytest
 
-from drivers.net.http import (
-    MAX_REPLY_BYTES,
-    HttpClient,
-    HttpReply,
-    NoConnection,
-    TooLate,
-    authorization,
-)
+from drivers.net.http import HttpClient, NoConnection, TooLate, authorization
+from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
 from tests.drivers.net.http_server import http_server, reply
 
 
@@ -126,9 +121,14 @@ def test_credentials_become_a_header_and_are_secrets() -> None:
 
 def test_httpx_is_not_there_until_somebody_asks() -> None:
     code = (
-        "import sys, drivers.net.http, drivers.net.mqtt, drivers.line\n"
-        "assert not {'httpx', 'paho', 'paho.mqtt'} & set(sys.modules)\n"
-        "drivers.net.http.HttpClient('http://127.0.0.1')\n"
+        "import os, sys, drivers.net.http, drivers.net.mqtt, drivers.line\n"
+        "drivers.net.http.HttpClient('https://127.0.0.1', trust_env=True)\n"
+        "assert not {'httpx', 'paho', 'paho.mqtt', 'certifi', 'email'} & set(sys.modules)\n"
+        "os.environ['https_proxy'] = 'http://127.0.0.1:9'\n"
+        "drivers.net.http.HttpClient('http://127.0.0.1', trust_env=False)\n"
+        "assert 'httpx' not in sys.modules\n"
+        "drivers.net.http.HttpClient('https://127.0.0.1', trust_env=True)\n"
         "assert 'httpx' in sys.modules and 'rich' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment)

@@ -12,8 +12,9 @@ import pytest
 
 from drivers.sample import Sample
 from gateway.cli.main import main
+from gateway.delivery import kinds
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.ledger.ledger import Ledger
-from gateway.site import config
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
 from tests.gateway.ledger.house import take, terms_of
@@ -60,7 +61,7 @@ class Home:
         """One value of power (W) per slot; samples each minute, none at the minutes in `silent`.
         The slots' boundaries are hit.
         """
-        settings = config.load(self.folder)
+        settings = kinds.load(self.folder)
         now_s = [float(START_S)]
         clock = Clock(
             "assured",
@@ -71,7 +72,7 @@ class Home:
             ),
         )
         with self.buffer() as buffer:
-            exchange = settings.exchange
+            exchange = settings_of(settings)
             terms = terms_of(settings, buffer, exchange.dialect) if exchange else []
             ledger = Ledger(settings, buffer, clock, terms)
             grid_in, grid_out, pv_out = 4_000_000.0, 1_000_000.0, 2_000_000.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.commands.check import schema_names, schema_of
-from gateway.site import config
+from gateway.delivery import kinds
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs" / "examples" / "home"
@@ -236,7 +236,7 @@ def test_the_example_is_right_once_it_has_a_login(tmp_path):
     login = folder / "exchange.credentials"
     login.touch(mode=0o600)
     login.write_text("username: somebody\npassword: secret\n")
-    settings = config.load(folder)
+    settings = kinds.load(folder)
     assert [device.name for device in settings.devices] == ["grid", "heat-pump", "pv"]
     assert {asset.name for asset in settings.assets} == {"House load", "PV", "Heat pump"}
 

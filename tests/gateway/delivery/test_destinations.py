@@ -18,7 +18,7 @@ from msgspec.json import encode as json_of
 
 import gateway.delivery.kinds
 from gateway.delivery.destination import Delivery
-from gateway.delivery.kinds import destinations_of, kind_names, load
+from gateway.delivery.kinds import kind_names, load
 from gateway.delivery.opening import Opening, open_delivery
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.slot import MeterState
@@ -147,7 +147,7 @@ def opened(
                 http=http,
             ),
         )
-        for name, its_settings in destinations_of(settings).items()
+        for name, its_settings in settings.destinations.items()
     }
 
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 
+from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
-    MAX_REPLY_BYTES,
     LoginFailed,
     LoginRefused,
     NotAllowed,

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from drivers.sample import Sample
+from gateway.delivery.kinds import load
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.energy.slot import Slot
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
-from gateway.site.config import load
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
@@ -23,11 +24,15 @@ NETWORK = "8a2c8a2c-1111-4c39-a9ae-0f6b32c9d2a1"
 
 def terms_of(settings: Settings, buffer: Buffer, dialect: str = "sdk") -> list[Terms]:
     """What the site's exchange is owed."""
-    exchange = settings.exchange
+    exchange = settings_of(settings)
     if exchange is None:
         return []
     spoken = load_dialect(dialect, str(exchange.canary_network), settings.market.slot)
-    return [exchange_terms(settings, exchange, spoken, buffer)]
+    return [
+        exchange_terms(
+            settings, spoken, buffer, forecast=exchange.forecast, margin_s=exchange.margin
+        )
+    ]
 
 
 def take(ledger: Ledger, sample: Sample) -> Committed | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from drivers.strict_yaml import Mistake, Seconds
+from gateway.delivery import kinds
+from gateway.delivery.kinds import exchange
 from gateway.site.config import load
 from gateway.site.credentials import ConfigError
 from gateway.site.settings import DestinationSection, Surroundings
@@ -85,3 +87,58 @@ def test_a_mistake_in_a_destination_is_told_with_its_line_and_key(
     with pytest.raises(ConfigError) as error:
         load(site(tmp_path, written), decode_destination=decode_fleet)
     assert says in str(error.value)
+
+
+def test_mistakes_of_destinations_are_told_beside_those_of_the_rest_of_the_file(
+    tmp_path: Path,
+) -> None:
+    folder = site(tmp_path, "  ours: {kind: fleet, host: a, pause: soon}\n")
+    with (folder / "gateway.yaml").open("a") as file:
+        file.write("market: {slot: 7s}\n")
+    with pytest.raises(ConfigError) as error:
+        load(folder, decode_destination=decode_fleet)
+    assert "gateway.yaml:3: destinations.ours.pause:" in str(error.value)
+    assert "gateway.yaml:4: market.slot: 7s does not divide a day" in str(error.value)
+
+
+NETWORK = "8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"
+EXCHANGE = f"{{dialect: sdk, canary_network: {NETWORK}, credentials: a}}"
+
+
+def test_exchange_is_short_for_a_destination_of_that_name_and_kind(tmp_path: Path) -> None:
+    folder = site(tmp_path, "  {}\n")
+    asset = f"- {{name: Load, uuid: {NETWORK}, kind: load, energy: grid.import}}\n"
+    short = f"site: test\nexchange: {EXCHANGE}\nassets:\n{asset}"
+    (folder / "gateway.yaml").write_text(short)
+    [(name, settings)] = kinds.load(folder, logins=False).destinations.items()
+    assert name == "exchange"
+    assert isinstance(settings, exchange.Settings)
+
+    section = EXCHANGE.replace("{", "{kind: exchange, ")
+    long = f"site: test\ndestinations: {{exchange: {section}}}\nassets:\n{asset}"
+    (folder / "gateway.yaml").write_text(long)
+    assert kinds.load(folder, logins=False).destinations == {"exchange": settings}
+
+    (folder / "gateway.yaml").write_text(f"{long}exchange: {EXCHANGE}\n")
+    with pytest.raises(ConfigError, match=r"destinations\.exchange: is there twice"):
+        kinds.load(folder, logins=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("sdk", ":3: exchange: expected key: value pairs, found the text 'sdk'"),
+        (EXCHANGE.replace("sdk", "sdx"), ":3: exchange.dialect: there is no dialect 'sdx'"),
+        (EXCHANGE.replace("credentials: a", ""), ":3: exchange: key 'credentials' is missing"),
+        (EXCHANGE.replace("{", "{margin: 10min, "), ":3: exchange.margin: leaves no time"),
+        (EXCHANGE.replace("{", "{kind: exchange, "), ":3: exchange.kind: unknown key"),
+    ],
+)
+def test_a_mistake_in_exchange_is_told_with_its_line_and_key(
+    tmp_path: Path, written: str, says: str
+) -> None:
+    folder = site(tmp_path, "  {}\n")
+    (folder / "gateway.yaml").write_text(f"site: test\n\nexchange: {written}\n")
+    with pytest.raises(ConfigError) as error:
+        kinds.load(folder, logins=False)
+    assert f"gateway.yaml{says}" in str(error.value)

@@ -16,9 +16,9 @@ from uuid import UUID
 import pytest
 
 from drivers.sample import Sample
+from gateway.delivery import kinds
 from gateway.ledger.audit import audit
 from gateway.ledger.ledger import Ledger
-from gateway.site import config
 from gateway.store import migration
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
@@ -130,8 +130,8 @@ buffer: {{path: buffer.sqlite}}
     (tmp_path / "devices/pv.yaml").write_text(
         "profile: eastron/sdm120\nline: serial:/dev/ttyUSB1?baud=9600\naddress: 2\ninterval: 60s\n"
     )
-    settings = config.load(tmp_path, logins=False)
-    assert settings.exchange
+    settings = kinds.load(tmp_path, logins=False)
+    assert settings.destinations
     now_s = [END_S + 30.0]
     clock = Clock(
         "assured",
