@@ -44,16 +44,16 @@ REMEDIES = {
 def audit(
     slots: Iterable[Slot],
     owed: Iterable[Owed],
-    left: Sequence[Unallocated],
+    unallocated: Sequence[Unallocated],
     assets: Sequence[Asset],
 ) -> Iterator[Finding]:
-    """Slots and what is owed come in the order of time; `left` is the unallocated energy that is in
-    no slot.
+    """Slots and what is owed come in the order of time; `unallocated` is the energy
+    that is in no slot.
     """
     last: dict[Series, Slot] = {}
-    loose: dict[Series, list[Unallocated]] = {}
-    for each in left:
-        loose.setdefault((each.device, each.serial_number, each.direction), []).append(each)
+    by_series: dict[Series, list[Unallocated]] = {}
+    for each in unallocated:
+        by_series.setdefault((each.device, each.serial_number, each.direction), []).append(each)
     due = _Ahead(owed)
     for start_s, group in groupby(slots, key=lambda slot: slot.start_s):
         now = list(group)
@@ -61,7 +61,7 @@ def audit(
             series = slot.device, slot.serial_number, slot.direction
             yield from _slot(slot)
             if series in last:
-                yield from _chain(last[series], slot, loose.get(series, []))
+                yield from _chain(last[series], slot, by_series.get(series, []))
             last[series] = slot
         yield from _owed(now, due.at(start_s), assets)
 
@@ -76,7 +76,7 @@ def _slot(slot: Slot) -> Iterator[Finding]:
         yield Finding("energy", slot.start_s, text)
 
 
-def _chain(before: Slot, slot: Slot, loose: Sequence[Unallocated]) -> Iterator[Finding]:
+def _chain(before: Slot, slot: Slot, unallocated: Sequence[Unallocated]) -> Iterator[Finding]:
     """From one slot of a series to the next."""
     end_s = before.start_s + before.length_s
     if slot.start_s < end_s:
@@ -89,7 +89,7 @@ def _chain(before: Slot, slot: Slot, loose: Sequence[Unallocated]) -> Iterator[F
     moved_uwh = slot.begin_uwh - before.end_uwh
     stated_uwh = sum(
         each.energy_uwh
-        for each in loose
+        for each in unallocated
         if before.end_uwh <= each.begin_uwh and each.end_uwh <= slot.begin_uwh
     )
     if moved_uwh != stated_uwh:

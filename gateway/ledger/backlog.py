@@ -11,7 +11,7 @@ from gateway.ledger.books import Books
 from gateway.store.buffer import Buffer
 from gateway.timing import undated_boots
 from gateway.timing.clock import Clock
-from gateway.timing.undated_boots import Place
+from gateway.timing.undated_boots import BootDate
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Backlog:
     """What the books lack of what the buffer holds."""
 
     def __init__(self, books: Books, buffer: Buffer, clock: Clock, max_gap_s: float) -> None:
-        """`max_gap_s`: a boot with more room than this is no help in placing its samples."""
+        """`max_gap_s`: a boot with more room than this is no help in dating its samples."""
         self._books = books
         self._buffer = buffer
         self._clock = clock
@@ -92,13 +92,13 @@ class Backlog:
         """
         this_boot = self._clock.boot_id, self._clock.utc_minus_boottime_ms()
         undated = self._buffer.undated()
-        for place in undated_boots.place(undated, *this_boot, self._max_slack_ms):
-            if place.placed:
-                text = _told(place)
+        for found in undated_boots.date_boots(undated, *this_boot, self._max_slack_ms):
+            if found.placed:
+                text = _told(found)
                 log.warning("%s", text)
-                self._buffer.note(Event(place.offset_ms, "", "placed", text))
+                self._buffer.note(Event(found.offset_ms, "", "placed", text))
             yield
-            while self._buffer.date_samples(place):
+            while self._buffer.date_samples(found):
                 yield
 
     def _fold(self) -> Iterator[None]:
@@ -121,28 +121,28 @@ class Backlog:
             self._buffer.flush()
 
 
-def _told(place: Place) -> str:
-    """Where samples are put that no clock has dated."""
-    until = utc_seconds(place.until_ms / 1000)
-    if place.slack_ms is None:
+def _told(found: BootDate) -> str:
+    """When samples must have been taken that no clock has dated."""
+    until = utc_seconds(found.until_ms / 1000)
+    if found.slack_ms is None:
         where = f"somewhere before {until}"
     else:
-        where = f"somewhere between {utc_seconds(place.floor_ms / 1000)} and {until}"
+        where = f"somewhere between {utc_seconds(found.floor_ms / 1000)} and {until}"
 
     room = ""
-    if place.slack_ms is not None:
-        room = f", {max(place.slack_ms, 0) / 60_000:.0f} min more than they take"
-        if place.slack_ms < 0:
+    if found.slack_ms is not None:
+        room = f", {max(found.slack_ms, 0) / 60_000:.0f} min more than they take"
+        if found.slack_ms < 0:
             room = ", less than they take: one of the clocks was wrong"
 
     fate = "their slots are estimated"
-    if place.loose:
+    if found.undatable:
         fate = (
             "no slot is made of them, since that is more room than the longest gap whose energy "
-            "may be placed (market.max_gap)"
+            "may be booked (market.max_gap)"
         )
 
     return (
-        f"the clock was never right in boot {place.boot_id[:8]}: its samples belong {where}{room}; "
-        f"they are placed from {utc_seconds(place.offset_ms / 1000)} on, and {fate}"
+        f"the clock was never right in boot {found.boot_id[:8]}: its samples belong {where}{room}; "
+        f"they are placed from {utc_seconds(found.offset_ms / 1000)} on, and {fate}"
     )

@@ -34,7 +34,7 @@ from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
 from gateway.store.tables import Tables
 from gateway.store.writer import Writer
-from gateway.timing.undated_boots import Place, Stretch
+from gateway.timing.undated_boots import BootDate, Stretch
 
 REMOVALS = 40
 """Transactions in one pruning."""
@@ -181,15 +181,15 @@ class Buffer:
         return self.tables.undated.stretches()
 
     def undatable_boots(self) -> set[str]:
-        """The boots whose samples have been placed with too much room to say anything about
+        """The boots whose samples were dated with too much room to say anything about
         slots.
         """
         return self.tables.undated.undatable_boots()
 
-    def date_samples(self, place: Place) -> bool:
+    def date_samples(self, found: BootDate) -> bool:
         """Give UTC to some samples of a boot that have none. Returns whether there are more."""
         self.flush()
-        return self.tables.undated.date(place)
+        return self.tables.undated.date(found)
 
     # --- slots ------------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Buffer:
         """How many records nobody has allocated, and their energy in µWh."""
         return self.tables.unallocated.total()
 
-    def place(
+    def allocate(
         self,
         record: UnallocatedRecord,
         slots: Sequence[Slot],
