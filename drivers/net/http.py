@@ -19,7 +19,6 @@ import sys
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 
 from drivers.net.masking import basic, masked, masked_bytes
@@ -86,6 +85,8 @@ class HttpClient:
         closes it after each reply. `transport` is the seam where a simulation takes the place of
         the network.
         """
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         self.url = url.rstrip("/")
         self._httpx = _httpx()
         is_https = self.url.startswith("https:")

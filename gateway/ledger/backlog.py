@@ -9,9 +9,8 @@ from itertools import islice
 from gateway.energy.slot import Event
 from gateway.ledger.books import Books
 from gateway.store.buffer import Buffer
-from gateway.timing import undated_boots
 from gateway.timing.clock import Clock
-from gateway.timing.undated_boots import BootDate
+from gateway.timing.undated_boots import Dating, date_boots
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -92,13 +91,13 @@ class Backlog:
         """
         this_boot = self._clock.boot_id, self._clock.utc_minus_boottime_ms()
         undated = self._buffer.undated()
-        for found in undated_boots.date_boots(undated, *this_boot, self._max_slack_ms):
-            if found.placed:
-                text = _told(found)
+        for dating in date_boots(undated, *this_boot, self._max_slack_ms):
+            if dating.inferred:
+                text = _told(dating)
                 log.warning("%s", text)
-                self._buffer.note(Event(found.offset_ms, "", "placed", text))
+                self._buffer.note(Event(dating.offset_ms, "", "placed", text))
             yield
-            while self._buffer.date_samples(found):
+            while self._buffer.date_samples(dating):
                 yield
 
     def _fold(self) -> Iterator[None]:
@@ -121,28 +120,29 @@ class Backlog:
             self._buffer.flush()
 
 
-def _told(found: BootDate) -> str:
-    """When samples must have been taken that no clock has dated."""
-    until = utc_seconds(found.until_ms / 1000)
-    if found.slack_ms is None:
+def _told(dating: Dating) -> str:
+    """Which times samples are given that no clock has dated."""
+    until = utc_seconds(dating.until_ms / 1000)
+    if dating.slack_ms is None:
         where = f"somewhere before {until}"
     else:
-        where = f"somewhere between {utc_seconds(found.floor_ms / 1000)} and {until}"
+        where = f"somewhere between {utc_seconds(dating.floor_ms / 1000)} and {until}"
 
     room = ""
-    if found.slack_ms is not None:
-        room = f", {max(found.slack_ms, 0) / 60_000:.0f} min more than they take"
-        if found.slack_ms < 0:
+    if dating.slack_ms is not None:
+        room = f", {max(dating.slack_ms, 0) / 60_000:.0f} min more than they take"
+        if dating.slack_ms < 0:
             room = ", less than they take: one of the clocks was wrong"
 
     fate = "their slots are estimated"
-    if found.undatable:
+    if dating.undatable:
         fate = (
             "no slot is made of them, since that is more room than the longest gap whose energy "
-            "may be booked (market.max_gap)"
+            "may be placed (market.max_gap)"
         )
 
+    boot = dating.boot_id[:8]
     return (
-        f"the clock was never right in boot {found.boot_id[:8]}: its samples belong {where}{room}; "
-        f"they are placed from {utc_seconds(found.offset_ms / 1000)} on, and {fate}"
+        f"the clock was never right in boot {boot}: its samples belong {where}{room}; "
+        f"they are placed from {utc_seconds(dating.offset_ms / 1000)} on, and {fate}"
     )

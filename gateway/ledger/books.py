@@ -88,7 +88,7 @@ class Books:
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.
         slots, clashes = self._decide(step)
-        _, owed = self._settling.follows(slots, self._clock.now_s)
+        asset_slots, owed = self._settling.follows(slots, self._clock.now_s)
 
         self.states[sample.device] = number, step.state
         self.cross_checks.look(sample, step.state, invert=rules.invert)
@@ -100,7 +100,9 @@ class Books:
         self._tell(events)
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
-            Closing(sample.device, number, step.state, slots, owed, events, unallocated)
+            Closing(
+                sample.device, number, step.state, slots, owed, events, unallocated, asset_slots
+            )
         )
         return (slots, owed) if slots or events else None
 

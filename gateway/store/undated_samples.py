@@ -4,7 +4,7 @@ time.
 
 from gateway.store.database import Database
 from gateway.store.samples import SampleTable
-from gateway.timing.undated_boots import BootDate, Stretch
+from gateway.timing.undated_boots import Dating, Stretch
 
 DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time
@@ -71,27 +71,27 @@ class UndatedSamples:
         )
 
     def undatable_boots(self) -> set[str]:
-        """The boots whose samples were dated with too much room to say anything about
+        """The boots whose samples have been placed with too much room to say anything about
         slots.
         """
         rows = self._database.rows("SELECT boot_id FROM boots WHERE placed = ?", _UNDATABLE)
         return {boot_id for (boot_id,) in rows}
 
-    def date(self, found: BootDate) -> bool:
+    def date(self, dating: Dating) -> bool:
         """Give UTC to at most `DATED_AT_ONCE` samples of a boot that have none. Returns whether
         there are more.
         """
         with self._database.transaction() as connection:
-            boot = self._samples.boot_number(found.boot_id)
-            if found.placed:
+            boot = self._samples.boot_number(dating.boot_id)
+            if dating.inferred:
                 connection.execute(
                     "UPDATE boots SET placed = ? WHERE id = ?",
-                    (_UNDATABLE if found.undatable else _PLACED, boot),
+                    (_UNDATABLE if dating.undatable else _PLACED, boot),
                 )
             count = connection.execute(
                 """UPDATE samples SET utc_ms = max(boottime_ms + ?, ?)
                    WHERE id IN (SELECT id FROM samples WHERE utc_ms IS NULL AND boot = ? ORDER BY
                        id LIMIT ?)""",
-                (found.offset_ms, found.floor_ms, boot, DATED_AT_ONCE),
+                (dating.offset_ms, dating.floor_ms, boot, DATED_AT_ONCE),
             ).rowcount
         return count == DATED_AT_ONCE
