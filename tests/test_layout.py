@@ -77,16 +77,8 @@ MAX_TEST_FILE_LINES = 500
 
 EXCEPTIONS: Mapping[str, int] = {
     "drivers/iec62056/redact.py: wide lines": 1,
-    "drivers/p1/obis.py: wide lines": 1,
-    "drivers/p1/redact.py: wide lines": 1,
-    "gateway/delivery/simulated/exchange.py: wide lines": 1,
     "tests/benchmarks/power.py: fields of Life": 21,
-    "tests/drivers/iec62056/test_driver.py: wide lines": 1,
     "tests/drivers/iec62056/test_redact.py: wide lines": 1,
-    "tests/drivers/iec62056/test_telegram.py: wide lines": 1,
-    "tests/drivers/p1/test_driver.py: wide lines": 2,
-    "tests/drivers/p1/test_telegram.py: wide lines": 1,
-    "tests/drivers/test_strict_yaml.py: lines": 542,
     "tests/gateway/cli/test_check.py: lines of test_ten_and_more_different_mistakes_are_all_n"
     "amed_in_one_run()": 74,
     "tests/gateway/energy/test_fold.py: wide lines": 3,
