@@ -93,7 +93,7 @@ class Backlog:
         undated = self._buffer.undated()
         for dating in date_boots(undated, *this_boot, self._max_slack_ms):
             if dating.inferred:
-                text = _told(dating)
+                text = _text_of(dating)
                 log.warning("%s", text)
                 self._buffer.note(Event(dating.offset_ms, "", "placed", text))
             yield
@@ -120,7 +120,7 @@ class Backlog:
             self._buffer.flush()
 
 
-def _told(dating: Dating) -> str:
+def _text_of(dating: Dating) -> str:
     """Which times samples are given that no clock has dated."""
     until = utc_seconds(dating.until_ms / 1000)
     if dating.slack_ms is None:

@@ -97,7 +97,7 @@ class Books:
             return None
 
         events = (*step.events, *map(_clash, clashes))
-        self._tell(events)
+        self._log(events)
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
             Closing(
@@ -127,7 +127,7 @@ class Books:
     def _is_there(self, slot: Slot) -> bool:
         return key(slot) in map(key, self._buffer.slots_at(slot.start_s))
 
-    def _tell(self, events: Iterable[Event]) -> None:
+    def _log(self, events: Iterable[Event]) -> None:
         for event in events:
             self.glitches[event.device] += event.kind in _REGISTER_FINDINGS
             log.warning("%s: %s: %s", event.device, event.kind, event.text)
