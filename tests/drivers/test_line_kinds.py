@@ -23,7 +23,7 @@ from drivers.line import (
     open_line,
 )
 from drivers.mqtt_line import TopicLine
-from drivers.net.http import MAX_REPLY_BYTES
+from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.net.mqtt import Broker, Message, MqttConnection
 from tests.drivers.net.http_server import http_server, reply
 
