@@ -2,11 +2,10 @@
 right, over a real buffer file.
 """
 
-import functools
 import shutil
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,134 +16,8 @@ from hypothesis import strategies as st
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import Slot
-from gateway.ledger.ledger import Ledger
-from gateway.site.config import load
-from gateway.site.settings import Settings
 from gateway.store import undated_samples
-from gateway.store.buffer import Buffer
-from gateway.store.opening import open_buffer
-from gateway.timing.clock import Clock, Sources
-
-NOON_S = 1_800_000_000
-"""A slot boundary."""
-SLOT_S = 900
-INTERVAL_S = 10
-HOUR_S = 3600
-
-
-def site(folder: Path) -> Settings:
-    (folder / "devices").mkdir(parents=True, exist_ok=True)
-    (folder / "gateway.yaml").write_text("site: home-12\n")
-    (folder / "devices/grid.yaml").write_text("profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
-    return load(folder)
-
-
-class Box:
-    """A machine whose clock starts wrong with each boot, and its meter: 1 Wh registers, a load that
-    changes with the hour.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.true_s = float(NOON_S)
-        self.booted_s = 0.0
-        self.wall_off_s = 0.0
-        self.synchronised = False
-        self.meter_off_s = 0.5
-        self.boots = 0
-        self.catches_up = True
-        """Whether somebody comes to date and fold what was before."""
-        self.buffer: Buffer
-        self.ledger: Ledger
-        self.truth: dict[tuple[str, int], int] = {}
-        """When each sample was truly taken (ms), by boot and boot time."""
-
-    def boot(self) -> None:
-        self.boots += 1
-        self.booted_s = self.true_s
-        self.wall_off_s = -5e8 + 1e6 * self.boots
-        self.synchronised = False
-        self.start()
-
-    def start(self, *, replay: bool = True) -> None:
-        boot_id = f"boot-{self.boots}"
-        wall = Sources(
-            lambda: self.true_s + self.wall_off_s,
-            lambda: self.true_s - self.booted_s,
-            lambda: self.synchronised,
-            lambda: boot_id,
-        )
-        self.clock = Clock("kernel", wall)
-        self.buffer = open_buffer(self.folder / "buffer.sqlite", now_s=self.clock.now_s())
-        self.ledger = Ledger(site(self.folder), self.buffer, self.clock, [])
-        if replay:
-            self.ledger.replay()
-
-    def synchronise(self) -> None:
-        self.wall_off_s, self.synchronised = 0.0, True
-
-    def kill(self) -> None:
-        self.buffer.database.connection.close()
-
-    def stop(self) -> None:
-        self.ledger.checkpoint()
-        self.buffer.close_file()
-
-    def run(self, seconds: float) -> None:
-        end_s = self.true_s + seconds
-        while self.true_s < end_s:
-            self.true_s += INTERVAL_S
-            self.read()
-
-    def read(self) -> None:
-        """A P1 telegram: the meter tells its own time, too."""
-        boottime_ms, utc_ms = self.clock.date(0)
-        self.truth[self.clock.boot_id, boottime_ms] = round(self.true_s * 1000)
-        values = {
-            "energy_import_wh": float(true_uwh(self.true_s) // WH),
-            "energy_export_wh": 0.0,
-            "power_w": float(power_w(self.true_s)),
-        }
-        values["meter_utc_s"] = self.true_s + self.meter_off_s
-        self._take(Sample("grid", "S", self.clock.boot_id, boottime_ms, utc_ms, values))
-
-    def _take(self, sample: Sample) -> None:
-        closed = self.ledger.take(sample)
-        if closed:
-            self.ledger.commit()
-        elif self.catches_up and sample.utc_ms is not None and not self.ledger.caught_up:
-            self.ledger.replay()
-
-    def samples(self) -> list[Sample]:
-        self.buffer.flush()
-        return [sample for _, sample in self.buffer.samples()]
-
-    def slots(self) -> list[Slot]:
-        self.buffer.flush()
-        return [slot for slot in self.buffer.slots() if slot.direction == "import"]
-
-
-def power_w(at_s: float) -> int:
-    """A different load in each half hour."""
-    return 200 + int(at_s // 1800) * 977 % 3000
-
-
-def true_uwh(at_s: float) -> int:
-    """What passed since noon, by the second."""
-    halves, rest_s = divmod(int(at_s) - NOON_S, 1800)
-    return round((_whole_wh(halves) + power_w(at_s) * rest_s / 3600) * WH)
-
-
-@functools.cache
-def _whole_wh(halves: int) -> float:
-    return 5000 + sum(power_w(NOON_S + n * 1800) for n in range(halves)) / 2
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    made = Box(tmp_path)
-    yield made
-    made.buffer.close_file()
+from tests.gateway.ledger.box import HOUR_S, INTERVAL_S, NOON_S, SLOT_S, Box, true_uwh
 
 
 def test_a_boot_that_never_knew_the_time_is_placed_between_its_neighbours_and_marked(
@@ -419,6 +292,53 @@ LIFE = st.lists(
 )
 
 
+def check_dates(box: Box, samples: list[Sample], slots: list[Slot]) -> None:
+    """Every sample has the time at which it was taken, or says that it was only placed; and so do
+    slots.
+    """
+    assert all(sample.utc_ms is not None for sample in samples)
+    assert all((a.utc_ms or 0) <= (b.utc_ms or 0) for a, b in pairwise(samples)), "in order"
+    for sample in samples:
+        if not sample.placed:
+            assert sample.utc_ms == pytest.approx(
+                box.truth[sample.boot_id, sample.boottime_ms], abs=1
+            )
+    for slot in slots:
+        if slot.quality == "measured":
+            assert slot.clock == "kernel"
+            expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
+            assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
+    loose = box.buffer.undatable_boots()
+    booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
+    placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
+    assert all(
+        slot.clock == "placed" and slot.quality != "measured"
+        for slot in slots
+        if slot.start_s in placed
+    ), "they say so"
+
+
+def check_sum(box: Box, samples: list[Sample], slots: list[Slot]) -> None:
+    """Σ slots + unallocated + what is open = change of the counter, exactly."""
+    state = box.ledger.state_of("grid")
+    assert state is not None
+    each = state.directions["import"]
+    events = box.buffer.database.connection.execute(
+        "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
+    )
+    left_uwh = sum(energy_uwh for (energy_uwh,) in events)
+    booked_uwh = (
+        sum(slot.energy_uwh or 0 for slot in slots)
+        + left_uwh
+        + each.counter.counter_uwh
+        - each.slot.begin_uwh
+    )
+    first_uwh = (
+        round(samples[0].values["energy_import_wh"]) * WH + WH // 2
+    )  # in the middle of the register's step
+    assert booked_uwh == each.counter.counter_uwh - first_uwh
+
+
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -447,44 +367,8 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
     samples = box.samples()
     slots = box.slots()
     try:
-        assert all(sample.utc_ms is not None for sample in samples)
-        assert all((a.utc_ms or 0) <= (b.utc_ms or 0) for a, b in pairwise(samples)), "in order"
-        for sample in samples:
-            if not sample.placed:
-                assert sample.utc_ms == pytest.approx(
-                    box.truth[sample.boot_id, sample.boottime_ms], abs=1
-                )
-        for slot in slots:
-            if slot.quality == "measured":
-                assert slot.clock == "kernel"
-                expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
-                assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
-        undatable = box.buffer.undatable_boots()
-        booked = [sample for sample in samples if sample.placed and sample.boot_id not in undatable]
-        placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
-        assert all(
-            slot.clock == "placed" and slot.quality != "measured"
-            for slot in slots
-            if slot.start_s in placed
-        ), "they say so"
-        # Σ slots + unallocated + what is open = change of the counter, exactly.
-        state = box.ledger.state_of("grid")
-        assert state is not None
-        each = state.directions["import"]
-        events = box.buffer.database.connection.execute(
-            "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
-        )
-        left_uwh = sum(energy_uwh for (energy_uwh,) in events)
-        booked_uwh = (
-            sum(slot.energy_uwh or 0 for slot in slots)
-            + left_uwh
-            + each.counter.counter_uwh
-            - each.slot.begin_uwh
-        )
-        first_uwh = (
-            round(samples[0].values["energy_import_wh"]) * WH + WH // 2
-        )  # in the middle of the register's step
-        assert booked_uwh == each.counter.counter_uwh - first_uwh
+        check_dates(box, samples, slots)
+        check_sum(box, samples, slots)
         for _ in range(2):
             box.ledger.replay()
         assert (box.samples(), box.slots()) == (samples, slots), "run again, it is the same"

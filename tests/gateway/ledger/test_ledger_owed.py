@@ -74,13 +74,12 @@ def test_assets_slots_are_written_also_where_nobody_is_owed_them(house: House) -
 
 
 def test_each_destination_is_owed_revisions_of_its_own(house: House) -> None:
-    exchange = house.settings.exchange
-    assert exchange is not None
     dated, undated = (load_dialect(name, NETWORK, 900) for name in ("sdk", "rest"))
     terms = [
-        exchange_terms(house.settings, exchange, dated, house.buffer),
-        exchange_terms(house.settings, exchange, dated, house.buffer, "second"),
-        exchange_terms(house.settings, exchange, undated, house.buffer, "third"),
+        exchange_terms(
+            house.settings, form, house.buffer, forecast="last_slot", margin_s=1.0, name=name
+        )
+        for name, form in (("exchange", dated), ("second", dated), ("third", undated))
     ]
     house.ledger = Ledger(house.settings, house.buffer, house.clock, terms)
     house.ledger.replay()
