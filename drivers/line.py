@@ -24,6 +24,7 @@ import serial
 from drivers.line_protocol import (
     CONNECT_TIMEOUT_S,
     READ_BYTES,
+    AnyLine,
     BadReply,
     Line,
     LineError,
@@ -31,20 +32,24 @@ from drivers.line_protocol import (
     NoReply,
     Turns,
 )
-from drivers.line_url import MODBUS_TCP_PORT, Framing, LineUrl, SerialSettings
+from drivers.line_url import EXAMPLES, MODBUS_TCP_PORT, Framing, LineKind, LineUrl, SerialSettings
 from drivers.usb import UsbError, usb_port
 
 __all__ = [
+    "EXAMPLES",
     "MODBUS_TCP_PORT",
+    "AnyLine",
     "BadReply",
     "Framing",
     "Line",
     "LineError",
+    "LineKind",
     "LineUrl",
     "MeterError",
     "NoReply",
     "SerialSettings",
     "Turns",
+    "open_any_line",
     "open_line",
 ]
 
@@ -58,13 +63,33 @@ SETTLE_S = 0.02
 """How long a port is left alone after it has been set anew: adapters take their time to follow."""
 
 
+async def open_any_line(url: LineUrl, serial_defaults: SerialSettings) -> AnyLine:
+    """Open a line of the kind that its URL says. Raises LineError, as `open_line`."""
+    # Each of these brings libraries that a daemon needs only where a line says so.
+    if url.kind == "http":
+        from drivers.http_line import WebLine
+
+        return WebLine(url)
+    if url.kind == "datagrams":
+        from drivers.datagram_line import MulticastLine
+
+        return MulticastLine(url)
+    if url.kind == "mqtt":
+        from drivers.mqtt_line import TopicLine
+
+        return TopicLine(url)
+    return await open_line(url, serial_defaults)
+
+
 async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
-    """Open a line. What the URL does not say about a serial port is taken from `serial_defaults`
-    (the profile's).
+    """Open a line of bytes. What the URL does not say about a serial port is taken from
+    `serial_defaults` (the profile's).
 
     Raises LineError with the cause and what to do. A host's *name* is looked up in asyncio's
     executor thread; an address needs none.
     """
+    if url.kind != "bytes":
+        raise LineError(f"{url}: is not a line of bytes — such as {EXAMPLES['bytes']}")
     if url.scheme == "replay":
         from drivers.replay import open_replay  # a daemon needs it only where a line says so
 
@@ -161,10 +186,8 @@ async def _open_network(url: LineUrl, port: int) -> "_OpenLine":
         return await _connected(url, port)
 
     connection = await connect()
-    line = _OpenLine(str(url), connection.fileno(), connection.close, url.framing, connect=connect)
-    line.datagrams = url.scheme == "rtu+udp"
-    line.per_round = url.connect == "cycle"
-    return line
+    network = _Network(connect, per_round=url.connect == "cycle", datagrams=url.scheme == "rtu+udp")
+    return _OpenLine(str(url), connection.fileno(), connection.close, url.framing, network=network)
 
 
 async def _connected(url: LineUrl, port: int) -> socket.socket:
@@ -231,6 +254,17 @@ async def _connect(
     return connection
 
 
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What is special about a line on the network. `connect` connects it again."""
+
+    connect: Callable[[], Awaitable[socket.socket]]
+    per_round: bool
+    """Connected for each round of questions only."""
+    datagrams: bool
+    """An empty datagram is nothing, not the end."""
+
+
 @dataclass(slots=True, eq=False)
 class _OpenLine:
     """A line over one non-blocking file descriptor, which `release` gives back. While it has let go
@@ -244,12 +278,8 @@ class _OpenLine:
     port: serial.Serial | None = None
     settings: SerialSettings | None = None
     sent_until_s: float = 0.0
-    connect: Callable[[], Awaitable[socket.socket]] | None = None
-    """How it is connected again; None for a serial port."""
-    per_round: bool = False
-    """Connected for each round of questions only."""
-    datagrams: bool = False
-    """An empty datagram is nothing, not the end."""
+    network: _Network | None = None
+    """None for a serial port."""
     turns: Turns = field(default_factory=Turns)
     closed: bool = False
     waiter: asyncio.Future[None] | None = None
@@ -313,17 +343,17 @@ class _OpenLine:
 
     async def ready(self) -> None:
         self._check_open()
-        if self.fd < 0 and self.connect is not None:
-            connection = await self.connect()
+        if self.fd < 0 and self.network is not None:
+            connection = await self.network.connect()
             self.fd, self.release = connection.fileno(), connection.close
             self.turns.unread = b""
 
     def rest(self) -> None:
-        if self.per_round:
+        if self.network is not None and self.network.per_round:
             self.renew()
 
     def renew(self) -> None:
-        if self.connect is not None and self.fd >= 0 and not self.closed:
+        if self.network is not None and self.fd >= 0 and not self.closed:
             self._wake()
             self.fd = -1
             self.release()
@@ -360,7 +390,7 @@ class _OpenLine:
             return b""
         except OSError as error:
             raise self._gone(error) from error
-        if not data and not self.datagrams:
+        if not data and not (self.network is not None and self.network.datagrams):
             raise self._gone(None)
         return data
 

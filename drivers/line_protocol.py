@@ -1,6 +1,10 @@
 """What a line is to those who use one, and the errors drivers raise. How one is opened is in
 `line`.
 
+A line is of the kind that its URL says (`LineUrl.kind`), and a protocol speaks over lines of one
+kind: `Line` (bytes), `HttpLine`, `DatagramLine` or `MqttLine`. `AnyLine` is what all of them are to
+the collector. Only lines of bytes can be recorded and played back.
+
 Errors:
 
     MeterError            this meter did not answer properly; the line is fine
@@ -9,10 +13,14 @@ Errors:
     LineError             the line itself is gone (unplugged, refused, closed): reopen it
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.line_url import Framing, SerialSettings
+
+if TYPE_CHECKING:
+    from drivers.net.http_connection import HttpReply
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""
@@ -52,12 +60,29 @@ class Turns:
     unread: bytes = b""
 
 
-class Line(Protocol):
-    """Bytes to and from one open line. One task at a time uses it."""
+class AnyLine(Protocol):
+    """An open line of any kind. One task at a time uses it."""
 
     @property
     def name(self) -> str:
         """Its URL, for messages."""
+
+    async def configure(self, settings: SerialSettings) -> None:
+        """Set the serial port anew; on other lines it does nothing. Raises LineError where the port
+        does not take the settings.
+        """
+
+    def rest(self) -> None:
+        """Nobody will ask for a while: a line that is connected for each round of questions lets
+        go. What has arrived is lost.
+        """
+
+    def close(self) -> None:
+        """Give the line back. May be called twice."""
+
+
+class Line(AnyLine, Protocol):
+    """Bytes to and from one open line."""
 
     @property
     def settings(self) -> SerialSettings | None:
@@ -103,15 +128,57 @@ class Line(Protocol):
         LineError.
         """
 
-    def rest(self) -> None:
-        """Nobody will ask for a while: a line that is connected for each round of questions lets
-        go. What has arrived is lost.
-        """
-
     def renew(self) -> None:
         """Let a network connection go, so that late answers to what was asked on it stay behind; a
         serial port stays as it is.
         """
 
-    def close(self) -> None:
-        """Give the line back. May be called twice."""
+
+class HttpLine(AnyLine, Protocol):
+    """Pages of one server."""
+
+    async def get(
+        self, path: str, within_s: float, credentials: Mapping[str, str] | None = None
+    ) -> "HttpReply":
+        """The reply to GET of that path, whatever its status. `credentials` are the device's, of
+        which `token`, or `username` and `password`, are sent.
+
+        Raises NoReply where it does not come in time, BadReply where it is longer than
+        `drivers.net.http_connection.MAX_REPLY_BYTES`, LineError where the server cannot be reached.
+        """
+
+
+class DatagramLine(AnyLine, Protocol):
+    """What is sent to a multicast group."""
+
+    def drain(self) -> int:
+        """Throw away everything that has arrived, and say how many datagrams that was. Raises
+        LineError.
+        """
+
+    async def receive(self, deadline_s: float) -> bytes | None:
+        """The next datagram; waits for it until `deadline_s` (event loop time), then returns None.
+        Raises LineError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What was published, and when it came (event loop time)."""
+
+    payload: bytes
+    at_s: float
+
+
+class MqttLine(AnyLine, Protocol):
+    """What is published under one topic."""
+
+    async def receive(
+        self, deadline_s: float, credentials: Mapping[str, str] | None = None
+    ) -> Arrived | None:
+        """The next message; waits for it until `deadline_s` (event loop time), then returns None.
+        What the broker had kept from before is left out: nobody knows when that was said.
+
+        The first call connects, with the device's `username` and `password` if there are any. What
+        came while nobody listened for 0.3 s is dropped. Raises LineError.
+        """

@@ -3,7 +3,7 @@
 import ipaddress
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,24 @@ MODBUS_TLS_PORT = 802
 
 Parity = Literal["none", "even", "odd"]
 Framing = Literal["rtu", "tcp"]
-Scheme = Literal["serial", "usb", "tcp", "tls", "rtu+tcp", "rtu+udp", "replay"]
+Scheme = Literal[
+    "serial",
+    "usb",
+    "tcp",
+    "tls",
+    "rtu+tcp",
+    "rtu+udp",
+    "replay",
+    "http",
+    "https",
+    "multicast",
+    "mqtt",
+    "mqtts",
+]
+LineKind = Literal["bytes", "http", "datagrams", "mqtt"]
+"""What travels on a line: a stream of bytes both ways, requests and replies of HTTP, datagrams that
+are sent to everybody, or what is published under a topic of MQTT.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +94,37 @@ _NETWORK: Mapping[str, tuple[str, ...]] = {
     "rtu+udp": (),
     "tls": ("ca", "cert", "key"),
 }
-"""The schemes of network lines, and the settings each may have after '?'."""
+"""The schemes of network lines of bytes, and the settings each may have after '?'."""
 
-_IN_QUERY = (*_CHOICES, "connect", "ca_file", "cert_file", "key_file", "pace")
-_SCHEMES = ("serial", "usb", *_NETWORK, "replay")
+_OTHERS: Mapping[str, tuple[LineKind, int | None, tuple[str, ...]]] = {
+    "http": ("http", 80, ()),
+    "https": ("http", 443, ("ca",)),
+    "multicast": ("datagrams", None, ("interface",)),
+    "mqtt": ("mqtt", 1883, ()),
+    "mqtts": ("mqtt", 8883, ("ca",)),
+}
+"""The schemes of other lines: what travels there, the usual port, and the settings after '?'."""
+
+EXAMPLES: Mapping[LineKind, str] = {
+    "bytes": "serial:/dev/ttyUSB0 or tcp:192.168.1.20:502",
+    "http": "http://192.168.1.20",
+    "datagrams": "multicast:239.12.255.254:9522",
+    "mqtt": "mqtt://192.168.1.5/tele/meter/SENSOR",
+}
+"""A line of each kind, for messages."""
+
+_IN_QUERY = (*_CHOICES, "connect", "ca_file", "cert_file", "key_file", "pace", "interface")
+_SCHEMES = ("serial", "usb", *_NETWORK, *_OTHERS, "replay")
 
 
 @dataclass(frozen=True, slots=True)
 class LineUrl:
     """Where a line is: a serial port (`serial:`, `usb:`), an endpoint (`tcp:`, `tls:`, `rtu+tcp:`,
-    `rtu+udp:`) or a recording (`replay:`).
+    `rtu+udp:`, `http:`, `https:`), a multicast group (`multicast:`), a topic at an MQTT broker
+    (`mqtt:`, `mqtts:`) or a recording (`replay:`).
 
-    `target` is the device's path, the adapter's VID:PID or VID:PID:SERIAL, the host, or the
-    recording's file. A serial setting that is None is the profile's to say.
+    `target` is the device's path, the adapter's VID:PID or VID:PID:SERIAL, the host, the group, or
+    the recording's file. A serial setting that is None is the profile's to say.
     """
 
     scheme: Scheme
@@ -113,6 +148,10 @@ class LineUrl:
     """PEM file of that certificate's key, where it is not in the same file."""
     pace: Literal["fast"] | None = None
     """`fast`: a recording is played as quickly as it is read."""
+    topic: str | None = None
+    """What is listened to at an MQTT broker."""
+    interface: str | None = None
+    """The network interface on which a multicast group is joined; None: the system's choice."""
 
     json_schema: ClassVar[Mapping[str, Any]] = {
         "type": "string",
@@ -120,9 +159,11 @@ class LineUrl:
         "usb:VID:PID or usb:VID:PID:SERIAL with the "
         "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device "
         "that serves one client at a time), "
-        "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, replay:FILE",
+        "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, http://host or "
+        "https://host?ca=FILE, multicast:group:port?interface=eth0, mqtt://broker/topic or "
+        "mqtts://broker/topic?ca=FILE, replay:FILE",
         "pattern": r"^(serial:/.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}.*|tcp:.+|tls:.+"
-        r"|rtu\+(tcp|udp):.+:[0-9]+.*|replay:.+)$",
+        r"|rtu\+(tcp|udp):.+:[0-9]+.*|https?://.+|multicast:.+:[0-9]+.*|mqtts?://.+/.+|replay:.+)$",
         "examples": [
             "serial:/dev/serial/by-id/usb-FTDI_FT232R-if00-port0?baud=9600",
             "tcp:192.168.1.20:502",
@@ -145,6 +186,10 @@ class LineUrl:
             return _parse_replay(rest)
         if scheme in _NETWORK:
             return _parse_network(scheme, rest)  # type: ignore[arg-type]  # one of these
+        if scheme == "multicast":
+            return _parse_multicast(rest)
+        if scheme in _OTHERS:
+            return _parse_web(scheme, rest)  # type: ignore[arg-type]  # one of these
         raise ValueError(
             f"{text!r} does not begin with serial:, tcp: or rtu+tcp: — {_scheme_hint(text, scheme)}"
         )
@@ -154,7 +199,15 @@ class LineUrl:
         """What tells lines apart: two URLs with the same key are one port or endpoint, whatever
         else they say.
         """
-        return self.target if self.port is None else f"{self.target.lower()}:{self.port}"
+        if self.port is None:
+            return self.target
+        endpoint = f"{self.target.lower()}:{self.port}"
+        return f"{endpoint}/{self.topic}" if self.topic else endpoint
+
+    @property
+    def kind(self) -> LineKind:
+        """What travels on it."""
+        return _OTHERS[self.scheme][0] if self.scheme in _OTHERS else "bytes"
 
     @property
     def is_serial(self) -> bool:
@@ -178,6 +231,8 @@ class LineUrl:
         where = host if self.port is None else f"{host}:{self.port}"
         own = {name.removesuffix("_file"): getattr(self, name) for name in _IN_QUERY}
         query = "&".join(f"{name}={value}" for name, value in own.items() if value is not None)
+        if self.kind in ("http", "mqtt"):
+            where = f"//{where}" + (f"/{self.topic}" if self.topic else "")
         return f"{self.scheme}:{where}" + (f"?{query}" if query else "")
 
 
@@ -258,9 +313,8 @@ def _serial_query(query: str | None) -> dict[str, Any]:
     return found
 
 
-def _network_query(scheme: str, query: str | None) -> dict[str, Any]:
+def _network_query(scheme: str, query: str | None, known: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    known = _NETWORK[scheme]
     for name, _, word in _parts(query):
         if name in _CHOICES:
             raise ValueError(
@@ -270,7 +324,7 @@ def _network_query(scheme: str, query: str | None) -> dict[str, Any]:
         if name not in known:
             hint = nearest(name, known) if known else "it has none; leave out '?' and what follows"
             raise ValueError(f"{name!r} is not a setting of a line {scheme}: — {hint}")
-        field = name if name == "connect" else f"{name}_file"
+        field = name if name in ("connect", "interface") else f"{name}_file"
         if field in found:
             raise ValueError(f"{name} appears twice — keep one of them")
         if name == "connect" and word != "cycle":
@@ -278,7 +332,9 @@ def _network_query(scheme: str, query: str | None) -> dict[str, Any]:
                 f"connect cannot be {word!r} — connect=cycle connects for each round of "
                 "questions only"
             )
-        if name != "connect" and not word.startswith("/"):
+        if name == "interface" and not re.fullmatch(r"[A-Za-z0-9_.@-]{1,15}", word):
+            raise ValueError(f"{word!r} is not a network interface — such as interface=eth0")
+        if field.endswith("_file") and not word.startswith("/"):
             raise ValueError(
                 f"{name} is not the full path of a file — such as "
                 f"{name}=/etc/meter-gateway/{name}.pem"
@@ -303,11 +359,19 @@ def _parse_network(scheme: Literal["tcp", "tls", "rtu+tcp", "rtu+udp"], rest: st
             f"there are no slashes in a network line — write {scheme}:{rest.strip('/')}"
         )
     rest, question, query = rest.partition("?")
-    found = _network_query(scheme, query if question else None)
+    found = _network_query(scheme, query if question else None, _NETWORK[scheme])
+    host, port = _host_and_port(f"{scheme}:", rest, example)
+    if port is None and default is None:
+        raise ValueError(f"{scheme}: needs the adapter's port — such as {scheme}:{rest}:4196")
+    return LineUrl(scheme, host, default if port is None else port, **found)
+
+
+def _host_and_port(prefix: str, rest: str, example: str) -> tuple[str, int | None]:
+    """`host`, `host:port`, or the same with an IPv6 address in brackets. Raises ValueError."""
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([^:]*))?", rest)
     if match is None:
         bracket_hint = (
-            f"IPv6 addresses go in brackets, such as {scheme}:[fd00::20]:{MODBUS_TCP_PORT}"
+            f"IPv6 addresses go in brackets, such as {prefix}[fd00::20]:{MODBUS_TCP_PORT}"
         )
         hint = bracket_hint if rest.count(":") > 1 else f"such as {example}"
         raise ValueError(f"{rest!r} is not host:port — {hint}")
@@ -322,8 +386,52 @@ def _parse_network(scheme: Literal["tcp", "tls", "rtu+tcp", "rtu+udp"], rest: st
             ) from None
     elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host):
         raise ValueError(f"{host!r} is not the name or address of a host — such as {example}")
-    if port is None and default is None:
-        raise ValueError(f"{scheme}: needs the adapter's port — such as {scheme}:{rest}:4196")
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65535):
         raise ValueError(f"{port!r} is not a port — a number from 1 to 65535, such as {example}")
-    return LineUrl(scheme, host, int(port) if port is not None else default, **found)
+    return host, int(port) if port is not None else None
+
+
+def _parse_web(scheme: Literal["http", "https", "mqtt", "mqtts"], rest: str) -> LineUrl:
+    """`http://host` or `mqtt://host/topic`. What is wrong is told without quoting a login."""
+    kind, default, known = _OTHERS[scheme]
+    example = EXAMPLES[kind].replace(kind, scheme, 1)
+    if not rest.startswith("//"):
+        raise ValueError(f"two slashes are missing — write {scheme}://{rest.strip('/')}")
+    rest, question, query = rest.removeprefix("//").partition("?")
+    endpoint, slash, path = rest.partition("/")
+    if "@" in endpoint:
+        raise ValueError(
+            "a login does not stand in a line — write it into a file of mode 0600, and name that "
+            "in the device file as credentials:"
+        )
+
+    found = _network_query(scheme, query if question else None, known)
+    host, port = _host_and_port(f"{scheme}://", endpoint, example)
+    if kind == "http" and path:
+        raise ValueError(
+            f"{slash + path!r} does not belong here: which pages are asked for says the profile "
+            f"— write {scheme}://{endpoint}"
+        )
+    if kind == "mqtt" and not re.fullmatch(r"[^+#\s\x00]+", path):
+        raise ValueError(
+            f"{path!r} is not the topic of one meter: no + or #, no blanks — such as {example}"
+        )
+    return LineUrl(scheme, host, port or default, topic=path or None, **found)
+
+
+def _parse_multicast(rest: str) -> LineUrl:
+    """`multicast:group:port`. Raises ValueError."""
+    example = EXAMPLES["datagrams"]
+    rest, question, query = rest.partition("?")
+    found = _network_query("multicast", query if question else None, _OTHERS["multicast"][2])
+    group, port = _host_and_port("multicast:", rest.removeprefix("//"), example)
+    try:
+        is_group = ipaddress.IPv4Address(group).is_multicast
+    except ValueError:
+        is_group = False
+    if not is_group or port is None:
+        raise ValueError(
+            f"{rest!r} is not a group, from 224.0.0.0 to 239.255.255.255, and its port — such as "
+            f"{example}"
+        )
+    return LineUrl("multicast", group, port, **found)

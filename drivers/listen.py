@@ -8,9 +8,10 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
+from drivers.line_protocol import BadReply, NoReply
 from drivers.sample import Reading
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Framer(Protocol[Event_co]):
     @property
     def open_start(self) -> int | None:
         """Where in the stream the telegram begins whose end has not come yet."""
+
+    @property
+    def open_bytes(self) -> int:
+        """How many bytes of that telegram have come."""
 
     @property
     def awaits_silence(self) -> bool:
@@ -140,12 +145,32 @@ class Listener(Generic[Event]):
         return arrived_s + (start - begin) * self._line.char_s
 
 
+class Unusable(Exception):
+    """A telegram that came whole cannot be used; the text says why. The next one may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """What to look at, where no proper telegram comes."""
+
+    silent: str
+    """Nothing ever came."""
+    fell_silent: str
+    """Nothing comes any more."""
+    cut_off: str
+    """A telegram began and did not end."""
+    damaged: str = "damaged"
+    """What those are that could not be used."""
+
+
 class PushDriver(ABC, Generic[Event]):
     """Reads one meter that pushes telegrams: what is the same for every protocol.
 
     `damaged` counts the telegrams that came damaged, `last_damage` says what was wrong with the
     last.
     """
+
+    hints: ClassVar[Hints]
 
     def __init__(
         self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float
@@ -193,15 +218,70 @@ class PushDriver(ABC, Generic[Event]):
         """Take what has come, or wait for it. Raises LineError."""
         await self._listener.listen(deadline_s)
 
-    @abstractmethod
     def _take(self, due_s: float) -> Reading | None:
         """A reading from what has come, if it holds one; the rest of it stays for the next. Raises
         MeterError.
         """
+        while self._listener.events:
+            event, taken_s = self._listener.events.popleft()
+            if (damage := self._damage(event)) is not None:
+                self._note(damage)
+            elif taken_s >= due_s:
+                try:
+                    return self._reading(event, taken_s)
+                except Unusable as unusable:
+                    self._note(str(unusable))
+        return None
 
     @abstractmethod
+    def _damage(self, event: Event) -> str | None:
+        """What is wrong with a telegram that came damaged; None where it did not."""
+
+    @abstractmethod
+    def _reading(self, event: Event, taken_s: float) -> Reading:
+        """What a telegram that came whole says. Raises Unusable, or MeterError where the next one
+        will be no better.
+        """
+
+    @abstractmethod
+    def _diagnose(self, noise: bytes) -> str:
+        """What bytes outside telegrams look like, and what to do."""
+
+    def _noise(self) -> tuple[bytes, str]:
+        """Bytes that came outside telegrams, and with which settings the line was listened to, if
+        that is worth saying.
+        """
+        return self._stream.noise_sample, ""
+
+    def _remedy(self) -> str:
+        """What to do where telegrams come damaged, if the last damage does not say so itself."""
+        return ""
+
     def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> "MeterError":
         """What to say where no proper telegram came."""
+        damaged, came = self.damaged - damaged_before, self._stream.offset - offset_before
+        if not came:
+            return NoReply(f"no byte for {waited_s:.0f} s: {self.hints.silent}")
+
+        if damaged:
+            what = f"{damaged} {self.hints.damaged} and no proper telegram in {waited_s:.0f} s"
+            return BadReply(f"{what}{self._remedy()}; the last: {self.last_damage}")
+
+        if self._stream.open_start is not None:
+            return BadReply(
+                f"a telegram began and did not end: {self._stream.open_bytes} bytes of it in "
+                f"{waited_s:.0f} s; {self.hints.cut_off}"
+            )
+
+        noise, tried = self._noise()
+        if noise:
+            what = f"{came} bytes but no telegram in {waited_s:.0f} s{tried}"
+            return BadReply(f"{what}: {self._diagnose(noise)}")
+
+        return NoReply(
+            f"no telegram in {waited_s:.0f} s, though the meter sent before: "
+            f"{self.hints.fell_silent}"
+        )
 
     def _note(self, reason: str) -> None:
         self.damaged += 1

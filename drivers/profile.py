@@ -8,6 +8,7 @@ has is decoded here; the section named after its protocol is decoded by that pro
   `check()` (what does not fit together: tuples of key path, message, hint), and, where the section
   tells how a register travels, `check_energy(energy)`;
 - `open_driver(profile, device, line) -> Driver`;
+- `LINE` (only where it is not "bytes"): the kind of line it speaks over (`drivers.line.LineKind`);
 - `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of
   one bus share lines. With it comes `turn_s(settings, char_s)`: seconds a turn takes, with energy
   registers and power alone and with everything;
@@ -26,7 +27,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 from msgspec import Meta
 
 import drivers
-from drivers.line import Line, SerialSettings
+from drivers.line import EXAMPLES, AnyLine, LineKind, LineUrl, SerialSettings
 from drivers.sample import QUANTITIES, Reading
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
@@ -103,8 +104,8 @@ class ProtocolPackage(Protocol):
 
     Settings: type[ProtocolSettings]
 
-    def open_driver(self, profile: "Profile", device: DeviceAddress, line: Line) -> Driver:
-        """A driver for one meter on an open line."""
+    def open_driver(self, profile: "Profile", device: DeviceAddress, line: Any) -> Driver:
+        """A driver for one meter on an open line of its kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +214,26 @@ class Profile:
         )
         return turn_s
 
-    def open_driver(self, device: DeviceAddress, line: Line) -> Driver:
-        """A driver for one meter of this model on an open line."""
+    @property
+    def line_kind(self) -> LineKind:
+        """The kind of line it is read over."""
+        kind: LineKind = getattr(_package(self.protocol), "LINE", "bytes")
+        return kind
+
+    def unfit(self, line: LineUrl) -> tuple[str, str] | None:
+        """Why a meter of this model cannot be read over that line: (message, hint); None where it
+        may.
+        """
+        if line.kind == self.line_kind:
+            return None
+        example = EXAMPLES[self.line_kind]
+        if line.scheme == "replay":
+            message = f"there are no recordings of {self.protocol}: only bytes are recorded"
+            return message, f"write the meter's own line, such as {example}"
+        return f"{self.id} is not read over {line.scheme}:", f"its lines are such as {example}"
+
+    def open_driver(self, device: DeviceAddress, line: AnyLine) -> Driver:
+        """A driver for one meter of this model on an open line of its kind."""
         driver: Driver = _package(self.protocol).open_driver(self, device, line)
         return driver
 

@@ -1,59 +1,29 @@
 """Looks for meters on serial ports and on the network, and tells each as it is found.
 
-A serial port is listened to first: meters that push (P1, SML) are heard, not asked. Where nothing
-comes, Modbus addresses are asked, with one serial setting after the other. Lines are searched side
-by side, each by one task that has the line for itself; one that somebody else holds is named and
-left alone. Whatever is asked has an end: addresses × settings, with a deadline each.
+A serial port is listened to first: meters that push are heard, not asked. Where nothing comes, the
+addresses of a bus are asked, with one serial setting after the other. How, each protocol says
+(`drivers.search`). Lines are searched side by side, each by one task that has the line for itself;
+one that somebody else holds is named and left alone. Whatever is asked has an end: addresses ×
+settings, with a deadline each.
 """
 
 import asyncio
+import importlib
+import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 from serial.tools import list_ports
 
 from drivers.found import Found, plausible
 from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings, open_line
-from drivers.modbus.search import Registers, answers, identify, names_itself
-from drivers.profile import DeviceAddress, Profile
-from drivers.sunspec.search import search as search_sunspec
-
-COMMON_ADDRESSES = (*range(1, 11), 33, 71, 100, 101, 126, 240, 247)
-"""Where meters are found most: as they leave the factory, and as installers count on."""
-
-ALL_ADDRESSES = (
-    *COMMON_ADDRESSES,
-    *(address for address in range(1, 248) if address not in COMMON_ADDRESSES),
-)
-FAST_ADDRESSES = tuple(range(1, 11))
-
-COMMON_SETTINGS = (
-    SerialSettings(baud=9600),
-    SerialSettings(baud=9600, parity="even"),
-    SerialSettings(baud=19200, parity="even"),
-    SerialSettings(baud=19200),
-    SerialSettings(baud=2400),
-    SerialSettings(baud=38400),
-    SerialSettings(baud=115200),
-)
-
-PUSHED = (
-    ("p1/auto", SerialSettings(baud=115200)),
-    ("sml/auto", SerialSettings(baud=9600)),
-    ("p1/auto", SerialSettings(baud=9600, parity="even", data_bits=7)),
-    ("p1/auto", SerialSettings(baud=2400, parity="even")),
-    ("iec62056/mode_d", SerialSettings(baud=9600, parity="even", data_bits=7)),
-    ("iec62056/mode_d_2400", SerialSettings(baud=2400, parity="even", data_bits=7)),
-)
-"""By which profile, with which setting, a meter that pushes is listened to. Text without a checksum
-is mode D only where it is no P1.
-"""
-
-READ_OUT = (("iec62056/mode_c", SerialSettings(baud=300, parity="even", data_bits=7)),)
-"""By which a port is asked once where nobody speaks. To Modbus meters the question is noise."""
+from drivers.profile import DeviceAddress, Profile, protocols
+from drivers.search import Bus, Find, Heard
 
 READ_OUT_S = 60.0
 """An answer begins within two seconds, or there is none; the whole of it takes long at 300 baud."""
@@ -62,9 +32,6 @@ MAX_NOTHING_NEW = 8
 """Some devices answer at every address. After so many that were known before, or that no profile
 knows, the line is done.
 """
-
-QUESTIONS = 2
-"""Of each address: a meter may have holding registers or input registers only."""
 
 LONG_S = 300.0
 """From so many seconds on, a search says how long it may take yet."""
@@ -78,21 +45,28 @@ NETWORK_PARALLEL = 32
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """How thoroughly is looked. `listen_s` is how long a port is listened to before anybody is
-    asked.
+    asked; addresses that are None are the bus's own.
     """
 
-    addresses: tuple[int, ...] = ALL_ADDRESSES
-    network_addresses: tuple[int, ...] = ALL_ADDRESSES
+    addresses: tuple[int, ...] | None = None
+    network_addresses: tuple[int, ...] | None = None
     listen_s: float = 11.0
     timeout_s: float = 0.3
     network_timeout_s: float = 0.6
     fast: bool = False
 
+    def addresses_of(self, bus: Bus, *, serial: bool) -> tuple[int, ...]:
+        """The addresses to ask, the most likely first."""
+        wanted = self.addresses if serial else self.network_addresses
+        if wanted is not None:
+            return wanted
+        if not self.fast:
+            return bus.all_addresses
+        return bus.fast_addresses if serial else bus.common_addresses
+
 
 THOROUGH = Search()
 FAST = Search(
-    addresses=FAST_ADDRESSES,
-    network_addresses=COMMON_ADDRESSES,
     listen_s=3.0,
     timeout_s=0.2,
     network_timeout_s=0.4,
@@ -174,17 +148,23 @@ async def _scan_endpoint(
 
 
 async def _scan_line(url: LineUrl, profiles: Sequence[Profile], search: Search, tell: Tell) -> None:
-    settings = (
-        [url.serial_settings(each) for each in _settings(profiles, search)]
-        if url.port is None
-        else []
-    )
+    if url.kind != "bytes":
+        what = f"meters on {url.scheme}: are not searched for"
+        tell(Note(url, f"{what} — write a device file with their profile"))
+        return
+    tried = _settings(profiles, search) if url.port is None else []
+    settings = [url.serial_settings(each) for each in tried]
     try:
         line = await open_line(url, settings[0] if settings else SerialSettings())
     except LineError as error:
         tell(Note(url, _without_name(error, url)))
         return
     await _search(url, line, list(dict.fromkeys(settings)), profiles, search, tell)
+
+
+def _settings(profiles: Sequence[Profile], search: Search) -> list[SerialSettings]:
+    """The serial settings to try, most likely first."""
+    return [each for bus in _buses() for each in bus.settings(_of(profiles, bus), search.fast)]
 
 
 async def _search(
@@ -197,8 +177,10 @@ async def _search(
 ) -> None:
     """Listen, then ask; the line is closed in the end."""
     try:
-        if not settings or not await _listen(line, url, profiles, search, tell):
-            await _Questions(url, line, profiles, search, tell).ask_all(settings)
+        if settings and await _listen(line, url, profiles, search, tell):
+            return
+        for bus in _buses():
+            await _Questions(bus, url, line, profiles, search, tell).ask_all(settings)
     except LineError as error:
         tell(Note(url, _without_name(error, url)))
     finally:
@@ -207,21 +189,6 @@ async def _search(
 
 def _without_name(error: LineError, url: LineUrl) -> str:
     return str(error).removeprefix(f"{url}: ")
-
-
-def _settings(profiles: Sequence[Profile], search: Search) -> list[SerialSettings]:
-    """The serial settings to try, most likely first: as meters leave the factory, and, unless in
-    haste, other usual ones.
-    """
-    factory = Counter(profile.serial for profile in profiles if profile.protocol == "modbus")
-    return list(
-        dict.fromkeys(
-            [
-                *(each for each, _ in factory.most_common()),
-                *(() if search.fast else COMMON_SETTINGS),
-            ]
-        )
-    )
 
 
 async def _listen(
@@ -236,16 +203,15 @@ async def _listen(
     line.drain()
     # At a wrong baud rate bytes come too, only wrong ones; so nobody speaks where none come.
     speaks = await line.read(loop.time() + search.listen_s) != b""
-    for profile_id, settings in PUSHED if speaks else READ_OUT:
-        if (
-            profile_id not in known or url.serial_settings(settings) != settings
-        ):  # the URL says that it is set otherwise
+    for heard in _heard(asked=not speaks):
+        settings, profile = heard.serial, known.get(heard.profile)
+        # The URL may say that the port is set otherwise.
+        if profile is None or url.serial_settings(settings) != settings:
             continue
         await line.configure(settings)
         line.drain()
-        found = await _hear(
-            line, url, known[profile_id], known, search.listen_s if speaks else READ_OUT_S
-        )
+        patience_s = READ_OUT_S if heard.asked else search.listen_s
+        found = await _hear(line, url, profile, known, patience_s)
         if found is not None:
             tell(found)
             return True
@@ -284,17 +250,62 @@ async def _hear(
     )
 
 
+def _searches() -> dict[str, ModuleType]:
+    """What each protocol says of how its meters are found, where it does."""
+    return {
+        protocol: importlib.import_module(f"drivers.{protocol}.search")
+        for protocol in protocols()
+        if importlib.util.find_spec(f"drivers.{protocol}.search")
+    }
+
+
+def _heard(*, asked: bool) -> list[Heard]:
+    """How meters are listened to that speak by themselves, or only when `asked`; in their order."""
+    found: list[Heard] = [
+        each for search in _searches().values() for each in getattr(search, "HEARD", ())
+    ]
+    return sorted((each for each in found if each.asked == asked), key=lambda each: each.order)
+
+
+def _buses() -> list[Bus]:
+    return [search.BUS for search in _searches().values() if hasattr(search, "BUS")]
+
+
+def _of(profiles: Sequence[Profile], bus: Bus) -> list[Profile]:
+    """Those of the protocol that the bus is named after."""
+    return [profile for profile in profiles if profile.protocol == bus.protocol]
+
+
+def _finders(profiles: Sequence[Profile], bus: Bus) -> list[Find]:
+    """What finds the meters of other protocols on the bus."""
+    others: dict[str, list[Profile]] = {}
+    for profile in profiles:
+        if profile.bus == bus.protocol and profile.protocol != bus.protocol:
+            others.setdefault(profile.protocol, []).append(profile)
+    searches = _searches()
+    return [
+        partial(searches[protocol].find, profiles)
+        for protocol, profiles in others.items()
+        if protocol in searches
+    ]
+
+
 class _Questions:
     """Asks the addresses of one line."""
 
     def __init__(
-        self, url: LineUrl, line: Line, profiles: Sequence[Profile], search: Search, tell: Tell
+        self,
+        bus: Bus,
+        url: LineUrl,
+        line: Line,
+        profiles: Sequence[Profile],
+        search: Search,
+        tell: Tell,
     ) -> None:
-        self._url, self._line, self._search, self._tell = url, line, search, tell
-        modbus = [profile for profile in profiles if profile.protocol == "modbus"]
-        self._named = [profile for profile in modbus if names_itself(profile)]
-        self._unnamed = [profile for profile in modbus if not names_itself(profile)]
-        self._sunspec = [profile for profile in profiles if profile.protocol == "sunspec"]
+        self._bus, self._url, self._line = bus, url, line
+        self._search, self._tell = search, tell
+        self._profiles = _of(profiles, bus)
+        self._others = _finders(profiles, bus)
         self._answered: set[int] = set()
         self._seen: set[tuple[object, ...]] = set()
         self._nothing_new = 0
@@ -307,9 +318,9 @@ class _Questions:
 
     async def ask_all(self, settings: Sequence[SerialSettings]) -> None:
         """With each setting in turn (none: a network line). Raises LineError."""
-        asked = self._search.addresses if settings else self._search.network_addresses
-        common = [address for address in asked if address in COMMON_ADDRESSES]
-        rest = [address for address in asked if address not in COMMON_ADDRESSES]
+        asked = self._search.addresses_of(self._bus, serial=bool(settings))
+        common = [address for address in asked if address in self._bus.common_addresses]
+        rest = [address for address in asked if address not in self._bus.common_addresses]
         for addresses in (common, rest):
             if addresses is rest:
                 self._tell_patience(len(rest), len(settings or (None,)))
@@ -322,7 +333,7 @@ class _Questions:
 
     def _tell_patience(self, addresses: int, settings: int) -> None:
         """What is left, where that is long: most people have found theirs by then."""
-        left_s = addresses * settings * QUESTIONS * self._timeout_s
+        left_s = addresses * settings * self._bus.questions * self._timeout_s
         if left_s >= LONG_S:
             each = f", with {settings} serial settings each," if settings > 1 else ""
             what = f"the other {addresses} addresses{each} take up to {left_s / 60:.0f} min more"
@@ -346,10 +357,12 @@ class _Questions:
 
     async def _ask(self, address: int) -> None:
         """Raises LineError."""
-        if not await answers(self._line, address, self._timeout_s):
+        if not await self._bus.answers(self._line, address, self._timeout_s):
             return
         self._answered.add(address)
-        founds = await self._identify(address)
+        founds = await self._bus.identify(
+            self._line, address, self._profiles, self._url, self._others
+        )
         for found in founds:
             # Some devices answer at every address: the same meter is told once.
             same = (found.profile.id, found.serial_number or tuple(sorted(found.values.items())))
@@ -376,14 +389,6 @@ class _Questions:
                     "are not asked",
                 )
             )
-
-    async def _identify(self, address: int) -> list[Found]:
-        registers = Registers(self._line, address)
-        if founds := await identify(registers, self._named, self._url):
-            return founds
-        if founds := await search_sunspec(self._line, address, self._sunspec, self._url):
-            return founds
-        return await identify(registers, self._unnamed, self._url)
 
 
 def _short(settings: SerialSettings) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drivers.line import open_line
+from drivers.line import open_any_line
 from drivers.sample import Sample
 from gateway.collect.collector import Collector, OpenLine
 from gateway.delivery.destination import Delivery, spoken
@@ -50,7 +50,7 @@ class Gateway:
         settings: Settings,
         clock: Clock,
         *,
-        open_a_line: OpenLine = open_line,
+        open_a_line: OpenLine = open_any_line,
         transport: "httpx.AsyncBaseTransport | None" = None,
         rng: Random | None = None,
     ) -> None:

@@ -1,20 +1,18 @@
-"""CONTRIBUTING.md, followed step by step: its commands in a copy of the checkout, its examples on
-real lines and sockets.
+"""CONTRIBUTING.md, followed step by step: its commands in a copy of the checkout, its dialect
+against a server. Its meters are read in test_example_protocols.py.
 """
 
 import asyncio
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import drivers
 import gateway.outbox.dialects
-from drivers.line import BadReply, LineUrl, NoReply, open_line
-from drivers.profile import DeviceAddress, Driver, ProfileError, load_profile, protocols
-from drivers.sample import Reading
-from drivers.simulated.meters import ModbusTwin, modbus_tcp
-from drivers.simulated.wire import paced_line
+from drivers.profile import protocols
 from gateway.delivery.destination import Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.kinds import kind_names, load
@@ -40,40 +33,12 @@ from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.format import Retry
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
-from gateway.site.config import load_device
 from gateway.site.credentials import ConfigError, Credentials
-from gateway.site.devices import Device
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
+from tests.examples import DIALECT, EXAMPLES, ROOT, found_in
 from tests.gateway.delivery.rig import exchange_of
-
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "docs" / "examples"
-PROFILE, PROTOCOL, DIALECT = EXAMPLES / "profile", EXAMPLES / "protocol", EXAMPLES / "dialect"
-
-
-@contextmanager
-def found_in(package: ModuleType, folder: Path) -> Iterator[None]:
-    """Let a package find its parts in a further folder too."""
-    before = set(sys.modules)
-    package.__path__.append(str(folder))
-    try:
-        yield
-    finally:
-        package.__path__.remove(str(folder))
-        for name in [
-            name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")
-        ]:
-            if str(sys.modules[name].__file__).startswith(str(folder)):
-                del sys.modules[name]
-
-
-@pytest.fixture
-def pulse() -> Iterator[None]:
-    """The example of a protocol is there."""
-    with found_in(drivers, PROTOCOL):
-        yield
 
 
 @pytest.fixture
@@ -98,7 +63,7 @@ def recipe(title: str) -> str:
     ("title", "expected"),
     [
         ("Add a meter model", ["Acme EM1", "steps of 10 Wh"]),
-        ("Add a protocol", ["Acme EP7", "active power"]),
+        ("Add a protocol", ["Acme EP7", "active power", "Acme WEB1"]),
         ("Add a dialect", [" passed"]),
         ("Add a destination", ["exchange ours", " passed"]),
         ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
@@ -138,170 +103,6 @@ def test_what_it_points_to_is_there() -> None:
     targets = re.findall(r"\]\(([^):]+)\)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
-
-
-# --- A meter model ---
-
-
-def site(folder: Path, meter: str, line: str, profiles: Path) -> Path:
-    """The configuration folder of a site that carries profiles of its own."""
-    shutil.copytree(profiles / "acme", folder / "hardware_profiles" / "acme")
-    (folder / "devices").mkdir()
-    (folder / "devices" / "garage.yaml").write_text(
-        f"profile: {meter}\nline: {line}\ninterval: 10s\n"
-    )
-    return folder
-
-
-EM1_VALUES = {
-    "energy_import_wh": 123_450.0,
-    "energy_export_wh": 6_780.0,
-    "power_w": -450.5,
-    "voltage_l1_v": 230.2,
-    "current_l1_a": 1.957,
-    "frequency_hz": 49.98,
-}
-
-
-async def test_a_site_reads_a_model_of_its_own_without_a_change_to_the_software(
-    tmp_path: Path,
-) -> None:
-    twin = ModbusTwin(load_profile("acme/em1", PROFILE), lambda: EM1_VALUES, serial_number=20260329)
-    async with modbus_tcp({1: twin}) as port:
-        folder = site(tmp_path, "acme/em1", f"tcp:127.0.0.1:{port}", PROFILE)
-        reading = await reading_of(load_device(folder, "garage"))
-        assert reading.serial_number == "20260329"
-        assert reading.values == pytest.approx(EM1_VALUES)
-        words = ["-m", "gateway", "read", "garage", "--json", "--config", str(folder)]
-        command = await asyncio.create_subprocess_exec(
-            sys.executable, *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-        )
-        async with asyncio.timeout(60):
-            output, _ = await command.communicate()
-    assert command.returncode == 0
-    said = json.loads(output)
-    assert (said["meter"], said["serial_number"], said["values"]) == (
-        "garage",
-        "20260329",
-        pytest.approx(EM1_VALUES),
-    )
-
-
-async def reading_of(device: Device) -> Reading:
-    """One reading as the collector takes it: line, driver and address from the device file."""
-    line = await open_line(device.line, device.profile.serial)
-    try:
-        driver = device.profile.open_driver(
-            DeviceAddress(name=device.name, address=device.address), line
-        )
-        return await driver.read(0.0)
-    finally:
-        line.close()
-
-
-# --- A protocol ---
-
-EP7 = b"E=000123.456*kWh;R=000007.890*kWh;P=-00450*W\r\n"
-EP7_VALUES = {"energy_import_wh": 123_456.0, "energy_export_wh": 7_890.0, "power_w": -450.0}
-
-
-@asynccontextmanager
-async def pulse_meter(path: str, *answer: bytes) -> AsyncIterator[int]:
-    """A pulse meter at its end of a line; gives its descriptor. Each question gets the pieces of
-    the answer, 10 ms apart.
-    """
-    loop = asyncio.get_running_loop()
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    heard = bytearray()
-
-    def hear() -> None:
-        heard.extend(os.read(fd, 100))
-        if heard.endswith(b"?\r\n"):
-            heard.clear()
-            for i, piece in enumerate(answer):
-                loop.call_later(0.01 * i, os.write, fd, piece)
-
-    loop.add_reader(fd, hear)
-    try:
-        yield fd
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
-
-
-@asynccontextmanager
-async def pulse_driver(
-    *answer: bytes, timeout_s: float = 5.0
-) -> AsyncIterator[tuple[Driver, Any, int]]:
-    """A driver, its line, and the descriptor of the meter at the other end of an instant wire."""
-    profile = load_profile("acme/ep7", PROTOCOL)
-    async with paced_line(0.0) as wire, pulse_meter(wire.meter_end, *answer) as meter_fd:
-        line = await open_line(LineUrl.parse(f"serial:{wire.gateway_end}"), profile.serial)
-        try:
-            yield (
-                profile.open_driver(DeviceAddress(name="garage", timeout_s=timeout_s), line),
-                line,
-                meter_fd,
-            )
-        finally:
-            line.close()
-
-
-async def test_a_site_reads_a_meter_through_a_new_protocol(pulse: None, tmp_path: Path) -> None:
-    assert "pulse" in protocols()
-    async with paced_line(10 / 2400) as wire, pulse_meter(wire.meter_end, EP7):
-        folder = site(tmp_path, "acme/ep7", f"serial:{wire.gateway_end}", PROTOCOL)
-        assert (await reading_of(load_device(folder, "garage"))).values == EP7_VALUES
-
-
-async def test_an_answer_may_come_in_any_pieces(pulse: None) -> None:
-    async with pulse_driver(EP7[:1], EP7[1:20], EP7[20:-1], EP7[-1:]) as (driver, _, _):
-        assert (await driver.read(0.0)).values == EP7_VALUES
-
-
-async def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(pulse: None) -> None:
-    async with pulse_driver(EP7) as (driver, line, meter_fd):
-        os.write(meter_fd, EP7.replace(b"123", b"999"))
-        async with asyncio.timeout(5):
-            while not select.select([line.fd], [], [], 0)[0]:
-                await asyncio.sleep(0.001)
-        assert (await driver.read(0.0)).values == EP7_VALUES
-
-
-@pytest.mark.parametrize(
-    ("answer", "error", "words"),
-    [
-        ((), NoReply, "no byte came within 0.4 s"),
-        ((EP7[:9],), NoReply, "only b'E=000123.' came"),
-        ((b"U" * 300,), BadReply, "no end of the line"),
-        ((EP7.replace(b"E=", b"E:"),), BadReply, "'E:000123.456*kWh' is not a field"),
-        ((EP7.replace(b"*kWh", b"*kW"),), BadReply, "which is not a unit of energy_import_wh"),
-        ((b"\xff\xfe\r\n",), BadReply, "is not a field"),
-    ],
-)
-async def test_an_answer_that_is_none_says_what_is_wrong(
-    pulse: None, answer: tuple[bytes, ...], error: type[Exception], words: str
-) -> None:
-    async with pulse_driver(*answer, timeout_s=0.4 if error is NoReply else 5.0) as (driver, _, _):
-        with pytest.raises(error) as caught:
-            await driver.read(0.0)
-    assert words in str(caught.value)
-
-
-def test_the_section_of_a_new_protocol_is_checked_like_every_other(
-    pulse: None, tmp_path: Path
-) -> None:
-    text = (PROTOCOL / "acme" / "ep7.yaml").read_text()
-    (tmp_path / "acme").mkdir()
-    (tmp_path / "acme" / "bad.yaml").write_text(
-        text.replace("E: energy_import_wh", "E1: energy_import_wh, Q: power_w, S: powr_w")
-    )
-    with pytest.raises(ProfileError) as caught:
-        load_profile("acme/bad", tmp_path)
-    said = str(caught.value)
-    assert "pulse.fields.E1: fields are named by one capital letter" in said
-    assert "pulse.fields.P: field Q already is power_w — keep one of them" in said
-    assert "there is no quantity 'powr_w' — did you mean 'power_w'?" in said
 
 
 # --- A dialect ---
@@ -492,6 +293,6 @@ def test_the_configuration_takes_the_new_dialect_by_its_name(batch: None, tmp_pa
 
 
 def test_the_software_itself_knows_none_of_the_examples() -> None:
-    assert "pulse" not in protocols()
+    assert not {"beacon", "pages", "pulse"} & set(protocols())
     assert "batch" not in dialect_names()
     assert "lines" not in kind_names()

@@ -20,8 +20,8 @@ from drivers.iec62056.telegram import (
     seven_bits,
 )
 from drivers.iec62056.values import Values, read_values
-from drivers.line import BadReply, LineError, MeterError, NoReply
-from drivers.listen import NAP_S, PushDriver
+from drivers.line import BadReply, LineError, NoReply
+from drivers.listen import NAP_S, Hints, PushDriver, Unusable
 from drivers.sample import Reading
 
 if TYPE_CHECKING:
@@ -98,56 +98,32 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
     steps than the profile says.
     """
 
+    hints = Hints(
+        silent="does the optical head sit on the meter's diode, the right way up, and does the "
+        "meter send by itself? if not, try iec62056/mode_c",
+        fell_silent="has the optical head moved?",
+        cut_off="seat the head anew",
+    )
+
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
-        self._framer = Framer()
-        super().__init__(line, device, self._framer, profile.settings.period_s)
+        super().__init__(line, device, Framer(), profile.settings.period_s)
         self._judge = _Judge(profile)
 
-    def _take(self, due_s: float) -> Reading | None:
-        """A reading from what has come, if it holds one; the rest of it stays for the next."""
-        while self._listener.events:
-            event, taken_s = self._listener.events.popleft()
-            if isinstance(event, Damaged):
-                self._note(f"{event.reason} (it begins {event.text!r})")
-            elif taken_s >= due_s:
-                reading = self._judge.reading(event.text, taken_s)
-                if reading is not None and not self._judge.lacks_energy(reading):
-                    return reading
-                lack = (
-                    "none of the profile's quantities: is the profile the right one?"
-                    if reading is None
-                    else "no energy register: truncated?"
-                )
-                self._note(f"a telegram holds {lack} (it begins {excerpt(event.text)!r})")
-        return None
+    def _damage(self, event: Telegram | Damaged) -> str | None:
+        return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
 
-    def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
-        damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
-        if not came:
-            return NoReply(
-                f"no byte for {waited_s:.0f} s: does the optical head sit on the meter's diode, "
-                "the right way up, and does the meter send "
-                "by itself? if not, try iec62056/mode_c"
-            )
-        if damaged:
-            return BadReply(
-                f"{damaged} damaged and no proper telegram in {waited_s:.0f} s; the last: "
-                f"{self.last_damage}"
-            )
-        if self._framer.open_start is not None:
-            return BadReply(
-                f"a telegram began and did not end: {self._framer.open_bytes} bytes in "
-                f"{waited_s:.0f} s; seat the head anew"
-            )
-        if self._framer.noise_sample:
-            return BadReply(
-                f"{came} bytes but no telegram in {waited_s:.0f} s: "
-                f"{diagnose(self._framer.noise_sample)}"
-            )
-        return NoReply(
-            f"no telegram in {waited_s:.0f} s, though the meter sent before: has the optical "
-            "head moved?"
-        )
+    def _reading(self, event: Telegram | Damaged, taken_s: float) -> Reading:
+        assert isinstance(event, Telegram)
+        reading = self._judge.reading(event.text, taken_s)
+        if reading is not None and not self._judge.lacks_energy(reading):
+            return reading
+        lack = "no energy register: truncated?"
+        if reading is None:
+            lack = "none of the profile's quantities: is the profile the right one?"
+        raise Unusable(f"a telegram holds {lack} (it begins {excerpt(event.text)!r})")
+
+    def _diagnose(self, noise: bytes) -> str:
+        return diagnose(noise)
 
 
 class ReadoutDriver:

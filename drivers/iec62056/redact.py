@@ -12,7 +12,8 @@ from drivers.recording import Passed, Recording
 # Numbers of the meter and of its owner (0.0.x, 42.0.0, 96.1.x; C.1.x is the short name of these),
 # and messages (96.13.x).
 _PRIVATE = re.compile(
-    rb"(?<![0-9A-Za-z.:*&-])(?:\d{1,3}-\d{1,3}:)?(?:(?:96\.1|96\.13|C\.1|0\.0)(?:\.\d{1,3})?|42\.0\.0)(?:\*255)?\(([^()\r\n]+)\)"
+    rb"(?<![0-9A-Za-z.:*&-])(?:\d{1,3}-\d{1,3}:)?(?:(?:96\.1|96\.13|C\.1|0\.0)(?:\.\d{1,3})?|42\.0\.0)(?:\*255)?"
+    rb"\(([^()\r\n]+)\)"
 )
 _BLOCK = re.compile(rb"\x02([^\x03]*\x03)([\s\S])")
 

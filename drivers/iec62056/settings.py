@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from drivers.iec62056.values import QUANTITIES, EnergyUnit
-from drivers.sample import QUANTITIES as KNOWN
-from drivers.strict_yaml import nearest
+from drivers.values import check_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +40,4 @@ class Settings:
 
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """Values that no data block holds, or that are listed twice."""
-        for index, name in enumerate(self.values):
-            if name in self.values[:index]:
-                yield ("values", index), f"{name!r} is listed twice", "keep one of them"
-            elif (
-                name in KNOWN and name not in QUANTITIES
-            ):  # names that are no quantity at all are the profile loader's to report
-                yield (
-                    ("values", index),
-                    f"no IEC 62056-21 data block holds {name!r}",
-                    nearest(name, QUANTITIES),
-                )
+        return check_values(self.values, QUANTITIES, "IEC 62056-21 data block")

@@ -276,7 +276,7 @@ def _silent(question: _Question) -> NoReply:
 
 async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> bytes:
     turns = line.turns
-    stranger: int | None = None
+    other_unit: int | None = None
     try:
         while True:
             while frame := _take_mbap(turns.unread):
@@ -286,7 +286,7 @@ async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> by
                     continue  # the late answer to a request we have given up
                 if unit == question.unit:
                     return _judge(question, pdu)
-                stranger = unit
+                other_unit = unit
             part = await line.read(deadline_s)
             if not part:
                 break
@@ -296,9 +296,9 @@ async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> by
             f"{line.name}: what came is not Modbus TCP — is the port right? an adapter that only "
             "passes bytes on is written rtu+tcp:"
         ) from None
-    if stranger is not None:
+    if other_unit is not None:
         raise BadReply(
-            f"address {question.unit}: address {stranger} answered instead to {question} — check "
+            f"address {question.unit}: address {other_unit} answered instead to {question} — check "
             "the address"
         )
     raise _silent(question)

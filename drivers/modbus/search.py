@@ -4,15 +4,39 @@ An answer alone is no meter. What registers hold must be what a profile says the
 and then a whole reading by that profile must make sense (`drivers.found.plausible`).
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from drivers.found import Found, plausible
-from drivers.line import BadReply, Line, LineUrl, MeterError, NoReply
+from drivers.line import BadReply, Line, LineUrl, MeterError, NoReply, SerialSettings
 from drivers.modbus.bus import Refused, request
 from drivers.modbus.identify import matches
 from drivers.modbus.settings import Identity, Settings
 from drivers.profile import DeviceAddress, Profile
+from drivers.search import Bus, Find
+
+COMMON_ADDRESSES = (*range(1, 11), 33, 71, 100, 101, 126, 240, 247)
+"""Where meters are found most: as they leave the factory, and as installers count on."""
+
+ALL_ADDRESSES = (
+    *COMMON_ADDRESSES,
+    *(address for address in range(1, 248) if address not in COMMON_ADDRESSES),
+)
+FAST_ADDRESSES = tuple(range(1, 11))
+
+COMMON_SETTINGS = (
+    SerialSettings(baud=9600),
+    SerialSettings(baud=9600, parity="even"),
+    SerialSettings(baud=19200, parity="even"),
+    SerialSettings(baud=19200),
+    SerialSettings(baud=2400),
+    SerialSettings(baud=38400),
+    SerialSettings(baud=115200),
+)
+
+FUNCTIONS = (4, 3)
+"""By which an address is asked: a meter may have input registers or holding registers only."""
 
 NOBODY = (10, 11)
 """What a gateway answers in the name of a meter that is not there (Modbus Application Protocol
@@ -29,7 +53,7 @@ MAX_SILENT = 4
 
 async def answers(line: Line, address: int, timeout_s: float) -> bool:
     """Whether anybody answers at that address, were it with a refusal. Raises LineError."""
-    for function in (4, 3):
+    for function in FUNCTIONS:
         try:
             await request(line, address, function, 0, 2, timeout_s)
         except Refused as refused:
@@ -83,7 +107,7 @@ def names_itself(profile: Profile) -> bool:
     return any(not identity.is_plausibility for identity in settings.identify)
 
 
-async def identify(registers: Registers, profiles: Iterable[Profile], url: LineUrl) -> list[Found]:
+async def _fitting(registers: Registers, profiles: Iterable[Profile], url: LineUrl) -> list[Found]:
     """The meter at that address, if a profile fits and can be read, and the other parts of its
     device; those with more to go by are tried first. Raises LineError.
     """
@@ -155,3 +179,48 @@ async def read(
         also=also,
         text=text,
     )
+
+
+def settings(profiles: Sequence[Profile], fast: bool) -> list[SerialSettings]:
+    """The serial settings to try, most likely first: as meters leave the factory, and, unless in
+    haste, other usual ones.
+    """
+    factory = Counter(profile.serial for profile in profiles)
+    usual = () if fast else COMMON_SETTINGS
+    return list(dict.fromkeys([*(each for each, _ in factory.most_common()), *usual]))
+
+
+async def identify(
+    line: Line,
+    address: int,
+    profiles: Sequence[Profile],
+    url: LineUrl,
+    others: Sequence[Find] = (),
+) -> list[Found]:
+    """What is at an address that answers: by a profile that names itself, by what another protocol
+    finds, or by a profile that fits. Raises LineError.
+    """
+    registers = Registers(line, address)
+    named = [profile for profile in profiles if names_itself(profile)]
+    if founds := await _fitting(registers, named, url):
+        return founds
+
+    for find in others:
+        if founds := await find(line, address, url):
+            return founds
+
+    unnamed = [profile for profile in profiles if not names_itself(profile)]
+    return await _fitting(registers, unnamed, url)
+
+
+BUS = Bus(
+    protocol="modbus",
+    common_addresses=COMMON_ADDRESSES,
+    all_addresses=ALL_ADDRESSES,
+    fast_addresses=FAST_ADDRESSES,
+    questions=len(FUNCTIONS),
+    settings=settings,
+    answers=answers,
+    identify=identify,
+)
+"""How a Modbus line is searched."""

@@ -6,7 +6,7 @@
 AES-128-GCM with the initialisation vector system title || frame counter. What is authenticated
 besides is the security control and the authentication key. Security control 2x means encrypted
 only, without a tag; 3x encrypted and authenticated. Without the authentication key the text can be
-read all the same: then the checksum inside must vouch for it.
+read all the same: then the checksum inside must confirm it.
 
 This file brings 10 MB of `cryptography` with it: the driver imports it when the first encrypted
 frame comes.

@@ -10,8 +10,8 @@ the settings of that profile hold from then on.
 import asyncio
 from typing import TYPE_CHECKING
 
-from drivers.line import BadReply, MeterError, NoReply, SerialSettings
-from drivers.listen import PushDriver
+from drivers.line import BadReply, SerialSettings
+from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
@@ -40,16 +40,12 @@ if TYPE_CHECKING:
 GAP_S = 0.3
 
 
-class _Unfit(Exception):
-    """A telegram that cannot be read; the text says why."""
-
-
 def _short(settings: SerialSettings) -> str:
     """Such as 9600 7E1."""
     return f"{settings.baud} {settings.data_bits}{settings.parity[0].upper()}{settings.stop_bits}"
 
 
-class _Locked(_Unfit):
+class _Locked(Unusable):
     """A frame that the keys do not open; the text says what to do."""
 
 
@@ -58,7 +54,7 @@ def _inside(opened: "Opened") -> Telegram:
     framer = Framer()
     events = framer.feed(opened.text) + framer.silence()
     if len(events) != 1 or not isinstance(events[0], Telegram):
-        raise _Unfit(
+        raise Unusable(
             "an encrypted frame holds no whole telegram: it was damaged, or the meter is of a "
             "kind that is not known"
         )
@@ -72,6 +68,14 @@ class P1Driver(PushDriver[Event]):
     those without a proper beginning and end), `last_damage` says what was wrong with the last, and
     `noise_bytes` counts what came outside telegrams.
     """
+
+    hints = Hints(
+        silent="is the cable in the P1 port, the port enabled by the network operator, and its "
+        "request line (RTS or +5 V) powered?",
+        fell_silent="does its request line (RTS or +5 V) drop?",
+        cut_off="check the cable",
+        damaged="damaged or unreadable",
+    )
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
@@ -111,34 +115,29 @@ class P1Driver(PushDriver[Event]):
             if settings is not None:
                 await self._line.configure(settings)
 
-    def _take(self, due_s: float) -> Reading | None:
-        """A reading from what has come, if it holds one; the rest of it stays for the next."""
-        while self._listener.events:
-            event, taken_s = self._listener.events.popleft()
-            if isinstance(event, Damaged):
-                self._note(f"{event.reason} (it begins {event.text!r})")
-                continue
-            if taken_s < due_s:
-                continue
-            try:
-                reading = self._reading(event, taken_s)
-                self._search = None
-                return reading
-            except _Unfit as unfit:
-                self._locked = isinstance(unfit, _Locked)
-                begins = (
-                    f" (it begins {excerpt(event.raw)!r})" if isinstance(event, Telegram) else ""
-                )
-                self._note(f"{unfit}{begins}")
-        return None
+    def _damage(self, event: Event) -> str | None:
+        return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
 
-    def _reading(self, event: Telegram | Sealed, taken_s: float) -> Reading:
-        """Raises _Unfit with the reason, and BadReply where a key is missing."""
+    def _reading(self, event: Event, taken_s: float) -> Reading:
+        """Raises BadReply where a key is missing."""
+        assert not isinstance(event, Damaged)
+        try:
+            reading = self._read_telegram(event, taken_s)
+        except Unusable as unusable:
+            self._locked = isinstance(unusable, _Locked)
+            if isinstance(event, Telegram):
+                raise Unusable(f"{unusable} (it begins {excerpt(event.raw)!r})") from None
+            raise
+        self._search = None
+        return reading
+
+    def _read_telegram(self, event: Telegram | Sealed, taken_s: float) -> Reading:
+        """Raises Unusable with the reason, and BadReply where a key is missing."""
         opened = None
         if isinstance(event, Sealed):
             opened = self._opened(event)
             event = _inside(opened)
-        # What no authentication key vouches for, the checksum inside must.
+        # What no authentication key confirms, the checksum inside must.
         unproven = opened is not None and not opened.proven
         if self._recognises and (dialect := recognise(event.raw, shipped())) is not None:
             self._check(event, "required" if unproven else dialect.settings.checksum)
@@ -149,15 +148,15 @@ class P1Driver(PushDriver[Event]):
         quantities = {
             name: value for name, value in values.quantities.items() if name in self._wanted
         }
-        # Nothing but its own completeness vouches for a telegram without a checksum.
+        # Nothing but its own completeness confirms a telegram without a checksum.
         alone = event.checksum is None or self._dialect.settings.checksum == "ignored"
         if alone and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities:
-            raise _Unfit(
+            raise Unusable(
                 "a telegram without checksum lacks the energy register: truncated, or not this "
                 "profile's"
             )
         if not quantities:
-            raise _Unfit(
+            raise Unusable(
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
             )
         serial_number = values.serial_number or (opened.serial_number if opened else None)
@@ -180,7 +179,7 @@ class P1Driver(PushDriver[Event]):
 
     def _check(self, telegram: Telegram, policy: ChecksumPolicy) -> None:
         if reason := fault(telegram, policy):
-            raise _Unfit(reason)
+            raise Unusable(reason)
 
     def _follow(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -188,29 +187,14 @@ class P1Driver(PushDriver[Event]):
         self._wanted = dialect.settings.quantities()
         self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
 
-    def _complaint(self, waited_s: float, damaged_before: int, offset_before: int) -> MeterError:
-        damaged, came = self.damaged - damaged_before, self._framer.offset - offset_before
-        if not came:
-            return NoReply(
-                f"no byte for {waited_s:.0f} s: is the cable in the P1 port, the port enabled by "
-                "the network operator, "
-                "and its request line (RTS or +5 V) powered?"
-            )
-        if damaged:
-            what = f"{damaged} damaged or unreadable and no proper telegram in {waited_s:.0f} s"
-            remedy = "" if self._locked else "; check the cable"
-            return BadReply(f"{what}{remedy}; the last: {self.last_damage}")
-        if self._framer.open_start is not None:
-            return BadReply(
-                f"a telegram began and did not end: {self._framer.open_bytes} bytes of it in "
-                f"{waited_s:.0f} s; check the cable"
-            )
-        if noise := self._framer.noise_sample or (self._search.garbage if self._search else b""):
-            tried = f" (tried: {', '.join(map(_short, SETTINGS))})" if self._search else ""
-            return BadReply(
-                f"{came} bytes but no telegram in {waited_s:.0f} s{tried}: {diagnose(noise)}"
-            )
-        return NoReply(
-            f"no telegram in {waited_s:.0f} s, though the meter sent before: does its request "
-            "line (RTS or +5 V) drop?"
-        )
+    def _noise(self) -> tuple[bytes, str]:
+        if self._search is None:
+            return self._framer.noise_sample, ""
+        tried = f" (tried: {', '.join(map(_short, SETTINGS))})"
+        return self._framer.noise_sample or self._search.garbage, tried
+
+    def _remedy(self) -> str:
+        return "" if self._locked else "; check the cable"
+
+    def _diagnose(self, noise: bytes) -> str:
+        return diagnose(noise)

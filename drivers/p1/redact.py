@@ -12,7 +12,8 @@ from drivers.recording import Passed, Recording
 
 # Equipment ids (96.1.x, 0.0.x, 42.0.0) and messages (96.13.x) of the meter and of those behind it.
 _PRIVATE = re.compile(
-    rb"(?<=[\r\n])(\d{1,3}-\d{1,3}:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.0|0\.0\.\d+)(?:[*.]255)?\()([^()\r\n]+)(?=\))"
+    rb"(?<=[\r\n])(\d{1,3}-\d{1,3}:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.0|0\.0\.\d+)(?:[*.]255)?\()"
+    rb"([^()\r\n]+)(?=\))"
 )
 _TELEGRAM = re.compile(rb"(/[A-Za-z]{3}[\s\S]{8,8192}?[\r\n]!)([0-9A-Fa-f]{4})")
 

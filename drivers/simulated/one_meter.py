@@ -128,6 +128,10 @@ async def serving(
     Raises ValueError where this profile cannot be simulated there, RuntimeError, OSError or
     LineError where the line cannot be had.
     """
+    if line is not None and line.kind != "bytes":
+        raise ValueError(
+            f"nothing is simulated on {line.scheme}: — write tcp:, serial:/dev/… or pty"
+        )
     if (twin := twin_of(profile, load, now)) is not None:
         async with serving_bus({address: twin}, line, profile.serial) as reached:
             yield reached

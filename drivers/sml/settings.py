@@ -8,9 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from drivers.sample import QUANTITIES as KNOWN
 from drivers.sml.values import QUANTITIES
-from drivers.strict_yaml import nearest
+from drivers.values import check_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +32,4 @@ class Settings:
 
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """Values that no telegram holds, or that are listed twice."""
-        for index, name in enumerate(self.values):
-            if name in self.values[:index]:
-                yield ("values", index), f"{name!r} is listed twice", "keep one of them"
-            elif (
-                name in KNOWN and name not in QUANTITIES
-            ):  # names that are no quantity at all are the profile loader's to report
-                yield (
-                    ("values", index),
-                    f"no SML telegram holds {name!r}",
-                    nearest(name, QUANTITIES),
-                )
+        return check_values(self.values, QUANTITIES, "SML telegram")

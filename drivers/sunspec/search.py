@@ -10,9 +10,7 @@ from drivers.sunspec.chain import Chain, ChainError
 from drivers.sunspec.driver import read_chain
 
 
-async def search(
-    line: Line, address: int, profiles: Iterable[Profile], url: LineUrl
-) -> list[Found]:
+async def find(profiles: Iterable[Profile], line: Line, address: int, url: LineUrl) -> list[Found]:
     """The parts of the device at that address: an inverter, a meter or both. Raises LineError."""
     try:
         chain = await read_chain(line, address, READ_TIMEOUT_S)

@@ -28,6 +28,11 @@ class Recorder:
         """Raises Refused where the file is there already, or where this protocol's recordings
         cannot be redacted.
         """
+        if device.line.kind != "bytes":
+            raise Refused(
+                f"{device.name}: what passes on {device.line.scheme}: cannot be recorded — only "
+                "lines of bytes can"
+            )
         if path.exists():
             raise Refused(f"{path} is there already — give the recording a name of its own")
         self._path = path

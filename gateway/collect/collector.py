@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings
+from drivers.line import AnyLine, LineError, LineUrl, MeterError, SerialSettings
 from drivers.profile import EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
@@ -57,7 +57,7 @@ SANE = 1e30
 """No quantity of a meter is this large; what claims to be is left out."""
 
 
-OpenLine = Callable[[LineUrl, SerialSettings], Awaitable[Line]]
+OpenLine = Callable[[LineUrl, SerialSettings], Awaitable[AnyLine]]
 """How lines are opened (raises LineError): the seam at which a simulation puts its own."""
 
 
@@ -171,7 +171,7 @@ class Collector:
 
     # --- turns ------------------------------------------------------------------------------------
 
-    async def _take_turns(self, line: Line) -> None:
+    async def _take_turns(self, line: AnyLine) -> None:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
@@ -208,7 +208,7 @@ class Collector:
         self._turns.follow(now_s, self._clock.moved_s)
         return now_s
 
-    async def _set_port(self, line: Line, meter: Meter) -> None:
+    async def _set_port(self, line: AnyLine, meter: Meter) -> None:
         """Meters that share a line may differ in their serial settings. One that is alone sets its
         port itself. Raises LineError.
         """
@@ -216,7 +216,7 @@ class Collector:
             self._spoke = meter
             await line.configure(meter.device.line.serial_settings(meter.device.profile.serial))
 
-    async def _read(self, line: Line, meter: Meter) -> bool:
+    async def _read(self, line: AnyLine, meter: Meter) -> bool:
         """One turn of one meter; returns whether it answered. Raises LineError."""
         await self._set_port(line, meter)
         loop = asyncio.get_running_loop()

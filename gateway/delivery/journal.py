@@ -5,11 +5,11 @@ delivery, never one per failure. Shell: it logs.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
 from gateway.outbox.item import EXCHANGE, Item, Subject
+from gateway.timing.utc import utc_seconds
 
 _log = logging.getLogger(__name__)
 
@@ -129,10 +129,7 @@ class Journal:
         kind = items[0].kind
         count = f"{kind} of one slot" if len(items) == 1 else f"{kind}s of {len(items)} slots"
         starts_s = [item.slot_s for item in items]
-        first, last = (
-            datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-            for at_s in (min(starts_s), max(starts_s))
-        )
+        first, last = (utc_seconds(at_s) for at_s in (min(starts_s), max(starts_s)))
         span = first if first == last else f"{first} to {last}"
         return f"{count} of {self._subjects(items)}, {span}"
 

@@ -14,7 +14,6 @@ else. Nothing of this makes deliveries wait or the destination fail.
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from math import inf
 
 from gateway.delivery.destination import CannotTell, Destination, NotNow, spoken
@@ -24,6 +23,7 @@ from gateway.energy.slot import Event
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Confirmations, Held
 from gateway.store.errors import StoreError
+from gateway.timing.utc import utc_seconds
 
 KEPT_S = 89 * 86_400
 """The exchange forgets after 90 days; what is about to be forgotten is not asked for."""
@@ -140,7 +140,7 @@ class ReadBack:
 
     def _say(self, others: Sequence[Held], asked: int, again: int) -> str:
         first = others[0]
-        at = datetime.fromtimestamp(first.item.slot_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        at = utc_seconds(first.item.slot_s)
         held = "nothing" if first.energy_uwh is None else f"{first.energy_uwh / 10**6:g} Wh"
         owed = f"{first.item.energy_uwh / 10**6:g} Wh"
         subject = self._destination.name_of(first.item.subject)

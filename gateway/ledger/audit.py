@@ -4,12 +4,12 @@ where they do not agree. Pure.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 
 from gateway.energy.slot import KNOWN, Slot, Unallocated
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Asset
+from gateway.timing.utc import utc_minutes
 
 Series = tuple[str, str | None, str]
 """Meter, serial number and direction."""
@@ -51,9 +51,9 @@ def audit(
     no slot.
     """
     last: dict[Series, Slot] = {}
-    loose: dict[Series, list[Unallocated]] = {}
+    unallocated: dict[Series, list[Unallocated]] = {}
     for each in left:
-        loose.setdefault((each.device, each.serial_number, each.direction), []).append(each)
+        unallocated.setdefault((each.device, each.serial_number, each.direction), []).append(each)
     due = _Ahead(owed)
     for start_s, group in groupby(slots, key=lambda slot: slot.start_s):
         now = list(group)
@@ -61,7 +61,7 @@ def audit(
             series = slot.device, slot.serial_number, slot.direction
             yield from _slot(slot)
             if series in last:
-                yield from _chain(last[series], slot, loose.get(series, []))
+                yield from _chain(last[series], slot, unallocated.get(series, []))
             last[series] = slot
         yield from _owed(now, due.at(start_s), assets)
 
@@ -76,20 +76,20 @@ def _slot(slot: Slot) -> Iterator[Finding]:
         yield Finding("energy", slot.start_s, text)
 
 
-def _chain(before: Slot, slot: Slot, loose: Sequence[Unallocated]) -> Iterator[Finding]:
+def _chain(before: Slot, slot: Slot, unallocated: Sequence[Unallocated]) -> Iterator[Finding]:
     """From one slot of a series to the next."""
     end_s = before.start_s + before.length_s
     if slot.start_s < end_s:
         yield Finding(
             "overlap",
             slot.start_s,
-            f"{_name(slot)}: begins before the one of {_utc(before.start_s)} has ended",
+            f"{_name(slot)}: begins before the one of {utc_minutes(before.start_s)} has ended",
         )
         return
     moved_uwh = slot.begin_uwh - before.end_uwh
     stated_uwh = sum(
         each.energy_uwh
-        for each in loose
+        for each in unallocated
         if before.end_uwh <= each.begin_uwh and each.end_uwh <= slot.begin_uwh
     )
     if moved_uwh != stated_uwh:
@@ -105,7 +105,7 @@ def _chain(before: Slot, slot: Slot, loose: Sequence[Unallocated]) -> Iterator[F
         yield Finding("chain" if slot.start_s == end_s else "hole", slot.start_s, text)
     elif slot.start_s > end_s and moved_uwh:
         yield Finding(
-            "hole", slot.start_s, f"{_name(slot)}: there is no slot from {_utc(end_s)} on"
+            "hole", slot.start_s, f"{_name(slot)}: there is no slot from {utc_minutes(end_s)} on"
         )
 
 
@@ -135,11 +135,14 @@ def _owed(
         )
         owed_uwh = item.item.energy_uwh if item.raw_uwh is None else item.raw_uwh
         if sum_uwh != owed_uwh:
-            text = (
-                f"{asset.name}, slot of {_utc(item.item.slot_s)}: {owed_uwh / _UWH:g} Wh are "
-                f"owed ({item.state}), its meters say "
+            start_s = item.item.slot_s
+            owed_text = f"{owed_uwh / _UWH:g} Wh are owed ({item.state})"
+            yield Finding(
+                "owed",
+                start_s,
+                f"{asset.name}, slot of {utc_minutes(start_s)}: {owed_text}, its meters say "
+                f"{sum_uwh / _UWH:g} Wh",
             )
-            yield Finding("owed", item.item.slot_s, f"{text}{sum_uwh / _UWH:g} Wh")
 
 
 class _Ahead:
@@ -161,8 +164,4 @@ class _Ahead:
 
 def _name(slot: Slot) -> str:
     serial = f" ({slot.serial_number})" if slot.serial_number else ""
-    return f"{slot.device}.{slot.direction}{serial}, slot of {_utc(slot.start_s)}"
-
-
-def _utc(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%MZ")
+    return f"{slot.device}.{slot.direction}{serial}, slot of {utc_minutes(slot.start_s)}"

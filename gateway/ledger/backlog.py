@@ -9,9 +9,8 @@ from itertools import islice
 from gateway.energy.slot import Event
 from gateway.ledger.books import Books
 from gateway.store.buffer import Buffer
-from gateway.timing import undated_boots
 from gateway.timing.clock import Clock
-from gateway.timing.undated_boots import Place
+from gateway.timing.undated_boots import Dating, date_boots
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ class Backlog:
     """What the books lack of what the buffer holds."""
 
     def __init__(self, books: Books, buffer: Buffer, clock: Clock, max_gap_s: float) -> None:
-        """`max_gap_s`: a boot with more room than this is no help in placing its samples."""
+        """`max_gap_s`: a boot with more room than this is no help in dating its samples."""
         self._books = books
         self._buffer = buffer
         self._clock = clock
@@ -92,13 +91,13 @@ class Backlog:
         """
         this_boot = self._clock.boot_id, self._clock.utc_minus_boottime_ms()
         undated = self._buffer.undated()
-        for place in undated_boots.place(undated, *this_boot, self._max_slack_ms):
-            if place.placed:
-                text = _told(place)
+        for dating in date_boots(undated, *this_boot, self._max_slack_ms):
+            if dating.inferred:
+                text = _text_of(dating)
                 log.warning("%s", text)
-                self._buffer.note(Event(place.offset_ms, "", "placed", text))
+                self._buffer.note(Event(dating.offset_ms, "", "placed", text))
             yield
-            while self._buffer.date_samples(place):
+            while self._buffer.date_samples(dating):
                 yield
 
     def _fold(self) -> Iterator[None]:
@@ -121,28 +120,29 @@ class Backlog:
             self._buffer.flush()
 
 
-def _told(place: Place) -> str:
-    """Where samples are put that no clock has dated."""
-    until = utc_seconds(place.until_ms / 1000)
-    if place.slack_ms is None:
+def _text_of(dating: Dating) -> str:
+    """Which times samples are given that no clock has dated."""
+    until = utc_seconds(dating.until_ms / 1000)
+    if dating.slack_ms is None:
         where = f"somewhere before {until}"
     else:
-        where = f"somewhere between {utc_seconds(place.floor_ms / 1000)} and {until}"
+        where = f"somewhere between {utc_seconds(dating.floor_ms / 1000)} and {until}"
 
     room = ""
-    if place.slack_ms is not None:
-        room = f", {max(place.slack_ms, 0) / 60_000:.0f} min more than they take"
-        if place.slack_ms < 0:
+    if dating.slack_ms is not None:
+        room = f", {max(dating.slack_ms, 0) / 60_000:.0f} min more than they take"
+        if dating.slack_ms < 0:
             room = ", less than they take: one of the clocks was wrong"
 
     fate = "their slots are estimated"
-    if place.loose:
+    if dating.undatable:
         fate = (
             "no slot is made of them, since that is more room than the longest gap whose energy "
             "may be placed (market.max_gap)"
         )
 
+    boot = dating.boot_id[:8]
     return (
-        f"the clock was never right in boot {place.boot_id[:8]}: its samples belong {where}{room}; "
-        f"they are placed from {utc_seconds(place.offset_ms / 1000)} on, and {fate}"
+        f"the clock was never right in boot {boot}: its samples belong {where}{room}; "
+        f"they are placed from {utc_seconds(dating.offset_ms / 1000)} on, and {fate}"
     )

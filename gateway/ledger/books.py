@@ -88,7 +88,7 @@ class Books:
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.
         slots, clashes = self._decide(step)
-        _, owed = self._settling.follows(slots, self._clock.now_s)
+        asset_slots, owed = self._settling.follows(slots, self._clock.now_s)
 
         self.states[sample.device] = number, step.state
         self.cross_checks.look(sample, step.state, invert=rules.invert)
@@ -97,10 +97,12 @@ class Books:
             return None
 
         events = (*step.events, *map(_clash, clashes))
-        self._tell(events)
+        self._log(events)
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
-            Closing(sample.device, number, step.state, slots, owed, events, unallocated)
+            Closing(
+                sample.device, number, step.state, slots, owed, events, unallocated, asset_slots
+            )
         )
         return (slots, owed) if slots or events else None
 
@@ -125,7 +127,7 @@ class Books:
     def _is_there(self, slot: Slot) -> bool:
         return key(slot) in map(key, self._buffer.slots_at(slot.start_s))
 
-    def _tell(self, events: Iterable[Event]) -> None:
+    def _log(self, events: Iterable[Event]) -> None:
         for event in events:
             self.glitches[event.device] += event.kind in _REGISTER_FINDINGS
             log.warning("%s: %s: %s", event.device, event.kind, event.text)

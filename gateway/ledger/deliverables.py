@@ -105,7 +105,7 @@ def _owed(terms: Terms, number: Number, slot_s: int, now_s: float) -> Owed:
 
 def _same(before: Owed, after: Owed) -> bool:
     """Whether the number that is owed already, or was sent, is this very one, of the same sum."""
-    known = before.quality in KNOWN and before.state in ("pending", "accepted")
+    known = before.quality in KNOWN and before.state in ("pending", "sent", "accepted")
     return known and (before.item.energy_uwh, before.raw_uwh) == (
         after.item.energy_uwh,
         after.raw_uwh,

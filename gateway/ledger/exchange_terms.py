@@ -1,5 +1,7 @@
 """What the ledger must know of an exchange to write down what it is owed."""
 
+from functools import partial
+
 from gateway.energy.forecast import Forecast
 from gateway.outbox.format import Format, Terms
 from gateway.outbox.item import EXCHANGE
@@ -23,7 +25,7 @@ def exchange_terms(
     selects = AssetsByFormula(
         {asset.uuid: asset.energy for asset in settings.assets},
         buffer.slots_at,
-        buffer.measurement_uwh,
+        partial(buffer.measurement_uwh, destination=name),
         slot_s=int(settings.market.slot),
         forecast=forecast,
         provisional=form.dated,

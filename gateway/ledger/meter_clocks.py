@@ -27,7 +27,7 @@ class MeterClocks:
 
         if abs(off_s) > METER_CLOCK_OFF_S and sample.device not in self._wrong:
             self._wrong.add(sample.device)
-            text = _told(off_s)
+            text = _text_of(off_s)
             log.warning("%s: %s", sample.device, text)
             return Event(sample.utc_ms or 0, sample.device, "meter clock", text)
 
@@ -37,7 +37,7 @@ class MeterClocks:
         return None
 
 
-def _told(off_s: float) -> str:
+def _text_of(off_s: float) -> str:
     off = f"{_span(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} ours"
     return (
         f"the meter's own clock is {off}; readings are dated by ours, so no slot is wrong by it. "

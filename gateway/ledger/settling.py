@@ -3,7 +3,6 @@ slot's other meters and what is owed for it already; writes nothing.
 """
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from gateway.energy.slot import AssetSlot, Slot
 from gateway.ledger.deliverables import asset_slots_for, deliverables_for
@@ -32,15 +31,16 @@ class Settling:
 
         asset_slots = tuple(
             asset_slots_for(
-                slots, self._formulas, self._slot_s, self._buffer.slots_at, self._asset_slot
+                slots,
+                self._formulas,
+                self._slot_s,
+                self._buffer.slots_at,
+                self._buffer.asset_slot,
             )
         )
         closed = Closed(slots, asset_slots)
         owed = deliverables_for(self._terms, closed, self._newest_owed, self._slot_s, now_s())
         return asset_slots, tuple(owed)
 
-    def _asset_slot(self, asset: UUID, start_s: int) -> AssetSlot | None:  # noqa: ARG002
-        return None
-
-    def _newest_owed(self, destination: str, subject: Subject, slot_s: int) -> Owed | None:  # noqa: ARG002
-        return self._buffer.newest_owed(subject, slot_s)
+    def _newest_owed(self, destination: str, subject: Subject, slot_s: int) -> Owed | None:
+        return self._buffer.newest_owed(subject, slot_s, destination)

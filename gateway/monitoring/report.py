@@ -62,10 +62,10 @@ class LineReport(Part):
         """What it has to carry, for people; empty where no meter takes turns on it."""
         if self.needed_ms is None or self.available_ms is None:
             return ""
-        told = f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
-        told += "" if self.busy is None else f", busy {self.busy:.0%}"
-        told += f", {self.skipped:,} turns skipped" if self.skipped else ""
-        return f"cannot keep up: {told}" if self.too_slow else told
+        text = f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
+        text += "" if self.busy is None else f", busy {self.busy:.0%}"
+        text += f", {self.skipped:,} turns skipped" if self.skipped else ""
+        return f"cannot keep up: {text}" if self.too_slow else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,9 @@ class DeviceFile:
 
     def check(self, profile: Profile, others: Sequence[str]) -> Iterator[Mistake]:
         """What does not fit the model of the meter, and `others`: the names of the other meters."""
+        if unfit := profile.unfit(self.line):
+            yield Mistake(("line",), *unfit)
+
         if self.interval < profile.min_interval_s:
             hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
             yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)

@@ -34,7 +34,7 @@ from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
 from gateway.store.tables import Tables
 from gateway.store.writer import Writer
-from gateway.timing.undated_boots import Place, Stretch
+from gateway.timing.undated_boots import Dating, Stretch
 
 REMOVALS = 40
 """Transactions in one pruning."""
@@ -186,10 +186,10 @@ class Buffer:
         """
         return self.tables.undated.undatable_boots()
 
-    def date_samples(self, place: Place) -> bool:
+    def date_samples(self, dating: Dating) -> bool:
         """Give UTC to some samples of a boot that have none. Returns whether there are more."""
         self.flush()
-        return self.tables.undated.date(place)
+        return self.tables.undated.date(dating)
 
     # --- slots ------------------------------------------------------------------------------------
 
@@ -245,10 +245,12 @@ class Buffer:
         owed: Sequence[Owed],
         by: str,
         now_s: float,
+        asset_slots: Sequence[AssetSlot] = (),
     ) -> bool:
         """Put unallocated energy into slots that are there, in one transaction: `slots` are their
-        next revisions, `owed` what is owed for them. Returns False, and does nothing, where
-        somebody else has allocated it or written one of the slots meanwhile.
+        next revisions, `asset_slots` and `owed` what follows for assets and destinations. Returns
+        False, and does nothing, where somebody else has allocated it or written one of the slots
+        meanwhile.
         """
         tables = self.tables
         with self.database.transaction():
@@ -256,6 +258,7 @@ class Buffer:
                 return False
             tables.unallocated.mark_allocated(record, by, now_s)
             tables.slots.write(slots)
+            tables.asset_slots.write(asset_slots)
             tables.outbox.write(owed)
         return True
 
@@ -289,9 +292,9 @@ class Buffer:
         found = (*waiting, *self.tables.outbox.revisions(destination, subject, slot_s))
         return max(found, key=lambda owed: owed.item.revision, default=None)
 
-    def measurement_uwh(self, asset: UUID, slot_s: int) -> int | None:
-        """The energy of an asset's slot as the exchange was last owed it, if it was."""
-        return self.tables.outbox.measurement_uwh(EXCHANGE, asset, slot_s)
+    def measurement_uwh(self, asset: UUID, slot_s: int, destination: str = EXCHANGE) -> int | None:
+        """The energy of an asset's slot as a destination was last owed it, if it was."""
+        return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected and missed items are owed again, and disputed ones. Returns how many."""

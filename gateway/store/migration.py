@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
@@ -51,8 +52,9 @@ FILL_ASSET_SLOTS = """INSERT INTO asset_slots
 """Of the newest revision of each measurement that is owed."""
 
 
+@cache
 def newest_version() -> int:
-    """Of the schema."""
+    """Of the schema. It does not change while we run."""
     return len(_scripts())
 
 

@@ -4,7 +4,7 @@ time.
 
 from gateway.store.database import Database
 from gateway.store.samples import SampleTable
-from gateway.timing.undated_boots import Place, Stretch
+from gateway.timing.undated_boots import Dating, Stretch
 
 DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time
@@ -77,21 +77,21 @@ class UndatedSamples:
         rows = self._database.rows("SELECT boot_id FROM boots WHERE placed = ?", _UNDATABLE)
         return {boot_id for (boot_id,) in rows}
 
-    def date(self, place: Place) -> bool:
+    def date(self, dating: Dating) -> bool:
         """Give UTC to at most `DATED_AT_ONCE` samples of a boot that have none. Returns whether
         there are more.
         """
         with self._database.transaction() as connection:
-            boot = self._samples.boot_number(place.boot_id)
-            if place.placed:
+            boot = self._samples.boot_number(dating.boot_id)
+            if dating.inferred:
                 connection.execute(
                     "UPDATE boots SET placed = ? WHERE id = ?",
-                    (_UNDATABLE if place.loose else _PLACED, boot),
+                    (_UNDATABLE if dating.undatable else _PLACED, boot),
                 )
             count = connection.execute(
                 """UPDATE samples SET utc_ms = max(boottime_ms + ?, ?)
                    WHERE id IN (SELECT id FROM samples WHERE utc_ms IS NULL AND boot = ? ORDER BY
                        id LIMIT ?)""",
-                (place.offset_ms, place.floor_ms, boot, DATED_AT_ONCE),
+                (dating.offset_ms, dating.floor_ms, boot, DATED_AT_ONCE),
             ).rowcount
         return count == DATED_AT_ONCE

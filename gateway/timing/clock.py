@@ -112,7 +112,7 @@ class Clock:
             return (
                 "waiting for time synchronisation (NTP); samples are kept and get their time later"
             )
-        told = (
+        reason = (
             "the kernel says it is synchronised"
             if self.trust == "kernel"
             else "the operator answers for it"
@@ -121,11 +121,11 @@ class Clock:
             wanted = "it has stood for a while" + (
                 " and the kernel says it is synchronised" if self.trust == "kernel" else ""
             )
-            told = (
+            reason = (
                 f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; "
                 f"that is believed once {wanted}"
             )
-        return told
+        return reason
 
     def resume(self, utc_minus_boottime_ms: int) -> None:
         """This boot's clock was trusted before this process began: its newest sample was dated with

@@ -18,10 +18,12 @@ from gateway.delivery.kinds import load
 from gateway.delivery.kinds.exchange import settings_of
 from gateway.ledger.housekeeping import GATHER_S
 from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import Held
 from gateway.site.settings import Settings
-from gateway.store.buffer import Limits
+from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
 from tests.gateway.ledger.house import terms_of
@@ -120,10 +122,8 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
     )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
-    exchange = settings_of(site)
-    assert exchange is not None
-    dialect = load_dialect(exchange.dialect, str(exchange.canary_network), SLOT_S)
-    ledger = Ledger(site, buffer, clock, terms_of(site, buffer, exchange.dialect))
+    dialect = _spoken(site)
+    ledger = Ledger(site, buffer, clock, terms_of(site, buffer))
     ledger.replay()
     gathered: list[float] = []
     meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]
@@ -146,21 +146,9 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         now_s = due_s + CLOSE_TO_DELIVERY_S
         if due_s % SLOT_S == 0 and due_s != delivered_s:
             delivered_s = due_s
-            owed = [
-                item.item for item in buffer.outbox("exchange").due(now_s, since_s=None, limit=1000)
-            ]
-            for request in dialect.encode(owed, ""):
-                buffer.outbox("exchange").record(request.items, "accepted", "", now_s)
-                day.verdict_commits += 1
-        if due_s % SLOT_S == READ_BACK_S and (
-            accepted := buffer.outbox("exchange").unconfirmed(
-                due_s - READ_BACK_S, since_s=0, limit=1000
-            )
-        ):
-            buffer.outbox("exchange").record_held(
-                [Held(item, item.energy_uwh) for item in accepted], now_s
-            )
-            day.verdict_commits += 1
+            day.verdict_commits += _deliver(buffer, dialect, now_s)
+        if due_s % SLOT_S == READ_BACK_S:
+            day.verdict_commits += _confirm(buffer, due_s - READ_BACK_S, now_s)
         if flush_s and now_s - flushed_s >= flush_s:
             flushed_s = due_s
             buffer.flush()
@@ -170,6 +158,31 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
     buffer.close_file()
     day.written_bytes = _written_bytes() - written_before
     return day
+
+
+def _spoken(site: Settings) -> Dialect:
+    exchange = settings_of(site)
+    assert exchange is not None
+    return load_dialect(exchange.dialect, str(exchange.canary_network), SLOT_S)
+
+
+def _deliver(buffer: Buffer, dialect: Dialect, now_s: float) -> int:
+    """Have the exchange accept all that is due. Returns the number of commits."""
+    outbox = buffer.outbox(EXCHANGE)
+    owed = [item.item for item in outbox.due(now_s, since_s=None, limit=1000)]
+    batches = dialect.encode(owed, "")
+    for batch in batches:
+        outbox.record(batch.items, "accepted", "", now_s)
+    return len(batches)
+
+
+def _confirm(buffer: Buffer, accepted_before_s: float, now_s: float) -> int:
+    """Have the exchange say that it holds what it accepted. Returns the number of commits."""
+    outbox = buffer.outbox(EXCHANGE)
+    accepted = outbox.unconfirmed(accepted_before_s, since_s=0, limit=1000)
+    if accepted:
+        outbox.record_held([Held(item, item.energy_uwh) for item in accepted], now_s)
+    return bool(accepted)
 
 
 def _written_bytes() -> int:

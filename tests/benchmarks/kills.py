@@ -27,6 +27,7 @@ from typing import NoReturn
 from drivers.sample import Sample
 from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slot import Slot
 from gateway.ledger.audit import audit
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.item import Item
@@ -184,24 +185,19 @@ def _live(
         )
         buffer = open_buffer(settings.buffer_path, now_s=BEGIN_S + 60.0 * at)
         assert settings.destinations
-        ledger = Ledger(
-            settings,
-            buffer,
-            Clock("assured", sources),
-            terms_of(settings, buffer),
-        )
+        terms = terms_of(settings, buffer)
+        ledger = Ledger(settings, buffer, Clock("assured", sources), terms)
 
         def tell(what: str, keys: list[str]) -> None:
             os.write(pipe, (json.dumps({what: keys}) + "\n").encode())
 
-        ledger.closed = lambda slots, _: tell(
-            "slots", [f"{s.device} {s.direction} {s.start_s} {s.energy_uwh}" for s in slots]
-        )
         ledger.replay()
         for now[0] in itertools.count(at) if until is None else range(at, until):
             minute[:] = struct.pack("q", now[0] + 1)
             for sample in _samples(now[0]):
-                ledger.take(sample)
+                if ledger.take(sample):
+                    slots = ledger.commit().slots
+                    tell("slots", [_name_of(slot) for slot in slots])
             chance = rng.random()
             if chance < 0.2:
                 buffer.flush()
@@ -223,6 +219,10 @@ def _live(
         code = 0
     finally:
         os._exit(code)
+
+
+def _name_of(slot: Slot) -> str:
+    return f"{slot.device} {slot.direction} {slot.start_s} {slot.energy_uwh}"
 
 
 def _key(item: Item) -> str:

@@ -311,6 +311,11 @@ async def test_a_port_that_is_not_there_is_a_note():
     assert "there is no such port" in (await search(LineUrl("serial", "/dev/nowhere")))[1][0]
 
 
+async def test_what_is_not_searched_says_so():
+    [note] = (await search(LineUrl("http", "meter.lan", 80)))[1]
+    assert note.startswith("meters on http: are not searched for — write a device file")
+
+
 async def test_an_endpoint_of_a_whole_network_that_nobody_answers_is_no_news():
     events = []
     await scan([], [LineUrl("tcp", "127.0.0.1", 1)], PROFILES, QUICK, events.append)

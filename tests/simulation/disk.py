@@ -95,7 +95,7 @@ class Disk:
         """
         self._shim = the_shim()
         self._off = False
-        self._room = Room(self.folder)
+        self.room = Room(self.folder)
         self._stop_at: int | None = None
         self._then: Callable[[], None] = _nothing
         self._unsynced = Unsynced(self.folder)
@@ -103,7 +103,7 @@ class Disk:
 
     def __enter__(self) -> Self:
         self._shim.watch(self)
-        self._room.watch()
+        self.room.watch()
         return self
 
     def __exit__(
@@ -114,7 +114,7 @@ class Disk:
     ) -> None:
         """Raises what went wrong inside the simulated disk, unless something else was raised."""
         self._shim.leave(self)
-        self._room.leave()
+        self.room.leave()
         if error is None:
             self._raise_what_went_wrong()
 
@@ -123,11 +123,11 @@ class Disk:
     @property
     def full(self) -> bool:
         """As `Room.full`."""
-        return self._room.full
+        return self.room.full
 
     @full.setter
     def full(self, full: bool) -> None:
-        self._room.full = full
+        self.room.full = full
 
     @property
     def off(self) -> bool:
@@ -202,7 +202,7 @@ class Disk:
         if not self.failing and not self.read_only:
             record: Record = file.record
             end = offset + amount
-            if end > record.size and not self._room.has(end - record.size):
+            if end > record.size and not self.room.has(end - record.size):
                 code = sqlite3.SQLITE_FULL
             else:
                 self._keep(file, record, offset, end)
@@ -272,7 +272,7 @@ class Disk:
         if extend and grows > 0:
             if self.failing or self.read_only:
                 return sqlite3.SQLITE_IOERR_SHMSIZE
-            if not self._room.has(grows):
+            if not self.room.has(grows):
                 return sqlite3.SQLITE_IOERR_SHMSIZE
         return pass_on()
 

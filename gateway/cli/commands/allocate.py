@@ -13,7 +13,7 @@ from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
-    from gateway.energy.slot import Slot
+    from gateway.energy.slot import AssetSlot, Slot
     from gateway.outbox.owed import Owed
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
@@ -130,8 +130,9 @@ def _place(settings: "Settings", number: int, by: str) -> None:
             )
         except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be placed by {by}: {error}") from error
-        owed = _owed(settings, buffer, slots)
-        if not buffer.place(left, slots, owed, Path(by).name, time.time()):
+        asset_slots, owed = _follows(settings, buffer, slots)
+        now_s = time.time()
+        if not buffer.place(left, slots, owed, Path(by).name, now_s, asset_slots):
             raise Refused(
                 f"{number}: the buffer changed meanwhile — look at the list, and try again"
             )
@@ -145,8 +146,10 @@ def _place(settings: "Settings", number: int, by: str) -> None:
     print(_delivery(settings, len(owed)))
 
 
-def _owed(settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]") -> "Sequence[Owed]":
-    """What destinations are owed once these slots are written."""
+def _follows(
+    settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]"
+) -> "tuple[Sequence[AssetSlot], Sequence[Owed]]":
+    """The assets' slots, and what destinations are owed, once these slots are written."""
     from random import random
 
     from gateway.delivery.opening import Opening, open_destination
@@ -164,8 +167,7 @@ def _owed(settings: "Settings", buffer: "Buffer", slots: "Sequence[Slot]") -> "S
         )
         if (its := open_destination(its_settings, opening).terms) is not None:
             terms.append(its)
-    _, owed = Settling(settings, buffer, terms).follows(slots, time.time)
-    return owed
+    return Settling(settings, buffer, terms).follows(slots, time.time)
 
 
 def _delivery(settings: "Settings", count: int) -> str:

@@ -11,7 +11,7 @@ from gateway.cli.tables import local_text, utc_text
 from gateway.cli.terminal import Refused
 
 if TYPE_CHECKING:
-    from drivers.line import Line
+    from drivers.line import AnyLine, Line
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
     from gateway.site.devices import Device
@@ -140,12 +140,14 @@ def run(args: argparse.Namespace) -> int:
 async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorder | None") -> None:
     import asyncio
 
-    from drivers.line import MeterError, open_line
+    from drivers.line import MeterError, open_any_line, open_line
 
     loop = asyncio.get_running_loop()
-    line: Line = await open_line(device.line, device.profile.serial)
+    line: AnyLine
     if recorder:
-        line = recorder.begin(line)
+        line = recorder.begin(await open_line(device.line, device.profile.serial))
+    else:
+        line = await open_any_line(device.line, device.profile.serial)
     try:
         driver = device.profile.open_driver(device.on_line, line)
         due_s = loop.time()

@@ -42,7 +42,8 @@ Mode = Literal[
 ]
 LOGIN = "/api-token-auth/"
 _POST = re.compile(
-    r"/external-connection/api/([^/]+)/([^/]+)/(set_energy_forecast|set-energy-forecast|set-energy-measurement)/"
+    r"/external-connection/api/([^/]+)/([^/]+)/"
+    r"(set_energy_forecast|set-energy-forecast|set-energy-measurement)/"
 )
 _REGISTRY = re.compile(r"/external-connection/configurations/([^/]+)/registry")
 _HISTORY = re.compile(r"/historical-data/assets/([^/]+)/([^/]+)/([^/]+)/([^/]+)")

@@ -25,7 +25,8 @@ SLOW = MODE_C.serial
 
 def push(import_wh: int = 1234567) -> bytes:
     return (
-        b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n1-0:1.8.0*255(%06d.%03d00000*kWh)\r\n"
+        b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n"
+        b"1-0:1.8.0*255(%06d.%03d00000*kWh)\r\n"
         % divmod(import_wh, 1000)
         + b"1-0:16.7.0*255(-00318.42*W)\r\n!\r\n"
     )

@@ -13,7 +13,8 @@ from drivers.recording import Passed, Recording, Told, write
 SETTINGS = Settings(mode="d", values=["energy_import_wh"])
 NUMBER = "1EBZ0100000001"
 TEXT = (
-    b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:0.0.0*255(1EBZ0100000001)\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n1-0:1.8.0*255(001234.56700000*kWh)\r\n"
+    b"/EBZ5DD32R06ETA_107\r\n\r\n1-0:0.0.0*255(1EBZ0100000001)\r\n1-0:96.1.0*255(1EBZ0100000001)\r\n"
+    b"1-0:1.8.0*255(001234.56700000*kWh)\r\n"
     b"1-0:16.7.0*255(-00318.42*W)\r\n0-0:96.1.255*255(0000680476)\r\n0-0:96.13.0*255(call "
     b"us)\r\n!\r\n"
 )

@@ -25,7 +25,8 @@ def sealed(body: bytes) -> bytes:
 
 
 BODY = (
-    b"/GWY5\\TEST-METER\r\n\r\n1-3:0.2.8(50)\r\n0-0:1.0.0(240301120000W)\r\n1-0:1.8.1(000123.456*kWh)\r\n1-0:1.8.2(000004.000*kWh)\r\n"
+    b"/GWY5\\TEST-METER\r\n\r\n1-3:0.2.8(50)\r\n0-0:1.0.0(240301120000W)\r\n"
+    b"1-0:1.8.1(000123.456*kWh)\r\n1-0:1.8.2(000004.000*kWh)\r\n"
     b"1-0:1.7.0(00.318*kW)\r\n0-0:96.13.0(test-/-test!)\r\n"
 )
 GOOD = sealed(BODY)

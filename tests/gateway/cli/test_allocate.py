@@ -1,6 +1,7 @@
 """`meter-gateway allocate`, beside a daemon that runs."""
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -76,6 +77,12 @@ def test_energy_is_placed_into_the_slots_of_the_gap_and_owed_again_as_revisions(
         (r["revision"], r["delivery"]) for r in rows if r["start_utc"] == "2026-03-29T02:00:00Z"
     ] == [(0, "missed"), (1, "pending")]
     assert rows[-1]["delivery"] == "pending"
+    with filled.buffer() as buffer:
+        at_s = int(datetime.fromisoformat("2026-03-29T02:00:00Z").timestamp())
+        settled = list(buffer.asset_slots(at_s, at_s + 1))
+        owed = {o.item.subject: o.item for o in buffer.owed(at_s, at_s + 1)}
+        assert [(slot.quality, slot.revision > 0) for slot in settled] == [("estimated", True)] * 2
+        assert [slot.energy_uwh for slot in settled] == [owed[s.asset].energy_uwh for s in settled]
 
 
 def test_what_cannot_be_placed_is_refused_with_the_reason(run, filled, tmp_path):

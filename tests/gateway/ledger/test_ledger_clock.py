@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
+from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import Slot
 from gateway.ledger.ledger import Ledger
-from gateway.site.config import load
 from gateway.site.settings import Settings
 from gateway.store import undated_samples
 from gateway.store.buffer import Buffer
@@ -45,8 +45,7 @@ class Box:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.settings = site(folder)
-        self.path = folder / "buffer.sqlite"
+        self.folder = folder
         self.true_s = float(NOON_S)
         self.booted_s = 0.0
         self.wall_off_s = 0.0
@@ -55,8 +54,6 @@ class Box:
         self.boots = 0
         self.catches_up = True
         """Whether somebody comes to date and fold what was before."""
-        self.behind = 0
-        """How often a sample found older ones that were not folded yet."""
         self.buffer: Buffer
         self.ledger: Ledger
         self.truth: dict[tuple[str, int], int] = {}
@@ -78,8 +75,8 @@ class Box:
             lambda: boot_id,
         )
         self.clock = Clock("kernel", wall)
-        self.buffer = open_buffer(self.path, now_s=self.clock.now_s())
-        self.ledger = Ledger(self.settings, self.buffer, self.clock, [])
+        self.buffer = open_buffer(self.folder / "buffer.sqlite", now_s=self.clock.now_s())
+        self.ledger = Ledger(site(self.folder), self.buffer, self.clock, [])
         if replay:
             self.ledger.replay()
 
@@ -113,11 +110,9 @@ class Box:
 
     def _take(self, sample: Sample) -> None:
         closed = self.ledger.take(sample)
-        behind = sample.utc_ms is not None and not self.ledger.caught_up
-        self.behind += behind
         if closed:
             self.ledger.commit()
-        elif behind and self.catches_up:
+        elif self.catches_up and sample.utc_ms is not None and not self.ledger.caught_up:
             self.ledger.replay()
 
     def samples(self) -> list[Sample]:
@@ -309,12 +304,13 @@ def test_samples_taken_while_older_ones_are_still_run_again_come_after_them(box:
     box.synchronise()
     for _ in range(3):
         box.run(INTERVAL_S)
+        assert not box.ledger.caught_up
         assert box.ledger.catch_up()
-    assert box.behind == 3
     while box.ledger.catch_up():
         pass
+    assert box.ledger.caught_up
     box.run(HOUR_S)
-    assert box.behind == 3
+    assert box.ledger.caught_up
     slots = box.slots()
     assert [(s.start_s - NOON_S) // SLOT_S for s in slots] == list(range(16))
     assert {s.quality for s in slots[1:]} == {"measured"}

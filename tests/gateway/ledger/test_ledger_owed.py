@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.delivery.kinds.exchange import settings_of
 from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Ledger
+from gateway.outbox.dialects import load_dialect
 from tests.gateway.ledger.house import (
     BEGIN_S,
     LOAD,
+    NETWORK,
     PV,
     House,
     hourly,
@@ -30,6 +34,74 @@ def test_an_assets_slot_is_owed_once_all_its_meters_have_closed_it(house: House)
         (LOAD, 0): (900, "measured", "pending"),
         (PV, 0): (450, "measured", "pending"),
     }
+
+
+def test_assets_slots_are_written_with_their_meters_slots_and_count_revisions(
+    house: House,
+) -> None:
+    hourly(house, 0, 1800, pv_w=1234.5)
+    house.buffer.flush()
+    before = {str(slot.asset): slot for slot in house.buffer.asset_slots(until_s=BEGIN_S + 900)}
+    assert {asset: (s.quality, s.revision) for asset, s in before.items()} == {
+        LOAD: ("estimated", 0),
+        PV: ("estimated", 0),
+    }
+    hourly(house, 1810, 4000, pv_w=1234.5)
+    house.buffer.flush()
+    owed = house.measurements()
+    after = {(str(s.asset), s.start_s - BEGIN_S): s for s in house.buffer.asset_slots()}
+    assert owed.keys() == after.keys()
+    for key, slot in after.items():
+        delivered = owed[key].item.energy_uwh if owed[key].raw_uwh is None else owed[key].raw_uwh
+        assert (slot.energy_uwh, slot.revision) == (delivered, owed[key].item.revision), key
+    assert after[PV, 0].revision == 1
+    assert after[PV, 0].energy_uwh != before[PV].energy_uwh
+
+
+def test_assets_slots_are_written_also_where_nobody_is_owed_them(house: House) -> None:
+    house.ledger = Ledger(house.settings, house.buffer, house.clock, [])
+    house.ledger.replay()
+    run(house, 300, 1800)
+    house.buffer.flush()
+    assert not list(house.buffer.owed())
+    found = {(str(s.asset), s.start_s - BEGIN_S): s for s in house.buffer.asset_slots()}
+    assert {key: (s.quality, round((s.energy_uwh or 0) / WH)) for key, s in found.items()} == {
+        (LOAD, 0): ("partial", 0),
+        (LOAD, 900): ("measured", 900),
+        (PV, 0): ("partial", 0),
+        (PV, 900): ("measured", 450),
+    }
+    assert found[LOAD, 0].energy_uwh is None
+
+
+def test_each_destination_is_owed_revisions_of_its_own(house: House) -> None:
+    exchange = settings_of(house.settings)
+    assert exchange is not None
+    dated, undated = (load_dialect(name, NETWORK, 900) for name in ("sdk", "rest"))
+    terms = [
+        exchange_terms(
+            house.settings,
+            form,
+            house.buffer,
+            forecast=exchange.forecast,
+            margin_s=exchange.margin,
+            name=name,
+        )
+        for name, form in (("exchange", dated), ("second", dated), ("third", undated))
+    ]
+    house.ledger = Ledger(house.settings, house.buffer, house.clock, terms)
+    house.ledger.replay()
+    hourly(house, 0, 4000, pv_w=1234.5)
+    house.buffer.flush()
+    revisions: dict[str, list[int]] = {}
+    for owed in house.buffer.owed():
+        if (str(owed.item.subject), owed.item.slot_s, owed.item.kind) == (
+            PV,
+            BEGIN_S,
+            "measurement",
+        ):
+            revisions.setdefault(owed.item.destination, []).append(owed.item.revision)
+    assert revisions == {"exchange": [0, 1], "second": [0, 1], "third": [0]}
 
 
 def test_two_assets_share_a_meter(house: House) -> None:

@@ -114,32 +114,37 @@ def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
 def test_somebody_without_rights_is_told_what_to_do_and_may_read_what_is_readable(
-    tmp_path: Path,
+    public_folder: Path,
 ) -> None:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    filled(tmp_path / "buffer.sqlite")
+    filled(public_folder / "buffer.sqlite")
     code = """
         import os
         import urllib.parse  # while the interpreter's own folder can still be read
         path = Path(sys.argv[1])
+        new = path.with_name("new.sqlite")
+        # Whatever is imported on the way is imported now: the checkout may lie in somebody's home.
+        rehearsal = path.with_name("rehearsal.sqlite")
+        open_buffer(rehearsal, SMALL, now_s=0).close_file()
+        open_for_reading(rehearsal).close_file()
+        try:
+            open_for_reading(path.parent)
+        except StoreError:
+            pass
         os.setgid(65534); os.setuid(65534)
-        for attempt in (lambda: open_buffer(path.with_name("new.sqlite"), SMALL, now_s=0), lambda:
-            open_for_reading(path)):
+        for attempt in (lambda: open_buffer(new, SMALL, now_s=0), lambda: open_for_reading(path)):
             try:
                 print(attempt().sample_count)
             except StoreError as error:
                 print(error)
     """
-    lines = child(code, tmp_path / "buffer.sqlite").stdout.splitlines()
+    lines = child(code, public_folder / "buffer.sqlite").stdout.splitlines()
     assert (
         "check that it is a file and not a folder, and the owner and mode of it and of its folder"
         in lines[0]
     )
     assert lines[1].endswith("run this as root or as a member of its group")
-    (tmp_path / "buffer.sqlite").chmod(0o644)
-    lines = child(code, tmp_path / "buffer.sqlite").stdout.splitlines()
+    (public_folder / "buffer.sqlite").chmod(0o644)
+    lines = child(code, public_folder / "buffer.sqlite").stdout.splitlines()
     assert lines[1] == "3000", "at rest, by somebody who may not write beside it"
 
 

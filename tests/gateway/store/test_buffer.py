@@ -7,7 +7,7 @@ import pytest
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
-from gateway.timing.undated_boots import Place
+from gateway.timing.undated_boots import Dating
 from tests.gateway.store.rig import NOW_S, SMALL, keep, slot
 
 
@@ -23,7 +23,7 @@ def test_a_reader_sees_what_is_committed_while_the_writer_is_at_work(store: Buff
     keep(store, slot(1800))
     assert [each.start_s for each in reader.slots()] == [900, 1800]
     with pytest.raises(StoreError, match="read-only"):
-        reader.date_samples(Place("boot", 0))
+        reader.date_samples(Dating("boot", 0))
     reader.close_file()
 
 

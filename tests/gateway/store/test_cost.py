@@ -9,7 +9,7 @@ import pytest
 from gateway.outbox.owed import Held
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
-from gateway.timing.undated_boots import Place
+from gateway.timing.undated_boots import Dating
 from tests.gateway.store.rig import ASSETS, NOW_S, SMALL, filled, keep, owed, sample
 
 
@@ -54,7 +54,7 @@ HOT = {
     "unallocated_total": lambda store: store.unallocated_total(),
     "samples": lambda store: list(store.samples(2990)),
     "undated": lambda store: store.undated(),
-    "date_samples": lambda store: store.date_samples(Place("boot", 0)),
+    "date_samples": lambda store: store.date_samples(Dating("boot", 0)),
     "newest_offset_ms": lambda store: store.newest_offset_ms("boot"),
     "prune": lambda store: store.prune(NOW_S),
     "owed": lambda store: list(store.owed(since_s=900)),

@@ -336,8 +336,8 @@ def test_a_disk_that_fills_up_meanwhile_only_interrupts_it(tmp_path: Path) -> No
     with Disk(tmp_path) as disk:
         half_migrated(path, rows)
         disk.full = True
-        assert disk.capacity_bytes is not None
-        disk.capacity_bytes += 60_000
+        assert disk.room.capacity_bytes is not None
+        disk.room.capacity_bytes += 60_000
         with pytest.raises(StoreError, match="free space on this disk"):
             open_buffer(path, SMALL, now_s=NOW_S)
         disk.full = False

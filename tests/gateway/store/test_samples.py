@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drivers.sample import Sample
 from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
-from gateway.timing.undated_boots import Place
+from gateway.timing.undated_boots import Dating
 from tests.gateway.store.rig import DAY_S, NOW_S, SMALL, closing, sample
 
 VALUES = st.dictionaries(
@@ -84,7 +84,7 @@ def test_undated_samples_of_this_boot_get_their_time_and_those_of_another_do_not
     store.add(sample(1, utc=False, boot="before"))
     store.add(sample(2, utc=False))
     store.add(sample(3))
-    store.date_samples(Place("boot", 5_000_000))
+    store.date_samples(Dating("boot", 5_000_000))
     assert [each.utc_ms for _, each in store.samples()] == [None, 5_020_000, (NOW_S + 30) * 1000]
 
 

@@ -3,57 +3,56 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.timing.undated_boots import Place, Stretch
-from gateway.timing.undated_boots import place as place_with
+from gateway.timing.undated_boots import Dating, Stretch, date_boots
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_800_000_000_000
 
 
-def place(stretches: list[Stretch], this_boot_id: str, this_boot_ms: int) -> list[Place]:
-    return place_with(stretches, this_boot_id, this_boot_ms, 6 * HOUR_MS)
+def date(stretches: list[Stretch], this_boot_id: str, this_boot_ms: int) -> list[Dating]:
+    return date_boots(stretches, this_boot_id, this_boot_ms, 6 * HOUR_MS)
 
 
 def test_samples_of_this_boot_get_the_time_they_were_taken_at() -> None:
-    assert place([Stretch("now", HOUR_MS, None, None, None)], "now", NOON_MS) == [
-        Place("now", NOON_MS)
+    assert date([Stretch("now", HOUR_MS, None, None, None)], "now", NOON_MS) == [
+        Dating("now", NOON_MS)
     ]
 
 
 def test_a_boot_that_was_dated_in_part_is_dated_by_that_part() -> None:
-    assert place([Stretch("b", HOUR_MS, NOON_MS, None, None)], "now", NOON_MS + 9 * HOUR_MS) == [
-        Place("b", NOON_MS)
+    assert date([Stretch("b", HOUR_MS, NOON_MS, None, None)], "now", NOON_MS + 9 * HOUR_MS) == [
+        Dating("b", NOON_MS)
     ]
 
 
 def test_a_boot_between_two_that_were_dated_is_put_in_the_middle_of_the_room_it_has() -> None:
-    found = place(
+    found = date(
         [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 5 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS
     )
     assert found == [
-        Place("b", NOON_MS + 2 * HOUR_MS, True, NOON_MS, NOON_MS + 5 * HOUR_MS, 4 * HOUR_MS)
+        Dating("b", NOON_MS + 2 * HOUR_MS, True, NOON_MS, NOON_MS + 5 * HOUR_MS, 4 * HOUR_MS)
     ]
-    [other] = place(
+    [other] = date(
         [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + 8 * HOUR_MS)], "now", NOON_MS + 99 * HOUR_MS
     )
-    assert other.loose, "seven hours are too many"
+    assert other.undatable, "seven hours are too many"
 
 
 def test_pauses_between_boots_in_a_row_are_taken_to_be_equally_long() -> None:
     row = [Stretch("b", HOUR_MS, None, NOON_MS, None), Stretch("c", 2 * HOUR_MS, None, None, None)]
-    found = place(row, "now", NOON_MS + 9 * HOUR_MS)
+    found = date(row, "now", NOON_MS + 9 * HOUR_MS)
     assert [(p.offset_ms - NOON_MS) / HOUR_MS for p in found] == [2, 5]
 
 
 def test_with_nothing_known_before_a_boot_is_put_as_late_as_can_be() -> None:
     row = [Stretch("b", HOUR_MS, None, None, None), Stretch("c", 2 * HOUR_MS, None, None, None)]
-    found = place(row, "now", NOON_MS)
+    found = date(row, "now", NOON_MS)
     assert [(p.offset_ms - NOON_MS) / HOUR_MS for p in found] == [-3, -2]
     assert [p.slack_ms for p in found] == [None, None]
 
 
 def test_where_the_clocks_contradict_each_other_nothing_comes_before_what_was_dated() -> None:
-    [found] = place(
+    [found] = date(
         [Stretch("b", HOUR_MS, None, NOON_MS, NOON_MS + HOUR_MS // 2)], "now", NOON_MS + HOUR_MS
     )
     assert (found.offset_ms, found.floor_ms) == (NOON_MS - HOUR_MS // 2, NOON_MS)
@@ -81,7 +80,7 @@ def test_every_boot_has_its_length_in_its_order_and_where_it_may_have_been(
         if not right:
             stretches.append(Stretch(f"boot-{n}", length_ms, None, end_of_last, after_ms))
         end_of_last = begin_ms + length_ms if right else None
-    found = {p.boot_id: p for p in place(stretches, "now", at_ms + 1000)}
+    found = {p.boot_id: p for p in date(stretches, "now", at_ms + 1000)}
     assert len(found) == len(stretches)
     before_ms = 0
     for n, (begin_ms, length_ms, right) in enumerate(truth):
@@ -90,7 +89,7 @@ def test_every_boot_has_its_length_in_its_order_and_where_it_may_have_been(
         before_ms = place_ms + length_ms
         if not right:
             p = found[f"boot-{n}"]
-            assert p.placed
+            assert p.inferred
             assert p.floor_ms <= begin_ms
             assert begin_ms + length_ms <= p.until_ms, "the truth is among the places it may have"
             if p.slack_ms is not None:

@@ -1,0 +1,202 @@
+"""What follows for assets and destinations: without a buffer."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import pytest
+
+from gateway.energy.assets import Formula
+from gateway.energy.slot import AssetSlot, Slot
+from gateway.ledger.deliverables import asset_slots_for, deliverables_for
+from gateway.outbox.format import Batch, Closed, Number, Terms, Window
+from gateway.outbox.item import Item, Kind
+from gateway.outbox.owed import Owed
+
+START_S = 1_800_000_000
+ASSET, OTHER = UUID(int=1), UUID(int=2)
+FORMULAS = {ASSET: Formula.parse("grid.import"), OTHER: Formula.parse("grid.import + pv.export")}
+SLOT = Slot(
+    device="grid",
+    serial_number="S",
+    direction="import",
+    start_s=START_S,
+    length_s=900,
+    energy_uwh=400,
+    quality="measured",
+    method="counter",
+    coverage_permille=1000,
+    samples=90,
+    largest_gap_ms=10_000,
+    begin_uwh=1000,
+    end_uwh=1400,
+    begin_register_uwh=1000,
+    end_register_uwh=1400,
+    clock="kernel",
+)
+NUMBER = Number(ASSET, START_S, "measurement", 400, "measured")
+
+
+@dataclass
+class Numbers:
+    """Selects what a test says."""
+
+    found: Sequence[Number]
+
+    def numbers(self, closed: Closed, now_s: float) -> Iterable[Number]:  # noqa: ARG002
+        return self.found
+
+
+@dataclass
+class Format:
+    """Windows that tell what they were made of."""
+
+    kinds: frozenset[Kind] = frozenset({"measurement"})
+    dated: bool = True
+
+    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:  # noqa: ARG002
+        return Window(slot_s + 900 + margin_s, None if self.dated else slot_s + 1800 - margin_s)
+
+    def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:  # noqa: ARG002
+        raise AssertionError("nothing is sent here")
+
+
+def owed_for(
+    *numbers: Number, before: Owed | None = None, form: Format | None = None
+) -> list[Owed]:
+    terms = Terms("market", Numbers(numbers), form or Format(), margin_s=2.0)
+    asked: list[tuple[object, ...]] = []
+
+    def newest(*what: object) -> Owed | None:
+        asked.append(what)
+        return before
+
+    found = list(deliverables_for([terms], Closed([], []), newest, 900, now_s=5.0))
+    assert set(asked) <= {("market", ASSET, START_S)}
+    return found
+
+
+def asset_slots(new: Sequence[Slot], booked: Sequence[Slot] = (), **before: AssetSlot):  # type: ignore[no-untyped-def]
+    known = list(before.values())
+    return list(
+        asset_slots_for(
+            new,
+            FORMULAS,
+            900,
+            lambda start_s: [slot for slot in booked if slot.start_s == start_s],
+            lambda asset, start_s: next(
+                (each for each in known if (each.asset, each.start_s) == (asset, start_s)), None
+            ),
+        )
+    )
+
+
+# --- assets ---------------------------------------------------------------------------------------
+
+
+def test_an_assets_slot_is_there_once_all_its_meters_have_closed_theirs() -> None:
+    pv = replace(SLOT, device="pv", direction="export", energy_uwh=7)
+    assert asset_slots([SLOT]) == [AssetSlot(ASSET, START_S, 900, 400, None, "measured")]
+    assert asset_slots([pv], [SLOT]) == [AssetSlot(OTHER, START_S, 900, 407, None, "measured")]
+
+
+def test_slots_of_another_length_make_no_assets_slot() -> None:
+    assert asset_slots([replace(SLOT, length_s=1800)]) == []
+    longer = replace(SLOT, device="pv", direction="export", length_s=1800)
+    assert [each.asset for each in asset_slots([SLOT], [longer])] == [ASSET]
+
+
+def test_an_assets_slot_that_was_not_wholly_metered_has_no_energy() -> None:
+    [made] = asset_slots([replace(SLOT, quality="partial")])
+    assert (made.energy_uwh, made.quality) == (None, "partial")
+
+
+def test_an_assets_slot_counts_how_often_it_was_written_anew() -> None:
+    before = AssetSlot(ASSET, START_S, 900, 390, None, "estimated", revision=3)
+    assert [each.revision for each in asset_slots([replace(SLOT, revision=1)], a=before)] == [4]
+
+
+def test_the_same_assets_slot_again_is_no_revision() -> None:
+    before = AssetSlot(ASSET, START_S, 900, 400, None, "measured", revision=3)
+    assert asset_slots([replace(SLOT, samples=12)], a=before) == [before]
+
+
+# --- destinations ---------------------------------------------------------------------------------
+
+
+def test_a_number_is_owed_by_the_destinations_terms() -> None:
+    assert owed_for(NUMBER) == [
+        Owed(
+            Item("market", ASSET, START_S, "measurement", 0, 400),
+            length_s=900,
+            quality="measured",
+            opens_s=START_S + 902.0,
+            closes_s=None,
+        )
+    ]
+
+
+def test_each_destination_is_owed_its_own() -> None:
+    both = [Terms(name, Numbers([NUMBER]), Format(), 0.0) for name in ("market", "fleet")]
+    found = deliverables_for(both, Closed([], []), lambda *_: None, 900, 5.0)
+    assert [owed.item.destination for owed in found] == ["market", "fleet"]
+
+
+def test_a_negative_number_is_delivered_as_zero_and_kept_as_it_is() -> None:
+    [owed] = owed_for(replace(NUMBER, energy_uwh=-5))
+    assert (owed.item.energy_uwh, owed.raw_uwh) == (0, -5)
+
+
+def test_what_cannot_be_delivered_is_missed_at_once_with_the_reason() -> None:
+    [owed] = owed_for(replace(NUMBER, quality="partial", undeliverable="half of it"))
+    assert (owed.state, owed.reason, owed.decided_s) == ("missed", "half of it", 5.0)
+
+
+def test_what_the_format_cannot_say_is_not_owed() -> None:
+    assert owed_for(replace(NUMBER, kind="forecast")) == []
+
+
+def test_what_is_written_anew_before_it_was_owed_is_owed_for_the_first_time() -> None:
+    [owed] = owed_for(replace(NUMBER, revised=True))
+    assert owed.item.revision == 0
+
+
+def test_another_number_is_owed_as_the_next_revision() -> None:
+    [before] = owed_for(replace(NUMBER, energy_uwh=390))
+    [owed] = owed_for(replace(NUMBER, revised=True), before=before.revised(3))
+    assert (owed.item.revision, owed.item.energy_uwh) == (4, 400)
+
+
+@pytest.mark.parametrize("state", ["pending", "sent", "accepted"])
+def test_the_same_number_is_not_owed_again(state: str) -> None:
+    [before] = owed_for(NUMBER)
+    before = replace(before, state=state)  # type: ignore[arg-type]
+    assert owed_for(replace(NUMBER, revised=True), before=before) == []
+
+
+@pytest.mark.parametrize("state", ["rejected", "missed"])
+def test_the_same_number_is_owed_again_where_it_never_arrived(state: str) -> None:
+    [before] = owed_for(NUMBER)
+    before = replace(before, state=state)  # type: ignore[arg-type]
+    [owed] = owed_for(replace(NUMBER, revised=True), before=before)
+    assert owed.item.revision == 1
+
+
+def test_two_negative_sums_are_two_numbers_though_both_are_delivered_as_zero() -> None:
+    [before] = owed_for(replace(NUMBER, energy_uwh=-5))
+    assert owed_for(replace(NUMBER, energy_uwh=-5, revised=True), before=before) == []
+    [owed] = owed_for(replace(NUMBER, energy_uwh=-6, revised=True), before=before)
+    assert (owed.item.revision, owed.raw_uwh) == (1, -6)
+
+
+def test_where_numbers_bear_no_date_nothing_is_owed_twice() -> None:
+    undated = Format(dated=False)
+    [before] = owed_for(NUMBER, form=undated)
+    again = replace(NUMBER, energy_uwh=500, revised=True)
+    assert owed_for(again, before=before, form=undated) == []
+
+
+def test_what_turns_out_undeliverable_after_all_leaves_what_is_owed_as_it_is() -> None:
+    [before] = owed_for(NUMBER)
+    gone = replace(NUMBER, quality="partial", undeliverable="half of it", revised=True)
+    assert owed_for(gone, before=before) == []

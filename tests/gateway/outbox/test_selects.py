@@ -1,0 +1,150 @@
+"""What a destination is owed of all that is settled: without a buffer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from gateway.energy.asset_slots import asset_slot, once_written, parts_of
+from gateway.energy.assets import Formula
+from gateway.energy.forecast import Forecast
+from gateway.energy.slot import Slot
+from gateway.outbox.format import Closed, Number
+from gateway.outbox.item import SeriesKey
+from gateway.outbox.selects import AssetsByFormula, EverySeries
+
+START_S = 1_800_000_000
+NOW_S = START_S + 905.0
+HOUSE, SUN = UUID(int=1), UUID(int=2)
+FORMULAS = {HOUSE: Formula.parse("grid.import + pv.export"), SUN: Formula.parse("pv.export")}
+GRID = Slot(
+    device="grid",
+    serial_number="S",
+    direction="import",
+    start_s=START_S,
+    length_s=900,
+    energy_uwh=400,
+    quality="measured",
+    method="counter",
+    coverage_permille=1000,
+    samples=90,
+    largest_gap_ms=10_000,
+    begin_uwh=1000,
+    end_uwh=1400,
+    begin_register_uwh=1000,
+    end_register_uwh=1400,
+    clock="kernel",
+)
+PV = replace(GRID, device="pv", direction="export", energy_uwh=1000)
+
+
+def closed(new: Sequence[Slot], booked: Sequence[Slot] = ()) -> Closed:
+    """As the ledger has it: all assets that are complete once `new` is written."""
+    known = once_written(new, booked)
+    found = {asset: parts_of(formula, known) for asset, formula in FORMULAS.items()}
+    return Closed(new, [asset_slot(a, FORMULAS[a], parts) for a, parts in found.items() if parts])
+
+
+def assets(
+    new: Sequence[Slot],
+    booked: Sequence[Slot] = (),
+    *,
+    provisional: bool = True,
+    forecast: Forecast = "none",
+    now_s: float = NOW_S,
+) -> list[Number]:
+    asked = AssetsByFormula(
+        FORMULAS,
+        lambda start_s: [slot for slot in booked if slot.start_s == start_s],
+        lambda asset, slot_s: {(SUN, START_S - 84_600): 77}.get((asset, slot_s)),
+        slot_s=900,
+        forecast=forecast,
+        provisional=provisional,
+    )
+    return list(asked.numbers(closed(new, booked), now_s))
+
+
+def series(
+    new: Sequence[Slot], booked: Sequence[Slot] = (), *, provisional: bool = True
+) -> list[Number]:
+    asked = EverySeries(lambda _: booked, slot_s=900, provisional=provisional)
+    return list(asked.numbers(closed(new, booked), NOW_S))
+
+
+def test_assets_are_owed_in_their_order_once_all_their_meters_have_closed_the_slot() -> None:
+    assert assets([GRID]) == []
+    assert assets([PV], [GRID]) == [
+        Number(HOUSE, START_S, "measurement", 1400, "measured"),
+        Number(SUN, START_S, "measurement", 1000, "measured"),
+    ]
+    assert [number.subject for number in assets([GRID], [PV])] == [HOUSE], "its own meter's only"
+
+
+def test_what_was_not_wholly_metered_has_a_reason_instead_of_a_number() -> None:
+    partial = replace(GRID, quality="partial", coverage_permille=671)
+    [house] = assets([partial], [PV], forecast="last_slot")
+    assert house == Number(
+        HOUSE,
+        START_S,
+        "measurement",
+        0,
+        "partial",
+        undeliverable="grid was metered for 67 % of the slot",
+    )
+
+
+def test_slots_of_another_length_are_owed_to_nobody() -> None:
+    longer = replace(PV, length_s=1800)
+    assert assets([longer]) == []
+    assert series([longer]) == []
+
+
+def test_provisional_slots_are_owed_only_where_numbers_can_be_replaced() -> None:
+    provisional = replace(PV, method="power", quality="estimated", energy_uwh=990)
+    assert [number.energy_uwh for number in assets([provisional])] == [990]
+    assert assets([provisional], provisional=False) == []
+    assert assets([GRID], [provisional], provisional=False) == []
+    assert [number.energy_uwh for number in series([provisional])] == [990]
+    assert series([provisional], provisional=False) == []
+
+
+def test_what_is_written_anew_says_so_and_is_not_forecast_from() -> None:
+    revised = replace(PV, energy_uwh=1100, revision=1)
+    numbers = assets([revised], [GRID, PV], forecast="last_slot")
+    assert [(n.subject, n.kind, n.energy_uwh, n.revised) for n in numbers] == [
+        (HOUSE, "measurement", 1500, True),
+        (SUN, "measurement", 1100, True),
+    ]
+
+
+def test_the_slot_after_the_next_is_forecast_from_the_one_that_closed() -> None:
+    measured, foretold = assets([PV], forecast="last_slot")
+    assert measured.kind == "measurement"
+    assert foretold == Number(SUN, START_S + 1800, "forecast", 1000, "estimated")
+
+
+def test_a_forecast_asks_for_what_was_measured_before() -> None:
+    assert [n.energy_uwh for n in assets([PV], forecast="yesterday")] == [1000, 77]
+
+
+@pytest.mark.parametrize(("late_s", "kinds"), [(1799, ["forecast"]), (1800, [])])
+def test_nothing_is_forecast_for_a_slot_that_has_begun(late_s: float, kinds: list[str]) -> None:
+    numbers = assets([PV], forecast="last_slot", now_s=START_S + late_s)
+    assert [number.kind for number in numbers[1:]] == kinds
+
+
+def test_every_series_is_owed_by_itself_in_order() -> None:
+    later = replace(PV, start_s=START_S + 900, energy_uwh=5)
+    assert series([later, PV, GRID]) == [
+        Number(SeriesKey("grid", "import"), START_S, "measurement", 400, "measured"),
+        Number(SeriesKey("pv", "export"), START_S, "measurement", 1000, "measured"),
+        Number(SeriesKey("pv", "export"), START_S + 900, "measurement", 5, "measured"),
+    ]
+
+
+def test_the_two_series_of_a_meter_that_was_swapped_are_one_number() -> None:
+    old = replace(PV, serial_number="OLD", quality="partial", coverage_permille=400)
+    new = replace(PV, quality="partial", coverage_permille=300)
+    [number] = series([new], [old])
+    assert number.undeliverable == "pv was metered for 40 % of the slot"
