@@ -44,15 +44,15 @@ REMEDIES = {
 def audit(
     slots: Iterable[Slot],
     owed: Iterable[Owed],
-    left: Sequence[Unallocated],
+    open_records: Sequence[Unallocated],
     assets: Sequence[Asset],
 ) -> Iterator[Finding]:
-    """Slots and what is owed come in the order of time; `left` is the unallocated energy that is in
-    no slot.
+    """Slots and what is owed come in the order of time; `open_records` are the unallocated
+    energy that is in no slot.
     """
     last: dict[Series, Slot] = {}
     unallocated: dict[Series, list[Unallocated]] = {}
-    for each in left:
+    for each in open_records:
         unallocated.setdefault((each.device, each.serial_number, each.direction), []).append(each)
     due = _Ahead(owed)
     for start_s, group in groupby(slots, key=lambda slot: slot.start_s):

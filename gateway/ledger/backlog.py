@@ -138,7 +138,7 @@ def _text_of(dating: Dating) -> str:
     if dating.undatable:
         fate = (
             "no slot is made of them, since that is more room than the longest gap whose energy "
-            "may be placed (market.max_gap)"
+            "may be booked (market.max_gap)"
         )
 
     boot = dating.boot_id[:8]

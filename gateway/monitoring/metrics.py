@@ -310,7 +310,7 @@ def _buffer(families: _Families, buffer: BufferReport) -> None:
     families.gauge("buffer_unflushed_samples", "Samples that are not on disk yet", buffer.unflushed)
     families.gauge(
         "unallocated_watt_hours",
-        "Energy that is in no slot, and that nobody has placed",
+        "Energy that is in no slot, and that nobody has allocated",
         buffer.unallocated_wh,
     )
     families.gauge(

@@ -170,7 +170,7 @@ class BufferReport(Part):
     events: list[str] = field(default_factory=list)
     """The newest things a person should know: glitch, reset, swap, gap, damaged file."""
     unallocated: int = 0
-    """Records of energy that is in no slot, and that nobody has placed."""
+    """Records of energy that is in no slot, and that nobody has allocated."""
     unallocated_wh: float = 0.0
     """The energy of these."""
 

@@ -181,7 +181,7 @@ class Buffer:
         return self.tables.undated.stretches()
 
     def undatable_boots(self) -> set[str]:
-        """The boots whose samples have been placed with too much room to say anything about
+        """The boots whose samples were dated with too much room to say anything about
         slots.
         """
         return self.tables.undated.undatable_boots()
@@ -238,7 +238,7 @@ class Buffer:
         """How many records nobody has allocated, and their energy in µWh."""
         return self.tables.unallocated.total()
 
-    def place(
+    def allocate(
         self,
         record: UnallocatedRecord,
         slots: Sequence[Slot],

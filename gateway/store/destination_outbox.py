@@ -1,5 +1,5 @@
 """What one destination is owed: what is due, and what became of it. It answers what
-`gateway/delivery` asks for (`uploader.Outbox`, `read_back.Books`).
+`gateway/delivery` asks for (`records.Outbox`, `records.DeliveryRecords`).
 """
 
 import math

@@ -26,7 +26,7 @@ _LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQL
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is to blame. Of what is none, Python makes an error of a class of its
+    """Whether the file is at fault. Of what is none, Python makes an error of a class of its
     own.
     """
     if type(error) is sqlite3.DatabaseError or getattr(error, "sqlite_errorcode", None) in _LOST:

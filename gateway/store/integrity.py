@@ -138,6 +138,6 @@ def copy_to(database: Database, path: Path) -> str:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return (
-        f"{path.stat().st_size / 1e6:.1f} MB, sound: {samples} samples, {slots} slots, "
+        f"{path.stat().st_size / 1e6:.1f} MB, undamaged: {samples} samples, {slots} slots, "
         f"{owed} items of the outbox"
     )

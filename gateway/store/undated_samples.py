@@ -71,7 +71,7 @@ class UndatedSamples:
         )
 
     def undatable_boots(self) -> set[str]:
-        """The boots whose samples have been placed with too much room to say anything about
+        """The boots whose samples were dated with too much room to say anything about
         slots.
         """
         rows = self._database.rows("SELECT boot_id FROM boots WHERE placed = ?", _UNDATABLE)

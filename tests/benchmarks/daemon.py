@@ -168,14 +168,12 @@ async def _site() -> AsyncIterator[tuple[Path, int, StandInExchange]]:
     names = {uuid: str(uuid) for uuid in assets}
     with tempfile.TemporaryDirectory() as scratch:
         async with (
-            simulated_home() as house,
+            simulated_home() as home,
             StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
         ):
             folder = Path(scratch) / "site"
             port = _free_port()
-            write_site(
-                folder, house, exchange, assets, slot=f"{SLOT_S}s", interval="10s", port=port
-            )
+            write_site(folder, home, exchange, assets, slot=f"{SLOT_S}s", interval="10s", port=port)
             yield folder, port, exchange
 
 

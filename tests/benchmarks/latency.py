@@ -48,11 +48,11 @@ async def _measure() -> list[float]:
     names = {uuid: str(uuid) for uuid in assets}
     with tempfile.TemporaryDirectory() as scratch:
         async with (
-            simulated_home(extra_meters=7) as house,
+            simulated_home(extra_meters=7) as home,
             StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
         ):
             folder = Path(scratch) / "site"
-            write_site(folder, house, exchange, assets, slot=f"{SLOT_S}s", interval="5s", port=0)
+            write_site(folder, home, exchange, assets, slot=f"{SLOT_S}s", interval="5s", port=0)
             with daemon(folder):
                 # The slot that is open now, and one more, may have begun before the daemon did.
                 first_s = (math.floor(time.time() / SLOT_S) + 2) * SLOT_S

@@ -109,7 +109,7 @@ def key(slot: Slot) -> Key:
 
 @dataclass(slots=True)
 class Undisturbed:
-    """The books of a run that nothing ever befell."""
+    """The books of a run that nothing ever happened to."""
 
     number: int = 0
     """Of the last sample it has seen."""

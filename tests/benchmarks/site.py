@@ -29,7 +29,7 @@ clock: {trust: assured}
 
 def write_site(
     folder: Path,
-    house: Home,
+    home: Home,
     exchange: StandInExchange,
     assets: Mapping[UUID, str],
     *,
@@ -59,7 +59,7 @@ def write_site(
         "clock: {trust: assured}",
     ]
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
-    for name, text in house.device_files(interval).items():
+    for name, text in home.device_files(interval).items():
         (folder / "devices" / f"{name}.yaml").write_text(text)
 
 

@@ -25,8 +25,8 @@ SLOW = "takes minutes"
 
 DAYS = 7
 HOUR_S, DAY_S = 3600, 86_400
-DOCUMENTED = {"samples", "slots", "outbox", "events"}
-"""Tables that grow until their age or size limits them; the README says how."""
+DOCUMENTED = {"samples", "slots", "asset_slots", "outbox", "events"}
+"""Tables that grow until their age or size limits them; docs/limits.md says how."""
 
 
 def figures() -> Iterator[Figure]:

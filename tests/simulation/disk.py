@@ -10,7 +10,7 @@ that is full, read-only or failing.
 
 In process, without threads, and the same at every run: what is lost is drawn from the caller's
 `Random`. What SQLite writes goes to the real file at once; until it is synced, what was there
-before is kept in a log of sectors. A sync clears that log and does not trouble the real disk.
+before is kept in a log of sectors. A sync clears that log and does not reach the real disk.
 
 **How nasty it is**: as a disk may be, and not more than SQLite expects of one
 (https://www.sqlite.org/atomiccommit.html, sections 2 and 3.7 to 3.11;

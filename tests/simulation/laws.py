@@ -180,7 +180,7 @@ class _Books:
             + self.wrong_ms
             + (self.placed_off_ms if slot.clock == "placed" else 0)
         )
-        loose = sum(
+        unsure_uwh = sum(
             _energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms
         )
         lies = [
@@ -189,16 +189,16 @@ class _Books:
             if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms
         ]
         if lies:
-            loose += _energy_uwh(
+            unsure_uwh += _energy_uwh(
                 meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms
             )
             # A wrong reading that a load switched on and off between two readings could explain is
             # nothing that anybody could doubt.
-            loose += DOUBT_W * self.run.scenario.interval * 1000 / 3.6
+            unsure_uwh += DOUBT_W * self.run.scenario.interval * 1000 / 3.6
         for begin_ms, end_ms in self.run.faults.pauses_ms.get(slot.device, ()):
             if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
-                loose += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
-        return 2 * self.step_uwh(slot) + loose
+                unsure_uwh += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
+        return 2 * self.step_uwh(slot) + unsure_uwh
 
     def true_uwh(self, slot: Booked) -> float:
         meter = self.run.meters[slot.device]

@@ -1,5 +1,5 @@
-"""A site that suffers: meters whose answers can be spoiled, and how one sees that trouble was said
-once, counted, and over.
+"""A site that suffers: meters whose answers can be spoiled, and how one sees that an error was
+logged once, counted, and over.
 """
 
 import asyncio
@@ -150,9 +150,7 @@ RTU_FAULTS: dict[str, tuple[Fault, str]] = {
 
 @dataclass
 class Suffering:
-    """The site, its troubled meters, and what came of each case: None, or what was not as it should
-    be.
-    """
+    """The site, its meters that fail, and what came of each case: None, or what was wrong."""
 
     site: "RunningSite"
     grid: GridMeter

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.store.buffer import Buffer
     from gateway.store.rows import UnallocatedRecord
 
-SUMMARY = "list energy that is in no slot, or place it into slots by a profile"
+SUMMARY = "list energy that is in no slot, or put it into slots by a profile"
 
 DAYS_BACK = {"yesterday": 1, "last_week": 7}
 
@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Lists the energy that passed while nobody read a meter for longer than max_gap, or that "
-        "has no place in a slot for another "
+        "is in no slot for another "
         "reason: it is known as a whole, and a person decides what becomes of it. With --id and "
         "--by it is put into the slots it spans, "
         "which are estimated then, and sent again where the exchange dates its numbers. Works "
@@ -54,11 +54,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", metavar="PROFILE", help="linear, yesterday, last_week, or a CSV file"
     )
-    parser.add_argument("--all", action="store_true", help="also list what has been placed")
+    parser.add_argument("--all", action="store_true", help="also list what has been allocated")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0. Raises Refused where it cannot be placed."""
+    """Returns 0. Raises Refused where it cannot be allocated."""
     if (args.number is None) != (args.by is None):
         raise Refused(
             "give both --id (which energy) and --by (which profile), or neither to list what "
@@ -67,72 +67,74 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.number is None:
         with reading(settings) as buffer:
-            _list(list(buffer.unallocated()), placed_too=args.all)
+            _list(list(buffer.unallocated()), allocated_too=args.all)
     else:
-        _place(settings, args.number, args.by)
+        _allocate(settings, args.number, args.by)
     return 0
 
 
-def _list(found: "Sequence[UnallocatedRecord]", *, placed_too: bool) -> None:
+def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     rows = []
-    for left in found:
-        if left.placed_s is None or placed_too:
-            what = left.what
-            placed = (
+    for record in found:
+        if record.placed_s is None or allocated_too:
+            what = record.what
+            allocated = (
                 ""
-                if left.placed_s is None
-                else f"{utc_text(round(left.placed_s))} by {left.placed_by}"
+                if record.placed_s is None
+                else f"{utc_text(round(record.placed_s))} by {record.placed_by}"
             )
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
             rows.append(
                 [
-                    str(left.number),
+                    str(record.number),
                     what.device,
                     what.direction,
                     what.kind,
                     *ends,
                     wh_text(what.energy_uwh),
-                    placed,
+                    allocated,
                 ]
             )
     if not rows:
         print(
             "no energy is unallocated"
-            if placed_too or not found
-            else "no energy is unallocated any more; --all lists what was placed"
+            if allocated_too or not found
+            else "no energy is unallocated any more; --all lists what was allocated"
         )
         return
     print_table(
-        ["id", "meter", "direction", "kind", "from", "to", "Wh", "placed"], rows, right=["id", "Wh"]
+        ["id", "meter", "direction", "kind", "from", "to", "Wh", "allocated"],
+        rows,
+        right=["id", "Wh"],
     )
 
 
-def _place(settings: "Settings", number: int, by: str) -> None:
+def _allocate(settings: "Settings", number: int, by: str) -> None:
     from gateway.energy import allocation
     from gateway.store.opening import open_for_deciding
 
     buffer = open_for_deciding(settings.buffer_path)
     try:
-        left = next(buffer.unallocated(number), None)
-        if left is None:
+        record = next(buffer.unallocated(number), None)
+        if record is None:
             raise Refused(
                 f"there is no unallocated energy {number} — meter-gateway allocate lists what "
                 "there is"
             )
-        if left.placed_s is not None:
+        if record.placed_s is not None:
             raise Refused(
-                f"{number} was placed at {utc_text(round(left.placed_s))} by {left.placed_by}; "
-                "there is no way back"
+                f"{number} was allocated at {utc_text(round(record.placed_s))} by "
+                f"{record.placed_by}; there is no way back"
             )
         try:
             slots = allocation.allocate(
-                left.what, _shares(buffer, left, by), partial(_whole, buffer, left)
+                record.what, _shares(buffer, record, by), partial(_whole, buffer, record)
             )
         except allocation.CannotAllocate as error:
-            raise Refused(f"{number} cannot be placed by {by}: {error}") from error
+            raise Refused(f"{number} cannot be allocated by {by}: {error}") from error
         asset_slots, owed = _follows(settings, buffer, slots)
         now_s = time.time()
-        if not buffer.place(left, slots, owed, Path(by).name, now_s, asset_slots):
+        if not buffer.allocate(record, slots, owed, Path(by).name, now_s, asset_slots):
             raise Refused(
                 f"{number}: the buffer changed meanwhile — look at the list, and try again"
             )
@@ -140,7 +142,7 @@ def _place(settings: "Settings", number: int, by: str) -> None:
         buffer.close_file()
     whole = sum(slot.quality == "estimated" for slot in slots)
     print(
-        f"{number}: {wh_text(left.what.energy_uwh)} Wh placed into {len(slots)} slots, of which "
+        f"{number}: {wh_text(record.what.energy_uwh)} Wh put into {len(slots)} slots, of which "
         f"{whole} are complete now"
     )
     print(_delivery(settings, len(owed)))
@@ -187,17 +189,17 @@ def _delivery(settings: "Settings", count: int) -> str:
     )
 
 
-def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share]":
+def _shares(buffer: "Buffer", record: "UnallocatedRecord", by: str) -> "list[Share]":
     """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
-    what = left.what
+    what = record.what
     slots = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
     found = allocation.lacking(what, slots)
     if by == "linear":
         return allocation.linear(found)
     if by in DAYS_BACK:
-        return allocation.as_before(found, DAYS_BACK[by], partial(_energy_uwh, buffer, left))
+        return allocation.as_before(found, DAYS_BACK[by], partial(_energy_uwh, buffer, record))
     try:
         lines = Path(by).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -207,11 +209,11 @@ def _shares(buffer: "Buffer", left: "UnallocatedRecord", by: str) -> "list[Share
     return allocation.by_table(found, allocation.table(lines))
 
 
-def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> int | None:
+def _energy_uwh(buffer: "Buffer", record: "UnallocatedRecord", start_s: int) -> int | None:
     """What the meter's slot was that starts then, whichever series it was of; None where it was not
     wholly metered.
     """
-    what = left.what
+    what = record.what
     known = [
         slot.energy_uwh
         for slot in buffer.slots_at(start_s)
@@ -220,7 +222,7 @@ def _energy_uwh(buffer: "Buffer", left: "UnallocatedRecord", start_s: int) -> in
     return known[0] if len(known) == 1 else None
 
 
-def _whole(buffer: "Buffer", left: "UnallocatedRecord", slot: "Slot") -> bool:
+def _whole(buffer: "Buffer", record: "UnallocatedRecord", slot: "Slot") -> bool:
     """Whether a slot lacks nothing but this energy: no other record overlaps it, and its series
     goes on before and after it.
     """
@@ -239,7 +241,7 @@ def _whole(buffer: "Buffer", left: "UnallocatedRecord", slot: "Slot") -> bool:
             mine
             and overlaps
             and other.placed_s is None
-            and other.number != left.number
+            and other.number != record.number
             and what.kind in ("gap", "clock")
         ):
             return False

@@ -1,4 +1,4 @@
-"""`meter-gateway buffer`: is the store sound, and does what is in it keep the laws? And its
+"""`meter-gateway buffer`: is the file undamaged, and does what is in it keep the laws? And its
 repair.
 """
 
@@ -12,7 +12,7 @@ from gateway.cli.terminal import Refused, reading, settings_of
 if TYPE_CHECKING:
     from gateway.site.settings import Settings
 
-SUMMARY = "check that the buffer is sound and its numbers agree; repair a damaged one"
+SUMMARY = "check that the buffer is undamaged and its numbers agree; repair a damaged one"
 
 SHOWN = 10
 """Findings of one kind that are shown; the rest are counted."""
@@ -64,12 +64,12 @@ def _check(settings: "Settings") -> int:
             )
             return 1
         print(
-            f"{settings.buffer_path}: sound; {buffer.slot_count} slots, "
+            f"{settings.buffer_path}: undamaged; {buffer.slot_count} slots, "
             f"{buffer.size_bytes / 1e6:.1f} MB"
         )
-        left = [each.what for each in buffer.unallocated() if each.placed_s is None]
+        unallocated = [each.what for each in buffer.unallocated() if each.placed_s is None]
         counts: Counter[str] = Counter()
-        for finding in audit(buffer.slots(), buffer.owed(), left, settings.assets):
+        for finding in audit(buffer.slots(), buffer.owed(), unallocated, settings.assets):
             counts[finding.kind] += 1
             if counts[finding.kind] <= SHOWN:
                 print(f"  {finding.text}")

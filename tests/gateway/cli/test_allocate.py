@@ -42,7 +42,7 @@ def test_what_is_in_no_slot_is_listed_and_named_wherever_slots_are_shown(run, fi
     assert "meter-gateway allocate" in err
 
 
-def test_energy_is_placed_into_the_slots_of_the_gap_and_owed_again_as_revisions(run, filled):
+def test_energy_is_put_into_the_slots_of_the_gap_and_owed_again_as_revisions(run, filled):
     before = grid_import(run)
     number = next(
         line.split()[0]
@@ -51,7 +51,7 @@ def test_energy_is_placed_into_the_slots_of_the_gap_and_owed_again_as_revisions(
     )
     code, out, _ = run("allocate", "--id", number, "--by", "linear")
     assert code == 0
-    assert "Wh placed into 15 slots, of which 15 are complete now" in out
+    assert "Wh put into 15 slots, of which 15 are complete now" in out
     assert "nothing is sent: no asset's slot is complete by this" in out  # the panels lack theirs
     after = grid_import(run)
     assert {row["quality"] for row in after} == {"measured", "estimated"}

@@ -43,7 +43,7 @@ def test_a_backup_holds_all_that_is_committed_while_the_daemon_has_it_open(fille
     assert (code, err) == (0, "")
     assert (
         out.startswith(f"{copy}: ")
-        and f"sound: {len(rows[2])} samples, {len(rows[0])} slots, {len(rows[1])} items" in out
+        and f"undamaged: {len(rows[2])} samples, {len(rows[0])} slots, {len(rows[1])} items" in out
     )
     assert stat.S_IMODE(copy.stat().st_mode) == 0o640
     assert sorted(each.name for each in tmp_path.glob("copy*")) == ["copy.sqlite"], "it is one file"
@@ -102,7 +102,7 @@ def test_there_is_nothing_to_copy_yet(home, run, tmp_path):
 def test_a_buffer_that_keeps_the_laws_passes(filled, run):
     code, out, err = run("buffer", "check")
     assert (code, err) == (0, "")
-    assert "buffer.sqlite: sound; 3" in out
+    assert "buffer.sqlite: undamaged; 3" in out
     assert "what is owed is what the meters' slots add up to" in out
 
 

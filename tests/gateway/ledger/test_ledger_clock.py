@@ -459,8 +459,8 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
                 assert slot.clock == "kernel"
                 expected_uwh = true_uwh(slot.start_s + SLOT_S) - true_uwh(slot.start_s)
                 assert slot.energy_uwh == pytest.approx(expected_uwh, abs=2 * WH)
-        loose = box.buffer.undatable_boots()
-        booked = [sample for sample in samples if sample.placed and sample.boot_id not in loose]
+        undatable = box.buffer.undatable_boots()
+        booked = [sample for sample in samples if sample.placed and sample.boot_id not in undatable]
         placed = [sample.utc_ms // 1000 // SLOT_S * SLOT_S for sample in booked if sample.utc_ms]
         assert all(
             slot.clock == "placed" and slot.quality != "measured"

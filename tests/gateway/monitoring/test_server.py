@@ -162,7 +162,7 @@ async def test_what_is_not_a_request_is_refused(
     server: StatusServer, raw: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (await ask(server, raw))[0] == status
-    assert caplog.records == [], "a stranger's bytes do not fill the log"
+    assert caplog.records == [], "foreign bytes do not fill the log"
 
 
 async def test_clients_that_say_nothing_keep_nobody_out_and_are_cut_off(

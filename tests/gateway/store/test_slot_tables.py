@@ -125,17 +125,17 @@ def test_energy_is_placed_once_and_only_into_slots_that_nobody_has_changed(store
     store.flush()
     (left,) = store.unallocated()
     new = [slot(900, energy_uwh=1, revision=1), slot(1800, energy_uwh=3, revision=4)]
-    assert not store.place(left, [new[0], replace(new[1], revision=3)], [], "linear", 7.0)
+    assert not store.allocate(left, [new[0], replace(new[1], revision=3)], [], "linear", 7.0)
     assert store.slots_at(900)[0].quality == "missing"
     assert store.unallocated_total() == (1, 4)
-    assert store.place(left, new, [owed(900)], "linear", 7.0)
+    assert store.allocate(left, new, [owed(900)], "linear", 7.0)
     assert list(store.slots()) == new
     assert [o.item.slot_s for o in store.owed()] == [900]
     assert store.unallocated_total() == (0, 0)
     assert [(each.placed_s, each.placed_by) for each in store.unallocated(left.number)] == [
         (7.0, "linear")
     ]
-    assert not store.place(left, new, [], "linear", 8.0)
+    assert not store.allocate(left, new, [], "linear", 8.0)
 
 
 def test_two_meters_without_a_serial_number_do_not_share_a_slot_nor_have_one_twice(

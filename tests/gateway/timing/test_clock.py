@@ -88,7 +88,7 @@ def test_a_step_is_believed_when_it_has_stood_and_the_kernel_says_so(step_s: flo
     assert clock.now_s() == pytest.approx(watch.utc_s - step_s)
     watch.is_synchronised = False
     pass_time(watch, clock, 10 * PROOF_S)
-    assert clock.now_s() == pytest.approx(watch.utc_s - step_s), "the kernel does not vouch for it"
+    assert clock.now_s() == pytest.approx(watch.utc_s - step_s), "the kernel does not confirm it"
     assert clock.step is not None
     assert (clock.step.by_s, clock.step.believed) == (pytest.approx(step_s), False)
     assert "set by" in clock.why
@@ -147,7 +147,7 @@ def test_a_restart_of_the_daemon_does_not_make_the_clock_of_this_boot_wrong() ->
     meddled = Clock("kernel", watch.sources())
     meddled.resume(1_799_990_000_000)
     assert meddled.now_s() == pytest.approx(1_799_990_050), (
-        "somebody set the clock meanwhile, and the kernel does not vouch for it"
+        "somebody set the clock meanwhile, and the kernel does not confirm it"
     )
 
 
