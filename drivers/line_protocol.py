@@ -144,7 +144,7 @@ class HttpLine(AnyLine, Protocol):
         which `token`, or `username` and `password`, are sent.
 
         Raises NoReply where it does not come in time, BadReply where it is longer than
-        `drivers.net.http.MAX_REPLY_BYTES`, LineError where the server cannot be reached.
+        `drivers.net.http_connection.MAX_REPLY_BYTES`, LineError where the server cannot be reached.
         """
 
 

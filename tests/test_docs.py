@@ -20,8 +20,8 @@ from urllib.parse import unquote
 import pytest
 
 from gateway.cli.main import Command, command_names, main
+from gateway.delivery.kinds import load
 from gateway.monitoring import metrics, report
-from gateway.site.config import load
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

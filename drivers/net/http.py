@@ -86,7 +86,6 @@ class HttpClient:
         closes it after each reply. `transport` is the seam where a simulation takes the place of
         the network. Raises ValueError where `url` is none.
         """
-
         self.url = url.rstrip("/")
         # Plain http needs no authorities, which take memory; https is always verified.
         trusted = (tls or authorities()) if self.url.startswith("https:") else None

@@ -122,10 +122,8 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
         Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
     )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
-    exchange = settings_of(site)
-    assert exchange is not None
-    dialect = load_dialect(exchange.dialect, str(exchange.canary_network), SLOT_S)
-    ledger = Ledger(site, buffer, clock, terms_of(site, buffer, exchange.dialect))
+    dialect = _spoken(site)
+    ledger = Ledger(site, buffer, clock, terms_of(site, buffer))
     ledger.replay()
     gathered: list[float] = []
     meters = [Meter(f"m{n}", str(190_000 + n), random.Random(n)) for n in range(METERS)]
@@ -160,6 +158,12 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
     buffer.close_file()
     day.written_bytes = _written_bytes() - written_before
     return day
+
+
+def _spoken(site: Settings) -> Dialect:
+    exchange = settings_of(site)
+    assert exchange is not None
+    return load_dialect(exchange.dialect, str(exchange.canary_network), SLOT_S)
 
 
 def _deliver(buffer: Buffer, dialect: Dialect, now_s: float) -> int:

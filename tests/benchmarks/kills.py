@@ -185,12 +185,8 @@ def _live(
         )
         buffer = open_buffer(settings.buffer_path, now_s=BEGIN_S + 60.0 * at)
         assert settings.destinations
-        ledger = Ledger(
-            settings,
-            buffer,
-            Clock("assured", sources),
-            terms_of(settings, buffer),
-        )
+        terms = terms_of(settings, buffer)
+        ledger = Ledger(settings, buffer, Clock("assured", sources), terms)
 
         def tell(what: str, keys: list[str]) -> None:
             os.write(pipe, (json.dumps({what: keys}) + "\n").encode())

@@ -24,9 +24,8 @@ from drivers.recording import Recording, RecordingError
 from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
 from drivers.strict_yaml import Document, Seconds, decode, parse
-from gateway.delivery.kinds import load
+from gateway.delivery.kinds import exchange, load
 from gateway.delivery.kinds.exchange import DialectName, HttpUrl
-from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
 from gateway.energy.assets import Formula
 from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
 from gateway.site.devices import DeviceFile
@@ -73,10 +72,8 @@ def yaml(data: bytes) -> None:
     if not document.problems:
         check_finite(value)
     if isinstance(value, GatewayFile) and value.exchange is not None:
-        exchange = decode(ExchangeSettings, document, ("exchange",), value.exchange)
+        check_finite(decode(exchange.Settings, document, ("exchange",), value.exchange))
         check_problems(document)
-        assert exchange is not None or document.problems
-        check_finite(exchange)
 
 
 def profile(data: bytes) -> None:
@@ -225,9 +222,7 @@ def ordinary_folder() -> Path:
 
 
 def folder(data: bytes) -> None:
-    """Files one after the other, with a zero byte between them. Those that are not there are
-    ordinary ones.
-    """
+    """Files with a zero byte between them; those that are not there are ordinary ones."""
     where = ordinary_folder()
     for name, part in zip(_PARTS, data.split(b"\0", len(_PARTS) - 1), strict=False):
         if part:
@@ -241,9 +236,8 @@ def folder(data: bytes) -> None:
             assert "hunter2" not in str(problem) or b"hunter2" in data
         return
     assert isinstance(settings, Settings)
-    check_finite(settings)
-    for destination in settings.destinations.values():
-        check_finite(destination)
+    for each in (settings, *settings.destinations.values()):
+        check_finite(each)
     assert settings.devices
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.profile import decode_profile
 from drivers.strict_yaml import decode, parse
-from gateway.site.config import load
+from gateway.delivery.kinds import load
 from gateway.site.devices import DeviceFile
 from gateway.site.settings import GatewayFile
 from tests.fuzz.meter_drivers import LOOP

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.ledger.ledger import Ledger
-from gateway.site.config import load
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
 from tests.gateway.ledger.house import (
