@@ -79,7 +79,6 @@ EXCEPTIONS: Mapping[str, int] = {
     "drivers/iec62056/redact.py: wide lines": 1,
     "tests/benchmarks/power.py: fields of Life": 21,
     "tests/drivers/iec62056/test_redact.py: wide lines": 1,
-    "tests/fuzz/settings.py: lines": 505,
     "tests/gateway/cli/test_check.py: lines of test_ten_and_more_different_mistakes_are_all_n"
     "amed_in_one_run()": 74,
     "tests/gateway/energy/test_fold.py: wide lines": 3,
