@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     House,
     site,
 )

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     BEGIN_S,
     PV,
     House,

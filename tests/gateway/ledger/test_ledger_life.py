@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     BEGIN_S,
     House,
     site,

@@ -10,7 +10,7 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     BEGIN_S,
     LOAD,
     NETWORK,

@@ -9,7 +9,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.site.config import load
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     BEGIN_S,
     House,
     books,
