@@ -1,4 +1,4 @@
-"""A house for each test."""
+"""A home for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.ledger.home import (
-    House,
+    Home,
     site,
 )
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path, site(tmp_path))
+def home(tmp_path: Path) -> Iterator[Home]:
+    made = Home(tmp_path, site(tmp_path))
     yield made
     made.buffer.close_file()

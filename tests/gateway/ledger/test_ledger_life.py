@@ -15,7 +15,7 @@ from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from tests.gateway.ledger.home import (
     BEGIN_S,
-    House,
+    Home,
     site,
     take,
 )
@@ -43,7 +43,7 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
     example_folder: Callable[[], Path], actions: list[Any]
 ) -> None:
     folder = example_folder()
-    house = House(folder, site(folder))
+    home = Home(folder, site(folder))
     at_ms = BEGIN_S * 1000
     mj = {"import": 5_000 * 3_600_000, "pv": 9_000 * 3_600_000}
     firsts: dict[str, int] = {}
@@ -57,7 +57,7 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
             mj["import"] += grid_w * elapsed_ms
             mj["pv"] += pv_w * elapsed_ms
             if who in ("both", "grid"):
-                house.take(
+                home.take(
                     "grid",
                     at_ms,
                     energy_import_wh=mj["import"] // 3_600_000,
@@ -65,7 +65,7 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
                     power_w=grid_w + 0.1,
                 )
             if who in ("both", "pv"):
-                house.take(
+                home.take(
                     "pv",
                     at_ms,
                     energy_import_wh=0,
@@ -74,30 +74,30 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
                 )
             firsts = firsts or {name: value // 3_600_000 * WH for name, value in mj.items()}
             if action == "flush":
-                house.buffer.flush()
+                home.buffer.flush()
             elif action == "prune":
-                house.buffer.prune(house.now_s)
+                home.buffer.prune(home.now_s)
             elif action == "checkpoint":
-                house.ledger.checkpoint()
+                home.ledger.checkpoint()
             elif action in ("stop", "kill"):
-                getattr(house, action)()
-                house.boot += elapsed_ms > 60_000
-                house.start()
-        house.buffer.flush()
-        states = {device: house.ledger.state_of(device) for device in ("grid", "pv")}
-        slots = list(house.buffer.slots())
-        assert house.buffer.slot_count == len(slots)
+                getattr(home, action)()
+                home.boot += elapsed_ms > 60_000
+                home.start()
+        home.buffer.flush()
+        states = {device: home.ledger.state_of(device) for device in ("grid", "pv")}
+        slots = list(home.buffer.slots())
+        assert home.buffer.slot_count == len(slots)
         gaps_uwh = dict(
-            house.buffer.database.connection.execute(
+            home.buffer.database.connection.execute(
                 "SELECT device || substr(text, 1, 6), sum(energy_uwh) FROM events WHERE kind = "
                 "'gap' GROUP BY 1"
             )
         )
         events = [
-            kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")
+            kind for (kind,) in home.buffer.database.connection.execute("SELECT kind FROM events")
         ]
     finally:
-        house.buffer.close_file()
+        home.buffer.close_file()
         shutil.rmtree(folder)
     assert set(events) <= {"gap"}
     keys = [(slot.device, slot.direction, slot.start_s) for slot in slots]
@@ -159,7 +159,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
 ) -> None:
     """A kill loses samples that were not flushed, and no energy: registers are cumulative."""
     folder = example_folder()
-    house = House(folder, site(folder))
+    home = Home(folder, site(folder))
     true_ms, wrong_ms, mj = 0, 0, 9_000 * 3_600_000
     shown_wh: float | None = None
     mute = False
@@ -177,7 +177,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
             mute ^= action == "mute"
             if action == "pause":
                 shown_wh = None if shown_wh else mj // 3_600_000
-            house.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
+            home.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
             values = {
                 "energy_import_wh": 1.0,
                 "energy_export_wh": 4e6 if action == "bogus" else shown_wh or mj // 3_600_000,
@@ -186,31 +186,31 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
                 {"power_w": -float(power_w)} if mute else {**values, "power_w": -float(power_w)}
             )
             take(
-                house.ledger,
+                home.ledger,
                 Sample(
                     "pv", "S", "boot-0", true_ms + 1000, BEGIN_S * 1000 + true_ms + wrong_ms, values
                 ),
             )
             if action in ("flush", "kill"):
                 if action == "flush":
-                    house.buffer.flush()
+                    home.buffer.flush()
                 else:
-                    house.kill()
-                    house.start()
-        house.buffer.flush()
-        state = house.ledger.state_of("pv")
+                    home.kill()
+                    home.start()
+        home.buffer.flush()
+        state = home.ledger.state_of("pv")
         assert state is not None
         each = state.directions.get("export")
         if each is None:
             return
         final = [
             slot
-            for slot in house.buffer.slots()
+            for slot in home.buffer.slots()
             if slot.direction == "export" and slot.method != "power"
         ]
         left_uwh = sum(
             left.what.energy_uwh
-            for left in house.buffer.unallocated()
+            for left in home.buffer.unallocated()
             if left.what.direction == "export"
         )
         booked_uwh = (
@@ -220,10 +220,10 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
             - each.slot.begin_uwh
         )
         assert booked_uwh == each.counter.counter_uwh - (9_000 * WH + WH // 2)
-        owed = [o.item for o in house.buffer.owed()]
+        owed = [o.item for o in home.buffer.owed()]
         assert len({(item.subject, item.slot_s, item.kind, item.revision) for item in owed}) == len(
             owed
         )
     finally:
-        house.buffer.close_file()
+        home.buffer.close_file()
         shutil.rmtree(folder)
