@@ -26,7 +26,7 @@ from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
-from tests.gateway.ledger.house import terms_of
+from tests.gateway.ledger.home import terms_of
 
 METERS = 10
 INTERVAL_S = 10

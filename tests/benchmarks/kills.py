@@ -38,7 +38,7 @@ from gateway.store.opening import open_buffer, open_for_reading
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
-from tests.gateway.ledger.house import terms_of
+from tests.gateway.ledger.home import terms_of
 
 TITLE = "processes killed at random moments, on a real file"
 

@@ -34,7 +34,7 @@ from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import TWO_ASSETS
-from tests.gateway.ledger.house import terms_of
+from tests.gateway.ledger.home import terms_of
 from tests.simulation.disk import Disk
 
 TITLE = "power cuts and kills at random writes"

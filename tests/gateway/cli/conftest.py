@@ -17,7 +17,7 @@ from gateway.delivery.kinds.exchange import settings_of
 from gateway.ledger.ledger import Ledger
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock, Sources
-from tests.gateway.ledger.house import take, terms_of
+from tests.gateway.ledger.home import take, terms_of
 
 START_S = int(
     datetime(2026, 3, 29, 0, 0, tzinfo=UTC).timestamp()

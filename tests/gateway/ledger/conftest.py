@@ -1,4 +1,4 @@
-"""A house and a box for each test."""
+"""A home and a box for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.ledger.box import Box
-from tests.gateway.ledger.house import House, site
+from tests.gateway.ledger.home import Home, site
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path, site(tmp_path))
+def home(tmp_path: Path) -> Iterator[Home]:
+    made = Home(tmp_path, site(tmp_path))
     yield made
     made.buffer.close_file()
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import MeterState, Slot
-from tests.gateway.ledger.house import (
+from tests.gateway.ledger.home import (
     BEGIN_S,
-    House,
+    Home,
     site,
     take,
 )
@@ -69,10 +69,10 @@ def check_series(
             )
 
 
-def read(house: House, at_ms: int, who: str, mj: dict[str, int], grid_w: int, pv_w: int) -> None:
+def read(home: Home, at_ms: int, who: str, mj: dict[str, int], grid_w: int, pv_w: int) -> None:
     """Both meters' registers are as they are, or one's; power is a little wrong."""
     if who in ("both", "grid"):
-        house.take(
+        home.take(
             "grid",
             at_ms,
             energy_import_wh=mj["import"] // 3_600_000,
@@ -80,7 +80,7 @@ def read(house: House, at_ms: int, who: str, mj: dict[str, int], grid_w: int, pv
             power_w=grid_w + 0.1,
         )
     if who in ("both", "pv"):
-        house.take(
+        home.take(
             "pv",
             at_ms,
             energy_import_wh=0,
@@ -95,7 +95,7 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
     example_folder: Callable[[], Path], actions: list[Any]
 ) -> None:
     folder = example_folder()
-    house = House(folder, site(folder))
+    home = Home(folder, site(folder))
     at_ms = BEGIN_S * 1000
     mj = {"import": 5_000 * 3_600_000, "pv": 9_000 * 3_600_000}
     firsts: dict[str, int] = {}
@@ -108,33 +108,33 @@ def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
             at_ms += elapsed_ms
             mj["import"] += grid_w * elapsed_ms
             mj["pv"] += pv_w * elapsed_ms
-            read(house, at_ms, who, mj, grid_w, pv_w)
+            read(home, at_ms, who, mj, grid_w, pv_w)
             firsts = firsts or {name: value // 3_600_000 * WH for name, value in mj.items()}
             if action == "flush":
-                house.buffer.flush()
+                home.buffer.flush()
             elif action == "prune":
-                house.buffer.prune(house.now_s)
+                home.buffer.prune(home.now_s)
             elif action == "checkpoint":
-                house.ledger.checkpoint()
+                home.ledger.checkpoint()
             elif action in ("stop", "kill"):
-                getattr(house, action)()
-                house.boot += elapsed_ms > 60_000
-                house.start()
-        house.buffer.flush()
-        states = {device: house.ledger.state_of(device) for device in ("grid", "pv")}
-        slots = list(house.buffer.slots())
-        assert house.buffer.slot_count == len(slots)
+                getattr(home, action)()
+                home.boot += elapsed_ms > 60_000
+                home.start()
+        home.buffer.flush()
+        states = {device: home.ledger.state_of(device) for device in ("grid", "pv")}
+        slots = list(home.buffer.slots())
+        assert home.buffer.slot_count == len(slots)
         gaps_uwh = dict(
-            house.buffer.database.connection.execute(
+            home.buffer.database.connection.execute(
                 "SELECT device || substr(text, 1, 6), sum(energy_uwh) FROM events WHERE kind = "
                 "'gap' GROUP BY 1"
             )
         )
         events = [
-            kind for (kind,) in house.buffer.database.connection.execute("SELECT kind FROM events")
+            kind for (kind,) in home.buffer.database.connection.execute("SELECT kind FROM events")
         ]
     finally:
-        house.buffer.close_file()
+        home.buffer.close_file()
         shutil.rmtree(folder)
     assert set(events) <= {"gap"}
     check_series(slots, states, firsts, mj, gaps_uwh)
@@ -169,18 +169,18 @@ LIFE = st.lists(
 STEPS_MS = {"back": -300_000, "far back": -5_000_000, "forward": 300_000, "far forward": 20_000_000}
 
 
-def booked_for_good_uwh(house: House) -> int:
+def booked_for_good_uwh(home: Home) -> int:
     """What the panels' meter has in slots that are not provisional, and on record as
     unallocated.
     """
     final = [
         slot
-        for slot in house.buffer.slots()
+        for slot in home.buffer.slots()
         if slot.direction == "export" and slot.method != "power"
     ]
     left_uwh = sum(
         left.what.energy_uwh
-        for left in house.buffer.unallocated()
+        for left in home.buffer.unallocated()
         if left.what.direction == "export"
     )
     return sum(slot.energy_uwh or 0 for slot in final) + left_uwh
@@ -193,7 +193,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
 ) -> None:
     """A kill loses samples that were not flushed, and no energy: registers are cumulative."""
     folder = example_folder()
-    house = House(folder, site(folder))
+    home = Home(folder, site(folder))
     true_ms, wrong_ms, mj = 0, 0, 9_000 * 3_600_000
     shown_wh: float | None = None
     mute = False
@@ -211,7 +211,7 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
             mute ^= action == "mute"
             if action == "pause":
                 shown_wh = None if shown_wh else mj // 3_600_000
-            house.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
+            home.now_s = BEGIN_S + (true_ms + wrong_ms) / 1000
             values = {
                 "energy_import_wh": 1.0,
                 "energy_export_wh": 4e6 if action == "bogus" else shown_wh or mj // 3_600_000,
@@ -220,29 +220,29 @@ def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_o
                 {"power_w": -float(power_w)} if mute else {**values, "power_w": -float(power_w)}
             )
             take(
-                house.ledger,
+                home.ledger,
                 Sample(
                     "pv", "S", "boot-0", true_ms + 1000, BEGIN_S * 1000 + true_ms + wrong_ms, values
                 ),
             )
             if action in ("flush", "kill"):
                 if action == "flush":
-                    house.buffer.flush()
+                    home.buffer.flush()
                 else:
-                    house.kill()
-                    house.start()
-        house.buffer.flush()
-        state = house.ledger.state_of("pv")
+                    home.kill()
+                    home.start()
+        home.buffer.flush()
+        state = home.ledger.state_of("pv")
         assert state is not None
         each = state.directions.get("export")
         if each is None:
             return
-        booked_uwh = booked_for_good_uwh(house) + each.counter.counter_uwh - each.slot.begin_uwh
+        booked_uwh = booked_for_good_uwh(home) + each.counter.counter_uwh - each.slot.begin_uwh
         assert booked_uwh == each.counter.counter_uwh - (9_000 * WH + WH // 2)
-        owed = [o.item for o in house.buffer.owed()]
+        owed = [o.item for o in home.buffer.owed()]
         assert len({(item.subject, item.slot_s, item.kind, item.revision) for item in owed}) == len(
             owed
         )
     finally:
-        house.buffer.close_file()
+        home.buffer.close_file()
         shutil.rmtree(folder)

@@ -24,7 +24,7 @@ from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer, open_for_reading
 from gateway.timing.clock import Clock, Sources
-from tests.gateway.ledger.house import take, terms_of
+from tests.gateway.ledger.home import take, terms_of
 
 DUMPS = Path(__file__).parent / "upgrades"
 NEWEST = len(list(migration.MIGRATIONS.glob("*.sql")))

@@ -49,7 +49,7 @@ def take(ledger: Ledger, sample: Sample) -> Committed | None:
 def site(
     folder: Path, *, forecast: str = "last_slot", slot: str = "15min", invert_pv: bool = False
 ) -> Settings:
-    """Settings of a house with a DSMR meter and an SDM120 on the panels, from real files."""
+    """Settings of a home with a DSMR meter and an SDM120 on the panels, from real files."""
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     (folder / "gateway.yaml").write_text(f"""\
 site: home-12
@@ -57,7 +57,7 @@ market: {{slot: {slot}}}
 exchange: {{dialect: sdk, canary_network: {NETWORK}, credentials: exchange.credentials,
     forecast: {forecast}}}
 assets:
-  - {{name: House load, uuid: {LOAD}, kind: load, energy: grid.import - grid.export + pv.export}}
+  - {{name: Home load, uuid: {LOAD}, kind: load, energy: grid.import - grid.export + pv.export}}
   - {{name: PV, uuid: {PV}, kind: pv, energy: pv.export}}
 """)
     credentials = folder / "exchange.credentials"
@@ -70,7 +70,7 @@ assets:
     return load(folder)
 
 
-class House:
+class Home:
     """A gateway's books over a file, that a test can flush, stop and kill."""
 
     def __init__(self, folder: Path, settings: Settings, *, trust: str = "assured") -> None:
@@ -127,7 +127,7 @@ class House:
 
 
 def run(
-    house: House,
+    home: Home,
     begin_s: int,
     end_s: int,
     *,
@@ -141,7 +141,7 @@ def run(
         net_w = load_w - pv_w
         if "grid" in devices:
             imported, exported = max(net_w, 0) * t / 3600, max(-net_w, 0) * t / 3600
-            house.take(
+            home.take(
                 "grid",
                 at_ms,
                 energy_import_wh=5000 + imported,
@@ -149,7 +149,7 @@ def run(
                 power_w=net_w,
             )
         if "pv" in devices:
-            house.take(
+            home.take(
                 "pv",
                 at_ms,
                 energy_import_wh=1,
@@ -158,27 +158,25 @@ def run(
             )
 
 
-def books(house: House) -> tuple[list[Slot], list[Owed], list[str]]:
-    house.buffer.flush()
-    return list(house.buffer.slots()), list(house.buffer.owed()), house.buffer.latest_events(1000)
+def books(home: Home) -> tuple[list[Slot], list[Owed], list[str]]:
+    home.buffer.flush()
+    return list(home.buffer.slots()), list(home.buffer.owed()), home.buffer.latest_events(1000)
 
 
-def everything_uwh(house: House, device: str, direction: str) -> tuple[int, int]:
+def everything_uwh(home: Home, device: str, direction: str) -> tuple[int, int]:
     """What is in slots or on record as unallocated, and how far the counter has come since its
     first reading.
     """
-    house.buffer.flush()
+    home.buffer.flush()
     mine = [
-        slot
-        for slot in house.buffer.slots()
-        if (slot.device, slot.direction) == (device, direction)
+        slot for slot in home.buffer.slots() if (slot.device, slot.direction) == (device, direction)
     ]
     left = [
         left.what
-        for left in house.buffer.unallocated()
+        for left in home.buffer.unallocated()
         if (left.what.device, left.what.direction) == (device, direction)
     ]
-    state = house.ledger.state_of(device)
+    state = home.ledger.state_of(device)
     assert state is not None
     each = state.directions[direction]  # type: ignore[index]
     open_uwh = each.counter.counter_uwh - each.slot.begin_uwh
@@ -186,13 +184,13 @@ def everything_uwh(house: House, device: str, direction: str) -> tuple[int, int]
     return stated_uwh + open_uwh, each.counter.counter_uwh - min(slot.begin_uwh for slot in mine)
 
 
-def hourly(house: House, begin_s: int, end_s: int, *, pv_w: float = 1800) -> None:
+def hourly(home: Home, begin_s: int, end_s: int, *, pv_w: float = 1800) -> None:
     """The panels' meter shows power every 10 s, and its register 10 s after each full hour; the
     grid's shows all of it.
     """
     for t in range(begin_s, end_s + 1, 10):
         at_ms = (BEGIN_S + t) * 1000
-        house.take(
+        home.take(
             "grid",
             at_ms,
             energy_import_wh=5000.0,
@@ -205,4 +203,4 @@ def hourly(house: House, begin_s: int, end_s: int, *, pv_w: float = 1800) -> Non
                 "energy_import_wh": 1.0,
                 "energy_export_wh": float(int(9000 + pv_w * t / 3600)),
             }
-        house.take("pv", at_ms, **values)
+        home.take("pv", at_ms, **values)
