@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.http_session import MAX_REPLY_BYTES
+from drivers.net.http_connection import MAX_REPLY_BYTES
 from gateway.outbox.dialect import ReadsBack, Reply
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.dialects.sdk import MAX_SLOTS_PER_QUESTION
