@@ -128,6 +128,10 @@ async def _measure() -> tuple[Cost, Cost, Cost, int]:
         with daemon(folder) as pid:
             progress(f"daemon: warms up for {WARM_UP_S:.0f} s")
             await asyncio.sleep(WARM_UP_S)
+            # The first whole slot ends up to two slots after the start.
+            async with asyncio.timeout(2 * SLOT_S):
+                while not exchange.books.booked.total():
+                    await asyncio.sleep(0.1)
             warm, before = cost(pid), exchange.books.booked.total()
             progress(f"daemon: is measured for {MEASURED_S:.0f} s")
             await asyncio.sleep(MEASURED_S)
