@@ -139,9 +139,7 @@ class DestinationOutbox:
     ) -> None:
         """Write down what became of items. `pending`: try again later. `sent`: the wire took them,
         and the destination's own word is awaited; any other state may follow. `sent_s`, `answer`
-        and `transaction_id` are kept where they are given: give them where `now_s` does not tell
-        as much. With them a row is longer than what a page holds of it (102 bytes), and an item
-        costs some 1 kB more of the card.
+        and `transaction_id` are kept where they are given.
 
         Older revisions of what is accepted are not owed any more. What a person gave up meanwhile
         stays given up, unless the destination took it or refused it.

@@ -27,7 +27,8 @@ PORTION_ROWS = 5_000
 """Rows of the outbox that are moved in one transaction: the log gets some 1.5 MB by it."""
 BYTES_PER_ROW = 60
 """By so much the file may grow for a row of the outbox: an asset slot, and its part of the indexes.
-The row itself goes where others have been moved from; a year of ten assets grew by 10.
+The row itself goes where others have been moved from: 400 days of ten assets grew by 2 bytes a row,
+and by 39 where all of it was still owed.
 """
 CACHE = -8192
 """kB, for SQLite's PRAGMA: a portion fits in, or its pages would be written several times."""

@@ -57,7 +57,7 @@ def figures() -> Iterator[Figure]:
 
     beside = f"{items} items of the outbox, {before / 1e6:.0f} MB"
     yield Figure("time", took_s, "s", 60, "low", beside)
-    yield Figure("written, the log among it", written / 1e6, "MB", 400, "low")
+    yield Figure("written, the log among it", written / 1e6, "MB", 450, "low")
     yield Figure("the file grew by", grown / 1e6, "MB", 20, "low")
     yield Figure("items lost", items - kept, "", 0, "low", f"{asset_slots} slots of assets made")
 

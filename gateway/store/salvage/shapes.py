@@ -142,7 +142,7 @@ def _shape(db: sqlite3.Connection, name: str, sql: str) -> Shape:
 
 
 def _outbox_before_003(outbox: Shape) -> Shape:
-    """As versions 1 and 2 had it: no destination, and the subject was an asset."""
+    """As versions 1 and 2 had it: WITHOUT ROWID, no destination, and the subject was an asset."""
     last = outbox.columns.index("disagreements") + 1
     return replace(
         outbox,
@@ -151,7 +151,8 @@ def _outbox_before_003(outbox: Shape) -> Shape:
         needed=outbox.needed[1:last],
         fewest=outbox.fewest - 1,
         literals={**outbox.literals, "destination": f"'{EXCHANGE}'"},
-        prefix="",
+        key="slot_s",
+        in_index=True,
         old_names={"subject": "asset"},
         needed_literals=("destination",),
         found=Found(),
