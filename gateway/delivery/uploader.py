@@ -87,9 +87,10 @@ class Uploader:
         async with aclosing(self):
             if self._destination.acknowledges is None:
                 await self._deliver_all()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._deliver_all())
-                group.create_task(self._hear(self._destination.acknowledges))
+            else:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._deliver_all())
+                    group.create_task(self._hear(self._destination.acknowledges))
 
     async def aclose(self) -> None:
         """Close the connection."""
