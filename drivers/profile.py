@@ -29,9 +29,9 @@ from msgspec import Meta
 import drivers
 from drivers.line import EXAMPLES, AnyLine, LineKind, LineUrl, SerialSettings
 from drivers.sample import QUANTITIES, Reading
+from drivers.settings_file import is_borrowed, read_bounded, settings_files, unquoted
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
-    MAX_FILE_BYTES,
     Document,
     Problem,
     decode,
@@ -285,7 +285,9 @@ def profile_ids(*folders: Path) -> list[str]:
     found = {
         path.relative_to(folder).with_suffix("").as_posix()
         for folder in folders or (shipped_folder(),)
-        for path in folder.glob("*/*.yaml")
+        for maker in folder.glob("*")
+        if not maker.name.startswith(".")
+        for path in settings_files(maker)
     }
     return sorted(found)
 
@@ -299,17 +301,26 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     for folder in folders:
         if profile_id in profile_ids(folder):
             path = folder / f"{profile_id}.yaml"
-            try:
-                with path.open("rb") as stream:
-                    text = stream.read(MAX_FILE_BYTES + 1)
-            except OSError as error:
-                problem = f"cannot be read: {error.strerror or error}"
-                raise ProfileError(
-                    [Problem(str(path), 0, "", problem, "make it readable for the gateway's user")]
-                ) from error
-            return decode_profile(profile_id, parse(text, str(path)))
+            return _load_file(profile_id, path, folder)
     hint = nearest(profile_id, profile_ids(*folders))
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
+
+
+def _load_file(profile_id: str, path: Path, folder: Path) -> Profile:
+    try:
+        text, _ = read_bounded(path)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        hint = "make it readable for the gateway's user"
+        raise ProfileError([Problem(str(path), 0, "", problem, hint)]) from error
+
+    try:
+        return decode_profile(profile_id, parse(text, str(path)))
+    except ProfileError as error:
+        if not is_borrowed(path, folder):
+            raise
+        problems = list(unquoted(error.problems, "a profile"))
+    raise ProfileError(problems)
 
 
 def decode_profile(profile_id: str, document: Document) -> Profile:

@@ -33,6 +33,8 @@ MAX_MESSAGE = 800
 
 Path = tuple[str | int, ...]
 
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
 _UNREADABLE = object()
 """Stands where a value could not be read, which has been said; nothing more is said about it."""
 
@@ -197,16 +199,19 @@ class _Builder:
         self.count = 0
 
     def build(self, node: yaml.Node, path: Path, depth: int) -> object:
-        self.count += 1
-        if depth > MAX_DEPTH or self.count > MAX_NODES:
-            problem = f"more than {MAX_DEPTH} levels or {MAX_NODES} values"
-            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        self._bound(node, depth)
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
         return self._scalar(node, path)
+
+    def _bound(self, node: yaml.Node, depth: int) -> None:
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > MAX_NODES:
+            problem = f"more than {MAX_DEPTH} levels or {MAX_NODES} values"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
 
     def _scalar(self, node: yaml.Node, path: Path) -> object:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
@@ -248,31 +253,54 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
+        merged: list[yaml.Node] = []
+
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                problem = Problem(
-                    self.document.file,
-                    line,
-                    key_text(path),
-                    "a list or mapping stands as a key",
-                    "keys are plain words",
-                )
-                self.document.problems.append(problem)
+                message = "a list or mapping stands as a key"
+                self._refuse(line, path, message, "keys are plain words")
                 continue
+            if key_node.tag == _MERGE_TAG:
+                merged.append(value_node)
+                continue
+
             # A key is taken as it is written: `on:` or `12:` are names here, not a boolean or a
             # number.
             key = key_node.value
             here = (*path, key)
             if key in result:
-                first = f"key appears twice, first in line {self.document.lines[here]}"
-                self.document.problems.append(
-                    Problem(self.document.file, line, key_text(here), first, "keep one of them")
-                )
+                message = f"key appears twice, first in line {self.document.lines[here]}"
+                self._refuse(line, here, message, "keep one of them")
                 continue
             self.document.lines[here] = line
             result[key] = self.build(value_node, here, depth + 1)
+
+        for each in merged:
+            self._merge(each, result, path, depth + 1)
         return result
+
+    def _merge(self, node: yaml.Node, into: dict[str, object], path: Path, depth: int) -> None:
+        """The keys of `<<: *name`, or `<<: [*one, *other]`, which stand behind those that are
+        written out (https://yaml.org/type/merge.html). Their lines are where they are written.
+        """
+        own_lines = {(*path, key): self.document.lines[*path, key] for key in into}
+        mappings = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for mapping in mappings:
+            if not isinstance(mapping, yaml.MappingNode):
+                line = node.start_mark.line + 1
+                message = "takes the keys of a mapping, and there is none"
+                self._refuse(line, (*path, "<<"), message, "write <<: *name, and &name there")
+                continue
+
+            self._bound(mapping, depth)
+            for key, value in self._mapping(mapping, path, depth).items():
+                into.setdefault(key, value)
+        self.document.lines |= own_lines
+
+    def _refuse(self, line: int, path: Path, message: str, hint: str) -> None:
+        problem = Problem(self.document.file, line, key_text(path), message, hint)
+        self.document.problems.append(problem)
 
 
 def decode(cls: type[T], document: Document, path: Path = (), data: object = ...) -> T | None:

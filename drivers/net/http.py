@@ -24,6 +24,7 @@ import h11
 
 from drivers.net.http_connection import HttpConnection, HttpReply
 from drivers.net.masking import basic, masked, masked_bytes
+from drivers.net.tls import speaks_no_tls
 
 if TYPE_CHECKING:
     import httpx
@@ -165,6 +166,11 @@ def _words(error: BaseException) -> str:
             f"its certificate is not valid ({deepest.verify_message}) — check this machine's "
             "clock and the URL"
         )
+    if speaks_no_tls(deepest):
+        return "it does not speak TLS on this port — is the port right, or is it http://?"
+    if isinstance(deepest, h11.RemoteProtocolError) and r"b'\x15\x03" in str(deepest):
+        return "it speaks TLS on this port — write https://"
+
     of_tls_or_names = isinstance(deepest, (ssl.SSLError, socket.gaierror))
     if isinstance(deepest, OSError) and deepest.errno and not of_tls_or_names:
         return os.strerror(deepest.errno)

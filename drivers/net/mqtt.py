@@ -8,6 +8,7 @@ when the first connection is made: it costs 2 MB.
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ class MqttConnection:
                 wire.abort()
             if isinstance(error, TimeoutError):
                 raise TimeoutError(f"no answer in {CONNECT_S:g} s") from error
+            if isinstance(error, (ConnectionError, ssl.SSLError)):
+                raise _unwelcome(error, is_tls=broker.tls is not None) from error
             raise
 
     @property
@@ -285,6 +288,26 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(GOODBYE_S):
                 await self._over.wait()
         self.abort()
+
+
+def _unwelcome(error: OSError, *, is_tls: bool) -> OSError:
+    """What a connection says that ended before the broker's welcome. Whoever speaks TLS to a port
+    without it, or the other way round, is mostly hung up on.
+    """
+    verifies = isinstance(error, ssl.SSLCertVerificationError)
+    if verifies or isinstance(error, (BrokerRefused, ConnectionRefusedError)):
+        return error
+
+    said = str(error)
+    if isinstance(error, ssl.SSLError):
+        said = (error.reason or said).replace("_", " ").lower()
+    elif error.errno:
+        said = os.strerror(error.errno).lower()
+    if is_tls:
+        hint = "does this port speak TLS? 8883 does mostly, 1883 does not (tls: false)"
+    else:
+        hint = "does this port want TLS? 8883 does mostly (tls: true), 1883 does not"
+    return ConnectionError(f"the connection ended before the broker's welcome ({said}); {hint}")
 
 
 def _client(broker: Broker) -> "Client":

@@ -56,6 +56,12 @@ def client_context(
     return context
 
 
+def speaks_no_tls(error: BaseException) -> bool:
+    """Whether a handshake failed because the other end answered in something that is not TLS."""
+    reasons = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+    return isinstance(error, ssl.SSLError) and error.reason in reasons
+
+
 def line_context(url: LineUrl) -> ssl.SSLContext:
     """What a line trusts, as its URL says. Raises LineError."""
     try:
@@ -175,6 +181,11 @@ class TlsLine:
             await self._line.write(data)
 
     def _failed(self, error: ssl.SSLError) -> LineError:
+        if speaks_no_tls(error):
+            return LineError(
+                f"{self.name}: does not speak TLS on this port — write tcp: if it is not "
+                "encrypted, or give the port for TLS"
+            )
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return LineError(
             f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, "

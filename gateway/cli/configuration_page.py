@@ -24,7 +24,13 @@ A configuration is a folder, `/etc/meter-gateway` unless `--config` says otherwi
 `meter-gateway check` names every mistake in it at once, with file, line, key and remedy. A key that
 is not listed here is a mistake, and so is a key that stands twice. Lengths of time are written
 `500ms`, `10s`, `15min`, `2h` or `30d`; sizes `500MB` or `2GB`. File names are relative to the
-folder.
+folder. What several sections share may be written once: `<<: *name` takes over the keys of the
+section that `&name` stands before.
+
+Each of these is a regular file of at most 256 kB. One whose name begins with a dot is not looked
+at: macOS and editors leave such files behind (`._grid.yaml`, `.#grid.yaml`). What is wrong in a
+file that is a link out of the folder, or a link to something private, is told by its line alone:
+whoever put the link there may not be allowed to read it.
 """
 
 CREDENTIALS = """\
@@ -32,7 +38,8 @@ CREDENTIALS = """\
 
 What is secret stands in files of its own, which the other files name. Such a file belongs to the
 gateway's user and has mode 0600, or it is a systemd credential of that name. Its values are text in
-quotes; no message repeats them.
+quotes; no message repeats them. Without quotes, a `#` after a blank begins a comment: `check` and
+the log say so where a value may have been cut short by one.
 """
 
 TABLE = "| key | what it takes | default | meaning | example |\n|---|---|---|---|---|\n"

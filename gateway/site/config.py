@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
+from drivers.settings_file import is_borrowed, read_bounded, settings_files, unquoted
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
@@ -103,7 +104,7 @@ def load(
     document = files.read(folder / "gateway.yaml")
     gateway = decode(GatewayFile, document)
 
-    paths = sorted((folder / "devices").glob("*.yaml"))
+    paths = settings_files(folder / "devices")
     devices = [device for path in paths if (device := files.device(path)) is not None]
     names = frozenset(path.stem for path in paths)
     _check_devices_folder(folder, names, document)
@@ -138,7 +139,7 @@ def load(
 def load_device(folder: Path, name: str) -> Device:
     """One meter of the site, whatever else is wrong with the configuration. Raises ConfigError."""
     path = folder / "devices" / f"{name}.yaml"
-    names = [found.stem for found in path.parent.glob("*.yaml")]
+    names = [found.stem for found in settings_files(path.parent)]
     if name not in names:
         problem = f"there is no meter {name!r}"
         raise ConfigError([Problem(str(path.parent), 0, "", problem, nearest(name, names))])
@@ -192,13 +193,20 @@ class _Files:
     documents: dict[str, Document] = field(default_factory=dict)
 
     def problems(self) -> list[Problem]:
-        return sorted(
-            problem for document in self.documents.values() for problem in document.problems
-        )
+        found: list[Problem] = []
+        for document in self.documents.values():
+            told = [each for each in document.problems if each.file == document.file and each.line]
+            if told and is_borrowed(Path(document.file), self.folder):
+                found += unquoted(told, "a settings file")
+                told_of = set(told)
+                found += [each for each in document.problems if each not in told_of]
+            else:
+                found += document.problems
+        return sorted(found)
 
     def read(self, path: Path) -> Document:
         try:
-            document = parse(path.read_bytes(), str(path))
+            document = parse(read_bounded(path)[0], str(path))
         except OSError as error:
             document = Document(str(path))
             hint = (
@@ -224,7 +232,7 @@ class _Files:
         if file is None or profile is None:
             return None
 
-        others = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
+        others = [other.stem for other in settings_files(path.parent) if other != path]
         document.report_all((), file.check(profile, others))
 
         credentials: Mapping[str, str] = {}
@@ -273,7 +281,7 @@ def _check_devices_folder(folder: Path, names: frozenset[str], document: Documen
         document.problems.append(Problem(str(devices), 0, "", "there is no meter", hint))
 
     for path in sorted(devices.iterdir()) if devices.is_dir() else ():
-        if path.suffix == ".yml":
+        if path.suffix == ".yml" and not path.name.startswith("."):
             document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
 
 

@@ -3,16 +3,17 @@ shown nowhere.
 """
 
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import yaml
 from msgspec import Meta
 
 from drivers.net.masking import Secrets
 from drivers.profile import Profile
-from drivers.strict_yaml import Problem, decode, parse
+from drivers.settings_file import read_bounded
+from drivers.strict_yaml import MAX_FILE_BYTES, Problem, decode, parse
 
 
 class ConfigError(Exception):
@@ -53,7 +54,7 @@ def read_device_credentials(
     if found is None:
         return Secrets(), problems
 
-    path = str(_path(folder, name))
+    path = str(credential_path(folder, name))
     for why in profile.check_credentials(found):
         problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
     return Secrets() if problems else Secrets(found), problems
@@ -65,10 +66,10 @@ T = TypeVar("T")
 def _read(
     folder: Path, name: str, kind: type[T], what: str, hint: str
 ) -> tuple[T | None, list[Problem]]:
-    path = _path(folder, name)
+    path = credential_path(folder, name)
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        document = parse(path.read_bytes(), str(path))
+        text, mode = read_bounded(path)
+        document = parse(text, str(path))
     except OSError as error:
         message = f"{what} cannot be read: {error.strerror}"
         return None, [Problem(str(path), 0, "", message, f"{hint}, and run: chmod 600 {path}")]
@@ -76,6 +77,8 @@ def _read(
     found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.
     lines = sorted({problem.line for problem in document.problems})
+    if lines and cut_by_comments(text):
+        hint += "; a # outside of quotes begins a comment"
     problems = [Problem(str(path), line, "", f"is not {what}", hint) for line in lines]
 
     # systemd sets the mode of what it passes on, and lets only this service see it.
@@ -85,7 +88,27 @@ def _read(
     return (found if not problems else None), problems
 
 
-def _path(folder: Path, name: str) -> Path:
+def cut_by_comments(text: bytes) -> list[tuple[int, str]]:
+    """Values that are not in quotes and are followed by ` #`: for YAML they end there. Line and key
+    of each.
+    """
+    try:
+        whole = text[:MAX_FILE_BYTES].decode()
+        node = yaml.compose(whole, Loader=yaml.SafeLoader)
+    except (ValueError, OverflowError, yaml.YAMLError, RecursionError):
+        return []
+
+    found = []
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if not isinstance(value, yaml.ScalarNode) or value.style is not None:
+            continue
+        rest = whole[value.end_mark.index :].partition("\n")[0]
+        if rest.lstrip(" \t:").startswith("#"):
+            found.append((value.start_mark.line + 1, str(key.value)))
+    return found
+
+
+def credential_path(folder: Path, name: str) -> Path:
     """The systemd credential of that name where there is one, or else the file in the folder."""
     passed_folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if passed_folder:

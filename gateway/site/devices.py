@@ -11,6 +11,11 @@ from drivers.profile import DeviceAddress, Profile
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.energy.assets import Direction
 
+SMALLEST_FUSE_W = 200.0
+"""One ampere at 230 V, and something less. A smaller number is not a fuse in watts: no reading of
+the meter would ever be believed.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFile:
@@ -87,6 +92,9 @@ class DeviceFile:
             hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
             yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)
 
+        if self.max_power is not None and self.max_power < SMALLEST_FUSE_W:
+            yield _no_fuse(self.max_power)
+
         if self.check_against is not None and self.check_against not in others:
             hint = nearest(self.check_against, others) if others else "there is no other meter"
             message = f"there is no other meter {self.check_against!r}"
@@ -102,6 +110,16 @@ class DeviceFile:
         if self.credentials is not None and not profile.credentials:
             message = f"{profile.id} needs no credentials"
             yield Mistake(("credentials",), message, "remove this key")
+
+
+def _no_fuse(max_power_w: float) -> Mistake:
+    """A number that is too small for watts is one of kilowatts, or of amperes."""
+    kilo, ampere_w = max_power_w * 1000, max_power_w * 230
+    hint = (
+        f"it is in W: write {kilo:g} if {max_power_w:g} kW are meant, or {ampere_w:g} for "
+        f"{max_power_w:g} A at 230 V ({3 * ampere_w:g} on three phases)"
+    )
+    return Mistake(("max_power",), f"{max_power_w:g} W cannot be a main fuse", hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from gateway.outbox.item import EXCHANGE
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.devices import Device
 from gateway.site.timezone import SiteTimezone, TimezoneName
-from gateway.site.values import ByteSize, SlotLength
+from gateway.site.values import BrokerHost, ByteSize, SlotLength
 
 T = TypeVar("T")
 
@@ -207,7 +207,8 @@ class MqttSettings:
     """A broker that is told samples, slots and status."""
 
     host: Annotated[
-        str, Meta(description="name or address of the broker", examples=["broker.example"])
+        BrokerHost,
+        Meta(description="name or address of the broker", examples=["broker.example"]),
     ]
     port: Annotated[
         int, Meta(ge=1, le=65535, description="TCP port of the broker", examples=[8883])

@@ -324,5 +324,7 @@ def test_a_site_s_own_folder_goes_before_the_shipped_one(tmp_path: Path) -> None
 
 def test_a_profile_that_cannot_be_read_is_a_problem_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "acme" / "one.yaml").mkdir(parents=True)
-    with pytest.raises(ProfileError, match=r"acme/one.yaml: cannot be read: Is a directory"):
+    with pytest.raises(
+        ProfileError, match=r"acme/one.yaml: cannot be read: it is a folder, not a file"
+    ):
         load_profile("acme/one", tmp_path)

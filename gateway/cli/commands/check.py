@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
+    from gateway.site.suspicions import suspicions
 
     if args.markdown:
         print(_page(), end="")
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in _told(settings):
         print(line)
+    for suspicion in suspicions(settings):
+        print(f"suspect: {suspicion}")
     slow = [(text, hint) for text, hint in _loads(settings) if hint]
     for text, hint in slow:
         print(f"problem: {text}: it cannot keep up — {hint}")

@@ -32,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns when told to stop."""
     from gateway.delivery import kinds
+    from gateway.site.suspicions import suspicions
 
     # journald adds the time; a person at a terminal wants it too.
     form = (
@@ -47,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
     from gateway.app import Gateway
     from gateway.timing.clock import Clock
 
-    logging.getLogger(__name__).info(
-        "%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets)
-    )
+    log = logging.getLogger(__name__)
+    log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
+
+    for suspicion in suspicions(settings):
+        log.warning("suspect: %s", suspicion)
 
     async def work() -> None:
         await Gateway(settings, Clock(settings.clock.trust)).run()

@@ -311,11 +311,12 @@ def _endpoints(config: Path) -> "Iterator[Endpoint]":
     """Where the meters are that have a device file already. A file with mistakes is `check`'s to
     name.
     """
+    from drivers.settings_file import settings_files
     from gateway.site.config import load_device
     from gateway.site.credentials import ConfigError
     from gateway.site.device_files import endpoint_of
 
-    for path in sorted((config / "devices").glob("*.yaml")):
+    for path in settings_files(config / "devices"):
         with contextlib.suppress(ConfigError):
             device = load_device(config, path.stem)
             yield endpoint_of(

@@ -390,6 +390,28 @@ async def test_tls_is_verified_against_the_given_authority_and_name(
             assert "certificate is not trusted" in publisher.snapshot().last_error
 
 
+async def test_tls_to_a_port_without_it_and_the_other_way_round_are_named(
+    broker: Broker, required_tool: Callable[[str], str]
+) -> None:
+    await broker.start()
+    publisher = a_publisher(settings(broker.port, host="localhost", tls=True))
+    async with running(publisher):
+        await state(publisher, "retrying")
+    assert "does this port speak TLS?" in publisher.snapshot().last_error
+
+    await broker.stop()
+    _certificates(required_tool("openssl"), broker.folder)
+    broker.options = (
+        f"allow_anonymous true\ncertfile {broker.folder}/broker.pem\nkeyfile "
+        f"{broker.folder}/broker.key"
+    )
+    await broker.start()
+    publisher = a_publisher(settings(broker.port, host="localhost", tls=False))
+    async with running(publisher):
+        await state(publisher, "retrying")
+    assert "does this port want TLS?" in publisher.snapshot().last_error
+
+
 async def test_a_missing_authority_file_is_named(broker: Broker, tmp_path: Path) -> None:
     publisher = a_publisher(settings(broker.port, tls=True, ca_file=str(tmp_path / "nowhere.pem")))
     async with running(publisher):

@@ -1,0 +1,74 @@
+"""Which files a configuration folder is made of, and which others it names: for whoever looks
+them over. Files with mistakes are `config`'s to name; what they say is taken as far as it can be.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from drivers.line_url import LineUrl
+from drivers.settings_file import read_bounded, settings_files
+from drivers.strict_yaml import parse
+from gateway.site.config import profile_folders
+
+Kind = Literal["settings", "profile", "credentials", "certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file that the daemon reads."""
+
+    path: Path
+    kind: Kind
+    name: str = ""
+    """Of credentials: as they are named, which is also what systemd may pass them as."""
+
+
+def named_files(folder: Path) -> Iterator[NamedFile]:
+    """Every file of the folder, and every one that they name, whether it is there or not."""
+    gateway = folder / "gateway.yaml"
+    yield NamedFile(gateway, "settings")
+    yield from _named_by(_keys(gateway), folder)
+
+    for path in settings_files(folder / "devices"):
+        yield NamedFile(path, "settings")
+        yield from _named_by({"device": _keys(path)}, folder)
+        yield from _certificates(_keys(path).get("line"))
+
+    own_profiles = profile_folders(folder)[0]
+    for maker in sorted(own_profiles.glob("*")):
+        if maker.is_dir() and not maker.name.startswith("."):
+            yield from (NamedFile(path, "profile") for path in settings_files(maker))
+
+
+def _keys(path: Path) -> dict[str, object]:
+    try:
+        data = parse(read_bounded(path)[0], str(path)).data
+    except OSError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _named_by(sections: dict[str, object], folder: Path) -> Iterator[NamedFile]:
+    """What the sections of a file name, those of `destinations:` too."""
+    destinations = sections.get("destinations")
+    inner = destinations.values() if isinstance(destinations, dict) else ()
+    for section in (*sections.values(), *inner):
+        if not isinstance(section, dict):
+            continue
+        for key in ("credentials", "key", "token"):
+            if isinstance(name := section.get(key), str):
+                yield NamedFile(folder / name, "credentials", name)
+        if isinstance(name := section.get("ca_file"), str):
+            yield NamedFile(folder / name, "certificate")
+
+
+def _certificates(line: object) -> Iterator[NamedFile]:
+    try:
+        url = LineUrl.parse(line)
+    except ValueError:
+        return
+    for name in (url.ca_file, url.cert_file, url.key_file):
+        if name is not None:
+            yield NamedFile(Path(name), "certificate")
