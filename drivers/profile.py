@@ -29,7 +29,14 @@ from msgspec import Meta
 import drivers
 from drivers.line import EXAMPLES, AnyLine, LineKind, LineUrl, SerialSettings
 from drivers.sample import QUANTITIES, Reading
-from drivers.settings_file import is_borrowed, read_bounded, settings_files, unquoted
+from drivers.settings_file import (
+    entries,
+    is_borrowed,
+    is_closed,
+    read_bounded,
+    settings_files,
+    unquoted,
+)
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import (
     Document,
@@ -285,8 +292,7 @@ def profile_ids(*folders: Path) -> list[str]:
     found = {
         path.relative_to(folder).with_suffix("").as_posix()
         for folder in folders or (shipped_folder(),)
-        for maker in folder.glob("*")
-        if not maker.name.startswith(".")
+        for maker in entries(folder)
         for path in settings_files(maker)
     }
     return sorted(found)
@@ -302,6 +308,10 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
         if profile_id in profile_ids(folder):
             path = folder / f"{profile_id}.yaml"
             return _load_file(profile_id, path, folder)
+    for folder in filter(is_closed, folders):
+        hint = "make it readable for the gateway's user, or run this as root (with sudo)"
+        message = f"cannot be looked into for the profile {profile_id!r}: permission denied"
+        raise ProfileError([Problem(str(folder), 0, "", message, hint)])
     hint = nearest(profile_id, profile_ids(*folders))
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
 

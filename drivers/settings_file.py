@@ -41,10 +41,30 @@ def _refuse_others(path: Path, mode: int) -> None:
 
 
 def settings_files(folder: Path) -> list[Path]:
-    """The settings files in a folder, by name. What begins with a dot is not one of ours: macOS
-    (`._grid.yaml`) and editors (`.#grid.yaml`) leave such things behind.
+    """The settings files in a folder, by name; none where it cannot be looked into. What begins
+    with a dot is not one of ours: macOS (`._grid.yaml`) and editors (`.#grid.yaml`) leave such
+    things behind.
     """
-    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
+    return [path for path in entries(folder) if path.suffix == ".yaml"]
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name, but for what begins with a dot."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether that folder is there and cannot be looked into."""
+    try:
+        with os.scandir(folder):
+            return False
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def is_borrowed(path: Path, home: Path) -> bool:

@@ -17,6 +17,7 @@ here, by type; any other is a bug and shows its traceback.
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -28,7 +29,7 @@ from drivers.line import LineError, MeterError
 from drivers.profile import ProfileError
 from drivers.strict_yaml import nearest
 from gateway import __version__
-from gateway.cli.terminal import Refused
+from gateway.cli.terminal import Refused, speak_plainly
 from gateway.site.config import DEFAULT_FOLDER
 from gateway.site.credentials import ConfigError
 from gateway.store.errors import StoreError
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code; a wrong command line, `--help` and `--version` end by
     SystemExit, as argparse does.
     """
+    speak_plainly(sys.stdout)
+    speak_plainly(sys.stderr)
     words = list(sys.argv[1:] if argv is None else argv)
     at = _command_at(words)
     if at is None:
@@ -107,7 +110,23 @@ def _run(command: Command, args: argparse.Namespace) -> int:
     except EXPECTED as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOSPC):
+            raise
+        print(_of_the_machine(error), file=sys.stderr)
+        return 1
     return code
+
+
+def _of_the_machine(error: OSError) -> str:
+    """What no command can do anything about, in a line."""
+    what = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{what}there is no room left — free space where it is written"
+    return (
+        f"{what}permission denied — run this as root (with sudo), or as the user of the daemon "
+        "(sudo -u meter-gateway)"
+    )
 
 
 class _Layout(argparse.HelpFormatter):

@@ -3,20 +3,27 @@ and tables.
 """
 
 import argparse
+import codecs
 import contextlib
+import io
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
 
 PIPED_COLUMNS = 200
 """Width of a table that no terminal shows: a file or a pipe has room."""
+
+
+_ASCII_HEAD = "    \n    \n -- \n" + "    \n" * 5
 
 
 class Refused(Exception):
@@ -77,35 +84,152 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
         buffer.close_file()
 
 
+def speak_plainly(stream: object) -> None:
+    """Let a stream whose encoding knows less than ours write what is nearest: a terminal of 1990,
+    or a pipe under LANG=C, is no reason to end with a traceback.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="plain")
+
+
+_PLAIN = {
+    "–": "-", "—": "-", "−": "-", "·": ".", "…": "...", "×": "x", "→": "->", "←": "<-",
+    "≥": ">=", "≤": "<=", "±": "+-", "µ": "u", "✓": "+", "✗": "x", "“": '"', "”": '"',
+    "„": '"', "’": "'", "ß": "ss", "€": "EUR", "Σ": "sum",
+}  # fmt: skip
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """The characters that an encoding does not know, in ASCII."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error("plain", _plain)
+
+
+def _in_ascii(character: str) -> str:
+    if character in _PLAIN:
+        return _PLAIN[character]
+    import unicodedata  # only terminals of another age need it
+
+    apart = unicodedata.normalize("NFKD", character)
+    return apart.encode("ascii", "ignore").decode() or "?"
+
+
+def json_text(data: object, indent: int | None = None) -> str:
+    """JSON for standard output."""
+    import json
+
+    return json_escaped(json.dumps(data, ensure_ascii=False, indent=indent))
+
+
+def json_escaped(text: str) -> str:
+    """JSON for standard output: what its encoding does not know is escaped, not replaced."""
+    import json
+
+    if text.isascii() or _speaks_unicode():
+        return text
+    return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+
+
+def _encoding() -> str:
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+
+
+def _speaks_unicode() -> bool:
+    return _encoding().startswith("utf")
+
+
+def _as_shown(text: str) -> str:
+    """The text as standard output shows it: what is replaced may take more room."""
+    if text.isascii() or _speaks_unicode():
+        return text
+    return text.encode(_encoding(), "plain").decode(_encoding())
+
+
+def room() -> int:
+    """Characters in a line of standard output: as wide as the terminal is, or as COLUMNS says; a
+    file or a pipe has room enough for a table.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said[:5]):
+        return int(said[:5])
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or PIPED_COLUMNS
+    except (OSError, ValueError):  # it is no terminal
+        return PIPED_COLUMNS
+
+
 def console() -> "Console":
-    """Standard output; as wide as the terminal, or wide enough for a table where there is none."""
+    """Standard output, of that width."""
     from rich.console import Console
 
-    return Console(
-        width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False, emoji=False
-    )
+    return Console(width=room(), highlight=False, emoji=False)
 
 
 def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """A table on standard output, as `table` makes it."""
+    console().print(table(columns, rows, right=right, spare=spare))
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence["str | Text"]],
+    *,
     title: str = "",
     right: Sequence[str] = (),
-) -> None:
-    """A table on standard output; columns named in `right` hold numbers."""
+    spare: Sequence[str] = (),
+) -> "RenderableType":
+    """A table that fits into a line. Columns named in `right` hold numbers; those in `spare` are
+    left out where there is no room, the first one first, and that is said below.
+    """
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in right else "left",
-            no_wrap=column in right,
-            overflow="fold",
+    from gateway.cli.layout import fitted, records
+
+    columns, right, spare = (list(map(_as_shown, names)) for names in (columns, right, spare))
+    # Text, not str: square brackets in a meter's name are no markup.
+    texts = [
+        [
+            Text(_as_shown(c.plain), c.style) if isinstance(c, Text) else Text(_as_shown(c))
+            for c in row
+        ]
+        for row in rows
+    ]
+    cells = [columns, *([cell.plain for cell in row] for row in texts)]
+    layout = fitted(
+        cells,
+        room(),
+        whole=[columns.index(name) for name in right],
+        spare=[columns.index(name) for name in spare],
+    )
+    if layout is None:
+        text = "\n".join([title, *records(cells, room())]).strip("\n")
+        return Text(text, no_wrap=True, overflow="ignore")
+
+    # rich would draw a frame where it may not draw lines.
+    lines = box.SIMPLE_HEAD if _speaks_unicode() else box.Box(_ASCII_HEAD, ascii=True)
+    shown = Table(title=title or None, title_justify="left", box=lines, pad_edge=False)
+    for i, width in zip(layout.shown, layout.widths, strict=True):
+        name = columns[i]
+        shown.add_column(
+            name, width=width, justify="right" if name in right else "left", no_wrap=name in right
         )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console().print(table)
+    for row in texts:
+        shown.add_row(*(row[i] for i in layout.shown))
+
+    left_out = [name for i, name in enumerate(columns) if i not in layout.shown]
+    if not left_out:
+        return shown
+    return Group(shown, Text(f"(no room for: {', '.join(left_out)})", style="dim"))

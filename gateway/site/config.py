@@ -9,14 +9,15 @@
 What the keys mean, and what does not fit together, is said in `settings`.
 """
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
-from drivers.settings_file import is_borrowed, read_bounded, settings_files, unquoted
+from drivers.profile import Profile, ProfileError, load_profile, shipped_folder
+from drivers.settings_file import is_borrowed, is_closed, read_bounded, settings_files, unquoted
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
@@ -139,6 +140,11 @@ def load(
 def load_device(folder: Path, name: str) -> Device:
     """One meter of the site, whatever else is wrong with the configuration. Raises ConfigError."""
     path = folder / "devices" / f"{name}.yaml"
+    if is_closed(path.parent):
+        hint = "run this as root (with sudo), or check its owner and mode"
+        problem = "cannot be looked into: permission denied"
+        raise ConfigError([Problem(str(path.parent), 0, "", problem, hint)])
+
     names = [found.stem for found in settings_files(path.parent)]
     if name not in names:
         problem = f"there is no meter {name!r}"
@@ -209,11 +215,9 @@ class _Files:
             document = parse(read_bounded(path)[0], str(path))
         except OSError as error:
             document = Document(str(path))
-            hint = (
-                "give --config the folder that holds it"
-                if path.name == "gateway.yaml"
-                else "check the file's owner and mode"
-            )
+            hint = _remedy(error)
+            if path.name == "gateway.yaml" and error.errno in (errno.ENOENT, errno.ENOTDIR):
+                hint = "give --config the folder that holds it"
             message = f"cannot be read: {error.strerror}"
             document.problems.append(Problem(str(path), 0, "", message, hint))
         self.documents[document.file] = document
@@ -265,7 +269,7 @@ class _Files:
         try:
             return load_profile(profile_id, *folders)
         except ProfileError as error:
-            if profile_id in profile_ids(*folders):
+            if error.problems[0].file != profile_id:
                 document.problems.extend(error.problems)
             else:
                 problem = error.problems[0]
@@ -276,13 +280,27 @@ class _Files:
 def _check_devices_folder(folder: Path, names: frozenset[str], document: Document) -> None:
     """No device file at all, or files whose names are not read."""
     devices = folder / "devices"
-    if not names and folder.is_dir():
+    try:
+        there = sorted(devices.iterdir()) if devices.is_dir() else []
+        is_folder = folder.is_dir()
+    except OSError as error:
+        if not document.problems:  # else it has been said of gateway.yaml
+            problem = f"cannot be looked into: {error.strerror}"
+            document.problems.append(Problem(str(devices), 0, "", problem, _remedy(error)))
+        return
+
+    if not names and is_folder:
         hint = "write one file per meter into this folder"
         document.problems.append(Problem(str(devices), 0, "", "there is no meter", hint))
-
-    for path in sorted(devices.iterdir()) if devices.is_dir() else ():
+    for path in there:
         if path.suffix == ".yml" and not path.name.startswith("."):
             document.report((), f"{path} is not read", f"rename it to {path.stem}.yaml")
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "run this as root (with sudo), or check its owner and mode"
+    return "check its owner and mode"
 
 
 def _check_lines(devices: list[Device], files: _Files) -> None:

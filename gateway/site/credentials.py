@@ -2,6 +2,7 @@
 shown nowhere.
 """
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,13 @@ def _read(
         document = parse(text, str(path))
     except OSError as error:
         message = f"{what} cannot be read: {error.strerror}"
-        return None, [Problem(str(path), 0, "", message, f"{hint}, and run: chmod 600 {path}")]
+        remedy = f"{hint}, and run: chmod 600 {path}"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            remedy = (
+                "its owner alone can: run this as root (with sudo); the file belongs to the "
+                f"daemon's user: chown meter-gateway {path}"
+            )
+        return None, [Problem(str(path), 0, "", message, remedy)]
 
     found = decode(kind, document)
     # What is wrong inside is told without quoting: it may be the password.

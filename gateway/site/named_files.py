@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from drivers.line_url import LineUrl
-from drivers.settings_file import read_bounded, settings_files
+from drivers.settings_file import entries, read_bounded, settings_files
 from drivers.strict_yaml import parse
 from gateway.site.config import profile_folders
 
@@ -36,10 +36,8 @@ def named_files(folder: Path) -> Iterator[NamedFile]:
         yield from _named_by({"device": _keys(path)}, folder)
         yield from _certificates(_keys(path).get("line"))
 
-    own_profiles = profile_folders(folder)[0]
-    for maker in sorted(own_profiles.glob("*")):
-        if maker.is_dir() and not maker.name.startswith("."):
-            yield from (NamedFile(path, "profile") for path in settings_files(maker))
+    for maker in entries(profile_folders(folder)[0]):
+        yield from (NamedFile(path, "profile") for path in settings_files(maker))
 
 
 def _keys(path: Path) -> dict[str, object]:

@@ -100,11 +100,7 @@ def open_for_reading(path: Path) -> Buffer:
     """The store as a command reads it beside the running daemon; nothing is written. Raises
     StoreError with what to do.
     """
-    if not path.exists():
-        raise StoreError(
-            f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
-            "names it"
-        )
+    _look_for(path)
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
     try:
@@ -127,11 +123,7 @@ def open_for_deciding(path: Path) -> Buffer:
     transaction, for which each waits a few seconds for the other. Nothing is upgraded. Raises
     StoreError with what to do.
     """
-    if not path.exists():
-        raise StoreError(
-            f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
-            "names it"
-        )
+    _look_for(path)
     if not os.access(path, os.W_OK):
         raise StoreError(
             f"{path}: cannot be written; run this as root, or as the user of the daemon "
@@ -147,6 +139,22 @@ def open_for_deciding(path: Path) -> Buffer:
         return _opened(db, path, Limits())
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be written: {error}; {remedy(error)}") from error
+
+
+def _look_for(path: Path) -> None:
+    """Raises StoreError where there is no such file, or where we may not even look."""
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be looked at: {error.strerror}; run this as root (with sudo), or as "
+            f"a member of the group of {path.parent}"
+        ) from error
+    if not is_there:
+        raise StoreError(
+            f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
+            "names it"
+        )
 
 
 def _begun(path: Path, limits: Limits) -> Buffer:

@@ -106,6 +106,7 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
         ["id", "meter", "direction", "kind", "from", "to", "Wh", "allocated"],
         rows,
         right=["id", "Wh"],
+        spare=["allocated", "kind", "direction"],
     )
 
 

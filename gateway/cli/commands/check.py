@@ -1,7 +1,6 @@
 """`meter-gateway check`: is the configuration right?"""
 
 import argparse
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 where the configuration can be used, and every line can carry what it is to
     carry.
     """
+    from gateway.cli.terminal import json_text
     from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
     from gateway.site.suspicions import suspicions
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         print(_page(), end="")
         return 0
     if args.schema:
-        print(json.dumps(schema_of(args.schema), indent=2, ensure_ascii=False))
+        print(json_text(schema_of(args.schema), indent=2))
         return 0
     try:
         settings = kinds.load(args.config)

@@ -3,7 +3,6 @@ again, or to give up.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway.cli.tables import energy_known, moment_s, utc_text, wh, wh_text
-from gateway.cli.terminal import Refused, add_period, print_table, reading, settings_of
+from gateway.cli.terminal import Refused, add_period, json_text, print_table, reading, settings_of
 from gateway.outbox.item import EXCHANGE
 
 if TYPE_CHECKING:
@@ -338,7 +337,7 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
         }
         for owed in found
     ]
-    print(json.dumps(rows, ensure_ascii=False, indent=1))
+    print(json_text(rows, indent=1))
 
 
 def _state(owed: "Owed") -> str:
@@ -358,6 +357,7 @@ def _print_list(found: "Sequence[Owed]", names: _Names, limit: int) -> None:
         ["ID", "asset", "Wh", "state", "tries", "reason"],
         _cells(found[-limit:], names),
         right=["Wh", "tries"],
+        spare=["tries", "asset", "reason"],
     )
     if len(found) > limit:
         print(

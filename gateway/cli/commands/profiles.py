@@ -1,7 +1,6 @@
 """`meter-gateway profiles`: the meter models that are known."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,9 +57,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns 1 where a profile cannot be used; the others are listed all the same."""
     from drivers.profile import load_profile
+    from gateway.cli.terminal import json_text
     from gateway.site.config import profile_folders
 
-    folders = tuple(folder for folder in profile_folders(args.config) if folder.is_dir())
+    folders = profile_folders(args.config)
     if args.action == "list":
         if args.id:
             args.usage_error(f"list takes no ID; write: profiles show {args.id}")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         )
     profile = load_profile(args.id, *folders)
     if args.json:
-        print(json.dumps(_details(profile), indent=2, ensure_ascii=False))
+        print(json_text(_details(profile), indent=2))
     else:
         _show(profile)
     return 0
@@ -123,7 +123,7 @@ def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path,
 
 def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
     from drivers.profile import ProfileError, load_profile, profile_ids
-    from gateway.cli.terminal import print_table
+    from gateway.cli.terminal import json_text, print_table
 
     profiles: list[Profile] = []
     broken: list[ProfileError] = []
@@ -133,7 +133,7 @@ def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
         except ProfileError as error:
             broken.append(error)
     if as_json:
-        print(json.dumps([_brief(p) for p in profiles], indent=2, ensure_ascii=False))
+        print(json_text([_brief(p) for p in profiles], indent=2))
     elif as_markdown:
         from gateway.cli.meters_page import page
 
@@ -144,7 +144,8 @@ def _list(folders: tuple[Path, ...], as_json: bool, as_markdown: bool) -> int:
             [p.id, p.maker, p.model, p.protocol, str(len(p.quantities)), _steps(p)]
             for p in profiles
         ]
-        print_table(columns, rows, right=["quantities"])
+        spare = ["quantities", "counts in steps of", "maker", "protocol"]
+        print_table(columns, rows, right=["quantities"], spare=spare)
     for each in broken:
         print(each, file=sys.stderr)
     return 1 if broken else 0
@@ -216,11 +217,13 @@ def _show(profile: "Profile") -> None:
         print_table(
             ["quantity", "meaning", "address", "function", "type", "words", "× scale", "unit"],
             _registers(profile.settings),
+            spare=["words", "function", "× scale", "type", "meaning"],
         )
     else:
         print_table(
             ["quantity", "meaning", "unit"],
             [[q, QUANTITIES[q], unit_of(q)] for q in _ordered(profile)],
+            spare=["meaning"],
         )
 
 

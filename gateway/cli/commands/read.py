@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -235,7 +234,7 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
     import time
 
     from drivers.sample import QUANTITIES, unit_of
-    from gateway.cli.terminal import print_table
+    from gateway.cli.terminal import json_text, print_table
 
     taken_s = round(time.time() - ago_s, 3)
     values = {
@@ -253,7 +252,7 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
                 else {"meter_time_utc": utc_text(reading.meter_utc_s)}
             ),
         }
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+        print(json_text(found), flush=True)
         return
     number = f", serial number {reading.serial_number}" if reading.serial_number else ""
     print(f"{device.name}: {device.profile.maker} {device.profile.model}{number}")
@@ -267,5 +266,6 @@ def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> 
         ["quantity", "value", "unit", "meaning"],
         [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()],
         right=["value"],
+        spare=["meaning"],
     )
     sys.stdout.flush()

@@ -173,7 +173,7 @@ def _profiles(config: Path) -> "list[Profile]":
     from drivers.profile import ProfileError, load_profile, profile_ids
     from gateway.site.config import profile_folders
 
-    folders = tuple(folder for folder in profile_folders(config) if folder.is_dir())
+    folders = profile_folders(config)
     profiles = []
     for profile_id in profile_ids(*folders):
         try:

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         raise Refused(
             f"{args.line}: there is no such port — plug the adapter in, or write pty for a new one"
         )
-    folders = [folder for folder in profile_folders(args.config) if folder.is_dir()]
+    folders = profile_folders(args.config)
     meters: dict[int, Profile] = {}
     taken = {address for _, address in args.meters}
     free = (

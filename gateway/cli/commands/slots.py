@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from gateway.cli.tables import (
     utc_text,
     wh_text,
 )
-from gateway.cli.terminal import add_period, print_table, reading, settings_of
+from gateway.cli.terminal import add_period, json_text, print_table, reading, settings_of
 
 if TYPE_CHECKING:
     from gateway.energy.slot import Slot
@@ -134,7 +133,7 @@ def _for_programs(columns: Sequence[str], rows: Iterable[Row], as_json: bool) ->
     if as_json:
         before = "["
         for row in rows:
-            print(before, json.dumps(row, ensure_ascii=False), sep="\n", end="")
+            print(before, json_text(row), sep="\n", end="")
             before = ","
         print("[]" if before == "[" else "\n]")
         return
@@ -156,7 +155,8 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "reason",
     ]
     rows = list(_blanked(_asset_cells(found)))
-    print_table(columns, rows, right=["Wh", "coverage"])
+    spare = ["coverage", "local time", "reason", "kind", "quality"]
+    print_table(columns, rows, right=["Wh", "coverage"], spare=spare)
     _say_if_empty(rows)
 
 
@@ -192,7 +192,20 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
         "serial number",
     ]
     rows = list(_blanked(_meter_cells(slots)))
-    print_table(columns, rows, right=["Wh", "coverage", "samples", "largest gap"])
+    print_table(
+        columns,
+        rows,
+        right=["Wh", "coverage", "samples", "largest gap"],
+        spare=[
+            "largest gap",
+            "samples",
+            "method",
+            "local time",
+            "serial number",
+            "coverage",
+            "quality",
+        ],
+    )
     _say_if_empty(rows)
 
 

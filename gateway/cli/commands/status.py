@@ -54,6 +54,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0 healthy, 1 unhealthy, 2 not reachable."""
+    from gateway.cli.terminal import console, json_escaped
+
     url = args.url or _configured_url(args)
     if args.watch:
         return _watch(url, as_json=args.json)
@@ -64,10 +66,8 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _NOT_REACHABLE
     if args.json:
-        print(body.decode())
+        print(json_escaped(body.decode()))
     else:
-        from gateway.cli.terminal import console
-
         console().print(_rendered(report))
     return _UNHEALTHY if report.unhealthy() else _HEALTHY
 
@@ -77,9 +77,11 @@ def _watch(url: str, *, as_json: bool) -> int:
     from rich.live import Live
     from rich.text import Text
 
+    from gateway.cli.terminal import console
+
     code = _NOT_REACHABLE
     shown: RenderableType = Text("")
-    with Live(shown, auto_refresh=False, screen=False) as live:
+    with Live(shown, console=console(), auto_refresh=False, screen=False) as live:
         try:
             while True:
                 try:
@@ -192,26 +194,34 @@ def _rendered(report: "Report") -> "RenderableType":
 def _tables(report: "Report") -> Iterator["RenderableType"]:
     from rich.text import Text
 
-    yield _table(
-        "Assets",
-        ["asset", "last slot", "#energy", "quality", "delivery", "#waiting", "last 24 h"],
+    from gateway.cli.terminal import table
+
+    yield table(
+        ["asset", "last slot", "energy", "quality", "delivery", "waiting", "last 24 h"],
         map(_asset_row, report.assets),
+        title="Assets",
+        right=["energy", "waiting"],
+        spare=["last 24 h", "waiting", "quality"],
     )
     meters = (_meter_row(report, meter) for meter in report.meters)
-    yield _table(
-        "Meters",
-        ["meter", "state", "last heard", "#power", "#import", "#export", "#errors", "last error"],
+    yield table(
+        ["meter", "state", "last heard", "power", "import", "export", "errors", "last error"],
         meters,
+        title="Meters",
+        right=["power", "import", "export", "errors"],
+        spare=["errors", "export", "import", "power"],
     )
     links = [
         *(_destination_row(report, destination) for destination in report.destinations),
         *(_line_row(report, line) for line in report.lines),
         *([_part_row(report, report.mqtt)] if report.mqtt else []),
     ]
-    yield _table(
-        "Exchange and lines",
-        ["part", "state", "last success", "#errors", "last error", "notes"],
+    yield table(
+        ["part", "state", "last success", "errors", "last error", "notes"],
         links,
+        title="Exchange and lines",
+        right=["errors"],
+        spare=["errors", "last success", "notes"],
     )
     clock, buffer = report.clock, report.buffer
     yield Text(
@@ -230,24 +240,6 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         )
         yield Text(f"energy  {what}", style="yellow")
     yield from (Text(f"event   {event}", style="yellow") for event in buffer.events)
-
-
-def _table(title: str, columns: list[str], rows: Any) -> "RenderableType":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.removeprefix("#"),
-            justify="right" if column.startswith("#") else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        # Text, not str: square brackets in a meter's name are no markup.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return table
 
 
 def _asset_row(asset: "AssetReport") -> list[Any]:
