@@ -113,6 +113,10 @@ class Session:
         """Close the connection."""
         await self._client.aclose()
 
+    async def log_in(self, within_s: float) -> None:
+        """Get a token, and do nothing with it. Raises ExchangeError."""
+        await self._login(asyncio.get_running_loop().time() + within_s)
+
     async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`
         at the latest, login included.

@@ -1,12 +1,16 @@
 """`meter-gateway check`: is the configuration right?"""
 
 import argparse
+import os
+import pwd
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
+    from gateway.site.service_unit import Account, ServiceUnit
     from gateway.site.settings import Settings
 
 SUMMARY = "check the configuration: every mistake at once, or what will be read and sent"
@@ -18,16 +22,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Reads every file of the configuration folder and names every mistake in it, with file, "
         "line, key and the nearest right word. "
         "Says of every line that meters share how much of its time they need. "
+        "Run as root, it also says what the user of the service could not read or write. "
         "Exit code 0 where there is no mistake and every line can keep up, else 1. It opens no "
-        "port and asks no exchange."
+        "port and asks no exchange, unless --try is given."
     )
     parser.epilog = (
         "examples:\n"
         "  meter-gateway check\n"
         "  meter-gateway --config ./docs/examples/home check\n"
+        "  sudo meter-gateway check --try                       (before the first start)\n"
         "  meter-gateway check --schema device > device.json    (JSON Schema: an editor "
         "completes and checks with it)\n"
         "  meter-gateway check --markdown                       (the reference of every key)"
+    )
+    parser.add_argument(
+        "--try",
+        dest="tries",
+        action="store_true",
+        help="then do it once, as the user of the service where root runs this: read each meter, "
+        "log in, look at the clock and the disk; a line for each, and exit code 1 where one fails",
     )
     parser.add_argument(
         "--schema",
@@ -46,9 +59,6 @@ def run(args: argparse.Namespace) -> int:
     carry.
     """
     from gateway.cli.terminal import json_text
-    from gateway.delivery import kinds
-    from gateway.site.credentials import ConfigError
-    from gateway.site.suspicions import suspicions
 
     if args.markdown:
         print(_page(), end="")
@@ -56,22 +66,109 @@ def run(args: argparse.Namespace) -> int:
     if args.schema:
         print(json_text(schema_of(args.schema), indent=2))
         return 0
-    try:
-        settings = kinds.load(args.config)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(problem)
-        count = len(error.problems)
-        print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {args.config}")
-        return 1
+    return _check(args.config, tries=args.tries)
+
+
+def _check(folder: Path, *, tries: bool) -> int:
+    """Look the folder over, and try what it says."""
+    from drivers.strict_yaml import Problem
+    from gateway.cli.as_service import passed_credentials
+    from gateway.delivery import kinds
+    from gateway.site.access import access_problems
+    from gateway.site.credentials import ConfigError
+    from gateway.site.service_unit import account_of, service_unit
+
+    unit = service_unit()
+    account = account_of(unit) if os.geteuid() == 0 else None
+    settings = None
+    problems: list[Problem] = []
+    slow: list[str] = []
+    with passed_credentials(unit, None) as passed:
+        if passed is not None:
+            os.environ.setdefault("CREDENTIALS_DIRECTORY", str(passed))
+        try:
+            settings = kinds.load(folder)
+        except ConfigError as error:
+            problems = error.problems
+    if account is not None:
+        problems = [*problems, *access_problems(folder, settings, unit, account)]
+
+    for problem in problems:
+        print(problem)
+    if problems:
+        count = len(problems)
+        print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {folder}")
+    else:
+        assert settings is not None
+        slow = _tell(settings)
+    if os.geteuid() == 0:
+        print(_judged(unit, account))
+    if tries and settings is not None:
+        failed = _try(settings, unit, account)
+        return failed or int(bool(problems or slow))
+    return 1 if problems or slow else 0
+
+
+def _tell(settings: "Settings") -> list[str]:
+    """Say what the daemon is told to do, and what is suspected. Returns the lines that cannot keep
+    up.
+    """
+    from gateway.site.suspicions import suspicions
+
     for line in _told(settings):
         print(line)
     for suspicion in suspicions(settings):
         print(f"suspect: {suspicion}")
-    slow = [(text, hint) for text, hint in _loads(settings) if hint]
-    for text, hint in slow:
-        print(f"problem: {text}: it cannot keep up — {hint}")
-    return 1 if slow else 0
+    slow = [f"{text}: it cannot keep up — {hint}" for text, hint in _loads(settings) if hint]
+    for text in slow:
+        print(f"problem: {text}")
+    return slow
+
+
+def _judged(unit: "ServiceUnit", account: "Account | None") -> str:
+    """As whom."""
+    if account is None:
+        return (
+            f"There is no user {unit.user} on this machine yet (systemd-sysusers makes it): "
+            "judged as root, who runs this."
+        )
+    return f"Judged as {account.name}, as the service runs ({unit.path or 'no unit installed'})."
+
+
+def _try(settings: "Settings", unit: "ServiceUnit", account: "Account | None") -> int:
+    """Do it once. Returns 0 where all went well."""
+    import asyncio
+    import logging
+
+    from gateway.cli.as_service import run_as
+    from gateway.cli.trial import trials
+
+    if account is not None and account.uid != os.geteuid():
+        return run_as(
+            ["--config", str(settings.folder.absolute()), "check", "--try"], unit, account
+        )
+
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
+    logging.disable(logging.WARNING)
+    print(f"Tried as {pwd.getpwuid(os.geteuid()).pw_name}:")
+
+    async def work() -> int:
+        failed = 0
+        async for tried in trials(settings, _heard(settings)):
+            print(f"  {tried}", flush=True)
+            failed += tried.mark == "✗"
+        return failed
+
+    failed = asyncio.run(work())
+    print(f"{failed} of these failed" if failed else "All of it works.")
+    return 1 if failed else 0
+
+
+def _heard(settings: "Settings") -> dict[str, str]:
+    """When a running daemon heard each meter; nothing where none runs."""
+    from gateway.cli.commands.status import last_heard
+
+    return last_heard(settings)
 
 
 def schema_names() -> list[str]:

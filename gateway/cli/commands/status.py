@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Part,
         Report,
     )
+    from gateway.site.settings import Settings
 
 SUMMARY = "the running daemon's status: what is well, what was delivered, what waits"
 
@@ -103,6 +104,20 @@ def _watch(url: str, *, as_json: bool) -> int:
             return code
 
 
+def last_heard(settings: "Settings") -> dict[str, str]:
+    """What the running daemon of these settings says of each meter; nothing where none runs."""
+    url = _url_of(settings)
+    try:
+        report = _parsed(url, _fetch(url))
+    except NotReachable:
+        return {}
+    ages = {meter.name: meter.age_s(report.now_s) for meter in report.meters}
+    return {
+        name: "it has not heard it yet" if age_s is None else f"it heard it {_span(age_s)} ago"
+        for name, age_s in ages.items()
+    }
+
+
 def _configured_url(args: argparse.Namespace) -> str:
     """The address in gateway.yaml. A configuration with mistakes is no reason not to show the
     status.
@@ -111,9 +126,13 @@ def _configured_url(args: argparse.Namespace) -> str:
     from gateway.site.credentials import ConfigError
 
     try:
-        status = kinds.load(args.config, logins=False).status
+        return _url_of(kinds.load(args.config, logins=False))
     except ConfigError:
         return DEFAULT_URL
+
+
+def _url_of(settings: "Settings") -> str:
+    status = settings.status
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(status.host, status.host)  # noqa: S104  compared, not bound to
     return f"http://[{host}]:{status.port}" if ":" in host else f"http://{host}:{status.port}"
 

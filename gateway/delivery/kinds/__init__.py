@@ -5,6 +5,8 @@ A new kind is one file in this folder (or in another one that `__path__` names):
     class Settings                       a frozen dataclass of the keys of its section; its
         def check(self, site)            `check` says what does not fit together
     def open(settings, opening)          → Destination, or a Delivery of its own
+    async def log_in(settings, site, within_s)   (optional) logs in once, for `check --try`;
+                                         → what is wrong, and what to do, or ""
 
 CONTRIBUTING.md takes you through it. In gateway.yaml the file's name is its `kind`:
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
-from gateway.delivery.http_session import Session
+from gateway.delivery.http_session import ExchangeError, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
@@ -172,6 +172,20 @@ def settings_of(site: SiteSettings) -> Settings | None:
     """What `exchange:` says. None where it is not there."""
     found = site.destinations.get(EXCHANGE)
     return found if isinstance(found, Settings) else None
+
+
+async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
+    """Log in once, and send nothing. What is wrong and what to do; nothing where it goes well."""
+    session = Session(
+        settings.url, lambda: site.credentials(settings.credentials), settings.timeout
+    )
+    try:
+        await session.log_in(within_s)
+    except ExchangeError as error:
+        return str(error)
+    finally:
+        await session.aclose()
+    return ""
 
 
 def open(settings: Settings, opening: Opening) -> Destination:
