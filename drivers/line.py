@@ -13,6 +13,7 @@ import grp
 import ipaddress
 import os
 import socket
+import stat
 import termios
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -143,13 +144,7 @@ def _why_not_open(path: str, error: Exception) -> str:
         seen = ", ".join(_ports_seen()) or "none"
         return f"there is no such port — is the adapter plugged in? ports seen: {seen}"
     if code in (errno.EACCES, errno.EPERM):
-        group = "dialout"
-        with contextlib.suppress(OSError, KeyError):
-            group = grp.getgrgid(Path(path).stat().st_gid).gr_name
-        return (
-            "no permission to open the port — add the user that runs this to the group "
-            f"{group} (usermod -aG {group} USER)"
-        )
+        return _why_not_allowed(path)
     if code in (errno.EBUSY, errno.EAGAIN):
         return (
             "another program has the port open — stop it, or another copy of this one (fuser "
@@ -169,6 +164,34 @@ def _why_not_open(path: str, error: Exception) -> str:
         f"cannot open the port ({os.strerror(code) if code else error}) — unplug the adapter "
         "and plug it in again"
     )
+
+
+def _why_not_allowed(path: str) -> str:
+    """The remedy depends on whether the group of the port may use it at all."""
+    group, mode = "dialout", 0o660
+    with contextlib.suppress(OSError, KeyError):
+        found = Path(path).stat()
+        mode = stat.S_IMODE(found.st_mode)
+        group = grp.getgrgid(found.st_gid).gr_name
+    if mode & 0o060 == 0o060 and group == "root":
+        hint = f"it belongs to root alone: run: chgrp dialout {path}"
+    elif mode & 0o060 == 0o060:
+        hint = (
+            "add the user that runs this to the group "
+            f"{group} (usermod -aG {group} USER), and start it anew"
+        )
+    elif os.path.realpath(path).startswith("/dev/pts/"):
+        hint = (
+            f"its mode {mode:04o} is for its owner alone: start what is behind this pty as the "
+            "same user, or run: chmod 666 " + path
+        )
+    else:
+        hint = (
+            f"its mode {mode:04o} is that of a terminal, not of a meter's port: take the login "
+            f"off it (systemctl disable --now serial-getty@{Path(path).name}), then plug it in "
+            "again or restart"
+        )
+    return f"no permission to open the port — {hint}"
 
 
 def _ports_seen() -> Iterator[str]:

@@ -14,6 +14,9 @@ BETWEEN = 3
 EDGES = 1
 """The last column has none behind it, and the table one on either side."""
 
+PROSE = 20
+"""As wide as a column of long texts is at least, as long as another can be left out instead."""
+
 Cells = Sequence[Sequence[str]]
 """Rows of text, the names of the columns first."""
 
@@ -41,14 +44,18 @@ def fitted(
     ]
 
     shown = list(range(len(columns)))
-    left_out = [i for i in spare if i in shown]
-    while True:
-        free = room + EDGES - sum(needs[i] + BETWEEN for i in shown)
+    easy = [
+        max(need, PROSE) if want > 2 * PROSE else need
+        for need, want in zip(needs, wants, strict=True)
+    ]
+    for i in (*spare, None):
+        free = room + EDGES - sum((needs if i is None else easy)[j] + BETWEEN for j in shown)
         if free >= 0:
+            needs = needs if i is None else easy
             break
-        if not left_out:
+        if i is None:
             return None
-        shown.remove(left_out.pop(0))
+        shown.remove(i)
     return Layout(tuple(shown), tuple(_shared(free, needs, wants, shown)))
 
 

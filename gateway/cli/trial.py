@@ -82,6 +82,9 @@ def _clock(settings: Settings) -> Tried:
 
 def _disk(buffer: Path) -> Iterator[Tried]:
     folder = buffer.parent
+    if folder.exists() and not folder.is_dir():
+        yield Tried("✗", str(folder), "is not a folder — name another one as buffer: {path: …}")
+        return
     if not folder.is_dir():
         above = next(each for each in folder.parents if each.exists())
         if os.access(above, os.W_OK | os.X_OK):
@@ -212,7 +215,9 @@ async def _broker(settings: Settings, mqtt: MqttSettings) -> Tried:
     except ConfigError as error:
         return Tried("✗", what, "; ".join(map(str, error.problems)))
     except (OSError, CertificateError) as error:
-        return Tried("✗", what, str(error))
+        number = getattr(error, "errno", None)
+        said = os.strerror(number) if number else str(error)
+        return Tried("✗", what, f"{said} — see host, port and tls of mqtt:")
     connection.abort()
     return Tried("ok", what, "lets us in")
 

@@ -29,17 +29,22 @@ def access_problems(
     """What that user cannot do with the configuration, and, where that has no mistakes, with the
     places it names.
     """
-    unit_name = str(unit.path or "the unit")
-    for group in missing_groups(unit):
-        message = f"SupplementaryGroups names {group}, and there is no such group"
-        yield Problem(unit_name, 0, "", message, f"run: groupadd --system {group}")
-
     seen: set[str] = set()
-    for problem in _of_files(folder, unit, account):
-        if problem.file not in seen:
+    for problem in _all(folder, settings, unit, account):
+        if problem.file not in seen:  # a folder that is closed is closed to all that is in it
             seen.add(problem.file)
             yield problem
 
+
+def _all(
+    folder: Path, settings: Settings | None, unit: ServiceUnit, account: Account
+) -> Iterator[Problem]:
+    for group in missing_groups(unit):
+        message = f"SupplementaryGroups names {group}, and there is no such group"
+        hint = f"run: groupadd --system {group}"
+        yield Problem(str(unit.path or UNIT), 0, "", message, hint)
+
+    yield from _of_files(folder, unit, account)
     if settings is not None:
         yield from _of_state(settings.buffer_path, unit, account)
         if unit.runs(folder):
@@ -183,11 +188,15 @@ def _remedy(
 ) -> str:
     name = account.name
     if kind == "port":
+        if mode & 0o060 == 0o060 and group == "root":
+            return f"run: chgrp dialout {path}"
         if mode & 0o060 == 0o060:
             return f"run: usermod -aG {group} {name}, and start the service anew"
+        if path.is_relative_to("/dev/pts"):
+            return f"start what is behind this pty as {name}, or run: chmod 666 {path}"
         return (
-            f"its group {group} may not read it: no adapter's port has such a mode; for a pty, "
-            f"start what is behind it as {name}, or run: chmod 666 {path}"
+            f"its group {group} may not use it, as where a login waits on it: systemctl disable "
+            f"--now serial-getty@{path.name}, then plug it in again or restart"
         )
     if kind == "credentials":
         return f"run: chown {name} {path}"

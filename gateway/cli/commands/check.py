@@ -95,17 +95,19 @@ def _check(folder: Path, *, tries: bool) -> int:
 
     for problem in problems:
         print(problem)
-    if problems:
-        count = len(problems)
-        print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {folder}")
-    else:
+    if not problems:
         assert settings is not None
         slow = _tell(settings)
     if os.geteuid() == 0:
         print(_judged(unit, account))
+    if problems:
+        count = len(problems)
+        print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {folder}")
     if tries and settings is not None:
         failed = _try(settings, unit, account)
         return failed or int(bool(problems or slow))
+    if tries:
+        print("Nothing has been tried: mend this first.")
     return 1 if problems or slow else 0
 
 
