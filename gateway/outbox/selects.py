@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from uuid import UUID
 
 from gateway.energy.asset_slots import energy_of, once_written, parts_of, worst_of
-from gateway.energy.assets import Formula, Term
+from gateway.energy.assets import Direction, Formula, Term
 from gateway.energy.forecast import Forecast, forecast_uwh
 from gateway.energy.slot import Slot
 from gateway.outbox.format import Closed, Number
@@ -69,7 +69,7 @@ class AssetsByFormula:
                 for part in self._slots_at(slot.start_s)
                 if _wanted(part, self._slot_s, self._provisional)
             ]
-            number = _number(slot.asset, formula, new, booked)
+            number = _number(slot.asset, formula, new, booked, self._slots_at)
             if number is None:
                 continue
 
@@ -120,7 +120,7 @@ class EverySeries:
                 for slot in self._slots_at(start_s)
                 if _wanted(slot, self._slot_s, self._provisional)
             ]
-            number = _number(series, formula, by_series[start_s, series], booked)
+            number = _number(series, formula, by_series[start_s, series], booked, self._slots_at)
             if number is not None:
                 yield number
 
@@ -133,7 +133,7 @@ def _wanted(slot: Slot, slot_s: int, provisional: bool) -> bool:
 
 
 def _number(
-    subject: Subject, formula: Formula, new: list[Slot], booked: list[Slot]
+    subject: Subject, formula: Formula, new: list[Slot], booked: list[Slot], slots_at: SlotsAt
 ) -> Number | None:
     """What the formula makes of the slots of one time; None where a meter has not closed its slot
     yet.
@@ -146,8 +146,7 @@ def _number(
     energy_uwh = energy_of(formula, parts)
     undeliverable = ""
     if energy_uwh is None:
-        covered = f"{worst.coverage_permille / 10:.0f} %"
-        undeliverable = f"{worst.device} was metered for {covered} of the slot"
+        undeliverable = _why_not(parts, slots_at)
 
     return Number(
         subject,
@@ -158,3 +157,21 @@ def _number(
         undeliverable=undeliverable,
         revised=any(slot.revision for slot in new),
     )
+
+
+def _why_not(parts: list[Slot], slots_at: SlotsAt) -> str:
+    """Which meter was metered for the smallest part of a slot that has no number. The series of a
+    meter that was swapped add up.
+    """
+    covered: dict[tuple[str, Direction], int] = {}
+    for part in parts:
+        series = part.device, part.direction
+        covered[series] = covered.get(series, 0) + part.coverage_permille
+    least = min(covered, key=lambda series: covered[series])
+
+    device, _ = least
+    reason = f"{device} was metered for {covered[least] / 10:.0f} % of the slot"
+    before = slots_at(parts[0].start_s - parts[0].length_s)
+    if not covered[least] or any((slot.device, slot.direction) == least for slot in before):
+        return reason
+    return f"{reason}: it started mid-slot"

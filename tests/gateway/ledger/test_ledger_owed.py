@@ -124,7 +124,7 @@ def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_r
     run(home, 300, 1800)
     owed = home.measurements()
     assert (owed[LOAD, 0].state, owed[LOAD, 0].quality) == ("missed", "partial")
-    assert owed[LOAD, 0].reason == "grid was metered for 67 % of the slot"
+    assert owed[LOAD, 0].reason == "grid was metered for 67 % of the slot: it started mid-slot"
     assert owed[LOAD, 0].decided_s is not None
     assert owed[LOAD, 900].state == "pending"
     assert home.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None

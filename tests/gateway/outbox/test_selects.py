@@ -90,8 +90,22 @@ def test_what_was_not_wholly_metered_has_a_reason_instead_of_a_number() -> None:
         "measurement",
         0,
         "partial",
-        undeliverable="grid was metered for 67 % of the slot",
+        undeliverable="grid was metered for 67 % of the slot: it started mid-slot",
     )
+
+
+def test_a_later_slot_s_reason_does_not_speak_of_the_start() -> None:
+    partial = replace(GRID, quality="partial", coverage_permille=671)
+    before = replace(GRID, start_s=START_S - 900)
+    [house] = assets([partial], [PV, before])
+    assert house.undeliverable == "grid was metered for 67 % of the slot"
+
+
+def test_the_reason_names_the_meter_that_was_metered_least() -> None:
+    partial = replace(GRID, quality="partial", coverage_permille=671)
+    worse = replace(PV, quality="partial", coverage_permille=120)
+    house, _ = assets([partial, worse], [replace(PV, start_s=START_S - 900)])
+    assert house.undeliverable == "pv was metered for 12 % of the slot"
 
 
 def test_slots_of_another_length_are_owed_to_nobody() -> None:
@@ -147,4 +161,4 @@ def test_the_two_series_of_a_meter_that_was_swapped_are_one_number() -> None:
     old = replace(PV, serial_number="OLD", quality="partial", coverage_permille=400)
     new = replace(PV, quality="partial", coverage_permille=300)
     [number] = series([new], [old])
-    assert number.undeliverable == "pv was metered for 40 % of the slot"
+    assert number.undeliverable == "pv was metered for 70 % of the slot"
