@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import h11
 
+from drivers.net.dialling import dial
+
 MAX_REPLY_BYTES = 64 * 1024
 """More of a reply's body is not read."""
 
@@ -98,12 +100,10 @@ class HttpConnection:
         is_tls = self._tls is not None
         _, wire = await asyncio.get_running_loop().create_connection(
             _Wire,
-            self._host,
-            self._port,
+            sock=await dial(self._host, self._port),
             ssl=self._tls,
             server_hostname=self._host if is_tls else None,
             ssl_shutdown_timeout=GOODBYE_S if is_tls else None,
-            happy_eyeballs_delay=0.25,  # RFC 8305: where IPv6 leads nowhere
         )
         self._wire = wire
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)

@@ -95,7 +95,8 @@ class TlsLine:
 
     async def shake_hands(self) -> None:
         """Raises LineError where the other end does not speak TLS, or is not who it should be."""
-        deadline_s = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + CONNECT_TIMEOUT_S
         while True:
             try:
                 self._tls.do_handshake()
@@ -103,7 +104,7 @@ class TlsLine:
             except ssl.SSLWantReadError:
                 await self._send()
                 data = await self._line.read(deadline_s)
-                if not data:
+                if not data or now_s() >= deadline_s:
                     raise LineError(
                         f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it "
                         "tcp: without TLS?"

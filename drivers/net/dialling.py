@@ -1,0 +1,121 @@
+"""Connects to a host by whichever of its addresses answers first ("happy eyeballs", RFC 8305).
+
+A home's router often promises IPv6 that leads nowhere: packets vanish, and nobody says no. So the
+addresses of both families take turns, and each has a moment before the next is tried beside it.
+
+asyncio has the same (`happy_eyeballs_delay`), but up to Python 3.13 it leaves a socket open where a
+deadline falls together with the connection.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+DELAY_S = 0.25
+"""How long an attempt is alone ("Connection Attempt Delay", RFC 8305, section 5)."""
+
+MAX_ADDRESSES = 8
+"""Of one host that are tried; each is a socket."""
+
+Address = tuple[socket.AddressFamily, Any]
+
+
+async def dial(
+    host: str,
+    port: int,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    prepare: Callable[[socket.socket], None] | None = None,
+) -> socket.socket:
+    """A connected socket, which does not block. `prepare` may set it before it connects.
+
+    The caller has the deadline; where that comes first, nothing stays open. Raises OSError, of
+    which socket.gaierror says that the name is not known.
+    """
+    addresses = taking_turns(await _addresses(host, port, kind))[:MAX_ADDRESSES]
+    waiting = iter(addresses)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    errors: list[OSError] = []
+    try:
+        while True:
+            if (address := next(waiting, None)) is not None:
+                attempts.add(asyncio.create_task(_connect(address, kind, prepare)))
+            if not attempts:
+                raise _plainest(errors)
+
+            delay_s = None if address is None else DELAY_S
+            done, _ = await asyncio.wait(
+                attempts, timeout=delay_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for attempt in done:
+                error = attempt.exception()
+                if error is None:
+                    attempts.discard(attempt)
+                    return attempt.result()
+                if not isinstance(error, OSError):
+                    raise error
+                attempts.discard(attempt)
+                errors.append(error)
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_put_down)
+
+
+def taking_turns(addresses: Sequence[Address]) -> list[Address]:
+    """The addresses in their order, but the families in turns: the first one's, the other's, and so
+    on (RFC 8305, section 4).
+    """
+    first = [a for a in addresses if a[0] == addresses[0][0]]
+    others = [a for a in addresses if a[0] != addresses[0][0]]
+    return [a for a in chain.from_iterable(zip_longest(first, others)) if a is not None]
+
+
+async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
+    """A name is looked up in asyncio's executor thread; an address needs none."""
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+        return [(family, address) for family, _, _, _, address in found]
+    if literal.version == 6 and "%" in host:
+        # The interface of a link-local address has a number, which only the system knows.
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=kind, flags=socket.AI_NUMERICHOST
+        )[0]
+        return [(family, address)]
+    return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
+
+
+async def _connect(
+    address: Address, kind: socket.SocketKind, prepare: Callable[[socket.socket], None] | None
+) -> socket.socket:
+    connection = socket.socket(address[0], kind)
+    try:
+        connection.setblocking(False)
+        if prepare is not None:
+            prepare(connection)
+        await asyncio.get_running_loop().sock_connect(connection, address[1])
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _put_down(attempt: "asyncio.Task[socket.socket]") -> None:
+    """An attempt that nobody waits for any more: if it has come to something, close that."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+def _plainest(errors: Sequence[OSError]) -> OSError:
+    """Of what went wrong with the addresses, what tells most: that somebody is there and refuses,
+    or else the last.
+    """
+    refused = (error for error in errors if isinstance(error, ConnectionRefusedError))
+    nothing = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return next(refused, errors[-1] if errors else nothing)
