@@ -7,6 +7,7 @@ import ssl
 
 from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
 from drivers.line_url import Framing, LineUrl, SerialSettings
+from drivers.net.environment import UnusableSetting, authorities
 
 
 async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
@@ -34,7 +35,9 @@ def client_context(
     each connection.
     """
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = authorities(ca_file)
+    except UnusableSetting as error:
+        raise CertificateError(str(error)) from error
     except OSError as error:
         raise CertificateError(
             f"{ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of "

@@ -24,7 +24,7 @@ def no_tls_there(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         if reason in _NOT_TLS:
-            return "what answers there does not speak TLS"
+            return f"what answers there does not speak TLS (SSL: {reason})"
         if reason in _BROKEN_OFF or isinstance(error, ssl.SSLEOFError):
             return "the other end broke off TLS's handshake"
         return ""

@@ -32,6 +32,7 @@ from uuid import UUID
 
 from msgspec import json
 
+from drivers.net.environment import UnusableSetting, authorities
 from drivers.net.mqtt import Broker, Message, MqttConnection, NoWelcome, OldBroker, second_client
 from drivers.sample import METER_UTC, Sample
 from gateway.delivery.mqtt_queue import MAX_WAITING, PublicationQueue
@@ -311,7 +312,9 @@ class MqttPublisher:
         """What TLS trusts, made once; None where there is no TLS. Raises OSError."""
         if self._settings.tls and self._tls is None:
             try:
-                self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
+                self._tls = authorities(self._settings.ca_file)
+            except UnusableSetting:
+                raise
             except OSError as error:
                 raise OSError(
                     f"mqtt.ca_file {self._settings.ca_file}: {error.strerror or error}"
