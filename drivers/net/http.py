@@ -192,9 +192,9 @@ def _words(error: BaseException, url: str) -> str:
     """What the network said, dug out of the layers that wrapped it."""
     deepest = _deepest(error)
     if url.startswith("https:") and (words := no_tls_there(deepest)):
-        return f"{words} — is it http: there, or another port? https is usually on 443"
+        return f"{words} — is the port right, or is it http://?"
     if isinstance(deepest, h11.RemoteProtocolError) and _SPEAKS_TLS in str(deepest):
-        return "what answers speaks TLS — write https:"
+        return "it speaks TLS on this port — write https://"
     if isinstance(deepest, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not valid ({deepest.verify_message}) — check this machine's "

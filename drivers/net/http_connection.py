@@ -52,7 +52,7 @@ class HttpReply:
 def check_url(url: str) -> None:
     """Raises ValueError where the URL is not a server's."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is not the URL of a server")
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from drivers.net.dialling import dial
-from drivers.net.mqtt_packets import Conversation, Flood, NotAsBroker
+from drivers.net.mqtt_packets import Conversation, Flood, NotAsBroker, SpeaksTls
 from drivers.net.tls_words import no_tls_there
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ _TAKEN_OVER = 0x8E
 _ENVELOPE_BYTES = 16
 """More than a PUBLISH has beside its topic and its payload."""
 
+
+_TLS_THERE = "does this port speak TLS? 8883 does mostly, 1883 does not"
+_NO_TLS_THERE = "does this port want TLS? 8883 does mostly, 1883 does not"
 
 __all__ = [
     "Broker",
@@ -276,10 +279,11 @@ class MqttConnection:
             self._received(Message(message.topic, bytes(message.payload), message.retain))
 
     def _on_publish(
-        self, _client: "Client", _userdata: object, mid: int, reason: Any, _properties: object
+        self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object
     ) -> None:
-        if reason.is_failure and self._refused is not None:
-            self._refused(mid, str(reason))
+        why = self._wire.refusal(mid)
+        if why and self._refused is not None:
+            self._refused(mid, why)
         elif self._acknowledged is not None:
             self._acknowledged(mid)
 
@@ -311,6 +315,12 @@ class Wire(asyncio.Protocol):
     def has_packets(self) -> bool:
         """Whether whole packets wait."""
         return bool(self._reading or self._conversation.whole)
+
+    def refusal(self, number: int) -> str:
+        """Why the broker does not take what was published under that number; empty where it
+        does.
+        """
+        return self._conversation.refusals.pop(number, "")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -373,7 +383,8 @@ class Wire(asyncio.Protocol):
 
     def error(self) -> OSError:
         """Why the connection ended."""
-        if isinstance(self._why, OSError):
+        reset = isinstance(self._why, (ConnectionResetError, BrokenPipeError))
+        if isinstance(self._why, OSError) and not reset:
             return self._why
         return ConnectionError("the broker closed the connection")
 
@@ -426,16 +437,11 @@ def _why_not(error: BaseException, broker: Broker, *, is_open: bool) -> BaseExce
     if isinstance(error, TimeoutError):
         return TimeoutError(f"no answer in {CONNECT_S:g} s")
     if broker.tls is not None and not is_open and (words := no_tls_there(error)):
-        return ConnectionError(
-            f"{words} — does port {broker.port} speak MQTT without TLS? Usual are 8883 with TLS "
-            "and 1883 without"
-        )
-    if isinstance(error, NotAsBroker) and "TLS" in str(error):
-        return NotAsBroker(f"{error} — set tls, or take the port without TLS (usually 1883)")
+        return ConnectionError(f"{words}; {_TLS_THERE}")
+    if isinstance(error, SpeaksTls):
+        return NotAsBroker(f"{error}; {_NO_TLS_THERE}")
     if isinstance(error, ConnectionError) and is_open and not isinstance(error, NotAsBroker):
-        hint = (
-            "" if broker.tls else " — does it want TLS there (usual are 8883 with, 1883 without)?"
-        )
+        hint = "" if broker.tls else f"; {_NO_TLS_THERE}"
         return NoWelcome(f"the broker closed the connection without a welcome{hint}")
     return error
 

@@ -23,12 +23,31 @@ _NAMES = {
     14: "DISCONNECT", 15: "AUTH", 0: "packet of type 0",
 }  # fmt: skip
 
+_PLAIN_PUBACK_BYTES = 4
+_REFUSED = 0x80
+_REASONS = {
+    0x80: "Unspecified error",
+    0x83: "Implementation specific error",
+    0x87: "Not authorized",
+    0x90: "Topic name invalid",
+    0x95: "Packet too large",
+    0x97: "Quota exceeded",
+    0x99: "Payload format invalid",
+    0x9A: "Retain not supported",
+    0x9B: "QoS not supported",
+}
+"""Why a PUBLISH is refused (MQTT 5, section 3.4.2.1), and what brokers say beside these."""
+
 _ALERT = b"\x15\x03"
 """How TLS says that it does not understand (RFC 8446, section 5.1)."""
 
 
 class NotAsBroker(ConnectionError):
     """What came is nothing that a broker may send here. The text says what, and what to do."""
+
+
+class SpeaksTls(NotAsBroker):
+    """A TLS alert came."""
 
 
 class Flood(NotAsBroker):
@@ -42,6 +61,8 @@ class Conversation:
     max_packet_bytes: int
     whole: deque[bytes] = field(default_factory=deque)
     """Packets that came whole, and may come, for whoever works them off."""
+    refusals: dict[int, str] = field(default_factory=dict)
+    """Why the broker does not take what was published under a number (MQTT 5)."""
     _rest: bytearray = field(default_factory=bytearray)
     _welcomed: bool = False
     _subscriptions: int = 0
@@ -74,7 +95,7 @@ class Conversation:
             while packet := self._next(at):
                 at += len(packet)
                 self._judge(packet, now_s)
-                self.whole.append(packet)
+                self.whole.append(self._plain(packet))
         finally:
             del self._rest[:at]
 
@@ -108,7 +129,7 @@ class Conversation:
         if len(begin) == 1 and _ALERT.startswith(begin):
             return
         if begin == _ALERT:
-            raise NotAsBroker("the broker speaks TLS on this port, and we do not")
+            raise SpeaksTls("it speaks TLS")
         raise NotAsBroker(
             f"what answers is no MQTT broker: it begins with {bytes(self._rest[:16])!r} — check "
             "host and port"
@@ -132,6 +153,16 @@ class Conversation:
                 f"the broker sends what was never asked for ({_NAMES[kind]}) — is it a broker, and "
                 "well?"
             )
+
+    def _plain(self, packet: bytes) -> bytes:
+        """An acknowledgement of MQTT 5 without its reason, which is noted. Brokers give reasons that
+        the standard does not have there, and paho takes these for no MQTT at all.
+        """
+        if packet[0] >> 4 != _PUBACK or len(packet) <= _PLAIN_PUBACK_BYTES:
+            return packet
+        if (code := packet[4]) >= _REFUSED:
+            self.refusals[_acknowledged(packet)] = _REASONS.get(code, f"reason {code:#x}")
+        return b"\x40\x02" + packet[2:4]
 
     def _count(self, now_s: float) -> None:
         """One more message. Raises Flood."""

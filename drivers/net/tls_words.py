@@ -24,10 +24,10 @@ def no_tls_there(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         if reason in _NOT_TLS:
-            return f"what answers there does not speak TLS (SSL: {reason})"
+            return f"it does not speak TLS on this port (SSL: {reason})"
         if reason in _BROKEN_OFF or isinstance(error, ssl.SSLEOFError):
-            return "the other end broke off TLS's handshake"
+            return "it broke off TLS's handshake"
         return ""
     if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-        return "the other end broke off TLS's handshake"
+        return "it broke off TLS's handshake"
     return ""

@@ -243,4 +243,4 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body, reply.complete)
+        return Reply(reply.status, reply.headers, reply.body, complete=reply.complete)

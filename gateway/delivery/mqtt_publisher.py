@@ -74,7 +74,7 @@ class _Health:
     lasted.
     """
     quick_losses: int = 0
-    """Connections in a row that were lost before they had lasted."""
+    """Connections in a row that were lost before they had lasted, and nobody knows why."""
     said: set[str] = field(default_factory=set)
     """What the log has said since a connection last lasted."""
 
@@ -207,8 +207,6 @@ class MqttPublisher:
     def _lost(self, why: str) -> None:
         """There is no connection, or no longer."""
         health = self._health
-        if health.connected_s is not None:
-            health.quick_losses += 1
         health.connected_s = None
         if health.quick_losses >= _QUICK_LOSSES and self._client_id not in why:
             why = f"{why}, again and again — {second_client(self._client_id)}"
@@ -271,7 +269,8 @@ class MqttPublisher:
             # Without a goodbye, the broker publishes our last will.
             connection.abort()
             self._connection = None
-            self._queue.take_back(now_s(), lost=lost)
+            is_explained = self._queue.take_back(now_s(), lost=lost)
+            self._health.quick_losses = 0 if is_explained else self._health.quick_losses + 1
 
     async def _connect(self, offline: Message) -> MqttConnection:
         """By MQTT 5, and by 3.1.1 where the broker knows no better. Raises OSError or

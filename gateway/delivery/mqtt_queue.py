@@ -94,12 +94,13 @@ class PublicationQueue:
         found = self._unacknowledged.pop(number, None)
         if found is None:
             return False
-        topic = found[0].topic
-        self._one_by_one = max(0, self._one_by_one - 1)
-        self._suspicions.pop(topic, None)
-        self._refused_until_s.pop(topic, None)
         self._has_news()
-        return self._greeting is None or topic != self._greeting.topic
+        if self._is_greeting(found[0]):
+            return False
+        self._one_by_one = max(0, self._one_by_one - 1)
+        self._suspicions.pop(found[0].topic, None)
+        self._refused_until_s.pop(found[0].topic, None)
+        return True
 
     def refused(self, number: int, why: str, now_s: float) -> None:
         """The broker does not take a message, and said why."""
@@ -108,18 +109,20 @@ class PublicationQueue:
             self._leave_out(found[0], now_s, why)
             self._has_news()
 
-    def take_back(self, now_s: float, *, lost: bool) -> None:
+    def take_back(self, now_s: float, *, lost: bool) -> bool:
         """The connection is over; `lost`: not by our own wish. What the broker did not acknowledge
-        goes out again first on the next one, but for what ended this one.
+        goes out again first on the next one, but for what ended this one. Returns whether that
+        was found.
         """
         held = list(self._unacknowledged.values())
         self._unacknowledged.clear()
         if lost and held:
             self._one_by_one = max(self._one_by_one, len(held))
-        culprit = self._culprit(held, now_s) if lost else None
+        suspect = self._suspect(held, now_s) if lost else None
+        is_culprit = suspect is not None and self._is_sure_of(suspect, now_s)
 
         for message, _ in reversed(held):
-            if message is culprit or message is self._greeting:
+            if self._is_greeting(message) or (is_culprit and message is suspect):
                 continue
             if message.retained:
                 self._retained.setdefault(message.topic, message)
@@ -127,6 +130,10 @@ class PublicationQueue:
                 self._waiting.appendleft(message)
             else:
                 self.dropped += 1
+        return is_culprit
+
+    def _is_greeting(self, message: Message) -> bool:
+        return self._greeting is not None and message.topic == self._greeting.topic
 
     def _next(self, now_s: float) -> Message | None:
         """What goes now. What is left out for now is dropped on the way."""
@@ -149,25 +156,21 @@ class PublicationQueue:
         else:
             self._waiting.popleft()
 
-    def _culprit(self, held: list[tuple[Message, float]], now_s: float) -> Message | None:
-        """The message on which connections end, once that is sure."""
-        if len(held) != 1:
+    def _suspect(self, held: list[tuple[Message, float]], now_s: float) -> Message | None:
+        """The message on which the connection may have ended: the only one under way."""
+        if len(held) != 1 or now_s - held[0][1] > BLAME_S or self._is_greeting(held[0][0]):
             return None
-        message, since_s = held[0]
-        is_greeting = self._greeting is not None and message.topic == self._greeting.topic
-        if is_greeting or now_s - since_s > BLAME_S:
-            return None
+        return held[0][0]
 
-        times = self._suspicions.get(message.topic, 0) + 1
-        self._suspicions[message.topic] = times
+    def _is_sure_of(self, suspect: Message, now_s: float) -> bool:
+        """Whether that has happened often enough. It is left out then."""
+        times = self._suspicions.get(suspect.topic, 0) + 1
+        self._suspicions[suspect.topic] = times
         if times < MAX_SUSPICIONS:
-            return None
-        self._leave_out(
-            message,
-            now_s,
-            f"{len(message.payload)} bytes, on which the connection ended {times} times",
-        )
-        return message
+            return False
+        why = f"{len(suspect.payload)} bytes, on which the connection ended {times} times"
+        self._leave_out(suspect, now_s, why)
+        return True
 
     def _leave_out(self, message: Message, now_s: float, why: str) -> None:
         self._refused_until_s[message.topic] = now_s + LEFT_OUT_S
