@@ -12,7 +12,9 @@ import errno
 import ipaddress
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -76,11 +78,11 @@ def taking_turns(addresses: Sequence[Address]) -> list[Address]:
 
 
 async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
-    """A name is looked up in asyncio's executor thread; an address needs none."""
+    """A name is looked up in a thread; an address needs none."""
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+        found = await _looked_up(host, port, kind)
         return [(family, address) for family, _, _, _, address in found]
     if literal.version == 6 and "%" in host:
         # The interface of a link-local address has a number, which only the system knows.
@@ -89,6 +91,40 @@ async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[Addr
         )[0]
         return [(family, address)]
     return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
+
+
+_Question = tuple[str, int, socket.SocketKind]
+
+_under_way: dict[_Question, "Future[list[Any]]"] = {}
+"""Look-ups that have not ended. The system's resolver cannot be stopped, and may take half a
+minute. So whoever asks the same meanwhile waits for the same answer: one thread for each name.
+"""
+
+
+async def _looked_up(host: str, port: int, kind: socket.SocketKind) -> list[Any]:
+    """What `socket.getaddrinfo` says. asyncio's own way would do, but for two things: names that
+    hang would use up its few threads, and the end of the process would wait for them.
+    """
+    question = (host, port, kind)
+    found = _under_way.get(question)
+    if found is None:
+        found = _under_way[question] = Future()
+        found.set_running_or_notify_cancel()  # who gives up does not give up for the others
+        threading.Thread(target=_look_up, args=(question, found), daemon=True).start()
+    return await asyncio.wrap_future(found)
+
+
+def _look_up(question: _Question, found: "Future[list[Any]]") -> None:
+    """Runs in a thread."""
+    host, port, kind = question
+    try:
+        addresses = socket.getaddrinfo(host, port, type=kind)
+    except Exception as error:  # noqa: BLE001 — it is whoever waits that this concerns
+        _under_way.pop(question, None)
+        found.set_exception(error)
+    else:
+        _under_way.pop(question, None)
+        found.set_result(addresses)
 
 
 async def _connect(

@@ -59,7 +59,8 @@ def _check_authorities(environment: Mapping[str, str]) -> None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
         except OSError as error:
-            why = error.strerror or "it holds no certificates"
+            is_none = isinstance(error, ssl.SSLError)
+            why = "it holds no certificates" if is_none else error.strerror or str(error)
             raise UnusableSetting(
                 f"the environment's SSL_CERT_FILE names {file}, which cannot be used ({why}) — "
                 f"{unset}"

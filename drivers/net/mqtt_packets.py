@@ -155,8 +155,10 @@ class Conversation:
             )
 
     def _plain(self, packet: bytes) -> bytes:
-        """An acknowledgement of MQTT 5 without its reason, which is noted. Brokers give reasons that
-        the standard does not have there, and paho takes these for no MQTT at all.
+        """An acknowledgement of MQTT 5 without its reason, which is noted.
+
+        Brokers give reasons that the standard does not have there, and paho takes these for no MQTT
+        at all.
         """
         if packet[0] >> 4 != _PUBACK or len(packet) <= _PLAIN_PUBACK_BYTES:
             return packet
