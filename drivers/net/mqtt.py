@@ -305,6 +305,7 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self.something_to_do = asyncio.Event()
         self._conversation = Conversation(max_packet_bytes)
+        self._max_waiting_bytes = max_packet_bytes
         self._reading = bytearray()
         """The packet that paho reads now."""
         self._why: Exception | None = None
@@ -337,7 +338,7 @@ class Wire(asyncio.Protocol):
             self._why, self.lost = error, True
             self._transport.abort()
         # What comes next waits in the kernel, and then with the broker, until this is worked off.
-        if self._conversation.whole:
+        if self._conversation.waiting_bytes > self._max_waiting_bytes:
             self._transport.pause_reading()
         self.something_to_do.set()
 
@@ -351,8 +352,8 @@ class Wire(asyncio.Protocol):
         self.something_to_do.set()
 
     def recv(self, size: int) -> bytes:
-        if not self._reading and self._conversation.whole:
-            self._reading += self._conversation.whole.popleft()
+        if not self._reading:
+            self._reading += self._conversation.take()
         if not self._reading and not self.lost:
             raise BlockingIOError
         data = bytes(self._reading[:size])

@@ -61,6 +61,8 @@ class Conversation:
     max_packet_bytes: int
     whole: deque[bytes] = field(default_factory=deque)
     """Packets that came whole, and may come, for whoever works them off."""
+    waiting_bytes: int = 0
+    """Of these."""
     refusals: dict[int, str] = field(default_factory=dict)
     """Why the broker does not take what was published under a number (MQTT 5)."""
     _rest: bytearray = field(default_factory=bytearray)
@@ -85,6 +87,14 @@ class Conversation:
         elif kind == _PINGREQ:
             self._pongs_owed += 1
 
+    def take(self) -> bytes:
+        """The next whole packet, or b""."""
+        if not self.whole:
+            return b""
+        packet = self.whole.popleft()
+        self.waiting_bytes -= len(packet)
+        return packet
+
     def hear(self, data: bytes, now_s: float) -> None:
         """Bytes have come. Raises NotAsBroker at the first packet that may not come; those before
         it are whole.
@@ -95,7 +105,9 @@ class Conversation:
             while packet := self._next(at):
                 at += len(packet)
                 self._judge(packet, now_s)
-                self.whole.append(self._plain(packet))
+                plain = self._plain(packet)
+                self.whole.append(plain)
+                self.waiting_bytes += len(plain)
         finally:
             del self._rest[:at]
 

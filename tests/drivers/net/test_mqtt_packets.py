@@ -50,6 +50,9 @@ def test_packets_come_whole_in_whatever_pieces_their_bytes_come(data: st.DataObj
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         conversation.hear(stream[begin:end], 0.0)
     assert list(conversation.whole) == packets
+    assert conversation.waiting_bytes == len(stream)
+    assert [conversation.take() for _ in packets] == packets
+    assert (conversation.waiting_bytes, conversation.take()) == (0, b"")
 
 
 @pytest.mark.parametrize(
