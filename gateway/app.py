@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Gateway:
         settings: Settings,
         clock: Clock,
         *,
-        open_a_line: OpenLine = open_any_line,
+        open_a_line: OpenLine | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         rng: Random | None = None,
     ) -> None:
@@ -58,6 +59,8 @@ class Gateway:
         which a simulation puts its own world.
         """
         jitter = (rng or Random()).random  # noqa: S311 — jitter, not a secret
+        says = f"the daemon of site {settings.site}"
+        open_a_line = open_a_line or partial(open_any_line, says=says)
         started_boottime_s = clock.boottime_s()
         self.clock = clock
         self.buffer: Buffer = open_buffer(
