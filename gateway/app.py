@@ -64,9 +64,9 @@ class Gateway:
         started_boottime_s = clock.boottime_s()
         self.clock = clock
         self.buffer: Buffer = open_buffer(
-            settings.buffer_path, _limits(settings), now_s=clock.now_s()
+            settings.buffer_path, _limits(settings), now_s=clock.now_s(), says=says
         )
-        health = StoreHealth(self.buffer.path, clock.now_s)
+        self.health = health = StoreHealth(self.buffer.path, clock.now_s)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -158,6 +158,8 @@ class Gateway:
 
     def _standstill(self) -> str | None:
         """Which part stands still."""
+        if self.health.misfits:
+            return "the buffer"
         parts = [Turns(c.name, c.turned_s, c.longest_turn_s) for c in self.collectors]
         keeping = self.housekeeping
         parts.append(Turns("the buffer", keeping.turned_s, keeping.longest_turn_s))
