@@ -86,7 +86,9 @@ class Housekeeping:
         """Write what waits, and close the file."""
         self._ledger.checkpoint()
         if self._health.misfits:
-            self._health.does(self._buffer.rescue)
+            self._health.does(self._buffer.rescue, writes=False)
+            self._buffer.abandon()
+            return
         self._health.does(self._buffer.close_file)
 
     async def _catch_up(self) -> None:
