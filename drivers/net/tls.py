@@ -7,6 +7,8 @@ import ssl
 
 from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
 from drivers.line_url import Framing, LineUrl, SerialSettings
+from drivers.net.environment import UnusableSetting, authorities
+from drivers.net.tls_words import no_tls_there
 
 
 async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
@@ -34,7 +36,9 @@ def client_context(
     each connection.
     """
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = authorities(ca_file)
+    except UnusableSetting as error:
+        raise CertificateError(str(error)) from error
     except OSError as error:
         raise CertificateError(
             f"{ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of "
@@ -54,12 +58,6 @@ def client_context(
             ) from error
 
     return context
-
-
-def speaks_no_tls(error: BaseException) -> bool:
-    """Whether a handshake failed because the other end answered in something that is not TLS."""
-    reasons = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
-    return isinstance(error, ssl.SSLError) and error.reason in reasons
 
 
 def line_context(url: LineUrl) -> ssl.SSLContext:
@@ -101,7 +99,8 @@ class TlsLine:
 
     async def shake_hands(self) -> None:
         """Raises LineError where the other end does not speak TLS, or is not who it should be."""
-        deadline_s = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + CONNECT_TIMEOUT_S
         while True:
             try:
                 self._tls.do_handshake()
@@ -109,7 +108,7 @@ class TlsLine:
             except ssl.SSLWantReadError:
                 await self._send()
                 data = await self._line.read(deadline_s)
-                if not data:
+                if not data or now_s() >= deadline_s:
                     raise LineError(
                         f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it "
                         "tcp: without TLS?"
@@ -181,11 +180,9 @@ class TlsLine:
             await self._line.write(data)
 
     def _failed(self, error: ssl.SSLError) -> LineError:
-        if speaks_no_tls(error):
-            return LineError(
-                f"{self.name}: does not speak TLS on this port — write tcp: if it is not "
-                "encrypted, or give the port for TLS"
-            )
+        if words := no_tls_there(error):
+            hint = "write tcp: if it is not encrypted, or give the port for TLS"
+            return LineError(f"{self.name}: {words} — {hint}")
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return LineError(
             f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from drivers.line import LineError, MeterError, open_any_line
+from drivers.line_protocol import LineHeld
 from drivers.net.mqtt import Broker, MqttConnection
 from drivers.net.tls import CertificateError, client_context
 from drivers.sample import Reading
@@ -142,7 +143,7 @@ async def _line(devices: list[Device], heard: dict[str, str]) -> list[Tried]:
 
 
 def _is_held(error: LineError) -> bool:
-    return getattr(error.__cause__, "errno", None) in (errno.EBUSY, errno.EAGAIN)
+    return isinstance(error, LineHeld)
 
 
 def _held(device: Device, heard: dict[str, str]) -> str:

@@ -82,7 +82,7 @@ def _check(folder: Path, *, tries: bool) -> int:
     account = account_of(unit) if os.geteuid() == 0 else None
     settings = None
     problems: list[Problem] = []
-    slow: list[str] = []
+    unfit: list[str] = []
     with passed_credentials(unit, None) as passed:
         if passed is not None:
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(passed))
@@ -97,7 +97,7 @@ def _check(folder: Path, *, tries: bool) -> int:
         print(problem)
     if not problems:
         assert settings is not None
-        slow = _tell(settings)
+        unfit = _tell(settings)
     if os.geteuid() == 0:
         print(_judged(unit, account))
     if problems:
@@ -105,15 +105,15 @@ def _check(folder: Path, *, tries: bool) -> int:
         print(f"{count} {'mistake' if count == 1 else 'mistakes'} in {folder}")
     if tries and settings is not None:
         failed = _try(settings, unit, account)
-        return failed or int(bool(problems or slow))
+        return failed or int(bool(problems or unfit))
     if tries:
         print("Nothing has been tried: mend this first.")
-    return 1 if problems or slow else 0
+    return 1 if problems or unfit else 0
 
 
 def _tell(settings: "Settings") -> list[str]:
-    """Say what the daemon is told to do, and what is suspected. Returns the lines that cannot keep
-    up.
+    """Say what the daemon is told to do, and what is suspected. Returns what will not
+    work, though nothing is written wrongly.
     """
     from gateway.site.suspicions import suspicions
 
@@ -121,10 +121,11 @@ def _tell(settings: "Settings") -> list[str]:
         print(line)
     for suspicion in suspicions(settings):
         print(f"suspect: {suspicion}")
-    slow = [f"{text}: it cannot keep up — {hint}" for text, hint in _loads(settings) if hint]
-    for text in slow:
+    found = list(_unusable(settings))
+    found += [f"{text}: it cannot keep up — {hint}" for text, hint in _loads(settings) if hint]
+    for text in found:
         print(f"problem: {text}")
-    return slow
+    return found
 
 
 def _judged(unit: "ServiceUnit", account: "Account | None") -> str:
@@ -171,6 +172,28 @@ def _heard(settings: "Settings") -> dict[str, str]:
     from gateway.cli.commands.status import last_heard
 
     return last_heard(settings)
+
+
+def _unusable(settings: "Settings") -> Iterator[str]:
+    """What of this machine's environment (proxies, authorities) the clients cannot use: each is
+    made as the daemon makes it.
+    """
+    from drivers.net.environment import authorities
+    from drivers.net.http import HttpError
+    from gateway.delivery.http_session import client_for
+    from gateway.delivery.kinds.exchange import Settings as Exchange
+
+    for name, destination in settings.destinations.items():
+        if isinstance(destination, Exchange):
+            try:
+                client_for(destination.url).prepare()
+            except HttpError as error:
+                yield f"delivery to {name}: {error}"
+    if settings.mqtt is not None and settings.mqtt.tls:
+        try:
+            authorities(settings.mqtt.ca_file)
+        except OSError as error:
+            yield f"mqtt {settings.mqtt.host}: {error}"
 
 
 def schema_names() -> list[str]:
