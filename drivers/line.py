@@ -165,7 +165,7 @@ def _why_not_open(path: str, error: Exception) -> str:
         seen = ", ".join(_ports_seen()) or "none"
         return f"there is no such port — is the adapter plugged in? ports seen: {seen}"
     if code in (errno.EACCES, errno.EPERM):
-        return _why_not_allowed(path)
+        return why_not_allowed(path)
     if isinstance(error, ValueError):
         return (
             f"the port does not take these settings ({error}) — check baud, parity, data and "
@@ -182,8 +182,10 @@ def _why_not_open(path: str, error: Exception) -> str:
     )
 
 
-def _why_not_allowed(path: str) -> str:
-    """The remedy depends on whether the group of the port may use it at all."""
+def why_not_allowed(path: str) -> str:
+    """What to do where we may not open a port: that depends on whether its group may use it at
+    all.
+    """
     group, mode = "dialout", 0o660
     with contextlib.suppress(OSError, KeyError):
         found = Path(path).stat()

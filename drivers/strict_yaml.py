@@ -368,7 +368,10 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             return bare.parse(raw)
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
-        document.report(path, in_our_words(str(error), raw), _remedy(bare, raw))
+        if "matching regex" in str(error):
+            document.report(path, f"{shortened(raw)} cannot stand here", _describe(kind))
+        else:
+            document.report(path, in_our_words(str(error), raw), _remedy(bare, raw))
     except ValueError as error:
         message, _, hint = str(error).partition(" — ")
         document.report(path, message, hint)

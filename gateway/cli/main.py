@@ -143,9 +143,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(program, formatter_class=_Layout, allow_abbrev=False)
     folder = os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER
     text = f"the configuration folder (default: ${FOLDER_VARIABLE}, or else {DEFAULT_FOLDER})"
-    parser.add_argument("--config", type=Path, default=Path(folder), metavar="DIR", help=text)
+    parser.add_argument("--config", type=_folder, default=str(folder), metavar="DIR", help=text)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
+
+
+def _folder(text: str) -> Path:
+    """The configuration folder. Whoever names the file in it means its folder."""
+    path = Path(text)
+    if not path.is_file():
+        return path
+    if path.name == "gateway.yaml":
+        return path.parent
+    raise argparse.ArgumentTypeError(
+        f"{text} is a file — give the folder that holds gateway.yaml, such as {path.parent}"
+    )
 
 
 def _overall() -> argparse.ArgumentParser:

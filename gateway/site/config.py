@@ -217,7 +217,9 @@ class _Files:
             document = Document(str(path))
             hint = _remedy(error)
             if path.name == "gateway.yaml" and error.errno in (errno.ENOENT, errno.ENOTDIR):
-                hint = "give --config the folder that holds it"
+                above = path.parent.parent
+                is_above = path.parent.name == "devices" and (above / path.name).is_file()
+                hint = f"give --config the folder that holds it{f', {above}' * is_above}"
             message = f"cannot be read: {error.strerror}"
             document.problems.append(Problem(str(path), 0, "", message, hint))
         self.documents[document.file] = document

@@ -237,7 +237,7 @@ class MqttSettings:
         str,
         Meta(
             pattern=r"^[^#+\x00]+$",
-            description="first part of every topic; the site's name follows",
+            description="first part of every topic, without # and +; the site's name follows",
             examples=["meter-gateway"],
         ),
     ] = "meter-gateway"

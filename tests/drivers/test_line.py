@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line
+from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line, why_not_allowed
 from drivers.simulated.wire import Wire, paced_line
 
 DEFAULTS = SerialSettings(baud=9600, parity="even")
@@ -329,3 +329,36 @@ async def test_a_host_that_is_not_known_is_named() -> None:
         LineError, match=r"the name 'no-such-meter\.invalid' is not known — check it"
     ):
         await open_line(LineUrl("tcp", "no-such-meter.invalid", 502), DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        (0o600, "its mode 0600 is for its owner alone: start what is behind this pty as"),
+        (0o620, "its mode 0620 is for its owner alone"),
+        (0o660, ""),
+    ],
+)
+def test_the_remedy_for_a_closed_port_depends_on_what_its_group_may_do(
+    mode: int, says: str
+) -> None:
+    master, port = os.openpty()
+    try:
+        path = os.ttyname(port)
+        os.chmod(path, mode)  # noqa: PTH101 — a device
+        told = why_not_allowed(path)
+    finally:
+        os.close(master)
+        os.close(port)
+    assert told.startswith("no permission to open the port — ")
+    assert says in told
+    assert ("usermod" in told or "chgrp" in told) == (not says)
+
+
+def test_a_terminal_that_is_no_pty_is_told_to_lose_its_login(
+    tmp_path: Path,
+) -> None:
+    port = tmp_path / "ttyS0"
+    port.touch()
+    port.chmod(0o620)
+    assert "systemctl disable --now serial-getty@ttyS0" in why_not_allowed(str(port))

@@ -110,6 +110,21 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _name(text: str, config: Path) -> str:
+    """The meter's name, where the path of its file may be written, too. Raises Refused where that
+    is the file of another configuration.
+    """
+    path = Path(text)
+    if len(path.parts) > 1 and path.suffix == ".yaml" and path.is_file():
+        ours = config / "devices" / path.name
+        if not (ours.exists() and path.samefile(ours)):
+            raise Refused(
+                f"{path}: is not in {config / 'devices'} — write the meter's name, or name its "
+                f"folder: --config {path.parent.parent} read {path.stem}"
+            )
+    return path.name.removesuffix(".yaml")
+
+
 def run(args: argparse.Namespace) -> int:
     """Returns 0 once the meter has answered. Raises LineError, MeterError."""
     import asyncio
@@ -119,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     from gateway.site.config import load_device
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
-    device = load_device(args.config, args.device.removesuffix(".yaml"))
+    device = load_device(args.config, _name(args.device, args.config))
     if args.redact and args.record is None:
         raise Refused("--redact without --record — give the file: --record FILE --redact")
     recorder = None

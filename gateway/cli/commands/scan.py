@@ -244,6 +244,7 @@ class _Files:
             (folder.parent, folder) if folder.name == "devices" else (folder, folder / "devices")
         )
         self._waiting: list[Found] = []
+        self._has_site = False
         try:
             self._devices.mkdir(parents=True, exist_ok=True)
             self._known = list(_endpoints(self._config))
@@ -276,13 +277,31 @@ class _Files:
         while self._waiting:
             found = self._waiting[0]
             endpoint = endpoint_of(found.profile, _port_of(found.line), found.address)
-            if not endpoint.is_taken(self._known):
+            path = self._there(endpoint)
+            if path is not None:
+                print(f"    is there already: {path}", flush=True)
+            else:
                 ((name, _),) = names([found], {path.stem for path in self._devices.iterdir()})
                 self._put(self._devices / f"{name}.yaml", device_file(found, device_line(found)))
-                self._known.append(endpoint)
-            if not (self._config / "gateway.yaml").exists():
-                self._put(self._config / "gateway.yaml", _GATEWAY_FILE)
+                self._known.append((endpoint, self._devices / f"{name}.yaml"))
+            self._begin_site()
             self._waiting.pop(0)
+
+    def _begin_site(self) -> None:
+        """Write the file of the site, or say once that there is one."""
+        path = self._config / "gateway.yaml"
+        if self._has_site:
+            return
+        if path.exists():
+            print(f"    is there already: {path}", flush=True)
+        else:
+            self._put(path, _GATEWAY_FILE)
+        self._has_site = True
+
+    def _there(self, endpoint: "Endpoint") -> Path | None:
+        """The file of the meter that is there already."""
+        found = (path for known, path in self._known if endpoint.is_taken([known]))
+        return next(found, None)
 
     @staticmethod
     def _put(path: Path, text: str) -> None:
@@ -307,9 +326,9 @@ def _port_of(line: LineUrl) -> str:
     return line.key if line.port is not None else str(Path(line.target).resolve())
 
 
-def _endpoints(config: Path) -> "Iterator[Endpoint]":
-    """Where the meters are that have a device file already. A file with mistakes is `check`'s to
-    name.
+def _endpoints(config: Path) -> "Iterator[tuple[Endpoint, Path]]":
+    """Where the meters are that have a device file already, and that file. A file with mistakes is
+    `check`'s to name.
     """
     from drivers.settings_file import settings_files
     from gateway.site.config import load_device
@@ -319,8 +338,9 @@ def _endpoints(config: Path) -> "Iterator[Endpoint]":
     for path in settings_files(config / "devices"):
         with contextlib.suppress(ConfigError):
             device = load_device(config, path.stem)
-            yield endpoint_of(
+            endpoint = endpoint_of(
                 device.profile,
                 _port_of(device.line),
                 device.address if device.profile.bus else None,
             )
+            yield endpoint, path

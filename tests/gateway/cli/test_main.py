@@ -109,3 +109,34 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(home):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_whoever_names_the_file_of_the_site_means_its_folder(shell, home):
+    done = shell("check", "--config", home.folder / "gateway.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell("check", METER_GATEWAY_CONFIG=str(home.folder / "gateway.yaml"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_file_is_not_taken_for_a_folder(shell, home):
+    done = shell("check", "--config", home.folder / "exchange.credentials")
+    assert done.returncode == 2
+    assert (
+        f"is a file — give the folder that holds gateway.yaml, such as {home.folder}" in done.stderr
+    )
+
+
+def test_the_folder_of_the_meters_is_told_from_the_one_above(run, home):
+    code, out, _ = run("check", "--config", home.folder / "devices")
+    assert code == 1
+    assert f"give --config the folder that holds it, {home.folder}\n" in out
+
+
+def test_a_name_with_a_blank_is_answered_in_plain_words(run, home):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    home.write("gateway.yaml", text.replace("site: home-12", 'site: "a b"'))
+    _, out, _ = run("check")
+    assert (
+        "site: 'a b' cannot stand here — it is the name of this site: letters, digits, dot, - and _"
+        in out
+    )

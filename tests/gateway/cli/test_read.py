@@ -265,3 +265,26 @@ def test_a_recording_that_is_none_is_told_with_its_line(run, home):
     code, _, err = run("read", "grid")
     assert code == 1
     assert "noise.jsonl:2: cannot be read (KeyError('values'))" in err
+
+
+@pytest.mark.parametrize(
+    "written", ["devices/heat.yaml", "heat.yaml", "{folder}/devices/heat.yaml"]
+)
+async def test_a_meter_may_be_named_by_its_file(home, read, written):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\n",
+        )
+        code, out, err = await finish(await read(written.format(folder=home.folder)))
+    assert (code, err) == (0, "")
+    assert out.startswith("heat: Eastron")
+
+
+async def test_the_file_of_another_configuration_is_not_taken_for_ours(home, read, tmp_path):
+    other = tmp_path / "other" / "devices" / "pv.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text("profile: eastron/sdm120\nline: tcp:127.0.0.1:1502\n")
+    code, _, err = await finish(await read(str(other)))
+    assert code == 1
+    assert f"name its folder: --config {tmp_path / 'other'} read pv" in err

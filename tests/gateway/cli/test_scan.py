@@ -108,6 +108,8 @@ async def test_a_cupboard_of_eight_meters_is_found_written_checked_and_read(tmp_
         )
         assert code == 0
         assert "written" not in out
+        assert out.count(f"is there already: {tmp_path}/devices/") == 1
+        assert out.count(f"is there already: {tmp_path}/gateway.yaml") == 1
 
 
 async def test_a_port_that_another_process_holds_is_named_and_the_others_are_searched(tmp_path):
