@@ -82,7 +82,12 @@ def is_borrowed(path: Path, home: Path) -> bool:
 
 
 def unquoted(problems: list[Problem], what: str) -> Iterator[Problem]:
-    """The same problems by line alone, for a file that `is_borrowed`: nothing of it is shown."""
+    """The first problem of each file, by its line alone, for one that `is_borrowed`: nothing of it
+    is shown.
+    """
     hint = "it is a link, and what it points to is not shown here: put the file itself in its place"
-    for file, line in sorted({(problem.file, problem.line) for problem in problems}):
+    first: dict[str, int] = {}
+    for problem in sorted(problems):
+        first.setdefault(problem.file, problem.line)
+    for file, line in first.items():
         yield Problem(file, line, "", f"is not {what}", hint)

@@ -74,7 +74,9 @@ def _read(
     except OSError as error:
         message = f"{what} cannot be read: {error.strerror}"
         remedy = f"{hint}, and run: chmod 600 {path}"
-        if error.errno in (errno.EACCES, errno.EPERM):
+        if error.errno == errno.EINVAL:
+            remedy = f"put a file there: {hint}"
+        elif error.errno in (errno.EACCES, errno.EPERM):
             remedy = (
                 "its owner alone can: run this as root (with sudo); the file belongs to the "
                 f"daemon's user: chown meter-gateway {path}"

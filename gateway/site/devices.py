@@ -116,8 +116,8 @@ def _no_fuse(max_power_w: float) -> Mistake:
     """A number that is too small for watts is one of kilowatts, or of amperes."""
     kilo, ampere_w = max_power_w * 1000, max_power_w * 230
     hint = (
-        f"it is in W: write {kilo:g} if {max_power_w:g} kW are meant, or {ampere_w:g} for "
-        f"{max_power_w:g} A at 230 V ({3 * ampere_w:g} on three phases)"
+        f"it is in W: write {kilo:g} if {max_power_w:g} kW are meant, or {ampere_w:.0f} for "
+        f"{max_power_w:g} A at 230 V ({3 * ampere_w:.0f} on three phases)"
     )
     return Mistake(("max_power",), f"{max_power_w:g} W cannot be a main fuse", hint)
 
