@@ -1,5 +1,6 @@
 """What several rooms of the tests need."""
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     What a program leaves behind when it is killed becomes a child of this process, so that it is
     found and ended at last.
     """
+    # The folders of tests are closed to all but their owner: whoever has the service's user on this
+    # machine would be told so by every `check`.
+    unit = Path(tempfile.gettempdir()) / f"no-unit-{os.getpid()}.service"
+    unit.write_text("[Service]\nUser=no-such-user-here\n")
+    atexit.register(unit.unlink, missing_ok=True)
+    os.environ["METER_GATEWAY_UNIT"] = str(unit)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.uname().sysname == "Linux":

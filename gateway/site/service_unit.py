@@ -28,6 +28,9 @@ FOLDERS = tuple(
 )
 """Where units are, first one first (systemd.unit(5), "Unit File Load Path")."""
 
+UNIT_VARIABLE = "METER_GATEWAY_UNIT"
+"""Names the file of another unit: where the service is called otherwise, or to judge beforehand."""
+
 SHIPPED = Path(__file__).parents[2] / "systemd" / UNIT
 
 STATE_ROOT = Path("/var/lib")
@@ -100,6 +103,9 @@ class ServiceUnit:
 def service_unit(folders: tuple[Path, ...] | None = None) -> ServiceUnit:
     """The unit as it is on this machine."""
     folders = FOLDERS if folders is None else folders
+    if named := os.environ.get(UNIT_VARIABLE):
+        return ServiceUnit(Path(named), False, tuple(_lines([Path(named)])))
+
     installed = next((found for each in folders if (found := each / UNIT).is_file()), None)
     path = installed or (SHIPPED if SHIPPED.is_file() else None)
     if path is None:

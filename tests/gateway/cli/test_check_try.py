@@ -172,6 +172,7 @@ def nobody(monkeypatch, tmp_path):
     unit = tmp_path / "units" / "meter-gateway.service"
     unit.parent.mkdir()
     unit.write_text("[Service]\nUser=nobody\n")
+    monkeypatch.delenv("METER_GATEWAY_UNIT")
     monkeypatch.setattr(service_unit, "FOLDERS", (unit.parent,))
     return unit
 

@@ -25,6 +25,11 @@ STRANGER = Account("stranger", 54321, 54321, frozenset({54321}))
 MEMBER = Account("member", 54321, 54321, frozenset({54321, os.getgid()}))
 
 
+@pytest.fixture(autouse=True)
+def _no_unit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("METER_GATEWAY_UNIT", raising=False)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that everybody can enter. Those of pytest are closed."""
@@ -177,3 +182,9 @@ def test_a_folder_that_the_unit_may_not_write_to_is_named(home: Path) -> None:
     [problem] = told(home, unit=unit)
     assert "the service may not write to this folder (ProtectSystem=strict)" in problem
     assert f"ReadWritePaths={state}" in problem
+
+
+def test_another_unit_may_be_named(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = write(open_folder / "other.service", "[Service]\nUser=another\n")
+    monkeypatch.setenv("METER_GATEWAY_UNIT", str(other))
+    assert (service_unit().user, service_unit().path) == ("another", other)
