@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 
@@ -30,6 +31,7 @@ def read(home):
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "gateway", "--config", str(home.folder), "read", *words),
+            env=dict(os.environ),  # not the COLUMNS that readline sets behind Python's back
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
