@@ -34,10 +34,11 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
     sys.stdout.flush()
     if unit.is_installed and Path("/run/systemd/system").is_dir() and shutil.which("systemd-run"):
         done = _run(in_walls(command, unit, account))
-        if not done.stderr.startswith(("Failed to", "Unknown assignment", "Invalid")):
+        if not _never_began(done):
             sys.stderr.write(done.stderr)
             return done.returncode
-        print(f"not run by systemd-run ({done.stderr.splitlines()[0]}), but as {account.name}")
+        why = next(iter(done.stderr.splitlines()), f"status {done.returncode}")
+        print(f"systemd-run could not start it ({why}): tried without the walls of the unit.")
         sys.stdout.flush()
 
     with passed_credentials(unit, account) as folder:
@@ -47,11 +48,19 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
     return done.returncode
 
 
+def _never_began(done: "subprocess.CompletedProcess[str]") -> bool:
+    """Whether systemd refused, or could not set up what the unit says (systemd.exec(5), "Process
+    Exit Codes").
+    """
+    refused = done.stderr.startswith(("Failed to", "Unknown assignment", "Invalid"))
+    return refused or done.returncode >= 200
+
+
 def in_walls(command: Sequence[str], unit: ServiceUnit, account: Account) -> list[str]:
     """The command line of systemd-run that gives a command what the unit gives the daemon."""
     settings = [f"--property={key}={value}" for key, value in unit.lines if key in _WALLS]
     return [
-        "systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--same-dir",
+        "systemd-run", "--quiet", "--wait", "--pipe", "--collect",
         f"--uid={account.name}", f"--gid={account.gid}", *settings,
         f"--property=RuntimeMaxSec={PATIENCE_S:g}", "--", *command,
     ]  # fmt: skip
