@@ -148,10 +148,12 @@ async def test_a_line_that_the_daemon_holds_is_said_to_be_so(home, unused_tcp_po
         )  # fmt: skip
         try:
             async with asyncio.timeout(40):
+                while b"status page" not in await daemon.stdout.readline():
+                    pass
                 while True:
                     code, tried, _ = await gateway(home, "check", "--try")
                     told = "\n".join(tried)
-                    if "heard it" in told:
+                    if "; it heard it" in told:
                         break
                     await asyncio.sleep(0.5)
         finally:
