@@ -32,6 +32,10 @@ RENEW_AFTER_S = 12 * 3600.0
 """A token lives 48 hours."""
 REFUSED_FOR_S = 15 * 60.0
 """How long a refused login is not tried again, unless the credentials change."""
+DOUBTED_FOR_S = 60.0
+"""The same of credentials that were taken before: the first refusal of them may be a fault of the
+exchange.
+"""
 NO_NEW_LOGIN_FOR_S = 5 * 60.0
 """How long a path that was refused in spite of a new login is not worth another one: the trouble is
 the user's rights.
@@ -93,6 +97,8 @@ class Session:
         self._untaken_logins = 0
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
+        self._taken: Credentials | None = None
+        """What gave the last token, until it is refused."""
         self._no_login_before_s: dict[str, float] = {}
         self._client = HttpClient(
             self.url,
@@ -200,7 +206,9 @@ class Session:
         ).encode()
         reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
-            self._token, self._refused = "", (credentials, loop.time() + REFUSED_FOR_S)
+            wait_s = DOUBTED_FOR_S if credentials == self._taken else REFUSED_FOR_S
+            self._token, self._taken = "", None
+            self._refused = credentials, loop.time() + wait_s
             raise LoginRefused(f"login answered {reply.status}: {refused}")
         data = parsed(reply.body) if 200 <= reply.status < 300 else None
         # Older servers and the public documentation say "token", current servers "access".
@@ -211,6 +219,7 @@ class Session:
                 asked_to_wait_s(reply),
             )
         self._token, self._token_since_s, self._refused = token, loop.time(), None
+        self._taken = credentials
         self._untaken_logins += 1
 
     async def _send(

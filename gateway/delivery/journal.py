@@ -16,6 +16,8 @@ _FAILING = ("retrying", "refusing")
 """States in which nothing is taken."""
 REMINDER_S = 3600.0
 """A destination that refuses everything, or one subject, is in the log so often."""
+NEWS_S = 300.0
+"""One that begins anew to refuse everything is, no sooner than this after the last time."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +103,7 @@ class Journal:
         self.counts.errors += 1
         self.counts.last_error, self.counts.last_error_s = reason, now_s
 
-        if not self._is_time_to_remind(items[0].subject, now_s):
+        if not self._is_time_to_say(items[0].subject, now_s, REMINDER_S):
             return
         _log.warning(
             "%srefused %s: %s %s; it is kept, and asked for again: one refusal is no verdict",
@@ -121,7 +123,7 @@ class Journal:
         if self.state not in _FAILING:
             self._begin_to_fail(now_s)
         self.state = "refusing"
-        if not self._is_time_to_remind(None, now_s):
+        if not self._is_time_to_say(None, now_s, NEWS_S if is_news else REMINDER_S):
             return
 
         since = utc_seconds(int(self.refusing_since_s or now_s))
@@ -191,10 +193,10 @@ class Journal:
     def _prefix(self) -> str:
         return "" if self._destination == EXCHANGE else f"{self._destination}: "
 
-    def _is_time_to_remind(self, of: Subject | None, now_s: float) -> bool:
+    def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
         """Whether refusals of it are to be logged now, which is noted."""
         logged_s = self._refusals_logged_s.get(of)
-        if logged_s is not None and 0 <= now_s - logged_s < REMINDER_S:
+        if logged_s is not None and 0 <= now_s - logged_s < every_s:
             return False
         self._refusals_logged_s[of] = now_s
         return True

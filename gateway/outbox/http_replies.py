@@ -64,7 +64,9 @@ def _taken(reply: Reply, retry_after_s: float | None) -> Outcome:
 
 
 def refusal(reply: Reply) -> str:
-    """Why a reply is no good, in words; empty where it is."""
+    """Why a reply to another request than a delivery is no good, in words; empty where it is."""
+    if 200 <= reply.status < 300 and _json(reply.body) is not _NOT_JSON:
+        return ""  # JSON of another kind than a receipt
     outcome = http_outcome(reply)
     return outcome.reason if isinstance(outcome, Rejected | Retry) else ""
 
