@@ -74,6 +74,18 @@ class LoginRefused(LoginError):
     """The exchange does not take this user name and password, or there are none."""
 
 
+def client_for(url: str, transport: "httpx.AsyncBaseTransport | None" = None) -> HttpClient:
+    """What sends to that exchange."""
+    return HttpClient(
+        url,
+        # Proxies of the environment are for the way out, not for this machine; plain http never
+        # leaves it.
+        trust_env=url.startswith("https:"),
+        keepalive_s=KEEPALIVE_S,
+        transport=transport,
+    )
+
+
 class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
@@ -100,14 +112,7 @@ class Session:
         self._taken: Credentials | None = None
         """What gave the last token, until it is refused."""
         self._no_login_before_s: dict[str, float] = {}
-        self._client = HttpClient(
-            self.url,
-            # Proxies of the environment are for the way out, not for this machine; plain http never
-            # leaves it.
-            trust_env=self.url.startswith("https:"),
-            keepalive_s=KEEPALIVE_S,
-            transport=transport,
-        )
+        self._client = client_for(self.url, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -247,4 +252,4 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body)
+        return Reply(reply.status, reply.headers, reply.body, complete=reply.complete)
