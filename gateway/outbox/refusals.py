@@ -15,6 +15,7 @@ What a restart forgets only makes a refusal final later. When an item was refuse
 with it, so that a day is a day however often the gateway is restarted in it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
@@ -95,21 +96,21 @@ class Refusals:
         """What came of a portion, in the light of all that came before: a refusal that is not
         proved is doubted. `now_s` is Unix time, `loop_s` a clock that nobody sets.
         """
-        subject = portion.items[0].subject
+        subjects = {item.subject for item in portion.items}
         match outcome:
             case Accepted():
-                self._seen.add(subject)
-                self._refused.pop(subject, None)
+                self._seen |= subjects
+                self._forget(subjects)
                 self._takings += 1
                 self._taken_s = now_s
                 self._begin_anew()
             case Retry():
-                self._refused.pop(subject, None)
+                self._forget(subjects)
                 self._begin_anew()
             case Rejected() if not halves(portion, outcome):
                 self._is_new |= portion.refused_since_s is None
-                refused = self._note(subject, outcome.cause or outcome.reason, loop_s)
-                if not self._is_meant(portion, refused, now_s, loop_s):
+                found = self._note(subjects, outcome.cause or outcome.reason, loop_s)
+                if not all(self._is_meant(portion, each, now_s, loop_s) for each in found):
                     return Doubted(outcome.reason, outcome.whole)
         return outcome
 
@@ -117,23 +118,30 @@ class Refusals:
     def _number_of_subjects(self) -> int:
         return max(self._subjects, len(self._seen))
 
+    def _forget(self, subjects: Iterable[Subject]) -> None:
+        for subject in subjects:
+            self._refused.pop(subject, None)
+
     def _begin_anew(self) -> None:
         self._since_s, self._count, self._lasts_s = None, 0, 0.0
         self._is_new = False
 
-    def _note(self, subject: Subject, cause: str, loop_s: float) -> _Refused:
-        self._seen.add(subject)
+    def _note(self, subjects: set[Subject], cause: str, loop_s: float) -> list[_Refused]:
+        self._seen |= subjects
         if self._since_s is None:
             self._since_s = loop_s
         self._count += 1
         self._lasts_s = loop_s - self._since_s
 
-        refused = self._refused.get(subject)
-        if refused is None or refused.cause != cause:
-            refused = self._refused[subject] = _Refused(cause, loop_s, self._takings)
-        refused.count += 1
-        refused.last_takings = self._takings
-        return refused
+        found = []
+        for subject in subjects:
+            refused = self._refused.get(subject)
+            if refused is None or refused.cause != cause:
+                refused = self._refused[subject] = _Refused(cause, loop_s, self._takings)
+            refused.count += 1
+            refused.last_takings = self._takings
+            found.append(refused)
+        return found
 
     def _is_meant(self, portion: Portion, refused: _Refused, now_s: float, loop_s: float) -> bool:
         lasted_s = loop_s - refused.since_s

@@ -322,3 +322,17 @@ def test_a_day_in_which_the_clock_was_set_is_no_day() -> None:
         outcome = policy.judge(portion, NOT_FOUND, T0 + 2 * FINAL_AFTER_S, 60.0 * n)
         assert isinstance(outcome, Doubted)
     assert policy.judge(portion, NOT_FOUND, T0 + 2 * FINAL_AFTER_S, ALIKE_S) == NOT_FOUND
+
+
+def test_a_batch_of_several_assets_is_a_verdict_only_where_it_is_one_on_each() -> None:
+    policy = Refusals(SLOT, 3)
+    of = {x: Item("exchange", x, T0, "measurement", 0, 1) for x in (A, B, C)}
+    both, only_b, other = (
+        Portion(tuple(of[x] for x in assets), None) for assets in ((A, B), (B,), (C,))
+    )
+    policy.judge(both, NOT_FOUND, T0, 0.0)
+    policy.judge(other, Accepted(), T0, 1.0)
+    policy.judge(only_b, Accepted(), T0, 2.0)
+    assert isinstance(policy.judge(both, NOT_FOUND, T0, BESIDE_OTHERS_S), Doubted)
+    policy.judge(other, Accepted(), T0, BESIDE_OTHERS_S + 1.0)
+    assert policy.judge(both, NOT_FOUND, T0, 2 * BESIDE_OTHERS_S) == NOT_FOUND
