@@ -75,6 +75,8 @@ class Policy:
     """How long its own word on what was sent may take; then it is sent again. None: its word comes
     with the sending.
     """
+    subjects: int = 0
+    """Of how many subjects it is owed numbers; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,11 @@ KEEPALIVE_S = 30.0
 """How long an idle connection stays open."""
 RENEW_AFTER_S = 12 * 3600.0
 """A token lives 48 hours."""
-REFUSED_FOR_S = 15 * 60.0
-"""How long a refused login is not tried again, unless the credentials change."""
+REFUSED_FOR_S = (60.0, 600.0, 1500.0)
+"""How long a login is not tried again that was refused once, twice, more often, unless the
+credentials change. An exchange with a fault may refuse everything for a while, the right password
+too; a wrong one is tried four times in the first hour.
+"""
 NO_NEW_LOGIN_FOR_S = 5 * 60.0
 """How long a path that was refused in spite of a new login is not worth another one: the trouble is
 the user's rights.
@@ -105,6 +108,9 @@ class Session:
         self._untaken_logins = 0
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
+        """What was refused last, and until when it is not tried again."""
+        self._refusals = 0
+        """Logins that were refused in a row."""
         self._no_login_before_s: dict[str, float] = {}
         self._client = client_for(self.url, transport)
 
@@ -209,7 +215,10 @@ class Session:
         ).encode()
         reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
-            self._token, self._refused = "", (credentials, loop.time() + REFUSED_FOR_S)
+            is_another = self._refused is None or self._refused[0] != credentials
+            self._refusals = 1 if is_another else self._refusals + 1
+            wait_s = REFUSED_FOR_S[min(self._refusals, len(REFUSED_FOR_S)) - 1]
+            self._token, self._refused = "", (credentials, loop.time() + wait_s)
             raise LoginRefused(f"login answered {reply.status}: {refused}")
         data = parsed(reply.body) if 200 <= reply.status < 300 else None
         # Older servers and the public documentation say "token", current servers "access".

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
+from gateway.energy.slot import Event
 from gateway.outbox.item import EXCHANGE, Item, Subject
 from gateway.timing.utc import utc_seconds
+
+_FAILING = ("retrying", "refusing")
+"""States in which nothing is taken."""
+REMINDER_S = 3600.0
+"""A destination that refuses everything, or one subject, is in the log so often."""
+NEWS_S = 300.0
+"""One that begins anew to refuse everything is, no sooner than this after the last time."""
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +29,8 @@ class Counts:
     requests: int = 0
     accepted: int = 0
     rejected: int = 0
+    refusals: int = 0
+    """Refusals that were not believed."""
     missed: int = 0
     errors: int = 0
     last_error: str = ""
@@ -30,15 +40,26 @@ class Counts:
 
 
 class Journal:
-    """Of one destination. `name_of` names a subject. Times are Unix seconds."""
+    """Of one destination. `name_of` names a subject, and `note` keeps what a person should know.
+    Times are Unix seconds.
+    """
 
-    def __init__(self, destination: str, name_of: Callable[[Subject], str]) -> None:
-        self._who = spoken(destination)
-        self._prefix = "" if destination == EXCHANGE else f"{destination}: "
+    def __init__(
+        self,
+        destination: str,
+        name_of: Callable[[Subject], str],
+        note: Callable[[Event], None],
+    ) -> None:
+        self._destination = destination
+        self._note = note
         self._name_of = name_of
         self.counts = Counts()
         self.state = "waiting"
-        """For people: waiting (nothing was tried yet), ok or retrying."""
+        """For people: waiting (nothing was tried yet), ok, retrying or refusing."""
+        self.refusing_since_s: float | None = None
+        """Since when the destination refuses everything; None: it does not."""
+        self._refusals_logged_s: dict[Subject | None, float] = {}
+        """When refusals of a subject were logged last, and (None) of everything."""
         self._failure_logged = ""
         """The kind of failure that was logged last, since deliveries fail."""
         self._failing_since_s = 0.0
@@ -49,6 +70,7 @@ class Journal:
         """The destination has these, by its own word."""
         self.counts.accepted += len(items)
         self.counts.last_success_s = now_s
+        self.refusing_since_s = None
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
     def sent(self, items: Sequence[Item]) -> None:
@@ -73,6 +95,46 @@ class Journal:
             reason,
         )
 
+    def refused(self, items: Sequence[Item], reason: str, now_s: float) -> None:
+        """The destination refuses these, and may not mean it. A line an hour is logged of each
+        subject.
+        """
+        self.counts.refusals += 1
+        self.counts.errors += 1
+        self.counts.last_error, self.counts.last_error_s = reason, now_s
+
+        if not self._is_time_to_say(items[0].subject, now_s, REMINDER_S):
+            return
+        _log.warning(
+            "%srefused %s: %s %s; it is kept, and asked for again: one refusal is no verdict",
+            self._prefix,
+            self.say(items),
+            self._who,
+            reason,
+        )
+
+    def refuses_all(self, reason: str, now_s: float) -> None:
+        """The destination refuses whatever it is sent. A line is logged now and once an hour, and
+        an event noted.
+        """
+        is_news = self.refusing_since_s is None
+        if is_news:
+            self.refusing_since_s = now_s
+        if self.state not in _FAILING:
+            self._begin_to_fail(now_s)
+        self.state = "refusing"
+        if not self._is_time_to_say(None, now_s, NEWS_S if is_news else REMINDER_S):
+            return
+
+        since = utc_seconds(int(self.refusing_since_s or now_s))
+        text = (
+            f"{self._who} refuses everything since {since}: it {reason}; what is owed is kept and "
+            "tried again. Ask its operator, and check canary_network and the assets' UUIDs"
+        )
+        _log.error("%s%s", self._prefix, text)
+        if is_news:
+            self._note(Event(int(now_s * 1000), self._destination, "refused", text))
+
     def missed(self, items: Sequence[Item]) -> None:
         """The time for these has passed. While deliveries fail, the first loss is logged, and the
         rest when they go again.
@@ -80,7 +142,7 @@ class Journal:
         if not items:
             return
         self.counts.missed += len(items)
-        if self.state != "retrying" or not self._missed_meanwhile:
+        if self.state not in _FAILING or not self._missed_meanwhile:
             _log.warning(
                 "%s%s can no longer be delivered: the time for it has passed",
                 self._prefix,
@@ -94,11 +156,10 @@ class Journal:
         """
         self.counts.errors += 1
         self.counts.last_error, self.counts.last_error_s = reason, now_s
-        if self.state != "retrying":
-            self.state = "retrying"
-            self._failing_since_s = now_s
-            self._failure_logged = ""
-            self._missed_meanwhile = 0
+        if self.state not in _FAILING:
+            self._begin_to_fail(now_s)
+        self.state = "retrying"
+        self.refusing_since_s = None
 
         if cause == self._failure_logged:
             return
@@ -113,7 +174,7 @@ class Journal:
 
     def recovered(self, failures: int, now_s: float) -> None:
         """The destination gave a verdict, after so many failures in a row."""
-        if self.state == "retrying":
+        if self.state in _FAILING:
             missed = self._missed_meanwhile
             _log.info(
                 "%s takes deliveries again, after %d failures in %.0f s%s",
@@ -123,6 +184,27 @@ class Journal:
                 f"; missed meanwhile: {missed}" if missed else "",
             )
         self.state = "ok"
+
+    @property
+    def _who(self) -> str:
+        return spoken(self._destination)
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self._destination == EXCHANGE else f"{self._destination}: "
+
+    def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
+        """Whether refusals of it are to be logged now, which is noted."""
+        logged_s = self._refusals_logged_s.get(of)
+        if logged_s is not None and 0 <= now_s - logged_s < every_s:
+            return False
+        self._refusals_logged_s[of] = now_s
+        return True
+
+    def _begin_to_fail(self, now_s: float) -> None:
+        self._failing_since_s = now_s
+        self._failure_logged = ""
+        self._missed_meanwhile = 0
 
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""

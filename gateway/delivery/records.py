@@ -12,7 +12,7 @@ from gateway.energy.slot import Event
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State
-from gateway.outbox.schedule import Portion, halves
+from gateway.outbox.schedule import Doubted, Portion, halves
 
 
 class DeliveryRecords(Protocol):
@@ -58,9 +58,10 @@ class Outbox(DeliveryRecords, Protocol):
         sent_s: float | None = None,
         answer: str | None = None,
         transaction_id: str | None = None,
+        refused: bool = False,
     ) -> None:
         """Write down what became of items; `pending` means: try again later, `sent`: its answer is
-        awaited.
+        awaited. `refused`: they are pending because the destination refused them.
         """
 
     def sent_under(self, transaction_id: str) -> list[Owed]:
@@ -89,7 +90,11 @@ class Shipment:
 
 
 def write_down(
-    outbox: Outbox, portion: Portion, outcome: Outcome, shipment: Shipment | None, now_s: float
+    outbox: Outbox,
+    portion: Portion,
+    outcome: Outcome | Doubted,
+    shipment: Shipment | None,
+    now_s: float,
 ) -> None:
     """Write down an outcome. `shipment` is None where it is the answer to what was sent before.
     Raises StoreError.
@@ -107,6 +112,8 @@ def write_down(
             if shipment is not None:
                 return  # it is pending as it was
             state, reason = "pending", outcome.reason
+        case Doubted():
+            state, reason = "pending", outcome.reason
         case Retry():
             if not outcome.sent:
                 return
@@ -119,4 +126,5 @@ def write_down(
         sent_s=shipment.sent_s if shipment else None,
         answer=answer or None,
         transaction_id=shipment.transaction_id if shipment else None,
+        refused=isinstance(outcome, Doubted),
     )

@@ -19,7 +19,8 @@ from gateway.delivery.records import Outbox, Shipment, write_down
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent, Terms
 from gateway.outbox.owed import LIVE_SLOTS, Owed
-from gateway.outbox.schedule import Portion, Schedule, halves
+from gateway.outbox.refusals import Refusals
+from gateway.outbox.schedule import Doubted, Portion, Schedule, halves
 from gateway.store.errors import StoreError
 
 MIN_SLEEP_S = 0.001
@@ -55,8 +56,9 @@ class Uploader:
         self._trusted = trusted
         policy = destination.policy
         self._schedule = Schedule(destination.format, policy.slot_s, policy.settlement_s)
+        self._refusals = Refusals(policy.slot_s, policy.subjects)
         self._patience = Patience(jitter)
-        self._journal = Journal(destination.name, destination.name_of)
+        self._journal = Journal(destination.name, destination.name_of, outbox.note)
         self._read_back = ReadBack(outbox, destination)
         self._news = asyncio.Event()
         self._is_answering = True
@@ -130,6 +132,8 @@ class Uploader:
             accepted=counts.accepted,
             rejected=counts.rejected,
             missed=counts.missed,
+            refusals=counts.refusals,
+            refusing_since_s=self._journal.refusing_since_s,
             read_back=self._read_back.state,
             confirmed=self._read_back.confirmed,
             disagreements=self._read_back.disagreements,
@@ -196,14 +200,18 @@ class Uploader:
         self._is_answering = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
         )
-        shipment = Shipment(transaction_id, sent_s)
-        write_down(self._outbox, portion, outcome, shipment, self._now())
-        self._settle(portion, outcome)
+        self._conclude(portion, outcome, Shipment(transaction_id, sent_s))
 
-    def _settle(self, portion: Portion, outcome: Outcome) -> None:
+    def _conclude(self, portion: Portion, outcome: Outcome, shipment: Shipment | None) -> None:
+        """Write down what came of a portion, and go by it. Raises StoreError."""
+        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s())
+        write_down(self._outbox, portion, judged, shipment, self._now())
+        self._settle(portion, judged)
+
+    def _settle(self, portion: Portion, outcome: Outcome | Doubted) -> None:
         """Go by an outcome that is written down."""
         items, now_s = portion.items, self._now()
-        self._schedule.settle(portion, outcome)
+        self._schedule.settle(portion, outcome, now_s)
         match outcome:
             case Accepted():
                 self._journal.accepted(items, now_s)
@@ -213,10 +221,19 @@ class Uploader:
                 return  # it may be well or not: its own word tells
             case Rejected() if not halves(portion, outcome):
                 self._journal.rejected(items, outcome.reason, now_s)
+            case Doubted():
+                self._journal.refused(items, outcome.reason, now_s)
             case Retry():
                 self._fail(outcome.cause, outcome.reason, outcome.after_s)
                 return
 
+        if isinstance(outcome, Rejected | Doubted) and self._refusals.refuses_all:
+            self._is_answering = False
+            self._patience.fail(_loop_s())
+            self._journal.refuses_all(outcome.reason, now_s)
+            return
+        if isinstance(outcome, Doubted):
+            return
         if isinstance(outcome, Rejected) and self._schedule.rejects_everything:
             reason = (
                 f"{self._schedule.rejections} requests in a row were rejected; to the last one it "
@@ -246,9 +263,9 @@ class Uploader:
                 if owed:
                     closes_s = [each.closes_s for each in owed if each.closes_s is not None]
                     items = tuple(each.item for each in owed)
-                    portion = Portion(items, min(closes_s, default=None))
-                    write_down(self._outbox, portion, answer.outcome, None, self._now())
-                    self._settle(portion, answer.outcome)
+                    refused_s = tuple(each.refused_s for each in owed)
+                    portion = Portion(items, min(closes_s, default=None), refused_s)
+                    self._conclude(portion, answer.outcome, None)
             except StoreError as error:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)
@@ -300,9 +317,8 @@ class Uploader:
         else:
             if self._patience.retry_at_s > _loop_s():
                 waits.append(self._patience.retry_at_s - _loop_s())
-            change_s = self._outbox.next_change_s(now_s)
-            if change_s is not None:
-                waits.append(change_s - now_s)
+            changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
+            waits += [change_s - now_s for change_s in changes_s if change_s is not None]
             if self._is_answering:
                 waits.append(self._read_back.next_s(now_s) - now_s)
         await self._sleep_for(min(waits))

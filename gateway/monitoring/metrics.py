@@ -276,6 +276,7 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
             **to,
             verdict=verdict,
         )
+    _refusals(families, destination)
     families.counter(
         "destination_confirmed_items",
         "Items that the destination was found to hold as they were sent",
@@ -299,6 +300,21 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
         "Items held otherwise in spite of a second delivery",
         destination.disputed,
         **to,
+    )
+
+
+def _refusals(families: _Families, destination: DestinationReport) -> None:
+    families.counter(
+        "destination_refusals",
+        "Refusals since the daemon started that were not believed",
+        destination.refusals,
+        destination=destination.name,
+    )
+    families.gauge(
+        "destination_refusing_since_timestamp_seconds",
+        "Since when the destination refuses everything, Unix time; absent while it does not",
+        destination.refusing_since_s,
+        destination=destination.name,
     )
 
 

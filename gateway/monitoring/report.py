@@ -127,6 +127,10 @@ class DestinationReport(Part):
     accepted: int = 0
     rejected: int = 0
     missed: int = 0
+    refusals: int = 0
+    """Refusals since start that were not believed: what they were of is kept and tried again."""
+    refusing_since_s: float | None = None
+    """Since when it refuses everything that it is sent; None: it does not."""
     read_back: str = ""
     """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was
     asked.
@@ -139,6 +143,10 @@ class DestinationReport(Part):
     """Accepted items that are still to be asked for; 10,000 are counted at most."""
     disputed: int = 0
     """Items that it holds otherwise in spite of a second delivery: for a person to look into."""
+
+    def healthy(self, now_s: float, started_s: float) -> bool:
+        """One that refuses everything is not well, whatever it took a minute ago."""
+        return self.refusing_since_s is None and Part.healthy(self, now_s, started_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

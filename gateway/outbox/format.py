@@ -117,11 +117,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The receiver will never take the items as they are; the reason is kept and shown."""
+    """The receiver refuses the items as they are; the reason is kept and shown. Whether that is
+    believed, `refusals.py` says.
+    """
 
     reason: str
     whole: bool = False
     """For the address and not for a number in it: a smaller batch would fare alike."""
+    cause: str = ""
+    """The kind of refusal, in one word: those with the same one are alike. Empty: the reason is."""
 
 
 @dataclass(frozen=True, slots=True)

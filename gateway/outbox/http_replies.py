@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.outbox.dialect import Reply
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
+from gateway.outbox.receipt import complaint, is_receipt
 
 MAX_REASON_CHARS = 300
 MAX_RETRY_AFTER_S = 3600.0
@@ -18,8 +19,9 @@ _NOT_JSON = object()
 
 
 def http_outcome(reply: Reply) -> Outcome:
-    """2xx with JSON or nothing: accepted. A 4xx that speaks of the request: rejected. Everything
-    else: keep the items and try again.
+    """2xx with a receipt or nothing: accepted. 2xx with an error in it, and a 4xx that speaks of
+    the request: rejected. Everything else: keep the items and try again. `receipt.py` says what a
+    receipt is.
 
     An HTML page is never a verdict, whatever its status: it comes from a proxy, a captive portal or
     a server without its application, and would otherwise cost a backlog that nothing is wrong with.
@@ -31,28 +33,47 @@ def http_outcome(reply: Reply) -> Outcome:
         much = f"with more than {len(reply.body) >> 10} KiB; is the URL right?"
         return Retry(f"answered {reply.status} {much}", retry_after_s)
     if 200 <= reply.status < 300:
-        if not reply.body.strip() or _json(reply.body) is not _NOT_JSON:
-            return Accepted()
-        text = (
-            "with something other than JSON; is the URL right, or does a login page of the "
-            "network stand in between?"
-        )
-        return Retry(f"answered {reply.status} {text}", retry_after_s)
+        return _taken(reply, retry_after_s)
     if 300 <= reply.status < 400:
         location = _line(reply.headers.get("location", "another place"))
         return Retry(f"redirects to {location}: is the URL right?", retry_after_s)
     reason = f"answered {reply.status}: {reason_of(reply.body)}".removesuffix(": ")
+    cause = str(reply.status)
     if reply.status == 413:
-        return Rejected(reason)
+        return Rejected(reason, cause=cause)
     if not 400 <= reply.status < 500 or reply.status in _TRY_AGAIN:
         return Retry(reason, retry_after_s)
     if reply.body.lstrip()[:1] == b"<":
         return Retry(f"answered {reply.status} with a web page; is the URL right?", retry_after_s)
-    return Rejected(reason, whole=reply.status in _ABOUT_THE_ADDRESS)
+    return Rejected(reason, whole=reply.status in _ABOUT_THE_ADDRESS, cause=cause)
+
+
+def _taken(reply: Reply, retry_after_s: float | None) -> Outcome:
+    """Of a status that says so."""
+    if not reply.body.strip():
+        return Accepted()
+    said = f"answered {reply.status}"
+    data = _json(reply.body)
+    if data is _NOT_JSON:
+        text = (
+            "with something other than JSON; is the URL right, or does a login page of the "
+            "network stand in between?"
+        )
+        return Retry(f"{said} {text}", retry_after_s)
+
+    error = complaint(data)
+    if error is not None:
+        text = _line(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+        return Rejected(f"{said} with an error: {text}", cause=f"{reply.status} error")
+    if is_receipt(data):
+        return Accepted()
+    return Retry(f"{said} with what is no receipt: {reason_of(reply.body)}", retry_after_s)
 
 
 def refusal(reply: Reply) -> str:
-    """Why a reply is no good, in words; empty where it is."""
+    """Why a reply to another request than a delivery is no good, in words; empty where it is."""
+    if 200 <= reply.status < 300 and _json(reply.body) is not _NOT_JSON:
+        return ""  # JSON of another kind than a receipt
     outcome = http_outcome(reply)
     return outcome.reason if isinstance(outcome, Rejected | Retry) else ""
 

@@ -38,7 +38,9 @@ class Owed:
     """The formula's result where it was negative and 0 is delivered instead."""
     attempts: int = 0
     decided_s: float | None = None
-    """When the state became what it is, Unix time."""
+    """When the state became what it is, Unix time. Of what is pending or sent: since when it is
+    refused; None where it is not.
+    """
     confirmed_s: float | None = None
     """When the destination was found to hold this very number, Unix time."""
     held_uwh: int | None = None
@@ -54,6 +56,11 @@ class Owed:
     """The beginning of what the destination said last."""
     transaction_id: str | None = None
     """Of the last delivery."""
+
+    @property
+    def refused_s(self) -> float | None:
+        """Since when the destination refuses what is still owed, Unix time; None: it does not."""
+        return self.decided_s if self.state in ("pending", "sent") else None
 
     @property
     def disputed(self) -> bool:
@@ -104,7 +111,8 @@ class Held:
 
 def why_not_again(owed: Owed, now_s: float) -> str:
     """Why a person cannot have it sent again; empty where that is possible."""
-    if owed.state not in ("rejected", "missed") and not owed.disputed:
+    is_refused = owed.state == "pending" and owed.refused_s is not None
+    if owed.state not in ("rejected", "missed") and not owed.disputed and not is_refused:
         return (
             f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
         )

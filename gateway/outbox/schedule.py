@@ -11,6 +11,9 @@ that is too much for the destination costs little and does not come back unchang
 
 A batch that is rejected for a number in it is halved until the bad number is alone.
 
+What is refused, and may be meant so or not (`refusals.py`), waits for its next try without holding
+up anything else: one item, or the stream where more than one item of it is refused.
+
 A stream (a subject's measurements, or its forecasts) that fails while the rest is well goes last,
 and one item at a time: such as an asset that the user may not send for. While everything fails the
 streams take turns, so that one such stream at the front cannot hide that the rest would go.
@@ -19,11 +22,11 @@ streams take turns, so that one such stream at the front cannot hide that the re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Literal, Protocol
 
 from gateway.outbox.format import Accepted, Format, Outcome, Rejected, Retry, Sent
-from gateway.outbox.item import Item, Kind, Subject
+from gateway.outbox.held_back import HeldBack, Stream
+from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, live_since_s, urgency
 
 BACKLOG_ITEMS = 16_000
@@ -41,8 +44,6 @@ Allowed = Literal["all", "just_closed", "nothing"]
 """What may go now: while a destination is given time, only a slot that has just closed, or
 nothing.
 """
-
-Stream = tuple[Subject, Kind]
 
 _WELL = (False, 0)
 """The rank of a stream that nothing is wrong with."""
@@ -65,6 +66,14 @@ class Portion:
 
     items: tuple[Item, ...]
     closes_s: float | None
+    refused_s: tuple[float | None, ...] = ()
+    """Since when each item is refused (Unix time; None: it is not). Empty: none is."""
+
+    @property
+    def refused_since_s(self) -> float | None:
+        """Since when all of its items are refused; None where one of them is not."""
+        found = [at_s for at_s in self.refused_s if at_s is not None]
+        return max(found) if found and len(found) == len(self.items) else None
 
     @property
     def stream(self) -> Stream:
@@ -73,11 +82,22 @@ class Portion:
 
     def part(self, start: int, stop: int | None) -> "Portion":
         """Some of its items."""
-        return Portion(self.items[start:stop], self.closes_s)
+        return Portion(self.items[start:stop], self.closes_s, self.refused_s[start:stop])
 
     def closed(self, now_s: float) -> bool:
         """Whether it is too late for one of its items."""
         return self.closes_s is not None and self.closes_s <= now_s
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """The receiver refuses the items, and it is not proved that it means them: keep them, and try
+    again.
+    """
+
+    reason: str
+    whole: bool = False
+    """As `Rejected` has it."""
 
 
 class Schedule:
@@ -103,6 +123,9 @@ class Schedule:
         """Of the next batch."""
         self._is_failing = False
         """Whether the last batch got no verdict."""
+        self._held = HeldBack(slot_s)
+        self._doubted: dict[Stream, Item] = {}
+        """What was refused last by itself of each stream, since something of it was taken."""
         self.rejections = 0
         """Batches that were rejected in a row."""
 
@@ -131,6 +154,11 @@ class Schedule:
         """A person has decided about items: look anew at all of them."""
         self._plan.clear()
         self._halves.clear()
+        self._held.release_all()
+
+    def next_s(self, now_s: float) -> float | None:
+        """When something that was refused may be tried again; None where nothing waits for it."""
+        return self._held.next_s(now_s)
 
     def _first_due(self, due: Due, now_s: float, since_s: int) -> list[Owed]:
         """What is due of slots from then on, in the order of sending."""
@@ -145,11 +173,12 @@ class Schedule:
         return [owed for owed in due if self._rank(_stream(owed.item)) == _WELL]
 
     def _in_order(self, due: Iterable[Owed], now_s: float) -> list[Owed]:
-        """What goes first comes first."""
+        """What goes first comes first. What is held back does not come at all."""
         return sorted(
-            due,
+            (owed for owed in due if not self._held.holds(owed.item, now_s)),
             key=lambda owed: (
                 self._rank(_stream(owed.item)),
+                self._held.times(owed.item),
                 urgency(owed, now_s, self._slot_s, self._settlement_s),
                 owed.item,
             ),
@@ -182,13 +211,16 @@ class Schedule:
         return self._sized(self._portions(due)[0])
 
     def _portions(self, due: Sequence[Owed]) -> list[Portion]:
-        """What is due, divided as the format divides it into batches."""
-        closes_s = {owed.item: inf if owed.closes_s is None else owed.closes_s for owed in due}
-        portions = []
-        for batch in self._format.encode([owed.item for owed in due], ""):
-            first_s = min(closes_s[item] for item in batch.items)
-            portions.append(Portion(batch.items, None if first_s == inf else first_s))
-        return portions
+        """What is due, divided as the format divides it into batches. What was refused by itself
+        goes by itself: others would be refused with it.
+        """
+        found = {owed.item: owed for owed in due}
+        alone = [item for item in found if self._held.times(item)]
+        together = [item for item in found if not self._held.times(item)]
+
+        groups = [together, *([item] for item in alone)]
+        batches = [batch for group in groups for batch in self._format.encode(group, "")]
+        return [_portion([found[item] for item in batch.items]) for batch in batches]
 
     def _sized(self, portion: Portion) -> Portion:
         """As much of it as may go now."""
@@ -202,16 +234,17 @@ class Schedule:
         """Whether so many batches in a row were rejected that it is to be given time."""
         return self.rejections >= MAX_REJECTIONS_IN_A_ROW
 
-    def settle(self, portion: Portion, outcome: Outcome) -> None:
+    def settle(self, portion: Portion, outcome: Outcome | Doubted, now_s: float) -> None:
         """What became of what `next` had said."""
         match outcome:
             case Accepted() | Sent():
                 self.rejections = 0
                 self._dequeue(portion)
-                if portion.stream in self._failing_streams:
-                    self._failing_streams.remove(portion.stream)
-                    self._plan.clear()  # for the reason that `_go_well` has
+                self._revive(portion, is_taken=isinstance(outcome, Accepted))
                 self._go_well()
+            case Doubted():
+                self._dequeue(portion)
+                self._hold_back(portion, outcome, now_s)
             case Rejected():
                 self.rejections += 1
                 self._dequeue(portion)
@@ -219,6 +252,8 @@ class Schedule:
                     middle = len(portion.items) // 2
                     parts = portion.part(middle, None), portion.part(0, middle)
                     self._halves.extendleft(parts)
+                else:
+                    self._let_go(portion, outcome)
                 if self.rejects_everything:
                     self.start_small()
                 else:
@@ -227,6 +262,50 @@ class Schedule:
                 if outcome.answered:
                     self._mark_failing(portion.stream)
                 self.start_small()
+
+    def _revive(self, portion: Portion, *, is_taken: bool) -> None:
+        """Its stream is well; `is_taken`: by the destination's own word."""
+        was_failing = portion.stream in self._failing_streams
+        if was_failing:
+            self._failing_streams.remove(portion.stream)
+            self._plan.clear()  # for the reason that `_go_well` has
+        if not is_taken:
+            return
+
+        self._doubted.pop(portion.stream, None)
+        self._held.release(portion.stream)
+        for item in portion.items:
+            self._held.release(item)
+        if was_failing and portion.refused_s:
+            # These it had refused, and takes them now: so it may with all else that it refused.
+            self._held.release_all()
+
+    def _let_go(self, portion: Portion, outcome: Rejected) -> None:
+        """It is refused for good."""
+        for item in portion.items:
+            self._held.release(item)
+        if outcome.whole:
+            # The rest of the stream will fare alike: then in as few batches as there may be.
+            self._failing_streams.discard(portion.stream)
+            self._held.release(portion.stream)
+
+    def _hold_back(self, portion: Portion, outcome: Doubted, now_s: float) -> None:
+        """It waits for its next try; the whole stream does where it is not one number only."""
+        stream, item = portion.stream, portion.items[0]
+        self._plan.clear()
+        is_known = self._held.times(item) > 0
+        if len(portion.items) == 1:
+            self._held.hold(item, now_s)
+        if (
+            not outcome.whole
+            and stream not in self._failing_streams
+            and (is_known or self._doubted.setdefault(stream, item) == item)
+        ):
+            return
+        self._held.hold(stream, now_s)
+        self._failing_streams.add(stream)
+        self._turns[stream] = self._turns.get(stream, 0) + 1
+        self._halves = deque(half for half in self._halves if half.stream != stream)
 
     def start_small(self) -> None:
         """The next batch carries one item: something failed."""
@@ -266,6 +345,13 @@ def halves(portion: Portion, outcome: Rejected) -> bool:
     else its items are rejected for good.
     """
     return len(portion.items) > 1 and not outcome.whole
+
+
+def _portion(owed: Sequence[Owed]) -> Portion:
+    closes_s = min((each.closes_s for each in owed if each.closes_s is not None), default=None)
+    refused_s = tuple(each.refused_s for each in owed)
+    is_refused = any(at_s is not None for at_s in refused_s)
+    return Portion(tuple(each.item for each in owed), closes_s, refused_s if is_refused else ())
 
 
 def _stream(item: Item) -> Stream:

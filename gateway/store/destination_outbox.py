@@ -136,10 +136,12 @@ class DestinationOutbox:
         sent_s: float | None = None,
         answer: str | None = None,
         transaction_id: str | None = None,
+        refused: bool = False,
     ) -> None:
         """Write down what became of items. `pending`: try again later. `sent`: the wire took them,
         and the destination's own word is awaited; any other state may follow. `sent_s`, `answer`
-        and `transaction_id` are kept where they are given.
+        and `transaction_id` are kept where they are given. `refused`: they are pending because the
+        destination refused them; since when, is kept until it gives another answer.
 
         Older revisions of what is accepted are not owed any more. What a person gave up meanwhile
         stays given up, unless the destination took it or refused it.
@@ -147,7 +149,10 @@ class DestinationOutbox:
         if state == "sent" and sent_s is None:
             sent_s = now_s
         awaits = state in ("pending", "sent")
-        decided_s = None if awaits else now_s
+        decided = "coalesce(decided_s, ?)" if refused else "?"
+        decided_s = None if awaits and not refused else now_s
+        if state == "sent":
+            decided = "coalesce(?, decided_s)"
         still = "AND state IN ('pending', 'sent')" if awaits else ""
         beside = {
             "first_sent_s": ("coalesce(first_sent_s, ?)", sent_s),
@@ -161,7 +166,7 @@ class DestinationOutbox:
 
         # What was sent is answered now: that is no new attempt.
         sql = (
-            "UPDATE outbox SET state = ?, reason = ?, decided_s = ?, "  # noqa: S608
+            f"UPDATE outbox SET state = ?, reason = ?, decided_s = {decided}, "  # noqa: S608
             f"attempts = attempts + (state <> 'sent'){also} WHERE {THIS_ITEM} {still}"
         )
         if state == "pending":
@@ -200,7 +205,7 @@ class DestinationOutbox:
         self._windows = None
         with self._database.transaction() as connection:
             return connection.execute(
-                f"UPDATE {_SENT} SET state = 'pending', reason = ? WHERE {where}",  # noqa: S608
+                f"UPDATE {_SENT} SET state = 'pending', decided_s = NULL, reason = ? WHERE {where}",  # noqa: S608
                 (reason, *these),
             ).rowcount
 

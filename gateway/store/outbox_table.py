@@ -118,14 +118,18 @@ class OutboxTable:
 
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected and missed items are owed again, and accepted ones that the destination holds
-        otherwise in spite of a second delivery. Returns how many.
+        otherwise in spite of a second delivery. What is pending because it was refused is asked
+        for as if for the first time. Returns how many.
         """
         # What is disputed gets one more delivery, and is disputed again where that does not help.
         what = (
             "state = 'pending', decided_s = NULL, reason = '', disagreements = "
             "min(disagreements, 1)"
         )
-        where = "(state IN ('rejected', 'missed') OR (state = 'accepted' AND disagreements = 2))"
+        where = (
+            "(state IN ('rejected', 'missed') OR (state = 'accepted' AND disagreements = 2) "
+            "OR (state = 'pending' AND decided_s IS NOT NULL))"
+        )
         return self._decide(items, what, f"{where} AND NOT {REPLACED}")
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:

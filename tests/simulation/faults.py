@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.delivery.simulated.exchange import Mode
-from tests.simulation.home import profile_of, write_credentials
+from tests.simulation.home import ASSETS, profile_of, write_credentials
 from tests.simulation.network import Outage
 from tests.simulation.process import RESTART_S
 from tests.simulation.scenario import FaultEvent
@@ -310,6 +310,20 @@ def _exchange_status(world: "World", event: FaultEvent) -> Undo:
     return partial(world.exchange.mode, "ok")
 
 
+def _exchange_refuses_asset(world: "World", event: FaultEvent) -> Undo:
+    name = next(name for name, (_, energy) in ASSETS.items() if energy.startswith(f"{event.on}."))
+    asset = world.assets[name]
+    world.exchange.mode("status", status=404, where=str(asset))
+    begin_ms = world.time.ms()
+
+    def undo() -> None:
+        world.exchange.mode("ok")
+        refused_ms = world.fault_log.refused_ms.setdefault(str(asset), [])
+        refused_ms.append((begin_ms, world.time.ms()))
+
+    return undo
+
+
 def _exchange_busy(world: "World", event: FaultEvent) -> Undo:
     world.exchange.mode("status", status=429, retry_after_s=event.amount)
     return partial(world.exchange.mode, "ok")
@@ -361,6 +375,9 @@ APPLY: Mapping[str, Apply] = {
     "exchange_silent": _away("no_answer"),
     "exchange_slow": _exchange_slow,
     "exchange_status": _exchange_status,
+    "exchange_refuses": _exchange_status,
+    "exchange_refuses_asset": _exchange_refuses_asset,
+    "exchange_error_body": _misbehaves("error_body"),
     "exchange_busy": _exchange_busy,
     "exchange_html": _misbehaves("html"),
     "exchange_drops": _misbehaves("drop_after_accept"),

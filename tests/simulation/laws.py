@@ -73,7 +73,7 @@ def judge(run: RunResult) -> Verdict:
     verdict.unallocated_wh = (
         sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
     )
-    laws = (_alive, _sound, _chained, _true, _dated, _booked, _complete, _expected)
+    laws = (_alive, _sound, _chained, _true, _dated, _booked, _complete, _fair, _expected)
     verdict.violations += [
         f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
     ]
@@ -396,6 +396,25 @@ def _complete(books: _Books, _: Verdict) -> Iterator[str]:
                 yield f"{name}: {start_s} is nowhere"
             elif row is not None and row["state"] == "pending":
                 yield f"{name}: {start_s} still waits"
+
+
+def _fair(books: _Books, _: Verdict) -> Iterator[str]:
+    """Nothing is rejected but what the exchange refused while it took others: no run lasts so long
+    that refusals of everything are final.
+    """
+    for row in books.outbox:
+        if row["state"] != "rejected":
+            continue
+        decided_ms = row["decided_s"] * 1000
+        refused_ms = books.run.faults.refused_ms.get(row["asset"], ())
+        if not any(
+            begin_ms - books.wrong_ms <= decided_ms <= end_ms + books.wrong_ms + 60_000
+            for begin_ms, end_ms in refused_ms
+        ):
+            yield (
+                f"{books.names[row['asset']]}: {row['slot_s']} was rejected by an exchange that "
+                f"only had a fault: {row['reason']}"
+            )
 
 
 def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:

@@ -25,6 +25,8 @@ class FaultLog:
     """When the clock was wrong although the kernel called it right (a smear), and by how much at
     most.
     """
+    refused_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """From when to when the exchange refused one asset only, by the asset's UUID."""
 
 
 @dataclass(slots=True)

@@ -62,6 +62,10 @@ FAULTS: Mapping[str, str] = {
     "exchange_silent": "packets vanish",
     "exchange_slow": "an answer takes `amount` seconds",
     "exchange_status": "everything is answered with the status `amount`",
+    "exchange_refuses": "everything is answered with the status `amount`, and a reason in JSON",
+    "exchange_refuses_asset": "everything for the meter's own asset is answered 404, and a reason "
+    "in JSON",
+    "exchange_error_body": "everything is answered 200, with an error in JSON",
     "exchange_busy": "429 with Retry-After of `amount` seconds",
     "exchange_html": "everything is answered 200 with a web page",
     "exchange_drops": "requests are obeyed, and the connection dropped before the answer",
@@ -256,6 +260,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
         happens=tuple(sorted(happens, key=lambda each: each.at)),
+        must=Must(rejected=None),  # what may be, the laws say
     )
 
 
@@ -282,6 +287,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "clock_step": rng.choice((-86400, -3600, -60, -1, 1, 60, 3600, 86400)),
         "exchange_slow": rng.choice((3, 30)),
         "exchange_status": rng.choice((500, 502, 503)),
+        "exchange_refuses": rng.choice((400, 404, 422)),
         "exchange_busy": rng.choice((5, 60, 600)),
     }
     if fault in ("suspended",):

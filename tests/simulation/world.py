@@ -54,10 +54,10 @@ class World:
         self.fault_log = FaultLog()
 
         ids = Random(scenario.seed + 1)
-        self._assets = {name: _uuid(ids) for name in ASSETS}
+        self.assets = {name: _uuid(ids) for name in ASSETS}
         self.exchange = StrictExchange(
             _uuid(ids),
-            {uuid: name for name, uuid in self._assets.items()},
+            {uuid: name for name, uuid in self.assets.items()},
             slot_s=int(scenario.slot),
             now=self.time.s,
             max_history=None,
@@ -65,7 +65,7 @@ class World:
 
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
         self.home = SimulatedHome(scenario.seed, origin_s, self.time.ms, self.rng)
-        write_folder(folder, scenario, self._assets, self.exchange)
+        write_folder(folder, scenario, self.assets, self.exchange)
         self.settings = kinds.load(folder)
 
         self.machine = Machine(
@@ -123,7 +123,7 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
-            assets=self._assets,
+            assets=self.assets,
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,
             end_ms=self.time.ms(),

@@ -34,6 +34,9 @@ from tests.system.suffering import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.delivery.simulated.http_server import StandInExchange
     from tests.system.conftest import StartSite
 
 # What its tests share takes long to make: one process makes it.
@@ -234,6 +237,42 @@ async def server_errors(suffering: Suffering) -> None:
     )
 
 
+async def refusals_of_everything(suffering: Suffering) -> None:
+    """Exchange: 404 in JSON to everything is no verdict on anything"""
+    await refuses_everything(
+        suffering, lambda exchange: exchange.mode("status", status=404), "answered 404"
+    )
+
+
+async def errors_with_200(suffering: Suffering) -> None:
+    """Exchange: 200 with an error in JSON is no receipt"""
+    await refuses_everything(
+        suffering, lambda exchange: exchange.mode("error_body"), "answered 200 with an error"
+    )
+
+
+async def refuses_everything(
+    suffering: Suffering, begin: "Callable[[StandInExchange], None]", text: str
+) -> None:
+    """Loud while it lasts: not healthy, one line; and then all is delivered."""
+    site = suffering.site
+    before, mark = (await site.report()).destinations[0], len(site.log())
+    begin(site.exchange)
+    report = await site.until(
+        lambda r: r.destinations[0].refusing_since_s is not None, "the page says so"
+    )
+    assert report.destinations[0].state == "refusing"
+    assert text in report.destinations[0].last_error
+    assert any(line.startswith("exchange: refusing") for line in report.unhealthy())
+    health = await site.page.get("/healthz")
+    assert (health.status_code, "exchange: refusing" in health.text) == (503, True)
+    await asyncio.sleep(2 * site.slot_s)
+    site.exchange.mode("ok")
+    report = await site.until(lambda r: r.destinations[0].state == "ok", "it takes them again")
+    assert report.destinations[0].rejected == before.rejected
+    assert len(site.log("refuses everything since", since=mark)) <= 1, "one line in five minutes"
+
+
 async def too_many_requests(suffering: Suffering) -> None:
     """Exchange: 429 with Retry-After is obeyed"""
     site = suffering.site
@@ -323,6 +362,8 @@ TRACKS: list[list[Case]] = [
         lost_answers,
         wrong_password,
         too_many_requests,
+        refusals_of_everything,
+        errors_with_200,
     ],
 ]
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "list what is owed to the exchange and others, have it sent again, or give it up"
 
-STATES = ("pending", "sent", "rejected", "missed", "disputed", "unconfirmed", "accepted")
+STATES = (
+    *("pending", "sent", "rejected", "missed", "disputed"),
+    *("refused", "unconfirmed", "accepted"),
+)
 UNSETTLED = STATES[:5]
 DEFAULT_LIMIT = 50
 MAX_REASON_CHARS = 200
@@ -34,14 +37,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "list (without a word: what is not settled): pending (waits for its time, or for the "
-        "exchange), sent (its answer is awaited), rejected (by the exchange, which "
+        "exchange), refused (pending too: the exchange has refused it so far, and may not mean it; "
+        "it is asked again), sent (its answer is awaited), rejected (by the exchange, which "
         "says why), missed (its time passed, it was not wholly metered, or given up), disputed "
         "(accepted twice, and the exchange holds "
         "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
-        "retry: rejected, missed or (named by --state or ID) disputed items are owed again. "
+        "retry: rejected, missed or (named by --state or ID) disputed items are owed again; "
+        "refused ones are asked for as if for the first time. "
         "Numbers that go without a time (dialect rest) "
         "cannot be: sent late, they would be booked to another slot.\n"
-        "give-up: pending items are missed, for the reason that you give. They stay in the "
+        "give-up: pending and refused items are missed, for the reason that you give. They stay in "
+        "the "
         "buffer and can be exported.\n"
         "retry and give-up do what you select, without asking: items by their ID as the list "
         "shows it, or all that --asset, --kind, --state, --since and --until leave, or --all. "
@@ -54,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox list --state rejected --asset 'House load' --since 7d --json\n"
         "  meter-gateway outbox retry 2026-03-29T01:15:00Z/House-load\n"
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
+        "  meter-gateway outbox give-up --state refused --reason 'the asset is not ours any more'\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
     _add_arguments(parser)
@@ -150,9 +157,10 @@ def _check(args: argparse.Namespace) -> None:
         args.usage_error("--reason goes with give-up")
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
-    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending", "sent"}}.get(
-        args.action, set(STATES)
-    )
+    may = {
+        "retry": {"rejected", "missed", "disputed", "refused"},
+        "give-up": {"pending", "sent", "refused"},
+    }.get(args.action, set(STATES))
     if wrong := sorted(set(args.state or ()) - may):
         args.usage_error(
             f"{args.action} is for what is {' or '.join(sorted(may))}, not {', '.join(wrong)}"
@@ -284,7 +292,9 @@ def _key(text: str, names: _Names) -> _Key:
 def _states(owed: "Owed") -> set[str]:
     """What is said of it, all of it."""
     states = {str(owed.state)}
-    if owed.disputed:
+    if owed.state == "pending" and owed.refused_s is not None:
+        states.add("refused")
+    elif owed.disputed:
         states.add("disputed")
     elif (
         owed.state == "accepted"
@@ -327,7 +337,12 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
             "state": _state(owed),
             "reason": owed.reason,
             "attempts": owed.attempts,
-            "decided_utc": None if owed.decided_s is None else utc_text(round(owed.decided_s)),
+            "refused_since_utc": None
+            if owed.refused_s is None
+            else utc_text(round(owed.refused_s)),
+            "decided_utc": None
+            if owed.decided_s is None or owed.refused_s is not None
+            else utc_text(round(owed.decided_s)),
             "deadline_utc": None if owed.closes_s is None else utc_text(round(owed.closes_s)),
             "confirmed_utc": None
             if owed.confirmed_s is None
@@ -342,7 +357,8 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
 
 def _state(owed: "Owed") -> str:
     return next(
-        (state for state in ("disputed", "unconfirmed") if state in _states(owed)), owed.state
+        (state for state in ("disputed", "refused", "unconfirmed") if state in _states(owed)),
+        owed.state,
     )
 
 

@@ -217,6 +217,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
             margin_s=settings.margin,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
+            subjects=len(site.assets),
         ),
         verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
         name_of=opening.name_of,

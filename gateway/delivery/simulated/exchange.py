@@ -38,7 +38,15 @@ from gateway.delivery.simulated.books import MAX_HISTORY, Books, slot_at, slot_t
 from gateway.delivery.simulated.tokens import Tokens
 
 Mode = Literal[
-    "ok", "down", "slow", "status", "unauthorized", "html", "drop_after_accept", "partial"
+    "ok",
+    "down",
+    "slow",
+    "status",
+    "unauthorized",
+    "html",
+    "error_body",
+    "drop_after_accept",
+    "partial",
 ]
 LOGIN = "/api-token-auth/"
 _POST = re.compile(
@@ -118,10 +126,12 @@ class StrictExchange:
         `where`.
 
         down: every connection is dropped without a word. slow: a request is obeyed as it arrives,
-        and answered `seconds` later. status: everything is answered with `status` and
-        `Retry-After`. unauthorized: 401, but a login is answered as ever. html: everything is
-        answered 200 with a web page. drop_after_accept: the request is obeyed, its answer never
-        sent. partial: it is obeyed, and the connection is dropped in the middle of its answer.
+        and answered `seconds` later. status: everything is answered with `status`, a reason
+        in JSON and `Retry-After`. unauthorized: 401, but a login is answered as ever. html:
+        everything is answered 200 with a web page. error_body: everything is answered 200
+        with an error in JSON. drop_after_accept: the request is obeyed, its answer never
+        sent. partial: it is obeyed, and the connection is dropped in the middle of its
+        answer.
         """
         self._fault = (
             None if mode == "ok" else _Fault(mode, status, retry_after_s, seconds, where, times)
@@ -170,6 +180,8 @@ class StrictExchange:
                 return json_answer(401, {"detail": "this login has expired"})
             case "html":
                 return Answer(200, _HTML, "text/html")
+            case "error_body":
+                return json_answer(200, {"status": "error", "error_message": "told to say so"})
             case "slow":
                 return replace(obey(), delay_s=fault.seconds)
             case "drop_after_accept":

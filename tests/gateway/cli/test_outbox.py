@@ -121,6 +121,28 @@ def test_rejected_and_missed_items_are_owed_again(run, filled):
     assert states(filled) == ["accepted"] + ["pending"] * 4
 
 
+def test_what_is_refused_is_listed_so_and_a_person_decides(run, filled):
+    with filled.buffer() as buffer:
+        outbox = buffer.outbox("exchange")
+        items = [owed.item for owed in buffer.owed() if owed.state == "pending"]
+        for at_s in (START_S + 9000, START_S + 9060):
+            outbox.record(items, "pending", "answered 404: gone", at_s, refused=True)
+    rows = listed(run, "--state", "refused")
+    assert len(rows) == len(items) == 4
+    for row in rows.values():
+        assert (row["state"], row["reason"]) == ("refused", "answered 404: gone")
+        assert (row["refused_since_utc"], row["decided_utc"]) == ("2026-03-29T02:30:00Z", None)
+    assert set(rows) <= set(listed(run, "--state", "pending")), "it is pending, too"
+
+    first, second, *_ = rows
+    code, out, _ = run("outbox", "retry", first)
+    assert (code, "1 item is owed again" in out) == (0, True)
+    assert listed(run, "--state", "pending")[first]["state"] == "pending"
+    code, out, _ = run("outbox", "give-up", "--state", "refused", "--reason", "not ours")
+    assert (code, "3 items are given up" in out) == (0, True)
+    assert listed(run)[second]["reason"] == "given up: not ours"
+
+
 def test_pending_items_are_given_up_with_the_reason(run, filled):
     code, out, _ = run("outbox", "give-up", "--asset", "PV", "--reason", "  not registered\tthen ")
     assert (code, "2 items are given up" in out) == (0, True)

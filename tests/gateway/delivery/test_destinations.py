@@ -338,10 +338,12 @@ async def test_a_bad_number_is_found_by_halves_also_when_the_word_comes_later(
     refusal = {"ok": False, "error": "no such slot"}
     async with lines_site(tmp_path) as (server, buffer, _):
         server.answers = [refusal, refusal]
-        await until(lambda: sorted(states(buffer, "ours")) == ["accepted", "rejected"], 20)
+        await until(lambda: states(buffer, "ours") == ["pending", "accepted"], 20)
         assert [len(line["values"]) for line in server.got] == [2, 1, 1]
-        [rejected] = [o for o in buffer.owed(destination="ours") if o.state == "rejected"]
-        assert rejected.reason == "says: no such slot"
+        [refused] = [o for o in buffer.owed(destination="ours") if o.state == "pending"]
+        assert (refused.reason, refused.refused_s is not None) == ("says: no such slot", True)
+        await until(lambda: states(buffer, "ours") == ["accepted", "accepted"], 20)
+        assert [len(line["values"]) for line in server.got] == [2, 1, 1, 1], "asked once more"
 
 
 async def test_a_restart_while_an_answer_is_awaited_loses_nothing(tmp_path: Path) -> None:

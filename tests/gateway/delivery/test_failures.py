@@ -159,6 +159,29 @@ def test_a_wrong_password_is_tried_four_times_an_hour_and_a_corrected_one_within
     virtual(story())
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_login_that_is_refused_for_twenty_seconds_costs_two_minutes(
+    tmp_path: Path, status: int
+) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.owe(T0 - SLOT, A)
+            site.exchange.mode("status", status=status)  # as it is started
+            async with running(site.uploader()) as uploader:
+                for n in range(3):
+                    await asyncio.sleep(20)
+                    site.exchange.mode("ok")
+                    await asyncio.sleep(2 * MAX_BACKOFF_S)
+                    assert site.states() == {"accepted": n + 1}
+                    await asyncio.sleep(T0 + (n + 1) * SLOT - site.now())
+                    site.exchange.revoke_tokens()
+                    site.exchange.mode("status", status=status)
+                    site.owe(T0 + n * SLOT, A)
+                    uploader.wake()
+
+    virtual(story())
+
+
 def test_tokens_are_renewed_twice_a_day_and_their_loss_costs_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
@@ -270,9 +293,11 @@ def test_a_bad_number_is_found_and_the_rest_of_its_batch_is_delivered(tmp_path: 
             for n in (1500, 1501, 1999):
                 site.owe(T0 - n * SLOT, A, uwh=UNSENDABLE_UWH)
             async with running(site.uploader()) as uploader:
-                await asyncio.sleep(60)
+                await asyncio.sleep(10)
+                assert site.states() == {"accepted": 1000, "pending": 3}
+                await asyncio.sleep(190)
                 requests = len(site.sent(A, "set-energy"))
-                assert requests < 70
+                assert requests < 90, "a minute of asking again is in them"
                 await asyncio.sleep(7200)
                 assert len(site.sent(A, "set-energy")) == requests, "never sent again unchanged"
                 assert uploader.snapshot(site.now()).rejected == 3
@@ -285,15 +310,18 @@ def test_a_bad_number_is_found_and_the_rest_of_its_batch_is_delivered(tmp_path: 
     virtual(story())
 
 
-def test_an_unknown_asset_is_rejected_in_one_request(tmp_path: Path) -> None:
+def test_an_unknown_asset_is_rejected_in_few_requests(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
             del site.exchange.assets[A]
             site.owe(T0 - 1010 * SLOT, A, B, count=1000)
             async with running(site.uploader()):
-                await asyncio.sleep(60)
+                await asyncio.sleep(10)
+                assert site.states() == {"accepted": 1000, "pending": 1000}
+                await asyncio.sleep(80)
             assert site.states() == {"accepted": 1000, "rejected": 1000}
-            assert site.exchange.requests == {200: 1, 404: 1}
+            assert site.exchange.requests[200] == 1
+            assert site.exchange.requests[404] < 20, "asked again in growing waits for a minute"
 
     virtual(story())
 

@@ -226,16 +226,20 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
             site.owe(T0 - 5 * SLOT, B, uwh=UNSENDABLE_UWH)
             del site.exchange.assets[B]
             site.exchange.mode("status", status=503, where=str(A))
-            async with running(site.uploader()):
+            async with running(site.uploader()) as uploader:
                 await asyncio.sleep(600)
-                assert site.states() == {"pending": 1000, "rejected": 1}
+                assert site.states() == {"pending": 1001}, "nothing is taken, so it is no verdict"
+                site.owe(T0 - SLOT, C)
+                uploader.wake()
+                await asyncio.sleep(MAX_BACKOFF_S + 60)
+                assert site.states() == {"pending": 1000, "rejected": 1, "accepted": 1}
                 person = open_for_deciding(site.buffer.path)
                 given_up = [owed.item for owed in person.owed() if owed.item.subject == A][:990]
                 assert person.give_up(given_up, "nobody wants it", site.now()) == 990
                 site.exchange.assets[B] = "Load"
                 site.exchange.mode("ok")
                 await asyncio.sleep(MAX_BACKOFF_S)
-                assert site.states() == {"missed": 990, "accepted": 10, "rejected": 1}
+                assert site.states() == {"missed": 990, "accepted": 11, "rejected": 1}
                 assert (
                     person.retry(
                         [Item("exchange", B, T0 - 5 * SLOT, "measurement", 0, UNSENDABLE_UWH)]

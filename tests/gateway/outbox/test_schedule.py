@@ -80,7 +80,7 @@ def sent_until_empty(books: Books, outcomes: dict[Item, Outcome] | None = None) 
         bad = (outcomes or {}).keys() & set(portion.items)
         outcome = (outcomes or {})[min(bad)] if bad else Accepted()
         books.settle(portion, outcome)
-        plan.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)
         sent.append(portion)
         assert len(sent) < 1_000
     return sent
@@ -140,7 +140,7 @@ def test_after_a_failure_batches_grow_from_one() -> None:
         assert portion is not None
         sizes.append(len(portion.items))
         books.settle(portion, outcome)
-        plan.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)
     assert sizes == [1_000, 1, GROWTH, GROWTH**2, GROWTH**3, 1_000 - 1 - 8 - 64 - 512]
 
 
@@ -154,7 +154,7 @@ def test_a_stream_that_fails_alone_goes_last_and_one_by_one() -> None:
         outcome: Outcome = Retry("answered 503") if asset == A else Accepted()
         order.append((asset, len(portion.items)))
         books.settle(portion, outcome)
-        plan.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)
     assert order == [(A, 2), (B, 1), (B, 1), (A, 1)]
 
 
@@ -165,7 +165,7 @@ def test_while_everything_fails_the_streams_take_turns() -> None:
         portion = plan.next(books.due, NOW, "all")
         assert portion is not None
         order.append(portion.items[0].subject)
-        plan.settle(portion, Retry("answered 503"))
+        plan.settle(portion, Retry("answered 503"), NOW)
     assert order[0] == A
     assert A not in order[1:], "it failed while nothing else did, so it goes last"
     assert [set(order[n : n + 2]) for n in (1, 3, 5)] == [{B, C}] * 3
@@ -204,13 +204,13 @@ def test_a_destination_that_rejects_all_is_given_time() -> None:
         assert portion is not None
         outcome = Rejected("answered 400")
         books.settle(portion, outcome)
-        plan.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)
     assert plan.rejections == MAX_REJECTIONS_IN_A_ROW
     portion = plan.next(books.due, NOW, "all")
     assert portion is not None
     assert len(portion.items) == 1
     books.settle(portion, Accepted())
-    plan.settle(portion, Accepted())
+    plan.settle(portion, Accepted(), NOW)
     assert not plan.rejects_everything
 
 
@@ -244,8 +244,8 @@ def test_whatever_it_says_only_what_is_owed_is_sent_and_nothing_is_forgotten(
         assert not set(portion.items) & books.states.keys(), "it was decided already"
         assert [batch.items for batch in SDK.encode(portion.items, "")] == [portion.items]
         books.settle(portion, outcome)
-        plan.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)
     while portion := plan.next(books.due, NOW, "all"):
         books.settle(portion, Accepted())
-        plan.settle(portion, Accepted())
+        plan.settle(portion, Accepted(), NOW)
     assert books.states.keys() == {each.item for each in items}

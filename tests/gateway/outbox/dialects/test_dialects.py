@@ -180,7 +180,7 @@ def test_sdk_bounds_its_requests() -> None:
         reply(200, b"null"),
     ],
 )
-def test_2xx_with_json_or_nothing_is_accepted(name: str, answer: Reply) -> None:
+def test_2xx_with_a_receipt_or_nothing_is_accepted(name: str, answer: Reply) -> None:
     assert load_dialect(name, NETWORK, 900).judge(answer) == Accepted()
 
 
@@ -226,7 +226,7 @@ def test_what_is_no_verdict_is_tried_again(answer: Reply, words: str) -> None:
 )
 def test_4xx_is_rejected_with_the_reason(answer: Reply, reason: str, whole: bool) -> None:
     outcome = load_dialect("sdk", NETWORK, 900).judge(answer)
-    assert outcome == Rejected(reason, whole)
+    assert outcome == Rejected(reason, whole, cause=str(answer.status))
 
 
 @pytest.mark.parametrize(
@@ -317,4 +317,4 @@ def test_a_reply_cannot_write_lines_of_our_log() -> None:
     outcome = load_dialect("sdk", NETWORK, 900).judge(
         reply(400, b'{"detail": "a\\nFAKE LINE\\u001b[31m"}')
     )
-    assert outcome == Rejected("answered 400: a FAKE LINE [31m")
+    assert outcome == Rejected("answered 400: a FAKE LINE [31m", cause="400")
