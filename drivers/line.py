@@ -21,6 +21,7 @@ from typing import Any
 import serial
 
 from drivers.intake import MAX_BYTES, Intake
+from drivers.line_claims import LineClaims, port_user
 from drivers.line_protocol import (
     CONNECT_TIMEOUT_S,
     READ_BYTES,
@@ -29,12 +30,13 @@ from drivers.line_protocol import (
     Line,
     LineError,
     LineFlooded,
+    LineHeld,
     MeterError,
     NoReply,
     Turns,
 )
 from drivers.line_url import EXAMPLES, MODBUS_TCP_PORT, Framing, LineKind, LineUrl, SerialSettings
-from drivers.net.dialling import dial
+from drivers.net.dialling import dial_addresses, find_addresses
 from drivers.usb import UsbError, usb_port
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Line",
     "LineError",
     "LineFlooded",
+    "LineHeld",
     "LineKind",
     "LineUrl",
     "MeterError",
@@ -66,8 +69,13 @@ SETTLE_S = 0.02
 """How long a port is left alone after it has been set anew: adapters take their time to follow."""
 
 
-async def open_any_line(url: LineUrl, serial_defaults: SerialSettings) -> AnyLine:
-    """Open a line of the kind that its URL says. Raises LineError, as `open_line`."""
+async def open_any_line(
+    url: LineUrl, serial_defaults: SerialSettings, *, says: str = ""
+) -> AnyLine:
+    """Open a line of the kind that its URL says. Raises LineError, as `open_line`.
+
+    Serial ports and endpoints of bytes have one user at a time. The others are made for many.
+    """
     # Each of these brings libraries that a daemon needs only where a line says so.
     if url.kind == "http":
         from drivers.http_line import WebLine
@@ -81,14 +89,15 @@ async def open_any_line(url: LineUrl, serial_defaults: SerialSettings) -> AnyLin
         from drivers.mqtt_line import TopicLine
 
         return TopicLine(url)
-    return await open_line(url, serial_defaults)
+    return await open_line(url, serial_defaults, says=says)
 
 
-async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
+async def open_line(url: LineUrl, serial_defaults: SerialSettings, *, says: str = "") -> Line:
     """Open a line of bytes. What the URL does not say about a serial port is taken from
-    `serial_defaults` (the profile's).
+    `serial_defaults` (the profile's). `says`: what we are to those who want the line meanwhile.
 
-    Raises LineError with the cause and what to do. A host's *name* is looked up in asyncio's
+    Raises LineError with the cause and what to do, LineHeld where another process has the line. A
+    host's *name* is looked up in asyncio's
     executor thread; an address needs none.
     """
     if url.kind != "bytes":
@@ -98,19 +107,23 @@ async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
 
         return open_replay(url)
     if url.port is None:
-        return _open_serial(url, url.serial_settings(serial_defaults))
+        return _open_serial(url, url.serial_settings(serial_defaults), says)
     if url.scheme == "tls":
         from drivers.net.tls import over_tls  # the same
 
-        return await over_tls(url, await _open_network(url, url.port))
-    return await _open_network(url, url.port)
+        return await over_tls(url, await _open_network(url, url.port, says))
+    return await _open_network(url, url.port, says)
 
 
-def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
+def _open_serial(url: LineUrl, settings: SerialSettings, says: str) -> "_OpenLine":
     try:
         path = usb_port(url.target) if url.scheme == "usb" else url.target
     except UsbError as error:
         raise LineError(f"{url}: {error}") from error
+
+    # Before it is opened: opening a port moves its control lines, which its user would notice.
+    claims = LineClaims(url, says)
+    claims.take_port(path)
     try:
         port = serial.Serial(
             path,
@@ -122,8 +135,13 @@ def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
             inter_byte_timeout=0,
         )
     except (OSError, ValueError, termios.error) as error:
+        claims.close()
+        if getattr(error, "errno", None) in (errno.EBUSY, errno.EAGAIN):
+            raise LineHeld(url, port_user(path)) from error
         raise LineError(f"{url}: {_why_not_open(path, error)}") from error
-    return _OpenLine(str(url), port.fileno(), port.close, url.framing, port, settings)
+    return _OpenLine(
+        str(url), port.fileno(), port.close, url.framing, claims, port=port, settings=settings
+    )
 
 
 def _port_settings(path: str, settings: SerialSettings) -> dict[str, Any]:
@@ -153,11 +171,6 @@ def _why_not_open(path: str, error: Exception) -> str:
             "no permission to open the port — add the user that runs this to the group "
             f"{group} (usermod -aG {group} USER)"
         )
-    if code in (errno.EBUSY, errno.EAGAIN):
-        return (
-            "another program has the port open — stop it, or another copy of this one (fuser "
-            "-v names it)"
-        )
     if isinstance(error, ValueError):
         return (
             f"the port does not take these settings ({error}) — check baud, parity, data and "
@@ -184,24 +197,34 @@ def _ports_seen() -> Iterator[str]:
     yield from map(str, found[:8])
 
 
-async def _open_network(url: LineUrl, port: int) -> "_OpenLine":
+async def _open_network(url: LineUrl, port: int, says: str) -> "_OpenLine":
+    claims = LineClaims(url, says)
+
     async def connect() -> socket.socket:
-        return await _connected(url, port)
+        return await _connected(url, port, claims)
 
-    connection = await connect()
+    try:
+        connection = await connect()
+    except BaseException:
+        claims.close()
+        raise
     network = _Network(connect, per_round=url.connect == "cycle", datagrams=url.scheme == "rtu+udp")
-    return _OpenLine(str(url), connection.fileno(), connection.close, url.framing, network=network)
+    return _OpenLine(
+        str(url), connection.fileno(), connection.close, url.framing, claims, network=network
+    )
 
 
-async def _connected(url: LineUrl, port: int) -> socket.socket:
+async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.socket:
     """A connection to the endpoint, by the first of its addresses that takes one. One over TCP
     notices a dead peer. Raises LineError.
     """
+    kind = socket.SOCK_DGRAM if url.scheme == "rtu+udp" else socket.SOCK_STREAM
+    prepare = _notice_dead_peers if kind is socket.SOCK_STREAM else None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            if url.scheme == "rtu+udp":
-                return await dial(url.target, port, socket.SOCK_DGRAM)
-            return await dial(url.target, port, socket.SOCK_STREAM, _notice_dead_peers)
+            addresses = await find_addresses(url.target, port, kind)
+            claims.take_endpoint(kind, addresses)
+            return await dial_addresses(addresses, kind, prepare)
     except TimeoutError as late:
         raise LineError(
             f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this "
@@ -252,6 +275,7 @@ class _OpenLine:
     fd: int
     release: Callable[[], None]
     framing: Framing
+    claims: LineClaims
     port: serial.Serial | None = None
     settings: SerialSettings | None = None
     sent_until_s: float = 0.0
@@ -340,17 +364,17 @@ class _OpenLine:
             return
         self.closed = True
         self._wake()
-        if self.fd < 0:
-            return
-        with contextlib.suppress(
-            OSError, termios.error
-        ):  # else closing a stuck port waits 30 s for bytes that cannot leave
-            if os.isatty(self.fd):
-                termios.tcflush(self.fd, termios.TCOFLUSH)
-        with contextlib.suppress(
-            OSError
-        ):  # an unplugged port may complain; it is given back all the same
-            self.release()
+        if self.fd >= 0:
+            with contextlib.suppress(
+                OSError, termios.error
+            ):  # else closing a stuck port waits 30 s for bytes that cannot leave
+                if os.isatty(self.fd):
+                    termios.tcflush(self.fd, termios.TCOFLUSH)
+            with contextlib.suppress(
+                OSError
+            ):  # an unplugged port may complain; it is given back all the same
+                self.release()
+        self.claims.close()
 
     def _check_open(self) -> None:
         if self.closed:

@@ -38,8 +38,16 @@ async def dial(
     The caller has the deadline; where that comes first, nothing stays open. Raises OSError, of
     which socket.gaierror says that the name is not known.
     """
-    addresses = taking_turns(await _addresses(host, port, kind))[:MAX_ADDRESSES]
-    waiting = iter(addresses)
+    return await dial_addresses(await find_addresses(host, port, kind), kind, prepare)
+
+
+async def dial_addresses(
+    addresses: Sequence[Address],
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    prepare: Callable[[socket.socket], None] | None = None,
+) -> socket.socket:
+    """As `dial`, where the host's addresses are known."""
+    waiting = iter(taking_turns(addresses)[:MAX_ADDRESSES])
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:
@@ -77,8 +85,10 @@ def taking_turns(addresses: Sequence[Address]) -> list[Address]:
     return [a for a in chain.from_iterable(zip_longest(first, others)) if a is not None]
 
 
-async def _addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
-    """A name is looked up in a thread; an address needs none."""
+async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
+    """The addresses of a host. A name is looked up in a thread; an address needs none. Raises
+    socket.gaierror, which is an OSError.
+    """
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
