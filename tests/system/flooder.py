@@ -47,9 +47,7 @@ KINDS: dict[str, tuple[Callable[[socket.socket], None], tuple[bytes, ...]]] = {
     "modbus rtu": (speak_first, (b"\x01\x04\x02\x00\x00\xb9\x30",)),
     "p1 noise": (speak_first, (b"/XMX5LGBBFFB231314239\r\n\r\n1-0:1.8.1(000001.000*kWh)\r\n",)),
     "sml noise": (speak_first, (b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01\x76\x05",)),
-    "http body": (listen_first, (HTTP + b"\r\n", b" ")),
     "http chunks": (listen_first, (HTTP + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n")),
-    "http headers": (listen_first, (HTTP, b"X: y\r\n")),
     "http interim": (listen_first, (b"HTTP/1.1 100 Continue\r\n\r\n",)),
 }
 
