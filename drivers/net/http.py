@@ -16,7 +16,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,14 +79,17 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
         trust_env: bool = False,
         keepalive_s: float = 0.0,
+        masked: Callable[[str], str] = str,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
         the environment name a proxy. `keepalive_s` is how long an idle connection stays open; 0
-        closes it after each reply. `transport` is the seam where a simulation takes the place of
-        the network. Raises ValueError where `url` is none.
+        closes it after each reply. `masked` takes out of a message what must not be shown,
+        whichever request it is about. `transport` is the seam where a simulation takes the place
+        of the network. Raises ValueError where `url` is none.
         """
         self.url = url.rstrip("/")
+        self._masked = masked
         # Plain http needs no authorities, which take memory; https is always verified.
         trusted = (tls or authorities()) if self.url.startswith("https:") else None
 
@@ -119,12 +122,14 @@ class HttpClient:
         except (OSError, h11.ProtocolError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
-            words = masked(_words(error), secrets)
+            # Before it is cut: what was left of a secret would be harder to find.
+            words = self._masked(masked(_words(error), secrets))[:MAX_WORDS]
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
         # Some servers show what they were sent, and their words end up in the log.
         body = masked_bytes(reply.body, secrets)
-        return HttpReply(reply.status, reply.headers, body, reply.complete)
+        said = {name: masked(value, secrets) for name, value in reply.headers.items()}
+        return HttpReply(reply.status, said, body, reply.complete)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -175,7 +180,7 @@ def _words(error: BaseException) -> str:
         return os.strerror(int(several[1]))
     if isinstance(deepest, OSError) and deepest.strerror:
         text = deepest.strerror
-    return text[:MAX_WORDS].rstrip(".") or "the connection was lost"
+    return text[: 10 * MAX_WORDS].rstrip(".") or "the connection was lost"
 
 
 def _deepest(error: BaseException) -> BaseException:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from drivers.net.http import HttpClient, HttpError
+from drivers.net.masking import SecretsInUse, basic
 from gateway.outbox.dialect import Reply
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.site.credentials import ConfigError, Credentials
@@ -74,7 +75,9 @@ class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
     `credentials` is called at every login, so that a corrected file is used at once; it may raise
-    ConfigError. `transport` is the seam where a simulation takes the place of the network.
+    ConfigError. What the exchange says is shown without the `secrets` in use: some servers show
+    what they were sent, in an answer to another request, too. `transport` is the seam where a
+    simulation takes the place of the network.
     """
 
     def __init__(
@@ -83,10 +86,12 @@ class Session:
         credentials: Callable[[], Credentials],
         timeout_s: float,
         *,
+        secrets: SecretsInUse | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = credentials
+        self._secrets = secrets or SecretsInUse()
         self.timeout_s = timeout_s
         self._token = ""
         self._token_since_s = 0.0
@@ -100,6 +105,7 @@ class Session:
             # leaves it.
             trust_env=self.url.startswith("https:"),
             keepalive_s=KEEPALIVE_S,
+            masked=self._secrets.masked,
             transport=transport,
         )
 
@@ -198,6 +204,8 @@ class Session:
         login = json.dumps(
             {"username": credentials.username, "password": credentials.password}
         ).encode()
+        shown_by_none = credentials.password, basic(credentials.username, credentials.password)
+        self._secrets.use(f"login at {self.url}", *shown_by_none)
         reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
             self._token, self._refused = "", (credentials, loop.time() + REFUSED_FOR_S)
@@ -211,6 +219,7 @@ class Session:
                 asked_to_wait_s(reply),
             )
         self._token, self._token_since_s, self._refused = token, loop.time(), None
+        self._secrets.use(f"token of {self.url}", token)
         self._untaken_logins += 1
 
     async def _send(
@@ -230,12 +239,10 @@ class Session:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         if with_token:
             headers["Authorization"] = f"JWT {self._token}"
-        # Some servers show what they were sent, and their words end up in the log.
-        secrets = (self._token,) if with_token else ()
         try:
             reply = await self._client.request(
-                method, path, limit_s, content=content, headers=headers, secrets=secrets
+                method, path, limit_s, content=content, headers=headers
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body)
+        return Reply(reply.status, reply.headers, reply.body, self._secrets.masked)

@@ -9,18 +9,25 @@
 What the keys mean, and what does not fit together, is said in `settings`.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from drivers.net.masking import SecretsInUse, basic
 from drivers.profile import Profile, ProfileError, load_profile, profile_ids, shipped_folder
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
 from gateway.outbox.item import EXCHANGE
-from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
+from gateway.site.credentials import (
+    ConfigError,
+    proxy_secrets,
+    read_credentials,
+    read_device_credentials,
+)
 from gateway.site.devices import Device, DeviceFile
 from gateway.site.settings import (
     DecodeDestination,
@@ -174,7 +181,22 @@ def _settings(
         mqtt=mqtt,
         clock=gateway.clock,
         destinations=destinations,
+        secrets=_secrets(devices),
     )
+
+
+def _secrets(devices: list[Device]) -> SecretsInUse:
+    """What is known from the start: meters' keys and logins, and the proxy's login."""
+    secrets = SecretsInUse()
+    for device in devices:
+        entries = device.credentials
+        hidden = [text for entry, text in entries.items() if entry != "username"]
+        if "username" in entries:
+            hidden.append(basic(entries["username"], entries.get("password", "")))
+        secrets.use(f"the meter {device.name}", *hidden)
+
+    secrets.use("the proxy", *proxy_secrets(os.environ))
+    return secrets
 
 
 def _timezone(site: Site) -> SiteTimezone:

@@ -4,13 +4,15 @@ shown nowhere.
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import unquote
 
 from msgspec import Meta
 
-from drivers.net.masking import Secrets
+from drivers.net.masking import Secrets, basic
 from drivers.profile import Profile
 from drivers.strict_yaml import Problem, decode, parse
 
@@ -57,6 +59,18 @@ def read_device_credentials(
     for why in profile.check_credentials(found):
         problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
     return Secrets() if problems else Secrets(found), problems
+
+
+def proxy_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What must not be shown of the proxies that the environment names: their logins."""
+    found: list[str] = []
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for url in (environment.get(name, ""), environment.get(name.upper(), "")):
+            login = url.rpartition("@")[0].rpartition("/")[2]
+            username, _, password = map(unquote, login.partition(":"))
+            if password:
+                found += (password, basic(username, password))
+    return tuple(found)
 
 
 T = TypeVar("T")

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from drivers.net.masking import SecretsInUse, basic
 from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
 from drivers.yaml_words import found_text
@@ -429,6 +430,9 @@ class Settings:
     none.
     """
 
+    secrets: SecretsInUse = field(default_factory=SecretsInUse, compare=False)
+    """What must be shown nowhere: filled as logins are read, and by those who are given tokens."""
+
     def credentials(self, name: str) -> Credentials:
         """The login in that credential file, read now (it may have been changed). Raises
         ConfigError.
@@ -436,4 +440,5 @@ class Settings:
         login, problems = read_credentials(self.folder, name)
         if login is None:
             raise ConfigError(problems)
+        self.secrets.use(name, login.password, basic(login.username, login.password))
         return login

@@ -4,6 +4,9 @@ import argparse
 import asyncio
 import logging
 import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
 
 SUMMARY = "run the daemon: read the meters, settle the slots, deliver them"
 
@@ -42,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     settings = kinds.load(args.config)
+    _keep_quiet_about(settings.secrets.masked, form)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.app import Gateway
@@ -56,3 +60,28 @@ def run(args: argparse.Namespace) -> int:
 
     asyncio.run(work())
     return 0
+
+
+class _MaskedLines(logging.Formatter):
+    """Writes lines without the secrets in use, tracebacks included, whoever logs them."""
+
+    def __init__(self, form: str, masked: Callable[[str], str]) -> None:
+        super().__init__(form)
+        self._masked = masked
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._masked(super().format(record))
+
+
+def _keep_quiet_about(masked: Callable[[str], str], form: str) -> None:
+    """Let `masked` see everything that is logged from now on, and the traceback of a bug."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_MaskedLines(form, masked))
+
+    def last_words(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        print(masked(text), end="", file=sys.stderr)
+
+    sys.excepthook = last_words

@@ -66,8 +66,9 @@ class HttpUrl(str):
             else None
         )
         if match is None:
+            shown = re.sub(r"//[^/\s]*@", "//…@", raw) if isinstance(raw, str) else raw
             raise ValueError(
-                f"{raw!r} is not the URL of an exchange — such as "
+                f"{shown!r} is not the URL of an exchange — such as "
                 "https://gsyweb.gridsingularity.com"
             )
         if match[3] and not 1 <= int(match[3][1:]) <= 65535:
@@ -182,6 +183,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         settings.url,
         lambda: site.credentials(settings.credentials),
         settings.timeout,
+        secrets=site.secrets,
         transport=opening.http,
     )
     terms = exchange_terms(
