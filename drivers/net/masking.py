@@ -11,6 +11,7 @@ masked. What is read as data stays as it came.
 
 import json
 import re
+import string
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -33,11 +34,14 @@ _MANY_CHARS = 64
 _LEAST_CORE = 6
 """Characters of base64 that cannot be there by chance."""
 
-_RUN = r"[^\s\"'<>&\\…]"
+_RUN = r"[^\s\"'<>&\\…,;]"
 """What goes on until a quotation or a word ends."""
 
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
 """A key."""
+
+_BACKSLASH = r"(?:\\|%(?:25){0,4}5[cC])"
+"""It stands before other characters, and is itself encoded in URLs."""
 
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
@@ -109,7 +113,7 @@ def _finders(secrets: frozenset[str], in_data: bool) -> tuple[_Find, ...]:
     known = sorted((s for s in secrets if len(s) >= LEAST_CHARS), key=lambda s: (-len(s), s))
     finds = [_Replace(pattern) for secret in known for pattern in _whole(secret, in_data)]
     finds_encoded = [_ReplaceRun(core) for secret in known for core in _in_base64(secret)]
-    finds_cut = [_ReplaceCut(secret) for secret in known]
+    finds_cut = [_ReplaceCut(secret) for secret in known if _may_be_cut(secret)]
     return (*finds, *finds_encoded, *finds_cut)
 
 
@@ -139,7 +143,7 @@ def _whole(secret: str, in_data: bool) -> Iterator[str]:
 
     if len(secret) <= _MANY_CHARS:
         raw = secret.encode()
-        yield "(?i:" + "".join(f"%(?:25)*{byte:02x}" for byte in raw) + ")"
+        yield "(?i:" + "".join(f"%(?:25){{0,4}}{byte:02x}" for byte in raw) + ")"
         yield "(?i:" + raw.hex() + ")"
 
 
@@ -147,7 +151,7 @@ def _digits(secret: str, in_data: bool) -> str:
     """A pattern of a secret of digits that stands by itself, not inside a number or a time; and, in
     data, not for a number of JSON.
     """
-    alone = rf"(?<!\d)(?<!\d[.:-]){secret}(?!\d)(?![.:-]\d)"
+    alone = rf"(?:(?<!\d)(?<!\d[.:-])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])){secret}(?!\d)(?![.:-]\d)"
     if in_data:
         return rf"(?:(?<![:,\[])(?<![:,\[] ){alone}|{alone}(?!\s*[,}}\]]))"
     return alone
@@ -163,19 +167,24 @@ def _character(char: str) -> str:
     units = [utf16[at : at + 4] for at in range(0, len(utf16), 4)]
     number = ord(char)
     ways = [
-        r"\\*" + re.escape(char),
-        "".join(f"%(?:25)*(?i:{byte:02x})" for byte in char.encode()),
-        "".join(rf"\\+u(?i:{unit})" for unit in units),
-        "".join(rf"\\+x(?i:{byte:02x})" for byte in char.encode()),
-        rf"\\*&(?:amp;)*#0*{number};",
-        rf"\\*&(?:amp;)*#[xX]0*(?i:{number:x});",
+        rf"{_BACKSLASH}{{0,8}}{re.escape(char)}",
+        rf"{_BACKSLASH}{{0,8}}"
+        + "".join(f"%(?:25){{0,4}}(?i:{byte:02x})" for byte in char.encode()),
+        "".join(rf"{_BACKSLASH}{{1,8}}u(?i:{unit})" for unit in units),
+        "".join(rf"{_BACKSLASH}{{1,8}}x(?i:{byte:02x})" for byte in char.encode()),
+        rf"\\{{0,8}}&(?:amp;){{0,4}}#0{{0,8}}{number};",
+        rf"\\{{0,8}}&(?:amp;){{0,4}}#[xX]0{{0,8}}(?i:{number:x});",
     ]
     if char in _NAMED:
-        ways.append(rf"\\*&(?:amp;)*{_NAMED[char]};")
+        ways.append(rf"\\{{0,8}}&(?:amp;){{0,4}}{_NAMED[char]};")
     if char == " ":
         ways.append(r"\+")
     if 0x80 <= number <= 0xFF:  # in Latin-1
-        ways += [chr(0xDC00 + number), f"%(?:25)*(?i:{number:02x})", rf"\\+x(?i:{number:02x})"]
+        ways += [
+            chr(0xDC00 + number),
+            f"%(?:25){{0,4}}(?i:{number:02x})",
+            rf"{_BACKSLASH}{{1,8}}x(?i:{number:02x})",
+        ]
     return "(?:" + "|".join(ways) + ")"
 
 
@@ -185,7 +194,7 @@ def _character(char: str) -> str:
 class _ReplaceRun:
     """Takes out all of the base64 in which a secret's own characters are found."""
 
-    _BEFORE = re.compile(r"[A-Za-z0-9+/_%\\-]*\Z")
+    _BASE64 = string.ascii_letters + string.digits + "+/_%\\-"
 
     def __init__(self, core: str) -> None:
         self._find = re.compile("".join(map(_sextet, core)) + r"[A-Za-z0-9+/_%\\=-]*")
@@ -193,8 +202,7 @@ class _ReplaceRun:
     def __call__(self, text: str) -> str:
         parts, at = [], 0
         for match in self._find.finditer(text):
-            before = self._BEFORE.sub("", text[at : match.start()])
-            parts += [before, MASK]
+            parts += [text[at : match.start()].rstrip(self._BASE64), MASK]
             at = match.end()
         return "".join((*parts, text[at:]))
 
@@ -221,13 +229,18 @@ def _in_base64(secret: str) -> Iterator[str]:
 def _sextet(char: str) -> str:
     """A pattern of one character of base64, also of its form for URLs (section 5)."""
     if char == "+":
-        return r"(?:[+-]|%(?:25)*2[bB]|\\+u002[bB])"
+        return r"(?:[+-]|%(?:25){0,4}2[bB]|\\+u002[bB])"
     if char == "/":
-        return r"(?:\\*/|_|%(?:25)*2[fF])"
+        return r"(?:\\{0,8}/|_|%(?:25){0,4}2[fF])"
     return char
 
 
 # --- in part --------------------------------------------------------------------------------------
+
+
+def _may_be_cut(secret: str) -> bool:
+    """Whether a part of it would still tell. The begin of a number is any number."""
+    return len(secret) > _LEAST_CUT and not secret.isdecimal()
 
 
 class _ReplaceCut:
@@ -236,26 +249,40 @@ class _ReplaceCut:
     """
 
     _TAIL = re.compile(rf"(?:\A|…|\.\.\.)({_RUN}{{{_LEAST_CUT},}})")
+    _QUOTES = frozenset("\"'=:>")
+    _AFTER = re.compile(r"[\"'<&\\\s]")
+    _CUT = re.compile(r"\Z|…|\.\.\.")
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
+        self._characters = [re.compile(_character(char)) for char in secret[:_MANY_CHARS]]
         head = "".join(map(_character, secret[:_LEAST_CUT]))
-        self._head = re.compile(rf"(?:(?<=[\"'=:>])|\A)({head}{_RUN}*)")
+        self._head = re.compile(rf"(?<![A-Za-z0-9]){head}")
 
     def __call__(self, text: str) -> str:
-        return self._TAIL.sub(self._tail, self._head.sub(self._begin, text))
+        parts, at = [], 0
+        while found := self._head.search(text, at):
+            end = self._end(text, found)
+            parts += [text[at : found.start()], found[0] if end is None else MASK]
+            at = found.end() if end is None else end
+        return self._TAIL.sub(self._tail, "".join((*parts, text[at:])))
 
-    def _begin(self, match: re.Match[str]) -> str:
-        found = match[1].removesuffix("...")
-        is_cut = match[1] != found or match.end() == len(match.string)
-        follows = match.string[match.end() : match.end() + 1]
-        long_enough = is_cut or follows == "…" or 2 * len(found) >= len(self._secret)
-        if self._secret.startswith(found) and long_enough:
-            return match[0].replace(found, MASK)
-        return match[0]
+    def _end(self, text: str, found: re.Match[str]) -> int | None:
+        """Where what is left of the secret ends; None where it is a word like it."""
+        end, count = found.end(), _LEAST_CUT
+        for character in self._characters[_LEAST_CUT:]:
+            more = character.match(text, end)
+            if more is None:
+                break
+            end, count = more.end(), count + 1
+
+        if self._CUT.match(text, end):
+            return end
+        is_quoted = text[found.start() - 1 : found.start()] in self._QUOTES
+        most_of_it = 2 * count >= len(self._secret)
+        return end if is_quoted and most_of_it and self._AFTER.match(text, end) else None
 
     def _tail(self, match: re.Match[str]) -> str:
-        found = match[1]
-        if self._secret.endswith(found):
-            return match[0].replace(found, MASK)
+        if self._secret.endswith(match[1]):
+            return match[0].replace(match[1], MASK)
         return match[0]
