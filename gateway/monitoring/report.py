@@ -193,6 +193,8 @@ class Report:
     clock: ClockReport
     buffer: BufferReport
     mqtt: Part | None = None
+    warnings: list[str] = field(default_factory=list)
+    """What has to be changed in the configuration before the next version."""
 
     def unhealthy(self) -> list[str]:
         """What has had no recent success, in words; empty when all is well."""

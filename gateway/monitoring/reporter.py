@@ -105,6 +105,7 @@ class Reporter:
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
             mqtt=publisher.snapshot() if publisher else None,
+            warnings=self._settings.warnings(),
         )
 
     @property

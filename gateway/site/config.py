@@ -27,8 +27,10 @@ from gateway.site.credentials import (
     proxy_secrets,
     read_credentials,
     read_device_credentials,
+    read_token,
 )
 from gateway.site.devices import Device, DeviceFile
+from gateway.site.page_access import Access, access_of
 from gateway.site.settings import (
     DecodeDestination,
     DestinationSection,
@@ -136,10 +138,13 @@ def load(
     for login in _logins(document.data) if logins else ():
         document.problems.extend(read_credentials(folder, login)[1])
 
+    access = _page_access(folder, gateway, document) if gateway is not None and logins else None
+
     problems = files.problems()
     if problems or gateway is None:
         raise ConfigError(problems)
-    return _settings(folder, gateway, devices, destinations)
+    settings = _settings(folder, gateway, devices, destinations)
+    return replace(settings, page_access=access)
 
 
 def load_device(folder: Path, name: str) -> Device:
@@ -176,13 +181,29 @@ def _settings(
         assets=tuple(gateway.assets),
         devices=tuple(devices),
         buffer=gateway.buffer,
-        buffer_path=(folder / gateway.buffer.path).absolute(),
+        buffer_path=_buffer_path(folder, gateway),
         status=gateway.status,
         mqtt=mqtt,
         clock=gateway.clock,
         destinations=destinations,
         secrets=_secrets(devices),
     )
+
+
+def _buffer_path(folder: Path, gateway: GatewayFile) -> Path:
+    return (folder / gateway.buffer.path).absolute()
+
+
+def _page_access(folder: Path, gateway: GatewayFile, document: Document) -> Access | None:
+    """Who may read the status page. What is wrong with that is noted in the document."""
+    status = gateway.status
+    access = access_of(status.host, folder, status.credentials, _buffer_path(folder, gateway))
+    if access is None:
+        message = f"{status.host} opens the page to the network, and there is no token"
+        document.report(("status", "host"), message, "make one with: meter-gateway token")
+    if access == "token":
+        document.problems.extend(read_token(folder, status.credentials)[1])
+    return access
 
 
 def _secrets(devices: list[Device]) -> SecretsInUse:

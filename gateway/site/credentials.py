@@ -55,10 +55,17 @@ def read_device_credentials(
     if found is None:
         return Secrets(), problems
 
-    path = str(_path(folder, name))
+    path = str(credential_path(folder, name))
     for why in profile.check_credentials(found):
         problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
     return Secrets() if problems else Secrets(found), problems
+
+
+def read_token(folder: Path, name: str) -> tuple[str | None, list[Problem]]:
+    """The token of the status page, from where `read_credentials` would take a login."""
+    hint = "make a new one with: meter-gateway token"
+    found, problems = _read(folder, name, _TokenContents, "a token of the status page", hint)
+    return (found.token if found else None), problems
 
 
 def proxy_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -79,7 +86,7 @@ T = TypeVar("T")
 def _read(
     folder: Path, name: str, kind: type[T], what: str, hint: str
 ) -> tuple[T | None, list[Problem]]:
-    path = _path(folder, name)
+    path = credential_path(folder, name)
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         document = parse(path.read_bytes(), str(path))
@@ -99,7 +106,7 @@ def _read(
     return (found if not problems else None), problems
 
 
-def _path(folder: Path, name: str) -> Path:
+def credential_path(folder: Path, name: str) -> Path:
     """The systemd credential of that name where there is one, or else the file in the folder."""
     passed_folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if passed_folder:
@@ -113,3 +120,11 @@ def _path(folder: Path, name: str) -> Path:
 class _CredentialsFile:
     username: Annotated[str, Meta(min_length=1)]
     password: Annotated[str, Meta(min_length=1)]
+
+
+LEAST_TOKEN_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenContents:
+    token: Annotated[str, Meta(min_length=LEAST_TOKEN_CHARS, pattern=r"^[!-~]+$")]

@@ -49,11 +49,16 @@ def run(args: argparse.Namespace) -> int:
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.app import Gateway
+    from gateway.site.page_access import note_access
     from gateway.timing.clock import Clock
 
     logging.getLogger(__name__).info(
         "%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets)
     )
+
+    note_access(settings.page_access or "local", settings.buffer_path)
+    for warning in settings.warnings():
+        logging.getLogger(__name__).warning("%s", warning)
 
     async def work() -> None:
         await Gateway(settings, Clock(settings.clock.trust)).run()
@@ -70,6 +75,8 @@ class _MaskedLines(logging.Formatter):
         self._masked = masked
 
     def format(self, record: logging.LogRecord) -> str:
+        # In the record, too: what cannot be written is shown by logging itself, as it stands there.
+        record.msg, record.args = self._masked(record.getMessage()), None
         return self._masked(super().format(record))
 
 

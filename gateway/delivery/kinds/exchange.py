@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from drivers.net.addresses import is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import Session
@@ -73,12 +74,11 @@ class HttpUrl(str):
             )
         if match[3] and not 1 <= int(match[3][1:]) <= 65535:
             raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        if (
-            match[1] == "http"
-            and match[2] not in ("localhost", "[::1]")
-            and not match[2].startswith("127.")
-        ):
-            raise ValueError("plain http would send the password in clear — write https://")
+        if match[1] == "http" and not is_loopback(match[2]):
+            raise ValueError(
+                "plain http would send the password in clear, and is for this machine only "
+                "(127.0.0.1, [::1] or localhost) — write https://"
+            )
         return cls(str(raw).rstrip("/"))
 
 
