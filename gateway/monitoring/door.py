@@ -45,6 +45,10 @@ class Visit:
     authorization: str
     client: str
     """The other end's address."""
+    by_script: bool = False
+    """Whether the page's own script asks. A browser would put up its login window again and again,
+    over whatever the person is doing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ class Door:
             "this page needs its token: as the password, with any user name, or as a Bearer token; "
             "`meter-gateway token` on the gateway makes it, and says where it is"
         )
-        return TurnedAway(401, text, {"WWW-Authenticate": _CHALLENGE})
+        challenge = {} if visit.by_script else {"WWW-Authenticate": _CHALLENGE}
+        return TurnedAway(401, text, challenge)
 
     def _means_us(self, host_header: str) -> bool:
         name = re.sub(r":\d*$", "", host_header).lower().removesuffix(".")

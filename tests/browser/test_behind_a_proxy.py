@@ -38,24 +38,38 @@ async def proxy(prefix: str, to_port: int, asked: list[str]) -> AsyncIterator[in
     """A web server that has the page below a prefix, and nothing else."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        target = head.split()[1].decode()
-        asked.append(target)
-        if target.startswith(prefix):
-            path = "/" + target.removeprefix(prefix).removeprefix("/")
-            back, onward = await asyncio.open_connection("127.0.0.1", to_port)
-            onward.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{to_port}\r\n\r\n".encode())
-            writer.write(await back.read())
-            onward.close()
-        else:
-            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        with contextlib.suppress(OSError):
+        try:
+            target = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            asked.append(target)
+            writer.write(await answer(target))
             await writer.drain()
-        writer.close()
+        except (EOFError, OSError):
+            pass  # the browser connected in advance, and did not need it
+        finally:
+            writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async def answer(target: str) -> bytes:
+        if not target.startswith(prefix):
+            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        path = "/" + target.removeprefix(prefix).removeprefix("/")
+        reader, writer = await asyncio.open_connection("127.0.0.1", to_port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{to_port}\r\n\r\n".encode())
+        found = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return found
+
+    serving: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def shown(chromium: webdriver.Chrome, url: str, headline: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.monitoring import server as server_module
 from gateway.monitoring.report import Report
-from gateway.monitoring.server import MAX_CONNECTIONS, StatusServer
+from gateway.monitoring.server import MAX_CONNECTIONS, REUSE_S, StatusServer
 from gateway.site.settings import StatusSettings
 
 
@@ -234,3 +234,24 @@ async def test_a_bug_in_the_report_ends_the_server_loudly() -> None:
         await asyncio.wait_for(task, 10)
     writer.close()
     assert caught.group_contains(RuntimeError, match="a bug")
+
+
+async def test_who_asks_all_the_time_is_told_the_last_report_again(healthy_report: Report) -> None:
+    made = 0
+
+    def report() -> Report:
+        nonlocal made
+        made += 1
+        return healthy_report
+
+    server = StatusServer(StatusSettings(port=0), report)
+    task = asyncio.create_task(server.run())
+    await server.listening.wait()
+    began_s = asyncio.get_running_loop().time()
+    for _ in range(100):
+        for path in ("/status", "/healthz"):
+            assert (await get(server, path))[0] == 200
+    took_s = asyncio.get_running_loop().time() - began_s
+    assert 2 <= made <= 2 * (took_s / REUSE_S + 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
