@@ -42,7 +42,8 @@ async def proxy(prefix: str, to_port: int, asked: list[str]) -> AsyncIterator[in
             target = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
             asked.append(target)
             writer.write(await answer(target))
-            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
         except (EOFError, OSError):
             pass  # the browser connected in advance, and did not need it
         finally:

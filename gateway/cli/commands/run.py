@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _MaskedLines(logging.Formatter):
+class MaskedLines(logging.Formatter):
     """Writes lines without the secrets in use, tracebacks included, whoever logs them."""
 
     def __init__(self, form: str, masked: Callable[[str], str]) -> None:
@@ -83,7 +83,7 @@ class _MaskedLines(logging.Formatter):
 def _keep_quiet_about(masked: Callable[[str], str], form: str) -> None:
     """Let `masked` see everything that is logged from now on, and the traceback of a bug."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_MaskedLines(form, masked))
+        handler.setFormatter(MaskedLines(form, masked))
 
     def last_words(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
