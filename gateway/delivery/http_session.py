@@ -71,6 +71,23 @@ class LoginRefused(LoginError):
     """The exchange does not take this user name and password, or there are none."""
 
 
+def client_for(
+    url: str,
+    transport: "httpx.AsyncBaseTransport | None" = None,
+    masked: Callable[[str], str] = str,
+) -> HttpClient:
+    """What sends to that exchange."""
+    return HttpClient(
+        url,
+        # Proxies of the environment are for the way out, not for this machine; plain http never
+        # leaves it.
+        trust_env=url.startswith("https:"),
+        keepalive_s=KEEPALIVE_S,
+        masked=masked,
+        transport=transport,
+    )
+
+
 class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
@@ -99,15 +116,7 @@ class Session:
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
         self._no_login_before_s: dict[str, float] = {}
-        self._client = HttpClient(
-            self.url,
-            # Proxies of the environment are for the way out, not for this machine; plain http never
-            # leaves it.
-            trust_env=self.url.startswith("https:"),
-            keepalive_s=KEEPALIVE_S,
-            masked=self._secrets.masked,
-            transport=transport,
-        )
+        self._client = client_for(self.url, transport, self._secrets.masked)
 
     async def __aenter__(self) -> Self:
         return self
@@ -245,4 +254,5 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body, self._secrets.masked)
+        masked = self._secrets.masked
+        return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

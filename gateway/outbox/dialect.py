@@ -21,12 +21,13 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: HTTP status, header names in lower case, and the body's bytes (bounded by the
-    session).
+    session). Where it was longer than that, it is not `complete`.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    complete: bool = True
     masked: Callable[[str], str] = field(default=str, repr=False, compare=False)
     """Takes the secrets in use out of a text. What a reply says is judged as it came, and shown
     through this.

@@ -87,7 +87,13 @@ def run(args: argparse.Namespace) -> int:
     return _UNHEALTHY if report.unhealthy() else _HEALTHY
 
 
-def _watch(url: str, token: "Token", *, as_json: bool) -> int:
+def report_of(args: argparse.Namespace) -> "Report":
+    """What the daemon of this configuration says now. Raises NotReachable."""
+    url, token = _configured_page(args)
+    return _parsed(url, _fetch(url, token))
+
+
+def _watch(url: str, token: Token, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
