@@ -1,6 +1,7 @@
 """`meter-gateway token`, and who may read the status page: as `check` and the start see it."""
 
 import asyncio
+import os
 import stat
 from argparse import Namespace
 
@@ -195,3 +196,22 @@ def test_a_token_file_that_cannot_be_used_is_said(run, home):
     code, _, err = run("status", "--token-file", str(home.folder / "none"))
     assert code == 2
     assert "cannot be read" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("passes_on", [False, True])
+def test_root_gives_it_to_the_user_of_the_unit(run, home, tmp_path, monkeypatch, passes_on):
+    path = home.folder / "status.credentials"
+    passed = f"LoadCredential=status.credentials:{path}" if passes_on else ""
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f"#!/bin/sh\necho User=nobody\necho '{passed}'\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+
+    out = run("token")[1]
+    assert path.owner() == "nobody"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "owner nobody" in out
+    assert ("systemctl restart meter-gateway" in out) is passes_on
+    assert ("nothing has to be started again" in out) is not passes_on
