@@ -10,6 +10,7 @@ ran. Once this version has run, a note beside the buffer says how it was: a page
 to all then does not become so later.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, ClassVar, Literal
 from drivers.net.addresses import address_of, is_loopback
 from drivers.yaml_words import found_text
 from gateway.site.credentials import credential_path, read_token
+
+_log = logging.getLogger(__name__)
 
 TOKEN_FILE = "status.credentials"  # noqa: S105  its name
 """Where the token is, unless gateway.yaml says otherwise."""
@@ -144,8 +147,10 @@ class TokenFile:
             return None
 
         if seen != self._seen:
-            self._token = read_token(self._folder, self._name)[0]
+            self._token, problems = read_token(self._folder, self._name)
             self._seen = seen
+            for problem in problems:
+                _log.warning("%s; until then the status page lets nobody in", problem)
             if self._token is not None:
                 self._use("the status page", self._token)
         return self._token

@@ -138,7 +138,7 @@ def test_an_address_may_stand_in_brackets():
     assert ListenHost.parse("::") == "::"
 
 
-def test_a_token_is_read_again_when_its_file_changes(run, home):
+def test_a_token_is_read_again_when_its_file_changes(run, home, caplog):
     used = []
     token = TokenFile(home.folder, "status.credentials", lambda *secret: used.append(secret))
     assert token() is None
@@ -149,7 +149,10 @@ def test_a_token_is_read_again_when_its_file_changes(run, home):
     assert token() == token_of(home) != first
     assert used == [("the status page", first), ("the status page", token())], "to be masked"
     (home.folder / "status.credentials").chmod(0o644)
-    assert token() is None, "others can read it"
+    assert token() is token() is None, "others can read it"
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "others can read this file" in told
+    assert "lets nobody in" in told
     (home.folder / "status.credentials").unlink()
     assert token() is None
 
