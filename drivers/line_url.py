@@ -178,6 +178,8 @@ class LineUrl:
         if not text:
             raise ValueError(f"expected a line, found {raw!r} — {_EXAMPLES}")
         scheme, _, rest = text.partition(":")
+        if scheme in _NETWORK and "@" in re.split(r"[/?]", rest.removeprefix("//"))[0]:
+            raise ValueError("a login does not stand in a line — leave out what is before the @")
         if scheme == "serial":
             return _parse_serial(rest)
         if scheme == "usb":

@@ -94,7 +94,12 @@ class Gateway:
             publisher=self.mqtt,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
-        self.status = StatusServer(settings.status, self.reporter.report)
+        self.status = StatusServer(
+            settings.status,
+            self.reporter.report,
+            settings.page_token(),
+            open_to_all=settings.page_access == "open",
+        )
         self.watchdog = Watchdog(self._standstill)
 
     async def run(self) -> None:

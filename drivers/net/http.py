@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import h11
@@ -85,18 +85,21 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
         trust_env: bool = False,
         keepalive_s: float = 0.0,
+        masked: Callable[[str], str] = str,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
         the environment name a proxy. `keepalive_s` is how long an idle connection stays open; 0
-        closes it after each reply. `transport` is the seam where a simulation takes the place of
-        the network. Raises ValueError where `url` is none.
+        closes it after each reply. `masked` takes out of a message what must not be shown,
+        whichever request it is about. `transport` is the seam where a simulation takes the place
+        of the network. Raises ValueError where `url` is none.
 
         What is wrong with the environment is the failure of each request, and nobody else's;
         `prepare` tells it before.
         """
         self.url = url.rstrip("/")
         check_url(self.url)
+        self._masked = masked
         self._tls = tls
         self._trust_env = trust_env
         self._keepalive_s = keepalive_s
@@ -117,7 +120,8 @@ class HttpClient:
             try:
                 self._way = self._chosen_way()
             except UnusableSetting as error:
-                raise NoConnection(f"{self.url} cannot be reached: {error}") from error
+                words = self._masked(str(error))
+                raise NoConnection(f"{self.url} cannot be reached: {words}") from error
         return self._way
 
     def _chosen_way(self) -> Way:
@@ -155,12 +159,14 @@ class HttpClient:
         except (OSError, h11.ProtocolError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
-            words = masked(_words(error, self.url), secrets)
+            # Before it is cut: what was left of a secret would be harder to find.
+            words = self._masked(masked(_words(error, self.url), secrets))[:MAX_WORDS]
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
         body, complete = self._unpacked(reply)
         # Some servers show what they were sent, and their words end up in the log.
-        return HttpReply(reply.status, reply.headers, masked_bytes(body, secrets), complete)
+        said = {name: masked(value, secrets) for name, value in reply.headers.items()}
+        return HttpReply(reply.status, said, masked_bytes(body, secrets), complete)
 
     def _unpacked(self, reply: HttpReply) -> tuple[bytes, bool]:
         """The body, and whether that is all of it. Raises NoConnection where it is packed in a way
@@ -170,9 +176,10 @@ class HttpClient:
         try:
             return unpacked(reply.body, coding, MAX_REPLY_BYTES, complete=reply.complete)
         except ValueError as error:
+            words = self._masked(str(error))
             raise NoConnection(
                 f"{self.url} answered {reply.status} with what cannot be read, though "
-                f"'identity' was asked for: {error} — is there a proxy in between?"
+                f"'identity' was asked for: {words} — is there a proxy in between?"
             ) from error
 
     async def aclose(self) -> None:
@@ -213,7 +220,7 @@ def _words(error: BaseException, url: str) -> str:
         return os.strerror(int(several[1]))
     if isinstance(deepest, OSError) and deepest.strerror:
         text = deepest.strerror
-    return text[:MAX_WORDS].rstrip(".") or "the connection was lost"
+    return text[: 10 * MAX_WORDS].rstrip(".") or "the connection was lost"
 
 
 def _deepest(error: BaseException) -> BaseException:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from drivers.net.http import HttpClient, HttpError
+from drivers.net.masking import SecretsInUse, basic
 from gateway.outbox.dialect import Reply
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.site.credentials import ConfigError, Credentials
@@ -73,7 +74,11 @@ class LoginRefused(LoginError):
     """The exchange does not take this user name and password, or there are none."""
 
 
-def client_for(url: str, transport: "httpx.AsyncBaseTransport | None" = None) -> HttpClient:
+def client_for(
+    url: str,
+    transport: "httpx.AsyncBaseTransport | None" = None,
+    masked: Callable[[str], str] = str,
+) -> HttpClient:
     """What sends to that exchange."""
     return HttpClient(
         url,
@@ -81,6 +86,7 @@ def client_for(url: str, transport: "httpx.AsyncBaseTransport | None" = None) ->
         # leaves it.
         trust_env=url.startswith("https:"),
         keepalive_s=KEEPALIVE_S,
+        masked=masked,
         transport=transport,
     )
 
@@ -89,7 +95,9 @@ class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
     `credentials` is called at every login, so that a corrected file is used at once; it may raise
-    ConfigError. `transport` is the seam where a simulation takes the place of the network.
+    ConfigError. What the exchange says is shown without the `secrets` in use: some servers show
+    what they were sent, in an answer to another request, too. `transport` is the seam where a
+    simulation takes the place of the network.
     """
 
     def __init__(
@@ -98,10 +106,12 @@ class Session:
         credentials: Callable[[], Credentials],
         timeout_s: float,
         *,
+        secrets: SecretsInUse | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._credentials = credentials
+        self._secrets = secrets or SecretsInUse()
         self.timeout_s = timeout_s
         self._token = ""
         self._token_since_s = 0.0
@@ -112,7 +122,7 @@ class Session:
         self._refusals = 0
         """Logins that were refused in a row."""
         self._no_login_before_s: dict[str, float] = {}
-        self._client = client_for(self.url, transport)
+        self._client = client_for(self.url, transport, self._secrets.masked)
 
     async def __aenter__(self) -> Self:
         return self
@@ -213,6 +223,8 @@ class Session:
         login = json.dumps(
             {"username": credentials.username, "password": credentials.password}
         ).encode()
+        shown_by_none = credentials.password, basic(credentials.username, credentials.password)
+        self._secrets.use(f"login at {self.url}", *shown_by_none)
         reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
         if reply.status in (400, 401, 403):
             is_another = self._refused is None or self._refused[0] != credentials
@@ -229,6 +241,7 @@ class Session:
                 asked_to_wait_s(reply),
             )
         self._token, self._token_since_s, self._refused = token, loop.time(), None
+        self._secrets.use(f"token of {self.url}", token)
         self._untaken_logins += 1
 
     async def _send(
@@ -248,12 +261,11 @@ class Session:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         if with_token:
             headers["Authorization"] = f"JWT {self._token}"
-        # Some servers show what they were sent, and their words end up in the log.
-        secrets = (self._token,) if with_token else ()
         try:
             reply = await self._client.request(
-                method, path, limit_s, content=content, headers=headers, secrets=secrets
+                method, path, limit_s, content=content, headers=headers
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body, complete=reply.complete)
+        masked = self._secrets.masked
+        return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

@@ -66,4 +66,5 @@ def open_delivery(settings: DestinationSettings, opening: Opening) -> Delivery:
         now=opening.now,
         trusted=opening.trusted,
         jitter=opening.jitter,
+        masked=opening.site.secrets.masked,
     )

@@ -8,6 +8,7 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Never
 from uuid import uuid4
 
@@ -38,7 +39,8 @@ class Uploader:
 
     `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent,
     because the windows of what is still owed from before the last boot mean nothing by a wrong
-    clock. `jitter` gives random numbers from 0 to 1.
+    clock. `jitter` gives random numbers from 0 to 1. `masked` takes the secrets in use out of what
+    the destination says, before anybody else hears of it.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Uploader:
         now: Callable[[], float],
         trusted: Callable[[], bool],
         jitter: Callable[[], float],
+        masked: Callable[[str], str] = str,
     ) -> None:
+        self._masked = masked
         self._destination = destination
         self._outbox = outbox
         self._now = now
@@ -195,7 +199,7 @@ class Uploader:
         transaction_id, sent_s = str(uuid4()), self._now()
         (batch,) = self._destination.format.encode(portion.items, transaction_id)
         self._journal.counts.requests += 1
-        outcome = await self._destination.transport.send(batch, within_s)
+        outcome = self._shown(await self._destination.transport.send(batch, within_s))
 
         self._is_answering = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
@@ -207,6 +211,12 @@ class Uploader:
         judged = self._refusals.judge(portion, outcome, self._now(), _loop_s())
         write_down(self._outbox, portion, judged, shipment, self._now())
         self._settle(portion, judged)
+
+    def _shown(self, outcome: Outcome) -> Outcome:
+        """An outcome as it may be written down and shown."""
+        if isinstance(outcome, Rejected | Retry):
+            return replace(outcome, reason=self._masked(outcome.reason))
+        return outcome
 
     def _settle(self, portion: Portion, outcome: Outcome | Doubted) -> None:
         """Go by an outcome that is written down."""
@@ -265,7 +275,7 @@ class Uploader:
                     items = tuple(each.item for each in owed)
                     refused_s = tuple(each.refused_s for each in owed)
                     portion = Portion(items, min(closes_s, default=None), refused_s)
-                    self._conclude(portion, answer.outcome, None)
+                    self._conclude(portion, self._shown(answer.outcome), None)
             except StoreError as error:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)

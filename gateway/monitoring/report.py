@@ -4,7 +4,9 @@ the metrics and `status`. Pure.
 Times are Unix seconds; None means never. Health means *recent success*, not *process up*.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from msgspec import json, to_builtins
 
@@ -199,6 +201,8 @@ class Report:
     clock: ClockReport
     buffer: BufferReport
     mqtt: Part | None = None
+    warnings: list[str] = field(default_factory=list)
+    """What has to be changed in the configuration before the next version."""
 
     def unhealthy(self) -> list[str]:
         """What has had no recent success, in words; empty when all is well."""
@@ -236,3 +240,30 @@ class Report:
     def from_json(cls, data: bytes) -> "Report":
         """Reads what `to_json` wrote. Raises msgspec.ValidationError or msgspec.DecodeError."""
         return json.decode(data, type=cls)
+
+
+def masked_report(report: Report, masked: Callable[[str], str]) -> Report:
+    """The report without what `masked` takes out of a text: of what others said, for our own names
+    and words stay as they are.
+    """
+    return replace(
+        report,
+        lines=[_masked(line, masked) for line in report.lines],
+        meters=[_masked(meter, masked) for meter in report.meters],
+        assets=[replace(a, last_reason=masked(a.last_reason)) for a in report.assets],
+        destinations=[
+            replace(_masked(each, masked), read_back=masked(each.read_back), url=masked(each.url))
+            for each in report.destinations
+        ],
+        buffer=replace(
+            _masked(report.buffer, masked), events=[masked(each) for each in report.buffer.events]
+        ),
+        mqtt=_masked(report.mqtt, masked) if report.mqtt else None,
+    )
+
+
+APart = TypeVar("APart", bound=Part)
+
+
+def _masked(part: APart, masked: Callable[[str], str]) -> APart:
+    return replace(part, last_error=masked(part.last_error)) if part.last_error else part

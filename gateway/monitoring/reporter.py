@@ -18,6 +18,7 @@ from gateway.monitoring.report import (
     MeterReport,
     Part,
     Report,
+    masked_report,
 )
 from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
@@ -86,6 +87,9 @@ class Reporter:
 
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""
+        return masked_report(self._report(), self._settings.secrets.masked)
+
+    def _report(self) -> Report:
         now_s = self._clock.now_s()
         publisher = self._parts.publisher
         return Report(
@@ -101,6 +105,7 @@ class Reporter:
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
             mqtt=publisher.snapshot() if publisher else None,
+            warnings=self._settings.warnings(),
         )
 
     @property

@@ -4,10 +4,11 @@ neither flooded nor held up.
 Limits, and what happens at them:
 - 16 connections at a time; one more is answered 503 and closed.
 - 8 KiB of request, head and body; a longer one is answered 431 and closed.
+- 10 reports a second are made; who asks in between is told the last one again.
 - 10 seconds per connection for everything; a slower client is cut off. A connection carries one
   request.
-- On localhost only requests that were addressed to localhost are answered (421 otherwise): a
-  foreign web page that points its own name at 127.0.0.1 (DNS rebinding) reads nothing.
+- Who is let in, `door.py` says. Beyond this machine that takes a token, but for `/healthz`, which
+  tells others only whether all is well.
 There is nothing to write and no access log. A busy port is logged once and tried again for ever;
 the daemon goes on without its page.
 """
@@ -15,18 +16,20 @@ the daemon goes on without its page.
 import asyncio
 import base64
 import hashlib
-import ipaddress
 import logging
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import inf
 from pathlib import Path
 
 import h11
 
+from drivers.net.addresses import address_of, is_any
 from gateway.monitoring import metrics
+from gateway.monitoring.door import Door, TurnedAway, Visit
 from gateway.monitoring.report import Report
 from gateway.site.settings import StatusSettings
 from gateway.timing.backoff import Backoff
@@ -37,6 +40,9 @@ MAX_CONNECTIONS = 16
 MAX_REQUEST_BYTES = 8 * 1024
 CLIENT_S = 10.0
 """Seconds a client may take from connecting to having read the answer."""
+REUSE_S = 0.1
+"""An answer that is younger is given again: what is asked for all the time costs the meters little.
+"""
 _RETRY_S = (1.0, 60.0)
 """First and longest wait before a busy port is tried again."""
 
@@ -58,7 +64,8 @@ class _Answer:
     content_type: str = "text/plain; charset=utf-8"
     policy: str = _NOTHING_ALLOWED
     """The Content-Security-Policy."""
-    allow: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Headers of this answer alone."""
 
 
 class StatusServer:
@@ -66,7 +73,15 @@ class StatusServer:
     task group, as any bug does.
     """
 
-    def __init__(self, settings: StatusSettings, report: Callable[[], Report]) -> None:
+    def __init__(
+        self,
+        settings: StatusSettings,
+        report: Callable[[], Report],
+        token: Callable[[], str | None] = lambda: None,
+        *,
+        open_to_all: bool = False,
+    ) -> None:
+        """`token` and `open_to_all` as in `Door`."""
         self._settings = settings
         self._report = report
         page = Path(__file__).with_name("page.html").read_bytes()
@@ -79,9 +94,13 @@ class StatusServer:
                 200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
             ),
         }
+        self._made: dict[Callable[[], _Answer], tuple[float, _Answer]] = {}
+        """When each of these was last made, and how it was."""
         self._port = settings.port
         self._connections = 0
-        self._local_only = _is_loopback(settings.host)
+        self._door = Door(
+            settings.host, token, lambda: asyncio.get_running_loop().time(), open_to_all=open_to_all
+        )
         self.listening = asyncio.Event()
         """Set while the port is open."""
 
@@ -90,10 +109,7 @@ class StatusServer:
         """Where a browser on this machine finds the page. With port 0 it is right once `listening`
         is set.
         """
-        host = self._settings.host
-        if host in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound to
-            host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return page_url(self._settings.host, self._port)
 
     async def run(self) -> None:
         """Serves until cancelled. Ends with an exception only where there is a bug."""
@@ -170,7 +186,7 @@ class StatusServer:
             if request is None:
                 return
             head_only = request.method == b"HEAD"
-            answer = self._answer(request)
+            answer = self._answer(request, str(writer.get_extra_info("peername", ("",))[0]))
         except h11.RemoteProtocolError as error:
             answer = _refusal(error.error_status_hint, f"not a request this server reads: {error}")
         writer.write(_encoded(connection, answer, head_only=head_only))
@@ -182,24 +198,67 @@ class StatusServer:
         while received < MAX_REQUEST_BYTES and (more := await reader.read(1024)):
             received += len(more)
 
-    def _answer(self, request: h11.Request) -> _Answer:
-        host = next(
-            (value.decode("latin-1") for name, value in request.headers if name == b"host"), ""
-        )
-        if self._local_only and not _names_this_machine(host, self._settings.host):
-            hint = "to open it to the network, set `status: {host: …}` in gateway.yaml"
-            return _refusal(421, f"this page answers to localhost only, not to {host!r}; {hint}")
-        path = request.target.partition(b"?")[0].decode("latin-1")
+    def _answer(self, request: h11.Request, client: str) -> _Answer:
+        host, path = _target(request)
+        login = _header(request, b"authorization") or ""
+        by_script = _header(request, b"x-requested-with") is not None
+        visit = Visit(host, login, client, by_script)
+        if away := self._door.wrong_address(visit):
+            return _turned_away(away)
+
+        away = self._door.no_token(visit)
+        if away and path == "/healthz" and not visit.authorization:
+            healthz = self._lately(self._routes[path])
+            return healthz if healthz.status == 200 else _refusal(503, "not all is well")
+        if away:
+            return _turned_away(away)
+
         route = self._routes.get(path)
         if route is None:
             return _refusal(404, f"there is no such page; there are {', '.join(self._routes)}")
         if request.method not in (b"GET", b"HEAD"):
-            return _Answer(405, b"this server is read-only\n", allow="GET, HEAD")
-        return route()
+            return _Answer(405, b"this server is read-only\n", more={"Allow": "GET, HEAD"})
+        return self._lately(route)
+
+    def _lately(self, make: Callable[[], _Answer]) -> _Answer:
+        """What that makes now, or has made just before."""
+        now_s = asyncio.get_running_loop().time()
+        made_s, answer = self._made.get(make, (-inf, None))
+        if answer is None or now_s - made_s >= REUSE_S:
+            answer = make()
+            self._made[make] = (now_s, answer)
+        return answer
 
     def _healthz(self) -> _Answer:
         reasons = self._report().unhealthy()
         return _refusal(503, "\n".join(reasons)) if reasons else _Answer(200, b"ok\n")
+
+
+def page_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds a page that listens there."""
+    if is_any(host):
+        host = "127.0.0.1" if getattr(address_of(host), "version", 4) == 4 else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _target(request: h11.Request) -> tuple[str | None, str]:
+    """Whom a request is addressed to, and the path. A target in absolute form names both, and goes
+    before the Host header (RFC 9112, section 3.2.2); HTTP/1.0 may name nobody.
+    """
+    target = request.target.decode("latin-1")
+    absolute = re.fullmatch(r"(?i:https?)://([^/?#]*)([^?#]*).*", target, re.DOTALL)
+    if absolute:
+        return absolute[1].rpartition("@")[2], absolute[2] or "/"
+    return _header(request, b"host"), target.partition("?")[0]
+
+
+def _header(request: h11.Request, name: bytes) -> str | None:
+    found = (value.decode("latin-1") for each, value in request.headers if each == name)
+    return next(found, None)
+
+
+def _turned_away(away: TurnedAway) -> _Answer:
+    return _Answer(away.status, away.text.encode(errors="replace") + b"\n", more=away.headers)
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
@@ -221,7 +280,7 @@ def _encoded(connection: h11.Connection, answer: _Answer, *, head_only: bool = F
         "Content-Length": str(len(answer.body)),
         "Content-Security-Policy": answer.policy,
         **_HEADERS,
-        **({"Allow": answer.allow} if answer.allow else {}),
+        **answer.more,
     }
     head = h11.Response(
         status_code=answer.status,
@@ -253,18 +312,3 @@ def _hash_source(page: bytes, tag: bytes) -> str:
     inside = re.search(rb"<%s>(.*?)</%s>" % (tag, tag), page, re.DOTALL)
     assert inside, f"page.html has no {tag.decode()}"
     return f"'sha256-{base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()}'"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _names_this_machine(host_header: str, listening_on: str) -> bool:
-    """Whether a Host header (RFC 9110, section 7.2) means this machine by a name that nobody else
-    can point at it.
-    """
-    name = re.sub(r":\d+$", "", host_header).lower().rstrip(".")
-    return name == listening_on or _is_loopback(name.removeprefix("[").removesuffix("]"))

@@ -2,8 +2,8 @@
 is owed to requests, and from replies to outcomes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from gateway.outbox.format import Format, Outcome
@@ -28,6 +28,10 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     complete: bool = True
+    masked: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Takes the secrets in use out of a text. What a reply says is judged as it came, and shown
+    through this.
+    """
 
 
 class Dialect(Format, Protocol):

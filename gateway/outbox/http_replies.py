@@ -1,7 +1,7 @@
 """What an HTTP reply means, where a dialect has no words of its own. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -35,9 +35,10 @@ def http_outcome(reply: Reply) -> Outcome:
     if 200 <= reply.status < 300:
         return _taken(reply, retry_after_s)
     if 300 <= reply.status < 400:
-        location = _line(reply.headers.get("location", "another place"))
+        place = reply.headers.get("location", "another place")[: 4 * MAX_REASON_CHARS]
+        location = _line(reply.masked(place))
         return Retry(f"redirects to {location}: is the URL right?", retry_after_s)
-    reason = f"answered {reply.status}: {reason_of(reply.body)}".removesuffix(": ")
+    reason = f"answered {reply.status}: {reason_of(reply.body, reply.masked)}".removesuffix(": ")
     cause = str(reply.status)
     if reply.status == 413:
         return Rejected(reason, cause=cause)
@@ -63,11 +64,14 @@ def _taken(reply: Reply, retry_after_s: float | None) -> Outcome:
 
     error = complaint(data)
     if error is not None:
-        text = _line(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+        text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+        text = _line(reply.masked(text[: 4 * MAX_REASON_CHARS]))
         return Rejected(f"{said} with an error: {text}", cause=f"{reply.status} error")
     if is_receipt(data):
         return Accepted()
-    return Retry(f"{said} with what is no receipt: {reason_of(reply.body)}", retry_after_s)
+    return Retry(
+        f"{said} with what is no receipt: {reason_of(reply.body, reply.masked)}", retry_after_s
+    )
 
 
 def refusal(reply: Reply) -> str:
@@ -84,17 +88,18 @@ def asked_to_wait_s(reply: Reply) -> float | None:
     return outcome.after_s if isinstance(outcome, Retry) else None
 
 
-def reason_of(body: bytes) -> str:
+def reason_of(body: bytes, masked: Callable[[str], str] = str) -> str:
     """The reason in a reply's body, as one line of bounded length: `detail` or `error` of a JSON
-    object, or else its text.
+    object, or else its text. `masked` takes the secrets out of it, before it is cut.
     """
     data = _json(body)
     if isinstance(data, dict):
         data = next((data[key] for key in ("detail", "error") if data.get(key)), data)
     if data is _NOT_JSON:
         text = body[: 4 * MAX_REASON_CHARS].decode(errors="replace")
-        return "a web page" if text.lstrip().startswith("<") else _line(text)
-    return _line(data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
+        return "a web page" if text.lstrip().startswith("<") else _line(masked(text))
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return _line(masked(text[: 4 * MAX_REASON_CHARS]))
 
 
 def parsed(body: bytes) -> object:

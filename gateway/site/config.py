@@ -10,20 +10,29 @@ What the keys mean, and what does not fit together, is said in `settings`.
 """
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from drivers.net.masking import SecretsInUse, basic
 from drivers.profile import Profile, ProfileError, load_profile, shipped_folder
 from drivers.settings_file import is_borrowed, is_closed, read_bounded, settings_files, unquoted
 from drivers.settings_schema import json_schema
 from drivers.strict_yaml import Document, Problem, decode, nearest, parse
 from gateway.energy.assets import Formula
 from gateway.outbox.item import EXCHANGE
-from gateway.site.credentials import ConfigError, read_credentials, read_device_credentials
+from gateway.site.credentials import (
+    ConfigError,
+    proxy_secrets,
+    read_credentials,
+    read_device_credentials,
+    read_token,
+)
 from gateway.site.devices import Device, DeviceFile
+from gateway.site.page_access import Access, access_of
 from gateway.site.settings import (
     DecodeDestination,
     DestinationSection,
@@ -131,10 +140,13 @@ def load(
     for login in _logins(document.data) if logins else ():
         document.problems.extend(read_credentials(folder, login)[1])
 
+    access = _page_access(folder, gateway, document) if gateway is not None and logins else None
+
     problems = files.problems()
     if problems or gateway is None:
         raise ConfigError(problems)
-    return _settings(folder, gateway, devices, destinations)
+    settings = _settings(folder, gateway, devices, destinations)
+    return replace(settings, page_access=access)
 
 
 def load_device(folder: Path, name: str) -> Device:
@@ -176,12 +188,43 @@ def _settings(
         assets=tuple(gateway.assets),
         devices=tuple(devices),
         buffer=gateway.buffer,
-        buffer_path=(folder / gateway.buffer.path).absolute(),
+        buffer_path=_buffer_path(folder, gateway),
         status=gateway.status,
         mqtt=mqtt,
         clock=gateway.clock,
         destinations=destinations,
+        secrets=_secrets(devices),
     )
+
+
+def _buffer_path(folder: Path, gateway: GatewayFile) -> Path:
+    return (folder / gateway.buffer.path).absolute()
+
+
+def _page_access(folder: Path, gateway: GatewayFile, document: Document) -> Access | None:
+    """Who may read the status page. What is wrong with that is noted in the document."""
+    status = gateway.status
+    access = access_of(status.host, folder, status.credentials, _buffer_path(folder, gateway))
+    if access is None:
+        message = f"{status.host} opens the page to the network, and there is no token"
+        document.report(("status", "host"), message, "make one with: meter-gateway token")
+    if access == "token":
+        document.problems.extend(read_token(folder, status.credentials)[1])
+    return access
+
+
+def _secrets(devices: list[Device]) -> SecretsInUse:
+    """What is known from the start: meters' keys and logins, and the proxy's login."""
+    secrets = SecretsInUse()
+    for device in devices:
+        entries = device.credentials
+        hidden = [text for entry, text in entries.items() if entry != "username"]
+        if "username" in entries:
+            hidden.append(basic(entries["username"], entries.get("password", "")))
+        secrets.use(f"the meter {device.name}", *hidden)
+
+    secrets.use("the proxy", *proxy_secrets(os.environ))
+    return secrets
 
 
 def _timezone(site: Site) -> SiteTimezone:

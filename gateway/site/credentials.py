@@ -4,14 +4,16 @@ shown nowhere.
 
 import errno
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import unquote
 
 import yaml
 from msgspec import Meta
 
-from drivers.net.masking import Secrets
+from drivers.net.masking import Secrets, basic
 from drivers.profile import Profile
 from drivers.settings_file import read_bounded
 from drivers.strict_yaml import MAX_FILE_BYTES, Problem, decode, parse
@@ -59,6 +61,25 @@ def read_device_credentials(
     for why in profile.check_credentials(found):
         problems.append(Problem(path, 0, "", f"is not {what}: {why}", hint))
     return Secrets() if problems else Secrets(found), problems
+
+
+def read_token(folder: Path, name: str) -> tuple[str | None, list[Problem]]:
+    """The token of the status page, from where `read_credentials` would take a login."""
+    hint = "make a new one with: meter-gateway token"
+    found, problems = _read(folder, name, _TokenContents, "a token of the status page", hint)
+    return (found.token if found else None), problems
+
+
+def proxy_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What must not be shown of the proxies that the environment names: their logins."""
+    found: list[str] = []
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for url in (environment.get(name, ""), environment.get(name.upper(), "")):
+            login = url.rpartition("@")[0].rpartition("/")[2]
+            username, _, password = map(unquote, login.partition(":"))
+            if password:
+                found += (password, basic(username, password))
+    return tuple(found)
 
 
 T = TypeVar("T")
@@ -131,3 +152,11 @@ def credential_path(folder: Path, name: str) -> Path:
 class _CredentialsFile:
     username: Annotated[str, Meta(min_length=1)]
     password: Annotated[str, Meta(min_length=1)]
+
+
+LEAST_TOKEN_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenContents:
+    token: Annotated[str, Meta(min_length=LEAST_TOKEN_CHARS, pattern=r"^[!-~]+$")]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from drivers.net.masking import SecretsInUse, basic
 from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
 from drivers.yaml_words import found_text
@@ -22,6 +23,7 @@ from gateway.energy.assets import Formula
 from gateway.outbox.item import EXCHANGE
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.devices import Device
+from gateway.site.page_access import OPEN_WARNING, TOKEN_FILE, Access, ListenHost, TokenFile
 from gateway.site.timezone import SiteTimezone, TimezoneName
 from gateway.site.values import BrokerHost, ByteSize, SlotLength
 
@@ -189,17 +191,25 @@ class StatusSettings:
     """Where the status page listens."""
 
     host: Annotated[
-        str,
+        ListenHost,
         Meta(
             description="the address it listens on: 127.0.0.1 is this machine only, 0.0.0.0 the "
-            "whole network",
+            "whole network (:: for IPv6), which needs a token",
             examples=["127.0.0.1"],
         ),
-    ] = "127.0.0.1"
+    ] = field(default_factory=lambda: ListenHost("127.0.0.1"))
     port: Annotated[
         int,
         Meta(ge=0, le=65535, description="TCP port; 0 picks a free one", examples=[8080]),
     ] = 8080
+    credentials: Annotated[
+        str,
+        Meta(
+            description="file with the token that the page asks for where it listens beyond this "
+            "machine, mode 0600, or a systemd credential of that name; made by meter-gateway token",
+            examples=["status.credentials"],
+        ),
+    ] = TOKEN_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +440,11 @@ class Settings:
     none.
     """
 
+    page_access: Access | None = None
+    """Who may read the status page; None where the caller of `load` does not look at logins."""
+    secrets: SecretsInUse = field(default_factory=SecretsInUse, compare=False)
+    """What must be shown nowhere: filled as logins are read, and by those who are given tokens."""
+
     def credentials(self, name: str) -> Credentials:
         """The login in that credential file, read now (it may have been changed). Raises
         ConfigError.
@@ -437,4 +452,15 @@ class Settings:
         login, problems = read_credentials(self.folder, name)
         if login is None:
             raise ConfigError(problems)
+        self.secrets.use(name, login.password, basic(login.username, login.password))
         return login
+
+    def warnings(self) -> list[str]:
+        """What has to be changed before the next version, in words."""
+        if self.page_access != "open" or self.page_token()() is not None:
+            return []
+        return [OPEN_WARNING.format(host=self.status.host)]
+
+    def page_token(self) -> TokenFile:
+        """The token that the status page asks for, read when it is needed."""
+        return TokenFile(self.folder, self.status.credentials, self.secrets.use)

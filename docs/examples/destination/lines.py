@@ -30,7 +30,9 @@ TIMEOUT_S = 10.0
 class Settings:
     """Where the lines go."""
 
-    host: Annotated[str, Meta(description="host that takes the lines", examples=["10.0.0.5"])]
+    host: Annotated[
+        str, Meta(min_length=1, description="host that takes the lines", examples=["10.0.0.5"])
+    ]
     port: Annotated[int, Meta(ge=1, le=65535, description="its TCP port", examples=[7000])]
     answer_within: Annotated[
         Seconds, Meta(description="how long its answers may take", examples=["10min"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivers.net.addresses import is_loopback
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _unusable(settings: "Settings") -> Iterator[str]:
     for name, destination in settings.destinations.items():
         if isinstance(destination, Exchange):
             try:
-                client_for(destination.url).prepare()
+                client_for(destination.url, masked=settings.secrets.masked).prepare()
             except HttpError as error:
                 yield f"delivery to {name}: {error}"
     if settings.mqtt is not None and settings.mqtt.tls:
@@ -261,12 +262,25 @@ def _told(settings: "Settings") -> Iterator[str]:
         yield f"  {text}"
     yield from _sends(settings)
     yield f"Keeps {settings.buffer_path}, at most {settings.buffer.max_size / 1e6:g} MB."
-    yield f"Status on http://{settings.status.host}:{settings.status.port}/."
+    yield from _status(settings)
     if settings.mqtt is not None:
         yield (
             f"Publishes to {settings.mqtt.host}:{settings.mqtt.port} "
             f"({'TLS' if settings.mqtt.tls else 'not encrypted'})."
         )
+        in_clear = settings.mqtt.credentials and not settings.mqtt.tls
+        if in_clear and not is_loopback(settings.mqtt.host):
+            yield "  warning: the broker's login travels in clear: set tls: true"
+
+
+def _status(settings: "Settings") -> Iterator[str]:
+    """Where the page is, and who may read it."""
+    host, port = settings.status.host, settings.status.port
+    shown = f"[{host}]" if ":" in host else host
+    whom = {"local": "for this machine only", "token": "for whoever has the token"}
+    told = whom.get(settings.page_access or "", "for everybody on the network")
+    yield f"Status on http://{shown}:{port}/, {told}."
+    yield from (f"  warning: {warning}" for warning in settings.warnings())
 
 
 def _sends(settings: "Settings") -> Iterator[str]:

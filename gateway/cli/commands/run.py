@@ -4,6 +4,9 @@ import argparse
 import asyncio
 import logging
 import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     settings = kinds.load(args.config)
+    _keep_quiet_about(settings.secrets.masked, form)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.store.errors import InUse, Misfit
@@ -66,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
     for suspicion in suspicions(settings):
         log.warning("suspect: %s", suspicion)
+    for warning in settings.warnings():
+        log.warning("%s", warning)
 
     code = 0
     try:
@@ -98,6 +104,7 @@ async def _made(settings: "Settings") -> "Gateway":
     """
     from gateway.app import Gateway
     from gateway.monitoring.watchdog import Watchdog
+    from gateway.site.page_access import note_access
     from gateway.store.errors import InUse
     from gateway.timing.clock import Clock
 
@@ -105,7 +112,9 @@ async def _made(settings: "Settings") -> "Gateway":
     told = ""
     while True:
         try:
-            return Gateway(settings, Clock(settings.clock.trust))
+            gateway = Gateway(settings, Clock(settings.clock.trust))
+            note_access(settings.page_access or "local", settings.buffer_path)
+            return gateway
         except InUse as error:
             if not systemd.is_there:
                 raise
@@ -114,3 +123,30 @@ async def _made(settings: "Settings") -> "Gateway":
                 told = str(error)
         systemd.starting(told, 6 * LOOK_S)
         await asyncio.sleep(LOOK_S)
+
+
+class MaskedLines(logging.Formatter):
+    """Writes lines without the secrets in use, tracebacks included, whoever logs them."""
+
+    def __init__(self, form: str, masked: Callable[[str], str]) -> None:
+        super().__init__(form)
+        self._masked = masked
+
+    def format(self, record: logging.LogRecord) -> str:
+        # In the record, too: what cannot be written is shown by logging itself, as it stands there.
+        record.msg, record.args = self._masked(record.getMessage()), None
+        return self._masked(super().format(record))
+
+
+def _keep_quiet_about(masked: Callable[[str], str], form: str) -> None:
+    """Let `masked` see everything that is logged from now on, and the traceback of a bug."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(MaskedLines(form, masked))
+
+    def last_words(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        print(masked(text), end="", file=sys.stderr)
+
+    sys.excepthook = last_words

@@ -3,7 +3,9 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ _PATIENCE_S = 5.0
 _WATCH_S = 5.0
 _MAX_BYTES = 16_000_000
 
+Token = Callable[[], str | None]
+"""The page's token, as it is at that moment."""
+
 _HEALTHY, _UNHEALTHY, _NOT_REACHABLE = 0, 1, 2
 
 
@@ -46,6 +51,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"address of the daemon's page (default: as gateway.yaml says, or {DEFAULT_URL})",
     )
     parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="the file with the page's token, as meter-gateway token makes it (default: the one of "
+        "the configuration; it is sent to an --url on this machine only)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print the report as JSON, as /status has it"
     )
     parser.add_argument(
@@ -57,11 +68,15 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 healthy, 1 unhealthy, 2 not reachable."""
     from gateway.cli.terminal import console, json_escaped
 
-    url = args.url or _configured_url(args)
-    if args.watch:
-        return _watch(url, as_json=args.json)
     try:
-        body = _fetch(url)
+        url, token = _page(args)
+    except NotReachable as error:
+        print(error, file=sys.stderr)
+        return _NOT_REACHABLE
+    if args.watch:
+        return _watch(url, token, as_json=args.json)
+    try:
+        body = _fetch(url, token)
         report = _parsed(url, body)
     except NotReachable as error:
         print(error, file=sys.stderr)
@@ -75,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
 
 def report_of(args: argparse.Namespace) -> "Report":
     """What the daemon of this configuration says now. Raises NotReachable."""
-    url = _configured_url(args)
-    return _parsed(url, _fetch(url))
+    url, token = _configured_page(args)
+    return _parsed(url, _fetch(url, token))
 
 
-def _watch(url: str, *, as_json: bool) -> int:
+def _watch(url: str, token: Token, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -92,7 +107,7 @@ def _watch(url: str, *, as_json: bool) -> int:
         try:
             while True:
                 try:
-                    body = _fetch(url)
+                    body = _fetch(url, token)
                     report = _parsed(url, body)
                     code = _UNHEALTHY if report.unhealthy() else _HEALTHY
                     shown = Text(body.decode()) if as_json else _rendered(report)
@@ -112,9 +127,9 @@ def _watch(url: str, *, as_json: bool) -> int:
 
 def last_heard(settings: "Settings") -> dict[str, str]:
     """What the running daemon of these settings says of each meter; nothing where none runs."""
-    url = _url_of(settings)
+    url, token = _page_of(settings)
     try:
-        report = _parsed(url, _fetch(url))
+        report = _parsed(url, _fetch(url, token))
     except NotReachable:
         return {}
     ages = {meter.name: meter.age_s(report.now_s) for meter in report.meters}
@@ -124,26 +139,64 @@ def last_heard(settings: "Settings") -> dict[str, str]:
     }
 
 
+def _page(args: argparse.Namespace) -> tuple[str, Token]:
+    """Where the page is, and its token now. Raises NotReachable."""
+    url, token = _configured_page(args)
+    if args.url:
+        url, is_elsewhere = args.url, not _is_this_machine(args.url)
+        token = _no_token if is_elsewhere else token
+    if args.token_file:
+        token = _token_in(Path(args.token_file))
+    return url, token
+
+
 def _configured_url(args: argparse.Namespace) -> str:
-    """The address in gateway.yaml. A configuration with mistakes is no reason not to show the
-    status.
-    """
+    return _configured_page(args)[0]
+
+
+def _configured_page(args: argparse.Namespace) -> tuple[str, Token]:
+    """As gateway.yaml says. A configuration with mistakes is no reason not to show the status."""
     from gateway.delivery import kinds
     from gateway.site.credentials import ConfigError
 
     try:
-        return _url_of(kinds.load(args.config, logins=False))
+        return _page_of(kinds.load(args.config, logins=False))
     except ConfigError:
-        return DEFAULT_URL
+        return DEFAULT_URL, _no_token
 
 
-def _url_of(settings: "Settings") -> str:
-    status = settings.status
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(status.host, status.host)  # noqa: S104  compared, not bound to
-    return f"http://[{host}]:{status.port}" if ":" in host else f"http://{host}:{status.port}"
+def _page_of(settings: "Settings") -> tuple[str, Token]:
+    from gateway.monitoring.server import page_url
+
+    return page_url(settings.status.host, settings.status.port), settings.page_token()
 
 
-def _fetch(url: str) -> bytes:
+def _no_token() -> None:
+    return None
+
+
+def _token_in(path: Path) -> Token:
+    """The token in that file. Raises NotReachable."""
+    from gateway.site.credentials import read_token
+
+    token, problems = read_token(path.parent, path.name)
+    if token is None:
+        raise NotReachable("\n".join(map(str, problems)))
+    return lambda: token
+
+
+def _is_this_machine(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    from drivers.net.addresses import is_loopback
+
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def _fetch(url: str, token: Token = _no_token) -> bytes:
     """The body of `/status`. Raises NotReachable."""
     import urllib.error
     import urllib.request
@@ -155,12 +208,18 @@ def _fetch(url: str) -> bytes:
         urllib.request.ProxyHandler({})
     )  # a proxy does not know this machine's localhost
     try:
-        with opener.open(url.rstrip("/") + "/status", timeout=_PATIENCE_S) as reply:
+        asked = urllib.request.Request(url.rstrip("/") + "/status")  # noqa: S310  http, see above
+        if secret := token():
+            # Not to where the answer may redirect to.
+            asked.add_unredirected_header("Authorization", f"Bearer {secret}")
+        with opener.open(asked, timeout=_PATIENCE_S) as reply:
             body: bytes = reply.read(_MAX_BYTES)
             return body
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(300).decode(errors="replace").strip()
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            raise NotReachable(_asked_for_token(url, sent=bool(secret))) from error
         raise NotReachable(
             f"{url} answers {error.code}: {said}\nIs this the gateway's address? Give the right "
             "one with --url."
@@ -175,6 +234,15 @@ def _fetch(url: str) -> bytes:
             "Does its page have another address? Give it with --url, or the configuration folder "
             "with --config."
         ) from error
+
+
+def _asked_for_token(url: str, *, sent: bool) -> str:
+    if sent:
+        return f"{url} does not take this token. Is it the token of that gateway, and the new one?"
+    return (
+        f"{url} asks for its token. Run this as root (with sudo), who can read it, or give its "
+        "file with --token-file."
+    )
 
 
 def _parsed(url: str, body: bytes) -> "Report":
@@ -210,6 +278,7 @@ def _rendered(report: "Report") -> "RenderableType":
     return Group(
         head,
         mood,
+        *(Text(f"! {warning}", style="bold yellow") for warning in report.warnings),
         *(Text(f"  {reason}", style="red") for reason in wrong),
         Text(""),
         *_tables(report),

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from drivers.net.addresses import is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import ExchangeError, Session
@@ -66,18 +67,18 @@ class HttpUrl(str):
             else None
         )
         if match is None:
+            shown = re.sub(r"//[^/\s]*@", "//…@", raw) if isinstance(raw, str) else raw
             raise ValueError(
-                f"{raw!r} is not the URL of an exchange — such as "
+                f"{shown!r} is not the URL of an exchange — such as "
                 "https://gsyweb.gridsingularity.com"
             )
         if match[3] and not 1 <= int(match[3][1:]) <= 65535:
             raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        if (
-            match[1] == "http"
-            and match[2] not in ("localhost", "[::1]")
-            and not match[2].startswith("127.")
-        ):
-            raise ValueError("plain http would send the password in clear — write https://")
+        if match[1] == "http" and not is_loopback(match[2]):
+            raise ValueError(
+                "plain http would send the password in clear, and is for this machine only "
+                "(127.0.0.1, [::1] or localhost) — write https://"
+            )
         return cls(str(raw).rstrip("/"))
 
 
@@ -196,6 +197,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         settings.url,
         lambda: site.credentials(settings.credentials),
         settings.timeout,
+        secrets=site.secrets,
         transport=opening.http,
     )
     terms = exchange_terms(

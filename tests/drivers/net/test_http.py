@@ -53,6 +53,18 @@ async def test_a_secret_that_the_server_sends_back_is_not_in_the_reply() -> None
     assert b"abc.def" not in found.body
 
 
+async def test_neither_is_it_in_headers_nor_in_what_is_said_of_a_reply_that_is_none() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /?t=abc.def\r\nContent-Length: 0\r\n\r\n"
+    # The client's own words end in the middle of the secret: it is looked for before.
+    broken = b"HTTP/1.1 200 OK\r\n" + b"x" * 262 + b"abc.def\x00\r\n\r\n"
+    async with http_server({"/data": moved, "/broken": broken}) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert (await asked(url, token="abc.def")).headers["location"] == "/?t=(secret)"
+        with pytest.raises(NoConnection, match="illegal header line") as failed:
+            await asked(url, "/broken", token="abc.def")
+    assert "abc" not in str(failed.value)
+
+
 async def test_silence_ends_at_the_deadline() -> None:
     async with http_server({"/data": None}) as server:
         with pytest.raises(TooLate, match=r"did not answer within 0\.2 s"):

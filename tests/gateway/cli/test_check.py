@@ -181,6 +181,21 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
             "exchange.url: 99999 is not a port",
         ),
         (
+            "dialect:",
+            "url: http://127.evil.example\n  dialect:",
+            "exchange.url: plain http would send the password in clear",
+        ),
+        (
+            "dialect:",
+            "url: http://127.1:80/\n  dialect:",
+            "exchange.url: plain http would send the password in clear",
+        ),
+        (
+            "dialect:",
+            "url: https://me:open-sesame@exchange.example\n  dialect:",
+            "exchange.url: 'https://…@exchange.example' is not the URL",
+        ),
+        (
             "market:",
             f"buffer: {{max_size: {'9' * 400}GB}}\nmarket:",
             "buffer.max_size: expected a size",

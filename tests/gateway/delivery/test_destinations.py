@@ -346,6 +346,19 @@ async def test_a_bad_number_is_found_by_halves_also_when_the_word_comes_later(
         assert [len(line["values"]) for line in server.got] == [2, 1, 1, 1], "asked once more"
 
 
+async def test_no_kind_of_destination_gets_a_secret_into_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:open%20sesame@127.0.0.1:1")
+    refusal = {"ok": False, "error": "the password open sesame is wrong"}
+    async with lines_site(tmp_path) as (server, buffer, ours):
+        server.answers = [refusal] * 3
+        await until(lambda: states(buffer, "ours") == ["rejected", "rejected"], 20)
+        reasons = {owed.reason for owed in buffer.owed(destination="ours")}
+        assert reasons == {"says: the password (secret) is wrong"}
+        assert ours.snapshot(time.time()).last_error == "says: the password (secret) is wrong"
+
+
 async def test_a_restart_while_an_answer_is_awaited_loses_nothing(tmp_path: Path) -> None:
     async with lines_site(tmp_path) as (server, buffer, _):
         server.answers = [None] * 100

@@ -1,6 +1,7 @@
 """The logged-in session, against the stand-in exchange over real sockets."""
 
 import asyncio
+import json
 import logging
 import socket
 import ssl
@@ -10,9 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import httpx
 import pytest
 
 from drivers.net.http_connection import MAX_REPLY_BYTES
+from drivers.net.masking import SecretsInUse
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
     LoginFailed,
@@ -23,6 +26,7 @@ from gateway.delivery.http_session import (
 )
 from gateway.delivery.simulated.exchange import LOGIN
 from gateway.delivery.simulated.http_server import StandInExchange
+from gateway.outbox.http_replies import refusal
 from gateway.site.credentials import ConfigError, Credentials
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
@@ -224,6 +228,31 @@ async def test_nothing_secret_reaches_logs_or_representations(
         shown = repr(session) + str(session)
     assert RIGHT.password not in shown + caplog.text
     assert "JWT" not in caplog.text
+
+
+async def test_what_an_exchange_repeats_is_masked_and_the_same_token_twice_is_one() -> None:
+    """Some servers give the same token at each login, and it is in use by then."""
+    heard: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        heard.append(request.content.decode() + request.headers.get("authorization", ""))
+        data, status = {"token": "t0k.abcdef"}, 200
+        if not request.url.path.endswith(LOGIN):
+            data, status = {"detail": " ".join(heard)}, 401 if len(heard) < 4 else 500
+        return httpx.Response(status, stream=httpx.ByteStream(json.dumps(data).encode()))
+
+    secrets, transport = SecretsInUse(), httpx.MockTransport(answer)
+    session = Session("http://x", lambda: RIGHT, 5, secrets=secrets, transport=transport)
+    async with session:
+        reply = await session.post(PATH, BODY)
+    assert reply.status == 500
+    assert "t0k.abcdef" in reply.body.decode()
+    assert RIGHT.password in reply.body.decode(), "it is judged as it came"
+    said = refusal(reply)
+    assert '"password": "(secret)"' in said
+    assert "JWT (secret)" in said
+    assert "t0k" not in said
+    assert RIGHT.password not in said + secrets.masked(f"a bug: {RIGHT!s} {RIGHT.password}")
 
 
 async def test_a_refused_connection_is_said_in_words() -> None:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from gateway.monitoring.report import Part, Report
+from gateway.monitoring.report import Part, Report, masked_report
 
 
 def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
@@ -20,3 +20,23 @@ def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
 
 def test_a_report_is_read_back_as_it_was_written(healthy_report: Report) -> None:
     assert Report.from_json(healthy_report.to_json()) == healthy_report
+
+
+def test_what_others_say_is_shown_masked_and_our_own_names_as_they_are(
+    healthy_report: Report,
+) -> None:
+    def masked(text: str) -> str:
+        return text.replace("home", "(secret)")
+
+    destination = replace(
+        healthy_report.destinations[0], last_error="home!", read_back="cannot be asked: home"
+    )
+    asset = replace(healthy_report.assets[0], last_reason="home?")
+    buffer = replace(healthy_report.buffer, events=["home: no"], last_error="home.")
+    report = replace(healthy_report, destinations=[destination], assets=[asset], buffer=buffer)
+    shown = masked_report(report, masked)
+    said = [shown.destinations[0].last_error, shown.destinations[0].read_back]
+    said += [shown.assets[0].last_reason, shown.buffer.last_error, *shown.buffer.events]
+    assert all("(secret)" in text and "home" not in text for text in said)
+    assert shown.site == "home-12"
+    assert masked_report(report, str) == report

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.monitoring import server as server_module
 from gateway.monitoring.report import Report
-from gateway.monitoring.server import MAX_CONNECTIONS, StatusServer
+from gateway.monitoring.server import MAX_CONNECTIONS, REUSE_S, StatusServer
 from gateway.site.settings import StatusSettings
 
 
@@ -137,14 +137,21 @@ async def test_localhost_by_any_of_its_names_is_answered(server: StatusServer, h
     assert (await get(server, "/status", host))[0] == 200
 
 
-async def test_on_the_whole_network_any_name_is_answered(healthy_report: Report) -> None:
-    server = StatusServer(StatusSettings(host="0.0.0.0", port=0), lambda: healthy_report)
-    task = asyncio.create_task(server.run())
-    await server.listening.wait()
-    assert server.url.startswith("http://127.0.0.1:")
-    assert (await get(server, "/status", "gateway.local"))[0] == 200
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def test_requests_in_other_forms_than_the_usual_one_are_answered(
+    server: StatusServer,
+) -> None:
+    # RFC 9112, section 3.2.2: a target in absolute form goes before the Host header.
+    whole = b"GET http://localhost:8080/status?x=1 HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    assert (await ask(server, whole))[0] == 200
+    whole = b"GET HTTP://evil.example/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await ask(server, whole))[0] == 421
+    assert (await ask(server, b"GET http://[::1] HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 200
+    # Section 3.2: HTTP/1.0 need not say whom it asks; HTTP/1.1 must, and once.
+    assert (await ask(server, b"GET /status HTTP/1.0\r\n\r\n"))[0] == 200
+    assert (await ask(server, b"GET /status HTTP/1.0\r\nHost: evil.example\r\n\r\n"))[0] == 421
+    assert (await ask(server, b"GET /status HTTP/1.1\r\n\r\n"))[0] == 400
+    twice = b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"
+    assert (await ask(server, twice))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -227,3 +234,24 @@ async def test_a_bug_in_the_report_ends_the_server_loudly() -> None:
         await asyncio.wait_for(task, 10)
     writer.close()
     assert caught.group_contains(RuntimeError, match="a bug")
+
+
+async def test_who_asks_all_the_time_is_told_the_last_report_again(healthy_report: Report) -> None:
+    made = 0
+
+    def report() -> Report:
+        nonlocal made
+        made += 1
+        return healthy_report
+
+    server = StatusServer(StatusSettings(port=0), report)
+    task = asyncio.create_task(server.run())
+    await server.listening.wait()
+    began_s = asyncio.get_running_loop().time()
+    for _ in range(100):
+        for path in ("/status", "/healthz"):
+            assert (await get(server, path))[0] == 200
+    took_s = asyncio.get_running_loop().time() - began_s
+    assert 2 <= made <= 2 * (took_s / REUSE_S + 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

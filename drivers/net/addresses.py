@@ -1,0 +1,35 @@
+"""Which hosts are this machine, by their address and not by how their name begins. Pure."""
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that host, with or without the brackets of a URL, can be no other machine: an address
+    of the loopback interface, or `localhost` (RFC 6761, section 6.3).
+
+    `127.evil.example` and `127.0.0.1.nip.io` are names like any other; so are `127.1` and `0x7f.1`,
+    which not every resolver takes for the same address.
+    """
+    if host.lower().removesuffix(".") == "localhost":
+        return True
+    address = address_of(host)
+    return address is not None and address.is_loopback
+
+
+def is_any(host: str) -> bool:
+    """Whether listening there is listening on all interfaces."""
+    address = address_of(host)
+    return address is not None and address.is_unspecified
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that is written there; None where it is a name. An IPv4 address that is written
+    as an IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address.
+    """
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

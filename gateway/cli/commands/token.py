@@ -1,0 +1,115 @@
+"""`meter-gateway token`: a new token for the status page."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.site.settings import StatusSettings
+
+SUMMARY = "make a new token for the status page, in place of the one before"
+
+UNIT = "meter-gateway.service"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "Writes a new token into the file that `status: {credentials: …}` in gateway.yaml names "
+        "(status.credentials in the configuration folder). Where the status page listens beyond "
+        "this machine, it asks for it. The token before is of no use any more. Only the daemon's "
+        "user can read the file, and no one is shown the token."
+    )
+    parser.epilog = (
+        "examples:\n  sudo meter-gateway token\n  meter-gateway --config ./docs/examples/home token"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 once it is written. Raises Refused."""
+    import secrets
+
+    from gateway.cli.service import unit_owner, unit_passes_on
+    from gateway.cli.terminal import Refused
+
+    status = _status(args)
+    path = (args.config / status.credentials).absolute()
+    owner = unit_owner(UNIT) if os.geteuid() == 0 else None
+    is_new = not path.exists()
+    try:
+        _write(path, f"token: '{secrets.token_urlsafe(32)}'\n", owner)
+    except OSError as error:
+        raise Refused(
+            f"{path}: the token cannot be written: {error.strerror or error} — run this as root "
+            "(with sudo), or give --config the configuration folder"
+        ) from error
+
+    done = "There is a token now, in" if is_new else "There is a new token in"
+    whose = f", owner {_name(owner[0])}" if owner else ""
+    print(f"{done} {path} (mode 0600{whose}).")
+    for line in _advice(status, path, passed_on=unit_passes_on(UNIT, path)):
+        print(line)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> "StatusSettings":
+    """What gateway.yaml says of the page. Mistakes elsewhere do not matter here: without a token
+    the daemon may not start.
+    """
+    from gateway.delivery import kinds
+    from gateway.site.credentials import ConfigError
+    from gateway.site.settings import StatusSettings
+
+    try:
+        return kinds.load(args.config, logins=False).status
+    except ConfigError:
+        return StatusSettings()
+
+
+def _write(path: Path, text: str, owner: tuple[int, int] | None) -> None:
+    """All of it or nothing, and at no time readable by anybody else. Raises OSError."""
+    written = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(file.fileno(), 0o600)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(path)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+
+
+def _advice(status: "StatusSettings", path: Path, *, passed_on: bool) -> list[str]:
+    from drivers.net.addresses import is_loopback
+
+    lines = []
+    if is_loopback(status.host):
+        lines.append(
+            f"The page listens on {status.host}, for this machine only, and asks for no token. "
+            "Set `status: {host: …}` in gateway.yaml to open it to the network."
+        )
+    if passed_on:
+        restart = f"systemctl restart {UNIT.removesuffix('.service')}"
+        lines.append(f"The unit passes that file on when it starts: {restart}")
+    else:
+        lines.append("The daemon takes it at once: nothing has to be started again.")
+    lines.append(
+        "In a browser it is the password, with any user name; for Prometheus it is a bearer "
+        f"token. See it with: cat {path}"
+    )
+    return lines
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
