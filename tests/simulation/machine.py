@@ -66,6 +66,7 @@ class Machine:
         self.smear: tuple[float, float] | None = None
         """A smeared leap second: when it began, how long it takes (true time)."""
         self.synchronised = False
+        self.hears_no_time_server = False
 
     def sources(self) -> Sources:
         """What the gateway is told during this boot."""
@@ -104,7 +105,9 @@ class Machine:
         self._sync_timer = self._loop.call_later(after_s, self.synchronise)
 
     def synchronise(self) -> None:
-        """The time server is heard: the clock is right, and the kernel says so."""
+        """The time server is heard, if it is: the clock is right, and the kernel says so."""
+        if self.hears_no_time_server:
+            return
         self.error_s = 0.0
         self.synchronised = True
         if self.trusted_ms is None:
