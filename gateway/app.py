@@ -89,6 +89,8 @@ class Gateway:
             cross_checks=self.ledger.cross_checks,
             destinations=self.deliveries,
             publisher=self.mqtt,
+            fold_of=self.ledger.state_of,
+            disbelief_of=self.ledger.beliefs.of,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
         self.status = StatusServer(settings.status, self.reporter.report)

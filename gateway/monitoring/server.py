@@ -198,8 +198,10 @@ class StatusServer:
         return route()
 
     def _healthz(self) -> _Answer:
-        reasons = self._report().unhealthy()
-        return _refusal(503, "\n".join(reasons)) if reasons else _Answer(200, b"ok\n")
+        report = self._report()
+        if report.verdict == "well":
+            return _Answer(200, b"ok\n")
+        return _refusal(503, "\n".join(report.reasons()))
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
