@@ -113,6 +113,13 @@ class Session:
         """Close the connection."""
         await self._client.aclose()
 
+    async def log_in(self) -> None:
+        """Have a token, so that it is known whether the exchange is there and takes this login.
+        Raises ExchangeError.
+        """
+        if not self._token:
+            await self._login(None)
+
     async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`
         at the latest, login included.

@@ -125,9 +125,8 @@ def advance_direction(
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
-    4. Where it does not, no slot closes. Slots that power covers are closed provisionally. Where no
-       reading is believed for long, the counter goes along at the slot's end, and what passed is
-       unallocated (`counter.concede`).
+    4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
+       not believed for long is unallocated (`counter.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -158,14 +157,8 @@ def advance_direction(
     if finding:
         entries.tell(at_ms, finding.kind, finding.text, finding.unallocated_uwh)
 
-    # Where the register is not believed for some slot's length, what passed is stated at a slot's
-    # end. A shorter overload is believed afterwards, when the mean is what the fuse carries.
-    is_at_end = at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
-    is_long = at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
-    is_conceded = is_at_end and is_long and counting.is_to_concede(counter)
-    if is_conceded:
+    if is_conceded := _is_to_concede(before, counter, reading, rules):
         counter = counting.concede(counter, register)
-
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -180,6 +173,18 @@ def advance_direction(
         )
         after = leave_out(interval, entries) if is_conceded else book(interval, entries)
     return _settled(after) if entries.are_binding else after
+
+
+def _is_to_concede(
+    before: DirectionState, counter: counting.Counter, reading: Reading, rules: MeterRules
+) -> bool:
+    """Whether a slot ends here of which no reading was believed: what passed is stated now.
+
+    An overload that is shorter is believed afterwards, when the mean is what the fuse carries.
+    """
+    is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
+    is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
+    return is_at_end and is_long and counting.is_to_concede(counter)
 
 
 # --- the beginning --------------------------------------------------------------------------------

@@ -236,7 +236,14 @@ class Report:
 
     def unhealthy(self) -> list[str]:
         """What is not well, in words; empty where nothing is."""
-        found = [_complaint(part) for part in self._parts if not self._ok(part)]
+        unwell = [part for part in self._parts if not self._ok(part)]
+        # A line is as well as the best of its meters: they say what is wrong.
+        told = {part.line for part in unwell if isinstance(part, MeterReport)}
+        found = [
+            _complaint(part)
+            for part in unwell
+            if not (isinstance(part, LineReport) and part.name in told)
+        ]
         return [*found, f"clock: not trusted ({self.clock.why})"] if self.clock.overdue else found
 
     def starting(self) -> list[str]:

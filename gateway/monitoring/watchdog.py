@@ -13,6 +13,12 @@ from collections.abc import Callable, Mapping
 _log = logging.getLogger(__name__)
 
 
+MAX_STATUS = 300
+"""Characters of a status."""
+STATUS_S = 5.0
+"""How often it is looked how all is: what happens is shown within this time."""
+
+
 class Watchdog:
     """Feeds systemd's watchdog only while the daemon's parts make progress, so that a hang is
     restarted as a crash is.
@@ -38,6 +44,11 @@ class Watchdog:
         """
         return self._feed_every_s
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is a systemd that listens."""
+        return self._address is not None
+
     def ready(self) -> None:
         """Say that the start is over: `systemctl start` returns now."""
         self._notify("READY=1")
@@ -47,11 +58,27 @@ class Watchdog:
         self._notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for people, shown by `systemctl status`. Said only when it changed."""
+        """One line for people, shown by `systemctl status`. Said only when it changed, and cut
+        where it is long.
+        """
         line = " ".join(text.split())
+        if len(line) > MAX_STATUS:
+            line = line[: MAX_STATUS - 1] + "…"
         if line != self._status:
             self._status = line
             self._notify(f"STATUS={line}")
+
+    async def tell(self, summary: Callable[[], str]) -> None:
+        """Says how all is, until cancelled; returns at once where nobody listens."""
+        while self.is_heard:
+            if self._standing_still is None:
+                self.status(summary())
+            await asyncio.sleep(STATUS_S)
+
+    def alive(self) -> None:
+        """Feed the watchdog, where one is expected."""
+        if self._feed_every_s is not None:
+            self._notify("WATCHDOG=1")
 
     async def run(self) -> None:
         """Feeds until cancelled; returns at once where no watchdog is expected."""

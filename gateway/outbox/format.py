@@ -124,6 +124,10 @@ class Rejected:
     """For the address and not for a number in it: a smaller batch would fare alike."""
 
 
+REFUSED = "LoginRefused"
+"""The cause of a `Retry` that waiting does not help: the receiver does not take who we are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Nobody can tell (timeout, server error): keep the items and try again."""

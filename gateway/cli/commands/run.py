@@ -4,6 +4,15 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.profile import ProfileError
+from gateway.cli.failing_start import FailingStart
+from gateway.cli.terminal import Refused
+from gateway.monitoring.watchdog import Watchdog
+from gateway.site.credentials import ConfigError
+from gateway.store.errors import StoreError
 
 SUMMARY = "run the daemon: read the meters, settle the slots, deliver them"
 
@@ -30,9 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns when told to stop."""
-    from gateway.delivery import kinds
-
+    """Returns when told to stop. Under systemd a start that fails is tried again here."""
     # journald adds the time; a person at a terminal wants it too.
     form = (
         "%(asctime)s %(levelname)s %(message)s"
@@ -41,7 +48,37 @@ def run(args: argparse.Namespace) -> int:
     )
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    settings = kinds.load(args.config)
+    watchdog = Watchdog(lambda: None)
+    if not watchdog.is_heard:
+        _start(args.config, lambda: None)
+        return 0
+
+    failing = FailingStart(args.config, watchdog)
+    while True:
+        failing.look()
+        started = False
+
+        def on_started() -> None:
+            nonlocal started
+            started = True
+            failing.is_over()
+
+        try:
+            _start(args.config, on_started)
+            return 0
+        except (Refused, ConfigError, ProfileError, StoreError) as error:
+            if started or failing.ends_with(error):
+                raise
+            asyncio.run(failing.wait(error))
+
+
+def _start(folder: Path, on_started: Callable[[], None]) -> None:
+    """Read the configuration and run the daemon until it is told to stop. Raises what stands in the
+    way of it; `on_started` is called when nothing does any more.
+    """
+    from gateway.delivery import kinds
+
+    settings = kinds.load(folder)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.app import Gateway
@@ -52,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     )
 
     async def work() -> None:
-        await Gateway(settings, Clock(settings.clock.trust)).run()
+        gateway = Gateway(settings, Clock(settings.clock.trust))
+        on_started()
+        await gateway.run()
 
     asyncio.run(work())
-    return 0

@@ -192,18 +192,20 @@ def open(settings: Settings, opening: Opening) -> Destination:
         margin_s=settings.margin,
         name=opening.name,
     )
+    transport = HttpTransport(session, dialect)
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
         selects=terms.selects,
         format=dialect,
-        transport=HttpTransport(session, dialect),
+        transport=transport,
         policy=Policy(
             slot_s=slot_s,
             margin_s=settings.margin,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
         ),
+        greets=transport,
         verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
         name_of=opening.name_of,
     )
