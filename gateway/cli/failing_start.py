@@ -28,8 +28,12 @@ waits double, from the first to the longest one.
 """
 SAY_AGAIN_S = 3600.0
 """How often the log is told that the start still fails."""
+KINDS = frozenset((".yaml", ".yml", ".credentials", ".key", ".crt", ".pem"))
+"""How the files are called that are looked at: there may be others beside them, such as the buffer,
+that change all the time.
+"""
 MOST_FILES = 1000
-"""So many files of the configuration are looked at."""
+"""So many of them are looked at."""
 
 
 class FailingStart:
@@ -42,6 +46,8 @@ class FailingStart:
         self._folder = folder
         self._watchdog = watchdog
         self._note = _note_path(environ)
+        self._stays = False
+        """Whether this process waits, whatever goes wrong from here on."""
         self._said = ""
         self._said_s = 0.0
         self._wait_s = FIRST_WAIT_S
@@ -58,19 +64,22 @@ class FailingStart:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         self._watchdog.status(f"not started: {lines[0]}{more}")
 
-        if self._said:  # it has stayed already
-            return False
+        if not self._stays:
+            mark = hashlib.sha256(repr((text, self._seen)).encode()).hexdigest()
+            self._stays = self._failed_alike(mark)
+        return not self._stays
+
+    def _failed_alike(self, mark: str) -> bool:
+        """Whether the last start failed as this one did; so it is, where nobody can tell."""
         if self._note is None:
-            return False
-        mark = hashlib.sha256(repr((text, self._seen)).encode()).hexdigest()
+            return True
         try:
-            if self._note.exists() and self._note.read_text() == mark:
-                return False
+            alike = self._note.exists() and self._note.read_text() == mark
             self._note.write_text(mark)
         except OSError as problem:
             log.warning("%s: %s", self._note, problem.strerror or problem)
-            return False
-        return True
+            return True
+        return alike
 
     async def wait(self, error: Exception) -> None:
         """Stay until another try is worth it."""
@@ -108,7 +117,8 @@ def _note_path(environ: Mapping[str, str]) -> Path | None:
 def _state_of(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
     """What tells whether a file of the configuration was changed, or its rights were."""
     found = []
-    for path in islice(sorted(folder.rglob("*")), MOST_FILES):
+    paths = (path for path in sorted(folder.rglob("*")) if path.suffix in KINDS)
+    for path in islice(paths, MOST_FILES):
         try:
             stat = path.stat()
         except OSError:
