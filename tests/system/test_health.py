@@ -159,6 +159,54 @@ async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
     assert len(site.log("readings of its import register in a row")) == 1, "it is told once"
 
 
+async def test_an_inverter_that_fades_out_sleeps_and_one_that_dies_while_it_produces_is_an_alarm(
+    start_site: "StartSite", tmp_path: Path
+) -> None:
+    def inverter(power_w: float) -> ModbusTwin:
+        values = {"energy_export_wh": 1e6, "power_w": -power_w}
+        return ModbusTwin(load_profile("sma/inverter"), lambda: values, serial_number=3_000_000_001)
+
+    async with contextlib.AsyncExitStack() as stack:
+        suns = {"dusk": 0.0, "noon": 3000.0, "pool": 0.0}
+        running = contextlib.AsyncExitStack()
+        ports = {
+            name: await running.enter_async_context(modbus_tcp({3: inverter(power_w)}))
+            for name, power_w in suns.items()
+        }
+        stack.push_async_exit(running)
+
+        def with_inverters(site: "Site") -> None:
+            for name, port in ports.items():
+                (site.folder / "devices" / f"{name}.yaml").write_text(
+                    f"profile: sma/inverter\nline: tcp:127.0.0.1:{port}\naddress: 3\n"
+                    f"interval: 2s\nseasonal: {str(name == 'pool').lower()}\n"
+                )
+
+        site = await stack.enter_async_context(start_site(tmp_path, prepare=with_inverters))
+        await site.until(lambda r: r.verdict == "well", "all three are heard")
+        await asyncio.sleep(2)
+        await running.aclose()
+
+        report = await site.until(lambda r: r.verdict == "unwell", "one is missed")
+        noon = site.meter(report, "noon")
+        assert noon.last_success_s is not None
+        assert report.now_s - noon.last_success_s < noon.max_age_s + 5
+
+        report = await site.until(
+            lambda r: all(site.meter(r, name).asleep for name in ("dusk", "pool")), "others sleep"
+        )
+        assert [each.partition(":")[0] for each in report.unhealthy()] == ["noon"]
+
+        # Who starts at night has the readings of before to go by.
+        assert site.daemon.process is not None
+        site.daemon.process.terminate()
+        report = await site.until(
+            lambda r: r.started_s > report.now_s and not r.starting(), "it is started again"
+        )
+        assert [each.partition(":")[0] for each in report.unhealthy()] == ["noon"]
+        assert site.meter(report, "dusk").last_success_s is None
+
+
 async def test_a_start_that_fails_alike_stays_and_goes_on_with_a_corrected_file(
     start_site: "StartSite", tmp_path: Path, systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
