@@ -247,12 +247,16 @@ class Report:
         return [*found, f"clock: not trusted ({self.clock.why})"] if self.clock.overdue else found
 
     def starting(self) -> list[str]:
-        """What has not been heard from yet since the start, in words."""
+        """What has not been heard from yet since the start, and may be yet, in words."""
         awaited: list[Part] = [*self.meters, *(each for each in self.destinations if each.greets)]
         if self.mqtt:
             awaited.append(self.mqtt)
-        found = [f"{each.name} not heard yet" for each in awaited if each.is_awaited]
-        return found if self.clock.trusted else [*found, "the clock is not synchronised yet"]
+        found = [
+            f"{each.name} not heard yet" for each in awaited if each.is_awaited and self._ok(each)
+        ]
+        if self.clock.trusted or self.clock.overdue:
+            return found
+        return [*found, "the clock is not synchronised yet"]
 
     def undelivered(self) -> list[str]:
         """What became of the last slots that will not be delivered, in words. It is worth a look,
