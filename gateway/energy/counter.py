@@ -190,10 +190,9 @@ class Counter(msgspec.Struct, frozen=True):
     gain: Gain = Gain()
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
-    cannot follow is as good as they are.
+    cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each
+    further time in a row that it did, higher each time.
     """
-    begun: int = 0
-    """How often in a row the counter has begun anew, higher each time."""
 
     @property
     def last_sample_ms(self) -> int:
@@ -251,7 +250,7 @@ def begins_anew(counter: Counter, rules: Rules, raw_uwh: int) -> bool:
     first may have been a wrong one. Not for ever: where readings only rise, and each one too fast,
     the counter has begun all the same, and what passes is accounted for.
     """
-    if counter.agreed >= CONFIRMATIONS or counter.begun >= CONFIRMATIONS:
+    if counter.agreed >= CONFIRMATIONS or counter.agreed <= -CONFIRMATIONS:
         return False
 
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
@@ -455,8 +454,7 @@ def _confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
         still_uwh=still_uwh,
         pace_w=moved_uwh * 3.6 / elapsed_ms,
         gain=gain,
-        agreed=min(counter.agreed + 1, CONFIRMATIONS),
-        begun=0,
+        agreed=min(max(counter.agreed, 0) + 1, CONFIRMATIONS),
     )
 
 

@@ -231,7 +231,7 @@ def _begin_anew(
     if begun is None:
         return None
 
-    if before.counter.agreed:
+    if before.counter.agreed > 0:
         first_wh = before.counter.register_uwh / UWH_PER_WH
         next_wh = begun.counter.register_uwh / UWH_PER_WH
         text = (
@@ -240,7 +240,8 @@ def _begin_anew(
         )
         entries.tell(reading.at_ms, "glitch", text)
     rises = begun.counter.register_uwh > before.counter.register_uwh
-    counter = replace(begun.counter, agreed=0, begun=before.counter.begun + 1 if rises else 0)
+    agreed = min(before.counter.agreed, 1) - 1 if rises else 0
+    counter = replace(begun.counter, agreed=agreed)
     return replace(begun, counter=counter)
 
 

@@ -253,7 +253,6 @@ def test_files_keep_the_keys_that_they_know() -> None:
         "pace_w",
         "gain",
         "agreed",
-        "begun",
     }
     assert mine["slot"].keys() == {
         "start_ms",
