@@ -64,9 +64,8 @@ class Watchdog:
         line = " ".join(text.split())
         if len(line) > MAX_STATUS:
             line = line[: MAX_STATUS - 1] + "…"
-        if line != self._status:
+        if line != self._status and self._notify(f"STATUS={line}"):
             self._status = line
-            self._notify(f"STATUS={line}")
 
     async def tell(self, summary: Callable[[], str]) -> None:
         """Says how all is, until cancelled; returns at once where nobody listens."""
@@ -97,9 +96,10 @@ class Watchdog:
             self._standing_still = standing_still
             await asyncio.sleep(self._feed_every_s)
 
-    def _notify(self, message: str) -> None:
+    def _notify(self, message: str) -> bool:
+        """Whether systemd has taken the message."""
         if self._address is None:
-            return
+            return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
                 notifier.setblocking(False)  # a systemd that does not read must not stop us
@@ -112,8 +112,9 @@ class Watchdog:
                     error.strerror or error,
                 )
             self._deaf = True
-        else:
-            self._deaf = False
+            return False
+        self._deaf = False
+        return True
 
 
 def _address(environ: Mapping[str, str]) -> str | None:
