@@ -133,7 +133,7 @@ class Gateway:
             yield self._publish_status(self.mqtt)
         yield self.status.run()
         yield self.watchdog.run()
-        yield self.watchdog.tell(lambda: self.reporter.report().summary())
+        yield self.watchdog.tell(self.reporter.summary)
 
     def _take(self, sample: Sample) -> None:
         """A meter has been read."""

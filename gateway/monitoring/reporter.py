@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,10 @@ from gateway.timing.clock import Clock
 
 _WARMED_UP_S = 60
 """Before it has run for so long, nobody can say what the daemon writes in a day."""
+
+
+ASSETS_S = 60.0
+"""How often the summary looks at the assets: a day of what they are owed is read for that."""
 
 
 class MeteredLine(Protocol):
@@ -90,14 +95,30 @@ class Reporter:
         self._health = health
         self._parts = parts
         self._started_boottime_s = started_boottime_s
+        self._last_assets: list[AssetReport] = []
+        self._assets_up_s = -inf
+        """How long the daemon had been running when these were looked at."""
         self._sleepers = {
             device.name: Sleeper(device.name, device.seasonal, device.max_power_w)
             for device in settings.devices
             if device.may_sleep
         }
 
+    def summary(self) -> str:
+        """How it all is, in one line. It may be asked often: what became of the last slots is up to
+        a minute old.
+        """
+        up_s = self._up_s
+        if up_s - self._assets_up_s >= ASSETS_S:
+            self._assets_up_s = up_s
+            self._last_assets = self._asset_reports(self._clock.now_s())
+        return self._report(self._last_assets).summary()
+
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""
+        return self._report(self._asset_reports(self._clock.now_s()))
+
+    def _report(self, assets: list[AssetReport]) -> Report:
         now_s = self._clock.now_s()
         publisher = self._parts.publisher
         meters = self._meters(now_s)
@@ -109,7 +130,7 @@ class Reporter:
             slot_length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
             lines=[_with_its_meters(line.report(), meters) for line in self._parts.lines],
             meters=meters,
-            assets=self._health.ask(lambda: self._assets(now_s), []),
+            assets=assets,
             destinations=self._health.ask(lambda: self._destinations(now_s), []),
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
@@ -158,6 +179,9 @@ class Reporter:
         return self._health.ask(
             lambda: asleep(sleeper, state, now_s, slot_s, self._buffer.slots_at), ""
         )
+
+    def _asset_reports(self, now_s: float) -> list[AssetReport]:
+        return self._health.ask(lambda: self._assets(now_s), [])
 
     def _assets(self, now_s: float) -> list[AssetReport]:
         day = self._buffer.owed(since_s=int(now_s) - DAY_S, destination=EXCHANGE)
