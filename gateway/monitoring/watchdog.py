@@ -45,9 +45,15 @@ class Watchdog:
         return self._feed_every_s
 
     @property
-    def is_heard(self) -> bool:
-        """Whether there is a systemd that listens."""
+    def is_there(self) -> bool:
+        """Whether systemd wants to be told, and so would start us again."""
         return self._address is not None
+
+    def starting(self, text: str, within_s: float) -> None:
+        """Say why the start takes longer, and that there will be news within this time."""
+        self.status(text)
+        self.alive()  # it may have been called up before
+        self._notify(f"EXTEND_TIMEOUT_USEC={int(within_s * 1e6)}")
 
     def ready(self) -> None:
         """Say that the start is over: `systemctl start` returns now."""
@@ -69,7 +75,7 @@ class Watchdog:
 
     async def tell(self, summary: Callable[[], str]) -> None:
         """Says how all is, until cancelled; returns at once where nobody listens."""
-        while self.is_heard:
+        while self.is_there:
             if self._standing_still is None:
                 self.status(summary())
             await asyncio.sleep(STATUS_S)

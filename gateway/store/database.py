@@ -14,17 +14,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from drivers.claim import Holder, locker_of
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
     DiskFull,
+    Locked,
+    Misfit,
     StoreError,
     is_damage,
     is_full,
+    is_locked,
+    is_misfit,
     is_read_only,
     remedy,
 )
-from gateway.store.file import connect, lock_folder
+from gateway.store.file import RUNNING_WAIT_S, connect, lock_folder
+from gateway.store.file_lock import FileLock
 from gateway.store.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -57,7 +63,8 @@ class Database:
         self.waiting_events: list[Event] = []
         """What a person should know, until it is written."""
         self._tables: list[Table] = []
-        self._lock: int | None = None
+        self._folder_lock: int | None = None
+        self._file_lock: FileLock | None = None
         self._shut = False
         """It could not be opened again yet, after a read-only disk."""
         self._opening = False
@@ -70,10 +77,15 @@ class Database:
         self._tables.append(table)
         table.begin()
 
-    def own(self, now_s: float, reserve: Reserve) -> None:
-        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
+        """From now on this is the daemon's. Raises StoreError where it is being repaired, InUse
+        where another daemon has it.
+        """
         self.now_s = now_s
-        self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self._file_lock = lock
+        lock.take()
+        self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self.connection.execute(f"PRAGMA busy_timeout = {int(RUNNING_WAIT_S * 1000)}")
         self.reserve = reserve
         self._file_ids = self._found_file_ids()
 
@@ -145,8 +157,18 @@ class Database:
         elif is_damage(error):
             return self._renew(str(error))
 
-        kind = DiskFull if is_full(error) else StoreError
+        if is_locked(error):
+            return Locked(f"{self.path}: {what}: locked by {self._locker()}; {remedy(error)}")
+        kind = DiskFull if is_full(error) else Misfit if is_misfit(error) else StoreError
         return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
+
+    def _locker(self) -> str:
+        """Which other program has a lock of SQLite's for writing."""
+        found = []
+        for suffix in _FILES:
+            with contextlib.suppress(OSError):
+                found.append(self.path.with_name(self.path.name + suffix).stat())
+        return str(locker_of(found, ("POSIX", "OFDLCK")) or Holder())
 
     def _open_again(self) -> None:
         """What was opened while the disk was read-only can never write: open it anew, for the next
@@ -157,7 +179,7 @@ class Database:
         self.connection.close()
         self._shut = self._opening = True
         try:
-            self._use(connect(self.path))
+            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
             self._shut = False
         except (OSError, sqlite3.Error, StoreError) as error:
             log.debug("%s: cannot be opened again yet: %s", self.path, error)
@@ -167,6 +189,8 @@ class Database:
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
         self.connection = connection
+        if self._file_lock is not None:
+            self._file_lock.take()
         for table in self._tables:
             table.begin()
         self._file_ids = self._found_file_ids()
@@ -185,7 +209,7 @@ class Database:
 
         try:
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
-            self._use(connect(self.path))
+            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
         except (OSError, sqlite3.Error) as error:
             return StoreError(
                 f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the "
@@ -240,6 +264,8 @@ class Database:
         """
         self.reserve = None
         self.connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
+        if self._file_lock is not None:
+            self._file_lock.close()

@@ -6,15 +6,29 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.profile import ProfileError
 from gateway.cli.failing_start import FailingStart
 from gateway.cli.terminal import Refused
 from gateway.monitoring.watchdog import Watchdog
 from gateway.site.credentials import ConfigError
-from gateway.store.errors import StoreError
+from gateway.store.errors import InUse, Misfit, StoreError
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.site.settings import Settings
 
 SUMMARY = "run the daemon: read the meters, settle the slots, deliver them"
+
+
+IN_USE = 75
+"""The exit code where another daemon works on the buffer (EX_TEMPFAIL of sysexits.h)."""
+BROKEN = 70
+"""Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
+
+LOOK_S = 5.0
+"""Under systemd: time between two looks at whether the other daemon has ended."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Reads the meters of the configuration folder, keeps every sample, settles each market "
         "slot and delivers it to the exchange. "
         "Runs until SIGTERM or Ctrl-C; logs to standard output (systemd keeps it: journalctl -u "
-        "meter-gateway)."
+        "meter-gateway). A buffer has one daemon: a second one ends at once with exit code "
+        f"{IN_USE}. Under systemd it waits until the first has ended."
     )
     parser.epilog = (
         "examples:\n"
@@ -49,48 +64,84 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     watchdog = Watchdog(lambda: None)
-    if not watchdog.is_heard:
-        _start(args.config, lambda: None)
-        return 0
+    failing = FailingStart(args.config, watchdog) if watchdog.is_there else None
+    started = False
 
-    failing = FailingStart(args.config, watchdog)
-    while True:
-        failing.look()
-        started = False
-
-        def on_started() -> None:
-            nonlocal started
-            started = True
+    def on_started() -> None:
+        nonlocal started
+        started = True
+        if failing:
             failing.is_over()
 
+    while True:
+        if failing:
+            failing.look()
         try:
-            _start(args.config, on_started)
-            return 0
+            return _run(args.config, on_started)
         except (Refused, ConfigError, ProfileError, StoreError) as error:
-            if started or failing.ends_with(error):
+            if failing is None or started or failing.ends_with(error):
                 raise
             asyncio.run(failing.wait(error))
 
 
-def _start(folder: Path, on_started: Callable[[], None]) -> None:
+def _run(folder: Path, on_started: Callable[[], None]) -> int:
     """Read the configuration and run the daemon until it is told to stop. Raises what stands in the
     way of it; `on_started` is called when nothing does any more.
     """
     from gateway.delivery import kinds
 
     settings = kinds.load(folder)
+    log = logging.getLogger(__name__)
+    log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
+
+    code = 0
+    try:
+        asyncio.run(_work(settings, on_started))
+    except* InUse as errors:
+        print(_first(errors), file=sys.stderr)
+        code = IN_USE
+    except* Misfit as errors:
+        log.error("%s", _first(errors))
+        code = BROKEN
+    return code
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
+    """One of them, however deep it is in the tree of tasks."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _work(settings: "Settings", on_started: Callable[[], None]) -> None:
+    gateway = await _made(settings)
+    on_started()
+    await gateway.run()
+
+
+async def _made(settings: "Settings") -> "Gateway":
+    """The gateway, as soon as its buffer is free. Raises InUse where nobody would start us again:
+    systemd would, every few seconds, and log it each time.
+    """
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
     from gateway.app import Gateway
     from gateway.timing.clock import Clock
 
-    logging.getLogger(__name__).info(
-        "%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets)
-    )
-
-    async def work() -> None:
-        gateway = Gateway(settings, Clock(settings.clock.trust))
-        on_started()
-        await gateway.run()
-
-    asyncio.run(work())
+    systemd = Watchdog(lambda: None)
+    told = ""
+    while True:
+        try:
+            return Gateway(settings, Clock(settings.clock.trust))
+        except Misfit as error:
+            # Before it has run, it is one more start that fails.
+            raise StoreError(str(error)) from error
+        except InUse as error:
+            if not systemd.is_there:
+                raise
+            if str(error) != told:
+                logging.getLogger(__name__).error("%s; waiting until it is free", error)
+                told = str(error)
+        systemd.starting(told, 6 * LOOK_S)
+        await asyncio.sleep(LOOK_S)
