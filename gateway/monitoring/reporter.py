@@ -22,7 +22,7 @@ from gateway.monitoring.report import (
     Part,
     Report,
 )
-from gateway.monitoring.sleep import Sleeper, asleep
+from gateway.monitoring.sleep import Sleeper, asleep, excused
 from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
@@ -131,7 +131,7 @@ class Reporter:
             lines=[_with_its_meters(line.report(), meters) for line in self._parts.lines],
             meters=meters,
             assets=assets,
-            destinations=self._health.ask(lambda: self._destinations(now_s), []),
+            destinations=self._health.ask(lambda: self._destinations(now_s, meters), []),
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
             mqtt=publisher.snapshot() if publisher else None,
@@ -187,8 +187,12 @@ class Reporter:
         day = self._buffer.owed(since_s=int(now_s) - DAY_S, destination=EXCHANGE)
         return asset_reports(self._settings.assets, day)
 
-    def _destinations(self, now_s: float) -> list[DestinationReport]:
-        return [destination.snapshot(now_s) for destination in self._parts.destinations]
+    def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:
+        snapshots = [destination.snapshot(now_s) for destination in self._parts.destinations]
+        started_s = now_s - self._up_s
+        return [
+            each if each.healthy(now_s, started_s) else excused(each, meters) for each in snapshots
+        ]
 
     def _buffer_report(self) -> BufferReport:
         buffer, health = self._buffer, self._health

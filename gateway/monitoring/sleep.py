@@ -9,15 +9,19 @@ goes down there, nobody has to tell: it says so itself.
 - It sleeps until the time of day at which it was awake the day before: once it had been producing
   for an hour by then, its silence is a fault. It sleeps for a day at most.
 
+While a meter sleeps, the assets that it is a part of are settled by nobody, and what is owed to no
+destination is late for none (`excused`).
+
 A meter with `seasonal: true` may sleep for as long as it likes, a winter or a summer, and need not
 have been heard at all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import KNOWN, MeterState, Slot
+from gateway.monitoring.report import DestinationReport, MeterReport
 
 QUIET_W = 50.0
 QUIET_FRACTION = 0.01
@@ -72,6 +76,18 @@ def asleep(
     if all(_produced(sleeper, now_s - each, slot_s, slots_at) for each in ago_s):
         return ""
     return "asleep"
+
+
+def excused(destination: DestinationReport, meters: Sequence[MeterReport]) -> DestinationReport:
+    """A destination, whose silence is no fault where nothing is owed to it, nothing fails, and
+    meters are asleep.
+    """
+    sleeping = [meter.name for meter in meters if meter.asleep]
+    is_idle = not destination.backlog and not destination.sent
+    was_heard = destination.last_success_s is not None
+    if sleeping and is_idle and was_heard and destination.state == "ok":
+        return replace(destination, asleep=f"ok; nothing is owed, {sleeping[0]} sleeps")
+    return destination
 
 
 def _was_quiet(state: MeterState, quiet_w: float) -> bool:

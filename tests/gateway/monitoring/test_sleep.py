@@ -1,6 +1,7 @@
 """A meter that sleeps is no alarm; one that dies while it produces is."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,15 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState, Slot
-from gateway.monitoring.sleep import DAY_S, MOST_QUIET_W, QUIET_W, Sleeper, asleep
+from gateway.monitoring.report import Report
+from gateway.monitoring.sleep import (
+    DAY_S,
+    MOST_QUIET_W,
+    QUIET_W,
+    Sleeper,
+    asleep,
+    excused,
+)
 
 SLOT_S = 900
 DUSK_S = 1_800_064_800
@@ -111,3 +120,27 @@ def test_what_is_hardly_any_power_goes_by_the_meter_within_bounds() -> None:
     assert Sleeper("a", seasonal=False, max_power_w=800.0).quiet_w == QUIET_W
     assert Sleeper("a", seasonal=False, max_power_w=10_000.0).quiet_w == 100.0
     assert Sleeper("a", seasonal=False, max_power_w=120_000.0).quiet_w == MOST_QUIET_W
+
+
+def test_an_exchange_that_is_owed_nothing_while_a_meter_sleeps_is_no_alarm(
+    healthy_report: Report,
+) -> None:
+    meters = [replace(healthy_report.meters[0], asleep="asleep")]
+    idle = replace(
+        healthy_report.destinations[0], backlog=0, last_success_s=healthy_report.now_s - 30_000
+    )
+
+    def is_well(destination: object) -> bool:
+        found = excused(destination, meters)  # type: ignore[arg-type]
+        return found.healthy(healthy_report.now_s, healthy_report.started_s)
+
+    assert is_well(idle)
+    for change in (
+        {"backlog": 1},
+        {"sent": 1},
+        {"state": "retrying"},
+        {"last_success_s": None},
+    ):
+        assert not is_well(replace(idle, **change))  # type: ignore[arg-type]
+    meters = [healthy_report.meters[0]]
+    assert not is_well(idle), "somebody should settle something"
