@@ -91,9 +91,6 @@ def _run(folder: Path, on_started: Callable[[], None]) -> int:
     from gateway.delivery import kinds
 
     settings = kinds.load(folder)
-    log = logging.getLogger(__name__)
-    log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
-
     code = 0
     try:
         asyncio.run(_work(settings, on_started))
@@ -101,7 +98,7 @@ def _run(folder: Path, on_started: Callable[[], None]) -> int:
         print(_first(errors), file=sys.stderr)
         code = IN_USE
     except* Misfit as errors:
-        log.error("%s", _first(errors))
+        logging.getLogger(__name__).error("%s", _first(errors))
         code = BROKEN
     return code
 
@@ -116,6 +113,10 @@ def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
 
 async def _work(settings: "Settings", on_started: Callable[[], None]) -> None:
     gateway = await _made(settings)
+    # Not before: a start that fails is tried again and again.
+    logging.getLogger(__name__).info(
+        "%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets)
+    )
     on_started()
     await gateway.run()
 
