@@ -92,6 +92,8 @@ class Gateway:
             cross_checks=self.ledger.cross_checks,
             destinations=self.deliveries,
             publisher=self.mqtt,
+            fold_of=self.ledger.state_of,
+            disbelief_of=self.ledger.beliefs.of,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
         self.status = StatusServer(
@@ -139,6 +141,7 @@ class Gateway:
             yield self._publish_status(self.mqtt)
         yield self.status.run()
         yield self.watchdog.run()
+        yield self.watchdog.tell(self.reporter.summary)
 
     def _take(self, sample: Sample) -> None:
         """A meter has been read."""

@@ -11,6 +11,7 @@ from drivers.sample import Sample
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.slot import MeterState, Slot
 from gateway.ledger.backlog import Backlog
+from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.books import Books
 from gateway.ledger.meter_clocks import MeterClocks
 from gateway.outbox.format import Terms
@@ -114,6 +115,11 @@ class Ledger:
     def cross_checks(self) -> CrossChecks:
         """Meters beside other accounts of them."""
         return self._books.cross_checks
+
+    @property
+    def beliefs(self) -> Beliefs:
+        """What of each meter is not believed at the moment."""
+        return self._books.beliefs
 
     def state_of(self, device: str) -> MeterState | None:
         """The fold of a meter, as of its last sample."""

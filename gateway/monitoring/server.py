@@ -230,8 +230,10 @@ class StatusServer:
         return answer
 
     def _healthz(self) -> _Answer:
-        reasons = self._report().unhealthy()
-        return _refusal(503, "\n".join(reasons)) if reasons else _Answer(200, b"ok\n")
+        report = self._report()
+        if report.verdict == "well":
+            return _Answer(200, b"ok\n")
+        return _refusal(503, "\n".join(report.reasons()))
 
 
 def page_url(host: str, port: int) -> str:

@@ -272,6 +272,18 @@ def _clock_step(world: "World", event: FaultEvent) -> Undo:
     return put_right
 
 
+def _clock_never_synchronised(world: "World", event: FaultEvent) -> Undo | None:
+    machine = world.machine
+    machine.hears_no_time_server = True
+
+    def heard() -> None:
+        machine.hears_no_time_server = False
+        if not world.process.power_off:  # else the next boot hears it
+            machine.synchronise()
+
+    return heard if event.lasts else None
+
+
 def _suspended(world: "World", event: FaultEvent) -> None:
     world.time.skip(event.lasts)
 
@@ -368,6 +380,7 @@ APPLY: Mapping[str, Apply] = {
     "store_deleted": _store_deleted,
     "store_unlinked": _store_unlinked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
+    "clock_never_synchronised": _clock_never_synchronised,
     "clock_step": _clock_step,
     "suspended": _suspended,
     "leap_smear": _leap_smear,

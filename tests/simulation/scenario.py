@@ -53,6 +53,8 @@ FAULTS: Mapping[str, str] = {
     "store_unlinked": "somebody deletes the database while the daemon has it open",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
+    "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "
+    "and the kernel never says that it is right, until the time in `lasts` has passed; 0: never",
     "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in "
     "`lasts`",
     "suspended": "the machine sleeps for the time in `lasts`",
@@ -77,6 +79,9 @@ FAULTS: Mapping[str, str] = {
     "password_changed": "the password is changed, and corrected in the credential file at the end",
 }
 """Every fault, and what it does."""
+
+FROM_THE_START = ("rollover", "both_ways", "clock_never_synchronised")
+"""Faults that are there when the gateway first starts, or never."""
 
 
 class Fault(str):
@@ -266,7 +271,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
     fault = rng.choice(list(FAULTS))
-    at_s = 0.0 if fault in ("rollover", "both_ways") else float(rng.randrange(60, int(until_s)))
+    at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
     lasts_s = min(long_s, rng.choice((30, 120, 600, 1800, 3600, 3 * 3600)) * rng.uniform(0.5, 1.5))
     meter = rng.choice(("grid", "pv", "heat-pump"))
