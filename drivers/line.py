@@ -62,6 +62,8 @@ WRITE_TIMEOUT_S = 5.0
 DRAIN_BYTES = 1 << 20
 """The most one `drain` throws away: a line that babbles for ever must not hold the loop."""
 
+_EXHAUSTED = "more files and connections are open than the system allows (LimitNOFILE= of the unit)"
+
 SETTLE_S = 0.02
 """How long a port is left alone after it has been set anew: adapters take their time to follow."""
 
@@ -73,6 +75,14 @@ async def open_any_line(
 
     Serial ports and endpoints of bytes have one user at a time. The others are made for many.
     """
+    try:
+        return await _opened(url, serial_defaults, says)
+    except OSError as error:
+        # Even to look for a file takes a descriptor.
+        raise LineError(f"{url}: cannot be opened ({_reason(error)}) — {_EXHAUSTED}") from error
+
+
+async def _opened(url: LineUrl, serial_defaults: SerialSettings, says: str) -> AnyLine:
     # Each of these brings libraries that a daemon needs only where a line says so.
     if url.kind == "http":
         from drivers.http_line import WebLine
@@ -178,6 +188,8 @@ def _why_not_open(path: str, error: Exception) -> str:
             "this is not a serial port, or it does not take these settings — check the path, "
             "baud, parity, data and stop bits"
         )
+    if code in (errno.EMFILE, errno.ENFILE):
+        return f"cannot open the port ({os.strerror(code)}) — {_EXHAUSTED}"
     return (
         f"cannot open the port ({os.strerror(code) if code else error}) — unplug the adapter "
         "and plug it in again"
@@ -239,8 +251,14 @@ async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.sock
     if isinstance(error, ConnectionRefusedError):
         hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
         raise LineError(f"{url}: connection refused — {hint}") from error
-    why = getattr(error, "strerror", None) or error
-    raise LineError(f"{url}: cannot connect ({why}) — check the address and the network") from error
+    remedy = "check the address and the network"
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        remedy = _EXHAUSTED
+    raise LineError(f"{url}: cannot connect ({_reason(error)}) — {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 async def _addresses(

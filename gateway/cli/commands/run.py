@@ -18,6 +18,9 @@ IN_USE = 75
 BROKEN = 70
 """Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
 
+EXHAUSTED = 71
+"""Where the system gave no more descriptors or memory, and no part could go on (EX_OSERR)."""
+
 LOOK_S = 5.0
 """Under systemd: time between two looks at whether the other daemon has ended."""
 
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     settings = kinds.load(args.config)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
+    from gateway.monitoring.exhaustion import is_exhaustion
     from gateway.store.errors import InUse, Misfit
 
     log = logging.getLogger(__name__)
@@ -73,6 +77,12 @@ def run(args: argparse.Namespace) -> int:
     except* Misfit as errors:
         log.error("%s", _first(errors))
         code = BROKEN
+    except* OSError as errors:
+        error = _first(errors)
+        if not is_exhaustion(error):
+            raise
+        log.error("%s; the daemon ends: raise LimitNOFILE= of the unit, or free memory", error)
+        code = EXHAUSTED
     return code
 
 
