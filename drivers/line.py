@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import grp
-import ipaddress
 import os
 import socket
 import termios
@@ -21,6 +20,7 @@ from typing import Any
 
 import serial
 
+from drivers.intake import MAX_BYTES, Intake
 from drivers.line_claims import LineClaims, port_user
 from drivers.line_protocol import (
     CONNECT_TIMEOUT_S,
@@ -29,12 +29,14 @@ from drivers.line_protocol import (
     BadReply,
     Line,
     LineError,
+    LineFlooded,
     LineHeld,
     MeterError,
     NoReply,
     Turns,
 )
 from drivers.line_url import EXAMPLES, MODBUS_TCP_PORT, Framing, LineKind, LineUrl, SerialSettings
+from drivers.net.dialling import dial_addresses, find_addresses
 from drivers.usb import UsbError, usb_port
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Framing",
     "Line",
     "LineError",
+    "LineFlooded",
     "LineHeld",
     "LineKind",
     "LineUrl",
@@ -78,8 +81,11 @@ async def open_any_line(
     try:
         return await _opened(url, serial_defaults, says)
     except OSError as error:
-        # Even to look for a file takes a descriptor.
-        raise LineError(f"{url}: cannot be opened ({_reason(error)}) — {_EXHAUSTED}") from error
+        # What a line of its kind needs is loaded from the disk, which takes a descriptor.
+        remedy = _remedy(error, "it is tried again")
+        raise LineError(
+            f"{url}: cannot be opened ({error.strerror or error}) — {remedy}"
+        ) from error
 
 
 async def _opened(url: LineUrl, serial_defaults: SerialSettings, says: str) -> AnyLine:
@@ -224,20 +230,16 @@ async def _open_network(url: LineUrl, port: int, says: str) -> "_OpenLine":
 
 
 async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.socket:
-    """A connection to the endpoint, by the first of its addresses that takes one. Raises
-    LineError.
+    """A connection to the endpoint, by the first of its addresses that takes one. One over TCP
+    notices a dead peer. Raises LineError.
     """
     kind = socket.SOCK_DGRAM if url.scheme == "rtu+udp" else socket.SOCK_STREAM
-    error: Exception = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    prepare = _notice_dead_peers if kind is socket.SOCK_STREAM else None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            addresses = await _addresses(url.target, port, kind)
+            addresses = await find_addresses(url.target, port, kind)
             claims.take_endpoint(kind, addresses)
-            for family, address in addresses:
-                try:
-                    return await _connect(family, kind, address)
-                except OSError as this:
-                    error = this
+            return await dial_addresses(addresses, kind, prepare)
     except TimeoutError as late:
         raise LineError(
             f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this "
@@ -248,51 +250,27 @@ async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.sock
             f"{url}: the name {url.target!r} is not known — check it, or write the address in "
             "numbers"
         ) from unknown
-    if isinstance(error, ConnectionRefusedError):
+    except ConnectionRefusedError as error:
         hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
         raise LineError(f"{url}: connection refused — {hint}") from error
-    remedy = "check the address and the network"
-    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-        remedy = _EXHAUSTED
-    raise LineError(f"{url}: cannot connect ({_reason(error)}) — {remedy}") from error
+    except OSError as error:
+        why = f"cannot connect ({error.strerror or error})"
+        remedy = _remedy(error, "check the address and the network")
+        raise LineError(f"{url}: {why} — {remedy}") from error
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _remedy(error: OSError, otherwise: str) -> str:
+    return _EXHAUSTED if error.errno in (errno.EMFILE, errno.ENFILE) else otherwise
 
 
-async def _addresses(
-    host: str, port: int, kind: socket.SocketKind
-) -> list[tuple[socket.AddressFamily, Any]]:
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
-        return [(family, address) for family, _, _, _, address in found]
-    return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
-
-
-async def _connect(
-    family: socket.AddressFamily, kind: socket.SocketKind, address: Any
-) -> socket.socket:
-    """A connected socket. One over TCP notices a dead peer: data unacknowledged for 15 s, or
-    silence and no keepalive, end it.
-    """
-    connection = socket.socket(family, kind)
-    try:
-        connection.setblocking(False)
-        if kind is socket.SOCK_STREAM:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
-        await asyncio.get_running_loop().sock_connect(connection, address)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _notice_dead_peers(connection: socket.socket) -> None:
+    """Data unacknowledged for 15 s, or silence and no keepalive, end the connection."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +282,7 @@ class _Network:
     """Connected for each round of questions only."""
     datagrams: bool
     """An empty datagram is nothing, not the end."""
+    intake: Intake = field(default_factory=Intake)
 
 
 @dataclass(slots=True, eq=False)
@@ -434,7 +413,20 @@ class _OpenLine:
             raise self._gone(error) from error
         if not data and not (self.network is not None and self.network.datagrams):
             raise self._gone(None)
+        if self.network is not None:
+            self._note(self.network.intake, len(data))
         return data
+
+    def _note(self, intake: Intake, size: int) -> None:
+        """So many bytes have come. Raises LineFlooded. A serial port cannot flood: its baud rate
+        bounds it.
+        """
+        intake.take(size, asyncio.get_running_loop().time())
+        if intake.came_bytes > MAX_BYTES:
+            raise LineFlooded(
+                f"{self.name}: floods us, with {intake} — is this a meter? check what listens at "
+                "that address, and switch it off and on"
+            )
 
     async def _wait(
         self, watch: Callable[..., Any], unwatch: Callable[[int], Any], deadline_s: float

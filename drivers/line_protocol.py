@@ -11,6 +11,7 @@ Errors:
       ├─ NoReply          nothing came in time
       └─ BadReply         something came that is not a proper answer
     LineError             the line itself is gone (unplugged, refused, closed): reopen it
+      ├─ LineFlooded      far more comes than any meter says: leave it alone for a while
       └─ LineHeld         another process has it
 """
 
@@ -47,6 +48,10 @@ class BadReply(MeterError):
 
 class LineError(Exception):
     """The line itself is gone. The text says which, why and what to do."""
+
+
+class LineFlooded(LineError):
+    """Far more comes on the line than any meter says. To read it would cost the other meters."""
 
 
 class LineHeld(LineError):
