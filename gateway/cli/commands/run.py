@@ -100,12 +100,12 @@ async def _work(settings: "Settings") -> None:
 
 
 async def _made(settings: "Settings") -> "Gateway":
-    """The gateway, as soon as its buffer is free. Raises InUse where nobody would start us again:
-    systemd would, every few seconds, and log it each time.
+    """The gateway, as soon as its buffer is free. Raises InUse or Locked where nobody would start
+    us again: systemd would, every few seconds, and log it each time.
     """
     from gateway.app import Gateway
     from gateway.monitoring.watchdog import Watchdog
-    from gateway.store.errors import InUse
+    from gateway.store.errors import InUse, Locked
     from gateway.timing.clock import Clock
 
     systemd = Watchdog(lambda: None)
@@ -113,7 +113,7 @@ async def _made(settings: "Settings") -> "Gateway":
     while True:
         try:
             return Gateway(settings, Clock(settings.clock.trust))
-        except InUse as error:
+        except (InUse, Locked) as error:
             if not systemd.is_there:
                 raise
             if str(error) != told:
