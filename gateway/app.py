@@ -21,6 +21,7 @@ from gateway.delivery.destination import Delivery, spoken
 from gateway.delivery.opening import Opening, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
+from gateway.monitoring.exhaustion import Exhaustion
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
@@ -110,6 +111,7 @@ class Gateway:
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(Exhaustion().handle)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:

@@ -203,7 +203,8 @@ class Reporter:
     def _buffer_report(self) -> BufferReport:
         buffer, health = self._buffer, self._health
         up_s = self._up_s
-        per_day = round(_bytes_written() / up_s * DAY_S) if up_s > _WARMED_UP_S else None
+        written = _bytes_written() if up_s > _WARMED_UP_S else None
+        per_day = None if written is None else round(written / up_s * DAY_S)
         unallocated, unallocated_uwh = health.ask(buffer.unallocated_total, (0, 0))
         return BufferReport(
             name="buffer",
@@ -247,9 +248,12 @@ def clock_report(clock: Clock) -> ClockReport:
     )
 
 
-def _bytes_written() -> int:
+def _bytes_written() -> int | None:
     """What this process has caused to be written to block devices since its start (proc(5),
-    /proc/pid/io).
+    /proc/pid/io); None where that cannot be read now.
     """
-    text = Path("/proc/self/io").read_text()
+    try:
+        text = Path("/proc/self/io").read_text()
+    except OSError:
+        return None
     return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0])

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from drivers.claim import Holder, locker_of
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
@@ -30,7 +29,7 @@ from gateway.store.errors import (
     remedy,
 )
 from gateway.store.file import RUNNING_WAIT_S, connect, lock_folder
-from gateway.store.file_lock import FileLock
+from gateway.store.file_lock import FileLock, locker
 from gateway.store.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -158,17 +157,9 @@ class Database:
             return self._renew(str(error))
 
         if is_locked(error):
-            return Locked(f"{self.path}: {what}: locked by {self._locker()}; {remedy(error)}")
+            return Locked(f"{self.path}: {what}: locked by {locker(self.path)}; {remedy(error)}")
         kind = DiskFull if is_full(error) else Misfit if is_misfit(error) else StoreError
         return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
-
-    def _locker(self) -> str:
-        """Which other program has a lock of SQLite's for writing."""
-        found = []
-        for suffix in _FILES:
-            with contextlib.suppress(OSError):
-                found.append(self.path.with_name(self.path.name + suffix).stat())
-        return str(locker_of(found, ("POSIX", "OFDLCK")) or Holder())
 
     def _open_again(self) -> None:
         """What was opened while the disk was read-only can never write: open it anew, for the next

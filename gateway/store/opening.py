@@ -14,9 +14,9 @@ from pathlib import Path
 
 from gateway.energy.slot import Event
 from gateway.store.buffer import Buffer, Limits
-from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
+from gateway.store.errors import Damaged, Locked, StoreError, is_damage, is_full, is_locked, remedy
 from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder
-from gateway.store.file_lock import FileLock
+from gateway.store.file_lock import FileLock, locker
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
 from gateway.store.reserve import Reserve
@@ -84,6 +84,9 @@ def _opened_or_begun(path: Path, limits: Limits | None, now_s: float, lock: File
             "its folder"
         ) from error
     except sqlite3.Error as error:
+        if is_locked(error):
+            text = f"{path}: cannot be opened: locked by {locker(path)}; {remedy(error)}"
+            raise Locked(text) from error
         raise StoreError(f"{path}: cannot be opened: {error}; {remedy(error)}") from error
     try:
         buffer.own(now_s, lock)

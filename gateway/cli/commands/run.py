@@ -15,7 +15,7 @@ from gateway.cli.failing_start import FailingStart
 from gateway.cli.terminal import Refused
 from gateway.monitoring.watchdog import Watchdog
 from gateway.site.credentials import ConfigError
-from gateway.store.errors import InUse, Misfit, StoreError
+from gateway.store.errors import InUse, Locked, Misfit, StoreError
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -28,6 +28,9 @@ IN_USE = 75
 """The exit code where another daemon works on the buffer (EX_TEMPFAIL of sysexits.h)."""
 BROKEN = 70
 """Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
+
+EXHAUSTED = 71
+"""Where the system gave no more descriptors or memory, and no part could go on (EX_OSERR)."""
 
 LOOK_S = 5.0
 """Under systemd: time between two looks at whether the other daemon has ended."""
@@ -91,6 +94,7 @@ def _run(folder: Path, form: str, on_started: Callable[[], None]) -> int:
     way of it; `on_started` is called when nothing does any more. `form` is the log's.
     """
     from gateway.delivery import kinds
+    from gateway.monitoring.exhaustion import is_exhaustion
 
     settings = kinds.load(folder)
     _keep_quiet_about(settings.secrets.masked, form)
@@ -103,6 +107,14 @@ def _run(folder: Path, form: str, on_started: Callable[[], None]) -> int:
     except* Misfit as errors:
         logging.getLogger(__name__).error("%s", _first(errors))
         code = BROKEN
+    except* OSError as errors:
+        error = _first(errors)
+        if not is_exhaustion(error):
+            raise
+        logging.getLogger(__name__).error(
+            "%s; the daemon ends: raise LimitNOFILE= of the unit, or free memory", error
+        )
+        code = EXHAUSTED
     return code
 
 
@@ -135,8 +147,8 @@ def _introduce(settings: "Settings") -> None:
 
 
 async def _made(settings: "Settings") -> "Gateway":
-    """The gateway, as soon as its buffer is free. Raises InUse where nobody would start us again:
-    systemd would, every few seconds, and log it each time.
+    """The gateway, as soon as its buffer is free. Raises InUse or Locked where nobody would start
+    us again: systemd would, every few seconds, and log it each time.
     """
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
@@ -154,7 +166,7 @@ async def _made(settings: "Settings") -> "Gateway":
         except Misfit as error:
             # Before it has run, it is one more start that fails.
             raise StoreError(str(error)) from error
-        except InUse as error:
+        except (InUse, Locked) as error:
             if not systemd.is_there:
                 raise
             if str(error) != told:
