@@ -64,6 +64,8 @@ class Gateway:
             settings.buffer_path, _limits(settings), now_s=clock.now_s()
         )
         health = StoreHealth(self.buffer.path, clock.now_s)
+        if refusal := self.buffer.database.access.refusal:
+            health.failed(refusal)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]

@@ -107,6 +107,10 @@ class Buffer:
         """Write all that waits, in one transaction; returns whether there was something."""
         return self._writer.flush()
 
+    def take_begun_anew(self) -> bool:
+        """Whether a file with books has turned up since: the folds have to go on from those."""
+        return self._writer.take_begun_anew()
+
     def prune(self, now_s: float | None) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest
         samples, and then remove them.

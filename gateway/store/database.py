@@ -11,20 +11,23 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
-    DiskFull,
+    Reopened,
     StoreError,
+    explained,
     is_damage,
-    is_full,
     is_read_only,
     remedy,
+    said,
 )
-from gateway.store.file import connect, lock_folder
+from gateway.store.file import connect, connect_nowhere, connect_to_read, lock_folder
+from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,20 @@ class Table(Protocol):
         """A transaction was rolled back: what was remembered inside it is not so."""
 
 
+@dataclass(slots=True)
+class Access:
+    """How far the disk lets the file be used."""
+
+    shut: bool = False
+    """It cannot be written, and has to be opened again for that."""
+    is_new: bool = False
+    """There was no file to begin with, and none could be made yet."""
+    refusal: StoreError | None = None
+    """Why it could only be opened for reading, if so."""
+    found_books: bool = False
+    """Where there was no file at first, one with books in it has turned up."""
+
+
 class Database:
     """The open file. Whoever owns it (the daemon) also mends it; others only say what is wrong."""
 
@@ -58,8 +75,7 @@ class Database:
         """What a person should know, until it is written."""
         self._tables: list[Table] = []
         self._lock: int | None = None
-        self._shut = False
-        """It could not be opened again yet, after a read-only disk."""
+        self.access = Access()
         self._opening = False
         self._file_ids: dict[str, tuple[int, int] | None] = {}
         """Device and inode of the owner's files."""
@@ -73,7 +89,8 @@ class Database:
     def own(self, now_s: float, reserve: Reserve) -> None:
         """From now on this is the daemon's. Raises StoreError where it is being repaired."""
         self.now_s = now_s
-        self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        if not self.access.is_new:
+            self._lock = lock_folder(self.path, fcntl.LOCK_SH)
         self.reserve = reserve
         self._file_ids = self._found_file_ids()
 
@@ -139,30 +156,66 @@ class Database:
 
     def failed(self, error: sqlite3.Error, what: str) -> StoreError:
         """What a failure means; where the file is damaged, we have gone on with another one."""
-        if (self._shut or is_read_only(error)) and self.reserve is not None:
+        if (self.access.shut or is_read_only(error)) and self.reserve is not None:
             if not self._opening:
-                self._open_again()
+                return self._open_again() or Reopened(f"{self.path}: was opened again; try again")
         elif is_damage(error):
-            return self._renew(str(error))
+            return self._renew(said(error))
 
-        kind = DiskFull if is_full(error) else StoreError
-        return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
+        return explained(self.path, what, error)
 
-    def _open_again(self) -> None:
+    def _open_again(self) -> StoreError | None:
         """What was opened while the disk was read-only can never write: open it anew, for the next
-        try.
+        try. Returns why it cannot be written yet, if so; what is there can be read meanwhile.
         """
         # First the old one: in one process SQLite shares what it has of a log between all that have
         # it open.
         self.connection.close()
-        self._shut = self._opening = True
+        self.access.shut = self._opening = True
         try:
-            self._use(connect(self.path))
-            self._shut = False
-        except (OSError, sqlite3.Error, StoreError) as error:
-            log.debug("%s: cannot be opened again yet: %s", self.path, error)
+            self._use(self._connected())
+            self.access.shut = False
+            return None
+        except (OSError, sqlite3.Error) as error:
+            refusal = explained(self.path, "cannot be written", error)
+        except StoreError as error:
+            refusal = error
         finally:
             self._opening = False
+
+        with contextlib.suppress(sqlite3.Error):
+            self.connection = (
+                connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
+            )
+        return refusal
+
+    def _connected(self) -> sqlite3.Connection:
+        """The file, made where there was none. Raises OSError, sqlite3.Error or StoreError."""
+        if not self.access.is_new:
+            connection = connect(self.path)
+            try:
+                _try_to_write(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        refuse_foreign(self.path)
+        connection = connect(self.path)
+        try:
+            tables = ("samples", "slots", "counters")
+            self.access.found_books = any(
+                connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]  # noqa: S608
+                for table in tables
+            )
+        except BaseException:
+            connection.close()
+            raise
+        self.access.is_new = False
+        return connection
 
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
@@ -188,8 +241,8 @@ class Database:
             self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
             return StoreError(
-                f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the "
-                "disk with dmesg"
+                f"{self.path}: is damaged ({why}), and cannot be set aside: {said(error)}; "
+                f"{remedy(error)}"
             )
 
         text = f"{self.path.name} was damaged ({why}); "
@@ -243,3 +296,13 @@ class Database:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _try_to_write(connection: sqlite3.Connection) -> None:
+    """What is on a read-only disk can be opened, and a transaction begun. Raises sqlite3.Error."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA user_version = {version}")
+    finally:
+        connection.execute("ROLLBACK")
