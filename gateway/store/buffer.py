@@ -179,6 +179,10 @@ class Buffer:
         """
         return self.tables.undated.newest_offset_ms(boot_id)
 
+    def newest_s(self) -> float | None:
+        """The newest time that is stored: of the last sample, or the end of a slot. Unix time."""
+        return self.tables.undated.newest_s()
+
     def undated(self) -> list[Stretch]:
         """What has no UTC yet, boot by boot in the order of the samples. Writes what waits."""
         self.flush()

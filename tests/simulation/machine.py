@@ -85,11 +85,15 @@ class Machine:
         return self.error_s + 0.5 * sin(pi * part)
 
     def boot(self, error_s: float, synchronised_after_s: float | None = None) -> None:
-        """Boot, with a clock that is wrong until the time server is heard."""
+        """Boot, with a clock that is wrong until the time server is heard.
+
+        An assured clock has a battery, and no time server: the operator answers for it. It is wrong
+        only where `synchronised_after_s` says when somebody sets it.
+        """
         boot_id = str(self._new_id())
         self._booted_s = self._time.s()
-        # An assured clock has a battery and no time server: the operator answers for it.
-        self.error_s = 0.0 if self._assured else error_s
+        set_right = synchronised_after_s is not None
+        self.error_s = error_s if set_right or not self._assured else 0.0
         self.synchronised = False
         self.boots[boot_id] = Boot(boot_id, self._time.ms())
 
@@ -97,15 +101,18 @@ class Machine:
             self._sync_timer.cancel()
         if self._assured:
             self.trusted_ms = self.trusted_ms or self._time.ms()
-            return
+            if not set_right:
+                return
         after_s = (
             self._synchronised_after_s if synchronised_after_s is None else synchronised_after_s
         )
         self._sync_timer = self._loop.call_later(after_s, self.synchronise)
 
     def synchronise(self) -> None:
-        """The time server is heard: the clock is right, and the kernel says so."""
+        """The time server is heard: the clock is right, and the kernel says so. An assured clock is
+        set by a person.
+        """
         self.error_s = 0.0
-        self.synchronised = True
+        self.synchronised = not self._assured
         if self.trusted_ms is None:
             self.trusted_ms = self._time.ms()

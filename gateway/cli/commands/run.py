@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     settings = kinds.load(args.config)
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
+    from gateway import MADE_S
     from gateway.app import Gateway
     from gateway.timing.clock import Clock
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     )
 
     async def work() -> None:
-        await Gateway(settings, Clock(settings.clock.trust)).run()
+        await Gateway(settings, Clock(settings.clock.trust, made_s=MADE_S)).run()
 
     asyncio.run(work())
     return 0
