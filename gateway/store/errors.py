@@ -5,6 +5,7 @@ The one place where SQLite's words are made ours: `explained` says what is wrong
 """
 
 import errno
+import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,10 @@ class Damaged(StoreError):
 FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
 RIGHTS = "check that it is a file and not a folder, and the owner and mode of it and of its folder"
 CARD = "check the disk with dmesg"
+READ_ONLY_DISK = (
+    "its disk is read-only",
+    "see with dmesg whether the card is worn, and mount it so that it can be written",
+)
 
 _SAID: Mapping[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk is full", FREE_SPACE),
@@ -152,7 +157,19 @@ def explained(path: Path, what: str, error: OSError | sqlite3.Error) -> StoreErr
     """`what` could not be done with a file ("cannot be read"): why, and what to do."""
     kind = DiskFull if isinstance(error, sqlite3.Error) and is_full(error) else StoreError
     why, advice = _told(error)
+    if is_refusal(error) and kind is StoreError and is_on_read_only_disk(path):
+        why, advice = READ_ONLY_DISK
     return kind(f"{path}: {what}: {why}; {advice}")
+
+
+def is_on_read_only_disk(path: Path) -> bool:
+    """Whether nothing at all can be written where a file is, or is to be."""
+    for folder in path.parents:
+        try:
+            return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+        except OSError:
+            continue
+    return False
 
 
 def _told(error: OSError | sqlite3.Error) -> tuple[str, str]:

@@ -16,11 +16,13 @@ from gateway.energy.slot import Event
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.database import Access
 from gateway.store.errors import (
+    READ_ONLY_DISK,
     Damaged,
     StoreError,
     explained,
     is_damage,
     is_full,
+    is_on_read_only_disk,
     is_refusal,
     remedy,
     said,
@@ -35,7 +37,11 @@ from gateway.store.file import (
 )
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
-from gateway.store.ownership import refuse_foreign, refuse_foreign_tables
+from gateway.store.ownership import (
+    refuse_foreign,
+    refuse_foreign_tables,
+    refuse_what_is_no_file,
+)
 from gateway.store.reserve import Reserve
 from gateway.store.row_checks import TABLES
 from gateway.store.salvage.carve import page_size_of
@@ -224,6 +230,7 @@ def open_for_reading(path: Path) -> Buffer:
         )
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
+    refuse_what_is_no_file(path, "cannot be read")
     try:
         return _opened(connect_to_read(path), path, Limits())
     except sqlite3.Error as error:
@@ -241,10 +248,13 @@ def open_for_deciding(path: Path) -> Buffer:
             "names it"
         )
     if not os.access(path, os.W_OK):
+        if is_on_read_only_disk(path):
+            raise StoreError(f"{path}: cannot be written: {'; '.join(READ_ONLY_DISK)}")
         raise StoreError(
             f"{path}: cannot be written; run this as root, or as the user of the daemon "
             "(meter-gateway)"
         )
+    refuse_what_is_no_file(path, "cannot be written")
     try:
         db = connect_as_it_is(path, "mode=rw")
         try:
@@ -317,6 +327,11 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
             if version > newest_version():
                 raise StoreError(
                     f"{path}: was written by a newer version (schema {version}); install that one"
+                )
+            if not names:
+                raise StoreError(
+                    f"{path}: there is nothing in it yet; start the daemon, or see in its log why "
+                    "it cannot write"
                 )
             raise StoreError(
                 f"{path}: was written by an older version (schema {version}); start the daemon "

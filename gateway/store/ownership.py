@@ -8,7 +8,6 @@ of samples. An empty file is nobody's.
 
 import re
 import sqlite3
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -44,13 +43,8 @@ def refuse_foreign(path: Path) -> None:
     """Raises Foreign where the file was never ours, StoreError where it is no file, OSError where
     that cannot be found out.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{path}: cannot be opened: it is not a file; {RIGHTS}")
-    if status.st_size == 0:
+    refuse_what_is_no_file(path, "cannot be opened")
+    if not path.exists() or path.stat().st_size == 0:
         return
 
     try:
@@ -66,6 +60,14 @@ def refuse_foreign(path: Path) -> None:
                 f"{path}: is not a buffer and never was (SQLite cannot read it, and there is no "
                 f"trace of our tables in it); {ADVICE}"
             ) from error
+
+
+def refuse_what_is_no_file(path: Path, what: str) -> None:
+    """A folder, or a FIFO, which would hold us for ever. `what` could not be done. Raises
+    StoreError, OSError.
+    """
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: {what}: it is not a file; {RIGHTS}")
 
 
 def refuse_foreign_tables(db: sqlite3.Connection, path: Path) -> None:

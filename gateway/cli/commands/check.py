@@ -65,10 +65,28 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in _told(settings):
         print(line)
+    for text in _warnings(settings):
+        print(f"warning: {text}")
     slow = [(text, hint) for text, hint in _loads(settings) if hint]
     for text, hint in slow:
         print(f"problem: {text}: it cannot keep up — {hint}")
     return 1 if slow else 0
+
+
+def _warnings(settings: "Settings") -> Iterator[str]:
+    """What can be used, and is hardly meant."""
+    from gateway.store.errors import StoreError
+    from gateway.store.ownership import refuse_foreign
+    from gateway.store.volatile import volatile
+
+    if told := volatile(settings.buffer_path):
+        yield told
+    try:
+        refuse_foreign(settings.buffer_path)
+    except StoreError as error:
+        yield f"{error}. The daemon will not start"
+    except OSError:
+        pass  # only the daemon's user can tell
 
 
 def schema_names() -> list[str]:

@@ -46,11 +46,15 @@ def run(args: argparse.Namespace) -> int:
     # smaller by that much.
     from gateway import MADE_S
     from gateway.app import Gateway
+    from gateway.store.volatile import volatile
     from gateway.timing.clock import Clock
 
     logging.getLogger(__name__).info(
         "%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets)
     )
+
+    if told := volatile(settings.buffer_path):
+        logging.getLogger(__name__).warning("%s", told)
 
     async def work() -> None:
         await Gateway(settings, Clock(settings.clock.trust, made_s=MADE_S)).run()
