@@ -169,7 +169,7 @@ class Gateway:
 
 def _set_floor(clock: Clock, buffer: Buffer, health: StoreHealth) -> None:
     """No time before what is stored is right."""
-    newest_s = health.ask(buffer.newest_s, None)
+    newest_s = health.ask(buffer.tables.undated.newest_s, None)
     if newest_s is not None:
         offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
         clock.know(newest_s, of_this_boot=offset_ms is not None)

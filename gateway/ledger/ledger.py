@@ -80,7 +80,7 @@ class Ledger:
     def flush(self) -> bool:
         """Write all that waits; returns whether there was something. Raises StoreError."""
         wrote = self._buffer.flush()
-        if self._buffer.take_begun_anew():
+        if self._buffer.database.access.take_begun_anew():
             self._uncommitted = [], []
             self._backlog.begin_anew()
         return wrote

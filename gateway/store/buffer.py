@@ -107,10 +107,6 @@ class Buffer:
         """Write all that waits, in one transaction; returns whether there was something."""
         return self._writer.flush()
 
-    def take_begun_anew(self) -> bool:
-        """Whether a file with books has turned up since: the folds have to go on from those."""
-        return self._writer.take_begun_anew()
-
     def prune(self, now_s: float | None) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest
         samples, and then remove them.
@@ -178,10 +174,6 @@ class Buffer:
         boot.
         """
         return self.tables.undated.newest_offset_ms(boot_id)
-
-    def newest_s(self) -> float | None:
-        """The newest time that is stored: of the last sample, or the end of a slot. Unix time."""
-        return self.tables.undated.newest_s()
 
     def undated(self) -> list[Stretch]:
         """What has no UTC yet, boot by boot in the order of the samples. Writes what waits."""

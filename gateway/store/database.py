@@ -58,7 +58,16 @@ class Access:
     refusal: StoreError | None = None
     """Why it could only be opened for reading, if so."""
     found_books: bool = False
-    """Where there was no file at first, one with books in it has turned up."""
+    """Where there was no file at first, one with books in it has turned up: the folds have to go on
+    from those.
+    """
+    begun_anew: bool = False
+    """What the folds closed without them has gone."""
+
+    def take_begun_anew(self) -> bool:
+        """Whether that has happened since this was asked last."""
+        happened, self.begun_anew = self.begun_anew, False
+        return happened
 
 
 class Database:

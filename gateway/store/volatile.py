@@ -33,8 +33,8 @@ def volatile(path: Path, mounts: Sequence[Mount] | None = None) -> str:
     if mount is None or not _is_in_memory(mount, found):
         return ""
     return (
-        f"{path}: lies in memory ({mount.kind} on {mount.point}): all of it is gone with the power, "
-        "also what is still owed; let buffer.path in gateway.yaml name a file on a disk"
+        f"{path}: lies in memory ({mount.kind} on {mount.point}): all of it is gone with the "
+        "power, also what is still owed; let buffer.path in gateway.yaml name a file on a disk"
     )
 
 

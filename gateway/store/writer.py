@@ -28,7 +28,6 @@ class Writer:
         """Samples are thinned before they are written, and the reserve has been given up."""
         self._lacks_reserve = False
         """It has been given up, or could not be made yet."""
-        self._has_begun_anew = False
 
     def own(self, now_s: float, reserve: Reserve) -> None:
         """From now on this is the daemon's. Raises StoreError where it is being repaired."""
@@ -104,15 +103,10 @@ class Writer:
         wait. What they closed without them is nothing.
         """
         self._database.access.found_books = False
-        self._has_begun_anew = True
+        self._database.access.begun_anew = True
         self.closings.clear()
         take = self._tables.samples.take_number
         self._samples = [(take(), sample) for _, sample in self._samples]
-
-    def take_begun_anew(self) -> bool:
-        """Whether that has happened since this was asked last."""
-        happened, self._has_begun_anew = self._has_begun_anew, False
-        return happened
 
     def _write_into(self, reserve: Reserve) -> None:
         """The disk is full: give up the reserve and samples, and try once more."""

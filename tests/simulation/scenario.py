@@ -215,7 +215,7 @@ def written(scenario: Scenario) -> str:
         parts = [f"at: {_length(each.at)}", f"fault: {each.fault}"]
         parts += [f"lasts: {_length(each.lasts)}"] if each.lasts else []
         parts += [f"on: {each.on}"] if each.on != "grid" else []
-        parts += [f"amount: {each.amount:g}"] if each.amount else []
+        parts += [f"amount: {each.amount:.10g}"] if each.amount else []
         lines.append(f"  - {{{', '.join(parts)}}}")
     if musts := list(_musts(scenario.must)):
         lines += ["must:", *musts]
