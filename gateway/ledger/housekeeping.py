@@ -12,6 +12,7 @@ from math import inf
 from drivers.sample import Sample
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.store.buffer import Buffer
+from gateway.store.errors import Misfit
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock
 
@@ -21,6 +22,15 @@ PRUNE_S = 3600
 GATHER_S = 0.5
 """Time from the first meter that closes a slot to the commit: the others on lines of their own
 close theirs within it, and each commit wears the card.
+"""
+
+
+RETRY_S = 1.0
+"""Time between two tries to write where not the disk but another program keeps us from it."""
+
+HOPELESS = 3
+"""After so many writes in a row that failed through nobody's fault the daemon ends: begun anew, it
+looks at the file as it is.
 """
 
 
@@ -75,6 +85,10 @@ class Housekeeping:
     def finish(self) -> None:
         """Write what waits, and close the file."""
         self._ledger.checkpoint()
+        if self._health.misfits:
+            self._health.does(self._buffer.rescue, writes=False)
+            self._buffer.abandon()
+            return
         self._health.does(self._buffer.close_file)
 
     async def _catch_up(self) -> None:
@@ -104,6 +118,25 @@ class Housekeeping:
             self._closed.clear()
             if self._health.does(self._write_closed):
                 self._flushed_s = loop.time()
+                continue
+
+            self._end_if_hopeless()
+            if self._is_tried_again:
+                await asyncio.sleep(RETRY_S)
+                self._closed.set()
+
+    @property
+    def _is_tried_again(self) -> bool:
+        """Whether what could not be written is worth another try before the next flush."""
+        return self._health.locked or self._health.misfits > 0
+
+    def _end_if_hopeless(self) -> None:
+        """Raises Misfit."""
+        if self._health.misfits >= HOPELESS:
+            raise Misfit(
+                f"{self._health.last_error} {HOPELESS} writes in a row failed so, and the daemon "
+                "ends, to look at the file anew when it is started again"
+            )
 
     def _write_closed(self) -> None:
         self._on_committed(self._ledger.commit())
@@ -123,6 +156,8 @@ class Housekeeping:
                 self._flushed_s = self.turned_s
                 if self._health.does(self._ledger.flush):
                     self._on_committed(Committed())
+                elif self._is_tried_again:
+                    self._closed.set()
 
             self._health.does(self._buffer.check_some, writes=False)
             if not self._ledger.caught_up:

@@ -29,6 +29,7 @@ from gateway.outbox.item import EXCHANGE, Item, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
 from gateway.store.destination_outbox import DestinationOutbox
+from gateway.store.file_lock import FileLock
 from gateway.store.integrity import CHECKED_AT_ONCE, copy_to
 from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
@@ -68,11 +69,11 @@ class Buffer:
         self.tables = Tables(self.database, limits.slot_s)
         self._writer = Writer(self.database, self.tables, limits.slot_s)
 
-    def own(self, now_s: float) -> None:
+    def own(self, now_s: float, lock: FileLock) -> None:
         """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Raises
-        StoreError where it is being repaired.
+        StoreError where it is being repaired, InUse where another daemon has it.
         """
-        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes))
+        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes), lock)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -106,6 +107,10 @@ class Buffer:
     def flush(self) -> bool:
         """Write all that waits, in one transaction; returns whether there was something."""
         return self._writer.flush()
+
+    def rescue(self) -> None:
+        """What waits does not fit what is in the file: write what can be written of it."""
+        self._writer.rescue()
 
     def prune(self, now_s: float | None) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest

@@ -15,18 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from drivers.claim import Holder, locker_of
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
+    Locked,
     Reopened,
     StoreError,
     explained,
     is_damage,
+    is_locked,
     is_read_only,
     remedy,
     said,
 )
-from gateway.store.file import connect, connect_nowhere, connect_to_read, lock_folder
+from gateway.store.file import (
+    RUNNING_WAIT_S,
+    connect,
+    connect_nowhere,
+    connect_to_read,
+    lock_folder,
+)
+from gateway.store.file_lock import FileLock
 from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
 
@@ -83,7 +93,8 @@ class Database:
         self.waiting_events: list[Event] = []
         """What a person should know, until it is written."""
         self._tables: list[Table] = []
-        self._lock: int | None = None
+        self._folder_lock: int | None = None
+        self._file_lock: FileLock | None = None
         self.access = Access()
         self._opening = False
         self._file_ids: dict[str, tuple[int, int] | None] = {}
@@ -95,11 +106,16 @@ class Database:
         self._tables.append(table)
         table.begin()
 
-    def own(self, now_s: float, reserve: Reserve) -> None:
-        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
+        """From now on this is the daemon's. Raises StoreError where it is being repaired, InUse
+        where another daemon has it.
+        """
         self.now_s = now_s
+        self._file_lock = lock
+        lock.take()
         if not self.access.is_new:
-            self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+            self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self.connection.execute(f"PRAGMA busy_timeout = {int(RUNNING_WAIT_S * 1000)}")
         self.reserve = reserve
         self._file_ids = self._found_file_ids()
 
@@ -171,7 +187,17 @@ class Database:
         elif is_damage(error):
             return self._renew(said(error))
 
+        if is_locked(error):
+            return Locked(f"{self.path}: {what}: locked by {self._locker()}; {remedy(error)}")
         return explained(self.path, what, error)
+
+    def _locker(self) -> str:
+        """Which other program has a lock of SQLite's for writing."""
+        found = []
+        for suffix in _FILES:
+            with contextlib.suppress(OSError):
+                found.append(self.path.with_name(self.path.name + suffix).stat())
+        return str(locker_of(found, ("POSIX", "OFDLCK")) or Holder())
 
     def _open_again(self) -> StoreError | None:
         """What was opened while the disk was read-only can never write: open it anew, for the next
@@ -201,7 +227,7 @@ class Database:
     def _connected(self) -> sqlite3.Connection:
         """The file, made where there was none. Raises OSError, sqlite3.Error or StoreError."""
         if not self.access.is_new:
-            connection = connect(self.path)
+            connection = connect(self.path, wait_s=RUNNING_WAIT_S)
             try:
                 _try_to_write(connection)
             except BaseException:
@@ -210,10 +236,10 @@ class Database:
             return connection
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._lock is None:
-            self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        if self._folder_lock is None:
+            self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
         refuse_foreign(self.path)
-        connection = connect(self.path)
+        connection = connect(self.path, wait_s=RUNNING_WAIT_S)
         try:
             tables = ("samples", "slots", "counters")
             self.access.found_books = any(
@@ -229,6 +255,8 @@ class Database:
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
         self.connection = connection
+        if self._file_lock is not None:
+            self._file_lock.take()
         for table in self._tables:
             table.begin()
         self._file_ids = self._found_file_ids()
@@ -247,7 +275,7 @@ class Database:
 
         try:
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
-            self._use(connect(self.path))
+            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
         except (OSError, sqlite3.Error) as error:
             return StoreError(
                 f"{self.path}: is damaged ({why}), and cannot be set aside: {said(error)}; "
@@ -302,9 +330,11 @@ class Database:
         """
         self.reserve = None
         self.connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
+        if self._file_lock is not None:
+            self._file_lock.close()
 
 
 def _try_to_write(connection: sqlite3.Connection) -> None:

@@ -27,6 +27,20 @@ class Foreign(StoreError):
     """The file was never ours; nothing has been changed."""
 
 
+class InUse(StoreError):
+    """Another daemon works on this buffer."""
+
+
+class Locked(StoreError):
+    """Another program holds a lock of SQLite's on the file."""
+
+
+class Misfit(StoreError):
+    """What is to be written does not fit what is in the file, or the file is not as we made it. The
+    disk is not at fault, and trying again does not help.
+    """
+
+
 class Damaged(StoreError):
     """The file is damaged; `why` is what was found."""
 
@@ -37,6 +51,7 @@ class Damaged(StoreError):
 
 FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
 RIGHTS = "check that it is a file and not a folder, and the owner and mode of it and of its folder"
+LOCKED = "close the program that holds it (a database browser, a backup); it is tried again"
 CARD = "check the disk with dmesg"
 READ_ONLY_DISK = (
     "its disk is read-only",
@@ -69,14 +84,14 @@ _SAID: Mapping[int, tuple[str, str]] = {
         "its pages contradict each other",
         "it is damaged: stop the daemon, and run: meter-gateway buffer repair",
     ),
-    sqlite3.SQLITE_BUSY: ("it is locked", "another program holds the file; close it"),
-    sqlite3.SQLITE_LOCKED: ("it is locked", "another program holds the file; close it"),
+    sqlite3.SQLITE_BUSY: ("it is locked", LOCKED),
+    sqlite3.SQLITE_LOCKED: ("it is locked", LOCKED),
     sqlite3.SQLITE_NOMEM: ("memory is used up", "look with free -h what needs it"),
     sqlite3.SQLITE_IOERR_NOMEM: ("memory is used up", "look with free -h what needs it"),
     sqlite3.SQLITE_IOERR: ("the disk neither reads nor writes it (I/O error)", CARD),
     sqlite3.SQLITE_CONSTRAINT: (
         "a row is there already, or lacks something",
-        "see that no other program writes to it; then: meter-gateway buffer check",
+        "the disk is not at fault: has another program written to the file?",
     ),
     sqlite3.SQLITE_INTERRUPT: ("it was interrupted", "try again"),
     sqlite3.SQLITE_TOOBIG: ("a row is too large", "run: meter-gateway buffer check"),
@@ -84,6 +99,17 @@ _SAID: Mapping[int, tuple[str, str]] = {
 """By SQLite's code (sqlite.org/rescode.html): what is wrong, and what to do. Of a code that is not
 here the first eight bits count.
 """
+_MISFITS = (
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_INTERNAL,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_RANGE,
+)
 _LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 _REFUSED = (
     sqlite3.SQLITE_READONLY,
@@ -115,6 +141,19 @@ def is_damage(error: sqlite3.Error) -> bool:
 def is_read_only(error: sqlite3.Error) -> bool:
     """Whether the file, or its disk, cannot be written."""
     return (_code(error) or 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program holds a lock on it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+
+
+def is_misfit(error: sqlite3.Error) -> bool:
+    """Whether neither the disk nor the file nor another program is at fault."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _MISFITS
 
 
 def is_full(error: sqlite3.Error) -> bool:
@@ -155,11 +194,19 @@ def remedy(error: OSError | sqlite3.Error) -> str:
 
 def explained(path: Path, what: str, error: OSError | sqlite3.Error) -> StoreError:
     """`what` could not be done with a file ("cannot be read"): why, and what to do."""
-    kind = DiskFull if isinstance(error, sqlite3.Error) and is_full(error) else StoreError
+    kind = _kind(error)
     why, advice = _told(error)
     if is_refusal(error) and kind is StoreError and is_on_read_only_disk(path):
         why, advice = READ_ONLY_DISK
     return kind(f"{path}: {what}: {why}; {advice}")
+
+
+def _kind(error: OSError | sqlite3.Error) -> type[StoreError]:
+    if isinstance(error, OSError):
+        return StoreError
+    if is_locked(error):
+        return Locked
+    return DiskFull if is_full(error) else Misfit if is_misfit(error) else StoreError
 
 
 def is_on_read_only_disk(path: Path) -> bool:
@@ -199,4 +246,6 @@ def _told(error: OSError | sqlite3.Error) -> tuple[str, str]:
         return text, _SAID[sqlite3.SQLITE_CORRUPT][1]
     if code is None:
         return text, CARD  # in our own words
+    if is_misfit(error):
+        return f"SQLite says: {text}", _SAID[sqlite3.SQLITE_CONSTRAINT][1]
     return f"SQLite says: {text}", CARD

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import StoreError
+from gateway.store.errors import Locked, Misfit, StoreError
 
 T = TypeVar("T")
 
@@ -26,6 +26,10 @@ class StoreHealth:
         self.last_error = ""
         self.last_error_s: float | None = None
         self.failing = False
+        self.locked = False
+        """Another program's lock has kept the last write from its work."""
+        self.misfits = 0
+        """Writes in a row that failed though neither the disk nor a lock was at fault."""
 
     def does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the store work; returns whether it could. Where the disk refuses, say so once.
@@ -37,6 +41,9 @@ class StoreHealth:
             wrote = work()
         except StoreError as error:
             self.failed(error)
+            if writes:
+                self.locked = isinstance(error, Locked)
+                self.misfits = self.misfits + 1 if isinstance(error, Misfit) else 0
             return False
 
         if writes and not (wrote is False and self.failing):
@@ -62,5 +69,6 @@ class StoreHealth:
     def _wrote(self) -> None:
         if self.failing:
             log.info("%s: can be written again", self._path)
-        self.failing = False
+        self.failing = self.locked = False
+        self.misfits = 0
         self.last_success_s = self._now_s()

@@ -35,6 +35,7 @@ from gateway.store.file import (
     connect_to_read,
     lock_folder,
 )
+from gateway.store.file_lock import FileLock
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
 from gateway.store.ownership import (
@@ -58,20 +59,34 @@ CHECK_WHOLE_BYTES = 64 << 20
 CHECK_S = 20.0
 
 
-def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
+def open_buffer(
+    path: Path, limits: Limits | None = None, *, now_s: float, says: str = ""
+) -> Buffer:
     """Open the store, making or upgrading it. A damaged file of ours is set aside under a name that
     says so and a new one is begun; the buffer's first event tells. Where the disk refuses, what is
-    there is only read, and what is added waits: `Access.refusal` says why.
+    there is only read, and what is added waits: `Access.refusal` says why. `says` is what its
+    daemon is to another one that wants the file.
 
-    Raises StoreError where that is not possible either; Foreign where the file was never ours.
+    Raises InUse where another daemon has it, Foreign where the file was never ours, StoreError
+    where it cannot be opened.
     """
+    lock = FileLock(path, says)
+    lock.take()
+    try:
+        return _opened_or_read(path, limits, now_s, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _opened_or_read(path: Path, limits: Limits | None, now_s: float, lock: FileLock) -> Buffer:
     limits = limits or Limits()
     try:
         buffer = _opened_or_mended(path, limits, now_s)
     except (OSError, sqlite3.Error) as error:
         buffer = _read_on(path, limits, error)
     try:
-        buffer.own(now_s)
+        buffer.own(now_s, lock)
     except StoreError:
         buffer.abandon()
         raise

@@ -1,14 +1,19 @@
 """What waits to be written, the transaction that writes it, and what a full disk makes of it."""
 
 import contextlib
+import logging
 
 from drivers.sample import Sample
+from gateway.energy.slot import Event
 from gateway.store.database import Database
-from gateway.store.errors import FREE_SPACE, DiskFull, Reopened
+from gateway.store.errors import FREE_SPACE, DiskFull, Locked, Reopened
+from gateway.store.file_lock import FileLock
 from gateway.store.pending_writes import WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
 from gateway.store.rows import Closing
 from gateway.store.tables import Tables
+
+log = logging.getLogger(__name__)
 
 TRIED_ANYWAY = 200
 """Where more slots than this wait, a full disk is tried again only when it has more room."""
@@ -28,10 +33,12 @@ class Writer:
         """Samples are thinned before they are written, and the reserve has been given up."""
         self._lacks_reserve = False
         """It has been given up, or could not be made yet."""
+        self._locked = False
+        """Another program's lock has kept the last flush from writing."""
 
-    def own(self, now_s: float, reserve: Reserve) -> None:
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
         """From now on this is the daemon's. Raises StoreError where it is being repaired."""
-        self._database.own(now_s, reserve)
+        self._database.own(now_s, reserve, lock)
         self._lacks_reserve = not reserve.take()
         self.disk_is_full = self._lacks_reserve and reserve.lacks_room
 
@@ -73,13 +80,21 @@ class Writer:
                     f"{self._database.path}: cannot write: the disk is still full; {FREE_SPACE}"
                 )
 
+        waited = len(self._samples)
         try:
             self._write_all_open()
+        except Locked as error:
+            self._note_lock(error)
+            raise
         except DiskFull:
             if reserve is None:
                 raise
             self._write_into(reserve)
 
+        if self._locked:
+            self._locked = False
+            text = f"can be written again; {waited} samples that had waited are on disk"
+            self._note("unlocked", text)
         if self._lacks_reserve and reserve and reserve.take():
             self._lacks_reserve = False
             if self.disk_is_full:
@@ -107,6 +122,36 @@ class Writer:
         self.closings.clear()
         take = self._tables.samples.take_number
         self._samples = [(take(), sample) for _, sample in self._samples]
+
+    def rescue(self) -> None:
+        """What waits does not fit what is in the file, and the daemon ends: write the samples
+        alone, under new numbers. After a restart they are folded anew, and close again what they
+        closed. Raises StoreError.
+        """
+        samples = self._tables.samples
+        samples.begin()
+        self._samples = [(samples.take_number(), sample) for _, sample in self._samples]
+        for closing in self.closings:
+            self._database.waiting_events.extend(closing.events)
+        self.closings.clear()
+
+        count = len(self._samples)
+        self._write_all()
+        log.warning(
+            "%s: %d samples that waited are on disk; what they closed is settled again after the "
+            "restart",
+            self._database.path,
+            count,
+        )
+
+    def _note_lock(self, error: Locked) -> None:
+        """Once per lock; the log says it through the store's health."""
+        if not self._locked:
+            self._locked = True
+            self._note("locked", f"{error}; what is new waits in memory")
+
+    def _note(self, kind: str, text: str) -> None:
+        self._database.note(Event(int(self._database.now_s * 1000), "", kind, text))
 
     def _write_into(self, reserve: Reserve) -> None:
         """The disk is full: give up the reserve and samples, and try once more."""
