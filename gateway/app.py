@@ -68,6 +68,9 @@ class Gateway:
             settings.buffer_path, _limits(settings), now_s=clock.now_s(), says=says
         )
         self.health = health = StoreHealth(self.buffer.path, clock.now_s)
+        if refusal := self.buffer.database.access.refusal:
+            health.failed(refusal)
+        _set_floor(clock, self.buffer, health)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -177,6 +180,14 @@ class Gateway:
             name = f"delivery to {spoken(delivery.name)}"
             parts.append(Turns(name, delivery.turned_s, delivery.longest_turn_s))
         return standstill(parts, asyncio.get_running_loop().time())
+
+
+def _set_floor(clock: Clock, buffer: Buffer, health: StoreHealth) -> None:
+    """No time before what is stored is right."""
+    newest_s = health.ask(buffer.tables.undated.newest_s, None)
+    if newest_s is not None:
+        offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
+        clock.know(newest_s, of_this_boot=offset_ms is not None)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -73,10 +73,18 @@ class Ledger:
         """Write what was closed, and say what that is. Raises StoreError; it waits in the buffer
         then, and is in what the next commit says.
         """
-        self._buffer.flush()
+        self.flush()
         slots, owed = self._uncommitted
         self._uncommitted = [], []
         return Committed(slots, owed)
+
+    def flush(self) -> bool:
+        """Write all that waits; returns whether there was something. Raises StoreError."""
+        wrote = self._buffer.flush()
+        if self._buffer.database.access.take_begun_anew():
+            self._uncommitted = [], []
+            self._backlog.begin_anew()
+        return wrote
 
     # --- what it has not seen ---------------------------------------------------------------------
 

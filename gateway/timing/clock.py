@@ -5,6 +5,11 @@ The clock is trusted once the kernel says that it is synchronised (`kernel_synch
 the start where the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so
 for this boot: an NTP server that goes away does not stop a clock that has been set.
 
+A floor holds for both: a time before this version was made is wrong, whoever says so. A clock that
+the operator answers for also has the floor of what is stored: a boot cannot have begun before the
+newest sample of the boot before. A Pi without a battery begins in 1970, or where its clock was last
+saved; it is believed once it was set, or the kernel says that it is synchronised.
+
 The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the
 other), so their difference changes only when somebody sets the clock. Once trusted, our time is the
 boot clock and that difference. A small change is followed at once. A step of `STEP_S` or more is
@@ -21,6 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +63,12 @@ class _Timex(ctypes.Structure):
         ("status", ctypes.c_int),
         ("rest", ctypes.c_char * 512),
     )
+
+
+BATTERY_S = 600.0
+"""So far a clock with a battery may have fallen behind the system's clock when the machine boots:
+that runs for months between two looks at it.
+"""
 
 
 def kernel_synchronised() -> bool:
@@ -109,8 +122,22 @@ class ClockStep:
 class Clock:
     """This machine's clock, and whether it is believed."""
 
-    def __init__(self, trust: Literal["kernel", "assured"], sources: Sources | None = None) -> None:
+    def __init__(
+        self,
+        trust: Literal["kernel", "assured"],
+        sources: Sources | None = None,
+        *,
+        made_s: float = 0.0,
+    ) -> None:
+        """`made_s`: when this version was made, Unix time. It cannot be earlier."""
         self.trust = trust
+        self._made_s = made_s
+        self._stored_s = 0.0
+        """The newest time that is stored; it cannot be earlier either."""
+        self._begun_s = 0.0
+        """This boot cannot have begun earlier."""
+        self._stored_now = False
+        """What is stored is of this boot."""
         self._sources = sources or Sources()
         self.boot_id = self._sources.boot_id()
         self.moved_s = 0.0
@@ -129,7 +156,7 @@ class Clock:
         """Whether the log has said what is in the way of trusting it."""
         self.refusal = ""
         """Why the kernel cannot be asked; empty where it can."""
-        if trust == "assured":
+        if trust == "assured" and not self._doubt_of(self._offset_s, self._sources.boottime_s()):
             self.trusted_since_s = self._sources.utc_s()
 
     @property
@@ -143,6 +170,12 @@ class Clock:
     def why(self) -> str:
         """For people: why the clock is trusted, or what would make it so."""
         if self.trusted_since_s is None:
+            boottime_s = self._sources.boottime_s()
+            if doubt := self._doubt_of(self._offset_s, boottime_s):
+                return (
+                    f"it says {utc_seconds(boottime_s + self._offset_s)}, {doubt}: set it "
+                    "(timedatectl set-time, or NTP); samples are kept and get their time then"
+                )
             return self._what_is_missing
         reason = (
             "the kernel says it is synchronised"
@@ -153,6 +186,9 @@ class Clock:
             wanted = "it has stood for a while" + (
                 " and the kernel says it is synchronised" if self.trust == "kernel" else ""
             )
+            boottime_s = self._sources.boottime_s()
+            if doubt := self._doubt_of(self._held_s, boottime_s, was_set=True):
+                wanted = f"it is no longer {doubt}"
             reason = (
                 f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; "
                 f"that is believed once {wanted}"
@@ -183,6 +219,36 @@ class Clock:
             "site without one, where somebody answers for this clock, write clock: "
             "{trust: assured} into gateway.yaml"
         )
+
+    def know(self, newest_s: float, *, of_this_boot: bool) -> None:
+        """The newest time that is stored (Unix time), before anything is dated; `of_this_boot`: by
+        this boot's clock.
+        """
+        self._stored_s, self._stored_now = newest_s, of_this_boot
+        self._begun_s = 0.0 if of_this_boot else newest_s - BATTERY_S
+        boottime_s = self._sources.boottime_s()
+        if self.trust == "assured" and self._doubt_of(self._offset_s, boottime_s):
+            self.trusted_since_s = None
+            log.warning("the clock is not believed: %s", self.why)
+
+    def _doubt_of(self, offset_s: float, boottime_s: float, *, was_set: bool = False) -> str:
+        """Why a time cannot be right, so far as that is known; nothing where it can. `offset_s` is
+        its difference to the boot clock. Where somebody has set the clock, what is stored of this
+        boot may as well be what was wrong.
+        """
+        now_s = boottime_s + offset_s
+        if now_s < self._made_s:
+            return f"before this version was made ({utc_seconds(self._made_s)})"
+        weighs = self.trust == "assured" and not (was_set and self._stored_now)
+        if weighs and not self._is_synchronised():
+            if now_s < self._stored_s:
+                return f"before the newest that is stored ({utc_seconds(self._stored_s)})"
+            if offset_s < self._begun_s:
+                return (
+                    f"and this boot would have begun at {utc_seconds(offset_s)}, before the "
+                    f"newest that is stored ({utc_seconds(self._stored_s)})"
+                )
+        return ""
 
     def resume(self, utc_minus_boottime_ms: int) -> None:
         """This boot's clock was trusted before this process began: its newest sample was dated with
@@ -227,12 +293,13 @@ class Clock:
         wall_s = self._sources.utc_s() - boottime_s
         if self.trusted_since_s is None:
             self._move(wall_s)
-            if self._is_synchronised():
+            vouched = self.trust == "assured" or self._is_synchronised()
+            if vouched and not self._doubt_of(wall_s, boottime_s):
                 self.trusted_since_s = boottime_s + wall_s
                 log.info("the clock is trusted: %s", self.why)
             elif not self._is_told and (self.refusal or boottime_s - self._began_s >= UNTRUSTED_S):
                 self._is_told = True
-                log.warning("no slot closes: %s", self._what_is_missing)
+                log.warning("no slot closes: %s", self.why)
         elif abs(wall_s - self._offset_s) < STEP_S:
             self._move(wall_s)
             if self._held_s is not None:
@@ -254,8 +321,10 @@ class Clock:
                 "the clock was set by %+.1f s; ours goes on as before until that is proved",
                 self.step.by_s,
             )
-        elif boottime_s - step.boottime_s >= PROOF_S and (
-            self.trust == "assured" or self._is_synchronised()
+        elif (
+            boottime_s - step.boottime_s >= PROOF_S
+            and (self.trust == "assured" or self._is_synchronised())
+            and not self._doubt_of(wall_s, boottime_s, was_set=True)
         ):
             self.step = ClockStep(step.by_s, step.at_s, step.boottime_s, True)
             self._held_s = None

@@ -86,11 +86,16 @@ class Machine:
         return self.error_s + 0.5 * sin(pi * part)
 
     def boot(self, error_s: float, synchronised_after_s: float | None = None) -> None:
-        """Boot, with a clock that is wrong until the time server is heard."""
+        """Boot, with a clock that is wrong until the time server is heard.
+
+        An assured clock has a battery, and no time server: the operator answers for it. It is wrong
+        only where `synchronised_after_s` says when somebody sets it.
+        """
         boot_id = str(self._new_id())
         self._booted_s = self._time.s()
         usual_s = self._synchronised_after_s
-        self.error_s = 0.0 if usual_s is None else error_s
+        set_right = synchronised_after_s is not None
+        self.error_s = error_s if set_right or usual_s is not None else 0.0
         self.synchronised = False
         self.boots[boot_id] = Boot(boot_id, self._time.ms())
 
@@ -98,15 +103,17 @@ class Machine:
             self._sync_timer.cancel()
         if usual_s is None:
             self.trusted_ms = self.trusted_ms or self._time.ms()
-            return
         after_s = usual_s if synchronised_after_s is None else synchronised_after_s
-        self._sync_timer = self._loop.call_later(after_s, self.synchronise)
+        if after_s is not None:
+            self._sync_timer = self._loop.call_later(after_s, self.synchronise)
 
     def synchronise(self) -> None:
-        """The time server is heard, if it is: the clock is right, and the kernel says so."""
+        """The time server is heard, if it is: the clock is right, and the kernel says so. A person
+        sets an assured one.
+        """
         if self.hears_no_time_server:
             return
         self.error_s = 0.0
-        self.synchronised = True
+        self.synchronised = self._synchronised_after_s is not None
         if self.trusted_ms is None:
             self.trusted_ms = self._time.ms()

@@ -137,6 +137,7 @@ async def _work(settings: "Settings", on_started: Callable[[], None]) -> None:
 def _introduce(settings: "Settings") -> None:
     """Log what it is told to do, and what may be wrong with that."""
     from gateway.site.suspicions import suspicions
+    from gateway.store.volatile import volatile
 
     log = logging.getLogger(__name__)
     log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
@@ -144,6 +145,8 @@ def _introduce(settings: "Settings") -> None:
         log.warning("suspect: %s", suspicion)
     for warning in settings.warnings():
         log.warning("%s", warning)
+    if told := volatile(settings.buffer_path):
+        log.warning("%s", told)
 
 
 async def _made(settings: "Settings") -> "Gateway":
@@ -152,6 +155,7 @@ async def _made(settings: "Settings") -> "Gateway":
     """
     # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
     # smaller by that much.
+    from gateway import MADE_S
     from gateway.app import Gateway
     from gateway.site.page_access import note_access
     from gateway.timing.clock import Clock
@@ -160,7 +164,7 @@ async def _made(settings: "Settings") -> "Gateway":
     told = ""
     while True:
         try:
-            gateway = Gateway(settings, Clock(settings.clock.trust))
+            gateway = Gateway(settings, Clock(settings.clock.trust, made_s=MADE_S))
             note_access(settings.page_access or "local", settings.buffer_path)
             return gateway
         except Misfit as error:
