@@ -2,7 +2,9 @@
 disk refuses or the file is damaged. Knows nothing of what the tables mean.
 
 A damaged file is set aside, and what can be read of it goes on in a new one (`salvage/`). So it is
-with a file that is deleted or replaced while it is open.
+with a file that is deleted, replaced, emptied or written over while it is open: that is found out
+before each transaction. Where no new one can be made, nothing is written any more: what is said to
+be on disk must be found there.
 """
 
 import contextlib
@@ -26,12 +28,11 @@ from gateway.store.errors import (
 )
 from gateway.store.file import connect, lock_folder
 from gateway.store.reserve import Reserve
+from gateway.store.watch import Watch
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING_EVENTS = 1000
-
-_FILES = ("", "-wal", "-shm")
 
 
 class Table(Protocol):
@@ -61,9 +62,8 @@ class Database:
         self._shut = False
         """It could not be opened again yet, after a read-only disk."""
         self._opening = False
-        self._file_ids: dict[str, tuple[int, int] | None] = {}
-        """Device and inode of the owner's files."""
-        self._replacement_logged = ""
+        self._watch = Watch(path)
+        """The owner's."""
 
     def attach(self, table: Table) -> None:
         """From now on a table is told of new files and of roll-backs. Raises StoreError."""
@@ -75,7 +75,7 @@ class Database:
         self.now_s = now_s
         self._lock = lock_folder(self.path, fcntl.LOCK_SH)
         self.reserve = reserve
-        self._file_ids = self._found_file_ids()
+        self._watch.note()
 
     def note(self, event: Event) -> None:
         """Keep something that a person should know; written with the next flush."""
@@ -105,10 +105,12 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All that is written inside, or nothing. Raises StoreError."""
+        self.look_after_files()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
             self.connection.execute("COMMIT")
+            self._watch.note_commit()
         except sqlite3.Error as error:
             self._roll_back()
             raise self.failed(error, "cannot write") from error
@@ -167,9 +169,20 @@ class Database:
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
         self.connection = connection
+        self._lock_again()
         for table in self._tables:
             table.begin()
-        self._file_ids = self._found_file_ids()
+        self._watch.note()
+
+    def _lock_again(self) -> None:
+        """The folder may be another one than we had locked. Raises StoreError."""
+        if self._lock is None:
+            return
+        had, found = os.fstat(self._lock), self.path.parent.stat()
+        if (had.st_dev, had.st_ino) != (found.st_dev, found.st_ino):
+            lock = lock_folder(self.path, fcntl.LOCK_SH)
+            os.close(self._lock)
+            self._lock = lock
 
     def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
         """Go on with a new file and all that can be read of the old one. Returns what there is to
@@ -181,16 +194,27 @@ class Database:
                 "buffer repair",
                 why,
             )
+        try:
+            return StoreError(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
+        except StoreError as error:
+            return error
+
+    def _renewed(self, why: str, source: sqlite3.Connection | None) -> str:
+        """Go on with a new file. Returns what came of it, and keeps that as an event. Raises
+        StoreError where there can be no new one yet.
+        """
         from gateway.store.salvage import salvage  # memory that is rarely needed
 
         try:
+            self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
             self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
-            return StoreError(
-                f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the "
-                "disk with dmesg"
-            )
+            raise StoreError(
+                f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; nothing is "
+                "delivered until it can; check the folder, its owner and mode, and the disk with "
+                "dmesg"
+            ) from error
 
         text = f"{self.path.name} was damaged ({why}); "
         text += (
@@ -199,40 +223,33 @@ class Database:
             else f"it was gone; {saved}"
         )
         self.note(Event(int(self.now_s * 1000), "", "damaged", text))
-        return StoreError(f"{self.path.parent}: {text}; goes on")
+        return text
 
-    # --- the file under its name ------------------------------------------------------------------
+    # --- the files under their names --------------------------------------------------------------
 
-    def _found_file_ids(self) -> dict[str, tuple[int, int] | None]:
-        """Which files lie under our names now: device and inode."""
-        found: dict[str, tuple[int, int] | None] = {}
-        for suffix in _FILES:
-            try:
-                status = self.path.with_name(self.path.name + suffix).stat()
-                found[suffix] = status.st_dev, status.st_ino
-            except OSError:
-                found[suffix] = None
-        return found
-
-    def follow_replacement(self) -> None:
-        """Somebody may have deleted or replaced the file. We still have it open, and all that is in
-        it: that goes on in a new one.
+    def look_after_files(self) -> None:
+        """Somebody may have deleted, replaced or damaged the files of the owner. We still have them
+        open, and much of what is in them: that goes on in new ones. Raises StoreError where that
+        cannot be; nothing must be written or sent then.
         """
-        found = self._found_file_ids()
-        changed = [
-            suffix
-            for suffix, file_id in self._file_ids.items()
-            if file_id is not None and file_id != found[suffix]
-        ]
-        if not changed:
+        if self.reserve is None:
             return
+        why = self._watch.gone() or self._damage()
+        if why:
+            log.error("%s: %s; goes on", self.path.parent, self._renewed(why, self.connection))
+            self.reserve.take()
 
-        what = ", ".join(self.path.name + suffix for suffix in changed)
-        why = f"{what} was deleted or replaced while it was open"
-        text = str(self._renew(why, source=self.connection))
-        if text != self._replacement_logged:
-            log.error("%s", text)
-            self._replacement_logged = text
+    def _damage(self) -> str:
+        """What somebody has done to the files; empty where nothing is wrong. Raises StoreError."""
+        if not self._watch.written_by_others():
+            return ""
+        try:
+            why = self._watch.damage()
+        except sqlite3.Error as error:
+            raise self.failed(error, "cannot be read") from error
+        if not why:
+            self._watch.note_commit()  # it was a person's command, or a backup program
+        return why
 
     def close(self) -> None:
         """Close the file as it is. Whoever asks it something later gets an error, and nothing is

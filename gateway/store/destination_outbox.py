@@ -102,7 +102,12 @@ class DestinationOutbox:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether another process (a person's command) has written since this was asked last."""
+        """Whether another process (a person's command) has written since this was asked last.
+
+        Raises StoreError also where the files are gone and cannot be made anew: what is sent then
+        could not be written down.
+        """
+        self._database.look_after_files()
         before, self._data_version = self._data_version, self._database.one("PRAGMA data_version")
         changed = before not in (None, self._data_version)
         if changed:

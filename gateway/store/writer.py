@@ -59,8 +59,6 @@ class Writer:
             return False
 
         reserve = self._database.reserve
-        if reserve:
-            self._database.follow_replacement()
         if self.disk_is_full:
             self._samples = thinned(self._samples, self._slot_s)
             if len(self.closings) > TRIED_ANYWAY and reserve and not reserve.is_worth_a_try:
@@ -113,12 +111,13 @@ class Writer:
 
     def _write_all(self) -> None:
         tables = self._tables
-        events = [
-            *self._database.waiting_events,
-            *(event for closing in self.closings for event in closing.events),
-        ]
         new_slots = 0
         with self._database.transaction():
+            # Inside: to begin it may have had something to tell.
+            events = [
+                *self._database.waiting_events,
+                *(event for closing in self.closings for event in closing.events),
+            ]
             tables.samples.write(self._samples)
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
