@@ -6,6 +6,7 @@ tried again.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from math import inf
 
@@ -14,6 +15,8 @@ from gateway.ledger.ledger import Committed, Ledger
 from gateway.store.buffer import Buffer
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock
+
+log = logging.getLogger(__name__)
 
 PRUNE_S = 3600
 """Time between two prunings of the buffer."""
@@ -73,9 +76,17 @@ class Housekeeping:
             group.create_task(self._keep())
 
     def finish(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the file. Where that cannot be, say what is lost by it."""
         self._ledger.checkpoint()
-        self._health.does(self._buffer.close_file)
+        if not self._health.does(self._buffer.close_file) and (lost := self._buffer.unwritten):
+            log.error(
+                "%s: stopped, and lost with that what could not be written: %s. What flowed "
+                "meanwhile is still in the meters' registers: the next start estimates these "
+                "slots, or states their energy as unallocated. %s",
+                self._buffer.path,
+                lost,
+                self._health.last_error,
+            )
 
     async def _catch_up(self) -> None:
         """Fold what the buffer holds and the ledger has not seen, after a start and once the clock

@@ -94,6 +94,11 @@ class Buffer:
         return self._writer.sample_count
 
     @property
+    def unwritten(self) -> str:
+        """What is only in memory, for people; empty where everything is on disk."""
+        return self._writer.unwritten
+
+    @property
     def last_number(self) -> int:
         """The number of the newest sample that was added."""
         return self.tables.samples.last_number

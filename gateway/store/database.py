@@ -20,6 +20,7 @@ from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
     DiskFull,
+    Gone,
     StoreError,
     is_damage,
     is_full,
@@ -210,7 +211,7 @@ class Database:
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
             self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(
+            raise Gone(
                 f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; nothing is "
                 "delivered until it can; check the folder, its owner and mode, and the disk with "
                 "dmesg"

@@ -21,6 +21,10 @@ class Damaged(StoreError):
         self.why = why
 
 
+class Gone(StoreError):
+    """The file is not under its name any more, and cannot be made anew."""
+
+
 FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
 _LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 

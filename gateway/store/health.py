@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import StoreError
+from gateway.store.errors import Gone, StoreError
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ class StoreHealth:
         self.last_error = ""
         self.last_error_s: float | None = None
         self.failing = False
+        self.file_is_gone = False
+        """There is no file under its name, and none can be made: that is no matter of patience."""
 
     def does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the store work; returns whether it could. Where the disk refuses, say so once.
@@ -57,9 +59,10 @@ class StoreHealth:
         if not self.failing:
             log.error("%s", error)
         self.failing = True
+        self.file_is_gone = isinstance(error, Gone)
 
     def _wrote(self) -> None:
         if self.failing:
             log.info("%s: can be written again", self._path)
-        self.failing = False
+        self.failing = self.file_is_gone = False
         self.last_success_s = self._now_s()

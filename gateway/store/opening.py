@@ -161,7 +161,10 @@ def _begun(path: Path, limits: Limits) -> Buffer:
                 # SQLite would say so too, and throw the log away, of which something can still be
                 # read.
                 raise sqlite3.DatabaseError("file is not a database")
-    unclean = log_file.exists() and log_file.stat().st_size > 0
+    unclean = log_file.is_file() and log_file.stat().st_size > 0
+    if unclean and not size and not path.is_dir():
+        # SQLite would delete the log, in which the newest slots are.
+        raise Damaged(f"{path}: is gone", "it is gone or empty, and its log is there")
     buffer = _opened(connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
     try:
         # The real clock: this bounds how long a real disk keeps us waiting.

@@ -1,11 +1,10 @@
 """Whether the files that we have open are still those under their names, whole.
 
-SQLite goes on with a file that was deleted, replaced or emptied, and commits into nowhere. So before
-each transaction the files are looked at: which they are, and how large. Only what has changed in a
-way that our own writing does not explain costs more than three calls of `stat`.
+SQLite goes on with a file that was deleted, replaced or emptied, and commits into nowhere. So
+before each transaction the files are looked at: which they are, and how large. Only what has
+changed in a way that our own writing does not explain costs more than three calls of `stat`.
 """
 
-import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +72,13 @@ class Watch:
         """
         file, log = self._seen[""], self._seen["-wal"]
         found_file, found_log = self._found(""), self._found("-wal")
-        if file is not None and found_file is not None:
-            if (file.size, file.mtime_ns) != (found_file.size, found_file.mtime_ns):
-                return True
-        return log is not None and found_log is not None and found_log.size < log.size
+        moved = (
+            file is not None
+            and found_file is not None
+            and (file.size, file.mtime_ns) != (found_file.size, found_file.mtime_ns)
+        )
+        shorter = log is not None and found_log is not None and found_log.size < log.size
+        return moved or shorter
 
     def damage(self) -> str:
         """What is wrong with the files under their names; empty where they can be read. Raises
@@ -115,13 +117,13 @@ class Watch:
 
     def _found(self, suffix: str) -> _Seen | None:
         try:
-            status = os.stat(f"{self._path}{suffix}")
+            status = self._path.with_name(self._path.name + suffix).stat()
         except OSError:
             return None
         return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
     def _device_of_folder(self) -> int | None:
         try:
-            return os.stat(self._path.parent).st_dev
+            return self._path.parent.stat().st_dev
         except OSError:
             return None

@@ -5,10 +5,11 @@ import contextlib
 from drivers.sample import Sample
 from gateway.store.database import Database
 from gateway.store.errors import FREE_SPACE, DiskFull
-from gateway.store.pending_writes import WaitingClosings, bounded, thinned
+from gateway.store.pending_writes import RecentClosings, WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
 from gateway.store.rows import Closing
 from gateway.store.tables import Tables
+from gateway.timing.utc import utc_seconds
 
 TRIED_ANYWAY = 200
 """Where more slots than this wait, a full disk is tried again only when it has more room."""
@@ -24,11 +25,22 @@ class Writer:
         """Thinned samples keep what lies at its boundaries."""
         self._samples: list[tuple[int, Sample]] = []
         self.closings = WaitingClosings()
+        self._recent = RecentClosings()
+        self._is_other_file = False
+        """What was written last may not be in it."""
         self.disk_is_full = False
         """Samples are thinned before they are written, and the reserve has been given up."""
 
+    def begin(self) -> None:
+        """Another file is in use."""
+        self._is_other_file = len(self._recent) > 0
+
+    def forget(self) -> None:
+        """Nothing is remembered of what a transaction writes."""
+
     def own(self, now_s: float, reserve: Reserve) -> None:
         """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+        self._database.attach(self)
         self._database.own(now_s, reserve)
         self.disk_is_full = not reserve.take()
 
@@ -50,6 +62,16 @@ class Writer:
     def sample_count(self) -> int:
         """Samples that wait."""
         return len(self._samples)
+
+    @property
+    def unwritten(self) -> str:
+        """What is only in memory, for people; empty where everything is on disk."""
+        starts = [slot.start_s for closing in self.closings for slot in closing.slots]
+        found = [f"{len(self._samples)} samples"] if self._samples else []
+        if starts:
+            first, last = utc_seconds(min(starts)), utc_seconds(max(starts))
+            found.append(f"{len(starts)} slots of meters, from {first} to {last}")
+        return " and ".join(found)
 
     def flush(self) -> bool:
         """Write all that waits, in one transaction; returns whether there was something. Nothing is
@@ -118,6 +140,8 @@ class Writer:
                 *self._database.waiting_events,
                 *(event for closing in self.closings for event in closing.events),
             ]
+            if self._is_other_file:
+                new_slots += self._write_recent()
             tables.samples.write(self._samples)
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
@@ -128,8 +152,25 @@ class Writer:
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
 
+        self._is_other_file = False
+        self._recent.add(self.closings)
         tables.samples.count += len(self._samples)
         tables.slots.count += new_slots
         self._samples.clear()
         self.closings.clear()
         self._database.waiting_events.clear()
+
+    def _write_recent(self) -> int:
+        """What the file that was lost had in its log may not be in this one; what is there already
+        stays. Returns how many slots are new.
+        """
+        tables = self._tables
+        new_slots = 0
+        for closing in self._recent:
+            tables.counters.write(closing.device, closing.sample_id, closing.state)
+            new_slots += tables.slots.write(closing.slots)
+            tables.asset_slots.write(closing.asset_slots)
+            tables.outbox.write(closing.owed)
+            lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
+            tables.unallocated.write(lost)
+        return new_slots

@@ -51,9 +51,7 @@ async def test_what_is_taken_away_from_the_running_daemon_is_made_anew(
             raise found
 
 
-async def _take_away(
-    folder: Path, start_site: "StartSite", attack: Callable[[Path], None]
-) -> None:
+async def _take_away(folder: Path, start_site: "StartSite", attack: Callable[[Path], None]) -> None:
     folder.mkdir()
     async with start_site(folder, prepare=_in_a_folder_of_its_own) as site:
         await site.until_booked("some slots", lambda slots: len(slots) >= BEFORE)
@@ -70,6 +68,31 @@ async def _take_away(
         for name in site.site.assets:
             assert abs(site.difference_wh(name)) <= site.allowed_wh(name), attack.__name__
         assert site.log("while it was open"), "nobody was told"
+
+
+async def test_where_it_cannot_be_made_anew_nothing_is_delivered_and_what_is_lost_is_said(
+    tmp_path: Path, start_site: "StartSite"
+) -> None:
+    async with start_site(tmp_path, prepare=_in_a_folder_of_its_own) as site:
+        await site.until_booked("some slots", lambda slots: len(slots) >= 2)
+        folder = (tmp_path / BUFFER).parent
+        shutil.rmtree(folder)
+        folder.touch()  # a file where the folder was
+
+        report = await site.until(lambda report: bool(report.unhealthy()), "it is not well")
+        assert "buffer: failing" in report.unhealthy()[0]
+        assert (await site.page.get("/healthz")).status_code == 503
+        booked = _booked(site)
+        await asyncio.sleep(2 * site.slot_s)
+        assert _booked(site) == booked, "something was delivered that is not on disk"
+
+        assert site.daemon.process is not None
+        site.daemon.process.terminate()
+        await site.daemon.process.wait()
+        [line] = site.log("stopped, and lost with that")
+        assert "samples and" in line
+        assert "slots of meters, from" in line
+        assert "Traceback" not in "\n".join(site.log())
 
 
 def _in_a_folder_of_its_own(site: "Site") -> None:
