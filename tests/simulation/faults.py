@@ -5,6 +5,8 @@ Such a function applies the fault now. It returns how to take it away again, whi
 event's time is over, or None where nothing is to be undone.
 """
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -238,20 +240,43 @@ def _store_noise(world: "World", event: FaultEvent) -> None:
     _ruin(world, event, scribble)
 
 
+def _delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def _store_deleted(world: "World", event: FaultEvent) -> None:
     _ruin(world, event, _delete)
 
 
-def _store_unlinked(world: "World", _: FaultEvent) -> None:
-    path = world.settings.buffer_path
-    if path.exists() and not world.process.power_off:
-        world.fault_log.lost_store_ms.append(world.time.ms())
-        _delete(path)
+def _store_log_left(world: "World", event: FaultEvent) -> None:
+    _ruin(world, event, Path.unlink)
 
 
-def _delete(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _meanwhile(damage: Callable[[Path], None]) -> Apply:
+    """Damage the database while the daemon has it open."""
+
+    def apply(world: "World", _: FaultEvent) -> None:
+        path = world.settings.buffer_path
+        if path.exists() and not world.process.power_off:
+            world.fault_log.lost_store_ms.append(world.time.ms())
+            damage(path)
+
+    return apply
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _cut_log(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        _empty(log)
 
 
 def _clock_step(world: "World", event: FaultEvent) -> Undo:
@@ -352,7 +377,11 @@ APPLY: Mapping[str, Apply] = {
     "store_truncated": _store_truncated,
     "store_noise": _store_noise,
     "store_deleted": _store_deleted,
-    "store_unlinked": _store_unlinked,
+    "store_unlinked": _meanwhile(_delete),
+    "store_folder_removed": _meanwhile(_remove_folder),
+    "store_emptied": _meanwhile(_empty),
+    "store_log_cut": _meanwhile(_cut_log),
+    "store_log_left": _store_log_left,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_step": _clock_step,
     "suspended": _suspended,
