@@ -68,11 +68,12 @@ class Buffer:
         self.tables = Tables(self.database, limits.slot_s)
         self._writer = Writer(self.database, self.tables, limits.slot_s)
 
-    def own(self, now_s: float) -> None:
-        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Raises
-        StoreError where it is being repaired.
+    def own(self, now_s: float, *, salvaged: bool = False) -> None:
+        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Some of
+        it may have been lost just now (`salvaged`). Raises StoreError where it is being repaired.
         """
-        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes))
+        reserve = Reserve(self.path, self.limits.reserve_bytes)
+        self._writer.own(now_s, reserve, salvaged=salvaged)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -302,7 +303,9 @@ class Buffer:
         return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
     def retry(self, items: Sequence[Item]) -> int:
-        """Rejected and missed items are owed again, and disputed ones. Returns how many."""
+        """Rejected and missed items are owed again, disputed and assumed ones. Returns how
+        many.
+        """
         return self.tables.outbox.retry(items)
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:

@@ -63,6 +63,8 @@ class Database:
         self._shut = False
         """It could not be opened again yet, after a read-only disk."""
         self._opening = False
+        self.lost_rows = False
+        """Whether not all could be read of the file before this one."""
         self._watch = Watch(path)
         """The owner's."""
 
@@ -209,6 +211,7 @@ class Database:
         try:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
+            self.lost_rows = bool(saved.blocked)
             self._use(connect(self.path))
         except (OSError, sqlite3.Error) as error:
             raise Gone(

@@ -43,6 +43,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
             "folder above"
         ) from error
     limits = limits or Limits()
+    salvaged = False
     try:
         if path.with_name(path.name + ".salvaged").exists():
             from gateway.store.salvage import salvage
@@ -60,6 +61,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
             elif isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
                 raise
             else:
+                salvaged = True
                 buffer = _begun_anew(
                     path, limits, now_s, error.why if isinstance(error, Damaged) else str(error)
                 )
@@ -71,7 +73,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; {remedy(error)}") from error
     try:
-        buffer.own(now_s)
+        buffer.own(now_s, salvaged=salvaged)
     except StoreError:
         buffer.abandon()
         raise

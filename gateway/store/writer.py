@@ -38,10 +38,13 @@ class Writer:
     def forget(self) -> None:
         """Nothing is remembered of what a transaction writes."""
 
-    def own(self, now_s: float, reserve: Reserve) -> None:
-        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+    def own(self, now_s: float, reserve: Reserve, *, salvaged: bool) -> None:
+        """From now on this is the daemon's; some of it may have been lost just now. Raises
+        StoreError where it is being repaired.
+        """
         self._database.attach(self)
         self._database.own(now_s, reserve)
+        self._tables.outbox.own(now_s, salvaged=salvaged)
         self.disk_is_full = not reserve.take()
 
     def add(self, sample: Sample) -> int:
@@ -51,6 +54,7 @@ class Writer:
         self._samples = bounded(self._samples, self._slot_s)
         if sample.utc_ms is not None:
             self._database.now_s = max(self._database.now_s, sample.utc_ms / 1000)
+            self._tables.outbox.clock_is_right(sample.utc_ms / 1000, self._slot_s)
         return number
 
     def close(self, closing: Closing) -> None:
@@ -170,7 +174,7 @@ class Writer:
             tables.counters.write(closing.device, closing.sample_id, closing.state)
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
-            tables.outbox.write(closing.owed)
+            tables.outbox.write(closing.owed, again=True)
             lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
             tables.unallocated.write(lost)
         return new_slots

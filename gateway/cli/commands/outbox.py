@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "list what is owed to the exchange and others, have it sent again, or give it up"
 
-STATES = ("pending", "sent", "rejected", "missed", "disputed", "unconfirmed", "accepted")
+STATES = (
+    *("pending", "sent", "rejected", "missed", "disputed"),
+    *("assumed", "unconfirmed", "accepted"),
+)
 UNSETTLED = STATES[:5]
 DEFAULT_LIMIT = 50
 MAX_REASON_CHARS = 200
@@ -38,9 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "exchange), sent (its answer is awaited), rejected (by the exchange, which "
         "says why), missed (its time passed, it was not wholly metered, or given up), disputed "
         "(accepted twice, and the exchange holds "
-        "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
-        "retry: rejected, missed or (named by --state or ID) disputed items are owed again. "
-        "Numbers that go without a time (dialect rest) "
+        "another number, or none), assumed (counts as accepted, because this buffer is older than "
+        "what was accepted: see restore), unconfirmed (accepted, and not read back yet), "
+        "accepted.\n"
+        "retry: rejected, missed or (named by --state or ID) disputed or assumed items are owed "
+        "again. What is assumed then replaces the number that the exchange may hold. Numbers that "
+        "go without a time (dialect rest) "
         "cannot be: sent late, they would be booked to another slot.\n"
         "give-up: pending items are missed, for the reason that you give. They stay in the "
         "buffer and can be exported.\n"
@@ -55,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox list --state rejected --asset 'House load' --since 7d --json\n"
         "  meter-gateway outbox retry 2026-03-29T01:15:00Z/House-load\n"
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
+        "  meter-gateway outbox retry --state assumed --since 2026-03-29T12:00Z\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
     _add_arguments(parser)
@@ -151,9 +158,10 @@ def _check(args: argparse.Namespace) -> None:
         args.usage_error("--reason goes with give-up")
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
-    may = {"retry": {"rejected", "missed", "disputed"}, "give-up": {"pending", "sent"}}.get(
-        args.action, set(STATES)
-    )
+    may = {
+        "retry": {"rejected", "missed", "disputed", "assumed"},
+        "give-up": {"pending", "sent"},
+    }.get(args.action, set(STATES))
     if wrong := sorted(set(args.state or ()) - may):
         args.usage_error(
             f"{args.action} is for what is {' or '.join(sorted(may))}, not {', '.join(wrong)}"
@@ -287,6 +295,8 @@ def _states(owed: "Owed") -> set[str]:
     states = {str(owed.state)}
     if owed.disputed:
         states.add("disputed")
+    elif owed.assumed:
+        states.add("assumed")
     elif (
         owed.state == "accepted"
         and owed.item.kind == "measurement"
@@ -343,7 +353,8 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
 
 def _state(owed: "Owed") -> str:
     return next(
-        (state for state in ("disputed", "unconfirmed") if state in _states(owed)), owed.state
+        (state for state in ("disputed", "assumed", "unconfirmed") if state in _states(owed)),
+        owed.state,
     )
 
 
