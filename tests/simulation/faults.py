@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.strict_yaml import Seconds
 from gateway.delivery.simulated.exchange import Mode
 from tests.simulation.home import profile_of, write_credentials
 from tests.simulation.network import Outage
 from tests.simulation.process import RESTART_S
-from tests.simulation.scenario import FaultEvent
+from tests.simulation.scenario import Fault, FaultEvent
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
 from tests.simulation.wires import Trouble
 
@@ -246,7 +247,30 @@ def _delete(path: Path) -> None:
 
 
 def _store_deleted(world: "World", event: FaultEvent) -> None:
-    _ruin(world, event, _delete)
+    def delete(path: Path) -> None:
+        _delete(path)
+        world.fault_log.restored_ms.append(world.time.ms())
+
+    _ruin(world, event, delete)
+
+
+def _store_restored(world: "World", _: FaultEvent) -> Undo:
+    """Nothing else runs while the files are copied: the copies are of one moment."""
+    path = world.settings.buffer_path
+    copies = {
+        suffix: path.with_name(path.name + suffix).read_bytes()
+        for suffix in ("", "-wal")
+        if path.with_name(path.name + suffix).exists()
+    }
+
+    def put_back(path: Path) -> None:
+        _delete(path)
+        for suffix, data in copies.items():
+            path.with_name(path.name + suffix).write_bytes(data)
+        world.fault_log.restored_ms.append(world.time.ms())
+
+    # Only the copy takes the time in `lasts`: the daemon is away for a moment.
+    return lambda: _ruin(world, FaultEvent(at=Seconds(0), fault=Fault("kill")), put_back)
 
 
 def _store_log_left(world: "World", event: FaultEvent) -> None:
@@ -381,6 +405,7 @@ APPLY: Mapping[str, Apply] = {
     "store_folder_removed": _meanwhile(_remove_folder),
     "store_emptied": _meanwhile(_empty),
     "store_log_cut": _meanwhile(_cut_log),
+    "store_restored": _store_restored,
     "store_log_left": _store_log_left,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_step": _clock_step,

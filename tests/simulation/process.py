@@ -36,6 +36,8 @@ class Process:
     crashes: list[str] = field(default_factory=list)
     """The last lines of the tracebacks it ended with."""
     power_off: bool = False
+    acknowledged: set[int] = field(default_factory=set)
+    """Of the exchange's bookings, by their number: those that the gateway was told of."""
     _start_at_s: float = 0.0
     _task: asyncio.Task[None] | None = None
     _network: Network = field(init=False)
@@ -43,7 +45,7 @@ class Process:
     _after_death: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
-        self._network = Network(self.exchange)
+        self._network = Network(self.exchange, acknowledged=self.acknowledged)
 
     async def live(self) -> None:
         """Start it, and start it again whenever it ends. Runs until it is cancelled."""
@@ -55,7 +57,7 @@ class Process:
 
     async def _run_once(self) -> None:
         self.starts += 1
-        self._network = Network(self.exchange, self._outage)
+        self._network = Network(self.exchange, self._outage, acknowledged=self.acknowledged)
         try:
             gateway = self.make(self._network)
             self._task = self.loop.create_task(gateway.run())

@@ -1,6 +1,6 @@
 """What a run leaves behind, to be judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,6 +17,8 @@ class FaultLog:
 
     lost_store_ms: list[int] = field(default_factory=list)
     """When the database was damaged or deleted."""
+    restored_ms: list[int] = field(default_factory=list)
+    """When the database was deleted, or an old copy was put in its place."""
     register_faults_ms: dict[str, list[int]] = field(default_factory=dict)
     """When a meter's registers were made to lie, by meter."""
     pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -44,3 +46,5 @@ class RunResult:
     starts: int
     crashes: list[str]
     faults: FaultLog
+    acknowledged: Set[int]
+    """Of the exchange's bookings, by their number: those that the gateway was told of."""

@@ -130,6 +130,7 @@ class World:
             starts=self.process.starts,
             crashes=self.process.crashes,
             faults=self.fault_log,
+            acknowledged=self.process.acknowledged,
         )
 
 
