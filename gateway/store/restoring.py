@@ -145,7 +145,9 @@ def _judged(work: Path, copy: Path) -> tuple[dict[str, int], int]:
             db.execute("PRAGMA journal_mode = DELETE")  # plays the log into the file
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{not_ours} ({error})") from error
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise StoreError(f"{not_ours} ({error})") from error
+            raise StoreError(_damaged(copy, str(error))) from error
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if not version or not {*TABLES} <= names:
             raise StoreError(not_ours)
@@ -167,11 +169,15 @@ def _judged(work: Path, copy: Path) -> tuple[dict[str, int], int]:
         damage = buffer.damage()
         buffer.abandon()
     if damage:
-        raise StoreError(
-            f"{copy}: is damaged ({damage[0]}); restore another copy. To use what can be read of "
-            f"this one, put it in the place of the buffer and run: meter-gateway buffer repair"
-        )
+        raise StoreError(_damaged(copy, damage[0]))
     return counts, version
+
+
+def _damaged(copy: Path, why: str) -> str:
+    return (
+        f"{copy}: is damaged ({why}); restore another copy. To use what can be read of this one, "
+        "put it in the place of the buffer, and run: meter-gateway buffer repair"
+    )
 
 
 def _opened(work: Path) -> Buffer:
