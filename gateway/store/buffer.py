@@ -69,11 +69,8 @@ class Buffer:
         self._writer = Writer(self.database, self.tables, limits.slot_s)
 
     def own(self, now_s: float, *, salvaged: bool = False) -> None:
-        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Some of
-        it may have been lost just now (`salvaged`). Raises StoreError where it is being repaired.
-        """
-        reserve = Reserve(self.path, self.limits.reserve_bytes)
-        self._writer.own(now_s, reserve, salvaged=salvaged)
+        """From now on this is the daemon's; `salvaged`: it was damaged. Raises StoreError."""
+        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes), salvaged=salvaged)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -303,9 +300,7 @@ class Buffer:
         return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
     def retry(self, items: Sequence[Item]) -> int:
-        """Rejected and missed items are owed again, disputed and assumed ones. Returns how
-        many.
-        """
+        """Rejected, missed, disputed and assumed items are owed again. Returns how many."""
         return self.tables.outbox.retry(items)
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:

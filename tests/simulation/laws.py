@@ -348,6 +348,13 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                     )
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
+    yield from _really_held(books, owed, held)
+
+
+def _really_held(
+    books: _Books, owed: Mapping[tuple[str, int], list[Any]], held: Mapping[Any, Mapping[int, int]]
+) -> Iterator[str]:
+    """What is said to be accepted."""
     end_s = books.run.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
     for (text, start_s), rows in owed.items():
         asset = next(uuid for uuid in held if str(uuid) == text)
@@ -355,18 +362,18 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
         # is shown to a person.
         disputed = any(row["disagreements"] > 1 for row in rows)
         accepted = any(row["state"] == "accepted" for row in rows) and start_s < end_s
-        # What only counts as accepted says so: its database was lost before it was known.
-        assumed = start_s <= books.lost_s and all(row["attempts"] == 0 for row in rows)
-        if (
-            accepted
-            and not assumed
-            and not disputed
-            and start_s + books.held_later_s not in held[asset]
-        ):
+        if not accepted or disputed or _assumed(books, rows):
+            continue
+        if start_s + books.held_later_s not in held[asset]:
             yield (
                 f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does "
                 "not hold it"
             )
+
+
+def _assumed(books: _Books, rows: list[Any]) -> bool:
+    """Whether it only counts as accepted, and says so: the database was lost meanwhile."""
+    return all(row["attempts"] == 0 and row["slot_s"] <= books.lost_s for row in rows)
 
 
 def _kept(books: _Books, _: Verdict) -> Iterator[str]:
@@ -385,7 +392,7 @@ def _kept(books: _Books, _: Verdict) -> Iterator[str]:
                 f"{_wh(before_uwh)}, and sent again with {_wh(booking.energy_uwh)} from a database "
                 "that did not know of it"
             )
-        if number in books.run.acknowledged:
+        if number in books.run.faults.acknowledged:
             accepted[key] = booking.at_s, booking.energy_uwh
 
 

@@ -7,8 +7,8 @@ import asyncio
 import gc
 import signal
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field, replace
 
 from gateway.app import Gateway
 from gateway.delivery.simulated.exchange import StrictExchange
@@ -36,8 +36,6 @@ class Process:
     crashes: list[str] = field(default_factory=list)
     """The last lines of the tracebacks it ended with."""
     power_off: bool = False
-    acknowledged: set[int] = field(default_factory=set)
-    """Of the exchange's bookings, by their number: those that the gateway was told of."""
     _start_at_s: float = 0.0
     _task: asyncio.Task[None] | None = None
     _network: Network = field(init=False)
@@ -45,7 +43,7 @@ class Process:
     _after_death: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
-        self._network = Network(self.exchange, acknowledged=self.acknowledged)
+        self._network = Network(self.exchange)
 
     async def live(self) -> None:
         """Start it, and start it again whenever it ends. Runs until it is cancelled."""
@@ -57,7 +55,7 @@ class Process:
 
     async def _run_once(self) -> None:
         self.starts += 1
-        self._network = Network(self.exchange, self._outage, acknowledged=self.acknowledged)
+        self._network = replace(self._network, outage=self._outage, severed=False)
         try:
             gateway = self.make(self._network)
             self._task = self.loop.create_task(gateway.run())
@@ -82,6 +80,11 @@ class Process:
         self.crashes.append("".join(traceback.format_exception(error)[-12:]))
         if len(self.crashes) >= MAX_CRASHES:
             self._start_at_s = float("inf")
+
+    @property
+    def acknowledged(self) -> Set[int]:
+        """Of the exchange's bookings, by their number: those that the gateway was told of."""
+        return self._network.acknowledged
 
     async def stop(self) -> None:
         """Stop it for good, as `systemctl stop` does."""

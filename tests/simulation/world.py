@@ -117,6 +117,7 @@ class World:
         return await self.home.wires[url.key].open(url, defaults)
 
     def _result(self) -> RunResult:
+        self.fault_log.acknowledged = self.process.acknowledged
         return RunResult(
             scenario=self.scenario,
             settings=self.settings,
@@ -130,7 +131,6 @@ class World:
             starts=self.process.starts,
             crashes=self.process.crashes,
             faults=self.fault_log,
-            acknowledged=self.process.acknowledged,
         )
 
 

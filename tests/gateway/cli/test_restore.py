@@ -56,7 +56,7 @@ def test_a_copy_takes_the_buffer_s_place_and_what_was_accepted_since_is_not_owed
     assert states(buffer_path) == {0: "accepted", 1: "assumed", 2: "assumed", 3: "pending"}
     assert copy.read_bytes() == before
 
-    [aside] = buffer_path.parent.glob("buffer.sqlite.replaced-*")
+    [aside] = buffer_path.parent.glob("buffer.sqlite.replaced-*[0-9]")
     assert aside.name in out
     assert states(aside)[2] == "accepted"
     assert buffer_path.stat().st_mode & 0o777 == 0o640
