@@ -5,7 +5,8 @@ import os
 import socket
 import struct
 
-from drivers.line_protocol import LineError
+from drivers.intake import Intake
+from drivers.line_protocol import LineError, LineFlooded
 from drivers.line_url import LineUrl, SerialSettings
 
 MAX_DATAGRAM_BYTES = 65_535
@@ -20,6 +21,7 @@ class MulticastLine:
     def __init__(self, url: LineUrl) -> None:
         """Joins the group. Raises LineError."""
         self.name = str(url)
+        self._intake = Intake()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             _join(self._socket, url)
@@ -41,7 +43,7 @@ class MulticastLine:
             return data
         try:
             async with asyncio.timeout_at(deadline_s):
-                return await loop.sock_recv(self._socket, MAX_DATAGRAM_BYTES)
+                return self._counted(await loop.sock_recv(self._socket, MAX_DATAGRAM_BYTES))
         except TimeoutError:
             return None
         except OSError as error:
@@ -50,11 +52,21 @@ class MulticastLine:
     def _take(self) -> bytes | None:
         """What the kernel holds, or None."""
         try:
-            return self._socket.recv(MAX_DATAGRAM_BYTES)
+            return self._counted(self._socket.recv(MAX_DATAGRAM_BYTES))
         except BlockingIOError:
             return None
         except OSError as error:
             raise self._gone(error) from error
+
+    def _counted(self, data: bytes) -> bytes:
+        """One more datagram. Raises LineFlooded."""
+        self._intake.take(len(data), asyncio.get_running_loop().time())
+        if self._intake.is_flood:
+            raise LineFlooded(
+                f"{self.name}: the group is flooded, with {self._intake.pieces} datagrams, "
+                f"{self._intake} — find out who sends them"
+            )
+        return data
 
     def _gone(self, error: OSError) -> LineError:
         if self._socket.fileno() < 0:

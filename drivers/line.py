@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import grp
-import ipaddress
 import os
 import socket
 import termios
@@ -21,6 +20,8 @@ from typing import Any
 
 import serial
 
+from drivers.intake import MAX_BYTES, Intake
+from drivers.line_claims import LineClaims, port_user
 from drivers.line_protocol import (
     CONNECT_TIMEOUT_S,
     READ_BYTES,
@@ -28,11 +29,14 @@ from drivers.line_protocol import (
     BadReply,
     Line,
     LineError,
+    LineFlooded,
+    LineHeld,
     MeterError,
     NoReply,
     Turns,
 )
 from drivers.line_url import EXAMPLES, MODBUS_TCP_PORT, Framing, LineKind, LineUrl, SerialSettings
+from drivers.net.dialling import dial_addresses, find_addresses
 from drivers.usb import UsbError, usb_port
 
 __all__ = [
@@ -43,6 +47,8 @@ __all__ = [
     "Framing",
     "Line",
     "LineError",
+    "LineFlooded",
+    "LineHeld",
     "LineKind",
     "LineUrl",
     "MeterError",
@@ -63,8 +69,13 @@ SETTLE_S = 0.02
 """How long a port is left alone after it has been set anew: adapters take their time to follow."""
 
 
-async def open_any_line(url: LineUrl, serial_defaults: SerialSettings) -> AnyLine:
-    """Open a line of the kind that its URL says. Raises LineError, as `open_line`."""
+async def open_any_line(
+    url: LineUrl, serial_defaults: SerialSettings, *, says: str = ""
+) -> AnyLine:
+    """Open a line of the kind that its URL says. Raises LineError, as `open_line`.
+
+    Serial ports and endpoints of bytes have one user at a time. The others are made for many.
+    """
     # Each of these brings libraries that a daemon needs only where a line says so.
     if url.kind == "http":
         from drivers.http_line import WebLine
@@ -78,14 +89,15 @@ async def open_any_line(url: LineUrl, serial_defaults: SerialSettings) -> AnyLin
         from drivers.mqtt_line import TopicLine
 
         return TopicLine(url)
-    return await open_line(url, serial_defaults)
+    return await open_line(url, serial_defaults, says=says)
 
 
-async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
+async def open_line(url: LineUrl, serial_defaults: SerialSettings, *, says: str = "") -> Line:
     """Open a line of bytes. What the URL does not say about a serial port is taken from
-    `serial_defaults` (the profile's).
+    `serial_defaults` (the profile's). `says`: what we are to those who want the line meanwhile.
 
-    Raises LineError with the cause and what to do. A host's *name* is looked up in asyncio's
+    Raises LineError with the cause and what to do, LineHeld where another process has the line. A
+    host's *name* is looked up in asyncio's
     executor thread; an address needs none.
     """
     if url.kind != "bytes":
@@ -95,19 +107,23 @@ async def open_line(url: LineUrl, serial_defaults: SerialSettings) -> Line:
 
         return open_replay(url)
     if url.port is None:
-        return _open_serial(url, url.serial_settings(serial_defaults))
+        return _open_serial(url, url.serial_settings(serial_defaults), says)
     if url.scheme == "tls":
         from drivers.net.tls import over_tls  # the same
 
-        return await over_tls(url, await _open_network(url, url.port))
-    return await _open_network(url, url.port)
+        return await over_tls(url, await _open_network(url, url.port, says))
+    return await _open_network(url, url.port, says)
 
 
-def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
+def _open_serial(url: LineUrl, settings: SerialSettings, says: str) -> "_OpenLine":
     try:
         path = usb_port(url.target) if url.scheme == "usb" else url.target
     except UsbError as error:
         raise LineError(f"{url}: {error}") from error
+
+    # Before it is opened: opening a port moves its control lines, which its user would notice.
+    claims = LineClaims(url, says)
+    claims.take_port(path)
     try:
         port = serial.Serial(
             path,
@@ -119,8 +135,13 @@ def _open_serial(url: LineUrl, settings: SerialSettings) -> "_OpenLine":
             inter_byte_timeout=0,
         )
     except (OSError, ValueError, termios.error) as error:
+        claims.close()
+        if getattr(error, "errno", None) in (errno.EBUSY, errno.EAGAIN):
+            raise LineHeld(url, port_user(path)) from error
         raise LineError(f"{url}: {_why_not_open(path, error)}") from error
-    return _OpenLine(str(url), port.fileno(), port.close, url.framing, port, settings)
+    return _OpenLine(
+        str(url), port.fileno(), port.close, url.framing, claims, port=port, settings=settings
+    )
 
 
 def _port_settings(path: str, settings: SerialSettings) -> dict[str, Any]:
@@ -150,11 +171,6 @@ def _why_not_open(path: str, error: Exception) -> str:
             "no permission to open the port — add the user that runs this to the group "
             f"{group} (usermod -aG {group} USER)"
         )
-    if code in (errno.EBUSY, errno.EAGAIN):
-        return (
-            "another program has the port open — stop it, or another copy of this one (fuser "
-            "-v names it)"
-        )
     if isinstance(error, ValueError):
         return (
             f"the port does not take these settings ({error}) — check baud, parity, data and "
@@ -181,28 +197,34 @@ def _ports_seen() -> Iterator[str]:
     yield from map(str, found[:8])
 
 
-async def _open_network(url: LineUrl, port: int) -> "_OpenLine":
+async def _open_network(url: LineUrl, port: int, says: str) -> "_OpenLine":
+    claims = LineClaims(url, says)
+
     async def connect() -> socket.socket:
-        return await _connected(url, port)
+        return await _connected(url, port, claims)
 
-    connection = await connect()
+    try:
+        connection = await connect()
+    except BaseException:
+        claims.close()
+        raise
     network = _Network(connect, per_round=url.connect == "cycle", datagrams=url.scheme == "rtu+udp")
-    return _OpenLine(str(url), connection.fileno(), connection.close, url.framing, network=network)
+    return _OpenLine(
+        str(url), connection.fileno(), connection.close, url.framing, claims, network=network
+    )
 
 
-async def _connected(url: LineUrl, port: int) -> socket.socket:
-    """A connection to the endpoint, by the first of its addresses that takes one. Raises
-    LineError.
+async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.socket:
+    """A connection to the endpoint, by the first of its addresses that takes one. One over TCP
+    notices a dead peer. Raises LineError.
     """
     kind = socket.SOCK_DGRAM if url.scheme == "rtu+udp" else socket.SOCK_STREAM
-    error: Exception = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    prepare = _notice_dead_peers if kind is socket.SOCK_STREAM else None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            for family, address in await _addresses(url.target, port, kind):
-                try:
-                    return await _connect(family, kind, address)
-                except OSError as this:
-                    error = this
+            addresses = await find_addresses(url.target, port, kind)
+            claims.take_endpoint(kind, addresses)
+            return await dial_addresses(addresses, kind, prepare)
     except TimeoutError as late:
         raise LineError(
             f"{url}: no answer within {CONNECT_TIMEOUT_S:g} s — is the meter on, and on this "
@@ -213,45 +235,22 @@ async def _connected(url: LineUrl, port: int) -> socket.socket:
             f"{url}: the name {url.target!r} is not known — check it, or write the address in "
             "numbers"
         ) from unknown
-    if isinstance(error, ConnectionRefusedError):
+    except ConnectionRefusedError as error:
         hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
         raise LineError(f"{url}: connection refused — {hint}") from error
-    why = getattr(error, "strerror", None) or error
-    raise LineError(f"{url}: cannot connect ({why}) — check the address and the network") from error
+    except OSError as error:
+        why = f"cannot connect ({error.strerror or error})"
+        raise LineError(f"{url}: {why} — check the address and the network") from error
 
 
-async def _addresses(
-    host: str, port: int, kind: socket.SocketKind
-) -> list[tuple[socket.AddressFamily, Any]]:
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
-        return [(family, address) for family, _, _, _, address in found]
-    return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
-
-
-async def _connect(
-    family: socket.AddressFamily, kind: socket.SocketKind, address: Any
-) -> socket.socket:
-    """A connected socket. One over TCP notices a dead peer: data unacknowledged for 15 s, or
-    silence and no keepalive, end it.
-    """
-    connection = socket.socket(family, kind)
-    try:
-        connection.setblocking(False)
-        if kind is socket.SOCK_STREAM:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
-        await asyncio.get_running_loop().sock_connect(connection, address)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _notice_dead_peers(connection: socket.socket) -> None:
+    """Data unacknowledged for 15 s, or silence and no keepalive, end the connection."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +262,7 @@ class _Network:
     """Connected for each round of questions only."""
     datagrams: bool
     """An empty datagram is nothing, not the end."""
+    intake: Intake = field(default_factory=Intake)
 
 
 @dataclass(slots=True, eq=False)
@@ -275,6 +275,7 @@ class _OpenLine:
     fd: int
     release: Callable[[], None]
     framing: Framing
+    claims: LineClaims
     port: serial.Serial | None = None
     settings: SerialSettings | None = None
     sent_until_s: float = 0.0
@@ -363,17 +364,17 @@ class _OpenLine:
             return
         self.closed = True
         self._wake()
-        if self.fd < 0:
-            return
-        with contextlib.suppress(
-            OSError, termios.error
-        ):  # else closing a stuck port waits 30 s for bytes that cannot leave
-            if os.isatty(self.fd):
-                termios.tcflush(self.fd, termios.TCOFLUSH)
-        with contextlib.suppress(
-            OSError
-        ):  # an unplugged port may complain; it is given back all the same
-            self.release()
+        if self.fd >= 0:
+            with contextlib.suppress(
+                OSError, termios.error
+            ):  # else closing a stuck port waits 30 s for bytes that cannot leave
+                if os.isatty(self.fd):
+                    termios.tcflush(self.fd, termios.TCOFLUSH)
+            with contextlib.suppress(
+                OSError
+            ):  # an unplugged port may complain; it is given back all the same
+                self.release()
+        self.claims.close()
 
     def _check_open(self) -> None:
         if self.closed:
@@ -392,7 +393,20 @@ class _OpenLine:
             raise self._gone(error) from error
         if not data and not (self.network is not None and self.network.datagrams):
             raise self._gone(None)
+        if self.network is not None:
+            self._note(self.network.intake, len(data))
         return data
+
+    def _note(self, intake: Intake, size: int) -> None:
+        """So many bytes have come. Raises LineFlooded. A serial port cannot flood: its baud rate
+        bounds it.
+        """
+        intake.take(size, asyncio.get_running_loop().time())
+        if intake.came_bytes > MAX_BYTES:
+            raise LineFlooded(
+                f"{self.name}: floods us, with {intake} — is this a meter? check what listens at "
+                "that address, and switch it off and on"
+            )
 
     async def _wait(
         self, watch: Callable[..., Any], unwatch: Callable[[int], Any], deadline_s: float

@@ -11,13 +11,16 @@ Errors:
       ├─ NoReply          nothing came in time
       └─ BadReply         something came that is not a proper answer
     LineError             the line itself is gone (unplugged, refused, closed): reopen it
+      ├─ LineFlooded      far more comes than any meter says: leave it alone for a while
+      └─ LineHeld         another process has it
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from drivers.line_url import Framing, SerialSettings
+from drivers.claim import Holder
+from drivers.line_url import Framing, LineUrl, SerialSettings
 
 if TYPE_CHECKING:
     from drivers.net.http_connection import HttpReply
@@ -45,6 +48,22 @@ class BadReply(MeterError):
 
 class LineError(Exception):
     """The line itself is gone. The text says which, why and what to do."""
+
+
+class LineFlooded(LineError):
+    """Far more comes on the line than any meter says. To read it would cost the other meters."""
+
+
+class LineHeld(LineError):
+    """Another process has the line, which has one user at a time. The text says who."""
+
+    def __init__(self, url: LineUrl, holder: Holder) -> None:
+        what = "port" if url.is_serial else "line"
+        remedy = "stop it, or take the line out of its configuration"
+        if holder == Holder():
+            remedy = "stop it, or another copy of this one (fuser -v names it)"
+        super().__init__(f"{url}: {holder.name} has the {what} open{holder.process} — {remedy}")
+        self.holder = holder
 
 
 @dataclass(slots=True)

@@ -4,10 +4,18 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
-from drivers.line_protocol import Arrived, LineError
+from drivers.line_protocol import Arrived, LineError, LineFlooded
 from drivers.line_url import LineUrl, SerialSettings
 from drivers.net.masking import masked
-from drivers.net.mqtt import LOOK_S, Broker, BrokerRefused, Message, MqttConnection
+from drivers.net.mqtt import (
+    LOOK_S,
+    Broker,
+    BrokerRefused,
+    Flood,
+    Message,
+    MqttConnection,
+    NotAsBroker,
+)
 from drivers.net.tls import line_context
 
 MAX_PACKET_BYTES = 64 * 1024
@@ -46,8 +54,11 @@ class TopicLine:
             return await self._receive(deadline_s, credentials or {})
         except OSError as error:
             secrets = (credentials or {}).values()
-            remedy = "" if isinstance(error, BrokerRefused) else " — check the broker"
+            says_it = isinstance(error, (BrokerRefused, NotAsBroker)) or " — " in str(error)
+            remedy = "" if says_it else " — check the broker"
             words = masked(str(error) or type(error).__name__, secrets)
+            if isinstance(error, Flood):
+                raise LineFlooded(f"{self.name}: {words}{remedy}") from error
             raise LineError(f"{self.name}: {words}{remedy}") from error
 
     async def _receive(self, deadline_s: float, credentials: Mapping[str, str]) -> Arrived | None:

@@ -21,7 +21,7 @@ from typing import Protocol
 from serial.tools import list_ports
 
 from drivers.found import Found, plausible
-from drivers.line import Line, LineError, LineUrl, MeterError, SerialSettings, open_line
+from drivers.line import Line, LineError, LineHeld, LineUrl, MeterError, SerialSettings, open_line
 from drivers.profile import DeviceAddress, Profile, protocols
 from drivers.search import Bus, Find, Heard
 
@@ -35,6 +35,9 @@ knows, the line is done.
 
 LONG_S = 300.0
 """From so many seconds on, a search says how long it may take yet."""
+
+WHO = "meter-gateway scan"
+"""What it is to those who want a line meanwhile."""
 
 NETWORK_CONNECT_S = 1.5
 NETWORK_PARALLEL = 32
@@ -141,7 +144,10 @@ async def _scan_endpoint(
     async with turns:
         try:
             async with asyncio.timeout(NETWORK_CONNECT_S):
-                line = await open_line(url, SerialSettings())
+                line = await open_line(url, SerialSettings(), says=WHO)
+        except LineHeld as error:
+            tell(Note(url, _without_name(error, url)))
+            return
         except (LineError, TimeoutError):
             return
         await _search(url, line, [], profiles, search, tell)
@@ -155,7 +161,7 @@ async def _scan_line(url: LineUrl, profiles: Sequence[Profile], search: Search, 
     tried = _settings(profiles, search) if url.port is None else []
     settings = [url.serial_settings(each) for each in tried]
     try:
-        line = await open_line(url, settings[0] if settings else SerialSettings())
+        line = await open_line(url, settings[0] if settings else SerialSettings(), says=WHO)
     except LineError as error:
         tell(Note(url, _without_name(error, url)))
         return

@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Gateway:
         settings: Settings,
         clock: Clock,
         *,
-        open_a_line: OpenLine = open_any_line,
+        open_a_line: OpenLine | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         rng: Random | None = None,
     ) -> None:
@@ -58,12 +59,14 @@ class Gateway:
         which a simulation puts its own world.
         """
         jitter = (rng or Random()).random  # noqa: S311 — jitter, not a secret
+        says = f"the daemon of site {settings.site}"
+        open_a_line = open_a_line or partial(open_any_line, says=says)
         started_boottime_s = clock.boottime_s()
         self.clock = clock
         self.buffer: Buffer = open_buffer(
-            settings.buffer_path, _limits(settings), now_s=clock.now_s()
+            settings.buffer_path, _limits(settings), now_s=clock.now_s(), says=says
         )
-        health = StoreHealth(self.buffer.path, clock.now_s)
+        self.health = health = StoreHealth(self.buffer.path, clock.now_s)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -155,6 +158,8 @@ class Gateway:
 
     def _standstill(self) -> str | None:
         """Which part stands still."""
+        if self.health.misfits:
+            return "the buffer"
         parts = [Turns(c.name, c.turned_s, c.longest_turn_s) for c in self.collectors]
         keeping = self.housekeeping
         parts.append(Turns("the buffer", keeping.turned_s, keeping.longest_turn_s))

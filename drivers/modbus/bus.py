@@ -18,7 +18,10 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
-from drivers.line import BadReply, Line, LineError, NoReply
+from drivers.line import BadReply, Line, LineError, LineFlooded, NoReply
+
+MAX_STRANGE_FRAMES = 64
+"""Answers on Modbus TCP to nothing that was asked now. A few may be late ones."""
 
 MAX_RECEIVED_BYTES = 1024
 """An answer has 255 bytes at most; more than this on an RTU line is babble."""
@@ -189,6 +192,8 @@ async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s
         # What an adapter holds back is on its way already: to sleep for all that is missing would
         # be to come late by as much. Towards the end of a reply we take what comes as it comes, but
         # not byte by byte.
+        if asyncio.get_running_loop().time() >= deadline_s:
+            break
         missing_s = (_rtu_size(question.count) - len(received)) * line.char_s
         await asyncio.sleep(
             max(
@@ -277,16 +282,27 @@ def _silent(question: _Question) -> NoReply:
 async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> bytes:
     turns = line.turns
     other_unit: int | None = None
+    strange = 0
     try:
         while True:
             while frame := _take_mbap(turns.unread):
                 turns.unread = turns.unread[len(frame) :]
+                strange += 1
+                if strange > MAX_STRANGE_FRAMES:
+                    raise LineFlooded(
+                        f"{line.name}: sends one answer after the other to nothing that was asked "
+                        "— switch the meter or its adapter off and on, and check what listens "
+                        "at that address"
+                    )
                 _, unit, transaction, pdu = _mbap.decode(frame)
                 if transaction != question.transaction:
                     continue  # the late answer to a request we have given up
                 if unit == question.unit:
                     return _judge(question, pdu)
                 other_unit = unit
+            # A line that always has something must not keep us beyond the deadline.
+            if asyncio.get_running_loop().time() >= deadline_s:
+                break
             part = await line.read(deadline_s)
             if not part:
                 break

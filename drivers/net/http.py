@@ -12,21 +12,27 @@ A reply of any status is a reply, and no error here.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import h11
 
-from drivers.net.http_connection import HttpConnection, HttpReply
+from drivers.net.content_coding import unpacked
+from drivers.net.environment import UnusableSetting, authorities, proxy_settings
+from drivers.net.http_connection import MAX_REPLY_BYTES, HttpConnection, HttpReply, check_url
 from drivers.net.masking import basic, masked, masked_bytes
+from drivers.net.tls_words import no_tls_there
 
 if TYPE_CHECKING:
     import httpx
+
+_SPEAKS_TLS = repr("\x15\x03")[1:-1]
+"""How h11 quotes a TLS alert, where it expects the first line of a reply."""
 
 MAX_WORDS = 300
 """Characters of a library's own words in a message."""
@@ -85,18 +91,47 @@ class HttpClient:
         the environment name a proxy. `keepalive_s` is how long an idle connection stays open; 0
         closes it after each reply. `transport` is the seam where a simulation takes the place of
         the network. Raises ValueError where `url` is none.
+
+        What is wrong with the environment is the failure of each request, and nobody else's;
+        `prepare` tells it before.
         """
         self.url = url.rstrip("/")
+        check_url(self.url)
+        self._tls = tls
+        self._trust_env = trust_env
+        self._keepalive_s = keepalive_s
+        self._transport = transport
+        self._way: Way | None = None
+        with contextlib.suppress(NoConnection):
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Have ready what a request takes. Raises NoConnection where the environment names
+        authorities or a proxy that cannot be used.
+        """
+        self._open_way()
+
+    def _open_way(self) -> Way:
+        """How requests get there. Raises NoConnection."""
+        if self._way is None:
+            try:
+                self._way = self._chosen_way()
+            except UnusableSetting as error:
+                raise NoConnection(f"{self.url} cannot be reached: {error}") from error
+        return self._way
+
+    def _chosen_way(self) -> Way:
+        """Raises UnusableSetting."""
         # Plain http needs no authorities, which take memory; https is always verified.
-        trusted = (tls or authorities()) if self.url.startswith("https:") else None
+        trusted = (self._tls or authorities()) if self.url.startswith("https:") else None
+        if self._transport is None and not (self._trust_env and proxy_settings(os.environ)):
+            return HttpConnection(self.url, trusted, self._keepalive_s)
 
-        self._way: Way
-        if transport is not None or (trust_env and _names_a_proxy(os.environ)):
-            from drivers.net.http_by_httpx import HttpxWay
+        from drivers.net.http_by_httpx import open_way
 
-            self._way = HttpxWay(trusted, keepalive_s, trust_env=trust_env, transport=transport)
-        else:
-            self._way = HttpConnection(self.url, trusted, keepalive_s)
+        return open_way(
+            trusted, self._keepalive_s, trust_env=self._trust_env, transport=self._transport
+        )
 
     async def request(
         self,
@@ -113,22 +148,37 @@ class HttpClient:
         """
         secrets = tuple(secrets)
         url = f"{self.url}/{path.removeprefix('/')}"
+        way = self._open_way()
         try:
             async with asyncio.timeout(within_s) as deadline:
-                reply = await self._way.ask(method, url, _HEADERS | dict(headers or {}), content)
+                reply = await way.ask(method, url, _HEADERS | dict(headers or {}), content)
         except (OSError, h11.ProtocolError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
-            words = masked(_words(error), secrets)
+            words = masked(_words(error, self.url), secrets)
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
+        body, complete = self._unpacked(reply)
         # Some servers show what they were sent, and their words end up in the log.
-        body = masked_bytes(reply.body, secrets)
-        return HttpReply(reply.status, reply.headers, body, reply.complete)
+        return HttpReply(reply.status, reply.headers, masked_bytes(body, secrets), complete)
+
+    def _unpacked(self, reply: HttpReply) -> tuple[bytes, bool]:
+        """The body, and whether that is all of it. Raises NoConnection where it is packed in a way
+        nobody asked for, and we do not know.
+        """
+        coding = reply.headers.get("content-encoding", "")
+        try:
+            return unpacked(reply.body, coding, MAX_REPLY_BYTES, complete=reply.complete)
+        except ValueError as error:
+            raise NoConnection(
+                f"{self.url} answered {reply.status} with what cannot be read, though "
+                f"'identity' was asked for: {error} — is there a proxy in between?"
+            ) from error
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._way.aclose()
+        if self._way is not None:
+            await self._way.aclose()
 
 
 _HEADERS = {
@@ -138,28 +188,13 @@ _HEADERS = {
 }
 
 
-def authorities() -> ssl.SSLContext:
-    """What this machine trusts; where it has no authorities at all, those of the package certifi.
-    The environment may name others (SSL_CERT_FILE, SSL_CERT_DIR).
-    """
-    paths = ssl.get_default_verify_paths()
-    has_some = paths.cafile or (paths.capath and any(Path(paths.capath).iterdir()))
-    if has_some:
-        return ssl.create_default_context()
-
-    import certifi
-
-    return ssl.create_default_context(cafile=certifi.where())
-
-
-def _names_a_proxy(environment: Mapping[str, str]) -> bool:
-    names = ("http_proxy", "https_proxy", "all_proxy")
-    return any(environment.get(name) or environment.get(name.upper()) for name in names)
-
-
-def _words(error: BaseException) -> str:
+def _words(error: BaseException, url: str) -> str:
     """What the network said, dug out of the layers that wrapped it."""
     deepest = _deepest(error)
+    if url.startswith("https:") and (words := no_tls_there(deepest)):
+        return f"{words} — is the port right, or is it http://?"
+    if isinstance(deepest, h11.RemoteProtocolError) and _SPEAKS_TLS in str(deepest):
+        return "it speaks TLS on this port — write https://"
     if isinstance(deepest, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not valid ({deepest.verify_message}) — check this machine's "

@@ -3,6 +3,7 @@ proxy. It costs 3.6 MB, so whoever needs neither goes by `drivers.net.http_conne
 """
 
 import logging
+import os
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import aclosing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
+from drivers.net.environment import proxy_settings, unusable_proxy
 from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
 
 
@@ -34,6 +36,31 @@ with _pretending_absent("httpx._main", "trio"):
 # They log every request, and with its headers at their finest level.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+def open_way(
+    tls: ssl.SSLContext | None,
+    keepalive_s: float,
+    *,
+    trust_env: bool,
+    transport: httpx.AsyncBaseTransport | None,
+) -> "HttpxWay":
+    """As `HttpxWay`. Raises UnusableSetting where httpx cannot digest the environment."""
+    try:
+        return HttpxWay(tls, keepalive_s, trust_env=trust_env, transport=transport)
+    except (httpx.InvalidURL, ImportError, ValueError, TypeError, OSError) as error:
+        raise unusable_proxy(os.environ, _to_blame(os.environ)) from error
+
+
+def _to_blame(environment: Mapping[str, str]) -> str:
+    """Which variable httpx cannot digest."""
+    for name in proxy_settings(environment):
+        url = environment[name]
+        try:
+            httpx.AsyncClient(proxy=url if "://" in url else f"http://{url}", verify=False)  # noqa: S501
+        except (httpx.InvalidURL, ImportError, ValueError, TypeError):
+            return name
+    return next((name for name in ("no_proxy", "NO_PROXY") if environment.get(name)), "")
 
 
 class HttpxWay:

@@ -6,6 +6,7 @@ would do the same with 3.6 MB more.
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,19 @@ from urllib.parse import quote, urlsplit
 
 import h11
 
+from drivers.net.dialling import dial
+
 MAX_REPLY_BYTES = 64 * 1024
 """More of a reply's body is not read."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a reply's status line and headers together."""
+
+MAX_INTERIM = 16
+"""Replies of 1xx before the one that counts (RFC 9110, section 15.2)."""
+
+EVENTS_PER_TURN = 64
+"""Parts of a reply that are looked at before the others in this process have their turn."""
 
 READ_AHEAD_BYTES = 64 * 1024
 """Of what has come and was not looked at yet: beyond, the server has to wait."""
@@ -40,6 +49,13 @@ class HttpReply:
     complete: bool = True
 
 
+def check_url(url: str) -> None:
+    """Raises ValueError where the URL is not a server's."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not the URL of a server")
+
+
 class HttpConnection:
     """Sends requests, one at a time. It connects when it has to, and keeps the connection for the
     next request as long as the server and `keepalive_s` allow.
@@ -47,10 +63,9 @@ class HttpConnection:
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, keepalive_s: float) -> None:
         """`tls` is what https trusts. Raises ValueError where the URL's host or port is none."""
+        check_url(url)
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not the URL of a server")
-        self._host = parts.hostname
+        self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._host_header = parts.netloc.rpartition("@")[2]
         self._tls = tls
@@ -98,12 +113,10 @@ class HttpConnection:
         is_tls = self._tls is not None
         _, wire = await asyncio.get_running_loop().create_connection(
             _Wire,
-            self._host,
-            self._port,
+            sock=await dial(self._host, self._port),
             ssl=self._tls,
             server_hostname=self._host if is_tls else None,
             ssl_shutdown_timeout=GOODBYE_S if is_tls else None,
-            happy_eyeballs_delay=0.25,  # RFC 8305: where IPv6 leads nowhere
         )
         self._wire = wire
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -135,13 +148,20 @@ class HttpConnection:
     async def _receive(self, wire: "_Wire") -> HttpReply:
         response: h11.Response | None = None
         body = bytearray()
-        while True:
+        interim = 0
+        for n in itertools.count(1):
+            if n % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 data = await wire.read()
                 if not data and response is None:
                     raise h11.RemoteProtocolError("Server disconnected without sending a response.")
                 self._http.receive_data(data)
+            elif isinstance(event, h11.InformationalResponse):
+                interim += 1
+                if interim > MAX_INTERIM:
+                    raise h11.RemoteProtocolError("the server says 'wait' for ever, and no more")
             elif isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):

@@ -7,6 +7,7 @@ import ssl
 
 from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
 from drivers.line_url import Framing, LineUrl, SerialSettings
+from drivers.net.environment import UnusableSetting, authorities
 
 
 async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
@@ -34,7 +35,9 @@ def client_context(
     each connection.
     """
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = authorities(ca_file)
+    except UnusableSetting as error:
+        raise CertificateError(str(error)) from error
     except OSError as error:
         raise CertificateError(
             f"{ca_file} cannot be used: {error.strerror or error} — it has to be a PEM file of "
@@ -95,7 +98,8 @@ class TlsLine:
 
     async def shake_hands(self) -> None:
         """Raises LineError where the other end does not speak TLS, or is not who it should be."""
-        deadline_s = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + CONNECT_TIMEOUT_S
         while True:
             try:
                 self._tls.do_handshake()
@@ -103,7 +107,7 @@ class TlsLine:
             except ssl.SSLWantReadError:
                 await self._send()
                 data = await self._line.read(deadline_s)
-                if not data:
+                if not data or now_s() >= deadline_s:
                     raise LineError(
                         f"{self.name}: no answer to TLS within {CONNECT_TIMEOUT_S:g} s — is it "
                         "tcp: without TLS?"

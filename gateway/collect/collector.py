@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from drivers.line import AnyLine, LineError, LineUrl, MeterError, SerialSettings
+from drivers.line import AnyLine, LineError, LineFlooded, LineUrl, MeterError, SerialSettings
 from drivers.profile import EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
@@ -36,6 +36,13 @@ LINE_CAP_S = 4.0
 """Shortest and longest wait before a line is opened again: a plugged-in adapter is found within
 5 s.
 """
+
+FLOOD_FIRST_S = 4.0
+FLOOD_CAP_S = 60.0
+"""Shortest and longest wait before a line that floods us is opened again."""
+
+FLOOD_OVER_S = 120.0
+"""A line that has not flooded us for so long is well."""
 
 TURN_S = 60.0
 """More than a driver may take for one reading beside its device's own timeout."""
@@ -85,6 +92,8 @@ class Collector:
         """What the line has to carry; None where its meter pushes by itself."""
         self._use = LineUse()
         self._failures = Failures(Backoff(LINE_FIRST_S, LINE_CAP_S, jitter))
+        self._floods = Failures(Backoff(FLOOD_FIRST_S, FLOOD_CAP_S, jitter))
+        """Beside the failures: between two floods a meter may well answer."""
         self._spoke: Meter | None = None
         """The meter whose turn was last: the port is set as it needs it."""
         self.turned_s: float | None = None
@@ -128,6 +137,7 @@ class Collector:
         opened_before = False
         while True:
             line = None
+            wait_s = 0.0
             try:
                 device = self.meters[0].device
                 line = await self._open_line(device.line, device.profile.serial)
@@ -136,6 +146,8 @@ class Collector:
                 opened_before = True
                 self._use.opened_s = asyncio.get_running_loop().time()
                 await self._take_turns(line)
+            except LineFlooded as error:
+                wait_s = self._flooded(str(error))
             except LineError as error:
                 self._line_failed(str(error))
             finally:
@@ -143,7 +155,7 @@ class Collector:
                 if line is not None:
                     line.close()
             self.turned_s = asyncio.get_running_loop().time()
-            await asyncio.sleep(self._failures.backoff.fail())
+            await asyncio.sleep(max(wait_s, self._failures.backoff.fail()))
 
     def _log_open(self) -> None:
         log.info("%s: open", self.name)
@@ -163,11 +175,36 @@ class Collector:
             log.warning("%s", text)  # it begins with the line's name
         self._failures.logged = True
 
+    def _flooded(self, text: str) -> float:
+        """The line brings far more than it should; how long to leave it alone, in seconds."""
+        now_s = self._clock.now_s()
+        if not self._floods_still:
+            self._floods.works()
+        wait_s = self._floods.fail(text, now_s)
+        self._failures.note(text, now_s)
+        for meter in self.meters:
+            meter.failures.fail(text, now_s)
+        if not self._floods.logged:
+            log.warning("%s; it is left alone for a while, again and again", text)
+        self._floods.logged = self._failures.logged = True
+        return wait_s
+
     def _line_works(self) -> None:
         """A meter has answered."""
+        if self._floods_still:
+            self._failures.backoff.succeed()
+            return
         if self._failures.logged:
-            log.info("%s: works again after %d failures", self.name, self._failures.in_a_row)
+            count = self._failures.in_a_row + self._floods.in_a_row
+            log.info("%s: works again after %d failures", self.name, count)
         self._failures.works()
+        self._floods.works()
+
+    @property
+    def _floods_still(self) -> bool:
+        """Whether it has flooded us lately: nothing is over then, whatever it answers."""
+        last_s = self._floods.last_s
+        return last_s is not None and self._clock.now_s() - last_s <= FLOOD_OVER_S
 
     # --- turns ------------------------------------------------------------------------------------
 

@@ -70,6 +70,18 @@ class LoginRefused(LoginError):
     """The exchange does not take this user name and password, or there are none."""
 
 
+def client_for(url: str, transport: "httpx.AsyncBaseTransport | None" = None) -> HttpClient:
+    """What sends to that exchange."""
+    return HttpClient(
+        url,
+        # Proxies of the environment are for the way out, not for this machine; plain http never
+        # leaves it.
+        trust_env=url.startswith("https:"),
+        keepalive_s=KEEPALIVE_S,
+        transport=transport,
+    )
+
+
 class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
@@ -94,14 +106,7 @@ class Session:
         """Logins since a token was last taken."""
         self._refused: tuple[Credentials, float] | None = None
         self._no_login_before_s: dict[str, float] = {}
-        self._client = HttpClient(
-            self.url,
-            # Proxies of the environment are for the way out, not for this machine; plain http never
-            # leaves it.
-            trust_env=self.url.startswith("https:"),
-            keepalive_s=KEEPALIVE_S,
-            transport=transport,
-        )
+        self._client = client_for(self.url, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,4 +243,4 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        return Reply(reply.status, reply.headers, reply.body)
+        return Reply(reply.status, reply.headers, reply.body, complete=reply.complete)

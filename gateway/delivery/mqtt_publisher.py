@@ -11,8 +11,10 @@ Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (
                                 (retained)
 
 Limits: while the broker is away 500 messages are kept, then the oldest is dropped and counted; of a
-retained topic only the newest is kept. 20 messages may be unacknowledged. Reconnecting waits 1 to
-60 seconds, with jitter.
+retained topic only the newest is kept. 20 messages may be unacknowledged. What the broker does not
+take is left out for an hour (`mqtt_queue`). Reconnecting waits 1 to 60 seconds, with jitter; the
+waits grow until a connection has lasted a minute. It speaks MQTT 5, in which brokers say what they
+refuse, and 3.1.1 where that is all the broker knows.
 
 paho-mqtt is imported when the publisher first runs: it costs 2 MB that a gateway without a broker
 keeps.
@@ -22,17 +24,18 @@ import asyncio
 import logging
 import random
 import ssl
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from msgspec import json
 
-from drivers.net.mqtt import Broker, Message, MqttConnection
+from drivers.net.environment import UnusableSetting, authorities
+from drivers.net.mqtt import Broker, Message, MqttConnection, NoWelcome, OldBroker, second_client
 from drivers.sample import METER_UTC, Sample
+from gateway.delivery.mqtt_queue import MAX_WAITING, PublicationQueue
 from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
@@ -42,85 +45,38 @@ from gateway.timing.backoff import Backoff
 
 _log = logging.getLogger(__name__)
 
-MAX_WAITING = 500
-"""Messages kept while the broker is away. A sample is some 500 bytes."""
-_MAX_UNACKNOWLEDGED = 20
+__all__ = ["MAX_WAITING", "MqttPublisher"]
+
 _BACKOFF_S = (1.0, 60.0)
+_LASTING_S = 60.0
+"""A connection that is lost before is one more failure in a row."""
+_QUICK_LOSSES = 3
+"""So many lost connections in a row, none of which lasted: somebody else may have our name."""
+_MAX_SAID = 20
+"""Different lines in the log until a connection lasts."""
 _MAX_AGE_S = 180.0
 """The status goes out every minute; three minutes without an acknowledgement are not healthy."""
 
 _UWH_PER_WH = 1_000_000
 
 
-class _Queue:
-    """What is to be published. `has_news` is called when there is more."""
-
-    def __init__(self, has_news: Callable[[], None]) -> None:
-        self._has_news = has_news
-        self._waiting: deque[Message] = deque(maxlen=MAX_WAITING)
-        self._retained: dict[str, Message] = {}
-        """The newest of each topic; these go first."""
-        self._unacknowledged: dict[int, Message] = {}
-        """What the connection has, by its number."""
-        self.dropped = 0
-        """Messages that were given up because too many waited."""
-
-    def add(self, topic: str, payload: bytes) -> None:
-        """One more; where too many wait, the oldest is given up."""
-        self.dropped += len(self._waiting) == MAX_WAITING
-        self._waiting.append(Message(topic, payload, retained=False))
-        self._has_news()
-
-    def retain(self, topic: str, payload: bytes) -> None:
-        """What stays with the broker, in place of what is there."""
-        self._retained[topic] = Message(topic, payload, retained=True)
-        self._has_news()
-
-    def hand_out(self, connection: MqttConnection) -> None:
-        """Publish what waits, as long as the broker keeps up. Raises OSError."""
-        while (
-            (self._retained or self._waiting)
-            and len(self._unacknowledged) < _MAX_UNACKNOWLEDGED
-            and not connection.busy
-        ):
-            message = next(iter(self._retained.values()), None) or self._waiting[0]
-            number = connection.publish(message)
-
-            # It waits no longer only now: where publishing fails, it is not lost.
-            self._unacknowledged[number] = message
-            if message.retained:
-                del self._retained[message.topic]
-            else:
-                self._waiting.popleft()
-
-    def acknowledged(self, number: int) -> bool:
-        """The broker has a message; whether it was one of these."""
-        if self._unacknowledged.pop(number, None) is None:
-            return False
-        self._has_news()
-        return True
-
-    def take_back(self) -> None:
-        """What the broker did not acknowledge goes out again first, on the next connection."""
-        for message in reversed(self._unacknowledged.values()):
-            if message.retained:
-                self._retained.setdefault(message.topic, message)
-            elif len(self._waiting) < MAX_WAITING:
-                self._waiting.appendleft(message)
-            else:
-                self.dropped += 1
-        self._unacknowledged.clear()
-
-
 @dataclass(slots=True)
 class _Health:
-    """How the publication goes. Times are Unix seconds."""
+    """How the publication goes. Times are Unix seconds, but for `connected_s`."""
 
     state: str = "connecting"
     errors: int = 0
     last_error: str = ""
     last_error_s: float | None = None
     last_success_s: float | None = None
+    connected_s: float | None = None
+    """Since when there is a connection (the loop's time); None where there is none, or it has
+    lasted.
+    """
+    quick_losses: int = 0
+    """Connections in a row that were lost before they had lasted, and nobody knows why."""
+    said: set[str] = field(default_factory=set)
+    """What the log has said since a connection last lasted."""
 
 
 class MqttPublisher:
@@ -150,8 +106,10 @@ class MqttPublisher:
         self._sampled: dict[str, tuple[int, frozenset[str]]] = {}
         """Of each meter, the newest window in which a sample was published, and its quantities."""
         self._connection: MqttConnection | None = None
-        self._queue = _Queue(self._wake)
+        self._queue = PublicationQueue(self._wake, self._left_out)
         self._health = _Health()
+        self._mqtt5: bool | None = None
+        """Whether the broker speaks MQTT 5, once that is known."""
 
     @property
     def dropped(self) -> int:
@@ -224,9 +182,12 @@ class MqttPublisher:
 
     def snapshot(self) -> Part:
         """How the publication goes."""
+        state = self._health.state
+        if state == "connected" and self._queue.leaves_out:
+            state = "incomplete"
         return Part(
             name=f"mqtt {self._settings.host}:{self._settings.port}",
-            state=self._health.state,
+            state=state,
             last_success_s=self._health.last_success_s,
             max_age_s=_MAX_AGE_S,
             errors=self._health.errors,
@@ -240,19 +201,39 @@ class MqttPublisher:
             try:
                 await self._session()
             except (OSError, ConfigError) as error:
-                self._failed(_words(error))
+                self._lost(_words(error))
             await asyncio.sleep(self._backoff.fail())
 
-    def _failed(self, why: str) -> None:
-        """Count a failure; log the first after a success, and those that say something new."""
-        if self._backoff.failures == 0 or why != self._health.last_error:
-            _log.warning(
-                "mqtt %s:%d: %s; trying again", self._settings.host, self._settings.port, why
-            )
-        self._health.state = "retrying"
-        self._health.errors += 1
-        self._health.last_error = why
-        self._health.last_error_s = self._now()
+    def _lost(self, why: str) -> None:
+        """There is no connection, or no longer."""
+        health = self._health
+        health.connected_s = None
+        if health.quick_losses >= _QUICK_LOSSES and self._client_id not in why:
+            why = f"{why}, again and again — {second_client(self._client_id)}"
+        health.state = "retrying"
+        self._count(why, "; trying again")
+
+    def _left_out(self, topic: str, why: str) -> None:
+        """The broker does not take what is published under a topic."""
+        topic = topic.removeprefix(f"{self._root}/")
+        text = f"{topic} is left out, for the broker does not take it ({why})"
+        # Sizes differ from message to message: of each topic it is said once.
+        said = f"left out: {topic}"
+        remedy = (
+            " — allow this user to write there, and messages of that size (mosquitto: acl_file, "
+            "message_size_limit, max_packet_size); tried again in an hour"
+        )
+        self._count(text + remedy, said=said)
+
+    def _count(self, why: str, more: str = "", *, said: str = "") -> None:
+        """Count what went wrong; log it once until a connection has lasted."""
+        health = self._health
+        if (said or why) not in health.said and len(health.said) < _MAX_SAID:
+            _log.warning("mqtt %s:%d: %s%s", self._settings.host, self._settings.port, why, more)
+            health.said.add(said or why)
+        health.errors += 1
+        health.last_error = why
+        health.last_error_s = self._now()
 
     def _publish(self, topic: str, document: dict[str, Any]) -> None:
         self._queue.add(f"{self._root}/{topic}", json.encode(document))
@@ -270,23 +251,47 @@ class MqttPublisher:
         such) or ConfigError.
         """
         offline = Message(f"{self._root}/status/online", b"offline", retained=True)
-        connection = await MqttConnection.connect(
-            self._broker(), will=offline, acknowledged=self._acknowledged
-        )
+        connection = await self._connect(offline)
         self._connection = connection
+        lost = True
+        now_s = asyncio.get_running_loop().time
         try:
             self._welcomed()
             while True:
-                self._queue.hand_out(connection)
+                self._queue.hand_out(connection, now_s())
                 await connection.turn()
+                self._see_whether_it_lasts()
         except asyncio.CancelledError:
+            lost = False
             await connection.end(offline)
             raise
         finally:
             # Without a goodbye, the broker publishes our last will.
             connection.abort()
             self._connection = None
-            self._queue.take_back()
+            is_explained = self._queue.take_back(now_s(), lost=lost)
+            self._health.quick_losses = 0 if is_explained else self._health.quick_losses + 1
+
+    async def _connect(self, offline: Message) -> MqttConnection:
+        """By MQTT 5, and by 3.1.1 where the broker knows no better. Raises OSError or
+        ConfigError.
+        """
+        broker = self._broker()
+        known, self._mqtt5 = self._mqtt5, None
+        for mqtt5 in (True, False) if known is None else (known,):
+            try:
+                connection = await MqttConnection.connect(
+                    replace(broker, mqtt5=mqtt5),
+                    will=offline,
+                    acknowledged=self._acknowledged,
+                    refused=self._refused,
+                )
+            except (OldBroker, NoWelcome) as error:
+                why: OSError = error
+            else:
+                self._mqtt5 = mqtt5
+                return connection
+        raise why
 
     def _broker(self) -> Broker:
         """Where the broker is, with the login as it is now. Raises OSError or ConfigError."""
@@ -306,7 +311,9 @@ class MqttPublisher:
         """What TLS trusts, made once; None where there is no TLS. Raises OSError."""
         if self._settings.tls and self._tls is None:
             try:
-                self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
+                self._tls = authorities(self._settings.ca_file)
+            except UnusableSetting:
+                raise
             except OSError as error:
                 raise OSError(
                     f"mqtt.ca_file {self._settings.ca_file}: {error.strerror or error}"
@@ -314,24 +321,39 @@ class MqttPublisher:
         return self._tls
 
     def _welcomed(self) -> None:
-        if self._backoff.failures:
-            _log.info(
-                "mqtt %s:%d: connected again after %d failures",
-                self._settings.host,
-                self._settings.port,
-                self._backoff.failures,
-            )
-        else:
-            _log.info("mqtt %s:%d: connected", self._settings.host, self._settings.port)
-        self._backoff.succeed()
-        self._health.state = "connected"
-        self._health.last_success_s = self._now()
-        self._retain("status/online", b"online")
+        health, failures = self._health, self._backoff.failures
+        said = "connected"
+        if failures:
+            said = "connected again"
+        if said not in health.said:
+            health.said.add(said)
+            after = f" after {failures} failures" if failures else ""
+            _log.info("mqtt %s:%d: %s%s", self._settings.host, self._settings.port, said, after)
+        health.state = "connected"
+        health.connected_s = asyncio.get_running_loop().time()
+        self._queue.greet(Message(f"{self._root}/status/online", b"online", retained=True))
+
+    def _see_whether_it_lasts(self) -> None:
+        """Only a connection that lasts makes good what was before: one that is lost again and again
+        is no better than none.
+        """
+        health = self._health
+        if health.connected_s is None:
+            return
+        if asyncio.get_running_loop().time() - health.connected_s >= _LASTING_S:
+            health.connected_s = None
+            health.quick_losses = 0
+            health.said = {said for said in health.said if said.startswith("left out: ")}
+            self._backoff.succeed()
 
     def _acknowledged(self, number: int) -> None:
-        """The broker has a message: the only success there is."""
+        """The broker has a message: the only success there is, and `online` alone is none."""
         if self._queue.acknowledged(number):
             self._health.last_success_s = self._now()
+
+    def _refused(self, number: int, why: str) -> None:
+        """The broker does not want a message, and says so."""
+        self._queue.refused(number, f"it says: {why}", asyncio.get_running_loop().time())
 
 
 def _words(error: Exception) -> str:

@@ -13,6 +13,7 @@ from math import inf
 from drivers.sample import Sample
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.store.buffer import Buffer
+from gateway.store.errors import Misfit
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock
 
@@ -24,6 +25,15 @@ PRUNE_S = 3600
 GATHER_S = 0.5
 """Time from the first meter that closes a slot to the commit: the others on lines of their own
 close theirs within it, and each commit wears the card.
+"""
+
+
+RETRY_S = 1.0
+"""Time between two tries to write where not the disk but another program keeps us from it."""
+
+HOPELESS = 3
+"""After so many writes in a row that failed through nobody's fault the daemon ends: begun anew, it
+looks at the file as it is.
 """
 
 
@@ -78,7 +88,12 @@ class Housekeeping:
     def finish(self) -> None:
         """Write what waits, and close the file. Where that cannot be, say what is lost by it."""
         self._ledger.checkpoint()
-        if not self._health.does(self._buffer.close_file) and (lost := self._buffer.unwritten):
+        if self._health.misfits:
+            written = self._health.does(self._buffer.rescue, writes=False)
+            self._buffer.abandon()
+        else:
+            written = self._health.does(self._buffer.close_file)
+        if not written and (lost := self._buffer.unwritten):
             log.error(
                 "%s: stopped, and lost with that what could not be written: %s. What flowed "
                 "meanwhile is still in the meters' registers: the next start estimates these "
@@ -115,6 +130,25 @@ class Housekeeping:
             self._closed.clear()
             if self._health.does(self._write_closed):
                 self._flushed_s = loop.time()
+                continue
+
+            self._end_if_hopeless()
+            if self._is_tried_again:
+                await asyncio.sleep(RETRY_S)
+                self._closed.set()
+
+    @property
+    def _is_tried_again(self) -> bool:
+        """Whether what could not be written is worth another try before the next flush."""
+        return self._health.locked or self._health.misfits > 0
+
+    def _end_if_hopeless(self) -> None:
+        """Raises Misfit."""
+        if self._health.misfits >= HOPELESS:
+            raise Misfit(
+                f"{self._health.last_error} {HOPELESS} writes in a row failed so, and the daemon "
+                "ends, to look at the file anew when it is started again"
+            )
 
     def _write_closed(self) -> None:
         self._on_committed(self._ledger.commit())
@@ -134,6 +168,8 @@ class Housekeeping:
                 self._flushed_s = self.turned_s
                 if self._health.does(self._buffer.flush):
                     self._on_committed(Committed())
+                elif self._is_tried_again:
+                    self._closed.set()
 
             self._health.does(self._buffer.check_some, writes=False)
             if not self._ledger.caught_up:

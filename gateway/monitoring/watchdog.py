@@ -38,6 +38,16 @@ class Watchdog:
         """
         return self._feed_every_s
 
+    @property
+    def is_there(self) -> bool:
+        """Whether systemd wants to be told, and so would start us again."""
+        return self._address is not None
+
+    def starting(self, text: str, within_s: float) -> None:
+        """Say why the start takes longer, and that there will be news within this time."""
+        self.status(text)
+        self._notify(f"EXTEND_TIMEOUT_USEC={int(within_s * 1e6)}")
+
     def ready(self) -> None:
         """Say that the start is over: `systemctl start` returns now."""
         self._notify("READY=1")

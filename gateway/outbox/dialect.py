@@ -21,12 +21,13 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: HTTP status, header names in lower case, and the body's bytes (bounded by the
-    session).
+    session). Where it was longer than that, it is not `complete`.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    complete: bool = True
 
 
 class Dialect(Format, Protocol):

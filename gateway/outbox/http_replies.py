@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from gateway.outbox.dialect import Reply
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 
 MAX_REASON_CHARS = 300
 MAX_RETRY_AFTER_S = 3600.0
+MAX_DATE_CHARS = 40
 
 _TRY_AGAIN = {408, 425, 429}
 _ABOUT_THE_ADDRESS = {404, 405, 410, 415}
@@ -23,6 +26,10 @@ def http_outcome(reply: Reply) -> Outcome:
     Only 413 is believed as it is, since proxies say it.
     """
     retry_after_s = _retry_after_s(reply.headers)
+    if 200 <= reply.status < 300 and not reply.complete:
+        # Nobody knows what the rest would have said.
+        much = f"with more than {len(reply.body) >> 10} KiB; is the URL right?"
+        return Retry(f"answered {reply.status} {much}", retry_after_s)
     if 200 <= reply.status < 300:
         if not reply.body.strip() or _json(reply.body) is not _NOT_JSON:
             return Accepted()
@@ -94,10 +101,23 @@ def _line(text: str) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """RFC 9110, section 10.2.3, in its form of seconds. The form of a date needs a clock, and
-    servers that throttle send seconds.
+    """RFC 9110, section 10.2.3: seconds, or a date. A date is the server's, and so is measured by
+    what the same reply says that it is now: our clock may differ.
     """
     text = headers.get("retry-after", "").strip()
-    if not text.isascii() or not text.isdigit():
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), MAX_RETRY_AFTER_S)
+    until, now = _date(text), _date(headers.get("date", ""))
+    if until is None or now is None:
         return None
-    return min(float(text[:10]), MAX_RETRY_AFTER_S)
+    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _date(text: str) -> datetime | None:
+    """A date of HTTP in any of its three forms (RFC 9110, section 5.6.7); None where it is none."""
+    if len(text) > MAX_DATE_CHARS:
+        return None
+    for form in ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"):
+        with suppress(ValueError):
+            return datetime.strptime(text.strip(), form).replace(tzinfo=UTC)
+    return None

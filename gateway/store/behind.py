@@ -2,10 +2,12 @@
 was put in its place, or it was lost and begun anew.
 """
 
+import contextlib
 import sqlite3
 
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.database import Database
+from gateway.store.errors import StoreError
 from gateway.store.rows import subject_from
 from gateway.timing.utc import utc_minutes
 
@@ -18,20 +20,19 @@ _KNOWN_S = 2 * 86_400
 """So far back from the newest slot the buffer is asked what was accepted."""
 
 
-def look_whether_behind(
-    database: Database, marks: AcceptedMarks, now_s: float, *, salvaged: bool
-) -> None:
+def look_whether_behind(database: Database, marks: AcceptedMarks, *, salvaged: bool) -> None:
     """Once, when the daemon has opened the buffer. Where that was salvaged just now, what waits in
     it is the very number that waited before: only what was lost of it is assumed. Raises
     StoreError.
     """
     behind = [name for name in sorted(marks.destinations) if _is_behind(database, marks, name)]
     news = [name for name in behind if marks.assume(name)]
-    is_restored, count = marks.to_apply, 0
-    if is_restored or (news and not salvaged):
-        with database.transaction() as connection:
-            count = assume_pending(connection, marks, now_s)
-        marks.to_apply = marks.is_stored = False
+    is_restored = marks.to_apply
+    if news and not salvaged:
+        marks.to_apply, marks.is_stored = True, False
+    count = 0
+    with contextlib.suppress(StoreError):  # it is tried again before anything is sent
+        count = apply_marks(database, marks)
     if is_restored or news:
         database.warn("behind", _text(database, marks, behind, count))
     if salvaged:
@@ -39,6 +40,19 @@ def look_whether_behind(
 
     note_accepted(database, marks)
     marks.store()
+
+
+def apply_marks(database: Database, marks: AcceptedMarks) -> int:
+    """What waits of slots that are assumed to be accepted counts as accepted, where that was not
+    done yet. Returns how many items. Raises StoreError: nothing must be sent then.
+    """
+    if not marks.to_apply:
+        return 0
+    with database.transaction() as connection:
+        count = assume_pending(connection, marks, database.now_s)
+    marks.to_apply = marks.is_stored = False
+    marks.store()
+    return count
 
 
 def _is_behind(database: Database, marks: AcceptedMarks, destination: str) -> bool:

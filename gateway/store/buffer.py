@@ -29,6 +29,7 @@ from gateway.outbox.item import EXCHANGE, Item, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
 from gateway.store.destination_outbox import DestinationOutbox
+from gateway.store.file_lock import FileLock
 from gateway.store.integrity import CHECKED_AT_ONCE, copy_to
 from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
@@ -68,9 +69,12 @@ class Buffer:
         self.tables = Tables(self.database, limits.slot_s)
         self._writer = Writer(self.database, self.tables, limits.slot_s)
 
-    def own(self, now_s: float, *, salvaged: bool = False) -> None:
-        """From now on this is the daemon's; `salvaged`: it was damaged. Raises StoreError."""
-        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes), salvaged=salvaged)
+    def own(self, now_s: float, lock: FileLock, *, salvaged: bool = False) -> None:
+        """From now on this is the daemon's; `salvaged`: it was damaged. Raises StoreError, InUse
+        where another daemon has it.
+        """
+        reserve = Reserve(self.path, self.limits.reserve_bytes)
+        self._writer.own(now_s, reserve, lock, salvaged=salvaged)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -109,6 +113,10 @@ class Buffer:
     def flush(self) -> bool:
         """Write all that waits, in one transaction; returns whether there was something."""
         return self._writer.flush()
+
+    def rescue(self) -> None:
+        """What waits does not fit what is in the file: write what can be written of it."""
+        self._writer.rescue()
 
     def prune(self, now_s: float | None) -> None:
         """Remove what is older than the limits allow; where the file is too large, thin the oldest

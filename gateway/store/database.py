@@ -16,20 +16,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from drivers.claim import Holder, locker_of
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
     DiskFull,
     Gone,
+    Locked,
+    Misfit,
     StoreError,
     is_damage,
     is_full,
+    is_locked,
+    is_misfit,
     is_read_only,
     remedy,
 )
-from gateway.store.file import connect, lock_folder
+from gateway.store.file import RUNNING_WAIT_S, connect, lock_folder
+from gateway.store.file_lock import FileLock
 from gateway.store.reserve import Reserve
-from gateway.store.watch import Watch
+from gateway.store.watch import FILES, Watch
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +65,8 @@ class Database:
         self.waiting_events: list[Event] = []
         """What a person should know, until it is written."""
         self._tables: list[Table] = []
-        self._lock: int | None = None
+        self._folder_lock: int | None = None
+        self._file_lock: FileLock | None = None
         self._shut = False
         """It could not be opened again yet, after a read-only disk."""
         self._opening = False
@@ -73,10 +80,15 @@ class Database:
         self._tables.append(table)
         table.begin()
 
-    def own(self, now_s: float, reserve: Reserve) -> None:
-        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
+        """From now on this is the daemon's. Raises StoreError where it is being repaired, InUse
+        where another daemon has it.
+        """
         self.now_s = now_s
-        self._lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self._file_lock = lock
+        lock.take()
+        self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
+        self.connection.execute(f"PRAGMA busy_timeout = {int(RUNNING_WAIT_S * 1000)}")
         self.reserve = reserve
         self._watch.note()
 
@@ -150,8 +162,18 @@ class Database:
         elif is_damage(error):
             return self._renew(str(error))
 
-        kind = DiskFull if is_full(error) else StoreError
+        if is_locked(error):
+            return Locked(f"{self.path}: {what}: locked by {self._locker()}; {remedy(error)}")
+        kind = DiskFull if is_full(error) else Misfit if is_misfit(error) else StoreError
         return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
+
+    def _locker(self) -> str:
+        """Which other program has a lock of SQLite's for writing."""
+        found = []
+        for suffix in FILES:
+            with contextlib.suppress(OSError):
+                found.append(self.path.with_name(self.path.name + suffix).stat())
+        return str(locker_of(found, ("POSIX", "OFDLCK")) or Holder())
 
     def _open_again(self) -> None:
         """What was opened while the disk was read-only can never write: open it anew, for the next
@@ -162,7 +184,7 @@ class Database:
         self.connection.close()
         self._shut = self._opening = True
         try:
-            self._use(connect(self.path))
+            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
             self._shut = False
         except (OSError, sqlite3.Error, StoreError) as error:
             log.debug("%s: cannot be opened again yet: %s", self.path, error)
@@ -172,20 +194,22 @@ class Database:
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
         self.connection = connection
-        self._lock_again()
+        if self._file_lock is not None:
+            self._file_lock.take()
+        self._lock_folder_again()
         for table in self._tables:
             table.begin()
         self._watch.note()
 
-    def _lock_again(self) -> None:
+    def _lock_folder_again(self) -> None:
         """The folder may be another one than we had locked. Raises StoreError."""
-        if self._lock is None:
+        if self._folder_lock is None:
             return
-        had, found = os.fstat(self._lock), self.path.parent.stat()
+        had, found = os.fstat(self._folder_lock), self.path.parent.stat()
         if (had.st_dev, had.st_ino) != (found.st_dev, found.st_ino):
             lock = lock_folder(self.path, fcntl.LOCK_SH)
-            os.close(self._lock)
-            self._lock = lock
+            os.close(self._folder_lock)
+            self._folder_lock = lock
 
     def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
         """Go on with a new file and all that can be read of the old one. Returns what there is to
@@ -212,7 +236,7 @@ class Database:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
             self.lost_rows = bool(saved.blocked)
-            self._use(connect(self.path))
+            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
         except (OSError, sqlite3.Error) as error:
             raise Gone(
                 f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; nothing is "
@@ -261,6 +285,8 @@ class Database:
         """
         self.reserve = None
         self.connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
+        if self._file_lock is not None:
+            self._file_lock.close()

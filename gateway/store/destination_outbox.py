@@ -16,6 +16,7 @@ from gateway.outbox.owed import (
     State,
 )
 from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.behind import apply_marks
 from gateway.store.database import Database
 from gateway.store.rows import OWED_LIST, key_of, owed_of, subject_from
 
@@ -113,6 +114,7 @@ class DestinationOutbox:
         could not be written down.
         """
         self._database.look_after_files()
+        apply_marks(self._database, self._marks())
         before, self._data_version = self._data_version, self._database.one("PRAGMA data_version")
         changed = before not in (None, self._data_version)
         if changed:

@@ -13,6 +13,20 @@ class DiskFull(StoreError):
     """There is no room on the disk."""
 
 
+class InUse(StoreError):
+    """Another daemon works on this buffer."""
+
+
+class Locked(StoreError):
+    """Another program holds a lock of SQLite's on the file."""
+
+
+class Misfit(StoreError):
+    """What is to be written does not fit what is in the file, or the file is not as we made it. The
+    disk is not at fault, and trying again does not help.
+    """
+
+
 class Damaged(StoreError):
     """The file is damaged; `why` is what was found."""
 
@@ -26,6 +40,18 @@ class Gone(StoreError):
 
 
 FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
+LOCKED = "close the program that holds it (a database browser, a backup); it is tried again"
+_MISFITS = (
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_INTERNAL,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_RANGE,
+)
 _LOST = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
 
@@ -49,6 +75,19 @@ def is_damage(error: sqlite3.Error) -> bool:
 def is_read_only(error: sqlite3.Error) -> bool:
     """Whether the file, or its disk, cannot be written."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program holds a lock on it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+
+
+def is_misfit(error: sqlite3.Error) -> bool:
+    """Whether neither the disk nor the file nor another program is at fault."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _MISFITS
 
 
 def is_full(error: sqlite3.Error) -> bool:
@@ -75,6 +114,8 @@ def remedy(error: sqlite3.Error) -> str:
         return "check that the configuration names the right file"
     if "readonly" in text:
         return "the file or its disk is read-only: check its owner, and the card with dmesg"
-    if "locked" in text:
-        return "another program holds the file; close it"
+    if is_locked(error):
+        return LOCKED
+    if is_misfit(error):
+        return "the disk is not at fault: has another program written to the file?"
     return "check the disk with dmesg"

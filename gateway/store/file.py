@@ -16,6 +16,15 @@ MOST_VERSIONS = 10_000
 """A header that says more than this is damaged, and not newer."""
 
 
+WAIT_S = 5.0
+"""So long a command, and the daemon's start, wait for another program's lock."""
+
+RUNNING_WAIT_S = 0.05
+"""So long the running daemon waits for one at most: meters, deliveries and the page wait with it.
+What could not be written waits in memory. A person's command holds a lock for less.
+"""
+
+
 class Connection(sqlite3.Connection):
     """Of a file that may be damaged: what SQLite quotes of its schema may be no text, and sqlite3
     cannot say it.
@@ -70,14 +79,15 @@ def lock_folder(path: Path, how: int) -> int:
     return number
 
 
-def connect(path: Path, *, whole: bool = False) -> sqlite3.Connection:
-    """As the daemon works with it: made, or upgraded, where need be.
+def connect(path: Path, *, whole: bool = False, wait_s: float = WAIT_S) -> sqlite3.Connection:
+    """As the daemon works with it: made, or upgraded, where need be. `wait_s`: for another
+    program's lock.
 
     Raises sqlite3.DatabaseError where the file is not a usable database; `whole`: having read all
     of it. Raises DiskFull where there is no room for an upgrade.
     """
     is_new = not path.exists()
-    db = sqlite3.connect(path, isolation_level=None, timeout=5, factory=Connection)
+    db = sqlite3.connect(path, isolation_level=None, timeout=wait_s, factory=Connection)
     try:
         if is_new:
             path.chmod(0o640)
@@ -108,7 +118,7 @@ def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
         isolation_level=None,
-        timeout=5,
+        timeout=WAIT_S,
         factory=Connection,
     )
 

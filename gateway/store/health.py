@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import Gone, StoreError
+from gateway.store.errors import Gone, Locked, Misfit, StoreError
 
 T = TypeVar("T")
 
@@ -28,6 +28,15 @@ class StoreHealth:
         self.failing = False
         self.file_is_gone = False
         """There is no file under its name, and none can be made: that is no matter of patience."""
+        self.locked = False
+        """Another program's lock has kept the last write from its work."""
+        self.misfits = 0
+        """Writes in a row that failed though neither the disk nor a lock was at fault."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether waiting does not help: somebody has to do something."""
+        return self.file_is_gone or self.misfits > 0
 
     def does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the store work; returns whether it could. Where the disk refuses, say so once.
@@ -39,6 +48,9 @@ class StoreHealth:
             wrote = work()
         except StoreError as error:
             self._failed(error)
+            if writes:
+                self.locked = isinstance(error, Locked)
+                self.misfits = self.misfits + 1 if isinstance(error, Misfit) else 0
             return False
 
         if writes and not (wrote is False and self.failing):
@@ -64,5 +76,6 @@ class StoreHealth:
     def _wrote(self) -> None:
         if self.failing:
             log.info("%s: can be written again", self._path)
-        self.failing = self.file_is_gone = False
+        self.failing = self.locked = self.file_is_gone = False
+        self.misfits = 0
         self.last_success_s = self._now_s()

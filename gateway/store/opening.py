@@ -16,6 +16,7 @@ from gateway.energy.slot import Event
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
 from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder
+from gateway.store.file_lock import FileLock
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
 from gateway.store.reserve import Reserve
@@ -30,11 +31,25 @@ CHECK_WHOLE_BYTES = 64 << 20
 CHECK_S = 20.0
 
 
-def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Buffer:
+def open_buffer(
+    path: Path, limits: Limits | None = None, *, now_s: float, says: str = ""
+) -> Buffer:
     """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is
     set aside under a name that says so and a new one is begun; the buffer's first event tells.
-    Raises StoreError where that is not possible either.
+    `says` is what its daemon is to another one that wants the file.
+
+    Raises InUse where another daemon has it, StoreError where it cannot be opened.
     """
+    lock = FileLock(path, says)
+    lock.take()
+    try:
+        return _opened_or_begun(path, limits, now_s, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _opened_or_begun(path: Path, limits: Limits | None, now_s: float, lock: FileLock) -> Buffer:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +88,7 @@ def open_buffer(path: Path, limits: Limits | None = None, *, now_s: float) -> Bu
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; {remedy(error)}") from error
     try:
-        buffer.own(now_s, salvaged=salvaged)
+        buffer.own(now_s, lock, salvaged=salvaged)
     except StoreError:
         buffer.abandon()
         raise

@@ -57,11 +57,11 @@ class OutboxTable:
         """How far each destination has accepted."""
         return AcceptedMarks.beside(self._database.path)
 
-    def own(self, now_s: float, *, salvaged: bool) -> None:
+    def own(self, *, salvaged: bool) -> None:
         """From now on this is the daemon's; some of it may have been lost just now. Raises
         StoreError.
         """
-        look_whether_behind(self._database, self.marks, now_s, salvaged=salvaged)
+        look_whether_behind(self._database, self.marks, salvaged=salvaged)
 
     def clock_is_right(self, now_s: float, slot_s: int) -> None:
         """It is sure what time it is: only slots that have ended can have been accepted."""

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.store.errors import is_damage
 from gateway.store.file import connect_as_it_is
 
-_FILES = ("", "-wal", "-shm")
+FILES = ("", "-wal", "-shm")
 
 _READ_WHOLE_BYTES = 64 << 20
 """Of a larger file only the size is compared: reading all of it would keep meters waiting."""
@@ -37,15 +37,15 @@ class Watch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: dict[str, _Seen | None] = dict.fromkeys(_FILES)
+        self._seen: dict[str, _Seen | None] = dict.fromkeys(FILES)
 
     def note(self) -> None:
         """What lies there now is ours."""
-        self._seen = {suffix: self._found(suffix) for suffix in _FILES}
+        self._seen = {suffix: self._found(suffix) for suffix in FILES}
 
     def note_commit(self) -> None:
         """We have written, and may have moved the log into the file by that."""
-        for suffix in _FILES[:2]:
+        for suffix in FILES[:2]:
             seen, found = self._seen[suffix], self._found(suffix)
             if seen is None or seen.is_same_file(found):
                 self._seen[suffix] = found

@@ -1,15 +1,20 @@
 """What waits to be written, the transaction that writes it, and what a full disk makes of it."""
 
 import contextlib
+import logging
 
 from drivers.sample import Sample
+from gateway.energy.slot import Event
 from gateway.store.database import Database
-from gateway.store.errors import FREE_SPACE, DiskFull
+from gateway.store.errors import FREE_SPACE, DiskFull, Locked
+from gateway.store.file_lock import FileLock
 from gateway.store.pending_writes import RecentClosings, WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
 from gateway.store.rows import Closing
 from gateway.store.tables import Tables
 from gateway.timing.utc import utc_seconds
+
+log = logging.getLogger(__name__)
 
 TRIED_ANYWAY = 200
 """Where more slots than this wait, a full disk is tried again only when it has more room."""
@@ -30,6 +35,8 @@ class Writer:
         """What was written last may not be in it."""
         self.disk_is_full = False
         """Samples are thinned before they are written, and the reserve has been given up."""
+        self._locked = False
+        """Another program's lock has kept the last flush from writing."""
 
     def begin(self) -> None:
         """Another file is in use."""
@@ -38,13 +45,13 @@ class Writer:
     def forget(self) -> None:
         """Nothing is remembered of what a transaction writes."""
 
-    def own(self, now_s: float, reserve: Reserve, *, salvaged: bool) -> None:
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock, *, salvaged: bool) -> None:
         """From now on this is the daemon's; some of it may have been lost just now. Raises
         StoreError where it is being repaired.
         """
         self._database.attach(self)
-        self._database.own(now_s, reserve)
-        self._tables.outbox.own(now_s, salvaged=salvaged)
+        self._database.own(now_s, reserve, lock)
+        self._tables.outbox.own(salvaged=salvaged)
         self.disk_is_full = not reserve.take()
 
     def add(self, sample: Sample) -> int:
@@ -92,19 +99,57 @@ class Writer:
                     f"{self._database.path}: cannot write: the disk is still full; {FREE_SPACE}"
                 )
 
+        waited = len(self._samples)
         try:
             self._write_all()
+        except Locked as error:
+            self._note_lock(error)
+            raise
         except DiskFull:
             if reserve is None:
                 raise
             self._write_into(reserve)
 
+        if self._locked:
+            self._locked = False
+            text = f"can be written again; {waited} samples that had waited are on disk"
+            self._note("unlocked", text)
         if self.disk_is_full and reserve and reserve.take():
             self.disk_is_full = False
             self._database.warn(
                 "room", "the disk has room again; samples are kept as they are taken"
             )
         return True
+
+    def rescue(self) -> None:
+        """What waits does not fit what is in the file, and the daemon ends: write the samples
+        alone, under new numbers. After a restart they are folded anew, and close again what they
+        closed. Raises StoreError.
+        """
+        samples = self._tables.samples
+        samples.begin()
+        self._samples = [(samples.take_number(), sample) for _, sample in self._samples]
+        for closing in self.closings:
+            self._database.waiting_events.extend(closing.events)
+        self.closings.clear()
+
+        count = len(self._samples)
+        self._write_all()
+        log.warning(
+            "%s: %d samples that waited are on disk; what they closed is settled again after the "
+            "restart",
+            self._database.path,
+            count,
+        )
+
+    def _note_lock(self, error: Locked) -> None:
+        """Once per lock; the log says it through the store's health."""
+        if not self._locked:
+            self._locked = True
+            self._note("locked", f"{error}; what is new waits in memory")
+
+    def _note(self, kind: str, text: str) -> None:
+        self._database.note(Event(int(self._database.now_s * 1000), "", kind, text))
 
     def _write_into(self, reserve: Reserve) -> None:
         """The disk is full: give up the reserve and samples, and try once more."""

@@ -65,10 +65,35 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in _told(settings):
         print(line)
+    unusable = list(_unusable(settings))
+    for text in unusable:
+        print(f"problem: {text}")
     slow = [(text, hint) for text, hint in _loads(settings) if hint]
     for text, hint in slow:
         print(f"problem: {text}: it cannot keep up — {hint}")
-    return 1 if slow else 0
+    return 1 if slow or unusable else 0
+
+
+def _unusable(settings: "Settings") -> Iterator[str]:
+    """What of this machine's environment (proxies, authorities) the clients cannot use: each is
+    made as the daemon makes it.
+    """
+    from drivers.net.environment import authorities
+    from drivers.net.http import HttpError
+    from gateway.delivery.http_session import client_for
+    from gateway.delivery.kinds.exchange import Settings as Exchange
+
+    for name, destination in settings.destinations.items():
+        if isinstance(destination, Exchange):
+            try:
+                client_for(destination.url).prepare()
+            except HttpError as error:
+                yield f"delivery to {name}: {error}"
+    if settings.mqtt is not None and settings.mqtt.tls:
+        try:
+            authorities(settings.mqtt.ca_file)
+        except OSError as error:
+            yield f"mqtt {settings.mqtt.host}: {error}"
 
 
 def schema_names() -> list[str]:

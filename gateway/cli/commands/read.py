@@ -1,7 +1,6 @@
 """`meter-gateway read`: one sample, straight from the meter."""
 
 import argparse
-import errno
 import json
 import sys
 from pathlib import Path
@@ -11,12 +10,16 @@ from gateway.cli.tables import local_text, utc_text
 from gateway.cli.terminal import Refused
 
 if TYPE_CHECKING:
-    from drivers.line import AnyLine, Line
+    from drivers.line import AnyLine, Line, LineHeld
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
+    from gateway.monitoring.report import Report
     from gateway.site.devices import Device
 
 SUMMARY = "read a meter now and show its values"
+
+WHO = "meter-gateway read"
+"""What it is to those who want the line meanwhile."""
 
 DAEMON_HINT = (
     "the daemon reads this meter: stop it (systemctl stop meter-gateway) and try "
@@ -35,9 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Opens the meter's line as its device file says, reads once and shows every value with "
-        "its unit and meaning. A serial port has one "
-        "reader at a time: stop the daemon first. Only devices/DEVICE.yaml and its profile must "
-        "be right, nothing else."
+        "its unit and meaning. A serial port or "
+        "endpoint has one reader at a time. Where the daemon has it, what it read last is shown, "
+        "with its age. Only devices/DEVICE.yaml and its profile must be right, nothing else."
     )
     parser.epilog = (
         "examples:\n  meter-gateway read grid\n  meter-gateway read pv --watch\n  meter-gateway "
@@ -113,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from drivers.line import LineError
+    from drivers.line import LineError, LineHeld
     from gateway.site.config import load_device
 
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
@@ -130,24 +133,76 @@ def run(args: argparse.Namespace) -> int:
             asyncio.run(_read_raw(device, args.raw, args.function or 3, args.count))
         else:
             asyncio.run(_read(device, args.json, args.watch, recorder))
-    except LineError as error:
-        if getattr(error.__cause__, "errno", None) in (errno.EBUSY, errno.EAGAIN):
-            raise LineError(f"{device.line}: the port is in use — if {DAEMON_HINT}") from error
-        raise
+    except LineHeld as error:
+        if args.raw is None and recorder is None:
+            return _read_at_daemon(args, device, error)
+        raise LineError(f"{_in_use(device, error)} — if {DAEMON_HINT}") from error
     return 0
+
+
+def _in_use(device: "Device", held: "LineHeld") -> str:
+    """Who has the line."""
+    what = "port" if device.line.is_serial else "line"
+    return f"{device.line}: the {what} is in use: {held.holder} has it open"
+
+
+def _read_at_daemon(args: argparse.Namespace, device: "Device", held: "LineHeld") -> int:
+    """What the daemon that has the line read last. Raises LineError where it does not tell."""
+    import time
+
+    from drivers.line import LineError
+    from gateway.cli.commands import status
+
+    told_s = 0.0
+    while True:
+        try:
+            report = status.report_of(args)
+        except status.NotReachable as error:
+            raise LineError(f"{_in_use(device, held)} — if {DAEMON_HINT}") from error
+        taken_s = _show_last(report, device, held, told_s, as_json=args.json)
+        if not args.watch:
+            return 0
+        told_s = taken_s
+        time.sleep(device.interval_s)
+
+
+def _show_last(
+    report: "Report", device: "Device", held: "LineHeld", told_s: float, *, as_json: bool
+) -> float:
+    """Show a meter's last reading, unless it is that of `told_s`. Returns when it was taken."""
+    from drivers.line import LineError
+    from drivers.sample import METER_UTC, Reading
+
+    found = next(
+        (m for m in report.meters if (m.name, m.line) == (device.name, str(device.line))), None
+    )
+    who = f"the daemon of site {report.site}, which answers here,"
+    if found is None:
+        raise LineError(f"{held}; {who} does not read this meter")
+    if found.last_success_s is None or not found.values:
+        raise LineError(f"{held}; {who} has not heard from this meter yet")
+
+    if found.last_success_s != told_s:
+        age_s = max(0.0, report.now_s - found.last_success_s)
+        print(f"{_in_use(device, held)}; its last reading is {age_s:.0f} s old", file=sys.stderr)
+        clock_s = found.values.get(METER_UTC)
+        reading = Reading(0.0, found.values, found.serial_number, meter_utc_s=clock_s)
+        _show(device, reading, found.last_success_s, as_json)
+    return found.last_success_s
 
 
 async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorder | None") -> None:
     import asyncio
+    import time
 
     from drivers.line import MeterError, open_any_line, open_line
 
     loop = asyncio.get_running_loop()
     line: AnyLine
     if recorder:
-        line = recorder.begin(await open_line(device.line, device.profile.serial))
+        line = recorder.begin(await open_line(device.line, device.profile.serial, says=WHO))
     else:
-        line = await open_any_line(device.line, device.profile.serial)
+        line = await open_any_line(device.line, device.profile.serial, says=WHO)
     try:
         driver = device.profile.open_driver(device.on_line, line)
         due_s = loop.time()
@@ -156,7 +211,8 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
                 reading = await driver.read(due_s)
                 if recorder:
                     recorder.told(due_s, reading)
-                _show(device, reading, loop.time() - reading.taken_s, as_json)
+                ago_s = loop.time() - reading.taken_s
+                _show(device, reading, time.time() - ago_s, as_json)
             except MeterError as error:
                 if recorder:
                     recorder.told(due_s, error)
@@ -191,7 +247,7 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
         )
     settings = device.profile.settings
     timeout_s = settings.timeout_s if device.timeout_s is None else device.timeout_s
-    line: Line = await open_line(device.line, device.profile.serial)
+    line: Line = await open_line(device.line, device.profile.serial, says=WHO)
     try:
         data = await request(
             line,
@@ -231,13 +287,12 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
     )
 
 
-def _show(device: "Device", reading: "Reading", ago_s: float, as_json: bool) -> None:
-    import time
-
+def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -> None:
+    """`taken_s`: when it was taken, Unix time."""
     from drivers.sample import QUANTITIES, unit_of
     from gateway.cli.terminal import print_table
 
-    taken_s = round(time.time() - ago_s, 3)
+    taken_s = round(taken_s, 3)
     values = {
         quantity: reading.values[quantity] for quantity in QUANTITIES if quantity in reading.values
     }

@@ -72,6 +72,12 @@ def run(args: argparse.Namespace) -> int:
     return _UNHEALTHY if report.unhealthy() else _HEALTHY
 
 
+def report_of(args: argparse.Namespace) -> "Report":
+    """What the daemon of this configuration says now. Raises NotReachable."""
+    url = _configured_url(args)
+    return _parsed(url, _fetch(url))
+
+
 def _watch(url: str, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live

@@ -4,8 +4,10 @@ lost, and what never ends.
 
 import asyncio
 import contextlib
+import gzip
 import ssl
 import subprocess
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -271,6 +273,75 @@ async def test_a_body_without_end_is_cut_and_its_connection_dropped() -> None:
         async with asyncio.timeout(20):
             while not server.ended:
                 await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    "flood", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 A\r\nB: c\r\n\r\n"]
+)
+async def test_replies_that_say_wait_for_ever_are_not_waited_for(flood: bytes) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(flood * 1000)
+            await writer.drain()
+
+    async with serving(answer) as server, client_of(server) as client:
+        with pytest.raises(NoConnection, match="for ever"):
+            await client.request("GET", "/", 20.0)
+
+
+async def test_a_body_in_tiny_parts_leaves_the_others_their_turn() -> None:
+    parts = b"1\r\nx\r\n" * (MAX_REPLY_BYTES + 99)
+    flood = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with serving(saying(flood)) as server, client_of(server) as client:
+        counting = asyncio.create_task(count())
+        reply = await client.request("GET", "/", 20.0)
+        counting.cancel()
+    assert len(reply.body) == MAX_REPLY_BYTES
+    assert turns > MAX_REPLY_BYTES / 100
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_what_is_packed_though_nobody_asked_is_read_within_bounds(coding: str) -> None:
+    pack = gzip.compress if coding == "gzip" else zlib.compress
+    for body, expected in (
+        (b'{"a": 1}', (b'{"a": 1}', True)),
+        (bytes(9_000_000), (bytes(MAX_REPLY_BYTES), False)),
+    ):
+        packed = pack(body)
+        head = "HTTP/1.1 200 OK\r\n"
+        head += f"Content-Encoding: {coding}\r\nContent-Length: {len(packed)}\r\n\r\n"
+        async with serving(saying(head.encode() + packed)) as server, client_of(server) as client:
+            reply = await client.request("GET", "/", 20.0)
+            assert (reply.body, reply.complete) == expected
+
+
+async def test_a_coding_that_is_not_known_is_named() -> None:
+    packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nxx"
+    async with serving(saying(packed)) as server, client_of(server) as client:
+        with pytest.raises(NoConnection, match=r"answered 200 .*'br' is not known.*proxy"):
+            await client.request("GET", "/", 20.0)
+
+
+async def test_a_server_that_speaks_tls_to_plain_words_is_named(
+    certificate: tuple[Path, Path],
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    async with serving(saying(OK), context) as server:
+        client = HttpClient(f"http://127.0.0.1:{server.port}")
+        with pytest.raises(
+            NoConnection, match=r"speaks TLS on this port|without sending a response"
+        ):
+            await client.request("GET", "/", 20.0)
+        await client.aclose()
 
 
 async def test_requests_take_turns() -> None:

@@ -72,7 +72,7 @@ class Box:
         self.wall_off_s, self.synchronised = 0.0, True
 
     def kill(self) -> None:
-        self.buffer.database.connection.close()
+        self.buffer.abandon()
 
     def stop(self) -> None:
         self.ledger.checkpoint()

@@ -101,7 +101,7 @@ class Home:
 
     def kill(self) -> None:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
-        self.buffer.database.connection.close()
+        self.buffer.abandon()
 
     def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
-from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.opening import open_buffer, open_for_deciding, open_for_reading
 from gateway.timing.undated_boots import Dating
 from tests.gateway.store.rig import NOW_S, SMALL, keep, slot
 
@@ -27,8 +27,8 @@ def test_a_reader_sees_what_is_committed_while_the_writer_is_at_work(store: Buff
     reader.close_file()
 
 
-def test_a_second_writer_does_not_harm_the_first(store: Buffer) -> None:
-    other = open_buffer(store.path, SMALL, now_s=NOW_S)
+def test_a_person_who_decides_does_not_harm_the_daemon(store: Buffer) -> None:
+    other = open_for_deciding(store.path)
     keep(store, slot(900))
     keep(other, slot(1800))
     assert [each.start_s for each in store.slots()] == [900, 1800]

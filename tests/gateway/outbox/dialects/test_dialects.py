@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -244,6 +245,53 @@ def test_retry_after_is_taken_in_seconds_and_bounded(text: str, seconds: float |
     outcome = load_dialect("sdk", NETWORK, 900).judge(reply(429, retry_after=text))
     assert isinstance(outcome, Retry)
     assert outcome.after_s == seconds
+
+
+_FORMS = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
+
+
+@given(
+    st.integers(946_684_800, 2_840_140_800).map(lambda s: datetime.fromtimestamp(s, UTC)),
+    st.integers(-100_000, 100_000),
+    st.sampled_from(_FORMS),
+    st.sampled_from(_FORMS),
+)
+def test_a_date_of_retry_after_is_measured_by_the_replys_own(
+    now: datetime, wait_s: int, form: str, now_form: str
+) -> None:
+    until = now + timedelta(seconds=wait_s)
+    outcome = load_dialect("sdk", NETWORK, 900).judge(
+        reply(429, retry_after=until.strftime(form), date=now.strftime(now_form))
+    )
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == min(max(wait_s, 0), 3600)
+
+
+@pytest.mark.parametrize(
+    ("until", "now"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", ""),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "just now"),
+        (
+            "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+        ),
+        ("Sun, 36 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT" * 9999, "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ],
+)
+def test_a_date_that_cannot_be_measured_is_none(until: str, now: str) -> None:
+    outcome = load_dialect("sdk", NETWORK, 900).judge(reply(503, retry_after=until, date=now))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b" ", b""])
+def test_a_reply_that_was_cut_is_no_receipt(body: bytes) -> None:
+    cut = Reply(200, {}, body.ljust(64 * 1024), complete=False)
+    outcome = load_dialect("sdk", NETWORK, 900).judge(cut)
+    assert isinstance(outcome, Retry)
+    assert outcome.reason == "answered 200 with more than 64 KiB; is the URL right?"
 
 
 @given(
