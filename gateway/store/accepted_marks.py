@@ -150,7 +150,7 @@ class AcceptedMarks:
         """Write the file, where it does not say the same. Where the disk refuses, that is said
         once: deliveries do not wait for it. Raises nothing.
         """
-        if self.is_stored:
+        if self.is_stored or not (self.accepted or self.assumed or self.assumed_before_s):
             return
         try:
             self.write()

@@ -129,7 +129,7 @@ class Buffer:
         samples = self.tables.samples
         oldest = 0
         if now_s is not None:
-            self._remove_old(int(now_s - self.limits.keep_slots_s))
+            _remove_old(self.database, self.tables, int(now_s - self.limits.keep_slots_s))
             oldest = samples.last_before(int((now_s - self.limits.keep_samples_s) * 1000))
         newest = (
             samples.last_before_hour()
@@ -144,19 +144,6 @@ class Buffer:
                 break
             if not (samples.thin(newest) or samples.remove(newest)):
                 break
-
-    def _remove_old(self, oldest_s: int) -> None:
-        """Remove slots, and what was owed for them, that began before a time."""
-        tables = self.tables
-        with self.database.transaction():
-            tables.outbox.remove_before(oldest_s)
-            tables.unallocated.remove_before(oldest_s)
-
-            # What a destination is still owed keeps its slots, and all that are newer.
-            kept_s = tables.outbox.oldest_slot_s()
-            before_s = oldest_s if kept_s is None else min(oldest_s, kept_s)
-            tables.slots.remove_before(before_s)
-            tables.asset_slots.remove_before(before_s)
 
     # --- samples and the fold ---------------------------------------------------------------------
 
@@ -362,3 +349,16 @@ class Buffer:
         set aside for that.
         """
         self.database.close()
+
+
+def _remove_old(database: Database, tables: Tables, oldest_s: int) -> None:
+    """Remove slots, and what was owed for them, that began before a time."""
+    with database.transaction():
+        tables.outbox.remove_before(oldest_s)
+        tables.unallocated.remove_before(oldest_s)
+
+        # What a destination is still owed keeps its slots, and all that are newer.
+        kept_s = tables.outbox.oldest_slot_s()
+        before_s = oldest_s if kept_s is None else min(oldest_s, kept_s)
+        tables.slots.remove_before(before_s)
+        tables.asset_slots.remove_before(before_s)
