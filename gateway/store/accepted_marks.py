@@ -15,14 +15,14 @@ Bounds: a file beyond `MAX_BYTES` is not read; of what is not configured any mor
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from gateway.outbox.item import Subject
+from gateway.outbox.item import Subject, subject_of
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -69,14 +69,8 @@ class AcceptedMarks:
 
     def newest_s(self, destination: str) -> int | None:
         """The newest slot that a destination is known to have accepted."""
-        return max(
-            (s for (name, _), s in self.accepted.items() if name == destination), default=None
-        )
-
-    @property
-    def destinations(self) -> set[str]:
-        """Those that have marks."""
-        return {name for name, _ in self.accepted}
+        found = (slot_s for (name, _), slot_s in self.accepted.items() if name == destination)
+        return max(found, default=None)
 
     def assumes(self, destination: str, subject: Subject, slot_s: int) -> bool:
         """Whether a slot counts as accepted, though this buffer does not know it to be."""
@@ -97,15 +91,15 @@ class AcceptedMarks:
         self.is_stored &= not news
         return news
 
-    def assume(self, only: str | None = None) -> bool:
-        """What was accepted (by one destination, or by all) counts as accepted from now on,
-        whatever the buffer says. Returns whether that is news.
+    def assume(self, behind: Collection[Series]) -> bool:
+        """What was accepted of these counts as accepted from now on, whatever the buffer says.
+        Returns whether that is news.
         """
-        self.capped = False
         news = False
-        for series, slot_s in self.accepted.items():
-            if only in (None, series[0]) and self.assumed.get(series, -1) < slot_s:
-                self.assumed[series] = slot_s
+        for series in behind:
+            self.capped = False
+            if self.assumed.get(series, -1) < self.accepted[series]:
+                self.assumed[series] = self.accepted[series]
                 news = True
         self.is_stored &= not news
         return news
@@ -135,6 +129,8 @@ class AcceptedMarks:
         try:
             written = msgspec.json.decode(_read(marks.path), type=_Written)
             marks.accepted = _starts(written.accepted)
+            for _, subject in marks.accepted:
+                subject_of(subject)
             marks.assumed = _starts(written.assumed)
             marks.assumed_before_s = _start(written.assumed_before) if written.assumed_before else 0
             marks.to_apply = written.to_apply
@@ -144,6 +140,7 @@ class AcceptedMarks:
             pass
         except (OSError, ValueError) as error:
             log.warning("%s: cannot be read: %s; it is begun anew", marks.path, error)
+            return cls(marks.path)
         return marks
 
     def store(self) -> None:

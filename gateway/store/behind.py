@@ -4,11 +4,13 @@ was put in its place, or it was lost and begun anew.
 
 import contextlib
 import sqlite3
+from collections.abc import Set
 
-from gateway.store.accepted_marks import AcceptedMarks
+from gateway.outbox.item import subject_of
+from gateway.store.accepted_marks import AcceptedMarks, Series
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
-from gateway.store.rows import subject_from
+from gateway.store.rows import subject_from, subject_value
 from gateway.timing.utc import utc_minutes
 
 ASSUMED = "counts as accepted: this buffer is older than what was accepted of this slot"
@@ -25,8 +27,8 @@ def look_whether_behind(database: Database, marks: AcceptedMarks, *, salvaged: b
     it is the very number that waited before: only what was lost of it is assumed. Raises
     StoreError.
     """
-    behind = [name for name in sorted(marks.destinations) if _is_behind(database, marks, name)]
-    news = [name for name in behind if marks.assume(name)]
+    behind = {series for series in marks.accepted if _is_behind(database, marks, series)}
+    news = marks.assume(behind)
     is_restored = marks.to_apply
     if news and not salvaged:
         marks.to_apply, marks.is_stored = True, False
@@ -36,7 +38,7 @@ def look_whether_behind(database: Database, marks: AcceptedMarks, *, salvaged: b
     if is_restored or news:
         database.warn("behind", _text(database, marks, behind, count))
     if salvaged:
-        marks.assume()
+        marks.assume(marks.accepted)
 
     note_accepted(database, marks)
     marks.store()
@@ -55,18 +57,29 @@ def apply_marks(database: Database, marks: AcceptedMarks) -> int:
     return count
 
 
-def _is_behind(database: Database, marks: AcceptedMarks, destination: str) -> bool:
-    """Whether a destination accepted a slot that the buffer has never heard of."""
-    newest_s = _newest_known_s(database, destination)
-    accepted_s = marks.newest_s(destination)
-    return accepted_s is not None and (newest_s is None or newest_s < accepted_s)
+def _is_behind(database: Database, marks: AcceptedMarks, series: Series) -> bool:
+    """Whether a slot was accepted that the buffer has never heard of."""
+    destination, subject = series
+    accepted_s = marks.accepted[series]
+    oldest_s = database.one("SELECT min(slot_s) FROM outbox WHERE destination = ?", destination)
+    if oldest_s is not None and accepted_s < oldest_s:
+        return False  # long ago, of an asset that is not configured any more
+    known: int = database.one(
+        """SELECT EXISTS (SELECT 1 FROM outbox
+           WHERE destination = ? AND slot_s >= ? AND subject = ? AND kind = 'measurement')""",
+        *(destination, accepted_s, subject_value(subject_of(subject))),
+    )
+    return not known
 
 
 def _newest_known_s(database: Database, destination: str) -> int | None:
-    newest_s: int | None = database.one(
-        "SELECT max(slot_s) FROM outbox WHERE destination = ?", destination
+    """The newest slot that the destination is or was owed a measurement of."""
+    rows = database.rows(
+        """SELECT slot_s FROM outbox WHERE destination = ? AND kind = 'measurement'
+           ORDER BY slot_s DESC LIMIT 1""",
+        destination,
     )
-    return newest_s
+    return next((slot_s for (slot_s,) in rows), None)
 
 
 def note_accepted(database: Database, marks: AcceptedMarks) -> None:
@@ -117,8 +130,8 @@ def assume_pending(connection: sqlite3.Connection, marks: AcceptedMarks, now_s: 
     return len(these)
 
 
-def _text(database: Database, marks: AcceptedMarks, behind: list[str], count: int) -> str:
-    found = [_far(database, marks, name) for name in behind]
+def _text(database: Database, marks: AcceptedMarks, behind: Set[Series], count: int) -> str:
+    found = [_far(database, marks, name) for name in sorted({name for name, _ in behind})]
     if marks.assumed_before_s:
         found.append(f"slots before {utc_minutes(marks.assumed_before_s)} were said to be accepted")
     waited = f" ({count} items that waited)" if count else ""

@@ -33,7 +33,7 @@ class OutboxTable:
             return  # it has just been opened
 
         if self._database.lost_rows:
-            self.marks.assume()
+            self.marks.assume(self.marks.accepted)
         self.marks.is_stored = False  # the folder may be a new one
         self.marks.store()
 

@@ -65,7 +65,7 @@ def restore(
         if accepted_before_s is not None:
             marks.assumed_before_s = accepted_before_s
         elif path.exists() and marks.accepted and _know_all_of(marks, work, version):
-            marks.assume()
+            marks.assume(marks.accepted)
         else:
             marks.assumed_before_s = int(now_s) // slot_s * slot_s
         marks.to_apply = True
