@@ -143,6 +143,12 @@ class Database:
                 self.connection.execute("ROLLBACK")
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no file behind it."""
+        _, _, file = next(self.rows("PRAGMA database_list"))
+        return not file
+
+    @property
     def size_bytes(self) -> int:
         """Size of the file without what has been freed in it, with its write-ahead log."""
         pages: int = self.one("PRAGMA page_count") - self.one("PRAGMA freelist_count")

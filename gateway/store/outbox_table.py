@@ -23,6 +23,8 @@ class OutboxTable:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._of: dict[str, DestinationOutbox] = {}
+        self._is_known = False
+        """It has been looked whether the file is behind the marks."""
         database.attach(self)
 
     def begin(self) -> None:
@@ -32,6 +34,8 @@ class OutboxTable:
         if self._database.reserve is None:
             return  # it has just been opened
 
+        if not self._is_known:
+            self.own(salvaged=False)
         if self._database.lost_rows:
             self.marks.assume(self.marks.accepted)
         self.marks.is_stored = False  # the folder may be a new one
@@ -61,7 +65,10 @@ class OutboxTable:
         """From now on this is the daemon's; some of it may have been lost just now. Raises
         StoreError.
         """
+        if self._database.is_in_memory:
+            return  # there is no file yet, and nobody knows what it will hold
         look_whether_behind(self._database, self.marks, salvaged=salvaged)
+        self._is_known = True
 
     def clock_is_right(self, now_s: float, slot_s: int) -> None:
         """It is sure what time it is: only slots that have ended can have been accepted."""

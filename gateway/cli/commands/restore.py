@@ -86,8 +86,9 @@ def _tell(copy: Path, path: Path, found: "Restored", *, by_word: bool) -> None:
             f"Slots up to {utc_minutes(found.marked_s)} count as accepted, for each asset as far "
             "as the exchange had come."
         )
+    waited = f"{found.assumed} items that waited in the copy are not sent for that. "
     print(
-        f"{found.assumed} items that waited in the copy are not sent for that, nor is what is "
-        f"settled anew for these slots. To send it all the same: {SEND_AGAIN}"
+        f"{waited if found.assumed else ''}What is settled anew for these slots is not sent "
+        f"either; to send it all the same: {SEND_AGAIN}"
     )
     print("Start the daemon: systemctl start meter-gateway")
