@@ -117,6 +117,7 @@ def open_for_reading(path: Path) -> Buffer:
     """The store as a command reads it beside the running daemon; nothing is written. Raises
     StoreError with what to do.
     """
+    _refuse_to_lose_log(path)
     if not path.exists():
         raise StoreError(
             f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
@@ -144,6 +145,7 @@ def open_for_deciding(path: Path) -> Buffer:
     transaction, for which each waits a few seconds for the other. Nothing is upgraded. Raises
     StoreError with what to do.
     """
+    _refuse_to_lose_log(path)
     if not path.exists():
         raise StoreError(
             f"{path}: there is no buffer yet; start the daemon, or give --config the folder that "
@@ -179,9 +181,7 @@ def _begun(path: Path, limits: Limits) -> Buffer:
                 # read.
                 raise sqlite3.DatabaseError("file is not a database")
     unclean = log_file.is_file() and log_file.stat().st_size > 0
-    if unclean and not size and not path.is_dir():
-        # SQLite would delete the log, in which the newest slots are.
-        raise Damaged(f"{path}: is gone", "it is gone or empty, and its log is there")
+    _refuse_to_lose_log(path)
     buffer = _opened(connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
     try:
         # The real clock: this bounds how long a real disk keeps us waiting.
@@ -193,6 +193,21 @@ def _begun(path: Path, limits: Limits) -> Buffer:
         buffer.abandon()
         raise
     return buffer
+
+
+def _refuse_to_lose_log(path: Path) -> None:
+    """Raises Damaged where the log lies there, in which the newest slots are, and its file is gone
+    or empty: SQLite would delete the log, even of what is opened for reading.
+    """
+    log_file = path.with_name(path.name + "-wal")
+    has_log = log_file.is_file() and log_file.stat().st_size > 0
+    is_there = path.is_dir() or (path.exists() and path.stat().st_size > 0)
+    if has_log and not is_there:
+        raise Damaged(
+            f"{path}: is gone or empty, and its log is there; start the daemon, or run: "
+            "meter-gateway buffer repair; either salvages what is in the log",
+            "it is gone or empty, and its log is there",
+        )
 
 
 def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:

@@ -15,7 +15,7 @@ from gateway.store.file import connect_as_it_is
 
 FILES = ("", "-wal", "-shm")
 
-_READ_WHOLE_BYTES = 64 << 20
+_READ_WHOLE_BYTES = 16 << 20
 """Of a larger file only the size is compared: reading all of it would keep meters waiting."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
-from gateway.store.opening import open_buffer, open_for_reading
+from gateway.store.opening import open_buffer, open_for_deciding, open_for_reading, repair
 from tests.gateway.store.rig import NOW_S, SMALL, closing, owed, sample, slot
 
 SLOTS = 40
@@ -161,6 +161,28 @@ def test_a_log_without_its_file_is_salvaged(tmp_path: Path, is_empty: bool) -> N
     store.flush()
     assert "its log is there" in store.latest_events()[0]
     store.close_file()
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "empty"])
+def test_a_command_that_looks_does_not_make_sqlite_delete_a_log_without_its_file(
+    tmp_path: Path, is_empty: bool
+) -> None:
+    path = tmp_path / "state" / "buffer.sqlite"
+    store = filled(path)
+    left = as_after_a_kill(path)
+    store.close_file()
+    if is_empty:
+        os.truncate(left, 0)
+    else:
+        left.unlink()
+
+    for look in (open_for_reading, open_for_deciding):
+        with pytest.raises(StoreError, match="its log is there; start the daemon"):
+            look(left)
+    assert "salvaged" in repair(left, now_s=NOW_S)
+    opened = open_for_reading(left)
+    assert opened.slot_count == SLOTS
+    opened.close_file()
 
 
 def test_a_person_s_command_that_moves_the_log_into_the_file_is_no_damage(tmp_path: Path) -> None:
