@@ -24,9 +24,13 @@ from gateway.store.behind import assume_pending, note_accepted
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import StoreError, remedy
 from gateway.store.file import connect_as_it_is, lock_folder
+from gateway.store.file_lock import FileLock
 from gateway.store.migration import newest_version
 from gateway.store.opening import open_for_reading
 from gateway.store.row_checks import TABLES
+
+DAEMON_USER = "meter-gateway"
+"""As the unit in systemd/ has it."""
 
 _SUFFIXES = ("-wal", "-shm", "-journal", ".salvaging", ".salvaged", "")
 """The logs first: SQLite would play them back into whatever file they lie beside."""
@@ -60,7 +64,8 @@ def restore(
     count as accepted; None: as far as the marks say. Raises StoreError; nothing has been changed
     then.
     """
-    with _locked(path), _beside(copy, path) as (work, counts, version):
+    real = path.resolve()
+    with _locked(path), _beside(copy, real) as (work, counts, version):
         marks = _marks(path)
         if accepted_before_s is not None:
             marks.assumed_before_s = accepted_before_s
@@ -73,7 +78,7 @@ def restore(
         assumed, newest_s = 0, None
         if version == newest_version():
             assumed, newest_s = _apply(work, marks, now_s)
-        aside = _put_in_place(work, path, marks)
+        aside = _put_in_place(work, real, marks)
         size_bytes = path.stat().st_size
 
     return Restored(
@@ -84,19 +89,31 @@ def restore(
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """The folder, which no daemon may have open. Raises StoreError."""
+    """The folder and the file, which no daemon may have open. Raises StoreError."""
+    _make_folder(path.parent)
+    folder = lock_folder(path, fcntl.LOCK_EX)
+    file = FileLock(path, "meter-gateway restore")
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the "
-            "folder above, or run this as root"
-        ) from error
-    lock = lock_folder(path, fcntl.LOCK_EX)
-    try:
+        file.take()
         yield
     finally:
-        os.close(lock)
+        file.close()
+        os.close(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    """On a new card there is none yet: it belongs to the daemon. Raises StoreError."""
+    if folder.exists():
+        return
+    try:
+        folder.mkdir(mode=0o750, parents=True)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be made: {error.strerror}; check owner and mode of the folder "
+            "above, or run this as root"
+        ) from error
+    with contextlib.suppress(LookupError, PermissionError):
+        shutil.chown(folder, DAEMON_USER, DAEMON_USER)
 
 
 # --- the copy -------------------------------------------------------------------------------------

@@ -118,8 +118,10 @@ class Watch:
     def _found(self, suffix: str) -> _Seen | None:
         try:
             status = self._path.with_name(self._path.name + suffix).stat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            return self._seen[suffix]  # nobody can say; we still have it open
         return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
     def _device_of_folder(self) -> int | None:

@@ -105,6 +105,24 @@ def test_a_log_that_is_left_of_the_former_buffer_is_not_played_into_it(run, copy
     assert states(buffer_path) == {0: "accepted", 1: "assumed", 2: "assumed", 3: "pending"}
 
 
+def test_a_link_in_the_buffer_s_place_stays_one(run, copy, buffer_path, tmp_path):
+    real = tmp_path / "disk" / "data.sqlite"
+    real.parent.mkdir()
+    shutil.move(buffer_path, real)
+    buffer_path.symlink_to(real)
+    assert run("restore", copy)[0] == 0
+    assert buffer_path.is_symlink()
+    assert states(real) == {0: "accepted", 1: "assumed", 2: "assumed", 3: "pending"}
+
+
+def test_a_folder_that_is_not_there_yet_is_made(run, copy, home, tmp_path):
+    folder = tmp_path / "new" / "card"
+    text = (home.folder / "gateway.yaml").read_text()
+    home.write("gateway.yaml", text.replace("path: buffer", f"path: {folder}/buffer"))
+    assert run("restore", copy)[0] == 0
+    assert states(folder / "buffer.sqlite")[1] == "assumed"
+
+
 def test_it_is_refused_while_the_daemon_runs(run, copy, buffer_path):
     daemon = open_buffer(buffer_path, now_s=START_S)
     code, _, err = run("restore", copy)
