@@ -80,13 +80,15 @@ class OutboxTable:
 
     def write(self, owed: Sequence[Owed], *, again: bool = False) -> None:
         """Inside a transaction. What is owed already stays as it is. What is assumed to be accepted
-        counts as that, unless it was written once before, with these very numbers (`again`).
+        counts as that. `again`: it was written once before, with these very numbers; those that
+        name their slots do no harm when they are sent twice.
         """
         if not owed:
             return
         self.forget()
-        if not again:
-            owed = [self._or_assumed(each) for each in owed]
+        owed = [
+            each if again and each.closes_s is None else self._or_assumed(each) for each in owed
+        ]
         marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
         self._database.connection.executemany(
             f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
