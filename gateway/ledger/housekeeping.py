@@ -6,6 +6,7 @@ tried again.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from math import inf
 
@@ -15,6 +16,8 @@ from gateway.store.buffer import Buffer
 from gateway.store.errors import Misfit
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock
+
+log = logging.getLogger(__name__)
 
 PRUNE_S = 3600
 """Time between two prunings of the buffer."""
@@ -83,13 +86,22 @@ class Housekeeping:
             group.create_task(self._keep())
 
     def finish(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the file. Where that cannot be, say what is lost by it."""
         self._ledger.checkpoint()
         if self._health.misfits:
-            self._health.does(self._buffer.rescue, writes=False)
+            written = self._health.does(self._buffer.rescue, writes=False)
             self._buffer.abandon()
-            return
-        self._health.does(self._buffer.close_file)
+        else:
+            written = self._health.does(self._buffer.close_file)
+        if not written and (lost := self._buffer.unwritten):
+            log.error(
+                "%s: stopped, and lost with that what could not be written: %s. What flowed "
+                "meanwhile is still in the meters' registers: the next start estimates these "
+                "slots, or states their energy as unallocated. %s",
+                self._buffer.path,
+                lost,
+                self._health.last_error,
+            )
 
     async def _catch_up(self) -> None:
         """Fold what the buffer holds and the ledger has not seen, after a start and once the clock

@@ -210,7 +210,7 @@ class Reporter:
             name="buffer",
             state="failing" if health.failing else "ok",
             last_success_s=health.last_success_s,
-            max_age_s=0.0 if health.misfits else max(3 * self._settings.buffer.flush, 60.0),
+            max_age_s=0.0 if health.is_lost else max(3 * self._settings.buffer.flush, 60.0),
             errors=health.errors,
             last_error=health.last_error,
             last_error_s=health.last_error_s,

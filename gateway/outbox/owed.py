@@ -67,6 +67,11 @@ class Owed:
         """Whether the destination accepted it twice, and holds another number, or none."""
         return self.state == "accepted" and self.disagreements >= 2
 
+    @property
+    def assumed(self) -> bool:
+        """Whether it only counts as accepted: the buffer is older than what was accepted."""
+        return self.state == "accepted" and not self.attempts
+
     def revised(self, revision: int) -> "Owed":
         """The same as a later revision of what is owed."""
         return replace(self, item=replace(self.item, revision=revision))
@@ -112,9 +117,11 @@ class Held:
 def why_not_again(owed: Owed, now_s: float) -> str:
     """Why a person cannot have it sent again; empty where that is possible."""
     is_refused = owed.state == "pending" and owed.refused_s is not None
-    if owed.state not in ("rejected", "missed") and not owed.disputed and not is_refused:
+    may = owed.state in ("rejected", "missed") or owed.disputed or owed.assumed or is_refused
+    if not may:
         return (
-            f"it is {owed.state}; only what was rejected, missed or is disputed can be owed again"
+            f"it is {owed.state}; only what was rejected, missed, is disputed or assumed can be "
+            "owed again"
         )
     if owed.quality not in KNOWN:
         return "its slot was not wholly metered, so there is no number to send"

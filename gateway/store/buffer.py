@@ -69,11 +69,12 @@ class Buffer:
         self.tables = Tables(self.database, limits.slot_s)
         self._writer = Writer(self.database, self.tables, limits.slot_s)
 
-    def own(self, now_s: float, lock: FileLock) -> None:
-        """From now on this is the daemon's: it mends what is damaged, and keeps a reserve. Raises
-        StoreError where it is being repaired, InUse where another daemon has it.
+    def own(self, now_s: float, lock: FileLock, *, salvaged: bool = False) -> None:
+        """From now on this is the daemon's; `salvaged`: it was damaged. Raises StoreError, InUse
+        where another daemon has it.
         """
-        self._writer.own(now_s, Reserve(self.path, self.limits.reserve_bytes), lock)
+        reserve = Reserve(self.path, self.limits.reserve_bytes)
+        self._writer.own(now_s, reserve, lock, salvaged=salvaged)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -93,6 +94,11 @@ class Buffer:
     def waiting(self) -> int:
         """Samples that are not on disk yet."""
         return self._writer.sample_count
+
+    @property
+    def unwritten(self) -> str:
+        """What is only in memory, for people; empty where everything is on disk."""
+        return self._writer.unwritten
 
     @property
     def last_number(self) -> int:
@@ -123,7 +129,7 @@ class Buffer:
         samples = self.tables.samples
         oldest = 0
         if now_s is not None:
-            self._remove_old(int(now_s - self.limits.keep_slots_s))
+            _remove_old(self.database, self.tables, int(now_s - self.limits.keep_slots_s))
             oldest = samples.last_before(int((now_s - self.limits.keep_samples_s) * 1000))
         newest = (
             samples.last_before_hour()
@@ -138,19 +144,6 @@ class Buffer:
                 break
             if not (samples.thin(newest) or samples.remove(newest)):
                 break
-
-    def _remove_old(self, oldest_s: int) -> None:
-        """Remove slots, and what was owed for them, that began before a time."""
-        tables = self.tables
-        with self.database.transaction():
-            tables.outbox.remove_before(oldest_s)
-            tables.unallocated.remove_before(oldest_s)
-
-            # What a destination is still owed keeps its slots, and all that are newer.
-            kept_s = tables.outbox.oldest_slot_s()
-            before_s = oldest_s if kept_s is None else min(oldest_s, kept_s)
-            tables.slots.remove_before(before_s)
-            tables.asset_slots.remove_before(before_s)
 
     # --- samples and the fold ---------------------------------------------------------------------
 
@@ -302,7 +295,7 @@ class Buffer:
         return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
     def retry(self, items: Sequence[Item]) -> int:
-        """Rejected and missed items are owed again, and disputed ones. Returns how many."""
+        """Rejected, missed, disputed and assumed items are owed again. Returns how many."""
         return self.tables.outbox.retry(items)
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
@@ -356,3 +349,16 @@ class Buffer:
         set aside for that.
         """
         self.database.close()
+
+
+def _remove_old(database: Database, tables: Tables, oldest_s: int) -> None:
+    """Remove slots, and what was owed for them, that began before a time."""
+    with database.transaction():
+        tables.outbox.remove_before(oldest_s)
+        tables.unallocated.remove_before(oldest_s)
+
+        # What a destination is still owed keeps its slots, and all that are newer.
+        kept_s = tables.outbox.oldest_slot_s()
+        before_s = oldest_s if kept_s is None else min(oldest_s, kept_s)
+        tables.slots.remove_before(before_s)
+        tables.asset_slots.remove_before(before_s)

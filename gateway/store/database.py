@@ -2,7 +2,9 @@
 disk refuses or the file is damaged. Knows nothing of what the tables mean.
 
 A damaged file is set aside, and what can be read of it goes on in a new one (`salvage/`). So it is
-with a file that is deleted or replaced while it is open.
+with a file that is deleted, replaced, emptied or written over while it is open: that is found out
+before each transaction. Where no new one can be made, nothing is written any more: what is said to
+be on disk must be found there.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from typing import Any, Protocol
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
+    Gone,
     Locked,
     Reopened,
     StoreError,
@@ -38,12 +41,11 @@ from gateway.store.file import (
 from gateway.store.file_lock import FileLock, locker
 from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
+from gateway.store.watch import Watch
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING_EVENTS = 1000
-
-_FILES = ("", "-wal", "-shm")
 
 
 class Table(Protocol):
@@ -96,9 +98,10 @@ class Database:
         self._file_lock: FileLock | None = None
         self.access = Access()
         self._opening = False
-        self._file_ids: dict[str, tuple[int, int] | None] = {}
-        """Device and inode of the owner's files."""
-        self._replacement_logged = ""
+        self.lost_rows = False
+        """Whether not all could be read of the file before this one."""
+        self._watch = Watch(path)
+        """The owner's."""
 
     def attach(self, table: Table) -> None:
         """From now on a table is told of new files and of roll-backs. Raises StoreError."""
@@ -116,7 +119,7 @@ class Database:
             self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
         self.connection.execute(f"PRAGMA busy_timeout = {int(RUNNING_WAIT_S * 1000)}")
         self.reserve = reserve
-        self._file_ids = self._found_file_ids()
+        self._watch.note()
 
     def note(self, event: Event) -> None:
         """Keep something that a person should know; written with the next flush."""
@@ -146,10 +149,12 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All that is written inside, or nothing. Raises StoreError."""
+        self.look_after_files()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
             self.connection.execute("COMMIT")
+            self._watch.note_commit()
         except sqlite3.Error as error:
             self._roll_back()
             raise self.failed(error, "cannot write") from error
@@ -165,6 +170,12 @@ class Database:
         with contextlib.suppress(sqlite3.Error):
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no file behind it."""
+        _, _, file = next(self.rows("PRAGMA database_list"))
+        return not file
 
     @property
     def size_bytes(self) -> int:
@@ -248,9 +259,20 @@ class Database:
         self.connection = connection
         if self._file_lock is not None:
             self._file_lock.take()
+        self._lock_folder_again()
         for table in self._tables:
             table.begin()
-        self._file_ids = self._found_file_ids()
+        self._watch.note()
+
+    def _lock_folder_again(self) -> None:
+        """The folder may be another one than we had locked. Raises StoreError."""
+        if self._folder_lock is None:
+            return
+        had, found = os.fstat(self._folder_lock), self.path.parent.stat()
+        if (had.st_dev, had.st_ino) != (found.st_dev, found.st_ino):
+            lock = lock_folder(self.path, fcntl.LOCK_SH)
+            os.close(self._folder_lock)
+            self._folder_lock = lock
 
     def _renew(self, why: str, *, source: sqlite3.Connection | None = None) -> StoreError:
         """Go on with a new file and all that can be read of the old one. Returns what there is to
@@ -262,16 +284,27 @@ class Database:
                 "buffer repair",
                 why,
             )
+        try:
+            return StoreError(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
+        except StoreError as error:
+            return error
+
+    def _renewed(self, why: str, source: sqlite3.Connection | None) -> str:
+        """Go on with a new file. Returns what came of it, and keeps that as an event. Raises
+        StoreError where there can be no new one yet.
+        """
         from gateway.store.salvage import salvage  # memory that is rarely needed
 
         try:
+            self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             saved = salvage.renew(self.path, source, self.connection, now_s=self.now_s)
+            self.lost_rows = bool(saved.blocked)
             self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
         except (OSError, sqlite3.Error) as error:
-            return StoreError(
-                f"{self.path}: is damaged ({why}), and cannot be set aside: {said(error)}; "
-                f"{remedy(error)}"
-            )
+            raise Gone(
+                f"{self.path}: is damaged ({why}), and cannot be set aside: {said(error)}; nothing "
+                f"is delivered until it can; {remedy(error)}"
+            ) from error
 
         text = f"{self.path.name} was damaged ({why}); "
         text += (
@@ -280,40 +313,33 @@ class Database:
             else f"it was gone; {saved}"
         )
         self.note(Event(int(self.now_s * 1000), "", "damaged", text))
-        return StoreError(f"{self.path.parent}: {text}; goes on")
+        return text
 
-    # --- the file under its name ------------------------------------------------------------------
+    # --- the files under their names --------------------------------------------------------------
 
-    def _found_file_ids(self) -> dict[str, tuple[int, int] | None]:
-        """Which files lie under our names now: device and inode."""
-        found: dict[str, tuple[int, int] | None] = {}
-        for suffix in _FILES:
-            try:
-                status = self.path.with_name(self.path.name + suffix).stat()
-                found[suffix] = status.st_dev, status.st_ino
-            except OSError:
-                found[suffix] = None
-        return found
-
-    def follow_replacement(self) -> None:
-        """Somebody may have deleted or replaced the file. We still have it open, and all that is in
-        it: that goes on in a new one.
+    def look_after_files(self) -> None:
+        """Somebody may have deleted, replaced or damaged the files of the owner. We still have them
+        open, and much of what is in them: that goes on in new ones. Raises StoreError where that
+        cannot be; nothing must be written or sent then.
         """
-        found = self._found_file_ids()
-        changed = [
-            suffix
-            for suffix, file_id in self._file_ids.items()
-            if file_id is not None and file_id != found[suffix]
-        ]
-        if not changed:
+        if self.reserve is None or self.access.shut or self.access.is_new:
             return
+        why = self._watch.gone() or self._damage()
+        if why:
+            log.error("%s: %s; goes on", self.path.parent, self._renewed(why, self.connection))
+            self.reserve.take()
 
-        what = ", ".join(self.path.name + suffix for suffix in changed)
-        why = f"{what} was deleted or replaced while it was open"
-        text = str(self._renew(why, source=self.connection))
-        if text != self._replacement_logged:
-            log.error("%s", text)
-            self._replacement_logged = text
+    def _damage(self) -> str:
+        """What somebody has done to the files; empty where nothing is wrong. Raises StoreError."""
+        if not self._watch.written_by_others():
+            return ""
+        try:
+            why = self._watch.damage()
+        except sqlite3.Error as error:
+            raise self.failed(error, "cannot be read") from error
+        if not why:
+            self._watch.note_commit()  # it was a person's command, or a backup program
+        return why
 
     def close(self) -> None:
         """Close the file as it is. Whoever asks it something later gets an error, and nothing is

@@ -3,7 +3,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.energy.slot import Event
 from gateway.outbox.item import Item
@@ -15,8 +15,10 @@ from gateway.outbox.owed import (
     Owed,
     State,
 )
+from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.behind import apply_marks
 from gateway.store.database import Database
-from gateway.store.rows import OWED_LIST, key_of, owed_of
+from gateway.store.rows import OWED_LIST, key_of, owed_of, subject_from
 
 MAX_COUNTED = 10_000
 """Where nobody can say what a destination holds, counting all that is not confirmed would take ever
@@ -39,15 +41,19 @@ ever owed.
 
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
     AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
-    AND disagreements < 2"""
+    AND disagreements < 2 AND attempts > 0"""
+"""What only counts as accepted (`behind.py`) was sent from another buffer, with another number."""
 
 
 class DestinationOutbox:
     """The outbox of one destination. Each method that asks or writes may raise StoreError."""
 
-    def __init__(self, database: Database, destination: str) -> None:
+    def __init__(
+        self, database: Database, destination: str, marks: Callable[[], AcceptedMarks]
+    ) -> None:
         self._database = database
         self.destination = destination
+        self._marks = marks
         self._data_version: int | None = None
         self._windows: tuple[float, float] | None = None
         """From when until when no window of a pending item opens or closes: after weeks offline
@@ -102,7 +108,13 @@ class DestinationOutbox:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether another process (a person's command) has written since this was asked last."""
+        """Whether another process (a person's command) has written since this was asked last.
+
+        Raises StoreError also where the files are gone and cannot be made anew: what is sent then
+        could not be written down.
+        """
+        self._database.look_after_files()
+        apply_marks(self._database, self._marks())
         before, self._data_version = self._data_version, self._database.one("PRAGMA data_version")
         changed = before not in (None, self._data_version)
         if changed:
@@ -146,6 +158,8 @@ class DestinationOutbox:
         Older revisions of what is accepted are not owed any more. What a person gave up meanwhile
         stays given up, unless the destination took it or refused it.
         """
+        if state == "accepted":
+            self._mark(items)
         if state == "sent" and sent_s is None:
             sent_s = now_s
         awaits = state in ("pending", "sent")
@@ -183,6 +197,25 @@ class DestinationOutbox:
                        AND revision < ? AND state IN ('pending', 'sent')""",
                     [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
+
+    def _mark(self, items: Sequence[Item]) -> None:
+        """Note outside the file what is accepted, and with it what is about to be."""
+        marks = self._marks()
+        news = [
+            item.slot_s
+            for item in items
+            if item.kind == "measurement"
+            and marks.note(self.destination, [item.subject], item.slot_s)
+        ]
+        if news:
+            rows = self._database.rows(
+                f"SELECT subject FROM {_PENDING} WHERE destination = ? AND state = 'pending' "  # noqa: S608
+                "AND slot_s = ? AND kind = 'measurement'",
+                *(self.destination, max(news)),
+            )
+            subjects = [subject_from(subject) for (subject,) in rows]
+            marks.note(self.destination, subjects, max(news))
+        marks.store()
 
     def sent_under(self, transaction_id: str) -> list[Owed]:
         """Items that were sent in that transaction and are not answered yet."""

@@ -49,6 +49,10 @@ class Damaged(StoreError):
         self.why = why
 
 
+class Gone(StoreError):
+    """The file is not under its name any more, and cannot be made anew."""
+
+
 FREE_SPACE = "free space on this disk; slots and what is owed are kept, writing goes on then"
 RIGHTS = "check that it is a file and not a folder, and the owner and mode of it and of its folder"
 LOCKED = "close the program that holds it (a database browser, a backup); it is tried again"

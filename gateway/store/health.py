@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import Locked, Misfit, StoreError
+from gateway.store.errors import Gone, Locked, Misfit, StoreError
 
 T = TypeVar("T")
 
@@ -26,10 +26,17 @@ class StoreHealth:
         self.last_error = ""
         self.last_error_s: float | None = None
         self.failing = False
+        self.file_is_gone = False
+        """There is no file under its name, and none can be made: that is no matter of patience."""
         self.locked = False
         """Another program's lock has kept the last write from its work."""
         self.misfits = 0
         """Writes in a row that failed though neither the disk nor a lock was at fault."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether waiting does not help: somebody has to do something."""
+        return self.file_is_gone or self.misfits > 0
 
     def does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the store work; returns whether it could. Where the disk refuses, say so once.
@@ -65,10 +72,11 @@ class StoreHealth:
         if not self.failing:
             log.error("%s", error)
         self.failing = True
+        self.file_is_gone = isinstance(error, Gone)
 
     def _wrote(self) -> None:
         if self.failing:
             log.info("%s: can be written again", self._path)
-        self.failing = self.locked = False
+        self.failing = self.locked = self.file_is_gone = False
         self.misfits = 0
         self.last_success_s = self._now_s()

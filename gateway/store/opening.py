@@ -83,45 +83,55 @@ def open_buffer(
 
 def _opened_or_read(path: Path, limits: Limits | None, now_s: float, lock: FileLock) -> Buffer:
     limits = limits or Limits()
+    salvaged = False
     try:
-        buffer = _opened_or_mended(path, limits, now_s)
+        buffer, salvaged = _opened_or_mended(path, limits, now_s)
     except (OSError, sqlite3.Error) as error:
         buffer = _read_on(path, limits, error)
     try:
-        buffer.own(now_s, lock)
+        buffer.own(now_s, lock, salvaged=salvaged)
     except StoreError:
         buffer.abandon()
         raise
     return buffer
 
 
-def _opened_or_mended(path: Path, limits: Limits, now_s: float) -> Buffer:
-    """Raises OSError, sqlite3.Error or StoreError."""
+def _opened_or_mended(path: Path, limits: Limits, now_s: float) -> tuple[Buffer, bool]:
+    """The buffer, and whether some of it had to be salvaged. Raises OSError, sqlite3.Error or
+    StoreError.
+    """
     _make_folder(path.parent)
     if path.with_name(path.name + ".salvaged").exists():
         from gateway.store.salvage import salvage
 
         salvage.put_in_place(path, now_s)
-    refuse_foreign(path)
 
-    told = set_aside_stray_log(path, now_s) or _told_of_replay(path)
+    told, why = "", ""
     try:
+        # Before anything else looks: a log without its file is not another one's.
+        _refuse_to_lose_log(path)
+        refuse_foreign(path)
+        told = set_aside_stray_log(path, now_s) or _told_of_replay(path)
         buffer = _begun(path, limits)
-    except (Damaged, sqlite3.DatabaseError) as error:
-        if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+    except Damaged as error:
+        why = error.why
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
             if not (is_full(error) and Reserve(path).give_up()):
                 raise
             buffer = _begun(path, limits)
-        elif not isinstance(error, Damaged) and _is_sound_without_log(path):
+        elif _is_sound_without_log(path):
             told = set_aside_log(path, now_s)
             buffer = _begun(path, limits)
         else:
-            why = error.why if isinstance(error, Damaged) else said(error)
-            buffer = _begun_anew(path, limits, now_s, why)
+            why = said(error)
+
+    if why:
+        buffer = _begun_anew(path, limits, now_s, why)
     if told:
         log.error("%s: %s", path.parent, told)
         buffer.note(Event(int(now_s * 1000), "", "stray log", told))
-    return buffer
+    return buffer, bool(why)
 
 
 def _make_folder(folder: Path) -> None:
@@ -282,6 +292,7 @@ def open_for_deciding(path: Path) -> Buffer:
 def _look_for(path: Path) -> None:
     """Raises StoreError where there is no such file, or where we may not even look."""
     try:
+        _refuse_to_lose_log(path)
         is_there = path.exists()
     except OSError as error:
         raise StoreError(
@@ -307,7 +318,8 @@ def _begun(path: Path, limits: Limits) -> Buffer:
                 # SQLite would say so too, and throw the log away, of which something can still be
                 # read.
                 raise sqlite3.DatabaseError("file is not a database")
-    unclean = log_file.exists() and log_file.stat().st_size > 0
+    unclean = log_file.is_file() and log_file.stat().st_size > 0
+    _refuse_to_lose_log(path)
     buffer = _opened(connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
     try:
         # The real clock: this bounds how long a real disk keeps us waiting.
@@ -319,6 +331,21 @@ def _begun(path: Path, limits: Limits) -> Buffer:
         buffer.abandon()
         raise
     return buffer
+
+
+def _refuse_to_lose_log(path: Path) -> None:
+    """Raises Damaged where the log lies there, in which the newest slots are, and its file is gone
+    or empty: SQLite would delete the log, even of what is opened for reading.
+    """
+    log_file = path.with_name(path.name + "-wal")
+    has_log = log_file.is_file() and log_file.stat().st_size > 0
+    is_there = path.is_dir() or (path.exists() and path.stat().st_size > 0)
+    if has_log and not is_there:
+        raise Damaged(
+            f"{path}: is gone or empty, and its log is there; start the daemon, or run: "
+            "meter-gateway buffer repair; either salvages what is in the log",
+            "it is gone or empty, and its log is there",
+        )
 
 
 def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:

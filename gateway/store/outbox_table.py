@@ -4,10 +4,14 @@ What one destination does with it is in `destination_outbox.py`.
 
 import heapq
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from uuid import UUID
 
 from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Owed
+from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.behind import ASSUMED, look_whether_behind
 from gateway.store.database import Database
 from gateway.store.destination_outbox import REPLACED, THIS_ITEM, DestinationOutbox
 from gateway.store.rows import OWED_LIST, key_of, owed_of, owed_row, subject_value
@@ -19,12 +23,23 @@ class OutboxTable:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._of: dict[str, DestinationOutbox] = {}
+        self._is_known = False
+        """It has been looked whether the file is behind the marks."""
         database.attach(self)
 
     def begin(self) -> None:
         """Look at another file."""
         for outbox in self._of.values():
             outbox.begin()
+        if self._database.reserve is None:
+            return  # it has just been opened
+
+        if not self._is_known:
+            self.own(salvaged=False)
+        if self._database.lost_rows:
+            self.marks.assume(self.marks.accepted)
+        self.marks.is_stored = False  # the folder may be a new one
+        self.marks.store()
 
     def forget(self) -> None:
         """What is pending has changed, or the change was rolled back."""
@@ -34,21 +49,59 @@ class OutboxTable:
     def of(self, destination: str) -> DestinationOutbox:
         """What one destination is owed; always the same object."""
         if destination not in self._of:
-            self._of[destination] = DestinationOutbox(self._database, destination)
+            self._of[destination] = DestinationOutbox(
+                self._database, destination, lambda: self.marks
+            )
         return self._of[destination]
+
+    # --- what is known to be accepted, whatever the file says -------------------------------------
+
+    @cached_property
+    def marks(self) -> AcceptedMarks:
+        """How far each destination has accepted."""
+        return AcceptedMarks.beside(self._database.path)
+
+    def own(self, *, salvaged: bool) -> None:
+        """From now on this is the daemon's; some of it may have been lost just now. Raises
+        StoreError.
+        """
+        if self._database.is_in_memory:
+            return  # there is no file yet, and nobody knows what it will hold
+        look_whether_behind(self._database, self.marks, salvaged=salvaged)
+        self._is_known = True
+
+    def clock_is_right(self, now_s: float, slot_s: int) -> None:
+        """It is sure what time it is: only slots that have ended can have been accepted."""
+        if not self.marks.capped:
+            self.marks.cap(int(now_s) - slot_s)
+            self.marks.store()
 
     # --- what the ledger writes and asks ----------------------------------------------------------
 
-    def write(self, owed: Sequence[Owed]) -> None:
-        """Inside a transaction. What is owed already stays as it is."""
+    def write(self, owed: Sequence[Owed], *, again: bool = False) -> None:
+        """Inside a transaction. What is owed already stays as it is. What is assumed to be accepted
+        counts as that. `again`: it was written once before, with these very numbers; those that
+        name their slots do no harm when they are sent twice.
+        """
         if not owed:
             return
         self.forget()
+        owed = [
+            each if again and each.closes_s is None else self._or_assumed(each) for each in owed
+        ]
         marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
         self._database.connection.executemany(
             f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
             [owed_row(each) for each in owed],
         )
+
+    def _or_assumed(self, owed: Owed) -> Owed:
+        item = owed.item
+        if owed.state != "pending" or item.kind != "measurement":
+            return owed
+        if not self.marks.assumes(item.destination, item.subject, item.slot_s):
+            return owed
+        return replace(owed, state="accepted", reason=ASSUMED, decided_s=self._database.now_s)
 
     def revisions(self, destination: str, subject: Subject, slot_s: int) -> Iterator[Owed]:
         """Every revision of what a destination is owed for a subject's measured slot."""
@@ -117,9 +170,9 @@ class OutboxTable:
         return map(owed_of, rows)
 
     def retry(self, items: Sequence[Item]) -> int:
-        """Rejected and missed items are owed again, and accepted ones that the destination holds
-        otherwise in spite of a second delivery. What is pending because it was refused is asked
-        for as if for the first time. Returns how many.
+        """Rejected and missed items are owed again, accepted ones that the destination holds
+        otherwise in spite of a second delivery, and those that only count as accepted. What is
+        pending because it was refused is asked for as if for the first time. Returns how many.
         """
         # What is disputed gets one more delivery, and is disputed again where that does not help.
         what = (
@@ -127,7 +180,8 @@ class OutboxTable:
             "min(disagreements, 1)"
         )
         where = (
-            "(state IN ('rejected', 'missed') OR (state = 'accepted' AND disagreements = 2) "
+            "(state IN ('rejected', 'missed') "
+            "OR (state = 'accepted' AND (disagreements = 2 OR attempts = 0)) "
             "OR (state = 'pending' AND decided_s IS NOT NULL))"
         )
         return self._decide(items, what, f"{where} AND NOT {REPLACED}")

@@ -1,13 +1,16 @@
-"""What waits in memory while the disk refuses to be written to. Pure.
+"""What waits in memory while the disk refuses to be written to, and what was written last, in case
+that is lost. Pure.
 
 Limits: of samples `MAX_SAMPLES` wait, then the older half is thinned to the first and the last of
 each meter's slots; where that is not enough, the oldest go. Of slots `MAX_SLOTS` wait with what is
 owed for them (52 days of ten meters), packed to some 30 bytes each; then the oldest go: an event
-says so, and their energy is on record as unallocated.
+says so, and their energy is on record as unallocated. Of what was written `RECENT_BYTES` are kept:
+some hours of ten meters, more than the write-ahead log holds.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -18,6 +21,7 @@ from gateway.store.rows import Closing
 
 MAX_SAMPLES = 20_000
 MAX_SLOTS = 100_000
+RECENT_BYTES = 128 << 10
 
 _PACKED_TOGETHER = 200
 _NO_STATE = MeterState(None, 0, 0, {})
@@ -172,3 +176,39 @@ class WaitingClosings:
         self._packed.clear()
         self._states.clear()
         self._lost.clear()
+
+
+class RecentClosings:
+    """What was written last, small: somebody may cut off the log that it is in."""
+
+    def __init__(self) -> None:
+        self._packed: deque[bytes] = deque()
+        self._bytes = 0
+        self._states: dict[str, tuple[int, MeterState]] = {}
+
+    def __len__(self) -> int:
+        """Of the commits that are kept."""
+        return len(self._packed)
+
+    def add(self, closings: Iterable[Closing]) -> None:
+        """These have been written, in one transaction."""
+        kept = []
+        for closing in closings:
+            self._states[closing.device] = closing.sample_id, closing.state
+            if closing.slots or closing.owed or closing.unallocated:
+                kept.append(replace(closing, state=_NO_STATE, events=()))
+        if not kept:
+            return
+
+        data = zlib.compress(msgspec.msgpack.encode(kept))
+        self._packed.append(data)
+        self._bytes += len(data)
+        while self._bytes > RECENT_BYTES and len(self._packed) > 1:
+            self._bytes -= len(self._packed.popleft())
+
+    def __iter__(self) -> Iterator[Closing]:
+        """All of them, in their order; each bears its meter's last state."""
+        for data in self._packed:
+            for each in msgspec.msgpack.decode(zlib.decompress(data), type=list[Closing]):
+                sample_id, state = self._states[each.device]
+                yield replace(each, sample_id=sample_id, state=state)

@@ -39,6 +39,17 @@ class UnallocatedTable:
                 (*series, each.from_ms, each.to_ms, each.begin_uwh, each.end_uwh),
             )
 
+    def has(self, what: Unallocated) -> bool:
+        """Whether this energy is on record already."""
+        found: int = self._database.one(
+            """SELECT EXISTS (SELECT 1 FROM unallocated
+                WHERE device = ? AND serial_number = ? AND direction = ?
+                AND begin_uwh <= ? AND end_uwh >= ?)""",
+            *(what.device, what.serial_number or "", what.direction),
+            *(what.begin_uwh, what.end_uwh),
+        )
+        return bool(found)
+
     def records(self, number: int | None = None) -> Iterator[UnallocatedRecord]:
         """All records, oldest first, or the one of that number."""
         rows = self._database.rows(

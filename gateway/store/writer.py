@@ -8,10 +8,11 @@ from gateway.energy.slot import Event
 from gateway.store.database import Database
 from gateway.store.errors import FREE_SPACE, DiskFull, Locked, Reopened
 from gateway.store.file_lock import FileLock
-from gateway.store.pending_writes import WaitingClosings, bounded, thinned
+from gateway.store.pending_writes import RecentClosings, WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
 from gateway.store.rows import Closing
 from gateway.store.tables import Tables
+from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ class Writer:
         """Thinned samples keep what lies at its boundaries."""
         self._samples: list[tuple[int, Sample]] = []
         self.closings = WaitingClosings()
+        self._recent = RecentClosings()
+        self._is_other_file = False
+        """What was written last may not be in it."""
         self.disk_is_full = False
         """Samples are thinned before they are written, and the reserve has been given up."""
         self._lacks_reserve = False
@@ -36,9 +40,20 @@ class Writer:
         self._locked = False
         """Another program's lock has kept the last flush from writing."""
 
-    def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
-        """From now on this is the daemon's. Raises StoreError where it is being repaired."""
+    def begin(self) -> None:
+        """Another file is in use."""
+        self._is_other_file = len(self._recent) > 0
+
+    def forget(self) -> None:
+        """Nothing is remembered of what a transaction writes."""
+
+    def own(self, now_s: float, reserve: Reserve, lock: FileLock, *, salvaged: bool) -> None:
+        """From now on this is the daemon's; some of it may have been lost just now. Raises
+        StoreError where it is being repaired.
+        """
+        self._database.attach(self)
         self._database.own(now_s, reserve, lock)
+        self._tables.outbox.own(salvaged=salvaged)
         self._lacks_reserve = not reserve.take()
         self.disk_is_full = self._lacks_reserve and reserve.lacks_room
 
@@ -49,6 +64,7 @@ class Writer:
         self._samples = bounded(self._samples, self._slot_s)
         if sample.utc_ms is not None:
             self._database.now_s = max(self._database.now_s, sample.utc_ms / 1000)
+            self._tables.outbox.clock_is_right(sample.utc_ms / 1000, self._slot_s)
         return number
 
     def close(self, closing: Closing) -> None:
@@ -61,6 +77,16 @@ class Writer:
         """Samples that wait."""
         return len(self._samples)
 
+    @property
+    def unwritten(self) -> str:
+        """What is only in memory, for people; empty where everything is on disk."""
+        starts = [slot.start_s for closing in self.closings for slot in closing.slots]
+        found = [f"{len(self._samples)} samples"] if self._samples else []
+        if starts:
+            first, last = utc_seconds(min(starts)), utc_seconds(max(starts))
+            found.append(f"{len(starts)} slots of meters, from {first} to {last}")
+        return " and ".join(found)
+
     def flush(self) -> bool:
         """Write all that waits, in one transaction; returns whether there was something. Nothing is
         forgotten where the disk refuses but samples, which are thinned where it is full.
@@ -69,8 +95,6 @@ class Writer:
             return False
 
         reserve = self._database.reserve
-        if reserve:
-            self._database.follow_replacement()
         if self._database.access.found_books:
             self._begin_anew()
         if self.disk_is_full:
@@ -185,12 +209,15 @@ class Writer:
 
     def _write_all(self) -> None:
         tables = self._tables
-        events = [
-            *self._database.waiting_events,
-            *(event for closing in self.closings for event in closing.events),
-        ]
         new_slots = 0
         with self._database.transaction():
+            # Inside: to begin it may have had something to tell.
+            events = [
+                *self._database.waiting_events,
+                *(event for closing in self.closings for event in closing.events),
+            ]
+            if self._is_other_file:
+                new_slots += self._write_recent()
             tables.samples.write(self._samples)
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
@@ -201,8 +228,25 @@ class Writer:
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
 
+        self._is_other_file = False
+        self._recent.add(self.closings)
         tables.samples.count += len(self._samples)
         tables.slots.count += new_slots
         self._samples.clear()
         self.closings.clear()
         self._database.waiting_events.clear()
+
+    def _write_recent(self) -> int:
+        """What the file that was lost had in its log may not be in this one; what is there already
+        stays. Returns how many slots are new.
+        """
+        tables = self._tables
+        new_slots = 0
+        for closing in self._recent:
+            tables.counters.write(closing.device, closing.sample_id, closing.state)
+            new_slots += tables.slots.write(closing.slots)
+            tables.asset_slots.write(closing.asset_slots)
+            tables.outbox.write(closing.owed, again=True)
+            lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
+            tables.unallocated.write(lost)
+        return new_slots

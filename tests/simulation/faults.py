@@ -5,17 +5,20 @@ Such a function applies the fault now. It returns how to take it away again, whi
 event's time is over, or None where nothing is to be undone.
 """
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.strict_yaml import Seconds
 from gateway.delivery.simulated.exchange import Mode
 from gateway.timing.clock import BATTERY_S
 from tests.simulation.home import ASSETS, profile_of, write_credentials
 from tests.simulation.network import Outage
 from tests.simulation.process import RESTART_S
-from tests.simulation.scenario import FaultEvent
+from tests.simulation.scenario import Fault, FaultEvent
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
 from tests.simulation.wires import Trouble
 
@@ -244,20 +247,66 @@ def _store_noise(world: "World", event: FaultEvent) -> None:
     _ruin(world, event, scribble)
 
 
-def _store_deleted(world: "World", event: FaultEvent) -> None:
-    _ruin(world, event, _delete)
-
-
-def _store_unlinked(world: "World", _: FaultEvent) -> None:
-    path = world.settings.buffer_path
-    if path.exists() and not world.process.power_off:
-        world.fault_log.lost_store_ms.append(world.time.ms())
-        _delete(path)
-
-
 def _delete(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _store_deleted(world: "World", event: FaultEvent) -> None:
+    def delete(path: Path) -> None:
+        _delete(path)
+        world.fault_log.restored_ms.append(world.time.ms())
+
+    _ruin(world, event, delete)
+
+
+def _store_restored(world: "World", _: FaultEvent) -> Undo:
+    """Nothing else runs while the files are copied: the copies are of one moment."""
+    path = world.settings.buffer_path
+    copies = {
+        suffix: path.with_name(path.name + suffix).read_bytes()
+        for suffix in ("", "-wal")
+        if path.with_name(path.name + suffix).exists()
+    }
+
+    def put_back(path: Path) -> None:
+        _delete(path)
+        for suffix, data in copies.items():
+            path.with_name(path.name + suffix).write_bytes(data)
+        world.fault_log.restored_ms.append(world.time.ms())
+
+    # Only the copy takes the time in `lasts`: the daemon is away for a moment.
+    return lambda: _ruin(world, FaultEvent(at=Seconds(0), fault=Fault("kill")), put_back)
+
+
+def _store_log_left(world: "World", event: FaultEvent) -> None:
+    _ruin(world, event, Path.unlink)
+
+
+def _meanwhile(damage: Callable[[Path], None]) -> Apply:
+    """Damage the database while the daemon has it open."""
+
+    def apply(world: "World", _: FaultEvent) -> None:
+        path = world.settings.buffer_path
+        if path.exists() and not world.process.power_off:
+            world.fault_log.lost_store_ms.append(world.time.ms())
+            damage(path)
+
+    return apply
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _cut_log(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        _empty(log)
 
 
 def _clock_step(world: "World", event: FaultEvent) -> Undo:
@@ -384,7 +433,12 @@ APPLY: Mapping[str, Apply] = {
     "store_truncated": _store_truncated,
     "store_noise": _store_noise,
     "store_deleted": _store_deleted,
-    "store_unlinked": _store_unlinked,
+    "store_unlinked": _meanwhile(_delete),
+    "store_folder_removed": _meanwhile(_remove_folder),
+    "store_emptied": _meanwhile(_empty),
+    "store_log_cut": _meanwhile(_cut_log),
+    "store_restored": _store_restored,
+    "store_log_left": _store_log_left,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_never_synchronised": _clock_never_synchronised,
     "clock_step": _clock_step,

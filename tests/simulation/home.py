@@ -123,7 +123,7 @@ def write_folder(
         f"canary_network: {exchange.network}, credentials: exchange.credentials}}",
         "assets:",
         *asset_lines,
-        "buffer: {path: buffer.sqlite}",
+        "buffer: {path: state/buffer.sqlite}",
         "status: {port: 0}",
         f"clock: {{trust: {scenario.trust}}}",
     ]

@@ -73,7 +73,7 @@ def judge(run: RunResult) -> Verdict:
     verdict.unallocated_wh = (
         sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
     )
-    laws = (_alive, _sound, _chained, _true, _dated, _booked, _complete, _fair, _expected)
+    laws = (_alive, _sound, _chained, _true, _dated, _booked, _kept, _complete, _fair, _expected)
     verdict.violations += [
         f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
     ]
@@ -350,6 +350,13 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                     )
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
+    yield from _really_held(books, owed, held)
+
+
+def _really_held(
+    books: _Books, owed: Mapping[tuple[str, int], list[Any]], held: Mapping[Any, Mapping[int, int]]
+) -> Iterator[str]:
+    """What is said to be accepted."""
     end_s = books.run.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
     for (text, start_s), rows in owed.items():
         asset = next(uuid for uuid in held if str(uuid) == text)
@@ -357,11 +364,38 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
         # is shown to a person.
         disputed = any(row["disagreements"] > 1 for row in rows)
         accepted = any(row["state"] == "accepted" for row in rows) and start_s < end_s
-        if accepted and not disputed and start_s + books.held_later_s not in held[asset]:
+        if not accepted or disputed or _assumed(books, rows):
+            continue
+        if start_s + books.held_later_s not in held[asset]:
             yield (
                 f"{books.names[text]}: {start_s} is said to be accepted, and the exchange does "
                 "not hold it"
             )
+
+
+def _assumed(books: _Books, rows: list[Any]) -> bool:
+    """Whether it only counts as accepted, and says so: the database was lost meanwhile."""
+    return all(row["attempts"] == 0 and row["slot_s"] <= books.lost_s for row in rows)
+
+
+def _kept(books: _Books, _: Verdict) -> Iterator[str]:
+    """What was accepted gets no other number from a database that does not know of it."""
+    restored_s = [ms / 1000 for ms in books.run.faults.restored_ms]
+    accepted: dict[tuple[Any, int], tuple[float, int]] = {}
+    for number, booking in enumerate(books.run.exchange.books.history):
+        if booking.what == "forecast":
+            continue
+        key = booking.asset, booking.slot_s
+        before_s, before_uwh = accepted.get(key, (booking.at_s, booking.energy_uwh))
+        lost = any(before_s <= at_s < booking.at_s for at_s in restored_s)
+        if lost and booking.energy_uwh != before_uwh:
+            yield (
+                f"{books.names[str(booking.asset)]}: {booking.slot_s} was accepted with "
+                f"{_wh(before_uwh)}, and sent again with {_wh(booking.energy_uwh)} from a database "
+                "that did not know of it"
+            )
+        if number in books.run.faults.acknowledged:
+            accepted[key] = booking.at_s, booking.energy_uwh
 
 
 def _complete(books: _Books, _: Verdict) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import httpx
@@ -27,6 +27,8 @@ class Network(httpx.AsyncBaseTransport):
     exchange: StrictExchange
     outage: Outage = ""
     severed: bool = False
+    acknowledged: set[int] = field(default_factory=set)
+    """Of the exchange's bookings, by their number: those that the gateway was told of."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One request. Raises httpx errors as a real transport does."""
@@ -38,9 +40,12 @@ class Network(httpx.AsyncBaseTransport):
         if self.outage == "no_answer":
             await asyncio.sleep(3600)
         headers = {name.lower(): value for name, value in request.headers.items()}
+        history = self.exchange.books.history
+        booked_before = len(history)
         answer = self.exchange.handle(
             request.method, request.url.raw_path.decode("ascii"), headers, body
         )
+        booked = range(booked_before, len(history))
         await asyncio.sleep(_LATENCY_S / 2 + answer.delay_s)
         if self.severed or answer.sends == "nothing":
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
@@ -48,6 +53,7 @@ class Network(httpx.AsyncBaseTransport):
             raise httpx.RemoteProtocolError(
                 "peer closed connection without sending complete message body"
             )
+        self.acknowledged.update(booked)
         fields = [("Content-Type", answer.content_type), *answer.headers]
         return httpx.Response(answer.status, headers=fields, stream=httpx.ByteStream(answer.body))
 

@@ -7,8 +7,8 @@ import asyncio
 import gc
 import signal
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field, replace
 
 from gateway.app import Gateway
 from gateway.delivery.simulated.exchange import StrictExchange
@@ -55,7 +55,7 @@ class Process:
 
     async def _run_once(self) -> None:
         self.starts += 1
-        self._network = Network(self.exchange, self._outage)
+        self._network = replace(self._network, outage=self._outage, severed=False)
         try:
             gateway = self.make(self._network)
             self._task = self.loop.create_task(gateway.run())
@@ -80,6 +80,11 @@ class Process:
         self.crashes.append("".join(traceback.format_exception(error)[-12:]))
         if len(self.crashes) >= MAX_CRASHES:
             self._start_at_s = float("inf")
+
+    @property
+    def acknowledged(self) -> Set[int]:
+        """Of the exchange's bookings, by their number: those that the gateway was told of."""
+        return self._network.acknowledged
 
     async def stop(self) -> None:
         """Stop it for good, as `systemctl stop` does."""

@@ -1,6 +1,6 @@
 """What a run leaves behind, to be judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -13,10 +13,16 @@ from tests.simulation.truth import Home, TrueMeter
 
 @dataclass(slots=True)
 class FaultLog:
-    """When faults were applied that explain what the books say. All times are true time."""
+    """When faults were applied that explain what the books say, and what came of the deliveries.
+    All times are true time.
+    """
 
     lost_store_ms: list[int] = field(default_factory=list)
     """When the database was damaged or deleted."""
+    restored_ms: list[int] = field(default_factory=list)
+    """When the database was deleted, or an old copy was put in its place."""
+    acknowledged: Set[int] = frozenset()
+    """Of the exchange's bookings, by their number: those that the gateway was told of."""
     register_faults_ms: dict[str, list[int]] = field(default_factory=dict)
     """When a meter's registers were made to lie, by meter."""
     pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)

@@ -52,6 +52,12 @@ FAULTS: Mapping[str, str] = {
     "store_noise": "the daemon is killed, and a share `amount` of the database's pages is noise",
     "store_deleted": "the daemon is killed, and the database is gone",
     "store_unlinked": "somebody deletes the database while the daemon has it open",
+    "store_folder_removed": "somebody deletes the database's folder while the daemon has it open",
+    "store_emptied": "somebody empties the database while the daemon has it open",
+    "store_log_cut": "somebody empties the database's log while the daemon has it open",
+    "store_restored": "the daemon is killed, and the database is replaced by a copy that was made "
+    "`lasts` before",
+    "store_log_left": "the daemon is killed, and the database is gone, but not its log",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
     "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "

@@ -118,6 +118,7 @@ class World:
         return await self.home.wires[url.key].open(url, defaults)
 
     def _result(self) -> RunResult:
+        self.fault_log.acknowledged = self.process.acknowledged
         return RunResult(
             scenario=self.scenario,
             settings=self.settings,

@@ -16,11 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reads the copy back, and says what is in "
         "it. Works while the daemon runs, and without it. The copy is as large as the buffer. A "
         "file that is there already is left alone.\n"
-        "To go back to a copy: stop the daemon, move buffer.sqlite and the files beside it "
-        "(-wal, -shm) away, put the copy in its place, "
-        "let it belong to meter-gateway, and start the daemon. What was sent since then is owed "
-        "again; dated numbers that are sent twice "
-        "do no harm."
+        "To go back to a copy: meter-gateway restore FILE."
     )
     parser.epilog = (
         "examples:\n"

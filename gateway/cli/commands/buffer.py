@@ -90,7 +90,7 @@ def _repair(settings: "Settings") -> int:
     from gateway.store.opening import repair
 
     path = settings.buffer_path
-    if not path.exists():
+    if not path.exists() and not path.with_name(path.name + "-wal").exists():
         raise Refused(
             f"{path}: there is no buffer to repair; start the daemon, or give --config the "
             "folder that names it"

@@ -24,7 +24,7 @@ SUMMARY = "list what is owed to the exchange and others, have it sent again, or 
 
 STATES = (
     *("pending", "sent", "rejected", "missed", "disputed"),
-    *("refused", "unconfirmed", "accepted"),
+    *("refused", "assumed", "unconfirmed", "accepted"),
 )
 UNSETTLED = STATES[:5]
 DEFAULT_LIMIT = 50
@@ -41,10 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "it is asked again), sent (its answer is awaited), rejected (by the exchange, which "
         "says why), missed (its time passed, it was not wholly metered, or given up), disputed "
         "(accepted twice, and the exchange holds "
-        "another number, or none), unconfirmed (accepted, and not read back yet), accepted.\n"
-        "retry: rejected, missed or (named by --state or ID) disputed items are owed again; "
-        "refused ones are asked for as if for the first time. "
-        "Numbers that go without a time (dialect rest) "
+        "another number, or none), assumed (counts as accepted, because this buffer is older than "
+        "what was accepted: see restore), unconfirmed (accepted, and not read back yet), "
+        "accepted.\n"
+        "retry: rejected, missed or (named by --state or ID) disputed or assumed items are owed "
+        "again. What is assumed then replaces the number that the exchange may hold. Refused ones "
+        "are asked for as if for the first time. Numbers that go without a time (dialect rest) "
         "cannot be: sent late, they would be booked to another slot.\n"
         "give-up: pending and refused items are missed, for the reason that you give. They stay in "
         "the "
@@ -60,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway outbox list --state rejected --asset 'House load' --since 7d --json\n"
         "  meter-gateway outbox retry 2026-03-29T01:15:00Z/House-load\n"
         "  meter-gateway outbox retry --state rejected --since 2026-03-29\n"
+        "  meter-gateway outbox retry --state assumed --since 2026-03-29T12:00Z\n"
         "  meter-gateway outbox give-up --state refused --reason 'the asset is not ours any more'\n"
         "  meter-gateway outbox give-up --until 30d --reason 'the asset was not registered then'"
     )
@@ -158,7 +161,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.action != "list" and args.json:
         args.usage_error("--json goes with list")
     may = {
-        "retry": {"rejected", "missed", "disputed", "refused"},
+        "retry": {"rejected", "missed", "disputed", "refused", "assumed"},
         "give-up": {"pending", "sent", "refused"},
     }.get(args.action, set(STATES))
     if wrong := sorted(set(args.state or ()) - may):
@@ -296,6 +299,8 @@ def _states(owed: "Owed") -> set[str]:
         states.add("refused")
     elif owed.disputed:
         states.add("disputed")
+    elif owed.assumed:
+        states.add("assumed")
     elif (
         owed.state == "accepted"
         and owed.item.kind == "measurement"
@@ -357,7 +362,11 @@ def _print_json(found: "Sequence[Owed]", names: _Names) -> None:
 
 def _state(owed: "Owed") -> str:
     return next(
-        (state for state in ("disputed", "refused", "unconfirmed") if state in _states(owed)),
+        (
+            state
+            for state in ("disputed", "refused", "assumed", "unconfirmed")
+            if state in _states(owed)
+        ),
         owed.state,
     )
 

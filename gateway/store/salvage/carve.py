@@ -77,6 +77,18 @@ def log_frames(log: bytes, page_bytes: int) -> Iterator[tuple[int, int, int]]:
             frames.clear()
 
 
+def older_pages(log: bytes, page_bytes: int) -> dict[int, int]:
+    """Where in a write-ahead log the newest copy of each page begins, also of what the log held
+    before it was begun anew, and of what was not committed: for pages that are nowhere else.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    frame_bytes = _FRAME_HEADER_BYTES + page_bytes
+    for at in range(_LOG_HEADER_BYTES, len(log) - frame_bytes + 1, frame_bytes):
+        page, _, round_number = struct.unpack_from(">3I", log, at)  # the first salt counts
+        found[page] = max(found.get(page, (0, 0)), (round_number, at + _FRAME_HEADER_BYTES))
+    return {page: begin for page, (_, begin) in found.items() if page}
+
+
 def _checksum(sums: tuple[int, int], data: bytes, words: struct.Struct) -> tuple[int, int]:
     a, b = sums
     for x, y in words.iter_unpack(data):

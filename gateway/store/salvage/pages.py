@@ -28,23 +28,31 @@ class Pages:
 
     @classmethod
     def of(cls, path: Path) -> "Pages | None":
-        """None where there is no file that can be read."""
+        """None where there is neither a file nor a log that can be read."""
+        try:
+            log_bytes = path.with_name(path.name + "-wal").read_bytes()
+        except OSError:
+            log_bytes = b""
         try:
             file = os.open(path, os.O_RDONLY)
         except OSError:
-            return None
+            if not log_bytes:
+                return None
+            file = os.open(os.devnull, os.O_RDONLY)
         try:
             header = os.pread(file, 100, 0)
             size = os.fstat(file).st_size
         except OSError:
             header, size = b"", 0
-        try:
-            log_bytes = path.with_name(path.name + "-wal").read_bytes()
-        except OSError:
-            log_bytes = b""
+
         page_bytes = carve.page_size_of(header) or _PAGE_BYTES
         logged = carve.log_pages(log_bytes, page_bytes)
-        return cls(file, page_bytes, max([size // page_bytes, *logged]), log_bytes, logged)
+        count = max([size // page_bytes, *logged])
+        if size < page_bytes:
+            # The file is gone or empty: what the log held before is better than nothing.
+            logged = carve.older_pages(log_bytes, page_bytes) | logged
+            count = max(count, min(max(logged, default=0), len(log_bytes)))
+        return cls(file, page_bytes, count, log_bytes, logged)
 
     def close(self) -> None:
         """Close the file."""

@@ -167,6 +167,9 @@ def _sync(path: Path) -> None:
 
 def _for_reading(path: Path) -> sqlite3.Connection | None:
     """The damaged file, where SQLite still takes it for a database."""
+    if not (path.is_file() and path.stat().st_size):
+        # It would take an empty one for a new one, and delete the log beside it.
+        return None
     for how in ("mode=ro", "immutable=1"):
         try:
             db = connect_as_it_is(path, how)

@@ -157,7 +157,8 @@ def test_pending_items_are_given_up_with_the_reason(run, filled):
     [
         (
             ("retry", FIRST),
-            "it is accepted; only what was rejected, missed or is disputed can be owed again",
+            "it is accepted; only what was rejected, missed, is disputed or assumed can be owed "
+            "again",
         ),
         (("give-up", "--reason", "x", "--all"), ""),
         (

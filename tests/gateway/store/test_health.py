@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.errors import StoreError
+from gateway.store.errors import Gone, StoreError
 from gateway.store.health import StoreHealth
 
 
@@ -41,3 +41,15 @@ def test_where_all_is_well_having_nothing_to_write_is_success_too() -> None:
     assert health.does(lambda: False)
     assert health.last_success_s == 100.0
     assert not health.does(refuse, writes=False)
+
+
+def test_a_file_that_is_gone_is_no_matter_of_patience() -> None:
+    def gone() -> bool:
+        raise Gone("there is no file")
+
+    health = StoreHealth(Path("buffer.sqlite"), lambda: 100.0)
+    assert health.does(lambda: True)
+    assert not health.does(gone)
+    assert health.file_is_gone
+    assert health.does(lambda: True)
+    assert not health.file_is_gone

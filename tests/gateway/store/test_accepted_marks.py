@@ -1,0 +1,190 @@
+"""How far destinations have accepted is known outside the buffer, and an old buffer goes by it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.buffer import Buffer
+from gateway.store.opening import open_buffer, open_for_deciding
+from tests.gateway.store.rig import NOW_S, SMALL, closing, owed, sample, slot
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "buffer.sqlite"
+
+
+def opened(path: Path) -> Buffer:
+    return open_buffer(path, SMALL, now_s=NOW_S)
+
+
+def settle(store: Buffer, *starts: int) -> None:
+    for start_s in starts:
+        store.close(closing(slot(start_s), owed(start_s)))
+    store.flush()
+
+
+def accept(store: Buffer, *starts: int) -> None:
+    items = [owed(start_s).item for start_s in starts]
+    store.outbox("exchange").record(items, "accepted", "", NOW_S)
+
+
+def states(store: Buffer) -> dict[int, str]:
+    return {each.item.slot_s: each.state for each in store.owed()}
+
+
+def assumed(store: Buffer) -> set[int]:
+    return {each.item.slot_s for each in store.owed() if each.assumed}
+
+
+def behind(store: Buffer) -> list[str]:
+    store.flush()
+    return [line for line in store.latest_events() if " behind: " in line]
+
+
+def copied(path: Path) -> Path:
+    store = opened(path)
+    store.close_file()
+    return Path(shutil.copy(path, path.with_name("copy")))
+
+
+def test_an_old_copy_neither_sends_nor_settles_anew_what_was_accepted_since(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900, 1800)
+    accept(store, 900)
+    store.close_file()
+    copy = copied(path)
+    store = opened(path)
+    settle(store, 2700, 3600)
+    accept(store, 1800, 2700)
+    store.close_file()
+
+    shutil.copy(copy, path)
+    store = opened(path)
+    assert states(store) == {900: "accepted", 1800: "accepted"}
+    assert assumed(store) == {1800}
+    [line] = behind(store)
+    assert "exchange accepted up to 1970-01-01 00:45Z" in line
+    assert "1 items that waited" in line
+
+    settle(store, 2700, 3600)
+    assert assumed(store) == {1800, 2700}, "also what is settled only now"
+    assert states(store)[3600] == "pending", "what was never accepted goes on"
+    assert store.outbox("exchange").unconfirmed(NOW_S + 1, since_s=0, limit=9) == [owed(900).item]
+    store.close_file()
+
+    store = opened(path)
+    assert len(behind(store)) == 1, "said once"
+    store.close_file()
+
+
+def test_a_person_s_word_has_it_sent_again(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    store.close_file()
+    path.unlink()
+
+    store = opened(path)
+    settle(store, 900)
+    assert assumed(store) == {900}
+    beside = open_for_deciding(path)
+    assert beside.retry([owed(900).item]) == 1
+    beside.close_file()
+    assert states(store) == {900: "pending"}
+    store.close_file()
+    store = opened(path)
+    assert states(store) == {900: "pending"}, "also after a restart"
+    accept(store, 900)
+    assert assumed(store) == set()
+    store.close_file()
+
+
+def test_the_marks_are_written_before_the_verdict_once_for_each_slot(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900)
+    store.close(closing(slot(1800), owed(1800), owed(1800, asset=1)))
+    store.flush()
+    store.database.connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(Exception, match="readonly"):
+        accept(store, 1800)
+    store.database.connection.execute("PRAGMA query_only = 0")
+    marks = AcceptedMarks.beside(path)
+    assert set(marks.accepted.values()) == {1800}
+    assert len(marks.accepted) == 2, "also for what is about to be sent"
+
+    inode = marks.path.stat().st_ino
+    accept(store, 1800)
+    accept(store, 900)
+    store.outbox("exchange").record([owed(1800, asset=1).item], "accepted", "", NOW_S)
+    assert marks.path.stat().st_ino == inode
+    store.close_file()
+
+
+def test_what_waits_while_nothing_is_accepted_still_waits_in_a_buffer_that_is_sound(
+    path: Path,
+) -> None:
+    store = opened(path)
+    settle(store, 900, 1800, 2700)
+    accept(store, 2700)
+    store.close_file()
+    store = opened(path)
+    assert states(store) == {900: "pending", 1800: "pending", 2700: "accepted"}
+    assert behind(store) == []
+    store.close_file()
+
+
+def test_a_clock_that_was_ahead_does_not_keep_live_slots_from_being_sent(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900, NOW_S + 86_400)
+    accept(store, 900, NOW_S + 86_400)
+    store.close_file()
+    path.unlink()
+
+    store = opened(path)
+    store.add(sample(180))
+    settle(store, NOW_S, NOW_S + 1800)
+    assert states(store) == {NOW_S: "accepted", NOW_S + 1800: "pending"}
+    store.close_file()
+
+
+def test_a_first_start_of_this_version_learns_the_marks_from_the_buffer(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900, 1800)
+    accept(store, 900)
+    store.close_file()
+    marks = AcceptedMarks.beside(path).path
+    marks.unlink()
+    store = opened(path)
+    assert behind(store) == []
+    store.close_file()
+    assert set(AcceptedMarks.beside(path).accepted.values()) == {900}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"accepted": {"exchange": {"x": "soon"}}}', b"x" * (2 << 20)]
+)
+def test_a_file_of_marks_that_cannot_be_read_is_begun_anew(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    marks = path.with_name("buffer.sqlite.accepted")
+    marks.write_bytes(content)
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    store.close_file()
+    assert "cannot be read" in caplog.text
+    assert "1970-01-01 00:15:00Z" in json.loads(marks.read_text())["accepted"]["exchange"].values()
+
+
+def test_a_pipe_in_its_place_makes_nobody_wait(path: Path) -> None:
+    os.mkfifo(path.with_name("buffer.sqlite.accepted"))
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    assert states(store) == {900: "accepted"}
+    store.close_file()
