@@ -66,6 +66,8 @@ WRITE_TIMEOUT_S = 5.0
 DRAIN_BYTES = 1 << 20
 """The most one `drain` throws away: a line that babbles for ever must not hold the loop."""
 
+_EXHAUSTED = "more files and connections are open than the system allows (LimitNOFILE= of the unit)"
+
 SETTLE_S = 0.02
 """How long a port is left alone after it has been set anew: adapters take their time to follow."""
 
@@ -77,6 +79,17 @@ async def open_any_line(
 
     Serial ports and endpoints of bytes have one user at a time. The others are made for many.
     """
+    try:
+        return await _opened(url, serial_defaults, says)
+    except OSError as error:
+        # What a line of its kind needs is loaded from the disk, which takes a descriptor.
+        remedy = _remedy(error, "it is tried again")
+        raise LineError(
+            f"{url}: cannot be opened ({error.strerror or error}) — {remedy}"
+        ) from error
+
+
+async def _opened(url: LineUrl, serial_defaults: SerialSettings, says: str) -> AnyLine:
     # Each of these brings libraries that a daemon needs only where a line says so.
     if url.kind == "http":
         from drivers.http_line import WebLine
@@ -176,6 +189,8 @@ def _why_not_open(path: str, error: Exception) -> str:
             "this is not a serial port, or it does not take these settings — check the path, "
             "baud, parity, data and stop bits"
         )
+    if code in (errno.EMFILE, errno.ENFILE):
+        return f"cannot open the port ({os.strerror(code)}) — {_EXHAUSTED}"
     return (
         f"cannot open the port ({os.strerror(code) if code else error}) — unplug the adapter "
         "and plug it in again"
@@ -265,7 +280,12 @@ async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.sock
         raise LineError(f"{url}: connection refused — {hint}") from error
     except OSError as error:
         why = f"cannot connect ({error.strerror or error})"
-        raise LineError(f"{url}: {why} — check the address and the network") from error
+        remedy = _remedy(error, "check the address and the network")
+        raise LineError(f"{url}: {why} — {remedy}") from error
+
+
+def _remedy(error: OSError, otherwise: str) -> str:
+    return _EXHAUSTED if error.errno in (errno.EMFILE, errno.ENFILE) else otherwise
 
 
 def _notice_dead_peers(connection: socket.socket) -> None:

@@ -134,6 +134,13 @@ class _File:
     min_interval_s: Annotated[
         float, Meta(gt=0, description="reading more often than this gives nothing new")
     ] = 1.0
+    sleeps: Annotated[
+        bool,
+        Meta(
+            description="true where it has no power without sun, as an inverter: its silence at "
+            "night is no fault"
+        ),
+    ] = False
     energy: Annotated[
         dict[Literal["energy_import_wh", "energy_export_wh"], Register],
         Meta(
@@ -159,6 +166,7 @@ class Profile:
     serial: SerialSettings
     max_power_w: float
     min_interval_s: float
+    sleeps: bool
     energy: Mapping[str, Register]
     notes: str
     settings: Any

@@ -21,6 +21,7 @@ from gateway.delivery.destination import Delivery, spoken
 from gateway.delivery.opening import Opening, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
+from gateway.monitoring.exhaustion import Exhaustion
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
@@ -67,6 +68,9 @@ class Gateway:
             settings.buffer_path, _limits(settings), now_s=clock.now_s(), says=says
         )
         self.health = health = StoreHealth(self.buffer.path, clock.now_s)
+        if refusal := self.buffer.database.access.refusal:
+            health.failed(refusal)
+        _set_floor(clock, self.buffer, health)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -92,6 +96,8 @@ class Gateway:
             cross_checks=self.ledger.cross_checks,
             destinations=self.deliveries,
             publisher=self.mqtt,
+            fold_of=self.ledger.state_of,
+            disbelief_of=self.ledger.beliefs.of,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
         self.status = StatusServer(
@@ -108,6 +114,7 @@ class Gateway:
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(Exhaustion().handle)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
@@ -139,6 +146,7 @@ class Gateway:
             yield self._publish_status(self.mqtt)
         yield self.status.run()
         yield self.watchdog.run()
+        yield self.watchdog.tell(self.reporter.summary)
 
     def _take(self, sample: Sample) -> None:
         """A meter has been read."""
@@ -172,6 +180,14 @@ class Gateway:
             name = f"delivery to {spoken(delivery.name)}"
             parts.append(Turns(name, delivery.turned_s, delivery.longest_turn_s))
         return standstill(parts, asyncio.get_running_loop().time())
+
+
+def _set_floor(clock: Clock, buffer: Buffer, health: StoreHealth) -> None:
+    """No time before what is stored is right."""
+    newest_s = health.ask(buffer.tables.undated.newest_s, None)
+    if newest_s is not None:
+        offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
+        clock.know(newest_s, of_this_boot=offset_ms is not None)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -69,17 +69,14 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
     """
     import sqlite3
 
-    from gateway.store.errors import StoreError
+    from gateway.store.errors import explained
     from gateway.store.opening import open_for_reading
 
     buffer = open_for_reading(settings.buffer_path)
     try:
         yield buffer
     except sqlite3.Error as error:
-        raise StoreError(
-            f"{settings.buffer_path}: cannot be read: {error}; try again, or check the disk with "
-            "dmesg"
-        ) from error
+        raise explained(settings.buffer_path, "cannot be read", error) from error
     finally:
         buffer.close_file()
 

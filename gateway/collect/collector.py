@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from drivers.line import AnyLine, LineError, LineFlooded, LineUrl, MeterError, SerialSettings
-from drivers.profile import EnergyDriver
+from drivers.profile import Driver, EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.line_load import load_of
@@ -212,7 +212,7 @@ class Collector:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
-            meter.driver = meter.device.profile.open_driver(meter.device.on_line, line)
+            meter.driver = self._driver_of(meter, line)
 
         self._turns.begin(self._now_s())
         failures = 0
@@ -236,6 +236,15 @@ class Collector:
         # remedy.
         text = f"no meter answers; last: {meter.failures.last}"
         self._failures.note(text, self._clock.now_s())
+
+    def _driver_of(self, meter: Meter, line: AnyLine) -> Driver:
+        """Raises LineError."""
+        try:
+            return meter.device.profile.open_driver(meter.device.on_line, line)
+        except OSError as error:
+            # A driver is loaded from the disk when it is first used, which takes a descriptor.
+            text = f"{self.name}: the driver of {meter.name} cannot be loaded: {error.strerror}"
+            raise LineError(f"{text}; it is tried again") from error
 
     def _now_s(self) -> float:
         """Unix time, by which reads are planned. Where the clock was set, due times move with

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.format import Answer, Batch, Format, Outcome, Selects, Terms
+from gateway.outbox.format import Answer, Batch, Format, Outcome, Retry, Selects, Terms
 from gateway.outbox.item import EXCHANGE, Item, Subject
 
 SETTLEMENT_S = 3600.0
@@ -29,6 +29,15 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close its connection."""
+
+
+class Greets(Protocol):
+    """A destination that can be heard from before anything is owed to it."""
+
+    async def greet(self) -> Retry | None:
+        """Show who we are, and whether it is there; it is sent nothing that is owed. Returns what
+        went wrong, or None.
+        """
 
 
 class CannotTell(Exception):
@@ -91,6 +100,7 @@ class Destination:
     format: Format
     transport: Transport
     policy: Policy
+    greets: Greets | None = None
     verifies: Verifies | None = None
     acknowledges: Acknowledges | None = None
     name_of: Callable[[Subject], str] = str

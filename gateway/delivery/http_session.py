@@ -134,9 +134,15 @@ class Session:
         """Close the connection."""
         await self._client.aclose()
 
-    async def log_in(self, within_s: float) -> None:
-        """Get a token, and do nothing with it. Raises ExchangeError."""
-        await self._login(asyncio.get_running_loop().time() + within_s)
+    async def log_in(self, within_s: float | None = None) -> None:
+        """Have a token, so that it is known whether the exchange is there and takes this login.
+        Gives up after `within_s`. Raises ExchangeError.
+        """
+        if not self._token:
+            deadline_s = None
+            if within_s is not None:
+                deadline_s = asyncio.get_running_loop().time() + within_s
+            await self._login(deadline_s)
 
     async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`

@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.delivery.destination import CannotTell, NotNow
-from gateway.delivery.http_session import ExchangeError, LoginError, NotAllowed, Unreachable
+from gateway.delivery.http_session import (
+    ExchangeError,
+    LoginError,
+    LoginRefused,
+    NotAllowed,
+    Unreachable,
+)
 from gateway.outbox.dialect import Dialect, ReadsBack, Reply
-from gateway.outbox.format import Batch, Outcome, Retry
+from gateway.outbox.format import REFUSED, Batch, Outcome, Retry
 from gateway.outbox.http_replies import asked_to_wait_s, refusal
 from gateway.outbox.item import Item
 
@@ -18,6 +24,9 @@ class HttpPoster(Protocol):
 
     url: str
     timeout_s: float
+
+    async def log_in(self) -> None:
+        """Have a token. Raises ExchangeError."""
 
     async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, giving up after `within_s`. Raises ExchangeError."""
@@ -47,18 +56,31 @@ class HttpTransport:
         try:
             reply = await self._session.post(batch.address, batch.payload, within_s)
         except ExchangeError as error:
-            return Retry(
-                str(error),
-                error.retry_after_s,
-                sent=not isinstance(error, LoginError),
-                answered=not isinstance(error, LoginError | Unreachable),
-                cause=type(error).__name__,
-            )
+            return _retry(error)
         return self._dialect.judge(reply)
+
+    async def greet(self) -> Retry | None:
+        """Log in."""
+        try:
+            await self._session.log_in()
+        except ExchangeError as error:
+            return _retry(error)
+        return None
 
     async def aclose(self) -> None:
         """Close the connection."""
         await self._session.aclose()
+
+
+def _retry(error: ExchangeError) -> Retry:
+    """What got no verdict is tried again."""
+    return Retry(
+        str(error),
+        error.retry_after_s,
+        sent=not isinstance(error, LoginError),
+        answered=not isinstance(error, LoginError | Unreachable),
+        cause=REFUSED if isinstance(error, LoginRefused) else type(error).__name__,
+    )
 
 
 class HttpVerifier:

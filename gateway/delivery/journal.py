@@ -9,6 +9,7 @@ from uuid import UUID
 
 from gateway.delivery.destination import spoken
 from gateway.energy.slot import Event
+from gateway.outbox.format import REFUSED
 from gateway.outbox.item import EXCHANGE, Item, Subject
 from gateway.timing.utc import utc_seconds
 
@@ -76,6 +77,16 @@ class Journal:
     def sent(self, items: Sequence[Item]) -> None:
         """These are on their way."""
         _log.info("%ssent %s; its answer is awaited", self._prefix, self.say(items))
+
+    def greeted(self, now_s: float) -> None:
+        """The destination is there, and takes who we are."""
+        self.counts.last_success_s = now_s
+        _log.info("%s answers and takes our login", self._who)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the destination does not take who we are."""
+        return self.state == "retrying" and self._failure_logged == REFUSED
 
     def rejected(self, items: Sequence[Item], reason: str, now_s: float) -> None:
         """The destination will never take these. A line is logged when the reason is another

@@ -69,6 +69,8 @@ class Uploader:
         """Whether it may be asked what it holds: its last answer was one, and it did not ask for
         silence.
         """
+        self._is_met = destination.greets is None
+        """Whether it was heard from since the start, or cannot be before something is owed."""
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
@@ -113,37 +115,7 @@ class Uploader:
         """How deliveries go. Counts are since start; the backlog is the outbox's. Raises
         StoreError.
         """
-        backlog = self._outbox.backlog()
-        confirmations = self._read_back.confirmations(now_s)
-        counts = self._journal.counts
-        return DestinationReport(
-            name=self._destination.name,
-            state=self._journal.state,
-            last_success_s=counts.last_success_s,
-            # Every slot brings something to deliver: no success for longer than two of them means
-            # that something is wrong.
-            max_age_s=LIVE_SLOTS * self._destination.policy.slot_s + MAX_BACKOFF_S,
-            errors=counts.errors,
-            last_error=counts.last_error,
-            last_error_s=counts.last_error_s,
-            url=self._destination.transport.url,
-            dialect=self._destination.kind,
-            backlog=backlog.count,
-            oldest_undelivered_s=backlog.oldest_slot_s,
-            next_deadline_s=backlog.next_closes_s,
-            sent=backlog.sent,
-            requests=counts.requests,
-            accepted=counts.accepted,
-            rejected=counts.rejected,
-            missed=counts.missed,
-            refusals=counts.refusals,
-            refusing_since_s=self._journal.refusing_since_s,
-            read_back=self._read_back.state,
-            confirmed=self._read_back.confirmed,
-            disagreements=self._read_back.disagreements,
-            unconfirmed=confirmations.unconfirmed,
-            disputed=confirmations.disputed,
-        )
+        return _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -154,6 +126,8 @@ class Uploader:
                 portion = self._next() if self._trusted() else None
                 if portion is not None:
                     await self._deliver(portion)
+                elif self._may_greet():
+                    await self._greet()
                 elif self._may_ask():
                     await self._ask()
                 else:
@@ -251,6 +225,11 @@ class Uploader:
             )
             self._fail("rejections", reason)
             return
+        self._works(now_s)
+
+    def _works(self, now_s: float) -> None:
+        """The destination has given its word."""
+        self._is_met = True
         self._journal.recovered(self._patience.failures, now_s)
         self._patience.succeed()
 
@@ -263,6 +242,27 @@ class Uploader:
         """Give the disk time."""
         self._schedule.start_small()
         self._fail("StoreError", f"the buffer cannot be used: {error}")
+
+    # --- hearing from it before anything is owed ------------------------------------------------
+
+    def _may_greet(self) -> bool:
+        """Whether it is to be heard from, and may be tried now. Not while the clock is not trusted:
+        no certificate is valid then.
+        """
+        if self._is_met or not self._trusted():
+            return False
+        return self._patience.allows(_loop_s(), self._boundary_s(self._now())) == "all"
+
+    async def _greet(self) -> None:
+        """See whether it is there and takes who we are."""
+        assert self._destination.greets is not None
+        problem = await self._destination.greets.greet()
+        if problem is not None:
+            self._fail(problem.cause, problem.reason, problem.after_s)
+            return
+        now_s = self._now()
+        self._journal.greeted(now_s)
+        self._works(now_s)
 
     # --- its own word on what was sent ------------------------------------------------------------
 
@@ -342,6 +342,45 @@ class Uploader:
         """The newest slot boundary, Unix time."""
         slot_s = self._destination.policy.slot_s
         return int(now_s // slot_s) * slot_s
+
+
+def _report(
+    destination: Destination, outbox: Outbox, journal: Journal, read_back: ReadBack, now_s: float
+) -> DestinationReport:
+    """How deliveries go. Raises StoreError."""
+    backlog = outbox.backlog()
+    confirmations = read_back.confirmations(now_s)
+    counts = journal.counts
+    return DestinationReport(
+        name=destination.name,
+        state=journal.state,
+        last_success_s=counts.last_success_s,
+        # Every slot brings something to deliver: no success for longer than two of them means
+        # that something is wrong.
+        max_age_s=LIVE_SLOTS * destination.policy.slot_s + MAX_BACKOFF_S,
+        errors=counts.errors,
+        last_error=counts.last_error,
+        last_error_s=counts.last_error_s,
+        refused=journal.is_refused,
+        greets=destination.greets is not None,
+        url=destination.transport.url,
+        dialect=destination.kind,
+        backlog=backlog.count,
+        oldest_undelivered_s=backlog.oldest_slot_s,
+        next_deadline_s=backlog.next_closes_s,
+        sent=backlog.sent,
+        requests=counts.requests,
+        accepted=counts.accepted,
+        rejected=counts.rejected,
+        missed=counts.missed,
+        refusals=counts.refusals,
+        refusing_since_s=journal.refusing_since_s,
+        read_back=read_back.state,
+        confirmed=read_back.confirmed,
+        disagreements=read_back.disagreements,
+        unconfirmed=confirmations.unconfirmed,
+        disputed=confirmations.disputed,
+    )
 
 
 def _loop_s() -> float:

@@ -53,6 +53,13 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     return state
 
 
+def leave_out(interval: Interval, entries: Entries) -> DirectionState:
+    """State all of an interval's energy as unallocated: it passed, and cannot be believed. Returns
+    the direction as of the later reading.
+    """
+    return _skip(interval, "jump", entries)
+
+
 def _stood_still(interval: Interval, rules: MeterRules) -> bool:
     """A register that has not moved tells that nothing passed, however long nobody read it: an
     inverter sleeps at night.
@@ -146,6 +153,8 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
         set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)
         way = "back" if set_ms < 0 else "forward"
         what = f"the clock was set {way} by {abs(set_ms) / _MS_PER_HOUR:.2f} h"
+    elif kind == "jump":
+        what = "the register moves by more than the main fuse (max_power) carries"
     else:
         what = f"no reading for {(at_ms - before_ms) / _MS_PER_HOUR:.1f} h"
     unallocated = f"{record.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"

@@ -36,6 +36,11 @@ changes nothing: only the integral of power goes on. These readings are not beli
 - *It is one of the first of all.* Until `CONFIRMATIONS` readings agree, and as long as nothing is
   booked, the counter begins anew with a reading that cannot follow (`begins_anew`).
 
+- *It is one more of many that rise too fast.* Each is more than the main fuse can carry since the
+  one before, so they never agree (`MOST_REFUSED`). Then the rule is wrong and not the register, and
+  nobody knows by how much: slot by slot the counter goes along, and all that passed is stated as
+  unallocated (`concede`).
+
 - *It stands still while more passes than its step can hold.* The register *pauses*, and will catch
   up. After `MOST_PAUSE_MS` the register is believed, and power is not.
 """
@@ -62,6 +67,12 @@ else speaks.
 
 One is a flipped bit (scenario `bit-flip-small`). A third would keep a real load waiting for longer,
 such as a car that begins to charge where power is read from another place.
+"""
+
+MOST_REFUSED = 10
+"""So many readings in a row that are not believed are no accident, and a person should know.
+
+More than any glitch that the simulation has a name for, and 100 s at the usual interval.
 """
 
 DOUBT_MS = 15 * 60_000
@@ -103,11 +114,29 @@ class Suspects(msgspec.Struct, frozen=True):
     last_raw_uwh: int
     last_ms: int
     count: int
+    rising: int = 1
+    """Readings in a row, up to the last one, none of which is less than the one before, however
+    fast they rise.
+    """
+    refused: int = 1
+    """Readings in a row that were not believed, whether they follow each other or not."""
 
     def lead_to(self, raw_uwh: int, at_ms: int, rules: Rules) -> bool:
         """Whether a reading can follow them."""
         moved_uwh = raw_uwh - self.last_raw_uwh
         return 0 <= moved_uwh <= rules.most_uwh(at_ms - self.last_ms, raw_uwh)
+
+    def and_then(self, raw_uwh: int, at_ms: int, rules: Rules) -> "Suspects":
+        """One more that is not believed; where it cannot follow, it is the first of new ones."""
+        leads = self.lead_to(raw_uwh, at_ms, rules)
+        return Suspects(
+            first_raw_uwh=self.first_raw_uwh if leads else raw_uwh,
+            last_raw_uwh=raw_uwh,
+            last_ms=at_ms,
+            count=self.count + 1 if leads else 1,
+            rising=self.rising + 1 if raw_uwh >= self.last_raw_uwh else 1,
+            refused=self.refused + 1,
+        )
 
 
 class Since(
@@ -161,7 +190,8 @@ class Counter(msgspec.Struct, frozen=True):
     gain: Gain = Gain()
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
-    cannot follow is as good as they are.
+    cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each
+    further time in a row that it did, higher each time.
     """
 
     @property
@@ -217,9 +247,10 @@ def begins_anew(counter: Counter, rules: Rules, raw_uwh: int) -> bool:
     (`start`).
 
     So it is where too few readings speak for the series yet, and this one cannot follow: the very
-    first may have been a wrong one.
+    first may have been a wrong one. Not for ever: where readings only rise, and each one too fast,
+    the counter has begun all the same, and what passes is accounted for.
     """
-    if counter.agreed >= CONFIRMATIONS:
+    if counter.agreed >= CONFIRMATIONS or counter.agreed <= -CONFIRMATIONS:
         return False
 
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
@@ -297,16 +328,40 @@ def read(
             return counter, None
         return _confirmed(counter, rules, moved_uwh), _glitch(counter, rules, raw_uwh)
 
-    if suspects and suspects.lead_to(raw_uwh, at_ms, rules):
-        suspects = Suspects(suspects.first_raw_uwh, raw_uwh, at_ms, suspects.count + 1)
-    else:
+    if suspects is None:
         suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
+    else:
+        suspects = suspects.and_then(raw_uwh, at_ms, rules)
 
     if can_follow and suspects.count >= AGREEING:
         return _confirmed(counter, rules, moved_uwh), None
     if suspects.count < CONFIRMATIONS:
         return replace(counter, suspects=suspects), None
     return _rebase(counter, rules, suspects)
+
+
+def is_to_concede(counter: Counter) -> bool:
+    """Whether so many readings rise too fast that the counter had better go along (`concede`)."""
+    suspects = counter.suspects
+    if suspects is None or suspects.rising < MOST_REFUSED:
+        return False
+    return suspects.last_raw_uwh + counter.offset_uwh > counter.register_uwh
+
+
+def concede(counter: Counter, rules: Rules) -> Counter:
+    """The counter where its register is now, though that cannot be believed. What it moves by is
+    for no slot to have.
+    """
+    suspects = counter.suspects
+    assert suspects is not None
+    latest = Suspects(suspects.last_raw_uwh, suspects.last_raw_uwh, suspects.last_ms, 1)
+    counter, _ = _jump(counter, rules, latest, "")
+    since = replace(counter.since, power_unknown_ms=max(counter.since.power_unknown_ms, 1))
+    counter = _confirmed(replace(counter, since=since), rules, 0)
+    # The next reading is no more believed for that, and the count goes on.
+    return replace(
+        counter, suspects=replace(latest, rising=suspects.rising, refused=suspects.refused)
+    )
 
 
 def _is_doubtful(
@@ -346,7 +401,7 @@ def _glitch(counter: Counter, rules: Rules, raw_uwh: int) -> Finding | None:
     if suspects is None:
         return None
 
-    are_ahead = suspects.last_raw_uwh + counter.offset_uwh > counter.register_uwh
+    are_ahead = suspects.last_raw_uwh + counter.offset_uwh >= counter.register_uwh
     if are_ahead and suspects.lead_to(raw_uwh, counter.last_sample_ms, rules):
         return None
 
@@ -399,7 +454,7 @@ def _confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
         still_uwh=still_uwh,
         pace_w=moved_uwh * 3.6 / elapsed_ms,
         gain=gain,
-        agreed=min(counter.agreed + 1, CONFIRMATIONS),
+        agreed=min(max(counter.agreed, 0) + 1, CONFIRMATIONS),
     )
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from drivers.sample import Sample
 from gateway.energy import counter as counting
 from gateway.energy.assets import Direction
-from gateway.energy.booking import MAX_MISSING, book, open_slot
+from gateway.energy.booking import MAX_MISSING, book, leave_out, open_slot
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import between
@@ -125,7 +125,8 @@ def advance_direction(
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
-    4. Where it does not, no slot closes. Slots that power covers are closed provisionally.
+    4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
+       not believed for long is unallocated (`counter.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -156,6 +157,8 @@ def advance_direction(
     if finding:
         entries.tell(at_ms, finding.kind, finding.text, finding.unallocated_uwh)
 
+    if is_conceded := _is_to_concede(before, counter, reading, rules):
+        counter = counting.concede(counter, register)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -168,8 +171,20 @@ def advance_direction(
             finding=finding,
             placed=reading.placed,
         )
-        after = book(interval, entries)
+        after = leave_out(interval, entries) if is_conceded else book(interval, entries)
     return _settled(after) if entries.are_binding else after
+
+
+def _is_to_concede(
+    before: DirectionState, counter: counting.Counter, reading: Reading, rules: MeterRules
+) -> bool:
+    """Whether a slot ends here of which no reading was believed: what passed is stated now.
+
+    An overload that is shorter is believed afterwards, when the mean is what the fuse carries.
+    """
+    is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
+    is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
+    return is_at_end and is_long and counting.is_to_concede(counter)
 
 
 # --- the beginning --------------------------------------------------------------------------------
@@ -216,7 +231,7 @@ def _begin_anew(
     if begun is None:
         return None
 
-    if before.counter.agreed:
+    if before.counter.agreed > 0:
         first_wh = before.counter.register_uwh / UWH_PER_WH
         next_wh = begun.counter.register_uwh / UWH_PER_WH
         text = (
@@ -224,7 +239,10 @@ def _begin_anew(
             "metering begins with that"
         )
         entries.tell(reading.at_ms, "glitch", text)
-    return replace(begun, counter=replace(begun.counter, agreed=0))
+    rises = begun.counter.register_uwh > before.counter.register_uwh
+    agreed = min(before.counter.agreed, 1) - 1 if rises else 0
+    counter = replace(begun.counter, agreed=agreed)
+    return replace(begun, counter=counter)
 
 
 def _settled(state: DirectionState) -> DirectionState:
@@ -248,6 +266,11 @@ def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
     # After a restart of the machine by a clock that is behind, all that is known is how long it has
     # been running.
     return sample.boottime_ms
+
+
+def shows_register(sample: Sample, rules: MeterRules) -> bool:
+    """Whether there is a register in the sample, of whichever direction."""
+    return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
 
 
 def _shown(

@@ -4,7 +4,7 @@ where they do not agree. Pure.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from gateway.energy.slot import KNOWN, Slot, Unallocated
 from gateway.outbox.owed import Owed
@@ -50,20 +50,32 @@ def audit(
     """Slots and what is owed come in the order of time; `open_records` are the unallocated
     energy that is in no slot.
     """
-    last: dict[Series, Slot] = {}
-    unallocated: dict[Series, list[Unallocated]] = {}
-    for each in open_records:
-        unallocated.setdefault((each.device, each.serial_number, each.direction), []).append(each)
+    runs: dict[Series, list[_Run]] = {}
     due = _Ahead(owed)
     for start_s, group in groupby(slots, key=lambda slot: slot.start_s):
         now = list(group)
         for slot in now:
-            series = slot.device, slot.serial_number, slot.direction
             yield from _slot(slot)
-            if series in last:
-                yield from _chain(last[series], slot, unallocated.get(series, []))
-            last[series] = slot
+            yield from _append(runs.setdefault(_series(slot), []), slot)
         yield from _owed(now, due.at(start_s), assets)
+
+    unallocated: dict[Series, list[Unallocated]] = {}
+    for each in open_records:
+        unallocated.setdefault((each.device, each.serial_number, each.direction), []).append(each)
+    for series, its_runs in runs.items():
+        yield from _chain(its_runs, unallocated.get(series, []))
+
+
+@dataclass(slots=True)
+class _Run:
+    """Slots of a series, each of which goes on where the one before has ended."""
+
+    first: Slot
+    last: Slot
+
+
+def _series(slot: Slot) -> Series:
+    return slot.device, slot.serial_number, slot.direction
 
 
 def _slot(slot: Slot) -> Iterator[Finding]:
@@ -76,16 +88,33 @@ def _slot(slot: Slot) -> Iterator[Finding]:
         yield Finding("energy", slot.start_s, text)
 
 
-def _chain(before: Slot, slot: Slot, unallocated: Sequence[Unallocated]) -> Iterator[Finding]:
-    """From one slot of a series to the next."""
-    end_s = before.start_s + before.length_s
-    if slot.start_s < end_s:
+def _append(runs: list[_Run], slot: Slot) -> Iterator[Finding]:
+    """Put the next slot in time to its series' runs."""
+    before = runs[-1].last if runs else None
+    if before is not None and slot.start_s < before.start_s + before.length_s:
         yield Finding(
             "overlap",
             slot.start_s,
             f"{_name(slot)}: begins before the one of {utc_minutes(before.start_s)} has ended",
         )
-        return
+        runs[-1].last = slot
+    elif before is not None and slot.begin_uwh == before.end_uwh:
+        runs[-1].last = slot
+    else:
+        runs.append(_Run(slot, slot))
+
+
+def _chain(runs: list[_Run], unallocated: Sequence[Unallocated]) -> Iterator[Finding]:
+    """From one run of a series to the next, in the order of its counter: where a clock was set
+    back, that is not the order of time.
+    """
+    runs.sort(key=lambda run: (run.first.begin_uwh, run.last.end_uwh, run.first.start_s))
+    for before, after in pairwise(runs):
+        yield from _between(before.last, after.first, unallocated)
+
+
+def _between(before: Slot, slot: Slot, unallocated: Sequence[Unallocated]) -> Iterator[Finding]:
+    end_s = before.start_s + before.length_s
     moved_uwh = slot.begin_uwh - before.end_uwh
     stated_uwh = sum(
         each.energy_uwh

@@ -12,6 +12,7 @@ from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
 from gateway.energy.slot import Event, MeterState, Slot, Step, Unallocated
+from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide
 from gateway.ledger.rules import meter_rules
 from gateway.ledger.settling import Settling
@@ -43,6 +44,7 @@ class Books:
         """Per meter: the number of the sample that its fold stands at, and the fold."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
         """Per meter: findings about its register since start."""
+        self.beliefs = Beliefs()
         self.cross_checks = CrossChecks(
             {d.name: d.check_against for d in settings.devices if d.check_against}
         )
@@ -91,6 +93,7 @@ class Books:
         asset_slots, owed = self._settling.follows(slots, self._clock.now_s)
 
         self.states[sample.device] = number, step.state
+        self.beliefs.look(sample, step.state, rules)
         self.cross_checks.look(sample, step.state, invert=rules.invert)
         self.cross_checks.closed(slots)
         if before and not step.slots and not step.events and not step.provisional:

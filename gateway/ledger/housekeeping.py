@@ -154,7 +154,7 @@ class Housekeeping:
             # A commit writes all that waits: after one, the next flush is due that much later.
             if self._flushed_s == flushed_s:
                 self._flushed_s = self.turned_s
-                if self._health.does(self._buffer.flush):
+                if self._health.does(self._ledger.flush):
                     self._on_committed(Committed())
                 elif self._is_tried_again:
                     self._closed.set()

@@ -11,6 +11,7 @@ from drivers.sample import Sample
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.slot import MeterState, Slot
 from gateway.ledger.backlog import Backlog
+from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.books import Books
 from gateway.ledger.meter_clocks import MeterClocks
 from gateway.outbox.format import Terms
@@ -72,10 +73,18 @@ class Ledger:
         """Write what was closed, and say what that is. Raises StoreError; it waits in the buffer
         then, and is in what the next commit says.
         """
-        self._buffer.flush()
+        self.flush()
         slots, owed = self._uncommitted
         self._uncommitted = [], []
         return Committed(slots, owed)
+
+    def flush(self) -> bool:
+        """Write all that waits; returns whether there was something. Raises StoreError."""
+        wrote = self._buffer.flush()
+        if self._buffer.database.access.take_begun_anew():
+            self._uncommitted = [], []
+            self._backlog.begin_anew()
+        return wrote
 
     # --- what it has not seen ---------------------------------------------------------------------
 
@@ -114,6 +123,11 @@ class Ledger:
     def cross_checks(self) -> CrossChecks:
         """Meters beside other accounts of them."""
         return self._books.cross_checks
+
+    @property
+    def beliefs(self) -> Beliefs:
+        """What of each meter is not believed at the moment."""
+        return self._books.beliefs
 
     def state_of(self, device: str) -> MeterState | None:
         """The fold of a meter, as of its last sample."""

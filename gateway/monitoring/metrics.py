@@ -84,7 +84,13 @@ def exposition(report: Report) -> str:
         "info", "Version and site of this gateway", 1, version=report.version, site=report.site
     )
     families.gauge("start_time_seconds", "When the daemon started, Unix time", report.started_s)
-    families.gauge("healthy", "1 while every part has had recent success", not report.unhealthy())
+    verdict = report.verdict
+    families.gauge("healthy", "1 while every part has had recent success", verdict == "well")
+    families.gauge(
+        "starting",
+        "1 while nothing is wrong, and not everything was heard from since the start",
+        verdict == "starting",
+    )
     families.gauge(
         "clock_trusted",
         "1 while the machine's clock is believed; no slot closes before",
@@ -189,6 +195,18 @@ def _meter(families: _Families, meter: MeterReport) -> None:
     )
     families.counter(
         "meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name
+    )
+    families.gauge(
+        "meter_unbelieved_readings",
+        "Readings in a row of which a register was not believed",
+        meter.unbelieved,
+        meter=meter.name,
+    )
+    families.gauge(
+        "meter_asleep",
+        "1 while the meter's silence is no fault",
+        bool(meter.asleep),
+        meter=meter.name,
     )
     families.gauge(
         "meter_clock_offset_seconds",

@@ -1,20 +1,28 @@
 """The daemon's own account of itself: plain data, made by the parts, shown by the page, the JSON,
 the metrics and `status`. Pure.
 
-Times are Unix seconds; None means never. Health means *recent success*, not *process up*.
+Times are Unix seconds; None means never. Health means *recent success*, not *process up*. It is
+earned: until everything has been heard from once since the start, the gateway is `starting`. What
+the page, `status`, `/healthz`, the metrics and systemd say of it all comes from `Report.verdict`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec import json, to_builtins
+
+Verdict = Literal["well", "starting", "unwell"]
+"""starting: nothing is known to be wrong, and not everything has been heard from yet."""
+
+MOST_TOLD = 3
+"""So many things are named in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One thing that can fail by itself. It is healthy while `last_success_s` is younger than
-    `max_age_s`.
+    `max_age_s`. Until it was heard from it is given that time, too, unless it fails.
     """
 
     name: str
@@ -27,14 +35,27 @@ class Part:
     """Failures since start."""
     last_error: str = ""
     last_error_s: float | None = None
+    refused: bool = False
+    """The other side said no, and waiting will not help: it is not well from then on."""
+    asleep: str = ""
+    """Why its silence is no fault, in words; empty where it is one."""
 
     def age_s(self, now_s: float) -> float | None:
         """Seconds since the last success."""
         return None if self.last_success_s is None else max(0.0, now_s - self.last_success_s)
 
     def healthy(self, now_s: float, started_s: float) -> bool:
-        """Whether it succeeded recently; what has just started is given the same time."""
+        """Whether it succeeded recently, or may yet, or need not."""
+        if self.asleep:
+            return True
+        if self.refused or (self.last_success_s is None and self.errors):
+            return False
         return now_s - (self.last_success_s or started_s) <= self.max_age_s
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether nothing was heard of it yet that should have been."""
+        return self.last_success_s is None and not self.asleep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +108,15 @@ class MeterReport(Part):
     """
     clock_offset_s: float | None = None
     """How far its own clock is ahead of ours. It dates nothing."""
+    unbelieved: int = 0
+    """Readings in a row of which a register was not believed."""
+    unbelieved_why: str = ""
+    """Why, and what to do; empty while readings are believed."""
+
+    def healthy(self, now_s: float, started_s: float) -> bool:
+        """Whether it is heard, and believed."""
+        # Not super(): a dataclass with slots is another class than the one this was written in.
+        return not self.unbelieved_why and Part.healthy(self, now_s, started_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +173,8 @@ class DestinationReport(Part):
     """Answers since start that named another number, or none."""
     unconfirmed: int = 0
     """Accepted items that are still to be asked for; 10,000 are counted at most."""
+    greets: bool = True
+    """Whether it can be heard from before anything is owed."""
     disputed: int = 0
     """Items that it holds otherwise in spite of a second delivery: for a person to look into."""
 
@@ -164,6 +196,8 @@ class ClockReport:
     """How far it was set when it was last set, since it is trusted."""
     step_at_s: float | None = None
     """When that was."""
+    overdue: bool = False
+    """Whether it is not trusted, and waiting longer will hardly help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,35 +238,101 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     """What has to be changed in the configuration before the next version."""
 
+    @property
+    def verdict(self) -> Verdict:
+        """How it all is."""
+        if self.unhealthy():
+            return "unwell"
+        return "starting" if self.starting() else "well"
+
     def unhealthy(self) -> list[str]:
-        """What has had no recent success, in words; empty when all is well."""
-        parts: list[Part] = [*self.lines, *self.meters, *self.destinations, self.buffer]
-        if self.mqtt:
-            parts.append(self.mqtt)
+        """What is not well, in words; empty where nothing is."""
+        unwell = [part for part in self._parts if not self._ok(part)]
+        # A line is as well as the best of its meters: they say what is wrong.
+        told = {part.line for part in unwell if isinstance(part, MeterReport)}
         found = [
-            f"{p.name}: {p.state}" + (f" ({p.last_error})" if p.last_error else "")
-            for p in parts
-            if not self._ok(p)
+            _complaint(part)
+            for part in unwell
+            if not (isinstance(part, LineReport) and part.name in told)
         ]
-        return found if self.clock.trusted else [*found, f"clock: not trusted ({self.clock.why})"]
+        return [*found, f"clock: not trusted ({self.clock.why})"] if self.clock.overdue else found
+
+    def starting(self) -> list[str]:
+        """What has not been heard from yet since the start, and may be yet, in words."""
+        awaited: list[Part] = [*self.meters, *(each for each in self.destinations if each.greets)]
+        if self.mqtt:
+            awaited.append(self.mqtt)
+        found = [
+            f"{each.name} not heard yet" for each in awaited if each.is_awaited and self._ok(each)
+        ]
+        if self.clock.trusted or self.clock.overdue:
+            return found
+        return [*found, "the clock is not synchronised yet"]
+
+    def undelivered(self) -> list[str]:
+        """What became of the last slots that will not be delivered, in words. It is worth a look,
+        and does not make the gateway unwell. That the slot of the start cannot be delivered is no
+        surprise.
+        """
+        return [
+            f"{asset.name}: the last slot was {asset.last_delivery}"
+            + (f" ({asset.last_reason})" if asset.last_reason else "")
+            for asset in self.assets
+            if asset.last_delivery in ("rejected", "missed")
+            and not (asset.last_quality == "partial" and self._is_before_start(asset.last_slot_s))
+        ]
+
+    def _is_before_start(self, slot_s: int | None) -> bool:
+        return slot_s is not None and slot_s < self.started_s
+
+    def reasons(self) -> list[str]:
+        """All that a person should look at or wait for, in words; empty when all is well."""
+        verdict = self.verdict
+        if verdict == "starting":
+            return [f"starting: {', '.join(self.starting())}", *self.undelivered()]
+        return [*self.unhealthy(), *self.undelivered()]
+
+    def headline(self) -> str:
+        """How it all is, in a few words."""
+        if self.verdict == "starting":
+            return f"starting: {_few(self.starting(), ', ')}"
+        count = len(self.reasons())
+        if count:
+            return "one thing needs attention" if count == 1 else f"{count} things need attention"
+        return "all is well"
+
+    def summary(self) -> str:
+        """The same, and what it is about, in one line."""
+        if self.verdict == "starting" or not (reasons := self.reasons()):
+            return self.headline()
+        return f"{self.headline()}: {_few(reasons, '; ')}"
+
+    @property
+    def _parts(self) -> list[Part]:
+        parts: list[Part] = [*self.lines, *self.meters, *self.destinations, self.buffer]
+        return [*parts, self.mqtt] if self.mqtt else parts
 
     def _ok(self, part: Part) -> bool:
         return part.healthy(self.now_s, self.started_s)
 
     def to_json(self) -> bytes:
-        """The body of `/status`: the report, with the age of each part's last success, and what is
-        not well, in words.
+        """The body of `/status`: the report, with the age of each part's last success, whether it
+        is well, and how it all is, in words.
         """
         document = to_builtins(self)
-        parts = [
+        shown = [
             *document["lines"],
             *document["meters"],
             *document["destinations"],
             document["buffer"],
+            *([document["mqtt"]] if document["mqtt"] else []),
         ]
-        for part in [*parts, document["mqtt"]] if document["mqtt"] else parts:
-            last_s = part["last_success_s"]
-            part["age_s"] = None if last_s is None else max(0.0, self.now_s - last_s)
+        for entry, part in zip(shown, self._parts, strict=True):
+            entry["age_s"] = part.age_s(self.now_s)
+            entry["healthy"] = self._ok(part)
+        document["verdict"] = self.verdict
+        document["headline"] = self.headline()
+        document["reasons"] = self.reasons()
         document["unhealthy"] = self.unhealthy()
         return json.encode(document)
 
@@ -267,3 +367,17 @@ APart = TypeVar("APart", bound=Part)
 
 def _masked(part: APart, masked: Callable[[str], str]) -> APart:
     return replace(part, last_error=masked(part.last_error)) if part.last_error else part
+
+
+def _complaint(part: Part) -> str:
+    """What is not well with it."""
+    if isinstance(part, MeterReport) and part.unbelieved_why:
+        return f"{part.name}: {part.unbelieved_why}"
+    return f"{part.name}: {part.state}" + (f" ({part.last_error})" if part.last_error else "")
+
+
+def _few(texts: list[str], between: str) -> str:
+    """The first of them, and how many more there are."""
+    more = len(texts) - MOST_TOLD
+    told = between.join(texts[:MOST_TOLD])
+    return f"{told} and {more} more" if more > 0 else told

@@ -1,13 +1,16 @@
 """Makes the report of everything, when asked: collects what the parts say of themselves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
 from gateway import __version__
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
+from gateway.energy.disbelief import Disbelief
+from gateway.energy.slot import MeterState
 from gateway.monitoring.asset_report import DAY_S, asset_reports
 from gateway.monitoring.report import (
     AssetReport,
@@ -20,6 +23,7 @@ from gateway.monitoring.report import (
     Report,
     masked_report,
 )
+from gateway.monitoring.sleep import Sleeper, asleep, excused
 from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
@@ -28,6 +32,10 @@ from gateway.timing.clock import Clock
 
 _WARMED_UP_S = 60
 """Before it has run for so long, nobody can say what the daemon writes in a day."""
+
+
+ASSETS_S = 60.0
+"""How often the summary looks at the assets: a day of what they are owed is read for that."""
 
 
 class MeteredLine(Protocol):
@@ -63,6 +71,10 @@ class Parts:
     cross_checks: CrossChecks
     destinations: Sequence[Destination]
     publisher: Publisher | None
+    fold_of: Callable[[str], MeterState | None]
+    """How a meter's fold stands, as of its last sample."""
+    disbelief_of: Callable[[str], Disbelief | None]
+    """What of a meter is not believed at the moment."""
 
 
 class Reporter:
@@ -84,24 +96,47 @@ class Reporter:
         self._health = health
         self._parts = parts
         self._started_boottime_s = started_boottime_s
+        self._last_assets: list[AssetReport] = []
+        self._assets_up_s = -inf
+        """How long the daemon had been running when these were looked at."""
+        self._sleepers = {
+            device.name: Sleeper(device.name, device.seasonal, device.max_power_w)
+            for device in settings.devices
+            if device.may_sleep
+        }
+
+    def summary(self) -> str:
+        """How it all is, in one line. It may be asked often: what became of the last slots is up to
+        a minute old.
+        """
+        up_s = self._up_s
+        if up_s - self._assets_up_s >= ASSETS_S:
+            self._assets_up_s = up_s
+            self._last_assets = self._asset_reports(self._clock.now_s())
+        return self._report(self._last_assets).summary()
 
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""
-        return masked_report(self._report(), self._settings.secrets.masked)
+        return self._report(self._asset_reports(self._clock.now_s()))
 
-    def _report(self) -> Report:
+    def _report(self, assets: list[AssetReport]) -> Report:
+        """Without the secrets that others may have repeated."""
+        return masked_report(self._gathered(assets), self._settings.secrets.masked)
+
+    def _gathered(self, assets: list[AssetReport]) -> Report:
         now_s = self._clock.now_s()
         publisher = self._parts.publisher
+        meters = self._meters(now_s)
         return Report(
             version=__version__,
             site=self._settings.site,
             now_s=now_s,
             started_s=now_s - self._up_s,
             slot_length_s=int(self._settings.market.slot),  # JSON knows plain numbers only
-            lines=[line.report() for line in self._parts.lines],
-            meters=self._meters(),
-            assets=self._health.ask(lambda: self._assets(now_s), []),
-            destinations=self._health.ask(lambda: self._destinations(now_s), []),
+            lines=[_with_its_meters(line.report(), meters) for line in self._parts.lines],
+            meters=meters,
+            assets=assets,
+            destinations=self._health.ask(lambda: self._destinations(now_s, meters), []),
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
             mqtt=publisher.snapshot() if publisher else None,
@@ -115,25 +150,61 @@ class Reporter:
         """
         return self._clock.boottime_s() - self._started_boottime_s
 
-    def _meters(self) -> list[MeterReport]:
-        glitches, cross_checks = self._parts.glitches, self._parts.cross_checks
+    def _meters(self, now_s: float) -> list[MeterReport]:
+        glitches = self._parts.glitches
         return [
-            replace(meter, cross_check_wh=cross_checks.of(meter.name))
+            self._completed(meter, now_s)
             for line in self._parts.lines
             for meter in line.meter_reports(glitches)
         ]
+
+    def _completed(self, meter: MeterReport, now_s: float) -> MeterReport:
+        """What a line says of its meter, with what the ledger knows of it."""
+        disbelief = self._parts.disbelief_of(meter.name)
+        asleep = ""
+        if disbelief or meter.is_awaited or not meter.healthy(now_s, now_s - self._up_s):
+            asleep = self._asleep(meter.name, now_s)
+        if asleep and meter.last_success_s and meter.healthy(now_s, now_s):
+            asleep = f"{asleep}, answers without a register" if disbelief else ""
+        believed = disbelief is None or bool(asleep)
+        return replace(
+            meter,
+            cross_check_wh=self._parts.cross_checks.of(meter.name),
+            asleep=asleep,
+            unbelieved=0 if disbelief is None else disbelief.readings,
+            unbelieved_why="" if believed or disbelief is None else disbelief.why,
+        )
+
+    def _asleep(self, name: str, now_s: float) -> str:
+        """Why the silence of this meter is no fault; empty where it is one."""
+        sleeper = self._sleepers.get(name)
+        if sleeper is None:
+            return ""
+        slot_s = int(self._settings.market.slot)
+        state = self._parts.fold_of(name)
+        return self._health.ask(
+            lambda: asleep(sleeper, state, now_s, slot_s, self._buffer.slots_at), ""
+        )
+
+    def _asset_reports(self, now_s: float) -> list[AssetReport]:
+        return self._health.ask(lambda: self._assets(now_s), [])
 
     def _assets(self, now_s: float) -> list[AssetReport]:
         day = self._buffer.owed(since_s=int(now_s) - DAY_S, destination=EXCHANGE)
         return asset_reports(self._settings.assets, day)
 
-    def _destinations(self, now_s: float) -> list[DestinationReport]:
-        return [destination.snapshot(now_s) for destination in self._parts.destinations]
+    def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:
+        snapshots = [destination.snapshot(now_s) for destination in self._parts.destinations]
+        started_s = now_s - self._up_s
+        return [
+            each if each.healthy(now_s, started_s) else excused(each, meters) for each in snapshots
+        ]
 
     def _buffer_report(self) -> BufferReport:
         buffer, health = self._buffer, self._health
         up_s = self._up_s
-        per_day = round(_bytes_written() / up_s * DAY_S) if up_s > _WARMED_UP_S else None
+        written = _bytes_written() if up_s > _WARMED_UP_S else None
+        per_day = None if written is None else round(written / up_s * DAY_S)
         unallocated, unallocated_uwh = health.ask(buffer.unallocated_total, (0, 0))
         return BufferReport(
             name="buffer",
@@ -156,6 +227,13 @@ class Reporter:
         )
 
 
+def _with_its_meters(line: LineReport, meters: Sequence[MeterReport]) -> LineReport:
+    """A line, whose silence is no fault where all that are silent on it are asleep."""
+    mine = [meter for meter in meters if meter.line == line.name]
+    sleeping = [meter for meter in mine if meter.asleep]
+    return replace(line, asleep="asleep") if mine and len(sleeping) == len(mine) else line
+
+
 def clock_report(clock: Clock) -> ClockReport:
     """What the status page says of the machine's clock."""
     step = clock.step
@@ -166,12 +244,16 @@ def clock_report(clock: Clock) -> ClockReport:
         trusted_since_s=clock.trusted_since_s,
         step_s=step.by_s if step else None,
         step_at_s=step.at_s if step else None,
+        overdue=clock.is_overdue,
     )
 
 
-def _bytes_written() -> int:
+def _bytes_written() -> int | None:
     """What this process has caused to be written to block devices since its start (proc(5),
-    /proc/pid/io).
+    /proc/pid/io); None where that cannot be read now.
     """
-    text = Path("/proc/self/io").read_text()
+    try:
+        text = Path("/proc/self/io").read_text()
+    except OSError:
+        return None
     return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0])

@@ -15,8 +15,10 @@ the daemon goes on without its page.
 
 import asyncio
 import base64
+import errno
 import hashlib
 import logging
+import os
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -149,6 +151,9 @@ class StatusServer:
                     limit=MAX_REQUEST_BYTES,
                     backlog=MAX_CONNECTIONS,
                 )
+                if not server.sockets:
+                    # asyncio says so where no socket could be made.
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             except OSError as error:
                 reason = error.strerror or str(error)
                 if reason != failed:
@@ -230,8 +235,10 @@ class StatusServer:
         return answer
 
     def _healthz(self) -> _Answer:
-        reasons = self._report().unhealthy()
-        return _refusal(503, "\n".join(reasons)) if reasons else _Answer(200, b"ok\n")
+        report = self._report()
+        if report.verdict == "well":
+            return _Answer(200, b"ok\n")
+        return _refusal(503, "\n".join(report.reasons()))
 
 
 def page_url(host: str, port: int) -> str:

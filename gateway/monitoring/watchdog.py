@@ -13,6 +13,12 @@ from collections.abc import Callable, Mapping
 _log = logging.getLogger(__name__)
 
 
+MAX_STATUS = 300
+"""Characters of a status."""
+STATUS_S = 5.0
+"""How often it is looked how all is: what happens is shown within this time."""
+
+
 class Watchdog:
     """Feeds systemd's watchdog only while the daemon's parts make progress, so that a hang is
     restarted as a crash is.
@@ -46,6 +52,7 @@ class Watchdog:
     def starting(self, text: str, within_s: float) -> None:
         """Say why the start takes longer, and that there will be news within this time."""
         self.status(text)
+        self.alive()  # it may have been called up before
         self._notify(f"EXTEND_TIMEOUT_USEC={int(within_s * 1e6)}")
 
     def ready(self) -> None:
@@ -57,11 +64,26 @@ class Watchdog:
         self._notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for people, shown by `systemctl status`. Said only when it changed."""
+        """One line for people, shown by `systemctl status`. Said only when it changed, and cut
+        where it is long.
+        """
         line = " ".join(text.split())
-        if line != self._status:
+        if len(line) > MAX_STATUS:
+            line = line[: MAX_STATUS - 1] + "…"
+        if line != self._status and self._notify(f"STATUS={line}"):
             self._status = line
-            self._notify(f"STATUS={line}")
+
+    async def tell(self, summary: Callable[[], str]) -> None:
+        """Says how all is, until cancelled; returns at once where nobody listens."""
+        while self.is_there:
+            if self._standing_still is None:
+                self.status(summary())
+            await asyncio.sleep(STATUS_S)
+
+    def alive(self) -> None:
+        """Feed the watchdog, where one is expected."""
+        if self._feed_every_s is not None:
+            self._notify("WATCHDOG=1")
 
     async def run(self) -> None:
         """Feeds until cancelled; returns at once where no watchdog is expected."""
@@ -80,9 +102,10 @@ class Watchdog:
             self._standing_still = standing_still
             await asyncio.sleep(self._feed_every_s)
 
-    def _notify(self, message: str) -> None:
+    def _notify(self, message: str) -> bool:
+        """Whether systemd has taken the message."""
         if self._address is None:
-            return
+            return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
                 notifier.setblocking(False)  # a systemd that does not read must not stop us
@@ -95,8 +118,9 @@ class Watchdog:
                     error.strerror or error,
                 )
             self._deaf = True
-        else:
-            self._deaf = False
+            return False
+        self._deaf = False
+        return True
 
 
 def _address(environ: Mapping[str, str]) -> str | None:

@@ -128,6 +128,10 @@ class Rejected:
     """The kind of refusal, in one word: those with the same one are alike. Empty: the reason is."""
 
 
+REFUSED = "LoginRefused"
+"""The cause of a `Retry` that waiting does not help: the receiver does not take who we are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Nobody can tell (timeout, server error): keep the items and try again."""

@@ -302,6 +302,7 @@ class _Files:
             timeout_s=file.timeout,
             credentials=credentials,
             check_against=file.check_against,
+            seasonal=file.seasonal,
         )
 
     def _profile(self, document: Document) -> Profile | None:

@@ -52,6 +52,14 @@ class DeviceFile:
             examples=[17250],
         ),
     ] = None
+    seasonal: Annotated[
+        bool,
+        Meta(
+            description="true where the meter may be silent for a whole season; the nights of an "
+            "inverter need no such word",
+            examples=[True],
+        ),
+    ] = False
     timeout: Annotated[
         Seconds | None,
         Meta(
@@ -138,6 +146,13 @@ class Device:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     check_against: str | None = None
     """The meter that measures the same."""
+    seasonal: bool = False
+    """Whether it may be silent for a whole season."""
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether its silence may be no fault."""
+        return self.seasonal or self.profile.sleeps
 
     @property
     def on_line(self) -> DeviceAddress:

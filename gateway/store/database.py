@@ -11,26 +11,32 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from drivers.claim import Holder, locker_of
 from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
-    DiskFull,
     Locked,
-    Misfit,
+    Reopened,
     StoreError,
+    explained,
     is_damage,
-    is_full,
     is_locked,
-    is_misfit,
     is_read_only,
     remedy,
+    said,
 )
-from gateway.store.file import RUNNING_WAIT_S, connect, lock_folder
-from gateway.store.file_lock import FileLock
+from gateway.store.file import (
+    RUNNING_WAIT_S,
+    connect,
+    connect_nowhere,
+    connect_to_read,
+    lock_folder,
+)
+from gateway.store.file_lock import FileLock, locker
+from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -50,6 +56,29 @@ class Table(Protocol):
         """A transaction was rolled back: what was remembered inside it is not so."""
 
 
+@dataclass(slots=True)
+class Access:
+    """How far the disk lets the file be used."""
+
+    shut: bool = False
+    """It cannot be written, and has to be opened again for that."""
+    is_new: bool = False
+    """There was no file to begin with, and none could be made yet."""
+    refusal: StoreError | None = None
+    """Why it could only be opened for reading, if so."""
+    found_books: bool = False
+    """Where there was no file at first, one with books in it has turned up: the folds have to go on
+    from those.
+    """
+    begun_anew: bool = False
+    """What the folds closed without them has gone."""
+
+    def take_begun_anew(self) -> bool:
+        """Whether that has happened since this was asked last."""
+        happened, self.begun_anew = self.begun_anew, False
+        return happened
+
+
 class Database:
     """The open file. Whoever owns it (the daemon) also mends it; others only say what is wrong."""
 
@@ -65,8 +94,7 @@ class Database:
         self._tables: list[Table] = []
         self._folder_lock: int | None = None
         self._file_lock: FileLock | None = None
-        self._shut = False
-        """It could not be opened again yet, after a read-only disk."""
+        self.access = Access()
         self._opening = False
         self._file_ids: dict[str, tuple[int, int] | None] = {}
         """Device and inode of the owner's files."""
@@ -84,7 +112,8 @@ class Database:
         self.now_s = now_s
         self._file_lock = lock
         lock.take()
-        self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
+        if not self.access.is_new:
+            self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
         self.connection.execute(f"PRAGMA busy_timeout = {int(RUNNING_WAIT_S * 1000)}")
         self.reserve = reserve
         self._file_ids = self._found_file_ids()
@@ -151,40 +180,68 @@ class Database:
 
     def failed(self, error: sqlite3.Error, what: str) -> StoreError:
         """What a failure means; where the file is damaged, we have gone on with another one."""
-        if (self._shut or is_read_only(error)) and self.reserve is not None:
+        if (self.access.shut or is_read_only(error)) and self.reserve is not None:
             if not self._opening:
-                self._open_again()
+                return self._open_again() or Reopened(f"{self.path}: was opened again; try again")
         elif is_damage(error):
-            return self._renew(str(error))
+            return self._renew(said(error))
 
         if is_locked(error):
-            return Locked(f"{self.path}: {what}: locked by {self._locker()}; {remedy(error)}")
-        kind = DiskFull if is_full(error) else Misfit if is_misfit(error) else StoreError
-        return kind(f"{self.path}: {what}: {error}; {remedy(error)}")
+            return Locked(f"{self.path}: {what}: locked by {locker(self.path)}; {remedy(error)}")
+        return explained(self.path, what, error)
 
-    def _locker(self) -> str:
-        """Which other program has a lock of SQLite's for writing."""
-        found = []
-        for suffix in _FILES:
-            with contextlib.suppress(OSError):
-                found.append(self.path.with_name(self.path.name + suffix).stat())
-        return str(locker_of(found, ("POSIX", "OFDLCK")) or Holder())
-
-    def _open_again(self) -> None:
+    def _open_again(self) -> StoreError | None:
         """What was opened while the disk was read-only can never write: open it anew, for the next
-        try.
+        try. Returns why it cannot be written yet, if so; what is there can be read meanwhile.
         """
         # First the old one: in one process SQLite shares what it has of a log between all that have
         # it open.
         self.connection.close()
-        self._shut = self._opening = True
+        self.access.shut = self._opening = True
         try:
-            self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
-            self._shut = False
-        except (OSError, sqlite3.Error, StoreError) as error:
-            log.debug("%s: cannot be opened again yet: %s", self.path, error)
+            self._use(self._connected())
+            self.access.shut = False
+            return None
+        except (OSError, sqlite3.Error) as error:
+            refusal = explained(self.path, "cannot be written", error)
+        except StoreError as error:
+            refusal = error
         finally:
             self._opening = False
+
+        with contextlib.suppress(sqlite3.Error):
+            self.connection = (
+                connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
+            )
+        return refusal
+
+    def _connected(self) -> sqlite3.Connection:
+        """The file, made where there was none. Raises OSError, sqlite3.Error or StoreError."""
+        if not self.access.is_new:
+            connection = connect(self.path, wait_s=RUNNING_WAIT_S)
+            try:
+                _try_to_write(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._folder_lock is None:
+            self._folder_lock = lock_folder(self.path, fcntl.LOCK_SH)
+        refuse_foreign(self.path)
+        connection = connect(self.path, wait_s=RUNNING_WAIT_S)
+        try:
+            tables = ("samples", "slots", "counters")
+            self.access.found_books = any(
+                connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]  # noqa: S608
+                for table in tables
+            )
+        except BaseException:
+            connection.close()
+            raise
+        self.access.is_new = False
+        return connection
 
     def _use(self, connection: sqlite3.Connection) -> None:
         """Go on with another file. Raises StoreError."""
@@ -212,8 +269,8 @@ class Database:
             self._use(connect(self.path, wait_s=RUNNING_WAIT_S))
         except (OSError, sqlite3.Error) as error:
             return StoreError(
-                f"{self.path}: is damaged ({why}), and cannot be set aside: {error}; check the "
-                "disk with dmesg"
+                f"{self.path}: is damaged ({why}), and cannot be set aside: {said(error)}; "
+                f"{remedy(error)}"
             )
 
         text = f"{self.path.name} was damaged ({why}); "
@@ -269,3 +326,13 @@ class Database:
             self._folder_lock = None
         if self._file_lock is not None:
             self._file_lock.close()
+
+
+def _try_to_write(connection: sqlite3.Connection) -> None:
+    """What is on a read-only disk can be opened, and a transaction begun. Raises sqlite3.Error."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA user_version = {version}")
+    finally:
+        connection.execute("ROLLBACK")

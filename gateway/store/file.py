@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 MOST_VERSIONS = 10_000
 """A header that says more than this is damaged, and not newer."""
 
+MOST_IN_MEMORY = 32 << 20
+"""Bytes of a file that is put together in memory."""
+
 
 WAIT_S = 5.0
 """So long a command, and the daemon's start, wait for another program's lock."""
@@ -121,6 +124,66 @@ def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
         timeout=WAIT_S,
         factory=Connection,
     )
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A file that cannot be written here, or beside whoever writes it; nothing is changed.
+
+    At rest it has no log, and SQLite would make an empty one, which who may only read here cannot:
+    then it is told that nobody else writes. A log whose index is missing cannot be read here
+    either: of a small file that has one the newest pages are put together in memory. Raises
+    sqlite3.Error.
+    """
+    log_path = path.with_name(path.name + "-wal")
+    db = connect_as_it_is(path, "mode=ro")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return db
+    except sqlite3.OperationalError:
+        db.close()
+        if log_path.exists() and log_path.stat().st_size > 0:
+            if (image := _image(path, log_path)) is None:
+                raise
+            return image
+    except BaseException:
+        db.close()
+        raise
+    return connect_as_it_is(path, "immutable=1")
+
+
+def _image(path: Path, log_path: Path) -> sqlite3.Connection | None:
+    """A file and its log in memory, read-only; None where that cannot be."""
+    from gateway.store.salvage import carve  # memory that is rarely needed
+
+    try:
+        if path.stat().st_size > MOST_IN_MEMORY:
+            return None
+        image, log = bytearray(path.read_bytes()), log_path.read_bytes()
+    except OSError:
+        return None
+    page_bytes = carve.page_size_of(bytes(image[:100]))
+    if page_bytes is None:
+        return None
+
+    pages = carve.log_pages(log, page_bytes)
+    image.extend(bytes(max(max(pages, default=0) * page_bytes - len(image), 0)))
+    for page, begin in pages.items():
+        at = (page - 1) * page_bytes
+        image[at : at + page_bytes] = log[begin : begin + page_bytes]
+    image[18:20] = b"\1\1"  # what is in memory has no log
+
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    db.deserialize(bytes(image))
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def connect_nowhere(path: Path) -> sqlite3.Connection:
+    """An empty one that cannot be written, where there is no file and none can be made yet."""
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    migrate(db, path)
+    db.execute("PRAGMA query_only = ON")
+    return db
 
 
 def new_file(path: Path) -> sqlite3.Connection:

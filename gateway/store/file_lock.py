@@ -6,6 +6,7 @@ But closing any descriptor of a file frees those of this process: a lock is give
 connection is closed, and a file that is locked already is not opened once more.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -72,6 +73,19 @@ class FileLock:
         if self._number is not None:
             os.close(self._number)
             self._number = None
+
+    def __del__(self) -> None:
+        """As a connection of SQLite's, it is not kept by what nobody has any more."""
+        self.close()
+
+
+def locker(path: Path) -> Holder:
+    """Which other program has a lock of SQLite's on a buffer, for writing."""
+    found = []
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            found.append(path.with_name(path.name + suffix).stat())
+    return locker_of(found, ("POSIX", "OFDLCK")) or Holder()
 
 
 def _name(status: os.stat_result) -> str:

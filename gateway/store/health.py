@@ -40,7 +40,7 @@ class StoreHealth:
         try:
             wrote = work()
         except StoreError as error:
-            self._failed(error)
+            self.failed(error)
             if writes:
                 self.locked = isinstance(error, Locked)
                 self.misfits = self.misfits + 1 if isinstance(error, Misfit) else 0
@@ -55,10 +55,11 @@ class StoreHealth:
         try:
             return question()
         except StoreError as error:
-            self._failed(error)
+            self.failed(error)
             return otherwise
 
-    def _failed(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
+        """It could not do something; said once."""
         self.errors += 1
         self.last_error, self.last_error_s = str(error), self._now_s()
         if not self.failing:

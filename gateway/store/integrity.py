@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from gateway.store.database import Database
-from gateway.store.errors import StoreError, is_damage, remedy
+from gateway.store.errors import StoreError, explained, is_damage, remedy, said
 from gateway.store.file import Connection
 from gateway.store.row_checks import VALID
 
@@ -102,8 +102,8 @@ class IntegrityCheck:
         except sqlite3.Error as error:
             if not is_damage(error):
                 path = self._database.path
-                raise StoreError(f"{path}: cannot be read: {error}; {remedy(error)}") from error
-            found = [str(error)]
+                raise explained(path, "cannot be read", error) from error
+            found = [said(error)]
         return found
 
 
@@ -131,7 +131,9 @@ def copy_to(database: Database, path: Path) -> str:
         what = (
             "it is damaged; see meter-gateway buffer check" if is_damage(error) else remedy(error)
         )
-        raise StoreError(f"{database.path} cannot be copied to {path}: {error}; {what}") from error
+        raise StoreError(
+            f"{database.path} cannot be copied to {path}: {said(error)}; {what}"
+        ) from error
     finally:
         copy.close()
 

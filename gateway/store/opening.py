@@ -14,17 +14,47 @@ from pathlib import Path
 
 from gateway.energy.slot import Event
 from gateway.store.buffer import Buffer, Limits
-from gateway.store.errors import Damaged, StoreError, is_damage, is_full, remedy
-from gateway.store.file import MOST_VERSIONS, connect, connect_as_it_is, lock_folder
-from gateway.store.file_lock import FileLock
+from gateway.store.database import Access
+from gateway.store.errors import (
+    READ_ONLY_DISK,
+    Damaged,
+    Locked,
+    StoreError,
+    explained,
+    is_damage,
+    is_full,
+    is_locked,
+    is_on_read_only_disk,
+    is_refusal,
+    remedy,
+    said,
+)
+from gateway.store.file import (
+    MOST_VERSIONS,
+    connect,
+    connect_as_it_is,
+    connect_nowhere,
+    connect_to_read,
+    lock_folder,
+)
+from gateway.store.file_lock import FileLock, locker
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
+from gateway.store.ownership import (
+    refuse_foreign,
+    refuse_foreign_tables,
+    refuse_what_is_no_file,
+)
 from gateway.store.reserve import Reserve
 from gateway.store.row_checks import TABLES
 from gateway.store.salvage.carve import page_size_of
+from gateway.store.stray_log import set_aside_log, set_aside_stray_log, was_put_in_place
 
 log = logging.getLogger(__name__)
 
+WAITS_IN_MEMORY = (
+    "Meters are read on; what they say waits in memory, and is stored once it can be written"
+)
 CHECK_WHOLE_BYTES = 64 << 20
 """A file of this size is read in some seconds, also from an SD card."""
 
@@ -34,63 +64,160 @@ CHECK_S = 20.0
 def open_buffer(
     path: Path, limits: Limits | None = None, *, now_s: float, says: str = ""
 ) -> Buffer:
-    """Open the store, making or upgrading it. A file that is not a database, or a damaged one, is
-    set aside under a name that says so and a new one is begun; the buffer's first event tells.
-    `says` is what its daemon is to another one that wants the file.
+    """Open the store, making or upgrading it. A damaged file of ours is set aside under a name that
+    says so and a new one is begun; the buffer's first event tells. Where the disk refuses, what is
+    there is only read, and what is added waits: `Access.refusal` says why. `says` is what its
+    daemon is to another one that wants the file.
 
-    Raises InUse where another daemon has it, StoreError where it cannot be opened.
+    Raises InUse where another daemon has it, Foreign where the file was never ours, StoreError
+    where it cannot be opened.
     """
     lock = FileLock(path, says)
     lock.take()
     try:
-        return _opened_or_begun(path, limits, now_s, lock)
+        return _opened_or_read(path, limits, now_s, lock)
     except BaseException:
         lock.close()
         raise
 
 
-def _opened_or_begun(path: Path, limits: Limits | None, now_s: float, lock: FileLock) -> Buffer:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path.parent}: cannot be made: {error.strerror}; check owner and mode of the "
-            "folder above"
-        ) from error
+def _opened_or_read(path: Path, limits: Limits | None, now_s: float, lock: FileLock) -> Buffer:
     limits = limits or Limits()
     try:
-        if path.with_name(path.name + ".salvaged").exists():
-            from gateway.store.salvage import salvage
-
-            salvage.put_in_place(path, now_s)
-        try:
-            buffer = _begun(path, limits)
-        except (Damaged, sqlite3.DatabaseError) as error:
-            if (
-                isinstance(error, sqlite3.DatabaseError)
-                and is_full(error)
-                and Reserve(path).give_up()
-            ):
-                buffer = _begun(path, limits)
-            elif isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
-                raise
-            else:
-                buffer = _begun_anew(
-                    path, limits, now_s, error.why if isinstance(error, Damaged) else str(error)
-                )
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be opened: {error.strerror}; check owner and mode of the file and "
-            "its folder"
-        ) from error
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be opened: {error}; {remedy(error)}") from error
+        buffer = _opened_or_mended(path, limits, now_s)
+    except (OSError, sqlite3.Error) as error:
+        buffer = _read_on(path, limits, error)
     try:
         buffer.own(now_s, lock)
     except StoreError:
         buffer.abandon()
         raise
     return buffer
+
+
+def _opened_or_mended(path: Path, limits: Limits, now_s: float) -> Buffer:
+    """Raises OSError, sqlite3.Error or StoreError."""
+    _make_folder(path.parent)
+    if path.with_name(path.name + ".salvaged").exists():
+        from gateway.store.salvage import salvage
+
+        salvage.put_in_place(path, now_s)
+    refuse_foreign(path)
+
+    told = set_aside_stray_log(path, now_s) or _told_of_replay(path)
+    try:
+        buffer = _begun(path, limits)
+    except (Damaged, sqlite3.DatabaseError) as error:
+        if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+            if not (is_full(error) and Reserve(path).give_up()):
+                raise
+            buffer = _begun(path, limits)
+        elif not isinstance(error, Damaged) and _is_sound_without_log(path):
+            told = set_aside_log(path, now_s)
+            buffer = _begun(path, limits)
+        else:
+            why = error.why if isinstance(error, Damaged) else said(error)
+            buffer = _begun_anew(path, limits, now_s, why)
+    if told:
+        log.error("%s: %s", path.parent, told)
+        buffer.note(Event(int(now_s * 1000), "", "stray log", told))
+    return buffer
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises OSError where the disk refuses, StoreError where it cannot be made at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_refusal(error):
+            raise
+        raise StoreError(
+            f"{folder}: cannot be made: {error.strerror}; check owner and mode of the folder above"
+        ) from error
+
+
+def _told_of_replay(path: Path) -> str:
+    """What there is to say where SQLite will play a log back into a file that may have been put
+    beside it. It may as well be its own, which must not be lost.
+    """
+    if not was_put_in_place(path):
+        return ""
+    return (
+        f"{path.name} is newer than {path.name}-wal, which goes on from it: that was played back "
+        f"into it. If {path.name} is a copy that was put in place, it is as new as before by that: "
+        f"stop the daemon, move {path.name} and {path.name}-wal away, and put the copy there again"
+    )
+
+
+def _is_sound_without_log(path: Path) -> bool:
+    """Whether a file that is damaged with its log is sound without: then the log is of another one.
+    A log of its own is complete, and mends what was half written.
+    """
+    log_path = path.with_name(path.name + "-wal")
+    try:
+        if not log_path.stat().st_size or path.stat().st_size > CHECK_WHOLE_BYTES:
+            return False
+        db = connect_as_it_is(path, "immutable=1")
+        try:
+            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        finally:
+            db.close()
+    except (OSError, sqlite3.Error):
+        return False
+    return bool(found == "ok" and tables)
+
+
+def _read_on(path: Path, limits: Limits, error: OSError | sqlite3.Error) -> Buffer:
+    """The disk refuses: read what is there, and begin with nothing where there is nothing. Raises
+    StoreError where the fault is another one.
+    """
+    if isinstance(error, sqlite3.Error) and is_locked(error):
+        text = f"{path}: cannot be opened: locked by {locker(path)}; {remedy(error)}"
+        raise Locked(text) from error
+    if not is_refusal(error):
+        raise explained(path, "cannot be opened", error) from error
+    refusal = explained(path, "cannot be written", error)
+    try:
+        connection = _what_is_there(path)
+    except _Outdated as outdated:
+        raise StoreError(f"{refusal}. {outdated}, which it cannot be now") from error
+    except sqlite3.Error as unreadable:
+        raise explained(path, "cannot be opened", unreadable) from error
+
+    is_new = connection is None
+    buffer = _opened(connection or connect_nowhere(path), path, limits)
+    refusal = StoreError(f"{refusal}. {WAITS_IN_MEMORY}")
+    buffer.database.access = Access(shut=True, is_new=is_new, refusal=refusal)
+    return buffer
+
+
+class _Outdated(Exception):
+    """A file of an earlier version."""
+
+
+def _what_is_there(path: Path) -> sqlite3.Connection | None:
+    """The file, for reading; None where there is none, or nothing in it. Raises sqlite3.Error or
+    _Outdated.
+    """
+    try:
+        if not path.stat().st_size:
+            return None
+    except OSError:
+        return None
+    db = connect_to_read(path)
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        if not version and not names:
+            db.close()
+            return None  # it could not be made as a whole
+        if version < newest_version() or is_unfinished(names):
+            raise _Outdated(f"It is of an earlier version (schema {version}) and must be upgraded")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def repair(path: Path, *, now_s: float) -> str:
@@ -101,10 +228,11 @@ def repair(path: Path, *, now_s: float) -> str:
 
     lock = lock_folder(path, fcntl.LOCK_EX)
     try:
+        refuse_foreign(path)
         saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"{path}: cannot be repaired: {error}; nothing has been changed"
+            f"{path}: cannot be repaired: {said(error)}; nothing has been changed; {remedy(error)}"
         ) from error
     finally:
         os.close(lock)
@@ -118,19 +246,11 @@ def open_for_reading(path: Path) -> Buffer:
     _look_for(path)
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
+    refuse_what_is_no_file(path, "cannot be read")
     try:
-        return _opened(connect_as_it_is(path, "mode=ro"), path, Limits())
+        return _opened(connect_to_read(path), path, Limits())
     except sqlite3.Error as error:
-        if path.with_name(path.name + "-wal").exists() or not isinstance(
-            error, sqlite3.OperationalError
-        ):
-            raise StoreError(f"{path}: cannot be read: {error}; {remedy(error)}") from error
-    # Without a log the file is at rest. SQLite would make an empty one, which who may only read
-    # here cannot.
-    try:
-        return _opened(connect_as_it_is(path, "immutable=1"), path, Limits())
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}; {remedy(error)}") from error
+        raise explained(path, "cannot be read", error) from error
 
 
 def open_for_deciding(path: Path) -> Buffer:
@@ -140,10 +260,13 @@ def open_for_deciding(path: Path) -> Buffer:
     """
     _look_for(path)
     if not os.access(path, os.W_OK):
+        if is_on_read_only_disk(path):
+            raise StoreError(f"{path}: cannot be written: {'; '.join(READ_ONLY_DISK)}")
         raise StoreError(
             f"{path}: cannot be written; run this as root, or as the user of the daemon "
             "(meter-gateway)"
         )
+    refuse_what_is_no_file(path, "cannot be written")
     try:
         db = connect_as_it_is(path, "mode=rw")
         try:
@@ -153,7 +276,7 @@ def open_for_deciding(path: Path) -> Buffer:
             raise
         return _opened(db, path, Limits())
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be written: {error}; {remedy(error)}") from error
+        raise explained(path, "cannot be written", error) from error
 
 
 def _look_for(path: Path) -> None:
@@ -206,8 +329,7 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
         saved = salvage.renew(path, now_s=now_s)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"{path}: is damaged ({why}) and cannot be set aside: {error}; check the disk with "
-            "dmesg"
+            f"{path}: is damaged ({why}) and cannot be set aside: {said(error)}; {remedy(error)}"
         ) from error
     buffer = _opened(connect(path), path, limits)
     text = (
@@ -224,6 +346,7 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
     try:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        refuse_foreign_tables(db, path)
         if not 0 <= version <= MOST_VERSIONS or (
             names & {*TABLES} and not (version and {*TABLES} <= names)
         ):
@@ -232,6 +355,11 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
             if version > newest_version():
                 raise StoreError(
                     f"{path}: was written by a newer version (schema {version}); install that one"
+                )
+            if not names:
+                raise StoreError(
+                    f"{path}: there is nothing in it yet; start the daemon, or see in its log why "
+                    "it cannot write"
                 )
             raise StoreError(
                 f"{path}: was written by an older version (schema {version}); start the daemon "

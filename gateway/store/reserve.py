@@ -36,9 +36,17 @@ class Reserve:
 
     @property
     def free_bytes(self) -> int:
-        """What the disk has room for."""
-        found = os.statvfs(self._path.parent)
+        """What the disk has room for; 0 where there is no folder."""
+        try:
+            found = os.statvfs(self._path.parent)
+        except OSError:
+            return 0
         return found.f_bavail * found.f_frsize
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the disk has no room for it."""
+        return self._path.parent.is_dir() and self.free_bytes < 2 * self._size_bytes
 
     def take(self) -> bool:
         """Make it, where the disk has room; returns whether it is there."""

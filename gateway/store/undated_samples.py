@@ -32,6 +32,18 @@ class UndatedSamples:
         )
         return next((offset_ms for (offset_ms,) in rows), None)
 
+    def newest_s(self) -> float | None:
+        """The time of the newest sample, where it is dated, or the end of the newest slot that was
+        metered here, whichever is later; Unix time. None where there is neither.
+        """
+        return self._database.one(  # type: ignore[no-any-return]
+            """SELECT max(at_s) FROM (
+               SELECT utc_ms / 1000.0 AS at_s FROM samples
+                   WHERE id = (SELECT max(id) FROM samples)
+               UNION ALL SELECT max(start_s + length_s) FROM (SELECT start_s, length_s FROM slots
+                   WHERE NOT imported ORDER BY start_s DESC LIMIT 1))"""
+        )
+
     def stretches(self) -> list[Stretch]:
         """What has no UTC yet, boot by boot in the order of the samples."""
         found: list[Stretch] = []

@@ -6,7 +6,7 @@ import logging
 from drivers.sample import Sample
 from gateway.energy.slot import Event
 from gateway.store.database import Database
-from gateway.store.errors import FREE_SPACE, DiskFull, Locked
+from gateway.store.errors import FREE_SPACE, DiskFull, Locked, Reopened
 from gateway.store.file_lock import FileLock
 from gateway.store.pending_writes import WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
@@ -31,13 +31,16 @@ class Writer:
         self.closings = WaitingClosings()
         self.disk_is_full = False
         """Samples are thinned before they are written, and the reserve has been given up."""
+        self._lacks_reserve = False
+        """It has been given up, or could not be made yet."""
         self._locked = False
         """Another program's lock has kept the last flush from writing."""
 
     def own(self, now_s: float, reserve: Reserve, lock: FileLock) -> None:
         """From now on this is the daemon's. Raises StoreError where it is being repaired."""
         self._database.own(now_s, reserve, lock)
-        self.disk_is_full = not reserve.take()
+        self._lacks_reserve = not reserve.take()
+        self.disk_is_full = self._lacks_reserve and reserve.lacks_room
 
     def add(self, sample: Sample) -> int:
         """Keep a sample; returns its number."""
@@ -68,6 +71,8 @@ class Writer:
         reserve = self._database.reserve
         if reserve:
             self._database.follow_replacement()
+        if self._database.access.found_books:
+            self._begin_anew()
         if self.disk_is_full:
             self._samples = thinned(self._samples, self._slot_s)
             if len(self.closings) > TRIED_ANYWAY and reserve and not reserve.is_worth_a_try:
@@ -77,7 +82,7 @@ class Writer:
 
         waited = len(self._samples)
         try:
-            self._write_all()
+            self._write_all_open()
         except Locked as error:
             self._note_lock(error)
             raise
@@ -90,12 +95,33 @@ class Writer:
             self._locked = False
             text = f"can be written again; {waited} samples that had waited are on disk"
             self._note("unlocked", text)
-        if self.disk_is_full and reserve and reserve.take():
-            self.disk_is_full = False
-            self._database.warn(
-                "room", "the disk has room again; samples are kept as they are taken"
-            )
+        if self._lacks_reserve and reserve and reserve.take():
+            self._lacks_reserve = False
+            if self.disk_is_full:
+                self.disk_is_full = False
+                self._database.warn(
+                    "room", "the disk has room again; samples are kept as they are taken"
+                )
         return True
+
+    def _write_all_open(self) -> None:
+        """As `_write_all`, at once also where the file had to be opened again for it."""
+        try:
+            self._write_all()
+        except Reopened:
+            if self._database.access.found_books:
+                self._begin_anew()
+            self._write_all()
+
+    def _begin_anew(self) -> None:
+        """A file with books has turned up: the folds have to go on from them, over the samples that
+        wait. What they closed without them is nothing.
+        """
+        self._database.access.found_books = False
+        self._database.access.begun_anew = True
+        self.closings.clear()
+        take = self._tables.samples.take_number
+        self._samples = [(take(), sample) for _, sample in self._samples]
 
     def rescue(self) -> None:
         """What waits does not fit what is in the file, and the daemon ends: write the samples
@@ -142,6 +168,7 @@ class Writer:
         done without.
         """
         reserve.give_up()
+        self._lacks_reserve = True
         if not self.disk_is_full:
             self.disk_is_full = True
             self._database.warn(

@@ -1,10 +1,14 @@
 """Trusted time. A Pi has no RTC: until its clock is known to be right, samples keep boot id and
 boot time, and no slot closes.
 
-The clock is trusted once the kernel says that it is synchronised (adjtimex, as set by NTP, chrony
-or PTP), or from the start where the operator answers for it (`clock: {trust: assured}`). Once
-trusted it stays so for this boot: an NTP server that goes away does not stop a clock that has been
-set.
+The clock is trusted once the kernel says that it is synchronised (`kernel_synchronised`), or from
+the start where the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so
+for this boot: an NTP server that goes away does not stop a clock that has been set.
+
+A floor holds for both: a time before this version was made is wrong, whoever says so. A clock that
+the operator answers for also has the floor of what is stored: a boot cannot have begun before the
+newest sample of the boot before. A Pi without a battery begins in 1970, or where its clock was last
+saved; it is believed once it was set, or the kernel says that it is synchronised.
 
 The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the
 other), so their difference changes only when somebody sets the clock. Once trusted, our time is the
@@ -16,20 +20,23 @@ then our time goes on as if nothing had been.
 
 import ctypes
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gateway.timing.utc import utc_seconds
+
 log = logging.getLogger(__name__)
 
-TIME_ERROR = 5
-"""adjtimex(2): the clock is not synchronised."""
+MOST_ERROR_US = 16_000_000
+"""The kernel's bound of its clock's error, from which on it calls the clock unsynchronised.
 
-_STATUS_BYTES = 1024
-"""Room for `struct timex` of any architecture (208 bytes on 64-bit Linux); modes = 0 in its first
-bytes means: only read.
+Linux begins a boot with this bound (kernel/time/ntp.c: NTP_PHASE_LIMIT), and comes back to it when
+somebody sets the clock (`ntp_clear`), or some nine hours after the last word of a time server: the
+bound grows by 500 µs a second.
 """
 
 STEP_S = 0.5
@@ -40,11 +47,45 @@ and is followed two minutes late.
 PROOF_S = 120.0
 """A step is believed when it has stood for so long."""
 
+UNTRUSTED_S = 600.0
+"""A clock that is not trusted for longer after the start is worth a word, with the remedy."""
+
+
+class _Timex(ctypes.Structure):
+    """`struct timex` of adjtimex(2), as far as it is read here. `modes` = 0 means: only read."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 512),
+    )
+
+
+BATTERY_S = 600.0
+"""So far a clock with a battery may have fallen behind the system's clock when the machine boots:
+that runs for months between two looks at it.
+"""
+
 
 def kernel_synchronised() -> bool:
-    """Whether the kernel's clock is synchronised, by adjtimex(2)."""
+    """Whether a time server has put the kernel's clock right, by adjtimex(2). Raises OSError where
+    this process may not ask.
+
+    What counts is the bound of the error, `maxerror`, as `timedatectl` has it. The flag STA_UNSYNC
+    says less: chrony without `rtcsync` leaves it set for ever, to keep the kernel's hands off the
+    hardware clock, and states the bound all the same.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    return 0 <= int(libc.adjtimex(ctypes.create_string_buffer(_STATUS_BYTES))) < TIME_ERROR
+    timex = _Timex()
+    if libc.adjtimex(ctypes.byref(timex)) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    most_error_us: int = timex.maxerror
+    return 0 <= most_error_us < MOST_ERROR_US
 
 
 def read_boot_id() -> str:
@@ -61,6 +102,7 @@ class Sources:
     utc_s: Callable[[], float] = time.time
     boottime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     synchronised: Callable[[], bool] = kernel_synchronised
+    """Raises OSError where it cannot be asked."""
     boot_id: Callable[[], str] = read_boot_id
 
 
@@ -80,8 +122,22 @@ class ClockStep:
 class Clock:
     """This machine's clock, and whether it is believed."""
 
-    def __init__(self, trust: Literal["kernel", "assured"], sources: Sources | None = None) -> None:
+    def __init__(
+        self,
+        trust: Literal["kernel", "assured"],
+        sources: Sources | None = None,
+        *,
+        made_s: float = 0.0,
+    ) -> None:
+        """`made_s`: when this version was made, Unix time. It cannot be earlier."""
         self.trust = trust
+        self._made_s = made_s
+        self._stored_s = 0.0
+        """The newest time that is stored; it cannot be earlier either."""
+        self._begun_s = 0.0
+        """This boot cannot have begun earlier."""
+        self._stored_now = False
+        """What is stored is of this boot."""
         self._sources = sources or Sources()
         self.boot_id = self._sources.boot_id()
         self.moved_s = 0.0
@@ -95,7 +151,12 @@ class Clock:
         self._offset_s = self._sources.utc_s() - self._sources.boottime_s()
         self._held_s: float | None = None
         """What the wall clock says instead, where it has made a step that is not believed yet."""
-        if trust == "assured":
+        self._began_s = self._sources.boottime_s()
+        self._is_told = False
+        """Whether the log has said what is in the way of trusting it."""
+        self.refusal = ""
+        """Why the kernel cannot be asked; empty where it can."""
+        if trust == "assured" and not self._doubt_of(self._offset_s, self._sources.boottime_s()):
             self.trusted_since_s = self._sources.utc_s()
 
     @property
@@ -109,9 +170,13 @@ class Clock:
     def why(self) -> str:
         """For people: why the clock is trusted, or what would make it so."""
         if self.trusted_since_s is None:
-            return (
-                "waiting for time synchronisation (NTP); samples are kept and get their time later"
-            )
+            boottime_s = self._sources.boottime_s()
+            if doubt := self._doubt_of(self._offset_s, boottime_s):
+                return (
+                    f"it says {utc_seconds(boottime_s + self._offset_s)}, {doubt}: set it "
+                    "(timedatectl set-time, or NTP); samples are kept and get their time then"
+                )
+            return self._what_is_missing
         reason = (
             "the kernel says it is synchronised"
             if self.trust == "kernel"
@@ -121,11 +186,69 @@ class Clock:
             wanted = "it has stood for a while" + (
                 " and the kernel says it is synchronised" if self.trust == "kernel" else ""
             )
+            boottime_s = self._sources.boottime_s()
+            if doubt := self._doubt_of(self._held_s, boottime_s, was_set=True):
+                wanted = f"it is no longer {doubt}"
             reason = (
                 f"it was right before it was set by {self._held_s - self._offset_s:+.0f} s; "
                 f"that is believed once {wanted}"
             )
         return reason
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it is not trusted, and waiting longer will hardly help."""
+        waited_s = self._sources.boottime_s() - self._began_s
+        return not self.trusted and (bool(self.refusal) or waited_s >= UNTRUSTED_S)
+
+    @property
+    def _what_is_missing(self) -> str:
+        kept = "samples are kept and get their time later"
+        if self.refusal:
+            return (
+                f"this process may not ask the kernel whether its clock is synchronised (adjtimex: "
+                f"{self.refusal}); {kept}. Take ProtectClock=yes and filters of adjtimex out of "
+                "the service (systemctl edit), or allow it in the container; or, where somebody "
+                "answers for this clock, write clock: {trust: assured} into gateway.yaml"
+            )
+        if self._sources.boottime_s() - self._began_s < UNTRUSTED_S:
+            return f"waiting for time synchronisation (NTP); {kept}"
+        return (
+            f"no time server has put this machine's clock right; {kept}. See timedatectl: is a "
+            "time service (systemd-timesyncd, chrony) running, and does it reach its server? On a "
+            "site without one, where somebody answers for this clock, write clock: "
+            "{trust: assured} into gateway.yaml"
+        )
+
+    def know(self, newest_s: float, *, of_this_boot: bool) -> None:
+        """The newest time that is stored (Unix time), before anything is dated; `of_this_boot`: by
+        this boot's clock.
+        """
+        self._stored_s, self._stored_now = newest_s, of_this_boot
+        self._begun_s = 0.0 if of_this_boot else newest_s - BATTERY_S
+        boottime_s = self._sources.boottime_s()
+        if self.trust == "assured" and self._doubt_of(self._offset_s, boottime_s):
+            self.trusted_since_s = None
+            log.warning("the clock is not believed: %s", self.why)
+
+    def _doubt_of(self, offset_s: float, boottime_s: float, *, was_set: bool = False) -> str:
+        """Why a time cannot be right, so far as that is known; nothing where it can. `offset_s` is
+        its difference to the boot clock. Where somebody has set the clock, what is stored of this
+        boot may as well be what was wrong.
+        """
+        now_s = boottime_s + offset_s
+        if now_s < self._made_s:
+            return f"before this version was made ({utc_seconds(self._made_s)})"
+        weighs = self.trust == "assured" and not (was_set and self._stored_now)
+        if weighs and not self._is_synchronised():
+            if now_s < self._stored_s:
+                return f"before the newest that is stored ({utc_seconds(self._stored_s)})"
+            if offset_s < self._begun_s:
+                return (
+                    f"and this boot would have begun at {utc_seconds(offset_s)}, before the "
+                    f"newest that is stored ({utc_seconds(self._stored_s)})"
+                )
+        return ""
 
     def resume(self, utc_minus_boottime_ms: int) -> None:
         """This boot's clock was trusted before this process began: its newest sample was dated with
@@ -170,9 +293,13 @@ class Clock:
         wall_s = self._sources.utc_s() - boottime_s
         if self.trusted_since_s is None:
             self._move(wall_s)
-            if self._sources.synchronised():
+            vouched = self.trust == "assured" or self._is_synchronised()
+            if vouched and not self._doubt_of(wall_s, boottime_s):
                 self.trusted_since_s = boottime_s + wall_s
                 log.info("the clock is trusted: %s", self.why)
+            elif not self._is_told and (self.refusal or boottime_s - self._began_s >= UNTRUSTED_S):
+                self._is_told = True
+                log.warning("no slot closes: %s", self.why)
         elif abs(wall_s - self._offset_s) < STEP_S:
             self._move(wall_s)
             if self._held_s is not None:
@@ -194,8 +321,10 @@ class Clock:
                 "the clock was set by %+.1f s; ours goes on as before until that is proved",
                 self.step.by_s,
             )
-        elif boottime_s - step.boottime_s >= PROOF_S and (
-            self.trust == "assured" or self._sources.synchronised()
+        elif (
+            boottime_s - step.boottime_s >= PROOF_S
+            and (self.trust == "assured" or self._is_synchronised())
+            and not self._doubt_of(wall_s, boottime_s, was_set=True)
         ):
             self.step = ClockStep(step.by_s, step.at_s, step.boottime_s, True)
             self._held_s = None
@@ -204,6 +333,16 @@ class Clock:
                 step.by_s,
             )
             self._move(wall_s)
+
+    def _is_synchronised(self) -> bool:
+        """What the kernel says, where it may be asked."""
+        try:
+            synchronised = self._sources.synchronised()
+        except OSError as error:
+            self.refusal = error.strerror or str(error)
+            return False
+        self.refusal = ""
+        return synchronised
 
     def _move(self, offset_s: float) -> None:
         self.moved_s += offset_s - self._offset_s

@@ -113,12 +113,55 @@ async def test_what_is_wrong_is_named_as_the_daemon_names_it(
         errors=122,
         last_error="no reply in 1 s",
     )
-    clock = replace(report.clock, trusted=False, why="not synchronised yet")
+    clock = replace(report.clock, trusted=False, overdue=True, why="no time server")
     served.report = replace(report, meters=[report.meters[0], pv, report.meters[2]], clock=clock)
     text = await seen(chromium, served.url, "2 things need attention")
     assert await elements(chromium, "#reasons li", lambda e: e.text) == served.report.unhealthy()
     assert "67 min ago" in text
     assert "2 of 3" in text
+    assert complaints(chromium) == []
+
+
+async def test_until_everything_was_heard_the_page_says_starting_and_what_is_awaited(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
+    pv = replace(served.report.meters[1], last_success_s=None, state="waiting", errors=0)
+    clock = replace(served.report.clock, trusted=False, why="waiting for time synchronisation")
+    served.report = replace(
+        served.report,
+        meters=[served.report.meters[0], pv],
+        clock=clock,
+        started_s=served.report.now_s - 5,
+    )
+    headline = "Starting: pv not heard yet, the clock is not synchronised yet"
+    text = await seen(chromium, served.url, headline)
+    assert headline.lower() == served.report.headline()
+    assert "1 of 2" in text
+    assert "silent: pv" in text
+    assert await elements(chromium, "#reasons li", lambda e: e.text) == []
+    assert complaints(chromium) == []
+
+
+async def test_a_meter_that_sleeps_is_shown_asleep_and_all_is_well(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
+    pv = replace(
+        served.report.meters[1], asleep="asleep", last_success_s=served.report.now_s - 30_000
+    )
+    served.report = replace(served.report, meters=[served.report.meters[0], pv])
+    text = await seen(chromium, served.url, "All is well")
+    assert "asleep: pv" in text
+    assert "1 of 2" in text
+
+
+async def test_a_meter_that_is_not_believed_says_why_and_what_to_do(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
+    why = "40 readings of its import register in a row are not believed: correct max_power"
+    pv = replace(served.report.meters[1], unbelieved=40, unbelieved_why=why)
+    served.report = replace(served.report, meters=[served.report.meters[0], pv])
+    await seen(chromium, served.url, "One thing needs attention")
+    assert await elements(chromium, "#reasons li", lambda e: e.text) == [f"pv: {why}"]
     assert complaints(chromium) == []
 
 
@@ -190,7 +233,7 @@ async def test_an_empty_gateway_shows_no_nonsense(
         mqtt=None,
         buffer=replace(report.buffer, last_success_s=None, bytes_written_per_day=None, events=[]),
     )
-    text = await seen(chromium, served.url, "All is well")
+    text = await seen(chromium, served.url, "Starting: grid not heard yet")
     assert "never yet" in text
     assert "nothing yet" in text
     for nonsense in ("NaN", "undefined", "null", "Invalid", "1970"):

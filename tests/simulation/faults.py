@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.delivery.simulated.exchange import Mode
+from gateway.timing.clock import BATTERY_S
 from tests.simulation.home import ASSETS, profile_of, write_credentials
 from tests.simulation.network import Outage
 from tests.simulation.process import RESTART_S
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 AWAY_S = 120.0
 """Whoever swaps a meter takes at least so long."""
+UNSTORED_S = 60.0
+"""The newest that is stored may be so old."""
 CUT_WITHIN_S = 600.0
 """A daemon that writes nothing for so long loses power all the same."""
 
@@ -162,6 +165,9 @@ def _clock_wrong_at_boot(world: "World", event: FaultEvent) -> None:
     boot = partial(
         world.machine.boot, error_s=event.amount, synchronised_after_s=max(event.lasts, 60.0)
     )
+    # What no clock can say after what was stored, none is believed to say.
+    if world.scenario.trust == "assured" and event.amount > -BATTERY_S - UNSTORED_S:
+        world.fault_log.untrue_ms.append((world.time.ms(), abs(round(event.amount * 1000))))
     # The power comes back at once; `lasts` and `amount` are the clock's.
     _cut_power(world, FaultEvent(at=event.at, fault=event.fault), boot)
 
@@ -272,6 +278,18 @@ def _clock_step(world: "World", event: FaultEvent) -> Undo:
     return put_right
 
 
+def _clock_never_synchronised(world: "World", event: FaultEvent) -> Undo | None:
+    machine = world.machine
+    machine.hears_no_time_server = True
+
+    def heard() -> None:
+        machine.hears_no_time_server = False
+        if not world.process.power_off:  # else the next boot hears it
+            machine.synchronise()
+
+    return heard if event.lasts else None
+
+
 def _suspended(world: "World", event: FaultEvent) -> None:
     world.time.skip(event.lasts)
 
@@ -368,6 +386,7 @@ APPLY: Mapping[str, Apply] = {
     "store_deleted": _store_deleted,
     "store_unlinked": _store_unlinked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
+    "clock_never_synchronised": _clock_never_synchronised,
     "clock_step": _clock_step,
     "suspended": _suspended,
     "leap_smear": _leap_smear,

@@ -282,6 +282,8 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
 
 def _dated(books: _Books, _: Verdict) -> Iterator[str]:
     """Nothing is dated by a clock that was wrong."""
+    if books.run.trusted_ms is None:
+        yield from (f"{slot}: no clock was ever right" for slot in books.slots)
     boots: Mapping[str, Any] = books.run.boots
     for row in books.samples:
         if row["utc_ms"] is None or row["placed"]:

@@ -55,8 +55,8 @@ class Machine:
         self._loop = loop
         self._time = time
         self._new_id = new_id
-        self._assured = trust == "assured"
-        self._synchronised_after_s = synchronised_after_s
+        self._synchronised_after_s = None if trust == "assured" else synchronised_after_s
+        """None: an assured clock has a battery and no time server; the operator answers for it."""
         self._sync_timer: asyncio.TimerHandle | None = None
         self._booted_s = time.s()
         self.boots: dict[str, Boot] = {}
@@ -66,6 +66,7 @@ class Machine:
         self.smear: tuple[float, float] | None = None
         """A smeared leap second: when it began, how long it takes (true time)."""
         self.synchronised = False
+        self.hears_no_time_server = False
 
     def sources(self) -> Sources:
         """What the gateway is told during this boot."""
@@ -85,27 +86,34 @@ class Machine:
         return self.error_s + 0.5 * sin(pi * part)
 
     def boot(self, error_s: float, synchronised_after_s: float | None = None) -> None:
-        """Boot, with a clock that is wrong until the time server is heard."""
+        """Boot, with a clock that is wrong until the time server is heard.
+
+        An assured clock has a battery, and no time server: the operator answers for it. It is wrong
+        only where `synchronised_after_s` says when somebody sets it.
+        """
         boot_id = str(self._new_id())
         self._booted_s = self._time.s()
-        # An assured clock has a battery and no time server: the operator answers for it.
-        self.error_s = 0.0 if self._assured else error_s
+        usual_s = self._synchronised_after_s
+        set_right = synchronised_after_s is not None
+        self.error_s = error_s if set_right or usual_s is not None else 0.0
         self.synchronised = False
         self.boots[boot_id] = Boot(boot_id, self._time.ms())
 
         if self._sync_timer is not None:
             self._sync_timer.cancel()
-        if self._assured:
+        if usual_s is None:
             self.trusted_ms = self.trusted_ms or self._time.ms()
-            return
-        after_s = (
-            self._synchronised_after_s if synchronised_after_s is None else synchronised_after_s
-        )
-        self._sync_timer = self._loop.call_later(after_s, self.synchronise)
+        after_s = usual_s if synchronised_after_s is None else synchronised_after_s
+        if after_s is not None:
+            self._sync_timer = self._loop.call_later(after_s, self.synchronise)
 
     def synchronise(self) -> None:
-        """The time server is heard: the clock is right, and the kernel says so."""
+        """The time server is heard, if it is: the clock is right, and the kernel says so. A person
+        sets an assured one.
+        """
+        if self.hears_no_time_server:
+            return
         self.error_s = 0.0
-        self.synchronised = True
+        self.synchronised = self._synchronised_after_s is not None
         if self.trusted_ms is None:
             self.trusted_ms = self._time.ms()

@@ -3,7 +3,7 @@ from YAML or made from a seed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
+from gateway import MADE_S
 
 QUIET_S = 5400.0
 """No fault begins or ends in the last hour and a half of a random scenario, so that what is owed
@@ -53,6 +54,8 @@ FAULTS: Mapping[str, str] = {
     "store_unlinked": "somebody deletes the database while the daemon has it open",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
+    "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "
+    "and the kernel never says that it is right, until the time in `lasts` has passed; 0: never",
     "clock_step": "the clock is set wrong by `amount` seconds, and put right after the time in "
     "`lasts`",
     "suspended": "the machine sleeps for the time in `lasts`",
@@ -78,6 +81,9 @@ FAULTS: Mapping[str, str] = {
 }
 """Every fault, and what it does."""
 
+FROM_THE_START = ("rollover", "both_ways", "clock_never_synchronised")
+"""Faults that are there when the gateway first starts, or never."""
+
 
 class Fault(str):
     """The name of a fault."""
@@ -91,6 +97,10 @@ class Fault(str):
         if raw not in FAULTS:
             raise ValueError(f"there is no fault {raw!r} — {nearest(str(raw), FAULTS)}")
         return cls(raw)
+
+
+ASSURED_SHARE = 0.125
+"""Of the random days, sites whose operator answers for the clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +224,7 @@ def written(scenario: Scenario) -> str:
         parts = [f"at: {_length(each.at)}", f"fault: {each.fault}"]
         parts += [f"lasts: {_length(each.lasts)}"] if each.lasts else []
         parts += [f"on: {each.on}"] if each.on != "grid" else []
-        parts += [f"amount: {each.amount:g}"] if each.amount else []
+        parts += [f"amount: {each.amount:.10g}"] if each.amount else []
         lines.append(f"  - {{{', '.join(parts)}}}")
     if musts := list(_musts(scenario.must)):
         lines += ["must:", *musts]
@@ -251,6 +261,15 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         _random_event(rng, lasts_s - QUIET_S)
         for _ in range(rng.choice((2, 4, 6, 9)) * max(1, round(lasts_s / 86_400)))
     ]
+    # Of its own, so that the other days stay what they were.
+    isolated = Random(f"trust {seed}")
+    trust: Literal["kernel", "assured"] = "kernel"
+    if isolated.random() < ASSURED_SHARE:
+        trust = "assured"
+        happens = [
+            *(_as_isolated(each, start_s, isolated) for each in happens),
+            _wrong_at_boot(isolated, start_s, lasts_s - QUIET_S),
+        ]
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
@@ -258,15 +277,45 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         starts=datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         dialect=rng.choice(("sdk", "sdk", "sdk", "rest")),
         interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
+        trust=trust,
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
         happens=tuple(sorted(happens, key=lambda each: each.at)),
         must=Must(rejected=None),  # what may be, the laws say
     )
 
 
+def _as_isolated(event: FaultEvent, start_s: int, rng: Random) -> FaultEvent:
+    """As it is on a site whose operator answers for the clock: what nobody can tell from a clock
+    that is right is the operator's fault, and is not drawn.
+    """
+    if event.fault == "clock_step":
+        return replace(event, amount=rng.choice((-1, 1)))
+    if event.fault == "clock_wrong_at_boot":
+        return replace(event, amount=_behind(start_s + event.at, rng))
+    return event
+
+
+def _wrong_at_boot(rng: Random, start_s: int, until_s: float) -> FaultEvent:
+    """A box without a battery."""
+    at_s = rng.randrange(60, int(until_s))
+    return FaultEvent(
+        at=Seconds(at_s),
+        fault=Fault("clock_wrong_at_boot"),
+        lasts=Seconds(round(min(until_s - at_s, rng.choice((60, 600, 3600, 3 * 3600))), 1)),
+        amount=_behind(start_s + at_s, rng),
+    )
+
+
+def _behind(at_s: float, rng: Random) -> float:
+    """How wrong a clock without a battery is that begins then: in 1970, at the day the system was
+    made, or where it was last saved.
+    """
+    return -rng.choice((at_s, at_s - MADE_S, 20 * 365 * 86_400, 30 * 86_400, 86_400, 3600, 1800))
+
+
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
     fault = rng.choice(list(FAULTS))
-    at_s = 0.0 if fault in ("rollover", "both_ways") else float(rng.randrange(60, int(until_s)))
+    at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
     lasts_s = min(long_s, rng.choice((30, 120, 600, 1800, 3600, 3 * 3600)) * rng.uniform(0.5, 1.5))
     meter = rng.choice(("grid", "pv", "heat-pump"))

@@ -15,6 +15,7 @@ from random import Random
 from uuid import UUID
 
 from drivers.line import LineUrl, SerialSettings
+from gateway import MADE_S
 from gateway.app import Gateway
 from gateway.delivery import kinds
 from gateway.delivery.simulated.exchange import StrictExchange
@@ -107,7 +108,7 @@ class World:
     def _gateway(self, network: Network) -> Gateway:
         return Gateway(
             self.settings,
-            Clock(self.scenario.trust, self.machine.sources()),
+            Clock(self.scenario.trust, self.machine.sources(), made_s=MADE_S),
             open_a_line=self._open_line,
             transport=network,
             rng=Random(self.rng.random()),

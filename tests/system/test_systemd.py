@@ -99,6 +99,12 @@ def test_it_writes_where_the_default_buffer_lies() -> None:
     assert keys["ProtectSystem"] == ["strict"]
 
 
+def test_it_is_known_from_one_start_to_the_next_how_the_last_one_failed() -> None:
+    keys = service()
+    assert keys["RuntimeDirectory"] == ["meter-gateway"]
+    assert keys["RuntimeDirectoryPreserve"] == ["restart"]
+
+
 def test_the_udev_rules_end_where_they_jump_to() -> None:
     rules = (FOLDER / "70-meter-gateway.rules").read_text()
     assert 'GOTO="meter_gateway_end"' in rules

@@ -122,6 +122,8 @@ def _tell(settings: "Settings") -> list[str]:
         print(line)
     for suspicion in suspicions(settings):
         print(f"suspect: {suspicion}")
+    for text in _warnings(settings):
+        print(f"warning: {text}")
     found = list(_unusable(settings))
     found += [f"{text}: it cannot keep up — {hint}" for text, hint in _loads(settings) if hint]
     for text in found:
@@ -195,6 +197,22 @@ def _unusable(settings: "Settings") -> Iterator[str]:
             authorities(settings.mqtt.ca_file)
         except OSError as error:
             yield f"mqtt {settings.mqtt.host}: {error}"
+
+
+def _warnings(settings: "Settings") -> Iterator[str]:
+    """What can be used, and is hardly meant."""
+    from gateway.store.errors import StoreError
+    from gateway.store.ownership import refuse_foreign
+    from gateway.store.volatile import volatile
+
+    if told := volatile(settings.buffer_path):
+        yield told
+    try:
+        refuse_foreign(settings.buffer_path)
+    except StoreError as error:
+        yield f"{error}. The daemon will not start"
+    except OSError:
+        pass  # only the daemon's user can tell
 
 
 def schema_names() -> list[str]:

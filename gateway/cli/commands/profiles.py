@@ -189,7 +189,11 @@ def _details(profile: "Profile") -> dict[str, Any]:
         name: msgspec.to_builtins(getattr(profile, name))
         for name in ("serial", "energy", "settings")
     }
-    limits = {"max_power_w": profile.max_power_w, "min_interval_s": profile.min_interval_s}
+    limits = {
+        "max_power_w": profile.max_power_w,
+        "min_interval_s": profile.min_interval_s,
+        "sleeps": profile.sleeps,
+    }
     return {**_brief(profile), "manual": profile.manual, "notes": profile.notes, **limits, **more}
 
 
@@ -206,6 +210,7 @@ def _show(profile: "Profile") -> None:
         ("serial port", _serial(profile)),
         ("carries at most", f"{profile.max_power_w:g} W"),
         ("shortest interval", f"{profile.min_interval_s:g} s"),
+        *([("sleeps", "without sun: its silence at night is no alarm")] if profile.sleeps else []),
         *((f"{_direction(q)} register", _register(profile, q)) for q in profile.energy),
         *_protocol_facts(profile),
     ]

@@ -6,8 +6,16 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from drivers.profile import ProfileError
+from gateway.cli.failing_start import FailingStart
+from gateway.cli.terminal import Refused
+from gateway.monitoring.watchdog import Watchdog
+from gateway.site.credentials import ConfigError
+from gateway.store.errors import InUse, Locked, Misfit, StoreError
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -20,6 +28,9 @@ IN_USE = 75
 """The exit code where another daemon works on the buffer (EX_TEMPFAIL of sysexits.h)."""
 BROKEN = 70
 """Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
+
+EXHAUSTED = 71
+"""Where the system gave no more descriptors or memory, and no part could go on (EX_OSERR)."""
 
 LOOK_S = 5.0
 """Under systemd: time between two looks at whether the other daemon has ended."""
@@ -48,10 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns when told to stop."""
-    from gateway.delivery import kinds
-    from gateway.site.suspicions import suspicions
-
+    """Returns when told to stop. Under systemd a start that fails is tried again here."""
     # journald adds the time; a person at a terminal wants it too.
     form = (
         "%(asctime)s %(levelname)s %(message)s"
@@ -60,28 +68,53 @@ def run(args: argparse.Namespace) -> int:
     )
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    settings = kinds.load(args.config)
+    watchdog = Watchdog(lambda: None)
+    failing = FailingStart(args.config, watchdog) if watchdog.is_there else None
+    started = False
+
+    def on_started() -> None:
+        nonlocal started
+        started = True
+        if failing:
+            failing.is_over()
+
+    while True:
+        if failing:
+            failing.look()
+        try:
+            return _run(args.config, form, on_started)
+        except (Refused, ConfigError, ProfileError, StoreError) as error:
+            if failing is None or started or failing.ends_with(error):
+                raise
+            asyncio.run(failing.wait(error))
+
+
+def _run(folder: Path, form: str, on_started: Callable[[], None]) -> int:
+    """Read the configuration and run the daemon until it is told to stop. Raises what stands in the
+    way of it; `on_started` is called when nothing does any more. `form` is the log's.
+    """
+    from gateway.delivery import kinds
+    from gateway.monitoring.exhaustion import is_exhaustion
+
+    settings = kinds.load(folder)
     _keep_quiet_about(settings.secrets.masked, form)
-    # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
-    # smaller by that much.
-    from gateway.store.errors import InUse, Misfit
-
-    log = logging.getLogger(__name__)
-    log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
-    for suspicion in suspicions(settings):
-        log.warning("suspect: %s", suspicion)
-    for warning in settings.warnings():
-        log.warning("%s", warning)
-
     code = 0
     try:
-        asyncio.run(_work(settings))
+        asyncio.run(_work(settings, on_started))
     except* InUse as errors:
         print(_first(errors), file=sys.stderr)
         code = IN_USE
     except* Misfit as errors:
-        log.error("%s", _first(errors))
+        logging.getLogger(__name__).error("%s", _first(errors))
         code = BROKEN
+    except* OSError as errors:
+        error = _first(errors)
+        if not is_exhaustion(error):
+            raise
+        logging.getLogger(__name__).error(
+            "%s; the daemon ends: raise LimitNOFILE= of the unit, or free memory", error
+        )
+        code = EXHAUSTED
     return code
 
 
@@ -93,29 +126,51 @@ def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
     return error
 
 
-async def _work(settings: "Settings") -> None:
+async def _work(settings: "Settings", on_started: Callable[[], None]) -> None:
     gateway = await _made(settings)
+    # Not before: a start that fails is tried again and again.
+    _introduce(settings)
+    on_started()
     await gateway.run()
 
 
+def _introduce(settings: "Settings") -> None:
+    """Log what it is told to do, and what may be wrong with that."""
+    from gateway.site.suspicions import suspicions
+    from gateway.store.volatile import volatile
+
+    log = logging.getLogger(__name__)
+    log.info("%s: %d meters, %d assets", settings.site, len(settings.devices), len(settings.assets))
+    for suspicion in suspicions(settings):
+        log.warning("suspect: %s", suspicion)
+    for warning in settings.warnings():
+        log.warning("%s", warning)
+    if told := volatile(settings.buffer_path):
+        log.warning("%s", told)
+
+
 async def _made(settings: "Settings") -> "Gateway":
-    """The gateway, as soon as its buffer is free. Raises InUse where nobody would start us again:
-    systemd would, every few seconds, and log it each time.
+    """The gateway, as soon as its buffer is free. Raises InUse or Locked where nobody would start
+    us again: systemd would, every few seconds, and log it each time.
     """
+    # Only now: what reading YAML took and gave back is used again by these, and the daemon stays
+    # smaller by that much.
+    from gateway import MADE_S
     from gateway.app import Gateway
-    from gateway.monitoring.watchdog import Watchdog
     from gateway.site.page_access import note_access
-    from gateway.store.errors import InUse
     from gateway.timing.clock import Clock
 
     systemd = Watchdog(lambda: None)
     told = ""
     while True:
         try:
-            gateway = Gateway(settings, Clock(settings.clock.trust))
+            gateway = Gateway(settings, Clock(settings.clock.trust, made_s=MADE_S))
             note_access(settings.page_access or "local", settings.buffer_path)
             return gateway
-        except InUse as error:
+        except Misfit as error:
+            # Before it has run, it is one more start that fails.
+            raise StoreError(str(error)) from error
+        except (InUse, Locked) as error:
             if not systemd.is_there:
                 raise
             if str(error) != told:

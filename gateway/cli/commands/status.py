@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
         "Asks the running daemon and shows what it says. The exit code is 0 where every part had "
-        "recent success, 1 where one had not, "
+        "recent success, 1 where one had not, or has not been heard from yet since the start, "
         "and 2 where the daemon cannot be reached."
     )
     parser.epilog = "examples:\n  meter-gateway status\n  meter-gateway status --watch"
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         print(json_escaped(body.decode()))
     else:
         console().print(_rendered(report))
-    return _UNHEALTHY if report.unhealthy() else _HEALTHY
+    return _HEALTHY if report.verdict == "well" else _UNHEALTHY
 
 
 def report_of(args: argparse.Namespace) -> "Report":
@@ -109,7 +109,7 @@ def _watch(url: str, token: Token, *, as_json: bool) -> int:
                 try:
                     body = _fetch(url, token)
                     report = _parsed(url, body)
-                    code = _UNHEALTHY if report.unhealthy() else _HEALTHY
+                    code = _HEALTHY if report.verdict == "well" else _UNHEALTHY
                     shown = Text(body.decode()) if as_json else _rendered(report)
                     live.update(shown, refresh=True)
                 except NotReachable as error:
@@ -264,22 +264,22 @@ def _rendered(report: "Report") -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    wrong = report.unhealthy()
     head = Text(
         f"{report.site}  meter-gateway {report.version}, up "
         f"{_span(report.now_s - report.started_s)}",
         style="bold",
     )
-    mood = (
-        Text(f"! {len(wrong)} of its parts had no recent success", style="bold red")
-        if wrong
-        else Text("✓ all is well", style="bold green")
-    )
+    told = [] if report.verdict == "starting" else report.reasons()
+    mark, colour = {"well": ("✓", "green"), "starting": ("…", "yellow"), "unwell": ("!", "red")}[
+        report.verdict
+    ]
+    if report.verdict == "well" and told:
+        mark, colour = "!", "yellow"
     return Group(
         head,
-        mood,
+        Text(f"{mark} {report.headline()}", style=f"bold {colour}"),
         *(Text(f"! {warning}", style="bold yellow") for warning in report.warnings),
-        *(Text(f"  {reason}", style="red") for reason in wrong),
+        *(Text(f"  {reason}", style=colour) for reason in told),
         Text(""),
         *_tables(report),
     )
@@ -394,12 +394,12 @@ def _part_row(report: "Report", part: "Part") -> list[Any]:
     from rich.text import Text
 
     age_s = part.age_s(report.now_s)
-    state = Text(
-        part.state, style="green" if part.healthy(report.now_s, report.started_s) else "red"
-    )
+    style = "green" if part.healthy(report.now_s, report.started_s) else "red"
+    if part.is_awaited and style == "green":
+        style = "yellow"
     return [
         part.name,
-        state,
+        Text(part.asleep or part.state, style=style),
         "never yet" if age_s is None else f"{_span(age_s)} ago",
         str(part.errors),
         part.last_error,

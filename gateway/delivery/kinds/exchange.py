@@ -208,12 +208,13 @@ def open(settings: Settings, opening: Opening) -> Destination:
         margin_s=settings.margin,
         name=opening.name,
     )
+    transport = HttpTransport(session, dialect)
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
         selects=terms.selects,
         format=dialect,
-        transport=HttpTransport(session, dialect),
+        transport=transport,
         policy=Policy(
             slot_s=slot_s,
             margin_s=settings.margin,
@@ -221,6 +222,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
             settlement_s=settings.settlement,
             subjects=len(site.assets),
         ),
+        greets=transport,
         verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
         name_of=opening.name_of,
     )

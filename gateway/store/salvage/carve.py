@@ -41,17 +41,24 @@ def log_pages(log: bytes, page_bytes: int) -> dict[int, int]:
     """Where in a write-ahead log the newest committed copy of each page begins: page number →
     offset.
     """
-    committed: dict[int, int] = {}
+    return {page: begin for page, begin, _ in log_frames(log, page_bytes)}
+
+
+def log_frames(log: bytes, page_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """The committed frames of a write-ahead log in their order: the number of the page, where its
+    content begins, and, in the last frame of a transaction, how many pages the file has then (else
+    0).
+    """
     if len(log) < _LOG_HEADER_BYTES:
-        return committed
+        return
     magic, _, size, _, salt_1, salt_2, *sums = struct.unpack_from(">8I", log)
     if magic & ~1 != 0x377F0682 or size != page_bytes:
-        return committed
+        return
     words = struct.Struct(">2I" if magic & 1 else "<2I")
     if _checksum((0, 0), log[:24], words) != tuple(sums):
-        return committed
+        return
     last = (sums[0], sums[1])
-    pages: dict[int, int] = {}
+    frames: list[tuple[int, int, int]] = []
     for at in range(
         _LOG_HEADER_BYTES,
         len(log) - _FRAME_HEADER_BYTES - page_bytes + 1,
@@ -63,12 +70,11 @@ def log_pages(log: bytes, page_bytes: int) -> dict[int, int]:
             _checksum(last, log[at : at + 8], words), log[begin : begin + page_bytes], words
         )
         if (frame_salt_1, frame_salt_2) != (salt_1, salt_2) or tuple(sums) != last:
-            break
-        pages[page] = begin
+            return
+        frames.append((page, begin, commits))
         if commits:
-            committed.update(pages)
-            pages.clear()
-    return committed
+            yield from frames
+            frames.clear()
 
 
 def _checksum(sums: tuple[int, int], data: bytes, words: struct.Struct) -> tuple[int, int]:

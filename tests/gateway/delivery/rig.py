@@ -64,15 +64,19 @@ class Nothing:
         return iter(())
 
 
-def exchange_of(dialect: Dialect, session: Session, policy: Policy) -> Destination:
+def exchange_of(
+    dialect: Dialect, session: Session, policy: Policy, *, greets: bool = False
+) -> Destination:
     """An exchange that is spoken to in a dialect."""
+    transport = HttpTransport(session, dialect)
     return Destination(
         name="exchange",
         kind=type(dialect).__module__.rpartition(".")[2],
         selects=Nothing(),
         format=dialect,
-        transport=HttpTransport(session, dialect),
+        transport=transport,
         policy=policy,
+        greets=transport if greets else None,
         verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
     )
 
@@ -97,11 +101,16 @@ class Site:
         self._real = real
         self._closings = 0
 
-    def uploader(self, *, quiet_s: float = 0.0) -> Uploader:
+    def uploader(self, *, quiet_s: float = 0.0, greets: bool = False) -> Uploader:
         transport = None if self._real else AtTheSeam(self.exchange)
         session = Session(self.exchange.url, lambda: self.credentials, 10, transport=transport)
         return Uploader(
-            exchange_of(self.dialect, session, Policy(slot_s=self.slot_s, quiet_s=quiet_s)),
+            exchange_of(
+                self.dialect,
+                session,
+                Policy(slot_s=self.slot_s, quiet_s=quiet_s),
+                greets=greets,
+            ),
             self.buffer.outbox("exchange"),
             now=self.now,
             trusted=lambda: self.trusted,

@@ -105,7 +105,7 @@ class Books:
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
             if (
-                old and counter.agreed == 0
+                old and counter.agreed <= 0
             ):  # the series may begin anew as long as nothing is booked
                 assert self.booked_uwh[direction] == 0
                 self.begun_uwh[direction] = new.slot.begin_uwh

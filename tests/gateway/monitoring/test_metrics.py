@@ -107,7 +107,7 @@ def test_every_quantity_has_a_metric_of_its_own(healthy_report: Report) -> None:
         for name, _ in parsed(replace(healthy_report, meters=[everything]))
         if name.startswith("meter_gateway_meter_")
     }
-    assert len(names) == len(QUANTITIES) + 2  # and samples and glitches
+    assert len(names) == len(QUANTITIES) + 4  # samples, glitches, unbelieved, asleep
 
 
 def test_a_value_that_is_not_a_number_is_readable(healthy_report: Report) -> None:

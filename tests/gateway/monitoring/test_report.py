@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 
-from gateway.monitoring.report import Part, Report, masked_report
+import pytest
+
+from gateway.monitoring.report import LineReport, Part, Report, masked_report
 
 
 def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
@@ -40,3 +42,127 @@ def test_what_others_say_is_shown_masked_and_our_own_names_as_they_are(
     assert all("(secret)" in text and "home" not in text for text in said)
     assert shown.site == "home-12"
     assert masked_report(report, str) == report
+
+
+# --- how it all is, in the same words everywhere --------------------------------------------------
+
+
+def started(report: Report, ago_s: float, **meter: object) -> Report:
+    """The report of a daemon that started so long ago; its first meter is as told."""
+    first = replace(report.meters[0], **meter)  # type: ignore[arg-type]
+    return replace(report, started_s=report.now_s - ago_s, meters=[first, *report.meters[1:]])
+
+
+def test_all_is_well_where_everything_was_heard_lately(healthy_report: Report) -> None:
+    assert healthy_report.verdict == "well"
+    assert healthy_report.summary() == healthy_report.headline() == "all is well"
+    assert healthy_report.reasons() == []
+
+
+def test_it_is_starting_until_everything_was_heard_once(healthy_report: Report) -> None:
+    report = started(healthy_report, 5, last_success_s=None, state="waiting")
+    assert report.verdict == "starting"
+    assert report.summary() == "starting: grid not heard yet"
+    assert report.reasons() == ["starting: grid not heard yet"]
+
+    destination = replace(report.destinations[0], last_success_s=None)
+    clock = replace(report.clock, trusted=False)
+    assert healthy_report.mqtt is not None
+    mqtt = replace(healthy_report.mqtt, last_success_s=None)
+    report = replace(report, destinations=[destination], clock=clock, mqtt=mqtt)
+    awaited = ["grid not heard yet", "exchange not heard yet", "broker.local:8883 not heard yet"]
+    assert report.starting() == [*awaited, "the clock is not synchronised yet"]
+    assert report.headline() == f"starting: {', '.join(awaited)} and 1 more"
+
+
+def test_a_destination_that_cannot_be_greeted_is_not_awaited(healthy_report: Report) -> None:
+    destination = replace(healthy_report.destinations[0], last_success_s=None, greets=False)
+    report = started(replace(healthy_report, destinations=[destination]), 5)
+    assert report.verdict == "well"
+
+
+def test_what_was_never_heard_and_fails_is_not_well_at_once(healthy_report: Report) -> None:
+    report = started(
+        healthy_report, 1, last_success_s=None, state="retrying", errors=1, last_error="refused"
+    )
+    assert report.verdict == "unwell"
+    assert report.summary() == "one thing needs attention: grid: retrying (refused)"
+
+
+def test_what_is_never_heard_is_not_well_after_its_time(healthy_report: Report) -> None:
+    report = started(healthy_report, 61, last_success_s=None, state="waiting")
+    assert report.summary() == "one thing needs attention: grid: waiting"
+
+
+def test_a_refused_login_is_not_well_however_recent_the_last_success(
+    healthy_report: Report,
+) -> None:
+    exchange = replace(
+        healthy_report.destinations[0], refused=True, state="retrying", last_error="wrong password"
+    )
+    report = replace(healthy_report, destinations=[exchange])
+    assert report.unhealthy() == ["exchange: retrying (wrong password)"]
+
+
+def test_a_clock_is_awaited_first_and_then_not_well(healthy_report: Report) -> None:
+    waiting = replace(healthy_report.clock, trusted=False, why="see timedatectl")
+    report = replace(healthy_report, clock=waiting)
+    assert report.verdict == "starting"
+    report = replace(healthy_report, clock=replace(waiting, overdue=True))
+    assert report.summary() == ("one thing needs attention: clock: not trusted (see timedatectl)")
+
+
+def test_a_line_is_not_named_beside_the_meters_that_say_what_is_wrong(
+    healthy_report: Report,
+) -> None:
+    line = LineReport(
+        name="/dev/ttyUSB0", state="retrying", max_age_s=30, errors=1, last_error="no such port"
+    )
+    report = started(
+        replace(healthy_report, lines=[line]),
+        5,
+        last_success_s=None,
+        state="retrying",
+        errors=1,
+        last_error="no such port",
+    )
+    assert report.unhealthy() == ["grid: retrying (no such port)"]
+
+
+@pytest.mark.parametrize("last_success_s", [None, 1.0])
+def test_a_meter_that_sleeps_is_neither_awaited_nor_not_well(
+    healthy_report: Report, last_success_s: float | None
+) -> None:
+    report = started(healthy_report, 5000, last_success_s=last_success_s, asleep="asleep", errors=9)
+    assert report.verdict == "well"
+
+
+def test_a_meter_that_is_heard_and_not_believed_is_not_well(healthy_report: Report) -> None:
+    report = started(healthy_report, 5000, unbelieved=12, unbelieved_why="correct max_power")
+    assert report.unhealthy() == ["grid: correct max_power"]
+
+
+def test_a_slot_that_will_not_be_delivered_is_told_and_is_no_illness(
+    healthy_report: Report,
+) -> None:
+    asset = replace(healthy_report.assets[0], last_delivery="rejected", last_reason="no such asset")
+    report = replace(healthy_report, assets=[asset])
+    assert report.verdict == "well"
+    assert report.summary() == (
+        "one thing needs attention: House load: the last slot was rejected (no such asset)"
+    )
+
+
+def test_the_slot_of_the_start_is_expected_not_to_be_delivered(healthy_report: Report) -> None:
+    asset = replace(healthy_report.assets[0], last_delivery="missed", last_quality="partial")
+    report = replace(healthy_report, assets=[asset], started_s=healthy_report.now_s - 60)
+    assert report.headline() == "all is well"
+
+
+def test_programs_are_told_the_same(healthy_report: Report) -> None:
+    report = started(healthy_report, 5, last_success_s=None, state="waiting")
+    document = json.loads(report.to_json())
+    assert document["verdict"] == report.verdict == "starting"
+    assert document["headline"] == report.headline()
+    assert document["reasons"] == report.reasons()
+    assert [meter["healthy"] for meter in document["meters"]] == [True, True, True]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.monitoring.watchdog import Watchdog
+from gateway.monitoring import watchdog as watchdog_module
+from gateway.monitoring.watchdog import MAX_STATUS, Watchdog
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -113,3 +114,46 @@ def test_a_systemd_that_is_gone_is_reported_once(
     watchdog.ready()
     watchdog.stopping()
     assert len(caplog.records) == 1
+
+
+async def test_how_all_is_is_told_as_it_changes_and_not_over_a_standstill(
+    systemd: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog_module, "STATUS_S", 0.01)
+    standing_still: list[str] = []
+    summary = ["starting: pv not heard yet"]
+    watchdog = Watchdog(
+        lambda: standing_still[0] if standing_still else None,
+        {"NOTIFY_SOCKET": systemd[0], "WATCHDOG_USEC": "150000", "WATCHDOG_PID": str(os.getpid())},
+    )
+    telling = asyncio.create_task(watchdog.tell(lambda: summary[0]))
+    feeding = asyncio.create_task(watchdog.run())
+    await asyncio.sleep(0.1)
+    said = heard(systemd[1])
+    summary[0] = "all is well"
+    await asyncio.sleep(0.1)
+    said += heard(systemd[1])
+    standing_still.append("the buffer")
+    await asyncio.sleep(0.2)
+    for task in (telling, feeding):
+        task.cancel()
+    await asyncio.gather(telling, feeding, return_exceptions=True)
+    said += heard(systemd[1])
+    assert [each for each in said if each.startswith("STATUS=")] == [
+        "STATUS=starting: pv not heard yet",
+        "STATUS=all is well",
+        "STATUS=the buffer stands still",
+    ]
+
+
+async def test_nobody_is_told_where_nobody_listens() -> None:
+    async with asyncio.timeout(5):
+        await Watchdog(lambda: None, {}).tell(lambda: pytest.fail("it is not even asked"))
+
+
+def test_a_status_is_one_line_of_bounded_length(systemd: tuple[str, socket.socket]) -> None:
+    Watchdog(lambda: None, {"NOTIFY_SOCKET": systemd[0]}).status("a b\n" * 1000)
+    (said,) = heard(systemd[1])
+    assert len(said) == len("STATUS=") + MAX_STATUS
+    assert said.endswith("…")
+    assert "\n" not in said

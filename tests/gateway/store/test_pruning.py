@@ -15,6 +15,7 @@ from gateway.store.errors import StoreError
 from gateway.store.opening import open_buffer
 from gateway.store.pending_writes import MAX_SAMPLES
 from tests.gateway.store.rig import DAY_S, NOW_S, SMALL, closing, keep, owed, sample, slot
+from tests.simulation.disk import Disk
 
 
 def test_samples_go_after_30_days_and_slots_after_400_but_nothing_that_is_owed(
@@ -126,21 +127,24 @@ def test_what_is_too_old_goes_in_portions(store: Buffer, monkeypatch: pytest.Mon
     assert list(store.samples()) == []
 
 
-def test_while_the_disk_refuses_samples_are_thinned_and_slots_are_not(store: Buffer) -> None:
-    store.database.connection.execute("PRAGMA query_only = ON")
-    for n in range(MAX_SAMPLES + 2):
-        store.add(sample(n))
-    for n in range(50):
-        store.close(closing(slot(n * 900), owed(n * 900)))
-    with pytest.raises(StoreError, match="read-only"):
+def test_while_the_disk_refuses_samples_are_thinned_and_slots_are_not(tmp_path: Path) -> None:
+    with Disk(tmp_path) as disk:
+        store = open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+        disk.failing = True
+        for n in range(MAX_SAMPLES + 2):
+            store.add(sample(n))
+        for n in range(50):
+            store.close(closing(slot(n * 900), owed(n * 900)))
+        with pytest.raises(StoreError, match="check the disk with dmesg"):
+            store.flush()
+        assert store.waiting <= MAX_SAMPLES
+        disk.failing = False
         store.flush()
-    assert store.waiting <= MAX_SAMPLES
-    store.database.connection.execute("PRAGMA query_only = OFF")
-    store.flush()
-    numbers = [number for number, _ in store.samples()]
-    assert numbers[-1] == MAX_SAMPLES + 2
-    assert numbers == sorted(set(numbers))
-    assert (store.slot_count, store.outbox("exchange").backlog().count) == (50, 50)
+        numbers = [number for number, _ in store.samples()]
+        assert numbers[-1] == MAX_SAMPLES + 2
+        assert numbers == sorted(set(numbers))
+        assert (store.slot_count, store.outbox("exchange").backlog().count) == (50, 50)
+        store.close_file()
 
 
 def test_events_are_bounded(store: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:

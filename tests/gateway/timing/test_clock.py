@@ -1,8 +1,23 @@
 """Time is believed once the kernel says so, and what was read before gets its time then."""
 
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from gateway.timing.clock import PROOF_S, Clock, Sources, kernel_synchronised, read_boot_id
+from gateway.timing.clock import (
+    PROOF_S,
+    UNTRUSTED_S,
+    Clock,
+    Sources,
+    kernel_synchronised,
+    read_boot_id,
+)
 
 
 class Watch:
@@ -158,3 +173,97 @@ def test_before_the_clock_is_trusted_our_time_is_whatever_it_says() -> None:
     assert clock.now_s() == 1_800_000_000
     assert clock.step is None
     assert clock.moved_s == pytest.approx(1_799_999_000)
+
+
+# --- what stands in the way of trusting it --------------------------------------------------------
+
+
+def test_a_clock_that_nobody_puts_right_is_told_with_the_remedy_after_ten_minutes_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch = Watch()
+    clock = Clock("kernel", watch.sources())
+    pass_time(watch, clock, UNTRUSTED_S - 1)
+    assert not clock.is_overdue
+    assert caplog.text == ""
+
+    for _ in range(3):
+        pass_time(watch, clock, UNTRUSTED_S)
+    assert clock.is_overdue
+    assert caplog.text.count("no slot closes") == 1
+    for remedy in ("timedatectl", "chrony", "trust: assured"):
+        assert remedy in caplog.text
+        assert remedy in clock.why
+
+    watch.is_synchronised = True
+    assert clock.trusted
+    assert not clock.is_overdue
+
+
+def test_a_kernel_that_may_not_be_asked_is_told_apart_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse() -> bool:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    watch = Watch()
+    clock = Clock("kernel", replace(watch.sources(), synchronised=refuse))
+    assert not clock.trusted
+    assert clock.is_overdue
+    for text in (clock.why, caplog.text):
+        assert "adjtimex: Operation not permitted" in text
+        assert "ProtectClock" in text
+        assert "trust: assured" in text
+    clock.now_s()
+    assert len(caplog.records) == 1
+
+
+ADJTIMEX = """
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timex.h>
+int adjtimex(struct timex *t) {
+    if (getenv("REFUSED")) { errno = EPERM; return -1; }
+    if (t->modes) abort();
+    t->maxerror = atol(getenv("MAXERROR"));
+    t->status = atoi(getenv("STATUS"));
+    return (t->status & STA_UNSYNC) ? TIME_ERROR : TIME_OK;
+}
+"""
+"""Another kernel's answers, in front of the C library's."""
+
+UNSYNC = "64"
+
+
+@pytest.fixture
+def kernel_that_says(required_tool: Callable[[str], str], tmp_path: Path) -> Callable[..., str]:
+    """What `kernel_synchronised` makes of a kernel's answer."""
+    source, library = tmp_path / "kernel.c", tmp_path / "kernel.so"
+    source.write_text(ADJTIMEX)
+    subprocess.run([required_tool("gcc"), "-shared", "-fPIC", "-o", library, source], check=True)
+
+    def ask(**answer: str) -> str:
+        program = "from gateway.timing.clock import *\nprint(kernel_synchronised())"
+        env = {**os.environ, **answer, "LD_PRELOAD": str(library)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+        )
+        return (done.stdout + done.stderr).strip().splitlines()[-1]
+
+    return ask
+
+
+def test_chrony_without_rtcsync_is_good_enough(kernel_that_says: Callable[..., str]) -> None:
+    assert kernel_that_says(MAXERROR="1823", STATUS=UNSYNC) == "True"
+    assert kernel_that_says(MAXERROR="15999999", STATUS=UNSYNC) == "True"
+
+
+def test_a_kernel_that_never_heard_a_time_server_is_not(
+    kernel_that_says: Callable[..., str],
+) -> None:
+    assert kernel_that_says(MAXERROR="16000000", STATUS=UNSYNC) == "False"
+
+
+def test_a_kernel_that_refuses_to_answer_is_an_error(kernel_that_says: Callable[..., str]) -> None:
+    told = kernel_that_says(REFUSED="1")
+    assert told == "PermissionError: [Errno 1] Operation not permitted"

@@ -229,6 +229,7 @@ def test_a_complete_one_that_cannot_be_put_in_its_place_is_not_written_past(
 
 
 def test_only_the_newest_damaged_files_are_kept(path: Path) -> None:
+    open_buffer(path, SMALL, now_s=NOW_S).close_file()
     for n in range(6):
         path.write_bytes(Random(n).randbytes(2000))
         store = open_buffer(path, SMALL, now_s=NOW_S + n)

@@ -1,0 +1,76 @@
+"""What of a meter is not believed at the moment, and why. Pure.
+
+Glitches come and go. Readings that are refused for ever are another thing: the meter answers, and
+no slot is made of it. A person should know, and be told what to look at.
+"""
+
+from dataclasses import dataclass
+
+from gateway.energy.counter import MOST_REFUSED, UWH_PER_WH, Counter, Suspects
+from gateway.energy.register import Rules
+from gateway.energy.slot import MeterRules, MeterState
+
+
+@dataclass(frozen=True, slots=True)
+class Disbelief:
+    """Readings in a row of one meter that were not believed."""
+
+    readings: int
+    why: str
+    """Why, and what to do, in words."""
+
+
+def disbelief(state: MeterState, rules: MeterRules) -> Disbelief | None:
+    """What of the registers of a meter is not believed as of its last sample; None where nothing
+    is, or not for long enough to speak of.
+    """
+    found: Disbelief | None = None
+    for direction, each in state.directions.items():
+        suspects = each.counter.suspects
+        if suspects is None or suspects.refused < MOST_REFUSED:
+            continue
+        if found is None or suspects.refused > found.readings:
+            why = _why(each.counter, suspects, rules.registers[direction])
+            text = f"{suspects.refused} readings of its {direction} register in a row are not "
+            found = Disbelief(suspects.refused, f"{text}believed: {why}")
+    return found
+
+
+def strangers(readings: int, state: MeterState) -> Disbelief | None:
+    """The same of samples that bear other serial numbers than the meter's, so many in a row."""
+    if readings < MOST_REFUSED:
+        return None
+    text = (
+        f"{readings} readings in a row bear other serial numbers than {state.serial_number}, the "
+        f"last one {state.candidate_serial}: do several meters answer at its address?"
+    )
+    return Disbelief(readings, text)
+
+
+def no_register(readings: int) -> Disbelief | None:
+    """The same of samples without any energy register, so many in a row."""
+    if readings < MOST_REFUSED:
+        return None
+    text = (
+        f"{readings} readings in a row show no energy register, and no slot can be made of them: "
+        "is its profile right? See meter-gateway read"
+    )
+    return Disbelief(readings, text)
+
+
+def _why(counter: Counter, suspects: Suspects, rules: Rules) -> str:
+    believed, shown = _wh(counter.shown_uwh), _wh(suspects.last_raw_uwh)
+    if suspects.rising >= MOST_REFUSED:
+        return (
+            f"it moves by more than the main fuse carries (max_power {rules.max_power_w:g} W). "
+            "Compare it with the meter's display, and correct max_power in its device file; what "
+            "passes meanwhile is unallocated"
+        )
+    return (
+        f"it shows another number each time, {believed} and now {shown}. Check cable and "
+        "termination, whether another meter has its address, and its profile"
+    )
+
+
+def _wh(uwh: int) -> str:
+    return f"{uwh / UWH_PER_WH:,.0f} Wh"

@@ -1,0 +1,76 @@
+"""A meter that is read and not believed is told once, and once when it is over."""
+
+import pytest
+
+from drivers.sample import Sample
+from gateway.energy.counter import MOST_REFUSED
+from tests.gateway.ledger.home import BEGIN_S, Home, take
+
+
+def read(home: Home, t_s: int, wh: float | None, serial: str | None = "A") -> None:
+    """A sample of the panels' meter."""
+    at_ms = (BEGIN_S + t_s) * 1000
+    values = {"power_w": 0.0} if wh is None else {"energy_import_wh": 0.0, "energy_export_wh": wh}
+    take(home.ledger, Sample("pv", serial, "boot-0", t_s * 1000 + 5000, at_ms, values))
+
+
+def why(home: Home) -> str:
+    found = home.ledger.beliefs.of("pv")
+    return found.why if found else ""
+
+
+def test_readings_that_rise_too_fast_name_the_fuse(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in range(MOST_REFUSED + 20):
+        read(home, 10 * n, 1000.0 + 5000 * n)
+    assert "export register" in why(home)
+    assert "more than the main fuse carries" in why(home)
+    assert "max_power" in why(home)
+    assert caplog.text.count("are not believed") == 1
+
+
+def test_readings_of_nonsense_name_the_cable(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 5e6 - 4e5 * n)
+    assert "another number each time" in why(home)
+    assert "cable" in why(home)
+
+
+def test_serial_numbers_that_are_others_each_time_name_the_address(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 1000.0, serial="BC"[n % 2])
+    assert "other serial numbers than A" in why(home)
+    assert "address" in why(home)
+
+
+def test_samples_without_a_register_name_the_profile(home: Home) -> None:
+    for n in range(MOST_REFUSED):
+        read(home, 10 * n, None)
+    assert "no energy register" in why(home)
+    assert "profile" in why(home)
+
+
+def test_it_is_over_when_a_reading_is_believed(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 5e6 - 4e5 * n)
+    assert why(home)
+    read(home, 200, 1000.0)
+    assert not why(home)
+    assert caplog.text.count("its readings are believed again") == 1
+
+
+@pytest.mark.parametrize("wrong", [0.0, 9e7])
+def test_a_glitch_or_a_few_are_not_worth_a_word(home: Home, wrong: float) -> None:
+    for n in range(60):
+        read(home, 10 * n, wrong + n if n % 5 == 4 else 1000.0)
+        assert not why(home)
