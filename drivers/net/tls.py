@@ -181,8 +181,8 @@ class TlsLine:
 
     def _failed(self, error: ssl.SSLError) -> LineError:
         if words := no_tls_there(error):
-            hint = "write tcp: if it is not encrypted, or give the port for TLS"
-            return LineError(f"{self.name}: {words} — {hint}")
+            hint = "does the device speak Modbus Security there? Write tcp: if it is not encrypted"
+            return LineError(f"{self.name}: TLS failed: {words} — {hint}, or give the port for TLS")
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return LineError(
             f"{self.name}: TLS failed: {reason} — does the device speak Modbus Security there, "

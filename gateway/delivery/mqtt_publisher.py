@@ -22,6 +22,7 @@ keeps.
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable
@@ -364,7 +365,14 @@ def _words(error: Exception) -> str:
         )
     if isinstance(error, ConfigError):
         return "; ".join(str(problem) for problem in error.problems)
+    if isinstance(error, OSError) and error.errno and _is_plain(error):
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+def _is_plain(error: OSError) -> bool:
+    """Whether the system said it, whose own words are plainer than asyncio's."""
+    return type(error).__module__ == "builtins" and not isinstance(error, TimeoutError)
 
 
 def _utc(unix_s: float) -> str:
