@@ -19,10 +19,13 @@ SETTLEMENT_S = 3600.0
 class Transport(Protocol):
     """The way to one destination. One batch is under way at a time."""
 
-    url: str
-    """For people: it holds no secret."""
-    timeout_s: float
-    """How long one `send` may take where nobody says less."""
+    @property
+    def url(self) -> str:
+        """For people: it holds no secret."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one `send` may take where nobody says less."""
 
     async def send(self, batch: Batch, within_s: float | None) -> Outcome:
         """Send one batch, giving up after `within_s`. What the network does is an outcome."""

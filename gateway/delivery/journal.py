@@ -61,6 +61,8 @@ class Journal:
         """Since when the destination refuses everything; None: it does not."""
         self._refusals_logged_s: dict[Subject | None, float] = {}
         """When refusals of a subject were logged last, and (None) of everything."""
+        self.is_met = False
+        """Whether the destination has given a verdict, or taken our login, since the start."""
         self._failure_logged = ""
         """The kind of failure that was logged last, since deliveries fail."""
         self._failing_since_s = 0.0
@@ -185,6 +187,7 @@ class Journal:
 
     def recovered(self, failures: int, now_s: float) -> None:
         """The destination gave a verdict, after so many failures in a row."""
+        self.is_met = True
         if self.state in _FAILING:
             missed = self._missed_meanwhile
             _log.info(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.destination import Delivery, Destination
 from gateway.delivery.kinds import kind_of
+from gateway.delivery.masked_words import masked_words
 from gateway.delivery.uploader import Uploader
 from gateway.outbox.item import Subject
 from gateway.site.settings import DestinationSettings, Settings
@@ -61,10 +62,9 @@ def open_delivery(settings: DestinationSettings, opening: Opening) -> Delivery:
     if not isinstance(opened, Destination):
         return opened
     return Uploader(
-        opened,
+        masked_words(opened, opening.site.secrets.masked),
         opening.buffer.outbox(opening.name),
         now=opening.now,
         trusted=opening.trusted,
         jitter=opening.jitter,
-        masked=opening.site.secrets.masked,
     )

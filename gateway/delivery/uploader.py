@@ -8,7 +8,6 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Never
 from uuid import uuid4
 
@@ -51,9 +50,7 @@ class Uploader:
         now: Callable[[], float],
         trusted: Callable[[], bool],
         jitter: Callable[[], float],
-        masked: Callable[[str], str] = str,
     ) -> None:
-        self._masked = masked
         self._destination = destination
         self._outbox = outbox
         self._now = now
@@ -69,8 +66,6 @@ class Uploader:
         """Whether it may be asked what it holds: its last answer was one, and it did not ask for
         silence.
         """
-        self._is_met = destination.greets is None
-        """Whether it was heard from since the start, or cannot be before something is owed."""
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
@@ -173,7 +168,7 @@ class Uploader:
         transaction_id, sent_s = str(uuid4()), self._now()
         (batch,) = self._destination.format.encode(portion.items, transaction_id)
         self._journal.counts.requests += 1
-        outcome = self._shown(await self._destination.transport.send(batch, within_s))
+        outcome = await self._destination.transport.send(batch, within_s)
 
         self._is_answering = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
@@ -185,12 +180,6 @@ class Uploader:
         judged = self._refusals.judge(portion, outcome, self._now(), _loop_s())
         write_down(self._outbox, portion, judged, shipment, self._now())
         self._settle(portion, judged)
-
-    def _shown(self, outcome: Outcome) -> Outcome:
-        """An outcome as it may be written down and shown."""
-        if isinstance(outcome, Rejected | Retry):
-            return replace(outcome, reason=self._masked(outcome.reason))
-        return outcome
 
     def _settle(self, portion: Portion, outcome: Outcome | Doubted) -> None:
         """Go by an outcome that is written down."""
@@ -229,7 +218,6 @@ class Uploader:
 
     def _works(self, now_s: float) -> None:
         """The destination has given its word."""
-        self._is_met = True
         self._journal.recovered(self._patience.failures, now_s)
         self._patience.succeed()
 
@@ -249,7 +237,8 @@ class Uploader:
         """Whether it is to be heard from, and may be tried now. Not while the clock is not trusted:
         no certificate is valid then.
         """
-        if self._is_met or not self._trusted():
+        greets = self._destination.greets
+        if greets is None or self._journal.is_met or not self._trusted():
             return False
         return self._patience.allows(_loop_s(), self._boundary_s(self._now())) == "all"
 
@@ -275,7 +264,7 @@ class Uploader:
                     items = tuple(each.item for each in owed)
                     refused_s = tuple(each.refused_s for each in owed)
                     portion = Portion(items, min(closes_s, default=None), refused_s)
-                    self._conclude(portion, self._shown(answer.outcome), None)
+                    self._conclude(portion, answer.outcome, None)
             except StoreError as error:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)

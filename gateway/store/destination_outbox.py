@@ -92,7 +92,8 @@ class DestinationOutbox:
         """When the next window of a pending item opens or closes, Unix time."""
         if self._windows is not None and self._unchanged_at(now_s):
             return None if math.isinf(self._windows[1]) else self._windows[1]
-        at: float | None = self._database.one(
+
+        return self._database.one(  # type: ignore[no-any-return]  # a number, or NULL
             f"""SELECT min(t) FROM (
                 SELECT min(opens_s) AS t FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND opens_s > ?
@@ -100,7 +101,6 @@ class DestinationOutbox:
                 WHERE destination = ? AND state = 'pending' AND closes_s > ?)""",  # noqa: S608
             *(self.destination, now_s) * 2,
         )
-        return at
 
     def _unchanged_at(self, now_s: float) -> bool:
         """Whether it is known that no window of a pending item has opened or closed."""
@@ -108,10 +108,8 @@ class DestinationOutbox:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether another process (a person's command) has written since this was asked last.
-
-        Raises StoreError also where the files are gone and cannot be made anew: what is sent then
-        could not be written down.
+        """Whether another process (a person's command) has written since this was asked last. Raises
+        StoreError also where the files are gone: what is sent then could not be written down.
         """
         self._database.look_after_files()
         apply_marks(self._database, self._marks())

@@ -23,7 +23,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -119,6 +119,35 @@ class ClockStep:
     """Whether our time has followed it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What no time of day can be before. All are Unix times."""
+
+    made_s: float
+    """When this version was made."""
+    stored_s: float = 0.0
+    """The newest time that is stored."""
+    of_this_boot: bool = False
+    """What is stored is of this boot."""
+
+    def doubt_of_any(self, now_s: float) -> str:
+        """Why it cannot be now, whoever says so; nothing where it can."""
+        if now_s < self.made_s:
+            return f"before this version was made ({utc_seconds(self.made_s)})"
+        return ""
+
+    def doubt_of_assured(self, offset_s: float, boottime_s: float) -> str:
+        """Why an assured clock cannot be right that is `offset_s` ahead of the boot clock; nothing
+        where it can.
+        """
+        stored = f"the newest that is stored ({utc_seconds(self.stored_s)})"
+        if boottime_s + offset_s < self.stored_s:
+            return f"before {stored}"
+        if not self.of_this_boot and offset_s < self.stored_s - BATTERY_S:
+            return f"and this boot would have begun at {utc_seconds(offset_s)}, before {stored}"
+        return ""
+
+
 class Clock:
     """This machine's clock, and whether it is believed."""
 
@@ -131,13 +160,7 @@ class Clock:
     ) -> None:
         """`made_s`: when this version was made, Unix time. It cannot be earlier."""
         self.trust = trust
-        self._made_s = made_s
-        self._stored_s = 0.0
-        """The newest time that is stored; it cannot be earlier either."""
-        self._begun_s = 0.0
-        """This boot cannot have begun earlier."""
-        self._stored_now = False
-        """What is stored is of this boot."""
+        self._floor = Floor(made_s)
         self._sources = sources or Sources()
         self.boot_id = self._sources.boot_id()
         self.moved_s = 0.0
@@ -224,8 +247,7 @@ class Clock:
         """The newest time that is stored (Unix time), before anything is dated; `of_this_boot`: by
         this boot's clock.
         """
-        self._stored_s, self._stored_now = newest_s, of_this_boot
-        self._begun_s = 0.0 if of_this_boot else newest_s - BATTERY_S
+        self._floor = replace(self._floor, stored_s=newest_s, of_this_boot=of_this_boot)
         boottime_s = self._sources.boottime_s()
         if self.trust == "assured" and self._doubt_of(self._offset_s, boottime_s):
             self.trusted_since_s = None
@@ -236,18 +258,11 @@ class Clock:
         its difference to the boot clock. Where somebody has set the clock, what is stored of this
         boot may as well be what was wrong.
         """
-        now_s = boottime_s + offset_s
-        if now_s < self._made_s:
-            return f"before this version was made ({utc_seconds(self._made_s)})"
-        weighs = self.trust == "assured" and not (was_set and self._stored_now)
+        if doubt := self._floor.doubt_of_any(boottime_s + offset_s):
+            return doubt
+        weighs = self.trust == "assured" and not (was_set and self._floor.of_this_boot)
         if weighs and not self._is_synchronised():
-            if now_s < self._stored_s:
-                return f"before the newest that is stored ({utc_seconds(self._stored_s)})"
-            if offset_s < self._begun_s:
-                return (
-                    f"and this boot would have begun at {utc_seconds(offset_s)}, before the "
-                    f"newest that is stored ({utc_seconds(self._stored_s)})"
-                )
+            return self._floor.doubt_of_assured(offset_s, boottime_s)
         return ""
 
     def resume(self, utc_minus_boottime_ms: int) -> None:

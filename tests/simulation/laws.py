@@ -1,7 +1,5 @@
 """The laws, checked after a run: what the gateway wrote and what the exchange holds, beside what
 truly happened.
-
-The database is read here with SQL of its own: a judge must not trust the code that it judges.
 """
 
 import hashlib
@@ -10,38 +8,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
-from gateway.energy.assets import Direction, Formula
-from gateway.energy.counter import DOUBT_W, UWH_PER_WH
-from gateway.ledger.rules import meter_rules
+from gateway.energy.assets import Formula
+from gateway.energy.counter import UWH_PER_WH
+from tests.simulation.books import Booked, Books, wh_text
 from tests.simulation.home import ASSETS
 from tests.simulation.result import RunResult
 from tests.simulation.scenario import Must, Scenario
-from tests.simulation.truth import MJ_PER_WH, TrueMeter
 
-_UWH_PER_MJ = UWH_PER_WH / MJ_PER_WH
 _GRACE_SLOTS = 3
 """The newest slots of a run may still be on their way."""
 MAX_TOLD = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """One row of `slots`."""
-
-    device: str
-    serial_number: str
-    direction: Direction
-    start_s: int
-    length_s: int
-    energy_uwh: int | None
-    quality: str
-    largest_gap_ms: int
-    begin_uwh: int
-    end_uwh: int
-    end_register_uwh: int
-    clock: str
 
 
 @dataclass(slots=True)
@@ -63,7 +40,7 @@ def judge(run: RunResult) -> Verdict:
     """Every law over the result of a run."""
     verdict = Verdict(run.scenario, starts=run.starts)
     try:
-        books = _Books(run)
+        books = Books(run)
     except sqlite3.Error as error:
         verdict.violations.append(f"the database cannot be read: {error}")
         return verdict
@@ -93,139 +70,17 @@ def _few(texts: Iterator[str]) -> Iterator[str]:
         yield text
 
 
-class _Books:
-    """What the gateway wrote down."""
-
-    def __init__(self, run: RunResult) -> None:
-        self.run = run
-        path = run.settings.buffer_path
-        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        db.row_factory = sqlite3.Row
-        db.create_function("uuid_text", 1, lambda value: str(UUID(bytes=value)))
-        try:
-            self.integrity: str = db.execute("PRAGMA integrity_check").fetchone()[0]
-            names = ", ".join(Booked.__dataclass_fields__)
-            sql = f"SELECT {names} FROM slots ORDER BY device, direction, start_s, begin_uwh"
-            self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
-            self.outbox: list[Any] = list(
-                db.execute(
-                    "SELECT uuid_text(subject) AS asset, * FROM outbox "
-                    "WHERE destination = 'exchange' AND kind = 'measurement' "
-                    "ORDER BY slot_s, subject, revision"
-                )
-            )
-            self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
-            self.events: list[tuple[str, float]] = [
-                (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
-            ]
-            self.samples: list[Any] = list(
-                db.execute(
-                    "SELECT boots.boot_id, placed, boottime_ms, utc_ms FROM samples JOIN boots "
-                    "ON samples.boot = boots.id"
-                )
-            )
-        finally:
-            db.close()
-        scenario = run.scenario
-        self.slot_s = int(scenario.slot)
-        # An undated number that is sent inside slot n + 1 is booked to n + 2.
-        self.held_later_s = 0 if scenario.dialect == "sdk" else 2 * self.slot_s
-        self.rules = {
-            device.name: meter_rules(device, run.settings) for device in run.settings.devices
-        }
-        placed = (
-            row
-            for row in self.samples
-            if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in run.boots
-        )
-        off_ms = (
-            abs(row["utc_ms"] - row["boottime_ms"] - run.boots[row["boot_id"]].booted_ms)
-            for row in placed
-        )
-        self.placed_off_ms = max(off_ms, default=0)
-        """How far samples are from where they were taken whose boot never knew the time."""
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The assets' names, by what the outbox calls them."""
-        return {str(uuid): name for name, uuid in self.run.assets.items()}
-
-    @property
-    def lost_s(self) -> float:
-        """When the database was last damaged or deleted."""
-        return max(self.run.faults.lost_store_ms, default=-1) / 1000
-
-    @property
-    def wrong_ms(self) -> int:
-        """How wrong the clock was at most while it was called right."""
-        return max((ms for _, ms in self.run.faults.untrue_ms), default=0)
-
-    def step_uwh(self, slot: Booked) -> int:
-        return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
-
-    def tolerance_uwh(self, slot: Booked) -> float:
-        """What a slot may be off by: a step of the register, and what flowed between the readings
-        around its ends.
-
-        Where the meter was made to lie in it, also what flowed while its register was not believed,
-        and what may be switched on and off unseen (`counter.DOUBT_W`) between two readings; where
-        it says that some of its samples only lie where they must, also what flowed in the time by
-        which they lie elsewhere than they were taken. What flowed while a register stood still may
-        be in any slot of that time.
-        """
-        meter = self.run.meters[slot.device]
-        ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
-        around_ms = (
-            slot.largest_gap_ms
-            + self.wrong_ms
-            + (self.placed_off_ms if slot.clock == "placed" else 0)
-        )
-        unsure_uwh = sum(
-            _energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms
-        )
-        lies = [
-            at
-            for at in self.run.faults.register_faults_ms.get(slot.device, ())
-            if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms
-        ]
-        if lies:
-            unsure_uwh += _energy_uwh(
-                meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms
-            )
-            # A wrong reading that a load switched on and off between two readings could explain is
-            # nothing that anybody could doubt.
-            unsure_uwh += DOUBT_W * self.run.scenario.interval * 1000 / 3.6
-        for begin_ms, end_ms in self.run.faults.pauses_ms.get(slot.device, ()):
-            if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
-                unsure_uwh += _energy_uwh(meter, slot.direction, begin_ms, end_ms)
-        return 2 * self.step_uwh(slot) + unsure_uwh
-
-    def true_uwh(self, slot: Booked) -> float:
-        meter = self.run.meters[slot.device]
-        return _energy_uwh(
-            meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
-        )
-
-
-def _energy_uwh(meter: TrueMeter, direction: Direction, from_ms: int, to_ms: int) -> float:
-    return (meter.energy_mj(direction, to_ms) - meter.energy_mj(direction, from_ms)) * _UWH_PER_MJ
-
-
-def _wh(uwh: float) -> str:
-    return f"{uwh / UWH_PER_WH:.3f} Wh"
-
-
-def _alive(books: _Books, _: Verdict) -> Iterator[str]:
+def _alive(books: Books, _: Verdict) -> Iterator[str]:
     """The daemon never dies of what a line, a server, a disk or a file does."""
     yield from books.run.crashes
 
 
-def _sound(books: _Books, _: Verdict) -> Iterator[str]:
+def _sound(books: Books, _: Verdict) -> Iterator[str]:
     if books.integrity != "ok":
         yield books.integrity
 
 
-def _chained(books: _Books, _: Verdict) -> Iterator[str]:
+def _chained(books: Books, _: Verdict) -> Iterator[str]:
     """Σ slots + unallocated = change of the counter, exactly."""
     free: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for row in books.unallocated:
@@ -253,12 +108,12 @@ def _chained(books: _Books, _: Verdict) -> Iterator[str]:
         # Of what was written before the database was damaged, some may be gone.
         if between != slot.begin_uwh - before.end_uwh and before.start_s > books.lost_s:
             yield (
-                f"{_wh(slot.begin_uwh - before.end_uwh)} between {before} and {slot}, of which "
-                f"{_wh(between)} are stated as unallocated"
+                f"{wh_text(slot.begin_uwh - before.end_uwh)} between {before} and {slot}, of which "
+                f"{wh_text(between)} are stated as unallocated"
             )
 
 
-def _true(books: _Books, _: Verdict) -> Iterator[str]:
+def _true(books: Books, _: Verdict) -> Iterator[str]:
     """Each slot is what flowed in it; the counter stays inside the register's step."""
     for slot in books.slots:
         if slot.energy_uwh is None or slot.quality == "partial":
@@ -268,8 +123,8 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
         off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
         if off_uwh > (allowed_uwh := books.tolerance_uwh(slot)):
             yield (
-                f"{slot}: {_wh(books.true_uwh(slot))} flowed, so it is off by {_wh(off_uwh)}, "
-                f"where {_wh(allowed_uwh)} are allowed"
+                f"{slot}: {wh_text(books.true_uwh(slot))} flowed, so it is off by "
+                f"{wh_text(off_uwh)}, where {wh_text(allowed_uwh)} are allowed"
             )
     seen: set[tuple[str, str, int]] = set()
     for slot in books.slots:
@@ -280,7 +135,7 @@ def _true(books: _Books, _: Verdict) -> Iterator[str]:
             seen.add(key)
 
 
-def _dated(books: _Books, _: Verdict) -> Iterator[str]:
+def _dated(books: Books, _: Verdict) -> Iterator[str]:
     """Nothing is dated by a clock that was wrong."""
     if books.run.trusted_ms is None:
         yield from (f"{slot}: no clock was ever right" for slot in books.slots)
@@ -302,7 +157,7 @@ def _dated(books: _Books, _: Verdict) -> Iterator[str]:
             )
 
 
-def _booked(books: _Books, _: Verdict) -> Iterator[str]:
+def _booked(books: Books, _: Verdict) -> Iterator[str]:
     """What the exchange holds is what was owed, in the slot it belongs to, and true."""
     exchange = books.run.exchange.books
     owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
@@ -325,10 +180,11 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                 (n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0
             )
             if not rows and start_s > books.lost_s:
-                yield f"{name}: the exchange holds {_wh(uwh)} for {start_s}, which was never owed"
+                held = f"{wh_text(uwh)} for {start_s}"
+                yield f"{name}: the exchange holds {held}, which was never owed"
             elif rows and uwh not in known[accepted:] and start_s > books.lost_s:
                 yield (
-                    f"{name}: the exchange holds {_wh(uwh)} for {start_s}; owed were "
+                    f"{name}: the exchange holds {wh_text(uwh)} for {start_s}; owed were "
                     f"{[dict(row) for row in rows]}"
                 )
             terms = Formula.parse(ASSETS[name][1]).terms
@@ -345,8 +201,8 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
                 allowed_uwh = sum(books.tolerance_uwh(part) for part in parts)
                 if abs(uwh - max(true_uwh, 0)) > allowed_uwh:
                     yield (
-                        f"{name}: the exchange holds {_wh(uwh)} for {start_s}; true are "
-                        f"{_wh(true_uwh)} ± {_wh(allowed_uwh)}"
+                        f"{name}: the exchange holds {wh_text(uwh)} for {start_s}; true are "
+                        f"{wh_text(true_uwh)} ± {wh_text(allowed_uwh)}"
                     )
             elif rows and start_s > books.lost_s:
                 yield f"{name}: {start_s} was delivered, but not every meter has that slot"
@@ -354,7 +210,7 @@ def _booked(books: _Books, _: Verdict) -> Iterator[str]:
 
 
 def _really_held(
-    books: _Books, owed: Mapping[tuple[str, int], list[Any]], held: Mapping[Any, Mapping[int, int]]
+    books: Books, owed: Mapping[tuple[str, int], list[Any]], held: Mapping[Any, Mapping[int, int]]
 ) -> Iterator[str]:
     """What is said to be accepted."""
     end_s = books.run.end_ms / 1000 - _GRACE_SLOTS * books.slot_s
@@ -373,12 +229,12 @@ def _really_held(
             )
 
 
-def _assumed(books: _Books, rows: list[Any]) -> bool:
+def _assumed(books: Books, rows: list[Any]) -> bool:
     """Whether it only counts as accepted, and says so: the database was lost meanwhile."""
     return all(row["attempts"] == 0 and row["slot_s"] <= books.lost_s for row in rows)
 
 
-def _kept(books: _Books, _: Verdict) -> Iterator[str]:
+def _kept(books: Books, _: Verdict) -> Iterator[str]:
     """What was accepted gets no other number from a database that does not know of it."""
     restored_s = [ms / 1000 for ms in books.run.faults.restored_ms]
     accepted: dict[tuple[Any, int], tuple[float, int]] = {}
@@ -391,14 +247,14 @@ def _kept(books: _Books, _: Verdict) -> Iterator[str]:
         if lost and booking.energy_uwh != before_uwh:
             yield (
                 f"{books.names[str(booking.asset)]}: {booking.slot_s} was accepted with "
-                f"{_wh(before_uwh)}, and sent again with {_wh(booking.energy_uwh)} from a database "
-                "that did not know of it"
+                f"{wh_text(before_uwh)}, and sent again with {wh_text(booking.energy_uwh)} from a "
+                "database that did not know of it"
             )
         if number in books.run.faults.acknowledged:
             accepted[key] = booking.at_s, booking.energy_uwh
 
 
-def _complete(books: _Books, _: Verdict) -> Iterator[str]:
+def _complete(books: Books, _: Verdict) -> Iterator[str]:
     """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was
     whole is delivered.
     """
@@ -434,7 +290,7 @@ def _complete(books: _Books, _: Verdict) -> Iterator[str]:
                 yield f"{name}: {start_s} still waits"
 
 
-def _fair(books: _Books, _: Verdict) -> Iterator[str]:
+def _fair(books: Books, _: Verdict) -> Iterator[str]:
     """Nothing is rejected but what the exchange refused while it took others: no run lasts so long
     that refusals of everything are final.
     """
@@ -453,7 +309,7 @@ def _fair(books: _Books, _: Verdict) -> Iterator[str]:
             )
 
 
-def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
+def _expected(books: Books, verdict: Verdict) -> Iterator[str]:
     """What this scenario asks for."""
     must: Must = verdict.scenario.must
     if must.measured is not None and verdict.qualities["measured"] < must.measured:
@@ -480,7 +336,7 @@ def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
                 off_uwh = abs(slot.energy_uwh - books.true_uwh(slot))
                 if off_uwh > must.off_wh * UWH_PER_WH:
                     yield (
-                        f"{slot}: it is called measured and off by {_wh(off_uwh)}, where "
+                        f"{slot}: it is called measured and off by {wh_text(off_uwh)}, where "
                         f"{must.off_wh:g} Wh may be"
                     )
     if must.within is not None:
@@ -492,7 +348,7 @@ def _expected(books: _Books, verdict: Verdict) -> Iterator[str]:
             )
 
 
-def _first_accepted(books: _Books) -> Iterator[tuple[str, float]]:
+def _first_accepted(books: Books) -> Iterator[tuple[str, float]]:
     """Each number that the exchange holds, and how long after its slot's end (s) it was first
     there.
     """

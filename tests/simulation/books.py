@@ -1,0 +1,157 @@
+"""What a run has left: what the gateway wrote down, beside what truly happened.
+
+The database is read here with SQL of its own: a judge must not trust the code that it judges.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from gateway.energy.assets import Direction
+from gateway.energy.counter import DOUBT_W, UWH_PER_WH
+from gateway.ledger.rules import meter_rules
+from tests.simulation.result import RunResult
+from tests.simulation.truth import MJ_PER_WH, TrueMeter
+
+_UWH_PER_MJ = UWH_PER_WH / MJ_PER_WH
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """One row of `slots`."""
+
+    device: str
+    serial_number: str
+    direction: Direction
+    start_s: int
+    length_s: int
+    energy_uwh: int | None
+    quality: str
+    largest_gap_ms: int
+    begin_uwh: int
+    end_uwh: int
+    end_register_uwh: int
+    clock: str
+
+
+class Books:
+    """What the gateway wrote down."""
+
+    def __init__(self, run: RunResult) -> None:
+        self.run = run
+        path = run.settings.buffer_path
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        db.row_factory = sqlite3.Row
+        db.create_function("uuid_text", 1, lambda value: str(UUID(bytes=value)))
+        try:
+            self.integrity: str = db.execute("PRAGMA integrity_check").fetchone()[0]
+            names = ", ".join(Booked.__dataclass_fields__)
+            sql = f"SELECT {names} FROM slots ORDER BY device, direction, start_s, begin_uwh"
+            self.slots = [Booked(**dict(row)) for row in db.execute(sql)]
+            self.outbox: list[Any] = list(
+                db.execute(
+                    "SELECT uuid_text(subject) AS asset, * FROM outbox "
+                    "WHERE destination = 'exchange' AND kind = 'measurement' "
+                    "ORDER BY slot_s, subject, revision"
+                )
+            )
+            self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
+            self.events: list[tuple[str, float]] = [
+                (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
+            ]
+            self.samples: list[Any] = list(
+                db.execute(
+                    "SELECT boots.boot_id, placed, boottime_ms, utc_ms FROM samples JOIN boots "
+                    "ON samples.boot = boots.id"
+                )
+            )
+        finally:
+            db.close()
+        scenario = run.scenario
+        self.slot_s = int(scenario.slot)
+        # An undated number that is sent inside slot n + 1 is booked to n + 2.
+        self.held_later_s = 0 if scenario.dialect == "sdk" else 2 * self.slot_s
+        self.rules = {
+            device.name: meter_rules(device, run.settings) for device in run.settings.devices
+        }
+        placed = (
+            row
+            for row in self.samples
+            if row["placed"] and row["utc_ms"] is not None and row["boot_id"] in run.boots
+        )
+        off_ms = (
+            abs(row["utc_ms"] - row["boottime_ms"] - run.boots[row["boot_id"]].booted_ms)
+            for row in placed
+        )
+        self.placed_off_ms = max(off_ms, default=0)
+        """How far samples are from where they were taken whose boot never knew the time."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The assets' names, by what the outbox calls them."""
+        return {str(uuid): name for name, uuid in self.run.assets.items()}
+
+    @property
+    def lost_s(self) -> float:
+        """When the database was last damaged or deleted."""
+        return max(self.run.faults.lost_store_ms, default=-1) / 1000
+
+    @property
+    def wrong_ms(self) -> int:
+        """How wrong the clock was at most while it was called right."""
+        return max((ms for _, ms in self.run.faults.untrue_ms), default=0)
+
+    def step_uwh(self, slot: Booked) -> int:
+        return self.rules[slot.device].registers[slot.direction].step_uwh(slot.end_register_uwh)
+
+    def tolerance_uwh(self, slot: Booked) -> float:
+        """What a slot may be off by: a step of the register, and what flowed between the readings
+        around its ends.
+
+        Where the meter was made to lie in it, also what flowed while its register was not believed,
+        and what may be switched on and off unseen (`counter.DOUBT_W`) between two readings; where
+        it says that some of its samples only lie where they must, also what flowed in the time by
+        which they lie elsewhere than they were taken. What flowed while a register stood still may
+        be in any slot of that time.
+        """
+        meter = self.run.meters[slot.device]
+        ends_ms = slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
+        around_ms = (
+            slot.largest_gap_ms
+            + self.wrong_ms
+            + (self.placed_off_ms if slot.clock == "placed" else 0)
+        )
+        unsure_uwh = sum(
+            energy_uwh(meter, slot.direction, end - around_ms, end + around_ms) for end in ends_ms
+        )
+        lies = [
+            at
+            for at in self.run.faults.register_faults_ms.get(slot.device, ())
+            if ends_ms[0] - around_ms <= at <= ends_ms[1] + around_ms
+        ]
+        if lies:
+            unsure_uwh += energy_uwh(
+                meter, slot.direction, ends_ms[0] - around_ms, ends_ms[1] + around_ms
+            )
+            # A wrong reading that a load switched on and off between two readings could explain is
+            # nothing that anybody could doubt.
+            unsure_uwh += DOUBT_W * self.run.scenario.interval * 1000 / 3.6
+        for begin_ms, end_ms in self.run.faults.pauses_ms.get(slot.device, ()):
+            if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
+                unsure_uwh += energy_uwh(meter, slot.direction, begin_ms, end_ms)
+        return 2 * self.step_uwh(slot) + unsure_uwh
+
+    def true_uwh(self, slot: Booked) -> float:
+        meter = self.run.meters[slot.device]
+        return energy_uwh(
+            meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
+        )
+
+
+def energy_uwh(meter: TrueMeter, direction: Direction, from_ms: int, to_ms: int) -> float:
+    return (meter.energy_mj(direction, to_ms) - meter.energy_mj(direction, from_ms)) * _UWH_PER_MJ
+
+
+def wh_text(uwh: float) -> str:
+    return f"{uwh / UWH_PER_WH:.3f} Wh"
