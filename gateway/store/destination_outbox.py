@@ -93,7 +93,7 @@ class DestinationOutbox:
         if self._windows is not None and self._unchanged_at(now_s):
             return None if math.isinf(self._windows[1]) else self._windows[1]
 
-        return self._database.one(  # type: ignore[no-any-return]  # a number, or NULL
+        return self._database.one(  # type: ignore[no-any-return]
             f"""SELECT min(t) FROM (
                 SELECT min(opens_s) AS t FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND opens_s > ?
@@ -108,7 +108,7 @@ class DestinationOutbox:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether another process (a person's command) has written since this was asked last. Raises
+        """Whether another process (a person's command) has written since this was asked last.
         StoreError also where the files are gone: what is sent then could not be written down.
         """
         self._database.look_after_files()

@@ -25,7 +25,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
 }
 """Columns that each of our tables has in every version."""
 
-_BESIDE = (".reserve", ".salvaging", ".salvaged")
+_BESIDE = (".reserve", ".accepted", ".salvaging", ".salvaged")
 _TRACES = re.compile(rb"boottime_ms INTEGER|coverage_permille|begin_register_uwh|samples_undated")
 """Of the text of our tables, which lies in the file."""
 _BLOCK_BYTES = 1 << 20
