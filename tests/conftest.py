@@ -27,6 +27,12 @@ from gateway.monitoring.report import (
     Report,
 )
 
+# readline, which pytest loads, tells whatever is started later how wide this terminal is. Tables go
+# by that.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
+
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
-from gateway.outbox.item import Subject
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.schedule import Doubted, Portion, halves
 
 BESIDE_OTHERS_S = 60.0
@@ -63,6 +63,10 @@ class Refusals:
         self._seen: set[Subject] = set()
         """Subjects that it gave an answer for."""
         self._refused: dict[Subject, _Refused] = {}
+        self._first_s: dict[Item, float] = {}
+        """When an item was refused first, since the destination refused everything (Unix time)."""
+        self._is_spell = False
+        """It has refused everything since it took something."""
         self._takings = 0
         """Batches that were taken since the start."""
         self._taken_s: float | None = None
@@ -101,6 +105,7 @@ class Refusals:
             case Accepted():
                 self._seen |= subjects
                 self._forget(subjects)
+                self._forget_spell(portion)
                 self._takings += 1
                 self._taken_s = now_s
                 self._begin_anew()
@@ -109,7 +114,10 @@ class Refusals:
                 self._begin_anew()
             case Rejected() if not halves(portion, outcome):
                 self._is_new |= portion.refused_since_s is None
+                for item in portion.items:
+                    self._first_s.setdefault(item, now_s)
                 found = self._note(subjects, outcome.cause or outcome.reason, loop_s)
+                self._is_spell |= self.refuses_all
                 if not all(self._is_meant(portion, each, now_s, loop_s) for each in found):
                     return Doubted(outcome.reason, outcome.whole)
         return outcome
@@ -121,6 +129,15 @@ class Refusals:
     def _forget(self, subjects: Iterable[Subject]) -> None:
         for subject in subjects:
             self._refused.pop(subject, None)
+
+    def _forget_spell(self, portion: Portion) -> None:
+        """What was refused while everything was proves nothing beside what is taken now."""
+        for item in portion.items:
+            self._first_s.pop(item, None)
+        if self._is_spell:
+            self._refused.clear()
+            self._first_s.clear()
+            self._is_spell = False
 
     def _begin_anew(self) -> None:
         self._since_s, self._count, self._lasts_s = None, 0, 0.0
@@ -148,19 +165,18 @@ class Refusals:
         if self._takings > refused.takings and lasted_s >= self._beside_others_s:
             return True  # nothing of this subject was taken since, but of another
 
-        items_since_s = portion.refused_since_s
-        if items_since_s is None:
-            return False
-        items_lasted_s = now_s - items_since_s
+        first_s = max(self._first_s[item] for item in portion.items)
         if (
             self._taken_s is not None
-            and items_since_s < self._taken_s
-            and items_lasted_s >= self._beside_others_s
+            and first_s < self._taken_s
+            and now_s - first_s >= self._beside_others_s
         ):
             return True  # these numbers are refused, and others are taken, perhaps of this subject
 
-        if self._count < ALIKE or self._lasts_s < self._alike_s:
+        items_since_s = portion.refused_since_s
+        if items_since_s is None or self._count < ALIKE or self._lasts_s < self._alike_s:
             return False
+        items_lasted_s = now_s - items_since_s
         if items_lasted_s >= FINAL_AFTER_S:
             return True
         return (

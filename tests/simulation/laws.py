@@ -180,8 +180,8 @@ def _booked(books: Books, _: Verdict) -> Iterator[str]:
                 (n for n, row in enumerate(rows) if row["state"] == "accepted"), default=0
             )
             if not rows and start_s > books.lost_s:
-                held = f"{wh_text(uwh)} for {start_s}"
-                yield f"{name}: the exchange holds {held}, which was never owed"
+                said = f"{wh_text(uwh)} for {start_s}"
+                yield f"{name}: the exchange holds {said}, which was never owed"
             elif rows and uwh not in known[accepted:] and start_s > books.lost_s:
                 yield (
                     f"{name}: the exchange holds {wh_text(uwh)} for {start_s}; owed were "

@@ -183,6 +183,8 @@ async def suffering_site(start_site: "StartSite", folder: Path) -> AsyncIterator
                 device.read_text().replace(wire.gateway_end, f"{wire.gateway_end}?baud={FAST_BAUD}")
             )
             site.buffer_path.write_bytes(Random(2).randbytes(100_000))
+            # So it is known for ours, of which nothing can be read any more.
+            site.buffer_path.with_name(f"{site.buffer_path.name}.reserve").touch()
 
         home = replace(home, grid_wire=wire)
         site = await stack.enter_async_context(start_site(folder, home=home, prepare=prepare))

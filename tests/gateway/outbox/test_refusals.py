@@ -259,7 +259,8 @@ def test_a_bad_number_holds_up_no_other_number_of_its_asset(
         if (item.subject, item.slot_s) not in bad and item.kind == "measurement":
             assert site.decided[item][0] == "accepted"
     assert site.rejected() == {}
-    site.run_until(T0 + SLOT + 70.0)
+    # Nothing but the bad number may be due at first: it looks as if everything were refused then.
+    site.run_until(T0 + 2 * SLOT + 70.0)
     assert {(item.subject, item.slot_s) for item in site.rejected()} == bad
 
 
@@ -336,3 +337,23 @@ def test_a_batch_of_several_assets_is_a_verdict_only_where_it_is_one_on_each() -
     assert isinstance(policy.judge(both, NOT_FOUND, T0, BESIDE_OTHERS_S), Doubted)
     policy.judge(other, Accepted(), T0, BESIDE_OTHERS_S + 1.0)
     assert policy.judge(both, NOT_FOUND, T0, 2 * BESIDE_OTHERS_S) == NOT_FOUND
+
+
+def test_what_was_refused_while_everything_was_is_no_verdict_when_everything_is_again() -> None:
+    """Two times of refusing, and a calm between in which the number has no turn."""
+    judge = Refusals(SLOT, 2)
+    item = Item("exchange", A, T0, "measurement", 0, 1_000)
+    other = Item("exchange", B, T0, "measurement", 0, 1_000)
+
+    def says(of: Item, outcome: Outcome, at_s: float) -> Outcome | Doubted:
+        refused_s = None if at_s == T0 else T0
+        return judge.judge(Portion((of,), None, (refused_s,)), outcome, at_s, at_s - T0)
+
+    for after_s in range(5):
+        assert isinstance(says(item, NOT_FOUND, T0 + after_s), Doubted)
+        assert isinstance(says(other, NOT_FOUND, T0 + after_s + 0.5), Doubted)
+    assert judge.refuses_all
+    assert says(other, Accepted(), T0 + 100) == Accepted()
+    assert isinstance(says(item, NOT_FOUND, T0 + 200), Doubted)
+    assert says(other, Accepted(), T0 + 250) == Accepted()
+    assert says(item, NOT_FOUND, T0 + 300) == NOT_FOUND, "others are taken all the time"
