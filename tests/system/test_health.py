@@ -124,7 +124,7 @@ async def test_a_refused_password_shows_soon_and_goes_when_it_is_corrected(
 async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
     start_site: "StartSite", tmp_path: Path
 ) -> None:
-    """`max_power: 17.250`, as somebody writes 17,250 W: no reading follows the one before."""
+    """`max_power: 250` beside a furnace of 1 MW: no reading follows the one before."""
     began_s = time.time()
 
     def furnace() -> dict[str, float]:
@@ -136,7 +136,7 @@ async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
         def with_a_furnace(site: "Site") -> None:
             (site.folder / "devices" / "furnace.yaml").write_text(
                 f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\ninterval: 1s\n"
-                "max_power: 17.250\n"
+                "max_power: 250\n"
             )
 
         async with start_site(tmp_path, prepare=with_a_furnace) as site:
@@ -144,7 +144,7 @@ async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
                 lambda r: bool(site.meter(r, "furnace").unbelieved_why), "it is not believed"
             )
             (complaint,) = report.unhealthy()
-            for expected in ("furnace: ", "import register", "max_power 17.25 W", "correct max_p"):
+            for expected in ("furnace: ", "import register", "max_power 250 W", "correct max_p"):
                 assert expected in complaint
             assert "import register in a row are not believed" in (await healthz(site))[1]
 

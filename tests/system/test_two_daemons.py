@@ -95,7 +95,7 @@ async def test_a_buffer_has_one_daemon(tmp_path: Path, start_site: "StartSite") 
                 assert said[1].startswith("EXTEND_TIMEOUT_USEC=")
                 await asyncio.sleep(6)
                 assert waiting.poll() is None
-                assert len(log.read_text().splitlines()) == 2, log.read_text()
+                assert len(log.read_text().splitlines()) == 1, log.read_text()
 
 
 async def test_a_line_has_one_daemon_and_goes_to_the_other_when_it_is_free(
