@@ -19,6 +19,8 @@ from gateway.monitoring.report import Report
 if TYPE_CHECKING:
     from tests.system.conftest import StartSite
 
+pytestmark = pytest.mark.long
+
 MEASURED_S = 12.0
 MAX_CPU = 0.25
 """Of one core; without floods it is 0.01. The machine that runs the tests is busy."""

@@ -121,6 +121,7 @@ async def test_a_refused_password_shows_soon_and_goes_when_it_is_corrected(
         await site.until(lambda r: not r.unhealthy(), "and all is well")
 
 
+@pytest.mark.long
 async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
     start_site: "StartSite", tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ async def test_a_fuse_that_is_none_is_said_and_what_passes_is_unallocated(
     assert len(site.log("readings of its import register in a row")) == 1, "it is told once"
 
 
+@pytest.mark.long
 async def test_an_inverter_that_fades_out_sleeps_and_one_that_dies_while_it_produces_is_an_alarm(
     start_site: "StartSite", tmp_path: Path
 ) -> None:

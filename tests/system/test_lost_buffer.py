@@ -11,11 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.store.opening import open_for_reading
 
 if TYPE_CHECKING:
     from gateway.cli.demo_home import Site
     from tests.system.conftest import RunningSite, StartSite
+
+pytestmark = pytest.mark.long
 
 BUFFER = "state/buffer.sqlite"
 BEFORE = 3

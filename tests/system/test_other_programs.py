@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from drivers.profile import load_profile
 from drivers.simulated.meters import ModbusTwin, modbus_tcp
 
 if TYPE_CHECKING:
     from tests.system.conftest import StartSite
+
+pytestmark = pytest.mark.long
 
 LOCKED_S = 12.0
 

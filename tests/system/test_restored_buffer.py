@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.cli.main import main
 
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite
+
+pytestmark = pytest.mark.long
 
 AFTER = 3
 """Slots that are accepted after the copy was made, and after it was put back."""

@@ -29,6 +29,8 @@ from gateway.monitoring.report import Report
 if TYPE_CHECKING:
     from tests.system.conftest import StartSite
 
+pytestmark = pytest.mark.long
+
 PASSWORD = 'Größe/7 & "mehr" it\'s+so'
 BROKER_PASSWORD = "0pen-Sesame!"
 ROUNDS = 24
