@@ -49,6 +49,19 @@ class _Refused:
     """… and by the last."""
 
 
+@dataclass(slots=True)
+class _Row:
+    """Refusals in a row: since the destination took something, or gave no answer."""
+
+    since_s: float | None = None
+    """When the first was (loop's time)."""
+    count: int = 0
+    lasts_s: float = 0.0
+    """How long it is since the first of them."""
+    is_new: bool = False
+    """Whether something is among them that was not refused before."""
+
+
 class Refusals:
     """What one destination refuses. `subjects`: of how many it is owed numbers; 0 where that is not
     known.
@@ -71,13 +84,7 @@ class Refusals:
         """Batches that were taken since the start."""
         self._taken_s: float | None = None
         """When the last of them was, Unix time."""
-        self._since_s: float | None = None
-        """When the first refusal was since it took something, or gave no answer (loop's time)."""
-        self._count = 0
-        """Refusals since then, and how long it is since the first of them."""
-        self._lasts_s = 0.0
-        self._is_new = False
-        """Whether something is among them that was not refused before."""
+        self._row = _Row()
 
     @property
     def refuses_all(self) -> bool:
@@ -85,13 +92,13 @@ class Refusals:
 
         Asking again for what it had refused before it took something proves nothing.
         """
-        if self._takings and not self._is_new:
+        if self._takings and not self._row.is_new:
             return False
         lately = [each for each in self._refused.values() if each.last_takings == self._takings]
         return (
-            self._count >= ALIKE
-            and self._lasts_s >= MOMENT_S
-            and (len(lately) >= self._number_of_subjects or self._lasts_s >= self._two_slots_s)
+            self._row.count >= ALIKE
+            and self._row.lasts_s >= MOMENT_S
+            and (len(lately) >= self._number_of_subjects or self._row.lasts_s >= self._two_slots_s)
         )
 
     def judge(
@@ -113,7 +120,7 @@ class Refusals:
                 self._forget(subjects)
                 self._begin_anew()
             case Rejected() if not halves(portion, outcome):
-                self._is_new |= portion.refused_since_s is None
+                self._row.is_new |= portion.refused_since_s is None
                 for item in portion.items:
                     self._first_s.setdefault(item, now_s)
                 found = self._note(subjects, outcome.cause or outcome.reason, loop_s)
@@ -140,15 +147,14 @@ class Refusals:
             self._is_spell = False
 
     def _begin_anew(self) -> None:
-        self._since_s, self._count, self._lasts_s = None, 0, 0.0
-        self._is_new = False
+        self._row = _Row()
 
     def _note(self, subjects: set[Subject], cause: str, loop_s: float) -> list[_Refused]:
         self._seen |= subjects
-        if self._since_s is None:
-            self._since_s = loop_s
-        self._count += 1
-        self._lasts_s = loop_s - self._since_s
+        if self._row.since_s is None:
+            self._row.since_s = loop_s
+        self._row.count += 1
+        self._row.lasts_s = loop_s - self._row.since_s
 
         found = []
         for subject in subjects:
@@ -174,7 +180,7 @@ class Refusals:
             return True  # these numbers are refused, and others are taken, perhaps of this subject
 
         items_since_s = portion.refused_since_s
-        if items_since_s is None or self._count < ALIKE or self._lasts_s < self._alike_s:
+        if items_since_s is None or self._row.count < ALIKE or self._row.lasts_s < self._alike_s:
             return False
         items_lasted_s = now_s - items_since_s
         if items_lasted_s >= FINAL_AFTER_S:
