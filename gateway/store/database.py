@@ -220,6 +220,7 @@ class Database:
         finally:
             self._opening = False
 
+        self.connection.close()  # the new one, where it could be opened and not used
         with contextlib.suppress(sqlite3.Error):
             self.connection = (
                 connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
