@@ -21,7 +21,6 @@ from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
     Gone,
-    Locked,
     Reopened,
     StoreError,
     explained,
@@ -38,7 +37,7 @@ from gateway.store.file import (
     connect_to_read,
     lock_folder,
 )
-from gateway.store.file_lock import FileLock, locker
+from gateway.store.file_lock import FileLock, locked
 from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
 from gateway.store.watch import Watch
@@ -198,7 +197,7 @@ class Database:
             return self._renew(said(error))
 
         if is_locked(error):
-            return Locked(f"{self.path}: {what}: locked by {locker(self.path)}; {remedy(error)}")
+            return locked(self.path, what, error)
         return explained(self.path, what, error)
 
     def _open_again(self) -> StoreError | None:

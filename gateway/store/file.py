@@ -22,6 +22,9 @@ MOST_IN_MEMORY = 32 << 20
 WAIT_S = 5.0
 """So long a command, and the daemon's start, wait for another program's lock."""
 
+FILES = ("", "-wal", "-shm")
+"""What the names of a buffer's files have after its own: SQLite's log, and the index of that."""
+
 RUNNING_WAIT_S = 0.05
 """So long the running daemon waits for one at most: meters, deliveries and the page wait with it.
 What could not be written waits in memory. A person's command holds a lock for less.

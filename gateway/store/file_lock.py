@@ -10,10 +10,12 @@ import contextlib
 import fcntl
 import logging
 import os
+import sqlite3
 from pathlib import Path
 
 from drivers.claim import Claim, Holder, announced, holder_of, locker_of
-from gateway.store.errors import InUse
+from gateway.store.errors import InUse, Locked, remedy
+from gateway.store.file import FILES
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +81,15 @@ class FileLock:
         self.close()
 
 
-def locker(path: Path) -> Holder:
+def locked(path: Path, what: str, error: sqlite3.Error) -> Locked:
+    """What to say of a buffer that another program's lock keeps from us."""
+    return Locked(f"{path}: {what}: locked by {_locker(path)}; {remedy(error)}")
+
+
+def _locker(path: Path) -> Holder:
     """Which other program has a lock of SQLite's on a buffer, for writing."""
     found = []
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in FILES:
         with contextlib.suppress(OSError):
             found.append(path.with_name(path.name + suffix).stat())
     return locker_of(found, ("POSIX", "OFDLCK")) or Holder()

@@ -18,7 +18,6 @@ from gateway.store.database import Access
 from gateway.store.errors import (
     READ_ONLY_DISK,
     Damaged,
-    Locked,
     StoreError,
     explained,
     is_damage,
@@ -37,7 +36,7 @@ from gateway.store.file import (
     connect_to_read,
     lock_folder,
 )
-from gateway.store.file_lock import FileLock, locker
+from gateway.store.file_lock import FileLock, locked
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
 from gateway.store.ownership import (
@@ -183,8 +182,7 @@ def _read_on(path: Path, limits: Limits, error: OSError | sqlite3.Error) -> Buff
     StoreError where the fault is another one.
     """
     if isinstance(error, sqlite3.Error) and is_locked(error):
-        text = f"{path}: cannot be opened: locked by {locker(path)}; {remedy(error)}"
-        raise Locked(text) from error
+        raise locked(path, "cannot be opened", error) from error
     if not is_refusal(error):
         raise explained(path, "cannot be opened", error) from error
     refusal = explained(path, "cannot be written", error)

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.store.errors import is_damage
-from gateway.store.file import connect_as_it_is
-
-FILES = ("", "-wal", "-shm")
+from gateway.store.file import FILES, connect_as_it_is
 
 _READ_WHOLE_BYTES = 16 << 20
 """Of a larger file only the size is compared: reading all of it would keep meters waiting."""

@@ -82,14 +82,14 @@ def run(args: argparse.Namespace) -> int:
         if failing:
             failing.look()
         try:
-            return _run(args.config, form, on_started)
+            return _run(args.config, form, watchdog, on_started)
         except (Refused, ConfigError, ProfileError, StoreError) as error:
             if failing is None or started or failing.ends_with(error):
                 raise
             asyncio.run(failing.wait(error))
 
 
-def _run(folder: Path, form: str, on_started: Callable[[], None]) -> int:
+def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], None]) -> int:
     """Read the configuration and run the daemon until it is told to stop. Raises what stands in the
     way of it; `on_started` is called when nothing does any more. `form` is the log's.
     """
@@ -100,7 +100,7 @@ def _run(folder: Path, form: str, on_started: Callable[[], None]) -> int:
     _keep_quiet_about(settings.secrets.masked, form)
     code = 0
     try:
-        asyncio.run(_work(settings, on_started))
+        asyncio.run(_work(settings, watchdog, on_started))
     except* InUse as errors:
         print(_first(errors), file=sys.stderr)
         code = IN_USE
@@ -126,8 +126,8 @@ def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
     return error
 
 
-async def _work(settings: "Settings", on_started: Callable[[], None]) -> None:
-    gateway = await _made(settings)
+async def _work(settings: "Settings", watchdog: Watchdog, on_started: Callable[[], None]) -> None:
+    gateway = await _made(settings, watchdog)
     # Not before: a start that fails is tried again and again.
     _introduce(settings)
     on_started()
@@ -149,7 +149,7 @@ def _introduce(settings: "Settings") -> None:
         log.warning("%s", told)
 
 
-async def _made(settings: "Settings") -> "Gateway":
+async def _made(settings: "Settings", watchdog: Watchdog) -> "Gateway":
     """The gateway, as soon as its buffer is free. Raises InUse or Locked where nobody would start
     us again: systemd would, every few seconds, and log it each time.
     """
@@ -160,7 +160,6 @@ async def _made(settings: "Settings") -> "Gateway":
     from gateway.site.page_access import note_access
     from gateway.timing.clock import Clock
 
-    systemd = Watchdog(lambda: None)
     told = ""
     while True:
         try:
@@ -171,12 +170,12 @@ async def _made(settings: "Settings") -> "Gateway":
             # Before it has run, it is one more start that fails.
             raise StoreError(str(error)) from error
         except (InUse, Locked) as error:
-            if not systemd.is_there:
+            if not watchdog.is_there:
                 raise
             if str(error) != told:
                 logging.getLogger(__name__).error("%s; waiting until it is free", error)
                 told = str(error)
-        systemd.starting(told, 6 * LOOK_S)
+        watchdog.starting(told, 6 * LOOK_S)
         await asyncio.sleep(LOOK_S)
 
 

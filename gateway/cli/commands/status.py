@@ -150,10 +150,6 @@ def _page(args: argparse.Namespace) -> tuple[str, Token]:
     return url, token
 
 
-def _configured_url(args: argparse.Namespace) -> str:
-    return _configured_page(args)[0]
-
-
 def _configured_page(args: argparse.Namespace) -> tuple[str, Token]:
     """As gateway.yaml says. A configuration with mistakes is no reason not to show the status."""
     from gateway.delivery import kinds

@@ -106,4 +106,4 @@ def test_the_address_is_taken_from_the_configuration(
 
 
 def test_a_folder_with_mistakes_falls_back_to_the_usual_address(tmp_path: Path) -> None:
-    assert status._configured_url(Namespace(config=tmp_path)) == "http://127.0.0.1:8080"
+    assert status._configured_page(Namespace(config=tmp_path))[0] == "http://127.0.0.1:8080"

@@ -94,6 +94,19 @@ def as_after_a_kill(path: Path) -> Path:
     return left
 
 
+def a_log_without_its_file(folder: Path, *, is_empty: bool) -> Path:
+    """Where the file was, which is gone, or empty."""
+    path = folder / "state" / "buffer.sqlite"
+    store = filled(path)
+    left = as_after_a_kill(path)
+    store.close_file()
+    if is_empty:
+        os.truncate(left, 0)
+    else:
+        left.unlink()
+    return left
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("is_in_file", [False, True], ids=["in the log", "in the file"])
 def test_what_was_committed_is_found_under_its_name_after_the_next_commit_and_a_kill(
@@ -145,15 +158,7 @@ def test_a_folder_that_cannot_be_made_anew_stops_writing_until_it_is_there(
 
 @pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "empty"])
 def test_a_log_without_its_file_is_salvaged(tmp_path: Path, is_empty: bool) -> None:
-    path = tmp_path / "state" / "buffer.sqlite"
-    store = filled(path)
-    left = as_after_a_kill(path)
-    store.close_file()
-    if is_empty:
-        os.truncate(left, 0)
-    else:
-        left.unlink()
-
+    left = a_log_without_its_file(tmp_path, is_empty=is_empty)
     store = open_buffer(left, SMALL, now_s=NOW_S)
     assert {each.start_s for each in store.slots()} == {n * 900 for n in range(SLOTS)}
     states = {each.item.slot_s // 900: each.state for each in store.owed()}
@@ -167,15 +172,7 @@ def test_a_log_without_its_file_is_salvaged(tmp_path: Path, is_empty: bool) -> N
 def test_a_command_that_looks_does_not_make_sqlite_delete_a_log_without_its_file(
     tmp_path: Path, is_empty: bool
 ) -> None:
-    path = tmp_path / "state" / "buffer.sqlite"
-    store = filled(path)
-    left = as_after_a_kill(path)
-    store.close_file()
-    if is_empty:
-        os.truncate(left, 0)
-    else:
-        left.unlink()
-
+    left = a_log_without_its_file(tmp_path, is_empty=is_empty)
     for look in (open_for_reading, open_for_deciding):
         with pytest.raises(StoreError, match="its log is there; start the daemon"):
             look(left)
