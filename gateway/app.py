@@ -6,7 +6,6 @@ lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ deliveries ─▶ exc
 """
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -118,10 +117,6 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
-            # What exists now lives as long as the process: the garbage collector need not look at
-            # it again.
-            gc.collect()
-            gc.freeze()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(work) for work in self._works()]
                 self.watchdog.ready()

@@ -69,7 +69,6 @@ class Process:
                 self._task.cancel()
             self._task = None
             gateway = None  # type: ignore[assignment]  # what the dead process held must not outlive it
-            gc.unfreeze()
             gc.collect()
             if self._after_death is not None:
                 self._after_death()

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 import traceback
@@ -131,6 +132,9 @@ async def _work(settings: "Settings", watchdog: Watchdog, on_started: Callable[[
     # Not before: a start that fails is tried again and again.
     _introduce(settings)
     on_started()
+    # What exists now lives as long as the process: the garbage collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     await gateway.run()
 
 
