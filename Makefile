@@ -45,9 +45,10 @@ endif
 demo: .venv/run.stamp
 	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
 
-# On two processors; tests that share what takes long to make stay together (xdist_group).
+# Three at a time, as some tests mostly wait; tests that share what takes long to make stay together
+# (xdist_group).
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long

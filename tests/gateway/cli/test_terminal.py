@@ -95,7 +95,7 @@ def test_an_encoding_that_knows_less_gets_replacements(full, encoding):
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *command, "--config", str(full.folder)],
             env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "80"},
-            capture_output=True, timeout=60, check=False,
+            cwd=full.folder, capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert b"Traceback" not in done.stderr, (command, done.stderr)
         done.stdout.decode(encoding)
