@@ -59,7 +59,10 @@ LOCKED = "close the program that holds it (a database browser, a backup); it is 
 CARD = "check the disk with dmesg"
 READ_ONLY_DISK = (
     "its disk is read-only",
-    "see with dmesg whether the card is worn, and mount it so that it can be written",
+    # systemd gives a service a view of the mounts of its own: what was mounted read-only then stays
+    # so in it, also where it is mounted anew (mount_namespaces(7)).
+    "see with dmesg whether the card is worn, and mount it so that it can be written; where it "
+    "stays so, systemctl restart meter-gateway",
 )
 
 _SAID: Mapping[int, tuple[str, str]] = {

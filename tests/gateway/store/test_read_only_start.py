@@ -38,6 +38,7 @@ def test_after_a_clean_stop_on_a_read_only_disk(tmp_path: Path) -> None:
         store = open_buffer(path, now_s=NOW_S)
         refusal = str(store.database.access.refusal)
         assert "buffer.sqlite: cannot be written: its disk is read-only; see with dmesg" in refusal
+        assert "where it stays so, systemctl restart" in refusal, "its view of the mounts is old"
         assert "Meters are read on; what they say waits in memory" in refusal
         try:
             a_slot_passes(store, 1)
