@@ -144,8 +144,10 @@ def _folder(text: str) -> Path:
         return path
     if path.name == "gateway.yaml":
         return path.parent
+    holds = (each for each in path.parents if (each / "gateway.yaml").is_file())
+    such = next((f", such as {each}" for each in holds), "")
     raise argparse.ArgumentTypeError(
-        f"{text} is a file — give the folder that holds gateway.yaml, such as {path.parent}"
+        f"{text} is a file — give the folder that holds gateway.yaml{such}"
     )
 
 

@@ -125,6 +125,9 @@ def test_another_file_is_not_taken_for_a_folder(shell, home):
         f"is a file — give the folder that holds gateway.yaml, such as {home.folder}" in done.stderr
     )
 
+    done = shell("check", "--config", home.folder / "devices" / "pv.yaml")
+    assert f"such as {home.folder}\n" in done.stderr, "not the folder of the meters"
+
 
 def test_the_folder_of_the_meters_is_told_from_the_one_above(run, home):
     code, out, _ = run("check", "--config", home.folder / "devices")
