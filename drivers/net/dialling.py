@@ -89,9 +89,8 @@ async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[
     """The addresses of a host. A name is looked up in a thread; an address needs none. Raises
     socket.gaierror, which is an OSError.
     """
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
+    literal = _literal(host)
+    if literal is None:
         found = await _looked_up(host, port, kind)
         return [(family, address) for family, _, _, _, address in found]
     if literal.version == 6 and "%" in host:
@@ -101,6 +100,14 @@ async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[
         )[0]
         return [(family, address)]
     return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
+
+
+def _literal(host: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
+    """The address that stands there; None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 _Question = tuple[str, int, socket.SocketKind]
