@@ -2,6 +2,9 @@
 
 import ipaddress
 
+THIS_MACHINE = "127.0.0.1"
+"""The place of all that comes over the loopback interface."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether that host, with or without the brackets of a URL, can be no other machine: an address
@@ -33,3 +36,15 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def place_of(client: str) -> str:
+    """Whose connections are counted together: this machine's, an IPv4 address's, or those of a
+    network of IPv6, of which everybody has a whole one.
+    """
+    address = address_of(client.partition("%")[0])
+    if address is not None and address.is_loopback:
+        return THIS_MACHINE
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or client)

@@ -244,7 +244,7 @@ def repair(path: Path, *, now_s: float) -> str:
         ) from error
     finally:
         os.close(lock)
-    return f"{path}: {saved}. It was set aside as {saved.aside.name if saved.aside else 'nothing'}"
+    return f"{path}: {saved}; {saved.whereabouts}"
 
 
 def open_for_reading(path: Path) -> Buffer:
@@ -357,10 +357,7 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
             f"{path}: is damaged ({why}) and cannot be set aside: {said(error)}; {remedy(error)}"
         ) from error
     buffer = _opened(connect(path), path, limits)
-    text = (
-        f"{path.name} was damaged ({why}); it was set aside as "
-        f"{saved.aside.name if saved.aside else 'nothing'}; {saved}"
-    )
+    text = f"{path.name} was damaged ({why}); {saved.whereabouts}; {saved}"
     log.error("%s: %s", path.parent, text)
     buffer.note(Event(int(now_s * 1000), "", "damaged", text))
     return buffer
