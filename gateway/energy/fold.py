@@ -274,7 +274,10 @@ def _change_register(
     raw_uwh = reading.raw_uwh
     assert raw_uwh is not None, "another register that is not in the sample waits"
     counter = counting.suspect(seen, register, raw_uwh)
-    if counter.suspects is not None and counter.suspects.count < CONFIRMATIONS:
+    suspects = counter.suspects
+    assert suspects is not None
+    # One that always rises too fast is conceded, once it is counted.
+    if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
         return replace(before, counter=counter)
 
     was = before.source or register.former_source

@@ -94,6 +94,13 @@ def test_a_wrong_first_reading_of_the_new_register_is_not_where_it_begins() -> N
     assert seen(after.slots)[1:] == [(1800, "measured", 900.0)]
 
 
+def test_another_register_that_rises_too_fast_is_unallocated_and_not_waited_for_for_ever() -> None:
+    """As where its scale is wrong."""
+    before = run(steady(3600, range(0, 1210, 10)), reading(OLD))
+    after = run(steady(360_000, range(1210, 4510, 10), 9e6), reading(NEW), before.state)
+    assert [event.kind for event in after.events] == ["profile", "jump", "jump", "jump"]
+
+
 def test_a_sample_without_the_register_waits_for_one_that_has_it() -> None:
     before = run(steady(3600, range(0, 1210, 10)), reading(OLD))
     empty = [sample(t, None, 3600) for t in range(1210, 1300, 10)]
