@@ -253,6 +253,14 @@ class Settings:
         turned = self.power_sign == "export_positive" and quantity in SIGNED_POWERS
         return row.scale * UNITS[row.unit][1] * (-1 if turned else 1)
 
+    def source_of(self, quantity: str) -> str:
+        """Where a register is and how it travels, in words that are stored in files."""
+        row = self.registers[quantity]
+        kind = "holding" if self.function_of(row) == 3 else "input"
+        travels_as = self.type_of(row)
+        order = "" if WORDS[travels_as] == 1 else f" {self.word_order_of(row)}"
+        return f"{kind} register {row.address}, {travels_as}{order}, {row.scale:g} {row.unit}"
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""
         if self.power_sign is None and SIGNED_POWERS & self.registers.keys():
