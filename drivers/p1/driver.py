@@ -18,6 +18,7 @@ from drivers.p1.keys import Keys
 from drivers.p1.obis import Reader
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import (
+    BARE_END_S,
     ChecksumPolicy,
     Damaged,
     Event,
@@ -79,7 +80,7 @@ class P1Driver(PushDriver[Event]):
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self._framer = Framer()
+        self._framer = Framer(settings.period_s)
         super().__init__(line, device, self._framer, settings.period_s)
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
@@ -91,6 +92,9 @@ class P1Driver(PushDriver[Event]):
             Search(line.settings) if settings.detect and line.settings is not None else None
         )
         self._locked = False  # the last unreadable one was a frame that the keys do not open
+        self._proved = False  # a telegram of this meter has come with a right checksum
+        self._bare = False  # the last that was taken had none, and needed none
+        self._await_checksum()
 
     @property
     def dialect(self) -> str:
@@ -178,14 +182,30 @@ class P1Driver(PushDriver[Event]):
             raise _Locked(str(error)) from None
 
     def _check(self, telegram: Telegram, policy: ChecksumPolicy) -> None:
+        """Raises Unusable where the checksum is wrong, or missing though the meter sends one."""
+        if self._proved and telegram.checksum is None:
+            raise Unusable("no checksum after '!', but this meter has sent one before")
         if reason := fault(telegram, policy):
             raise Unusable(reason)
+
+        self._bare = telegram.checksum is None
+        self._proved |= not self._bare and policy != "ignored"
+        self._await_checksum()
+
+    def _await_checksum(self) -> None:
+        """How long a telegram's checksum may come after its `!`: until the next telegram is due,
+        unless this meter is known to send none, or nobody looks at it.
+        """
+        settings = self._dialect.settings
+        at_once = self._bare or settings.checksum == "ignored"
+        self._framer.silence_s = BARE_END_S if at_once else settings.period_s
 
     def _follow(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._recognises = False
         self._wanted = dialect.settings.quantities()
         self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
+        self._await_checksum()
 
     def _noise(self) -> tuple[bytes, str]:
         if self._search is None:
