@@ -62,6 +62,7 @@ _END_OR_START = re.compile(
     rb"|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
+_ANY_LINE_END = re.compile(rb"\r*\n|\r")
 _HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
 _SHORTEST_START = 4
 _LONGEST_START = (
@@ -121,7 +122,7 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
             f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
             "serial server to raw TCP"
         )
-    if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
+    if crc16.arc(_ANY_LINE_END.sub(b"\r\n", telegram.raw)) != telegram.checksum:
         return reason
     return (
         None
