@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drivers.p1.obis import DataLine, read_values
+from drivers.p1.obis import DataLine, Reader
 from drivers.p1.settings import Settings
 from drivers.profile import load_profile, profile_ids, shipped_folder
 
@@ -34,15 +34,17 @@ def recognise(raw: bytes, dialects: Iterable[Dialect]) -> Dialect | None:
     if b"\n" not in raw:
         raw = raw.replace(b"\r", b"\n")
     plain = raw.replace(b"*255(", b"(")  # an id may be written out
-    values = read_values(raw)
+    reader = Reader()
+    reader.read(raw)
+    lines = reader.lines
     marked = [
         dialect
         for dialect in dialects
         if any(_stands(mark, plain) for mark in dialect.settings.marks)
-        and any(line.is_used(dialect.settings.values) for line in values.lines)
+        and any(line.is_used(dialect.settings.values) for line in lines)
     ]
-    held = frozenset[str]().union(*(line.gives for line in values.lines))
-    return min(marked, key=lambda each: _strangeness(each, plain, values.lines, held), default=None)
+    held = frozenset[str]().union(*(line.gives for line in lines))
+    return min(marked, key=lambda each: _strangeness(each, plain, lines, held), default=None)
 
 
 def _strangeness(

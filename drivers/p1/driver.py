@@ -169,7 +169,7 @@ class P1Driver(PushDriver[Event]):
             meter_utc_s=values.meter_utc_s,
             dialect=self._dialect.id,
             checksum="not looked at" if ignored else "none" if alone else "right",
-            unused=self._leftovers.of(values.lines, self._wanted),
+            unused=self._leftovers.of(self._reader.lines, self._wanted),
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":

@@ -11,7 +11,7 @@ out, and so is everything that would be computed from it.
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
 from typing import NamedTuple
@@ -190,13 +190,12 @@ class Values:
     itself.
 
     `meter_utc_s` is the meter's own clock as a Unix time, None where it does not tell it, was never
-    set, or does not say whether it is summer time. `lines` are the telegram's lines.
+    set, or does not say whether it is summer time.
     """
 
     quantities: Mapping[str, float]
     serial_number: str | None
     meter_utc_s: int | None = None
-    lines: "tuple[DataLine, ...]" = field(default=(), compare=False, repr=False)
 
 
 class DataLine(NamedTuple):
@@ -282,19 +281,22 @@ class Reader:
         for name, parts in layout.sums:
             value = sum([found[part] for part in parts], 0.0)
             found[name] = value if value.is_integer() else round(value, 3)
-        if layout.either_way and not any(
-            value for name, value in found.items() if "energy_export_" in name
-        ):
-            # 15.7.0 has no sign: it tells the power only of a meter that has never exported.
-            found["power_w"] = found[_EITHER_WAY]
-        for name in layout.hidden:
-            del found[name]
+        if layout.hidden:
+            if layout.either_way and not _exports(found):
+                found["power_w"] = found[_EITHER_WAY]
+            for name in layout.hidden:
+                del found[name]
         brackets = [raw[place] for place in layout.brackets]
         if brackets != self._brackets or layout is not self._last:
             self._last, self._brackets = layout, brackets
             self._told = _told(layout.others, brackets, self._utc_offset_h)
         found.update(self._told.quantities)
-        return Values(found, self._told.serial_number, self._told.meter_utc_s, layout.lines)
+        return Values(found, self._told.serial_number, self._told.meter_utc_s)
+
+    @property
+    def lines(self) -> tuple[DataLine, ...]:
+        """The lines of the telegram that was read last."""
+        return self._last.lines if self._last is not None else ()
 
     def _layout_of(self, raw: bytes) -> "_Layout":
         shape = raw.translate(_ZEROS)
@@ -306,6 +308,13 @@ class Reader:
             if len(self._layouts) > LAYOUTS:
                 del self._layouts[next(iter(self._layouts))]
         return layout
+
+
+def _exports(found: Mapping[str, float]) -> bool:
+    """Whether a meter has ever exported. 15.7.0 has no sign: it tells the power only of one that
+    has not.
+    """
+    return any(value for name, value in found.items() if "energy_export_" in name)
 
 
 def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> Values:

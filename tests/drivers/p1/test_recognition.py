@@ -5,7 +5,7 @@ import pytest
 from drivers.line import BadReply
 from drivers.p1.dialects import recognise, shipped
 from drivers.p1.driver import P1Driver
-from drivers.p1.obis import QUANTITIES, read_values
+from drivers.p1.obis import QUANTITIES, DataLine, Reader, read_values
 from drivers.profile import DeviceAddress, load_profile
 from tests.drivers.p1.telegrams.written import sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
@@ -22,6 +22,12 @@ def driver_on(line: ScriptedLine, profile: str) -> P1Driver:
 def values_of(*lines: bytes) -> dict[str, float]:
     raw = b"/GWY5\r\n\r\n" + b"".join(line + b"\r\n" for line in lines) + b"!"
     return dict(read_values(raw).quantities)
+
+
+def lines_of(raw: bytes) -> tuple[DataLine, ...]:
+    reader = Reader()
+    reader.read(raw)
+    return reader.lines
 
 
 @pytest.mark.parametrize("each", WRITTEN.values(), ids=lambda each: each.name)
@@ -67,14 +73,14 @@ def test_lines_of_which_nothing_is_made_are_named() -> None:
 
 def test_an_id_that_is_none_is_named_printably_and_briefly() -> None:
     raw = b"/GWY5\r\n\r\n" + b"\x1b\xff" * 40 + b"(1)\r\n1-0:1.8.0(000001.000*kWh)\r\n!"
-    odd, register = read_values(raw).lines
+    odd, register = lines_of(raw)
     assert odd.id == "·ÿ" * 12
     assert not odd.is_used(QUANTITIES)
     assert register.is_used({"energy_import_wh"})
 
 
 def test_a_field_that_cannot_be_read_is_a_line_not_used() -> None:
-    lines = read_values(b"/GWY5\r\n\r\n1-0:32.7.0(ER11)\r\n1-0:52.7.0(230.0*V)\r\n!").lines
+    lines = lines_of(b"/GWY5\r\n\r\n1-0:32.7.0(ER11)\r\n1-0:52.7.0(230.0*V)\r\n!")
     assert [line.is_used(QUANTITIES) for line in lines] == [False, True]
 
 
