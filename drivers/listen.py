@@ -5,6 +5,7 @@ telegrams is their framer's business.
 """
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 # and take all that came meanwhile. The kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so
 # this loses none.
 NAP_S = 0.04
-# Where a telegram can only be told to have ended by nothing following it, this much silence is the
-# end.
-SILENCE_S = 0.05
 # Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows
 # when its bytes came: they are dropped.
 ABSENCE_S = 0.3
@@ -70,6 +68,10 @@ class Framer(Protocol[Event_co]):
     def awaits_silence(self) -> bool:
         """Only silence can tell that the open telegram is complete: call `silence` then."""
 
+    @property
+    def silence_s(self) -> float:
+        """How much silence that takes, in seconds: for so long something may still come."""
+
     def feed(self, data: bytes) -> Sequence[Event_co]:
         """Take bytes in, and give out what they complete, in order."""
 
@@ -98,6 +100,7 @@ class Listener(Generic[Event]):
             None  # the telegram that has begun: its first byte, and when that arrived
         )
         self._looked_s = asyncio.get_running_loop().time()
+        self._heard_s = self._looked_s  # when bytes came last
         self._nap_until_s = 0.0
 
     def resume(self) -> None:
@@ -118,17 +121,22 @@ class Listener(Generic[Event]):
         now_s = asyncio.get_running_loop().time
         if (nap_s := min(self._nap_until_s, deadline_s) - now_s()) > 0:
             await asyncio.sleep(nap_s)
+        silent_s = math.inf
         if self._framer.awaits_silence:
-            deadline_s = min(deadline_s, now_s() + SILENCE_S)
-        data = await self._line.read(deadline_s)
+            silent_s = self._heard_s + self._framer.silence_s
+        data = await self._line.read(min(deadline_s, silent_s))
         earliest_s, self._looked_s = self._looked_s, now_s()
         if data:
+            self._heard_s = self._looked_s
             self._nap_until_s = self._looked_s + NAP_S
             # Its last byte has just arrived, its first a wire time earlier, but not before the last
             # look, which took all there was.
             arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
             self._bundles.append((self._framer.offset, arrived_s))
-        for event in self._framer.feed(data) if data else self._framer.silence():
+        events = self._framer.feed(data) if data else ()
+        if not data and self._looked_s >= silent_s:
+            events = self._framer.silence()
+        for event in events:
             self.events.append((event, self._arrival_s(event.start)))
         if (start := self._framer.open_start) is not None:
             self._open = start, self._arrival_s(start)

@@ -35,6 +35,14 @@ MAX_TELEGRAM_BYTES = 8192
 little over 3 KiB.
 """
 
+BARE_END_S = 0.05
+"""Of a meter that is known to send no checksum, this much silence after `!` is the end."""
+
+LATE_CHECKSUM_S = 10.0
+"""Else a checksum may come later than `!`, by at most so much or the meter's period: some meters
+compute it only then, and bridges to a network cut the bytes anywhere.
+"""
+
 EXCERPT_BYTES = 60
 SAMPLE_BYTES = 512
 _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not grow the buffer
@@ -54,6 +62,7 @@ _END_OR_START = re.compile(
     rb"|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
+_ANY_LINE_END = re.compile(rb"\r*\n|\r")
 _HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
 _SHORTEST_START = 4
 _LONGEST_START = (
@@ -113,7 +122,7 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
             f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
             "serial server to raw TCP"
         )
-    if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
+    if crc16.arc(_ANY_LINE_END.sub(b"\r\n", telegram.raw)) != telegram.checksum:
         return reason
     return (
         None
@@ -188,10 +197,12 @@ class Framer:
     bounded number of times.
 
     `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams
-    (line ends apart), and `noise_sample` the last of them.
+    (line ends apart), and `noise_sample` the last of them. `silence_s` is how long after `!` a
+    checksum may still come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = LATE_CHECKSUM_S) -> None:
+        self.silence_s = silence_s
         self.offset = 0
         self.noise_bytes = 0
         self.noise_sample = b""
@@ -236,8 +247,8 @@ class Framer:
         return events
 
     def silence(self) -> list[Event]:
-        """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is
-        complete as it is.
+        """The line has been quiet for `silence_s`: a telegram that has its `!` is complete as it
+        is.
         """
         events: list[Event] = []
         while self.awaits_silence and (end := self._partial_end()) is not None:

@@ -91,6 +91,7 @@ class Framer:
 
     awaits_silence = False
     """The end of a frame is always seen."""
+    silence_s = 0.0
 
     def __init__(self) -> None:
         self.offset = 0

@@ -326,6 +326,7 @@ class Collector:
     def _answered(self, meter: Meter, reading: Reading) -> None:
         """The meter has answered, be it that what came before could not be used."""
         failures = meter.failures
+        meter.heard = reading
         if failures.logged:
             log.info("%s: answers again after %d failures", meter.name, failures.in_a_row)
         failures.works()

@@ -196,6 +196,19 @@ def _meter(families: _Families, meter: MeterReport) -> None:
     families.counter(
         "meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name
     )
+    if meter.dialect:
+        families.gauge(
+            "meter_unused_lines",
+            "Lines of the meter's last telegram of which no value was made",
+            len(meter.unused),
+            meter=meter.name,
+        )
+        families.gauge(
+            "meter_unchecked",
+            "1 while the meter's telegrams come without a checksum that is looked at",
+            meter.checksum != "right",
+            meter=meter.name,
+        )
     families.gauge(
         "meter_unbelieved_readings",
         "Readings in a row of which a register was not believed",

@@ -108,6 +108,14 @@ class MeterReport(Part):
     """
     clock_offset_s: float | None = None
     """How far its own clock is ahead of ours. It dates nothing."""
+    dialect: str = ""
+    """Of a meter that pushes: the profile by which its telegrams are understood."""
+    checksum: str = ""
+    """Whether its last telegram had one: `right`, `none`, `not looked at`; empty where there are
+    none, or they are always checked.
+    """
+    unused: list[str] = field(default_factory=list)
+    """The ids of the lines of its last telegram of which no value was made."""
     unbelieved: int = 0
     """Readings in a row of which a register was not believed."""
     unbelieved_why: str = ""

@@ -9,6 +9,8 @@ from gateway.cli.tables import local_text, utc_text
 from gateway.cli.terminal import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drivers.line import AnyLine, Line, LineHeld
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
@@ -28,6 +30,9 @@ DAEMON_HINT = (
 
 RAW_COLUMNS = 8
 """So many registers fit side by side."""
+
+MAX_UNUSED = 24
+"""So many ids of lines that are not used are named."""
 
 MAX_COUNT = 125
 """Of one request (Modbus Application Protocol V1.1b3, 6.3 and 6.4)."""
@@ -200,7 +205,15 @@ def _show_last(
         age_s = max(0.0, report.now_s - found.last_success_s)
         print(f"{_in_use(device, held)}; its last reading is {age_s:.0f} s old", file=sys.stderr)
         clock_s = found.values.get(METER_UTC)
-        reading = Reading(0.0, found.values, found.serial_number, meter_utc_s=clock_s)
+        reading = Reading(
+            0.0,
+            found.values,
+            found.serial_number,
+            meter_utc_s=clock_s,
+            dialect=found.dialect,
+            checksum=found.checksum,  # type: ignore[arg-type]  # whatever the daemon says
+            unused=tuple(found.unused),
+        )
         _show(device, reading, found.last_success_s, as_json)
     return found.last_success_s
 
@@ -301,6 +314,21 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
     )
 
 
+def _telegram_lines(reading: "Reading") -> "Iterator[str]":
+    """How a pushed telegram was understood, and what of it was not."""
+    if not reading.dialect:
+        return
+    yield f"understood as {reading.dialect}" + (
+        f"; checksum: {reading.checksum}" if reading.checksum else ""
+    )
+    if reading.unused:
+        ids = list(dict.fromkeys(reading.unused))
+        more = ", …" if len(ids) > MAX_UNUSED else ""
+        count = len(reading.unused)
+        lines = "line" if count == 1 else "lines"
+        yield f"{count} {lines} not used: {', '.join(ids[:MAX_UNUSED])}{more}"
+
+
 def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -> None:
     """`taken_s`: when it was taken, Unix time."""
     from drivers.sample import QUANTITIES, unit_of
@@ -321,6 +349,15 @@ def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -
                 if reading.meter_utc_s is None
                 else {"meter_time_utc": utc_text(reading.meter_utc_s)}
             ),
+            **(
+                {}
+                if not reading.dialect
+                else {
+                    "dialect": reading.dialect,
+                    "checksum": reading.checksum,
+                    "unused": list(reading.unused),
+                }
+            ),
         }
         print(json_text(found), flush=True)
         return
@@ -332,6 +369,8 @@ def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -
     )
     if reading.meter_utc_s is not None:
         print(f"its own clock: {utc_text(reading.meter_utc_s)}")
+    for line in _telegram_lines(reading):
+        print(line)
     print_table(
         ["quantity", "value", "unit", "meaning"],
         [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()],
