@@ -57,6 +57,9 @@ _EXCEPTIONS = {
 }
 """Modbus Application Protocol V1.1b3, section 7."""
 
+FAILED = 4
+"""The exception of a meter that failed, or of one that has a block not at all."""
+
 _decoder = DecodePDU(False)
 _rtu = FramerRTU(_decoder)
 _mbap = FramerSocket(_decoder)
@@ -72,8 +75,11 @@ class Refused(BadReply):
 
     @property
     def concerns_registers(self) -> bool:
-        """Whether fewer or other registers may be answered: illegal address or count."""
-        return self.code in (2, 3)
+        """Whether fewer or other registers may be answered: illegal function, address or count.
+
+        Some devices fail (exception 4) for what they do not have.
+        """
+        return self.code in (1, 2, 3, FAILED)
 
 
 @dataclass(frozen=True, slots=True)
