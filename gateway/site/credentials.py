@@ -105,6 +105,11 @@ def _read(
                 "its owner alone can: run this as root (with sudo); the file belongs to the "
                 f"daemon's user: chown meter-gateway {path}"
             )
+        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            remedy = (
+                "nothing is wrong with the file: the system gives no more; raise LimitNOFILE= of "
+                "the unit, or free memory"
+            )
         return None, [Problem(str(path), 0, "", message, remedy)]
 
     found = decode(kind, document)

@@ -127,7 +127,8 @@ def _no_fuse(max_power_w: float) -> Mistake:
         f"it is in W: write {kilo:g} if {max_power_w:g} kW are meant, or {ampere_w:.0f} for "
         f"{max_power_w:g} A at 230 V ({3 * ampere_w:.0f} on three phases)"
     )
-    return Mistake(("max_power",), f"{max_power_w:g} W cannot be a main fuse", hint)
+    message = f"{max_power_w:g} W cannot be a main fuse"
+    return Mistake(("max_power",), message, hint, is_borne=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

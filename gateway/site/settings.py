@@ -16,7 +16,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from drivers.net.masking import SecretsInUse, basic
-from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
+from drivers.strict_yaml import Document, Mistake, Problem, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
 from drivers.yaml_words import found_text
 from gateway.energy.assets import Formula
@@ -440,6 +440,8 @@ class Settings:
     none.
     """
 
+    borne: tuple[Problem, ...] = ()
+    """Mistakes with which the daemon goes on, and warns."""
     page_access: Access | None = None
     """Who may read the status page; None where the caller of `load` does not look at logins."""
     secrets: SecretsInUse = field(default_factory=SecretsInUse, compare=False)
@@ -456,10 +458,11 @@ class Settings:
         return login
 
     def warnings(self) -> list[str]:
-        """What has to be changed before the next version, in words."""
-        if self.page_access != "open" or self.page_token()() is not None:
-            return []
-        return [OPEN_WARNING.format(host=self.status.host)]
+        """What has to be changed, though the daemon goes on with it, in words."""
+        found = [str(problem) for problem in self.borne]
+        if self.page_access == "open" and self.page_token()() is None:
+            found.append(OPEN_WARNING.format(host=self.status.host))
+        return found
 
     def page_token(self) -> TokenFile:
         """The token that the status page asks for, read when it is needed."""

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli.commands.check import schema_names, schema_of
 from gateway.delivery import kinds
+from tests.gateway.cli.conftest import PV_METER
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs" / "examples" / "home"
@@ -215,6 +216,25 @@ def test_a_folder_that_is_not_there_is_one_mistake_that_says_what_to_do(run, tmp
     code, out, _ = run("check", "--config", tmp_path / "nowhere")
     assert code == 1
     assert "give --config the folder that holds it" in out
+
+
+def test_what_cannot_be_a_fuse_is_a_mistake_with_which_the_daemon_starts(run, home):
+    home.write("devices/pv.yaml", PV_METER + "max_power: 17.25\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "pv.yaml:5: max_power: 17.25 W cannot be a main fuse" in out
+    assert "the daemon starts with it, and warns" in out
+    assert f"1 mistake in {home.folder}" in out
+    assert run("read", "nobody")[0] == 1, "there is no such meter"
+    assert "there is no such port" in run("read", "pv")[2]
+
+
+def test_a_foreign_file_in_the_buffer_s_place_is_a_problem(run, home):
+    home.write("buffer.sqlite", "site: home-12\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert f"problem: {home.folder}/buffer.sqlite: is not a buffer and never was" in out
+    assert "The daemon will not start" in out
 
 
 @pytest.mark.parametrize("name", ["gateway", "device", "profile-modbus", "profile-p1"])
