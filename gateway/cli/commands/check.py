@@ -178,13 +178,22 @@ def _heard(settings: "Settings") -> dict[str, str]:
 
 
 def _unusable(settings: "Settings") -> Iterator[str]:
-    """What of this machine's environment (proxies, authorities) the clients cannot use: each is
-    made as the daemon makes it.
+    """What the daemon cannot use, as it stands on this machine: a buffer that is none of its own;
+    and of the environment (proxies, authorities) what its clients cannot, each made as it makes it.
     """
     from drivers.net.environment import authorities
     from drivers.net.http import HttpError
     from gateway.delivery.http_session import client_for
     from gateway.delivery.kinds.exchange import Settings as Exchange
+    from gateway.store.errors import StoreError
+    from gateway.store.ownership import refuse_foreign
+
+    try:
+        refuse_foreign(settings.buffer_path)
+    except StoreError as error:
+        yield f"{error}. The daemon will not start"
+    except OSError:
+        pass  # only the daemon's user can tell
 
     for name, destination in settings.destinations.items():
         if isinstance(destination, Exchange):
@@ -201,18 +210,10 @@ def _unusable(settings: "Settings") -> Iterator[str]:
 
 def _warnings(settings: "Settings") -> Iterator[str]:
     """What can be used, and is hardly meant."""
-    from gateway.store.errors import StoreError
-    from gateway.store.ownership import refuse_foreign
     from gateway.store.volatile import volatile
 
     if told := volatile(settings.buffer_path):
         yield told
-    try:
-        refuse_foreign(settings.buffer_path)
-    except StoreError as error:
-        yield f"{error}. The daemon will not start"
-    except OSError:
-        pass  # only the daemon's user can tell
 
 
 def schema_names() -> list[str]:

@@ -288,3 +288,12 @@ def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_
         r"less often, raise",
         out,
     )
+
+
+def test_a_buffer_that_was_never_ours_is_a_problem(run, home):
+    config = (home.folder / "gateway.yaml").read_text()
+    home.write("gateway.yaml", re.sub(r"path: \S+?(?=[,}])", "path: notes.txt", config))
+    home.write("notes.txt", "of somebody else\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert re.search(r"problem: .*notes\.txt: is not a buffer .* will not start", out)
