@@ -190,6 +190,15 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
             "url: http://127.1:80/\n  dialect:",
             "exchange.url: plain http would send the password in clear",
         ),
+        *(
+            ("dialect:", f"url: {url}\n  dialect:", f"exchange.url: '{url}' is not the URL")
+            for url in (
+                "http://[127.0.0.1]",
+                "https://[1:2]",
+                "https://a]b.example",
+                "https://evil℀.example",
+            )
+        ),
         (
             "dialect:",
             "url: https://me:open-sesame@exchange.example\n  dialect:",
