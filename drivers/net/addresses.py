@@ -8,15 +8,22 @@ THIS_MACHINE = "127.0.0.1"
 
 def is_loopback(host: str) -> bool:
     """Whether that host, with or without the brackets of a URL, can be no other machine: an address
-    of the loopback interface, or `localhost` (RFC 6761, section 6.3).
+    of the loopback interface, or `localhost`, which is not looked up.
 
     `127.evil.example` and `127.0.0.1.nip.io` are names like any other; so are `127.1` and `0x7f.1`,
     which not every resolver takes for the same address.
     """
-    if host.lower().removesuffix(".") == "localhost":
+    if is_localhost(host):
         return True
     address = address_of(host)
     return address is not None and address.is_loopback
+
+
+def is_localhost(host: str) -> bool:
+    """Whether that is the name of this machine that nobody is asked for, so that no file and no
+    name server can point it elsewhere (RFC 6761, section 6.3).
+    """
+    return host.lower().removesuffix(".") == "localhost"
 
 
 def is_any(host: str) -> bool:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import h11
 
-from drivers.net.addresses import address_of, is_any, place_of
+from drivers.net.addresses import address_of, is_any, is_localhost, place_of
 from gateway.monitoring import metrics
 from gateway.monitoring.door import Door, TurnedAway, Visit
 from gateway.monitoring.report import Report
@@ -146,11 +146,13 @@ class StatusServer:
     ) -> asyncio.Server:
         backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
+        # Without a token it is open to this machine: the name must lead nowhere else.
+        host = "127.0.0.1" if is_localhost(self._settings.host) else self._settings.host
         while True:
             try:
                 server = await asyncio.start_server(
                     accept,
-                    self._settings.host,
+                    host,
                     self._settings.port,
                     limit=MAX_REQUEST_BYTES,
                     backlog=MAX_CONNECTIONS,

@@ -10,6 +10,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.energy.slot import Event
@@ -247,18 +248,20 @@ def repair(path: Path, *, now_s: float) -> str:
     return f"{path}: {saved}; {saved.whereabouts}"
 
 
-def open_for_reading(path: Path) -> Buffer:
-    """The store as a command reads it beside the running daemon; nothing is written. Raises
-    StoreError with what to do.
+def open_for_reading(path: Path, masked: Callable[[str], str] = str) -> Buffer:
+    """The store as a command reads it beside the running daemon; nothing is written. `masked`
+    takes secrets out of what is kept of others' words. Raises StoreError with what to do.
     """
     _look_for(path)
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
     refuse_what_is_no_file(path, "cannot be read")
     try:
-        return _opened(connect_to_read(path), path, Limits())
+        buffer = _opened(connect_to_read(path), path, Limits())
     except sqlite3.Error as error:
         raise explained(path, "cannot be read", error) from error
+    buffer.tables.outbox.masked = masked
+    return buffer
 
 
 def open_for_deciding(path: Path) -> Buffer:
