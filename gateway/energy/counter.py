@@ -408,10 +408,13 @@ def _is_doubtful(
     Grossly is three times as much, and a few steps and `DOUBT_W` on top. The margins are wide
     because doubt costs little where it is wrong: the reading is believed with the next one.
     """
-    since = counter.since
-    if elapsed_ms > DOUBT_MS and since.power_unknown_ms <= stale_ms:
+    if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
         return False
+    return _is_gross(counter, rules, moved_uwh, elapsed_ms)
 
+
+def _is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
+    since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
@@ -527,8 +530,7 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
 
     modulus_uwh = rules.modulus_uwh or 0
     rolled_uwh = suspects.last_raw_uwh + modulus_uwh - shown_uwh
-    most_uwh = rules.most_uwh(last_ms - counter.at_ms, shown_uwh)
-    if modulus_uwh and 0 <= rolled_uwh <= most_uwh:
+    if modulus_uwh and _may_have_rolled(counter, rules, rolled_uwh, last_ms - counter.at_ms):
         counter = replace(counter, offset_uwh=counter.offset_uwh + modulus_uwh)
         finding = Finding("rollover", 0, f"the register started again from 0: {text}")
         return _confirmed(counter, rules, rolled_uwh), finding
@@ -544,6 +546,16 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     since = replace(since, power_unknown_ms=max(since.power_unknown_ms, 1))
     counter = replace(counter, since=since)
     return _confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh), finding
+
+
+def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms: int) -> bool:
+    """Whether the register can have passed its modulus. Where power is known for all of the time,
+    and says that nothing like that passed, it was set to 0 near its modulus.
+    """
+    if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
+        return False
+    power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
+    return not (power_tells and _is_gross(counter, rules, rolled_uwh, elapsed_ms))
 
 
 def _reset(

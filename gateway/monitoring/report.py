@@ -259,7 +259,7 @@ class Report:
         # A line is as well as the best of its meters: they say what is wrong.
         told = {part.line for part in unwell if isinstance(part, MeterReport)}
         found = [
-            _complaint(part)
+            _complaint(part, self.now_s - (part.last_success_s or self.started_s))
             for part in unwell
             if not (isinstance(part, LineReport) and part.name in told)
         ]
@@ -377,10 +377,13 @@ def _masked(part: APart, masked: Callable[[str], str]) -> APart:
     return replace(part, last_error=masked(part.last_error)) if part.last_error else part
 
 
-def _complaint(part: Part) -> str:
-    """What is not well with it."""
+def _complaint(part: Part, silent_s: float) -> str:
+    """What is not well with it, which had no success for `silent_s`."""
     if isinstance(part, MeterReport) and part.unbelieved_why:
         return f"{part.name}: {part.unbelieved_why}"
+    if part.state == "ok" and silent_s > part.max_age_s:
+        done = "delivered" if isinstance(part, DestinationReport) else "done"
+        return f"{part.name}: nothing was {done} for {silent_s:.0f} s, which should not be"
     return f"{part.name}: {part.state}" + (f" ({part.last_error})" if part.last_error else "")
 
 
