@@ -38,6 +38,23 @@ class _Column:
     over: float
     invalid: float | None
     magnitude: bool
+    bounds: tuple[float, float] | None = None
+    other: tuple[float, float] | None = None
+    """Times and over of other models."""
+
+    def in_bounds(self, raw: float, value: float) -> float | None:
+        """The value, or by the other scale, where it is one that can be; None where neither is. A
+        meter without mains shows 0.
+        """
+        assert self.bounds is not None
+        low, high = self.bounds
+        if low <= value <= high or value == 0:
+            return value
+        if self.other is not None:
+            value = raw * self.other[0] / self.other[1]
+            if low <= value <= high:
+                return value
+        return None
 
 
 class Decoder:
@@ -60,7 +77,9 @@ class Decoder:
         values = {}
         for column, raw in zip(self._columns, self._unpack(data), strict=True):
             value = raw * column.times / column.over
-            if raw != column.invalid and isfinite(value):
+            if column.bounds is not None:
+                value = column.in_bounds(raw, value)
+            if value is not None and raw != column.invalid and isfinite(value):
                 values[column.quantity] = abs(value) if column.magnitude else value
         return values
 
@@ -87,17 +106,22 @@ def _reorder(block: Block) -> Callable[[bytes], tuple[int, ...]] | None:
     return itemgetter(*(2 * word + half for word in words for half in (0, 1)))
 
 
-def _column(row: Row) -> _Column:
-    times, over = row.factor, 1.0
+def _times_and_over(factor: float) -> tuple[float, float]:
     # 0.1 has no exact double, 10 has: 2301 / 10 is 230.1, and 2301 × 0.1 is not.
-    if 1e-15 < abs(times) < 1 and abs(1 / times - round(1 / times)) < 1e-6:
-        times, over = 1.0, float(round(1 / times))
+    if 1e-15 < abs(factor) < 1 and abs(1 / factor - round(1 / factor)) < 1e-6:
+        return 1.0, float(round(1 / factor))
+    return factor, 1.0
+
+
+def _column(row: Row) -> _Column:
+    times, over = _times_and_over(row.factor)
+    other = None if row.other_factor is None else _times_and_over(row.other_factor)
     invalid = None
     if row.invalid is not None:
         (invalid,) = struct.unpack(
             ">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big")
         )
-    return _Column(row.quantity, times, over, invalid, row.magnitude)
+    return _Column(row.quantity, times, over, invalid, row.magnitude, row.bounds, other)
 
 
 def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:

@@ -8,8 +8,12 @@ from drivers.modbus.settings import Identity
 
 def matches(identity: Identity, data: bytes) -> bool:
     """Whether the register bytes `data` (2 × `identity.count`) are what this model gives there.
-    Bytes of another length are not.
+    Bytes of another length are not. Of function 17 they are its answer, empty where there was none.
     """
+    if identity.asks_who:
+        if identity.none_of is not None:
+            return not data or data[0] not in identity.none_of
+        return bool(data) and data[0] in (identity.values or ())
     if len(data) != 2 * identity.count:
         return False
     if identity.word_order == "little":

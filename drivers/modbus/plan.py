@@ -8,7 +8,7 @@ never cut in two: its words would be of two instants.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drivers.modbus.settings import WORDS, Settings, Type, WordOrder
+from drivers.modbus.settings import UNITS, WORDS, Settings, Type, WordOrder
 
 _FRAME_CHARS = 8 + 5
 """Characters of a request, and of a reply beside its registers (Modbus over Serial Line V1.02,
@@ -38,6 +38,10 @@ class Row:
     factor: float
     invalid: int | None
     magnitude: bool = False
+    bounds: tuple[float, float] | None = None
+    """What the value can be, in the quantity's own unit."""
+    other_factor: float | None = None
+    """The factor of other models, where the value is not in bounds."""
 
     @property
     def words(self) -> int:
@@ -75,7 +79,20 @@ def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
         rows = by_function.setdefault(settings.function_of(row), [])
         factor = settings.factor_of(quantity, row)
         kind, order = settings.type_of(row), settings.word_order_of(row)
-        rows.append(Row(quantity, row.address, kind, order, factor, row.invalid, row.magnitude))
+        times = UNITS[row.unit][1]
+        rows.append(
+            Row(
+                quantity,
+                row.address,
+                kind,
+                order,
+                factor,
+                row.invalid,
+                row.magnitude,
+                bounds=(row.between[0] * times, row.between[1] * times) if row.between else None,
+                other_factor=None if row.or_scale is None else factor / row.scale * row.or_scale,
+            )
+        )
     return tuple(
         block
         for function, rows in sorted(by_function.items())

@@ -52,6 +52,9 @@ SIGNED_POWERS = frozenset({"power_w", "power_l1_w", "power_l2_w", "power_l3_w"})
 
 Type = Literal["int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64"]
 WordOrder = Literal["big", "little"]
+_WHO = 17
+_SAID = ("values", "text", "between", "none_of")
+
 PowerSign = Literal["import_positive", "export_positive"]
 Function = Literal[3, 4]
 Address = Annotated[int, Meta(ge=0, le=0xFFFF, description="0-based protocol address")]
@@ -81,6 +84,17 @@ class RegisterRow:
             "dropped"
         ),
     ] = False
+    between: Annotated[
+        list[float] | None,
+        Meta(
+            description="[low, high]: what the scaled value can be. Any other is tried with "
+            "or_scale, and is left out where that does not fit either; 0 stays"
+        ),
+    ] = None
+    or_scale: Annotated[
+        float | None,
+        Meta(description="the scale of some models, where the value is not between otherwise"),
+    ] = None
     agreed: Annotated[bool, Meta(description="false where a single source says so")] = True
 
 
@@ -98,11 +112,19 @@ class SerialNumber:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """One register by which this model is told from others: what it must hold. Exactly one of
-    `values`, `text` and `between` says so.
+    `values`, `text`, `between` and `none_of` says so.
+
+    With function 17 it is no register, but the first byte of what the device says it is.
     """
 
-    address: Address
-    function: Function = 3
+    address: Address = -1
+    function: Annotated[
+        Literal[3, 4, 17],
+        Meta(
+            description="3 or 4: that register; 17: the first byte of the device's own "
+            "identification (Report Server ID), without an address"
+        ),
+    ] = 3
     type: Annotated[Type | Literal["string"], Meta(description="string goes with text")] = "uint16"
     words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
     word_order: Annotated[WordOrder, Meta(description="big: most significant word first")] = "big"
@@ -117,6 +139,18 @@ class Identity:
             description="[low, high]: the raw number is in these bounds, as every mains voltage is"
         ),
     ] = None
+    none_of: Annotated[
+        list[int] | None,
+        Meta(
+            description="with function 17: identifications of other models, which this one is "
+            "mistaken for otherwise; no answer says nothing"
+        ),
+    ] = None
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether it is the device's own identification that is asked for."""
+        return self.function == _WHO
 
     @property
     def count(self) -> int:
@@ -126,11 +160,13 @@ class Identity:
     @property
     def is_plausibility(self) -> bool:
         """True where it only says that the value makes sense: many models' does."""
-        return self.between is not None
+        return self.between is not None or self.none_of is not None
 
     def check(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         """What does not fit together."""
-        said = [name for name in ("values", "text", "between") if getattr(self, name) is not None]
+        if self.address < 0 and not self.asks_who:
+            yield (), "key 'address' is missing", "write the register's 0-based protocol address"
+        said = [name for name in _SAID if getattr(self, name) is not None]
         if len(said) != 1:
             found = " and ".join(said) or "none of them"
             yield (
@@ -138,6 +174,14 @@ class Identity:
                 f"exactly one of values, text and between is needed, found {found}",
                 "say what the register holds",
             )
+        elif self.asks_who and said[0] not in ("values", "none_of"):
+            yield (
+                (said[0],),
+                "function 17 gives a byte that says which model it is",
+                "write values: [0x41], or none_of: [0x41] for models that it is not",
+            )
+        elif said[0] == "none_of" and not self.asks_who:
+            yield ("none_of",), "goes with function: 17", "write what this register holds: values"
         if (self.text is not None) != (self.type == "string"):
             yield (
                 ("type",),
@@ -339,6 +383,8 @@ class Settings:
             path = ("registers", quantity)
             words = WORDS[self.type_of(row)]
             yield from self._check_unit(quantity, row)
+            for name, message, hint in _check_bounds(quantity, row):
+                yield (*path, name), message, hint
             if row.scale == 0:
                 yield (
                     (*path, "scale"),
@@ -387,3 +433,20 @@ class Settings:
                 f"{row.unit!r} is not a unit of {quantity}",
                 f"one of {', '.join(known) or 'none'}",
             )
+
+
+def _check_bounds(quantity: str, row: RegisterRow) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with bounds and a second scale: (key, message, hint)."""
+    bounds = row.between
+    if bounds is not None and (len(bounds) != 2 or bounds[0] >= bounds[1]):
+        yield "between", "expected [low, high]", "such as [45, 65] for a frequency in Hz"
+    if bounds is not None and quantity.startswith("energy_"):
+        yield (
+            "between",
+            "a counter has no bounds that could tell its scale",
+            "remove it; write a profile for each scale",
+        )
+    if row.or_scale is not None and bounds is None:
+        yield "or_scale", "needs `between`, by which it is told", "such as between: [45, 65]"
+    if row.or_scale is not None and row.or_scale in (0, row.scale):
+        yield "or_scale", f"is {row.or_scale:g}, which tells nothing", "write the other scale"

@@ -20,6 +20,7 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
+from pymodbus.pdu.other_message import ReportDeviceIdRequest, ReportDeviceIdResponse
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadHoldingRegistersResponse,
@@ -104,12 +105,22 @@ class ModbusTwin:
         known = [word for word in words if word is not None]
         return known if len(known) == count else ExcCodes.ILLEGAL_ADDRESS
 
+    @property
+    def server_id(self) -> bytes:
+        """What it answers to function 17; empty where it does not know that."""
+        for each in self.profile.settings.identify:
+            if each.asks_who and each.values:
+                return bytes((each.values[0], 0))
+        return b""
+
     def _identity(self, function: int, address: int, count: int) -> list[int] | None:
         """The words of a register that identifies the model, where just that is asked for: on some
         makes other reads give other words.
         """
         settings: Settings = self.profile.settings
         for each in settings.identify:
+            if each.asks_who:
+                continue
             if (each.function, each.address, each.count) == (function, address, count):
                 measured = any(
                     row.address == address and settings.function_of(row) == function
@@ -192,6 +203,10 @@ class _Request(ModbusPDU):
         """Answer. Raises NoSuchIdException where the request is for another meter."""
         if device_id not in self._twins:
             raise NoSuchIdException(f"no meter has address {device_id}")
+        if isinstance(self._request, ReportDeviceIdRequest):
+            server_id: bytes = getattr(self._twins[device_id], "server_id", b"")
+            if server_id:
+                return ReportDeviceIdResponse(server_id)
         if not isinstance(
             self._request, ReadHoldingRegistersRequest
         ):  # or its subclass for input registers

@@ -171,6 +171,21 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             "type: string, text: EM100",
             ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"],
         ),
+        (
+            "[{address: 9, values: [7]}]",
+            "[{values: [7]}]",
+            ["one.yaml:11: modbus.identify[0]: key 'address' is missing — write the register"],
+        ),
+        (
+            "[{address: 9, values: [7]}]",
+            "[{function: 17, between: [1, 7]}]",
+            ["one.yaml:11: modbus.identify[0].between: function 17 gives a byte that says which"],
+        ),
+        (
+            "values: [7]",
+            "none_of: [7]",
+            ["one.yaml:11: modbus.identify[0].none_of: goes with function: 17"],
+        ),
         ("values: [7]", "values: []", ["one.yaml:11: modbus.identify[0].values: is empty"]),
         (
             "values: [7]",

@@ -200,3 +200,21 @@ def test_what_a_meter_tells_in_parts_is_put_together_where_all_parts_are_there()
         "current_l1_a": 3.0,
         "power_w": -250.5,
     }
+
+
+# --- a scale that is told by what the value can be ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [(4998, 49.98), (49987, 49.987), (60010, 60.01), (0, 0.0), (499, None), (499870, None)],
+)
+def test_a_frequency_in_hundredths_or_thousandths_is_told_by_what_mains_can_be(
+    raw: int, value: float | None
+) -> None:
+    row = RegisterRow(
+        address=0, type="int32", unit="Hz", scale=0.01, or_scale=0.001, between=[45, 65]
+    )
+    (block,) = plan(Settings(registers={"frequency_hz": row}), 0.0)
+    found = Decoder(block).decode(raw.to_bytes(4, "big"))
+    assert found == ({} if value is None else {"frequency_hz": value})
