@@ -3,6 +3,7 @@
 import struct
 
 from drivers.modbus.codec import CODES
+from drivers.modbus.digits import FROM_DIGITS
 from drivers.modbus.settings import Identity
 
 
@@ -23,6 +24,8 @@ def matches(identity: Identity, data: bytes) -> bool:
         text = data.replace(b"\0", b"").decode("latin-1").casefold()
         return identity.text is not None and text.startswith(identity.text.casefold())
     (raw,) = struct.unpack(">" + CODES[identity.type], data)
+    if identity.type in FROM_DIGITS and (raw := FROM_DIGITS[identity.type](raw)) is None:
+        return False
     if identity.values is not None:
         return raw in identity.values
     if identity.between is None:

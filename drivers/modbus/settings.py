@@ -21,6 +21,11 @@ WORDS = {
     "int64": 4,
     "uint64": 4,
     "float64": 4,
+    "bcd16": 1,
+    "bcd32": 2,
+    "bcd64": 4,
+    "mod10_32": 2,
+    "mod10_64": 4,
 }
 """Registers (16-bit words) that each type takes."""
 
@@ -50,7 +55,21 @@ UNITS: Mapping[str, tuple[str, float]] = {
 SIGNED_POWERS = frozenset({"power_w", "power_l1_w", "power_l2_w", "power_l3_w"})
 """The quantities whose sign `power_sign` explains."""
 
-Type = Literal["int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64"]
+Type = Literal[
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float32",
+    "int64",
+    "uint64",
+    "float64",
+    "bcd16",
+    "bcd32",
+    "bcd64",
+    "mod10_32",
+    "mod10_64",
+]
 WordOrder = Literal["big", "little"]
 _WHO = 17
 _SAID = ("values", "text", "between", "none_of")
@@ -70,6 +89,13 @@ class RegisterRow:
     type: Type | None = None
     word_order: Annotated[
         WordOrder | None, Meta(description="big: most significant word first")
+    ] = None
+    high_address: Annotated[
+        Address | None,
+        Meta(
+            description="where the high word is, of a value of two words that lie apart; `address` "
+            "is that of the low one"
+        ),
     ] = None
     function: Annotated[
         Function | None, Meta(description="3 holding registers, 4 input registers")
@@ -303,7 +329,17 @@ class Settings:
         kind = "holding" if self.function_of(row) == 3 else "input"
         travels_as = self.type_of(row)
         order = "" if WORDS[travels_as] == 1 else f" {self.word_order_of(row)}"
-        return f"{kind} register {row.address}, {travels_as}{order}, {row.scale:g} {row.unit}"
+        where = f"{kind} register {row.address}"
+        if row.high_address is not None:
+            where, order = f"{kind} registers {row.high_address} and {row.address}", ""
+        return f"{where}, {travels_as}{order}, {row.scale:g} {row.unit}"
+
+    def addresses_of(self, row: RegisterRow) -> tuple[int, ...]:
+        """The registers of a row, the most significant one first."""
+        if row.high_address is not None:
+            return row.high_address, row.address
+        addresses = range(row.address, row.address + WORDS[self.type_of(row)])
+        return tuple(addresses if self.word_order_of(row) == "big" else reversed(addresses))
 
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""
@@ -385,6 +421,9 @@ class Settings:
             yield from self._check_unit(quantity, row)
             for name, message, hint in _check_bounds(quantity, row):
                 yield (*path, name), message, hint
+            if row.high_address is not None:
+                for message, hint in _check_apart(row, row.high_address, words, self.max_registers):
+                    yield (*path, "high_address"), message, hint
             if row.scale == 0:
                 yield (
                     (*path, "scale"),
@@ -403,13 +442,13 @@ class Settings:
                     f"takes {words} registers, but max_registers is {self.max_registers}",
                     "raise max_registers",
                 )
-            if row.address + words > 0x10000:
+            if max(self.addresses_of(row)) > 0xFFFF:
                 yield (
                     (*path, "address"),
                     "reaches beyond register 65535",
                     "addresses are 0-based protocol addresses",
                 )
-            for word in range(row.address, row.address + words):
+            for word in self.addresses_of(row):
                 other = taken.setdefault((self.function_of(row), word), quantity)
                 if other != quantity:
                     yield (
@@ -450,3 +489,19 @@ def _check_bounds(quantity: str, row: RegisterRow) -> Iterator[tuple[str, str, s
         yield "or_scale", "needs `between`, by which it is told", "such as between: [45, 65]"
     if row.or_scale is not None and row.or_scale in (0, row.scale):
         yield "or_scale", f"is {row.or_scale:g}, which tells nothing", "write the other scale"
+
+
+def _check_apart(
+    row: RegisterRow, high_address: int, words: int, most: int
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with words that lie apart: (message, hint)."""
+    if words != 2:
+        yield f"goes with two words, and this type has {words}", "write type: uint32 or int32"
+    if abs(high_address - row.address) < 2:
+        hint = "remove it, and write word_order: big (high word first) or little"
+        yield "is beside the low word", hint
+    if abs(high_address - row.address) >= most:
+        yield (
+            f"is too far from the low word for one request of {most} registers",
+            "both have to be of one instant; raise max_registers if the meter allows it",
+        )

@@ -311,6 +311,8 @@ def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:
         meaning = QUANTITIES[quantity] + ("" if row.agreed else " (a single source says so)")
         words = f"{settings.word_order_of(row)} first"
         where = f"0x{row.address:04X} ({row.address})"
+        if row.high_address is not None:
+            where, words = f"{where}, high word 0x{row.high_address:04X}", "apart"
         yield [
             quantity,
             meaning,
