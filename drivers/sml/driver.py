@@ -21,6 +21,7 @@ class SmlDriver(PushDriver[Frame | Damaged]):
     because its PIN is missing.
     """
 
+    own = frozenset({"sml"})
     hints = Hints(
         silent="does the optical head sit on the meter's diode, the right way up, and does the "
         "meter send (some need their PIN or a setting for that)?",
