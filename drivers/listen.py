@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
+from drivers.foreign import HEARD_BYTES, Foreign, Kind, foreign
 from drivers.line_protocol import BadReply, NoReply
 from drivers.sample import Reading
 
@@ -91,6 +92,8 @@ class Listener(Generic[Event]):
 
     def __init__(self, line: "Line", framer: Framer[Event]) -> None:
         self.events: deque[tuple[Event, float]] = deque()
+        self.heard = b""
+        """What came last, as it came."""
         self._line = line
         self._framer = framer
         # The first byte of what came last, and when it arrived. A framer knows a start a few bytes
@@ -111,6 +114,7 @@ class Listener(Generic[Event]):
             self._line.drain()
             self._framer.forget()
             self.events.clear()
+            self.heard = b""
             self._bundles.clear()
             self._open = None
 
@@ -128,6 +132,7 @@ class Listener(Generic[Event]):
         earliest_s, self._looked_s = self._looked_s, now_s()
         if data:
             self._heard_s = self._looked_s
+            self.heard = (self.heard + data)[-HEARD_BYTES:]
             self._nap_until_s = self._looked_s + NAP_S
             # Its last byte has just arrived, its first a wire time earlier, but not before the last
             # look, which took all there was.
@@ -179,6 +184,8 @@ class PushDriver(ABC, Generic[Event]):
     """
 
     hints: ClassVar[Hints]
+    own: ClassVar[frozenset[Kind]]
+    """What is not foreign on its line."""
 
     def __init__(
         self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float
@@ -189,6 +196,9 @@ class PushDriver(ABC, Generic[Event]):
         self._patience_s = max(PATIENCE_PERIODS * period_s, device.timeout_s or 0.0)
         self._stream = framer
         self._listener: Listener[Event] = Listener(line, framer)
+        # How many bytes outside telegrams had come when a reading was due, and when they were
+        # looked at last.
+        self._noise_due = self._noise_seen = 0
 
     @property
     def noise_bytes(self) -> int:
@@ -202,7 +212,8 @@ class PushDriver(ABC, Generic[Event]):
         Raises NoReply where no byte comes until three periods of the meter (or the device's
         timeout, if longer) after `due_s`, BadReply where only noise or telegrams come that cannot
         be used, LineError where the line is gone. Call it again at once: bytes that nobody takes
-        for 0.3 s are dropped, because no one could say when they came.
+        for 0.3 s are dropped, because no one could say when they came. What is proved to be of
+        another protocol is a BadReply as soon as it is due.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -210,17 +221,36 @@ class PushDriver(ABC, Generic[Event]):
         deadline_s = max(due_s, began_s) + self._patience_s
         damaged_before, offset_before = self.damaged, self._stream.offset
         self._stream.noise_sample = b""
+        self._noise_due = self._stream.noise_bytes
         while True:
             if (reading := self._take(due_s)) is not None:
+                self._listener.heard = b""
                 damaged = self.damaged - damaged_before
                 return (
                     replace(reading, damaged=damaged, damage=self.last_damage or "")
                     if damaged
                     else reading
                 )
+            if loop.time() < due_s:
+                self._noise_due = self._stream.noise_bytes
+            elif (stranger := self._stranger()) is not None:
+                raise BadReply(f"no telegram: {stranger.text}")
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
             await self._listen(deadline_s)
+
+    def _stranger(self) -> Foreign | None:
+        """Another protocol, where bytes outside telegrams that came since the reading was due are
+        of one. They are looked at when there are more.
+        """
+        noise_bytes = self._stream.noise_bytes
+        if noise_bytes == self._noise_seen:
+            return None
+        self._noise_seen = noise_bytes
+        return foreign(self._listener.heard[-(noise_bytes - self._noise_due) :], self.own)
+
+    def _foreign(self) -> Foreign | None:
+        return foreign(self._listener.heard, self.own)
 
     async def _listen(self, deadline_s: float) -> None:
         """Take what has come, or wait for it. Raises LineError."""
@@ -270,6 +300,9 @@ class PushDriver(ABC, Generic[Event]):
         damaged, came = self.damaged - damaged_before, self._stream.offset - offset_before
         if not came:
             return NoReply(f"no byte for {waited_s:.0f} s: {self.hints.silent}")
+
+        if (stranger := self._foreign()) is not None:
+            return BadReply(f"{came} bytes and no telegram in {waited_s:.0f} s: {stranger.text}")
 
         if damaged:
             what = f"{damaged} {self.hints.damaged} and no proper telegram in {waited_s:.0f} s"

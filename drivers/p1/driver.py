@@ -10,6 +10,7 @@ dialect: the rules of that profile hold for this meter from then on, and whateve
 import asyncio
 from typing import TYPE_CHECKING
 
+from drivers.foreign import foreign
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
@@ -28,6 +29,7 @@ from drivers.p1.telegram import (
     Telegram,
     diagnose,
     excerpt,
+    garbled,
 )
 from drivers.sample import Reading
 
@@ -70,6 +72,7 @@ class P1Driver(PushDriver[Event]):
     `noise_bytes` counts what came outside telegrams.
     """
 
+    own = frozenset({"p1"})
     hints = Hints(
         silent="is the cable in the P1 port, the port enabled by the network operator, and its "
         "request line (RTS or +5 V) powered?",
@@ -112,12 +115,20 @@ class P1Driver(PushDriver[Event]):
             return
         before = self._framer.offset
         await self._listener.listen(min(deadline_s, asyncio.get_running_loop().time() + GAP_S))
-        if self._framer.offset == before:
-            settings = self._search.silence(self._framer.noise_sample)
-            self._framer.noise_sample = b""
+        if self._framer.offset > before or self._foreign() is not None:
+            return
+
+        noise = self._framer.noise_bytes - self._search.noise_bytes
+        self._search.noise_bytes = self._framer.noise_bytes
+        burst = self._framer.noise_sample[-noise:] if noise else b""
+        burst += self._framer.open_sample
+        settings = self._search.silence(burst)
+        if garbled(burst):
             self._framer.forget()
-            if settings is not None:
-                await self._line.configure(settings)
+        if settings is not None:
+            self._framer.noise_sample = b""
+            self._listener.heard = b""
+            await self._line.configure(settings)
 
     def _damage(self, event: Event) -> str | None:
         return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
@@ -130,7 +141,9 @@ class P1Driver(PushDriver[Event]):
         except Unusable as unusable:
             self._locked = isinstance(unusable, _Locked)
             if isinstance(event, Telegram):
-                raise Unusable(f"{unusable} (it begins {excerpt(event.raw)!r})") from None
+                stranger = foreign(event.raw, self.own) if event.checksum is None else None
+                hint = f"; {stranger.text}" if stranger else ""
+                raise Unusable(f"{unusable}{hint} (it begins {excerpt(event.raw)!r})") from None
             raise
         self._search = None
         return reading
@@ -173,6 +186,8 @@ class P1Driver(PushDriver[Event]):
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":
+        if (stranger := self._foreign()) is not None:
+            raise BadReply(f"no telegram: {stranger.text}")
         if self._keys is None:
             raise BadReply(
                 "the telegrams are encrypted and there is no key: ask the network operator for "

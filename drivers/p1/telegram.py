@@ -24,6 +24,8 @@ from typing import Literal
 
 from fastcrc import crc16
 
+from drivers.foreign import foreign
+
 ChecksumPolicy = Literal["required", "optional", "ignored"]
 """required: a telegram without a right checksum is damaged. optional: one that has a checksum must
 have the right one (over CR LF line ends, also where something on the way rewrote them). ignored: it
@@ -155,13 +157,8 @@ def diagnose(noise: bytes) -> str:
             "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 "
             "data bits and even parity"
         )
-    if b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" in noise:
-        return "they are SML, as of a German meter: use the profile sml/auto"
-    if _HDLC.search(noise):
-        return (
-            "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network "
-            "operator whether it can be switched"
-        )
+    if (stranger := foreign(noise, frozenset({"p1"}))) is not None:
+        return stranger.text
     if garbled(noise):
         return (
             "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 "
@@ -177,9 +174,6 @@ def garbled(noise: bytes) -> bool:
 
 _FEW_BYTES = 16
 _TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
-# The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in
-# the next byte, the flag again.
-_HDLC = re.compile(rb"\x7e[\xa0-\xa7][^\x7e]{4,}\x7e(?:\x7e?[\xa0-\xa7]|$)")
 
 
 Event = Telegram | Sealed | Damaged
@@ -222,6 +216,11 @@ class Framer:
     def open_bytes(self) -> int:
         """How much has come of that telegram."""
         return len(self._buffer) if self._open else 0
+
+    @property
+    def open_sample(self) -> bytes:
+        """How that telegram begins, where it is not encrypted. (Texts in it may hold any byte.)"""
+        return bytes(self._buffer[:EXCERPT_BYTES]) if self._open and not self._sealed else b""
 
     @property
     def awaits_silence(self) -> bool:

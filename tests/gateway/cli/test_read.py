@@ -290,3 +290,19 @@ async def test_the_file_of_another_configuration_is_not_taken_for_ours(home, rea
     code, _, err = await finish(await read(str(other)))
     assert code == 1
     assert f"name its folder: --config {tmp_path / 'other'} read pv" in err
+
+
+async def test_what_is_of_another_protocol_is_not_taken_for_redacted(home, read):
+    frame = "7E A0 27 01 02 01 10 5A 87 E6 E7 00 0F 40 00 00 00 09 0C 07 E6 01 02 07 0E 25 12 FF 80"
+    frame += " 00 00 02 01 06 00 00 10 15 F5 FF 7E"
+    head = {"recording": 1, "profile": "p1/auto", "address": 1, "framing": "rtu", "serial": None}
+    came = [{"at_s": 0.2 + n, "came": frame} for n in range(9)]
+    lines = [{**head, "redacted": False}, *came]
+    path = home.write("hdlc.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
+    home.write("devices/grid.yaml", f"profile: p1/auto\nline: replay:{path}\n")
+    file = home.folder / "shared.jsonl"
+    code, _, err = await finish(await read("grid", "--record", str(file), "--redact"))
+    assert code == 1
+    assert "they are HDLC frames" in err
+    assert "record without --redact" in err
+    assert not file.exists()
