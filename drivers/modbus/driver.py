@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from drivers.line import BadReply, Line, MeterError
-from drivers.modbus.bus import FAILED, Refused, request
+from drivers.modbus.asking import ask
+from drivers.modbus.bus import FAILED, Refused
 from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
@@ -139,7 +140,7 @@ class ModbusDriver:
 
     async def _request(self, function: int, address: int, count: int) -> bytes:
         turnaround_s = self._settings.turnaround_ms / 1000
-        return await request(
+        return await ask(
             self._line, self._unit, function, address, count, self._timeout_s, turnaround_s
         )
 
