@@ -5,12 +5,14 @@ telegrams is their framer's business.
 """
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
+from drivers.foreign import HEARD_BYTES, Foreign, Kind, foreign
 from drivers.line_protocol import BadReply, NoReply
 from drivers.sample import Reading
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 # and take all that came meanwhile. The kernel keeps 4 KiB for us, which is 355 ms of 115200 8N1, so
 # this loses none.
 NAP_S = 0.04
-# Where a telegram can only be told to have ended by nothing following it, this much silence is the
-# end.
-SILENCE_S = 0.05
 # Where nobody has listened for this long, the kernel's buffer may have overflowed, and no one knows
 # when its bytes came: they are dropped.
 ABSENCE_S = 0.3
@@ -70,6 +69,10 @@ class Framer(Protocol[Event_co]):
     def awaits_silence(self) -> bool:
         """Only silence can tell that the open telegram is complete: call `silence` then."""
 
+    @property
+    def silence_s(self) -> float:
+        """How much silence that takes, in seconds: for so long something may still come."""
+
     def feed(self, data: bytes) -> Sequence[Event_co]:
         """Take bytes in, and give out what they complete, in order."""
 
@@ -89,6 +92,8 @@ class Listener(Generic[Event]):
 
     def __init__(self, line: "Line", framer: Framer[Event]) -> None:
         self.events: deque[tuple[Event, float]] = deque()
+        self.heard = b""
+        """What came last, as it came."""
         self._line = line
         self._framer = framer
         # The first byte of what came last, and when it arrived. A framer knows a start a few bytes
@@ -98,6 +103,7 @@ class Listener(Generic[Event]):
             None  # the telegram that has begun: its first byte, and when that arrived
         )
         self._looked_s = asyncio.get_running_loop().time()
+        self._heard_s = self._looked_s  # when bytes came last
         self._nap_until_s = 0.0
 
     def resume(self) -> None:
@@ -108,6 +114,7 @@ class Listener(Generic[Event]):
             self._line.drain()
             self._framer.forget()
             self.events.clear()
+            self.heard = b""
             self._bundles.clear()
             self._open = None
 
@@ -118,17 +125,23 @@ class Listener(Generic[Event]):
         now_s = asyncio.get_running_loop().time
         if (nap_s := min(self._nap_until_s, deadline_s) - now_s()) > 0:
             await asyncio.sleep(nap_s)
+        silent_s = math.inf
         if self._framer.awaits_silence:
-            deadline_s = min(deadline_s, now_s() + SILENCE_S)
-        data = await self._line.read(deadline_s)
+            silent_s = self._heard_s + self._framer.silence_s
+        data = await self._line.read(min(deadline_s, silent_s))
         earliest_s, self._looked_s = self._looked_s, now_s()
         if data:
+            self._heard_s = self._looked_s
+            self.heard = (self.heard + data)[-HEARD_BYTES:]
             self._nap_until_s = self._looked_s + NAP_S
             # Its last byte has just arrived, its first a wire time earlier, but not before the last
             # look, which took all there was.
             arrived_s = max(earliest_s, self._looked_s - (len(data) - 1) * self._line.char_s)
             self._bundles.append((self._framer.offset, arrived_s))
-        for event in self._framer.feed(data) if data else self._framer.silence():
+        events = self._framer.feed(data) if data else ()
+        if not data and self._looked_s >= silent_s:
+            events = self._framer.silence()
+        for event in events:
             self.events.append((event, self._arrival_s(event.start)))
         if (start := self._framer.open_start) is not None:
             self._open = start, self._arrival_s(start)
@@ -171,6 +184,8 @@ class PushDriver(ABC, Generic[Event]):
     """
 
     hints: ClassVar[Hints]
+    own: ClassVar[frozenset[Kind]]
+    """What is not foreign on its line."""
 
     def __init__(
         self, line: "Line", device: "DeviceAddress", framer: Framer[Event], period_s: float
@@ -181,6 +196,9 @@ class PushDriver(ABC, Generic[Event]):
         self._patience_s = max(PATIENCE_PERIODS * period_s, device.timeout_s or 0.0)
         self._stream = framer
         self._listener: Listener[Event] = Listener(line, framer)
+        # How many bytes outside telegrams had come when a reading was due, and when they were
+        # looked at last.
+        self._noise_due = self._noise_seen = 0
 
     @property
     def noise_bytes(self) -> int:
@@ -194,7 +212,8 @@ class PushDriver(ABC, Generic[Event]):
         Raises NoReply where no byte comes until three periods of the meter (or the device's
         timeout, if longer) after `due_s`, BadReply where only noise or telegrams come that cannot
         be used, LineError where the line is gone. Call it again at once: bytes that nobody takes
-        for 0.3 s are dropped, because no one could say when they came.
+        for 0.3 s are dropped, because no one could say when they came. What is proved to be of
+        another protocol is a BadReply as soon as it is due.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -202,17 +221,36 @@ class PushDriver(ABC, Generic[Event]):
         deadline_s = max(due_s, began_s) + self._patience_s
         damaged_before, offset_before = self.damaged, self._stream.offset
         self._stream.noise_sample = b""
+        self._noise_due = self._stream.noise_bytes
         while True:
             if (reading := self._take(due_s)) is not None:
+                self._listener.heard = b""
                 damaged = self.damaged - damaged_before
                 return (
                     replace(reading, damaged=damaged, damage=self.last_damage or "")
                     if damaged
                     else reading
                 )
+            if loop.time() < due_s:
+                self._noise_due = self._stream.noise_bytes
+            elif (stranger := self._stranger()) is not None:
+                raise BadReply(f"no telegram: {stranger.text}")
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
             await self._listen(deadline_s)
+
+    def _stranger(self) -> Foreign | None:
+        """Another protocol, where bytes outside telegrams that came since the reading was due are
+        of one. They are looked at when there are more.
+        """
+        noise_bytes = self._stream.noise_bytes
+        if noise_bytes == self._noise_seen:
+            return None
+        self._noise_seen = noise_bytes
+        return foreign(self._listener.heard[-(noise_bytes - self._noise_due) :], self.own)
+
+    def _foreign(self) -> Foreign | None:
+        return foreign(self._listener.heard, self.own)
 
     async def _listen(self, deadline_s: float) -> None:
         """Take what has come, or wait for it. Raises LineError."""
@@ -262,6 +300,9 @@ class PushDriver(ABC, Generic[Event]):
         damaged, came = self.damaged - damaged_before, self._stream.offset - offset_before
         if not came:
             return NoReply(f"no byte for {waited_s:.0f} s: {self.hints.silent}")
+
+        if (stranger := self._foreign()) is not None:
+            return BadReply(f"{came} bytes and no telegram in {waited_s:.0f} s: {stranger.text}")
 
         if damaged:
             what = f"{damaged} {self.hints.damaged} and no proper telegram in {waited_s:.0f} s"

@@ -7,6 +7,7 @@ travels without it. Sign convention everywhere: power is positive when the meter
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 _PHASED = {
     "voltage_{}_v": "voltage of phase {}",
@@ -101,6 +102,10 @@ class Reading:
     not tell it. `damaged` counts what came before this reading and was not fit to be one (telegrams
     with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
     `meter_utc_s` is the time by the meter's own clock (Unix time), None where it does not tell.
+
+    Of what a meter pushes, `dialect` is the id of the profile by which it was understood,
+    `checksum` says whether one was there and right, and `unused` are the ids of the lines of which
+    no value was made.
     """
 
     taken_s: float
@@ -109,6 +114,9 @@ class Reading:
     damaged: int = 0
     damage: str = ""
     meter_utc_s: float | None = None
+    dialect: str = ""
+    checksum: Literal["", "right", "none", "not looked at"] = ""
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

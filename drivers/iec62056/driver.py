@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from drivers.foreign import foreign
 from drivers.iec62056.settings import Settings
 from drivers.iec62056.telegram import (
     Damaged,
@@ -98,6 +99,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
     steps than the profile says.
     """
 
+    own = frozenset({"d0", "p1"})
     hints = Hints(
         silent="does the optical head sit on the meter's diode, the right way up, and does the "
         "meter send by itself? if not, try iec62056/mode_c",
@@ -173,7 +175,9 @@ class ReadoutDriver:
             if len(came) > MAX_IDENTIFICATION_BYTES or (
                 not data and came.strip(b"\0") and not echo
             ):
-                raise BadReply(f"no identification came, but {len(came)} bytes: {diagnose(came)}")
+                stranger = foreign(came)
+                what = stranger.text if stranger else diagnose(came)
+                raise BadReply(f"no identification came, but {len(came)} bytes: {what}")
             if not data:
                 only = " (only the echo of our own)" if echo else ""
                 raise NoReply(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 
+from drivers.foreign import foreign
+
 MAX_TELEGRAM_BYTES = 8192
 """A longer pushed telegram is damaged. They have 100 to 500 bytes."""
 
@@ -138,6 +140,8 @@ def diagnose(noise: bytes) -> str:
             "they are all zero: light falls into the optical head, or it sits beside the "
             "meter's diode; seat it anew"
         )
+    if (stranger := foreign(noise, frozenset({"d0", "p1"}))) is not None:
+        return stranger.text
     if b"\x1b\x1b\x1b\x1b" in noise:
         return "they are SML: use the profile sml/auto"
     text = seven_bits(noise)[0]
@@ -157,6 +161,7 @@ class Framer:
 
     awaits_silence = False
     """The end of a telegram is always seen."""
+    silence_s = 0.0
 
     def __init__(self) -> None:
         self.offset = 0

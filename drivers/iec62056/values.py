@@ -14,6 +14,10 @@ from typing import Literal, NamedTuple
 EnergyUnit = Literal["Wh", "kWh"]
 
 TARIFFS = range(1, 5)
+"""Those whose registers are quantities of their own."""
+
+MORE_TARIFFS = range(5, 64)
+"""Those that are only part of a total."""
 
 # unit in lower case → (its dimension, power of ten)
 _UNITS: Mapping[bytes, tuple[str, int]] = {
@@ -34,6 +38,8 @@ _OBJECTS: Mapping[bytes, tuple[str, str]] = {
     b"2.8.0": ("energy_export_wh", "wh"),
     **{f"1.8.{n}".encode(): (f"energy_import_t{n}_wh", "wh") for n in TARIFFS},
     **{f"2.8.{n}".encode(): (f"energy_export_t{n}_wh", "wh") for n in TARIFFS},
+    **{f"1.8.{n}".encode(): (f"_energy_import_t{n}_wh", "wh") for n in MORE_TARIFFS},
+    **{f"2.8.{n}".encode(): (f"_energy_export_t{n}_wh", "wh") for n in MORE_TARIFFS},
     b"16.7.0": ("power_w", "w"),
     b"1.7.0": ("power_import_w", "w"),
     b"2.7.0": ("power_export_w", "w"),
@@ -55,13 +61,21 @@ _NET = {
     **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
 }
 _TOTALS = {
-    d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS))
+    d: (
+        f"energy_{d}_wh",
+        (
+            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
+            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
+        ),
+    )
     for d in ("import", "export")
 }
 # Where a meter tells its number, the best first. C.1.0 is the short name of 96.1.0.
 _IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255")
 
-QUANTITIES = frozenset({name for name, _ in _OBJECTS.values()} | set(_NET))
+QUANTITIES = frozenset(
+    name for name in (*(name for name, _ in _OBJECTS.values()), *_NET) if not name.startswith("_")
+)
 """Every quantity that may come out of a data block."""
 
 _DATA_SET = re.compile(
@@ -129,6 +143,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
     for name in broken:
         found.pop(name, None)
     _add_totals(found, broken)
+    found = {name: number for name, number in found.items() if not name.startswith("_")}
     quantities = {name: number.value for name, number in found.items()}
     for net, (plus, minus) in _NET.items():
         if net not in found and net not in broken and minus not in broken and plus in found:

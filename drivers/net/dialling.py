@@ -18,6 +18,8 @@ from concurrent.futures import Future
 from itertools import chain, zip_longest
 from typing import Any
 
+from drivers.net.addresses import is_localhost
+
 DELAY_S = 0.25
 """How long an attempt is alone ("Connection Attempt Delay", RFC 8305, section 5)."""
 
@@ -86,9 +88,12 @@ def taking_turns(addresses: Sequence[Address]) -> list[Address]:
 
 
 async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
-    """The addresses of a host. A name is looked up in a thread; an address needs none. Raises
-    socket.gaierror, which is an OSError.
+    """The addresses of a host. A name is looked up in a thread; an address needs none, nor does
+    `localhost`: what is sent there in clear must not leave this machine. Raises socket.gaierror,
+    which is an OSError.
     """
+    if is_localhost(host):
+        return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
     literal = _literal(host)
     if literal is None:
         found = await _looked_up(host, port, kind)

@@ -23,6 +23,8 @@ class Search:
 
     def __init__(self, settings: SerialSettings) -> None:
         self.garbage = b""  # of the last burst that was none
+        self.noise_bytes = 0
+        """How many bytes outside telegrams had come at the last silence."""
         self._settings = settings
         self._silent = False
 

@@ -3,21 +3,24 @@ when it was due.
 
 `read` listens all the time, also before a reading is due: telegrams that come too early are only
 framed, not decrypted, checked or parsed. Where the profile is `p1/auto`, the port is listened to
-with one setting after the other until telegrams come, and the first proper one tells the dialect:
-the settings of that profile hold from then on.
+with one setting after the other until telegrams come, and the first proper one of a meter tells the
+dialect: the rules of that profile hold for this meter from then on, and whatever it sends is taken.
 """
 
 import asyncio
 from typing import TYPE_CHECKING
 
+from drivers.foreign import foreign
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
-from drivers.p1.obis import Reader
+from drivers.p1.known_meter import KnownMeter
+from drivers.p1.obis import Leftovers, Reader
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import (
+    BARE_END_S,
     ChecksumPolicy,
     Damaged,
     Event,
@@ -26,7 +29,7 @@ from drivers.p1.telegram import (
     Telegram,
     diagnose,
     excerpt,
-    fault,
+    garbled,
 )
 from drivers.sample import Reading
 
@@ -69,6 +72,7 @@ class P1Driver(PushDriver[Event]):
     `noise_bytes` counts what came outside telegrams.
     """
 
+    own = frozenset({"p1"})
     hints = Hints(
         silent="is the cable in the P1 port, the port enabled by the network operator, and its "
         "request line (RTS or +5 V) powered?",
@@ -79,10 +83,12 @@ class P1Driver(PushDriver[Event]):
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self._framer = Framer()
+        self._framer = Framer(settings.period_s)
         super().__init__(line, device, self._framer, settings.period_s)
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
+        self._meter = KnownMeter()
+        self._leftovers = Leftovers()
         self._wanted = settings.quantities()
         self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
         self._keys = Keys.of(device.credentials)
@@ -91,6 +97,7 @@ class P1Driver(PushDriver[Event]):
             Search(line.settings) if settings.detect and line.settings is not None else None
         )
         self._locked = False  # the last unreadable one was a frame that the keys do not open
+        self._await_checksum()
 
     @property
     def dialect(self) -> str:
@@ -108,12 +115,20 @@ class P1Driver(PushDriver[Event]):
             return
         before = self._framer.offset
         await self._listener.listen(min(deadline_s, asyncio.get_running_loop().time() + GAP_S))
-        if self._framer.offset == before:
-            settings = self._search.silence(self._framer.noise_sample)
-            self._framer.noise_sample = b""
+        if self._framer.offset > before or self._foreign() is not None:
+            return
+
+        noise = self._framer.noise_bytes - self._search.noise_bytes
+        self._search.noise_bytes = self._framer.noise_bytes
+        burst = self._framer.noise_sample[-noise:] if noise else b""
+        burst += self._framer.open_sample
+        settings = self._search.silence(burst)
+        if garbled(burst):
             self._framer.forget()
-            if settings is not None:
-                await self._line.configure(settings)
+        if settings is not None:
+            self._framer.noise_sample = b""
+            self._listener.heard = b""
+            await self._line.configure(settings)
 
     def _damage(self, event: Event) -> str | None:
         return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
@@ -126,7 +141,9 @@ class P1Driver(PushDriver[Event]):
         except Unusable as unusable:
             self._locked = isinstance(unusable, _Locked)
             if isinstance(event, Telegram):
-                raise Unusable(f"{unusable} (it begins {excerpt(event.raw)!r})") from None
+                stranger = foreign(event.raw, self.own) if event.checksum is None else None
+                hint = f"; {stranger.text}" if stranger else ""
+                raise Unusable(f"{unusable}{hint} (it begins {excerpt(event.raw)!r})") from None
             raise
         self._search = None
         return reading
@@ -139,17 +156,14 @@ class P1Driver(PushDriver[Event]):
             event = _inside(opened)
         # What no authentication key confirms, the checksum inside must.
         unproven = opened is not None and not opened.proven
-        if self._recognises and (dialect := recognise(event.raw, shipped())) is not None:
-            self._check(event, "required" if unproven else dialect.settings.checksum)
-            self._follow(dialect)
-        else:
-            self._check(event, "required" if unproven else self._dialect.settings.checksum)
+        self._meet(event, "required" if unproven else None)
         values = self._reader.read(event.raw)
         quantities = {
             name: value for name, value in values.quantities.items() if name in self._wanted
         }
         # Nothing but its own completeness confirms a telegram without a checksum.
-        alone = event.checksum is None or self._dialect.settings.checksum == "ignored"
+        ignored = self._dialect.settings.checksum == "ignored"
+        alone = event.checksum is None or ignored
         if alone and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities:
             raise Unusable(
                 "a telegram without checksum lacks the energy register: truncated, or not this "
@@ -160,9 +174,20 @@ class P1Driver(PushDriver[Event]):
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
             )
         serial_number = values.serial_number or (opened.serial_number if opened else None)
-        return Reading(taken_s, quantities, serial_number, meter_utc_s=values.meter_utc_s)
+        self._meter.note_number(serial_number)
+        return Reading(
+            taken_s,
+            quantities,
+            serial_number,
+            meter_utc_s=values.meter_utc_s,
+            dialect=self._dialect.id,
+            checksum="not looked at" if ignored else "none" if alone else "right",
+            unused=self._leftovers.of(self._reader.lines, self._wanted),
+        )
 
     def _opened(self, sealed: Sealed) -> "Opened":
+        if (stranger := self._foreign()) is not None:
+            raise BadReply(f"no telegram: {stranger.text}")
         if self._keys is None:
             raise BadReply(
                 "the telegrams are encrypted and there is no key: ask the network operator for "
@@ -177,14 +202,29 @@ class P1Driver(PushDriver[Event]):
         except CipherError as error:
             raise _Locked(str(error)) from None
 
-    def _check(self, telegram: Telegram, policy: ChecksumPolicy) -> None:
-        if reason := fault(telegram, policy):
-            raise Unusable(reason)
+    def _meet(self, telegram: Telegram, policy: ChecksumPolicy | None) -> None:
+        """Look whose telegram it is, and whether its checksum is as it has to be (by `policy`, or
+        what the dialect says). Raises Unusable.
+        """
+        dialect = None
+        if self._recognises and not self._meter.is_met(telegram.raw):
+            dialect = recognise(telegram.raw, shipped())
+
+        self._meter.take(telegram, policy or (dialect or self._dialect).settings.checksum)
+        if dialect is not None:
+            self._follow(dialect)
+        self._await_checksum()
+
+    def _await_checksum(self) -> None:
+        """How long a telegram's checksum may come after its `!`: until the next telegram is due,
+        unless this meter is known to send none, or nobody looks at it.
+        """
+        settings = self._dialect.settings
+        at_once = self._meter.is_bare or settings.checksum == "ignored"
+        self._framer.silence_s = BARE_END_S if at_once else settings.period_s
 
     def _follow(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._recognises = False
-        self._wanted = dialect.settings.quantities()
         self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
 
     def _noise(self) -> tuple[bytes, str]:

@@ -14,8 +14,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
+from typing import NamedTuple
+
+OF_THE_METER = "meter"
+"""What lines give that tell the meter's number or its time."""
 
 TARIFFS = range(1, 5)
+"""Those whose registers are quantities of their own."""
+
+MORE_TARIFFS = range(5, 64)
+"""Those that are only part of a total (IEC 62056-61: rates 1 to 63)."""
 
 # unit in lower case → (its dimension, power of ten)
 _UNITS: Mapping[bytes, tuple[str, int]] = {
@@ -40,17 +48,21 @@ _UNITS: Mapping[bytes, tuple[str, int]] = {
 }
 _MINUS = ord("-")
 
+_EITHER_WAY = "_power_either_way_w"  # the sum of all that flows, whichever way
 ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
     b"1.8.0": ("energy_import_wh", "wh"),
     b"2.8.0": ("energy_export_wh", "wh"),
     **{f"1.8.{n}".encode(): (f"energy_import_t{n}_wh", "wh") for n in TARIFFS},
     **{f"2.8.{n}".encode(): (f"energy_export_t{n}_wh", "wh") for n in TARIFFS},
+    **{f"1.8.{n}".encode(): (f"_energy_import_t{n}_wh", "wh") for n in MORE_TARIFFS},
+    **{f"2.8.{n}".encode(): (f"_energy_export_t{n}_wh", "wh") for n in MORE_TARIFFS},
     b"3.8.0": ("reactive_energy_import_varh", "varh"),
     b"4.8.0": ("reactive_energy_export_varh", "varh"),
     b"1.7.0": ("power_import_w", "w"),
     b"2.7.0": ("power_export_w", "w"),
     b"1.4.0": ("demand_import_w", "w"),
     b"16.7.0": ("power_w", "w"),
+    b"15.7.0": (_EITHER_WAY, "w"),
     b"3.7.0": ("_reactive_import_var", "var"),
     b"4.7.0": ("_reactive_export_var", "var"),
     b"13.7.0": ("power_factor", ""),
@@ -87,6 +99,13 @@ _MBUS: Mapping[int, tuple[str, str]] = {
 }
 _MBUS_READINGS = frozenset({b"24.2.1", b"24.2.3", b"24.3.0", b"24.3.1", b"23.1.0"})
 
+_KIND = re.compile(rb"\n(0-\d{1,2}):24\.1\.0(?:\*255)?\((\d{1,3})\)")
+# What lines of the meter itself give, other than numbers.
+_TOLD: Mapping[bytes, str] = {
+    b"96.14.0": "tariff",
+    **dict.fromkeys((b"1.0.0", b"96.1.1", b"42.0.0", b"96.1.0"), OF_THE_METER),
+}
+
 _PHASES = ("l1", "l2", "l3")
 _TOTAL_POWERS = frozenset({"power_w", "power_import_w", "power_export_w"})
 _PHASE_POWERS = tuple(
@@ -103,14 +122,32 @@ _NET: tuple[tuple[str, str, str], ...] = (
     ),
 )
 _TOTALS = tuple(
-    (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS)) for d in ("import", "export")
+    (
+        f"energy_{d}_wh",
+        (
+            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
+            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
+        ),
+    )
+    for d in ("import", "export")
 )
+# What a quantity is part of.
+_PARTS_OF: Mapping[str, tuple[str, ...]] = {
+    **{part: (net,) for net, *parts in _NET for part in parts},
+    **{part: (total,) for total, parts in _TOTALS for part in parts},
+    _EITHER_WAY: ("power_w",),
+}
 
 QUANTITIES = frozenset(
-    {name for name, _ in [*ELECTRICITY.values(), *_MBUS.values()]}
-    | {name for name, *_ in _NET}
-    | {"tariff", "demand_import_max_w"},
-) - {name for _, *names in _NET for name in names if name.startswith("_")}
+    name
+    for name in (
+        *(name for name, _ in (*ELECTRICITY.values(), *_MBUS.values())),
+        *(name for name, *_ in _NET),
+        "tariff",
+        "demand_import_max_w",
+    )
+    if not name.startswith("_")
+)
 """Every quantity that may come out of a telegram."""
 
 # A number and its unit: `*` may be missing, blanks may stand before the bracket. The length is
@@ -122,13 +159,13 @@ _NUMBER = rb"(-?\d{1,12}+)(?:\.(\d{0,6}+))?+ *+\*?+ *+([A-Za-z][A-Za-z0-9\xb3]*+
 _LINE = re.compile(
     rb"\n(?:"
     # 1: C.D.E  2–4: the number, where there is nothing else in the line
-    rb"1-\d{1,3}+:(\d{1,2}+\.[478]\.\d)(?:\*255)?+(?:\r?\n)?+\((?: *+"
+    rb"1-\d{1,3}+:(\d{1,2}+\.[478]\.\d\d?+)(?:\*255)?+(?:\r*+\n)?+\((?: *+"
     + _NUMBER
     + rb"[ \t]*+(?=[\r\n]|\Z))?+"
     # 5: A-B  6: C.D.E
     rb"|(0-\d{1,2}|1-\d{1,3}|7-0):(24\.\d\.\d|96\.1\.[01]|42\.0\.0|96\.14\.0|1\.0\.0|1\.6\.0"
     rb"|23\.1\.0)(?:\*255)?"
-    rb"(\([^\r\n]*+(?:\r?\n\([^\r\n]*+)?+)"  # 7: all brackets
+    rb"(\([^\r\n]*+(?:\r*+\n\([^\r\n]*+)?+)"  # 7: all brackets
     rb")"
 )
 _READING = re.compile(rb"\((\d{12}[SWsw]?)\)\( *" + _NUMBER + rb"\s*$")  # (time)(value*unit)
@@ -142,6 +179,7 @@ _ACE_READING = re.compile(
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that never was set
 _BEFORE_BRACKETS = re.compile(rb"\n[^(\r\n]++")
+_DATA_LINE = re.compile(rb"\n([^(\r\n]++)(?:\r*+\n)?+\(")
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's has a wrong clock
 
@@ -158,6 +196,38 @@ class Values:
     quantities: Mapping[str, float]
     serial_number: str | None
     meter_utc_s: int | None = None
+
+
+class DataLine(NamedTuple):
+    """A line of a telegram, by its id, and the quantities that are made of it."""
+
+    id: str
+    gives: frozenset[str]
+
+    def is_used(self, wanted: Collection[str]) -> bool:
+        """Whether one of the wanted quantities is made of it, or it tells of the meter itself."""
+        return OF_THE_METER in self.gives or not self.gives.isdisjoint(wanted)
+
+
+MAX_ID_CHARS = 24
+"""Of a line's id that is none."""
+
+
+class Leftovers:
+    """The lines of a meter's telegrams of which nothing is made: worked out anew only where a
+    telegram looks different.
+    """
+
+    def __init__(self) -> None:
+        self._lines: tuple[DataLine, ...] = ()
+        self._ids: tuple[str, ...] = ()
+
+    def of(self, lines: tuple[DataLine, ...], wanted: Collection[str]) -> tuple[str, ...]:
+        """Their ids, in the telegram's order."""
+        if lines is not self._lines:
+            self._lines = lines
+            self._ids = tuple(line.id for line in lines if not line.is_used(wanted))
+        return self._ids
 
 
 LAYOUTS = 8
@@ -211,14 +281,22 @@ class Reader:
         for name, parts in layout.sums:
             value = sum([found[part] for part in parts], 0.0)
             found[name] = value if value.is_integer() else round(value, 3)
-        for name in layout.hidden:
-            del found[name]
+        if layout.hidden:
+            if layout.either_way and not _exports(found):
+                found["power_w"] = found[_EITHER_WAY]
+            for name in layout.hidden:
+                del found[name]
         brackets = [raw[place] for place in layout.brackets]
         if brackets != self._brackets or layout is not self._last:
             self._last, self._brackets = layout, brackets
             self._told = _told(layout.others, brackets, self._utc_offset_h)
         found.update(self._told.quantities)
         return Values(found, self._told.serial_number, self._told.meter_utc_s)
+
+    @property
+    def lines(self) -> tuple[DataLine, ...]:
+        """The lines of the telegram that was read last."""
+        return self._last.lines if self._last is not None else ()
 
     def _layout_of(self, raw: bytes) -> "_Layout":
         shape = raw.translate(_ZEROS)
@@ -230,6 +308,13 @@ class Reader:
             if len(self._layouts) > LAYOUTS:
                 del self._layouts[next(iter(self._layouts))]
         return layout
+
+
+def _exports(found: Mapping[str, float]) -> bool:
+    """Whether a meter has ever exported. 15.7.0 has no sign: it tells the power only of one that
+    has not.
+    """
+    return any(value for name, value in found.items() if "energy_export_" in name)
 
 
 def read_values(raw: bytes, tariffs: Collection[int] = (), utc_offset_h: float = 1) -> Values:
@@ -250,6 +335,8 @@ class _Layout:
     others: tuple[_Id, ...]  # the other lines
     brackets: tuple[slice, ...]  # where the brackets of each of them stand
     lasting: bool  # whether it holds for other digits, too: not where a quantity comes twice
+    either_way: bool  # whether there is no power but one without its direction
+    lines: tuple[DataLine, ...]
 
 
 def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
@@ -258,6 +345,7 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
     broken: set[str] = set()
     others: list[_Id] = []
     brackets: list[slice] = []
+    at: dict[int, str] = {}  # where a line stands that holds the quantity
     lasting = True
     end = len(raw) - raw.endswith(b"!")  # which may stand on the last value's line
     for match in _LINE.finditer(raw, 0, end):
@@ -276,8 +364,14 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
             place = slice(begin, begin + len(whole) + len(fraction or b""))
             power = _UNITS[unit.lower()][1] - len(fraction or b"")
             numbers[name] = (name, place, 10 ** max(0, power), 10 ** max(0, -power))
+            at[match.start()] = name
     numbers = {name: number for name, number in numbers.items() if name not in broken}
     differences = tuple(each for each in _NET if each[1] in numbers and each[2] in numbers)
+    sums = tuple(_sums(numbers.keys() | {name for name, *_ in differences}, broken, tariffs))
+    made = {*(each[0] for each in differences), *(each[0] for each in sums)}
+    either_way = _EITHER_WAY in numbers and _TOTAL_POWERS.isdisjoint({*made, *numbers, *broken})
+    if either_way:
+        made.add("power_w")
     pick_ids = itemgetter(
         slice(0), *(slice(*match.span()) for match in _BEFORE_BRACKETS.finditer(raw))
     )
@@ -286,12 +380,41 @@ def _layout(raw: bytes, tariffs: Collection[int]) -> _Layout:
         pick_ids(raw),
         tuple(numbers.values()),
         differences,
-        tuple(_sums(numbers.keys() | {name for name, *_ in differences}, broken, tariffs)),
+        sums,
         tuple(name for name in numbers if name.startswith("_")),
         tuple(others),
         tuple(brackets),
         lasting,
+        either_way,
+        tuple(_lines(raw, {start: at[start] for start in at if at[start] in numbers}, made)),
     )
+
+
+def _lines(raw: bytes, at: Mapping[int, str], made: Collection[str]) -> Iterator[DataLine]:
+    """The lines of a telegram; `at` says where those stand that hold a number, `made` what is
+    computed of numbers.
+    """
+    kinds = {
+        match[1]: kind[0]
+        for match in _KIND.finditer(raw)
+        if (kind := _MBUS.get(int(match[2]))) is not None
+    }
+    for match in _DATA_LINE.finditer(raw):
+        text = match[1].decode("latin-1")
+        shown = "".join(each if each.isprintable() else "·" for each in text[:MAX_ID_CHARS])
+        if (name := at.get(match.start())) is not None:
+            yield DataLine(shown, frozenset({name, *_PARTS_OF.get(name, ())} & {*made, name}))
+            continue
+
+        channel, _, code = match[1].removesuffix(b"*255").partition(b":")
+        gives = {_TOLD[code]} if channel == b"0-0" and code in _TOLD else set()
+        if code == b"1.6.0":
+            gives = {"demand_import_max_w"}
+        elif code == b"23.1.0":
+            gives = {_MBUS[3][0]}
+        elif channel in kinds and code in (b"24.1.0", *_MBUS_READINGS):
+            gives = {kinds[channel]}
+        yield DataLine(shown, frozenset(gives))
 
 
 def _sums(

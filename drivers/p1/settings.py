@@ -52,8 +52,15 @@ class Settings:
     marks: Annotated[
         list[Annotated[str, Meta(min_length=4)]],
         Meta(
-            description="beginnings of lines that stand in all telegrams of this dialect; of "
-            "several dialects it is the one with most"
+            description="beginnings of lines that stand in all telegrams of this dialect, and of "
+            "meters' names (/XXX) that only it has"
+        ),
+    ] = field(default_factory=list)
+    others: Annotated[
+        list[Annotated[str, Meta(min_length=4)]],
+        Meta(
+            description="beginnings of further lines of this dialect of which no value is made: "
+            "they tell it from others"
         ),
     ] = field(default_factory=list)
     authentication_key: Annotated[

@@ -24,6 +24,8 @@ from typing import Literal
 
 from fastcrc import crc16
 
+from drivers.foreign import foreign
+
 ChecksumPolicy = Literal["required", "optional", "ignored"]
 """required: a telegram without a right checksum is damaged. optional: one that has a checksum must
 have the right one (over CR LF line ends, also where something on the way rewrote them). ignored: it
@@ -33,6 +35,14 @@ is not looked at.
 MAX_TELEGRAM_BYTES = 8192
 """A longer telegram is damaged. The longest seen in the field has 2405 bytes; standards allow a
 little over 3 KiB.
+"""
+
+BARE_END_S = 0.05
+"""Of a meter that is known to send no checksum, this much silence after `!` is the end."""
+
+LATE_CHECKSUM_S = 10.0
+"""Else a checksum may come later than `!`, by at most so much or the meter's period: some meters
+compute it only then, and bridges to a network cut the bytes anywhere.
 """
 
 EXCERPT_BYTES = 60
@@ -54,6 +64,7 @@ _END_OR_START = re.compile(
     rb"|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
+_ANY_LINE_END = re.compile(rb"\r*\n|\r")
 _HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
 _SHORTEST_START = 4
 _LONGEST_START = (
@@ -113,7 +124,7 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
             f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
             "serial server to raw TCP"
         )
-    if crc16.arc(re.sub(rb"\r\n?|\n", b"\r\n", telegram.raw)) != telegram.checksum:
+    if crc16.arc(_ANY_LINE_END.sub(b"\r\n", telegram.raw)) != telegram.checksum:
         return reason
     return (
         None
@@ -146,13 +157,8 @@ def diagnose(noise: bytes) -> str:
             "they look like 7 data bits with even parity (7E1) read as 8N1: set the line to 7 "
             "data bits and even parity"
         )
-    if b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" in noise:
-        return "they are SML, as of a German meter: use the profile sml/auto"
-    if _HDLC.search(noise):
-        return (
-            "they are HDLC frames: this port speaks DLMS, not P1 text; ask the network "
-            "operator whether it can be switched"
-        )
+    if (stranger := foreign(noise, frozenset({"p1"}))) is not None:
+        return stranger.text
     if garbled(noise):
         return (
             "they look like a wrong baud rate or parity: try 115200 8N1 (DSMR 4, 5), 9600 7E1 "
@@ -168,9 +174,6 @@ def garbled(noise: bytes) -> bool:
 
 _FEW_BYTES = 16
 _TEXT = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
-# The flag and frame type of HDLC (IEC 62056-46), and at the end of the frame, whose length is in
-# the next byte, the flag again.
-_HDLC = re.compile(rb"\x7e[\xa0-\xa7][^\x7e]{4,}\x7e(?:\x7e?[\xa0-\xa7]|$)")
 
 
 Event = Telegram | Sealed | Damaged
@@ -188,10 +191,12 @@ class Framer:
     bounded number of times.
 
     `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams
-    (line ends apart), and `noise_sample` the last of them.
+    (line ends apart), and `noise_sample` the last of them. `silence_s` is how long after `!` a
+    checksum may still come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = LATE_CHECKSUM_S) -> None:
+        self.silence_s = silence_s
         self.offset = 0
         self.noise_bytes = 0
         self.noise_sample = b""
@@ -211,6 +216,11 @@ class Framer:
     def open_bytes(self) -> int:
         """How much has come of that telegram."""
         return len(self._buffer) if self._open else 0
+
+    @property
+    def open_sample(self) -> bytes:
+        """How that telegram begins, where it is not encrypted. (Texts in it may hold any byte.)"""
+        return bytes(self._buffer[:EXCERPT_BYTES]) if self._open and not self._sealed else b""
 
     @property
     def awaits_silence(self) -> bool:
@@ -236,8 +246,8 @@ class Framer:
         return events
 
     def silence(self) -> list[Event]:
-        """The line has been quiet for longer than a checksum takes: a telegram that has its `!` is
-        complete as it is.
+        """The line has been quiet for `silence_s`: a telegram that has its `!` is complete as it
+        is.
         """
         events: list[Event] = []
         while self.awaits_silence and (end := self._partial_end()) is not None:

@@ -9,7 +9,7 @@ from drivers.listen import Hints, PushDriver, Unusable
 from drivers.sample import Reading
 from drivers.sml.settings import Settings
 from drivers.sml.transport import Damaged, Frame, Framer, diagnose
-from drivers.sml.values import WHOLE_KWH, SmlError, Values, read_values
+from drivers.sml.values import WHOLE_KWH, SmlError, Values, id_of, read_values
 
 if TYPE_CHECKING:
     from drivers.line import Line
@@ -21,6 +21,7 @@ class SmlDriver(PushDriver[Frame | Damaged]):
     because its PIN is missing.
     """
 
+    own = frozenset({"sml"})
     hints = Hints(
         silent="does the optical head sit on the meter's diode, the right way up, and does the "
         "meter send (some need their PIN or a setting for that)?",
@@ -31,6 +32,7 @@ class SmlDriver(PushDriver[Frame | Damaged]):
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
         super().__init__(line, device, Framer(), settings.period_s)
+        self._profile_id = profile.id
         self._wanted = settings.quantities()
         self._fine = False  # the meter has shown more than whole kWh
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
@@ -56,7 +58,15 @@ class SmlDriver(PushDriver[Frame | Damaged]):
                 f"a telegram holds none of the profile's quantities but {held}: is the profile "
                 "the right one?"
             )
-        return Reading(taken_s, quantities, values.serial_number)
+        unwanted = (id_of(name) for name in values.quantities if name not in self._wanted)
+        return Reading(
+            taken_s,
+            quantities,
+            values.serial_number,
+            dialect=self._profile_id,
+            checksum="right",
+            unused=(*values.unused, *unwanted),
+        )
 
     def _diagnose(self, noise: bytes) -> str:
         return diagnose(noise)

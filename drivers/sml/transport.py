@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from fastcrc import crc16
 
+from drivers.foreign import foreign
+
 MAX_FRAME_BYTES = 8192
 """A longer frame is damaged. Meters send 200 to 800 bytes."""
 
@@ -66,6 +68,8 @@ def diagnose(noise: bytes) -> str:
             "they are all zero: light falls into the optical head, or it sits beside the "
             "meter's diode; seat it anew"
         )
+    if (stranger := foreign(noise, frozenset({"sml"}))) is not None:
+        return stranger.text
     text = bytes(byte & 0x7F for byte in noise)
     readable = sum(0x20 <= byte < 0x7F or byte in b"\r\n" for byte in text)
     if readable >= 0.95 * len(text) and b"(" in text:
@@ -91,6 +95,7 @@ class Framer:
 
     awaits_silence = False
     """The end of a frame is always seen."""
+    silence_s = 0.0
 
     def __init__(self) -> None:
         self.offset = 0

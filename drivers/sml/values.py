@@ -13,11 +13,16 @@ What makers do differently is judged by what the telegram itself says (see `_pow
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 from drivers.sml.transport import checksums, excerpt
 
 TARIFFS = range(1, 5)
+"""Those whose registers are quantities of their own."""
+
+MORE_TARIFFS = range(5, 64)
+"""Those that are only part of a total."""
 MAX_DEPTH = 12
 """The deepest list. A meter's time stamp, the deepest there is, is at 7."""
 MAX_SERIAL_CHARS = 64
@@ -36,6 +41,8 @@ _OBJECTS: Mapping[bytes, tuple[str, bytes]] = {
     bytes((2, 8, 0)): ("energy_export_wh", _WATT_HOUR),
     **{bytes((1, 8, n)): (f"energy_import_t{n}_wh", _WATT_HOUR) for n in TARIFFS},
     **{bytes((2, 8, n)): (f"energy_export_t{n}_wh", _WATT_HOUR) for n in TARIFFS},
+    **{bytes((1, 8, n)): (f"_energy_import_t{n}_wh", _WATT_HOUR) for n in MORE_TARIFFS},
+    **{bytes((2, 8, n)): (f"_energy_export_t{n}_wh", _WATT_HOUR) for n in MORE_TARIFFS},
     bytes((16, 7, 0)): ("power_w", _WATT),
     # Other names for the power (see `_power`); they are no quantities.
     bytes((15, 7, 0)): ("15.7.0", _WATT),
@@ -54,15 +61,27 @@ _OBJECTS: Mapping[bytes, tuple[str, bytes]] = {
     },
 }
 _TOTALS = {
-    d: (f"energy_{d}_wh", tuple(f"energy_{d}_t{n}_wh" for n in TARIFFS))
+    d: (
+        f"energy_{d}_wh",
+        (
+            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
+            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
+        ),
+    )
     for d in ("import", "export")
 }
+_CODES = {name: "1-0:{}.{}.{}".format(*code) for code, (name, _) in _OBJECTS.items()}
+_WITH_PARTS = {total for total, _ in _TOTALS.values()}
 _UNITS = dict(_OBJECTS.values())
 _STATUS_OF = ("energy_import_wh", "energy_export_wh", *_TOTALS["import"][1], *_TOTALS["export"][1])
 _POWER_NAMES = {"15.7.0", "1.7.0", "2.7.0"}
+_EXPORT_REGISTERS = ("energy_export", "_energy_export")
+_PHASES = ("power_l1_w", "power_l2_w", "power_l3_w")
 _IDS = {bytes((96, 1, 0)), bytes((0, 0, 9))}  # the meter's id (Holley, eBZ) and its server id (EMH)
 
-QUANTITIES = frozenset(name for name, _ in _OBJECTS.values() if name not in _POWER_NAMES)
+QUANTITIES = frozenset(
+    name for name, _ in _OBJECTS.values() if name not in _POWER_NAMES and not name.startswith("_")
+)
 """Every quantity that may come out of a telegram."""
 
 _GET_LIST_RESPONSE = 0x0701
@@ -90,13 +109,15 @@ class Values:
 
     `steps_wh` has the step of each energy register, as the telegram's scaler tells it. `rounded` is
     true where the registers are whole kWh all the same and there is no power: so it is with some
-    meters before their PIN has been entered, and now and then by chance.
+    meters before their PIN has been entered, and now and then by chance. `unused` are the ids of
+    numbers that are no quantity.
     """
 
     quantities: Mapping[str, float]
     serial_number: str | None
     steps_wh: Mapping[str, float]
     rounded: bool
+    unused: tuple[str, ...] = ()
 
 
 Tree = bytes | list["Tree"]
@@ -131,6 +152,7 @@ def read_values(payload: bytes) -> Values:
     # A meter is known by one of its ids, always the same: the server id, which each response has,
     # goes before those in the list.
     server = listed = b""
+    unused: list[str] = []
     at = 0
     while at < len(payload):
         if payload[at] == 0:  # fill bytes
@@ -144,12 +166,12 @@ def read_values(payload: bytes) -> Values:
             if not isinstance(entries, list):
                 raise SmlError(f"the list of values at byte {at} is not a list")
             for entry in entries:
-                listed = _read_entry(entry, found, broken) or listed
+                listed = _read_entry(entry, found, broken, unused) or listed
         at = end
     for name in broken:
         found.pop(name, None)
     _add_totals(found, broken)
-    return _values(found, server or listed)
+    return _values(found, server or listed, (*unused, *(_CODES[name] for name in sorted(broken))))
 
 
 def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
@@ -232,7 +254,9 @@ def _number(tree: Tree) -> int | None:
     return None
 
 
-def _read_entry(entry: Tree, found: dict[str, _Entry], broken: set[str]) -> bytes | None:
+def _read_entry(
+    entry: Tree, found: dict[str, _Entry], broken: set[str], unused: list[str]
+) -> bytes | None:
     """Takes one list entry in. Returns the meter's id where it is that."""
     if not isinstance(entry, list) or len(entry) != 7:
         return None
@@ -246,11 +270,15 @@ def _read_entry(entry: Tree, found: dict[str, _Entry], broken: set[str]) -> byte
         return None
     known = _OBJECTS.get(name[3:6]) if name[1] == 1 else None
     if known is None:
+        if _number(value) is not None:
+            unused.append("{}-{}:{}.{}.{}".format(*name[1:6]))
         return value[1:] if name[3:6] in _IDS and value[0] < 0x10 and len(value) > 1 else None
     raw = _number(value)
-    if raw is None:
-        return None  # not set: before the PIN has been entered, say
     quantity, expected = known
+    if raw is None:  # not set: before the PIN has been entered, say
+        if quantity not in _WITH_PARTS:
+            broken.add(quantity)  # a total that lacks one of its parts would be wrong
+        return None
     scale = _SCALERS.get(scaler) if isinstance(scaler, bytes) else None
     if unit != expected or scale is None or (raw < 0 and expected in _UNSIGNED):
         broken.add(quantity)
@@ -272,22 +300,33 @@ def _add_totals(found: dict[str, _Entry], broken: set[str]) -> None:
             found[total] = present[0]._replace(raw=raw, scaler=scaler)
 
 
-def _values(found: Mapping[str, _Entry], server: bytes) -> Values:
-    quantities = {name: entry.value for name, entry in found.items() if name not in _POWER_NAMES}
+def _values(found: Mapping[str, _Entry], server: bytes, unused: tuple[str, ...]) -> Values:
+    quantities = {
+        name: entry.value
+        for name, entry in found.items()
+        if name not in _POWER_NAMES and not name.startswith("_")
+    }
     steps_wh = {
-        name: 10.0**entry.scaler for name, entry in found.items() if _UNITS.get(name) == _WATT_HOUR
+        name: 10.0 ** found[name].scaler for name in quantities if _UNITS.get(name) == _WATT_HOUR
     }
     power_w = _power(found, server)
     quantities.pop("power_w", None)
     if power_w is not None:
         quantities["power_w"] = power_w
+    if _is_dzg(server):
+        quantities.update(_dzg_phases(found, power_w, server))
     energies_wh = [quantities[name] for name in steps_wh]
     rounded = (
         power_w is None
         and any(energies_wh)
         and all(energy_wh % WHOLE_KWH == 0 for energy_wh in energies_wh)
     )
-    return Values(quantities, serial_number(server), steps_wh, rounded)
+    return Values(quantities, serial_number(server), steps_wh, rounded, unused)
+
+
+def id_of(quantity: str) -> str:
+    """The OBIS id of a quantity."""
+    return _CODES.get(quantity, quantity)
 
 
 def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
@@ -297,14 +336,7 @@ def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
     15.7.0 has no sign: the status of the energy register tells the direction (EMH ED300L, eHZ-HW8),
     or that the meter has only one.
     """
-    status = next(
-        (
-            status
-            for name in _STATUS_OF
-            if name in found and (status := _number(found[name].status)) is not None
-        ),
-        None,
-    )
+    status = _status(found)
     if (entry := found.get("power_w")) is not None:
         return _dzg(entry, status, server).value
     if (entry := found.get("1.7.0")) is not None:
@@ -320,18 +352,70 @@ def _power(found: Mapping[str, _Entry], server: bytes) -> float | None:
     return None
 
 
+def _status(found: Mapping[str, _Entry]) -> int | None:
+    """What comes with the energy registers and tells the direction; None where nothing does."""
+    return next(
+        (
+            status
+            for name in _STATUS_OF
+            if name in found and (status := _number(found[name].status)) is not None
+        ),
+        None,
+    )
+
+
+def _counts_import_alone(found: Mapping[str, _Entry]) -> bool:
+    """Whether a DZG meter has no export register, and a status that does not speak of export."""
+    status = _status(found)
+    exports = any(name.startswith(_EXPORT_REGISTERS) for name in found)
+    return not exports and status is not None and not status & _DZG_EXPORTS
+
+
+def _is_dzg(server: bytes) -> bool:
+    return server[2:5] == b"DZG" and len(server) == 10
+
+
 def _dzg(entry: _Entry, status: int | None, server: bytes) -> _Entry:
     """DZG DVS74 of some years send a positive power with too few bits: 356.24 W arrives as -299.12
     W. The status tells the direction.
     """
-    affected = (
-        server[2:5] == b"DZG"
-        and len(server) == 10
-        and any(int.from_bytes(server[6:], "big") in each for each in _DZG_SHORT)
-    )
+    affected = _is_dzg(server) and _is_short(server)
     if affected and entry.raw < 0 and status is not None and not status & _DZG_EXPORTS:
-        return entry._replace(raw=entry.raw + (1 << 8 * ((entry.head & 0x0F) - 1)))
+        return _lengthened(entry)
     return entry
+
+
+def _is_short(server: bytes) -> bool:
+    return any(int.from_bytes(server[6:], "big") in each for each in _DZG_SHORT)
+
+
+def _lengthened(entry: _Entry) -> _Entry:
+    """The positive number whose sign has been taken for a bit of it."""
+    return entry._replace(raw=entry.raw + (1 << 8 * ((entry.head & 0x0F) - 1)))
+
+
+def _dzg_phases(
+    found: Mapping[str, _Entry], power_w: float | None, server: bytes
+) -> Mapping[str, float]:
+    """The same fault in the power of phases.
+
+    A meter that counts import alone has no negative power (WS74: 507 W arrives as -148.36 W). Of
+    one that counts both ways no status tells a phase's direction, but their sum is the total.
+    """
+    phases = {name: found[name] for name in _PHASES if name in found}
+    negative = [name for name, entry in phases.items() if entry.raw < 0]
+    if _counts_import_alone(found):
+        return {name: _lengthened(phases[name]).value for name in negative}
+
+    if not _is_short(server) or power_w is None or len(phases) < len(_PHASES):
+        return {}
+    ways = [
+        {name: _lengthened(phases[name]).value for name in longer}
+        for count in range(len(negative) + 1)
+        for longer in combinations(negative, count)
+    ]
+    plain = {name: entry.value for name, entry in phases.items()}
+    return min(ways, key=lambda way: abs(sum({**plain, **way}.values()) - power_w))
 
 
 def serial_number(server: bytes) -> str | None:

@@ -5,11 +5,12 @@ new file.
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from drivers.foreign import HEARD_BYTES, Kind, foreign
 from drivers.line import MeterError
 from drivers.recording import MAX_BYTES, Recording, Told, write
 from drivers.replay import Tap
@@ -55,6 +56,12 @@ class Recorder:
         self._tap = Tap(line)
         return self._tap
 
+    def go_on(self, line: "Line") -> Tap:
+        """The line to read from, which was opened anew."""
+        assert self._tap is not None
+        self._tap.go_on(line)
+        return self._tap
+
     def told(self, due_s: float, what: "Reading | MeterError") -> None:
         """Note what the driver made of the bytes, for the reading that was due then (event loop
         time).
@@ -83,6 +90,7 @@ class Recorder:
         with self._file as file:
             if self._redact:
                 try:
+                    _refuse_strangers(recording, device.profile.protocol)
                     recording = self._redact(recording, device.profile.settings)
                 except ValueError as error:
                     self._path.unlink()
@@ -100,6 +108,28 @@ class Recorder:
             f"{self._path}: {count:,} bytes, {len(self._told)} "
             f"{kind}{', redacted' if recording.redacted else ''}{full}"
         )
+
+
+_KNOWN: Mapping[str, frozenset[Kind]] = {
+    "p1": frozenset({"p1", "d0"}),
+    "iec62056": frozenset({"p1", "d0"}),
+    "sml": frozenset({"sml"}),
+}
+"""In which protocols each protocol's `redact` finds the meter's numbers."""
+
+
+def _refuse_strangers(recording: Recording, protocol: str) -> None:
+    """Raises ValueError where another protocol came, in which nobody finds the meter's numbers."""
+    if protocol not in _KNOWN:
+        return
+    came = b"".join(each.data for each in recording.passed if each.way == "came")
+    for at in range(0, len(came), HEARD_BYTES // 2):
+        stranger = foreign(came[at : at + HEARD_BYTES], _KNOWN[protocol])
+        if stranger is not None:
+            raise ValueError(
+                f"{stranger.text} — nobody knows here where the meter's number stands in it: "
+                "record without --redact, and mind whom you give the file"
+            )
 
 
 def _redaction(protocol: str) -> Callable[[Recording, Any], Recording]:

@@ -86,7 +86,8 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
     from gateway.store.errors import explained
     from gateway.store.opening import open_for_reading
 
-    buffer = open_for_reading(settings.buffer_path)
+    settings.read_logins()
+    buffer = open_for_reading(settings.buffer_path, settings.secrets.masked)
     try:
         yield buffer
     except sqlite3.Error as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from drivers.profile import Driver
-from drivers.sample import METER_UTC, Sample
+from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.turns import Due
 from gateway.monitoring.report import MeterReport
@@ -35,6 +35,8 @@ class Meter:
     values: dict[str, float] = field(default_factory=dict)
     """What it said last of each quantity."""
     last_success_s: float | None = None
+    heard: Reading | None = None
+    """Its last reading, for what that tells beside the values."""
     samples: int = 0
     damage_logged_s: float = -math.inf
     """When the log last spoke of damage on the way (event loop time)."""
@@ -60,7 +62,7 @@ class Meter:
 
     def report(self, glitches: int) -> MeterReport:
         """What the status page says of it."""
-        silent = self.last_success_s is None
+        silent, heard = self.last_success_s is None, self.heard
         return MeterReport(
             name=self.name,
             state="retrying" if self.failures.in_a_row else "waiting" if silent else "ok",
@@ -76,6 +78,9 @@ class Meter:
             glitches=glitches,
             values=dict(self.values),
             clock_offset_s=self.last.meter_clock_offset_s if self.last else None,
+            dialect=heard.dialect if heard else "",
+            checksum=heard.checksum if heard else "",
+            unused=list(heard.unused) if heard else [],
         )
 
 

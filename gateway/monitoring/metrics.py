@@ -187,6 +187,12 @@ def _line(families: _Families, line: LineReport) -> None:
         line.skipped,
         line=line.name,
     )
+    families.counter(
+        "line_strange_frames",
+        "Frames that nobody here has asked for: another master's",
+        line.strangers,
+        line=line.name,
+    )
 
 
 def _meter(families: _Families, meter: MeterReport) -> None:
@@ -196,6 +202,19 @@ def _meter(families: _Families, meter: MeterReport) -> None:
     families.counter(
         "meter_glitches", "Readings that were not believed", meter.glitches, meter=meter.name
     )
+    if meter.dialect:
+        families.gauge(
+            "meter_unused_lines",
+            "Lines of the meter's last telegram of which no value was made",
+            len(meter.unused),
+            meter=meter.name,
+        )
+        families.gauge(
+            "meter_unchecked",
+            "1 while the meter's telegrams come without a checksum that is looked at",
+            meter.checksum != "right",
+            meter=meter.name,
+        )
     families.gauge(
         "meter_unbelieved_readings",
         "Readings in a row of which a register was not believed",

@@ -6,6 +6,7 @@ together with other sections or other files is found by a section's `check`, whi
 `Surroundings`.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -456,6 +457,14 @@ class Settings:
             raise ConfigError(problems)
         self.secrets.use(name, login.password, basic(login.username, login.password))
         return login
+
+    def read_logins(self) -> None:
+        """Know the secrets of the logins that this process may read, so that none is shown."""
+        sections = (*self.destinations.values(), self.mqtt)
+        for name in {getattr(section, "credentials", None) for section in sections}:
+            with contextlib.suppress(ConfigError):
+                if isinstance(name, str):
+                    self.credentials(name)
 
     def warnings(self) -> list[str]:
         """What has to be changed, though the daemon goes on with it, in words."""

@@ -9,7 +9,10 @@ from gateway.cli.tables import local_text, utc_text
 from gateway.cli.terminal import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drivers.line import AnyLine, Line, LineHeld
+    from drivers.profile import Driver
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
     from gateway.monitoring.report import Report
@@ -28,6 +31,9 @@ DAEMON_HINT = (
 
 RAW_COLUMNS = 8
 """So many registers fit side by side."""
+
+MAX_UNUSED = 24
+"""So many ids of lines that are not used are named."""
 
 MAX_COUNT = 125
 """Of one request (Modbus Application Protocol V1.1b3, 6.3 and 6.4)."""
@@ -200,7 +206,15 @@ def _show_last(
         age_s = max(0.0, report.now_s - found.last_success_s)
         print(f"{_in_use(device, held)}; its last reading is {age_s:.0f} s old", file=sys.stderr)
         clock_s = found.values.get(METER_UTC)
-        reading = Reading(0.0, found.values, found.serial_number, meter_utc_s=clock_s)
+        reading = Reading(
+            0.0,
+            found.values,
+            found.serial_number,
+            meter_utc_s=clock_s,
+            dialect=found.dialect,
+            checksum=found.checksum,  # type: ignore[arg-type]  # whatever the daemon says
+            unused=tuple(found.unused),
+        )
         _show(device, reading, found.last_success_s, as_json)
     return found.last_success_s
 
@@ -209,19 +223,18 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
     import asyncio
     import time
 
-    from drivers.line import MeterError, open_any_line, open_line
+    from drivers.line import LineError, MeterError
 
     loop = asyncio.get_running_loop()
-    line: AnyLine
-    if recorder:
-        line = recorder.begin(await open_line(device.line, device.profile.serial, says=WHO))
-    else:
-        line = await open_any_line(device.line, device.profile.serial, says=WHO)
+    line = await _opened(device, recorder)
+    driver: Driver | None = device.profile.open_driver(device.on_line, line)
+    due_s = loop.time()
     try:
-        driver = device.profile.open_driver(device.on_line, line)
-        due_s = loop.time()
         while True:
             try:
+                if driver is None:
+                    line = await _opened(device, recorder, again=True)
+                    driver = device.profile.open_driver(device.on_line, line)
                 reading = await driver.read(due_s)
                 if recorder:
                     recorder.told(due_s, reading)
@@ -233,13 +246,45 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
                 if not watch:
                     raise MeterError(f"{device.name}: {error}") from error
                 print(f"{device.name}: {error}", file=sys.stderr)
+            except LineError as error:
+                if not watch or device.line.scheme == "replay":
+                    raise
+                print(f"{device.name}: {error}; it is opened anew", file=sys.stderr)
+                line.close()
+                driver = None
+            _mind_strangers(device, line)
             if not watch:
                 return
             due_s = max(due_s + device.interval_s, loop.time())
+            if driver is None:
+                await asyncio.sleep(due_s - loop.time())
     finally:
         line.close()
         if recorder:
             print(recorder.end(), file=sys.stderr)
+
+
+def _mind_strangers(device: "Device", line: "AnyLine") -> None:
+    """Say that another master is on the line."""
+    count: int = getattr(getattr(line, "turns", None), "strangers", 0)
+    if count:
+        print(
+            f"{device.name}: {count} frames came that nobody here has asked for — a second master "
+            "is on the bus: take one of the two away; what came meanwhile was read again",
+            file=sys.stderr,
+        )
+
+
+async def _opened(
+    device: "Device", recorder: "Recorder | None", *, again: bool = False
+) -> "AnyLine":
+    """The meter's line, through the recorder where there is one. Raises LineError."""
+    from drivers.line import open_any_line, open_line
+
+    if recorder is None:
+        return await open_any_line(device.line, device.profile.serial, says=WHO)
+    line = await open_line(device.line, device.profile.serial, says=WHO)
+    return recorder.go_on(line) if again else recorder.begin(line)
 
 
 async def _read_raw(device: "Device", register: int, function: int, count: int) -> None:
@@ -301,6 +346,21 @@ async def _read_raw(device: "Device", register: int, function: int, count: int) 
     )
 
 
+def _telegram_lines(reading: "Reading") -> "Iterator[str]":
+    """How a pushed telegram was understood, and what of it was not."""
+    if not reading.dialect:
+        return
+    yield f"understood as {reading.dialect}" + (
+        f"; checksum: {reading.checksum}" if reading.checksum else ""
+    )
+    if reading.unused:
+        ids = list(dict.fromkeys(reading.unused))
+        more = ", …" if len(ids) > MAX_UNUSED else ""
+        count = len(reading.unused)
+        lines = "line" if count == 1 else "lines"
+        yield f"{count} {lines} not used: {', '.join(ids[:MAX_UNUSED])}{more}"
+
+
 def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -> None:
     """`taken_s`: when it was taken, Unix time."""
     from drivers.sample import QUANTITIES, unit_of
@@ -321,6 +381,15 @@ def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -
                 if reading.meter_utc_s is None
                 else {"meter_time_utc": utc_text(reading.meter_utc_s)}
             ),
+            **(
+                {}
+                if not reading.dialect
+                else {
+                    "dialect": reading.dialect,
+                    "checksum": reading.checksum,
+                    "unused": list(reading.unused),
+                }
+            ),
         }
         print(json_text(found), flush=True)
         return
@@ -332,6 +401,8 @@ def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -
     )
     if reading.meter_utc_s is not None:
         print(f"its own clock: {utc_text(reading.meter_utc_s)}")
+    for line in _telegram_lines(reading):
+        print(line)
     print_table(
         ["quantity", "value", "unit", "meaning"],
         [[q, f"{v:.10g}", unit_of(q), QUANTITIES[q]] for q, v in values.items()],

@@ -176,3 +176,12 @@ def test_a_total_is_not_made_from_tariffs_of_which_one_is_broken() -> None:
 @given(st.binary(max_size=500))
 def test_any_bytes_give_values(data: bytes) -> None:
     assert set(read_values(data, "kWh").quantities) <= QUANTITIES
+
+
+def test_a_total_is_the_sum_of_every_tariff_there_is() -> None:
+    sets = b"".join(b"1-0:1.8.%d*255(00000%d.0000*kWh)\r\n" % (n, n) for n in range(1, 7))
+    values = read_values(sets)
+    assert values.quantities["energy_import_wh"] == 21_000.0
+    assert {name for name in values.quantities if name.startswith("_")} == set()
+    broken = read_values(sets + b"1-0:1.8.7*255(ER)\r\n")
+    assert "energy_import_wh" not in broken.quantities

@@ -125,3 +125,50 @@ def test_text_and_little_noise_are_not_garbage() -> None:
     assert not garbled(WRITTEN["dsmr5"].data[:10] + b"\xff")
     assert not garbled(b"\xff\0" * 5)
     assert garbled(random.Random(2).randbytes(40))
+
+
+def in_parts(port: Port, at_s: float, data: bytes, parts: int, pause_s: float) -> None:
+    """A telegram with pauses inside it."""
+    size = -(-len(data) // parts)
+    for n in range(parts):
+        piece = data[n * size : (n + 1) * size]
+        port.sends(at_s + n * (size * port.char_s + pause_s), piece)
+
+
+@pytest.mark.parametrize("pause_s", [0.31, 0.4, 1.0])
+@pytest.mark.parametrize("name", ["dsmr5", "nordic", "hungary"])
+def test_a_telegram_with_pauses_is_read_while_the_setting_is_searched(
+    name: str, pause_s: float
+) -> None:
+    async def scenario() -> None:
+        port = Port(FAST)
+        each = WRITTEN[name]
+        for n in range(4):
+            in_parts(port, 1000.8 + 10 * n, each.data, 3, pause_s)
+        reading = await driver_on(port).read(1000.0)
+        assert reading.taken_s == pytest.approx(1000.8, abs=0.01)
+        assert port.settings == FAST
+        assert each.values.items() <= reading.values.items()
+
+    in_virtual_time(scenario)
+
+
+def test_what_was_heard_while_searching_is_said() -> None:
+    async def scenario() -> None:
+        port = Port(FAST)
+        for n in range(40):
+            port.sends(1000.5 + n, b"\r\nheartbeat of the bridge\r\n")
+        with pytest.raises(BadReply, match=r"bytes but no telegram.*heartbeat.*text"):
+            await driver_on(port).read(1000.0)
+
+    in_virtual_time(scenario)
+
+
+def test_a_telegram_that_never_ends_is_said_while_searching() -> None:
+    async def scenario() -> None:
+        port = Port(FAST)
+        port.sends(1000.5, WRITTEN["dsmr5"].data[:300])
+        with pytest.raises(BadReply, match=r"began and did not end: 300 bytes"):
+            await driver_on(port).read(1000.0)
+
+    in_virtual_time(scenario)

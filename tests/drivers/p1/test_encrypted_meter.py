@@ -201,7 +201,7 @@ def test_a_telegram_that_breaks_its_dialects_rules_tells_no_dialect() -> None:
 
 def test_an_unknown_dialect_is_read_where_its_checksum_is_right() -> None:
     async def scenario() -> None:
-        text = b"/XYZ5\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n1-0:2.8.0(000002.000*kWh)\r\n!"
+        text = b"/XYZ5\r\n\r\n1-2:1.8.0(000001.000*kWh)\r\n1-2:2.8.0(000002.000*kWh)\r\n!"
         driver = open_driver(
             every_10_s(lambda n: text + b"\r\n" if n == 0 else sealed(text)), "p1/auto"
         )

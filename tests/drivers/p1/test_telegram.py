@@ -242,7 +242,7 @@ def test_a_missing_checksum_is_a_fault_only_where_it_is_required() -> None:
     assert fault_of(OLD, "ignored") is None
 
 
-@pytest.mark.parametrize("line_end", [b"\n", b"\r"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\r\n"])
 def test_rewritten_line_ends_are_named_or_where_optional_put_right(line_end: bytes) -> None:
     rewritten = GOOD.replace(b"\r\n", line_end)
     assert "rewrites CR LF" in (fault_of(rewritten) or "")

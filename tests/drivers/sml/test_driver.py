@@ -190,7 +190,8 @@ def test_a_silent_line_is_no_reply_after_three_periods() -> None:
         (push()[:100], "began and did not end: 100 bytes"),
         (bytes(300), "all zero"),
         (b"/EMH5----eHZ\r\n\r\n1-0:1.8.1*255(032942.0234)\r\n!\r\n", "iec62056/mode_d"),
-        (bytes(byte ^ 0xFF for byte in push()), "9600 baud 8N1"),
+        (bytes(byte ^ 0xFF for byte in push()), "the signal is inverted"),
+        (random.Random(5).randbytes(300), "9600 baud 8N1"),
     ],
 )
 def test_what_is_no_telegram_is_a_bad_reply_that_says_what_it_looks_like(

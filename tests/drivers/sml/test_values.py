@@ -387,3 +387,47 @@ def test_a_message_checksum_without_its_leading_zero_is_taken() -> None:
             assert read_values(begun + b"\x62" + x25(begun)[1:] + b"\x00").quantities == {}
             return
     pytest.fail("no message has such a checksum")
+
+
+@pytest.mark.parametrize("way", ["import", "export"])
+def test_a_total_is_the_sum_of_every_tariff_there_is(way: str) -> None:
+    group = {"import": 1, "export": 2}[way]
+    tariffs = [energy(f"{group}.8.{n}", n * 10_000) for n in range(1, 7)]
+    read = values([*tariffs, energy(f"{group}.8.13", 5)])
+    assert read.quantities[f"energy_{way}_wh"] == 21_000.5
+    assert f"energy_{way}_t5_wh" not in read.quantities
+    assert {name for name in read.quantities if name.startswith("_")} == set()
+    unset = values([*tariffs, energy(f"{group}.8.7", None)])
+    assert f"energy_{way}_wh" not in unset.quantities, "part of it is not told"
+    own = values([*tariffs, energy(f"{group}.8.0", 30)])
+    assert own.quantities[f"energy_{way}_wh"] == 3.0
+
+
+DZG_WS74 = bytes.fromhex("0a01445a470002 fc07a7")
+
+
+def test_the_power_of_a_dzg_meter_that_counts_one_way_is_never_negative() -> None:
+    phase = power("36.7.0", -14836, -2)  # as two bytes, C6 0C: 507.00 W
+    read = values([energy("1.8.0", 1_000, status=0x40104), phase], DZG_WS74)
+    assert read.quantities["power_l1_w"] == 507.0
+    registers = [energy("1.8.0", 1_000, status=0x40104), energy("2.8.0", 0)]
+    both_ways = values([*registers, phase], DZG_WS74)
+    assert both_ways.quantities["power_l1_w"] == -148.36
+
+
+def test_phases_of_an_old_dzg_meter_are_those_that_add_up_to_its_power() -> None:
+    phases = [
+        power("36.7.0", 50700 - 65536, -2),
+        power("56.7.0", -10000, -2),  # this one does export
+        power("76.7.0", 400, -2),
+    ]
+    registers = [energy("1.8.0", 1_000, status=0x10180), energy("2.8.0", 0)]
+    read = values([*registers, power("16.7.0", 41100 - 65536, -2), *phases], DZG_OLD)
+    assert read.quantities["power_w"] == 411.0
+    shown = [read.quantities[f"power_l{n}_w"] for n in (1, 2, 3)]
+    assert shown == [507.0, -100.0, 4.0]
+
+
+def test_numbers_of_which_nothing_is_made_are_named() -> None:
+    read = values([energy("1.8.0", 1_000), energy("3.8.0", 5), power("77.7.0", 4)])
+    assert read.unused == ("1-0:3.8.0", "1-0:77.7.0")

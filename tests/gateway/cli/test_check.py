@@ -191,6 +191,15 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
             "url: http://127.1:80/\n  dialect:",
             "exchange.url: plain http would send the password in clear",
         ),
+        *(
+            ("dialect:", f"url: {url}\n  dialect:", f"exchange.url: '{url}' is not the URL")
+            for url in (
+                "http://[127.0.0.1]",
+                "https://[1:2]",
+                "https://a]b.example",
+                "https://evil℀.example",
+            )
+        ),
         (
             "dialect:",
             "url: https://me:open-sesame@exchange.example\n  dialect:",
@@ -308,3 +317,12 @@ def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_
         r"less often, raise",
         out,
     )
+
+
+def test_a_buffer_that_was_never_ours_is_a_problem(run, home):
+    config = (home.folder / "gateway.yaml").read_text()
+    home.write("gateway.yaml", re.sub(r"path: \S+?(?=[,}])", "path: notes.txt", config))
+    home.write("notes.txt", "of somebody else\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert re.search(r"problem: .*notes\.txt: is not a buffer .* will not start", out)

@@ -242,3 +242,12 @@ def test_merge_keys_of_yaml_work_and_keep_their_lines(home: Path) -> None:
 
     write(home / "gateway.yaml", text[:begin] + assets.replace("*first", "5"))
     assert "<<: takes the keys of a mapping, and there is none" in problems(home)
+
+
+def test_a_file_that_would_have_us_wait_is_named(home: Path) -> None:
+    """It looks like a regular one."""
+    (home / "gateway.yaml").unlink()
+    (home / "gateway.yaml").symlink_to("/proc/kmsg")
+    told = problems(home)
+    assert "gateway.yaml" in told
+    assert "cannot be read" in told or "is not a settings file" in told

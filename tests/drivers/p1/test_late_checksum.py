@@ -1,0 +1,108 @@
+"""A checksum that comes later than the rest of its telegram: it is waited for wherever one may
+come, and a telegram is never taken without it where its meter has sent one before.
+"""
+
+import asyncio
+
+import pytest
+
+from drivers.line import BadReply
+from drivers.p1.driver import P1Driver
+from drivers.profile import DeviceAddress, load_profile
+from drivers.sample import Reading
+from tests.drivers.p1.telegrams.written import sealed, written
+from tests.drivers.scripted import ScriptedLine, in_virtual_time
+
+WRITTEN = {each.name: each for each in written()}
+DSMR5 = WRITTEN["dsmr5"]
+END = DSMR5.data.index(b"!") + 1
+SLOVENIA = WRITTEN["slovenia"]
+SEALED_SLOVENIA = sealed(SLOVENIA.data[: SLOVENIA.data.index(b"!") + 1])
+
+
+def driver_on(line: ScriptedLine, profile: str) -> P1Driver:
+    driver = load_profile(profile).open_driver(DeviceAddress(name="grid"), line)
+    assert isinstance(driver, P1Driver)
+    return driver
+
+
+def sends_late(
+    line: ScriptedLine, at_s: float, data: bytes, gap_s: float, cut: int | None = None
+) -> None:
+    """All up to its `!` (or `cut`), and after a pause the rest."""
+    cut = data.index(b"!") + 1 if cut is None else cut
+    line.sends(at_s, data[:cut])
+    line.sends(at_s + cut * line.char_s + gap_s, data[cut:])
+
+
+def read(line: ScriptedLine, profile: str) -> Reading | str:
+    """The first reading, or the words of the error."""
+    results: list[Reading | str] = []
+
+    async def scenario() -> None:
+        try:
+            results.append(await driver_on(line, profile).read(1000.0))
+        except BadReply as error:
+            results.append(str(error))
+
+    in_virtual_time(scenario)
+    return results[0]
+
+
+@pytest.mark.parametrize("profile", ["dsmr/dsmr5", "p1/auto", "dsmr/dsmr2.2"])
+@pytest.mark.parametrize("gap_s", [0.03, 0.06, 0.12, 0.4, 0.8])
+@pytest.mark.parametrize("cut", [END, END + 1, END + 3])
+def test_a_checksum_may_come_late_and_in_pieces(profile: str, gap_s: float, cut: int) -> None:
+    line = ScriptedLine()
+    sends_late(line, 1000.3, DSMR5.data, gap_s, cut)
+    reading = read(line, profile)
+    assert isinstance(reading, Reading), reading
+    assert reading.values["energy_import_wh"] == DSMR5.values["energy_import_wh"]
+    assert reading.taken_s == pytest.approx(1000.3, abs=0.002)
+
+
+@pytest.mark.parametrize("profile", ["dsmr/dsmr5", "p1/auto", "dsmr/dsmr2.2", "p1/slovenia"])
+def test_a_damaged_telegram_with_a_late_checksum_is_never_taken(profile: str) -> None:
+    line = ScriptedLine()
+    data = SEALED_SLOVENIA if profile == "p1/slovenia" else DSMR5.data
+    damaged = data.replace(b"1-0:1.8.1(0", b"1-0:1.8.1(9")
+    assert damaged != data
+    for n in range(5):
+        sends_late(line, 1000.3 + 10 * n, damaged, 0.12)
+    assert "wrong checksum" in str(read(line, profile))
+
+
+def test_a_meter_that_has_sent_a_checksum_needs_one_from_then_on() -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        line.sends(1000.3, SEALED_SLOVENIA)
+        line.sends(1010.3, SLOVENIA.data.replace(b"1-0:1.8.1(0", b"1-0:1.8.1(9"))
+        line.sends(1020.3, SEALED_SLOVENIA)
+        driver = driver_on(line, "p1/slovenia")
+        assert (await driver.read(1000.0)).values == SLOVENIA.values
+        second = await driver.read(1005.0)
+        assert (second.damaged, second.values) == (1, SLOVENIA.values)
+        assert "this meter has sent one before" in second.damage
+
+    in_virtual_time(scenario)
+
+
+def test_a_required_checksum_that_never_comes_is_named() -> None:
+    line = ScriptedLine()
+    for n in range(3):
+        line.sends(1000.3 + 10 * n, WRITTEN["nordic"].data[:-6])
+    assert "no checksum after '!'" in str(read(line, "p1/nordic"))
+
+
+def test_a_meter_that_sends_none_is_waited_for_only_once() -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        driver = driver_on(line, "p1/slovenia")
+        line.sends(1000.3, SLOVENIA.data[:-2])
+        line.sends(1010.3, SLOVENIA.data[:-2])
+        await driver.read(1000.0)
+        await driver.read(1010.0)
+        took_s = asyncio.get_running_loop().time() - 1010.3
+        assert took_s < len(SLOVENIA.data) * line.char_s + 0.2
+
+    in_virtual_time(scenario)
