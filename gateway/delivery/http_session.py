@@ -7,6 +7,7 @@ What can go wrong, by type; none of the texts contains a password or a token:
     ├── Unreachable         no connection, no answer in time, connection lost: the request may or
     │                       may not have been received
     ├── NotAllowed          401 or 403 in spite of a new login, or where none is due
+    ├── ClocksDiffer        its clock and ours are too far apart, so nothing was sent
     └── LoginError          there is no token, so nothing was sent
         ├── LoginFailed     the login page gave no token; it may next time
         └── LoginRefused    wrong user name or password, or credentials that cannot be read
@@ -22,6 +23,7 @@ from drivers.net.http import HttpClient, HttpError
 from drivers.net.masking import SecretsInUse, basic
 from gateway.outbox.dialect import Reply
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
+from gateway.outbox.their_clock import TheirClock
 from gateway.site.credentials import ConfigError, Credentials
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class NotAllowed(ExchangeError):
     """The exchange knows the user and does not let it do this."""
 
 
+class ClocksDiffer(ExchangeError):
+    """Nothing was sent: it would be booked to another time."""
+
+
 class LoginError(ExchangeError):
     """There is no token, so the request was not sent."""
 
@@ -95,9 +101,10 @@ class Session:
     """Sends requests to one exchange, logged in. One request at a time.
 
     `credentials` is called at every login, so that a corrected file is used at once; it may raise
-    ConfigError. What the exchange says is shown without the `secrets` in use: some servers show
-    what they were sent, in an answer to another request, too. `transport` is the seam where a
-    simulation takes the place of the network.
+    ConfigError. `now` is our Unix time where the exchange's clock is to bear witness to it; None
+    where it need not. What the exchange says is shown without the `secrets` in use: some servers
+    show what they were sent, in an answer to another request, too. `transport` is the seam where
+    a simulation takes the place of the network.
     """
 
     def __init__(
@@ -107,6 +114,7 @@ class Session:
         timeout_s: float,
         *,
         secrets: SecretsInUse | None = None,
+        now: Callable[[], float] | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self.url = url.rstrip("/")
@@ -122,6 +130,7 @@ class Session:
         self._refusals = 0
         """Logins that were refused in a row."""
         self._no_login_before_s: dict[str, float] = {}
+        self._their_clock = TheirClock(now)
         self._client = client_for(self.url, transport, self._secrets.masked)
 
     async def __aenter__(self) -> Self:
@@ -143,6 +152,7 @@ class Session:
             if within_s is not None:
                 deadline_s = asyncio.get_running_loop().time() + within_s
             await self._login(deadline_s)
+        self._compare_clocks()
 
     async def post(self, path: str, body: object, within_s: float | None = None) -> Reply:
         """POST JSON to a path below the URL, logging in where needed, and give up after `within_s`
@@ -194,16 +204,23 @@ class Session:
     async def _send_logged_in(
         self, method: str, path: str, content: bytes | None, deadline_s: float | None
     ) -> Reply:
-        """One request with a token. Raises LoginError or Unreachable."""
-        if (
-            not self._token
-            or asyncio.get_running_loop().time() - self._token_since_s >= RENEW_AFTER_S
-        ):
+        """One request with a token. Raises LoginError, ClocksDiffer or Unreachable."""
+        loop = asyncio.get_running_loop()
+        if not self._token or loop.time() - self._token_since_s >= RENEW_AFTER_S:
             await self._login(deadline_s)
+        if method == "POST":
+            if self._their_clock.doubt(loop.time()) and self._their_clock.is_old(loop.time()):
+                await self._login(deadline_s)  # its reply says what time it is there now
+            self._compare_clocks()
         reply = await self._send(method, path, content, deadline_s, with_token=True)
         if reply.status not in (401, 403):
             self._untaken_logins = 0
         return reply
+
+    def _compare_clocks(self) -> None:
+        """Raises ClocksDiffer."""
+        if doubt := self._their_clock.doubt(asyncio.get_running_loop().time()):
+            raise ClocksDiffer(doubt)
 
     async def _login(self, deadline_s: float | None) -> None:
         """Get a token. Raises LoginError or Unreachable."""
@@ -275,5 +292,6 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
+        self._their_clock.hear(reply.headers, asyncio.get_running_loop().time())
         masked = self._secrets.masked
         return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.delivery.destination import CannotTell, NotNow
 from gateway.delivery.http_session import (
+    ClocksDiffer,
     ExchangeError,
     LoginError,
     LoginRefused,
@@ -77,9 +78,9 @@ def _retry(error: ExchangeError) -> Retry:
     return Retry(
         str(error),
         error.retry_after_s,
-        sent=not isinstance(error, LoginError),
-        answered=not isinstance(error, LoginError | Unreachable),
-        cause=REFUSED if isinstance(error, LoginRefused) else type(error).__name__,
+        sent=not isinstance(error, LoginError | ClocksDiffer),
+        answered=not isinstance(error, LoginError | Unreachable | ClocksDiffer),
+        cause=REFUSED if isinstance(error, LoginRefused | ClocksDiffer) else type(error).__name__,
     )
 
 

@@ -133,13 +133,13 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:10]), MAX_RETRY_AFTER_S)
-    until, now = _date(text), _date(headers.get("date", ""))
+    until, now = http_date(text), http_date(headers.get("date", ""))
     if until is None or now is None:
         return None
     return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
 
 
-def _date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
     """A date of HTTP in any of its three forms (RFC 9110, section 5.6.7); None where it is none."""
     if len(text) > MAX_DATE_CHARS:
         return None

@@ -211,6 +211,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         lambda: site.credentials(settings.credentials),
         settings.timeout,
         secrets=site.secrets,
+        now=opening.now if site.clock.trust == "assured" else None,
         transport=opening.http,
     )
     terms = exchange_terms(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Self
 from uuid import UUID
 
@@ -131,6 +132,7 @@ class StandInExchange(StrictExchange):
         fields = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
+            ("Date", formatdate(self.now(), usegmt=True)),
             *answer.headers,
         ]
         fields.append(("Connection", "keep-alive" if keep else "close"))

@@ -18,6 +18,7 @@ from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.net.masking import SecretsInUse
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
+    ClocksDiffer,
     LoginFailed,
     LoginRefused,
     NotAllowed,
@@ -414,3 +415,31 @@ async def test_a_reply_that_is_no_http_gives_no_token_away() -> None:
         with pytest.raises(Unreachable) as lost:
             await session.post(PATH, BODY)
     assert "abc.def.ghi" not in str(lost.value)
+
+
+async def test_nothing_is_sent_while_the_clocks_differ(exchange: StandInExchange) -> None:
+    ours = [exchange.now() + 86_400]
+    session = Session(exchange.url, lambda: RIGHT, 20.0, now=lambda: ours[0])
+    async with session:
+        with pytest.raises(ClocksDiffer, match=r"24\.0 h ahead of the exchange's.*set-time"):
+            await session.log_in()
+        with pytest.raises(ClocksDiffer):
+            await session.post(PATH, BODY)
+        assert exchange.requests.total() == 0, "nothing but the login"
+
+        ours[0] -= 86_400
+        assert (await session.post(PATH, BODY)).status == 200
+        assert exchange.logins == 1
+
+
+async def test_a_difference_that_is_theirs_is_over_when_they_have_mended_it(
+    exchange: StandInExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.outbox.their_clock.HOLDS_S", 0.0)
+    right = exchange.now
+    exchange.now = lambda: right() - 7200
+    async with Session(exchange.url, lambda: RIGHT, 20.0, now=right) as session:
+        with pytest.raises(ClocksDiffer, match=r"2\.0 h ahead"):
+            await session.log_in()
+        exchange.now = right
+        assert (await session.post(PATH, BODY)).status == 200
