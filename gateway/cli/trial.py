@@ -24,6 +24,7 @@ from gateway.site.devices import Device, lines_of
 from gateway.site.settings import MqttSettings, Settings
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_for_reading
+from gateway.timing.clock import Clock
 
 METER_S = 20.0
 """How long a meter may take, where it gives a value more often than that."""
@@ -68,13 +69,17 @@ async def trials(settings: Settings, heard: dict[str, str]) -> AsyncIterator[Tri
 
 
 def _clock(settings: Settings) -> Tried:
-    from gateway.timing.clock import Clock
-
     if settings.clock.trust == "assured":
         return Tried("ok", "clock", "you answer for it (clock: {trust: assured})")
-    clock = Clock(settings.clock.trust)
+    return tried_clock(Clock(settings.clock.trust))
+
+
+def tried_clock(clock: Clock) -> Tried:
+    """Whether the kernel says that its clock is right; and if not, what to do."""
     if clock.trusted:
         return Tried("ok", "clock", "synchronised")
+    if clock.refusal:
+        return Tried("✗", "clock", clock.why)
     hint = (
         "no slot closes until it is: timedatectl set-ntp true, and see: timedatectl timesync-status"
     )

@@ -11,8 +11,9 @@ Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (
                                 (retained)
 
 Limits: while the broker is away 500 messages are kept, then the oldest is dropped and counted; of a
-retained topic only the newest is kept. 20 messages may be unacknowledged. What the broker does not
-take is left out for an hour (`mqtt_queue`). Reconnecting waits 1 to 60 seconds, with jitter; the
+retained topic only the newest is kept. 20 messages may be unacknowledged, and for 30 seconds; then
+they are sent again on another connection. What the broker does not take is left out for an hour
+(`mqtt_queue`). Reconnecting waits 1 to 60 seconds, with jitter; the
 waits grow until a connection has lasted a minute. It speaks MQTT 5, in which brokers say what they
 refuse, and 3.1.1 where that is all the broker knows.
 
@@ -36,7 +37,12 @@ from msgspec import json
 from drivers.net.environment import UnusableSetting, authorities
 from drivers.net.mqtt import Broker, Message, MqttConnection, NoWelcome, OldBroker, second_client
 from drivers.sample import METER_UTC, Sample
-from gateway.delivery.mqtt_queue import MAX_WAITING, PublicationQueue
+from gateway.delivery.mqtt_queue import (
+    MAX_WAITING,
+    UNANSWERED_S,
+    PublicationQueue,
+    Unanswered,
+)
 from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import Part, Report
 from gateway.outbox.owed import Owed
@@ -93,6 +99,7 @@ class MqttPublisher:
         *,
         now: Callable[[], float],
         jitter: Callable[[], float] = random.random,
+        unanswered_s: float = UNANSWERED_S,
     ) -> None:
         """`credentials` reads the login of that name at each connection, or raises ConfigError;
         `now` is Unix time in seconds.
@@ -107,7 +114,7 @@ class MqttPublisher:
         self._sampled: dict[str, tuple[int, frozenset[str]]] = {}
         """Of each meter, the newest window in which a sample was published, and its quantities."""
         self._connection: MqttConnection | None = None
-        self._queue = PublicationQueue(self._wake, self._left_out)
+        self._queue = PublicationQueue(self._wake, self._left_out, unanswered_s)
         self._health = _Health()
         self._mqtt5: bool | None = None
         """Whether the broker speaks MQTT 5, once that is known."""
@@ -261,7 +268,11 @@ class MqttPublisher:
             while True:
                 self._queue.hand_out(connection, now_s())
                 await connection.turn()
+                self._queue.check_answers(now_s())
                 self._see_whether_it_lasts()
+        except Unanswered:
+            lost = False  # it was we who ended it
+            raise
         except asyncio.CancelledError:
             lost = False
             await connection.end(offline)
@@ -271,6 +282,7 @@ class MqttPublisher:
             connection.abort()
             self._connection = None
             is_explained = self._queue.take_back(now_s(), lost=lost)
+            is_explained |= not lost
             self._health.quick_losses = 0 if is_explained else self._health.quick_losses + 1
 
     async def _connect(self, offline: Message) -> MqttConnection:

@@ -25,14 +25,30 @@ LEFT_OUT_S = 3600.0
 """After this the broker may have been told to take more."""
 
 
+UNANSWERED_S = 30.0
+"""A broker that lives, and says nothing of a message for so long, has lost it: only on another
+connection may it be sent again (MQTT 5, section 4.4).
+"""
+
+
+class Unanswered(OSError):
+    """The broker does not say whether it has what it was sent."""
+
+
 class PublicationQueue:
     """What is to be published. `has_news` is called when there is more, `left_out` with a topic and
     the reason when a message is given up because the broker does not take it. Times are the loop's.
     """
 
-    def __init__(self, has_news: Callable[[], None], left_out: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        has_news: Callable[[], None],
+        left_out: Callable[[str, str], None],
+        unanswered_s: float = UNANSWERED_S,
+    ) -> None:
         self._has_news = has_news
         self._left_out = left_out
+        self._unanswered_s = unanswered_s
         self._greeting: Message | None = None
         self._waiting: deque[Message] = deque(maxlen=MAX_WAITING)
         self._retained: dict[str, Message] = {}
@@ -101,6 +117,15 @@ class PublicationQueue:
         self._suspicions.pop(found[0].topic, None)
         self._refused_until_s.pop(found[0].topic, None)
         return True
+
+    def check_answers(self, now_s: float) -> None:
+        """Raises Unanswered where the broker owes us its word for longer than it may."""
+        first_s = min((sent_s for _, sent_s in self._unacknowledged.values()), default=now_s)
+        if now_s - first_s > self._unanswered_s:
+            raise Unanswered(
+                f"the broker has not acknowledged for {self._unanswered_s:g} s what it was sent; "
+                "is it overloaded, or its disk full?"
+            )
 
     def refused(self, number: int, why: str, now_s: float) -> None:
         """The broker does not take a message, and said why."""

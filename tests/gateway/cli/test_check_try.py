@@ -3,12 +3,14 @@ as.
 """
 
 import asyncio
+import errno
 import os
 import pwd
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -19,9 +21,11 @@ from drivers.simulated.meters import ModbusTwin, modbus_rtu, modbus_tcp
 from drivers.simulated.wire import paced_line
 from gateway.cli.as_service import in_walls
 from gateway.cli.main import main
+from gateway.cli.trial import tried_clock
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.site import service_unit
 from gateway.site.service_unit import Account, ServiceUnit
+from gateway.timing.clock import Clock, Sources
 from tests.gateway.cli.conftest import LOAD
 
 NETWORK = UUID("8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10")
@@ -113,6 +117,23 @@ async def test_what_fails_is_told_with_its_remedy_and_nothing_hangs(home, unused
     assert "is not a folder" in told
     assert "wrong" not in told
     assert tried[-1] == "4 of these failed"
+
+
+def test_a_kernel_that_may_not_be_asked_is_no_clock_that_is_wrong():
+    def refuse():
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def may_be_asked(synchronised):
+        sources = Sources(time.time, time.monotonic, synchronised, lambda: "b7e1")
+        return tried_clock(Clock("kernel", sources))
+
+    refused = may_be_asked(refuse)
+    assert refused.mark == "✗"
+    assert "Operation not permitted" in refused.said
+    assert "ProtectClock" in refused.said
+    assert "timedatectl" not in refused.said
+    assert "timedatectl" in may_be_asked(lambda: False).said
+    assert may_be_asked(lambda: True).mark == "ok"
 
 
 async def test_an_exchange_that_says_nothing_is_not_waited_for(home, unused_tcp_port):

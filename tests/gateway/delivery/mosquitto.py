@@ -130,10 +130,17 @@ def settings(port: int, **changes: Any) -> MqttSettings:
     return MqttSettings(**{"host": "127.0.0.1", "port": port, "tls": False, **changes})
 
 
-def a_publisher(mqtt: MqttSettings, login: Credentials = LOGIN) -> MqttPublisher:
+def a_publisher(
+    mqtt: MqttSettings, login: Credentials = LOGIN, unanswered_s: float = 30.0
+) -> MqttPublisher:
     """With the shortest waits: half a second, a second, …"""
     return MqttPublisher(
-        mqtt, "home-12", lambda _: login, now=lambda: 1_750_000_000.0, jitter=lambda: 0.0
+        mqtt,
+        "home-12",
+        lambda _: login,
+        now=lambda: 1_750_000_000.0,
+        jitter=lambda: 0.0,
+        unanswered_s=unanswered_s,
     )
 
 

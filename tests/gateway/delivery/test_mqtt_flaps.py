@@ -116,11 +116,12 @@ async def test_a_broker_that_says_so_is_believed_at_once() -> None:
 
 @asynccontextmanager
 async def old_broker(
-    limit: int, *, kicks: bool = False
+    limit: int, *, kicks: bool = False, deaf: int = 0
 ) -> AsyncIterator[tuple[int, list[bytes], list[bytes]]]:
     """One that knows MQTT 3.1.1 only, closes the connection where a packet is longer than `limit`,
-    and, if it `kicks`, does so after a moment in any case. Gives its port, the CONNECTs and the
-    packets that it took.
+    and, if it `kicks`, does so after a moment in any case. On its first `deaf` connections it
+    acknowledges `online` and nothing else. Gives its port, the CONNECTs and the packets that it
+    took.
     """
     connects: list[bytes] = []
     taken: list[bytes] = []
@@ -142,7 +143,8 @@ async def old_broker(
                 writer.write(CONNACK)
                 while len(data := await packet(reader)) <= limit:
                     taken.append(data)
-                    if data[0] >> 4 == 3:
+                    is_heard = len(connects) - 1 > deaf or b"/online" in data  # one was MQTT 5
+                    if data[0] >> 4 == 3 and is_heard:
                         at = 3 + int.from_bytes(data[1:3], "big")
                         writer.write(b"\x40\x02" + data[at : at + 2])
                     if kicks and len(taken) % 2 == 0:
@@ -192,6 +194,24 @@ async def test_a_broker_that_hangs_up_again_and_again_is_left_in_peace_and_told_
             assert asyncio.get_running_loop().time() - began_s >= 1.5, "the waits grow"
     assert len(caplog.records) <= 5, caplog.text
     assert not any("left out" in line for line in warnings(caplog)), "nothing is to blame"
+
+
+async def test_what_is_not_acknowledged_is_sent_again_on_another_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with old_broker(10_000, deaf=2) as (port, connects, taken):
+        publisher = a_publisher(settings(port), unanswered_s=0.2)
+        async with running(publisher):
+            for minute in range(2000):
+                publisher.sample(a_sample(boottime_ms=minute * 60_000))
+                if publisher.snapshot().last_success_s is not None:
+                    break
+                await asyncio.sleep(0.01)
+            assert publisher.snapshot().last_success_s is not None
+    first = b'"boottime_ms":0,'
+    assert sum(first in data for data in taken) == len(connects) - 1 == 3
+    [said] = [text for text in warnings(caplog) if text.startswith("mqtt ")]
+    assert "has not acknowledged for 0.2 s what it was sent" in said
 
 
 async def test_tls_to_a_port_without_it_and_the_other_way_round_are_named(
