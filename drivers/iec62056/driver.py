@@ -24,6 +24,7 @@ from drivers.iec62056.values import Values, read_values
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
 from drivers.sample import Reading
+from drivers.widths import Widths
 
 if TYPE_CHECKING:
     from drivers.line import Line
@@ -110,6 +111,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         super().__init__(line, device, Framer(), profile.settings.period_s)
         self._judge = _Judge(profile)
+        self._widths = Widths()
 
     def _damage(self, event: Telegram | Damaged) -> str | None:
         return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
@@ -118,6 +120,8 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
         assert isinstance(event, Telegram)
         reading = self._judge.reading(event.text, taken_s)
         if reading is not None and not self._judge.lacks_energy(reading):
+            if (reason := self._widths.fault(event.text)) is not None:
+                raise Unusable(f"{reason} (it begins {excerpt(event.text)!r})")
             return reading
         lack = "no energy register: truncated?"
         if reading is None:

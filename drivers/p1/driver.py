@@ -32,6 +32,7 @@ from drivers.p1.telegram import (
     garbled,
 )
 from drivers.sample import Reading
+from drivers.widths import Widths
 
 if TYPE_CHECKING:
     from drivers.line import Line
@@ -89,6 +90,7 @@ class P1Driver(PushDriver[Event]):
         self._recognises = settings.detect
         self._meter = KnownMeter()
         self._leftovers = Leftovers()
+        self._widths = Widths()
         self._wanted = settings.quantities()
         self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
         self._keys = Keys.of(device.credentials)
@@ -169,6 +171,8 @@ class P1Driver(PushDriver[Event]):
                 "a telegram without checksum lacks the energy register: truncated, or not this "
                 "profile's"
             )
+        if alone and (reason := self._widths.fault(event.raw)):
+            raise Unusable(reason)
         if not quantities:
             raise Unusable(
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
