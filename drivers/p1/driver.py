@@ -129,7 +129,6 @@ class P1Driver(PushDriver[Event]):
             self._framer.forget()
         if settings is not None:
             self._framer.noise_sample = b""
-            self._listener.heard = b""
             await self._line.configure(settings)
 
     def _damage(self, event: Event) -> str | None:
