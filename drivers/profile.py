@@ -108,6 +108,14 @@ class EnergyDriver(Driver, Protocol):
         """As `read`, but energy registers and power alone (`drivers.sample.OFTEN`)."""
 
 
+@runtime_checkable
+class FollowingDriver(Driver, Protocol):
+    """A driver that comes to know its meter, such as by the checksums that it sends."""
+
+    def follow(self, before: Driver) -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
+
+
 class ProtocolPackage(Protocol):
     """What `drivers.<protocol>` offers."""
 

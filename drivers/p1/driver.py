@@ -37,7 +37,7 @@ from drivers.widths import Widths
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.p1.cipher import Opened
-    from drivers.profile import DeviceAddress, Profile
+    from drivers.profile import DeviceAddress, Driver, Profile
 
 # Between two telegrams a line is silent for longer, even where they come every second; within one
 # it is not.
@@ -107,6 +107,15 @@ class P1Driver(PushDriver[Event]):
         recognised, once it is.
         """
         return self._dialect.id
+
+    def follow(self, before: "Driver") -> None:
+        """Know of the meter what was known before the line was opened anew."""
+        if not isinstance(before, P1Driver):
+            return
+        self._meter, self._widths = before._meter, before._widths
+        if before._dialect.id != self._dialect.id:
+            self._adopt(before._dialect)
+        self._await_checksum()
 
     async def _listen(self, deadline_s: float) -> None:
         """Where the port's settings are not known to be right, change them after a burst of
@@ -215,7 +224,7 @@ class P1Driver(PushDriver[Event]):
 
         self._meter.take(telegram, policy or (dialect or self._dialect).settings.checksum)
         if dialect is not None:
-            self._follow(dialect)
+            self._adopt(dialect)
         self._await_checksum()
 
     def _await_checksum(self) -> None:
@@ -226,7 +235,7 @@ class P1Driver(PushDriver[Event]):
         at_once = self._meter.is_bare or settings.checksum == "ignored"
         self._framer.silence_s = BARE_END_S if at_once else settings.period_s
 
-    def _follow(self, dialect: Dialect) -> None:
+    def _adopt(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from drivers.line import AnyLine, LineError, LineFlooded, LineUrl, MeterError, SerialSettings
-from drivers.profile import Driver, EnergyDriver
+from drivers.profile import Driver, EnergyDriver, FollowingDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.line_load import load_of
@@ -212,7 +212,9 @@ class Collector:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
-            meter.driver = self._driver_of(meter, line)
+            before, meter.driver = meter.driver, self._driver_of(meter, line)
+            if before is not None and isinstance(meter.driver, FollowingDriver):
+                meter.driver.follow(before)
 
         self._turns.begin(self._now_s())
         failures = 0
