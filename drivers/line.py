@@ -25,10 +25,12 @@ from drivers.intake import MAX_BYTES, Intake
 from drivers.line_claims import LineClaims, port_user
 from drivers.line_protocol import (
     CONNECT_TIMEOUT_S,
+    DRAINED_BYTES,
     READ_BYTES,
     AnyLine,
     BadReply,
     Line,
+    LineClosed,
     LineError,
     LineFlooded,
     LineHeld,
@@ -47,6 +49,7 @@ __all__ = [
     "BadReply",
     "Framing",
     "Line",
+    "LineClosed",
     "LineError",
     "LineFlooded",
     "LineHeld",
@@ -248,10 +251,17 @@ async def _open_network(url: LineUrl, port: int, says: str) -> "_OpenLine":
     except BaseException:
         claims.close()
         raise
-    network = _Network(connect, per_round=url.connect == "cycle", datagrams=url.scheme == "rtu+udp")
-    return _OpenLine(
+    network = _Network(
+        connect,
+        per_round=url.connect == "cycle",
+        datagrams=url.scheme == "rtu+udp",
+        settle_s=url.settle_s or 0.0,
+    )
+    line = _OpenLine(
         str(url), connection.fileno(), connection.close, url.framing, claims, network=network
     )
+    line.note_connection()
+    return line
 
 
 async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.socket:
@@ -276,7 +286,11 @@ async def _connected(url: LineUrl, port: int, claims: LineClaims) -> socket.sock
             "numbers"
         ) from unknown
     except ConnectionRefusedError as error:
-        hint = f"is the meter's network access (Modbus, P1) switched on, and {port} its port?"
+        hint = (
+            f"is the meter's network access (Modbus, P1) switched on, and {port} its port? one "
+            "that serves one client at a time may have another (its app, another program): end "
+            "that, or write ?connect=cycle in both"
+        )
         raise LineError(f"{url}: connection refused — {hint}") from error
     except OSError as error:
         why = f"cannot connect ({error.strerror or error})"
@@ -307,6 +321,8 @@ class _Network:
     """Connected for each round of questions only."""
     datagrams: bool
     """An empty datagram is nothing, not the end."""
+    settle_s: float
+    """How long a new connection is left alone, as its URL says."""
     intake: Intake = field(default_factory=Intake)
 
 
@@ -367,7 +383,10 @@ class _OpenLine:
     def drain(self) -> int:
         count = 0
         while count < DRAIN_BYTES and (data := self._take()):
+            self.turns.drained = (self.turns.drained if count else b"")[-DRAINED_BYTES:] + data
             count += len(data)
+        if count:
+            self.turns.drained = self.turns.drained[-DRAINED_BYTES:]
         return count
 
     async def configure(self, settings: SerialSettings) -> None:
@@ -393,6 +412,20 @@ class _OpenLine:
             connection = await self.network.connect()
             self.fd, self.release = connection.fileno(), connection.close
             self.turns.unread = b""
+            self.note_connection()
+        if self.network is not None and (self.network.settle_s or self.turns.settle_s):
+            await self._settle(max(self.network.settle_s, self.turns.settle_s))
+
+    def note_connection(self) -> None:
+        """A connection has come about."""
+        if self.network is not None and not self.network.datagrams:
+            self.turns.connected_s = asyncio.get_running_loop().time()
+
+    async def _settle(self, settle_s: float) -> None:
+        """Leave a new connection alone for so long: some devices are deaf until then."""
+        wait_s = self.turns.connected_s + settle_s - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     def rest(self) -> None:
         if self.network is not None and self.network.per_round:
@@ -485,11 +518,12 @@ class _OpenLine:
 
     def _gone(self, error: OSError | None) -> LineError:
         cause = f" ({error.strerror})" if error and error.strerror else ""
-        what = (
-            "the port has vanished"
-            if self.port is not None
-            else "the other end has closed the connection"
-        )
+        if self.port is not None:
+            return LineError(f"{self.name}: the port has vanished{cause} — {self._remedy}")
         if isinstance(error, ConnectionRefusedError):
-            what = "nobody listens there"
-        return LineError(f"{self.name}: {what}{cause} — {self._remedy}")
+            return LineError(f"{self.name}: nobody listens there{cause} — {self._remedy}")
+        return LineClosed(
+            f"{self.name}: the other end has closed the connection{cause} — {self._remedy}; a "
+            "device that serves one client at a time may have another: end that, or write "
+            "?connect=cycle; one that needs time after connecting: ?settle=1s"
+        )

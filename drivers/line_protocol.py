@@ -11,6 +11,7 @@ Errors:
       ├─ NoReply          nothing came in time
       └─ BadReply         something came that is not a proper answer
     LineError             the line itself is gone (unplugged, refused, closed): reopen it
+      ├─ LineClosed       the other end has closed the connection: it may take another one
       ├─ LineFlooded      far more comes than any meter says: leave it alone for a while
       └─ LineHeld         another process has it
 """
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""
+
+NEVER_S = -1e9
+"""A time of the event loop's that has not been."""
+
+DRAINED_BYTES = 512
+"""So much of what is thrown away is kept, to tell what it was."""
 
 READ_BYTES = 4096
 """The most one `read` returns."""
@@ -48,6 +55,10 @@ class BadReply(MeterError):
 
 class LineError(Exception):
     """The line itself is gone. The text says which, why and what to do."""
+
+
+class LineClosed(LineError):
+    """The other end has closed the connection. It may take another one."""
 
 
 class LineFlooded(LineError):
@@ -72,11 +83,25 @@ class Turns:
     loop's, in seconds.
     """
 
-    asked_s: float = -1e9
-    last_frame_s: float = -1e9
-    quiet_until_s: float = -1e9
+    asked_s: float = NEVER_S
+    last_frame_s: float = NEVER_S
+    quiet_until_s: float = NEVER_S
+    answered_s: float = NEVER_S
+    """When a meter answered last, be it with a refusal."""
+    connected_s: float = NEVER_S
+    """When a connection came about that the other end may close; never on other lines."""
+    settle_s: float = 0.0
+    """How long a new connection is left alone, as was found out."""
+    searched: bool = False
+    """Whether other circumstances were tried, as no meter answered."""
     requests: int = 0
     unread: bytes = b""
+    drained: bytes = b""
+    """The end of what the line threw away last."""
+    given_up: int = -1
+    """Address of the meter whose answer may still come late."""
+    strangers: int = 0
+    """Frames that nobody here has asked for: another master's, on an RTU line."""
 
 
 class AnyLine(Protocol):

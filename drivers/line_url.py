@@ -15,6 +15,8 @@ MODBUS_TCP_PORT = 502
 MODBUS_TLS_PORT = 802
 """Modbus/TCP Security Protocol Specification, 2018, section 3."""
 
+MAX_SETTLE_S = 30.0
+
 Parity = Literal["none", "even", "odd"]
 Framing = Literal["rtu", "tcp"]
 Scheme = Literal[
@@ -89,8 +91,8 @@ _EXAMPLES = (
     "such as serial:/dev/ttyUSB0?baud=9600, tcp:192.168.1.20:502 or rtu+tcp:192.168.1.20:4196"
 )
 _NETWORK: Mapping[str, tuple[str, ...]] = {
-    "tcp": ("connect",),
-    "rtu+tcp": ("connect",),
+    "tcp": ("connect", "settle"),
+    "rtu+tcp": ("connect", "settle"),
     "rtu+udp": (),
     "tls": ("ca", "cert", "key"),
 }
@@ -138,6 +140,8 @@ class LineUrl:
     """`cycle`: connect for each round of questions only, for devices that serve one client at a
     time.
     """
+    settle_s: float | None = None
+    """How long a new connection is left alone before the first question, in seconds."""
     ca_file: str | None = None
     """PEM file of the authority that signed the device's certificate; None: the system's
     authorities.
@@ -158,7 +162,8 @@ class LineUrl:
         "description": "serial:/dev/…?baud=9600&parity=none|even|odd&data_bits=8&stop_bits=1, "
         "usb:VID:PID or usb:VID:PID:SERIAL with the "
         "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device "
-        "that serves one client at a time), "
+        "that serves one client at a time, and settle=1s for one that needs time after "
+        "connecting), "
         "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, http://host or "
         "https://host?ca=FILE, multicast:group:port?interface=eth0, mqtt://broker/topic or "
         "mqtts://broker/topic?ca=FILE, replay:FILE",
@@ -232,6 +237,8 @@ class LineUrl:
         host = f"[{self.target}]" if self.port is not None and ":" in self.target else self.target
         where = host if self.port is None else f"{host}:{self.port}"
         own = {name.removesuffix("_file"): getattr(self, name) for name in _IN_QUERY}
+        if self.settle_s is not None:
+            own["settle"] = f"{self.settle_s:g}s"
         query = "&".join(f"{name}={value}" for name, value in own.items() if value is not None)
         if self.kind in ("http", "mqtt"):
             where = f"//{where}" + (f"/{self.topic}" if self.topic else "")
@@ -327,6 +334,7 @@ def _network_query(scheme: str, query: str | None, known: Sequence[str]) -> dict
             hint = nearest(name, known) if known else "it has none; leave out '?' and what follows"
             raise ValueError(f"{name!r} is not a setting of a line {scheme}: — {hint}")
         field = name if name in ("connect", "interface") else f"{name}_file"
+        field = "settle_s" if name == "settle" else field
         if field in found:
             raise ValueError(f"{name} appears twice — keep one of them")
         if name == "connect" and word != "cycle":
@@ -341,12 +349,24 @@ def _network_query(scheme: str, query: str | None, known: Sequence[str]) -> dict
                 f"{name} is not the full path of a file — such as "
                 f"{name}=/etc/meter-gateway/{name}.pem"
             )
-        found[field] = word
+        found[field] = _settle(word) if name == "settle" else word
     if "key_file" in found and "cert_file" not in found:
         raise ValueError(
             "key without cert — cert=FILE names the certificate that the key belongs to"
         )
     return found
+
+
+def _settle(word: str) -> float:
+    """Seconds. Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,5}(?:\.\d{1,3})?)(ms|s)", word)
+    seconds = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
+    if not 0 < seconds <= MAX_SETTLE_S:
+        raise ValueError(
+            f"settle cannot be {word!r} — such as settle=1s, at most {MAX_SETTLE_S:g}s: how long a "
+            "new connection is left alone before the first question"
+        )
+    return seconds
 
 
 def _parts(query: str | None) -> list[tuple[str, str, str]]:

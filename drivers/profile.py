@@ -6,7 +6,8 @@ has is decoded here; the section named after its protocol is decoded by that pro
 
 - `Settings`: the dataclass of that section, with `quantities()` (what a reading holds) and
   `check()` (what does not fit together: tuples of key path, message, hint), and, where the section
-  tells how a register travels, `check_energy(energy)`;
+  tells how a register travels, `check_energy(energy)` and `source_of(quantity)`: which register
+  that is, in words;
 - `open_driver(profile, device, line) -> Driver`;
 - `LINE` (only where it is not "bytes"): the kind of line it speaks over (`drivers.line.LineKind`);
 - `BUS` (only where meters take turns on a line by their address): the name of the bus. Protocols of
@@ -63,6 +64,22 @@ class Register:
     float32: Annotated[
         bool, Meta(description="true where the register travels as a 32-bit float")
     ] = False
+    refresh_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="the meter moves the register no more often than this: standing still for "
+            "less says nothing",
+        ),
+    ] = 0.0
+    formerly: Annotated[
+        str,
+        Meta(
+            description="where an earlier version of the software read another register: which, in "
+            "the words of its `profile` event. Series that were counted from that begin anew"
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +202,16 @@ class Profile:
     def quantities(self) -> frozenset[str]:
         """What a reading of this model may hold."""
         return frozenset(self.settings.quantities())
+
+    def source_of(self, quantity: str) -> str:
+        """How an energy register is read, in words.
+
+        It is stored with what was counted from it: another wording would be another register, to
+        all files there are.
+        """
+        tell = getattr(self.settings, "source_of", None)
+        where = quantity if tell is None else tell(quantity)
+        return f"{self.protocol} {where}, step {self.energy[quantity].resolution_wh:g} Wh"
 
     @property
     def device(self) -> str:

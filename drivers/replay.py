@@ -21,6 +21,10 @@ class Tap:
         self._began_s = asyncio.get_running_loop().time()
         self.passed: list[Passed] = []
 
+    def go_on(self, line: Line) -> None:
+        """The line was opened anew."""
+        self._line = line
+
     @property
     def full(self) -> bool:
         """Whether bytes have passed that are not noted."""

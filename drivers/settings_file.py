@@ -31,7 +31,10 @@ def read_bounded(path: Path) -> tuple[bytes, int]:
     with os.fdopen(file, "rb") as stream:
         mode = os.fstat(file).st_mode
         _refuse_others(path, mode)
-        return stream.read(MAX_FILE_BYTES + 1), stat.S_IMODE(mode)
+        data: bytes | None = stream.read(MAX_FILE_BYTES + 1)
+    if data is None:  # some files of /proc would have us wait
+        raise OSError(errno.EINVAL, "it cannot be read like a file", str(path))
+    return data, stat.S_IMODE(mode)
 
 
 def _refuse_others(path: Path, mode: int) -> None:

@@ -48,6 +48,8 @@ class Problem:
     key: str
     message: str
     hint: str = ""
+    is_borne: bool = False
+    """Whether the daemon goes on with it, and warns: an earlier version has taken it."""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
@@ -62,6 +64,8 @@ class Mistake(NamedTuple):
     """The key, inside the section."""
     message: str
     hint: str = ""
+    is_borne: bool = False
+    """Whether the daemon goes on with it, and warns: an earlier version has taken it."""
 
 
 def one_line(text: str) -> str:
@@ -91,14 +95,17 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def report(self, path: Path, message: str, hint: str = "") -> None:
+    def report(self, path: Path, message: str, hint: str = "", *, is_borne: bool = False) -> None:
         """Note a problem at a key."""
-        self.problems.append(Problem(self.file, self.line(path), key_text(path), message, hint))
+        line, key = self.line(path), key_text(path)
+        self.problems.append(Problem(self.file, line, key, message, hint, is_borne))
 
     def report_all(self, path: Path, mistakes: Iterable[Mistake]) -> None:
         """Note what the section at `path` finds wrong with itself."""
         for mistake in mistakes:
-            self.report((*path, *mistake.path), mistake.message, mistake.hint)
+            self.report(
+                (*path, *mistake.path), mistake.message, mistake.hint, is_borne=mistake.is_borne
+            )
 
 
 def key_text(path: Path) -> str:

@@ -1,9 +1,10 @@
-"""One Modbus read on a line: frames and PDUs by pymodbus, which nothing else imports; bytes and
-their timing by us.
+"""One Modbus read on a line: how bytes and their timing become an answer. Frames are in `frames`.
 
 Nothing here takes a late reply for the current one. On Modbus TCP the transaction id tells. RTU has
 none, so after any failure the line stays quiet for as long again as the meter had to answer, and
 before every request what has arrived meanwhile is thrown away.
+
+A connection that the other end has closed is made anew, and asked once more: a read does no harm.
 
 Errors: `drivers.line`'s NoReply, BadReply and LineError, and
 
@@ -12,19 +13,63 @@ Errors: `drivers.line`'s NoReply, BadReply and LineError, and
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import replace
 
-from pymodbus.framer import FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from drivers.line import (
+    BadReply,
+    Framing,
+    Line,
+    LineClosed,
+    LineError,
+    LineFlooded,
+    MeterError,
+)
+from drivers.modbus.frames import (
+    FAILED,
+    THE_DEVICE_ITSELF,
+    Garbled,
+    Question,
+    Refused,
+    Silent,
+    check_length,
+    find_rtu,
+    frame_of,
+    is_answer,
+    judge_mbap,
+    misstated,
+    other_framing,
+    other_number,
+    other_unit,
+    rtu_failure,
+    rtu_frames,
+    rtu_size,
+    silent,
+    take_mbap,
+    too_little,
+    transaction_of,
+    unit_of,
+)
 
-from drivers.line import BadReply, Line, LineError, LineFlooded, NoReply
+__all__ = [
+    "FAILED",
+    "SETTLE_S",
+    "Refused",
+    "answers_otherwise",
+    "ask_again_later",
+    "listen",
+    "request",
+]
 
 MAX_STRANGE_FRAMES = 64
 """Answers on Modbus TCP to nothing that was asked now. A few may be late ones."""
 
 MAX_RECEIVED_BYTES = 1024
 """An answer has 255 bytes at most; more than this on an RTU line is babble."""
+
+SETTLE_S = 1.0
+"""What some devices need after a connection before they answer; a question before that they drop,
+or the connection.
+"""
 
 _SILENCE_CHARS = 3.5
 _SILENCE_S = 0.00175
@@ -43,54 +88,19 @@ _BUNDLE_S = 0.016
 _NAP_S = 0.002
 """Between two looks at the end of a reply."""
 
-_EXCEPTIONS = {
-    1: "it does not know this function — is the profile the right one?",
-    2: "it does not have all of these registers — is the profile the right one?",
-    3: "it does not give that many registers at once — is the profile the right one?",
-    4: "it failed — if that goes on, switch the meter off and on",
-    5: "it needs more time — read it less often",
-    6: "it is busy — does something else read it too?",
-    8: "its memory is damaged — have the meter looked at",
-    10: "the gateway has no path to it — check the gateway's settings",
-    11: "the gateway got no answer from it — check its address, its power and the wiring behind "
-    "the gateway",
-}
-"""Modbus Application Protocol V1.1b3, section 7."""
+_QUIET_S = 0.3
+"""After a connection was closed at a question: the same is asked again, so an answer to the first
+does no harm.
+"""
 
-_decoder = DecodePDU(False)
-_rtu = FramerRTU(_decoder)
-_mbap = FramerSocket(_decoder)
-_REQUESTS = {3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
+_IDLE_S = 0.05
+"""A connection that nobody has used for so long may have been closed meanwhile."""
 
+_OTHER_FRAMING_S = 1.0
+"""How long an answer in the other frames is waited for, at most."""
 
-class Refused(BadReply):
-    """The meter answered, with exception `code` (Modbus Application Protocol V1.1b3, section 7)."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
-
-    @property
-    def concerns_registers(self) -> bool:
-        """Whether fewer or other registers may be answered: illegal address or count."""
-        return self.code in (2, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    unit: int
-    function: int
-    address: int
-    count: int
-    transaction: int
-    timeout_s: float
-
-    def __str__(self) -> str:
-        last = self.address + self.count - 1
-        registers = (
-            f"registers {self.address}..{last}" if self.count > 1 else f"register {self.address}"
-        )
-        return f"{registers} (function {self.function})"
+_NOISE_BYTES = 4
+"""So many may come before an echo: a transceiver that is switched makes them."""
 
 
 async def request(
@@ -112,22 +122,45 @@ async def request(
     Raises NoReply, BadReply, Refused or LineError; every text names the unit and the registers.
     """
     turns = line.turns
-    question = _Question(unit, function, address, count, turns.requests % 0xFFFF + 1, timeout_s)
-    turns.requests += 1
-    framer = _mbap if line.framing == "tcp" else _rtu
-    pdu = _REQUESTS[function](
-        address=address, count=count, dev_id=unit, transaction_id=question.transaction
-    )
-    frame = framer.buildFrame(pdu)
+    question = Question(unit, function, address, count, _number(line), timeout_s)
+    try:
+        return await _exchange(line, question, turnaround_s)
+    except LineClosed:
+        line.renew()
+        if turns.answered_s > turns.connected_s or not _asked_early(line):
+            question = replace(question, transaction=_number(line))
+            return await _exchange(line, question, turnaround_s)
+
+    # It was closed at its first question, which may have come too early.
+    data = await ask_again_later(line, question, turnaround_s)
+    if data is None:
+        raise silent(question)
+    return data
+
+
+def _asked_early(line: Line) -> bool:
+    """Whether the last question came soon after its connection."""
+    return 0 <= line.turns.asked_s - line.turns.connected_s < SETTLE_S
+
+
+def _number(line: Line) -> int:
+    """The number of the next transaction."""
+    line.turns.requests += 1
+    return (line.turns.requests - 1) % 0xFFFF + 1
+
+
+async def _exchange(line: Line, question: Question, turnaround_s: float) -> bytes:
+    turns = line.turns
+    frame = frame_of(question, line.framing)
     await _wait_for_turn(line, question, turnaround_s)
     await line.ready()
     loop = asyncio.get_running_loop()
     turns.asked_s = loop.time()
-    settled = False
+    settled = closed = False
     try:
         await line.write(frame)
-        wire_s = (len(frame) + _rtu_size(count)) * line.char_s
-        deadline_s = loop.time() + wire_s + timeout_s
+        wire_s = (len(frame) + rtu_size(question.count)) * line.char_s
+        deadline_s = loop.time() + wire_s + question.timeout_s
         if line.framing == "tcp":
             data = await _receive_tcp(line, question, deadline_s)
         else:
@@ -139,20 +172,26 @@ async def request(
     except Refused:
         settled = True
         raise
+    except LineClosed:
+        closed = True
+        raise
+    except Garbled:
+        turns.unread = b""
+        line.renew()
+        raise
     finally:
         turns.last_frame_s = loop.time()
-        if not settled and line.framing == "rtu":
-            turns.quiet_until_s = turns.last_frame_s + timeout_s
+        if settled:
+            turns.answered_s, turns.given_up = turns.last_frame_s, -1
+        elif line.framing == "rtu":
+            turns.given_up = question.unit
+            quiet_s = min(question.timeout_s, _QUIET_S) if closed else question.timeout_s
+            turns.quiet_until_s = turns.last_frame_s + quiet_s
             # how late a reply may come through a network, nobody knows: it will find nobody there
             line.renew()
 
 
-def _rtu_size(count: int) -> int:
-    """Bytes of the reply: address, function, byte count, registers, checksum."""
-    return 3 + 2 * count + 2
-
-
-async def _wait_for_turn(line: Line, question: _Question, turnaround_s: float) -> None:
+async def _wait_for_turn(line: Line, question: Question, turnaround_s: float) -> None:
     """Silence since the last frame, and nothing left of earlier answers."""
     loop, turns = asyncio.get_running_loop(), line.turns
     silence_s = max(_SILENCE_CHARS * line.char_s, _SILENCE_S) if line.framing == "rtu" else 0.0
@@ -164,26 +203,104 @@ async def _wait_for_turn(line: Line, question: _Question, turnaround_s: float) -
     if line.framing == "tcp":
         # a stream is not drained but read on: half an old frame thrown away would leave us in the
         # middle of the other half
+        if loop.time() - turns.last_frame_s > _IDLE_S:
+            turns.unread += await line.read(loop.time())
         return
+    came = b""
     for _ in range(_DRAIN_TRIES):
         if not line.drain():
+            if came:
+                _count_strangers(line, came)
             return
+        came += turns.drained
         await asyncio.sleep(max(silence_s, _DRAIN_PAUSE_S))
+    _count_strangers(line, came)
     raise BadReply(
         f"address {question.unit}: the line is never silent — is there a second master on the "
         "bus, or is the baud rate wrong?"
     )
 
 
-async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s: float) -> bytes:
+def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
+    """Whole frames that nobody here has asked for are another master's; a late answer to what we
+    have given up, and an echo, are not.
+    """
+    turns = line.turns
+    turns.strangers += sum(
+        frame != own and frame[0] != turns.given_up for frame in rtu_frames(came)
+    )
+
+
+async def listen(line: Line, for_s: float) -> None:
+    """Wait, and count what others say on an RTU line meanwhile. Raises LineError."""
+    await asyncio.sleep(for_s)
+    try:
+        came = line.drain()
+    except LineClosed:  # some do so after each answer
+        line.renew()
+        return
+    if came:
+        _count_strangers(line, line.turns.drained)
+
+
+async def ask_again_later(line: Line, question: Question, turnaround_s: float) -> bytes | None:
+    """Where a network line has not answered yet: connect anew, and ask when a device that needs
+    time after that has had it. None where that brings nothing, either. Raises as `request`.
+    """
+    turns = line.turns
+    line.renew()
+    settle_s, turns.settle_s = turns.settle_s, max(turns.settle_s, SETTLE_S)
+    try:
+        return await _exchange(line, replace(question, transaction=_number(line)), turnaround_s)
+    except Silent:
+        turns.settle_s = settle_s
+        return None
+    except LineClosed:
+        turns.settle_s = settle_s
+        raise
+
+
+async def answers_otherwise(line: Line, question: Question) -> bool:
+    """Whether the meter answers in the frames of the other framing. Raises LineError."""
+    other: Framing = "rtu" if line.framing == "tcp" else "tcp"
+    came = b""
+    await line.ready()
+    line.drain()
+    await line.write(frame_of(question, other))
+    deadline_s = asyncio.get_running_loop().time() + min(question.timeout_s, _OTHER_FRAMING_S)
+    try:
+        while len(came) < MAX_RECEIVED_BYTES and (part := await line.read(deadline_s)):
+            came += part
+            if is_answer(question, came, other):
+                return True
+    except LineClosed:
+        pass  # it is at a loss
+    finally:
+        line.renew()
+    return False
+
+
+async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s: float) -> bytes:
     received = b""
+    echoed = False
     while part := await line.read(deadline_s):
         came = received + part
-        looked_at = len(received) if not came.startswith(frame) else 0
-        received = came.removeprefix(frame)  # some two-wire adapters hear themselves
-        data = _find_rtu(question, received, looked_at)
-        if data is not None:
-            return data
+        echo_at = -1 if echoed else came.find(frame, 0, len(frame) + _NOISE_BYTES)
+        if echo_at >= 0:  # some two-wire adapters hear themselves
+            echoed = True
+            came = came[echo_at + len(frame) :]
+        looked_at = len(received) if echo_at < 0 else 0
+        received = came
+        try:
+            answer = find_rtu(question, received, looked_at)
+        except Refused:
+            _count_strangers(line, received[:-5], frame)
+            raise
+        if answer is not None:
+            if answer.begin or answer.end < len(received):
+                _count_strangers(line, received[: answer.begin], frame)
+                _count_strangers(line, received[answer.end :], frame)
+            return answer.data
         if len(received) > MAX_RECEIVED_BYTES:
             raise BadReply(
                 f"address {question.unit}: {len(received)} bytes came, but no answer to "
@@ -194,7 +311,7 @@ async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s
         # not byte by byte.
         if asyncio.get_running_loop().time() >= deadline_s:
             break
-        missing_s = (_rtu_size(question.count) - len(received)) * line.char_s
+        missing_s = (rtu_size(question.count) - len(received)) * line.char_s
         await asyncio.sleep(
             max(
                 0.0,
@@ -205,87 +322,17 @@ async def _receive_rtu(line: Line, question: _Question, frame: bytes, deadline_s
                 ),
             )
         )
-    raise _rtu_failure(question, received)
+    _count_strangers(line, received, frame)
+    raise rtu_failure(question, received, echoed=echoed)
 
 
-def _find_rtu(question: _Question, received: bytes, looked_at: int) -> bytes | None:
-    """The register bytes of the answer, wherever it begins: noise and answers of others may come
-    before it.
-
-    What ends within the first `looked_at` bytes has been looked at before, and its checksum was
-    wrong: babble that comes byte by byte would keep us busy otherwise.
-    """
-    for at in range(len(received) - 4):
-        if received[at] != question.unit:
-            continue
-        if received[at + 1] == question.function and received[at + 2] == 2 * question.count:
-            end = at + _rtu_size(question.count)
-        elif received[at + 1] == question.function | 0x80:
-            end = at + 5
-        else:
-            continue
-        if looked_at < end <= len(received) and (
-            pdu := _rtu.decode(received[at:end])[3]
-        ):  # a wrong checksum gives none
-            return _judge(question, pdu)
-    return None
-
-
-def _rtu_failure(question: _Question, received: bytes) -> NoReply | BadReply:
-    """What was wrong with what came by the deadline."""
-    if not received:
-        return _silent(question)
-    who, within = f"address {question.unit}", f"within {question.timeout_s:g} s"
-    size = _rtu_size(question.count)
-    _, other, _, pdu = (
-        _rtu.decode(received)
-        if len(received) > 4 and received[1] & 0x7F in _REQUESTS
-        else (0, 0, 0, b"")
-    )
-    if pdu and other != question.unit:
-        return BadReply(
-            f"{who}: address {other} answered instead to {question} — do two meters share an "
-            "address?"
-        )
-    if pdu:
-        return BadReply(
-            f"{who}: answered something else than {question} — an earlier answer that came too "
-            "late? raise the timeout"
-        )
-    if (
-        received[:3]
-        != bytes((question.unit, question.function, 2 * question.count))[: len(received)]
-    ):
-        head = received[:8].hex(" ")
-        return BadReply(
-            f"{who}: {len(received)} bytes of nonsense ({head} …) instead of {question} — check "
-            "baud rate, parity and wiring"
-        )
-    if len(received) < size:
-        return NoReply(
-            f"{who}: only {len(received)} of {size} bytes came {within} for {question} — check "
-            "wiring and termination"
-        )
-    return BadReply(
-        f"{who}: wrong checksum in the answer to {question} — check wiring, termination and "
-        "earthing"
-    )
-
-
-def _silent(question: _Question) -> NoReply:
-    return NoReply(
-        f"address {question.unit}: no answer within {question.timeout_s:g} s to {question} — "
-        "check its power, its address, its baud rate and the wiring"
-    )
-
-
-async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> bytes:
+async def _receive_tcp(line: Line, question: Question, deadline_s: float) -> bytes:
     turns = line.turns
-    other_unit: int | None = None
+    others: MeterError | None = None
     strange = 0
     try:
         while True:
-            while frame := _take_mbap(turns.unread):
+            while not misstated(question, turns.unread) and (frame := take_mbap(turns.unread)):
                 turns.unread = turns.unread[len(frame) :]
                 strange += 1
                 if strange > MAX_STRANGE_FRAMES:
@@ -294,12 +341,15 @@ async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> by
                         "— switch the meter or its adapter off and on, and check what listens "
                         "at that address"
                     )
-                _, unit, transaction, pdu = _mbap.decode(frame)
-                if transaction != question.transaction:
-                    continue  # the late answer to a request we have given up
-                if unit == question.unit:
-                    return _judge(question, pdu)
-                other_unit = unit
+                if transaction_of(frame) != question.transaction:
+                    # mostly the late answer to a request we have given up
+                    others = other_number(question, transaction_of(frame))
+                elif unit_of(frame) == question.unit or question.unit in THE_DEVICE_ITSELF:
+                    return judge_mbap(question, frame)
+                else:
+                    others = other_unit(question, unit_of(frame))
+            if misstated(question, turns.unread):
+                check_length(question, turns.unread)
             # A line that always has something must not keep us beyond the deadline.
             if asyncio.get_running_loop().time() >= deadline_s:
                 break
@@ -312,44 +362,6 @@ async def _receive_tcp(line: Line, question: _Question, deadline_s: float) -> by
             f"{line.name}: what came is not Modbus TCP — is the port right? an adapter that only "
             "passes bytes on is written rtu+tcp:"
         ) from None
-    if other_unit is not None:
-        raise BadReply(
-            f"address {question.unit}: address {other_unit} answered instead to {question} — check "
-            "the address"
-        )
-    raise _silent(question)
-
-
-def _take_mbap(unread: bytes) -> bytes:
-    """The first whole frame (Modbus Messaging on TCP/IP V1.0b, 3.1.3), or b"". Raises ValueError
-    where it is no such frame.
-    """
-    if len(unread) < 6:
-        return b""
-    protocol, length = int.from_bytes(unread[2:4], "big"), int.from_bytes(unread[4:6], "big")
-    if protocol != 0 or not 3 <= length <= 254:
-        raise ValueError
-    return unread[: 6 + length] if len(unread) >= 6 + length else b""
-
-
-def _judge(question: _Question, pdu: bytes) -> bytes:
-    """The register bytes of an answer that is this meter's, or why it is none."""
-    who = f"address {question.unit}"
-    if pdu[0] == question.function | 0x80:
-        answer = _decoder.decode(pdu)
-        code = answer.exception_code if answer else 0
-        raise Refused(
-            f"{who}: refused {question} with exception {code}: "
-            f"{_EXCEPTIONS.get(code, 'of unknown meaning')}",
-            code,
-        )
-    if (
-        pdu[0] != question.function
-        or len(pdu) != 2 + 2 * question.count
-        or pdu[1] != 2 * question.count
-    ):
-        raise BadReply(
-            f"{who}: answered something else than {question} (function {pdu[0]}, {len(pdu)} "
-            "bytes) — check the profile"
-        )
-    return pdu[2:]
+    if any(rtu_frames(turns.unread)):
+        raise LineError(other_framing(line.name, "tcp"))
+    raise others or (too_little(question, turns.unread) if turns.unread else silent(question))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from operator import itemgetter
 
+from drivers.modbus.digits import FROM_DIGITS
 from drivers.modbus.plan import Block, Row
 from drivers.modbus.settings import SerialNumber, Sum, Type
 
@@ -23,6 +24,11 @@ CODES: dict[Type, str] = {
     "int64": "q",
     "uint64": "Q",
     "float64": "d",
+    "bcd16": "H",
+    "bcd32": "I",
+    "bcd64": "Q",
+    "mod10_32": "I",
+    "mod10_64": "Q",
 }
 """Each type's letter in a struct format."""
 
@@ -38,6 +44,25 @@ class _Column:
     over: float
     invalid: float | None
     magnitude: bool
+    bounds: tuple[float, float] | None = None
+    other: tuple[float, float] | None = None
+    """Times and over of other models."""
+    number: Callable[[int], int | None] | None = None
+    """What the bits are as a number, where they are digits."""
+
+    def in_bounds(self, raw: float, value: float) -> float | None:
+        """The value, or by the other scale, where it is one that can be; None where neither is. A
+        meter without mains shows 0.
+        """
+        assert self.bounds is not None
+        low, high = self.bounds
+        if low <= value <= high or value == 0:
+            return value
+        if self.other is not None:
+            value = raw * self.other[0] / self.other[1]
+            if low <= value <= high:
+                return value
+        return None
 
 
 class Decoder:
@@ -59,14 +84,23 @@ class Decoder:
             data = bytes(self._reorder(data))
         values = {}
         for column, raw in zip(self._columns, self._unpack(data), strict=True):
-            value = raw * column.times / column.over
-            if raw != column.invalid and isfinite(value):
+            if raw == column.invalid:
+                continue
+            number = raw if column.number is None else column.number(raw)
+            if number is None:
+                continue
+            value = number * column.times / column.over
+            if column.bounds is not None:
+                value = column.in_bounds(number, value)
+            if value is not None and isfinite(value):
                 values[column.quantity] = abs(value) if column.magnitude else value
         return values
 
 
 def _format(block: Block) -> str:
     text, at = ">", block.address
+    if any(row.apart for row in block.rows):
+        return text + "".join(CODES[row.type] for row in block.rows)
     for row in block.rows:
         text += "xx" * (row.address - at) + CODES[row.type]
         at = row.end
@@ -74,10 +108,13 @@ def _format(block: Block) -> str:
 
 
 def _reorder(block: Block) -> Callable[[bytes], tuple[int, ...]] | None:
-    """What puts the words of 'little' values in big-endian order; None where they are so
-    already.
+    """What puts the words of 'little' values in big-endian order, and words together that lie
+    apart; None where they are so already.
     """
     words = list(range(block.count))
+    if any(row.apart for row in block.rows):
+        apart = [at - block.address for row in block.rows for at in row.addresses]
+        return itemgetter(*(2 * word + half for word in apart for half in (0, 1)))
     for row in block.rows:
         if row.word_order == "little":
             start, end = row.address - block.address, row.end - block.address
@@ -87,17 +124,23 @@ def _reorder(block: Block) -> Callable[[bytes], tuple[int, ...]] | None:
     return itemgetter(*(2 * word + half for word in words for half in (0, 1)))
 
 
-def _column(row: Row) -> _Column:
-    times, over = row.factor, 1.0
+def _times_and_over(factor: float) -> tuple[float, float]:
     # 0.1 has no exact double, 10 has: 2301 / 10 is 230.1, and 2301 × 0.1 is not.
-    if 1e-15 < abs(times) < 1 and abs(1 / times - round(1 / times)) < 1e-6:
-        times, over = 1.0, float(round(1 / times))
+    if 1e-15 < abs(factor) < 1 and abs(1 / factor - round(1 / factor)) < 1e-6:
+        return 1.0, float(round(1 / factor))
+    return factor, 1.0
+
+
+def _column(row: Row) -> _Column:
+    times, over = _times_and_over(row.factor)
+    other = None if row.other_factor is None else _times_and_over(row.other_factor)
     invalid = None
     if row.invalid is not None:
         (invalid,) = struct.unpack(
             ">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big")
         )
-    return _Column(row.quantity, times, over, invalid, row.magnitude)
+    number = FROM_DIGITS.get(row.type)
+    return _Column(row.quantity, times, over, invalid, row.magnitude, row.bounds, other, number)
 
 
 def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from drivers.line import BadReply, Line, MeterError
-from drivers.modbus.bus import Refused, request
+from drivers.modbus.asking import ask
+from drivers.modbus.bus import FAILED, Refused
 from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
@@ -22,7 +23,8 @@ class ModbusDriver:
 
     A block that the meter refuses for its registers is split, and the split remembered for as long
     as the line is open. A single value that it refuses is missing from the readings; it is asked
-    for again every hour, energy every time.
+    for again every hour, energy every time. A meter that fails altogether (exception 4) is asked
+    next time as if it had refused nothing.
 
     The serial number is read at first, every hour, and after every failure, for the meter may have
     been exchanged meanwhile.
@@ -89,12 +91,16 @@ class ModbusDriver:
                     raise
                 refusal = this
                 at += blocks.narrow(at)
+                if energy_to_s == -inf and not blocks.have_energy_from(at):
+                    break  # what is optional says nothing without
                 continue
             values |= decoder.decode(data)
             if _has_energy(decoder.block) or energy_from_s == inf:
                 energy_from_s, energy_to_s = min(energy_from_s, turns.asked_s), turns.last_frame_s
             at += 1
         if refusal and not any(quantity in values for quantity in ENERGY_QUANTITIES):
+            if refusal.code == FAILED:
+                blocks.begin_anew()
             raise refusal
         add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
@@ -134,7 +140,7 @@ class ModbusDriver:
 
     async def _request(self, function: int, address: int, count: int) -> bytes:
         turnaround_s = self._settings.turnaround_ms / 1000
-        return await request(
+        return await ask(
             self._line, self._unit, function, address, count, self._timeout_s, turnaround_s
         )
 
@@ -147,11 +153,23 @@ class _Blocks:
 
     decoders: list[Decoder]
     refused: list[Decoder] = field(default_factory=list)
+    planned: tuple[Decoder, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.planned = tuple(self.decoders)
 
     def forgive(self) -> None:
         """Ask again for what was refused."""
         self.decoders += self.refused
         self.refused = []
+
+    def begin_anew(self) -> None:
+        """Ask again as planned: what was refused is not known to be missing."""
+        self.decoders, self.refused = list(self.planned), []
+
+    def have_energy_from(self, at: int) -> bool:
+        """Whether an energy register is still to be asked for."""
+        return any(_has_energy(decoder.block) for decoder in self.decoders[at:])
 
     def narrow(self, at: int) -> int:
         """Make less of a refused block, and say how far to go on: 0 where there is something in its

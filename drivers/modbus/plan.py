@@ -7,8 +7,9 @@ never cut in two: its words would be of two instants.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
-from drivers.modbus.settings import WORDS, Settings, Type, WordOrder
+from drivers.modbus.settings import UNITS, WORDS, Settings, Type, WordOrder
 
 _FRAME_CHARS = 8 + 5
 """Characters of a request, and of a reply beside its registers (Modbus over Serial Line V1.02,
@@ -38,6 +39,14 @@ class Row:
     factor: float
     invalid: int | None
     magnitude: bool = False
+    bounds: tuple[float, float] | None = None
+    """What the value can be, in the quantity's own unit."""
+    other_factor: float | None = None
+    """The factor of other models, where the value is not in bounds."""
+    apart: tuple[int, ...] = ()
+    """The addresses of its words, the most significant one first, where they lie apart. `address`
+    is the lowest of them.
+    """
 
     @property
     def words(self) -> int:
@@ -45,9 +54,17 @@ class Row:
         return WORDS[self.type]
 
     @property
+    def addresses(self) -> tuple[int, ...]:
+        """Of its words, the most significant one first."""
+        if self.apart:
+            return self.apart
+        addresses = range(self.address, self.end)
+        return tuple(addresses if self.word_order == "big" else reversed(addresses))
+
+    @property
     def end(self) -> int:
         """The address after its last register."""
-        return self.address + self.words
+        return max(self.apart) + 1 if self.apart else self.address + self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,21 @@ def plan(settings: Settings, char_s: float) -> tuple[Block, ...]:
         rows = by_function.setdefault(settings.function_of(row), [])
         factor = settings.factor_of(quantity, row)
         kind, order = settings.type_of(row), settings.word_order_of(row)
-        rows.append(Row(quantity, row.address, kind, order, factor, row.invalid, row.magnitude))
+        times = UNITS[row.unit][1]
+        rows.append(
+            Row(
+                quantity,
+                min(settings.addresses_of(row)),
+                kind,
+                order,
+                factor,
+                row.invalid,
+                row.magnitude,
+                bounds=(row.between[0] * times, row.between[1] * times) if row.between else None,
+                other_factor=None if row.or_scale is None else factor / row.scale * row.or_scale,
+                apart=() if row.high_address is None else settings.addresses_of(row),
+            )
+        )
     return tuple(
         block
         for function, rows in sorted(by_function.items())
@@ -92,14 +123,18 @@ def _cover(
     is what a request adds to its own.
     """
     rows = sorted(rows, key=lambda row: row.address)
+    # Where words lie apart, other rows may lie between them.
+    reached = list(accumulate((row.end for row in rows), max))
     best: list[tuple[float, int]] = [
         (0.0, 0)
     ]  # [n]: cost of the first n rows, and where their last block begins
     for stop in range(1, len(rows) + 1):
         choices = []
+        end = 0
         for start in range(stop - 1, -1, -1):
-            count = rows[stop - 1].end - rows[start].address
-            reaches_over_hole = start + 1 < stop and rows[start].end != rows[start + 1].address
+            end = max(end, rows[start].end)
+            count = end - rows[start].address
+            reaches_over_hole = start + 1 < stop and reached[start] < rows[start + 1].address
             if count > limit or (reaches_over_hole and not holes):
                 break
             choices.append((best[start][0] + request_cost + count, start))
@@ -115,7 +150,7 @@ def _cover(
 
 def _block(function: int, rows: Iterable[Row]) -> Block:
     rows = tuple(rows)
-    return Block(function, rows[0].address, rows[-1].end - rows[0].address, rows)
+    return Block(function, rows[0].address, max(row.end for row in rows) - rows[0].address, rows)
 
 
 def split(block: Block) -> tuple[Block, ...]:

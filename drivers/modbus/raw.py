@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from drivers.modbus.codec import CODES
+from drivers.modbus.digits import FROM_DIGITS
 from drivers.modbus.settings import Type
 
 
@@ -35,6 +36,9 @@ def _value(kind: Type, order: str, words: Sequence[bytes]) -> str:
     (value,) = struct.unpack(
         ">" + CODES[kind], b"".join(words[::-1] if order == "little" else words)
     )
+    if kind in FROM_DIGITS:
+        number = FROM_DIGITS[kind](value)
+        return "" if number is None else str(number)
     # As many digits as the type has: 7 and 15.
     return (
         f"{value:.7g}"

@@ -6,12 +6,13 @@ and then a whole reading by that profile must make sense (`drivers.found.plausib
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drivers.found import Found, plausible
 from drivers.line import BadReply, Line, LineUrl, MeterError, NoReply, SerialSettings
 from drivers.modbus.bus import Refused, request
 from drivers.modbus.identify import matches
+from drivers.modbus.server_id import server_id
 from drivers.modbus.settings import Identity, Settings
 from drivers.profile import DeviceAddress, Profile
 from drivers.search import Bus, Find
@@ -74,14 +75,25 @@ class Registers:
     address: int
     known: dict[tuple[int, int, int], bytes | None] = field(default_factory=dict)
     silent: int = 0
+    who: bytes | None = None
 
     async def match(self, identities: Iterable[Identity]) -> bool:
         """Whether all of them hold; stops asking at the first that does not. Raises LineError."""
         for identity in identities:
+            if identity.asks_who:
+                if not matches(identity, await self.who_is_it()):
+                    return False
+                continue
             data = await self._read(identity.function, identity.address, identity.count)
             if data is None or not data.strip(b"\0") or not matches(identity, data):
                 return False
         return True
+
+    async def who_is_it(self) -> bytes:
+        """What the device itself says it is; empty where it does not. Raises LineError."""
+        if self.who is None:
+            self.who = await server_id(self.line, self.address, READ_TIMEOUT_S)
+        return self.who
 
     async def _read(self, function: int, address: int, count: int) -> bytes | None:
         key = (function, address, count)
@@ -113,11 +125,7 @@ async def _fitting(registers: Registers, profiles: Iterable[Profile], url: LineU
     """
     fitting = []
     for profile in sorted(profiles, key=_weight):
-        # What is this model's alone comes first: most other meters' answer to it ends the
-        # comparison.
-        if await registers.match(
-            sorted(profile.settings.identify, key=lambda identity: identity.is_plausibility)
-        ):
+        if await registers.match(_in_order(profile.settings.identify)):
             fitting.append(profile)
     for profile in fitting:
         also = tuple(other.id for other in fitting if other.device != profile.device)
@@ -131,6 +139,13 @@ async def _fitting(registers: Registers, profiles: Iterable[Profile], url: LineU
             parts = [await read(registers.line, registers.address, other, url) for other in others]
             return [found, *(part for part in parts if part is not None and _has_counted(part))]
     return []
+
+
+def _in_order(identities: Iterable[Identity]) -> list[Identity]:
+    """What is this model's alone comes first: most other meters' answer to it ends the comparison.
+    What the device says itself comes last: most have never heard that question.
+    """
+    return sorted(identities, key=lambda each: (each.asks_who, each.is_plausibility))
 
 
 def _has_counted(part: Found) -> bool:
@@ -210,7 +225,20 @@ async def identify(
             return founds
 
     unnamed = [profile for profile in profiles if not names_itself(profile)]
+    if not registers.who:
+        unnamed += [silent for profile in named if (silent := _without_who(profile))]
     return await _fitting(registers, unnamed, url)
+
+
+def _without_who(profile: Profile) -> Profile | None:
+    """The profile of a model that names itself by function 17 alone, for one that does not answer
+    that: by what else it can be told.
+    """
+    settings: Settings = profile.settings
+    others = [each for each in settings.identify if not each.asks_who]
+    if len(others) == len(settings.identify) or not all(each.is_plausibility for each in others):
+        return None
+    return replace(profile, settings=replace(settings, identify=others))
 
 
 BUS = Bus(

@@ -21,6 +21,11 @@ WORDS = {
     "int64": 4,
     "uint64": 4,
     "float64": 4,
+    "bcd16": 1,
+    "bcd32": 2,
+    "bcd64": 4,
+    "mod10_32": 2,
+    "mod10_64": 4,
 }
 """Registers (16-bit words) that each type takes."""
 
@@ -50,8 +55,25 @@ UNITS: Mapping[str, tuple[str, float]] = {
 SIGNED_POWERS = frozenset({"power_w", "power_l1_w", "power_l2_w", "power_l3_w"})
 """The quantities whose sign `power_sign` explains."""
 
-Type = Literal["int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64"]
+Type = Literal[
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float32",
+    "int64",
+    "uint64",
+    "float64",
+    "bcd16",
+    "bcd32",
+    "bcd64",
+    "mod10_32",
+    "mod10_64",
+]
 WordOrder = Literal["big", "little"]
+_WHO = 17
+_SAID = ("values", "text", "between", "none_of")
+
 PowerSign = Literal["import_positive", "export_positive"]
 Function = Literal[3, 4]
 Address = Annotated[int, Meta(ge=0, le=0xFFFF, description="0-based protocol address")]
@@ -68,6 +90,13 @@ class RegisterRow:
     word_order: Annotated[
         WordOrder | None, Meta(description="big: most significant word first")
     ] = None
+    high_address: Annotated[
+        Address | None,
+        Meta(
+            description="where the high word is, of a value of two words that lie apart; `address` "
+            "is that of the low one"
+        ),
+    ] = None
     function: Annotated[
         Function | None, Meta(description="3 holding registers, 4 input registers")
     ] = None
@@ -81,6 +110,17 @@ class RegisterRow:
             "dropped"
         ),
     ] = False
+    between: Annotated[
+        list[float] | None,
+        Meta(
+            description="[low, high]: what the scaled value can be. Any other is tried with "
+            "or_scale, and is left out where that does not fit either; 0 stays"
+        ),
+    ] = None
+    or_scale: Annotated[
+        float | None,
+        Meta(description="the scale of some models, where the value is not between otherwise"),
+    ] = None
     agreed: Annotated[bool, Meta(description="false where a single source says so")] = True
 
 
@@ -98,11 +138,19 @@ class SerialNumber:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """One register by which this model is told from others: what it must hold. Exactly one of
-    `values`, `text` and `between` says so.
+    `values`, `text`, `between` and `none_of` says so.
+
+    With function 17 it is no register, but the first byte of what the device says it is.
     """
 
-    address: Address
-    function: Function = 3
+    address: Address = -1
+    function: Annotated[
+        Literal[3, 4, 17],
+        Meta(
+            description="3 or 4: that register; 17: the first byte of the device's own "
+            "identification (Report Server ID), without an address"
+        ),
+    ] = 3
     type: Annotated[Type | Literal["string"], Meta(description="string goes with text")] = "uint16"
     words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
     word_order: Annotated[WordOrder, Meta(description="big: most significant word first")] = "big"
@@ -117,6 +165,18 @@ class Identity:
             description="[low, high]: the raw number is in these bounds, as every mains voltage is"
         ),
     ] = None
+    none_of: Annotated[
+        list[int] | None,
+        Meta(
+            description="with function 17: identifications of other models, which this one is "
+            "mistaken for otherwise; no answer says nothing"
+        ),
+    ] = None
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether it is the device's own identification that is asked for."""
+        return self.function == _WHO
 
     @property
     def count(self) -> int:
@@ -126,11 +186,13 @@ class Identity:
     @property
     def is_plausibility(self) -> bool:
         """True where it only says that the value makes sense: many models' does."""
-        return self.between is not None
+        return self.between is not None or self.none_of is not None
 
     def check(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         """What does not fit together."""
-        said = [name for name in ("values", "text", "between") if getattr(self, name) is not None]
+        if self.address < 0 and not self.asks_who:
+            yield (), "key 'address' is missing", "write the register's 0-based protocol address"
+        said = [name for name in _SAID if getattr(self, name) is not None]
         if len(said) != 1:
             found = " and ".join(said) or "none of them"
             yield (
@@ -138,6 +200,14 @@ class Identity:
                 f"exactly one of values, text and between is needed, found {found}",
                 "say what the register holds",
             )
+        elif self.asks_who and said[0] not in ("values", "none_of"):
+            yield (
+                (said[0],),
+                "function 17 gives a byte that says which model it is",
+                "write values: [0x41], or none_of: [0x41] for models that it is not",
+            )
+        elif said[0] == "none_of" and not self.asks_who:
+            yield ("none_of",), "goes with function: 17", "write what this register holds: values"
         if (self.text is not None) != (self.type == "string"):
             yield (
                 ("type",),
@@ -253,6 +323,24 @@ class Settings:
         turned = self.power_sign == "export_positive" and quantity in SIGNED_POWERS
         return row.scale * UNITS[row.unit][1] * (-1 if turned else 1)
 
+    def source_of(self, quantity: str) -> str:
+        """Where a register is and how it travels, in words that are stored in files."""
+        row = self.registers[quantity]
+        kind = "holding" if self.function_of(row) == 3 else "input"
+        travels_as = self.type_of(row)
+        order = "" if WORDS[travels_as] == 1 else f" {self.word_order_of(row)}"
+        where = f"{kind} register {row.address}"
+        if row.high_address is not None:
+            where, order = f"{kind} registers {row.high_address} and {row.address}", ""
+        return f"{where}, {travels_as}{order}, {row.scale:g} {row.unit}"
+
+    def addresses_of(self, row: RegisterRow) -> tuple[int, ...]:
+        """The registers of a row, the most significant one first."""
+        if row.high_address is not None:
+            return row.high_address, row.address
+        addresses = range(row.address, row.address + WORDS[self.type_of(row)])
+        return tuple(addresses if self.word_order_of(row) == "big" else reversed(addresses))
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""
         if self.power_sign is None and SIGNED_POWERS & self.registers.keys():
@@ -331,6 +419,11 @@ class Settings:
             path = ("registers", quantity)
             words = WORDS[self.type_of(row)]
             yield from self._check_unit(quantity, row)
+            for name, message, hint in _check_bounds(quantity, row):
+                yield (*path, name), message, hint
+            if row.high_address is not None:
+                for message, hint in _check_apart(row, row.high_address, words, self.max_registers):
+                    yield (*path, "high_address"), message, hint
             if row.scale == 0:
                 yield (
                     (*path, "scale"),
@@ -349,13 +442,13 @@ class Settings:
                     f"takes {words} registers, but max_registers is {self.max_registers}",
                     "raise max_registers",
                 )
-            if row.address + words > 0x10000:
+            if max(self.addresses_of(row)) > 0xFFFF:
                 yield (
                     (*path, "address"),
                     "reaches beyond register 65535",
                     "addresses are 0-based protocol addresses",
                 )
-            for word in range(row.address, row.address + words):
+            for word in self.addresses_of(row):
                 other = taken.setdefault((self.function_of(row), word), quantity)
                 if other != quantity:
                     yield (
@@ -379,3 +472,36 @@ class Settings:
                 f"{row.unit!r} is not a unit of {quantity}",
                 f"one of {', '.join(known) or 'none'}",
             )
+
+
+def _check_bounds(quantity: str, row: RegisterRow) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with bounds and a second scale: (key, message, hint)."""
+    bounds = row.between
+    if bounds is not None and (len(bounds) != 2 or bounds[0] >= bounds[1]):
+        yield "between", "expected [low, high]", "such as [45, 65] for a frequency in Hz"
+    if bounds is not None and quantity.startswith("energy_"):
+        yield (
+            "between",
+            "a counter has no bounds that could tell its scale",
+            "remove it; write a profile for each scale",
+        )
+    if row.or_scale is not None and bounds is None:
+        yield "or_scale", "needs `between`, by which it is told", "such as between: [45, 65]"
+    if row.or_scale is not None and row.or_scale in (0, row.scale):
+        yield "or_scale", f"is {row.or_scale:g}, which tells nothing", "write the other scale"
+
+
+def _check_apart(
+    row: RegisterRow, high_address: int, words: int, most: int
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with words that lie apart: (message, hint)."""
+    if words != 2:
+        yield f"goes with two words, and this type has {words}", "write type: uint32 or int32"
+    if abs(high_address - row.address) < 2:
+        hint = "remove it, and write word_order: big (high word first) or little"
+        yield "is beside the low word", hint
+    if abs(high_address - row.address) >= most:
+        yield (
+            f"is too far from the low word for one request of {most} registers",
+            "both have to be of one instant; raise max_registers if the meter allows it",
+        )

@@ -2,18 +2,28 @@
 
 import ipaddress
 
+THIS_MACHINE = "127.0.0.1"
+"""The place of all that comes over the loopback interface."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether that host, with or without the brackets of a URL, can be no other machine: an address
-    of the loopback interface, or `localhost` (RFC 6761, section 6.3).
+    of the loopback interface, or `localhost`, which is not looked up.
 
     `127.evil.example` and `127.0.0.1.nip.io` are names like any other; so are `127.1` and `0x7f.1`,
     which not every resolver takes for the same address.
     """
-    if host.lower().removesuffix(".") == "localhost":
+    if is_localhost(host):
         return True
     address = address_of(host)
     return address is not None and address.is_loopback
+
+
+def is_localhost(host: str) -> bool:
+    """Whether that is the name of this machine that nobody is asked for, so that no file and no
+    name server can point it elsewhere (RFC 6761, section 6.3).
+    """
+    return host.lower().removesuffix(".") == "localhost"
 
 
 def is_any(host: str) -> bool:
@@ -33,3 +43,15 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def place_of(client: str) -> str:
+    """Whose connections are counted together: this machine's, an IPv4 address's, or those of a
+    network of IPv6, of which everybody has a whole one.
+    """
+    address = address_of(client.partition("%")[0])
+    if address is not None and address.is_loopback:
+        return THIS_MACHINE
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or client)

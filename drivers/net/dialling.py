@@ -18,6 +18,8 @@ from concurrent.futures import Future
 from itertools import chain, zip_longest
 from typing import Any
 
+from drivers.net.addresses import is_localhost
+
 DELAY_S = 0.25
 """How long an attempt is alone ("Connection Attempt Delay", RFC 8305, section 5)."""
 
@@ -86,12 +88,14 @@ def taking_turns(addresses: Sequence[Address]) -> list[Address]:
 
 
 async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
-    """The addresses of a host. A name is looked up in a thread; an address needs none. Raises
-    socket.gaierror, which is an OSError.
+    """The addresses of a host. A name is looked up in a thread; an address needs none, nor does
+    `localhost`: what is sent there in clear must not leave this machine. Raises socket.gaierror,
+    which is an OSError.
     """
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
+    if is_localhost(host):
+        return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
+    literal = _literal(host)
+    if literal is None:
         found = await _looked_up(host, port, kind)
         return [(family, address) for family, _, _, _, address in found]
     if literal.version == 6 and "%" in host:
@@ -101,6 +105,14 @@ async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[
         )[0]
         return [(family, address)]
     return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
+
+
+def _literal(host: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
+    """The address that stands there; None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 _Question = tuple[str, int, socket.SocketKind]

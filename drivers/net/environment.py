@@ -4,8 +4,10 @@ It is set far from our configuration, often for other programs. What cannot be u
 and fails what needs it.
 """
 
+import errno
 import os
 import ssl
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +27,7 @@ def authorities(ca_file: str | None = None) -> ssl.SSLContext:
     """
     _check_key_log(os.environ)
     if ca_file is not None:
+        refuse_no_file(ca_file)
         return ssl.create_default_context(cafile=ca_file)
 
     _check_authorities(os.environ)
@@ -36,6 +39,12 @@ def authorities(ca_file: str | None = None) -> ssl.SSLContext:
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())
+
+
+def refuse_no_file(path: str) -> None:
+    """OpenSSL would wait for who writes into a FIFO, and read a device for ever. Raises OSError."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a file", path)
 
 
 def _check_key_log(environment: Mapping[str, str]) -> None:
@@ -57,6 +66,7 @@ def _check_authorities(environment: Mapping[str, str]) -> None:
     unset = "correct it, or unset it"
     if file := environment.get("SSL_CERT_FILE"):
         try:
+            refuse_no_file(file)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
         except OSError as error:
             is_none = isinstance(error, ssl.SSLError)

@@ -105,6 +105,7 @@ class HttpClient:
         self._keepalive_s = keepalive_s
         self._transport = transport
         self._way: Way | None = None
+        self._has_answered = False
         with contextlib.suppress(NoConnection):
             self.prepare()
 
@@ -160,13 +161,24 @@ class HttpClient:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
             # Before it is cut: what was left of a secret would be harder to find.
-            words = self._masked(masked(_words(error, self.url), secrets))[:MAX_WORDS]
+            words = self._masked(masked(self._what_failed(error), secrets))[:MAX_WORDS]
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
+        self._has_answered = True
         body, complete = self._unpacked(reply)
         # Some servers show what they were sent, and their words end up in the log.
         said = {name: masked(value, secrets) for name, value in reply.headers.items()}
         return HttpReply(reply.status, said, masked_bytes(body, secrets), complete)
+
+    def _what_failed(self, error: BaseException) -> str:
+        """What the network said, and what that may mean where nobody ever answered."""
+        words = _words(error, self.url)
+        if self.url.startswith("https:") or self._has_answered:
+            return words
+        if isinstance(_deepest(error), ConnectionResetError) or _NO_ANSWER in words:
+            # So does many a server of TLS, without an alert that would say it.
+            words += " — is the port right, or does it speak TLS there (https://)?"
+        return words
 
     def _unpacked(self, reply: HttpReply) -> tuple[bytes, bool]:
         """The body, and whether that is all of it. Raises NoConnection where it is packed in a way
@@ -193,6 +205,10 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "meter-gateway",
 }
+
+
+_NO_ANSWER = "disconnected without sending a response"
+"""In the text of the error, as h11 and httpx have it."""
 
 
 def _words(error: BaseException, url: str) -> str:

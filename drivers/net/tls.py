@@ -7,7 +7,7 @@ import ssl
 
 from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
 from drivers.line_url import Framing, LineUrl, SerialSettings
-from drivers.net.environment import UnusableSetting, authorities
+from drivers.net.environment import UnusableSetting, authorities, refuse_no_file
 from drivers.net.tls_words import no_tls_there
 
 
@@ -47,6 +47,8 @@ def client_context(
 
     if cert_file:
         try:
+            for file in filter(None, (cert_file, key_file)):
+                refuse_no_file(file)
             context.load_cert_chain(cert_file, key_file)
         except OSError as error:
             hint = (

@@ -20,6 +20,7 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
+from pymodbus.pdu.other_message import ReportDeviceIdRequest, ReportDeviceIdResponse
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadHoldingRegistersResponse,
@@ -30,6 +31,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.line import SerialSettings
 from drivers.modbus.codec import CODES
+from drivers.modbus.digits import TO_DIGITS
 from drivers.modbus.settings import WORDS, RegisterRow, Settings
 from drivers.profile import Profile, load_profile
 from drivers.simulated.home import DEMO_DAY_S, Household, meter_values
@@ -68,11 +70,20 @@ class ModbusTwin:
         identity = self._identity(function, address, count)
         if identity is not None:
             return identity
-        table = [
-            (row.address, WORDS[settings.type_of(row)], name)
+        rows = {
+            name: row
             for name, row in settings.registers.items()
             if settings.function_of(row) == function
+        }
+        table = [
+            (row.address, WORDS[settings.type_of(row)], name)
+            for name, row in rows.items()
+            if row.high_address is None
         ]
+        apart = {name: row for name, row in rows.items() if row.high_address is not None}
+        for name, row in apart.items():
+            low, *_, high = sorted(settings.addresses_of(row))
+            table.append((low, high + 1 - low, name))
         number = settings.serial_number
         if number is not None and number.function == function:
             table.append(
@@ -91,18 +102,23 @@ class ModbusTwin:
             return ExcCodes.ILLEGAL_ADDRESS
         values = self.values()
         words: list[int | None] = [0 if settings.holes else None] * count
-        for start, length, name in table:
+        # What lies between two words that are apart is overwritten by what else is there.
+        for start, length, name in sorted(table, key=lambda each: each[2] not in apart):
             if start < address + count and address < start + length:
-                encoded = (
-                    self._encode(name, settings.registers[name], values)
-                    if name
-                    else self._encode_serial_number()
-                )
+                encoded = self._encoded(name, length, values)
                 for at, word in enumerate(encoded, start - address):
                     if 0 <= at < count:
                         words[at] = word
         known = [word for word in words if word is not None]
         return known if len(known) == count else ExcCodes.ILLEGAL_ADDRESS
+
+    @property
+    def server_id(self) -> bytes:
+        """What it answers to function 17; empty where it does not know that."""
+        for each in self.profile.settings.identify:
+            if each.asks_who and each.values:
+                return bytes((each.values[0], 0))
+        return b""
 
     def _identity(self, function: int, address: int, count: int) -> list[int] | None:
         """The words of a register that identifies the model, where just that is asked for: on some
@@ -110,6 +126,8 @@ class ModbusTwin:
         """
         settings: Settings = self.profile.settings
         for each in settings.identify:
+            if each.asks_who:
+                continue
             if (each.function, each.address, each.count) == (function, address, count):
                 measured = any(
                     row.address == address and settings.function_of(row) == function
@@ -122,11 +140,26 @@ class ModbusTwin:
                         each.text.encode("ascii").ljust(2 * each.words, b"\0"), each.word_order
                     )
                 raw = each.values[0] if each.values else sum(each.between or ()) / 2
+                if each.type in TO_DIGITS:
+                    raw = TO_DIGITS[each.type](round(raw))
                 code = CODES[each.type]  # type: ignore[index]  # a string has a text
                 return _words(
                     struct.pack(">" + code, raw if code in "fd" else round(raw)), each.word_order
                 )
         return None
+
+    def _encoded(self, name: str, length: int, values: Mapping[str, float]) -> list[int]:
+        """The words of a row, or of the serial number where it has no name."""
+        if not name:
+            return self._encode_serial_number()
+        settings: Settings = self.profile.settings
+        row = settings.registers[name]
+        encoded = self._encode(name, row, values)
+        if row.high_address is None:
+            return encoded
+        high, low = encoded if settings.word_order_of(row) == "big" else encoded[::-1]
+        ends = (low, high) if row.address < row.high_address else (high, low)
+        return [ends[0], *[0] * (length - 2), ends[1]]
 
     def _encode(self, quantity: str, row: RegisterRow, values: Mapping[str, float]) -> list[int]:
         settings: Settings = self.profile.settings
@@ -151,6 +184,9 @@ class ModbusTwin:
         )
         # A register shows no more than it holds: one without a sign reads 0 while the energy flows
         # the other way.
+        if kind in TO_DIGITS:
+            most = 10 ** (4 * WORDS[kind]) - 1
+            return _words(TO_DIGITS[kind](min(max(whole, 0), most)).to_bytes(size, "big"), order)
         signed, bits = kind.startswith("int"), 8 * size
         least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
         return _words(min(max(whole, least), most).to_bytes(size, "big", signed=signed), order)
@@ -192,6 +228,10 @@ class _Request(ModbusPDU):
         """Answer. Raises NoSuchIdException where the request is for another meter."""
         if device_id not in self._twins:
             raise NoSuchIdException(f"no meter has address {device_id}")
+        if isinstance(self._request, ReportDeviceIdRequest):
+            server_id: bytes = getattr(self._twins[device_id], "server_id", b"")
+            if server_id:
+                return ReportDeviceIdResponse(server_id)
         if not isinstance(
             self._request, ReadHoldingRegistersRequest
         ):  # or its subclass for input registers

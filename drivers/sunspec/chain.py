@@ -84,46 +84,38 @@ the chain or raises ChainError.
 
 
 def walk() -> Walk:
-    """Walk the chain, in at most 3 + 2 × MAX_MODELS requests."""
+    """Walk the chain, in at most 3 + 2 × MAX_MODELS requests.
+
+    Behind a part that can be read the chain ends at anything but a model: some devices leave the
+    end mark out, or go on with registers of another kind.
+    """
     address = (yield from _find_marker()) + 2
     owners: list[Owner] = []
     parts: list[Part] = []
     for _ in range(MAX_MODELS):
         header = yield Ask(address, 2)
-        if header is None:
-            if parts:  # some devices leave the end mark out
-                break
-            raise ChainError(
-                f"it refuses register {address}, where its next SunSpec model should begin, and "
-                "nothing before can be read"
-            )
-        number, length = struct.unpack(">HH", header)
+        number, length = struct.unpack(">HH", header) if header else (0, 0)
         if number == END_MODEL:
             break
-        after = address + 2 + length
-        if number == 0:
-            raise ChainError(
-                f"there is no SunSpec model at register {address} (number 0): the length of the "
-                "one before is wrong"
-            )
-        if after + 1 >= 0x10000:  # where the next one's number and length would be
-            raise ChainError(
-                f"SunSpec model {number} at register {address} says it is {length} registers "
-                "long, beyond register 65535"
-            )
+
+        wrong = _no_model(number, length, address) if header else _refusal(address)
+        if wrong and parts:
+            break
+        if wrong:
+            raise ChainError(wrong)
+
         if number == COMMON_MODEL:
-            _want(number, address, length, COMMON_WORDS)
             body = yield Ask(address + 2, COMMON_WORDS)
             owners.append(read_owner(body or b""))
         elif number in MODELS:
-            _want(number, address, length, MODELS[number].count - 2)
             parts.append(Part(number, address, owners[-1] if owners else Owner()))
-        address = after
+        address += 2 + length
     else:
-        raise ChainError(
-            f"its chain of SunSpec models does not end within {MAX_MODELS} models (register "
-            f"{address})"
-        )
+        if not parts:
+            raise ChainError(
+                f"its chain of SunSpec models does not end within {MAX_MODELS} models (register "
+                f"{address})"
+            )
     return Chain(owners[0] if owners else Owner(), tuple(parts))
 
 
@@ -137,12 +129,35 @@ def _find_marker() -> Generator[Ask, bytes | None, int]:
     )
 
 
-def _want(number: int, address: int, length: int, least: int) -> None:
+def _refusal(address: int) -> str:
+    return (
+        f"it refuses register {address}, where its next SunSpec model should begin, and nothing "
+        "before can be read"
+    )
+
+
+def _no_model(number: int, length: int, address: int) -> str:
+    """Why what is there is no model; empty where it is one."""
+    if number == 0:
+        return (
+            f"there is no SunSpec model at register {address} (number 0): the length of the one "
+            "before is wrong"
+        )
+    if address + 2 + length + 1 >= 0x10000:  # where the next one's number and length would be
+        return (
+            f"SunSpec model {number} at register {address} says it is {length} registers long, "
+            "beyond register 65535"
+        )
+
+    least = COMMON_WORDS if number == COMMON_MODEL else 0
+    if number in MODELS:
+        least = MODELS[number].count - 2
     if length < least:
-        raise ChainError(
+        return (
             f"SunSpec model {number} at register {address} says it is {length} registers long; "
             f"it has {least} at least"
         )
+    return ""
 
 
 def read_owner(body: bytes) -> Owner:

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError
-from drivers.modbus.bus import Refused, request
+from drivers.modbus.asking import ask
+from drivers.modbus.bus import Refused
 from drivers.sample import Reading
 from drivers.sunspec.chain import Chain, ChainError, Part, choose, walk
 from drivers.sunspec.models import decode
@@ -77,7 +78,7 @@ class SunSpecDriver:
 
     async def _read(self, part: Part) -> Reading:
         turnaround_s = self._settings.turnaround_ms / 1000
-        data = await request(
+        data = await ask(
             self._line,
             self._unit,
             FUNCTION,
@@ -101,18 +102,18 @@ class SunSpecDriver:
 async def read_chain(line: "Line", unit: int, timeout_s: float, turnaround_s: float = 0.0) -> Chain:
     """Walk the chain of the device at that address. Raises ChainError, MeterError or LineError."""
     steps = walk()
-    ask = next(steps)
+    wanted = next(steps)
     while True:
         data: bytes | None = None
         try:
-            data = await request(
-                line, unit, FUNCTION, ask.address, ask.count, timeout_s, turnaround_s
+            data = await ask(
+                line, unit, FUNCTION, wanted.address, wanted.count, timeout_s, turnaround_s
             )
         except Refused as refused:
             if not refused.concerns_registers:
                 raise
         try:
-            ask = steps.send(data)
+            wanted = steps.send(data)
         except StopIteration as done:
             chain: Chain = done.value
             return chain

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.cli.terminal import Refused
 from gateway.site.service_unit import Account, ServiceUnit
+
+TOLD_VARIABLE = "METER_GATEWAY_TOLD"
+"""Set for a command that need not repeat what whoever started it has told."""
 
 PATIENCE_S = 600.0
 """How long all of it may take: then it is ended."""
@@ -31,9 +34,10 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
     cannot be done.
     """
     command = [sys.executable, "-m", "gateway", *words]
+    told = {TOLD_VARIABLE: "1"}
     sys.stdout.flush()
     if unit.is_installed and Path("/run/systemd/system").is_dir() and shutil.which("systemd-run"):
-        done = _run(in_walls(command, unit, account))
+        done = _run(in_walls(command, unit, account, told))
         if not _never_began(done):
             sys.stderr.write(done.stderr)
             return done.returncode
@@ -42,8 +46,8 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
         sys.stdout.flush()
 
     with passed_credentials(unit, account) as folder:
-        more = {"CREDENTIALS_DIRECTORY": str(folder)} if folder else {}
-        done = _run(command, account, more)
+        passed = {"CREDENTIALS_DIRECTORY": str(folder)} if folder else {}
+        done = _run(command, account, told | passed)
     sys.stderr.write(done.stderr)
     return done.returncode
 
@@ -56,12 +60,18 @@ def _never_began(done: "subprocess.CompletedProcess[str]") -> bool:
     return refused or done.returncode >= 200
 
 
-def in_walls(command: Sequence[str], unit: ServiceUnit, account: Account) -> list[str]:
+def in_walls(
+    command: Sequence[str],
+    unit: ServiceUnit,
+    account: Account,
+    environ: Mapping[str, str] | None = None,
+) -> list[str]:
     """The command line of systemd-run that gives a command what the unit gives the daemon."""
     settings = [f"--property={key}={value}" for key, value in unit.lines if key in _WALLS]
     return [
         "systemd-run", "--quiet", "--wait", "--pipe", "--collect",
         f"--uid={account.name}", f"--gid={account.gid}", *settings,
+        *(f"--setenv={name}={value}" for name, value in (environ or {}).items()),
         f"--property=RuntimeMaxSec={PATIENCE_S:g}", "--", *command,
     ]  # fmt: skip
 

@@ -46,6 +46,7 @@ class FailingStart:
         self._folder = folder
         self._watchdog = watchdog
         self._note = _note_path(environ)
+        self._is_passed_credentials = bool(environ.get("CREDENTIALS_DIRECTORY"))
         self._stays = False
         """Whether this process waits, whatever goes wrong from here on."""
         self._said = ""
@@ -81,8 +82,10 @@ class FailingStart:
             return True
         return alike
 
-    async def wait(self, error: Exception) -> None:
-        """Stay until another try is worth it."""
+    async def wait(self, error: Exception) -> bool:
+        """Stay until another try is worth it. Whether this process can make it: what systemd
+        passes on as credentials stays as it was when the process was started.
+        """
         loop = asyncio.get_running_loop()
         if str(error) != self._said or loop.time() - self._said_s >= SAY_AGAIN_S:
             log.error(
@@ -99,6 +102,11 @@ class FailingStart:
             self._watchdog.alive()
             await asyncio.sleep(LOOK_S)
         self._wait_s = min(2 * self._wait_s, MOST_WAIT_S)
+
+        if not self._is_passed_credentials or _state_of(self._folder) == self._seen:
+            return True
+        log.info("a file has changed: the daemon ends, and systemd passes on the credentials anew")
+        return False
 
     def is_over(self) -> None:
         """The start went well."""

@@ -17,7 +17,6 @@ here, by type; any other is a bug and shows its traceback.
 """
 
 import argparse
-import errno
 import importlib
 import os
 import sys
@@ -29,7 +28,7 @@ from drivers.line import LineError, MeterError
 from drivers.profile import ProfileError
 from drivers.strict_yaml import nearest
 from gateway import __version__
-from gateway.cli.terminal import Refused, speak_plainly
+from gateway.cli.terminal import Refused, of_the_machine, speak_plainly
 from gateway.site.config import DEFAULT_FOLDER
 from gateway.site.credentials import ConfigError
 from gateway.store.errors import StoreError
@@ -111,22 +110,12 @@ def _run(command: Command, args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOSPC):
+        told = of_the_machine(error)
+        if not told:
             raise
-        print(_of_the_machine(error), file=sys.stderr)
+        print(told, file=sys.stderr)
         return 1
     return code
-
-
-def _of_the_machine(error: OSError) -> str:
-    """What no command can do anything about, in a line."""
-    what = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"{what}there is no room left — free space where it is written"
-    return (
-        f"{what}permission denied — run this as root (with sudo), or as the user of the daemon "
-        "(sudo -u meter-gateway)"
-    )
 
 
 class _Layout(argparse.HelpFormatter):

@@ -56,6 +56,12 @@ class Recorder:
         self._tap = Tap(line)
         return self._tap
 
+    def go_on(self, line: "Line") -> Tap:
+        """The line to read from, which was opened anew."""
+        assert self._tap is not None
+        self._tap.go_on(line)
+        return self._tap
+
     def told(self, due_s: float, what: "Reading | MeterError") -> None:
         """Note what the driver made of the bytes, for the reading that was due then (event loop
         time).

@@ -5,6 +5,7 @@ and tables.
 import argparse
 import codecs
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -28,6 +29,19 @@ _ASCII_HEAD = "    \n    \n -- \n" + "    \n" * 5
 
 class Refused(Exception):
     """What was asked for cannot be done. The text says why and what to do."""
+
+
+def of_the_machine(error: OSError) -> str:
+    """What no command can do anything about, in a line. Empty where it may be a bug."""
+    what = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{what}there is no room left — free space where it is written"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"{what}permission denied — run this as root (with sudo), or as the user of the "
+            "daemon (sudo -u meter-gateway)"
+        )
+    return ""
 
 
 def moment(text: str) -> float:
@@ -72,7 +86,8 @@ def reading(settings: "Settings") -> Iterator["Buffer"]:
     from gateway.store.errors import explained
     from gateway.store.opening import open_for_reading
 
-    buffer = open_for_reading(settings.buffer_path)
+    settings.read_logins()
+    buffer = open_for_reading(settings.buffer_path, settings.secrets.masked)
     try:
         yield buffer
     except sqlite3.Error as error:

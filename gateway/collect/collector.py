@@ -12,7 +12,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from drivers.line import AnyLine, LineError, LineFlooded, LineUrl, MeterError, SerialSettings
-from drivers.profile import Driver, EnergyDriver, FollowingDriver
+from drivers.line import Turns as FrameTurns
+from drivers.profile import Driver, EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.line_load import load_of
@@ -124,6 +125,7 @@ class Collector:
             available_ms=load.available_ms if load else None,
             busy=self._use.busy(asyncio.get_running_loop().time()) if load else None,
             skipped=self._use.skipped,
+            strangers=self._use.strangers,
         )
 
     def meter_reports(self, glitches: Mapping[str, int]) -> list[MeterReport]:
@@ -212,9 +214,7 @@ class Collector:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
-            before, meter.driver = meter.driver, self._driver_of(meter, line)
-            if before is not None and isinstance(meter.driver, FollowingDriver):
-                meter.driver.follow(before)
+            meter.read_with(self._driver_of(meter, line))
 
         self._turns.begin(self._now_s())
         failures = 0
@@ -228,6 +228,8 @@ class Collector:
             meter = min(self.meters, key=lambda m: (m.due.next_s, m.failures.in_a_row > 0))
             answered = await self._read(line, meter)
             self.turned_s = asyncio.get_running_loop().time()
+            if isinstance(turns := getattr(line, "turns", None), FrameTurns):
+                self._mind_strangers(turns)
             if answered:
                 failures = 0
                 self._line_works()
@@ -238,6 +240,17 @@ class Collector:
         # remedy.
         text = f"no meter answers; last: {meter.failures.last}"
         self._failures.note(text, self._clock.now_s())
+
+    def _mind_strangers(self, turns: FrameTurns) -> None:
+        """Another master may be on the line: values are read again then, and this is why."""
+        if self._use.heard(turns.strangers, asyncio.get_running_loop().time()):
+            log.warning(
+                "%s: %d frames came that nobody here has asked for — a second master is on the "
+                "bus: take one of the two away; what is read in such a moment is read again, and "
+                "more of it is only counted, on the status page",
+                self.name,
+                self._use.strangers,
+            )
 
     def _driver_of(self, meter: Meter, line: AnyLine) -> Driver:
         """Raises LineError."""

@@ -211,10 +211,12 @@ class Session:
         try:
             credentials = self._credentials()
         except ConfigError as error:
-            # The problem's own text may quote the line of the password.
-            where = error.problems[0].file if error.problems else "the credentials"
+            # What is told of a line may quote the password.
+            problem = error.problems[0]
+            if problem.line == 0:
+                raise LoginRefused(str(problem)) from None
             raise LoginRefused(
-                f"{where} cannot be used as credentials — run `meter-gateway check`"
+                f"{problem.file} cannot be used as credentials — run `meter-gateway check`"
             ) from None
         refused = (
             "the exchange does not take this user name and password — correct the "

@@ -3,14 +3,14 @@
 Times with `loop_s` are the loop's, all others Unix time.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from math import inf
 
 from gateway.outbox.item import Item, Subject
 
 RARELY_S = 86_400.0
-"""How long a subject that cannot be asked for is left alone."""
+"""How long a subject that cannot be asked for is left alone at most."""
 MAX_SILENCE_S = 3600.0
 LATER_PART = 0.1
 """Part of a slot that is left to deliveries before anything is asked."""
@@ -35,6 +35,8 @@ class QuestionRound:
         that fails does not hide the others.
         """
         self._left_alone_until_loop_s: dict[Subject, float] = {}
+        self._in_vain: Counter[Subject] = Counter()
+        """How often in a row each subject could not be asked for."""
         self._silent_until_loop_s = -inf
 
     def __bool__(self) -> bool:
@@ -90,6 +92,19 @@ class QuestionRound:
     def leave_alone(self, subjects: Iterable[Subject], loop_s: float) -> None:
         """Do not ask for these until tomorrow."""
         self._left_alone_until_loop_s.update(dict.fromkeys(subjects, loop_s + RARELY_S))
+
+    def asked_in_vain(self, subject: Subject, loop_s: float) -> None:
+        """What came was no answer, and the next will hardly be one: ask in the next slot, and leave
+        it alone twice as long each time, a day at last. A server that is being brought up says the
+        same for a while as one that never tells.
+        """
+        wait_s = min(RARELY_S, (2.0 ** self._in_vain[subject] - 0.5) * self._slot_s)
+        self._in_vain[subject] = min(self._in_vain[subject] + 1, 32)
+        self._left_alone_until_loop_s[subject] = loop_s + wait_s
+
+    def answered(self, subject: Subject) -> None:
+        """It can be asked for."""
+        del self._in_vain[subject]
 
     def stop(self, loop_s: float, after_s: float | None) -> None:
         """Ask nothing more in this slot, nor within `after_s`."""

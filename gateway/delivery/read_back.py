@@ -6,9 +6,10 @@ slot began and what is not confirmed yet, newest slot first. What it holds other
 more; the second time it is shown and left to a person.
 
 The lowest priority of all: the uploader asks when nothing is to be sent to a destination that
-answers, and breaks off for what comes up. One that cannot be asked is asked again a day later; so
-is one with which nothing has ever agreed, a second delivery or not: what it tells must be something
-else. Nothing of this makes deliveries wait or the destination fail.
+answers, and breaks off for what comes up. One that cannot be asked is asked again in waits that
+grow to a day. One with which nothing has ever agreed, a second delivery or not, is asked a day
+later: what it tells must be something else. Nothing of this makes deliveries wait or the
+destination fail.
 """
 
 import asyncio
@@ -82,25 +83,31 @@ class ReadBack:
         try:
             held = await self._destination.verifies.held(items, self._round.left_s(now_s))
         except CannotTell as error:
-            self._leave_alone({items[0].subject}, str(error))
+            self._round.asked_in_vain(items[0].subject, _loop_s())
+            self._tell(str(error), "it is asked again ever more rarely, once a day at last")
         except NotNow as error:
             self._stop(str(error), error.after_s)
         else:
             self.state = "ok"
+            self._round.answered(items[0].subject)
             self._found += [Held(item, energy_uwh) for item, energy_uwh in held.items()]
         self._round.done()
         if not self._round:
             self._write(now_s)
 
     def _leave_alone(self, subjects: Iterable[Subject], reason: str) -> None:
-        """It cannot tell, and will not in a minute."""
+        """It cannot tell, and will not tomorrow before this time."""
         self._round.leave_alone(subjects, _loop_s())
+        self._tell(reason, "it is asked again in a day")
+
+    def _tell(self, reason: str, when: str) -> None:
+        """Once, until it was answered."""
         if self.state in ("", "ok"):
             _log.warning(
-                "what %s holds cannot be read back: %s; it is asked again in a day, "
-                "and deliveries go on",
+                "what %s holds cannot be read back: %s; %s, and deliveries go on",
                 spoken(self._destination.name),
                 reason,
+                when,
             )
         self.state = f"cannot be asked: {reason}"
 

@@ -21,7 +21,9 @@ event tells the whole of it.
 _MS_PER_HOUR = 3_600_000
 
 
-def open_slot(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) -> DirectionState:
+def open_slot(
+    counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool, source: str = ""
+) -> DirectionState:
     """Metering begins at a reading, at this UTC."""
     slot = OpenSlot(
         start_ms=at_ms - at_ms % rules.slot_ms,
@@ -31,7 +33,9 @@ def open_slot(counter: Counter, at_ms: int, rules: MeterRules, *, placed: bool) 
         samples=1,
         placed=placed,
     )
-    return DirectionState(counter, slot, shift_ms=at_ms - counter.at_ms, placed=placed)
+    return DirectionState(
+        counter, slot, shift_ms=at_ms - counter.at_ms, placed=placed, source=source
+    )
 
 
 def book(interval: Interval, entries: Entries) -> DirectionState:
@@ -87,6 +91,7 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         shift_ms=until_ms - interval.counter.at_ms,
         placed=interval.placed,
         provisional_ms=provisional_ms if provisional_ms > until_ms else 0,
+        source=before.source,
     )
 
 
@@ -128,23 +133,11 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
     """Where the energy between two readings has no place: a partial slot before, missing ones
     inside, a partial one after.
     """
-    rules = entries.rules
     counter, at_ms = interval.counter, interval.at_ms
     old = keep(interval.before, entries, most_uwh=counter.counter_uwh)
     before, before_ms = old.counter, old.at_ms
-
-    slot = revised(old, rules)
-    has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
-    if has_metered or at_ms > before_ms or slot.revision:
-        entries.close(slot, before_ms, before.counter_uwh, before.register_uwh)
-
-    after = open_slot(counter, at_ms, rules, placed=interval.placed)
-    first_ms = old.slot.start_ms + rules.slot_ms
-    missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
-    for start_ms in missing[:MAX_MISSING]:
-        was_provisional = start_ms + rules.slot_ms <= old.provisional_ms
-        entries.miss(start_ms, before, gap_ms=at_ms - before_ms, revision=int(was_provisional))
-    entries.withdraw(old, max(first_ms, missing.stop))
+    after = open_slot(counter, at_ms, entries.rules, placed=interval.placed, source=old.source)
+    missing = _end_before(old, after, entries)
 
     record = entries.leave_unallocated(
         kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh
@@ -158,6 +151,58 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
     else:
         what = f"no reading for {(at_ms - before_ms) / _MS_PER_HOUR:.1f} h"
     unallocated = f"{record.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
-    text = f"{what}, {len(missing)} slots missing, {unallocated}"
+    text = f"{what}, {missing} slots missing, {unallocated}"
     entries.tell(at_ms, kind, text, record.energy_uwh)
     return after
+
+
+def _end_before(old: DirectionState, after: DirectionState, entries: Entries) -> int:
+    """End what is open where metering begins anew in another slot: a partial slot, and missing ones
+    up to there. Returns how many are missing.
+    """
+    rules = entries.rules
+    before, before_ms, at_ms = old.counter, old.at_ms, after.at_ms
+
+    slot = revised(old, rules)
+    has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
+    if has_metered or at_ms > before_ms or slot.revision:
+        entries.close(slot, before_ms, before.counter_uwh, before.register_uwh)
+
+    first_ms = old.slot.start_ms + rules.slot_ms
+    missing = range(first_ms, after.slot.start_ms, rules.slot_ms)
+    for start_ms in missing[:MAX_MISSING]:
+        was_provisional = start_ms + rules.slot_ms <= old.provisional_ms
+        entries.miss(start_ms, before, gap_ms=at_ms - before_ms, revision=int(was_provisional))
+    entries.withdraw(old, max(first_ms, missing.stop))
+    return len(missing)
+
+
+def change_register(
+    old: DirectionState, counter: Counter, at_ms: int, entries: Entries, *, placed: bool
+) -> DirectionState:
+    """Metering goes on at `at_ms` (UTC) with another register of the meter. `counter` is as of
+    there, and stands where it stood. Of the old state nothing is left to be confirmed (`keep`).
+
+    What passed since the reading before belongs to no slot, and is not known. So the slot in which
+    that was is partial: it is metered for so much less.
+    """
+    rules = entries.rules
+    source = rules.registers[entries.direction].source
+    until_ms = max(at_ms, old.at_ms)
+    was_set_back = until_ms - at_ms > rules.slot_ms
+    if was_set_back or until_ms >= old.slot.start_ms + rules.slot_ms:
+        after = open_slot(counter, at_ms, rules, placed=placed, source=source)
+        _end_before(old, after, entries)
+        return after
+
+    hole_ms = max(until_ms - old.at_ms, 1)
+    slot = replace(
+        old.slot,
+        from_ms=old.slot.from_ms + hole_ms,
+        samples=old.slot.samples + 1,
+        largest_gap_ms=max(old.slot.largest_gap_ms, hole_ms),
+        placed=old.slot.placed or placed,
+    )
+    return DirectionState(
+        counter, slot, shift_ms=until_ms - counter.at_ms, placed=placed, source=source
+    )

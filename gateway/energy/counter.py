@@ -43,6 +43,12 @@ changes nothing: only the integral of power goes on. These readings are not beli
 
 - *It stands still while more passes than its step can hold.* The register *pauses*, and will catch
   up. After `MOST_PAUSE_MS` the register is believed, and power is not.
+
+- *It stands still, and the meter moves it only once a minute, say* (`Rules.refresh_ms`). For that
+  long this says nothing.
+
+- *It is one of another register,* because the meter's profile changed. Once `CONFIRMATIONS` such
+  readings agree, the counter goes on from where it is with the new one (`go_on_with`).
 """
 
 from dataclasses import dataclass
@@ -320,24 +326,54 @@ def read(
     at_ms = counter.last_sample_ms
     elapsed_ms = at_ms - counter.at_ms
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
-    suspects = counter.suspects
     can_follow = 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
 
     if can_follow and not _is_doubtful(counter, rules, moved_uwh, elapsed_ms, stale_ms):
+        if moved_uwh == 0 and _is_yet_to_move(counter, rules, elapsed_ms):
+            return counter, None
         if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
             return counter, None
         return _confirmed(counter, rules, moved_uwh), _glitch(counter, rules, raw_uwh)
 
-    if suspects is None:
-        suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
-    else:
-        suspects = suspects.and_then(raw_uwh, at_ms, rules)
+    counter = suspect(counter, rules, raw_uwh)
+    suspects = counter.suspects
+    assert suspects is not None
 
     if can_follow and suspects.count >= AGREEING:
         return _confirmed(counter, rules, moved_uwh), None
     if suspects.count < CONFIRMATIONS:
-        return replace(counter, suspects=suspects), None
+        return counter, None
     return _rebase(counter, rules, suspects)
+
+
+def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
+    """The counter after a reading that it cannot be compared with: one of another register, at the
+    sample that power was integrated up to.
+    """
+    at_ms = counter.last_sample_ms
+    if counter.suspects is None:
+        suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
+    else:
+        suspects = counter.suspects.and_then(raw_uwh, at_ms, rules)
+    return replace(counter, suspects=suspects)
+
+
+def go_on_with(
+    counter: Counter, rules: Rules, at_ms: int, raw_uwh: int, power_w: float | None
+) -> Counter:
+    """The counter where it is, from now on in the middle of a step of another register."""
+    begun = start(at_ms, raw_uwh, power_w, rules)
+    step_uwh = rules.step_uwh(raw_uwh)
+    begin_uwh = max(counter.register_uwh, counter.counter_uwh - step_uwh // 2)
+    return replace(
+        begun,
+        counter_uwh=counter.counter_uwh,
+        register_uwh=begin_uwh,
+        offset_uwh=begin_uwh - raw_uwh,
+        low_uwh=begin_uwh,
+        high_uwh=max(begin_uwh + step_uwh, counter.counter_uwh),
+        agreed=CONFIRMATIONS,
+    )
 
 
 def is_to_concede(counter: Counter) -> bool:
@@ -372,15 +408,23 @@ def _is_doubtful(
     Grossly is three times as much, and a few steps and `DOUBT_W` on top. The margins are wide
     because doubt costs little where it is wrong: the reading is believed with the next one.
     """
-    since = counter.since
-    if elapsed_ms > DOUBT_MS and since.power_unknown_ms <= stale_ms:
+    if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
         return False
+    return _is_gross(counter, rules, moved_uwh, elapsed_ms)
 
+
+def _is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
+    since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
     steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
     return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
+
+
+def _is_yet_to_move(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
+    """Whether the register stands still because the meter moves it only now and then."""
+    return elapsed_ms < rules.refresh_ms and counter.suspects is None
 
 
 def _pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
@@ -486,8 +530,7 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
 
     modulus_uwh = rules.modulus_uwh or 0
     rolled_uwh = suspects.last_raw_uwh + modulus_uwh - shown_uwh
-    most_uwh = rules.most_uwh(last_ms - counter.at_ms, shown_uwh)
-    if modulus_uwh and 0 <= rolled_uwh <= most_uwh:
+    if modulus_uwh and _may_have_rolled(counter, rules, rolled_uwh, last_ms - counter.at_ms):
         counter = replace(counter, offset_uwh=counter.offset_uwh + modulus_uwh)
         finding = Finding("rollover", 0, f"the register started again from 0: {text}")
         return _confirmed(counter, rules, rolled_uwh), finding
@@ -503,6 +546,16 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     since = replace(since, power_unknown_ms=max(since.power_unknown_ms, 1))
     counter = replace(counter, since=since)
     return _confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh), finding
+
+
+def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms: int) -> bool:
+    """Whether the register can have passed its modulus. Where power is known for all of the time,
+    and says that nothing like that passed, it was set to 0 near its modulus.
+    """
+    if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
+        return False
+    power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
+    return not (power_tells and _is_gross(counter, rules, rolled_uwh, elapsed_ms))
 
 
 def _reset(

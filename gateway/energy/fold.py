@@ -12,7 +12,13 @@ from msgspec.structs import replace
 from drivers.sample import Sample
 from gateway.energy import counter as counting
 from gateway.energy.assets import Direction
-from gateway.energy.booking import MAX_MISSING, book, leave_out, open_slot
+from gateway.energy.booking import (
+    MAX_MISSING,
+    book,
+    change_register,
+    leave_out,
+    open_slot,
+)
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import between
@@ -109,8 +115,11 @@ def _advance_series(
         shift_ms=at_ms - steady_ms,
         boot_id=sample.boot_id,
         boottime_ms=sample.boottime_ms,
+        changed_after=state.changed_after,
         previous=previous,
     )
+    if state.changed_after and not _reads_as_before(rules) and not new_state.counts_another(rules):
+        new_state = replace(new_state, changed_after=0)
     return Step(new_state, tuple(slots), tuple(events), tuple(unallocated), tuple(provisional))
 
 
@@ -131,23 +140,22 @@ def advance_direction(
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
        clock was set, either way, by more than a slot, the open slot ends as a partial one and
-       metering begins anew at the new time; what passed between the two readings is unallocated. A
-       slot that comes a second time that way is for the books to refuse (`clash`): what is closed
-       stays.
+       metering begins anew at the new time; what passed between is unallocated. A slot that comes a
+       second time that way is for the books to refuse (`clash`): what is closed stays.
     6. Once anything is booked, the beginning cannot be changed any more.
+    7. Where another register was counted than is read now, it begins anew (`_change_register`).
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
+    is_another = before.counts_another(register)
+    if not is_another:
+        before = before.counting(register)
 
-    seen = counting.integrate(
-        before.counter,
-        register,
-        at_ms=reading.steady_ms,
-        power_w=reading.power_w,
-        stale_ms=rules.stale_ms,
-    )
+    seen = _integrated(before, reading, entries)
+    if is_another and reading.raw_uwh is not None:
+        return _change_register(before, seen, reading, entries)
     if reading.raw_uwh is not None and counting.begins_anew(seen, register, reading.raw_uwh):
         return _begin_anew(before, reading, entries)
 
@@ -175,6 +183,17 @@ def advance_direction(
     return _settled(after) if entries.are_binding else after
 
 
+def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> counting.Counter:
+    """The counter after power up to the reading."""
+    return counting.integrate(
+        before.counter,
+        entries.rules.registers[entries.direction],
+        at_ms=reading.steady_ms,
+        power_w=reading.power_w,
+        stale_ms=entries.rules.stale_ms,
+    )
+
+
 def _is_to_concede(
     before: DirectionState, counter: counting.Counter, reading: Reading, rules: MeterRules
 ) -> bool:
@@ -197,7 +216,9 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
             first = counting.start(at_ms, raw_uwh, power_w, register)
-            directions[direction] = open_slot(first, at_ms, rules, placed=sample.placed)
+            directions[direction] = open_slot(
+                first, at_ms, rules, placed=sample.placed, source=register.source
+            )
     return MeterState(
         serial_number=sample.serial_number,
         at_ms=at_ms,
@@ -212,13 +233,11 @@ def _begin_direction(reading: Reading, entries: Entries) -> DirectionState | Non
     """Metering begins at this reading, if the register is in it."""
     if reading.raw_uwh is None:
         return None
-    counter = counting.start(
-        reading.steady_ms,
-        reading.raw_uwh,
-        reading.power_w,
-        entries.rules.registers[entries.direction],
+    register = entries.rules.registers[entries.direction]
+    counter = counting.start(reading.steady_ms, reading.raw_uwh, reading.power_w, register)
+    return open_slot(
+        counter, reading.at_ms, entries.rules, placed=reading.placed, source=register.source
     )
-    return open_slot(counter, reading.at_ms, entries.rules, placed=reading.placed)
 
 
 def _begin_anew(
@@ -245,6 +264,35 @@ def _begin_anew(
     return replace(begun, counter=counter)
 
 
+def _change_register(
+    before: DirectionState, seen: counting.Counter, reading: Reading, entries: Entries
+) -> DirectionState:
+    """Another register is read than was counted before. Its first readings are not believed until
+    they agree; then metering begins anew with it, and nothing is booked across.
+    """
+    register = entries.rules.registers[entries.direction]
+    raw_uwh = reading.raw_uwh
+    assert raw_uwh is not None, "another register that is not in the sample waits"
+    counter = counting.suspect(seen, register, raw_uwh)
+    suspects = counter.suspects
+    assert suspects is not None
+    # One that always rises too fast is conceded, once it is counted.
+    if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
+        return replace(before, counter=counter)
+
+    was = before.source or register.former_source
+    text = (
+        f"the profile reads another register: {register.source}; before it was {was}. Metering "
+        "begins anew with it, and nothing is booked across"
+    )
+    entries.tell(reading.at_ms, "profile", text)
+    old = keep(before, entries)
+    counter = counting.go_on_with(
+        old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
+    )
+    return change_register(old, counter, reading.at_ms, entries, placed=reading.placed)
+
+
 def _settled(state: DirectionState) -> DirectionState:
     """The direction, whose beginning cannot be changed any more."""
     return replace(state, counter=replace(state.counter, agreed=CONFIRMATIONS))
@@ -266,6 +314,11 @@ def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
     # After a restart of the machine by a clock that is behind, all that is known is how long it has
     # been running.
     return sample.boottime_ms
+
+
+def _reads_as_before(rules: MeterRules) -> bool:
+    """Whether these are the rules of samples from before the meter's profile changed."""
+    return not any(register.source for register in rules.registers.values())
 
 
 def shows_register(sample: Sample, rules: MeterRules) -> bool:

@@ -83,6 +83,7 @@ def wait(
         placed=before.placed,
         marks=marks,
         provisional_ms=provisional_ms,
+        source=before.source,
     )
 
 

@@ -24,6 +24,18 @@ class Rules:
     modulus_uwh: int | None
     float32: bool
     max_power_w: float
+    refresh_ms: int = 0
+    """The meter moves it no more often than this: standing still for less tells nothing. 0: it
+    moves as energy passes, or nobody says.
+    """
+    source: str = ""
+    """How it is read, in words: which register, of what type, scale and step. Where a state was
+    counted from another one, its series begins anew. Empty: nobody says.
+    """
+    former_source: str = ""
+    """What a state was counted from that does not say: a version before states said so left it, and
+    read another register. Empty: the same one.
+    """
 
     def step_uwh(self, register_uwh: int) -> int:
         """The step of the register at this value: its resolution, or the spacing of float32 there,

@@ -214,11 +214,26 @@ class DirectionState(msgspec.Struct, frozen=True):
     """The boundaries that have passed since."""
     provisional_ms: int = 0
     """Slots that end up to then (UTC) have been closed provisionally."""
+    source: str = ""
+    """Which register is counted (`Rules.source`); empty where the version that left the state did
+    not say.
+    """
 
     @property
     def at_ms(self) -> int:
         """UTC of the counter's reading."""
         return self.counter.at_ms + self.shift_ms
+
+    def counts_another(self, register: Rules) -> bool:
+        """Whether it was counted from another register than this one, by all that is known."""
+        counted = self.source or register.former_source
+        return bool(counted and register.source) and counted != register.source
+
+    def counting(self, register: Rules) -> "DirectionState":
+        """The direction, which says that it counts this one, where it did not say."""
+        if self.source or not register.source:
+            return self
+        return replace(self, source=register.source)
 
 
 class MeterState(
@@ -251,14 +266,26 @@ class MeterState(
     """The boot of the last sample; empty where it is not known."""
     boottime_ms: int = 0
     """CLOCK_BOOTTIME of the last sample."""
+    changed_after: int = 0
+    """The number of the last sample that was read before the meter's profile changed: the register
+    is still the one from before in samples up to there. 0: there is none.
+    """
     previous: "MeterState | None" = None
     """The series before this one, while its meter may yet come back."""
+
+    def counts_another(self, rules: MeterRules) -> bool:
+        """Whether one of its directions was counted from another register than these rules'."""
+        return any(
+            each.counts_another(rules.registers[direction])
+            for direction, each in self.directions.items()
+            if direction in rules.registers
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, slots, gap, clock,
-    clash. `energy_uwh` is unallocated energy.
+    """Something a person should know: glitch, rollover, reset, jump, swap, profile, slots, gap,
+    clock, clash. `energy_uwh` is unallocated energy.
     """
 
     at_ms: int

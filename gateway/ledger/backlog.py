@@ -34,6 +34,7 @@ class Backlog:
         self._clock = clock
         self._max_slack_ms = round(max_gap_s * 1000)
         self._resumed = False
+        self._knows_profiles = False
         self._portions: Iterator[None] | None = None
         self.folded = False
         """Whether the folds have seen every sample."""
@@ -47,6 +48,9 @@ class Backlog:
         """Do a portion; returns whether there is more to do. Samples may be taken in between.
         Raises StoreError; it begins again then, when called.
         """
+        if not self._knows_profiles:
+            self._books.look_at_profiles()
+            self._knows_profiles = True
         if self.folded or not self._trusted():
             return False
 

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
+from msgspec.structs import replace
+
 from drivers.sample import Sample
 from gateway.energy.asset_slots import key
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
-from gateway.energy.slot import Event, MeterState, Slot, Step, Unallocated
+from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide
-from gateway.ledger.rules import meter_rules
+from gateway.ledger.rules import meter_rules, unchanged
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
@@ -40,6 +42,8 @@ class Books:
         self._clock = clock
         self._settling = Settling(settings, buffer, terms)
         self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
+        self._former_number = buffer.last_number
+        """The newest sample that was there at the start: read with the profiles as they were."""
         self.states: dict[str, tuple[int, MeterState]] = {}
         """Per meter: the number of the sample that its fold stands at, and the fold."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
@@ -54,12 +58,34 @@ class Books:
         """The site's meters, by name."""
         return self._rules.keys()
 
+    def look_at_profiles(self) -> None:
+        """Keep on record, for each meter whose profile reads another register now, up to which
+        sample it was the one from before. To be done before samples of now are written. Raises
+        StoreError.
+        """
+        for device, (number, state) in self._stored().items():
+            changed = self._with_change(state, self._rules[device])
+            if changed is not state:
+                self._buffer.close(Closing(device, number, changed, (), (), ()))
+
+    def _stored(self) -> dict[str, tuple[int, MeterState]]:
+        stored = self._buffer.counters()
+        return {device: stored[device] for device in self._rules if device in stored}
+
+    def _with_change(self, state: MeterState, rules: MeterRules) -> MeterState:
+        """The state, with the end of the samples that its profile of before has read."""
+        if state.changed_after or not state.counts_another(rules):
+            return state
+        return replace(state, changed_after=self._former_number)
+
     def load(self) -> dict[str, int]:
         """Begin with the folds as they are stored. Returns, per meter that anything is known of,
         the number of the sample that its fold stands at. Raises StoreError.
         """
-        stored = self._buffer.counters()
-        self.states = {device: stored[device] for device in self._rules if device in stored}
+        self.states = {
+            device: (number, self._with_change(state, self._rules[device]))
+            for device, (number, state) in self._stored().items()
+        }
 
         # A meter that has never been heard of has no samples: it must not make all the others' be
         # read from the first on.
@@ -85,6 +111,8 @@ class Books:
         """
         before = self.states.get(sample.device)
         rules = self._rules[sample.device]
+        if before and number <= before[1].changed_after:
+            rules = unchanged(rules)
         step = advance(before[1] if before else None, sample, rules)
 
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the

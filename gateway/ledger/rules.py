@@ -1,5 +1,7 @@
 """What the fold must know of each meter, from the settings. Pure."""
 
+from dataclasses import replace
+
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.register import Rules
@@ -11,6 +13,17 @@ STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
 _OTHER: dict[Direction, Direction] = {"import": "export", "export": "import"}
+
+
+def unchanged(rules: MeterRules) -> MeterRules:
+    """The same for samples of before the meter's profile changed: whatever they were counted from,
+    it is still that.
+    """
+    registers = {
+        direction: replace(register, source="", former_source="")
+        for direction, register in rules.registers.items()
+    }
+    return replace(rules, registers=registers)
 
 
 def meter_rules(device: Device, settings: Settings) -> MeterRules:
@@ -26,6 +39,9 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
             modulus_uwh=round(register.modulus_wh * UWH_PER_WH),
             float32=register.float32,
             max_power_w=device.max_power_w,
+            refresh_ms=round(register.refresh_s * 1000),
+            source=device.profile.source_of(f"energy_{shown}_wh"),
+            former_source=register.formerly,
         )
 
     return MeterRules(

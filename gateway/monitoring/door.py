@@ -13,7 +13,6 @@
 import base64
 import binascii
 import hmac
-import ipaddress
 import logging
 import re
 import socket
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from drivers.net.addresses import address_of, is_loopback
+from drivers.net.addresses import address_of, is_loopback, place_of
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ class Door:
         if token is None and self._open_to_all:
             return None
 
-        client = _place(visit.client)
+        client = place_of(visit.client)
         if (wait_s := self._tries.blocked_s(client)) > 0:
             after = {"Retry-After": str(int(wait_s) + 1)}
             return TurnedAway(429, "too many wrong tokens; wait a minute", after)
@@ -188,16 +187,6 @@ def _is_same(brought: str, token: str) -> bool:
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode(errors="surrogateescape")).digest()
-
-
-def _place(client: str) -> str:
-    """Whose tries are counted together: an IPv4 address, or a network of IPv6, of which everybody
-    has a whole one.
-    """
-    address = address_of(client.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address or client)
 
 
 def _own_names() -> frozenset[str]:

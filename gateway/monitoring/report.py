@@ -70,6 +70,8 @@ class LineReport(Part):
     """The measured share of the last minute in which the line was in use, 0 to 1."""
     skipped: int = 0
     """Turns since start that fell out because the line was not free in time."""
+    strangers: int = 0
+    """Frames since start that nobody here has asked for: another master's."""
 
     @property
     def too_slow(self) -> bool:
@@ -88,6 +90,7 @@ class LineReport(Part):
         text = f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
         text += "" if self.busy is None else f", busy {self.busy:.0%}"
         text += f", {self.skipped:,} turns skipped" if self.skipped else ""
+        text += f", {self.strangers:,} frames of another master" if self.strangers else ""
         return f"cannot keep up: {text}" if self.too_slow else text
 
 
@@ -259,7 +262,7 @@ class Report:
         # A line is as well as the best of its meters: they say what is wrong.
         told = {part.line for part in unwell if isinstance(part, MeterReport)}
         found = [
-            _complaint(part)
+            _complaint(part, self.now_s - (part.last_success_s or self.started_s))
             for part in unwell
             if not (isinstance(part, LineReport) and part.name in told)
         ]
@@ -377,10 +380,13 @@ def _masked(part: APart, masked: Callable[[str], str]) -> APart:
     return replace(part, last_error=masked(part.last_error)) if part.last_error else part
 
 
-def _complaint(part: Part) -> str:
-    """What is not well with it."""
+def _complaint(part: Part, silent_s: float) -> str:
+    """What is not well with it, which had no success for `silent_s`."""
     if isinstance(part, MeterReport) and part.unbelieved_why:
         return f"{part.name}: {part.unbelieved_why}"
+    if part.state == "ok" and silent_s > part.max_age_s:
+        done = "delivered" if isinstance(part, DestinationReport) else "done"
+        return f"{part.name}: nothing was {done} for {silent_s:.0f} s, which should not be"
     return f"{part.name}: {part.state}" + (f" ({part.last_error})" if part.last_error else "")
 
 

@@ -2,11 +2,12 @@
 neither flooded nor held up.
 
 Limits, and what happens at them:
-- 16 connections at a time; one more is answered 503 and closed.
+- 16 connections at a time; one that says nothing makes room for one more (`seats.py`), or that is
+  answered 503 and closed.
 - 8 KiB of request, head and body; a longer one is answered 431 and closed.
 - 10 reports a second are made; who asks in between is told the last one again.
-- 10 seconds per connection for everything; a slower client is cut off. A connection carries one
-  request.
+- 3 seconds per connection for the request, 10 for everything; a slower client is cut off. A
+  connection carries one request.
 - Who is let in, `door.py` says. Beyond this machine that takes a token, but for `/healthz`, which
   tells others only whether all is well.
 There is nothing to write and no access log. A busy port is logged once and tried again for ever;
@@ -29,10 +30,11 @@ from pathlib import Path
 
 import h11
 
-from drivers.net.addresses import address_of, is_any
+from drivers.net.addresses import address_of, is_any, is_localhost, place_of
 from gateway.monitoring import metrics
 from gateway.monitoring.door import Door, TurnedAway, Visit
 from gateway.monitoring.report import Report
+from gateway.monitoring.seats import Seat, Seats
 from gateway.site.settings import StatusSettings
 from gateway.timing.backoff import Backoff
 
@@ -41,7 +43,9 @@ _log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 16
 MAX_REQUEST_BYTES = 8 * 1024
 CLIENT_S = 10.0
-"""Seconds a client may take from connecting to having read the answer."""
+"""Seconds a client may take from connecting to having read the answer …"""
+REQUEST_S = 3.0
+"""… and to having sent its request."""
 REUSE_S = 0.1
 """An answer that is younger is given again: what is asked for all the time costs the meters little.
 """
@@ -99,7 +103,7 @@ class StatusServer:
         self._made: dict[Callable[[], _Answer], tuple[float, _Answer]] = {}
         """When each of these was last made, and how it was."""
         self._port = settings.port
-        self._connections = 0
+        self._seats = Seats(MAX_CONNECTIONS, lambda: asyncio.get_running_loop().time())
         self._door = Door(
             settings.host, token, lambda: asyncio.get_running_loop().time(), open_to_all=open_to_all
         )
@@ -118,9 +122,9 @@ class StatusServer:
         async with asyncio.TaskGroup() as clients:
 
             def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                if self._connections < MAX_CONNECTIONS:
-                    self._connections += 1
-                    clients.create_task(self._client(reader, writer))
+                seat = self._seats.take(place_of(_peer(writer)), writer.transport.abort)
+                if seat is not None:
+                    clients.create_task(self._client(reader, writer, seat))
                 else:
                     writer.write(
                         _encoded(
@@ -142,11 +146,13 @@ class StatusServer:
     ) -> asyncio.Server:
         backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
+        # Without a token it is open to this machine: the name must lead nowhere else.
+        host = "127.0.0.1" if is_localhost(self._settings.host) else self._settings.host
         while True:
             try:
                 server = await asyncio.start_server(
                     accept,
-                    self._settings.host,
+                    host,
                     self._settings.port,
                     limit=MAX_REQUEST_BYTES,
                     backlog=MAX_CONNECTIONS,
@@ -173,25 +179,31 @@ class StatusServer:
             _log.info("status page: %s", self.url)
             return server
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: Seat
+    ) -> None:
         try:
             async with asyncio.timeout(CLIENT_S):
-                await self._converse(reader, writer)
+                await self._converse(reader, writer, seat)
         except (TimeoutError, OSError):
             pass  # the client is slow or gone: its own loss
         finally:
-            self._connections -= 1
+            self._seats.leave(seat)
             writer.transport.abort()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: Seat
+    ) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
         head_only = False
         try:
-            request = await _request(connection, reader)
+            async with asyncio.timeout(REQUEST_S):
+                request = await _request(connection, reader)
             if request is None:
                 return
+            seat.has_asked = True
             head_only = request.method == b"HEAD"
-            answer = self._answer(request, str(writer.get_extra_info("peername", ("",))[0]))
+            answer = self._answer(request, _peer(writer))
         except h11.RemoteProtocolError as error:
             answer = _refusal(error.error_status_hint, f"not a request this server reads: {error}")
         writer.write(_encoded(connection, answer, head_only=head_only))
@@ -239,6 +251,11 @@ class StatusServer:
         if report.verdict == "well":
             return _Answer(200, b"ok\n")
         return _refusal(503, "\n".join(report.reasons()))
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    """The other end's address; empty where it is gone already."""
+    return str((writer.get_extra_info("peername") or ("",))[0])
 
 
 def page_url(host: str, port: int) -> str:

@@ -13,7 +13,8 @@ While a meter sleeps, the assets that it is a part of are settled by nobody, and
 destination is late for none (`excused`).
 
 A meter with `seasonal: true` may sleep for as long as it likes, a winter or a summer, and need not
-have been heard at all.
+have been heard at all. Where it was not quiet, its silence is a fault for a day: it may be broken,
+or somebody has switched it off for the season while it ran.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,13 +66,13 @@ def asleep(
     """
     if state is None:
         return "asleep (seasonal, never heard)" if sleeper.seasonal else ""
-    if not _was_quiet(state, sleeper.quiet_w):
-        return ""
-    if sleeper.seasonal:
+    quiet = _was_quiet(state, sleeper.quiet_w)
+    long = now_s - state.at_ms / 1000 > DAY_S
+    if sleeper.seasonal and (quiet or long):
         return "asleep (seasonal)"
-
-    if now_s - state.at_ms / 1000 > DAY_S:
+    if long or not quiet:
         return ""
+
     ago_s = (DAY_S, DAY_S + AWAKE_S)
     if all(_produced(sleeper, now_s - each, slot_s, slots_at) for each in ago_s):
         return ""

@@ -55,9 +55,12 @@ def _all(
 
 def _of_files(folder: Path, unit: ServiceUnit, account: Account) -> Iterator[Problem]:
     passed = {name for name, _ in unit.credentials()}
+    stand_ins = {value.partition(":")[0] for value in unit.values("SetCredential")}
     for name, path in unit.credentials():
         if path is not None and not path.exists():
             hint = "systemd would not start the service: write the file, or remove the line"
+            if name in stand_ins:
+                hint = "the service gets what SetCredential= says instead: write the file"
             message = f"LoadCredential={name} names {path}, which is not there"
             yield Problem(str(unit.path), 0, "", message, hint)
 

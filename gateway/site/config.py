@@ -105,6 +105,7 @@ def load(
     folder: Path, *, logins: bool = True, decode_destination: DecodeDestination | None = None
 ) -> Settings:
     """The settings of a configuration folder. Raises ConfigError with every problem of every file.
+    Where the daemon can go on with each of them, it raises nothing, and they are in `borne`.
 
     Without `logins` the credential files are not looked at: commands that only read need none, and
     whoever runs them may not see them. Without `decode_destination` what `exchange:`
@@ -143,10 +144,10 @@ def load(
     access = _page_access(folder, gateway, document) if gateway is not None and logins else None
 
     problems = files.problems()
-    if problems or gateway is None:
+    if gateway is None or not all(problem.is_borne for problem in problems):
         raise ConfigError(problems)
     settings = _settings(folder, gateway, devices, destinations)
-    return replace(settings, page_access=access)
+    return replace(settings, page_access=access, borne=tuple(problems))
 
 
 def load_device(folder: Path, name: str) -> Device:
@@ -165,7 +166,7 @@ def load_device(folder: Path, name: str) -> Device:
     files = _Files(folder, logins=True)
     device = files.device(path)
     problems = files.problems()
-    if device is None or problems:
+    if device is None or not all(problem.is_borne for problem in problems):
         raise ConfigError(problems)
     return device
 

@@ -2,6 +2,7 @@
 shown nowhere.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Mapping
@@ -89,6 +90,8 @@ def _read(
     folder: Path, name: str, kind: type[T], what: str, hint: str
 ) -> tuple[T | None, list[Problem]]:
     path = credential_path(folder, name)
+    if path != folder / name:
+        hint += "; systemd passes this file on as the unit's LoadCredential= says, at each start"
     try:
         text, mode = read_bounded(path)
         document = parse(text, str(path))
@@ -101,6 +104,11 @@ def _read(
             remedy = (
                 "its owner alone can: run this as root (with sudo); the file belongs to the "
                 f"daemon's user: chown meter-gateway {path}"
+            )
+        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            remedy = (
+                "nothing is wrong with the file: the system gives no more; raise LimitNOFILE= of "
+                "the unit, or free memory"
             )
         return None, [Problem(str(path), 0, "", message, remedy)]
 
@@ -143,8 +151,9 @@ def credential_path(folder: Path, name: str) -> Path:
     passed_folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if passed_folder:
         passed = Path(passed_folder) / Path(name).name
-        if passed.is_file():
-            return passed
+        with contextlib.suppress(OSError):  # where we may not look, there is nothing for us
+            if passed.is_file():
+                return passed
     return folder / name
 
 

@@ -36,7 +36,14 @@ class DeviceFile:
         ),
     ]
     address: Annotated[
-        int, Meta(ge=1, le=247, description="Modbus address on its line", examples=[2])
+        int,
+        Meta(
+            ge=0,
+            le=255,
+            description="Modbus address on its line, 1 to 247; on tcp: and tls: 0 or 255 is the "
+            "device itself",
+            examples=[2],
+        ),
     ] = 1
     interval: Annotated[
         Seconds, Meta(description="time between samples, at most half a slot", examples=["10s"])
@@ -105,6 +112,10 @@ class DeviceFile:
         if unfit := profile.unfit(self.line):
             yield Mistake(("line",), *unfit)
 
+        if not 1 <= self.address <= 247 and not self._is_the_device_itself:
+            hint = "1 to 247; 0 and 255 are the device itself, on tcp: and tls: alone"
+            yield Mistake(("address",), f"{self.address} is no meter's address", hint)
+
         if self.interval < profile.min_interval_s:
             hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
             yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)
@@ -132,6 +143,11 @@ class DeviceFile:
             message = f"{profile.id} needs no credentials"
             yield Mistake(("credentials",), message, "remove this key")
 
+    @property
+    def _is_the_device_itself(self) -> bool:
+        """Whether it is asked without regard to whom it may have behind it."""
+        return self.address in (0, 255) and self.line.scheme in ("tcp", "tls", "replay")
+
 
 def _no_fuse(max_power_w: float) -> Mistake:
     """A number that is too small for watts is one of kilowatts, or of amperes."""
@@ -140,7 +156,8 @@ def _no_fuse(max_power_w: float) -> Mistake:
         f"it is in W: write {kilo:g} if {max_power_w:g} kW are meant, or {ampere_w:.0f} for "
         f"{max_power_w:g} A at 230 V ({3 * ampere_w:.0f} on three phases)"
     )
-    return Mistake(("max_power",), f"{max_power_w:g} W cannot be a main fuse", hint)
+    message = f"{max_power_w:g} W cannot be a main fuse"
+    return Mistake(("max_power",), message, hint, is_borne=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

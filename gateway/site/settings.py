@@ -6,6 +6,7 @@ together with other sections or other files is found by a section's `check`, whi
 `Surroundings`.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from drivers.net.masking import SecretsInUse, basic
-from drivers.strict_yaml import Document, Mistake, Seconds, decode, nearest
+from drivers.strict_yaml import Document, Mistake, Problem, Seconds, decode, nearest
 from drivers.strict_yaml import Path as KeyPath
 from drivers.yaml_words import found_text
 from gateway.energy.assets import Formula
@@ -440,6 +441,8 @@ class Settings:
     none.
     """
 
+    borne: tuple[Problem, ...] = ()
+    """Mistakes with which the daemon goes on, and warns."""
     page_access: Access | None = None
     """Who may read the status page; None where the caller of `load` does not look at logins."""
     secrets: SecretsInUse = field(default_factory=SecretsInUse, compare=False)
@@ -455,11 +458,20 @@ class Settings:
         self.secrets.use(name, login.password, basic(login.username, login.password))
         return login
 
+    def read_logins(self) -> None:
+        """Know the secrets of the logins that this process may read, so that none is shown."""
+        sections = (*self.destinations.values(), self.mqtt)
+        for name in {getattr(section, "credentials", None) for section in sections}:
+            with contextlib.suppress(ConfigError):
+                if isinstance(name, str):
+                    self.credentials(name)
+
     def warnings(self) -> list[str]:
-        """What has to be changed before the next version, in words."""
-        if self.page_access != "open" or self.page_token()() is not None:
-            return []
-        return [OPEN_WARNING.format(host=self.status.host)]
+        """What has to be changed, though the daemon goes on with it, in words."""
+        found = [str(problem) for problem in self.borne]
+        if self.page_access == "open" and self.page_token()() is None:
+            found.append(OPEN_WARNING.format(host=self.status.host))
+        return found
 
     def page_token(self) -> TokenFile:
         """The token that the status page asks for, read when it is needed."""

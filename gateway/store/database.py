@@ -306,12 +306,7 @@ class Database:
                 f"is delivered until it can; {remedy(error)}"
             ) from error
 
-        text = f"{self.path.name} was damaged ({why}); "
-        text += (
-            f"it was set aside as {saved.aside.name}; {saved}"
-            if saved.aside
-            else f"it was gone; {saved}"
-        )
+        text = f"{self.path.name} was damaged ({why}); {saved.whereabouts}; {saved}"
         self.note(Event(int(self.now_s * 1000), "", "damaged", text))
         return text
 

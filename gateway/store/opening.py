@@ -10,6 +10,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.energy.slot import Event
@@ -244,21 +245,23 @@ def repair(path: Path, *, now_s: float) -> str:
         ) from error
     finally:
         os.close(lock)
-    return f"{path}: {saved}. It was set aside as {saved.aside.name if saved.aside else 'nothing'}"
+    return f"{path}: {saved}; {saved.whereabouts}"
 
 
-def open_for_reading(path: Path) -> Buffer:
-    """The store as a command reads it beside the running daemon; nothing is written. Raises
-    StoreError with what to do.
+def open_for_reading(path: Path, masked: Callable[[str], str] = str) -> Buffer:
+    """The store as a command reads it beside the running daemon; nothing is written. `masked`
+    takes secrets out of what is kept of others' words. Raises StoreError with what to do.
     """
     _look_for(path)
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: cannot be read; run this as root or as a member of its group")
     refuse_what_is_no_file(path, "cannot be read")
     try:
-        return _opened(connect_to_read(path), path, Limits())
+        buffer = _opened(connect_to_read(path), path, Limits())
     except sqlite3.Error as error:
         raise explained(path, "cannot be read", error) from error
+    buffer.tables.outbox.masked = masked
+    return buffer
 
 
 def open_for_deciding(path: Path) -> Buffer:
@@ -357,10 +360,7 @@ def _begun_anew(path: Path, limits: Limits, now_s: float, why: str) -> Buffer:
             f"{path}: is damaged ({why}) and cannot be set aside: {said(error)}; {remedy(error)}"
         ) from error
     buffer = _opened(connect(path), path, limits)
-    text = (
-        f"{path.name} was damaged ({why}); it was set aside as "
-        f"{saved.aside.name if saved.aside else 'nothing'}; {saved}"
-    )
+    text = f"{path.name} was damaged ({why}); {saved.whereabouts}; {saved}"
     log.error("%s: %s", path.parent, text)
     buffer.note(Event(int(now_s * 1000), "", "damaged", text))
     return buffer

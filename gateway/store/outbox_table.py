@@ -3,7 +3,7 @@ What one destination does with it is in `destination_outbox.py`.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from uuid import UUID
@@ -23,6 +23,10 @@ class OutboxTable:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._of: dict[str, DestinationOutbox] = {}
+        self.masked: Callable[[str], str] = str
+        """What a reason is shown through: an earlier version may have kept what an exchange
+        repeated of a login.
+        """
         self._is_known = False
         """It has been looked whether the file is behind the marks."""
         database.attach(self)
@@ -167,7 +171,11 @@ class OutboxTable:
             "AND slot_s >= ? AND slot_s < ? ORDER BY slot_s, subject, kind, revision",
             *(destination, since_s, until_s),
         )
-        return map(owed_of, rows)
+        return map(self._shown, map(owed_of, rows))
+
+    def _shown(self, owed: Owed) -> Owed:
+        reason = self.masked(owed.reason)
+        return owed if reason == owed.reason else replace(owed, reason=reason)
 
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected and missed items are owed again, accepted ones that the destination holds

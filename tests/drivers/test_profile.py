@@ -207,3 +207,30 @@ def test_the_schema_and_the_loader_refuse_the_same(right: str, wrong: str) -> No
     assert list(refusals(document.data, schema, schema))
     with pytest.raises(ProfileError):
         decode_profile("x/p", document)
+
+
+# --- which register was counted -------------------------------------------------------------------
+
+
+def test_files_keep_the_words_that_they_know_of_a_register() -> None:
+    """They are stored with every series: other words would begin all of them anew."""
+    assert {
+        load_profile(profile_id).source_of("energy_import_wh")
+        for profile_id in ("eastron/sdm120", "abb/b23", "chint/ddsu666", "p1/belgium", "sml/auto")
+    } == {
+        "modbus input register 72, float32 big, 1 kWh, step 1 Wh",
+        "modbus holding register 20480, uint64 big, 0.01 kWh, step 10 Wh",
+        "modbus holding register 16384, float32 big, 1 kWh, step 10 Wh",
+        "p1 energy_import_wh, step 1 Wh",
+        "sml energy_import_wh, step 1 Wh",
+    }
+
+
+@pytest.mark.parametrize("profile_id", MODBUS_IDS)
+def test_what_a_register_was_formerly_is_told_in_the_words_of_files(profile_id: str) -> None:
+    profile = load_profile(profile_id)
+    for quantity, register in profile.energy.items():
+        if register.formerly:
+            now, before = profile.source_of(quantity), register.formerly
+            assert now != before
+            assert re.sub(r"[\d.]+", "#", now) == re.sub(r"[\d.]+", "#", before)

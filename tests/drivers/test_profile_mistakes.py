@@ -171,6 +171,44 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             "type: string, text: EM100",
             ["one.yaml:11: modbus.identify[0].text: has no room in 2 registers"],
         ),
+        (
+            "{address: 0, type: uint32, unit: Wh}",
+            "{address: 0, high_address: 1, type: uint32, unit: Wh}",
+            ["one.yaml:10: modbus.registers.energy_import_wh.high_address: is beside the low word"],
+        ),
+        (
+            "{address: 0, type: uint32, unit: Wh}",
+            "{address: 0, high_address: 200, type: uint64, unit: Wh}",
+            [
+                "one.yaml:10: modbus.registers.energy_import_wh.high_address: goes with two words",
+                "one.yaml:10: modbus.registers.energy_import_wh.high_address: is too far from the",
+            ],
+        ),
+        (
+            "unit: Wh}\n",
+            "unit: Wh}\n    frequency_hz: {address: 5, type: int16, unit: Hz, or_scale: 0.1}\n",
+            ["one.yaml:11: modbus.registers.frequency_hz.or_scale: needs `between`, by which it"],
+        ),
+        (
+            "{address: 0, type: uint32, unit: Wh}",
+            "{address: 0, type: uint32, unit: Wh, between: [1, 7]}",
+            ["one.yaml:10: modbus.registers.energy_import_wh.between: a counter has no bounds"],
+        ),
+        (
+            "[{address: 9, values: [7]}]",
+            "[{values: [7]}]",
+            ["one.yaml:11: modbus.identify[0]: key 'address' is missing — write the register"],
+        ),
+        (
+            "[{address: 9, values: [7]}]",
+            "[{function: 17, between: [1, 7]}]",
+            ["one.yaml:11: modbus.identify[0].between: function 17 gives a byte that says which"],
+        ),
+        (
+            "values: [7]",
+            "none_of: [7]",
+            ["one.yaml:11: modbus.identify[0].none_of: goes with function: 17"],
+        ),
         ("values: [7]", "values: []", ["one.yaml:11: modbus.identify[0].values: is empty"]),
         (
             "values: [7]",

@@ -392,3 +392,41 @@ def test_a_summary_is_one_line_with_make_serial_number_and_power():
     assert summary(
         found(serial_number="47\x1b11", values={"power_import_w": 5.0, "power_export_w": 20.0})
     ) == ("Eastron SDM630-Modbus V2, serial number 47 11, -15 W")
+
+
+@dataclass
+class Lovato:
+    """A twin of one of the family, that says by function 17 what it is: empty for nothing."""
+
+    twin: object
+    server_id: bytes
+
+    def read(self, function, address, count):
+        return self.twin.read(function, address, count)
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "says", "found_id"),
+    [
+        ("lovato/dmg610", b"\x41\x00", "lovato/dmg610"),
+        ("lovato/dmg610", b"\x57\x00", "lovato/dmg610"),
+        ("lovato/dmg610", b"", "lovato/dmg610"),
+        ("lovato/dmed341", b"", "lovato/dmed341"),
+        ("lovato/dmed341", b"\x10\x00", "lovato/dmed341"),
+    ],
+)
+async def test_models_that_look_alike_are_told_by_what_they_say_they_are(
+    profile_id, says, found_id
+):
+    async with on_tcp({1: Lovato(twin(profile_id), says)}) as url:
+        founds, _ = await search(url)
+    assert [found.profile.id for found in founds] == [found_id]
+
+
+async def test_a_model_is_never_taken_for_one_that_it_says_it_is_not():
+    """A DMG610 whose own counters are not where they should be has others, in another scale, where
+    a DMED341 keeps its own.
+    """
+    async with on_tcp({1: Lovato(twin("lovato/dmed341"), b"\x41\x00")}) as url:
+        founds, _ = await search(url)
+    assert founds == []

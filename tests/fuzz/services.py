@@ -14,6 +14,7 @@ from drivers.strict_yaml import Seconds
 from gateway.delivery.http_session import ExchangeError, Session
 from gateway.delivery.mqtt_publisher import MqttPublisher
 from gateway.monitoring.report import BufferReport, ClockReport, Report
+from gateway.monitoring.seats import Seat
 from gateway.monitoring.server import MAX_REQUEST_BYTES, StatusServer
 from gateway.outbox.dialect import Dialect, ReadsBack, Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
@@ -308,7 +309,8 @@ async def _browse(stream: bytes, options: int) -> None:
     protocol = asyncio.StreamReaderProtocol(reader, loop=here)
     client = _Client()
     writer = asyncio.StreamWriter(client, protocol, reader, here)
-    conversation = asyncio.ensure_future(_server()._converse(reader, writer))
+    seat = Seat("127.0.0.1", client.close)
+    conversation = asyncio.ensure_future(_server()._converse(reader, writer, seat))
     for piece in pieces(stream, options):
         reader.feed_data(piece)
         await asyncio.sleep(0)

@@ -127,10 +127,13 @@ def _summary(total: "Tally") -> str:
     faults = sum(total.faults.values())
     slots = ", ".join(f"{count} {quality}" for quality, count in total.qualities.most_common())
     deliveries = ", ".join(f"{count} {state}" for state, count in total.deliveries.most_common())
+    felt = "".join(
+        f"; {fault} was felt {count} times" for fault, count in sorted(total.felt.items())
+    )
     return (
         f"{total.runs} runs, {total.seconds / 86400:.1f} gateway-days "
         f"({total.seconds / YEAR_S:.2f} years), {faults} faults of "
-        f"{len(total.faults)} kinds, {total.starts} starts of the daemon\nmeters' slots: "
+        f"{len(total.faults)} kinds, {total.starts} starts of the daemon{felt}\nmeters' slots: "
         f"{slots}\nassets' slots: {deliveries}\n"
         f"runs that broke a law: {len(total.broken)}"
     )

@@ -83,6 +83,8 @@ class Disk:
         self.folder = os.path.realpath(folder)
         self.writes = 0
         """Writes, truncations, syncs and deletions so far, also those that failed."""
+        self.waits = 0
+        """How often SQLite has waited for a lock, in steps of some milliseconds."""
         self.read_only = False
         """The system has made it read-only after an error: nothing can be written, and what is
         opened now is opened for reading.
@@ -96,8 +98,8 @@ class Disk:
         self._shim = the_shim()
         self._off = False
         self.room = Room(self.folder)
-        self._stop_at: int | None = None
-        self._then: Callable[[], None] = _nothing
+        self._stop: tuple[int, Callable[[], None]] | None = None
+        """At which operation, and what is done then."""
         self._unsynced = Unsynced(self.folder)
         self._buffer = ctypes.create_string_buffer(64 * 1024)
 
@@ -142,7 +144,7 @@ class Disk:
         self._raise_what_went_wrong()
         if writes is not None and writes <= self.writes:
             raise ValueError(f"{writes} operations are past: {self.writes} are done")
-        self._stop_at, self._then = writes, then
+        self._stop = None if writes is None else (writes, then)
 
     def kill(self) -> None:
         """End the process that has files open: what it wrote stays, and its connections can do
@@ -279,11 +281,11 @@ class Disk:
     # --- inside -----------------------------------------------------------------------------------
 
     def _stops(self) -> bool:
-        if self.writes != self._stop_at:
+        if self._stop is None or self.writes != self._stop[0]:
             return False
         self._off = True
-        self._stop_at = None
-        self._then()
+        (_, then), self._stop = self._stop, None
+        then()
         return True
 
     def _keep(self, file: OpenFile, record: Record, begin: int, end: int) -> None:
@@ -306,7 +308,7 @@ class Disk:
     def _abandon(self) -> None:
         """End all connections."""
         self._off = True
-        self._stop_at = None
+        self._stop = None
         for file in self._shim.files.values():
             if file.watcher is self and not file.dead:
                 file.abandon()
@@ -317,7 +319,3 @@ class Disk:
         errors, self._shim.errors[:] = [*self._shim.errors], []
         if errors:
             raise errors[0]
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

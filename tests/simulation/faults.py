@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.strict_yaml import Seconds
-from gateway.delivery.simulated.exchange import Mode
+from gateway.store.errors import InUse
 from gateway.timing.clock import BATTERY_S
-from tests.simulation.home import ASSETS, profile_of, write_credentials
-from tests.simulation.network import Outage
+from tests.simulation.applying import Apply, Undo
+from tests.simulation.exchange_faults import EXCHANGE_FAULTS
+from tests.simulation.home import profile_of
 from tests.simulation.process import RESTART_S
 from tests.simulation.scenario import Fault, FaultEvent
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
-from tests.simulation.wires import Trouble
+from tests.simulation.wires import Flood, Trouble
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -29,12 +30,10 @@ AWAY_S = 120.0
 """Whoever swaps a meter takes at least so long."""
 UNSTORED_S = 60.0
 """The newest that is stored may be so old."""
+EVERY_S = 60.0
+"""So often somebody tries to start a second daemon."""
 CUT_WITHIN_S = 600.0
 """A daemon that writes nothing for so long loses power all the same."""
-
-Undo = Callable[[], None]
-Apply = Callable[["World", FaultEvent], Undo | None]
-
 
 # --- line -----------------------------------------------------------------------------------------
 
@@ -60,6 +59,21 @@ def _by_amount(name: str) -> Apply:
 def _switched_on(name: str) -> Apply:
     """Trouble of a wire that is there or not."""
     return lambda world, event: _trouble(world, event, **{name: True})
+
+
+def _line_floods(world: "World", event: FaultEvent) -> Undo:
+    wire = world.home.wire_of[event.on]
+    before = wire.floods
+    undo = _trouble(world, event, flood=_FLOODS[int(event.amount)])
+
+    def dry() -> None:
+        undo()
+        world.fault_log.felt[event.fault] += wire.floods - before
+
+    return dry
+
+
+_FLOODS: tuple[Flood, ...] = ("noise", "answers")
 
 
 def _port_vanishes(world: "World", event: FaultEvent) -> Undo:
@@ -159,6 +173,29 @@ def _restart(world: "World", event: FaultEvent) -> None:
         world.process.restart(event.lasts)
 
 
+def _second_daemon(world: "World", event: FaultEvent) -> None:
+    """Where the first is dead, the second is what has its place: it is started at once."""
+    until_s = world.time.s() + event.lasts
+
+    def start() -> None:
+        if world.process.power_off or not world.settings.buffer_path.exists():
+            pass  # there is no box, or no buffer to share
+        elif world.process.is_running:
+            try:
+                world.start_another()
+            except InUse:
+                world.fault_log.felt[event.fault] += 1
+            else:
+                world.process.crashes.append("a second daemon was let on to the same buffer")
+        else:
+            world.process.start_now()
+
+        if world.time.s() + EVERY_S <= until_s:
+            world.later(EVERY_S, start)
+
+    start()
+
+
 def _power_cut(world: "World", event: FaultEvent) -> None:
     boot = partial(world.machine.boot, error_s=-max(event.lasts, RESTART_S))
     _cut_power(world, event, boot)
@@ -182,6 +219,10 @@ def _cut_power(world: "World", event: FaultEvent, boot: Callable[[], None]) -> N
     process.power_off = True
     done = False
 
+    def dark() -> None:
+        world.process.others.end()
+        process.disk.cut_power(world.rng)
+
     def gone() -> None:
         nonlocal done
         if done:
@@ -189,7 +230,7 @@ def _cut_power(world: "World", event: FaultEvent, boot: Callable[[], None]) -> N
         done = True
         process.disk.stop_at(None, lambda: None)
         off_s = max(event.lasts, RESTART_S)
-        process.die(off_s, lambda: process.disk.cut_power(world.rng))
+        process.die(off_s, dark)
 
         def back() -> None:
             process.power_off = False
@@ -309,6 +350,21 @@ def _cut_log(path: Path) -> None:
         _empty(log)
 
 
+def _store_locked(world: "World", event: FaultEvent) -> Undo | None:
+    path = world.settings.buffer_path
+    if world.process.power_off or not path.exists():
+        return None
+    let_go = world.process.others.lock()
+    disk = world.process.disk
+    before = disk.waits
+
+    def undo() -> None:
+        let_go()
+        world.fault_log.felt[event.fault] += disk.waits - before
+
+    return undo
+
+
 def _clock_step(world: "World", event: FaultEvent) -> Undo:
     # Linux: whoever sets the clock makes the kernel forget that it was synchronised (ntp_clear),
     # until the time server says so again.
@@ -348,64 +404,6 @@ def _leap_smear(world: "World", event: FaultEvent) -> None:
     world.fault_log.untrue_ms.append((world.time.ms(), 500))
 
 
-# --- exchange -------------------------------------------------------------------------------------
-
-
-def _away(outage: Outage) -> Apply:
-    def apply(world: "World", _: FaultEvent) -> Undo:
-        world.process.set_outage(outage)
-        return partial(world.process.set_outage, "")
-
-    return apply
-
-
-def _misbehaves(mode: Mode) -> Apply:
-    def apply(world: "World", _: FaultEvent) -> Undo:
-        world.exchange.mode(mode)
-        return partial(world.exchange.mode, "ok")
-
-    return apply
-
-
-def _exchange_slow(world: "World", event: FaultEvent) -> Undo:
-    world.exchange.mode("slow", seconds=event.amount)
-    return partial(world.exchange.mode, "ok")
-
-
-def _exchange_status(world: "World", event: FaultEvent) -> Undo:
-    world.exchange.mode("status", status=int(event.amount))
-    return partial(world.exchange.mode, "ok")
-
-
-def _exchange_refuses_asset(world: "World", event: FaultEvent) -> Undo:
-    name = next(name for name, (_, energy) in ASSETS.items() if energy.startswith(f"{event.on}."))
-    asset = world.assets[name]
-    world.exchange.mode("status", status=404, where=str(asset))
-    begin_ms = world.time.ms()
-
-    def undo() -> None:
-        world.exchange.mode("ok")
-        refused_ms = world.fault_log.refused_ms.setdefault(str(asset), [])
-        refused_ms.append((begin_ms, world.time.ms()))
-
-    return undo
-
-
-def _exchange_busy(world: "World", event: FaultEvent) -> Undo:
-    world.exchange.mode("status", status=429, retry_after_s=event.amount)
-    return partial(world.exchange.mode, "ok")
-
-
-def _exchange_forgets_logins(world: "World", _: FaultEvent) -> None:
-    world.exchange.revoke_tokens()
-
-
-def _password_changed(world: "World", _: FaultEvent) -> Undo:
-    world.exchange.password = f"changed-{world.rng.randrange(10**6)}"
-    world.exchange.revoke_tokens()
-    return partial(write_credentials, world.folder, world.exchange)
-
-
 APPLY: Mapping[str, Apply] = {
     "line_noise": _by_amount("noise"),
     "lost_bytes": _by_amount("lost"),
@@ -415,6 +413,7 @@ APPLY: Mapping[str, Apply] = {
     "stranger_answers": _by_amount("stranger"),
     "port_vanishes": _port_vanishes,
     "half_open": _switched_on("half_open"),
+    "line_floods": _line_floods,
     "bogus_zero": _bogus_zero,
     "bit_flip": _bit_flip,
     "rollover": _rollover,
@@ -426,6 +425,7 @@ APPLY: Mapping[str, Apply] = {
     "both_ways": _both_ways,
     "kill": _kill,
     "restart": _restart,
+    "second_daemon": _second_daemon,
     "power_cut": _power_cut,
     "disk_full": _disk("full"),
     "disk_read_only": _disk("read_only"),
@@ -439,26 +439,12 @@ APPLY: Mapping[str, Apply] = {
     "store_log_cut": _meanwhile(_cut_log),
     "store_restored": _store_restored,
     "store_log_left": _store_log_left,
+    "store_locked": _store_locked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_never_synchronised": _clock_never_synchronised,
     "clock_step": _clock_step,
     "suspended": _suspended,
     "leap_smear": _leap_smear,
-    "exchange_down": _away("refused"),
-    "exchange_silent": _away("no_answer"),
-    "exchange_slow": _exchange_slow,
-    "exchange_status": _exchange_status,
-    "exchange_refuses": _exchange_status,
-    "exchange_refuses_asset": _exchange_refuses_asset,
-    "exchange_error_body": _misbehaves("error_body"),
-    "exchange_busy": _exchange_busy,
-    "exchange_html": _misbehaves("html"),
-    "exchange_drops": _misbehaves("drop_after_accept"),
-    "exchange_partial": _misbehaves("partial"),
-    "exchange_forgets_logins": _exchange_forgets_logins,
-    "exchange_unauthorized": _misbehaves("unauthorized"),
-    "dns_gone": _away("name"),
-    "wrong_certificate": _away("certificate"),
-    "password_changed": _password_changed,
+    **EXCHANGE_FAULTS,
 }
 """What each fault does."""

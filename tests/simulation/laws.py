@@ -30,6 +30,8 @@ class Verdict:
     qualities: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     deliveries: Counter[str] = field(default_factory=Counter)
+    felt: Counter[str] = field(default_factory=Counter)
+    """As `FaultLog.felt`."""
     unallocated_wh: float = 0.0
     starts: int = 0
     digest: str = ""
@@ -38,7 +40,7 @@ class Verdict:
 
 def judge(run: RunResult) -> Verdict:
     """Every law over the result of a run."""
-    verdict = Verdict(run.scenario, starts=run.starts)
+    verdict = Verdict(run.scenario, felt=run.faults.felt, starts=run.starts)
     try:
         books = Books(run)
     except sqlite3.Error as error:
@@ -330,6 +332,9 @@ def _expected(books: Books, verdict: Verdict) -> Iterator[str]:
         yield f"the daemon was started {verdict.starts} times, where {must.starts} must be"
     if must.events is not None and must.events != verdict.events:
         yield f"events {dict(verdict.events)} are noted, where {dict(must.events)} must be"
+    for fault, least in (must.felt or {}).items():
+        if verdict.felt[fault] < least:
+            yield f"{fault} was felt {verdict.felt[fault]} times, at least {least} must be"
     if must.off_wh is not None:
         for slot in books.slots:
             if slot.quality == "measured" and slot.energy_uwh is not None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 
 from gateway.app import Gateway
-from gateway.delivery.simulated.exchange import StrictExchange
 from gateway.store.errors import StoreError
 from tests.simulation.disk import Disk
 from tests.simulation.network import Network, Outage
+from tests.simulation.other_programs import OtherPrograms
 from tests.simulation.virtual_time import VirtualLoop
 
 RESTART_S = 5.0
@@ -29,7 +29,9 @@ class Process:
 
     loop: VirtualLoop
     disk: Disk
-    exchange: StrictExchange
+    others: OtherPrograms
+    network: Network
+    """Of the newest life."""
     make: Callable[[Network], Gateway]
     """Builds a gateway that sends through this network. Raises StoreError."""
     starts: int = 0
@@ -38,26 +40,22 @@ class Process:
     power_off: bool = False
     _start_at_s: float = 0.0
     _task: asyncio.Task[None] | None = None
-    _network: Network = field(init=False)
     _outage: Outage = ""
     _after_death: Callable[[], None] | None = None
-
-    def __post_init__(self) -> None:
-        self._network = Network(self.exchange)
 
     async def live(self) -> None:
         """Start it, and start it again whenever it ends. Runs until it is cancelled."""
         while True:
             while (wait_s := self._start_at_s - self.loop.time()) > 0:
-                await asyncio.sleep(min(wait_s, 3600.0))
+                await asyncio.sleep(min(wait_s, RESTART_S))  # it may be started before
             await self._run_once()
             self._start_at_s = max(self._start_at_s, self.loop.time() + RESTART_S)
 
     async def _run_once(self) -> None:
         self.starts += 1
-        self._network = replace(self._network, outage=self._outage, severed=False)
+        self.network = replace(self.network, outage=self._outage, severed=False)
         try:
-            gateway = self.make(self._network)
+            gateway = self.make(self.network)
             self._task = self.loop.create_task(gateway.run())
             await asyncio.wait([self._task])
             if not self._task.cancelled() and (error := self._task.exception()) is not None:
@@ -74,6 +72,7 @@ class Process:
                 self._after_death()
                 self._after_death = None
             self.disk.revive()
+            self.others.move_on()
 
     def _note_crash(self, error: BaseException) -> None:
         self.crashes.append("".join(traceback.format_exception(error)[-12:]))
@@ -83,7 +82,16 @@ class Process:
     @property
     def acknowledged(self) -> Set[int]:
         """Of the exchange's bookings, by their number: those that the gateway was told of."""
-        return self._network.acknowledged
+        return self.network.acknowledged
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is alive: neither dead nor about to die."""
+        return self._task is not None and not self._task.done() and not self.disk.off
+
+    def start_now(self) -> None:
+        """Somebody does not wait until it is started again."""
+        self._start_at_s = min(self._start_at_s, self.loop.time())
 
     async def stop(self) -> None:
         """Stop it for good, as `systemctl stop` does."""
@@ -111,8 +119,8 @@ class Process:
 
     def sever(self) -> None:
         """Nothing that it sends leaves the box any more."""
-        self._network.severed = True
+        self.network.severed = True
 
     def set_outage(self, outage: Outage) -> None:
         """What is wrong with the way to the exchange, from now on."""
-        self._outage = self._network.outage = outage
+        self._outage = self.network.outage = outage

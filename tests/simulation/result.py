@@ -1,5 +1,6 @@
 """What a run leaves behind, to be judged."""
 
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -30,6 +31,10 @@ class FaultLog:
     untrue_ms: list[tuple[int, int]] = field(default_factory=list)
     """When the clock was wrong although the kernel called it right (a smear), and by how much at
     most.
+    """
+    felt: Counter[str] = field(default_factory=Counter)
+    """How often the gateway met a fault, by its name; of those that it could miss: a lock while
+    nothing is written, say.
     """
     refused_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """From when to when the exchange refused one asset only, by the asset's UUID."""

@@ -28,6 +28,8 @@ FAULTS: Mapping[str, str] = {
     "stranger_answers": "another address answers a share `amount` of the requests",
     "port_vanishes": "the adapter is unplugged; at the end it is back, as another ttyUSB",
     "half_open": "the TCP connection is dead, and nobody says so",
+    "line_floods": "the other end of a TCP connection sends 10 MB a second: noise, or where "
+    "`amount` is 1, answers to nothing that was asked",
     # meter
     "bogus_zero": "the next `amount` readings show registers of 0",
     "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its "
@@ -43,6 +45,7 @@ FAULTS: Mapping[str, str] = {
     # host
     "kill": "SIGKILL; it is started again after the time in `lasts`, 5 s at least",
     "restart": "systemctl restart",
+    "second_daemon": "somebody starts another daemon on the same buffer, every minute",
     "power_cut": "the power goes, at the next write but `amount`; it comes back after the time "
     "in `lasts`",
     "disk_full": "the disk is full",
@@ -58,6 +61,7 @@ FAULTS: Mapping[str, str] = {
     "store_restored": "the daemon is killed, and the database is replaced by a copy that was made "
     "`lasts` before",
     "store_log_left": "the daemon is killed, and the database is gone, but not its log",
+    "store_locked": "another program holds the database's lock, so that nobody else can write",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
     "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "
@@ -76,6 +80,9 @@ FAULTS: Mapping[str, str] = {
     "in JSON",
     "exchange_error_body": "everything is answered 200, with an error in JSON",
     "exchange_busy": "429 with Retry-After of `amount` seconds",
+    "exchange_busy_until": "429 with Retry-After as a date, `amount` seconds on, by a clock that "
+    "is an hour ahead",
+    "exchange_packs": "every answer is packed with gzip, and nobody asked for it",
     "exchange_html": "everything is answered 200 with a web page",
     "exchange_drops": "requests are obeyed, and the connection dropped before the answer",
     "exchange_partial": "requests are obeyed, and the connection lost in the middle of the answer",
@@ -136,6 +143,10 @@ class Must:
     events: Annotated[
         Mapping[str, int] | None,
         Meta(description="exactly these events are noted: how many of each kind"),
+    ] = None
+    felt: Annotated[
+        Mapping[str, int] | None,
+        Meta(description="at least so often the gateway met these faults"),
     ] = None
     unallocated_wh: Annotated[
         float | None, Meta(description="at most so much energy is in no slot")
@@ -331,6 +342,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "wrong_checksum": rng.choice((0.01, 0.1, 0.5)),
         "late_answers": rng.choice((0.5, 1.1, 2.5)),
         "stranger_answers": rng.choice((0.05, 0.5)),
+        "line_floods": rng.choice((0, 1)),
         "bogus_zero": rng.choice((1, 1, 2)),
         "bit_flip": rng.choice((3, 8, 12, 16, 20, 24)),
         "rollover": rng.choice((50, 2000, 9000)),
@@ -344,10 +356,11 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "exchange_status": rng.choice((500, 502, 503)),
         "exchange_refuses": rng.choice((400, 404, 422)),
         "exchange_busy": rng.choice((5, 60, 600)),
+        "exchange_busy_until": rng.choice((5, 60, 600)),
     }
     if fault in ("suspended",):
         lasts_s = min(lasts_s, 3600.0)
-    if fault == "half_open":
+    if fault in ("half_open", "line_floods"):
         meter = "heat-pump"
     return FaultEvent(
         at=Seconds(round(at_s, 1)),

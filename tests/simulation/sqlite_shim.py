@@ -32,6 +32,8 @@ class Watcher(Protocol):
 
     folder: str
     """An absolute path without symbolic links."""
+    waits: int
+    """How often SQLite wanted to wait, which it does for a lock that another has."""
 
     def open(self, opening: "Opening") -> int:
         """SQLite opens (and perhaps makes) a file."""
@@ -85,6 +87,7 @@ class _Vfs(ctypes.Structure):
 
 _OPEN = (c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
 _DELETE = (c_int, c_void_p, c_void_p, c_int)
+_SLEEP = (c_int, c_void_p, c_int)
 _METHODS: dict[str, tuple[int, tuple[Any, ...]]] = {
     # name: its place in sqlite3_io_methods (0 is the version), result and parameters
     "close": (1, (c_int, c_void_p)),
@@ -253,6 +256,7 @@ class Shim:
         self._entry_points = (
             CFUNCTYPE(*_OPEN)(self._kept(self._on_open, sqlite3.SQLITE_IOERR)),
             CFUNCTYPE(*_DELETE)(self._kept(self._on_delete, sqlite3.SQLITE_IOERR_DELETE)),
+            CFUNCTYPE(*_SLEEP)(self._on_sleep),
         )
         ours: dict[str, tuple[Callable[..., int], int]] = {
             "close": (self._on_close, sqlite3.SQLITE_IOERR_CLOSE),
@@ -271,7 +275,7 @@ class Shim:
         self._vfs.iVersion = min(inner.iVersion, 3)
         self._vfs.pNext = None
         self._vfs.zName = NAME
-        self._vfs.xOpen, self._vfs.xDelete = map(_address, self._entry_points)
+        self._vfs.xOpen, self._vfs.xDelete, self._vfs.xSleep = map(_address, self._entry_points)
         self._former: int | None = None
         library.sqlite3_vfs_register(ctypes.addressof(self._vfs), 0)
         try:
@@ -362,6 +366,12 @@ class Shim:
             lambda: int(self._inner_delete(self.inner_vfs, name, 0)),
             sync_folder=bool(sync_folder),
         )
+
+    def _on_sleep(self, _: int, microseconds: int) -> int:
+        """Nobody gives up a lock while the only thread waits for it."""
+        for watcher in self.watchers:
+            watcher.waits += 1
+        return microseconds
 
     def _on_close(self, address: int) -> int:
         file = self.files.pop(address)

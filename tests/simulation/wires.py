@@ -10,12 +10,13 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fastcrc import crc16
 from pymodbus.constants import ExcCodes
 
-from drivers.line import Framing, LineError, LineUrl, SerialSettings, Turns
+from drivers.intake import Intake
+from drivers.line import Framing, LineError, LineFlooded, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile
 from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin
@@ -30,6 +31,15 @@ TCP_USER_TIMEOUT).
 """
 _KERNEL_BYTES = 4096
 _READ_BYTES = 4096
+_FLOOD_BYTES_S = 10_000_000
+_STRANGE_ANSWER = bytes.fromhex("f00d 0000 0005 63 03 02 0000")
+"""From another address to nothing that was asked: Modbus TCP."""
+
+Flood = Literal["", "noise", "answers"]
+_FLOODING: Mapping[Flood, bytes] = {
+    "noise": bytes(range(1, 256)) * 16,
+    "answers": _STRANGE_ANSWER * (_READ_BYTES // len(_STRANGE_ANSWER)),
+}
 
 
 @dataclass(slots=True)
@@ -49,6 +59,8 @@ class Trouble:
     silent: bool = False
     gone: bool = False
     half_open: bool = False
+    flood: Flood = ""
+    """The other end sends that, as fast as the network carries it."""
 
 
 class Meter(Protocol):
@@ -108,6 +120,8 @@ class Wire:
     turnaround_s: float = 0.02
     trouble: Trouble = field(default_factory=Trouble)
     line: "SimulatedLine | None" = None
+    floods: int = 0
+    """How often a reader got something of a flood."""
 
     async def open(self, url: LineUrl, defaults: SerialSettings) -> "SimulatedLine":
         """As `drivers.line.open_line`. Raises LineError."""
@@ -196,6 +210,7 @@ class SimulatedLine:
         self._waiter: asyncio.Future[None] | None = None
         self._closed = self._lost = False
         self._unacknowledged_s: float | None = None
+        self._intake = Intake()
 
     @property
     def char_s(self) -> float:
@@ -226,6 +241,9 @@ class SimulatedLine:
         await asyncio.sleep(0)
         while True:
             self._check()
+            if self._wire.trouble.flood:
+                await asyncio.sleep(_READ_BYTES / _FLOOD_BYTES_S)
+                return self._of_flood(_FLOODING[self._wire.trouble.flood])
             if self._unread:
                 data = bytes(self._unread[:_READ_BYTES])
                 del self._unread[:_READ_BYTES]
@@ -245,6 +263,9 @@ class SimulatedLine:
         self._check()
         count = len(self._unread)
         self._unread.clear()
+        if self._wire.trouble.flood:
+            # What the kernel holds.
+            return sum(len(self._of_flood(bytes(_READ_BYTES))) for _ in range(16))
         return count
 
     async def configure(self, settings: SerialSettings) -> None:
@@ -273,6 +294,13 @@ class SimulatedLine:
         self._wake()
         if self._wire.line is self:
             self._wire.line = None
+
+    def _of_flood(self, data: bytes) -> bytes:
+        self._wire.floods += 1
+        self._intake.take(len(data), asyncio.get_running_loop().time())
+        if self._intake.is_flood:
+            raise LineFlooded(f"{self.name}: floods us, with {self._intake}")
+        return data
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

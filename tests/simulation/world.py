@@ -25,6 +25,7 @@ from tests.simulation.faults import APPLY
 from tests.simulation.home import ASSETS, SimulatedHome, write_folder
 from tests.simulation.machine import Machine, TrueTime
 from tests.simulation.network import Network
+from tests.simulation.other_programs import OtherPrograms
 from tests.simulation.process import Process
 from tests.simulation.result import FaultLog, RunResult
 from tests.simulation.scenario import FaultEvent, Scenario
@@ -72,7 +73,8 @@ class World:
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after
         )
-        self.process = Process(loop, disk, self.exchange, self._gateway)
+        others = OtherPrograms(self.settings.buffer_path)
+        self.process = Process(loop, disk, others, Network(self.exchange), self._gateway)
 
     async def run(self) -> RunResult:
         """To the scenario's end, and until the daemon has stopped."""
@@ -91,6 +93,7 @@ class World:
 
             await asyncio.sleep(self.scenario.lasts)
             await self.process.stop()
+            self.process.others.end()
             for task in (pushing, life):
                 task.cancel()
         return self._result()
@@ -104,6 +107,10 @@ class World:
         undo = APPLY[event.fault](self, event)
         if undo is not None:
             self.later(event.lasts, undo)
+
+    def start_another(self) -> None:
+        """A second daemon begins, beside the first. Raises StoreError where it must not."""
+        self._gateway(Network(self.exchange, severed=True))
 
     def _gateway(self, network: Network) -> Gateway:
         return Gateway(

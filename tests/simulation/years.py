@@ -26,6 +26,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     qualities: Counter[str] = field(default_factory=Counter)
     deliveries: Counter[str] = field(default_factory=Counter)
+    felt: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     broken: list[Verdict] = field(default_factory=list)
 
@@ -36,6 +37,7 @@ class Tally:
         self.seconds += scenario.lasts
         self.starts += verdict.starts
         self.faults.update(each.fault for each in scenario.happens)
+        self.felt.update(verdict.felt)
         self.qualities.update(verdict.qualities)
         self.deliveries.update(verdict.deliveries)
         if verdict.violations:

@@ -274,7 +274,7 @@ def test_what_was_missed_can_be_exported_with_its_reason(undated: Undated, tmp_p
     # On a slow machine so few slots may be whole that all of them begin with a minute.
     whole = [o.item for name in site.site.assets for o in site.owed(name) if o.state == "missed"
              and o.quality in ("measured", "estimated")]  # fmt: skip
-    if any(item.slot_start_s % 60 for item in whole):
+    if any(item.slot_s % 60 for item in whole):
         assert result.returncode == 1
         assert "no seconds" in result.stderr
         left = list((tmp_path / "upload").glob("*"))

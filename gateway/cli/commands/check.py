@@ -89,13 +89,15 @@ def _check(folder: Path, *, tries: bool) -> int:
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(passed))
         try:
             settings = kinds.load(folder)
+            problems = list(settings.borne)
         except ConfigError as error:
             problems = error.problems
     if account is not None:
         problems = [*problems, *access_problems(folder, settings, unit, account)]
 
     for problem in problems:
-        print(problem)
+        went_on = " (the daemon starts with it, and warns)" if problem.is_borne else ""
+        print(f"{problem}{went_on}")
     if not problems:
         assert settings is not None
         unfit = _tell(settings)
@@ -116,16 +118,19 @@ def _tell(settings: "Settings") -> list[str]:
     """Say what the daemon is told to do, and what is suspected. Returns what will not
     work, though nothing is written wrongly.
     """
+    from gateway.cli.as_service import TOLD_VARIABLE
     from gateway.site.suspicions import suspicions
 
-    for line in _told(settings):
-        print(line)
-    for suspicion in suspicions(settings):
-        print(f"suspect: {suspicion}")
-    for text in _warnings(settings):
-        print(f"warning: {text}")
+    if TOLD_VARIABLE not in os.environ:
+        for line in _told(settings):
+            print(line)
+        for suspicion in suspicions(settings):
+            print(f"suspect: {suspicion}")
+        for text in _warnings(settings):
+            print(f"warning: {text}")
     found = list(_unusable(settings))
     found += [f"{text}: it cannot keep up — {hint}" for text, hint in _loads(settings) if hint]
+    found += _foreign(settings.buffer_path)
     for text in found:
         print(f"problem: {text}")
     return found
@@ -201,14 +206,19 @@ def _unusable(settings: "Settings") -> Iterator[str]:
 
 def _warnings(settings: "Settings") -> Iterator[str]:
     """What can be used, and is hardly meant."""
-    from gateway.store.errors import StoreError
-    from gateway.store.ownership import refuse_foreign
     from gateway.store.volatile import volatile
 
     if told := volatile(settings.buffer_path):
         yield told
+
+
+def _foreign(buffer: Path) -> Iterator[str]:
+    """A file in the buffer's place that the daemon would not open."""
+    from gateway.store.errors import StoreError
+    from gateway.store.ownership import refuse_foreign
+
     try:
-        refuse_foreign(settings.buffer_path)
+        refuse_foreign(buffer)
     except StoreError as error:
         yield f"{error}. The daemon will not start"
     except OSError:

@@ -288,6 +288,9 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
 
 def _identity(identity: "Identity") -> str:
     """Such as `0xFC02 holds 32 (function 3)`."""
+    if identity.asks_who:
+        known = " or ".join(f"0x{each:02X}" for each in identity.values or identity.none_of or ())
+        return f"the device's own word is {'not ' if identity.none_of else ''}{known} (function 17)"
     if identity.text is not None:
         holds = f"begins with {identity.text!r}"
     elif identity.values is not None:
@@ -308,6 +311,8 @@ def _registers(settings: "ModbusSettings") -> Iterator[list[str]]:
         meaning = QUANTITIES[quantity] + ("" if row.agreed else " (a single source says so)")
         words = f"{settings.word_order_of(row)} first"
         where = f"0x{row.address:04X} ({row.address})"
+        if row.high_address is not None:
+            where, words = f"{where}, high word 0x{row.high_address:04X}", "apart"
         yield [
             quantity,
             meaning,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from drivers.line import AnyLine, Line, LineHeld
+    from drivers.profile import Driver
     from drivers.sample import Reading
     from gateway.cli.recorder import Recorder
     from gateway.monitoring.report import Report
@@ -222,19 +223,18 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
     import asyncio
     import time
 
-    from drivers.line import MeterError, open_any_line, open_line
+    from drivers.line import LineError, MeterError
 
     loop = asyncio.get_running_loop()
-    line: AnyLine
-    if recorder:
-        line = recorder.begin(await open_line(device.line, device.profile.serial, says=WHO))
-    else:
-        line = await open_any_line(device.line, device.profile.serial, says=WHO)
+    line = await _opened(device, recorder)
+    driver: Driver | None = device.profile.open_driver(device.on_line, line)
+    due_s = loop.time()
     try:
-        driver = device.profile.open_driver(device.on_line, line)
-        due_s = loop.time()
         while True:
             try:
+                if driver is None:
+                    line = await _opened(device, recorder, again=True)
+                    driver = device.profile.open_driver(device.on_line, line)
                 reading = await driver.read(due_s)
                 if recorder:
                     recorder.told(due_s, reading)
@@ -246,13 +246,45 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
                 if not watch:
                     raise MeterError(f"{device.name}: {error}") from error
                 print(f"{device.name}: {error}", file=sys.stderr)
+            except LineError as error:
+                if not watch or device.line.scheme == "replay":
+                    raise
+                print(f"{device.name}: {error}; it is opened anew", file=sys.stderr)
+                line.close()
+                driver = None
+            _mind_strangers(device, line)
             if not watch:
                 return
             due_s = max(due_s + device.interval_s, loop.time())
+            if driver is None:
+                await asyncio.sleep(due_s - loop.time())
     finally:
         line.close()
         if recorder:
             print(recorder.end(), file=sys.stderr)
+
+
+def _mind_strangers(device: "Device", line: "AnyLine") -> None:
+    """Say that another master is on the line."""
+    count: int = getattr(getattr(line, "turns", None), "strangers", 0)
+    if count:
+        print(
+            f"{device.name}: {count} frames came that nobody here has asked for — a second master "
+            "is on the bus: take one of the two away; what came meanwhile was read again",
+            file=sys.stderr,
+        )
+
+
+async def _opened(
+    device: "Device", recorder: "Recorder | None", *, again: bool = False
+) -> "AnyLine":
+    """The meter's line, through the recorder where there is one. Raises LineError."""
+    from drivers.line import open_any_line, open_line
+
+    if recorder is None:
+        return await open_any_line(device.line, device.profile.serial, says=WHO)
+    line = await open_line(device.line, device.profile.serial, says=WHO)
+    return recorder.go_on(line) if again else recorder.begin(line)
 
 
 async def _read_raw(device: "Device", register: int, function: int, count: int) -> None:

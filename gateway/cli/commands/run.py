@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from drivers.profile import ProfileError
 from gateway.cli.failing_start import FailingStart
-from gateway.cli.terminal import Refused
+from gateway.cli.quick_ends import QuickEnds
+from gateway.cli.terminal import Refused, of_the_machine
 from gateway.monitoring.watchdog import Watchdog
 from gateway.site.credentials import ConfigError
 from gateway.store.errors import InUse, Locked, Misfit, StoreError
@@ -29,6 +30,9 @@ IN_USE = 75
 """The exit code where another daemon works on the buffer (EX_TEMPFAIL of sysexits.h)."""
 BROKEN = 70
 """Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
+
+CHANGED = 75
+"""Where systemd is to start it again with other credentials (EX_TEMPFAIL)."""
 
 EXHAUSTED = 71
 """Where the system gave no more descriptors or memory, and no part could go on (EX_OSERR)."""
@@ -70,24 +74,75 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     watchdog = Watchdog(lambda: None)
-    failing = FailingStart(args.config, watchdog) if watchdog.is_there else None
+    if not watchdog.is_there:
+        return _run(args.config, form, watchdog, lambda: None)
+    return _under_systemd(args.config, form, watchdog)
+
+
+def _under_systemd(folder: Path, form: str, watchdog: Watchdog) -> int:
+    """What ends with an error is started again at once, and for ever: so it does not end each
+    time, or not at once.
+    """
+    failing, ends = FailingStart(folder, watchdog), QuickEnds(watchdog)
     started = False
 
     def on_started() -> None:
         nonlocal started
         started = True
-        if failing:
-            failing.is_over()
+        failing.is_over()
 
     while True:
-        if failing:
-            failing.look()
+        failing.look()
         try:
-            return _run(args.config, form, watchdog, on_started)
-        except (Refused, ConfigError, ProfileError, StoreError) as error:
-            if failing is None or started or failing.ends_with(error):
-                raise
-            asyncio.run(failing.wait(error))
+            code = _run(folder, form, watchdog, on_started)
+        except Exception as error:
+            expected = _expected(error)
+            if expected is None or started:
+                return _ended(ends, error, expected)
+            if failing.ends_with(expected):
+                raise expected from error
+            if not asyncio.run(failing.wait(expected)):
+                return CHANGED
+        else:
+            if code:
+                what = f"exit code {code}"
+                ends.is_known(what)
+                asyncio.run(ends.hold_back(what))
+            return code
+
+
+def _expected(error: Exception) -> Exception | None:
+    """The error with words for a person; None for a bug."""
+    if isinstance(error, ExceptionGroup):
+        error = _first(error)
+    if isinstance(error, Refused | ConfigError | ProfileError | StoreError):
+        return error
+    if isinstance(error, OSError) and (told := of_the_machine(error)):
+        return Refused(told)
+    return None
+
+
+def _ended(ends: QuickEnds, error: Exception, expected: Exception | None) -> int:
+    """Say it in full where the process before has not, and wait where that ended as well. Returns
+    the exit code.
+    """
+    what = _place_of(error)
+    if not ends.is_known(what):
+        if expected is None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            print(expected, file=sys.stderr, flush=True)
+    asyncio.run(ends.hold_back(what))
+    return 1
+
+
+def _place_of(error: Exception) -> str:
+    """Which error it is and where it was raised. Not its text, which may hold anything."""
+    if isinstance(error, ExceptionGroup):
+        error = _first(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], None]) -> int:
@@ -119,10 +174,10 @@ def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], N
     return code
 
 
-def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
     """One of them, however deep it is in the tree of tasks."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
+    error: Exception = errors
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.net.addresses import is_loopback
+from drivers.net.addresses import address_of, is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import ExchangeError, Session
@@ -61,12 +62,12 @@ class HttpUrl(str):
         """Raises ValueError where `raw` is not such a URL."""
         match = (
             re.fullmatch(
-                r"(https?)://(\[[0-9a-fA-F:]+\]|[^/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
+                r"(https?)://(\[[0-9a-fA-F:]+\]|[^]\[/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
             )
             if isinstance(raw, str)
             else None
         )
-        if match is None:
+        if match is None or not _is_host(match[2]):
             shown = re.sub(r"//[^/\s]*@", "//…@", raw) if isinstance(raw, str) else raw
             raise ValueError(
                 f"{shown!r} is not the URL of an exchange — such as "
@@ -80,6 +81,18 @@ class HttpUrl(str):
                 "(127.0.0.1, [::1] or localhost) — write https://"
             )
         return cls(str(raw).rstrip("/"))
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be the host of a URL: an address of IPv6 in brackets, or whatever Python
+    takes for a name.
+    """
+    if text.startswith("["):
+        return address_of(text) is not None
+    try:
+        return bool(urlsplit(f"https://{text}").hostname)
+    except ValueError:  # such as a character that stands for several
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,13 @@ measurement of a slot that is not over, or a forecast of one that is, is answere
 dropped; `books.dropped` counts them.
 """
 
+import gzip
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -47,6 +49,7 @@ Mode = Literal[
     "error_body",
     "drop_after_accept",
     "partial",
+    "packs",
 ]
 LOGIN = "/api-token-auth/"
 _POST = re.compile(
@@ -66,6 +69,7 @@ class _Fault:
     mode: Mode
     status: int
     retry_after_s: float | None
+    dated_ahead_s: float | None
     seconds: float
     where: str
     times: int | None
@@ -118,6 +122,7 @@ class StrictExchange:
         *,
         status: int = 500,
         retry_after_s: float | None = None,
+        dated_ahead_s: float | None = None,
         seconds: float = 30.0,
         where: str = "",
         times: int | None = None,
@@ -127,14 +132,17 @@ class StrictExchange:
 
         down: every connection is dropped without a word. slow: a request is obeyed as it arrives,
         and answered `seconds` later. status: everything is answered with `status`, a reason
-        in JSON and `Retry-After`. unauthorized: 401, but a login is answered as ever. html:
+        in JSON and `Retry-After`, which is a date where `dated_ahead_s` says how much the
+        exchange's clock is ahead. unauthorized: 401, but a login is answered as ever. html:
         everything is answered 200 with a web page. error_body: everything is answered 200
         with an error in JSON. drop_after_accept: the request is obeyed, its answer never
         sent. partial: it is obeyed, and the connection is dropped in the middle of its
-        answer.
+        answer. packs: it is obeyed, and the answer packed with gzip.
         """
         self._fault = (
-            None if mode == "ok" else _Fault(mode, status, retry_after_s, seconds, where, times)
+            None
+            if mode == "ok"
+            else _Fault(mode, status, retry_after_s, dated_ahead_s, seconds, where, times)
         )
 
     def revoke_tokens(self) -> None:
@@ -170,11 +178,7 @@ class StrictExchange:
                 self._fault = None
         match fault.mode:
             case "status":
-                after = (
-                    ()
-                    if fault.retry_after_s is None
-                    else (("Retry-After", f"{fault.retry_after_s:g}"),)
-                )
+                after = tuple(self._when_again(fault))
                 return Answer(fault.status, b'{"detail": "told to say so"}', headers=after)
             case "unauthorized":
                 return json_answer(401, {"detail": "this login has expired"})
@@ -188,8 +192,22 @@ class StrictExchange:
                 return replace(obey(), sends="nothing")
             case "partial":
                 return replace(obey(), sends="half")
+            case "packs":
+                answer = obey()
+                headers = (*answer.headers, ("Content-Encoding", "gzip"))
+                return replace(answer, body=gzip.compress(answer.body, mtime=0), headers=headers)
             case _:
                 return Answer(0, sends="nothing")
+
+    def _when_again(self, fault: _Fault) -> Iterator[tuple[str, str]]:
+        if fault.retry_after_s is None:
+            return
+        if fault.dated_ahead_s is None:
+            yield "Retry-After", f"{fault.retry_after_s:g}"
+            return
+        now_s = self.now() + fault.dated_ahead_s
+        yield "Date", formatdate(now_s, usegmt=True)
+        yield "Retry-After", formatdate(now_s + fault.retry_after_s, usegmt=True)
 
     def _obey(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:

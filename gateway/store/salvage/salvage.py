@@ -64,6 +64,11 @@ class Salvaged:
     rebuilt: tuple[str, ...]
     """Meters whose fold goes on from its last slot: its own state was lost, or older than that."""
 
+    @property
+    def whereabouts(self) -> str:
+        """What became of the damaged file."""
+        return f"it was set aside as {self.aside.name}" if self.aside else "it was gone"
+
     def __str__(self) -> str:
         found = ", ".join(
             f"{count} {table}"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import CODES, Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.digits import FROM_DIGITS, TO_DIGITS
 from drivers.modbus.plan import Block, Row, plan
 from drivers.modbus.settings import WORDS, Identity, RegisterRow, SerialNumber, Settings, Sum
 from drivers.sample import QUANTITIES
@@ -30,6 +31,17 @@ def one(
     )
 
 
+def digits(kind: str, number: float) -> bytes:
+    """A number digit by digit, by way of its decimal text; empty for types that are none."""
+    text = f"{int(number):0{4 * WORDS[kind]}d}" if kind in FROM_DIGITS else ""
+    if kind.startswith("bcd"):
+        return bytes.fromhex(text)
+    if kind.startswith("mod10"):
+        words = [int(text[at : at + 4]) for at in range(0, len(text), 4)]
+        return struct.pack(f">{len(words)}H", *words)
+    return b""
+
+
 @st.composite
 def rows_with_numbers(draw: st.DrawFn) -> tuple[list[Row], list[float], bytes]:
     """A block of up to 12 rows with holes, numbers for it, and its bytes as a meter of that kind
@@ -45,12 +57,14 @@ def rows_with_numbers(draw: st.DrawFn) -> tuple[list[Row], list[float], bytes]:
         bits = 16 * WORDS[kind]
         if kind.startswith("float"):
             number = draw(st.floats(width=bits, allow_nan=False, allow_infinity=False))
+        elif kind in FROM_DIGITS:
+            number = draw(st.integers(0, 10 ** (4 * WORDS[kind]) - 1))
         elif kind.startswith("u"):
             number = draw(st.integers(0, 2**bits - 1))
         else:
             number = draw(st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1))
         hole = draw(st.integers(0, 3)) if rows else 0
-        raw = struct.pack(">" + CODES[kind], number)
+        raw = digits(kind, number) or struct.pack(">" + CODES[kind], number)
         words = [raw[i : i + 2] for i in range(0, len(raw), 2)]
         data += b"\xde\xad" * hole + b"".join(words if order == "big" else reversed(words))
         rows.append(Row(name, address + hole, kind, order, 1.0, None))
@@ -200,3 +214,75 @@ def test_what_a_meter_tells_in_parts_is_put_together_where_all_parts_are_there()
         "current_l1_a": 3.0,
         "power_w": -250.5,
     }
+
+
+# --- a scale that is told by what the value can be ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [(4998, 49.98), (49987, 49.987), (60010, 60.01), (0, 0.0), (499, None), (499870, None)],
+)
+def test_a_frequency_in_hundredths_or_thousandths_is_told_by_what_mains_can_be(
+    raw: int, value: float | None
+) -> None:
+    row = RegisterRow(
+        address=0, type="int32", unit="Hz", scale=0.01, or_scale=0.001, between=[45, 65]
+    )
+    (block,) = plan(Settings(registers={"frequency_hz": row}), 0.0)
+    found = Decoder(block).decode(raw.to_bytes(4, "big"))
+    assert found == ({} if value is None else {"frequency_hz": value})
+
+
+# --- digit by digit, and words apart --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "value"),
+    [
+        ("bcd16", "1234", 1234),
+        ("bcd32", "0098 7654", 987654),
+        ("bcd64", "0000 1234 5678 9012", 123456789012),
+        ("bcd32", "0098 76A4", None),
+        ("bcd16", "FFFF", None),
+        ("mod10_32", "000C 0D80", 123456),
+        ("mod10_32", "270F 270F", 99_999_999),
+        ("mod10_32", "0001 2710", None),
+        ("mod10_64", "0001 0002 0003 0004", 1_0002_0003_0004),
+    ],
+)
+def test_what_is_no_digit_is_no_value(kind: str, data: str, value: int | None) -> None:
+    assert one(bytes.fromhex(data), kind) == value
+    words = data.split()
+    assert one(bytes.fromhex("".join(reversed(words))), kind, word_order="little") == value
+
+
+@given(st.sampled_from(sorted(TO_DIGITS)), st.data())
+def test_digits_are_read_back(kind: str, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, 10 ** (4 * WORDS[kind]) - 1))
+    assert FROM_DIGITS[kind](TO_DIGITS[kind](number)) == number
+
+
+def test_words_that_lie_apart_are_one_value_and_what_is_between_them_another() -> None:
+    """As Deye's hybrids have it: energy at 78 and 80, and the mains' frequency at 79."""
+    rows = {
+        "energy_import_wh": RegisterRow(
+            address=78, high_address=80, type="uint32", scale=0.1, unit="kWh"
+        ),
+        "frequency_hz": RegisterRow(address=79, type="uint16", scale=0.01, unit="Hz"),
+        "energy_export_wh": RegisterRow(
+            address=84, high_address=81, type="uint32", scale=0.1, unit="kWh"
+        ),
+    }
+    blocks = plan(Settings(registers=rows, type="uint16", holes=False), 0.0)
+    memory = {78: 0x5678, 79: 5001, 80: 0x0012, 81: 0x0001, 84: 0x86A0}
+    values: dict[str, float] = {}
+    for block in blocks:
+        words = [memory.get(block.address + n, 0xDEAD) for n in range(block.count)]
+        values |= Decoder(block).decode(struct.pack(f">{len(words)}H", *words))
+    assert values == {
+        "energy_import_wh": 0x00125678 * 100.0,
+        "frequency_hz": 50.01,
+        "energy_export_wh": 100_000 * 100.0,
+    }
+    assert len(blocks) == 1

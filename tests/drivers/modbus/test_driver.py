@@ -200,6 +200,43 @@ async def test_a_reading_whose_energy_is_refused_fails_and_is_tried_anew() -> No
                 await driver.read(0.0)
 
 
+@pytest.mark.parametrize("code", [1, 2, 3, 4])
+async def test_an_optional_block_that_is_refused_costs_its_values_only_and_once(code: int) -> None:
+    meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
+    asked: list[int] = []
+
+    def refuse(pdu: ModbusPDU) -> ModbusPDU:
+        _, address, count = meter.asked[-1]
+        asked.append(address)
+        if address + count <= 10:
+            return pdu
+        return ExceptionResponse(4, code, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+
+    meter.answer = refuse
+    async with on_tcp(meter) as line:
+        driver = ModbusDriver(profile(_three_values()), DEVICE, line)
+        assert (await driver.read(0.0)).values == {"energy_import_wh": 1500.0}
+        asked.clear()
+        assert (await driver.read(0.0)).values == {"energy_import_wh": 1500.0}
+        assert asked == [0]
+
+
+async def test_a_meter_that_fails_altogether_is_asked_for_everything_again() -> None:
+    meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
+    meter.answer = lambda pdu: ExceptionResponse(
+        4, 4, device_id=pdu.dev_id, transaction=pdu.transaction_id
+    )
+    async with on_tcp(meter) as line:
+        driver = ModbusDriver(profile(_three_values()), DEVICE, line)
+        with pytest.raises(Refused, match="exception 4: it failed"):
+            await driver.read(0.0)
+        assert meter.asked == [(4, 0, 14), (4, 0, 2)], "without its energy the rest says nothing"
+        meter.answer = lambda pdu: pdu
+        meter.asked.clear()
+        assert len((await driver.read(0.0)).values) == 3
+        assert meter.asked == [(4, 0, 14)]
+
+
 async def test_a_busy_meter_fails_the_reading_without_a_split() -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
     meter.answer = lambda pdu: ExceptionResponse(

@@ -30,6 +30,12 @@ MODBUS = [profile for profile in map(load_profile, profile_ids()) if profile.pro
         (Identity(address=0, type="string", words=2, text="b23"), "4232 3320", True),
         (Identity(address=0, type="string", words=4, text="SOCO"), "0053 004F 0043 004F", True),
         (Identity(address=0, type="string", words=2, text="B23"), "0000 0000", False),
+        (Identity(function=17, values=[0x41, 0x57]), "57 02 FF", True),
+        (Identity(function=17, values=[0x41]), "79", False),
+        (Identity(function=17, values=[0x41]), "", False),
+        (Identity(function=17, none_of=[0x41]), "41 FF", False),
+        (Identity(function=17, none_of=[0x41]), "10", True),
+        (Identity(function=17, none_of=[0x41]), "", True),
         (Identity(address=0, type="float32", between=[100, 300]), "4366 3333", True),
         (Identity(address=0, type="float32", between=[100, 300]), "0000 0000", False),
         (Identity(address=0, type="float32", between=[100, 300]), "7FC0 0000", False),
@@ -73,6 +79,9 @@ def test_the_twin_of_a_profile_is_recognised_as_its_model(profile) -> None:
     mains = {"voltage_l1_v": 230.0, "voltage_l2_v": 230.0, "voltage_v": 230.0, "frequency_hz": 50.0}
     twin = ModbusTwin(profile, lambda: {**mains, "energy_import_wh": 1e6, "power_w": 500.0})
     for identity in profile.settings.identify:
+        if identity.asks_who:
+            assert matches(identity, twin.server_id)
+            continue
         words = twin.read(identity.function, identity.address, identity.count)
         assert isinstance(words, list), words
         assert matches(identity, struct.pack(f">{len(words)}H", *words))

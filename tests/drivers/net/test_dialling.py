@@ -219,3 +219,17 @@ def test_families_take_turns_and_nothing_is_lost(
         assert [a for a in found if a[0] == family] == [a for a in addresses if a[0] == family]
     fewer = min(sum(a[0] == f for a in addresses) for f in (socket.AF_INET, socket.AF_INET6))
     assert all(a[0] != b[0] for a, b in pairwise(found[: 2 * fewer]))
+
+
+@pytest.mark.parametrize("name", ["localhost", "LocalHost."])
+async def test_localhost_is_this_machine_whatever_a_file_or_a_name_server_says(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object, **__: object) -> list[object]:
+        raise AssertionError("nobody is asked")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = await dial(name, server.getsockname()[1])
+        assert connection.getpeername()[0] == "127.0.0.1"
+        connection.close()

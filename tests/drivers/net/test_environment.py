@@ -1,5 +1,6 @@
 """What other programs' settings in the environment do to us: nothing, or a failure by its name."""
 
+import os
 import re
 import ssl
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from drivers.line import LineError, LineUrl
 from drivers.net.environment import UnusableSetting, authorities
 from drivers.net.http import HttpClient, NoConnection
-from drivers.net.tls import line_context
+from drivers.net.tls import CertificateError, client_context, line_context
 
 URL = "https://exchange.example"
 PROXY = "http://127.0.0.1:9"
@@ -92,3 +93,12 @@ def test_a_file_of_our_own_makes_it_no_matter(
     assert isinstance(authorities(certifi.where()), ssl.SSLContext)
     with pytest.raises(FileNotFoundError):
         authorities(str(tmp_path / "none.pem"))
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_a_certificate_that_is_no_file_is_not_waited_for(tmp_path: Path, key: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "ours").touch()
+    named = dict.fromkeys(("cert_file", "key_file"), str(tmp_path / "ours"))
+    with pytest.raises(CertificateError, match="cannot be used: it is not a file"):
+        client_context(**{**named, key: str(tmp_path / "fifo")})

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import subprocess
 import sys
 
@@ -95,6 +97,31 @@ async def test_a_server_that_does_not_speak_tls_says_so() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(NoConnection, match=r"https://localhost:\d+ cannot be reached: .*SSL"):
             await asked(f"https://localhost:{port}")
+
+
+@pytest.mark.parametrize("resets", [False, True])
+async def test_a_server_that_says_nothing_and_never_did_may_speak_tls(resets: bool) -> None:
+    answers = iter([b"", reply(b"{}"), b""])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer := next(answers):
+            writer.write(answer)
+        elif resets:
+            at_once = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        client = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(NoConnection, match=r"does it speak TLS there \(https://\)\?"):
+            await client.request("GET", "/", 20.0)
+        assert (await client.request("GET", "/", 20.0)).body == b"{}"
+        with pytest.raises(NoConnection) as caught:
+            await client.request("GET", "/", 20.0)
+        assert "TLS" not in str(caught.value), "it has answered in clear before"
+        await client.aclose()
 
 
 async def test_a_connection_may_be_kept_for_the_next_request() -> None:

@@ -118,6 +118,23 @@ def test_a_device_that_leaves_the_end_mark_out_is_read_all_the_same():
 
 
 @pytest.mark.parametrize(
+    "after",
+    [
+        bytes(400),  # number 0
+        struct.pack(">HH", 0x8000, 0x8000) * 2,
+        struct.pack(">HH", 120, 0xFFFF),  # beyond the last register
+        struct.pack(">HH", 203, 3),  # too short for a meter
+        struct.pack(">HH", 1, 10),  # too short for an owner
+        model(120, 0) * 200,  # and no end of it
+        b"",
+    ],
+)
+def test_behind_a_part_that_can_be_read_the_chain_ends_at_anything_but_a_model(after):
+    chain = walked(common("Acme", "One", "1", "1"), model(103, 50), after)
+    assert [part.number for part in chain.parts] == [103]
+
+
+@pytest.mark.parametrize(
     ("parts", "complaint"),
     [
         ((b"",), "it refuses register 40002"),

@@ -145,6 +145,21 @@ def driver_of(profile_id, line, timeout_s=5.0):
     )
 
 
+@pytest.mark.parametrize("code", [1, 4])
+async def test_what_lies_behind_the_readable_parts_may_be_refused_in_any_way(code):
+    device = Device([*SOLAREDGE_COMMON, *SOLAREDGE_INVERTER, 0, 0])
+
+    def refuse(pdu):
+        if device.asked[-1][1] < 40000 + len(device.words) - 2:
+            return pdu
+        return ExceptionResponse(3, code, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+
+    device.answer = refuse
+    async with served(device) as line:
+        reading = await driver_of("sunspec/auto", line).read(0.0)
+    assert reading.values["energy_export_wh"] == 16_000_000.0
+
+
 async def test_an_inverter_is_read_in_one_request_once_its_chain_is_known():
     device = Device(SOLAREDGE)
     async with served(device) as line:

@@ -168,7 +168,7 @@ def test_a_repair_keeps_all_that_can_be_read(filled, run):
     owner = path.stat()
     code, out, err = run("buffer", "repair")
     assert (code, err) == (0, "")
-    assert f"{len(rows[0])} slots" in out and "It was set aside as buffer.sqlite.damaged-" in out
+    assert f"{len(rows[0])} slots" in out and "it was set aside as buffer.sqlite.damaged-" in out
     assert (path.stat().st_uid, path.stat().st_mode) == (owner.st_uid, owner.st_mode)
     with filled.buffer() as buffer:
         assert (list(buffer.slots()), list(buffer.samples()), buffer.counters()) == (

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli.commands.check import schema_names, schema_of
 from gateway.delivery import kinds
+from tests.gateway.cli.conftest import PV_METER
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs" / "examples" / "home"
@@ -190,6 +191,15 @@ def test_a_file_with_nothing_in_it_is_never_passed_over(run, home, name, text):
             "url: http://127.1:80/\n  dialect:",
             "exchange.url: plain http would send the password in clear",
         ),
+        *(
+            ("dialect:", f"url: {url}\n  dialect:", f"exchange.url: '{url}' is not the URL")
+            for url in (
+                "http://[127.0.0.1]",
+                "https://[1:2]",
+                "https://a]b.example",
+                "https://evil℀.example",
+            )
+        ),
         (
             "dialect:",
             "url: https://me:open-sesame@exchange.example\n  dialect:",
@@ -215,6 +225,25 @@ def test_a_folder_that_is_not_there_is_one_mistake_that_says_what_to_do(run, tmp
     code, out, _ = run("check", "--config", tmp_path / "nowhere")
     assert code == 1
     assert "give --config the folder that holds it" in out
+
+
+def test_what_cannot_be_a_fuse_is_a_mistake_with_which_the_daemon_starts(run, home):
+    home.write("devices/pv.yaml", PV_METER + "max_power: 17.25\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "pv.yaml:5: max_power: 17.25 W cannot be a main fuse" in out
+    assert "the daemon starts with it, and warns" in out
+    assert f"1 mistake in {home.folder}" in out
+    assert run("read", "nobody")[0] == 1, "there is no such meter"
+    assert "there is no such port" in run("read", "pv")[2]
+
+
+def test_a_foreign_file_in_the_buffer_s_place_is_a_problem(run, home):
+    home.write("buffer.sqlite", "site: home-12\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert f"problem: {home.folder}/buffer.sqlite: is not a buffer and never was" in out
+    assert "The daemon will not start" in out
 
 
 @pytest.mark.parametrize("name", ["gateway", "device", "profile-modbus", "profile-p1"])
@@ -288,3 +317,12 @@ def test_a_shared_line_is_told_what_it_has_to_carry_and_one_that_cannot_keep_up_
         r"less often, raise",
         out,
     )
+
+
+def test_a_buffer_that_was_never_ours_is_a_problem(run, home):
+    config = (home.folder / "gateway.yaml").read_text()
+    home.write("gateway.yaml", re.sub(r"path: \S+?(?=[,}])", "path: notes.txt", config))
+    home.write("notes.txt", "of somebody else\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert re.search(r"problem: .*notes\.txt: is not a buffer .* will not start", out)

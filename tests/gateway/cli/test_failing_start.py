@@ -24,14 +24,14 @@ class Systemd:
         self.configuration.mkdir()
         (self.configuration / "gateway.yaml").write_text("site: home\n")
         (folder / "run").mkdir()
-        self._environ = {"RUNTIME_DIRECTORY": str(folder / "run")}
+        self.environ = {"RUNTIME_DIRECTORY": str(folder / "run")}
         self._address = address
         self._ear = ear
 
     def start(self) -> FailingStart:
         """Another process."""
         watchdog = Watchdog(lambda: None, {"NOTIFY_SOCKET": self._address})
-        return FailingStart(self.configuration, watchdog, self._environ)
+        return FailingStart(self.configuration, watchdog, self.environ)
 
     def heard(self) -> list[str]:
         found = []
@@ -112,3 +112,18 @@ async def test_it_is_tried_again_after_a_while_all_the_same(
     await asyncio.wait_for(waiting.wait(MISTAKES), 5)
     await asyncio.wait_for(waiting.wait(MISTAKES), 5)
     assert time.monotonic() - began_s >= 0.6, "the second wait is twice as long"
+
+
+async def test_who_is_passed_credentials_ends_after_an_edit_and_is_passed_them_anew(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failing_start, "LOOK_S", 0.05)
+    monkeypatch.setattr(failing_start, "FIRST_WAIT_S", 0.2)
+    systemd.environ["CREDENTIALS_DIRECTORY"] = "/run/credentials/meter-gateway.service"
+    waiting = systemd.start()
+    assert await asyncio.wait_for(waiting.wait(MISTAKES), 5), "nothing was edited"
+
+    task = asyncio.create_task(waiting.wait(MISTAKES))
+    await asyncio.sleep(0.1)
+    (systemd.configuration / "exchange.credentials").write_text("username: 'a'\npassword: 'b'\n")
+    assert not await asyncio.wait_for(task, 5)

@@ -49,6 +49,6 @@ def test_makers_are_headings_and_protocols_are_where_many_makers_share_one() -> 
 
 
 def test_a_meter_known_from_a_single_source_is_marked() -> None:
-    text = page([load_profile("finder/7m.24"), load_profile("eastron/sdm630")])
-    assert "`finder/7m.24` †" in text
+    text = page([load_profile("saia/ale3"), load_profile("eastron/sdm630")])
+    assert "`saia/ale3` †" in text
     assert "`eastron/sdm630` |" in text

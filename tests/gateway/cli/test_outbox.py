@@ -59,6 +59,24 @@ def test_what_is_not_settled_is_listed_with_its_reason(run, filled):
     assert row["decided_utc"] == "2026-03-29T02:00:00Z"
 
 
+@pytest.mark.parametrize("command", [("outbox", "list", "--json"), ("outbox",), ("slots",)])
+def test_a_password_in_a_reason_that_an_earlier_version_kept_is_not_shown(
+    run, home, command, tmp_path
+):
+    login = home.folder / "exchange.credentials"
+    login.touch(mode=0o600)
+    login.write_text("username: 'gateway'\npassword: 'Sesame-17'\n")
+    home.fill([400] * 2, [0] * 2)
+    home.decide("rejected", "answered 400: Sesame-17 is no password", [1])
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "Sesame" not in out
+    assert run("export", "slots", "--output", tmp_path / "slots.csv")[0] == 0
+    assert "Sesame" not in (tmp_path / "slots.csv").read_text()
+    login.unlink()  # without the file, or the right to read it, nobody knows what to look for
+    assert run(*command)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "count"),
     [

@@ -14,6 +14,7 @@ from drivers.profile import load_profile
 from drivers.simulated.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_meter
 from drivers.simulated.telegram import GridReading, telegram
 from drivers.simulated.wire import paced_line
+from tests.drivers.modbus.peer import Peer, line_server
 
 VALUES = {
     "energy_import_wh": 12_345_678.0,
@@ -101,6 +102,42 @@ async def test_a_p1_port_is_read_from_its_next_telegram(home, read):
         code, out, err = await finish(await read("grid", "--json"))
     assert (code, err) == (0, "")
     assert json.loads(out)["values"]["energy_import_wh"] == 3_000_000
+
+
+async def test_watch_goes_on_when_the_line_was_gone_for_a_while(home, read):
+    async with modbus_tcp({3: twin()}) as port:
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: 3\ninterval: 1s\n",
+        )
+        process = await read("heat", "--json", "--watch")
+        assert json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+    said = await asyncio.wait_for(process.stderr.readline(), 20)
+    assert "connection refused — " in said.decode()
+    assert "?connect=cycle" in said.decode()
+    async with modbus_tcp({3: twin()}, port=port):
+        assert json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        process.send_signal(signal.SIGINT)
+        await finish(process)
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+async def test_the_device_itself_may_be_asked_on_tcp(home, read, unit):
+    async with line_server(Peer(data=bytes(160))) as port:
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: tcp:127.0.0.1:{port}\naddress: {unit}\n",
+        )
+        code, out, err = await finish(await read("heat", "--raw", "72"))
+        assert (code, err) == (0, "")
+        assert f"address {unit}, function 3" in out
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: rtu+tcp:127.0.0.1:{port}\naddress: {unit}\n",
+        )
+        code, _, err = await finish(await read("heat", "--raw", "72"))
+        assert code != 0
+        assert f"{unit} is no meter's address" in err
 
 
 async def test_watch_reads_at_the_interval_until_ctrl_c(home, read):

@@ -2,6 +2,7 @@
 is sent again.
 """
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -153,10 +154,10 @@ def test_what_cannot_be_restored_changes_nothing(run, copy, buffer_path, make, w
 
 
 def test_another_program_s_database_and_a_newer_version_are_refused(run, copy, tmp_path):
-    with sqlite3.connect(tmp_path / "other.sqlite") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.sqlite")) as db:
         db.execute("CREATE TABLE events (id INTEGER)")
     assert "is no buffer of ours" in run("restore", tmp_path / "other.sqlite")[2]
-    with sqlite3.connect(copy) as db:
+    with contextlib.closing(sqlite3.connect(copy)) as db:
         db.execute("PRAGMA user_version = 99")
     assert "was written by a newer version (schema 99)" in run("restore", copy)[2]
 

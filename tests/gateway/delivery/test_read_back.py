@@ -5,6 +5,7 @@ the stand-in exchange.
 import asyncio
 import logging
 import time
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -192,7 +193,7 @@ def test_an_exchange_that_tells_something_else_costs_a_few_more_requests_a_day(
 
 
 @pytest.mark.parametrize(("mode", "status"), [("status", 404), ("status", 405), ("html", 200)])
-def test_an_exchange_that_cannot_be_asked_is_asked_once_a_day(
+def test_an_exchange_that_cannot_be_asked_is_asked_ever_more_rarely(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, status: int
 ) -> None:
     async def story() -> None:
@@ -206,7 +207,8 @@ def test_an_exchange_that_cannot_be_asked_is_asked_once_a_day(
                 report = uploader.snapshot(site.now())
                 assert (report.state, report.errors, report.accepted) == ("ok", 0, 100)
                 assert report.read_back.startswith("cannot be asked: ")
-                assert len(site.asked(A)) == int(100 * SLOT / RARELY_S) + 1
+                waits = [round((b - a) / SLOT) for a, b in pairwise(site.asked(A))]
+                assert waits == [1, 2, 4, 8, 16, 32], "and a day at last"
                 site.exchange.mode("ok")
                 await asyncio.sleep(RARELY_S + 2 * SLOT)
                 assert uploader.snapshot(site.now()).read_back == "ok"
@@ -215,7 +217,26 @@ def test_an_exchange_that_cannot_be_asked_is_asked_once_a_day(
     caplog.set_level(logging.INFO, "gateway.delivery.read_back")
     virtual(story())
     (record,) = caplog.records
-    assert "asked again in a day" in record.getMessage()
+    assert "asked again ever more rarely" in record.getMessage()
+
+
+def test_an_exchange_that_cannot_be_asked_for_a_moment_is_asked_in_the_next_slot(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.exchange.mode("status", status=404, where="historical")
+            await slots_go_by(site, 3)
+            assert len(site.asked(A)) == 2, "one question each in two slots"
+
+            site.exchange.mode("ok")
+            site.owe(T0 + 2 * SLOT, A)
+            async with running(site.uploader()) as uploader:
+                await asyncio.sleep(2 * SLOT)
+                assert uploader.snapshot(site.now()).read_back == "ok"
+            assert confirmed(site) == [-1, 0, 1, 2]
+
+    virtual(story())
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,18 @@ def test_three_zeros_at_the_end_of_the_modulus_are_a_rollover_and_elsewhere_a_re
         assert [f.kind for f in findings] == [kind]
 
 
+@pytest.mark.parametrize(
+    ("power_w", "kind"),
+    [(0.0, "reset"), (600.0, "reset"), (12_000.0, "rollover"), (None, "rollover")],
+)
+def test_near_the_modulus_power_tells_a_reset_from_a_rollover(
+    power_w: float | None, kind: str
+) -> None:
+    near = start(0, (10**8 - 100) * WH, power_w)
+    _, findings = fold(near, rules(1), 0, 0, 0, power_w=power_w)
+    assert [f.kind for f in findings] == [kind]
+
+
 def test_the_longer_the_silence_the_more_is_believed() -> None:
     known = rules(1)
     hour, _ = advance(

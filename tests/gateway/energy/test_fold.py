@@ -230,11 +230,25 @@ def test_files_keep_the_keys_that_they_know() -> None:
         "shift_ms",
         "boot_id",
         "boottime_ms",
+        "changed_after",
         "previous",
     }
     assert (stored["stranger"], stored["strangers"]) == ("B", 1)
-    mine = stored["directions"]["import"]
-    assert mine.keys() == {"counter", "slot", "shift_ms", "placed", "marks", "provisional_ms"}
+
+
+def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
+    state, _, _ = fold([sample(0, 1000, 400), *(sample(t, None, 400) for t in (10, 1000))], meter())
+    assert state is not None
+    mine = msgspec.json.decode(msgspec.json.encode(state))["directions"]["import"]
+    assert mine.keys() == {
+        "counter",
+        "slot",
+        "shift_ms",
+        "placed",
+        "marks",
+        "provisional_ms",
+        "source",
+    }
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
     assert mine["counter"]["since"].keys() == {"power_uwh", "swing_uwh", "dark_ms"}
     assert mine["counter"].keys() == {

@@ -59,6 +59,17 @@ def test_all_is_well_where_everything_was_heard_lately(healthy_report: Report) -
     assert healthy_report.reasons() == []
 
 
+def test_where_nothing_fails_and_nothing_is_done_either_it_says_for_how_long(
+    healthy_report: Report,
+) -> None:
+    long_ago_s = healthy_report.now_s - 5000
+    idle = replace(healthy_report.destinations[0], state="ok", last_success_s=long_ago_s)
+    report = replace(healthy_report, destinations=[idle], started_s=long_ago_s - 1)
+    assert report.reasons() == [
+        f"{idle.name}: nothing was delivered for 5000 s, which should not be"
+    ]
+
+
 def test_it_is_starting_until_everything_was_heard_once(healthy_report: Report) -> None:
     report = started(healthy_report, 5, last_success_s=None, state="waiting")
     assert report.verdict == "starting"

@@ -111,6 +111,13 @@ def test_nobody_sleeps_for_longer_than_a_day_but_for_a_season() -> None:
     assert is_asleep(POOL, state, DUSK_S + 150 * DAY_S)
 
 
+def test_one_that_was_switched_off_for_the_season_while_it_ran_is_missed_for_a_day() -> None:
+    state = last_heard(DUSK_S, 3000.0)
+    assert not is_asleep(POOL, state, DUSK_S + DAY_S - 900)
+    assert is_asleep(POOL, state, DUSK_S + DAY_S + 900)
+    assert not is_asleep(INVERTER, state, DUSK_S + DAY_S + 900)
+
+
 def test_one_that_was_never_heard_is_asleep_only_where_a_person_said_so() -> None:
     assert not is_asleep(INVERTER, None, DUSK_S)
     assert is_asleep(POOL, None, DUSK_S)

@@ -104,6 +104,10 @@ def test_credentials_keep_their_mode_and_get_another_owner(home: Path) -> None:
         in told(home, unit=gone)[0]
     )
 
+    stands_in = ServiceUnit(None, False, (*gone.lines, ("SetCredential", "mqtt.credentials:no")))
+    assert "systemd would not start the service" in told(home, unit=gone)[0]
+    assert "the service gets what SetCredential= says instead" in told(home, unit=stands_in)[0]
+
 
 def test_profiles_and_folders_are_looked_at_too(home: Path) -> None:
     write(home / "hardware_profiles" / "acme" / "em1.yaml", "maker: a\n", 0o600)

@@ -1,5 +1,7 @@
 """Logins are read from files that only their owner can read, and never quoted."""
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,30 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     keys, [problem] = read_device_credentials(tmp_path, "grid.key", METER)
     assert keys == {}
     assert "chmod 600" in problem.hint
+
+
+def test_a_file_that_cannot_be_opened_for_want_of_descriptors_is_not_blamed(tmp_path: Path) -> None:
+    _write(tmp_path, "username: anna\npassword: 'S3cret'\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        login, (problem,) = read_credentials(tmp_path, "exchange.credentials")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert login is None
+    assert "a login cannot be read: Too many open files — nothing is wrong with the file" in str(
+        problem
+    )
+    assert "LimitNOFILE=" in problem.hint
+
+
+def test_what_systemd_passes_on_is_named_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "passed").mkdir()
+    _write(tmp_path / "passed", "missing")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "passed"))
+    _, (problem,) = read_credentials(tmp_path, "exchange.credentials")
+    assert "as the unit's LoadCredential= says, at each start" in problem.hint

@@ -189,15 +189,23 @@ def test_the_port_of_the_other_way_to_speak_mqtt_is_suspected(
 
 
 @pytest.mark.parametrize("power", ["17.250", "17.25", "63", "0.5"])
-def test_what_cannot_be_a_fuse_is_refused_with_both_things_it_may_mean(
-    home: Path, power: str
-) -> None:
+def test_what_cannot_be_a_fuse_is_told_with_both_things_it_may_mean(home: Path, power: str) -> None:
     write(home / "devices" / "pv.yaml", DEVICE + f"max_power: {power}\n")
-    told = problems(home)
+    told = "".join(kinds.load(home).warnings())
     assert "pv.yaml:3: max_power: " in told
     assert "W cannot be a main fuse — it is in W: write" in told
     assert f"{float(power) * 1000:g} if {float(power):g} kW are meant" in told
     assert f"for {float(power):g} A at 230 V" in told
+
+
+def test_a_home_of_an_earlier_version_with_such_a_fuse_is_refused_only_for_other_mistakes(
+    home: Path,
+) -> None:
+    write(home / "devices" / "pv.yaml", DEVICE + "max_power: 17.25\n")
+    write(home / "gateway.yaml", "site: a\nbuffr: {}\n")
+    told = problems(home)
+    assert "gateway.yaml:2: buffr: unknown key" in told
+    assert "pv.yaml:3: max_power: " in told, "every mistake at once"
 
 
 def test_a_small_fuse_is_taken(home: Path) -> None:
@@ -234,3 +242,12 @@ def test_merge_keys_of_yaml_work_and_keep_their_lines(home: Path) -> None:
 
     write(home / "gateway.yaml", text[:begin] + assets.replace("*first", "5"))
     assert "<<: takes the keys of a mapping, and there is none" in problems(home)
+
+
+def test_a_file_that_would_have_us_wait_is_named(home: Path) -> None:
+    """It looks like a regular one."""
+    (home / "gateway.yaml").unlink()
+    (home / "gateway.yaml").symlink_to("/proc/kmsg")
+    told = problems(home)
+    assert "gateway.yaml" in told
+    assert "cannot be read" in told or "is not a settings file" in told

@@ -1,0 +1,109 @@
+"""A device on the network that behaves as some in the field do: raw frames on raw sockets."""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from drivers.line import Line, LineUrl, SerialSettings, open_line
+
+GOOD = struct.pack(">HHHH", 1, 2, 3, 4)
+
+
+def rtu(unit: int, *body: int, data: bytes = b"") -> bytes:
+    """A frame with its checksum (Modbus over Serial Line V1.02, appendix B)."""
+    frame = bytes((unit, *body)) + data
+    crc = 0xFFFF
+    for byte in frame:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
+    return frame + crc.to_bytes(2, "little")
+
+
+def mbap(transaction: int, unit: int, *body: int, data: bytes = b"") -> bytes:
+    return (
+        struct.pack(">HHHB", transaction, 0, 1 + len(body) + len(data), unit) + bytes(body) + data
+    )
+
+
+@dataclass
+class Peer:
+    """Answers with the beginning of `data`, over Modbus TCP or with the frames of a serial line.
+
+    `deaf_s`: what comes so soon after connecting is dropped, or ends the connection. `mend` changes
+    a reply on its way.
+    """
+
+    framing: Literal["tcp", "rtu"] = "tcp"
+    closes_after_answer: bool = False
+    closes_when_idle_s: float | None = None
+    deaf_s: float = 0.0
+    drops_early: bool = False
+    mend: Callable[[bytes], bytes] = lambda reply: reply
+    data: bytes = GOOD
+    connections: int = 0
+    answered: int = 0
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.add(writer)
+        began_s = asyncio.get_running_loop().time()
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while True:
+                async with asyncio.timeout(self.closes_when_idle_s):
+                    request = await reader.read(1000)
+                if not request:
+                    break
+                if asyncio.get_running_loop().time() - began_s < self.deaf_s:
+                    if self.drops_early:
+                        break
+                    continue
+                if reply := self.reply(request):
+                    self.answered += 1
+                    writer.write(self.mend(reply))
+                if self.closes_after_answer:
+                    break
+        self.writers.discard(writer)
+        writer.close()
+
+    def reply(self, request: bytes) -> bytes:
+        if self.framing == "tcp":
+            transaction, protocol, length = struct.unpack_from(">HHH", request)
+            if protocol or length != len(request) - 6:
+                return b""
+            size = 2 * request[11]
+            return mbap(transaction, request[6], request[7], size, data=self.data[:size])
+        if rtu(*request[:-2]) != request:
+            return b""  # to a meter on the bus that is noise
+        size = 2 * request[5]
+        return rtu(request[0], request[1], size, data=self.data[:size])
+
+
+@contextlib.asynccontextmanager
+async def line_server(peer: Peer) -> AsyncIterator[int]:
+    """The port at which it listens."""
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in list(peer.writers):
+            writer.close()
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def line_to(peer: Peer, scheme: str | None = None, query: str = "") -> AsyncIterator[Line]:
+    """A line to it, by default with the frames that it speaks."""
+    scheme = scheme or {"tcp": "tcp", "rtu": "rtu+tcp"}[peer.framing]
+    async with line_server(peer) as port:
+        url = LineUrl.parse(f"{scheme}:127.0.0.1:{port}{query}")
+        line = await open_line(url, SerialSettings())
+        try:
+            yield line
+        finally:
+            line.close()
