@@ -10,7 +10,7 @@ dialect: the rules of that profile hold for this meter from then on, and whateve
 import asyncio
 from typing import TYPE_CHECKING
 
-from drivers.foreign import foreign
+from drivers.foreign import BY_SIGHT, foreign
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
@@ -198,7 +198,7 @@ class P1Driver(PushDriver[Event]):
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":
-        if (stranger := self._foreign()) is not None:
+        if (stranger := foreign(self._listener.heard, BY_SIGHT)) is not None:
             raise BadReply(f"no telegram: {stranger.text}")
         if self._keys is None:
             raise BadReply(
