@@ -20,7 +20,7 @@ from drivers.iec62056.telegram import (
     find_identification,
     seven_bits,
 )
-from drivers.iec62056.values import Values, read_values
+from drivers.iec62056.values import Values, id_of, read_values
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
 from drivers.sample import Reading
@@ -56,6 +56,7 @@ class _Judge:
     """What a profile makes of a data block."""
 
     def __init__(self, profile: "Profile") -> None:
+        self._profile_id = profile.id
         self._settings: Settings = profile.settings
         self._wanted = self._settings.quantities()
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
@@ -79,7 +80,15 @@ class _Judge:
         if not quantities:
             return None
         self._check_steps(values)
-        return Reading(taken_s, quantities, values.serial_number)
+        unwanted = (id_of(name) for name in values.quantities if name not in self._wanted)
+        return Reading(
+            taken_s,
+            quantities,
+            values.serial_number,
+            dialect=self._profile_id,
+            checksum="none" if self._settings.mode == "d" else "right",
+            unused=(*values.unused, *unwanted),
+        )
 
     def lacks_energy(self, reading: Reading) -> bool:
         """Whether the register is missing that such a meter always tells: part of a telegram, which
