@@ -15,6 +15,9 @@ from fastcrc import crc16
 
 Kind = Literal["hdlc", "mbus", "tic", "sml", "p1", "d0", "inverted"]
 
+BY_SIGHT: frozenset[Kind] = frozenset({"p1", "d0", "inverted"})
+"""What is known by how it looks: half a telegram may look like another kind's."""
+
 HEARD_BYTES = 2048
 """So much of what came last is looked at. The longest frame of those named here has 1100 bytes."""
 

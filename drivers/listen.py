@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
-from drivers.foreign import HEARD_BYTES, Foreign, Kind, foreign
+from drivers.foreign import BY_SIGHT, HEARD_BYTES, Foreign, Kind, foreign
 from drivers.line_protocol import BadReply, NoReply
 from drivers.sample import Reading
 
@@ -241,13 +241,15 @@ class PushDriver(ABC, Generic[Event]):
 
     def _stranger(self) -> Foreign | None:
         """Another protocol, where bytes outside telegrams that came since the reading was due are
-        of one. They are looked at when there are more.
+        proved to be of one. They are looked at when there are more.
         """
         noise_bytes = self._stream.noise_bytes
         if noise_bytes == self._noise_seen:
             return None
         self._noise_seen = noise_bytes
-        return foreign(self._listener.heard[-(noise_bytes - self._noise_due) :], self.own)
+        return foreign(
+            self._listener.heard[-(noise_bytes - self._noise_due) :], self.own | BY_SIGHT
+        )
 
     def _foreign(self) -> Foreign | None:
         return foreign(self._listener.heard, self.own)

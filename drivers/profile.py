@@ -85,13 +85,15 @@ class Register:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAddress:
     """What a driver must know of one meter beside its profile: its address on the line, how long to
-    wait for it, and its credentials if any: the entries that its protocol's `CREDENTIALS` names.
+    wait for it, its number where it answers to that alone, and its credentials if any: the entries
+    that its protocol's `CREDENTIALS` names.
     """
 
     name: str
     address: int = 1
     timeout_s: float | None = None
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    number: str = ""
 
 
 class ProtocolSettings(Protocol):
@@ -121,6 +123,14 @@ class EnergyDriver(Driver, Protocol):
 
     async def read_energy(self, due_s: float) -> Reading:
         """As `read`, but energy registers and power alone (`drivers.sample.OFTEN`)."""
+
+
+@runtime_checkable
+class FollowingDriver(Driver, Protocol):
+    """A driver that comes to know its meter, such as by the checksums that it sends."""
+
+    def follow(self, before: Driver) -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
 
 
 class ProtocolPackage(Protocol):
@@ -212,6 +222,11 @@ class Profile:
         """
         whole: str = getattr(self.settings, "part_of", "")
         return whole or self.id
+
+    @property
+    def takes_number(self) -> bool:
+        """Whether a meter of this model may have to be called by its number."""
+        return bool(getattr(self.settings, "takes_number", False))
 
     @property
     def may_encrypt(self) -> bool:

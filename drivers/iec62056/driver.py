@@ -5,7 +5,7 @@
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from drivers.foreign import foreign
 from drivers.iec62056.settings import Settings
@@ -20,10 +20,11 @@ from drivers.iec62056.telegram import (
     find_identification,
     seven_bits,
 )
-from drivers.iec62056.values import Values, read_values
+from drivers.iec62056.values import Values, id_of, read_values
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
 from drivers.sample import Reading
+from drivers.widths import Widths
 
 if TYPE_CHECKING:
     from drivers.line import Line
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 WHOLE_KWH = 1000
 
-SIGN_ON = b"/?!\r\n"
+SIGN_ON = b"/?%b!\r\n"
+"""With the meter's number, where it answers to that alone (6.3.1)."""
 # 6.3.14: a meter answers within 1.5 s, and a character follows the one before within 1.5 s. Half a
 # second more for adapters and networks.
 ANSWER_S = 2.0
@@ -41,6 +43,10 @@ READOUT_S = 55.0
 """How long a readout may take, where the device file does not allow for more: 9,500 bytes at 9600
 baud take 10 s.
 """
+SLOW_READOUT_S = 115.0
+"""Where the bytes come at 300 baud: 3,450 of them take that long."""
+SLOW_BYTES_PER_S = 60
+"""Twice what comes at 300 baud."""
 
 MAX_IDENTIFICATION_BYTES = 256
 """More than this after a sign-on, and no identification in it, is noise."""
@@ -50,6 +56,7 @@ class _Judge:
     """What a profile makes of a data block."""
 
     def __init__(self, profile: "Profile") -> None:
+        self._profile_id = profile.id
         self._settings: Settings = profile.settings
         self._wanted = self._settings.quantities()
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
@@ -73,7 +80,15 @@ class _Judge:
         if not quantities:
             return None
         self._check_steps(values)
-        return Reading(taken_s, quantities, values.serial_number)
+        unwanted = (id_of(name) for name in values.quantities if name not in self._wanted)
+        return Reading(
+            taken_s,
+            quantities,
+            values.serial_number,
+            dialect=self._profile_id,
+            checksum="none" if self._settings.mode == "d" else "right",
+            unused=(*values.unused, *unwanted),
+        )
 
     def lacks_energy(self, reading: Reading) -> bool:
         """Whether the register is missing that such a meter always tells: part of a telegram, which
@@ -110,6 +125,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         super().__init__(line, device, Framer(), profile.settings.period_s)
         self._judge = _Judge(profile)
+        self._widths = Widths()
 
     def _damage(self, event: Telegram | Damaged) -> str | None:
         return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
@@ -118,6 +134,8 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
         assert isinstance(event, Telegram)
         reading = self._judge.reading(event.text, taken_s)
         if reading is not None and not self._judge.lacks_energy(reading):
+            if (reason := self._widths.fault(event.text)) is not None:
+                raise Unusable(f"{reason} (it begins {excerpt(event.text)!r})")
             return reading
         lack = "no energy register: truncated?"
         if reading is None:
@@ -126,6 +144,10 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
 
     def _diagnose(self, noise: bytes) -> str:
         return diagnose(noise)
+
+
+class _FellSilent(NoReply):
+    """Nothing proper came after the identification."""
 
 
 class ReadoutDriver:
@@ -137,23 +159,35 @@ class ReadoutDriver:
         self._judge = _Judge(profile)
         self._line = line
         self._slow = line.settings or profile.serial
+        self._sign_on = SIGN_ON % device.number.encode("ascii")
+        self._is_called = bool(device.number)
+        self._stays = False  # it went on at its slow rate though it was asked for a faster one
         self._readout_s = max(READOUT_S, device.timeout_s or 0.0)
 
     async def read(self, due_s: float) -> Reading:
         """One readout, asked for at `due_s`; `taken_s` is when its data began to come.
 
         Raises NoReply where the meter does not answer, falls silent for 2 s, or is not through in
-        55 s (or in the device's timeout, if that is longer), BadReply where what it says cannot be
+        55 s (115 s where it sends at 300 baud, or in the device's timeout, if that is longer),
+        BadReply where what it says cannot be
         right, LineError where the line is gone.
         """
         await asyncio.sleep(due_s - asyncio.get_running_loop().time())
         try:
+            identification = None
             await self._line.configure(self._slow)
             self._line.drain()
-            await self._line.write(SIGN_ON)
+            await self._line.write(self._sign_on)
             identification = await self._identification()
             await self._agree(identification)
             block, taken_s = await self._block(identification)
+        except _FellSilent as error:
+            if not self._may_stay(identification):
+                raise
+            # Nothing proper came at the rate that was agreed: next time it is asked to stay.
+            self._stays = not self._stays
+            rate = self._slow.baud if self._stays else identification.baud
+            raise NoReply(f"{error}; the next readout is asked for at {rate} baud") from None
         finally:
             with contextlib.suppress(LineError):  # that it is gone has been told
                 await self._line.configure(self._slow)
@@ -165,13 +199,24 @@ class ReadoutDriver:
             )
         return reading
 
+    def _may_stay(self, identification: Identification | None) -> TypeGuard[Identification]:
+        """Whether the meter may have gone on at another rate than agreed."""
+        return (
+            identification is not None
+            and identification.acknowledged
+            and self._line.settings is not None
+            and identification.baud != self._slow.baud
+        )
+
     async def _identification(self) -> Identification:
         came = b""
-        deadline_s = asyncio.get_running_loop().time() + len(SIGN_ON) * self._line.char_s + ANSWER_S
+        deadline_s = (
+            asyncio.get_running_loop().time() + len(self._sign_on) * self._line.char_s + ANSWER_S
+        )
         while (found := find_identification(came)) is None:
             data = await self._some(deadline_s)
             came += data
-            echo = seven_bits(came)[0].strip(b"\0") == SIGN_ON
+            echo = seven_bits(came)[0].strip(b"\0") == self._sign_on
             if len(came) > MAX_IDENTIFICATION_BYTES or (
                 not data and came.strip(b"\0") and not echo
             ):
@@ -180,9 +225,15 @@ class ReadoutDriver:
                 raise BadReply(f"no identification came, but {len(came)} bytes: {what}")
             if not data:
                 only = " (only the echo of our own)" if echo else ""
+                called = (
+                    "is the number in its device file the one that it is called by? "
+                    if self._is_called
+                    else "some meters answer only to their number: write number: '…' into the "
+                    "device file; "
+                )
                 raise NoReply(
                     f"no answer to the sign-on in {ANSWER_S:g} s{only}: does the optical head "
-                    "sit on the meter's diode, the right way up? "
+                    f"sit on the meter's diode, the right way up? {called}"
                     "a meter that pushes by itself is read with iec62056/mode_d"
                 )
             deadline_s = asyncio.get_running_loop().time() + ANSWER_S
@@ -196,7 +247,7 @@ class ReadoutDriver:
             self._line.settings is None
         )  # a network: we cannot set the rate of the adapter behind it
         if identification.acknowledged:
-            letter = b"0" if fixed else identification.baud_letter
+            letter = b"0" if fixed or self._stays else identification.baud_letter
             await asyncio.sleep(REACTION_S)
             await self._line.write(b"\x060" + letter + b"0\r\n")
         elif fixed and identification.baud != self._slow.baud:
@@ -205,24 +256,27 @@ class ReadoutDriver:
                 "itself, which a network adapter cannot "
                 "follow: use a serial line"
             )
-        if not fixed:
+        if not fixed and not (self._stays and identification.acknowledged):
             await self._line.configure(replace(self._slow, baud=identification.baud))
 
     async def _block(self, identification: Identification) -> tuple[bytes, float]:
         """The data block, and when it began to come."""
         now_s = asyncio.get_running_loop().time
         came, taken_s = b"", 0.0
-        until_s = now_s() + self._readout_s
+        began_s = now_s()
+        until_s = began_s + self._readout_s
         while now_s() < until_s:
             data = await self._some(min(now_s() + ANSWER_S, until_s))
             if not data:
                 what = f"{len(came)} bytes of its data came and no end" if came else "no data came"
-                raise NoReply(
+                raise _FellSilent(
                     f"the meter ({identification.text}) fell silent: {what}; seat the head anew, "
                     "and check the baud rate"
                 )
             taken_s = taken_s or now_s()
             came += data
+            if len(came) < (now_s() - taken_s) * SLOW_BYTES_PER_S:
+                until_s = max(until_s, began_s + SLOW_READOUT_S)
             try:
                 block = find_block(came)
             except ValueError as error:
@@ -232,7 +286,7 @@ class ReadoutDriver:
             if block is not None:
                 return block, taken_s
         raise NoReply(
-            f"the meter ({identification.text}) is not through in {self._readout_s:g} s, after "
+            f"the meter ({identification.text}) is not through in {until_s - began_s:.0f} s, after "
             f"{len(came)} bytes: give it a longer timeout "
             "in its device file"
         )

@@ -15,6 +15,7 @@ _PRIVATE = re.compile(
     rb"(?<![0-9A-Za-z.:*&-])(?:\d{1,3}-\d{1,3}:)?(?:(?:96\.1|96\.13|C\.1|0\.0)(?:\.\d{1,3})?|42\.0\.0)(?:\*255)?"
     rb"\(([^()\r\n]+)\)"
 )
+_SIGN_ON = re.compile(rb"(?<=/\?)[0-9A-Za-z ]{1,32}(?=!)")  # sent, and its echo
 _BLOCK = re.compile(rb"\x02([^\x03]*\x03)([\s\S])")
 
 
@@ -38,9 +39,8 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     passed = []
     for each in recording.passed:
         size = len(each.data) if each.way == "came" else 0
-        passed.append(
-            Passed(each.at_s, "came", bytes(shown[:size])) if each.way == "came" else each
-        )
+        data = bytes(shown[:size]) if size else each.data
+        passed.append(Passed(each.at_s, each.way, _SIGN_ON.sub(_anonymous, data)))
         del shown[:size]
     told = tuple(
         replace(
@@ -50,6 +50,10 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
         for each in recording.told
     )
     return replace(recording, passed=tuple(passed), told=told, redacted=True)
+
+
+def _anonymous(match: re.Match[bytes]) -> bytes:
+    return re.sub(rb"[0-9A-Za-z]", b"0", match[0])
 
 
 def _zeroed(raw: bytes, text: bytes) -> bytes:

@@ -38,6 +38,11 @@ class Settings:
         """The quantities a reading may hold."""
         return frozenset(self.values)
 
+    @property
+    def takes_number(self) -> bool:
+        """A sign-on may carry the meter's number (6.3.1)."""
+        return self.mode == "c"
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """Values that no data block holds, or that are listed twice."""
         return check_values(self.values, QUANTITIES, "IEC 62056-21 data block")

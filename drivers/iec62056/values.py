@@ -56,6 +56,7 @@ _OBJECTS: Mapping[bytes, tuple[str, str]] = {
         )
     },
 }
+_CODES = {name: code.decode("ascii") for code, (name, _) in _OBJECTS.items()}
 _NET = {
     "power_w": ("power_import_w", "power_export_w"),
     **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
@@ -92,13 +93,15 @@ class Values:
     number where it tells it.
 
     `steps_wh` has the step of each energy register, as its decimals tell it. `lacks_unit` is true
-    where energy registers came without a unit, and the profile names none.
+    where energy registers came without a unit, and the profile names none. `unused` are the ids of
+    the data sets that are no quantity, or whose value cannot be read.
     """
 
     quantities: Mapping[str, float]
     serial_number: str | None
     steps_wh: Mapping[str, float]
     lacks_unit: bool = False
+    unused: tuple[str, ...] = ()
 
 
 class _Number(NamedTuple):
@@ -124,6 +127,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
     broken: set[str] = set()
     lacks_unit = False
     ids: dict[bytes, str] = {}
+    unused: list[bytes] = []
     for match in _DATA_SET.finditer(block):
         medium, code, text = match["medium"], match["code"], match["value"]
         if code.count(b".") == 1:
@@ -140,6 +144,9 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
             )
             if number is None or found.setdefault(name, number) != number:
                 broken.add(name)  # unreadable, or there twice with different values
+                unused.append(code)
+        else:
+            unused.append(code)
     for name in broken:
         found.pop(name, None)
     _add_totals(found, broken)
@@ -152,8 +159,17 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
                 del quantities[plus]  # alone it has a sign: it is not the import's
     steps_wh = {name: 10.0**number.power for name, number in found.items() if name.endswith("_wh")}
     return Values(
-        quantities, next((ids[code] for code in _IDS if code in ids), None), steps_wh, lacks_unit
+        quantities,
+        next((ids[code] for code in _IDS if code in ids), None),
+        steps_wh,
+        lacks_unit,
+        tuple(code.decode("ascii") for code in unused),
     )
+
+
+def id_of(quantity: str) -> str:
+    """The short OBIS id of a quantity."""
+    return _CODES.get(quantity, quantity)
 
 
 def _number(text: bytes, dimension: str, energy_unit: EnergyUnit | None) -> _Number | None:

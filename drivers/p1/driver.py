@@ -10,7 +10,7 @@ dialect: the rules of that profile hold for this meter from then on, and whateve
 import asyncio
 from typing import TYPE_CHECKING
 
-from drivers.foreign import foreign
+from drivers.foreign import BY_SIGHT, foreign
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
@@ -32,11 +32,12 @@ from drivers.p1.telegram import (
     garbled,
 )
 from drivers.sample import Reading
+from drivers.widths import Widths
 
 if TYPE_CHECKING:
     from drivers.line import Line
     from drivers.p1.cipher import Opened
-    from drivers.profile import DeviceAddress, Profile
+    from drivers.profile import DeviceAddress, Driver, Profile
 
 # Between two telegrams a line is silent for longer, even where they come every second; within one
 # it is not.
@@ -89,6 +90,7 @@ class P1Driver(PushDriver[Event]):
         self._recognises = settings.detect
         self._meter = KnownMeter()
         self._leftovers = Leftovers()
+        self._widths = Widths()
         self._wanted = settings.quantities()
         self._reader = Reader(settings.summed_tariffs(), settings.utc_offset_h)
         self._keys = Keys.of(device.credentials)
@@ -105,6 +107,15 @@ class P1Driver(PushDriver[Event]):
         recognised, once it is.
         """
         return self._dialect.id
+
+    def follow(self, before: "Driver") -> None:
+        """Know of the meter what was known before the line was opened anew."""
+        if not isinstance(before, P1Driver):
+            return
+        self._meter, self._widths = before._meter, before._widths
+        if before._dialect.id != self._dialect.id:
+            self._adopt(before._dialect)
+        self._await_checksum()
 
     async def _listen(self, deadline_s: float) -> None:
         """Where the port's settings are not known to be right, change them after a burst of
@@ -127,7 +138,6 @@ class P1Driver(PushDriver[Event]):
             self._framer.forget()
         if settings is not None:
             self._framer.noise_sample = b""
-            self._listener.heard = b""
             await self._line.configure(settings)
 
     def _damage(self, event: Event) -> str | None:
@@ -169,6 +179,8 @@ class P1Driver(PushDriver[Event]):
                 "a telegram without checksum lacks the energy register: truncated, or not this "
                 "profile's"
             )
+        if alone and (reason := self._widths.fault(event.raw)):
+            raise Unusable(reason)
         if not quantities:
             raise Unusable(
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
@@ -186,7 +198,7 @@ class P1Driver(PushDriver[Event]):
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":
-        if (stranger := self._foreign()) is not None:
+        if (stranger := foreign(self._listener.heard, BY_SIGHT)) is not None:
             raise BadReply(f"no telegram: {stranger.text}")
         if self._keys is None:
             raise BadReply(
@@ -212,7 +224,7 @@ class P1Driver(PushDriver[Event]):
 
         self._meter.take(telegram, policy or (dialect or self._dialect).settings.checksum)
         if dialect is not None:
-            self._follow(dialect)
+            self._adopt(dialect)
         self._await_checksum()
 
     def _await_checksum(self) -> None:
@@ -223,7 +235,7 @@ class P1Driver(PushDriver[Event]):
         at_once = self._meter.is_bare or settings.checksum == "ignored"
         self._framer.silence_s = BARE_END_S if at_once else settings.period_s
 
-    def _follow(self, dialect: Dialect) -> None:
+    def _adopt(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._reader = Reader(dialect.settings.summed_tariffs(), dialect.settings.utc_offset_h)
 

@@ -214,7 +214,7 @@ class Collector:
         """Read whichever meter is due first, until none answers any more. Raises LineError."""
         for meter in self.meters:
             await self._set_port(line, meter)  # the driver plans by the pace of its meter
-            meter.driver = self._driver_of(meter, line)
+            meter.read_with(self._driver_of(meter, line))
 
         self._turns.begin(self._now_s())
         failures = 0

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from drivers.profile import Driver
+from drivers.profile import Driver, FollowingDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
 from gateway.collect.turns import Due
@@ -50,6 +50,12 @@ class Meter:
     def max_age_s(self) -> float:
         """How old its last reading may be."""
         return max(MISSED_READS * self.device.interval_s, MIN_MAX_AGE_S)
+
+    def read_with(self, driver: Driver) -> None:
+        """Its line was opened, maybe anew: the driver knows of it what the one before knew."""
+        before, self.driver = self.driver, driver
+        if before is not None and isinstance(driver, FollowingDriver):
+            driver.follow(before)
 
     def keep(self, sample: Sample, *, everything: bool) -> None:
         """Note what it said."""

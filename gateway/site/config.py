@@ -304,6 +304,7 @@ class _Files:
             credentials=credentials,
             check_against=file.check_against,
             seasonal=file.seasonal,
+            number=file.number,
         )
 
     def _profile(self, document: Document) -> Profile | None:

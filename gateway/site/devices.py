@@ -67,6 +67,15 @@ class DeviceFile:
             examples=[True],
         ),
     ] = False
+    number: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9A-Za-z ]{0,32}$",
+            description="the meter's own number, in quotes, where it answers only to a sign-on "
+            "that carries it (IEC 62056-21 mode C)",
+            examples=["00123456"],
+        ),
+    ] = ""
     timeout: Annotated[
         Seconds | None,
         Meta(
@@ -110,6 +119,10 @@ class DeviceFile:
         if self.interval < profile.min_interval_s:
             hint = f"{profile.id} gives a new value every {profile.min_interval_s:g} s"
             yield Mistake(("interval",), f"{self.interval:g} s is too short", hint)
+
+        if self.number and not profile.takes_number:
+            message = f"{profile.id} is not called by its number"
+            yield Mistake(("number",), message, "remove this key")
 
         if self.max_power is not None and self.max_power < SMALLEST_FUSE_W:
             yield _no_fuse(self.max_power)
@@ -165,6 +178,8 @@ class Device:
     """The meter that measures the same."""
     seasonal: bool = False
     """Whether it may be silent for a whole season."""
+    number: str = ""
+    """What it is called by, where it answers to that alone."""
 
     @property
     def may_sleep(self) -> bool:
@@ -179,6 +194,7 @@ class Device:
             address=self.address,
             timeout_s=self.timeout_s,
             credentials=self.credentials,
+            number=self.number,
         )
 
     def quantity(self, direction: Direction) -> str:

@@ -2,6 +2,7 @@
 on a serial port and on a network alike.
 """
 
+import asyncio
 import random
 import re
 from collections.abc import Iterator
@@ -156,3 +157,20 @@ def test_a_proper_meter_is_never_taken_for_another() -> None:
         assert foreign(each.data, frozenset({"p1"})) is None
     assert foreign(SML, frozenset({"sml"})) is None
     assert foreign(D0, frozenset({"d0"})) is None
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+@pytest.mark.parametrize("profile", ["p1/auto", "own"])
+def test_the_rest_of_a_telegram_is_not_taken_for_another_protocol(name: str, profile: str) -> None:
+    async def scenario() -> None:
+        each = WRITTEN[name]
+        for cut in range(5, len(each.data), 97):
+            line = Port(10 / 9600)
+            now_s = asyncio.get_running_loop().time()
+            line.sends(now_s + 0.1, each.data[cut:] + each.data + each.data)
+            device = DeviceAddress(name="grid")
+            driver = load_profile(each.profile if profile == "own" else profile)
+            reading = await driver.open_driver(device, line).read(now_s)
+            assert each.values.items() <= reading.values.items()
+
+    in_virtual_time(scenario)

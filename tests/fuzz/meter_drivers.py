@@ -27,7 +27,7 @@ from tests.fuzz.target import (
 from tests.simulation.virtual_time import VirtualLoop
 
 
-class _Speaker:
+class Speaker:
     """A line on which the input comes, piece after piece, a moment apart; whatever is written is
     listened to, and means nothing.
     """
@@ -78,7 +78,7 @@ def loop() -> VirtualLoop:
 
 async def _read(options: int, come: list[bytes]) -> None:
     driver = load_profile_once(PROFILES[options >> 5 & 3]).open_driver(
-        DeviceAddress(name="grid", credentials=CREDENTIALS), _Speaker(come)
+        DeviceAddress(name="grid", credentials=CREDENTIALS), Speaker(come)
     )
     for _ in range(2):
         try:

@@ -2,11 +2,31 @@
 
 from collections.abc import Mapping
 
-from tests.fuzz import iec62056, meter_drivers, p1, recordings, registers, services, settings, sml
+from tests.fuzz import (
+    iec62056,
+    meter_drivers,
+    p1,
+    pauses,
+    recordings,
+    registers,
+    services,
+    settings,
+    sml,
+)
 from tests.fuzz.target import Target
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
-    for module in (p1, sml, iec62056, meter_drivers, registers, settings, recordings, services)
+    for module in (
+        p1,
+        sml,
+        iec62056,
+        meter_drivers,
+        pauses,
+        registers,
+        settings,
+        recordings,
+        services,
+    )
     for target in module.TARGETS
 }

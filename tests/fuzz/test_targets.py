@@ -26,8 +26,8 @@ INPUTS_PER_EXAMPLE = 25
 
 EXAMPLES = 80
 FEWER_EXAMPLES = {
-    "p1": 40, "p1-reader": 40, "p1-cipher": 40, "meter-drivers": 20, "sml-frames": 40,
-    "iec62056": 40,
+    "p1": 40, "p1-reader": 40, "p1-cipher": 40, "meter-drivers": 20, "meter-pauses": 30,
+    "sml-frames": 40, "iec62056": 40,
     "yaml": 20, "profile": 6, "folder": 2, "credentials": 20, "exchange-session": 12,
     "status-page": 20, "mqtt": 12,
 }  # fmt: skip

@@ -277,7 +277,7 @@ def test_what_is_no_proper_answer_is_said(
 
 def test_a_readout_that_takes_too_long_asks_for_a_longer_timeout_and_gets_it() -> None:
     async def scenario() -> None:
-        long = block(b"1.8.0(0001234.567*kWh)\r\n" + b"1.8.0*01(0001111.111*kWh)\r\n" * 100)
+        long = block(b"1.8.0(0001234.567*kWh)\r\n" + b"1.8.0*01(0001111.111*kWh)\r\n" * 200)
         slow_meter = meter(b"/ISk0OLD\r\n", long)
 
         class SlowLine(MeterLine):
@@ -287,11 +287,58 @@ def test_a_readout_that_takes_too_long_asks_for_a_longer_timeout_and_gets_it() -
                 await super().write(data)
                 self.settings = SLOW
 
-        with pytest.raises(NoReply, match=r"not through in 55 s.*longer timeout"):
+        with pytest.raises(NoReply, match=r"not through in 115 s.*longer timeout"):
             await readout(SlowLine(slow_meter)).read(1000.0)
         assert (await readout(SlowLine(slow_meter), timeout_s=300).read(1100.0)).values == {
             "energy_import_wh": 1234567.0
         }
+
+    in_virtual_time(scenario)
+
+
+def test_a_meter_that_stays_at_300_baud_is_asked_to_from_then_on() -> None:
+    async def scenario() -> None:
+        class StayingLine(MeterLine):
+            """What comes at another rate than it is listened to is garbage."""
+
+            async def write(self, data: bytes) -> None:
+                await super().write(data)
+                self.char_s = SLOW.char_s
+
+            async def read(self, deadline_s: float) -> bytes:
+                data = await super().read(deadline_s)
+                heard_rightly = self.settings is not None and self.settings.baud == 300
+                return data if heard_rightly else b"\xfe" * len(data)
+
+        answers = {
+            b"/?!\r\n": b"/ISk5OLD\r\n",
+            b"\x06050\r\n": block(),
+            b"\x06000\r\n": block(b"1.8.0(0001234.567*kWh)\r\n" + b"1.8.0*01(1)\r\n" * 150),
+        }
+        line = StayingLine(lambda sent: (0.2, answers[sent]))
+        driver = readout(line)
+        with pytest.raises(NoReply, match="the next readout is asked for at 300 baud"):
+            await driver.read(1000.0)
+        for due_s in (1100.0, 1300.0):
+            assert (await driver.read(due_s)).values == {"energy_import_wh": 1234567.0}
+        assert {baud for _, _, baud in line.log} == {300}
+
+    in_virtual_time(scenario)
+
+
+def test_a_sign_on_carries_the_meters_number_where_it_has_to() -> None:
+    async def scenario() -> None:
+        answers = {b"/?00123456!\r\n": b"/ISk5MT174-0001\r\n", b"\x06050\r\n": block()}
+        line = MeterLine(lambda sent: (0.2, answers.get(sent, b"")))
+        with pytest.raises(NoReply, match="answer only to their number: write number: '…'"):
+            await readout(line).read(1000.0)
+        for number, is_its_own in (("00123456", True), ("7", False)):
+            driver = MODE_C.open_driver(DeviceAddress(name="grid", number=number), line)
+            if is_its_own:
+                assert (await driver.read(1100.0)).values["energy_import_wh"] == 1234567.0
+            else:
+                with pytest.raises(NoReply, match="is the number in its device file the one"):
+                    await driver.read(1200.0)
 
     in_virtual_time(scenario)
 

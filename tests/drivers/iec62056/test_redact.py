@@ -74,3 +74,20 @@ def test_a_wrong_block_check_stays_wrong():
     stream = b"/EMH5 MT174\r\n\x02" + BLOCK + bytes((block_check(BLOCK) ^ 1,))
     with pytest.raises(ValueError, match="wrong block check"):
         find_block(bytes_of(redact(recording(stream, "87654321"), SETTINGS)))
+
+
+def test_the_number_that_a_meter_is_called_by_is_taken_out() -> None:
+    passed = (Passed(0.0, "sent", b"/?00 123A!\r\n"), Passed(0.5, "came", b"/?00 123A!\r\n"))
+    before = recording(TEXT, NUMBER)
+    shown = redact(
+        Recording(
+            profile="iec62056/mode_c",
+            address=1,
+            framing="rtu",
+            serial=None,
+            passed=passed,
+            told=before.told,
+        ),
+        SETTINGS,
+    )
+    assert [each.data for each in shown.passed] == [b"/?00 0000!\r\n"] * 2

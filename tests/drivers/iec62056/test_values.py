@@ -185,3 +185,8 @@ def test_a_total_is_the_sum_of_every_tariff_there_is() -> None:
     assert {name for name in values.quantities if name.startswith("_")} == set()
     broken = read_values(sets + b"1-0:1.8.7*255(ER)\r\n")
     assert "energy_import_wh" not in broken.quantities
+
+
+def test_data_sets_of_which_nothing_is_made_are_named() -> None:
+    values = read_values(b"1-0:1.8.0*255(000001.0000*kWh)\r\n1-0:96.5.5*255(82)\r\n32.7(ER)\r\n")
+    assert values.unused == ("96.5.5", "32.7.0")

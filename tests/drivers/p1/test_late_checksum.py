@@ -106,3 +106,21 @@ def test_a_meter_that_sends_none_is_waited_for_only_once() -> None:
         assert took_s < len(SLOVENIA.data) * line.char_s + 0.2
 
     in_virtual_time(scenario)
+
+
+def test_what_was_known_of_a_meter_holds_when_its_line_is_opened_anew() -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        line.sends(1000.3, SEALED_SLOVENIA)
+        before = driver_on(line, "p1/auto")
+        assert (await before.read(1000.0)).checksum == "right"
+
+        line.sends(1010.3, SLOVENIA.data.replace(b"1-0:1.8.1(0", b"1-0:1.8.1(9"))
+        line.sends(1020.3, SEALED_SLOVENIA)
+        driver = driver_on(line, "p1/auto")
+        driver.follow(before)
+        assert driver.dialect == "p1/slovenia"
+        reading = await driver.read(1010.0)
+        assert (reading.damaged, reading.values) == (1, SLOVENIA.values)
+
+    in_virtual_time(scenario)
