@@ -140,7 +140,16 @@ def _column(row: Row) -> _Column:
             ">" + CODES[row.type], row.invalid.to_bytes(2 * row.words, "big")
         )
     number = FROM_DIGITS.get(row.type)
-    return _Column(row.quantity, times, over, invalid, row.magnitude, row.bounds, other, number)
+    return _Column(
+        row.quantity,
+        times,
+        over,
+        invalid,
+        row.magnitude or row.quantity == "energy_export_wh",
+        row.bounds,
+        other,
+        number,
+    )
 
 
 def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:

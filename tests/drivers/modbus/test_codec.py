@@ -286,3 +286,9 @@ def test_words_that_lie_apart_are_one_value_and_what_is_between_them_another() -
         "energy_export_wh": 100_000 * 100.0,
     }
     assert len(blocks) == 1
+
+
+@pytest.mark.parametrize(("kind", "raw"), [("int32", "FFFE F0D0"), ("float32", "C787 9800")])
+def test_an_export_register_that_is_minus_the_export_is_read_as_the_export(kind, raw):
+    decoder = Decoder(block_of(Row("energy_export_wh", 10, kind, "big", 10.0, None)))
+    assert decoder.decode(bytes.fromhex(raw)) == {"energy_export_wh": 694_240}
