@@ -412,6 +412,8 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
     if file is not None and settings is not None:
         for path, message, hint in _check(file, settings):
             document.report(path, message, hint)
+    elif isinstance(data, dict) and data.get("protocol") in known:
+        _report_the_rest(document, data, common, settings)
     if document.problems or file is None:
         raise ProfileError(document.problems)
     return Profile(
@@ -419,6 +421,32 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
         settings=settings,
         **{name: getattr(file, name) for name in _File.__dataclass_fields__},
     )
+
+
+_UNTOLD = {"maker": "?", "model": "?", "manual": "?", "max_power_w": 1.0}
+"""What stands for keys that are missing, while the rest is looked at."""
+
+
+def _report_the_rest(
+    document: Document, data: dict[str, Any], common: dict[str, Any], settings: Any
+) -> None:
+    """What is wrong beside what could not be read, so that all mistakes are told in one round."""
+    from drivers.sound_part import sound_part  # only mistakes need it
+
+    protocol = data["protocol"]
+    section = sound_part(_package(protocol).Settings, data.get(protocol) or {})
+    given = {key: value for key, value in common.items() if value is not None}
+    file = sound_part(_File, {**_UNTOLD, **given})
+    if section is None:
+        return
+
+    if settings is None:
+        for path, message, hint in section.news(iter(section.settings.check())):
+            document.report((protocol, *path), message, hint)
+    if file is not None:
+        mistakes = section.news(_check(file.settings, section.settings))
+        for path, message, hint in file.news(mistakes):
+            document.report(path, message, hint)
 
 
 def _check(file: _File, settings: ProtocolSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:

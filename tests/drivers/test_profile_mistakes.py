@@ -366,3 +366,22 @@ def test_a_profile_that_cannot_be_read_is_a_problem_with_its_path(tmp_path: Path
         ProfileError, match=r"acme/one.yaml: cannot be read: it is a folder, not a file"
     ):
         load_profile("acme/one", tmp_path)
+
+
+def test_mistakes_beside_what_cannot_be_read_are_named_in_the_same_round() -> None:
+    """And none that only follows from what was left out."""
+    text = MINIMAL.replace("max_power_w: 1000", "max_power_w: lots").replace(
+        "unit: Wh}\n",
+        "unit: W}\n"
+        "    voltage_l1_v: {adress: 4, unit: V}\n"
+        "    current_l1_a: {address: 8, type: int16, scale: 0, unit: A}\n",
+    )
+    said = problems(text)
+    assert [each.partition(" — ")[0] for each in said] == [
+        "one.yaml:5: max_power_w: expected a number, found the text 'lots'",
+        "one.yaml:11: modbus.registers.voltage_l1_v.adress: unknown key",
+        "one.yaml:11: modbus.registers.voltage_l1_v: key 'address' is missing",
+        "one.yaml:10: modbus.registers.energy_import_wh.unit: 'W' is not a unit of "
+        "energy_import_wh",
+        "one.yaml:12: modbus.registers.current_l1_a.scale: a scale of 0 makes every value 0",
+    ]
