@@ -234,12 +234,7 @@ def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
 async def listen(line: Line, for_s: float) -> None:
     """Wait, and count what others say on an RTU line meanwhile. Raises LineError."""
     await asyncio.sleep(for_s)
-    try:
-        came = line.drain()
-    except LineClosed:  # some do so after each answer
-        line.renew()
-        return
-    if came:
+    if line.drain():
         _count_strangers(line, line.turns.drained)
 
 
