@@ -21,9 +21,9 @@ class _Listener(Document):
 
     paths: list[Path] = field(default_factory=list)
 
-    def report(self, path: Path, message: str, hint: str = "") -> None:
+    def report(self, path: Path, message: str, hint: str = "", *, is_borne: bool = False) -> None:
         """Note a problem, and its path."""
-        Document.report(self, path, message, hint)
+        Document.report(self, path, message, hint, is_borne=is_borne)
         self.paths.append(path)
 
 

@@ -270,7 +270,7 @@ def test_a_repair_of_an_earlier_or_a_half_migrated_store_saves_all(
     path = tmp_path / "buffer.sqlite"
     (left_by_version_2 if version == "2" else half_migrated)(path, rows)
     said = repair(path, now_s=NOW_S)
-    assert f"salvaged: {len(rows)} outbox, {len(asset_slots_of(rows))} asset_slots. " in said
+    assert f"salvaged: {len(rows)} outbox, {len(asset_slots_of(rows))} asset_slots; " in said
     for each in tmp_path.glob("*damaged*"):
         each.unlink()
     is_whole(path, rows)
