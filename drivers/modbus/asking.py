@@ -15,8 +15,8 @@ TRIES = 4
 """So often a value is asked for while another master speaks."""
 
 TAIL_S = 0.03
-"""How long is listened after an answer where another master was heard before: an answer to its
-question may have been taken for ours, which then comes late.
+"""How long is listened after the first answer, and where another master was heard before: an
+answer to its question may have been taken for ours, which then comes late.
 """
 
 
@@ -34,9 +34,10 @@ async def ask(
     disturbed: MeterError | None = None
     for _ in range(TRIES):
         before = turns.strangers
+        listens = before > 0 or (line.framing == "rtu" and turns.answered_s == NEVER_S)
         try:
             data = await request(line, unit, function, address, count, timeout_s, turnaround_s)
-            if before:
+            if listens:
                 await listen(line, TAIL_S)
             if turns.strangers == before:
                 return data

@@ -35,6 +35,7 @@ from drivers.modbus.frames import (
     find_rtu,
     frame_of,
     is_answer,
+    is_answered_by_another,
     judge_mbap,
     misstated,
     other_framing,
@@ -234,7 +235,12 @@ def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
 async def listen(line: Line, for_s: float) -> None:
     """Wait, and count what others say on an RTU line meanwhile. Raises LineError."""
     await asyncio.sleep(for_s)
-    if line.drain():
+    try:
+        came = line.drain()
+    except LineClosed:  # some do so after each answer
+        line.renew()
+        return
+    if came:
         _count_strangers(line, line.turns.drained)
 
 
@@ -317,7 +323,8 @@ async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s:
                 ),
             )
         )
-    _count_strangers(line, received, frame)
+    if not is_answered_by_another(question, received):
+        _count_strangers(line, received, frame)
     raise rtu_failure(question, received, echoed=echoed)
 
 

@@ -171,6 +171,14 @@ def _proved(frame: bytes) -> bool:
     return FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
 
 
+def is_answered_by_another(question: Question, received: bytes) -> bool:
+    """Whether what came is one answer to this very question, by another address: a meter with a
+    wrong address, and not another master, whose own question would have been heard, too.
+    """
+    frames = list(rtu_frames(received))
+    return len(frames) == 1 and frames[0][1:3] == bytes((question.function, 2 * question.count))
+
+
 def rtu_failure(question: Question, received: bytes, *, echoed: bool) -> NoReply | BadReply:
     """What was wrong with what came by the deadline, beside an echo of the question itself."""
     if not received:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from drivers.line import AnyLine, LineError, LineFlooded, LineUrl, MeterError, SerialSettings
+from drivers.line import Turns as FrameTurns
 from drivers.profile import Driver, EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
@@ -124,6 +125,7 @@ class Collector:
             available_ms=load.available_ms if load else None,
             busy=self._use.busy(asyncio.get_running_loop().time()) if load else None,
             skipped=self._use.skipped,
+            strangers=self._use.strangers,
         )
 
     def meter_reports(self, glitches: Mapping[str, int]) -> list[MeterReport]:
@@ -226,6 +228,8 @@ class Collector:
             meter = min(self.meters, key=lambda m: (m.due.next_s, m.failures.in_a_row > 0))
             answered = await self._read(line, meter)
             self.turned_s = asyncio.get_running_loop().time()
+            if isinstance(turns := getattr(line, "turns", None), FrameTurns):
+                self._mind_strangers(turns)
             if answered:
                 failures = 0
                 self._line_works()
@@ -236,6 +240,17 @@ class Collector:
         # remedy.
         text = f"no meter answers; last: {meter.failures.last}"
         self._failures.note(text, self._clock.now_s())
+
+    def _mind_strangers(self, turns: FrameTurns) -> None:
+        """Another master may be on the line: values are read again then, and this is why."""
+        if self._use.heard(turns.strangers, asyncio.get_running_loop().time()):
+            log.warning(
+                "%s: %d frames came that nobody here has asked for — a second master is on the "
+                "bus: take one of the two away; what is read in such a moment is read again, and "
+                "more of it is only counted, on the status page",
+                self.name,
+                self._use.strangers,
+            )
 
     def _driver_of(self, meter: Meter, line: AnyLine) -> Driver:
         """Raises LineError."""

@@ -187,6 +187,12 @@ def _line(families: _Families, line: LineReport) -> None:
         line.skipped,
         line=line.name,
     )
+    families.counter(
+        "line_strange_frames",
+        "Frames that nobody here has asked for: another master's",
+        line.strangers,
+        line=line.name,
+    )
 
 
 def _meter(families: _Families, meter: MeterReport) -> None:

@@ -70,6 +70,8 @@ class LineReport(Part):
     """The measured share of the last minute in which the line was in use, 0 to 1."""
     skipped: int = 0
     """Turns since start that fell out because the line was not free in time."""
+    strangers: int = 0
+    """Frames since start that nobody here has asked for: another master's."""
 
     @property
     def too_slow(self) -> bool:
@@ -88,6 +90,7 @@ class LineReport(Part):
         text = f"needs {self.needed_ms:,.0f} of {self.available_ms:,.0f} ms per cycle"
         text += "" if self.busy is None else f", busy {self.busy:.0%}"
         text += f", {self.skipped:,} turns skipped" if self.skipped else ""
+        text += f", {self.strangers:,} frames of another master" if self.strangers else ""
         return f"cannot keep up: {text}" if self.too_slow else text
 
 

@@ -252,6 +252,7 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
                 print(f"{device.name}: {error}; it is opened anew", file=sys.stderr)
                 line.close()
                 driver = None
+            _mind_strangers(device, line)
             if not watch:
                 return
             due_s = max(due_s + device.interval_s, loop.time())
@@ -261,6 +262,17 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
         line.close()
         if recorder:
             print(recorder.end(), file=sys.stderr)
+
+
+def _mind_strangers(device: "Device", line: "AnyLine") -> None:
+    """Say that another master is on the line."""
+    count: int = getattr(getattr(line, "turns", None), "strangers", 0)
+    if count:
+        print(
+            f"{device.name}: {count} frames came that nobody here has asked for — a second master "
+            "is on the bus: take one of the two away; what came meanwhile was read again",
+            file=sys.stderr,
+        )
 
 
 async def _opened(

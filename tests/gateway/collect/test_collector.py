@@ -272,3 +272,31 @@ async def test_a_line_that_was_unplugged_is_read_again_within_5_s_of_being_plugg
                 while len(samples) == count:
                     await asyncio.sleep(0.05)
             assert time.monotonic() - replugged_s < 5 + 1, "and a second for a busy machine"
+
+
+async def test_a_second_master_is_counted_and_said_and_costs_no_reading(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with bus({1: 9600}, char_s=0.0) as found:
+        fd = os.open(found.wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        wrong = with_checksum(bytes((1, 4, 8)) + struct.pack(">2f", 9.0, 9.0))
+        try:
+            async with running([device("a", 1, found.wire.gateway_end)]) as (collector, samples):
+                async with asyncio.timeout(20):
+                    while len(samples) < 2:
+                        await asyncio.sleep(0.01)
+                    for _ in range(3):
+                        os.write(fd, with_checksum(bytes((1, 4, 0, 72, 0, 4))) + wrong)
+                        await asyncio.sleep(0.1)
+                    while not collector.report().strangers or len(samples) < 4:
+                        await asyncio.sleep(0.01)
+                report = collector.report()
+        finally:
+            os.close(fd)
+    assert report.strangers >= 6
+    assert report.state == "open"
+    assert report.errors == 0
+    assert {sample.values["energy_import_wh"] for sample in samples} == {1000.0}
+    said = [r.getMessage() for r in caplog.records if "nobody here has asked" in r.getMessage()]
+    assert len(said) == 1
+    assert "a second master is on the bus" in said[0]

@@ -31,3 +31,14 @@ def test_turns_of_no_time_are_not_kept_and_old_ones_are_forgotten() -> None:
         use.used(float(n), n + 0.5)
     assert len(use._turns) <= BUSY_S + 1
     assert use.busy(999.5) == pytest.approx(0.5, abs=0.01)
+
+
+def test_frames_of_another_master_are_counted_and_spoken_of_once_an_hour() -> None:
+    use = LineUse()
+    assert not use.heard(0, 10.0)
+    assert use.heard(3, 11.0)
+    assert not use.heard(3, 12.0)
+    assert not use.heard(5, 13.0)
+    assert not use.heard(0, 14.0), "the line was opened anew"
+    assert use.heard(2, 11.0 + 3600)
+    assert use.strangers == 7

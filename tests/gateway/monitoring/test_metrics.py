@@ -156,6 +156,7 @@ def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
         available_ms=10_000.0,
         busy=0.125,
         skipped=3,
+        strangers=12,
     )
     found = parsed(replace(healthy_report, lines=[line]))
     at = (("line", "/dev/ttyUSB0"),)
@@ -163,7 +164,10 @@ def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
     assert found["meter_gateway_line_cycle_seconds", at] == 10
     assert found["meter_gateway_line_busy_ratio", at] == 0.125
     assert found["meter_gateway_line_skipped_turns_total", at] == 3
-    assert line.carries == "needs 840 of 10,000 ms per cycle, busy 12%, 3 turns skipped"
+    assert found["meter_gateway_line_strange_frames_total", at] == 12
+    assert line.carries == (
+        "needs 840 of 10,000 ms per cycle, busy 12%, 3 turns skipped, 12 frames of another master"
+    )
     assert replace(line, needed_ms=11_000.0).carries.startswith(
         "cannot keep up: needs 11,000 of 10,000 ms"
     )
