@@ -45,7 +45,7 @@ class FailingStart:
         """`folder`: the configuration."""
         self._folder = folder
         self._watchdog = watchdog
-        self._note = _note_path(environ)
+        self._note = note_path("failed-start", environ)
         self._is_passed_credentials = bool(environ.get("CREDENTIALS_DIRECTORY"))
         self._stays = False
         """Whether this process waits, whatever goes wrong from here on."""
@@ -114,12 +114,12 @@ class FailingStart:
             self._note.unlink(missing_ok=True)
 
 
-def _note_path(environ: Mapping[str, str]) -> Path | None:
-    """Where it is noted how the last start failed: in a folder that systemd keeps from one start to
-    the next (RuntimeDirectoryPreserve=restart). None where there is none.
+def note_path(name: str, environ: Mapping[str, str]) -> Path | None:
+    """Where one process notes something for the next: in a folder that systemd keeps from one start
+    to the next (RuntimeDirectoryPreserve=restart). None where there is none.
     """
     folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(folder, "failed-start") if folder else None
+    return Path(folder, name) if folder else None
 
 
 def _state_of(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:

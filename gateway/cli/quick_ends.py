@@ -11,8 +11,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from gateway.cli.failing_start import note_path
 from gateway.monitoring.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class QuickEnds:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._watchdog = watchdog
-        self._note = _note_path(environ)
+        self._note = note_path("ended", environ)
         self._now = now
         self._began_s = now()
 
@@ -83,9 +83,3 @@ class QuickEnds:
             return int(count), what
         except (OSError, ValueError):
             return 0, ""
-
-
-def _note_path(environ: Mapping[str, str]) -> Path | None:
-    """In the folder that systemd keeps from one start to the next."""
-    folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(folder, "ended") if folder else None

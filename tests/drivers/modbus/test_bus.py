@@ -16,31 +16,14 @@ from pymodbus.framer import FramerRTU
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.simulated.wire import Wire, paced_line
+from tests.drivers.modbus.peer import GOOD, mbap, rtu
 from tests.drivers.scripted import in_virtual_time
 from tests.fuzz.registers import Answering
 
 Answer = list[tuple[float, bytes]]
 """(seconds to wait, bytes to send), one after the other."""
 
-GOOD = struct.pack(">HHHH", 1, 2, 3, 4)
 OTHER = struct.pack(">HHHH", 9, 9, 9, 9)
-
-
-def rtu(unit: int, *body: int, data: bytes = b"") -> bytes:
-    """A frame with its checksum (Modbus over Serial Line V1.02, appendix B)."""
-    frame = bytes((unit, *body)) + data
-    crc = 0xFFFF
-    for byte in frame:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
-    return frame + crc.to_bytes(2, "little")
-
-
-def mbap(transaction: int, unit: int, *body: int, data: bytes = b"") -> bytes:
-    return (
-        struct.pack(">HHHB", transaction, 0, 1 + len(body) + len(data), unit) + bytes(body) + data
-    )
 
 
 class ScriptedMeter:

@@ -12,6 +12,7 @@ from gateway.cli import failing_start
 from gateway.cli.failing_start import FailingStart
 from gateway.monitoring.watchdog import Watchdog
 from gateway.store.errors import StoreError
+from tests.gateway.cli.notify_socket import heard, listening
 
 MISTAKES = StoreError("gateway.yaml:3: no such key\ngateway.yaml:9: neither")
 
@@ -34,19 +35,12 @@ class Systemd:
         return FailingStart(self.configuration, watchdog, self.environ)
 
     def heard(self) -> list[str]:
-        found = []
-        try:
-            while True:
-                found.append(self._ear.recv(4096).decode())
-        except BlockingIOError:
-            return found
+        return heard(self._ear)
 
 
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(tmp_path / "notify"))
-        ear.setblocking(False)
+    with listening(tmp_path / "notify") as ear:
         yield Systemd(tmp_path, ear, str(tmp_path / "notify"))
 
 

@@ -16,6 +16,7 @@ import pytest
 from gateway.cli import quick_ends
 from gateway.cli.quick_ends import CALM_S, MOST_WAIT_S, QuickEnds
 from gateway.monitoring.watchdog import Watchdog
+from tests.gateway.cli.notify_socket import heard, listening
 
 BUG = "KeyError in fold.py, line 12"
 
@@ -38,19 +39,12 @@ class Systemd:
         return QuickEnds(watchdog, self.environ, lambda: next(times, after_s))
 
     def heard(self) -> list[str]:
-        found = []
-        try:
-            while True:
-                found.append(self._ear.recv(4096).decode())
-        except BlockingIOError:
-            return found
+        return heard(self._ear)
 
 
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(tmp_path / "notify"))
-        ear.setblocking(False)
+    with listening(tmp_path / "notify") as ear:
         yield Systemd(tmp_path, ear)
 
 
