@@ -31,6 +31,8 @@ class TheirClock:
         (RFC 9110, section 6.6.1). One without withdraws what an earlier one said. A refusal is
         nobody's word for the time: it may be of anything on the way.
         """
+        if self._now is None:
+            return
         date = http_date(headers.get("date", ""))
         self._heard = (date.timestamp(), loop_s) if date else None
 
