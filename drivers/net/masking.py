@@ -148,7 +148,7 @@ def _whole(secret: str, in_data: bool) -> Iterator[str]:
         raw = secret.encode()
         yield "(?i:" + "".join(f"%(?:25){{0,4}}{byte:02x}" for byte in raw) + ")"
         yield "(?i:" + raw.hex() + ")"
-        yield "\0{1,3}".join(map(_in_utf16, secret))
+        yield from map(re.escape, _in_utf16(secret))
 
 
 def _digits(secret: str, in_data: bool) -> str:
@@ -161,11 +161,13 @@ def _digits(secret: str, in_data: bool) -> str:
     return alone
 
 
-def _in_utf16(char: str) -> str:
-    """A pattern of one character in UTF-16 or UTF-32 that was taken for UTF-8; zeros stand between
-    those of ASCII.
-    """
-    return re.escape(char) if char.isascii() else r"(?s:.){1,8}?"
+def _in_utf16(secret: str) -> set[str]:
+    """In UTF-16 or UTF-32, as it looks where it was taken for UTF-8."""
+    raws = [secret.encode(f"utf-{bits}-{order}") for bits in (16, 32) for order in ("le", "be")]
+    ways = {
+        raw.decode("utf-8", errors) for raw in raws for errors in ("surrogateescape", "replace")
+    }
+    return {way.strip("\0") for way in ways}
 
 
 @lru_cache(maxsize=256)

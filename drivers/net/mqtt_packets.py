@@ -7,7 +7,6 @@ never subscribed to, would keep it busy for ever, and make it keep what nobody f
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
 
 MAX_MESSAGES = 500
 """Messages of a topic that may come in `WINDOW_S`. A meter publishes a few a second at most."""
@@ -67,8 +66,8 @@ class Conversation:
     refusals: dict[int, str] = field(default_factory=dict)
     """Why the broker does not take what was published under a number (MQTT 5)."""
     _rest: bytearray = field(default_factory=bytearray)
-    _stage: Literal["new", "welcomed", "over"] = "new"
-    """over: the broker has said goodbye."""
+    _stage: str = "new"
+    """new, welcomed, or over: the broker has said goodbye."""
     _subscriptions: int = 0
     _unanswered: set[int] = field(default_factory=set)
     """Numbers of what was published and not acknowledged."""
