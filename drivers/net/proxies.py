@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from drivers.net.addresses import address_of
+from drivers.net.addresses import address_of, is_host_name
 from drivers.net.environment import UnusableSetting
 
 _VARIABLES = ("https_proxy", "all_proxy")
@@ -83,7 +83,7 @@ def _parsed(variable: str, value: str) -> Proxy:
 
 
 def _is_host(text: str) -> bool:
-    return bool(re.fullmatch(_NAME, text)) or address_of(text) is not None
+    return is_host_name(text) or address_of(text) is not None
 
 
 def _is_torn(parts: SplitResult) -> bool:

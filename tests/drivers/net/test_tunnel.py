@@ -171,7 +171,7 @@ async def test_one_that_says_nothing_is_named_at_the_deadline(
     [
         ("http://127.0.0.1:9", "cannot be reached (Connection refused) — correct the variable"),
         ("http://nobody.invalid:9", "the proxy nobody.invalid:9 (the environment's HTTPS_PROXY)"),
-        (f"http://{'x' * 70}:9", "cannot be reached ("),
+        (f"http://{'x' * 70}:9", "the environment's HTTPS_PROXY cannot be used"),
     ],
 )
 async def test_one_that_is_not_there_is_named(
