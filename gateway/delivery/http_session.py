@@ -61,7 +61,9 @@ class Unreachable(ExchangeError):
 
 
 class NotAllowed(ExchangeError):
-    """The exchange knows the user and does not let it do this."""
+    """The exchange knows the user and does not let it do this. Of a delivery, the text is a phrase
+    about the exchange.
+    """
 
 
 class ClocksDiffer(ExchangeError):
@@ -175,8 +177,7 @@ class Session:
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
         reason = refusal(reply)
         raise NotAllowed(
-            f"{self.url}/{path} {reason} — give this user the right to send for the asset, or "
-            "correct the UUIDs"
+            f"{reason} — give this user the right to send for the asset, or correct the UUIDs"
         )
 
     async def get(self, path: str, within_s: float | None = None) -> Reply:
