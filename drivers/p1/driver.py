@@ -11,27 +11,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from drivers.foreign import BY_SIGHT, foreign
+from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
-from drivers.p1.known_meter import KnownMeter
 from drivers.p1.obis import Leftovers, Reader
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import (
-    BARE_END_S,
-    ChecksumPolicy,
-    Damaged,
-    Event,
-    Framer,
-    Sealed,
-    Telegram,
-    diagnose,
-    excerpt,
-    garbled,
-)
+from drivers.p1.telegram import Event, Framer, Sealed, diagnose, garbled
 from drivers.sample import Reading
+from drivers.text_telegram import BARE_END_S, ChecksumPolicy, Damaged, Telegram, excerpt
 from drivers.widths import Widths
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from drivers.p1.obis import QUANTITIES, TARIFFS
-from drivers.p1.telegram import ChecksumPolicy
+from drivers.text_telegram import ChecksumPolicy
 from drivers.values import check_values
 
 
