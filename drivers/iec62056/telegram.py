@@ -120,8 +120,6 @@ def diagnose(noise: bytes) -> str:
         )
     if (stranger := foreign(noise, frozenset({"d0", "p1"}))) is not None:
         return stranger.text
-    if b"\x1b\x1b\x1b\x1b" in noise:
-        return "they are SML: use the profile sml/auto"
     text = seven_bits(noise)[0]
     readable = sum(0x20 <= byte < 0x7F or byte in b"\r\n" for byte in text)
     if readable >= 0.95 * len(text):

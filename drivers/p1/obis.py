@@ -16,14 +16,10 @@ from datetime import date
 from operator import itemgetter
 from typing import NamedTuple
 
+from drivers.tariffs import ENERGY, TOTALS
+
 OF_THE_METER = "meter"
 """What lines give that tell the meter's number or its time."""
-
-TARIFFS = range(1, 5)
-"""Those whose registers are quantities of their own."""
-
-MORE_TARIFFS = range(5, 64)
-"""Those that are only part of a total (IEC 62056-61: rates 1 to 63)."""
 
 # unit in lower case → (its dimension, power of ten)
 _UNITS: Mapping[bytes, tuple[str, int]] = {
@@ -50,12 +46,7 @@ _MINUS = ord("-")
 
 _EITHER_WAY = "_power_either_way_w"  # the sum of all that flows, whichever way
 ELECTRICITY: Mapping[bytes, tuple[str, str]] = {
-    b"1.8.0": ("energy_import_wh", "wh"),
-    b"2.8.0": ("energy_export_wh", "wh"),
-    **{f"1.8.{n}".encode(): (f"energy_import_t{n}_wh", "wh") for n in TARIFFS},
-    **{f"2.8.{n}".encode(): (f"energy_export_t{n}_wh", "wh") for n in TARIFFS},
-    **{f"1.8.{n}".encode(): (f"_energy_import_t{n}_wh", "wh") for n in MORE_TARIFFS},
-    **{f"2.8.{n}".encode(): (f"_energy_export_t{n}_wh", "wh") for n in MORE_TARIFFS},
+    **{f"{c}.8.{e}".encode(): (name, "wh") for (c, e), name in ENERGY.items()},
     b"3.8.0": ("reactive_energy_import_varh", "varh"),
     b"4.8.0": ("reactive_energy_export_varh", "varh"),
     b"1.7.0": ("power_import_w", "w"),
@@ -121,20 +112,10 @@ _NET: tuple[tuple[str, str, str], ...] = (
         for p in _PHASES
     ),
 )
-_TOTALS = tuple(
-    (
-        f"energy_{d}_wh",
-        (
-            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
-            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
-        ),
-    )
-    for d in ("import", "export")
-)
 # What a quantity is part of.
 _PARTS_OF: Mapping[str, tuple[str, ...]] = {
     **{part: (net,) for net, *parts in _NET for part in parts},
-    **{part: (total,) for total, parts in _TOTALS for part in parts},
+    **{part: (total,) for total, parts in TOTALS.items() for part in parts},
     _EITHER_WAY: ("power_w",),
 }
 
@@ -423,7 +404,7 @@ def _sums(
     """The energy in all tariffs, and the power of all phases, where the meter does not tell them
     itself.
     """
-    for total, names in _TOTALS:
+    for total, names in TOTALS.items():
         present = tuple(name for name in names if name in there)
         if (
             present
