@@ -17,7 +17,7 @@ from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
-from drivers.p1.obis import Leftovers, Reader
+from drivers.p1.reader import Leftovers, Reader
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Event, Framer, Sealed, diagnose, garbled
 from drivers.sample import Reading

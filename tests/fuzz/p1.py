@@ -8,8 +8,8 @@ from fastcrc import crc16
 import drivers.p1.telegram as p1
 from drivers.p1.cipher import CipherError, decrypt
 from drivers.p1.dialects import recognise, shipped
-from drivers.p1.obis import Reader as P1Reader
-from drivers.p1.obis import read_values as p1_values
+from drivers.p1.reader import Reader as P1Reader
+from drivers.p1.reader import read_values as p1_values
 from drivers.text_telegram import Damaged, Telegram, fault
 from tests.drivers.p1.telegrams.encrypted import (
     AUTHENTICATION,

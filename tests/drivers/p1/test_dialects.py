@@ -5,7 +5,7 @@ belong to.
 import pytest
 
 from drivers.p1.dialects import recognise, shipped
-from drivers.p1.obis import read_values
+from drivers.p1.reader import read_values
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Framer
 from drivers.profile import load_profile, profile_ids
