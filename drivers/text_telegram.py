@@ -21,8 +21,8 @@ BARE_END_S = 0.05
 """Of a meter that is known to send no checksum, this much silence after `!` is the end."""
 
 LATE_CHECKSUM_S = 10.0
-"""Else a checksum may come later than `!`, by at most so much or the meter's period: some meters
-compute it only then, and bridges to a network cut the bytes anywhere.
+"""Else a checksum may come later than `!`, by at most so much or the meter's period, if no other
+telegram begins: some meters compute it only then, and bridges to a network cut the bytes anywhere.
 """
 
 EXCERPT_BYTES = 60

@@ -126,7 +126,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        super().__init__(line, device, Framer(settings.period_s), settings.period_s)
+        super().__init__(line, device, Framer(), settings.period_s)
         self._judge = _Judge(profile)
         self._meter = KnownMeter()
         self._widths = Widths()
