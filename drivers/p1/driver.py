@@ -11,27 +11,24 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from drivers.foreign import BY_SIGHT, foreign
+from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
-from drivers.p1.known_meter import KnownMeter
-from drivers.p1.obis import Leftovers, Reader
+from drivers.p1.reader import Leftovers, Reader
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import (
+from drivers.p1.telegram import Event, Framer, Sealed, diagnose, garbled
+from drivers.sample import Reading
+from drivers.text_telegram import (
     BARE_END_S,
+    LATE_CHECKSUM_S,
     ChecksumPolicy,
     Damaged,
-    Event,
-    Framer,
-    Sealed,
     Telegram,
-    diagnose,
     excerpt,
-    garbled,
 )
-from drivers.sample import Reading
 from drivers.widths import Widths
 
 if TYPE_CHECKING:
@@ -84,7 +81,7 @@ class P1Driver(PushDriver[Event]):
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self._framer = Framer(settings.period_s)
+        self._framer = Framer()
         super().__init__(line, device, self._framer, settings.period_s)
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
@@ -228,12 +225,13 @@ class P1Driver(PushDriver[Event]):
         self._await_checksum()
 
     def _await_checksum(self) -> None:
-        """How long a telegram's checksum may come after its `!`: until the next telegram is due,
+        """How long a telegram's checksum may come after its `!`: until the next telegram begins,
         unless this meter is known to send none, or nobody looks at it.
         """
         settings = self._dialect.settings
         at_once = self._meter.is_bare or settings.checksum == "ignored"
-        self._framer.silence_s = BARE_END_S if at_once else settings.period_s
+        late_s = max(settings.period_s, LATE_CHECKSUM_S)
+        self._framer.silence_s = BARE_END_S if at_once else late_s
 
     def _adopt(self, dialect: Dialect) -> None:
         self._dialect = dialect
