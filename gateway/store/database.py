@@ -285,7 +285,7 @@ class Database:
                 why,
             )
         try:
-            return StoreError(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
+            return Reopened(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
         except StoreError as error:
             return error
 

@@ -20,7 +20,7 @@ class DiskFull(StoreError):
 
 
 class Reopened(StoreError):
-    """It could not be written as it was open; it can now."""
+    """It could not be used as it was open; it can now, and what was asked is worth another try."""
 
 
 class Foreign(StoreError):
