@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import Locked, Misfit, Reopened, StoreError
+from gateway.store.errors import Locked, Misfit, OldView, Reopened, StoreError
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ class StoreHealth:
         """The disk has refused what was asked last: neither a lock, nor a file that was opened
         anew and is to be tried again.
         """
+        self.old_view: OldView | None = None
+        """The last write failed so."""
         self.misfits = 0
         """Writes in a row that failed though neither the disk nor a lock was at fault."""
 
@@ -54,6 +56,7 @@ class StoreHealth:
             self.failed(error)
             if writes:
                 self.locked = isinstance(error, Locked)
+                self.old_view = error if isinstance(error, OldView) else None
                 self.misfits = self.misfits + 1 if isinstance(error, Misfit) else 0
             return False
 
@@ -83,4 +86,5 @@ class StoreHealth:
             log.info("%s: can be written again", self._path)
         self.failing = self.refused = self.locked = False
         self.misfits = 0
+        self.old_view = None
         self.last_success_s = self._now_s()

@@ -40,6 +40,7 @@ from gateway.store.file import (
 from gateway.store.file_lock import FileLock, locked
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
+from gateway.store.mounts import mount_of, own_mounts, resolved
 from gateway.store.ownership import (
     refuse_foreign,
     refuse_foreign_tables,
@@ -197,7 +198,11 @@ def _read_on(path: Path, limits: Limits, error: OSError | sqlite3.Error) -> Buff
     is_new = connection is None
     buffer = _opened(connection or connect_nowhere(path), path, limits)
     refusal = StoreError(f"{refusal}. {WAITS_IN_MEMORY}")
-    buffer.database.access = Access(shut=True, is_new=is_new, refusal=refusal)
+    mount = mount_of(resolved(path), own_mounts())
+    was_read_only = mount is not None and not mount.can_be_written
+    buffer.database.access = Access(
+        shut=True, is_new=is_new, refusal=refusal, was_read_only=was_read_only
+    )
     return buffer
 
 
