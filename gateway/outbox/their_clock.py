@@ -25,11 +25,14 @@ class TheirClock:
         self._now = now
         self._heard: tuple[float, float] | None = None
         """What it said last (Unix time), and when (`loop_s`)."""
+        self.is_missed = False
+        """It answers, does not say what time it is there, and ours has no other witness."""
 
     def hear(self, headers: Mapping[str, str], loop_s: float) -> None:
         """A reply came, perhaps with its date (RFC 9110, section 6.6.1)."""
         if date := http_date(headers.get("date", "")):
             self._heard = date.timestamp(), loop_s
+        self.is_missed = self._now is not None and self._heard is None
 
     def is_old(self, loop_s: float) -> bool:
         """Whether what it said is from long ago."""
