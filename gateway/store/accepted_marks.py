@@ -207,7 +207,8 @@ def _put(
 ) -> None:
     """Raises OSError."""
     new = path.with_name(path.name + ".new")
-    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    number = os.open(new, flags, 0o640)
     try:
         if owner is not None:
             with contextlib.suppress(PermissionError):

@@ -345,7 +345,8 @@ def _refuse_to_lose_log(path: Path) -> None:
     """
     log_file = path.with_name(path.name + "-wal")
     has_log = log_file.is_file() and log_file.stat().st_size > 0
-    is_there = path.is_dir() or (path.exists() and path.stat().st_size > 0)
+    # What is no file at all, opening says better.
+    is_there = path.exists() and (not path.is_file() or path.stat().st_size > 0)
     if has_log and not is_there:
         raise Damaged(
             f"{path}: is gone or empty, and its log is there; start the daemon, or run: "

@@ -132,10 +132,10 @@ def put_in_place(path: Path, now_s: float) -> Path | None:
     """
     aside = _beside(path, f".damaged-{int(now_s)}")
     number = 2
-    while aside.exists():
+    while os.path.lexists(aside):
         aside = _beside(path, f".damaged-{int(now_s)}-{number}")
         number += 1
-    there = path.exists()
+    there = os.path.lexists(path)  # a link to nowhere is there, too
     # The log first: SQLite would play it back into whatever file it lies beside.
     for suffix in (*FILES[1:], FILES[0]):
         with contextlib.suppress(FileNotFoundError):
@@ -152,7 +152,7 @@ def _forget_oldest(path: Path) -> None:
         for each in path.parent.glob(f"{path.name}.damaged-*")
         if not each.name.endswith(FILES[1:])
     ]
-    for old in sorted(aside, key=lambda each: each.stat().st_mtime)[:-MAX_ASIDE]:
+    for old in sorted(aside, key=lambda each: each.lstat().st_mtime)[:-MAX_ASIDE]:
         for suffix in FILES:
             with contextlib.suppress(OSError):
                 _beside(old, suffix).unlink()
