@@ -82,7 +82,8 @@ def lock_folder(path: Path, how: int) -> int:
         number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StoreError(
-            f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder"
+            f"{path.parent}: cannot be opened: {error.strerror}; run this as root (with sudo), or "
+            "check owner and mode of the folder"
         ) from error
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
