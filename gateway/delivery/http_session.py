@@ -15,8 +15,9 @@ What can go wrong, by type; none of the texts contains a password or a token:
 
 import asyncio
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self
 
 from drivers.net.http import HttpClient, HttpError
@@ -28,6 +29,13 @@ from gateway.site.credentials import ConfigError, Credentials
 
 if TYPE_CHECKING:
     import httpx
+
+log = logging.getLogger(__name__)
+
+NO_WITNESS = (
+    "its replies do not say what time it is there (Date), so nothing here would notice that this "
+    "machine's clock is wrong (clock: {trust: assured}): compare it with another one now and then"
+)
 
 KEEPALIVE_S = 30.0
 """How long an idle connection stays open."""
@@ -133,6 +141,7 @@ class Session:
         """Logins that were refused in a row."""
         self._no_login_before_s: dict[str, float] = {}
         self._their_clock = TheirClock(now)
+        self._told_of_witness = False
         self._client = client_for(self.url, transport, self._secrets.masked)
 
     async def __aenter__(self) -> Self:
@@ -218,6 +227,17 @@ class Session:
             self._untaken_logins = 0
         return reply
 
+    @property
+    def lacks_witness(self) -> bool:
+        """Whether nothing bears witness to our clock, though it needs that."""
+        return self._their_clock.is_missed
+
+    def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
+        self._their_clock.hear(headers, asyncio.get_running_loop().time())
+        if self.lacks_witness and not self._told_of_witness:
+            self._told_of_witness = True
+            log.warning("%s: %s", self.url, NO_WITNESS)
+
     def _compare_clocks(self) -> None:
         """Raises ClocksDiffer."""
         if doubt := self._their_clock.doubt(asyncio.get_running_loop().time()):
@@ -294,6 +314,6 @@ class Session:
         except HttpError as error:
             raise Unreachable(str(error)) from error
         if 200 <= reply.status < 300:
-            self._their_clock.hear(reply.headers, asyncio.get_running_loop().time())
+            self._hear_their_clock(reply.headers)
         masked = self._secrets.masked
         return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

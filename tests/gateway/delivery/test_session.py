@@ -20,6 +20,7 @@ from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.net.masking import SecretsInUse
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
+    NO_WITNESS,
     ClocksDiffer,
     LoginFailed,
     LoginRefused,
@@ -456,3 +457,21 @@ async def test_a_difference_that_is_theirs_is_over_when_they_have_mended_it(
             await session.log_in()
         exchange.now = right
         assert (await session.post(PATH, BODY)).status == 200
+
+
+async def test_an_exchange_that_does_not_say_the_time_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def undated(head: bytes) -> bytes:
+        return TOKEN if LOGIN.encode() in head else http("200 OK", b'{"result": 1}')
+
+    async with server_saying(undated) as url:
+        async with Session(url, lambda: RIGHT, 5, now=lambda: 1.0) as session:
+            await session.post(PATH, BODY)
+            await session.post(PATH, BODY)
+            assert session.lacks_witness
+        assert [NO_WITNESS in text for text in caplog.messages] == [True]
+
+        async with Session(url, lambda: RIGHT, 5) as session:
+            await session.post(PATH, BODY)
+            assert not session.lacks_witness, "a time server answers for ours"
