@@ -357,7 +357,7 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     for folder in folders:
         if profile_id in profile_ids(folder):
             path = folder / f"{profile_id}.yaml"
-            return _load_file(profile_id, path, folder)
+            return _load_file(profile_id, path, folder, folders)
     for folder in filter(is_closed, folders):
         hint = "make it readable for the gateway's user, or run this as root (with sudo)"
         message = f"cannot be looked into for the profile {profile_id!r}: permission denied"
@@ -366,7 +366,7 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
 
 
-def _load_file(profile_id: str, path: Path, folder: Path) -> Profile:
+def _load_file(profile_id: str, path: Path, folder: Path, folders: tuple[Path, ...]) -> Profile:
     try:
         text, _ = read_bounded(path)
     except OSError as error:
@@ -374,13 +374,33 @@ def _load_file(profile_id: str, path: Path, folder: Path) -> Profile:
         hint = "make it readable for the gateway's user"
         raise ProfileError([Problem(str(path), 0, "", problem, hint)]) from error
 
+    document = parse(text, str(path))
+    _check_whole(profile_id, document, folders)
     try:
-        return decode_profile(profile_id, parse(text, str(path)))
+        return decode_profile(profile_id, document)
     except ProfileError as error:
         if not is_borrowed(path, folder):
             raise
         problems = list(unquoted(error.problems, "a profile"))
     raise ProfileError(problems)
+
+
+def _check_whole(profile_id: str, document: Document, folders: tuple[Path, ...]) -> None:
+    """Report where the file says that the model is a part of one that is not there."""
+    data = document.data if isinstance(document.data, dict) else {}
+    protocol = str(data.get("protocol"))
+    section = data.get(protocol)
+    whole = section.get("part_of") if isinstance(section, dict) else None
+    if not isinstance(whole, str) or not whole:
+        return
+
+    path = (protocol, "part_of")
+    if whole == profile_id:
+        hint = "name the profile of the other device, or remove this key"
+        document.report(path, f"{whole} cannot be a part of itself", hint)
+    elif whole not in (known := profile_ids(*folders)):
+        message = f"there is no profile {whole!r} that this could be a part of"
+        document.report(path, message, nearest(whole, known))
 
 
 def decode_profile(profile_id: str, document: Document) -> Profile:

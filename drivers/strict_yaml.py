@@ -336,11 +336,12 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             return None
         rest = [a for a in args if a is not type(None)]
         bare = rest[0] if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 — built at run time
-        return _decode(bare, raw, document, path)
+        if not dataclasses.is_dataclass(bare):
+            return _decode(bare, raw, document, path)
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
         if hasattr(bare, "SHORTHAND") and not isinstance(raw, dict):
             return _shorthand(bare, raw, document, path)
-        return _dataclass(typing.cast(type, bare), raw, document, path)
+        return _dataclass(typing.cast(type, bare), raw, document, path, _describe(kind))
     if isinstance(raw, (dict, list)):
         least = max(
             (note.min_length or 0 for note in notes if isinstance(note, msgspec.Meta)), default=0
@@ -355,7 +356,8 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(raw, dict):
-            document.report(path, f"expected key: value pairs, found {found_text(raw)}")
+            message = f"expected key: value pairs, found {found_text(raw)}"
+            document.report(path, message, _describe(kind))
             return None
         if get_origin(args[0]) is Literal:
             for key in raw:
@@ -406,14 +408,17 @@ def _shorthand(cls: Any, raw: object, document: Document, path: Path) -> object:
     return cls(**{cls.SHORTHAND: value})
 
 
-def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
-    if not isinstance(raw, dict):
-        document.report(path, f"expected key: value pairs, found {found_text(raw)}")
-        return None
-    hints = typing.get_type_hints(cls, include_extras=True)
+def _dataclass(cls: type, raw: object, document: Document, path: Path, what: str) -> object:
+    """`what` it is, for those who wrote something else."""
     fields = {
         f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("internal")
     }
+    if not isinstance(raw, dict):
+        keys = f"its keys are {', '.join(fields)}"
+        message = f"expected key: value pairs, found {found_text(raw)}"
+        document.report(path, message, f"{what}; {keys}" if what else keys)
+        return None
+    hints = typing.get_type_hints(cls, include_extras=True)
     values: dict[str, object] = {}
     before = len(document.problems)
     for key, value in raw.items():

@@ -7,7 +7,7 @@ from math import inf
 from drivers.line import BadReply, Line, MeterError
 from drivers.modbus.asking import ask
 from drivers.modbus.bus import FAILED, Refused
-from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
@@ -114,13 +114,13 @@ class ModbusDriver:
         if spec:
             try:
                 number = decode_serial(
-                    spec, await self._request(spec.function, spec.address, serial_words(spec))
+                    spec, await self._request(spec.function, spec.address, spec.count)
                 )
                 if self._serial_number not in (None, number):
                     # One wrong answer must not make another meter of this one: a number that has
                     # changed is asked for again.
                     again = decode_serial(
-                        spec, await self._request(spec.function, spec.address, serial_words(spec))
+                        spec, await self._request(spec.function, spec.address, spec.count)
                     )
                     if again != number:
                         who = (

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fastcrc import crc16
 
-from drivers.modbus.codec import decode_serial, serial_words
+from drivers.modbus.codec import decode_serial
 from drivers.modbus.settings import SerialNumber, Settings
 from drivers.recording import Passed, Recording
 
@@ -58,7 +58,7 @@ def _without(spec: SerialNumber, function: int, address: int, data: bytes) -> by
 
 
 def _unknown(spec: SerialNumber, text: str) -> bytes:
-    words = serial_words(spec)
+    words = spec.count
     if spec.type == "string":
         return text.encode("ascii")
     data = (1).to_bytes(2 * words, "big")

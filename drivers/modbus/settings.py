@@ -126,13 +126,27 @@ class RegisterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialNumber:
-    """Where the meter's own serial number is."""
+    """Where the meter's own serial number is: the one on its plate. With it, an exchanged meter
+    begins a series of its own.
+    """
 
     address: Address
-    function: Function = 3
-    type: Literal["uint16", "uint32", "uint64", "string"] = "uint32"
-    words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
-    word_order: WordOrder = "big"
+    function: Annotated[Function, Meta(description="3 holding registers, 4 input registers")] = 3
+    type: Annotated[
+        Literal["uint16", "uint32", "uint64", "string"],
+        Meta(description="how it travels; string: two letters or digits in each register"),
+    ] = "uint32"
+    words: Annotated[
+        int, Meta(ge=1, le=32, description="length of a string, in registers: half its letters")
+    ] = 2
+    word_order: Annotated[
+        WordOrder, Meta(description="of a number: big: most significant word first")
+    ] = "big"
+
+    @property
+    def count(self) -> int:
+        """Registers to read."""
+        return self.words if self.type == "string" else WORDS[self.type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +299,13 @@ class Settings:
     timeout_s: Annotated[
         float, Meta(gt=0, le=30, description="how long the meter may take to answer")
     ] = 0.5
-    serial_number: SerialNumber | None = None
+    serial_number: Annotated[
+        SerialNumber | None,
+        Meta(
+            description="where the meter's own number is, which tells it from the one that takes "
+            "its place; left out where it has none in its registers"
+        ),
+    ] = None
     part_of: Annotated[
         str,
         Meta(
@@ -355,6 +375,13 @@ class Settings:
                 "- {address: 0, between: [100, 300]}"
             )
             yield (), "key 'identify' is missing", hint
+        where = self.serial_number
+        if where is not None and where.address + where.count > 0x10000:
+            yield (
+                ("serial_number", "address"),
+                "reaches beyond register 65535",
+                "addresses are 0-based protocol addresses",
+            )
         for number, identity in enumerate(self.identify):
             for path, message, hint in identity.check():
                 yield ("identify", number, *path), message, hint

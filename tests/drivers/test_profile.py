@@ -164,7 +164,10 @@ def test_a_reading_costs_few_requests(profile_id: str) -> None:
 @pytest.mark.parametrize("profile_id", MODBUS_IDS)
 def test_it_says_where_the_serial_number_is_or_that_nobody_knows(profile_id: str) -> None:
     profile = load_profile(profile_id)
-    assert profile.settings.serial_number is not None or "serial number" in profile.notes
+    assert profile.settings.serial_number is not None or "serial number" in profile.notes, (
+        "write serial_number: {address: …} under modbus, from the manual, so that an exchanged "
+        "meter is noticed; or say in notes that its serial number is not in its registers"
+    )
 
 
 # The schema for editors

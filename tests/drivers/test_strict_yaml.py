@@ -141,7 +141,8 @@ limits:
         "site.yaml:3: meters[0]: key 'name' is missing — it is what this site calls the meter",
         "site.yaml:12: meters[1].name: expected text, found 12 — put it in quotes",
         "site.yaml:13: meters[2].name: expected text of length >= 1, found the text ''",
-        "site.yaml:14: meters[3]: expected key: value pairs, found the text 'just text'",
+        "site.yaml:14: meters[3]: expected key: value pairs, found the text 'just text' — its keys "
+        "are name, uuid, interval, invert, scale, port, tags",
         "site.yaml:15: prices: expected key: value pairs, found a list",
         "site.yaml:18: limits.hihg: unknown key — did you mean 'high'?",
         "site.yaml:17: limits.low: expected a whole number, found the text 'a'",

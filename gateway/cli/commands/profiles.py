@@ -242,9 +242,11 @@ def _serial(profile: "Profile") -> str:
 def _register(profile: "Profile", quantity: str) -> str:
     register = profile.energy[quantity]
     travels = ", travels as a 32-bit float" if register.float32 else ""
+    pace = f"no more often than every {register.refresh_s:g} s"
+    moves = f", moves {pace}" if register.refresh_s else ""
     return (
         f"steps of {register.resolution_wh:g} Wh, starts again at "
-        f"{register.modulus_wh / 1000:.10g} kWh{travels}"
+        f"{register.modulus_wh / 1000:.10g} kWh{travels}{moves}"
     )
 
 
@@ -267,6 +269,7 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
                 f"{settings.power_sign.removesuffix('_positive')}, as the meter counts; readings "
                 "are import positive",
             )
+        yield "serial number", _serial_number(settings)
         yield "told by", "; ".join(map(_identity, settings.identify))
         if settings.part_of:
             yield "part of", f"{settings.part_of}, whose line and address it has"
@@ -284,6 +287,15 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
         )
     elif profile.protocol == "iec62056":
         yield "readout", "on request: signed on to at that rate, then at the rate the meter offers"
+
+
+def _serial_number(settings: "ModbusSettings") -> str:
+    """Where the meter's own number is, such as `at 0xFC00 (uint32, function 3)`."""
+    where = settings.serial_number
+    if where is None:
+        return "not known: an exchanged meter is told from this one by its registers alone"
+    length = f" of {2 * where.words} characters" if where.type == "string" else ""
+    return f"at 0x{where.address:04X} ({where.type}{length}, function {where.function})"
 
 
 def _identity(identity: "Identity") -> str:

@@ -56,9 +56,16 @@ def test_a_modbus_profile_shows_its_register_table(run):
         r"\(float32, function 4\)",
         out,
     )
+    assert re.search(r"serial number: +at 0xFC00 \(uint32, function 3\)", out)
     assert re.search(
         r"part of: +growatt/tl_x, whose", run("profiles", "show", "growatt/tl_x_grid")[1]
     )
+
+
+def test_it_shows_how_often_a_register_moves_and_that_no_number_is_known(run):
+    _, out, _ = run("profiles", "show", "shelly/pro_3em")
+    assert re.search(r"import register: .*, moves no more often than every 60 s", out)
+    assert re.search(r"serial number: +not known: an exchanged meter", out)
 
 
 def test_an_unknown_profile_is_refused_with_the_nearest(run):
