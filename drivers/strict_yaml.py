@@ -355,15 +355,7 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     if origin in (list, tuple):
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
-        if not isinstance(raw, dict):
-            message = f"expected key: value pairs, found {found_text(raw)}"
-            document.report(path, message, _describe(kind))
-            return None
-        if get_origin(args[0]) is Literal:
-            for key in raw:
-                if key not in get_args(args[0]):
-                    document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
-        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
+        return _mapping(args, raw, document, path, _describe(kind))
     if (
         isinstance(raw, str)
         and raw.endswith("\n")
@@ -385,6 +377,17 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         message, _, hint = str(error).partition(" — ")
         document.report(path, message, hint)
     return None
+
+
+def _mapping(args: Any, raw: object, document: Document, path: Path, what: str) -> object:
+    if not isinstance(raw, dict):
+        document.report(path, f"expected key: value pairs, found {found_text(raw)}", what)
+        return None
+    names = get_args(args[0]) if get_origin(args[0]) is Literal else ()
+    for key in raw:
+        if names and key not in names:
+            document.report((*path, key), "unknown key", nearest(key, names))
+    return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
 
 
 def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Path) -> object:
