@@ -176,6 +176,13 @@ class _File:
             extra_json_schema={"propertyNames": {"enum": list(ENERGY_QUANTITIES)}},
         ),
     ]
+    sister: Annotated[
+        str,
+        Meta(
+            description="profile of sister models, which is named where a meter refuses the energy "
+            "registers of this one"
+        ),
+    ] = ""
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
 
 
@@ -195,6 +202,7 @@ class Profile:
     min_interval_s: float
     sleeps: bool
     energy: Mapping[str, Register]
+    sister: str
     notes: str
     settings: Any
 
@@ -375,7 +383,7 @@ def _load_file(profile_id: str, path: Path, folder: Path, folders: tuple[Path, .
         raise ProfileError([Problem(str(path), 0, "", problem, hint)]) from error
 
     document = parse(text, str(path))
-    _check_whole(profile_id, document, folders)
+    _check_named(profile_id, document, folders)
     try:
         return decode_profile(profile_id, document)
     except ProfileError as error:
@@ -385,22 +393,24 @@ def _load_file(profile_id: str, path: Path, folder: Path, folders: tuple[Path, .
     raise ProfileError(problems)
 
 
-def _check_whole(profile_id: str, document: Document, folders: tuple[Path, ...]) -> None:
-    """Report where the file says that the model is a part of one that is not there."""
+def _check_named(profile_id: str, document: Document, folders: tuple[Path, ...]) -> None:
+    """Report where the file names another profile that is not there."""
     data = document.data if isinstance(document.data, dict) else {}
     protocol = str(data.get("protocol"))
     section = data.get(protocol)
     whole = section.get("part_of") if isinstance(section, dict) else None
-    if not isinstance(whole, str) or not whole:
-        return
-
-    path = (protocol, "part_of")
-    if whole == profile_id:
-        hint = "name the profile of the other device, or remove this key"
-        document.report(path, f"{whole} cannot be a part of itself", hint)
-    elif whole not in (known := profile_ids(*folders)):
-        message = f"there is no profile {whole!r} that this could be a part of"
-        document.report(path, message, nearest(whole, known))
+    for path, named, what in (
+        ((protocol, "part_of"), whole, "a part of"),
+        (("sister",), data.get("sister"), "a sister of"),
+    ):
+        if not isinstance(named, str) or not named:
+            continue
+        if named == profile_id:
+            hint = "name the profile of the other device, or remove this key"
+            document.report(path, f"{named} cannot be {what} itself", hint)
+        elif named not in (known := profile_ids(*folders)):
+            message = f"there is no profile {named!r} that this could be {what}"
+            document.report(path, message, nearest(named, known))
 
 
 def decode_profile(profile_id: str, document: Document) -> Profile:

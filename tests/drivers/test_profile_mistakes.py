@@ -419,6 +419,18 @@ def test_a_part_of_what_is_not_there_is_named_with_all_else_that_is_wrong(
     assert load_profile("acme/one", tmp_path, shipped_folder()).device == "growatt/tl_x"
 
 
+def test_a_sister_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    path = tmp_path / "acme" / "one.yaml"
+    path.write_text(MINIMAL + "sister: eastron/sdm12\n")
+    with pytest.raises(ProfileError) as caught:
+        load_profile("acme/one", tmp_path, shipped_folder())
+    assert str(caught.value) == (
+        f"{path}:12: sister: there is no profile 'eastron/sdm12' that this could be a sister of — "
+        "did you mean 'eastron/sdm120'?"
+    )
+
+
 def test_mistakes_beside_what_cannot_be_read_are_named_in_the_same_round() -> None:
     """And none that only follows from what was left out."""
     text = MINIMAL.replace("max_power_w: 1000", "max_power_w: lots").replace(

@@ -200,6 +200,7 @@ def _details(profile: "Profile") -> dict[str, Any]:
         "max_power_w": profile.max_power_w,
         "min_interval_s": profile.min_interval_s,
         "sleeps": profile.sleeps,
+        "sister": profile.sister,
     }
     return {**_brief(profile), "manual": profile.manual, "notes": profile.notes, **limits, **more}
 
@@ -219,6 +220,7 @@ def _show(profile: "Profile") -> None:
         ("shortest interval", f"{profile.min_interval_s:g} s"),
         *([("sleeps", "without sun: its silence at night is no alarm")] if profile.sleeps else []),
         *((f"{_direction(q)} register", _register(profile, q)) for q in profile.energy),
+        *([("sister models", profile.sister)] if profile.sister else []),
         *_protocol_facts(profile),
     ]
     for name, text in facts:
