@@ -185,6 +185,11 @@ class _File:
     ] = ""
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
 
+    @staticmethod
+    def stands_alone(_: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever these keys say."""
+        return True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -454,7 +459,7 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
 
 
 _UNTOLD = {"maker": "?", "model": "?", "manual": "?", "max_power_w": 1.0}
-"""What stands for keys that are missing, while the rest is looked at."""
+"""What stands for keys that are missing or wrong, while the rest is looked at."""
 
 
 def _report_the_rest(
@@ -464,9 +469,11 @@ def _report_the_rest(
     from drivers.sound_part import sound_part  # only mistakes need it
 
     protocol = data["protocol"]
-    section = sound_part(_package(protocol).Settings, data.get(protocol) or {})
+    settings_class = _package(protocol).Settings
+    untold = getattr(settings_class, "UNTOLD", None)
+    section = sound_part(settings_class, data.get(protocol) or {}, untold)
     given = {key: value for key, value in common.items() if value is not None}
-    file = sound_part(_File, {**_UNTOLD, **given})
+    file = sound_part(_File, {**_UNTOLD, **given}, _UNTOLD)
     if section is None:
         return
 

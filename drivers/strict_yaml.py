@@ -35,7 +35,7 @@ Path = tuple[str | int, ...]
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
-_UNREADABLE = object()
+UNREADABLE = object()
 """Stands where a value could not be read, which has been said; nothing more is said about it."""
 
 
@@ -256,7 +256,7 @@ class _Builder:
 
     def _unreadable(self, path: Path, message: str, hint: str) -> object:
         self.document.report(path, message, hint)
-        return _UNREADABLE
+        return UNREADABLE
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
@@ -326,7 +326,7 @@ def decode(cls: type[T], document: Document, path: Path = (), data: object = ...
 
 def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
-    if raw is _UNREADABLE:
+    if raw is UNREADABLE:
         document.holes += 1
         return None
     bare, *notes = get_args(kind) if get_origin(kind) is typing.Annotated else (kind,)
@@ -372,7 +372,8 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         if "matching regex" in str(error):
             document.report(path, f"{shortened(raw)} cannot stand here", _describe(kind))
         else:
-            document.report(path, in_our_words(str(error), raw), _remedy(bare, raw))
+            hint = _remedy(bare, raw) or _describe(kind).removeprefix("it is ")
+            document.report(path, in_our_words(str(error), raw), hint)
     except ValueError as error:
         message, _, hint = str(error).partition(" — ")
         document.report(path, message, hint)

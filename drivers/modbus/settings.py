@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -271,6 +271,12 @@ class Sum:
 class Settings:
     """The `modbus:` section."""
 
+    UNTOLD: ClassVar = {
+        "registers": {"energy_import_wh": {"address": 0, "unit": "Wh"}},
+        "address": 0,
+    }
+    """What stands for keys that are missing or wrong, while the rest is looked at."""
+
     registers: Annotated[
         dict[str, RegisterRow],
         Meta(
@@ -360,6 +366,18 @@ class Settings:
             return row.high_address, row.address
         addresses = range(row.address, row.address + WORDS[self.type_of(row)])
         return tuple(addresses if self.word_order_of(row) == "big" else reversed(addresses))
+
+    @staticmethod
+    def is_of_itself(path: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever else its row says."""
+        return path[:1] == ("registers",) and path[-1] in ("unit", "scale")
+
+    @staticmethod
+    def stands_alone(path: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever type, function and word order the rows have."""
+        if len(path) < 2 or path[0] in ("sums", "identify", "serial_number"):
+            return True
+        return path[-1] in ("unit", "scale", "between", "or_scale", "modulus_wh")
 
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""

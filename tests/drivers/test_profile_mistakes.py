@@ -71,7 +71,11 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         (
             "modbus:\n",
             "modbus: {}\nother:\n",
-            ["one.yaml:9: other: unknown key", "one.yaml:8: modbus: key 'registers' is missing"],
+            [
+                "one.yaml:9: other: unknown key",
+                "one.yaml:8: modbus: key 'registers' is missing",
+                "one.yaml:8: modbus: key 'identify' is missing",
+            ],
         ),
         (
             "address: 0,",
@@ -429,22 +433,3 @@ def test_a_sister_that_is_not_there_is_named(tmp_path: Path) -> None:
         f"{path}:12: sister: there is no profile 'eastron/sdm12' that this could be a sister of — "
         "did you mean 'eastron/sdm120'?"
     )
-
-
-def test_mistakes_beside_what_cannot_be_read_are_named_in_the_same_round() -> None:
-    """And none that only follows from what was left out."""
-    text = MINIMAL.replace("max_power_w: 1000", "max_power_w: lots").replace(
-        "unit: Wh}\n",
-        "unit: W}\n"
-        "    voltage_l1_v: {adress: 4, unit: V}\n"
-        "    current_l1_a: {address: 8, type: int16, scale: 0, unit: A}\n",
-    )
-    said = problems(text)
-    assert [each.partition(" — ")[0] for each in said] == [
-        "one.yaml:5: max_power_w: expected a number, found the text 'lots'",
-        "one.yaml:11: modbus.registers.voltage_l1_v.adress: unknown key",
-        "one.yaml:11: modbus.registers.voltage_l1_v: key 'address' is missing",
-        "one.yaml:10: modbus.registers.energy_import_wh.unit: 'W' is not a unit of "
-        "energy_import_wh",
-        "one.yaml:12: modbus.registers.current_l1_a.scale: a scale of 0 makes every value 0",
-    ]
