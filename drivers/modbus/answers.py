@@ -134,8 +134,8 @@ class Answers:
         for kind, row in _rows(self._settings):
             if kind != function:
                 continue
-            parts = [[at] for at in row.apart] or [[*range(row.address, row.end)]]
-            pieces += [(tuple(part), self._told(row.quantity)) for part in parts]
+            # Where words lie apart, what lies between them is read, too.
+            pieces.append((tuple(range(row.address, row.end)), self._told(row.quantity)))
         where = self._settings.serial_number
         if where is not None and where.function == function:
             addresses = tuple(range(where.address, where.address + where.count))

@@ -72,6 +72,20 @@ async def test_of_every_model_a_recording_can_be_made_that_passes(recording, tmp
         await proves(made)
 
 
+def test_what_lies_between_words_that_lie_apart_is_recorded_too(run, acme, tmp_path):
+    was = "{address: 0x0008, type: uint16, "
+    assert was in acme.read_text()
+    now = "{address: 0x0020, high_address: 0x0022, type: uint32, "
+    acme.write_text(acme.read_text().replace(was, now).replace("holes: true", "holes: false"))
+    path = tmp_path / "made.yaml"
+    code, _, err = run("profiles", "record", "acme/em1", "--values", VALUES, "--output", path)
+    assert (err, code) == ("", 0)
+    made = recordings.load(path)
+    assert made.readings[0].registers["3"]["0x0020"] == "08FE 0000 0000"
+    frame = next(each for each in made.frames if "voltage_l1_v" in each.values)
+    assert frame.request.startswith("01 03 00 20 00 03")
+
+
 def test_without_a_source_it_prints_what_to_state_and_takes_that(run, acme, tmp_path):
     code, out, _ = run("profiles", "record", "acme/em1")
     assert code == 0
