@@ -73,7 +73,7 @@ def of_values(profile: "Profile", path: Path) -> "Answers":
 def _stated(profile: "Profile", document: "Document") -> tuple[dict[str, float], str | None]:
     """The values and the serial number in a file; what is wrong with them is reported."""
     from drivers.sample import QUANTITIES, unit_of
-    from drivers.strict_yaml import nearest
+    from drivers.strict_yaml import UNREADABLE, nearest
 
     data = document.data
     if not isinstance(data, dict):
@@ -93,6 +93,8 @@ def _stated(profile: "Profile", document: "Document") -> tuple[dict[str, float],
     stated: dict[str, float] = {}
     for key in sorted(profile.quantities & data.keys()):
         value = data[key]
+        if value is UNREADABLE:
+            continue  # which has been said
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not abs(value) < MOST:
             document.report((key,), "expected a number", f"it is {QUANTITIES[key]}")
