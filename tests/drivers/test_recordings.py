@@ -309,3 +309,18 @@ def rows_within(profile_id: str, function: int, address: int, count: int) -> tup
 
 def test_the_checksum_of_these_tests_is_the_standard_s() -> None:
     assert crc(bytes.fromhex("01 04 00 00 00 02")) == bytes.fromhex("71 CB")
+
+
+def test_a_recording_that_is_missing_says_how_one_is_made() -> None:
+    told = missing("acme/em1", FOLDER / "acme-em1.yaml")
+    assert "there is no tests/recordings/acme-em1.yaml" in told
+    assert "meter-gateway profiles record acme/em1 --line URL --address N" in told
+    assert "meter-gateway profiles record acme/em1 --values values.yaml" in told
+
+
+def test_a_recording_or_profile_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("profile: [")
+    (tmp_path / "stranger.yaml").write_text(
+        PATHS[0].read_text().replace("profile: ", "profile: no/such_")
+    )
+    assert [*sound([*tmp_path.iterdir(), PATHS[0]])] == [load(PATHS[0])]
