@@ -8,8 +8,7 @@ from decimal import Decimal
 from json import dumps
 from math import isclose
 
-from fastcrc import crc16
-
+from drivers.modbus.adu import sealed
 from drivers.modbus.codec import Decoder
 from drivers.modbus.identify import matches
 from drivers.modbus.plan import Block, Row, plan
@@ -43,7 +42,7 @@ class Answer:
         """Request and reply, as on an RTU line."""
         head = bytes((unit, self.function))
         asked = head + self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big")
-        return _closed(asked), _closed(head + bytes((len(self.data),)) + self.data)
+        return sealed(asked), sealed(head + bytes((len(self.data),)) + self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +231,3 @@ def _rows(settings: Settings) -> list[tuple[int, Row]]:
 def _ordered(quantities: Iterable[str]) -> list[str]:
     there = set(quantities)
     return [name for name in QUANTITIES if name in there]
-
-
-def _closed(frame: bytes) -> bytes:
-    return frame + crc16.modbus(frame).to_bytes(2, "little")

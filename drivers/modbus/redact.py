@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from fastcrc import crc16
-
+from drivers.modbus.adu import is_sealed, sealed
 from drivers.modbus.codec import decode_serial
 from drivers.modbus.settings import SerialNumber, Settings
 from drivers.recording import Passed, Recording
@@ -160,8 +159,8 @@ def _replaced(came: bytes, raw: bytes, shown: bytes) -> bytes:
         frame = _frame_around(came, at, end)
         came = came[:at] + shown + came[end:]
         if frame is not None:
-            check = crc16.modbus(came[frame.start : frame.stop - 2]).to_bytes(2, "little")
-            came = came[: frame.stop - 2] + check + came[frame.stop :]
+            whole = sealed(came[frame.start : frame.stop - 2])
+            came = came[: frame.start] + whole + came[frame.stop :]
         at = came.find(raw, end) if raw != shown else -1
     return came
 
@@ -170,10 +169,9 @@ def _frame_around(came: bytes, at: int, end: int) -> slice | None:
     """The RTU reply that holds these bytes, where there is one with a right checksum."""
     for start in range(max(0, at - 3 - 2 * _MOST_REGISTERS), at - 2):
         stop = start + 3 + came[start + 2] + 2
-        if came[start + 1] in (3, 4) and end <= stop - 2 <= len(came) - 2:
-            check = crc16.modbus(came[start : stop - 2]).to_bytes(2, "little")
-            if came[stop - 2 : stop] == check:
-                return slice(start, stop)
+        holds = came[start + 1] in (3, 4) and end <= stop - 2 <= len(came) - 2
+        if holds and is_sealed(came[start:stop]):
+            return slice(start, stop)
     return None
 
 
@@ -214,9 +212,9 @@ def _change_rtu(asked: bytes, came: bytes, change: Change) -> bytes:
     at = came.find(head)
     while at >= 0:
         end = at + 3 + 2 * count
-        if crc16.modbus(came[at:end]).to_bytes(2, "little") == came[end : end + 2]:
-            frame = head + change(function, address, came[at + 3 : end])
-            return came[:at] + frame + crc16.modbus(frame).to_bytes(2, "little") + came[end + 2 :]
+        if end + 2 <= len(came) and is_sealed(came[at : end + 2]):
+            frame = sealed(head + change(function, address, came[at + 3 : end]))
+            return came[:at] + frame + came[end + 2 :]
         at = came.find(head, at + 1)
     return came
 

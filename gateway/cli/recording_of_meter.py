@@ -24,13 +24,11 @@ def of_meter(
     ConfigError, Refused.
     """
     import asyncio
-    import logging
 
     from drivers.line import LineError, LineHeld
     from drivers.profile import DeviceAddress
     from gateway.site.config import load_device
 
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     if line is None:
         found = load_device(config, name or "")
         line, device = found.line, found.on_line
