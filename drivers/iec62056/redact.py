@@ -9,14 +9,9 @@ from fastcrc import crc16
 
 from drivers.iec62056.settings import Settings
 from drivers.iec62056.telegram import block_check, seven_bits
+from drivers.private_text import private_spans
 from drivers.recording import Passed, Recording
 
-# Numbers of the meter and of its owner (0.0.x, 42.0.0, 96.1.x; C.1.x is the short name of these),
-# and messages (96.13.x).
-_PRIVATE = re.compile(
-    rb"(?<![0-9A-Za-z.:*&-])(?:\d{1,3}-\d{1,3}:)?(?:(?:96\.1|96\.13|C\.1|0\.0)(?:\.\d{1,3})?|42\.0\.0)(?:\*255)?"
-    rb"\(([^()\r\n]+)\)"
-)
 _SIGN_ON = re.compile(rb"(?<=/\?)[0-9A-Za-z ]{1,32}(?=!)")  # sent, and its echo
 _BLOCK = re.compile(rb"\x02([^\x03]*\x03)([\s\S])")
 _SEALED = re.compile(rb"(/[A-Za-z]{3}[\s\S]{8,8192}?[\r\n]!)([0-9A-Fa-f]{4})")
@@ -27,10 +22,8 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     came = b"".join(each.data for each in recording.passed if each.way == "came")
     before, _ = seven_bits(came)
     shown = bytearray(came)
-    for match in _PRIVATE.finditer(before):
-        shown[match.start(1) : match.end(1)] = _zeroed(
-            came[match.start(1) : match.end(1)], before[match.start(1) : match.end(1)]
-        )
+    for start, end in private_spans(before):
+        shown[start:end] = _zeroed(came[start:end], before[start:end])
     after, _ = seven_bits(bytes(shown))
     for match in _BLOCK.finditer(before):
         # Only where the check was right before is it made right again: damage is worth recording,
