@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""
 
+SETTLE_S = 1.0
+"""What some devices need after a connection before they answer; a question before that they drop,
+or the connection.
+"""
+
 NEVER_S = -1e9
 """A time of the event loop's that has not been."""
 
@@ -59,6 +64,15 @@ class LineError(Exception):
 
 class LineClosed(LineError):
     """The other end has closed the connection. It may take another one."""
+
+
+def closed_by_peer(name: str, cause: str = "") -> LineClosed:
+    """What to say of that; `cause` is the system's word, such as " (Connection reset by peer)"."""
+    return LineClosed(
+        f"{name}: the other end has closed the connection{cause} — check the meter, its power and "
+        "the network; a device that serves one client at a time may have another: end that, or "
+        "write ?connect=cycle; one that needs time after connecting: ?settle=1s"
+    )
 
 
 class LineFlooded(LineError):

@@ -24,6 +24,7 @@ from drivers.line import (
     LineFlooded,
     MeterError,
 )
+from drivers.line_protocol import SETTLE_S
 from drivers.modbus.frames import (
     FAILED,
     THE_DEVICE_ITSELF,
@@ -66,11 +67,6 @@ MAX_STRANGE_FRAMES = 64
 
 MAX_RECEIVED_BYTES = 1024
 """An answer has 255 bytes at most; more than this on an RTU line is babble."""
-
-SETTLE_S = 1.0
-"""What some devices need after a connection before they answer; a question before that they drop,
-or the connection.
-"""
 
 _SILENCE_CHARS = 3.5
 _SILENCE_S = 0.00175

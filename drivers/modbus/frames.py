@@ -355,6 +355,8 @@ def other_framing(name: str, framing: Framing) -> str:
         if framing == "rtu"
         else "it answers in frames of a serial line, as an adapter does that only passes bytes on"
     )
+    if name.startswith("tls:"):
+        return f"{name}: {what} — set it to Modbus TCP, which is all that is read inside TLS"
     return f"{name}: {what} — write the line as {scheme}:"
 
 

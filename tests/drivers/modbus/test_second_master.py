@@ -16,7 +16,8 @@ from drivers.line import BadReply, Line, LineUrl, NoReply, SerialSettings, open_
 from drivers.modbus.asking import TRIES, ask
 from drivers.modbus.bus import listen, request
 from drivers.simulated.wire import paced_line
-from tests.drivers.modbus.peer import GOOD, rtu
+from tests.drivers.modbus.frames import rtu
+from tests.drivers.modbus.peer import GOOD
 
 OTHER = struct.pack(">HHHH", 9, 9, 9, 9)
 OURS = rtu(2, 4, 0, 72, 0, 4)
