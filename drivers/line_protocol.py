@@ -17,7 +17,7 @@ Errors:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.claim import Holder
@@ -32,6 +32,11 @@ CONNECT_TIMEOUT_S = 5.0
 SETTLE_S = 1.0
 """What some devices need after a connection before they answer; a question before that they drop,
 or the connection.
+"""
+
+LISTEN_S = 0.15
+"""How long an RTU line is listened to after a reading, and after each answer where another master
+was heard: where an answer to it was taken for ours, ours comes later.
 """
 
 NEVER_S = -1e9
@@ -92,6 +97,28 @@ class LineHeld(LineError):
 
 
 @dataclass(slots=True)
+class Overheard:
+    """What others say on an RTU line, and by what an answer of ours is told from that. Times are
+    the event loop's, in seconds.
+    """
+
+    strangers: int = 0
+    """Frames that nobody here has asked for: another master's."""
+    stranger_s: float = NEVER_S
+    """When one was heard last."""
+    given_up: int = -1
+    """Address of the meter whose answer may still come late."""
+    answer: bytes = b""
+    """The last answer: some adapters and networks bring it twice."""
+    reply_s: float = 0.0
+    """How long answers take to begin, at most, lately."""
+    early_s: float = 0.0
+    """How much earlier than that the last one came, where that is much."""
+    listen_s: float = LISTEN_S
+    """How long there is time to listen after a reading."""
+
+
+@dataclass(slots=True)
 class Turns:
     """What meters that take turns on a line must know of each other's frames. Times are the event
     loop's, in seconds.
@@ -112,10 +139,7 @@ class Turns:
     unread: bytes = b""
     drained: bytes = b""
     """The end of what the line threw away last."""
-    given_up: int = -1
-    """Address of the meter whose answer may still come late."""
-    strangers: int = 0
-    """Frames that nobody here has asked for: another master's, on an RTU line."""
+    overheard: Overheard = field(default_factory=Overheard)
 
 
 class AnyLine(Protocol):

@@ -20,7 +20,7 @@ class Peer:
     """Answers with the beginning of `data`, over Modbus TCP or with the frames of a serial line.
 
     `deaf_s`: what comes so soon after connecting is dropped, or ends the connection. `mend` changes
-    a reply on its way.
+    a reply on its way, `before` gives what comes before it.
     """
 
     framing: Literal["tcp", "rtu"] = "tcp"
@@ -29,6 +29,8 @@ class Peer:
     deaf_s: float = 0.0
     drops_early: bool = False
     mend: Callable[[bytes], bytes] = lambda reply: reply
+    before: Callable[[bytes], bytes] = lambda _: b""
+    at_nonsense: Literal["is silent", "hangs up", "echoes"] = "is silent"
     data: bytes = GOOD
     connections: int = 0
     answered: int = 0
@@ -50,7 +52,11 @@ class Peer:
                     continue
                 if reply := self.reply(request):
                     self.answered += 1
-                    writer.write(self.mend(reply))
+                    writer.write(self.before(request) + self.mend(reply))
+                elif self.at_nonsense == "echoes":
+                    writer.write(request)
+                elif self.at_nonsense == "hangs up":
+                    break
                 if self.closes_after_answer:
                     break
         self.writers.discard(writer)
@@ -67,6 +73,11 @@ class Peer:
             return b""  # to a meter on the bus that is noise
         size = 2 * request[5]
         return rtu(request[0], request[1], size, data=self.data[:size])
+
+
+def scheme_of(framing: str) -> str:
+    """By which such a peer is read."""
+    return {"tcp": "tcp", "rtu": "rtu+tcp"}[framing]
 
 
 class Datagrams(asyncio.DatagramProtocol):
@@ -115,7 +126,7 @@ async def line_to(
     peer: Peer, scheme: str | None = None, query: str = "", papers: Papers | None = None
 ) -> AsyncIterator[Line]:
     """A line to it, by default with the frames that it speaks. With `papers`, inside TLS."""
-    scheme = scheme or {"tcp": "tls" if papers else "tcp", "rtu": "rtu+tcp"}[peer.framing]
+    scheme = scheme or ("tls" if papers else scheme_of(peer.framing))
     if papers:
         query = f"?ca={papers.ca}" + query.replace("?", "&")
         server = line_server(peer, device_side(papers))

@@ -13,7 +13,7 @@ from drivers.modbus import bus
 from drivers.modbus.asking import ask
 from drivers.modbus.bus import request
 from tests.drivers.modbus.frames import mbap, rtu
-from tests.drivers.modbus.peer import GOOD, Peer, line_to
+from tests.drivers.modbus.peer import GOOD, Peer, line_to, scheme_of
 from tests.drivers.papers import Papers, papers_in
 
 # What its tests share takes long to make: one process makes it.
@@ -100,7 +100,7 @@ async def test_a_peer_that_takes_no_question_is_told_with_what_may_help(framing:
             LineClosed, match=r"closed the connection.*another.*\?connect=cycle.*\?settle=1s"
         ):
             await once(line)
-    assert peer.connections == 2
+    assert peer.connections == 3, "the last one for a question in the other frames"
 
 
 @pytest.mark.usefixtures("little_time")
@@ -248,6 +248,33 @@ async def test_a_peer_that_speaks_in_the_other_frames_is_told(
     async with line_to(Peer(speaks), scheme) as line:
         with pytest.raises(LineError, match=re.escape(hint)):
             await once(line, timeout_s=0.1)
+
+
+@pytest.mark.usefixtures("little_time")
+@pytest.mark.parametrize(("speaks", "scheme"), [("rtu", "tcp"), ("tcp", "rtu+tcp")])
+async def test_a_peer_that_hangs_up_at_the_other_frames_is_told(speaks: str, scheme: str) -> None:
+    async with line_to(Peer(speaks, at_nonsense="hangs up"), scheme) as line:
+        with pytest.raises(LineError, match=rf"write the line as {re.escape(scheme_of(speaks))}:"):
+            await once(line, timeout_s=0.1)
+
+
+async def test_an_echo_on_tcp_is_no_answer() -> None:
+    peer = Peer()
+    async with line_to(peer) as line:
+        peer.before = lambda request: request
+        assert await once(line) == GOOD
+        peer.mend = lambda _: b""
+        with pytest.raises(NoReply, match="only the echo of the question came back"):
+            await once(line, timeout_s=0.1)
+
+
+@pytest.mark.usefixtures("little_time")
+@FRAMINGS
+async def test_an_echo_alone_speaks_in_no_other_frames(framing: str) -> None:
+    peer = Peer(framing, mend=lambda _: b"", before=lambda request: request, at_nonsense="echoes")
+    async with line_to(peer) as line:
+        with pytest.raises(NoReply, match="only the echo of the question came back"):
+            await once(line, timeout_s=0.05)
 
 
 async def test_frames_of_a_serial_line_on_tcp_are_told_however_short() -> None:
