@@ -95,7 +95,7 @@ _NETWORK: Mapping[str, tuple[str, ...]] = {
     "tcp": ("connect", "settle"),
     "rtu+tcp": ("connect", "settle"),
     "rtu+udp": (),
-    "tls": ("ca", "cert", "key"),
+    "tls": ("ca", "cert", "key", "connect", "settle"),
 }
 """The schemes of network lines of bytes, and the settings each may have after '?'."""
 
@@ -162,12 +162,12 @@ class LineUrl:
         "type": "string",
         "description": "serial:/dev/…?baud=9600&parity=none|even|odd&data_bits=8&stop_bits=1, "
         "usb:VID:PID or usb:VID:PID:SERIAL with the "
-        "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device "
-        "that serves one client at a time, and settle=1s for one that needs time after "
-        "connecting), "
-        "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, http://host or "
-        "https://host?ca=FILE, multicast:group:port?interface=eth0, mqtt://broker/topic or "
-        "mqtts://broker/topic?ca=FILE, replay:FILE",
+        "same settings, tcp:host:502, rtu+tcp:host:port or "
+        "tls:host:802?ca=FILE&cert=FILE&key=FILE (each with connect=cycle for a device that "
+        "serves one client at a time, and settle=1s for one that needs time after connecting), "
+        "rtu+udp:host:port, "
+        "http://host or https://host?ca=FILE, multicast:group:port?interface=eth0, "
+        "mqtt://broker/topic or mqtts://broker/topic?ca=FILE, replay:FILE",
         "pattern": r"^(serial:/.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}.*|tcp:.+|tls:.+"
         r"|rtu\+(tcp|udp):.+:[0-9]+.*|https?://.+|multicast:.+:[0-9]+.*|mqtts?://.+/.+|replay:.+)$",
         "examples": [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from drivers.line import BadReply, Line, MeterError
-from drivers.modbus.asking import ask
+from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import FAILED, Refused
 from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.load import energy_settings
@@ -67,12 +67,15 @@ class ModbusDriver:
 
     async def _read(self, blocks: "_Blocks", check_serial_number: bool) -> Reading:
         try:
-            taken_s, values = await self._read_blocks(blocks)
-            if check_serial_number:
-                await self._read_serial_number()
+            return await undisturbed(self._line, lambda: self._ask(blocks, check_serial_number))
         except MeterError:
             self._serial_due_s = -inf
             raise
+
+    async def _ask(self, blocks: "_Blocks", check_serial_number: bool) -> Reading:
+        taken_s, values = await self._read_blocks(blocks)
+        if check_serial_number:
+            await self._read_serial_number()
         return Reading(taken_s, values, self._serial_number)
 
     async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:

@@ -30,6 +30,7 @@ from drivers.profile import (
     shipped_folder,
 )
 from drivers.strict_yaml import decode, parse
+from tests.drivers.modbus.frames import sealed
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 
@@ -123,18 +124,6 @@ FRAMES = [
 ]
 
 
-def crc(data: bytes) -> bytes:
-    """CRC-16 bit by bit (Modbus over Serial Line V1.02, 6.2.2), low byte first; not the one the
-    daemon uses.
-    """
-    register = 0xFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return register.to_bytes(2, "little")
-
-
 @asynccontextmanager
 async def line_to(
     answer: Callable[[bytes], bytes], framing: str = "rtu", size: int = 8
@@ -207,7 +196,7 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
         nonlocal refusals
         unit, function = frame[0], frame[1]
         address, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-        assert crc(frame[:6]) == frame[6:]
+        assert sealed(frame[:6]) == frame
         assert unit == recording.address
         data = image.read(function, address, count)
         if data is None:
@@ -215,7 +204,7 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
             body = bytes((unit, function | 0x80, 2))
         else:
             body = bytes((unit, function, len(data))) + data
-        return body + crc(body)
+        return sealed(body)
 
     profile = load_profile(recording.profile)
     async with line_to(answer) as line:
@@ -235,8 +224,8 @@ async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(
 ) -> None:
     sent, reply = bytes.fromhex(frame.request), bytes.fromhex(frame.reply)
     if frame.framing == "rtu":
-        assert crc(sent[:-2]) == sent[-2:]
-        assert crc(reply[:-2]) == reply[-2:]
+        assert sealed(sent[:-2]) == sent
+        assert sealed(reply[:-2]) == reply
     unit, function = sent[:2] if frame.framing == "rtu" else sent[6:8]
     address, count = (
         int.from_bytes(sent[at : at + 2], "big")
@@ -308,7 +297,7 @@ def rows_within(profile_id: str, function: int, address: int, count: int) -> tup
 
 
 def test_the_checksum_of_these_tests_is_the_standard_s() -> None:
-    assert crc(bytes.fromhex("01 04 00 00 00 02")) == bytes.fromhex("71 CB")
+    assert sealed(bytes.fromhex("01 04 00 00 00 02"))[-2:] == bytes.fromhex("71 CB")
 
 
 def test_a_recording_that_is_missing_says_how_one_is_made() -> None:
