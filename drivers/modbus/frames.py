@@ -142,7 +142,7 @@ def begins_with_question(received: bytes) -> bool:
     bytes, for registers have two bytes each.
     """
     frame = next(rtu_frames(received), b"")
-    return len(frame) == 8 and frame[1] in _REQUESTS
+    return len(frame) == 8 and frame[1] in (3, 4)
 
 
 def _sizes(received: bytes, at: int) -> Iterator[int]:

@@ -141,7 +141,6 @@ class Session:
         """Logins that were refused in a row."""
         self._no_login_before_s: dict[str, float] = {}
         self._their_clock = TheirClock(now)
-        self._told_of_witness = False
         self._client = client_for(self.url, transport, self._secrets.masked)
 
     async def __aenter__(self) -> Self:
@@ -233,9 +232,9 @@ class Session:
         return self._their_clock.is_missed
 
     def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
+        was_told = self.lacks_witness
         self._their_clock.hear(headers, asyncio.get_running_loop().time())
-        if self.lacks_witness and not self._told_of_witness:
-            self._told_of_witness = True
+        if self.lacks_witness and not was_told:
             log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:
