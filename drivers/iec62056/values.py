@@ -53,7 +53,8 @@ _NET = {
     **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
 }
 # Where a meter tells its number, the best first. C.1.0 is the short name of 96.1.0.
-_IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255")
+# 96.1.1 is where P1 text tells it.
+_IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255", b"96.1.1")
 
 QUANTITIES = frozenset(
     name for name in (*(name for name, _ in _OBJECTS.values()), *_NET) if not name.startswith("_")
@@ -61,7 +62,7 @@ QUANTITIES = frozenset(
 """Every quantity that may come out of a data block."""
 
 _DATA_SET = re.compile(
-    rb"(?<![0-9A-Za-z.:*&-])(?:(?P<medium>\d{1,3})-\d{1,3}:)?"
+    rb"(?<![0-9A-Za-z.:*&-])(?:(?P<medium>\d{1,3})-(?P<channel>\d{1,3}):)?"
     rb"(?P<code>[0-9CFL]\d{0,2}\.\d{1,3}(?:\.\d{1,3})?)(?:\*255)?\((?P<value>[^()\r\n]{0,128})\)"
 )
 # The length is bounded so that a float holds it exactly.
@@ -113,7 +114,8 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         medium, code, text = match["medium"], match["code"], match["value"]
         if code.count(b".") == 1:
             code += b".0"
-        if code in _IDS:
+        behind = medium == b"0" and match["channel"] != b"0"  # a meter on this meter's M-Bus
+        if code in _IDS and not behind:
             plain = text.strip().decode("latin-1")
             if plain.isascii() and plain.isprintable() and plain:
                 ids.setdefault(code, plain)

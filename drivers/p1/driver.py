@@ -96,7 +96,6 @@ class P1Driver(PushDriver[Event]):
             Search(line.settings) if settings.detect and line.settings is not None else None
         )
         self._locked = False  # the last unreadable one was a frame that the keys do not open
-        self._await_checksum()
 
     @property
     def dialect(self) -> str:
@@ -112,12 +111,12 @@ class P1Driver(PushDriver[Event]):
         self._meter, self._widths = before._meter, before._widths
         if before._dialect.id != self._dialect.id:
             self._adopt(before._dialect)
-        self._await_checksum()
 
     async def _listen(self, deadline_s: float) -> None:
         """Where the port's settings are not known to be right, change them after a burst of
         garbage. Raises LineError.
         """
+        self._await_checksum()
         if self._search is None:
             await super()._listen(deadline_s)
             return
@@ -222,14 +221,14 @@ class P1Driver(PushDriver[Event]):
         self._meter.take(telegram, policy or (dialect or self._dialect).settings.checksum)
         if dialect is not None:
             self._adopt(dialect)
-        self._await_checksum()
 
     def _await_checksum(self) -> None:
         """How long a telegram's checksum may come after its `!`: until the next telegram begins,
         unless this meter is known to send none, or nobody looks at it.
         """
         settings = self._dialect.settings
-        at_once = self._meter.is_bare or settings.checksum == "ignored"
+        known_bare = self._meter.is_bare and self._meter.is_met(self._framer.open_sample)
+        at_once = known_bare or settings.checksum == "ignored"
         late_s = max(settings.period_s, LATE_CHECKSUM_S)
         self._framer.silence_s = BARE_END_S if at_once else late_s
 

@@ -153,3 +153,27 @@ def test_a_checksum_may_come_later_than_the_next_telegram_of_others_would() -> N
     reading = read(line, "dsmr/dsmr5")
     assert isinstance(reading, Reading), reading
     assert reading.checksum == "right"
+
+
+@pytest.mark.parametrize("profile", ["dsmr/dsmr2.2", "p1/auto"])
+def test_a_late_checksum_of_another_meter_is_waited_for_after_one_that_sends_none(
+    profile: str,
+) -> None:
+    line = ScriptedLine()
+    old = WRITTEN["dsmr2.2"].data
+    for n in range(3):
+        line.sends(1000.3 + 10 * n, old[: old.rindex(b"!") + 1])
+    damaged = DSMR5.data.replace(b"1-0:1.8.1(00", b"1-0:1.8.1(90")
+    assert damaged != DSMR5.data
+    sends_late(line, 1030.3, damaged, 0.2)
+    sends_late(line, 1040.3, DSMR5.data, 0.2)
+
+    async def scenario() -> None:
+        driver = driver_on(line, profile)
+        for due_s in (1000.0, 1010.0):
+            assert (await driver.read(due_s)).checksum == "none"
+        reading = await driver.read(1030.0)
+        assert (reading.damaged, reading.checksum) == (1, "right")
+        assert reading.values["energy_import_wh"] == DSMR5.values["energy_import_wh"]
+
+    in_virtual_time(scenario)
