@@ -231,9 +231,8 @@ class Session:
         return self._their_clock.is_missed
 
     def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
-        was_told = self.lacks_witness
         self._their_clock.hear(headers, asyncio.get_running_loop().time())
-        if self.lacks_witness and not was_told:
+        if self._their_clock.take_missed():
             log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:
@@ -311,6 +310,7 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        self._hear_their_clock(reply.headers)
+        if 200 <= reply.status < 300:
+            self._hear_their_clock(reply.headers)
         masked = self._secrets.masked
         return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

@@ -27,12 +27,24 @@ class TheirClock:
         """What it said last (Unix time), and when (`loop_s`)."""
         self.is_missed = False
         """It answers, does not say what time it is there, and ours has no other witness."""
+        self._was_missed = False
 
     def hear(self, headers: Mapping[str, str], loop_s: float) -> None:
-        """A reply came, perhaps with its date (RFC 9110, section 6.6.1)."""
-        if date := http_date(headers.get("date", "")):
-            self._heard = date.timestamp(), loop_s
-        self.is_missed = self._now is not None and self._heard is None
+        """What was asked for was done: the reply is the receiver's own, perhaps with its date
+        (RFC 9110, section 6.6.1). One without withdraws what an earlier one said. A refusal is
+        nobody's word for the time: it may be of anything on the way.
+        """
+        if self._now is None:
+            return
+        date = http_date(headers.get("date", ""))
+        self._heard = (date.timestamp(), loop_s) if date else None
+        self.is_missed = date is None
+
+    def take_missed(self) -> bool:
+        """Whether it is missed for the first time."""
+        is_news = self.is_missed and not self._was_missed
+        self._was_missed |= is_news
+        return is_news
 
     def is_old(self, loop_s: float) -> bool:
         """Whether what it said is from long ago."""
