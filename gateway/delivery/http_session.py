@@ -232,9 +232,8 @@ class Session:
         return self._their_clock.is_missed
 
     def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
-        was_told = self.lacks_witness
         self._their_clock.hear(headers, asyncio.get_running_loop().time())
-        if self.lacks_witness and not was_told:
+        if self._their_clock.take_missed():
             log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:
