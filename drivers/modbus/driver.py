@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from math import inf
 
+from drivers.export_sign import ExportSign
 from drivers.line import BadReply, Line, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import FAILED, Refused
@@ -11,7 +12,7 @@ from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
-from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Profile
+from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Driver, Profile
 from drivers.sample import Reading
 
 _SERIAL_EVERY_S = 3600.0
@@ -38,11 +39,20 @@ class ModbusDriver:
         self._timeout_s = (
             profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
         )
-        self._all = _Blocks(_energy_first(plan(profile.settings, line.char_s)))
-        self._energy = _Blocks(_energy_first(plan(energy_settings(profile.settings), line.char_s)))
+        self._sign = ExportSign()
+        self._all = self._planned(profile.settings)
+        self._energy = self._planned(energy_settings(profile.settings))
         self._serial_number: str | None = None
         self._serial_due_s = -inf
         self._serial_tries = 0
+
+    def _planned(self, settings: Settings) -> "_Blocks":
+        return _Blocks(_energy_first(plan(settings, self._line.char_s), self._sign))
+
+    def follow(self, before: Driver) -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
+        if isinstance(before, ModbusDriver):
+            self._sign.follow(before._sign)
 
     async def read(self, due_s: float) -> Reading:
         """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
@@ -75,7 +85,7 @@ class ModbusDriver:
         taken_s, values = await self._read_blocks(blocks)
         if check_serial_number:
             await self._read_serial_number()
-        return Reading(taken_s, values, self._serial_number)
+        return Reading(taken_s, values, self._serial_number, doubts=self._sign.doubts)
 
     async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:
         turns = self._line.turns
@@ -131,6 +141,7 @@ class ModbusDriver:
                             f"{again}"
                         )
                         raise BadReply(f"{who} — check wiring, termination and earthing")
+                    self._sign.forget()
                 self._serial_number = number
             except Refused:
                 pass  # this one does not tell it; the reading is good without
@@ -181,7 +192,7 @@ class _Blocks:
         block = self.decoders[at].block
         parts = split(block)
         if parts:
-            self.decoders[at : at + 1] = _energy_first(parts)
+            self.decoders[at : at + 1] = _energy_first(parts, self.decoders[at].sign)
             return 0
         if _has_energy(block):
             return 1
@@ -200,5 +211,7 @@ def _has_energy(block: Block) -> bool:
     return any(row.quantity in ENERGY_QUANTITIES for row in block.rows)
 
 
-def _energy_first(blocks: tuple[Block, ...]) -> list[Decoder]:
-    return [Decoder(block) for block in sorted(blocks, key=lambda block: not _has_energy(block))]
+def _energy_first(blocks: tuple[Block, ...], sign: ExportSign) -> list[Decoder]:
+    return [
+        Decoder(block, sign) for block in sorted(blocks, key=lambda block: not _has_energy(block))
+    ]

@@ -5,17 +5,18 @@ failure; then each reading is one request.
 import asyncio
 from typing import TYPE_CHECKING
 
+from drivers.export_sign import ExportSign
 from drivers.line import BadReply, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import Refused
 from drivers.sample import Reading
-from drivers.sunspec.chain import Chain, ChainError, Part, choose, walk
+from drivers.sunspec.chain import Chain, ChainError, Owner, Part, choose, walk
 from drivers.sunspec.models import decode
 from drivers.sunspec.settings import Settings
 
 if TYPE_CHECKING:
     from drivers.line import Line
-    from drivers.profile import DeviceAddress, Profile
+    from drivers.profile import DeviceAddress, Driver, Profile
 
 FUNCTION = 3
 """SunSpec maps are holding registers."""
@@ -37,8 +38,15 @@ class SunSpecDriver:
             profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
         )
         self._part: Part | None = None
+        self._sign = ExportSign()
         self._power_is_export = False
         self._walk_due_s = 0.0
+        self._owner: Owner | None = None
+
+    def follow(self, before: "Driver") -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
+        if isinstance(before, SunSpecDriver):
+            self._sign.follow(before._sign)
 
     async def read(self, due_s: float) -> Reading:
         """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
@@ -72,6 +80,9 @@ class SunSpecDriver:
             sign == "auto" and chain.owner.maker.lower() == _EXPORT_POSITIVE
         )
         self._power_is_export = exports or part.model.part == "inverter"
+        if self._owner not in (None, part.owner):
+            self._sign.forget()
+        self._owner = part.owner
         self._part = part
         self._walk_due_s = asyncio.get_running_loop().time() + _WALK_EVERY_S
         return part
@@ -93,9 +104,12 @@ class SunSpecDriver:
                 "chain is walked anew"
             )
         turns = self._line.turns
-        values = decode(part.model, data, power_is_export=self._power_is_export)
+        values = decode(part.model, data, power_is_export=self._power_is_export, sign=self._sign)
         return Reading(
-            (turns.asked_s + turns.last_frame_s) / 2, values, part.owner.serial_number or None
+            (turns.asked_s + turns.last_frame_s) / 2,
+            values,
+            part.owner.serial_number or None,
+            doubts=self._sign.doubts,
         )
 
 
