@@ -101,7 +101,10 @@ class ModbusDriver:
                 )
             except Refused as this:
                 if not this.concerns_registers:
-                    raise
+                    if energy_to_s == -inf or _has_energy(decoder.block):
+                        raise
+                    at += 1  # it is busy, say: what is optional is missing this time
+                    continue
                 refusal = this
                 at += blocks.narrow(at)
                 if energy_to_s == -inf and not blocks.have_energy_from(at):

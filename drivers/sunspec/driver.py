@@ -3,6 +3,7 @@ failure; then each reading is one request.
 """
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from drivers.export_sign import ExportSign
@@ -10,7 +11,7 @@ from drivers.line import BadReply, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import Refused
 from drivers.sample import Reading
-from drivers.sunspec.chain import Chain, ChainError, Owner, Part, choose, walk
+from drivers.sunspec.chain import Ask, Chain, ChainError, Owner, Part, choose, walk
 from drivers.sunspec.models import decode
 from drivers.sunspec.settings import Settings
 
@@ -115,17 +116,29 @@ class SunSpecDriver:
 
 async def read_chain(line: "Line", unit: int, timeout_s: float, turnaround_s: float = 0.0) -> Chain:
     """Walk the chain of the device at that address. Raises ChainError, MeterError or LineError."""
-    steps = walk()
-    wanted = next(steps)
-    while True:
-        data: bytes | None = None
+
+    async def asked(wanted: Ask) -> bytes | None:
         try:
-            data = await ask(
+            return await ask(
                 line, unit, FUNCTION, wanted.address, wanted.count, timeout_s, turnaround_s
             )
         except Refused as refused:
             if not refused.concerns_registers:
                 raise
+            return None
+
+    steps = walk()
+    wanted = next(steps)
+    while True:
+        try:
+            data = await asked(wanted)
+        except MeterError:
+            if not wanted.may_end:
+                raise
+            # Some say nothing there, or that they are busy. It may be a failure for once, too.
+            with contextlib.suppress(MeterError):
+                data = None
+                data = await asked(wanted)
         try:
             wanted = steps.send(data)
         except StopIteration as done:
