@@ -103,6 +103,14 @@ async def test_a_device_that_answers_at_every_address_is_told_once():
     assert notes == ["8 addresses brought nothing new: the others of this line are not asked"]
 
 
+@pytest.mark.parametrize("address", [0, 255])
+async def test_a_device_that_answers_for_itself_alone_is_found(address):
+    async with on_tcp({address: twin("eastron/sdm630")}) as url:
+        founds, notes = await search(url)
+    assert [(found.address, found.profile.id) for found in founds] == [(address, "eastron/sdm630")]
+    assert notes == []
+
+
 async def test_an_inverter_and_the_meter_it_passes_on_are_two_meters():
     load = Load(-1500, time.time())
 
