@@ -37,6 +37,7 @@ from drivers.line_protocol import (
     MeterError,
     NoReply,
     Turns,
+    closed_by_peer,
 )
 from drivers.line_url import EXAMPLES, MODBUS_TCP_PORT, Framing, LineKind, LineUrl, SerialSettings
 from drivers.net.dialling import dial_addresses, find_addresses
@@ -522,8 +523,4 @@ class _OpenLine:
             return LineError(f"{self.name}: the port has vanished{cause} — {self._remedy}")
         if isinstance(error, ConnectionRefusedError):
             return LineError(f"{self.name}: nobody listens there{cause} — {self._remedy}")
-        return LineClosed(
-            f"{self.name}: the other end has closed the connection{cause} — {self._remedy}; a "
-            "device that serves one client at a time may have another: end that, or write "
-            "?connect=cycle; one that needs time after connecting: ?settle=1s"
-        )
+        return closed_by_peer(self.name, cause)

@@ -17,7 +17,7 @@ Errors:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.claim import Holder
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a TCP connection may take to come about, name look-up included."""
+
+SETTLE_S = 1.0
+"""What some devices need after a connection before they answer; a question before that they drop,
+or the connection.
+"""
+
+LISTEN_S = 0.15
+"""How long an RTU line is listened to after a reading, and after each answer where another master
+was heard: where an answer to it was taken for ours, ours comes later.
+"""
 
 NEVER_S = -1e9
 """A time of the event loop's that has not been."""
@@ -61,6 +71,15 @@ class LineClosed(LineError):
     """The other end has closed the connection. It may take another one."""
 
 
+def closed_by_peer(name: str, cause: str = "") -> LineClosed:
+    """What to say of that; `cause` is the system's word, such as " (Connection reset by peer)"."""
+    return LineClosed(
+        f"{name}: the other end has closed the connection{cause} — check the meter, its power and "
+        "the network; a device that serves one client at a time may have another: end that, or "
+        "write ?connect=cycle; one that needs time after connecting: ?settle=1s"
+    )
+
+
 class LineFlooded(LineError):
     """Far more comes on the line than any meter says. To read it would cost the other meters."""
 
@@ -75,6 +94,28 @@ class LineHeld(LineError):
             remedy = "stop it, or another copy of this one (fuser -v names it)"
         super().__init__(f"{url}: {holder.name} has the {what} open{holder.process} — {remedy}")
         self.holder = holder
+
+
+@dataclass(slots=True)
+class Overheard:
+    """What others say on an RTU line, and by what an answer of ours is told from that. Times are
+    the event loop's, in seconds.
+    """
+
+    strangers: int = 0
+    """Frames that nobody here has asked for: another master's."""
+    stranger_s: float = NEVER_S
+    """When one was heard last."""
+    given_up: int = -1
+    """Address of the meter whose answer may still come late."""
+    answer: bytes = b""
+    """The last answer: some adapters and networks bring it twice."""
+    reply_s: float = 0.0
+    """How long answers take to begin, at most, lately."""
+    early_s: float = 0.0
+    """How much earlier than that the last one came, where that is much."""
+    listen_s: float = LISTEN_S
+    """How long there is time to listen after a reading."""
 
 
 @dataclass(slots=True)
@@ -98,10 +139,7 @@ class Turns:
     unread: bytes = b""
     drained: bytes = b""
     """The end of what the line threw away last."""
-    given_up: int = -1
-    """Address of the meter whose answer may still come late."""
-    strangers: int = 0
-    """Frames that nobody here has asked for: another master's, on an RTU line."""
+    overheard: Overheard = field(default_factory=Overheard)
 
 
 class AnyLine(Protocol):

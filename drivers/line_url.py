@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from drivers.net.addresses import is_host_name
 from drivers.strict_yaml import nearest
 
 MODBUS_TCP_PORT = 502
@@ -94,7 +95,7 @@ _NETWORK: Mapping[str, tuple[str, ...]] = {
     "tcp": ("connect", "settle"),
     "rtu+tcp": ("connect", "settle"),
     "rtu+udp": (),
-    "tls": ("ca", "cert", "key"),
+    "tls": ("ca", "cert", "key", "connect", "settle"),
 }
 """The schemes of network lines of bytes, and the settings each may have after '?'."""
 
@@ -161,12 +162,12 @@ class LineUrl:
         "type": "string",
         "description": "serial:/dev/…?baud=9600&parity=none|even|odd&data_bits=8&stop_bits=1, "
         "usb:VID:PID or usb:VID:PID:SERIAL with the "
-        "same settings, tcp:host:502 or rtu+tcp:host:port (each with ?connect=cycle for a device "
-        "that serves one client at a time, and settle=1s for one that needs time after "
-        "connecting), "
-        "rtu+udp:host:port, tls:host:802?ca=FILE&cert=FILE&key=FILE, http://host or "
-        "https://host?ca=FILE, multicast:group:port?interface=eth0, mqtt://broker/topic or "
-        "mqtts://broker/topic?ca=FILE, replay:FILE",
+        "same settings, tcp:host:502, rtu+tcp:host:port or "
+        "tls:host:802?ca=FILE&cert=FILE&key=FILE (each with connect=cycle for a device that "
+        "serves one client at a time, and settle=1s for one that needs time after connecting), "
+        "rtu+udp:host:port, "
+        "http://host or https://host?ca=FILE, multicast:group:port?interface=eth0, "
+        "mqtt://broker/topic or mqtts://broker/topic?ca=FILE, replay:FILE",
         "pattern": r"^(serial:/.+|usb:[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}.*|tcp:.+|tls:.+"
         r"|rtu\+(tcp|udp):.+:[0-9]+.*|https?://.+|multicast:.+:[0-9]+.*|mqtts?://.+/.+|replay:.+)$",
         "examples": [
@@ -406,7 +407,7 @@ def _host_and_port(prefix: str, rest: str, example: str) -> tuple[str, int | Non
             raise ValueError(
                 f"{host!r} is not an IPv6 address — names and IPv4 addresses go without brackets"
             ) from None
-    elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host):
+    elif not is_host_name(host):
         raise ValueError(f"{host!r} is not the name or address of a host — such as {example}")
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65535):
         raise ValueError(f"{port!r} is not a port — a number from 1 to 65535, such as {example}")

@@ -1,12 +1,17 @@
 """Asks a meter as one asks on lines that others use, too, and that nobody has proved yet.
 
 - What came while another master spoke is asked for again: on an RTU line nothing but the moment
-  tells whose answer it is.
+  tells whose answer it is. Where ours comes after it, the line is listened to that long: after each
+  reading, and after each answer once another master was heard.
 - A network line that has not answered yet may need time after connecting, or other frames. Both
   are tried once, while the line is open.
 """
 
-from drivers.line import BadReply, Line, LineError, MeterError
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from drivers.line import BadReply, Line, LineClosed, LineError, MeterError
 from drivers.line_protocol import NEVER_S
 from drivers.modbus.bus import answers_otherwise, ask_again_later, listen, request
 from drivers.modbus.frames import Question, Silent, other_framing
@@ -14,10 +19,22 @@ from drivers.modbus.frames import Question, Silent, other_framing
 TRIES = 4
 """So often a value is asked for while another master speaks."""
 
-TAIL_S = 0.03
-"""How long is listened after the first answer, and where another master was heard before: an
-answer to its question may have been taken for ours, which then comes late.
-"""
+DISTURBED_S = 600.0
+"""So long after another master was heard each answer is doubted."""
+
+Brought = TypeVar("Brought")
+
+
+async def undisturbed(line: Line, read: Callable[[], Awaitable[Brought]]) -> Brought:
+    """What `read` brings by its questions; all of it anew where another master was heard for the
+    first time meanwhile, or soon after. Raises as `read`.
+    """
+    before = line.turns.overheard.strangers
+    was_calm = line.framing == "rtu" and not _is_disturbed(line)
+    brought = await read()
+    if was_calm and (line.turns.overheard.strangers != before or await listen(line)):
+        return await read()
+    return brought
 
 
 async def ask(
@@ -30,36 +47,45 @@ async def ask(
     turnaround_s: float = 0.0,
 ) -> bytes:
     """As `bus.request`, with more patience. Raises the same."""
-    turns = line.turns
+    turns, heard = line.turns, line.turns.overheard
     disturbed: MeterError | None = None
     for _ in range(TRIES):
-        before = turns.strangers
-        listens = before > 0 or (line.framing == "rtu" and turns.answered_s == NEVER_S)
+        before = heard.strangers
+        is_first = line.framing == "rtu" and turns.answered_s == NEVER_S
         try:
             data = await request(line, unit, function, address, count, timeout_s, turnaround_s)
-            if listens:
-                await listen(line, TAIL_S)
-            if turns.strangers == before:
+            calm = heard.strangers == before
+            doubted = (is_first or _is_disturbed(line)) and await listen(line)
+            if calm and not doubted:
                 return data
-        except Silent as silence:
+        except (Silent, LineClosed) as failure:
             question = Question(unit, function, address, count, turns.requests, timeout_s)
-            if found := await _found_otherwise(line, question, turnaround_s):
+            if found := await _found_otherwise(line, question, turnaround_s, failure):
                 return found
-            disturbed = silence
+            if isinstance(failure, LineClosed):
+                raise
+            disturbed = failure
         except MeterError as error:
             disturbed = error
-        if turns.strangers == before and disturbed is not None:
+        if heard.strangers == before and disturbed is not None:
             raise disturbed
 
     if disturbed is not None:
         raise disturbed
     raise BadReply(
-        f"address {unit}: {turns.strangers} frames came that nobody here had asked for, some "
+        f"address {unit}: {heard.strangers} frames came that nobody here had asked for, some "
         "with every answer — a second master is on the bus: take one of the two away"
     )
 
 
-async def _found_otherwise(line: Line, question: Question, turnaround_s: float) -> bytes | None:
+def _is_disturbed(line: Line) -> bool:
+    now_s = asyncio.get_running_loop().time()
+    return line.framing == "rtu" and now_s - line.turns.overheard.stranger_s < DISTURBED_S
+
+
+async def _found_otherwise(
+    line: Line, question: Question, turnaround_s: float, failure: Exception
+) -> bytes | None:
     """What a network line that has never answered says in other circumstances. Raises LineError
     where it speaks in other frames.
     """
@@ -67,7 +93,9 @@ async def _found_otherwise(line: Line, question: Question, turnaround_s: float) 
     if turns.searched or turns.connected_s == NEVER_S or turns.answered_s != NEVER_S:
         return None
     turns.searched = True
-    data = await ask_again_later(line, question, turnaround_s)
+    data = None
+    if not isinstance(failure, LineClosed):  # else that was tried
+        data = await ask_again_later(line, question, turnaround_s)
     if data is None and await answers_otherwise(line, question):
         raise LineError(other_framing(line.name, line.framing))
     return data

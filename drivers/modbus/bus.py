@@ -24,6 +24,7 @@ from drivers.line import (
     LineFlooded,
     MeterError,
 )
+from drivers.line_protocol import SETTLE_S
 from drivers.modbus.frames import (
     FAILED,
     THE_DEVICE_ITSELF,
@@ -31,6 +32,7 @@ from drivers.modbus.frames import (
     Question,
     Refused,
     Silent,
+    begins_with_question,
     check_length,
     find_rtu,
     frame_of,
@@ -38,6 +40,7 @@ from drivers.modbus.frames import (
     is_answered_by_another,
     judge_mbap,
     misstated,
+    only_echo,
     other_framing,
     other_number,
     other_unit,
@@ -67,11 +70,6 @@ MAX_STRANGE_FRAMES = 64
 MAX_RECEIVED_BYTES = 1024
 """An answer has 255 bytes at most; more than this on an RTU line is babble."""
 
-SETTLE_S = 1.0
-"""What some devices need after a connection before they answer; a question before that they drop,
-or the connection.
-"""
-
 _SILENCE_CHARS = 3.5
 _SILENCE_S = 0.00175
 """Between RTU frames: 3.5 characters, or 1.75 ms above 19200 baud (Modbus over Serial Line V1.02,
@@ -99,6 +97,15 @@ _IDLE_S = 0.05
 
 _OTHER_FRAMING_S = 1.0
 """How long an answer in the other frames is waited for, at most."""
+
+_FORGETS = 0.9
+"""So much of the longest time to answer is left after each shorter one."""
+
+_MARGIN = 1.2
+"""So much longer than usual an answer may take."""
+
+_LISTEN_LONGER_S = 0.5
+"""How long is waited at most for a meter that usually takes longer than it seems to have taken."""
 
 _NOISE_BYTES = 4
 """So many may come before an echo: a transceiver that is switched makes them."""
@@ -162,8 +169,9 @@ async def _exchange(line: Line, question: Question, turnaround_s: float) -> byte
         await line.write(frame)
         wire_s = (len(frame) + rtu_size(question.count)) * line.char_s
         deadline_s = loop.time() + wire_s + question.timeout_s
+        expected_s = turns.asked_s + wire_s
         if line.framing == "tcp":
-            data = await _receive_tcp(line, question, deadline_s)
+            data = await _receive_tcp(line, question, frame, deadline_s)
         else:
             # So that the reply is there when we look, and costs one wake-up and not one per byte.
             await asyncio.sleep(wire_s)
@@ -183,13 +191,22 @@ async def _exchange(line: Line, question: Question, turnaround_s: float) -> byte
     finally:
         turns.last_frame_s = loop.time()
         if settled:
-            turns.answered_s, turns.given_up = turns.last_frame_s, -1
+            turns.answered_s, turns.overheard.given_up = turns.last_frame_s, -1
+            _note_pace(line, turns.last_frame_s - expected_s)
         elif line.framing == "rtu":
-            turns.given_up = question.unit
+            turns.overheard.given_up = question.unit
             quiet_s = min(question.timeout_s, _QUIET_S) if closed else question.timeout_s
             turns.quiet_until_s = turns.last_frame_s + quiet_s
             # how late a reply may come through a network, nobody knows: it will find nobody there
             line.renew()
+
+
+def _note_pace(line: Line, took_s: float) -> None:
+    """How long the meters of a line take to answer. The longest is forgotten little by little."""
+    heard = line.turns.overheard
+    early_s = heard.reply_s - took_s
+    heard.early_s = _MARGIN * early_s if early_s > heard.reply_s / 2 else 0.0
+    heard.reply_s = max(took_s, _FORGETS * heard.reply_s)
 
 
 async def _wait_for_turn(line: Line, question: Question, turnaround_s: float) -> None:
@@ -224,24 +241,35 @@ async def _wait_for_turn(line: Line, question: Question, turnaround_s: float) ->
 
 def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
     """Whole frames that nobody here has asked for are another master's; a late answer to what we
-    have given up, and an echo, are not.
+    have given up, an echo, and an answer that comes twice are not.
     """
-    turns = line.turns
-    turns.strangers += sum(
-        frame != own and frame[0] != turns.given_up for frame in rtu_frames(came)
+    heard = line.turns.overheard
+    count = sum(
+        frame not in (own, heard.answer) and frame[0] != heard.given_up
+        for frame in rtu_frames(came)
     )
+    if count:
+        heard.strangers += count
+        heard.stranger_s = asyncio.get_running_loop().time()
 
 
-async def listen(line: Line, for_s: float) -> None:
-    """Wait, and count what others say on an RTU line meanwhile. Raises LineError."""
-    await asyncio.sleep(for_s)
+async def listen(line: Line) -> bool:
+    """Wait for what others say on an RTU line after an answer, and count it. Returns whether it
+    casts doubt on the answer: frames that begin with another master's question do not. Raises
+    LineError.
+    """
+    heard = line.turns.overheard
+    await asyncio.sleep(heard.listen_s + min(heard.early_s, _LISTEN_LONGER_S))
     try:
         came = line.drain()
     except LineClosed:  # some do so after each answer
         line.renew()
-        return
+        return False
+
+    before = heard.strangers
     if came:
         _count_strangers(line, line.turns.drained)
+    return heard.strangers > before and not begins_with_question(line.turns.drained)
 
 
 async def ask_again_later(line: Line, question: Question, turnaround_s: float) -> bytes | None:
@@ -265,11 +293,11 @@ async def answers_otherwise(line: Line, question: Question) -> bool:
     """Whether the meter answers in the frames of the other framing. Raises LineError."""
     other: Framing = "rtu" if line.framing == "tcp" else "tcp"
     came = b""
-    await line.ready()
-    line.drain()
-    await line.write(frame_of(question, other))
-    deadline_s = asyncio.get_running_loop().time() + min(question.timeout_s, _OTHER_FRAMING_S)
+    line.renew()
     try:
+        await line.ready()
+        await line.write(frame_of(question, other))
+        deadline_s = asyncio.get_running_loop().time() + min(question.timeout_s, _OTHER_FRAMING_S)
         while len(came) < MAX_RECEIVED_BYTES and (part := await line.read(deadline_s)):
             came += part
             if is_answer(question, came, other):
@@ -295,9 +323,11 @@ async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s:
         try:
             answer = find_rtu(question, received, looked_at)
         except Refused:
+            line.turns.overheard.answer = received[-5:]
             _count_strangers(line, received[:-5], frame)
             raise
         if answer is not None:
+            line.turns.overheard.answer = received[answer.begin : answer.end]
             if answer.begin or answer.end < len(received):
                 _count_strangers(line, received[: answer.begin], frame)
                 _count_strangers(line, received[answer.end :], frame)
@@ -328,12 +358,15 @@ async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s:
     raise rtu_failure(question, received, echoed=echoed)
 
 
-async def _receive_tcp(line: Line, question: Question, deadline_s: float) -> bytes:
+async def _receive_tcp(line: Line, question: Question, asked: bytes, deadline_s: float) -> bytes:
     turns = line.turns
     others: MeterError | None = None
     strange = 0
+    echoed = False
     try:
         while True:
+            if turns.unread.startswith(asked):
+                turns.unread, echoed = turns.unread[len(asked) :], True
             while not misstated(question, turns.unread) and (frame := take_mbap(turns.unread)):
                 turns.unread = turns.unread[len(frame) :]
                 strange += 1
@@ -366,4 +399,6 @@ async def _receive_tcp(line: Line, question: Question, deadline_s: float) -> byt
         ) from None
     if any(rtu_frames(turns.unread)):
         raise LineError(other_framing(line.name, "tcp"))
-    raise others or (too_little(question, turns.unread) if turns.unread else silent(question))
+    if turns.unread and not others:
+        others = too_little(question, turns.unread)
+    raise others or (only_echo(question) if echoed else silent(question))

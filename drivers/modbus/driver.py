@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from drivers.line import BadReply, Line, MeterError
-from drivers.modbus.asking import ask
+from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import FAILED, Refused
-from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
@@ -33,6 +33,7 @@ class ModbusDriver:
     def __init__(self, profile: Profile, device: DeviceAddress, line: Line) -> None:
         assert isinstance(profile.settings, Settings)
         self._settings = profile.settings
+        self._sister = profile.sister
         self._unit = device.address
         self._line = line
         self._timeout_s = (
@@ -66,12 +67,15 @@ class ModbusDriver:
 
     async def _read(self, blocks: "_Blocks", check_serial_number: bool) -> Reading:
         try:
-            taken_s, values = await self._read_blocks(blocks)
-            if check_serial_number:
-                await self._read_serial_number()
+            return await undisturbed(self._line, lambda: self._ask(blocks, check_serial_number))
         except MeterError:
             self._serial_due_s = -inf
             raise
+
+    async def _ask(self, blocks: "_Blocks", check_serial_number: bool) -> Reading:
+        taken_s, values = await self._read_blocks(blocks)
+        if check_serial_number:
+            await self._read_serial_number()
         return Reading(taken_s, values, self._serial_number)
 
     async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:
@@ -101,9 +105,15 @@ class ModbusDriver:
         if refusal and not any(quantity in values for quantity in ENERGY_QUANTITIES):
             if refusal.code == FAILED:
                 blocks.begin_anew()
-            raise refusal
+            raise self._with_sister(refusal)
         add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
+
+    def _with_sister(self, refusal: Refused) -> Refused:
+        """What a meter says that has other energy registers, as its sister models have."""
+        if not self._sister:
+            return refusal
+        return Refused(f"{refusal} Sister models are {self._sister}", refusal.code)
 
     async def _read_serial_number(self) -> None:
         """Raises MeterError while it cannot be said whose reading this is; after three failures
@@ -114,13 +124,13 @@ class ModbusDriver:
         if spec:
             try:
                 number = decode_serial(
-                    spec, await self._request(spec.function, spec.address, serial_words(spec))
+                    spec, await self._request(spec.function, spec.address, spec.count)
                 )
                 if self._serial_number not in (None, number):
                     # One wrong answer must not make another meter of this one: a number that has
                     # changed is asked for again.
                     again = decode_serial(
-                        spec, await self._request(spec.function, spec.address, serial_words(spec))
+                        spec, await self._request(spec.function, spec.address, spec.count)
                     )
                     if again != number:
                         who = (

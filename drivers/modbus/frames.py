@@ -137,6 +137,14 @@ def rtu_frames(received: bytes) -> Iterator[bytes]:
         at += size or 1
 
 
+def begins_with_question(received: bytes) -> bool:
+    """Whether the first whole frame in it is a question for registers: no answer to one has 8
+    bytes, for registers have two bytes each.
+    """
+    frame = next(rtu_frames(received), b"")
+    return len(frame) == 8 and frame[1] in (3, 4)
+
+
 def _sizes(received: bytes, at: int) -> Iterator[int]:
     """How long a frame that begins there may be: an exception, a question or an echo of what was
     written, an answer with registers.
@@ -160,7 +168,7 @@ def is_answered_by_another(question: Question, received: bytes) -> bool:
 def rtu_failure(question: Question, received: bytes, *, echoed: bool) -> NoReply | BadReply:
     """What was wrong with what came by the deadline, beside an echo of the question itself."""
     if not received:
-        return _only_echo(question) if echoed else silent(question)
+        return only_echo(question) if echoed else silent(question)
     who, within = f"address {question.unit}", f"within {question.timeout_s:g} s"
     size = rtu_size(question.count)
     if _is_mbap(question, received):
@@ -220,7 +228,8 @@ def silent(question: Question) -> Silent:
     )
 
 
-def _only_echo(question: Question) -> Silent:
+def only_echo(question: Question) -> Silent:
+    """Nothing came but our own question."""
     return Silent(
         f"address {question.unit}: no answer within {question.timeout_s:g} s to {question}; only "
         "the echo of the question came back, which the adapter makes — check the meter's power, "
@@ -318,7 +327,9 @@ def is_answer(question: Question, came: bytes, framing: Framing) -> bool:
         if framing == "rtu":
             return find_rtu(question, came, 0) is not None
         frame = take_mbap(came)
-        return bool(frame) and transaction_of(frame) == question.transaction
+        return frame not in (b"", frame_of(question, "tcp")) and (
+            transaction_of(frame) == question.transaction
+        )
     except Refused:
         return True
     except ValueError:
@@ -333,6 +344,8 @@ def other_framing(name: str, framing: Framing) -> str:
         if framing == "rtu"
         else "it answers in frames of a serial line, as an adapter does that only passes bytes on"
     )
+    if name.startswith("tls:"):
+        return f"{name}: {what} — set it to Modbus TCP, which is all that is read inside TLS"
     return f"{name}: {what} — write the line as {scheme}:"
 
 

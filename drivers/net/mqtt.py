@@ -18,6 +18,7 @@ It sees only packets that may come (`mqtt_packets`). What does not belong there 
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -437,6 +438,11 @@ def _why_not(error: BaseException, broker: Broker, *, is_open: bool) -> BaseExce
     """Why no connection came about, in words that help."""
     if isinstance(error, TimeoutError):
         return TimeoutError(f"no answer in {CONNECT_S:g} s")
+    if isinstance(error, socket.gaierror):
+        return ConnectionError(
+            f"the name {broker.host!r} is not known ({error.strerror}) — check it, or write the "
+            "address in numbers"
+        )
     if broker.tls is not None and not is_open and (words := no_tls_there(error)):
         return ConnectionError(f"{words}; {_TLS_THERE}")
     if isinstance(error, SpeaksTls):

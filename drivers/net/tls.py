@@ -5,7 +5,16 @@ Security Protocol Specification, 2018). The other end's certificate is always ve
 import asyncio
 import ssl
 
-from drivers.line_protocol import CONNECT_TIMEOUT_S, READ_BYTES, Line, LineError, Turns
+from drivers.line_protocol import (
+    CONNECT_TIMEOUT_S,
+    READ_BYTES,
+    SETTLE_S,
+    Line,
+    LineClosed,
+    LineError,
+    Turns,
+    closed_by_peer,
+)
 from drivers.line_url import Framing, LineUrl, SerialSettings
 from drivers.net.environment import UnusableSetting, authorities, refuse_no_file
 from drivers.net.tls_words import no_tls_there
@@ -15,7 +24,7 @@ async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
     """The open connection with TLS on top. Raises LineError, and closes the connection then."""
     try:
         secure = TlsLine(url, line)
-        await secure.shake_hands()
+        await secure.ready()
     except BaseException:
         line.close()
         raise
@@ -71,13 +80,20 @@ def line_context(url: LineUrl) -> ssl.SSLContext:
 
 
 class TlsLine:
-    """A line whose bytes are encrypted on their way."""
+    """A line whose bytes are encrypted on their way. Each connection has TLS of its own."""
 
     def __init__(self, url: LineUrl, line: Line) -> None:
         """Raises LineError where a certificate's file cannot be used."""
         self._line = line
+        self._host = url.target
+        self._per_round = url.connect == "cycle"
+        self._trusts = line_context(url)
+        self._begin()
+
+    def _begin(self) -> None:
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = line_context(url).wrap_bio(self._came, self._goes, server_hostname=url.target)
+        self._tls = self._trusts.wrap_bio(self._came, self._goes, server_hostname=self._host)
+        self._is_secure = False
 
     @property
     def name(self) -> str:
@@ -99,8 +115,36 @@ class TlsLine:
     def turns(self) -> Turns:
         return self._line.turns
 
-    async def shake_hands(self) -> None:
-        """Raises LineError where the other end does not speak TLS, or is not who it should be."""
+    async def ready(self) -> None:
+        """Connected, and inside TLS. A device may need time (`settle`) after each of both. Raises
+        LineError where the other end does not speak TLS, or is not who it should be.
+        """
+        await self._line.ready()
+        if self._is_secure:
+            return
+
+        try:
+            await self._shake_hands()
+        except LineClosed:
+            if self.turns.settle_s:
+                raise
+            await self._shake_hands_later()
+        self._is_secure = True
+        self.turns.connected_s = asyncio.get_running_loop().time()
+        await self._line.ready()
+
+    async def _shake_hands_later(self) -> None:
+        """Where the other end has closed the connection, maybe because we spoke too early."""
+        self.renew()
+        self.turns.settle_s = SETTLE_S
+        try:
+            await self._line.ready()
+            await self._shake_hands()
+        except LineError:
+            self.turns.settle_s = 0.0
+            raise
+
+    async def _shake_hands(self) -> None:
         now_s = asyncio.get_running_loop().time
         deadline_s = now_s() + CONNECT_TIMEOUT_S
         while True:
@@ -130,6 +174,7 @@ class TlsLine:
         await self._send()
 
     async def write(self, data: bytes) -> None:
+        await self.ready()
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
@@ -138,6 +183,8 @@ class TlsLine:
 
     async def read(self, deadline_s: float) -> bytes:
         while True:
+            if not self._is_secure:  # it has let go: nobody says anything
+                return await self._line.read(deadline_s)
             try:
                 data = self._tls.read(READ_BYTES)
             except ssl.SSLWantReadError:
@@ -150,10 +197,7 @@ class TlsLine:
             except ssl.SSLError as error:
                 raise self._failed(error) from error
             if not data:
-                raise LineError(
-                    f"{self.name}: the other end has closed the connection — check the meter, "
-                    "its power and the network"
-                )
+                raise closed_by_peer(self.name)
             return data
 
     def drain(self) -> int:
@@ -165,14 +209,13 @@ class TlsLine:
     async def configure(self, settings: SerialSettings) -> None:
         """There is no port to set."""
 
-    async def ready(self) -> None:
-        """It stays connected."""
-
     def rest(self) -> None:
-        """It stays connected."""
+        if self._per_round:
+            self.renew()
 
     def renew(self) -> None:
-        """It stays connected."""
+        self._line.renew()
+        self._begin()
 
     def close(self) -> None:
         self._line.close()

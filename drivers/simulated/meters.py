@@ -62,7 +62,7 @@ class ModbusTwin:
 
     profile: Profile
     values: Callable[[], Mapping[str, float]]
-    serial_number: int = 12345678
+    serial_number: int | str = 12345678
 
     def read(self, function: int, address: int, count: int) -> list[int] | ExcCodes:
         """The words of one read request, or why the meter refuses it."""
@@ -200,7 +200,8 @@ class ModbusTwin:
                 .ljust(2 * number.words, b"\0")[: 2 * number.words],
                 "big",
             )
-        return _words(self.serial_number.to_bytes(2 * WORDS[number.type], "big"), number.word_order)
+        data = int(self.serial_number).to_bytes(number.count * 2, "big")
+        return _words(data, number.word_order)
 
 
 def _words(data: bytes, order: str) -> list[int]:

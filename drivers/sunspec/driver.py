@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from drivers.line import BadReply, MeterError
-from drivers.modbus.asking import ask
+from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import Refused
 from drivers.sample import Reading
 from drivers.sunspec.chain import Chain, ChainError, Part, choose, walk
@@ -51,7 +51,7 @@ class SunSpecDriver:
             await asyncio.sleep(due_s - loop.time())
         try:
             part = self._part or await self._find()
-            reading = await self._read(part)
+            reading = await undisturbed(self._line, lambda: self._read(part))
             if loop.time() >= self._walk_due_s and await self._find() != part:
                 raise BadReply(f"address {self._unit}: the device has changed — it is read anew")
         except ChainError as error:

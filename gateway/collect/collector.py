@@ -16,7 +16,7 @@ from drivers.line import Turns as FrameTurns
 from drivers.profile import Driver, EnergyDriver
 from drivers.sample import METER_UTC, Reading, Sample
 from gateway.collect.failures import Failures
-from gateway.collect.line_load import load_of
+from gateway.collect.line_load import Load, load_of
 from gateway.collect.line_use import LineUse
 from gateway.collect.meter import METER_CAP_S, Meter, meter_of
 from gateway.collect.turns import Turns
@@ -217,6 +217,7 @@ class Collector:
             meter.read_with(self._driver_of(meter, line))
 
         self._turns.begin(self._now_s())
+        _let_listen(line, self._load, len(self.meters))
         failures = 0
         while failures < REOPEN_AFTER or not all(m.failures.in_a_row for m in self.meters):
             now_s = self._now_s()
@@ -238,12 +239,11 @@ class Collector:
 
         # The log has said of each meter that it does not answer; opening the line anew is only a
         # remedy.
-        text = f"no meter answers; last: {meter.failures.last}"
-        self._failures.note(text, self._clock.now_s())
+        self._failures.note(f"no meter answers; last: {meter.failures.last}", self._now_s())
 
     def _mind_strangers(self, turns: FrameTurns) -> None:
         """Another master may be on the line: values are read again then, and this is why."""
-        if self._use.heard(turns.strangers, asyncio.get_running_loop().time()):
+        if self._use.heard(turns.overheard.strangers, asyncio.get_running_loop().time()):
             log.warning(
                 "%s: %d frames came that nobody here has asked for — a second master is on the "
                 "bus: take one of the two away; what is read in such a moment is read again, and "
@@ -369,3 +369,10 @@ class Collector:
         return Sample(
             device.name, reading.serial_number, self._clock.boot_id, boottime_ms, utc_ms, values
         )
+
+
+def _let_listen(line: AnyLine, load: Load | None, turns: int) -> None:
+    """Tell a line how much time there is for what others say on it."""
+    frames = getattr(line, "turns", None)
+    if load is not None and isinstance(frames, FrameTurns):
+        frames.overheard.listen_s = load.listen_s(turns)

@@ -7,6 +7,7 @@ where a meter is slow to answer.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drivers.line_protocol import LISTEN_S
 from gateway.site.devices import Device
 
 EVERYTHING_S = 60.0
@@ -27,6 +28,11 @@ class Load:
     def too_much(self) -> bool:
         """Whether the line cannot keep up."""
         return self.needed_ms > self.available_ms
+
+    def listen_s(self, turns: int) -> float:
+        """How long a line of so many turns in a cycle may be listened to after each of them."""
+        spare_s = (self.available_ms - self.needed_ms) / 1000
+        return min(LISTEN_S, max(0.0, spare_s / turns / 4))
 
     @property
     def hint(self) -> str:

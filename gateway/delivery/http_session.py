@@ -69,7 +69,9 @@ class Unreachable(ExchangeError):
 
 
 class NotAllowed(ExchangeError):
-    """The exchange knows the user and does not let it do this."""
+    """The exchange knows the user and does not let it do this. Of a delivery, the text is a phrase
+    about the exchange.
+    """
 
 
 class ClocksDiffer(ExchangeError):
@@ -183,8 +185,7 @@ class Session:
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
         reason = refusal(reply)
         raise NotAllowed(
-            f"{self.url}/{path} {reason} — give this user the right to send for the asset, or "
-            "correct the UUIDs"
+            f"{reason} — give this user the right to send for the asset, or correct the UUIDs"
         )
 
     async def get(self, path: str, within_s: float | None = None) -> Reply:
@@ -231,8 +232,9 @@ class Session:
         return self._their_clock.is_missed
 
     def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
+        was_told = self.lacks_witness
         self._their_clock.hear(headers, asyncio.get_running_loop().time())
-        if self._their_clock.take_missed():
+        if self.lacks_witness and not was_told:
             log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:

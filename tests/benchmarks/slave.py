@@ -19,6 +19,7 @@ from drivers.profile import load_profile
 from drivers.simulated.home import meter_values
 from drivers.simulated.meters import ModbusTwin
 from drivers.simulated.wire import paced_line
+from tests.drivers.modbus.frames import sealed
 
 CHAR_BITS = 10
 """8N1: start bit, 8 data bits, stop bit."""
@@ -59,27 +60,17 @@ class _Slave:
 
     def _reply(self, frame: bytes) -> bytes:
         unit, function = frame[0], frame[1]
-        if with_checksum(frame[:6]) != frame or unit not in self._twins:
+        if sealed(frame[:6]) != frame or unit not in self._twins:
             return b""
         found = self._twins[unit].read(
             function, int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
         )
         if not isinstance(found, list):
-            return with_checksum(bytes((unit, function | 0x80, found)))
-        return with_checksum(
+            return sealed(bytes((unit, function | 0x80, found)))
+        return sealed(
             bytes((unit, function, 2 * len(found)))
             + b"".join(word.to_bytes(2, "big") for word in found)
         )
-
-
-def with_checksum(frame: bytes) -> bytes:
-    """A frame and its CRC-16 (Modbus over Serial Line V1.02, 6.2.2)."""
-    register = 0xFFFF
-    for byte in frame:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return frame + register.to_bytes(2, "little")
 
 
 def twin(profile_id: str, serial_number: int) -> ModbusTwin:

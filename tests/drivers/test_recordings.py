@@ -8,7 +8,8 @@ this program.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,15 @@ from drivers.modbus.bus import Refused, request
 from drivers.modbus.codec import Decoder
 from drivers.modbus.identify import matches
 from drivers.modbus.plan import Block, Row, plan
-from drivers.profile import DeviceAddress, load_profile, profile_ids
+from drivers.profile import (
+    DeviceAddress,
+    ProfileError,
+    load_profile,
+    profile_ids,
+    shipped_folder,
+)
 from drivers.strict_yaml import decode, parse
+from tests.drivers.modbus.frames import sealed
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 
@@ -86,8 +94,24 @@ def load(path: Path) -> Recording:
     return recording
 
 
-PROFILES = [each for each in profile_ids() if load_profile(each).protocol == "modbus"]
-RECORDINGS = [load(path) for path in sorted(FOLDER.glob("*.yaml"))]
+def is_modbus(profile_id: str) -> bool:
+    """As it is written: a profile that does not load fails its own test."""
+    text = (shipped_folder() / f"{profile_id}.yaml").read_text(encoding="utf-8")
+    return "\nprotocol: modbus\n" in text
+
+
+def sound(paths: Iterable[Path]) -> Iterator[Recording]:
+    """The recordings that can be read, of profiles that can: others fail their own tests."""
+    for path in paths:
+        with contextlib.suppress(AssertionError, ProfileError):
+            recording = load(path)
+            load_profile(recording.profile)
+            yield recording
+
+
+PROFILES = list(filter(is_modbus, profile_ids()))
+PATHS = sorted(FOLDER.glob("*.yaml"))
+RECORDINGS = list(sound(PATHS))
 READINGS = [
     pytest.param(each, image, id=f"{each.profile}: {image.name}")
     for each in RECORDINGS
@@ -98,18 +122,6 @@ FRAMES = [
     for each in RECORDINGS
     for frame in each.frames
 ]
-
-
-def crc(data: bytes) -> bytes:
-    """CRC-16 bit by bit (Modbus over Serial Line V1.02, 6.2.2), low byte first; not the one the
-    daemon uses.
-    """
-    register = 0xFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return register.to_bytes(2, "little")
 
 
 @asynccontextmanager
@@ -145,7 +157,27 @@ async def line_to(
 
 @pytest.mark.parametrize("profile_id", PROFILES)
 def test_every_modbus_profile_has_a_recording(profile_id: str) -> None:
-    assert load(FOLDER / f"{profile_id.replace('/', '-')}.yaml").profile == profile_id
+    path = FOLDER / f"{profile_id.replace('/', '-')}.yaml"
+    if not path.exists():
+        pytest.fail(missing(profile_id, path), pytrace=False)
+    assert load(path).profile == profile_id
+
+
+def missing(profile_id: str, path: Path) -> str:
+    """What to do where a profile has no recording."""
+    command = f"meter-gateway profiles record {profile_id}"
+    return (
+        f"there is no {path.relative_to(FOLDER.parents[1])}, by which the profile is proved. Of a "
+        f"meter it is made by: {command} --line URL --address N. Without one: {command} > "
+        f"values.yaml, fill that in, and: {command} --values values.yaml"
+    )
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem.replace("-", "/", 1))
+def test_every_recording_can_be_read(path: Path) -> None:
+    recording = load(path)
+    assert recording.profile in profile_ids(), "there is no such profile"
+    assert path.stem == recording.profile.replace("/", "-")
 
 
 @pytest.mark.parametrize(("recording", "image"), READINGS)
@@ -164,7 +196,7 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
         nonlocal refusals
         unit, function = frame[0], frame[1]
         address, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-        assert crc(frame[:6]) == frame[6:]
+        assert sealed(frame[:6]) == frame
         assert unit == recording.address
         data = image.read(function, address, count)
         if data is None:
@@ -172,7 +204,7 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
             body = bytes((unit, function | 0x80, 2))
         else:
             body = bytes((unit, function, len(data))) + data
-        return body + crc(body)
+        return sealed(body)
 
     profile = load_profile(recording.profile)
     async with line_to(answer) as line:
@@ -192,8 +224,8 @@ async def test_a_recorded_frame_is_sent_and_understood_byte_for_byte(
 ) -> None:
     sent, reply = bytes.fromhex(frame.request), bytes.fromhex(frame.reply)
     if frame.framing == "rtu":
-        assert crc(sent[:-2]) == sent[-2:]
-        assert crc(reply[:-2]) == reply[-2:]
+        assert sealed(sent[:-2]) == sent
+        assert sealed(reply[:-2]) == reply
     unit, function = sent[:2] if frame.framing == "rtu" else sent[6:8]
     address, count = (
         int.from_bytes(sent[at : at + 2], "big")
@@ -246,7 +278,8 @@ def test_what_identifies_the_model_is_recorded_and_matches(recording: Recording)
         if asked in replies or not identity.is_plausibility:
             assert asked in replies, (
                 f"add a frame that reads {identity.count} register(s) from "
-                f"0x{identity.address:04X}, which identify it"
+                f"0x{identity.address:04X}, which identify it: meter-gateway profiles record "
+                f"{recording.profile} makes it, with its checksums"
             )
             assert matches(identity, replies[asked])
 
@@ -264,4 +297,19 @@ def rows_within(profile_id: str, function: int, address: int, count: int) -> tup
 
 
 def test_the_checksum_of_these_tests_is_the_standard_s() -> None:
-    assert crc(bytes.fromhex("01 04 00 00 00 02")) == bytes.fromhex("71 CB")
+    assert sealed(bytes.fromhex("01 04 00 00 00 02"))[-2:] == bytes.fromhex("71 CB")
+
+
+def test_a_recording_that_is_missing_says_how_one_is_made() -> None:
+    told = missing("acme/em1", FOLDER / "acme-em1.yaml")
+    assert "there is no tests/recordings/acme-em1.yaml" in told
+    assert "meter-gateway profiles record acme/em1 --line URL --address N" in told
+    assert "meter-gateway profiles record acme/em1 --values values.yaml" in told
+
+
+def test_a_recording_or_profile_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("profile: [")
+    (tmp_path / "stranger.yaml").write_text(
+        PATHS[0].read_text().replace("profile: ", "profile: no/such_")
+    )
+    assert [*sound([*tmp_path.iterdir(), PATHS[0]])] == [load(PATHS[0])]

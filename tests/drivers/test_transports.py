@@ -3,38 +3,26 @@ adapters by their ids.
 """
 
 import asyncio
-import ipaddress
 import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from drivers.line import Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import request
 from drivers.usb import UsbError, usb_port, usb_ports
+from tests.drivers.modbus.frames import sealed
+from tests.drivers.papers import Papers, device_side, papers_in
 
 # What its tests share takes long to make: one process makes it.
 pytestmark = pytest.mark.xdist_group("transports")
 
 WORDS = struct.pack(">HH", 7, 11)
-
-
-def with_checksum(frame: bytes) -> bytes:
-    register = 0xFFFF
-    for byte in frame:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return frame + register.to_bytes(2, "little")
 
 
 async def opened(url: str) -> Line:
@@ -53,9 +41,9 @@ class SerialServer(asyncio.DatagramProtocol):
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        assert with_checksum(data[:-2]) == data
+        assert sealed(data[:-2]) == data
         self.transport.sendto(b"", addr)  # type: ignore[arg-type]
-        self.transport.sendto(with_checksum(bytes((data[0], data[1], len(WORDS))) + WORDS), addr)  # type: ignore[arg-type]
+        self.transport.sendto(sealed(bytes((data[0], data[1], len(WORDS))) + WORDS), addr)  # type: ignore[arg-type]
 
 
 async def test_rtu_frames_pass_over_udp() -> None:
@@ -113,9 +101,7 @@ class Device:
                     WORDS if mine > 1 or not self.late_s else b"\xff" * 4
                 )
                 writer.write(
-                    with_checksum(body)
-                    if self.rtu
-                    else frame[:4] + len(body).to_bytes(2, "big") + body
+                    sealed(body) if self.rtu else frame[:4] + len(body).to_bytes(2, "big") + body
                 )
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
@@ -194,82 +180,9 @@ async def test_a_server_that_is_gone_after_a_rest_is_a_line_error() -> None:
 # --- TLS ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Papers:
-    """An authority's certificate, and those it signed for a device at 127.0.0.1 and for us (each
-    with its key in the same file).
-    """
-
-    ca: Path
-    device: Path
-    ours: Path
-
-
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    folder = tmp_path_factory.mktemp("papers")
-    ca_key, ca_name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "throw-away")]),
-    )
-    now = datetime.now(UTC)
-
-    def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool) -> bytes:
-        builder = x509.CertificateBuilder(
-            ca_name, name, key.public_key(), 17, now - timedelta(days=1), now + timedelta(days=1)
-        )
-        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        # Python 3.13 verifies strictly, by RFC 5280: keys are named, and what an authority's may be
-        # used for.
-        builder = builder.add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-        )
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        if is_ca:
-            uses = dict.fromkeys(
-                (
-                    "digital_signature",
-                    "content_commitment",
-                    "key_encipherment",
-                    "data_encipherment",
-                    "key_agreement",
-                    "crl_sign",
-                ),
-                False,
-            )
-            usage = x509.KeyUsage(
-                **uses, key_cert_sign=True, encipher_only=False, decipher_only=False
-            )
-            builder = builder.add_extension(usage, critical=True)
-        else:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-        return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    (folder / "ca.pem").write_bytes(certificate(ca_name, ca_key, is_ca=True))
-    for who in ("device", "ours"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, who)])
-        (folder / f"{who}.pem").write_bytes(pem + certificate(name, key, is_ca=False))
-    return Papers(folder / "ca.pem", folder / "device.pem", folder / "ours.pem")
-
-
-def device_side(papers: Papers, *, asks: bool = False) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(papers.device)
-    if asks:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(papers.ca)
-    return context
+    return papers_in(tmp_path_factory.mktemp("papers"))
 
 
 async def test_modbus_passes_over_verified_tls(papers: Papers) -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from pymodbus.framer import FramerRTU
-
 from drivers.line import SerialSettings
 from drivers.profile import load_profile
 from drivers.simulated.meters import (
@@ -30,6 +28,7 @@ from drivers.simulated.meters import (
 from drivers.simulated.wire import Wire, paced_line
 from gateway.cli.demo_home import Site
 from gateway.monitoring.report import MeterReport, Report
+from tests.drivers.modbus.frames import sealed
 
 if TYPE_CHECKING:
     from tests.system.conftest import RunningSite, StartSite
@@ -112,14 +111,10 @@ class PvMeter:
             if isinstance(words, list)
             else bytes((function | 0x80, words))
         )
-        delay_s, reply = self.fault(with_checksum(bytes((PV_ADDRESS,)) + body))
+        delay_s, reply = self.fault(sealed(bytes((PV_ADDRESS,)) + body))
         await asyncio.sleep(delay_s)
         with contextlib.suppress(OSError):
             os.write(fd, reply)
-
-
-def with_checksum(frame: bytes) -> bytes:
-    return frame + FramerRTU.compute_CRC(frame).to_bytes(2, "big")
 
 
 def wrong_checksum(telegram: bytes) -> bytes:
@@ -132,11 +127,11 @@ def cut_off(telegram: bytes) -> bytes:
 
 RTU_FAULTS: dict[str, tuple[Fault, str]] = {
     "exception": (
-        lambda reply: (0, with_checksum(bytes((PV_ADDRESS, reply[1] | 0x80, 4)))),
+        lambda reply: (0, sealed(bytes((PV_ADDRESS, reply[1] | 0x80, 4)))),
         "with exception 4: it failed",
     ),
     "another address": (
-        lambda reply: (0, with_checksum(bytes((PV_ADDRESS + 1,)) + reply[1:-2])),
+        lambda reply: (0, sealed(bytes((PV_ADDRESS + 1,)) + reply[1:-2])),
         "address 3 answered instead",
     ),
     "short frame": (lambda reply: (0, reply[: len(reply) // 2]), "bytes came within 0.5 s"),

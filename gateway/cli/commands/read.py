@@ -264,7 +264,10 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
 
 def _mind_strangers(device: "Device", line: "AnyLine") -> None:
     """Say that another master is on the line."""
-    count: int = getattr(getattr(line, "turns", None), "strangers", 0)
+    from drivers.line import Turns
+
+    turns = getattr(line, "turns", None)
+    count = turns.overheard.strangers if isinstance(turns, Turns) else 0
     if count:
         print(
             f"{device.name}: {count} frames came that nobody here has asked for — a second master "

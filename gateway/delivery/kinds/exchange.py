@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.net.addresses import address_of, is_loopback
+from drivers.net.addresses import address_of, is_host_name, is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.http_session import NO_WITNESS, Session
@@ -85,15 +84,8 @@ class HttpUrl(str):
 
 
 def _is_host(text: str) -> bool:
-    """Whether it can be the host of a URL: an address of IPv6 in brackets, or whatever Python
-    takes for a name.
-    """
-    if text.startswith("["):
-        return address_of(text) is not None
-    try:
-        return bool(urlsplit(f"https://{text}").hostname)
-    except ValueError:  # such as a character that stands for several
-        return False
+    """Whether it can be the host of a URL: an address of IPv6 in brackets, or a name."""
+    return address_of(text) is not None if text.startswith("[") else is_host_name(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,31 +2,17 @@
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from drivers.line import Line, LineUrl, SerialSettings, open_line
+from tests.drivers.modbus.frames import mbap, rtu
+from tests.drivers.papers import Papers, device_side
 
 GOOD = struct.pack(">HHHH", 1, 2, 3, 4)
-
-
-def rtu(unit: int, *body: int, data: bytes = b"") -> bytes:
-    """A frame with its checksum (Modbus over Serial Line V1.02, appendix B)."""
-    frame = bytes((unit, *body)) + data
-    crc = 0xFFFF
-    for byte in frame:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
-    return frame + crc.to_bytes(2, "little")
-
-
-def mbap(transaction: int, unit: int, *body: int, data: bytes = b"") -> bytes:
-    return (
-        struct.pack(">HHHB", transaction, 0, 1 + len(body) + len(data), unit) + bytes(body) + data
-    )
 
 
 @dataclass
@@ -34,7 +20,7 @@ class Peer:
     """Answers with the beginning of `data`, over Modbus TCP or with the frames of a serial line.
 
     `deaf_s`: what comes so soon after connecting is dropped, or ends the connection. `mend` changes
-    a reply on its way.
+    a reply on its way, `before` gives what comes before it.
     """
 
     framing: Literal["tcp", "rtu"] = "tcp"
@@ -43,6 +29,8 @@ class Peer:
     deaf_s: float = 0.0
     drops_early: bool = False
     mend: Callable[[bytes], bytes] = lambda reply: reply
+    before: Callable[[bytes], bytes] = lambda _: b""
+    at_nonsense: Literal["is silent", "hangs up", "echoes"] = "is silent"
     data: bytes = GOOD
     connections: int = 0
     answered: int = 0
@@ -64,7 +52,11 @@ class Peer:
                     continue
                 if reply := self.reply(request):
                     self.answered += 1
-                    writer.write(self.mend(reply))
+                    writer.write(self.before(request) + self.mend(reply))
+                elif self.at_nonsense == "echoes":
+                    writer.write(request)
+                elif self.at_nonsense == "hangs up":
+                    break
                 if self.closes_after_answer:
                     break
         self.writers.discard(writer)
@@ -83,10 +75,30 @@ class Peer:
         return rtu(request[0], request[1], size, data=self.data[:size])
 
 
+def scheme_of(framing: str) -> str:
+    """By which such a peer is read."""
+    return {"tcp": "tcp", "rtu": "rtu+tcp"}[framing]
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """The same behind a serial server that passes frames on in datagrams."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if reply := self.peer.reply(data):
+            self.peer.answered += 1
+            self.transport.sendto(self.peer.mend(reply), addr)
+
+
 @contextlib.asynccontextmanager
-async def line_server(peer: Peer) -> AsyncIterator[int]:
+async def line_server(peer: Peer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """The port at which it listens."""
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -97,10 +109,30 @@ async def line_server(peer: Peer) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def line_to(peer: Peer, scheme: str | None = None, query: str = "") -> AsyncIterator[Line]:
-    """A line to it, by default with the frames that it speaks."""
-    scheme = scheme or {"tcp": "tcp", "rtu": "rtu+tcp"}[peer.framing]
-    async with line_server(peer) as port:
+async def datagram_server(peer: Peer) -> AsyncIterator[int]:
+    """The same over UDP."""
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Datagrams(peer), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield transport.get_extra_info("sockname")[1]
+    finally:
+        transport.close()
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def line_to(
+    peer: Peer, scheme: str | None = None, query: str = "", papers: Papers | None = None
+) -> AsyncIterator[Line]:
+    """A line to it, by default with the frames that it speaks. With `papers`, inside TLS."""
+    scheme = scheme or ("tls" if papers else scheme_of(peer.framing))
+    if papers:
+        query = f"?ca={papers.ca}" + query.replace("?", "&")
+        server = line_server(peer, device_side(papers))
+    else:
+        server = datagram_server(peer) if scheme == "rtu+udp" else line_server(peer)
+    async with server as port:
         url = LineUrl.parse(f"{scheme}:127.0.0.1:{port}{query}")
         line = await open_line(url, SerialSettings())
         try:

@@ -16,7 +16,8 @@ from pymodbus.framer import FramerRTU
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.simulated.wire import Wire, paced_line
-from tests.drivers.modbus.peer import GOOD, mbap, rtu
+from tests.drivers.modbus.frames import mbap, rtu
+from tests.drivers.modbus.peer import GOOD
 from tests.drivers.scripted import in_virtual_time
 from tests.fuzz.registers import Answering
 

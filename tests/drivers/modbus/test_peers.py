@@ -12,7 +12,12 @@ from drivers.line import BadReply, Line, LineClosed, LineError, LineUrl, NoReply
 from drivers.modbus import bus
 from drivers.modbus.asking import ask
 from drivers.modbus.bus import request
-from tests.drivers.modbus.peer import GOOD, Peer, line_to, mbap, rtu
+from tests.drivers.modbus.frames import mbap, rtu
+from tests.drivers.modbus.peer import GOOD, Peer, line_to, scheme_of
+from tests.drivers.papers import Papers, papers_in
+
+# What its tests share takes long to make: one process makes it.
+pytestmark = pytest.mark.xdist_group("peers")
 
 FRAMINGS = pytest.mark.parametrize("framing", ["tcp", "rtu"])
 
@@ -95,7 +100,7 @@ async def test_a_peer_that_takes_no_question_is_told_with_what_may_help(framing:
             LineClosed, match=r"closed the connection.*another.*\?connect=cycle.*\?settle=1s"
         ):
             await once(line)
-    assert peer.connections == 2
+    assert peer.connections == 3, "the last one for a question in the other frames"
 
 
 @pytest.mark.usefixtures("little_time")
@@ -119,6 +124,67 @@ def test_settle_is_a_length_of_time() -> None:
     for wrong in ("1", "0s", "31s", "-1s", "fast"):
         with pytest.raises(ValueError, match=r"settle cannot be .* such as settle=1s"):
             LineUrl.parse(f"rtu+tcp:10.0.0.1:502?settle={wrong}")
+
+
+# --- the same inside TLS and over UDP -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return papers_in(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.mark.parametrize("ends", ["after_answer", "when_idle"])
+async def test_a_peer_that_closes_a_connection_inside_tls_is_read_on(
+    papers: Papers, ends: str
+) -> None:
+    peer = Peer(closes_after_answer=ends == "after_answer")
+    peer.closes_when_idle_s = 0.1 if ends == "when_idle" else None
+    async with line_to(peer, papers=papers) as line:
+        for _ in range(3):
+            assert await once(line) == GOOD
+            await asyncio.sleep(0.15 if ends == "when_idle" else 0.02)
+    assert peer.answered == 3
+
+
+@pytest.mark.usefixtures("little_time")
+@pytest.mark.parametrize("drops", [True, False])
+async def test_a_peer_that_is_deaf_after_tls_is_found_out_about(
+    papers: Papers, drops: bool
+) -> None:
+    peer = Peer(deaf_s=0.2, drops_early=drops)
+    async with line_to(peer, papers=papers) as line:
+        for _ in range(2):
+            assert await once(line, timeout_s=0.1) == GOOD
+            line.renew()
+    assert peer.connections == 3
+
+
+async def test_a_line_of_tls_may_say_how_a_connection_is_used(papers: Papers) -> None:
+    peer = Peer(deaf_s=0.2, drops_early=True)
+    async with line_to(peer, query="?connect=cycle&settle=300ms", papers=papers) as line:
+        for _ in range(2):
+            assert await request(line, 2, 4, 72, 4, 5.0) == GOOD
+            line.rest()
+    assert peer.connections == peer.answered == 2
+
+
+@pytest.mark.usefixtures("little_time")
+async def test_frames_of_a_serial_line_inside_tls_are_told(papers: Papers) -> None:
+    async with line_to(Peer("rtu"), "tls", papers=papers) as line:
+        with pytest.raises(LineError, match="set it to Modbus TCP"):
+            await once(line, timeout_s=0.1)
+
+
+async def test_a_datagram_that_is_lost_costs_one_reading_only() -> None:
+    peer = Peer("rtu")
+    async with line_to(peer, "rtu+udp") as line:
+        assert await once(line) == GOOD
+        peer.mend = lambda _: b""
+        with pytest.raises(NoReply, match=r"address 2: no answer within 0\.05 s"):
+            await once(line, timeout_s=0.05)
+        peer.mend = lambda reply: reply
+        assert await once(line) == GOOD
 
 
 # --- numbers and lengths --------------------------------------------------------------------------
@@ -182,6 +248,33 @@ async def test_a_peer_that_speaks_in_the_other_frames_is_told(
     async with line_to(Peer(speaks), scheme) as line:
         with pytest.raises(LineError, match=re.escape(hint)):
             await once(line, timeout_s=0.1)
+
+
+@pytest.mark.usefixtures("little_time")
+@pytest.mark.parametrize(("speaks", "scheme"), [("rtu", "tcp"), ("tcp", "rtu+tcp")])
+async def test_a_peer_that_hangs_up_at_the_other_frames_is_told(speaks: str, scheme: str) -> None:
+    async with line_to(Peer(speaks, at_nonsense="hangs up"), scheme) as line:
+        with pytest.raises(LineError, match=rf"write the line as {re.escape(scheme_of(speaks))}:"):
+            await once(line, timeout_s=0.1)
+
+
+async def test_an_echo_on_tcp_is_no_answer() -> None:
+    peer = Peer()
+    async with line_to(peer) as line:
+        peer.before = lambda request: request
+        assert await once(line) == GOOD
+        peer.mend = lambda _: b""
+        with pytest.raises(NoReply, match="only the echo of the question came back"):
+            await once(line, timeout_s=0.1)
+
+
+@pytest.mark.usefixtures("little_time")
+@FRAMINGS
+async def test_an_echo_alone_speaks_in_no_other_frames(framing: str) -> None:
+    peer = Peer(framing, mend=lambda _: b"", before=lambda request: request, at_nonsense="echoes")
+    async with line_to(peer) as line:
+        with pytest.raises(NoReply, match="only the echo of the question came back"):
+            await once(line, timeout_s=0.05)
 
 
 async def test_frames_of_a_serial_line_on_tcp_are_told_however_short() -> None:

@@ -13,14 +13,16 @@ from typing import cast
 import pytest
 
 from drivers.line import BadReply, Line, LineUrl, NoReply, SerialSettings, open_line
-from drivers.modbus.asking import TRIES, ask
+from drivers.modbus.asking import TRIES, ask, undisturbed
 from drivers.modbus.bus import listen, request
 from drivers.simulated.wire import paced_line
-from tests.drivers.modbus.peer import GOOD, rtu
+from tests.drivers.modbus.frames import rtu
+from tests.drivers.modbus.peer import GOOD
 
 OTHER = struct.pack(">HHHH", 9, 9, 9, 9)
 OURS = rtu(2, 4, 0, 72, 0, 4)
 ANSWER = rtu(2, 4, 8, data=GOOD)
+SECOND = rtu(2, 4, 8, data=GOOD[::-1])
 THEIR_QUESTION = rtu(2, 4, 0, 0, 0, 4)
 THEIR_ANSWER = rtu(2, 4, 8, data=OTHER)
 
@@ -152,7 +154,7 @@ async def test_what_came_while_another_master_spoke_is_read_again(way: Way, scri
         bus.scripts = [script]
         assert await once(line) == GOOD
         assert bus.asked >= 2
-        assert line.turns.strangers >= 1
+        assert line.turns.overheard.strangers >= 1
 
 
 @EVERY_WAY
@@ -164,7 +166,7 @@ async def test_frames_between_two_questions_make_the_next_value_be_read_again(wa
         await asyncio.sleep(0.05)
         bus.scripts = [[(0.0, THEIR_ANSWER)]]  # to a question of which we heard the end only
         assert await once(line) == GOOD
-        assert line.turns.strangers >= 2
+        assert line.turns.overheard.strangers >= 2
         assert bus.asked == 3
 
 
@@ -190,12 +192,12 @@ async def test_an_adapter_that_hears_itself_is_no_second_master(way: Way) -> Non
         for echo in (OURS, b"\0" + OURS):
             bus.scripts = [[(0.0, echo), (0.02, ANSWER)]]
             assert await once(line) == GOOD
-        assert (bus.asked, line.turns.strangers) == (2, 0)
+        assert (bus.asked, line.turns.overheard.strangers) == (2, 0)
         bus.scripts = [[(0.0, OURS)]]
         silent = "address 2: no answer within 0.1 s to registers 72..75 (function 4); only the echo"
         with pytest.raises(NoReply, match=re.escape(silent)):
             await once(line, 0.1)
-        assert line.turns.strangers == 0
+        assert line.turns.overheard.strangers == 0
 
 
 async def test_a_late_answer_of_our_own_is_no_second_master() -> None:
@@ -204,7 +206,7 @@ async def test_a_late_answer_of_our_own_is_no_second_master() -> None:
         with pytest.raises(NoReply):
             await request(line, 2, 4, 72, 4, 0.1)
         assert await once(line) == GOOD
-        assert (bus.asked, line.turns.strangers) == (2, 0)
+        assert (bus.asked, line.turns.overheard.strangers) == (2, 0)
 
 
 async def test_a_meter_of_another_address_that_answers_us_is_no_second_master() -> None:
@@ -212,7 +214,7 @@ async def test_a_meter_of_another_address_that_answers_us_is_no_second_master() 
         bus.scripts = [[(0.0, rtu(3, 4, 8, data=GOOD))]]
         with pytest.raises(BadReply, match="address 3 answered instead"):
             await once(line)
-        assert (bus.asked, line.turns.strangers) == (1, 0)
+        assert (bus.asked, line.turns.overheard.strangers) == (1, 0)
 
 
 async def test_noise_is_no_second_master() -> None:
@@ -221,5 +223,52 @@ async def test_noise_is_no_second_master() -> None:
         assert await once(line) == GOOD
         bus.send(b"\x55\xaa\x00" * 9)
         await asyncio.sleep(0.02)
-        await listen(line, 0.0)
-        assert (bus.asked, line.turns.strangers) == (1, 0)
+        await listen(line)
+        assert (bus.asked, line.turns.overheard.strangers) == (1, 0)
+
+
+# --- while all was calm ---------------------------------------------------------------------------
+
+
+async def two_values(line: Line) -> list[bytes]:
+    """A reading of two questions of the same shape."""
+    return [await ask(line, 2, 4, address, 4, 2.0) for address in (72, 80)]
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("of", [1, 2])
+async def test_an_answer_of_our_shape_that_comes_first_is_found_out_when_ours_comes(
+    way: Way, of: int
+) -> None:
+    async with way() as (bus, line):
+        assert await undisturbed(line, lambda: two_values(line)) == [GOOD, GOOD]
+        early: Script = [(0.0, THEIR_ANSWER), (0.05, ANSWER)]
+        bus.scripts = [early, [(0.0, SECOND)]] if of == 1 else [[(0.0, ANSWER)], early]
+        assert await undisturbed(line, lambda: two_values(line)) == [GOOD, GOOD]
+        assert line.turns.overheard.strangers == 1
+
+
+async def test_a_meter_that_is_slow_to_answer_is_waited_for_where_one_came_early() -> None:
+    async with over_serial() as (bus, line):
+        line.turns.overheard.listen_s = 0.0
+        bus.scripts = [[(0.2, ANSWER)], [(0.0, THEIR_ANSWER), (0.2, ANSWER)]]
+        for _ in range(2):
+            assert await undisturbed(line, lambda: once(line)) == GOOD
+        assert line.turns.overheard.strangers == 1
+
+
+async def test_another_master_s_own_question_and_its_answer_cast_no_doubt_on_ours() -> None:
+    async with over_serial() as (bus, line):
+        assert await undisturbed(line, lambda: once(line)) == GOOD
+        bus.scripts = [[(0.0, ANSWER), (0.02, THEIR_QUESTION), (0.02, THEIR_ANSWER)]]
+        assert await undisturbed(line, lambda: once(line)) == GOOD
+        assert (bus.asked, line.turns.overheard.strangers) == (2, 2)
+
+
+@EVERY_WAY
+async def test_an_answer_that_comes_twice_is_no_second_master(way: Way) -> None:
+    async with way() as (bus, line):
+        bus.scripts = [[(0.0, ANSWER), (wait_s, ANSWER)] for wait_s in (0.0, 0.02)]
+        for _ in range(3):
+            assert await undisturbed(line, lambda: once(line)) == GOOD
+        assert (bus.asked, line.turns.overheard.strangers) == (3, 0)

@@ -7,17 +7,16 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from fastcrc import crc16
 
 from drivers.line import Line, LineUrl, SerialSettings, open_line
 from drivers.modbus.server_id import server_id
+from tests.drivers.modbus.frames import sealed
 
 ASKED = bytes.fromhex("01 11 C0 2C")
 
 
 def with_checksum(text: str) -> bytes:
-    body = bytes.fromhex(text)
-    return body + crc16.modbus(body).to_bytes(2, "little")
+    return sealed(bytes.fromhex(text))
 
 
 @contextlib.asynccontextmanager

@@ -25,6 +25,7 @@ from drivers.simulated.meters import (
 )
 from drivers.simulated.wire import paced_line
 from drivers.strict_yaml import parse
+from tests.drivers.modbus.frames import sealed
 
 INTEGER_METER = b"""
 maker: Test
@@ -60,18 +61,9 @@ def modbus_profiles():
     ]
 
 
-def modbus_crc(data):
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return struct.pack("<H", crc)
-
-
 def rtu_request(address, function, start, count):
     body = struct.pack(">BBHH", address, function, start, count)
-    return body + modbus_crc(body)
+    return sealed(body)
 
 
 class Port:
@@ -198,7 +190,7 @@ async def test_a_meter_on_a_serial_line_answers_with_the_values_of_that_moment()
         try:
             reply = await port.ask(rtu_request(2, 4, 0x4A, 2), 9)
             assert reply[:3] == bytes([2, 4, 4])
-            assert reply[7:] == modbus_crc(reply[:7])
+            assert reply == sealed(reply[:7])
             assert float_at(reply, 3) == pytest.approx(12_345.678, abs=0.0005)
             values["energy_export_wh"] = 12_345_679
             assert float_at(await port.ask(rtu_request(2, 4, 0x4A, 2), 9), 3) == pytest.approx(

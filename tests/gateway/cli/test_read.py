@@ -14,6 +14,7 @@ from drivers.profile import load_profile
 from drivers.simulated.meters import ModbusTwin, modbus_rtu, modbus_tcp, p1_meter
 from drivers.simulated.telegram import GridReading, telegram
 from drivers.simulated.wire import paced_line
+from tests.drivers.modbus.frames import rtu
 from tests.drivers.modbus.peer import Peer, line_server
 
 VALUES = {
@@ -138,6 +139,20 @@ async def test_the_device_itself_may_be_asked_on_tcp(home, read, unit):
         code, _, err = await finish(await read("heat", "--raw", "72"))
         assert code != 0
         assert f"{unit} is no meter's address" in err
+
+
+async def test_a_second_master_is_counted_and_said(home, read):
+    theirs = [rtu(9, 4, 2, data=b"\0\1")]
+    peer = Peer("rtu", before=lambda _: theirs.pop() if theirs else b"", data=bytes(200))
+    async with line_server(peer) as port:
+        home.write(
+            "devices/heat.yaml",
+            f"profile: eastron/sdm630\nline: rtu+tcp:127.0.0.1:{port}\naddress: 3\n",
+        )
+        code, out, err = await finish(await read("heat"))
+    assert code == 0, err
+    assert "energy_import_wh" in out
+    assert "heat: 1 frames came that nobody here has asked for — a second master" in err
 
 
 async def test_watch_reads_at_the_interval_until_ctrl_c(home, read):

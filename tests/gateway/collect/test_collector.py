@@ -21,20 +21,11 @@ from drivers.simulated.wire import Wire, paced_line
 from gateway.collect.collector import Collector
 from gateway.site.devices import Device
 from gateway.timing.clock import Clock
+from tests.drivers.modbus.frames import sealed
 
 SDM120 = load_profile("eastron/sdm120")
 SLOT_S = 2
 BAUDS = {termios.B2400: 2400, termios.B9600: 9600, termios.B19200: 19200}
-
-
-def with_checksum(frame: bytes) -> bytes:
-    """Modbus over Serial Line V1.02, 6.2.2."""
-    register = 0xFFFF
-    for byte in frame:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return frame + register.to_bytes(2, "little")
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ class Bus:
             self._answer(fd, gateway_fd, frame)
 
     def _answer(self, fd: int, gateway_fd: int, frame: bytes) -> None:
-        assert with_checksum(frame[:6]) == frame
+        assert sealed(frame[:6]) == frame
         unit, function, address, count = struct.unpack(">BBHH", frame[:6])
         self.asked.append(Asked(time.time(), unit, function, address, count))
         baud = BAUDS[termios.tcgetattr(gateway_fd)[4]]
@@ -79,7 +70,7 @@ class Bus:
         elif unit in self.bauds:
             os.write(
                 fd,
-                with_checksum(
+                sealed(
                     bytes((unit, function, 2 * count))
                     + (struct.pack(">f", 1.0) * count)[: 2 * count]
                 ),
@@ -279,14 +270,14 @@ async def test_a_second_master_is_counted_and_said_and_costs_no_reading(
 ) -> None:
     async with bus({1: 9600}, char_s=0.0) as found:
         fd = os.open(found.wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        wrong = with_checksum(bytes((1, 4, 8)) + struct.pack(">2f", 9.0, 9.0))
+        wrong = sealed(bytes((1, 4, 8)) + struct.pack(">2f", 9.0, 9.0))
         try:
             async with running([device("a", 1, found.wire.gateway_end)]) as (collector, samples):
                 async with asyncio.timeout(20):
                     while len(samples) < 2:
                         await asyncio.sleep(0.01)
                     for _ in range(3):
-                        os.write(fd, with_checksum(bytes((1, 4, 0, 72, 0, 4))) + wrong)
+                        os.write(fd, sealed(bytes((1, 4, 0, 72, 0, 4))) + wrong)
                         await asyncio.sleep(0.1)
                     while not collector.report().strangers or len(samples) < 4:
                         await asyncio.sleep(0.01)

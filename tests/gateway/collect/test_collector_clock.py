@@ -20,6 +20,7 @@ from drivers.sample import Sample
 from gateway.collect.collector import Collector
 from gateway.site.devices import Device
 from gateway.timing.clock import PROOF_S, Clock, Sources
+from tests.drivers.modbus.frames import sealed
 from tests.simulation.virtual_time import VirtualLoop
 
 NOON_S = 1_800_000_000
@@ -84,7 +85,7 @@ class Wire:
         self.on_request()
         unit, function, _, count = struct.unpack(">BBHH", data[:6])
         frame = bytes((unit, function, 2 * count)) + struct.pack(">f", 1.0) * (count // 2)
-        self._answer = frame + _checksum(frame)
+        self._answer = sealed(frame)
 
     async def read(self, deadline_s: float) -> bytes:
         loop = asyncio.get_running_loop()
@@ -110,16 +111,6 @@ class Wire:
 
     def close(self) -> None:
         pass
-
-
-def _checksum(frame: bytes) -> bytes:
-    """Modbus over Serial Line V1.02, 6.2.2."""
-    register = 0xFFFF
-    for byte in frame:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ 0xA001 if register & 1 else register >> 1
-    return register.to_bytes(2, "little")
 
 
 DEVICE = Device(

@@ -2,8 +2,9 @@
 
 import pytest
 
+from drivers.line_protocol import LISTEN_S
 from drivers.modbus.load import exchange_s, silence_s
-from gateway.collect.line_load import load_of
+from gateway.collect.line_load import Load, load_of
 from gateway.site.config import load
 
 
@@ -42,3 +43,11 @@ def test_ten_meters_fit_on_a_line_of_9600_baud_every_10_s(line):
 
 def test_ten_meters_do_not_fit_on_a_line_of_2400_baud_every_second(line):
     assert line(10, 2400, "1s").too_much
+
+
+def test_a_line_is_listened_to_only_as_long_as_there_is_time_for_it(line):
+    relaxed = line(10, 9600, "10s")
+    assert relaxed.listen_s(10) == LISTEN_S
+    busy = Load(needed_ms=9_000, available_ms=10_000)
+    assert busy.listen_s(10) == pytest.approx(0.025)
+    assert Load(needed_ms=11_000, available_ms=10_000).listen_s(10) == 0
