@@ -232,8 +232,9 @@ class Session:
         return self._their_clock.is_missed
 
     def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
+        was_told = self.lacks_witness
         self._their_clock.hear(headers, asyncio.get_running_loop().time())
-        if self._their_clock.take_missed():
+        if self.lacks_witness and not was_told:
             log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:

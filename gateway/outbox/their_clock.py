@@ -26,8 +26,7 @@ class TheirClock:
         self._heard: tuple[float, float] | None = None
         """What it said last (Unix time), and when (`loop_s`)."""
         self.is_missed = False
-        """It answers, does not say what time it is there, and ours has no other witness."""
-        self._was_missed = False
+        """It has answered and not said what time it is there, and ours has no other witness."""
 
     def hear(self, headers: Mapping[str, str], loop_s: float) -> None:
         """What was asked for was done: the reply is the receiver's own, perhaps with its date
@@ -38,13 +37,7 @@ class TheirClock:
             return
         date = http_date(headers.get("date", ""))
         self._heard = (date.timestamp(), loop_s) if date else None
-        self.is_missed = date is None
-
-    def take_missed(self) -> bool:
-        """Whether it is missed for the first time."""
-        is_news = self.is_missed and not self._was_missed
-        self._was_missed |= is_news
-        return is_news
+        self.is_missed = self.is_missed or date is None
 
     def is_old(self, loop_s: float) -> bool:
         """Whether what it said is from long ago."""
