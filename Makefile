@@ -45,10 +45,10 @@ endif
 demo: .venv/run.stamp
 	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
 
-# Three at a time, as some tests mostly wait; tests that share what takes long to make stay together
-# (xdist_group).
+# Four at a time on two processors, as many tests mostly wait; tests that share what takes long to
+# make stay together (xdist_group).
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long

@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 
-from fastcrc import crc16
-
+from drivers.modbus.adu import is_sealed, sealed
 from drivers.modbus.codec import decode_serial, serial_words
 from drivers.modbus.settings import SerialNumber, Settings
 from drivers.recording import Passed, Recording
@@ -99,9 +98,9 @@ def _change_rtu(asked: bytes, came: bytes, change: Change) -> bytes:
     at = came.find(head)
     while at >= 0:
         end = at + 3 + 2 * count
-        if crc16.modbus(came[at:end]).to_bytes(2, "little") == came[end : end + 2]:
-            frame = head + change(function, address, came[at + 3 : end])
-            return came[:at] + frame + crc16.modbus(frame).to_bytes(2, "little") + came[end + 2 :]
+        if end + 2 <= len(came) and is_sealed(came[at : end + 2]):
+            frame = sealed(head + change(function, address, came[at + 3 : end]))
+            return came[:at] + frame + came[end + 2 :]
         at = came.find(head, at + 1)
     return came
 

@@ -3,7 +3,7 @@ and a P1 port.
 
 A Modbus twin is made from the profile's own register table: each value is encoded by its type,
 scale and word order when it is asked for, and energy registers step and wrap as the profile says.
-The use of pymodbus is confined to this file and `drivers/modbus/bus.py`.
+pymodbus serves here; its names stand in `sunspec.py`, too, and nowhere in the daemon.
 """
 
 import asyncio

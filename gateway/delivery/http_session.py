@@ -293,6 +293,7 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        self._their_clock.hear(reply.headers, asyncio.get_running_loop().time())
+        if 200 <= reply.status < 300:
+            self._their_clock.hear(reply.headers, asyncio.get_running_loop().time())
         masked = self._secrets.masked
         return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

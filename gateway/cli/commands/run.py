@@ -72,7 +72,6 @@ def run(args: argparse.Namespace) -> int:
         else "%(levelname)s %(message)s"
     )
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     watchdog = Watchdog(lambda: None)
     if not watchdog.is_there:
         return _run(args.config, form, watchdog, lambda: None)

@@ -45,8 +45,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     real = socket.getaddrinfo
 
     def known_as(*addresses: str) -> None:
-        def look_up(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
-            if host != HOST:
+        def look_up(host: bytes | str, port: int, *rest: Any, **more: Any) -> list[Any]:
+            if host != HOST.encode():
                 return real(host, port, *rest, **more)
             return [
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))

@@ -7,8 +7,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from uuid import UUID
 
 import httpx
@@ -430,6 +432,17 @@ async def test_nothing_is_sent_while_the_clocks_differ(exchange: StandInExchange
         ours[0] -= 86_400
         assert (await session.post(PATH, BODY)).status == 200
         assert exchange.logins == 1
+
+
+async def test_a_refusal_by_a_clock_that_is_wrong_is_nobodys_word_for_the_time() -> None:
+    """Whatever is on the way may say 429."""
+    busy = http("429 Too Many Requests", b"", f"Date: {formatdate(9_999_999_999, usegmt=True)}")
+    async with (
+        server_saying(by_path(TOKEN, busy)) as url,
+        Session(url, lambda: RIGHT, 5, now=time.time) as session,
+    ):
+        for _ in range(2):
+            assert (await session.post(PATH, BODY)).status == 429
 
 
 async def test_a_difference_that_is_theirs_is_over_when_they_have_mended_it(
