@@ -9,11 +9,14 @@ DAYS ?=
 SEED ?=
 INPUTS ?=
 TARGET ?=
+ID ?=
 
-.PHONY: help demo test test-long simulate bench picture fuzz check format clean
+.PHONY: help setup demo profile test test-long simulate bench picture fuzz check format clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1]  run the main job without hardware"
+	@echo "make setup                      make .venv with all that is needed, in half a minute"
+	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
 	@echo "make test                       pass the tests, in a few minutes"
 	@echo "make test-long                  pass those that take long, too: random days, a month, a week"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
@@ -45,10 +48,15 @@ endif
 demo: .venv/run.stamp
 	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
 
-# Three at a time, as some tests mostly wait; tests that share what takes long to make stay together
-# (xdist_group).
+setup: .venv/dev.stamp
+
+profile: .venv/dev.stamp
+	@$(BIN)/python -m tests.profile $(ID)
+
+# Four at a time on two processors, as many tests mostly wait; tests that share what takes long to
+# make stay together (xdist_group).
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long

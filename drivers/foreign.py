@@ -174,11 +174,19 @@ def _is_d0(raw: bytes) -> bool:
 _SHIFTED = bytes((~byte >> 1) & 0x7F for byte in range(256))
 _INVERSE = bytes(~byte & 0xFF for byte in range(256))
 
+# With seven bits and even parity no two characters are shifted alike: a parity bit that is one
+# looks like a stop bit that is missing, and what follows is taken for a start. But whatever stood
+# before it, `*kWh)` and a line end come out like this.
+_INVERTED_REGISTER = b"\x21\x25\x4e\x3d"
+_FEW_REGISTERS = 2
+
 
 def _is_inverted(raw: bytes) -> bool:
     """Whether what came makes sense when it is turned round."""
     if _is_text(raw):
         return False
+    if _seven_bits(raw).count(_INVERTED_REGISTER) >= _FEW_REGISTERS:
+        return True
     turned = raw.translate(_INVERSE)
     shifted = raw.translate(_SHIFTED)
     starts = (_SML_START, _SML_START.translate(_SEVEN_BITS))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from drivers.net.addresses import is_host_name
 from drivers.strict_yaml import nearest
 
 MODBUS_TCP_PORT = 502
@@ -406,7 +407,7 @@ def _host_and_port(prefix: str, rest: str, example: str) -> tuple[str, int | Non
             raise ValueError(
                 f"{host!r} is not an IPv6 address — names and IPv4 addresses go without brackets"
             ) from None
-    elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host):
+    elif not is_host_name(host):
         raise ValueError(f"{host!r} is not the name or address of a host — such as {example}")
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65535):
         raise ValueError(f"{port!r} is not a port — a number from 1 to 65535, such as {example}")

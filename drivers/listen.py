@@ -32,6 +32,11 @@ ABSENCE_S = 0.3
 PATIENCE_PERIODS = 3
 """How many of the meter's periods may pass without a proper telegram."""
 
+REST_S = 10.0
+"""So much longer the rest of a telegram may take that has begun: some meters pause in it, and so do
+bridges to a network.
+"""
+
 
 class Framed(Protocol):
     """What a framer gives out."""
@@ -211,14 +216,16 @@ class PushDriver(ABC, Generic[Event]):
 
         Raises NoReply where no byte comes until three periods of the meter (or the device's
         timeout, if longer) after `due_s`, BadReply where only noise or telegrams come that cannot
-        be used, LineError where the line is gone. Call it again at once: bytes that nobody takes
-        for 0.3 s are dropped, because no one could say when they came. What is proved to be of
-        another protocol is a BadReply as soon as it is due.
+        be used until then (ten seconds more where part of a telegram came), LineError where the
+        line is gone. Call it again at once: bytes that nobody takes for 0.3 s are dropped, because
+        no one could say when they came. What is proved to be of another protocol is a BadReply as
+        soon as it is due.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         self._listener.resume()
         deadline_s = max(due_s, began_s) + self._patience_s
+        rest_s = deadline_s + REST_S
         damaged_before, offset_before = self.damaged, self._stream.offset
         self._stream.noise_sample = b""
         self._noise_due = self._stream.noise_bytes
@@ -235,9 +242,20 @@ class PushDriver(ABC, Generic[Event]):
                 self._noise_due = self._stream.noise_bytes
             elif (stranger := self._stranger()) is not None:
                 raise BadReply(f"no telegram: {stranger.text}")
+            if loop.time() >= deadline_s and self._is_under_way(damaged_before):
+                deadline_s = rest_s
             if loop.time() >= deadline_s:
                 raise self._complaint(loop.time() - began_s, damaged_before, offset_before)
             await self._listen(deadline_s)
+
+    def _is_under_way(self, damaged_before: int) -> bool:
+        """Whether only part of a telegram has come, so that the rest of it or the next one may."""
+        if self._stream.open_start is not None:
+            return True
+        if self.damaged > damaged_before:
+            return False
+        heard = foreign(self._listener.heard)
+        return heard is not None and heard.kind in self.own
 
     def _stranger(self) -> Foreign | None:
         """Another protocol, where bytes outside telegrams that came since the reading was due are

@@ -176,7 +176,19 @@ class _File:
             extra_json_schema={"propertyNames": {"enum": list(ENERGY_QUANTITIES)}},
         ),
     ]
+    sister: Annotated[
+        str,
+        Meta(
+            description="profile of sister models, which is named where a meter refuses the energy "
+            "registers of this one"
+        ),
+    ] = ""
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
+
+    @staticmethod
+    def stands_alone(_: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever these keys say."""
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +207,7 @@ class Profile:
     min_interval_s: float
     sleeps: bool
     energy: Mapping[str, Register]
+    sister: str
     notes: str
     settings: Any
 
@@ -357,7 +370,7 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     for folder in folders:
         if profile_id in profile_ids(folder):
             path = folder / f"{profile_id}.yaml"
-            return _load_file(profile_id, path, folder)
+            return _load_file(profile_id, path, folder, folders)
     for folder in filter(is_closed, folders):
         hint = "make it readable for the gateway's user, or run this as root (with sudo)"
         message = f"cannot be looked into for the profile {profile_id!r}: permission denied"
@@ -366,7 +379,7 @@ def load_profile(profile_id: str, *folders: Path) -> Profile:
     raise ProfileError([Problem(profile_id, 0, "", f"there is no profile {profile_id!r}", hint)])
 
 
-def _load_file(profile_id: str, path: Path, folder: Path) -> Profile:
+def _load_file(profile_id: str, path: Path, folder: Path, folders: tuple[Path, ...]) -> Profile:
     try:
         text, _ = read_bounded(path)
     except OSError as error:
@@ -374,13 +387,35 @@ def _load_file(profile_id: str, path: Path, folder: Path) -> Profile:
         hint = "make it readable for the gateway's user"
         raise ProfileError([Problem(str(path), 0, "", problem, hint)]) from error
 
+    document = parse(text, str(path))
+    _check_named(profile_id, document, folders)
     try:
-        return decode_profile(profile_id, parse(text, str(path)))
+        return decode_profile(profile_id, document)
     except ProfileError as error:
         if not is_borrowed(path, folder):
             raise
         problems = list(unquoted(error.problems, "a profile"))
     raise ProfileError(problems)
+
+
+def _check_named(profile_id: str, document: Document, folders: tuple[Path, ...]) -> None:
+    """Report where the file names another profile that is not there."""
+    data = document.data if isinstance(document.data, dict) else {}
+    protocol = str(data.get("protocol"))
+    section = data.get(protocol)
+    whole = section.get("part_of") if isinstance(section, dict) else None
+    for path, named, what in (
+        ((protocol, "part_of"), whole, "a part of"),
+        (("sister",), data.get("sister"), "a sister of"),
+    ):
+        if not isinstance(named, str) or not named:
+            continue
+        if named == profile_id:
+            hint = "name the profile of the other device, or remove this key"
+            document.report(path, f"{named} cannot be {what} itself", hint)
+        elif named not in (known := profile_ids(*folders)):
+            message = f"there is no profile {named!r} that this could be {what}"
+            document.report(path, message, nearest(named, known))
 
 
 def decode_profile(profile_id: str, document: Document) -> Profile:
@@ -424,7 +459,7 @@ def decode_profile(profile_id: str, document: Document) -> Profile:
 
 
 _UNTOLD = {"maker": "?", "model": "?", "manual": "?", "max_power_w": 1.0}
-"""What stands for keys that are missing, while the rest is looked at."""
+"""What stands for keys that are missing or wrong, while the rest is looked at."""
 
 
 def _report_the_rest(
@@ -434,9 +469,11 @@ def _report_the_rest(
     from drivers.sound_part import sound_part  # only mistakes need it
 
     protocol = data["protocol"]
-    section = sound_part(_package(protocol).Settings, data.get(protocol) or {})
+    settings_class = _package(protocol).Settings
+    untold = getattr(settings_class, "UNTOLD", None)
+    section = sound_part(settings_class, data.get(protocol) or {}, untold)
     given = {key: value for key, value in common.items() if value is not None}
-    file = sound_part(_File, {**_UNTOLD, **given})
+    file = sound_part(_File, {**_UNTOLD, **given}, _UNTOLD)
     if section is None:
         return
 

@@ -86,11 +86,11 @@ def is_borrowed(path: Path, home: Path) -> bool:
 
 def unquoted(problems: list[Problem], what: str) -> Iterator[Problem]:
     """The first problem of each file, by its line alone, for one that `is_borrowed`: nothing of it
-    is shown.
+    is shown. It is borne where all of that file's are.
     """
     hint = "it is a link, and what it points to is not shown here: put the file itself in its place"
-    first: dict[str, int] = {}
-    for problem in sorted(problems):
-        first.setdefault(problem.file, problem.line)
-    for file, line in first.items():
-        yield Problem(file, line, "", f"is not {what}", hint)
+    for file in sorted({problem.file for problem in problems}):
+        its = sorted(problem for problem in problems if problem.file == file)
+        borne = all(problem.is_borne for problem in its)
+        message = "holds a value that cannot be" if borne else f"is not {what}"
+        yield Problem(file, its[0].line, "", message, hint, borne)

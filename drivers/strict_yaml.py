@@ -35,7 +35,7 @@ Path = tuple[str | int, ...]
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
-_UNREADABLE = object()
+UNREADABLE = object()
 """Stands where a value could not be read, which has been said; nothing more is said about it."""
 
 
@@ -256,7 +256,7 @@ class _Builder:
 
     def _unreadable(self, path: Path, message: str, hint: str) -> object:
         self.document.report(path, message, hint)
-        return _UNREADABLE
+        return UNREADABLE
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
         result: dict[str, object] = {}
@@ -326,7 +326,7 @@ def decode(cls: type[T], document: Document, path: Path = (), data: object = ...
 
 def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     """Decode one value; on a problem, report it and return None (the caller looks at the count)."""
-    if raw is _UNREADABLE:
+    if raw is UNREADABLE:
         document.holes += 1
         return None
     bare, *notes = get_args(kind) if get_origin(kind) is typing.Annotated else (kind,)
@@ -336,11 +336,12 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
             return None
         rest = [a for a in args if a is not type(None)]
         bare = rest[0] if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 — built at run time
-        return _decode(bare, raw, document, path)
+        if not dataclasses.is_dataclass(bare):
+            return _decode(bare, raw, document, path)
     if dataclasses.is_dataclass(bare) and not hasattr(bare, "parse"):
         if hasattr(bare, "SHORTHAND") and not isinstance(raw, dict):
             return _shorthand(bare, raw, document, path)
-        return _dataclass(typing.cast(type, bare), raw, document, path)
+        return _dataclass(typing.cast(type, bare), raw, document, path, _describe(kind))
     if isinstance(raw, (dict, list)):
         least = max(
             (note.min_length or 0 for note in notes if isinstance(note, msgspec.Meta)), default=0
@@ -354,14 +355,7 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
     if origin in (list, tuple):
         return _sequence(origin, args[0], raw, document, path)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
-        if not isinstance(raw, dict):
-            document.report(path, f"expected key: value pairs, found {found_text(raw)}")
-            return None
-        if get_origin(args[0]) is Literal:
-            for key in raw:
-                if key not in get_args(args[0]):
-                    document.report((*path, key), "unknown key", nearest(key, get_args(args[0])))
-        return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
+        return _mapping(args, raw, document, path, _describe(kind))
     if (
         isinstance(raw, str)
         and raw.endswith("\n")
@@ -378,11 +372,23 @@ def _decode(kind: Any, raw: object, document: Document, path: Path) -> object:
         if "matching regex" in str(error):
             document.report(path, f"{shortened(raw)} cannot stand here", _describe(kind))
         else:
-            document.report(path, in_our_words(str(error), raw), _remedy(bare, raw))
+            hint = _remedy(bare, raw) or _describe(kind).removeprefix("it is ")
+            document.report(path, in_our_words(str(error), raw), hint)
     except ValueError as error:
         message, _, hint = str(error).partition(" — ")
         document.report(path, message, hint)
     return None
+
+
+def _mapping(args: Any, raw: object, document: Document, path: Path, what: str) -> object:
+    if not isinstance(raw, dict):
+        document.report(path, f"expected key: value pairs, found {found_text(raw)}", what)
+        return None
+    names = get_args(args[0]) if get_origin(args[0]) is Literal else ()
+    for key in raw:
+        if names and key not in names:
+            document.report((*path, key), "unknown key", nearest(key, names))
+    return {key: _decode(args[1], value, document, (*path, key)) for key, value in raw.items()}
 
 
 def _sequence(origin: Any, item: Any, raw: object, document: Document, path: Path) -> object:
@@ -406,14 +412,17 @@ def _shorthand(cls: Any, raw: object, document: Document, path: Path) -> object:
     return cls(**{cls.SHORTHAND: value})
 
 
-def _dataclass(cls: type, raw: object, document: Document, path: Path) -> object:
-    if not isinstance(raw, dict):
-        document.report(path, f"expected key: value pairs, found {found_text(raw)}")
-        return None
-    hints = typing.get_type_hints(cls, include_extras=True)
+def _dataclass(cls: type, raw: object, document: Document, path: Path, what: str) -> object:
+    """`what` it is, for those who wrote something else."""
     fields = {
         f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("internal")
     }
+    if not isinstance(raw, dict):
+        keys = f"its keys are {', '.join(fields)}"
+        message = f"expected key: value pairs, found {found_text(raw)}"
+        document.report(path, message, f"{what}; {keys}" if what else keys)
+        return None
+    hints = typing.get_type_hints(cls, include_extras=True)
     values: dict[str, object] = {}
     before = len(document.problems)
     for key, value in raw.items():

@@ -1,5 +1,7 @@
 """How messages about settings files call what was found there. Pure."""
 
+import re
+
 MAX_SHOWN = 60
 """Characters of a value or key that a message repeats."""
 
@@ -45,9 +47,16 @@ def in_our_words(message: str, raw: object) -> str:
 
 
 def as_plain_number(text: str) -> str:
-    """How to write a number that YAML takes for text, such as 1e9 or 010."""
+    """How to write a number that YAML takes for text, such as 1e9, 010, "0x4A" or 0,1; empty where
+    it is none, or who knows which.
+    """
+    bare = text.strip()
+    if re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}", bare):
+        return f"write {bare}, without quotes"
+    if re.fullmatch(r"-?\d{1,15},\d{1,2}", bare):
+        bare = bare.replace(",", ".")
     try:
-        number = float(text)
+        number = float(bare)
     except ValueError:
         return ""
     if not abs(number) < 1e15:

@@ -63,7 +63,7 @@ def recipe(title: str) -> str:
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        ("Add a meter model", ["Acme EM1", "steps of 10 Wh"]),
+        ("Add a meter model", ["Acme EM1", "steps of 10 Wh", "6 values, 3 frames", " passed"]),
         ("Add a protocol", ["Acme EP7", "active power", "Acme WEB1"]),
         ("Add a dialect", [" passed"]),
         ("Add a destination", ["exchange ours", " passed"]),

@@ -76,7 +76,6 @@ MAX_FUNCTION_LINES = 60
 MAX_TEST_FILE_LINES = 500
 
 EXCEPTIONS: Mapping[str, int] = {
-    "drivers/iec62056/redact.py: wide lines": 1,
     "tests/benchmarks/power.py: fields of Life": 21,
     "tests/drivers/iec62056/test_redact.py: wide lines": 1,
     "tests/gateway/cli/test_check.py: lines of test_ten_and_more_different_mistakes_are_all_n"

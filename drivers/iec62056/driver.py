@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, TypeGuard
 from drivers.foreign import foreign
 from drivers.iec62056.settings import Settings
 from drivers.iec62056.telegram import (
-    Damaged,
     Framer,
     Identification,
-    Telegram,
     diagnose,
-    excerpt,
     find_block,
     find_identification,
     seven_bits,
 )
 from drivers.iec62056.values import Values, id_of, read_values
+from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
 from drivers.sample import Reading
+from drivers.text_telegram import Damaged, Telegram, excerpt
 from drivers.widths import Widths
 
 if TYPE_CHECKING:
     from drivers.line import Line
-    from drivers.profile import DeviceAddress, Profile
+    from drivers.profile import DeviceAddress, Driver, Profile
 
 WHOLE_KWH = 1000
 
@@ -61,8 +60,9 @@ class _Judge:
         self._wanted = self._settings.quantities()
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
 
-    def reading(self, text: bytes, taken_s: float) -> Reading | None:
-        """The reading in it; None where it has none of the profile's quantities.
+    def reading(self, text: bytes, taken_s: float, *, checked: bool) -> Reading | None:
+        """The reading in it; None where it has none of the profile's quantities. `checked` is
+        whether a checksum proved it.
 
         Raises BadReply where energy registers are too coarse, or lack a unit.
         """
@@ -86,7 +86,7 @@ class _Judge:
             quantities,
             values.serial_number,
             dialect=self._profile_id,
-            checksum="none" if self._settings.mode == "d" else "right",
+            checksum="right" if checked else "none",
             unused=(*values.unused, *unwanted),
         )
 
@@ -112,6 +112,8 @@ class _Judge:
 class ModeDDriver(PushDriver[Telegram | Damaged]):
     """One meter of mode D on an open line. `read` also raises BadReply for registers in coarser
     steps than the profile says.
+
+    The norm has no checksum, but what P1 ports send there has one: it must be right, and stay.
     """
 
     own = frozenset({"d0", "p1"})
@@ -123,24 +125,44 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
     )
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
-        super().__init__(line, device, Framer(), profile.settings.period_s)
+        settings: Settings = profile.settings
+        super().__init__(line, device, Framer(), settings.period_s)
         self._judge = _Judge(profile)
+        self._meter = KnownMeter()
         self._widths = Widths()
+
+    def follow(self, before: "Driver") -> None:
+        """Know of the meter what was known before the line was opened anew."""
+        if isinstance(before, ModeDDriver):
+            self._meter, self._widths = before._meter, before._widths
 
     def _damage(self, event: Telegram | Damaged) -> str | None:
         return f"{event.reason} (it begins {event.text!r})" if isinstance(event, Damaged) else None
 
     def _reading(self, event: Telegram | Damaged, taken_s: float) -> Reading:
         assert isinstance(event, Telegram)
-        reading = self._judge.reading(event.text, taken_s)
-        if reading is not None and not self._judge.lacks_energy(reading):
-            if (reason := self._widths.fault(event.text)) is not None:
-                raise Unusable(f"{reason} (it begins {excerpt(event.text)!r})")
-            return reading
-        lack = "no energy register: truncated?"
+        try:
+            return self._proper(event, taken_s)
+        except Unusable as unusable:
+            raise Unusable(f"{unusable} (it begins {excerpt(event.raw)!r})") from None
+
+    def _proper(self, telegram: Telegram, taken_s: float) -> Reading:
+        """The reading in a telegram that is whole and undamaged. Raises Unusable."""
+        self._meter.take(telegram, "optional")
+        checked = telegram.checksum is not None
+
+        reading = self._judge.reading(telegram.raw, taken_s, checked=checked)
         if reading is None:
-            lack = "none of the profile's quantities: is the profile the right one?"
-        raise Unusable(f"a telegram holds {lack} (it begins {excerpt(event.text)!r})")
+            raise Unusable(
+                "a telegram holds none of the profile's quantities: is the profile the right one?"
+            )
+        if not checked and self._judge.lacks_energy(reading):
+            raise Unusable("a telegram holds no energy register: truncated?")
+        if not checked and (reason := self._widths.fault(telegram.raw)) is not None:
+            raise Unusable(reason)
+
+        self._meter.note_number(reading.serial_number)
+        return reading
 
     def _diagnose(self, noise: bytes) -> str:
         return diagnose(noise)
@@ -191,7 +213,7 @@ class ReadoutDriver:
         finally:
             with contextlib.suppress(LineError):  # that it is gone has been told
                 await self._line.configure(self._slow)
-        reading = self._judge.reading(block, taken_s)
+        reading = self._judge.reading(block, taken_s, checked=True)
         if reading is None:
             raise BadReply(
                 f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: "

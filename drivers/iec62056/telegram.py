@@ -1,12 +1,13 @@
 """IEC 62056-21 messages out of bytes: pure, bounded, the same whatever chunks the bytes come in.
 
-    mode D, pushed:         / XXX Z identification CR LF  CR LF  data lines …  ! CR LF modes A–C, on
-    request:  / XXX Z identification CR LF  and, when that has been answered,  STX  data lines …  !
-    CR LF  ETX  BCC
+    mode D, pushed:         / XXX Z identification CR LF  CR LF  data lines …  ! CR LF
+    modes A–C, on request:  / XXX Z identification CR LF  and, when that has been answered,
+                            STX  data lines …  ! CR LF  ETX  BCC
 
 Characters have seven bits and even parity (5.1). Where something on the way reads them as eight
 bits, the parity is their eighth: then it is checked and taken off here. BCC is the exclusive or of
-everything after STX up to ETX, ETX included (6.3, 6.5).
+everything after STX up to ETX, ETX included (6.3, 6.5). A pushed telegram has no check, but where
+it is that of a P1 port, whose checksum stands behind `!`.
 """
 
 import re
@@ -16,6 +17,7 @@ from functools import reduce
 from operator import xor
 
 from drivers.foreign import foreign
+from drivers.text_telegram import LATE_CHECKSUM_S, Damaged, Telegram, excerpt
 
 MAX_TELEGRAM_BYTES = 8192
 """A longer pushed telegram is damaged. They have 100 to 500 bytes."""
@@ -23,7 +25,6 @@ MAX_TELEGRAM_BYTES = 8192
 MAX_BLOCK_BYTES = 16384
 """A longer readout is damaged. With all its past values a big meter sends nearly 10,000 bytes."""
 
-EXCERPT_BYTES = 60
 SAMPLE_BYTES = 512
 _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not grow the buffer
 _LOW_SEVEN = bytes(byte & 0x7F for byte in range(256))
@@ -33,7 +34,11 @@ _STX, _ETX = 2, 3
 
 # A printable character before the slash means that it stands inside a text.
 _START = re.compile(rb"/(?<![ -~]/)[A-Za-z]{3}[!-~]")
-_END_OR_START = re.compile(rb"[!/](?:(?<=[\r\n]!)(?P<end>)|(?<=/)(?<![ -~]/)[A-Za-z]{3}[!-~])")
+_END_OR_START = re.compile(
+    rb"[!/](?:(?<=[\r\n]!)(?P<digits>[0-9A-Fa-f]{0,4})|(?<=\)!)(?P<inline>[0-9A-Fa-f]{4})"
+    rb"|(?<=/)(?<![ -~]/)[A-Za-z]{3}[!-~])"
+)
+_WHOLE_END = 5  # bytes of `!` and all digits of a checksum
 _LONGEST_PARTIAL = (
     5  # bytes of a match that may still be cut off at the buffer's end, with the byte before it
 )
@@ -41,27 +46,6 @@ _LONGEST_PARTIAL = (
 _IDENT = re.compile(rb"/(?P<maker>[A-Za-z]{3})(?P<baud>[!-~])(?P<name>[^\r\n/]{0,64})\r\n")
 _MODE_C_BAUDS = {b"0": 300, b"1": 600, b"2": 1200, b"3": 2400, b"4": 4800, b"5": 9600, b"6": 19200}
 _MODE_B_BAUDS = {b"A": 600, b"B": 1200, b"C": 2400, b"D": 4800, b"E": 9600, b"F": 19200}
-
-
-@dataclass(frozen=True, slots=True)
-class Telegram:
-    """One pushed telegram from `/` to `!`, in seven bits. `start` counts the bytes of the stream
-    before it.
-    """
-
-    start: int
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """Something that began as a telegram and cannot be one: why, and how it begins (printable,
-    short).
-    """
-
-    start: int
-    reason: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +65,6 @@ def seven_bits(raw: bytes) -> tuple[bytes, bool]:
     if raw.isascii():
         return raw, True
     return raw.translate(_LOW_SEVEN), not raw.translate(None, _EVEN)
-
-
-def excerpt(raw: bytes) -> str:
-    """The beginning of some bytes as printable text."""
-    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "·" for byte in raw[:EXCERPT_BYTES])
-    return text + ("…" if len(raw) > EXCERPT_BYTES else "")
 
 
 def find_identification(raw: bytes) -> Identification | None:
@@ -142,8 +120,6 @@ def diagnose(noise: bytes) -> str:
         )
     if (stranger := foreign(noise, frozenset({"d0", "p1"}))) is not None:
         return stranger.text
-    if b"\x1b\x1b\x1b\x1b" in noise:
-        return "they are SML: use the profile sml/auto"
     text = seven_bits(noise)[0]
     readable = sum(0x20 <= byte < 0x7F or byte in b"\r\n" for byte in text)
     if readable >= 0.95 * len(text):
@@ -156,14 +132,13 @@ class Framer:
     byte a bounded number of times.
 
     `offset` is the number of bytes fed so far; `noise_bytes` the number of those outside telegrams
-    (line ends apart), and `noise_sample` the last of them.
+    (line ends apart), and `noise_sample` the last of them. `silence_s` is how long after `!` a
+    checksum may still come: what follows it in the norm, a line end, says at once that there is
+    none.
     """
 
-    awaits_silence = False
-    """The end of a telegram is always seen."""
-    silence_s = 0.0
-
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = LATE_CHECKSUM_S) -> None:
+        self.silence_s = silence_s
         self.offset = 0
         self.noise_bytes = 0
         self.noise_sample = b""
@@ -194,9 +169,21 @@ class Framer:
                 pass
         return events
 
+    @property
+    def awaits_silence(self) -> bool:
+        """A `!` has come, and only silence can tell that no (further) checksum digits follow: call
+        `silence` then.
+        """
+        return self._open and self._partial_end() is not None
+
     def silence(self) -> list[Telegram | Damaged]:
-        """Silence completes nothing."""
-        return []
+        """The line has been quiet for `silence_s`: a telegram that has its `!` is complete as it
+        is.
+        """
+        events: list[Telegram | Damaged] = []
+        if self._open and (end := self._partial_end()) is not None:
+            self._complete(end, events)
+        return events
 
     def forget(self) -> None:
         """Bytes of the stream were thrown away unseen: what is here is not continued by what comes
@@ -212,18 +199,18 @@ class Framer:
             return self._begin()
         limit = min(len(self._text), MAX_TELEGRAM_BYTES)
         match = _END_OR_START.search(self._text, self._scan, limit)
-        if match is None:
-            self._scan = max(1, limit - _LONGEST_PARTIAL)
+        if match is None or self._is_open_ended(match, limit):
+            self._scan = match.start() if match else max(1, limit - _LONGEST_PARTIAL)
             if limit < MAX_TELEGRAM_BYTES:
                 return False
             self._damage(
                 f"no end ('!') within {MAX_TELEGRAM_BYTES} bytes", limit - _LONGEST_PARTIAL, events
             )
-        elif match["end"] is None:
+        elif match.lastgroup is None:
             self._damage("cut off: the next telegram begins inside it", match.start(), events)
             self._scan = 0
         else:
-            self._complete(match.end(), events)
+            self._complete(match, events)
         return True
 
     def _begin(self) -> bool:
@@ -240,11 +227,23 @@ class Framer:
         self._scan = 1
         return True
 
-    def _complete(self, length: int, events: list[Telegram | Damaged]) -> None:
+    def _is_open_ended(self, match: "re.Match[bytes]", limit: int) -> bool:
+        """Whether digits of the checksum may still be on their way."""
+        size = match.end() - match.start()
+        return match["digits"] is not None and match.end() == limit and size < _WHOLE_END
+
+    def _partial_end(self) -> "re.Match[bytes] | None":
+        match = _END_OR_START.search(self._text, self._scan)
+        return match if match is not None and match["digits"] is not None else None
+
+    def _complete(self, end: "re.Match[bytes]", events: list[Telegram | Damaged]) -> None:
+        length, digits = end.end(), end[0][1:]
         if not seven_bits(bytes(self._raw[:length]))[1]:
             self._damage("parity errors: the reception is poor", length, events)
         else:
-            events.append(Telegram(self.offset - len(self._raw), bytes(self._text[:length])))
+            text = bytes(self._text[: end.start() + 1])
+            checksum = int(digits, 16) if digits else None
+            events.append(Telegram(self.offset - len(self._raw), text, checksum))
             self._drop(length)
         self._open = False
         self._scan = 0

@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from drivers.tariffs import ENERGY, TOTALS
+
 EnergyUnit = Literal["Wh", "kWh"]
-
-TARIFFS = range(1, 5)
-"""Those whose registers are quantities of their own."""
-
-MORE_TARIFFS = range(5, 64)
-"""Those that are only part of a total."""
 
 # unit in lower case → (its dimension, power of ten)
 _UNITS: Mapping[bytes, tuple[str, int]] = {
@@ -34,12 +30,7 @@ _SIGNED = {"w", "a"}  # a register or a voltage below zero is a broken field
 
 # C.D.E → (quantity, dimension)
 _OBJECTS: Mapping[bytes, tuple[str, str]] = {
-    b"1.8.0": ("energy_import_wh", "wh"),
-    b"2.8.0": ("energy_export_wh", "wh"),
-    **{f"1.8.{n}".encode(): (f"energy_import_t{n}_wh", "wh") for n in TARIFFS},
-    **{f"2.8.{n}".encode(): (f"energy_export_t{n}_wh", "wh") for n in TARIFFS},
-    **{f"1.8.{n}".encode(): (f"_energy_import_t{n}_wh", "wh") for n in MORE_TARIFFS},
-    **{f"2.8.{n}".encode(): (f"_energy_export_t{n}_wh", "wh") for n in MORE_TARIFFS},
+    **{f"{c}.8.{e}".encode(): (name, "wh") for (c, e), name in ENERGY.items()},
     b"16.7.0": ("power_w", "w"),
     b"1.7.0": ("power_import_w", "w"),
     b"2.7.0": ("power_export_w", "w"),
@@ -61,18 +52,9 @@ _NET = {
     "power_w": ("power_import_w", "power_export_w"),
     **{f"power_{p}_w": (f"power_import_{p}_w", f"power_export_{p}_w") for p in ("l1", "l2", "l3")},
 }
-_TOTALS = {
-    d: (
-        f"energy_{d}_wh",
-        (
-            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
-            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
-        ),
-    )
-    for d in ("import", "export")
-}
 # Where a meter tells its number, the best first. C.1.0 is the short name of 96.1.0.
-_IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255")
+# 96.1.1 is where P1 text tells it.
+_IDS = (b"96.1.0", b"C.1.0", b"0.0.0", b"96.1.255", b"96.1.1")
 
 QUANTITIES = frozenset(
     name for name in (*(name for name, _ in _OBJECTS.values()), *_NET) if not name.startswith("_")
@@ -80,7 +62,7 @@ QUANTITIES = frozenset(
 """Every quantity that may come out of a data block."""
 
 _DATA_SET = re.compile(
-    rb"(?<![0-9A-Za-z.:*&-])(?:(?P<medium>\d{1,3})-\d{1,3}:)?"
+    rb"(?<![0-9A-Za-z.:*&-])(?:(?P<medium>\d{1,3})-(?P<channel>\d{1,3}):)?"
     rb"(?P<code>[0-9CFL]\d{0,2}\.\d{1,3}(?:\.\d{1,3})?)(?:\*255)?\((?P<value>[^()\r\n]{0,128})\)"
 )
 # The length is bounded so that a float holds it exactly.
@@ -132,7 +114,8 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         medium, code, text = match["medium"], match["code"], match["value"]
         if code.count(b".") == 1:
             code += b".0"
-        if code in _IDS:
+        behind = medium == b"0" and match["channel"] != b"0"  # a meter on this meter's M-Bus
+        if code in _IDS and not behind:
             plain = text.strip().decode("latin-1")
             if plain.isascii() and plain.isprintable() and plain:
                 ids.setdefault(code, plain)
@@ -188,7 +171,7 @@ def _number(text: bytes, dimension: str, energy_unit: EnergyUnit | None) -> _Num
 
 def _add_totals(found: dict[str, _Number], broken: set[str]) -> None:
     """Totals that the meter does not tell itself, exact."""
-    for total, names in _TOTALS.values():
+    for total, names in TOTALS.items():
         present = [found[name] for name in names if name in found]
         if present and total not in found and broken.isdisjoint((total, *names)):
             power = min(number.power for number in present)

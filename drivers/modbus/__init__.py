@@ -16,8 +16,6 @@ BUS = "modbus"
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":
     """A driver for one Modbus meter on an open line."""
-    from drivers.modbus.driver import (
-        ModbusDriver,
-    )  # pymodbus is imported only where a meter needs it
+    from drivers.modbus.driver import ModbusDriver  # a site without such a meter does not load it
 
     return ModbusDriver(profile, device, line)

@@ -172,11 +172,6 @@ def add_sums(values: dict[str, float], sums: Mapping[str, Sum]) -> None:
             )
 
 
-def serial_words(spec: SerialNumber) -> int:
-    """Registers the serial number takes."""
-    return spec.words if spec.type == "string" else struct.calcsize(CODES[spec.type]) // 2
-
-
 def decode_serial(spec: SerialNumber, data: bytes) -> str | None:
     """The meter's serial number as text; None where it says nothing (all zeros, all ones, or no
     printable character).

@@ -8,7 +8,7 @@ from drivers.export_sign import ExportSign
 from drivers.line import BadReply, Line, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import FAILED, Refused
-from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
@@ -34,6 +34,7 @@ class ModbusDriver:
     def __init__(self, profile: Profile, device: DeviceAddress, line: Line) -> None:
         assert isinstance(profile.settings, Settings)
         self._settings = profile.settings
+        self._sister = profile.sister
         self._unit = device.address
         self._line = line
         self._timeout_s = (
@@ -117,9 +118,15 @@ class ModbusDriver:
         if refusal and not any(quantity in values for quantity in ENERGY_QUANTITIES):
             if refusal.code == FAILED:
                 blocks.begin_anew()
-            raise refusal
+            raise self._with_sister(refusal)
         add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
+
+    def _with_sister(self, refusal: Refused) -> Refused:
+        """What a meter says that has other energy registers, as its sister models have."""
+        if not self._sister:
+            return refusal
+        return Refused(f"{refusal} Sister models are {self._sister}", refusal.code)
 
     async def _read_serial_number(self) -> None:
         """Raises MeterError while it cannot be said whose reading this is; after three failures
@@ -130,13 +137,13 @@ class ModbusDriver:
         if spec:
             try:
                 number = decode_serial(
-                    spec, await self._request(spec.function, spec.address, serial_words(spec))
+                    spec, await self._request(spec.function, spec.address, spec.count)
                 )
                 if self._serial_number not in (None, number):
                     # One wrong answer must not make another meter of this one: a number that has
                     # changed is asked for again.
                     again = decode_serial(
-                        spec, await self._request(spec.function, spec.address, serial_words(spec))
+                        spec, await self._request(spec.function, spec.address, spec.count)
                     )
                     if again != number:
                         who = (

@@ -1,16 +1,12 @@
-"""Modbus frames: built and taken apart by pymodbus, which nothing else imports; and what is wrong
-with what came, in words. Pure.
-"""
+"""Questions and answers in frames of Modbus, and what is wrong with what came, in words. Pure."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pymodbus.framer import FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
-
 from drivers.line_protocol import BadReply, NoReply
 from drivers.line_url import Framing
+from drivers.modbus.adu import MBAP_BYTES, is_sealed, mbap, rtu
 
 FAILED = 4
 """The exception of a meter that failed, or of one that has a block not at all."""
@@ -19,9 +15,6 @@ THE_DEVICE_ITSELF = (0, 255)
 """Unit ids by which a device on Modbus TCP is asked itself, not a meter behind it (Modbus Messaging
 on TCP/IP V1.0b, 4.4.2.1). What id it answers with is its own affair.
 """
-
-MBAP_BYTES = 6
-"""Of the header on Modbus TCP, which end with how many bytes follow."""
 
 _EXCEPTIONS = {
     1: "it does not know this function — is the profile the right one?",
@@ -41,11 +34,6 @@ _FUNCTIONS = frozenset((1, 2, 3, 4, 5, 6, 15, 16, 22, 23))
 """What masters ask for (the same, section 6)."""
 
 _OTHER_SCHEMES = {"rtu": "tcp", "tcp": "rtu+tcp"}
-
-_decoder = DecodePDU(False)
-_rtu = FramerRTU(_decoder)
-_mbap = FramerSocket(_decoder)
-_REQUESTS = {3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
 
 
 class Refused(BadReply):
@@ -93,14 +81,10 @@ class Question:
 
 def frame_of(question: Question, framing: Framing) -> bytes:
     """The question as it travels."""
-    pdu = _REQUESTS[question.function](
-        address=question.address,
-        count=question.count,
-        dev_id=question.unit,
-        transaction_id=question.transaction,
-    )
-    framer = _mbap if framing == "tcp" else _rtu
-    return framer.buildFrame(pdu)
+    body = struct.pack(">BHH", question.function, question.address, question.count)
+    if framing == "tcp":
+        return mbap(question.transaction, question.unit, body)
+    return rtu(question.unit, body)
 
 
 # --- RTU ------------------------------------------------------------------------------------------
@@ -136,10 +120,8 @@ def find_rtu(question: Question, received: bytes, looked_at: int) -> RtuAnswer |
             end = at + 5
         else:
             continue
-        if looked_at < end <= len(received) and (
-            pdu := _rtu.decode(received[at:end])[3]
-        ):  # a wrong checksum gives none
-            return RtuAnswer(_judge(question, pdu), at, end)
+        if looked_at < end <= len(received) and is_sealed(received[at:end]):
+            return RtuAnswer(_judge(question, received[at + 1 : end - 2]), at, end)
     return None
 
 
@@ -149,7 +131,7 @@ def rtu_frames(received: bytes) -> Iterator[bytes]:
     """
     at = 0
     while at + 5 <= len(received):
-        size = next((s for s in _sizes(received, at) if _proved(received[at : at + s])), 0)
+        size = next((s for s in _sizes(received, at) if is_sealed(received[at : at + s])), 0)
         if size:
             yield received[at : at + size]
         at += size or 1
@@ -163,7 +145,7 @@ def are_exchanges(received: bytes, own: bytes) -> bool:
     for frame in rtu_frames(received):
         if frame == own:
             continue
-        is_question = len(frame) == 8 and frame[1] in _REQUESTS
+        is_question = len(frame) == 8 and frame[1] in (3, 4)
         if not is_question and not was_asked:
             return False
         was_asked = is_question
@@ -180,10 +162,6 @@ def _sizes(received: bytes, at: int) -> Iterator[int]:
     for size in (5,) if function & 0x80 else (8, 5 + received[at + 2]):
         if at + size <= len(received):
             yield size
-
-
-def _proved(frame: bytes) -> bool:
-    return FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
 
 
 def is_answered_by_another(question: Question, received: bytes) -> bool:
@@ -392,8 +370,7 @@ def _judge(question: Question, pdu: bytes) -> bytes:
     """The register bytes of an answer that is this meter's, or why it is none."""
     who = f"address {question.unit}"
     if pdu[0] == question.function | 0x80:
-        answer = _decoder.decode(pdu)
-        code = answer.exception_code if answer else 0
+        code = pdu[1] if len(pdu) > 1 else 0
         raise Refused(
             f"{who}: refused {question} with exception {code}: "
             f"{_EXCEPTIONS.get(code, 'of unknown meaning')}",

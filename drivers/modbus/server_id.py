@@ -7,11 +7,11 @@ answer, a refusal and nonsense are all alike: it does not say.
 
 import asyncio
 
-from fastcrc import crc16
-
 from drivers.line import Line
+from drivers.modbus.adu import is_sealed, mbap, rtu
 
 FUNCTION = 17
+_ASKS = bytes((FUNCTION,))
 
 _SILENCE_CHARS = 3.5
 _SILENCE_S = 0.00175
@@ -31,7 +31,7 @@ async def server_id(line: Line, unit: int, timeout_s: float) -> bytes:
     turns.requests += 1
     transaction = turns.requests % 0xFFFF + 1
     is_tcp = line.framing == "tcp"
-    frame = _over_tcp(transaction, unit) if is_tcp else _over_rtu(unit)
+    frame = mbap(transaction, unit, _ASKS) if is_tcp else rtu(unit, _ASKS)
 
     await _wait_for_turn(line)
     await line.ready()
@@ -67,15 +67,6 @@ async def _wait_for_turn(line: Line) -> None:
     line.drain()
 
 
-def _over_rtu(unit: int) -> bytes:
-    frame = bytes((unit, FUNCTION))
-    return frame + crc16.modbus(frame).to_bytes(2, "little")
-
-
-def _over_tcp(transaction: int, unit: int) -> bytes:
-    return transaction.to_bytes(2, "big") + bytes((0, 0, 0, 2, unit, FUNCTION))
-
-
 def _in_rtu(received: bytes, unit: int) -> bytes | None:
     """The answer, wherever it begins; empty for a refusal; None where it is not whole yet."""
     for at in range(len(received) - 4):
@@ -83,8 +74,7 @@ def _in_rtu(received: bytes, unit: int) -> bytes | None:
             continue
         is_refusal = received[at + 1] != FUNCTION
         end = at + (5 if is_refusal else 5 + received[at + 2])
-        checksum = crc16.modbus(received[at : end - 2]).to_bytes(2, "little")
-        if end <= len(received) and checksum == received[end - 2 : end]:
+        if end <= len(received) and is_sealed(received[at:end]):
             return b"" if is_refusal else received[at + 3 : end - 2]
     return None
 

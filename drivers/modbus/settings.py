@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -126,13 +126,27 @@ class RegisterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialNumber:
-    """Where the meter's own serial number is."""
+    """Where the meter's own serial number is: the one on its plate. With it, an exchanged meter
+    begins a series of its own.
+    """
 
     address: Address
-    function: Function = 3
-    type: Literal["uint16", "uint32", "uint64", "string"] = "uint32"
-    words: Annotated[int, Meta(ge=1, le=32, description="length of a string, in registers")] = 2
-    word_order: WordOrder = "big"
+    function: Annotated[Function, Meta(description="3 holding registers, 4 input registers")] = 3
+    type: Annotated[
+        Literal["uint16", "uint32", "uint64", "string"],
+        Meta(description="how it travels; string: two letters or digits in each register"),
+    ] = "uint32"
+    words: Annotated[
+        int, Meta(ge=1, le=32, description="length of a string, in registers: half its letters")
+    ] = 2
+    word_order: Annotated[
+        WordOrder, Meta(description="of a number: big: most significant word first")
+    ] = "big"
+
+    @property
+    def count(self) -> int:
+        """Registers to read."""
+        return self.words if self.type == "string" else WORDS[self.type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +271,12 @@ class Sum:
 class Settings:
     """The `modbus:` section."""
 
+    UNTOLD: ClassVar = {
+        "registers": {"energy_import_wh": {"address": 0, "unit": "Wh"}},
+        "address": 0,
+    }
+    """What stands for keys that are missing or wrong, while the rest is looked at."""
+
     registers: Annotated[
         dict[str, RegisterRow],
         Meta(
@@ -285,7 +305,13 @@ class Settings:
     timeout_s: Annotated[
         float, Meta(gt=0, le=30, description="how long the meter may take to answer")
     ] = 0.5
-    serial_number: SerialNumber | None = None
+    serial_number: Annotated[
+        SerialNumber | None,
+        Meta(
+            description="where the meter's own number is, which tells it from the one that takes "
+            "its place; left out where it has none in its registers"
+        ),
+    ] = None
     part_of: Annotated[
         str,
         Meta(
@@ -341,6 +367,18 @@ class Settings:
         addresses = range(row.address, row.address + WORDS[self.type_of(row)])
         return tuple(addresses if self.word_order_of(row) == "big" else reversed(addresses))
 
+    @staticmethod
+    def is_of_itself(path: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever else its row says."""
+        return path[:1] == ("registers",) and path[-1] in ("unit", "scale")
+
+    @staticmethod
+    def stands_alone(path: tuple[str | int, ...]) -> bool:
+        """Whether a mistake there is one whatever type, function and word order the rows have."""
+        if len(path) < 2 or path[0] in ("sums", "identify", "serial_number"):
+            return True
+        return path[-1] in ("unit", "scale", "between", "or_scale", "modulus_wh")
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """What is missing, and rows that cannot be read as they are written."""
         if self.power_sign is None and SIGNED_POWERS & self.registers.keys():
@@ -355,6 +393,13 @@ class Settings:
                 "- {address: 0, between: [100, 300]}"
             )
             yield (), "key 'identify' is missing", hint
+        where = self.serial_number
+        if where is not None and where.address + where.count > 0x10000:
+            yield (
+                ("serial_number", "address"),
+                "reaches beyond register 65535",
+                "addresses are 0-based protocol addresses",
+            )
         for number, identity in enumerate(self.identify):
             for path, message, hint in identity.check():
                 yield ("identify", number, *path), message, hint

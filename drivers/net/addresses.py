@@ -1,6 +1,7 @@
 """Which hosts are this machine, by their address and not by how their name begins. Pure."""
 
 import ipaddress
+import re
 
 THIS_MACHINE = "127.0.0.1"
 """The place of all that comes over the loopback interface."""
@@ -24,6 +25,15 @@ def is_localhost(host: str) -> bool:
     name server can point it elsewhere (RFC 6761, section 6.3).
     """
     return host.lower().removesuffix(".") == "localhost"
+
+
+def is_host_name(text: str) -> bool:
+    """Whether it may be a host's name or IPv4 address: what is longer, or has an empty part, the
+    system does not even look up (RFC 1123, section 2.1; underscores occur). An umlaut is written as
+    `xn--…` (RFC 3490).
+    """
+    plain = re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", text)
+    return plain is not None and len(text) <= 253 and text[0] != "-" and text[-1] != "-"
 
 
 def is_any(host: str) -> bool:

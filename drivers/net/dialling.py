@@ -90,7 +90,7 @@ def taking_turns(addresses: Sequence[Address]) -> list[Address]:
 async def find_addresses(host: str, port: int, kind: socket.SocketKind) -> list[Address]:
     """The addresses of a host. A name is looked up in a thread; an address needs none, nor does
     `localhost`: what is sent there in clear must not leave this machine. Raises socket.gaierror,
-    which is an OSError.
+    which is an OSError, also for what cannot be a name at all.
     """
     if is_localhost(host):
         return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
@@ -139,8 +139,14 @@ async def _looked_up(host: str, port: int, kind: socket.SocketKind) -> list[Any]
 def _look_up(question: _Question, found: "Future[list[Any]]") -> None:
     """Runs in a thread."""
     host, port, kind = question
+    # Of a str, Python loads all that names in Unicode need (RFC 3490), which is 0.5 MB.
+    name = host.encode("ascii") if host.isascii() else host
     try:
-        addresses = socket.getaddrinfo(host, port, type=kind)
+        addresses = socket.getaddrinfo(name, port, type=kind)
+    except UnicodeError:  # Python encodes the name first, and is stricter than the system
+        _under_way.pop(question, None)
+        nobody = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        found.set_exception(nobody)
     except Exception as error:  # noqa: BLE001 — it is whoever waits that this concerns
         _under_way.pop(question, None)
         found.set_exception(error)

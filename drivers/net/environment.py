@@ -1,4 +1,4 @@
-"""What the environment of the process says about the network: proxies, and whom TLS trusts.
+"""What the environment of the process says about TLS: whom it trusts.
 
 It is set far from our configuration, often for other programs. What cannot be used of it is named,
 and fails what needs it.
@@ -10,9 +10,6 @@ import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-_SOCKS = "socks"
 
 
 class UnusableSetting(OSError):
@@ -80,29 +77,3 @@ def _check_authorities(environment: Mapping[str, str]) -> None:
         raise UnusableSetting(
             f"the environment's SSL_CERT_DIR names {folder}, which is no folder — {unset}"
         )
-
-
-def proxy_settings(environment: Mapping[str, str]) -> list[str]:
-    """The variables that name a proxy, as they are written."""
-    names = [n for name in _PROXIES for n in (name, name.upper())]
-    return [name for name in names if environment.get(name)]
-
-
-def unusable_proxy(environment: Mapping[str, str], name: str) -> UnusableSetting:
-    """What to say where the HTTP client cannot digest that variable. A proxy's URL may hold a
-    password, so it is not quoted.
-    """
-    value = environment.get(name, "")
-    if name.lower() == "no_proxy":
-        return UnusableSetting(
-            f"the environment's {name} cannot be used ({value[:200]!r}) — write names and "
-            "addresses of hosts, separated by commas, and no ranges of IPv6 addresses"
-        )
-    if value.lower().startswith(_SOCKS):
-        return UnusableSetting(
-            f"the environment's {name} names a SOCKS proxy, which is not supported — name one "
-            "that speaks HTTP, or unset it"
-        )
-    return UnusableSetting(
-        f"the environment's {name or 'proxy'} cannot be used — write http://HOST:PORT, or unset it"
-    )

@@ -19,14 +19,17 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import h11
 
 from drivers.net.content_coding import unpacked
-from drivers.net.environment import UnusableSetting, authorities, proxy_settings
+from drivers.net.environment import UnusableSetting, authorities
 from drivers.net.http_connection import MAX_REPLY_BYTES, HttpConnection, HttpReply, check_url
 from drivers.net.masking import basic, masked, masked_bytes
+from drivers.net.proxies import proxy_for
 from drivers.net.tls_words import no_tls_there
+from drivers.net.tunnel import ProxyFailed
 
 if TYPE_CHECKING:
     import httpx
@@ -71,6 +74,10 @@ class Way(Protocol):
     ) -> HttpReply:
         """One request and its reply. Raises OSError, h11.ProtocolError or ValueError."""
 
+    @property
+    def detour(self) -> str:
+        """By way of whom they go, in words; empty where the way is direct."""
+
     async def aclose(self) -> None:
         """Close the connection."""
 
@@ -89,8 +96,8 @@ class HttpClient:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
-        the environment name a proxy. `keepalive_s` is how long an idle connection stays open; 0
-        closes it after each reply. `masked` takes out of a message what must not be shown,
+        the environment name a proxy for https. `keepalive_s` is how long an idle connection stays
+        open; 0 closes it after each reply. `masked` takes out of a message what must not be shown,
         whichever request it is about. `transport` is the seam where a simulation takes the place
         of the network. Raises ValueError where `url` is none.
 
@@ -129,14 +136,16 @@ class HttpClient:
         """Raises UnusableSetting."""
         # Plain http needs no authorities, which take memory; https is always verified.
         trusted = (self._tls or authorities()) if self.url.startswith("https:") else None
-        if self._transport is None and not (self._trust_env and proxy_settings(os.environ)):
-            return HttpConnection(self.url, trusted, self._keepalive_s)
+        if self._transport is not None:
+            from drivers.net.http_by_httpx import HttpxWay
 
-        from drivers.net.http_by_httpx import open_way
+            return HttpxWay(trusted, self._keepalive_s, self._transport)
 
-        return open_way(
-            trusted, self._keepalive_s, trust_env=self._trust_env, transport=self._transport
-        )
+        proxy = None
+        if self._trust_env and trusted is not None:
+            parts = urlsplit(self.url)
+            proxy = proxy_for(parts.hostname or "", parts.port or 443, os.environ)
+        return HttpConnection(self.url, trusted, self._keepalive_s, proxy)
 
     async def request(
         self,
@@ -159,9 +168,12 @@ class HttpClient:
                 reply = await way.ask(method, url, _HEADERS | dict(headers or {}), content)
         except (OSError, h11.ProtocolError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
-                raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
+                detour = f": {self._masked(way.detour)}" if way.detour else ""
+                raise TooLate(
+                    f"{self.url} did not answer within {within_s:.3g} s{detour}"
+                ) from None
             # Before it is cut: what was left of a secret would be harder to find.
-            words = self._masked(masked(self._what_failed(error), secrets))[:MAX_WORDS]
+            words = self._masked(masked(self._what_failed(error, way), secrets))[:MAX_WORDS]
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
         self._has_answered = True
@@ -170,9 +182,13 @@ class HttpClient:
         said = {name: masked(value, secrets) for name, value in reply.headers.items()}
         return HttpReply(reply.status, said, masked_bytes(body, secrets), complete)
 
-    def _what_failed(self, error: BaseException) -> str:
+    def _what_failed(self, error: BaseException, way: Way) -> str:
         """What the network said, and what that may mean where nobody ever answered."""
+        if isinstance(error, ProxyFailed):
+            return str(error)
         words = _words(error, self.url)
+        if way.detour:
+            return f"{words} ({way.detour})"
         if self.url.startswith("https:") or self._has_answered:
             return words
         if isinstance(_deepest(error), ConnectionResetError) or _NO_ANSWER in words:

@@ -1,9 +1,8 @@
-"""HTTP through httpx: where a simulation takes the place of the network, or the environment names a
-proxy. It costs 3.6 MB, so whoever needs neither goes by `drivers.net.http_connection`.
+"""HTTP through httpx: where a simulation takes the place of the network. It costs 3.6 MB, so the
+daemon goes by `drivers.net.http_connection`.
 """
 
 import logging
-import os
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -11,7 +10,6 @@ from contextlib import aclosing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
-from drivers.net.environment import proxy_settings, unusable_proxy
 from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
 
 
@@ -38,31 +36,6 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-def open_way(
-    tls: ssl.SSLContext | None,
-    keepalive_s: float,
-    *,
-    trust_env: bool,
-    transport: httpx.AsyncBaseTransport | None,
-) -> "HttpxWay":
-    """As `HttpxWay`. Raises UnusableSetting where httpx cannot digest the environment."""
-    try:
-        return HttpxWay(tls, keepalive_s, trust_env=trust_env, transport=transport)
-    except (httpx.InvalidURL, ImportError, ValueError, TypeError, OSError) as error:
-        raise unusable_proxy(os.environ, _to_blame(os.environ)) from error
-
-
-def _to_blame(environment: Mapping[str, str]) -> str:
-    """Which variable httpx cannot digest."""
-    for name in proxy_settings(environment):
-        url = environment[name]
-        try:
-            httpx.AsyncClient(proxy=url if "://" in url else f"http://{url}", verify=False)  # noqa: S501
-        except (httpx.InvalidURL, ImportError, ValueError, TypeError):
-            return name
-    return next((name for name in ("no_proxy", "NO_PROXY") if environment.get(name)), "")
-
-
 class HttpxWay:
     """Sends requests to one server, one at a time over one connection."""
 
@@ -70,9 +43,7 @@ class HttpxWay:
         self,
         tls: ssl.SSLContext | None,
         keepalive_s: float,
-        *,
-        trust_env: bool,
-        transport: httpx.AsyncBaseTransport | None,
+        transport: httpx.AsyncBaseTransport,
     ) -> None:
         """`tls` is what https trusts; None: plain http."""
         self._client = httpx.AsyncClient(
@@ -87,7 +58,7 @@ class HttpxWay:
             # A cookie would make the server take us for a browser (and keep state here).
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             verify=tls or False,
-            trust_env=trust_env,
+            trust_env=False,
         )
 
     async def ask(
@@ -104,6 +75,10 @@ class HttpxWay:
                 return HttpReply(response.status_code, said, body, complete)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConnectionError(str(error)) from error
+
+    @property
+    def detour(self) -> str:
+        return ""
 
     async def aclose(self) -> None:
         """Close the connection."""

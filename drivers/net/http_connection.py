@@ -5,7 +5,6 @@ would do the same with 3.6 MB more.
 """
 
 import asyncio
-import contextlib
 import itertools
 import ssl
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import h11
 
-from drivers.net.dialling import dial
+from drivers.net.http_wire import Wire
+from drivers.net.proxies import Proxy
+from drivers.net.tunnel import open_tunnel
 
 MAX_REPLY_BYTES = 64 * 1024
 """More of a reply's body is not read."""
@@ -27,11 +28,6 @@ MAX_INTERIM = 16
 
 EVENTS_PER_TURN = 64
 """Parts of a reply that are looked at before the others in this process have their turn."""
-
-READ_AHEAD_BYTES = 64 * 1024
-"""Of what has come and was not looked at yet: beyond, the server has to wait."""
-
-GOODBYE_S = 1.0
 
 _IN_A_TARGET = "%/:?[]@!$&'()*+,;=~"
 """Characters that stand for themselves in a request's path and query (RFC 3986)."""
@@ -61,8 +57,16 @@ class HttpConnection:
     next request as long as the server and `keepalive_s` allow.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, keepalive_s: float) -> None:
-        """`tls` is what https trusts. Raises ValueError where the URL's host or port is none."""
+    def __init__(
+        self,
+        url: str,
+        tls: ssl.SSLContext | None,
+        keepalive_s: float,
+        proxy: Proxy | None = None,
+    ) -> None:
+        """`tls` is what https trusts; `proxy` is for https only. Raises ValueError where the URL's
+        host or port is none.
+        """
         check_url(url)
         parts = urlsplit(url)
         self._host = parts.hostname or ""
@@ -70,7 +74,9 @@ class HttpConnection:
         self._host_header = parts.netloc.rpartition("@")[2]
         self._tls = tls
         self._keepalive_s = keepalive_s
-        self._wire: _Wire | None = None
+        self._proxy = proxy
+        self._is_before_proxy = False
+        self._wire: Wire | None = None
         self._http = h11.Connection(h11.CLIENT)
         self._turn = asyncio.Lock()
 
@@ -97,34 +103,53 @@ class HttpConnection:
                 self._drop()
             return reply
 
+    @property
+    def detour(self) -> str:
+        """By way of whom, in words; empty where the way is direct."""
+        if self._proxy is None:
+            return ""
+        if self._is_before_proxy:
+            remedy = "write http:// if it speaks no TLS itself, " if self._proxy.is_tls else ""
+            remedy += "correct the variable, or unset it"
+            return f"{self._proxy} has not made the connection — {remedy}"
+        return f"by way of {self._proxy}"
+
     async def aclose(self) -> None:
         """Close the connection."""
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.end()
 
-    async def _open_wire(self) -> "_Wire":
+    async def _open_wire(self) -> "Wire":
         """The connection that is there, or a new one."""
         if self._wire is not None and self._wire.is_at_rest():
             self._wire.closes_at(None)
             return self._wire
 
         self._drop()
-        is_tls = self._tls is not None
-        _, wire = await asyncio.get_running_loop().create_connection(
-            _Wire,
-            sock=await dial(self._host, self._port),
-            ssl=self._tls,
-            server_hostname=self._host if is_tls else None,
-            ssl_shutdown_timeout=GOODBYE_S if is_tls else None,
-        )
+        if self._proxy is None or self._tls is None:
+            wire = await Wire.connect(self._host, self._port, self._tls)
+        else:
+            wire = await self._connect_through(self._proxy, self._tls)
         self._wire = wire
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         return wire
 
+    async def _connect_through(self, proxy: Proxy, tls: ssl.SSLContext) -> Wire:
+        """Raises OSError, of which ProxyFailed says that it is the proxy's fault."""
+        self._is_before_proxy = True
+        wire = await open_tunnel(proxy, self._host, self._port, tls)
+        self._is_before_proxy = False
+        try:
+            await wire.start_tls(tls, self._host)
+        except BaseException:
+            wire.abort()
+            raise
+        return wire
+
     def _send(
         self,
-        wire: "_Wire",
+        wire: "Wire",
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -145,7 +170,7 @@ class HttpConnection:
             data += self._http.send(h11.Data(data=content)) or b""
         wire.write(data + (self._http.send(h11.EndOfMessage()) or b""))
 
-    async def _receive(self, wire: "_Wire") -> HttpReply:
+    async def _receive(self, wire: "Wire") -> HttpReply:
         response: h11.Response | None = None
         body = bytearray()
         interim = 0
@@ -205,90 +230,3 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         name, value = raw_name.decode("ascii"), raw_value.decode("utf-8", "replace")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
-
-
-class _Wire(asyncio.Protocol):
-    """The network's side: what has come, within bounds."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._came = bytearray()
-        self._is_over = False
-        self._why: Exception | None = None
-        self._has_news = asyncio.Event()
-        self._closing: asyncio.TimerHandle | None = None
-        self._lost = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._came += data
-        if len(self._came) >= READ_AHEAD_BYTES and self._transport is not None:
-            self._transport.pause_reading()
-        self._has_news.set()
-
-    def eof_received(self) -> None:
-        self._is_over = True
-        self._has_news.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over = True
-        self._why = exc
-        self.closes_at(None)
-        self._has_news.set()
-        self._lost.set()
-
-    def is_at_rest(self) -> bool:
-        """Whether it is open, and nothing has come that nobody asked for."""
-        return not self._is_over and not self._came
-
-    def closes_at(self, loop_s: float | None) -> None:
-        """Close at that time of the loop's clock, unless told otherwise before."""
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
-        if loop_s is not None:
-            self._closing = asyncio.get_running_loop().call_at(loop_s, self._close)
-
-    def write(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
-
-    async def read(self) -> bytes:
-        """What has come; nothing once the server has closed. Raises OSError where the connection
-        was lost.
-        """
-        assert self._transport is not None
-        if not self._came and not self._is_over:
-            self._has_news.clear()
-            await self._has_news.wait()
-        if not self._came and self._why is not None:
-            raise self._why
-
-        data = bytes(self._came)
-        self._came.clear()
-        if not self._is_over:
-            self._transport.resume_reading()
-        return data
-
-    def abort(self) -> None:
-        """Be gone at once."""
-        self.closes_at(None)
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def end(self) -> None:
-        """Close, with TLS's goodbye where there is TLS."""
-        self.closes_at(None)
-        self._close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await self._lost.wait()
-        self.abort()
-
-    def _close(self) -> None:
-        self._is_over = True
-        if self._transport is not None:
-            self._transport.close()

@@ -40,6 +40,9 @@ _RUN = r"[^\s\"'<>&\\…,;]"
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
 """A key."""
 
+_LINE_END = r"(?:[\r\n]|\\[rn]){0,2}"
+"""MIME writes base64 in lines (RFC 2045, section 6.8)."""
+
 _BACKSLASH = r"(?:\\|%(?:25){0,4}5[cC])"
 """It stands before other characters, and is itself encoded in URLs."""
 
@@ -145,6 +148,7 @@ def _whole(secret: str, in_data: bool) -> Iterator[str]:
         raw = secret.encode()
         yield "(?i:" + "".join(f"%(?:25){{0,4}}{byte:02x}" for byte in raw) + ")"
         yield "(?i:" + raw.hex() + ")"
+        yield from map(re.escape, _in_utf16(secret))
 
 
 def _digits(secret: str, in_data: bool) -> str:
@@ -155,6 +159,15 @@ def _digits(secret: str, in_data: bool) -> str:
     if in_data:
         return rf"(?:(?<![:,\[])(?<![:,\[] ){alone}|{alone}(?!\s*[,}}\]]))"
     return alone
+
+
+def _in_utf16(secret: str) -> set[str]:
+    """In UTF-16 or UTF-32, as it looks where it was taken for UTF-8."""
+    raws = [secret.encode(f"utf-{bits}-{order}") for bits in (16, 32) for order in ("le", "be")]
+    ways = {
+        raw.decode("utf-8", errors) for raw in raws for errors in ("surrogateescape", "replace")
+    }
+    return {way.strip("\0") for way in ways}
 
 
 @lru_cache(maxsize=256)
@@ -197,7 +210,7 @@ class _ReplaceRun:
     _BASE64 = string.ascii_letters + string.digits + "+/_%\\-"
 
     def __init__(self, core: str) -> None:
-        self._find = re.compile("".join(map(_sextet, core)) + r"[A-Za-z0-9+/_%\\=-]*")
+        self._find = re.compile(_LINE_END.join(map(_sextet, core)) + r"[A-Za-z0-9+/_%\\=-]*")
 
     def __call__(self, text: str) -> str:
         parts, at = [], 0

@@ -18,6 +18,7 @@ It sees only packets that may come (`mqtt_packets`). What does not belong there 
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -275,8 +276,15 @@ class MqttConnection:
         raise BrokerRefused(f"the broker ended the connection: {reason}{remedy}")
 
     def _on_message(self, _client: "Client", _userdata: object, message: "MQTTMessage") -> None:
+        """A message has come. Raises NotAsBroker where its topic is no text, as MQTT has it."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError as error:
+            raise NotAsBroker(
+                "the broker sends a topic that is no text — is it a broker, and well?"
+            ) from error
         if self._received is not None:
-            self._received(Message(message.topic, bytes(message.payload), message.retain))
+            self._received(Message(topic, bytes(message.payload), message.retain))
 
     def _on_publish(
         self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object
@@ -437,6 +445,11 @@ def _why_not(error: BaseException, broker: Broker, *, is_open: bool) -> BaseExce
     """Why no connection came about, in words that help."""
     if isinstance(error, TimeoutError):
         return TimeoutError(f"no answer in {CONNECT_S:g} s")
+    if isinstance(error, socket.gaierror):
+        return ConnectionError(
+            f"the name {broker.host!r} is not known ({error.strerror}) — check it, or write the "
+            "address in numbers"
+        )
     if broker.tls is not None and not is_open and (words := no_tls_there(error)):
         return ConnectionError(f"{words}; {_TLS_THERE}")
     if isinstance(error, SpeaksTls):

@@ -66,7 +66,8 @@ class Conversation:
     refusals: dict[int, str] = field(default_factory=dict)
     """Why the broker does not take what was published under a number (MQTT 5)."""
     _rest: bytearray = field(default_factory=bytearray)
-    _welcomed: bool = False
+    _stage: str = "new"
+    """new, welcomed, or over: the broker has said goodbye."""
     _subscriptions: int = 0
     _unanswered: set[int] = field(default_factory=set)
     """Numbers of what was published and not acknowledged."""
@@ -97,12 +98,14 @@ class Conversation:
 
     def hear(self, data: bytes, now_s: float) -> None:
         """Bytes have come. Raises NotAsBroker at the first packet that may not come; those before
-        it are whole.
+        it are whole. What comes after a goodbye is not looked at.
         """
+        if self._stage == "over":
+            return
         self._rest += data
         at = 0
         try:
-            while packet := self._next(at):
+            while self._stage != "over" and (packet := self._next(at)):
                 at += len(packet)
                 self._judge(packet, now_s)
                 plain = self._plain(packet)
@@ -114,7 +117,7 @@ class Conversation:
     def _next(self, at: int) -> bytes:
         """The whole packet that begins there, or b"". Raises NotAsBroker."""
         rest = self._rest
-        if not self._welcomed and at == 0 and rest:
+        if self._stage == "new" and at == 0 and rest:
             self._look_at_the_greeting()
 
         size, shift = 0, 0
@@ -150,8 +153,8 @@ class Conversation:
     def _judge(self, packet: bytes, now_s: float) -> None:
         """Raises NotAsBroker where a packet may not come now."""
         kind = packet[0] >> 4
-        if not self._welcomed:
-            self._welcomed = True
+        if self._stage == "new":
+            self._stage = "welcomed"
         elif kind == _PUBLISH and self._subscriptions and not packet[0] & 0b110:
             self._count(now_s)
         elif kind == _PUBACK and (number := _acknowledged(packet)) in self._unanswered:
@@ -160,7 +163,9 @@ class Conversation:
             self._suback_owed -= 1
         elif kind == _PINGRESP and self._pongs_owed:
             self._pongs_owed -= 1
-        elif kind != _DISCONNECT:
+        elif kind == _DISCONNECT:
+            self._stage = "over"
+        else:
             raise NotAsBroker(
                 f"the broker sends what was never asked for ({_NAMES[kind]}) — is it a broker, and "
                 "well?"

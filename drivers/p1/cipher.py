@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from drivers.p1.keys import Keys
-from drivers.p1.telegram import excerpt
+from drivers.text_telegram import excerpt
 
 _TAG_BYTES = 12
 _AUTHENTICATED = 0x10

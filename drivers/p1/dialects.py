@@ -7,7 +7,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drivers.p1.obis import DataLine, Reader
+from drivers.p1.layout import DataLine
+from drivers.p1.reader import Reader
 from drivers.p1.settings import Settings
 from drivers.profile import load_profile, profile_ids, shipped_folder
 

@@ -11,27 +11,24 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from drivers.foreign import BY_SIGHT, foreign
+from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, SerialSettings
 from drivers.listen import Hints, PushDriver, Unusable
 from drivers.p1.detect import SETTINGS, Search
 from drivers.p1.dialects import Dialect, recognise, shipped
 from drivers.p1.keys import Keys
-from drivers.p1.known_meter import KnownMeter
-from drivers.p1.obis import Leftovers, Reader
+from drivers.p1.reader import Leftovers, Reader
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import (
+from drivers.p1.telegram import Event, Framer, Sealed, diagnose, garbled
+from drivers.sample import Reading
+from drivers.text_telegram import (
     BARE_END_S,
+    LATE_CHECKSUM_S,
     ChecksumPolicy,
     Damaged,
-    Event,
-    Framer,
-    Sealed,
     Telegram,
-    diagnose,
     excerpt,
-    garbled,
 )
-from drivers.sample import Reading
 from drivers.widths import Widths
 
 if TYPE_CHECKING:
@@ -84,7 +81,7 @@ class P1Driver(PushDriver[Event]):
 
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "Line") -> None:
         settings: Settings = profile.settings
-        self._framer = Framer(settings.period_s)
+        self._framer = Framer()
         super().__init__(line, device, self._framer, settings.period_s)
         self._dialect = Dialect(profile.id, settings)
         self._recognises = settings.detect
@@ -99,7 +96,6 @@ class P1Driver(PushDriver[Event]):
             Search(line.settings) if settings.detect and line.settings is not None else None
         )
         self._locked = False  # the last unreadable one was a frame that the keys do not open
-        self._await_checksum()
 
     @property
     def dialect(self) -> str:
@@ -115,12 +111,12 @@ class P1Driver(PushDriver[Event]):
         self._meter, self._widths = before._meter, before._widths
         if before._dialect.id != self._dialect.id:
             self._adopt(before._dialect)
-        self._await_checksum()
 
     async def _listen(self, deadline_s: float) -> None:
         """Where the port's settings are not known to be right, change them after a burst of
         garbage. Raises LineError.
         """
+        self._await_checksum()
         if self._search is None:
             await super()._listen(deadline_s)
             return
@@ -225,15 +221,16 @@ class P1Driver(PushDriver[Event]):
         self._meter.take(telegram, policy or (dialect or self._dialect).settings.checksum)
         if dialect is not None:
             self._adopt(dialect)
-        self._await_checksum()
 
     def _await_checksum(self) -> None:
-        """How long a telegram's checksum may come after its `!`: until the next telegram is due,
+        """How long a telegram's checksum may come after its `!`: until the next telegram begins,
         unless this meter is known to send none, or nobody looks at it.
         """
         settings = self._dialect.settings
-        at_once = self._meter.is_bare or settings.checksum == "ignored"
-        self._framer.silence_s = BARE_END_S if at_once else settings.period_s
+        known_bare = self._meter.is_bare and self._meter.is_met(self._framer.open_sample)
+        at_once = known_bare or settings.checksum == "ignored"
+        late_s = max(settings.period_s, LATE_CHECKSUM_S)
+        self._framer.silence_s = BARE_END_S if at_once else late_s
 
     def _adopt(self, dialect: Dialect) -> None:
         self._dialect = dialect

@@ -8,13 +8,9 @@ from dataclasses import replace
 from fastcrc import crc16
 
 from drivers.p1.settings import Settings
+from drivers.private_text import private_spans
 from drivers.recording import Passed, Recording
 
-# Equipment ids (96.1.x, 0.0.x, 42.0.0) and messages (96.13.x) of the meter and of those behind it.
-_PRIVATE = re.compile(
-    rb"(?<=[\r\n])(\d{1,3}-\d{1,3}:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.0|0\.0\.\d+)(?:[*.]255)?\()"
-    rb"([^()\r\n]+)(?=\))"
-)
 _TELEGRAM = re.compile(rb"(/[A-Za-z]{3}[\s\S]{8,8192}?[\r\n]!)([0-9A-Fa-f]{4})")
 
 
@@ -28,7 +24,10 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
             "what is encrypted cannot be redacted; without its key nobody can read it, but the "
             "system title names the meter"
         )
-    shown = _PRIVATE.sub(_zeroed, came)
+    zeroed = bytearray(came)
+    for start, end in private_spans(came):
+        zeroed[start:end] = _zeroed(came[start:end])
+    shown = bytes(zeroed)
     for match in _TELEGRAM.finditer(came):
         # Only where the checksum was right before is it made right again: damage is worth
         # recording, too.
@@ -50,9 +49,8 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     return replace(recording, passed=tuple(passed), told=told, redacted=True)
 
 
-def _zeroed(match: re.Match[bytes]) -> bytes:
+def _zeroed(text: bytes) -> bytes:
     """As many characters of the same kind: text that is written in hexadecimal stays such text."""
-    text = match[2]
     if len(text) % 2 == 0 and re.fullmatch(rb"[0-9A-Fa-f]+", text):
-        return match[1] + b"30" * (len(text) // 2)
-    return match[1] + re.sub(rb"[0-9A-Za-z]", b"0", text)
+        return b"30" * (len(text) // 2)
+    return re.sub(rb"[0-9A-Za-z]", b"0", text)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from drivers.p1.obis import QUANTITIES, TARIFFS
-from drivers.p1.telegram import ChecksumPolicy
+from drivers.p1.obis import QUANTITIES
+from drivers.tariffs import TARIFFS
+from drivers.text_telegram import ChecksumPolicy
 from drivers.values import check_values
 
 

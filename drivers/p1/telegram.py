@@ -20,32 +20,17 @@ byte, or 81 to 84 and that many bytes.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from fastcrc import crc16
 
 from drivers.foreign import foreign
-
-ChecksumPolicy = Literal["required", "optional", "ignored"]
-"""required: a telegram without a right checksum is damaged. optional: one that has a checksum must
-have the right one (over CR LF line ends, also where something on the way rewrote them). ignored: it
-is not looked at.
-"""
+from drivers.text_telegram import EXCERPT_BYTES, LATE_CHECKSUM_S, Damaged, Telegram, excerpt
 
 MAX_TELEGRAM_BYTES = 8192
 """A longer telegram is damaged. The longest seen in the field has 2405 bytes; standards allow a
 little over 3 KiB.
 """
 
-BARE_END_S = 0.05
-"""Of a meter that is known to send no checksum, this much silence after `!` is the end."""
-
-LATE_CHECKSUM_S = 10.0
-"""Else a checksum may come later than `!`, by at most so much or the meter's period: some meters
-compute it only then, and bridges to a network cut the bytes anywhere.
-"""
-
-EXCERPT_BYTES = 60
 SAMPLE_BYTES = 512
 _PIECE_BYTES = 4096  # what is scanned in one go, so that a huge chunk does not grow the buffer
 
@@ -64,26 +49,12 @@ _END_OR_START = re.compile(
     rb"|(?<![ -~]/)(?<=/)[A-Za-z]{3}"
     rb"|(?<=\r\n\r\n\x00)(?P<headed>" + _SECURED + rb")|(?<=\xdb)\x08(?s:.{8})" + _SECURED + rb")"
 )
-_ANY_LINE_END = re.compile(rb"\r*\n|\r")
 _HEADER_BYTES = 5  # of a header that tell it from others: / XXX Z
 _SHORTEST_START = 4
 _LONGEST_START = (
     16  # bytes of DB 08 title length security, which may still be cut off at the buffer's end
 )
 _LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
-
-
-@dataclass(frozen=True, slots=True)
-class Telegram:
-    """One telegram as it came, from `/` to `!`; not yet checked (see `fault`).
-
-    `start` counts the bytes of the stream before its `/`; `checksum` is what the meter wrote after
-    `!`, or None.
-    """
-
-    start: int
-    raw: bytes
-    checksum: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,49 +65,6 @@ class Sealed:
 
     start: int
     raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """Something that began as a telegram and cannot be one: why, and how it begins (printable,
-    short).
-    """
-
-    start: int
-    reason: str
-    text: str
-
-
-def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
-    """What is wrong with a telegram's checksum under this policy, or None where nothing is."""
-    if policy == "ignored":
-        return None
-    if telegram.checksum is None:
-        return None if policy == "optional" else "no checksum after '!', but this model sends one"
-    computed = crc16.arc(telegram.raw)
-    if telegram.checksum == computed:
-        return None
-    reason = (
-        f"wrong checksum: the telegram says {telegram.checksum:04X}, its bytes give {computed:04X}"
-    )
-    if crc16.arc(telegram.raw.replace(b"\xff\xff", b"\xff")) == telegram.checksum:
-        return (
-            f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
-            "serial server to raw TCP"
-        )
-    if crc16.arc(_ANY_LINE_END.sub(b"\r\n", telegram.raw)) != telegram.checksum:
-        return reason
-    return (
-        None
-        if policy == "optional"
-        else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
-    )
-
-
-def excerpt(raw: bytes) -> str:
-    """The beginning of some bytes as printable text."""
-    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "·" for byte in raw[:EXCERPT_BYTES])
-    return text + ("…" if len(raw) > EXCERPT_BYTES else "")
 
 
 def diagnose(noise: bytes) -> str:

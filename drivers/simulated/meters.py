@@ -3,7 +3,7 @@ and a P1 port.
 
 A Modbus twin is made from the profile's own register table: each value is encoded by its type,
 scale and word order when it is asked for, and energy registers step and wrap as the profile says.
-The use of pymodbus is confined to this file and `drivers/modbus/bus.py`.
+pymodbus serves here; its names stand in `sunspec.py`, too, and nowhere in the daemon.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class ModbusTwin:
 
     profile: Profile
     values: Callable[[], Mapping[str, float]]
-    serial_number: int = 12345678
+    serial_number: int | str = 12345678
 
     def read(self, function: int, address: int, count: int) -> list[int] | ExcCodes:
         """The words of one read request, or why the meter refuses it."""
@@ -200,7 +200,8 @@ class ModbusTwin:
                 .ljust(2 * number.words, b"\0")[: 2 * number.words],
                 "big",
             )
-        return _words(self.serial_number.to_bytes(2 * WORDS[number.type], "big"), number.word_order)
+        data = int(self.serial_number).to_bytes(number.count * 2, "big")
+        return _words(data, number.word_order)
 
 
 def _words(data: bytes, order: str) -> list[int]:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from fastcrc import crc16
 
-from drivers.p1.obis import ELECTRICITY, TARIFFS
+from drivers.p1.obis import ELECTRICITY
 from drivers.p1.settings import Settings
+from drivers.tariffs import TARIFFS
 
 _FORMATS = {
     "wh": ("{:010.3f}*kWh", 1000),

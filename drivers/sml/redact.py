@@ -17,6 +17,8 @@ _ESCAPE, _START = b"\x1b" * 4, b"\x1b" * 4 + b"\x01" * 4
 
 _ID_BYTES = 5
 """An octet string of fewer bytes is a maker's name or a flag."""
+_PART_BYTES = 3
+"""So much of an id is looked for in what is no whole telegram."""
 _KEPT = 1_000_000
 """Of a number on the meter the millions stay: meters with a fault in their telegrams are known by
 them (drivers/sml/values.py).
@@ -46,9 +48,9 @@ def redact(recording: Recording, settings: Settings) -> Recording:  # noqa: ARG0
     ]
     stream, at = b"", 0
     for (frame, size), data in zip(frames, changed, strict=True):
-        stream += _without(came[at : frame.start], shown) + data
+        stream += _without_any(came[at : frame.start], shown) + data
         at = frame.start + size
-    stream += _without(came[at:], shown)
+    stream += _without_any(came[at:], shown)
     numbers = {serial_number(each): serial_number(instead) for each, instead in shown.items()}
     told = tuple(
         replace(each, serial_number=numbers.get(each.serial_number)) for each in recording.told
@@ -126,6 +128,21 @@ def _without(data: bytes, shown: Mapping[bytes, bytes]) -> bytes:
     for private, instead in shown.items():
         data = data.replace(private, instead)
     return data
+
+
+def _without_any(data: bytes, shown: Mapping[bytes, bytes]) -> bytes:
+    """What is no whole telegram: zeros also for parts of ids, which may be cut off or damaged."""
+    zeroed = bytearray(_without(data, shown))
+    for private in shown:
+        for n in range(len(private) - _PART_BYTES + 1):
+            part = private[n : n + _PART_BYTES]
+            if len(part.strip(b"\0")) < _PART_BYTES - 1:
+                continue
+            at = data.find(part)
+            while at >= 0:
+                zeroed[at : at + _PART_BYTES] = bytes(_PART_BYTES)
+                at = data.find(part, at + 1)
+    return bytes(zeroed)
 
 
 def _size(frame: Frame) -> int:

@@ -17,12 +17,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from drivers.sml.transport import checksums, excerpt
+from drivers.tariffs import ENERGY, TOTALS
 
-TARIFFS = range(1, 5)
-"""Those whose registers are quantities of their own."""
-
-MORE_TARIFFS = range(5, 64)
-"""Those that are only part of a total."""
 MAX_DEPTH = 12
 """The deepest list. A meter's time stamp, the deepest there is, is at 7."""
 MAX_SERIAL_CHARS = 64
@@ -37,12 +33,7 @@ _UNSIGNED = {_WATT_HOUR, _VOLT, _HERTZ}  # a register or a voltage below zero is
 
 # C D E of medium 1 → (quantity, unit)
 _OBJECTS: Mapping[bytes, tuple[str, bytes]] = {
-    bytes((1, 8, 0)): ("energy_import_wh", _WATT_HOUR),
-    bytes((2, 8, 0)): ("energy_export_wh", _WATT_HOUR),
-    **{bytes((1, 8, n)): (f"energy_import_t{n}_wh", _WATT_HOUR) for n in TARIFFS},
-    **{bytes((2, 8, n)): (f"energy_export_t{n}_wh", _WATT_HOUR) for n in TARIFFS},
-    **{bytes((1, 8, n)): (f"_energy_import_t{n}_wh", _WATT_HOUR) for n in MORE_TARIFFS},
-    **{bytes((2, 8, n)): (f"_energy_export_t{n}_wh", _WATT_HOUR) for n in MORE_TARIFFS},
+    **{bytes((c, 8, e)): (name, _WATT_HOUR) for (c, e), name in ENERGY.items()},
     bytes((16, 7, 0)): ("power_w", _WATT),
     # Other names for the power (see `_power`); they are no quantities.
     bytes((15, 7, 0)): ("15.7.0", _WATT),
@@ -60,20 +51,9 @@ _OBJECTS: Mapping[bytes, tuple[str, bytes]] = {
         )
     },
 }
-_TOTALS = {
-    d: (
-        f"energy_{d}_wh",
-        (
-            *(f"energy_{d}_t{n}_wh" for n in TARIFFS),
-            *(f"_energy_{d}_t{n}_wh" for n in MORE_TARIFFS),
-        ),
-    )
-    for d in ("import", "export")
-}
 _CODES = {name: "1-0:{}.{}.{}".format(*code) for code, (name, _) in _OBJECTS.items()}
-_WITH_PARTS = {total for total, _ in _TOTALS.values()}
 _UNITS = dict(_OBJECTS.values())
-_STATUS_OF = ("energy_import_wh", "energy_export_wh", *_TOTALS["import"][1], *_TOTALS["export"][1])
+_STATUS_OF = (*TOTALS, *(name for names in TOTALS.values() for name in names))
 _POWER_NAMES = {"15.7.0", "1.7.0", "2.7.0"}
 _EXPORT_REGISTERS = ("energy_export", "_energy_export")
 _PHASES = ("power_l1_w", "power_l2_w", "power_l3_w")
@@ -276,7 +256,7 @@ def _read_entry(
     raw = _number(value)
     quantity, expected = known
     if raw is None:  # not set: before the PIN has been entered, say
-        if quantity not in _WITH_PARTS:
+        if quantity not in TOTALS:
             broken.add(quantity)  # a total that lacks one of its parts would be wrong
         return None
     scale = _SCALERS.get(scaler) if isinstance(scaler, bytes) else None
@@ -292,7 +272,7 @@ def _read_entry(
 
 def _add_totals(found: dict[str, _Entry], broken: set[str]) -> None:
     """Totals that the meter does not tell itself, exact."""
-    for total, names in _TOTALS.values():
+    for total, names in TOTALS.items():
         present = [found[name] for name in names if name in found]
         if present and total not in found and broken.isdisjoint((total, *names)):
             scaler = min(entry.scaler for entry in present)

@@ -18,9 +18,7 @@ BUS = "modbus"
 
 def open_driver(profile: "Profile", device: "DeviceAddress", line: "Line") -> "Driver":
     """A driver for one SunSpec inverter or meter on an open line."""
-    from drivers.sunspec.driver import (
-        SunSpecDriver,
-    )  # pymodbus is imported only where a meter needs it
+    from drivers.sunspec.driver import SunSpecDriver  # a site without such a meter does not load it
 
     return SunSpecDriver(profile, device, line)
 

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from gateway.monitoring.watchdog import Watchdog
+from gateway.store.mounts import own_mounts
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class FailingStart:
         self._said_s = 0.0
         self._wait_s = FIRST_WAIT_S
         self._seen = _state_of(folder)
+        self._read_only = {mount.point for mount in own_mounts() if not mount.can_be_written}
 
     def look(self) -> None:
         """The configuration is read now: what changes from here on is news."""
@@ -84,7 +86,8 @@ class FailingStart:
 
     async def wait(self, error: Exception) -> bool:
         """Stay until another try is worth it. Whether this process can make it: what systemd
-        passes on as credentials stays as it was when the process was started.
+        passes on as credentials stays as it was when the process was started, and so does a
+        read-only disk in its view of the mounts.
         """
         loop = asyncio.get_running_loop()
         if str(error) != self._said or loop.time() - self._said_s >= SAY_AGAIN_S:
@@ -100,6 +103,9 @@ class FailingStart:
         tried_s = loop.time()
         while _state_of(self._folder) == self._seen and loop.time() - tried_s < self._wait_s:
             self._watchdog.alive()
+            if self._has_old_view:
+                log.info("a disk can be written again: the daemon ends, and the next one sees that")
+                return False
             await asyncio.sleep(LOOK_S)
         self._wait_s = min(2 * self._wait_s, MOST_WAIT_S)
 
@@ -107,6 +113,11 @@ class FailingStart:
             return True
         log.info("a file has changed: the daemon ends, and systemd passes on the credentials anew")
         return False
+
+    @property
+    def _has_old_view(self) -> bool:
+        """Whether a disk that was read-only when this process began can be written by others."""
+        return any(each.is_shut_for_us and each.point in self._read_only for each in own_mounts())
 
     def is_over(self) -> None:
         """The start went well."""

@@ -22,19 +22,22 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from drivers.line import LineError, MeterError
 from drivers.profile import ProfileError
 from drivers.strict_yaml import nearest
 from gateway import __version__
-from gateway.cli.terminal import Refused, of_the_machine, speak_plainly
+from gateway.cli.terminal import Refused, of_the_machine, room, speak_plainly
 from gateway.site.config import DEFAULT_FOLDER
 from gateway.site.credentials import ConfigError
 from gateway.store.errors import StoreError
 
 PROGRAM = "meter-gateway"
 FOLDER_VARIABLE = "METER_GATEWAY_CONFIG"
+
+HELP_COLUMNS = 80
+"""How wide help is where it goes to no terminal."""
 
 EXPECTED = (Refused, ConfigError, ProfileError, StoreError, LineError, MeterError)
 """Errors whose text tells a person what to do."""
@@ -120,6 +123,10 @@ def _run(command: Command, args: argparse.Namespace) -> int:
 
 class _Layout(argparse.HelpFormatter):
     """Wraps paragraphs, and leaves indented lines (examples) as they are."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        # Told no width, argparse asks shutil, which keeps 0.8 MB of the daemon's memory.
+        super().__init__(prog, **{"width": room(HELP_COLUMNS) - 2} | options)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text

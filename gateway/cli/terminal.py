@@ -161,17 +161,17 @@ def _as_shown(text: str) -> str:
     return text.encode(_encoding(), "plain").decode(_encoding())
 
 
-def room() -> int:
+def room(piped: int = PIPED_COLUMNS) -> int:
     """Characters in a line of standard output: as wide as the terminal is, or as COLUMNS says; a
-    file or a pipe has room enough for a table.
+    file or a pipe has `piped`, which is enough for a table.
     """
     said = os.environ.get("COLUMNS", "")
     if said.isascii() and said.isdigit() and int(said[:5]):
         return int(said[:5])
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or PIPED_COLUMNS
+        return os.get_terminal_size(sys.stdout.fileno()).columns or piped
     except (OSError, ValueError):  # it is no terminal
-        return PIPED_COLUMNS
+        return piped
 
 
 def console() -> "Console":

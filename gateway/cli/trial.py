@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from drivers.net.mqtt import Broker, MqttConnection
 from drivers.net.tls import CertificateError, client_context
 from drivers.sample import Reading
 from gateway.delivery.destination import spoken
+from gateway.delivery.http_session import ExchangeError
 from gateway.delivery.kinds import kind_of
 from gateway.site.credentials import ConfigError
 from gateway.site.devices import Device, lines_of
@@ -25,6 +27,7 @@ from gateway.site.settings import MqttSettings, Settings
 from gateway.store.errors import StoreError
 from gateway.store.opening import open_for_reading
 from gateway.timing.clock import Clock
+from gateway.timing.utc import utc_seconds
 
 METER_S = 20.0
 """How long a meter may take, where it gives a value more often than that."""
@@ -70,7 +73,10 @@ async def trials(settings: Settings, heard: dict[str, str]) -> AsyncIterator[Tri
 
 def _clock(settings: Settings) -> Tried:
     if settings.clock.trust == "assured":
-        return Tried("ok", "clock", "you answer for it (clock: {trust: assured})")
+        says = utc_seconds(time.time())
+        return Tried(
+            "ok", "clock", f"you answer for it (clock: {{trust: assured}}); it says {says}"
+        )
     return tried_clock(Clock(settings.clock.trust))
 
 
@@ -196,11 +202,9 @@ async def _destination(settings: Settings, name: str) -> Tried:
         return Tried("✗", spoken(name), f"no answer in {LOGIN_S:g} s — check its url")
     except ConfigError as error:
         return Tried("✗", spoken(name), "; ".join(map(str, error.problems)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ExchangeError) as error:
         return Tried("✗", spoken(name), str(error))
-    if said:
-        return Tried("✗", spoken(name), said)
-    return Tried("ok", spoken(name), "takes the login")
+    return Tried("ok", spoken(name), "; ".join(("takes the login", *filter(None, [said]))))
 
 
 async def _broker(settings: Settings, mqtt: MqttSettings) -> Tried:

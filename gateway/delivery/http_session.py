@@ -15,8 +15,9 @@ What can go wrong, by type; none of the texts contains a password or a token:
 
 import asyncio
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self
 
 from drivers.net.http import HttpClient, HttpError
@@ -28,6 +29,13 @@ from gateway.site.credentials import ConfigError, Credentials
 
 if TYPE_CHECKING:
     import httpx
+
+log = logging.getLogger(__name__)
+
+NO_WITNESS = (
+    "its replies do not say what time it is there (Date), so nothing here would notice that this "
+    "machine's clock is wrong (clock: {trust: assured}): compare it with another one now and then"
+)
 
 KEEPALIVE_S = 30.0
 """How long an idle connection stays open."""
@@ -61,7 +69,9 @@ class Unreachable(ExchangeError):
 
 
 class NotAllowed(ExchangeError):
-    """The exchange knows the user and does not let it do this."""
+    """The exchange knows the user and does not let it do this. Of a delivery, the text is a phrase
+    about the exchange.
+    """
 
 
 class ClocksDiffer(ExchangeError):
@@ -175,8 +185,7 @@ class Session:
             self._no_login_before_s[path] = loop.time() + NO_NEW_LOGIN_FOR_S
         reason = refusal(reply)
         raise NotAllowed(
-            f"{self.url}/{path} {reason} — give this user the right to send for the asset, or "
-            "correct the UUIDs"
+            f"{reason} — give this user the right to send for the asset, or correct the UUIDs"
         )
 
     async def get(self, path: str, within_s: float | None = None) -> Reply:
@@ -216,6 +225,17 @@ class Session:
         if reply.status not in (401, 403):
             self._untaken_logins = 0
         return reply
+
+    @property
+    def lacks_witness(self) -> bool:
+        """Whether nothing bears witness to our clock, though it needs that."""
+        return self._their_clock.is_missed
+
+    def _hear_their_clock(self, headers: Mapping[str, str]) -> None:
+        was_told = self.lacks_witness
+        self._their_clock.hear(headers, asyncio.get_running_loop().time())
+        if self.lacks_witness and not was_told:
+            log.warning("%s: %s", self.url, NO_WITNESS)
 
     def _compare_clocks(self) -> None:
         """Raises ClocksDiffer."""
@@ -292,6 +312,7 @@ class Session:
             )
         except HttpError as error:
             raise Unreachable(str(error)) from error
-        self._their_clock.hear(reply.headers, asyncio.get_running_loop().time())
+        if 200 <= reply.status < 300:
+            self._hear_their_clock(reply.headers)
         masked = self._secrets.masked
         return Reply(reply.status, reply.headers, reply.body, reply.complete, masked)

@@ -13,7 +13,7 @@ from gateway.delivery.http_session import (
     Unreachable,
 )
 from gateway.outbox.dialect import Dialect, ReadsBack, Reply
-from gateway.outbox.format import REFUSED, Batch, Outcome, Retry
+from gateway.outbox.format import REFUSED, Batch, Outcome, Rejected, Retry
 from gateway.outbox.http_replies import asked_to_wait_s, refusal
 from gateway.outbox.item import Item
 
@@ -56,6 +56,8 @@ class HttpTransport:
         """POST it, and judge the reply."""
         try:
             reply = await self._session.post(batch.address, batch.payload, within_s)
+        except NotAllowed as error:
+            return Rejected(str(error), whole=True, cause="not allowed", is_of_rights=True)
         except ExchangeError as error:
             return _retry(error)
         return self._dialect.judge(reply)

@@ -35,7 +35,16 @@ from uuid import UUID
 from msgspec import json
 
 from drivers.net.environment import UnusableSetting, authorities
-from drivers.net.mqtt import Broker, Message, MqttConnection, NoWelcome, OldBroker, second_client
+from drivers.net.mqtt import (
+    Broker,
+    BrokerRefused,
+    Message,
+    MqttConnection,
+    NotAsBroker,
+    NoWelcome,
+    OldBroker,
+    second_client,
+)
 from drivers.sample import METER_UTC, Sample
 from gateway.delivery.mqtt_queue import (
     MAX_WAITING,
@@ -209,14 +218,14 @@ class MqttPublisher:
             try:
                 await self._session()
             except (OSError, ConfigError) as error:
-                self._lost(_words(error))
+                self._lost(_words(error), says_why=isinstance(error, BrokerRefused | NotAsBroker))
             await asyncio.sleep(self._backoff.fail())
 
-    def _lost(self, why: str) -> None:
+    def _lost(self, why: str, *, says_why: bool) -> None:
         """There is no connection, or no longer."""
         health = self._health
         health.connected_s = None
-        if health.quick_losses >= _QUICK_LOSSES and self._client_id not in why:
+        if health.quick_losses >= _QUICK_LOSSES and not says_why:
             why = f"{why}, again and again — {second_client(self._client_id)}"
         health.state = "retrying"
         self._count(why, "; trying again")
@@ -270,7 +279,7 @@ class MqttPublisher:
                 await connection.turn()
                 self._queue.check_answers(now_s())
                 self._see_whether_it_lasts()
-        except Unanswered:
+        except (Unanswered, NotAsBroker):
             lost = False  # it was we who ended it
             raise
         except asyncio.CancelledError:

@@ -10,9 +10,10 @@ import msgspec
 MOST_GAIN_PPM = 50_000
 """Power is taken to be off by 5 % at most.
 
-A meter of MID class A may be off by 3.5 % within its rated conditions, of class B by 2 %
-(Directive 2014/32/EU, annex V, table 2). 5 % leaves room for power that another device measures.
-Power that is off by more is another line's, or has the wrong scale.
+A meter of MID class A may be off by 3.5 % at 5 to 30 °C, of class B by 2 % (Directive 2014/32/EU,
+annex V (MI-003), table 2). What power is off by counts against the register of the same meter,
+which is within that bound, too: 5 % are the two of a class A meter at odds, without their extremes
+at once. Power that is off by more is another line's, or has the wrong scale.
 """
 
 PRIOR_STEPS = 20

@@ -361,17 +361,21 @@ def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
 def go_on_with(
     counter: Counter, rules: Rules, at_ms: int, raw_uwh: int, power_w: float | None
 ) -> Counter:
-    """The counter where it is, from now on in the middle of a step of another register."""
+    """The counter where it is, from now on in the middle of a step of another register.
+
+    A step that is coarser than the one before begins below what the register was: a counter at its
+    lower edge would book half a step that has not passed.
+    """
     begun = start(at_ms, raw_uwh, power_w, rules)
     step_uwh = rules.step_uwh(raw_uwh)
-    begin_uwh = max(counter.register_uwh, counter.counter_uwh - step_uwh // 2)
+    begin_uwh = counter.counter_uwh - step_uwh // 2
     return replace(
         begun,
         counter_uwh=counter.counter_uwh,
         register_uwh=begin_uwh,
         offset_uwh=begin_uwh - raw_uwh,
         low_uwh=begin_uwh,
-        high_uwh=max(begin_uwh + step_uwh, counter.counter_uwh),
+        high_uwh=begin_uwh + step_uwh,
         agreed=CONFIRMATIONS,
     )
 

@@ -140,10 +140,13 @@ class Housekeeping:
     @property
     def _is_tried_again(self) -> bool:
         """Whether what could not be written is worth another try before the next flush."""
-        return self._health.locked or self._health.misfits > 0
+        health = self._health
+        return health.locked or health.misfits > 0 or health.old_view is not None
 
     def _end_if_hopeless(self) -> None:
-        """Raises Misfit."""
+        """Raises Misfit or OldView."""
+        if self._health.old_view is not None:
+            raise self._health.old_view
         if self._health.misfits >= HOPELESS:
             raise Misfit(
                 f"{self._health.last_error} {HOPELESS} writes in a row failed so, and the daemon "

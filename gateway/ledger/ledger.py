@@ -14,6 +14,7 @@ from gateway.ledger.backlog import Backlog
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.books import Books
 from gateway.ledger.meter_clocks import MeterClocks
+from gateway.ledger.set_back import SetBack
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Settings
@@ -44,6 +45,7 @@ class Ledger:
         self._books = Books(settings, buffer, clock, terms)
         self._backlog = Backlog(self._books, buffer, clock, settings.market.max_gap)
         self._meter_clocks = MeterClocks()
+        self._set_back = SetBack(buffer, clock, int(settings.market.slot))
         self._uncommitted: tuple[list[Slot], list[Owed]] = [], []
 
     # --- samples ----------------------------------------------------------------------------------
@@ -74,6 +76,8 @@ class Ledger:
         then, and is in what the next commit says.
         """
         self.flush()
+        if self.caught_up:
+            self._set_back.look()
         slots, owed = self._uncommitted
         self._uncommitted = [], []
         return Committed(slots, owed)

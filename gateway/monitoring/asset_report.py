@@ -44,4 +44,15 @@ def _asset_report(asset: Asset, day: Sequence[Owed]) -> AssetReport:
         rejected=states["rejected"],
         missed=states["missed"],
         last_reason=next(reasons, ""),
+        refused=_refused(newest_first),
     )
+
+
+def _refused(newest_first: Sequence[Owed]) -> str:
+    """Why the newest slot is refused that the exchange gave a word on; empty where it took it."""
+    for owed in newest_first:
+        if owed.refused_s is not None:
+            return owed.reason
+        if owed.state in ("accepted", "rejected"):
+            break
+    return ""

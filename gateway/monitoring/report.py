@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 
 from msgspec import json, to_builtins
 
+from gateway.outbox.item import EXCHANGE
+
 Verdict = Literal["well", "starting", "unwell"]
 """starting: nothing is known to be wrong, and not everything has been heard from yet."""
 
@@ -150,6 +152,10 @@ class AssetReport:
     missed: int = 0
     last_reason: str = ""
     """The newest reason of a rejection or miss."""
+    refused: str = ""
+    """Why the exchange refuses the newest slot that it was sent, which is kept and asked for again;
+    empty where it took that.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +291,13 @@ class Report:
         and does not make the gateway unwell. That the slot of the start cannot be delivered is no
         surprise.
         """
-        return [
+        is_told = any(each.refusing_since_s for each in self.destinations if each.name == EXCHANGE)
+        refused = [
+            f"{asset.name}: the last slot is refused ({asset.refused})"
+            for asset in self.assets
+            if asset.refused and not is_told
+        ]
+        return refused + [
             f"{asset.name}: the last slot was {asset.last_delivery}"
             + (f" ({asset.last_reason})" if asset.last_reason else "")
             for asset in self.assets
@@ -361,7 +373,10 @@ def masked_report(report: Report, masked: Callable[[str], str]) -> Report:
         report,
         lines=[_masked(line, masked) for line in report.lines],
         meters=[_masked(meter, masked) for meter in report.meters],
-        assets=[replace(a, last_reason=masked(a.last_reason)) for a in report.assets],
+        assets=[
+            replace(a, last_reason=masked(a.last_reason), refused=masked(a.refused))
+            for a in report.assets
+        ],
         destinations=[
             replace(_masked(each, masked), read_back=masked(each.read_back), url=masked(each.url))
             for each in report.destinations

@@ -147,7 +147,8 @@ class StatusServer:
         backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
         # Without a token it is open to this machine: the name must lead nowhere else.
-        host = "127.0.0.1" if is_localhost(self._settings.host) else self._settings.host
+        # (A host of a class of its own would have the socket load all that names in Unicode need.)
+        host = "127.0.0.1" if is_localhost(self._settings.host) else str(self._settings.host)
         while True:
             try:
                 server = await asyncio.start_server(

@@ -13,8 +13,9 @@ While a meter sleeps, the assets that it is a part of are settled by nobody, and
 destination is late for none (`excused`).
 
 A meter with `seasonal: true` may sleep for as long as it likes, a winter or a summer, and need not
-have been heard at all. Where it was not quiet, its silence is a fault for a day: it may be broken,
-or somebody has switched it off for the season while it ran.
+have been heard at all. Nobody asks whether it was quiet when it was last heard: a pool's heat pump
+is switched off for the season while it runs, and whoever wrote that word has said that its silence
+is no alarm.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,11 +67,9 @@ def asleep(
     """
     if state is None:
         return "asleep (seasonal, never heard)" if sleeper.seasonal else ""
-    quiet = _was_quiet(state, sleeper.quiet_w)
-    long = now_s - state.at_ms / 1000 > DAY_S
-    if sleeper.seasonal and (quiet or long):
+    if sleeper.seasonal:
         return "asleep (seasonal)"
-    if long or not quiet:
+    if now_s - state.at_ms / 1000 > DAY_S or not _was_quiet(state, sleeper.quiet_w):
         return ""
 
     ago_s = (DAY_S, DAY_S + AWAKE_S)

@@ -126,6 +126,10 @@ class Rejected:
     """For the address and not for a number in it: a smaller batch would fare alike."""
     cause: str = ""
     """The kind of refusal, in one word: those with the same one are alike. Empty: the reason is."""
+    is_of_rights: bool = False
+    """It may not be sent by us. Rights are given and taken by a person, at any time, so this is
+    never the last word.
+    """
 
 
 REFUSED = "LoginRefused"

@@ -9,7 +9,8 @@ to everything. Taken at its word, it would cost every slot of that time. So a re
   after three refusals alike over an hour;
 - where nothing at all is taken: a day after the item was refused first.
 
-Until then the item is `Doubted`: it is kept, and asked for again. A person may decide earlier.
+A right that we lack is never final: a person may give it at any time. Until then the item is
+`Doubted`: it is kept, and asked for again. A person may decide earlier.
 
 What a restart forgets only makes a refusal final later. When an item was refused first is kept
 with it, so that a day is a day however often the gateway is restarted in it.
@@ -125,7 +126,9 @@ class Refusals:
                     self._first_s.setdefault(item, now_s)
                 found = self._note(subjects, outcome.cause or outcome.reason, loop_s)
                 self._is_spell |= self.refuses_all
-                if not all(self._is_meant(portion, each, now_s, loop_s) for each in found):
+                if outcome.is_of_rights or not all(
+                    self._is_meant(portion, each, now_s, loop_s) for each in found
+                ):
                     return Doubted(outcome.reason, outcome.whole)
         return outcome
 

@@ -25,11 +25,19 @@ class TheirClock:
         self._now = now
         self._heard: tuple[float, float] | None = None
         """What it said last (Unix time), and when (`loop_s`)."""
+        self.is_missed = False
+        """It has answered and not said what time it is there, and ours has no other witness."""
 
     def hear(self, headers: Mapping[str, str], loop_s: float) -> None:
-        """A reply came, perhaps with its date (RFC 9110, section 6.6.1)."""
-        if date := http_date(headers.get("date", "")):
-            self._heard = date.timestamp(), loop_s
+        """What was asked for was done: the reply is the receiver's own, perhaps with its date
+        (RFC 9110, section 6.6.1). One without withdraws what an earlier one said. A refusal is
+        nobody's word for the time: it may be of anything on the way.
+        """
+        if self._now is None:
+            return
+        date = http_date(headers.get("date", ""))
+        self._heard = (date.timestamp(), loop_s) if date else None
+        self.is_missed = self.is_missed or date is None
 
     def is_old(self, loop_s: float) -> bool:
         """Whether what it said is from long ago."""

@@ -39,7 +39,7 @@ modbus:
   # true where a block may reach across addresses that the manual does not list
   holes: false
   turnaround_ms: 0             # the silence it needs before the next request
-  serial_number: {{address: , function: 3, type: uint32}}
+  serial_number: {{address: , function: 3, type: uint32}}   # on its plate; remove it if not told
   power_sign: import_positive  # or export_positive: what a positive power means on this meter
   identify:
     # What tells this model from others: a type code, the first letters of its name;

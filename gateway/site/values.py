@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from drivers.net.addresses import is_host_name
 from drivers.strict_yaml import Seconds
 from drivers.yaml_words import found_text, shortened
 
@@ -130,5 +131,4 @@ def _is_ipv6(text: str) -> bool:
 
 def _is_name(text: str) -> bool:
     """Whether it may be a host's name or IPv4 address, or an IPv6 address."""
-    plain = re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", text)
-    return (plain is not None and len(text) <= 253) or _is_ipv6(text)
+    return is_host_name(text) or _is_ipv6(text)

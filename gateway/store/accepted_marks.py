@@ -5,6 +5,10 @@ or is settled anew, and differently. The marks tell, because they are not in it.
 down when the first number of a slot is accepted, before the verdict itself is, and cover whatever
 of that slot is about to be sent to the same destination: one small write for each slot.
 
+Who puts a copy of the whole folder back puts old marks back with it. So what was accepted is noted
+in a second place, too: the service's cache folder, which no such copy touches. That file may be
+lost at any time. An image of the whole card holds both; it is for `meter-gateway restore`.
+
 Where the buffer is found to be behind the marks, its slots up to them are *assumed*: they count as
 accepted, and are sent again only by a person's word. So it is where `meter-gateway restore` says
 so.
@@ -31,6 +35,9 @@ MAX_BYTES = 1 << 20
 
 Series = tuple[str, str]
 """A destination, and the text of a subject."""
+
+SECOND_NAME = "accepted"
+"""The file in the cache folder (CacheDirectory= of systemd.exec(5))."""
 
 _ABOUT = "the newest slot that each destination accepted; see: meter-gateway restore --help"
 
@@ -63,6 +70,8 @@ class AcceptedMarks:
     """Whether it is sure that nothing is assumed of the time to come."""
     is_stored: bool = False
     """Whether the file says the same."""
+    second: Path | None = None
+    """The second place for what was accepted, if there is one."""
     _told: bool = False
 
     # --- what they say ----------------------------------------------------------------------------
@@ -121,13 +130,26 @@ class AcceptedMarks:
     # --- the file ---------------------------------------------------------------------------------
 
     @classmethod
-    def beside(cls, buffer: Path) -> "AcceptedMarks":
-        """The marks of the buffer at that path; none where there is no such file, or none that can
-        be read.
+    def beside(cls, buffer: Path, environ: Mapping[str, str] = os.environ) -> "AcceptedMarks":
+        """The marks of the buffer at that path, and what the second place says beyond; none where
+        there is no such file, or none that can be read.
         """
-        marks = cls(buffer.with_name(buffer.name + ".accepted"))
+        marks = cls._of(buffer.with_name(buffer.name + ".accepted"))
+        cache = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+        if cache:
+            marks.second = Path(cache, SECOND_NAME)
+            for series, slot_s in cls._of(marks.second).accepted.items():
+                if slot_s > marks.accepted.get(series, -1):
+                    marks.accepted[series] = slot_s
+                    marks.is_stored = False
+        return marks
+
+    @classmethod
+    def _of(cls, path: Path) -> "AcceptedMarks":
+        """What one file says."""
+        marks = cls(path)
         try:
-            written = msgspec.json.decode(_read(marks.path), type=_Written)
+            written = msgspec.json.decode(_read(path), type=_Written)
             marks.accepted = _starts(written.accepted)
             for _, subject in marks.accepted:
                 subject_of(subject)
@@ -139,8 +161,8 @@ class AcceptedMarks:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            log.warning("%s: cannot be read: %s; it is begun anew", marks.path, error)
-            return cls(marks.path)
+            log.warning("%s: cannot be read: %s; it is begun anew", path, error)
+            return cls(path)
         return marks
 
     def store(self) -> None:
@@ -149,16 +171,21 @@ class AcceptedMarks:
         """
         if self.is_stored or not (self.accepted or self.assumed or self.assumed_before_s):
             return
+        refused = []
+        if self.second is not None:
+            try:
+                _put(self.second, _Written(_ABOUT, _texts(self.accepted)), synced=False)
+            except OSError as error:
+                refused.append((self.second, error.strerror))
         try:
             self.write()
         except OSError as error:
-            if not self._told:
-                log.warning(
-                    "%s: cannot be written: %s; tried again later", self.path, error.strerror
-                )
-            self._told = True
-        else:
-            self._told = False
+            refused.append((self.path, error.strerror))
+
+        if not self._told:
+            for path, why in refused:
+                log.warning("%s: cannot be written: %s; tried again later", path, why)
+        self._told = bool(refused)
 
     def write(self, owner: os.stat_result | None = None) -> None:
         """Write the file, which is the old or the new one at any moment; it belongs to `owner`, if
@@ -171,18 +198,27 @@ class AcceptedMarks:
             utc_seconds(self.assumed_before_s) if self.assumed_before_s else "",
             self.to_apply,
         )
-        new = self.path.with_name(self.path.name + ".new")
-        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
-        try:
-            if owner is not None:
-                with contextlib.suppress(PermissionError):
-                    os.fchown(number, owner.st_uid, owner.st_gid)
-            os.write(number, msgspec.json.encode(written) + b"\n")
-            os.fsync(number)
-        finally:
-            os.close(number)
-        new.replace(self.path)
+        _put(self.path, written, owner=owner)
         self.is_stored = True
+
+
+def _put(
+    path: Path, written: _Written, *, owner: os.stat_result | None = None, synced: bool = True
+) -> None:
+    """Raises OSError."""
+    new = path.with_name(path.name + ".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    number = os.open(new, flags, 0o640)
+    try:
+        if owner is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(number, owner.st_uid, owner.st_gid)
+        os.write(number, msgspec.json.encode(written) + b"\n")
+        if synced:
+            os.fsync(number)
+    finally:
+        os.close(number)
+    new.replace(path)
 
 
 def _read(path: Path) -> bytes:

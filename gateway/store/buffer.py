@@ -294,6 +294,10 @@ class Buffer:
         """The energy of an asset's slot as a destination was last owed it, if it was."""
         return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
+    def not_begun(self, now_s: float, slot_s: int) -> list[Item]:
+        """What waits for slots that have not begun: of a clock that was ahead."""
+        return self.tables.outbox.not_begun(now_s, slot_s)
+
     def retry(self, items: Sequence[Item]) -> int:
         """Rejected, missed, disputed and assumed items are owed again. Returns how many."""
         return self.tables.outbox.retry(items)

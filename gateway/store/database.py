@@ -21,6 +21,7 @@ from gateway.energy.slot import Event
 from gateway.store.errors import (
     Damaged,
     Gone,
+    OldView,
     Reopened,
     StoreError,
     explained,
@@ -38,6 +39,7 @@ from gateway.store.file import (
     lock_folder,
 )
 from gateway.store.file_lock import FileLock, locked
+from gateway.store.mounts import mount_of, own_mounts, resolved
 from gateway.store.ownership import refuse_foreign
 from gateway.store.reserve import Reserve
 from gateway.store.watch import Watch
@@ -67,6 +69,8 @@ class Access:
     """There was no file to begin with, and none could be made yet."""
     refusal: StoreError | None = None
     """Why it could only be opened for reading, if so."""
+    was_read_only: bool = False
+    """The disk itself was read-only then, for whomever."""
     found_books: bool = False
     """Where there was no file at first, one with books in it has turned up: the folds have to go on
     from those.
@@ -213,7 +217,7 @@ class Database:
             self.access.shut = False
             return None
         except (OSError, sqlite3.Error) as error:
-            refusal = explained(self.path, "cannot be written", error)
+            refusal = self._old_view() or explained(self.path, "cannot be written", error)
         except StoreError as error:
             refusal = error
         finally:
@@ -225,6 +229,16 @@ class Database:
                 connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
             )
         return refusal
+
+    def _old_view(self) -> StoreError | None:
+        """Where the disk has been mounted anew, and this process still sees it as it was."""
+        mount = mount_of(resolved(self.path), own_mounts())
+        if not self.access.was_read_only or mount is None or not mount.is_shut_for_us:
+            return None
+        return OldView(
+            f"{self.path}: its disk can be written again, but not by this process, which began "
+            "when it was read-only"
+        )
 
     def _connected(self) -> sqlite3.Connection:
         """The file, made where there was none. Raises OSError, sqlite3.Error or StoreError."""
@@ -285,7 +299,7 @@ class Database:
                 why,
             )
         try:
-            return StoreError(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
+            return Reopened(f"{self.path.parent}: {self._renewed(why, source)}; goes on")
         except StoreError as error:
             return error
 

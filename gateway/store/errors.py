@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.store.mounts import mount_of, own_mounts, resolved
+
 
 class StoreError(Exception):
     """The store cannot be used. The text says which file, why and what to do."""
@@ -20,7 +22,11 @@ class DiskFull(StoreError):
 
 
 class Reopened(StoreError):
-    """It could not be written as it was open; it can now."""
+    """It could not be used as it was open; it can now, and what was asked is worth another try."""
+
+
+class OldView(StoreError):
+    """The disk can be written again, and this process cannot: only another one can."""
 
 
 class Foreign(StoreError):
@@ -59,10 +65,12 @@ LOCKED = "close the program that holds it (a database browser, a backup); it is 
 CARD = "check the disk with dmesg"
 READ_ONLY_DISK = (
     "its disk is read-only",
-    # systemd gives a service a view of the mounts of its own: what was mounted read-only then stays
-    # so in it, also where it is mounted anew (mount_namespaces(7)).
-    "see with dmesg whether the card is worn, and mount it so that it can be written; where it "
-    "stays so, systemctl restart meter-gateway",
+    "see with dmesg whether the card is worn, and mount it so that it can be written",
+)
+READ_ONLY_FOR_US = (
+    "its disk is read-only for this process alone",
+    "where systemd started it, add ReadWritePaths= with its folder (systemctl edit meter-gateway); "
+    "in a container, mount it so that it can be written; then start it again",
 )
 
 _SAID: Mapping[int, tuple[str, str]] = {
@@ -204,7 +212,8 @@ def explained(path: Path, what: str, error: OSError | sqlite3.Error) -> StoreErr
     kind = _kind(error)
     why, advice = _told(error)
     if is_refusal(error) and kind is StoreError and is_on_read_only_disk(path):
-        why, advice = READ_ONLY_DISK
+        mount = mount_of(resolved(path), own_mounts())
+        why, advice = READ_ONLY_FOR_US if mount and mount.is_shut_for_us else READ_ONLY_DISK
     return kind(f"{path}: {what}: {why}; {advice}")
 
 

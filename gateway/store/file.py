@@ -1,9 +1,11 @@
 """The SQLite file of the store: how it is opened and locked."""
 
+import errno
 import fcntl
 import logging
 import os
 import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,23 @@ def _no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
     return sqlite3.DatabaseError(error.object.decode("utf-8", "replace")[:200])
 
 
+def open_file(path: Path) -> int:
+    """A descriptor to read a file. Raises OSError, also where it is no file: a FIFO would hold us
+    for ever, and a device has no end.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return number
+    os.close(number)
+    raise OSError(errno.EINVAL, "it is not a file", str(path))
+
+
+def bytes_of(path: Path) -> bytes:
+    """All that is in a file. Raises OSError, as `open_file`."""
+    with os.fdopen(open_file(path), "rb") as file:
+        return file.read()
+
+
 def lock_folder(path: Path, how: int) -> int:
     """Daemons and a repair must not meet: each locks the folder, which no damage to the file
     touches. Raises StoreError.
@@ -63,7 +82,8 @@ def lock_folder(path: Path, how: int) -> int:
         number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StoreError(
-            f"{path.parent}: cannot be opened: {error.strerror}; check owner and mode of the folder"
+            f"{path.parent}: cannot be opened: {error.strerror}; run this as root (with sudo), or "
+            "check owner and mode of the folder"
         ) from error
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
@@ -118,8 +138,10 @@ def connect(path: Path, *, whole: bool = False, wait_s: float = WAIT_S) -> sqlit
 
 def connect_as_it_is(path: Path, how: str) -> sqlite3.Connection:
     """Beside whoever else has it open, changing nothing by that. `how` is the URI's query
-    (sqlite.org/uri.html). Raises sqlite3.Error.
+    (sqlite.org/uri.html). Raises sqlite3.Error, also where it is no file: a FIFO would hold us.
     """
+    if path.exists() and not path.is_file():
+        raise sqlite3.OperationalError("it is not a file")
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
@@ -161,7 +183,7 @@ def _image(path: Path, log_path: Path) -> sqlite3.Connection | None:
     try:
         if path.stat().st_size > MOST_IN_MEMORY:
             return None
-        image, log = bytearray(path.read_bytes()), log_path.read_bytes()
+        image, log = bytearray(bytes_of(path)), bytes_of(log_path)
     except OSError:
         return None
     page_bytes = carve.page_size_of(bytes(image[:100]))

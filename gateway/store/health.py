@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store.errors import Gone, Locked, Misfit, StoreError
+from gateway.store.errors import Locked, Misfit, OldView, Reopened, StoreError
 
 T = TypeVar("T")
 
@@ -26,17 +26,23 @@ class StoreHealth:
         self.last_error = ""
         self.last_error_s: float | None = None
         self.failing = False
-        self.file_is_gone = False
-        """There is no file under its name, and none can be made: that is no matter of patience."""
         self.locked = False
         """Another program's lock has kept the last write from its work."""
+        self.refused = False
+        """The disk has refused what was asked last: neither a lock, nor a file that was opened
+        anew and is to be tried again.
+        """
+        self.old_view: OldView | None = None
+        """The last write failed so."""
         self.misfits = 0
         """Writes in a row that failed though neither the disk nor a lock was at fault."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether waiting does not help: somebody has to do something."""
-        return self.file_is_gone or self.misfits > 0
+        """Whether it is not well already, however recently something was written. Only another
+        program's lock is waited for: it mostly goes by itself.
+        """
+        return self.failing and (self.refused or self.misfits > 0)
 
     def does(self, work: Callable[[], object], *, writes: bool = True) -> bool:
         """Let the store work; returns whether it could. Where the disk refuses, say so once.
@@ -50,6 +56,7 @@ class StoreHealth:
             self.failed(error)
             if writes:
                 self.locked = isinstance(error, Locked)
+                self.old_view = error if isinstance(error, OldView) else None
                 self.misfits = self.misfits + 1 if isinstance(error, Misfit) else 0
             return False
 
@@ -72,11 +79,12 @@ class StoreHealth:
         if not self.failing:
             log.error("%s", error)
         self.failing = True
-        self.file_is_gone = isinstance(error, Gone)
+        self.refused = not isinstance(error, Locked | Reopened)
 
     def _wrote(self) -> None:
         if self.failing:
             log.info("%s: can be written again", self._path)
-        self.failing = self.locked = self.file_is_gone = False
+        self.failing = self.refused = self.locked = False
         self.misfits = 0
+        self.old_view = None
         self.last_success_s = self._now_s()

@@ -40,6 +40,7 @@ from gateway.store.file import (
 from gateway.store.file_lock import FileLock, locked
 from gateway.store.integrity import CHECKED_AT_ONCE
 from gateway.store.migration import is_unfinished, newest_version
+from gateway.store.mounts import mount_of, own_mounts, resolved
 from gateway.store.ownership import (
     refuse_foreign,
     refuse_foreign_tables,
@@ -106,32 +107,41 @@ def _opened_or_mended(path: Path, limits: Limits, now_s: float) -> tuple[Buffer,
 
         salvage.put_in_place(path, now_s)
 
-    told, why = "", ""
+    told: list[str] = []
+    why = ""
     try:
         # Before anything else looks: a log without its file is not another one's.
         _refuse_to_lose_log(path)
         refuse_foreign(path)
-        told = set_aside_stray_log(path, now_s) or _told_of_replay(path)
-        buffer = _begun(path, limits)
+        told.append(set_aside_stray_log(path, now_s) or _told_of_replay(path))
+        buffer = _begun_with_or_without(path, limits, now_s, told)
     except Damaged as error:
         why = error.why
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
-            if not (is_full(error) and Reserve(path).give_up()):
-                raise
-            buffer = _begun(path, limits)
-        elif _is_sound_without_log(path):
-            told = set_aside_log(path, now_s)
-            buffer = _begun(path, limits)
-        else:
-            why = said(error)
+            raise
+        why = said(error)
 
     if why:
         buffer = _begun_anew(path, limits, now_s, why)
-    if told:
-        log.error("%s: %s", path.parent, told)
-        buffer.note(Event(int(now_s * 1000), "", "stray log", told))
+    for text in filter(None, told):
+        log.error("%s: %s", path.parent, text)
+        buffer.note(Event(int(now_s * 1000), "", "stray log", text))
     return buffer, bool(why)
+
+
+def _begun_with_or_without(path: Path, limits: Limits, now_s: float, told: list[str]) -> Buffer:
+    """The buffer; where need be without what is in its way: the reserve on a full disk, or a log
+    that is another one's, of which is `told` then. Raises OSError, sqlite3.Error or StoreError.
+    """
+    try:
+        return _begun(path, limits)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error) and _is_sound_without_log(path):
+            told[:] = [set_aside_log(path, now_s)]
+        elif not (is_full(error) and Reserve(path).give_up()):
+            raise
+    return _begun(path, limits)
 
 
 def _make_folder(folder: Path) -> None:
@@ -157,6 +167,29 @@ def _told_of_replay(path: Path) -> str:
         f"into it. If {path.name} is a copy that was put in place, it is as new as before by that: "
         f"stop the daemon, move {path.name} and {path.name}-wal away, and put the copy there again"
     )
+
+
+def _is_sound_with_log(path: Path) -> bool:
+    """Whether a file is, together with its log; False where that cannot be asked yet. Raises
+    sqlite3.DatabaseError where it is not.
+
+    Asked of what is open for reading only: who closes one that can be written moves the log into
+    it, and with that what is wrong.
+    """
+    try:
+        db = connect_as_it_is(path, "mode=ro")
+        try:
+            db.execute("PRAGMA cache_size = -256")
+            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise
+        return False
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+    return True
 
 
 def _is_sound_without_log(path: Path) -> bool:
@@ -197,7 +230,11 @@ def _read_on(path: Path, limits: Limits, error: OSError | sqlite3.Error) -> Buff
     is_new = connection is None
     buffer = _opened(connection or connect_nowhere(path), path, limits)
     refusal = StoreError(f"{refusal}. {WAITS_IN_MEMORY}")
-    buffer.database.access = Access(shut=True, is_new=is_new, refusal=refusal)
+    mount = mount_of(resolved(path), own_mounts())
+    was_read_only = mount is not None and not mount.can_be_written
+    buffer.database.access = Access(
+        shut=True, is_new=is_new, refusal=refusal, was_read_only=was_read_only
+    )
     return buffer
 
 
@@ -321,7 +358,9 @@ def _begun(path: Path, limits: Limits) -> Buffer:
                 raise sqlite3.DatabaseError("file is not a database")
     unclean = log_file.is_file() and log_file.stat().st_size > 0
     _refuse_to_lose_log(path)
-    buffer = _opened(connect(path, whole=size <= CHECK_WHOLE_BYTES), path, limits)
+    is_small = size <= CHECK_WHOLE_BYTES
+    is_checked = unclean and is_small and _is_sound_with_log(path)
+    buffer = _opened(connect(path, whole=is_small and not is_checked), path, limits)
     try:
         # The real clock: this bounds how long a real disk keeps us waiting.
         until_s = time.monotonic() + CHECK_S
@@ -340,7 +379,8 @@ def _refuse_to_lose_log(path: Path) -> None:
     """
     log_file = path.with_name(path.name + "-wal")
     has_log = log_file.is_file() and log_file.stat().st_size > 0
-    is_there = path.is_dir() or (path.exists() and path.stat().st_size > 0)
+    # What is no file at all, opening says better.
+    is_there = path.exists() and (not path.is_file() or path.stat().st_size > 0)
     if has_log and not is_there:
         raise Damaged(
             f"{path}: is gone or empty, and its log is there; start the daemon, or run: "

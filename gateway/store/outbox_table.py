@@ -155,6 +155,22 @@ class OutboxTable:
                 (destination, oldest_s),
             )
 
+    def not_begun(self, now_s: float, slot_s: int) -> list[Item]:
+        """What waits for slots that have not begun, which can only be of a clock that was ahead.
+        Forecasts are of the slot after the next one at most (`selects.py`).
+        """
+        found: list[Item] = []
+        for destination in self.destinations():
+            for state, index in (("pending", "outbox_pending"), ("sent", "outbox_sent")):
+                rows = self._database.rows(
+                    f"""SELECT {OWED_LIST} FROM outbox INDEXED BY {index}
+                        WHERE destination = ? AND state = '{state}'
+                        AND slot_s > ? + iif(kind = 'forecast', ?, 0)""",  # noqa: S608
+                    *(destination, now_s, 2 * slot_s),
+                )
+                found += (owed_of(row).item for row in rows)
+        return found
+
     # --- what a person looks at and decides -------------------------------------------------------
 
     def owed(self, since_s: int, until_s: int, destination: str | None) -> Iterator[Owed]:

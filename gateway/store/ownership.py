@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.store.errors import RIGHTS, Foreign, StoreError, is_damage
-from gateway.store.file import connect_as_it_is
+from gateway.store.file import FILES, connect_as_it_is
 
 _COLUMNS: Mapping[str, frozenset[str]] = {
     "boots": frozenset({"id", "boot_id"}),
@@ -63,11 +63,12 @@ def refuse_foreign(path: Path) -> None:
 
 
 def refuse_what_is_no_file(path: Path, what: str) -> None:
-    """A folder, or a FIFO, which would hold us for ever. `what` could not be done. Raises
-    StoreError, OSError.
+    """A folder, or a FIFO, which would hold us for ever, in the place of one of the files. `what`
+    could not be done. Raises StoreError, OSError.
     """
-    if path.exists() and not path.is_file():
-        raise StoreError(f"{path}: {what}: it is not a file; {RIGHTS}")
+    for each in (path.with_name(path.name + suffix) for suffix in FILES):
+        if each.exists() and not each.is_file():
+            raise StoreError(f"{each}: {what}: it is not a file; {RIGHTS}")
 
 
 def refuse_foreign_tables(db: sqlite3.Connection, path: Path) -> None:
@@ -103,7 +104,7 @@ def _has_traces(path: Path) -> bool:
     """Whether there is something of ours in a file that SQLite cannot read, or in its log."""
     log = path.with_name(path.name + "-wal")
     for each in (path, log):
-        if each.exists() and not _is_text(each) and any(map(_TRACES.search, _blocks(each))):
+        if each.is_file() and not _is_text(each) and any(map(_TRACES.search, _blocks(each))):
             return True
     return _has_samples(path)
 

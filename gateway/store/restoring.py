@@ -23,7 +23,7 @@ from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import assume_pending, note_accepted
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.errors import StoreError, remedy
-from gateway.store.file import connect_as_it_is, lock_folder
+from gateway.store.file import FILES, connect_as_it_is, lock_folder
 from gateway.store.file_lock import FileLock
 from gateway.store.migration import newest_version
 from gateway.store.opening import open_for_reading
@@ -32,7 +32,7 @@ from gateway.store.row_checks import TABLES
 DAEMON_USER = "meter-gateway"
 """As the unit in systemd/ has it."""
 
-_SUFFIXES = ("-wal", "-shm", "-journal", ".salvaging", ".salvaged", "")
+_SUFFIXES = (*FILES[1:], "-journal", ".salvaging", ".salvaged", FILES[0])
 """The logs first: SQLite would play them back into whatever file they lie beside."""
 
 
@@ -149,7 +149,7 @@ def _beside(copy: Path, path: Path) -> Iterator[tuple[Path, dict[str, int], int]
 
 
 def _remove(work: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in (*FILES, "-journal"):
         work.with_name(work.name + suffix).unlink(missing_ok=True)
 
 

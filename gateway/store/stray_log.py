@@ -19,6 +19,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.store.file import bytes_of
 from gateway.store.salvage.carve import log_frames, page_size_of
 
 MOST_ASIDE = 3
@@ -81,7 +82,7 @@ def set_aside_stray_log(path: Path, now_s: float) -> str:
     """
     log_path = path.with_name(path.name + "-wal")
     try:
-        log = log_path.read_bytes()
+        log = bytes_of(log_path)
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except FileNotFoundError:
@@ -100,7 +101,7 @@ def set_aside_log(path: Path, now_s: float) -> str:
     _sync(path.parent)
 
     old = sorted(
-        path.parent.glob(f"{path.name}.stray-*-wal"), key=lambda each: each.stat().st_mtime
+        path.parent.glob(f"{path.name}.stray-*-wal"), key=lambda each: each.lstat().st_mtime
     )
     for each in old[:-MOST_ASIDE]:
         with contextlib.suppress(OSError):
@@ -119,7 +120,7 @@ def was_put_in_place(path: Path) -> bool:
     try:
         if path.stat().st_mtime <= log_path.stat().st_mtime + _MOMENT_S:
             return False
-        log = log_path.read_bytes()
+        log = bytes_of(log_path)
         with path.open("rb") as file:
             page_bytes = page_size_of(file.read(_HEADER_BYTES))
             if page_bytes is None:

@@ -13,12 +13,14 @@ from dsmr_parser.clients.telegram_buffer import EncryptedTelegramBuffer, Telegra
 from dsmr_parser.parsers import TelegramParser
 
 from drivers.p1.cipher import decrypt
-from drivers.p1.obis import Reader, Values
+from drivers.p1.reader import Reader
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import Framer, Sealed, Telegram, fault
+from drivers.p1.telegram import Framer, Sealed
+from drivers.p1.told import Values
 from drivers.profile import load_profile
 from drivers.simulated.home import Household
 from drivers.simulated.meters import grid_telegram
+from drivers.text_telegram import Telegram, fault
 from tests.benchmarks.figure import Figure
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, envelope
 from tests.drivers.p1.telegrams.written import Written, sealed, written

@@ -252,6 +252,31 @@ async def test_the_page_fits_a_phone(served: Served, chromium: webdriver.Chrome)
     assert widths[0] <= widths[1]
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_lines_that_are_not_used_leave_the_values_room(
+    served: Served, chromium: webdriver.Chrome, width: int
+) -> None:
+    window = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    await asyncio.to_thread(chromium.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", window)
+    grid, *others = served.report.meters
+    unused = [f"1-0:{c}.8.{e}" for c in range(3, 9) for e in range(5)]
+    told = replace(grid, dialect="p1/hungary", checksum="right", unused=unused)
+    served.report = replace(served.report, meters=[told, *others])
+    await seen(chromium, served.url, "All is well")
+    heights, text, widths = await asyncio.to_thread(
+        chromium.execute_script,
+        "const details = document.querySelector('#meters details'); details.open = true;"
+        "const page = document.documentElement;"
+        "return [[...details.querySelectorAll('dt')].map(each => each.offsetHeight),"
+        " details.innerText, [page.scrollWidth, page.clientWidth]]",
+    )
+    assert max(heights) <= 1.5 * min(heights)
+    assert "30 lines not used: 1-0:3.8.0, 1-0:3.8.1" in text
+    assert "p1/hungary" in text
+    assert widths[0] <= widths[1]
+    assert complaints(chromium) == []
+
+
 def ordinary_day(report: Report) -> Report:
     """The home of the README's picture: sun at noon, a heat pump that runs, energy to spare."""
     grid, pv, heat_pump = report.meters

@@ -66,11 +66,34 @@ D0 = (
     b"1-0:1.8.0*255(00001234.5678901*kWh)\r\n1-0:61.7.255*255(000000.09*W)\r\n"
     b"1-0:96.5.5*255(82)\r\n!\r\n"
 )
+PUSHED_TEXT = D0.replace(b"1-0:61.7", b"1-0:2.8.0*255(00000000.0000000*kWh)\r\n1-0:61.7")
 SEVEN_BITS = SerialSettings(baud=1200, parity="even", data_bits=7)
 
 
 def with_parity(data: bytes) -> bytes:
     return bytes(byte | (byte.bit_count() % 2) << 7 for byte in data)
+
+
+def inverted(text: bytes, data_bits: int) -> bytes:
+    """What a receiver makes of text in seven bits with even parity whose signal is inverted. It
+    takes a stop bit that is low for the next start bit, as the usual ones do.
+    """
+    signal = []
+    for byte in text:
+        bits = [byte >> n & 1 for n in range(7)]
+        signal += [1, *(1 - bit for bit in (*bits, sum(bits) % 2)), 0]
+    came, at = bytearray(), 1
+    while at + 9 < len(signal):
+        if signal[at - 1 : at + 1] != [1, 0]:
+            at += 1
+            continue
+        while at + 9 < len(signal):
+            bits = signal[at + 1 : at + 1 + data_bits]
+            came.append(sum(bit << n for n, bit in enumerate(bits)))
+            at += 9
+            if signal[at] or not any(signal[at - 9 : at]):
+                break
+    return bytes(came)
 
 
 STRANGERS = {
@@ -90,6 +113,13 @@ STRANGERS = {
         bytes((~byte & 0x7F) << 1 | 1 for byte in WRITTEN["nordic"].data),
         "inverted",
     ),
+    "inverted, 7E1": (inverted(WRITTEN["dsmr2.2"].data, 7), "inverted"),
+    "inverted, 7E1 read as 8N1": (inverted(WRITTEN["dsmr2.2"].data, 8), "inverted"),
+    "inverted, 7E1, seven bits": (
+        bytes(~byte & 0x7F for byte in WRITTEN["dsmr2.2"].data),
+        "inverted",
+    ),
+    "inverted, optical port": (inverted(PUSHED_TEXT, 7), "inverted"),
 }
 LISTENING = ["p1/auto", "dsmr/dsmr5", "p1/austria", "sml/auto", "iec62056/mode_d"]
 OWN = {"sml": "sml/", "d0": "iec62056/", "p1": ("p1/", "dsmr/", "iec62056/")}

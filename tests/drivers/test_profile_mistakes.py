@@ -71,7 +71,11 @@ def test_a_minimal_profile_has_the_defaults() -> None:
         (
             "modbus:\n",
             "modbus: {}\nother:\n",
-            ["one.yaml:9: other: unknown key", "one.yaml:8: modbus: key 'registers' is missing"],
+            [
+                "one.yaml:9: other: unknown key",
+                "one.yaml:8: modbus: key 'registers' is missing",
+                "one.yaml:8: modbus: key 'identify' is missing",
+            ],
         ),
         (
             "address: 0,",
@@ -221,6 +225,21 @@ def test_a_minimal_profile_has_the_defaults() -> None:
             ["one.yaml:11: modbus.identify[0].address: reaches beyond register 65535"],
         ),
         (
+            "  identify:",
+            "  serial_number: 0xFC00\n  identify:",
+            [
+                "one.yaml:11: modbus.serial_number: expected key: value pairs, found "
+                "64512 — it is where the meter's own number is, which tells it from the one that "
+                "takes its place; left out where it has none in its registers; its keys are "
+                "address, function, type, words, word_order"
+            ],
+        ),
+        (
+            "  identify:",
+            "  serial_number: {address: 65535}\n  identify:",
+            ["one.yaml:11: modbus.serial_number.address: reaches beyond register 65535"],
+        ),
+        (
             "  registers:\n",
             "  registers:\n    powr_w: {address: 7}\n",
             ["one.yaml:8: modbus: there is no quantity 'powr_w' — did you mean 'power_w'?"],
@@ -368,20 +387,49 @@ def test_a_profile_that_cannot_be_read_is_a_problem_with_its_path(tmp_path: Path
         load_profile("acme/one", tmp_path)
 
 
-def test_mistakes_beside_what_cannot_be_read_are_named_in_the_same_round() -> None:
-    """And none that only follows from what was left out."""
-    text = MINIMAL.replace("max_power_w: 1000", "max_power_w: lots").replace(
-        "unit: Wh}\n",
-        "unit: W}\n"
-        "    voltage_l1_v: {adress: 4, unit: V}\n"
-        "    current_l1_a: {address: 8, type: int16, scale: 0, unit: A}\n",
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        (
+            "acme/inverter",
+            "there is no profile 'acme/inverter' that this could be a part of — did you mean "
+            "'acme/invertor'?",
+        ),
+        (
+            "acme/one",
+            "acme/one cannot be a part of itself — name the profile of the other device, or "
+            "remove this key",
+        ),
+    ],
+)
+def test_a_part_of_what_is_not_there_is_named_with_all_else_that_is_wrong(
+    whole: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "invertor.yaml").write_text(MINIMAL)
+    path = tmp_path / "acme" / "one.yaml"
+    right = MINIMAL.replace("  registers:", f"  part_of: {whole}\n  registers:")
+    path.write_text(right.replace("unit: Wh", "unit: W"))
+
+    with pytest.raises(ProfileError) as caught:
+        load_profile("acme/one", tmp_path, shipped_folder())
+    problems = [*map(str, caught.value.problems)]
+    assert problems[0] == f"{path}:9: modbus.part_of: {expected}"
+    assert problems[1].startswith(f"{path}:11: modbus.registers.energy_import_wh.unit: ")
+
+    path.write_text(right.replace(whole, "acme/invertor"))
+    assert load_profile("acme/one", tmp_path, shipped_folder()).device == "acme/invertor"
+    path.write_text(right.replace(whole, "growatt/tl_x"))
+    assert load_profile("acme/one", tmp_path, shipped_folder()).device == "growatt/tl_x"
+
+
+def test_a_sister_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    path = tmp_path / "acme" / "one.yaml"
+    path.write_text(MINIMAL + "sister: eastron/sdm12\n")
+    with pytest.raises(ProfileError) as caught:
+        load_profile("acme/one", tmp_path, shipped_folder())
+    assert str(caught.value) == (
+        f"{path}:12: sister: there is no profile 'eastron/sdm12' that this could be a sister of — "
+        "did you mean 'eastron/sdm120'?"
     )
-    said = problems(text)
-    assert [each.partition(" — ")[0] for each in said] == [
-        "one.yaml:5: max_power_w: expected a number, found the text 'lots'",
-        "one.yaml:11: modbus.registers.voltage_l1_v.adress: unknown key",
-        "one.yaml:11: modbus.registers.voltage_l1_v: key 'address' is missing",
-        "one.yaml:10: modbus.registers.energy_import_wh.unit: 'W' is not a unit of "
-        "energy_import_wh",
-        "one.yaml:12: modbus.registers.current_l1_a.scale: a scale of 0 makes every value 0",
-    ]

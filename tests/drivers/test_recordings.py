@@ -8,7 +8,8 @@ this program.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,13 @@ from drivers.modbus.bus import Refused, request
 from drivers.modbus.codec import Decoder
 from drivers.modbus.identify import matches
 from drivers.modbus.plan import Block, Row, plan
-from drivers.profile import DeviceAddress, load_profile, profile_ids
+from drivers.profile import (
+    DeviceAddress,
+    ProfileError,
+    load_profile,
+    profile_ids,
+    shipped_folder,
+)
 from drivers.strict_yaml import decode, parse
 from tests.drivers.modbus.frames import sealed
 
@@ -87,8 +94,24 @@ def load(path: Path) -> Recording:
     return recording
 
 
-PROFILES = [each for each in profile_ids() if load_profile(each).protocol == "modbus"]
-RECORDINGS = [load(path) for path in sorted(FOLDER.glob("*.yaml"))]
+def is_modbus(profile_id: str) -> bool:
+    """As it is written: a profile that does not load fails its own test."""
+    text = (shipped_folder() / f"{profile_id}.yaml").read_text(encoding="utf-8")
+    return "\nprotocol: modbus\n" in text
+
+
+def sound(paths: Iterable[Path]) -> Iterator[Recording]:
+    """The recordings that can be read, of profiles that can: others fail their own tests."""
+    for path in paths:
+        with contextlib.suppress(AssertionError, ProfileError):
+            recording = load(path)
+            load_profile(recording.profile)
+            yield recording
+
+
+PROFILES = list(filter(is_modbus, profile_ids()))
+PATHS = sorted(FOLDER.glob("*.yaml"))
+RECORDINGS = list(sound(PATHS))
 READINGS = [
     pytest.param(each, image, id=f"{each.profile}: {image.name}")
     for each in RECORDINGS
@@ -134,7 +157,27 @@ async def line_to(
 
 @pytest.mark.parametrize("profile_id", PROFILES)
 def test_every_modbus_profile_has_a_recording(profile_id: str) -> None:
-    assert load(FOLDER / f"{profile_id.replace('/', '-')}.yaml").profile == profile_id
+    path = FOLDER / f"{profile_id.replace('/', '-')}.yaml"
+    if not path.exists():
+        pytest.fail(missing(profile_id, path), pytrace=False)
+    assert load(path).profile == profile_id
+
+
+def missing(profile_id: str, path: Path) -> str:
+    """What to do where a profile has no recording."""
+    command = f"meter-gateway profiles record {profile_id}"
+    return (
+        f"there is no {path.relative_to(FOLDER.parents[1])}, by which the profile is proved. Of a "
+        f"meter it is made by: {command} --line URL --address N. Without one: {command} > "
+        f"values.yaml, fill that in, and: {command} --values values.yaml"
+    )
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem.replace("-", "/", 1))
+def test_every_recording_can_be_read(path: Path) -> None:
+    recording = load(path)
+    assert recording.profile in profile_ids(), "there is no such profile"
+    assert path.stem == recording.profile.replace("/", "-")
 
 
 @pytest.mark.parametrize(("recording", "image"), READINGS)
@@ -235,7 +278,8 @@ def test_what_identifies_the_model_is_recorded_and_matches(recording: Recording)
         if asked in replies or not identity.is_plausibility:
             assert asked in replies, (
                 f"add a frame that reads {identity.count} register(s) from "
-                f"0x{identity.address:04X}, which identify it"
+                f"0x{identity.address:04X}, which identify it: meter-gateway profiles record "
+                f"{recording.profile} makes it, with its checksums"
             )
             assert matches(identity, replies[asked])
 
@@ -254,3 +298,18 @@ def rows_within(profile_id: str, function: int, address: int, count: int) -> tup
 
 def test_the_checksum_of_these_tests_is_the_standard_s() -> None:
     assert sealed(bytes.fromhex("01 04 00 00 00 02"))[-2:] == bytes.fromhex("71 CB")
+
+
+def test_a_recording_that_is_missing_says_how_one_is_made() -> None:
+    told = missing("acme/em1", FOLDER / "acme-em1.yaml")
+    assert "there is no tests/recordings/acme-em1.yaml" in told
+    assert "meter-gateway profiles record acme/em1 --line URL --address N" in told
+    assert "meter-gateway profiles record acme/em1 --values values.yaml" in told
+
+
+def test_a_recording_or_profile_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("profile: [")
+    (tmp_path / "stranger.yaml").write_text(
+        PATHS[0].read_text().replace("profile: ", "profile: no/such_")
+    )
+    assert [*sound([*tmp_path.iterdir(), PATHS[0]])] == [load(PATHS[0])]

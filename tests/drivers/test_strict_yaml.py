@@ -133,15 +133,18 @@ limits:
         "write a number and ms, s, min, h or d, such as 10s",
         "site.yaml:6: meters[0].invert: expected true or false, found the text 'maybe'",
         "site.yaml:7: meters[0].scale: expected a number > 0.0, found 0",
-        "site.yaml:9: meters[0].port.baud: expected a whole number >= 300, found 100",
+        "site.yaml:9: meters[0].port.baud: expected a whole number >= 300, found 100 — bits "
+        "per second",
         "site.yaml:10: meters[0].port.parity: 'evn' is not one of the allowed words — did you "
         "mean 'even'?",
         "site.yaml:11: meters[0].tags: expected a list, found the text 'solo' — write it as [a, "
         "b] or as lines that begin with '- '",
         "site.yaml:3: meters[0]: key 'name' is missing — it is what this site calls the meter",
         "site.yaml:12: meters[1].name: expected text, found 12 — put it in quotes",
-        "site.yaml:13: meters[2].name: expected text of length >= 1, found the text ''",
-        "site.yaml:14: meters[3]: expected key: value pairs, found the text 'just text'",
+        "site.yaml:13: meters[2].name: expected text of length >= 1, found the text '' — what this "
+        "site calls the meter",
+        "site.yaml:14: meters[3]: expected key: value pairs, found the text 'just text' — its keys "
+        "are name, uuid, interval, invert, scale, port, tags",
         "site.yaml:15: prices: expected key: value pairs, found a list",
         "site.yaml:18: limits.hihg: unknown key — did you mean 'high'?",
         "site.yaml:17: limits.low: expected a whole number, found the text 'a'",
@@ -163,15 +166,18 @@ limits:
         ),
         (
             "port: {baud: 1:30}",
-            "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '1:30'",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found the text '1:30' — "
+            "bits per second",
         ),
         (
             "port: {baud: yes}",
-            "site.yaml:4: meters[0].port.baud: expected a whole number, found true (yes/no)",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found true (yes/no) — "
+            "bits per second",
         ),
         (
             "port: {baud: 9600.5}",
-            "site.yaml:4: meters[0].port.baud: expected a whole number, found 9600.5",
+            "site.yaml:4: meters[0].port.baud: expected a whole number, found 9600.5 — bits per "
+            "second",
         ),
         (
             "tags: [no]",

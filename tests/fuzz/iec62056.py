@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import drivers.iec62056.telegram as iec
 from drivers.iec62056.values import read_values as iec_values
+from drivers.text_telegram import Telegram
 from tests.drivers.iec62056.test_values import EASYMETER, EBZ, EMH, READOUT
 from tests.fuzz.framing import MENDED, STRETCHED, framed, stretched
 from tests.fuzz.target import (
@@ -25,8 +26,8 @@ def iec_telegrams(data: bytes) -> None:
     if options & MENDED:
         stream = _even(stream)
     for event in framed(iec.Framer, stream, options, iec.MAX_TELEGRAM_BYTES):
-        if isinstance(event, iec.Telegram):
-            _iec_values(event.text, options)
+        if isinstance(event, Telegram):
+            _iec_values(event.raw, options)
         else:
             check_message(event.reason)
             check_message(event.text)

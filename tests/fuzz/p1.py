@@ -8,8 +8,9 @@ from fastcrc import crc16
 import drivers.p1.telegram as p1
 from drivers.p1.cipher import CipherError, decrypt
 from drivers.p1.dialects import recognise, shipped
-from drivers.p1.obis import Reader as P1Reader
-from drivers.p1.obis import read_values as p1_values
+from drivers.p1.reader import Reader as P1Reader
+from drivers.p1.reader import read_values as p1_values
+from drivers.text_telegram import Damaged, Telegram, fault
 from tests.drivers.p1.telegrams.encrypted import (
     AUTHENTICATION,
     KEYS,
@@ -34,7 +35,7 @@ def right_checksums(stream: bytes) -> bytes:
     changed = bytearray(stream)
     framer = p1.Framer()
     for event in framer.feed(stream):
-        if isinstance(event, p1.Telegram) and event.checksum is not None:
+        if isinstance(event, Telegram) and event.checksum is not None:
             end = event.start + len(event.raw)
             changed[end : end + 4] = b"%04X" % crc16.arc(event.raw)
     return bytes(changed)
@@ -45,9 +46,9 @@ def p1_telegrams(data: bytes) -> None:
     if options & MENDED:
         stream = right_checksums(stream)
     for event in framed(p1.Framer, stream, options, p1.MAX_TELEGRAM_BYTES):
-        if isinstance(event, p1.Telegram):
+        if isinstance(event, Telegram):
             check_p1(event, options)
-        elif isinstance(event, p1.Damaged):
+        elif isinstance(event, Damaged):
             check_message(event.reason)
             check_message(event.text)
         else:
@@ -55,9 +56,9 @@ def p1_telegrams(data: bytes) -> None:
     check_message(p1.diagnose(stream))
 
 
-def check_p1(telegram: p1.Telegram, options: int) -> None:
+def check_p1(telegram: Telegram, options: int) -> None:
     for policy in ("required", "optional", "ignored"):
-        check_message(p1.fault(telegram, policy) or "")  # type: ignore[arg-type]
+        check_message(fault(telegram, policy) or "")  # type: ignore[arg-type]
     recognise(telegram.raw, shipped())
     values = p1_values(telegram.raw, (1, 2) if options & 0x20 else ())
     check_quantities(values.quantities)
@@ -109,7 +110,7 @@ def p1_reader(data: bytes) -> None:
 def reader_seeds() -> Iterable[bytes]:
     for n, each in enumerate(written()):
         for event in p1.Framer().feed(each.data):
-            if isinstance(event, p1.Telegram):
+            if isinstance(event, Telegram):
                 yield bytes((3,)) + bytes((n * 9 % 256, n, n * 31 % 256, 7, 200, 0)) + event.raw
 
 
@@ -148,7 +149,7 @@ def p1_cipher(data: bytes) -> None:
             check_serial_number(opened.serial_number)
             inner = p1.Framer()
             for telegram in [*inner.feed(opened.text), *inner.silence()]:
-                if isinstance(telegram, p1.Telegram):
+                if isinstance(telegram, Telegram):
                     check_p1(telegram, options)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from contextlib import suppress
 
+from drivers.iec62056.redact import redact as redact_iec62056
 from drivers.line_protocol import LineError
 from drivers.modbus.redact import redact as redact_modbus
 from drivers.modbus.settings import Settings as ModbusSettings
@@ -14,8 +15,17 @@ from drivers.profile import load_profile
 from drivers.recording import Recording, RecordingError
 from drivers.recording import parse as parse_recording
 from drivers.replay import ReplayLine
+from drivers.sml.redact import redact as redact_sml
+from drivers.sunspec.redact import redact as redact_sunspec
 from tests.fuzz.meter_drivers import load_profile_once, loop
 from tests.fuzz.target import Target, check_message
+
+REDACTING = (
+    (redact_p1, "p1/auto"),
+    (redact_iec62056, "iec62056/mode_d"),
+    (redact_sml, "sml/auto"),
+    (redact_sunspec, "sunspec/auto"),
+)
 
 
 def recordings(data: bytes) -> None:
@@ -26,8 +36,9 @@ def recordings(data: bytes) -> None:
         assert all(map(math.isfinite, (told.at_s, told.due_s, *told.values.values())))
     assert all(math.isfinite(each.at_s) for each in recording.passed)
     redact_modbus(recording, _with_serial_number())
-    with suppress(ValueError):  # what is encrypted is not redacted
-        redact_p1(recording, load_profile_once("p1/auto").settings)
+    for redact, profile_id in REDACTING:
+        with suppress(ValueError):  # what is encrypted, or holds no whole telegram, is refused
+            redact(recording, load_profile_once(profile_id).settings)
     loop().run_until_complete(_play(recording))
 
 

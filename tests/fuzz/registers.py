@@ -12,7 +12,7 @@ from fastcrc import crc16
 from drivers.line_protocol import LineError, MeterError, Turns
 from drivers.line_url import Framing, SerialSettings
 from drivers.modbus.bus import request
-from drivers.modbus.codec import Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.identify import matches
 from drivers.modbus.plan import Block, plan
 from drivers.modbus.settings import Settings
@@ -156,7 +156,7 @@ def modbus_codec(data: bytes) -> None:
     add_sums(values, settings.sums)
     check_quantities(values, signed_energy=True)
     if settings.serial_number is not None:
-        size = 2 * serial_words(settings.serial_number)
+        size = 2 * settings.serial_number.count
         check_serial_number(decode_serial(settings.serial_number, rest[:size].ljust(size, b"\0")))
     for identity in settings.identify:
         matches(identity, rest[: 2 * identity.count])

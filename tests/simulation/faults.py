@@ -5,8 +5,11 @@ Such a function applies the fault now. It returns how to take it away again, whi
 event's time is over, or None where nothing is to be undone.
 """
 
+import contextlib
 import os
 import shutil
+import sqlite3
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 
 AWAY_S = 120.0
 """Whoever swaps a meter takes at least so long."""
-UNSTORED_S = 60.0
-"""The newest that is stored may be so old."""
 EVERY_S = 60.0
 """So often somebody tries to start a second daemon."""
 CUT_WITHIN_S = 600.0
@@ -202,14 +203,35 @@ def _power_cut(world: "World", event: FaultEvent) -> None:
 
 
 def _clock_wrong_at_boot(world: "World", event: FaultEvent) -> None:
-    boot = partial(
+    begin = partial(
         world.machine.boot, error_s=event.amount, synchronised_after_s=max(event.lasts, 60.0)
     )
-    # What no clock can say after what was stored, none is believed to say.
-    if world.scenario.trust == "assured" and event.amount > -BATTERY_S - UNSTORED_S:
-        world.fault_log.untrue_ms.append((world.time.ms(), abs(round(event.amount * 1000))))
+
+    def boot() -> None:
+        # What no clock can say after what was stored, none is believed to say.
+        tellable_s = world.time.s() - _newest_stored_s(world.settings.buffer_path) + BATTERY_S
+        if world.scenario.trust == "assured" and event.amount > -tellable_s:
+            world.fault_log.untrue_ms.append((world.time.ms(), abs(round(event.amount * 1000))))
+        begin()
+
     # The power comes back at once; `lasts` and `amount` are the clock's.
     _cut_power(world, FaultEvent(at=event.at, fault=event.fault), boot)
+
+
+def _newest_stored_s(path: Path) -> float:
+    """The time of the newest sample that a process finds which starts now: the daemon may have been
+    away before, or its disk have refused for hours. 0 where nothing can be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(path.with_name(path.name + suffix), folder)
+        try:
+            with contextlib.closing(sqlite3.connect(Path(folder, path.name))) as copy:
+                (newest_ms,) = copy.execute("SELECT max(utc_ms) FROM samples").fetchone()
+        except sqlite3.DatabaseError:
+            return 0.0
+    return (newest_ms or 0) / 1000
 
 
 def _cut_power(world: "World", event: FaultEvent, boot: Callable[[], None]) -> None:

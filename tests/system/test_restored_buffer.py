@@ -54,6 +54,21 @@ async def test_no_slot_that_was_accepted_is_sent_with_another_number(
             raise found
 
 
+async def test_nor_where_the_whole_folder_is_put_back(
+    tmp_path: Path, start_site: "StartSite", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the marks beside the buffer, which are as old: systemd's cache folder tells."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(cache))
+
+    def whole_folder(site: "RunningSite", copy: Path) -> None:
+        by_hand(site, copy)
+        shutil.copyfile(f"{copy}.accepted", f"{site.site.buffer_path}.accepted")
+
+    await _put_back(tmp_path / "home", start_site, whole_folder)
+
+
 async def _put_back(
     folder: Path, start_site: "StartSite", put_back: Callable[["RunningSite", Path], None]
 ) -> None:
@@ -62,6 +77,7 @@ async def _put_back(
         await _more_slots(site, 2)
         copy = folder / "copy.sqlite"
         assert main(["--config", str(folder), "backup", str(copy)]) == 0
+        shutil.copyfile(f"{site.site.buffer_path}.accepted", f"{copy}.accepted")
         await _more_slots(site, AFTER)
 
         assert site.daemon.process is not None

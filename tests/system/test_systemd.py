@@ -61,6 +61,25 @@ def test_a_hang_and_a_crash_end_in_a_restart() -> None:
     assert "StartLimitIntervalSec=0" in UNIT.read_text(), "systemd never gives up on it"
 
 
+def test_what_only_a_person_can_mend_is_not_tried_every_few_seconds() -> None:
+    """systemd.exec(5): the exit codes of what it could not begin. Our own are others."""
+    from gateway.cli.commands.run import BROKEN, CHANGED, EXHAUSTED, IN_USE
+
+    assert service()["RestartPreventExitStatus"] == ["203 216 217"]
+    assert not {203, 216, 217} & {0, 1, IN_USE, BROKEN, CHANGED, EXHAUSTED}
+
+
+def test_the_pages_that_the_unit_names_are_where_the_installation_puts_them() -> None:
+    line = next(each for each in UNIT.read_text().splitlines() if "Documentation=" in each)
+    target = Path("/opt/meter-gateway")
+    copied = f"cp -r README.md docs {target}/"
+    assert (FOLDER.parent / "docs" / "install.md").read_text().count(copied) == 2, "also an update"
+    for name in line.removeprefix("Documentation=").split():
+        page = Path(name.removeprefix("file://")).relative_to(target)
+        assert page.parts[0] in ("README.md", "docs")
+        assert (FOLDER.parent / page).is_file()
+
+
 def test_it_runs_as_its_own_user_who_may_use_serial_ports() -> None:
     keys = service()
     sysusers = (FOLDER / "meter-gateway.sysusers").read_text()

@@ -159,7 +159,6 @@ def _try(settings: "Settings", unit: "ServiceUnit", account: "Account | None") -
             ["--config", str(settings.folder.absolute()), "check", "--try"], unit, account
         )
 
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     logging.disable(logging.WARNING)
     print(f"Tried as {pwd.getpwuid(os.geteuid()).pw_name}:")
 

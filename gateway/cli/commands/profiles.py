@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli import profile_recording
+
 if TYPE_CHECKING:
     from drivers.modbus.settings import Identity
     from drivers.modbus.settings import Settings as ModbusSettings
     from drivers.profile import Profile
 
-SUMMARY = "list the hardware profiles (meter models), show one, begin one"
+SUMMARY = "list the hardware profiles (meter models), show one, begin one, record one"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,23 +22,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Lists the meter models that a device file can name, shipped ones and those of the site "
         "(hardware_profiles/ of the configuration "
         "folder). With `show ID`: its registers, limits, notes and the manual it was typed from. "
-        "`new ID` writes a profile to fill in. "
+        "`new ID` writes a profile to fill in. `record ID` makes the recording by which the tests "
+        "prove it: of a meter, or of values that you state. "
         "Exit code 1 where a profile cannot be used; the others are listed all the same."
     )
     parser.epilog = (
         "examples:\n  meter-gateway profiles\n  meter-gateway profiles show eastron/sdm120\n  "
         "meter-gateway profiles --json\n"
-        "  meter-gateway profiles new acme/em1 --from eastron/sdm120"
+        "  meter-gateway profiles new acme/em1 --from eastron/sdm120\n"
+        "  meter-gateway profiles record acme/em1 > values.yaml    (then fill it in)\n"
+        "  meter-gateway profiles record acme/em1 --values values.yaml\n"
+        "  meter-gateway profiles record acme/em1 --line serial:/dev/ttyUSB0 --address 3"
     )
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["list", "show", "new"],
+        choices=["list", "show", "new", "record"],
         default="list",
-        help="list (default), show or new",
+        help="list (default), show, new or record",
     )
     parser.add_argument(
-        "id", nargs="?", metavar="ID", help="for show and new: the profile, such as eastron/sdm120"
+        "id", nargs="?", metavar="ID", help="the profile, such as eastron/sdm120; not for list"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
@@ -49,8 +55,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="for new: where (default: hardware_profiles/ID.yaml of --config)",
+        help="for new: where (default: hardware_profiles/ID.yaml of --config); for record: where "
+        "(default: the folder tests/recordings, or here where there is none)",
     )
+    profile_recording.add_arguments(parser)
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -75,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
             folders,
         )
     profile = load_profile(args.id, *folders)
+    if args.action == "record":
+        return profile_recording.record(args, profile)
     if args.json:
         print(json_text(_details(profile), indent=2))
     else:
@@ -92,12 +102,9 @@ def _new(profile_id: str, other_id: str | None, path: Path, folders: tuple[Path,
             f"{profile_id!r} is not maker/model — small letters, digits and _, such as acme/em1"
         )
     protocol = load_profile(other_id, *folders).protocol if other_id else "modbus"
-    beside = Path("..") / "schema" / f"{protocol}.json"
-    schema = (
-        beside
-        if (path.parent / beside).is_file()
-        else shipped_folder() / "schema" / f"{protocol}.json"
-    )
+    beside = Path("schema", f"{protocol}.json")
+    is_beside = (path.absolute().parent.parent / beside).is_file()
+    schema = Path("..") / beside if is_beside else shipped_folder() / beside
     if other_id:
         source = next(file for folder in folders if (file := folder / f"{other_id}.yaml").is_file())
         text = began_as(profile_id, str(schema), other_id, source.read_text(encoding="utf-8"))
@@ -193,6 +200,7 @@ def _details(profile: "Profile") -> dict[str, Any]:
         "max_power_w": profile.max_power_w,
         "min_interval_s": profile.min_interval_s,
         "sleeps": profile.sleeps,
+        "sister": profile.sister,
     }
     return {**_brief(profile), "manual": profile.manual, "notes": profile.notes, **limits, **more}
 
@@ -212,6 +220,7 @@ def _show(profile: "Profile") -> None:
         ("shortest interval", f"{profile.min_interval_s:g} s"),
         *([("sleeps", "without sun: its silence at night is no alarm")] if profile.sleeps else []),
         *((f"{_direction(q)} register", _register(profile, q)) for q in profile.energy),
+        *([("sister models", profile.sister)] if profile.sister else []),
         *_protocol_facts(profile),
     ]
     for name, text in facts:
@@ -242,9 +251,11 @@ def _serial(profile: "Profile") -> str:
 def _register(profile: "Profile", quantity: str) -> str:
     register = profile.energy[quantity]
     travels = ", travels as a 32-bit float" if register.float32 else ""
+    pace = f"no more often than every {register.refresh_s:g} s"
+    moves = f", moves {pace}" if register.refresh_s else ""
     return (
         f"steps of {register.resolution_wh:g} Wh, starts again at "
-        f"{register.modulus_wh / 1000:.10g} kWh{travels}"
+        f"{register.modulus_wh / 1000:.10g} kWh{travels}{moves}"
     )
 
 
@@ -267,6 +278,7 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
                 f"{settings.power_sign.removesuffix('_positive')}, as the meter counts; readings "
                 "are import positive",
             )
+        yield "serial number", _serial_number(settings)
         yield "told by", "; ".join(map(_identity, settings.identify))
         if settings.part_of:
             yield "part of", f"{settings.part_of}, whose line and address it has"
@@ -284,6 +296,15 @@ def _protocol_facts(profile: "Profile") -> Iterator[tuple[str, str]]:
         )
     elif profile.protocol == "iec62056":
         yield "readout", "on request: signed on to at that rate, then at the rate the meter offers"
+
+
+def _serial_number(settings: "ModbusSettings") -> str:
+    """Where the meter's own number is, such as `at 0xFC00 (uint32, function 3)`."""
+    where = settings.serial_number
+    if where is None:
+        return "not known: an exchanged meter is told from this one by its registers alone"
+    length = f" of {2 * where.words} characters" if where.type == "string" else ""
+    return f"at 0x{where.address:04X} ({where.type}{length}, function {where.function})"
 
 
 def _identity(identity: "Identity") -> str:

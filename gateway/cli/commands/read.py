@@ -134,12 +134,10 @@ def _name(text: str, config: Path) -> str:
 def run(args: argparse.Namespace) -> int:
     """Returns 0 once the meter has answered. Raises LineError, MeterError."""
     import asyncio
-    import logging
 
     from drivers.line import LineError, LineHeld
     from gateway.site.config import load_device
 
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     device = load_device(args.config, _name(args.device, args.config))
     if args.redact and args.record is None:
         raise Refused("--redact without --record — give the file: --record FILE --redact")

@@ -17,7 +17,7 @@ from gateway.cli.quick_ends import QuickEnds
 from gateway.cli.terminal import Refused, of_the_machine
 from gateway.monitoring.watchdog import Watchdog
 from gateway.site.credentials import ConfigError
-from gateway.store.errors import InUse, Locked, Misfit, StoreError
+from gateway.store.errors import InUse, Locked, Misfit, OldView, StoreError
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -32,7 +32,9 @@ BROKEN = 70
 """Where it ended because what it had to write did not fit the buffer (EX_SOFTWARE)."""
 
 CHANGED = 75
-"""Where systemd is to start it again with other credentials (EX_TEMPFAIL)."""
+"""Where systemd is to start it again, with other credentials or another view of the mounts
+(EX_TEMPFAIL).
+"""
 
 EXHAUSTED = 71
 """Where the system gave no more descriptors or memory, and no part could go on (EX_OSERR)."""
@@ -72,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
         else "%(levelname)s %(message)s"
     )
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     watchdog = Watchdog(lambda: None)
     if not watchdog.is_there:
         return _run(args.config, form, watchdog, lambda: None)
@@ -163,6 +164,11 @@ def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], N
     except* Misfit as errors:
         logging.getLogger(__name__).error("%s", _first(errors))
         code = BROKEN
+    except* OldView as errors:
+        logging.getLogger(__name__).error(
+            "%s; the daemon ends, and goes on when it is started again", _first(errors)
+        )
+        code = CHANGED
     except* OSError as errors:
         error = _first(errors)
         if not is_exhaustion(error):

@@ -128,12 +128,10 @@ def _port(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Returns 0 where a meter was found, 1 where none was, 130 after Ctrl-C. Raises Refused."""
     import asyncio
-    import logging
 
     from drivers.scan import FAST, THOROUGH, scan, serial_ports
     from gateway.cli.terminal import Refused
 
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs, our errors say
     if args.port and not args.network:
         raise Refused(
             "--port without --network — give the addresses to search: --network 192.168.1.0/24 "

@@ -3,18 +3,18 @@ in one of the dialects of gateway/outbox/dialects/.
 """
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.net.addresses import address_of, is_loopback
+from drivers.net.addresses import address_of, is_host_name, is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
-from gateway.delivery.http_session import ExchangeError, Session
+from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
@@ -84,15 +84,8 @@ class HttpUrl(str):
 
 
 def _is_host(text: str) -> bool:
-    """Whether it can be the host of a URL: an address of IPv6 in brackets, or whatever Python
-    takes for a name.
-    """
-    if text.startswith("["):
-        return address_of(text) is not None
-    try:
-        return bool(urlsplit(f"https://{text}").hostname)
-    except ValueError:  # such as a character that stands for several
-        return False
+    """Whether it can be the host of a URL: an address of IPv6 in brackets, or a name."""
+    return address_of(text) is not None if text.startswith("[") else is_host_name(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,17 +182,20 @@ def settings_of(site: SiteSettings) -> Settings | None:
 
 
 async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
-    """Log in once, and send nothing. What is wrong and what to do; nothing where it goes well."""
+    """Log in once, and send nothing. Returns what is worth knowing beside that, in words. Raises
+    ExchangeError, which says what is wrong and what to do.
+    """
     session = Session(
-        settings.url, lambda: site.credentials(settings.credentials), settings.timeout
+        settings.url,
+        lambda: site.credentials(settings.credentials),
+        settings.timeout,
+        now=time.time if site.clock.trust == "assured" else None,
     )
     try:
         await session.log_in(within_s)
-    except ExchangeError as error:
-        return str(error)
+        return NO_WITNESS if session.lacks_witness else ""
     finally:
         await session.aclose()
-    return ""
 
 
 def open(settings: Settings, opening: Opening) -> Destination:

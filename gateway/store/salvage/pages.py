@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.store.file import bytes_of, open_file
 from gateway.store.salvage import carve
 from gateway.store.salvage.job import Job
 from gateway.store.salvage.shapes import Shape
@@ -30,11 +31,11 @@ class Pages:
     def of(cls, path: Path) -> "Pages | None":
         """None where there is neither a file nor a log that can be read."""
         try:
-            log_bytes = path.with_name(path.name + "-wal").read_bytes()
+            log_bytes = bytes_of(path.with_name(path.name + "-wal"))
         except OSError:
             log_bytes = b""
         try:
-            file = os.open(path, os.O_RDONLY)
+            file = open_file(path)
         except OSError:
             if not log_bytes:
                 return None

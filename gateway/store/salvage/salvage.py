@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.outbox.item import EXCHANGE
-from gateway.store.file import connect_as_it_is, new_file
+from gateway.store.file import FILES, connect_as_it_is, new_file
 from gateway.store.migration import FILL_ASSET_SLOTS
 from gateway.store.rows import packing_of
 from gateway.store.salvage.folds import mend_states
@@ -103,7 +103,7 @@ def renew(
     if _beside(path, ".salvaged").exists():
         return Salvaged(put_in_place(path, now_s), {}, (), ())
     work = _beside(path, ".salvaging")
-    for suffix in ("", "-journal", "-wal", "-shm"):
+    for suffix in (*FILES, "-journal"):
         _beside(work, suffix).unlink(missing_ok=True)
     opened = _for_reading(path) if source is None else None
     source = source or opened
@@ -132,12 +132,12 @@ def put_in_place(path: Path, now_s: float) -> Path | None:
     """
     aside = _beside(path, f".damaged-{int(now_s)}")
     number = 2
-    while aside.exists():
+    while os.path.lexists(aside):
         aside = _beside(path, f".damaged-{int(now_s)}-{number}")
         number += 1
-    there = path.exists()
+    there = os.path.lexists(path)  # a link to nowhere is there, too
     # The log first: SQLite would play it back into whatever file it lies beside.
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in (*FILES[1:], FILES[0]):
         with contextlib.suppress(FileNotFoundError):
             _beside(path, suffix).rename(_beside(aside, suffix))
     _beside(path, ".salvaged").rename(path)
@@ -150,10 +150,10 @@ def _forget_oldest(path: Path) -> None:
     aside = [
         each
         for each in path.parent.glob(f"{path.name}.damaged-*")
-        if not each.name.endswith(("-wal", "-shm"))
+        if not each.name.endswith(FILES[1:])
     ]
-    for old in sorted(aside, key=lambda each: each.stat().st_mtime)[:-MAX_ASIDE]:
-        for suffix in ("", "-wal", "-shm"):
+    for old in sorted(aside, key=lambda each: each.lstat().st_mtime)[:-MAX_ASIDE]:
+        for suffix in FILES:
             with contextlib.suppress(OSError):
                 _beside(old, suffix).unlink()
 

@@ -6,9 +6,11 @@ import pytest
 
 from drivers.iec62056.redact import redact
 from drivers.iec62056.settings import Settings
-from drivers.iec62056.telegram import Framer, Telegram, block_check, find_block, seven_bits
+from drivers.iec62056.telegram import Framer, block_check, find_block, seven_bits
 from drivers.iec62056.values import read_values
 from drivers.recording import Passed, Recording, Told, write
+from drivers.text_telegram import Telegram, fault
+from tests.drivers.p1.telegrams.written import crc16_arc, sealed
 
 SETTINGS = Settings(mode="d", values=["energy_import_wh"])
 NUMBER = "1EBZ0100000001"
@@ -47,11 +49,24 @@ def bytes_of(shown: Recording) -> bytes:
 
 
 @pytest.mark.parametrize("carried", [bytes, with_parity])
+def test_a_right_checksum_of_a_pushed_telegram_is_right_afterwards(carried):
+    text = TEXT[: TEXT.rindex(b"!") + 1]
+    damaged = text + b"%04X\r\n" % (crc16_arc(text) ^ 1)
+    after = redact(recording(carried(sealed(text) + damaged), NUMBER), SETTINGS)
+    first, second = Framer().feed(bytes_of(after))
+    assert isinstance(first, Telegram)
+    assert isinstance(second, Telegram)
+    assert fault(first, "required") is None
+    assert fault(second, "required") is not None
+    assert NUMBER not in write(after)
+
+
+@pytest.mark.parametrize("carried", [bytes, with_parity])
 def test_a_pushed_telegram_keeps_its_values_and_its_parity(carried):
     after = redact(recording(carried(TEXT), NUMBER), SETTINGS)
     [telegram] = Framer().feed(bytes_of(after))
     assert isinstance(telegram, Telegram)
-    was, now = read_values(TEXT), read_values(telegram.text)
+    was, now = read_values(TEXT), read_values(telegram.raw)
     assert (now.quantities, now.serial_number) == (was.quantities, "0" * 14)
     assert [each.serial_number for each in after.told] == ["0" * 14, None]
     for private in (NUMBER, "0000680476", "680476", "call us"):

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from drivers.iec62056.telegram import (
     MAX_BLOCK_BYTES,
     MAX_TELEGRAM_BYTES,
-    Damaged,
     Framer,
-    Telegram,
     block_check,
     diagnose,
     find_block,
     find_identification,
 )
+from drivers.text_telegram import Damaged, Telegram, fault
+from tests.drivers.p1.telegrams.written import sealed
 
 ONE = (
     b"/ESY5Q3DA1024 "
@@ -34,7 +34,7 @@ def even(text: bytes) -> bytes:
 
 
 def texts(events: list[Telegram | Damaged]) -> list[bytes]:
-    return [event.text for event in events if isinstance(event, Telegram)]
+    return [event.raw for event in events if isinstance(event, Telegram)]
 
 
 def test_the_parity_of_these_tests_is_even() -> None:
@@ -48,7 +48,7 @@ def test_chunks_change_nothing(cuts: list[int], parity: bool) -> None:
     framer = Framer()
     ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     events = [event for begin, end in pairwise(ends) for event in framer.feed(stream[begin:end])]
-    assert events == [Telegram(9, ONE), Telegram(9 + len(ONE) + 2, TWO)]
+    assert events == [Telegram(9, ONE, None), Telegram(9 + len(ONE) + 2, TWO, None)]
     assert framer.offset == len(stream)
 
 
@@ -59,20 +59,20 @@ def test_noise_before_a_telegram_costs_no_later_one(noise: bytes) -> None:
 
 def test_slashes_and_exclamation_marks_inside_texts_mean_nothing() -> None:
     text = ONE.replace(b"V3.04", b"/AAA1 !").replace(b"112233445566", b"1122!/33")
-    assert texts(Framer().feed(text)) == [text]
+    assert texts(Framer().feed(text + b"\r\n")) == [text]
 
 
 def test_a_telegram_that_the_next_cuts_off_is_damaged() -> None:
-    first, second = Framer().feed(ONE[:70] + b"\r\n" + TWO)
+    first, second = Framer().feed(ONE[:70] + b"\r\n" + TWO + b"\r\n")
     assert isinstance(first, Damaged)
     assert "cut off" in first.reason
-    assert second == Telegram(72, TWO)
+    assert second == Telegram(72, TWO, None)
 
 
 def test_a_byte_with_the_wrong_parity_damages_its_telegram() -> None:
     wrong = bytearray(even(ONE))
     wrong[60] ^= 0x01
-    events = Framer().feed(bytes(wrong) + even(b"\r\n" + TWO))
+    events = Framer().feed(bytes(wrong) + even(b"\r\n" + TWO + b"\r\n"))
     assert isinstance(events[0], Damaged)
     assert "parity" in events[0].reason
     assert texts(events) == [TWO]
@@ -80,7 +80,7 @@ def test_a_byte_with_the_wrong_parity_damages_its_telegram() -> None:
 
 def test_a_telegram_without_end_is_given_up_and_the_next_one_taken() -> None:
     framer = Framer()
-    events = framer.feed(ONE[:-1] + b"1-0:96.1.1(0)\r\n" * 700 + TWO)
+    events = framer.feed(ONE[:-1] + b"1-0:96.1.1(0)\r\n" * 700 + TWO + b"\r\n")
     assert isinstance(events[0], Damaged)
     assert f"within {MAX_TELEGRAM_BYTES} bytes" in events[0].reason
     assert texts(events) == [TWO]
@@ -93,7 +93,51 @@ def test_any_bytes_are_taken_in_bounded_memory(data: bytes, size: int) -> None:
         framer.feed(data[at : at + size])
     assert framer.open_bytes <= MAX_TELEGRAM_BYTES
     assert len(framer.noise_sample) <= 512
-    assert framer.silence() == []
+    framer.silence()
+    assert not framer.awaits_silence
+
+
+@given(cuts=st.lists(st.integers(0, 400), max_size=12), parity=st.booleans())
+def test_a_checksum_belongs_to_its_telegram_whatever_the_chunks(
+    cuts: list[int], parity: bool
+) -> None:
+    stream = sealed(ONE) + sealed(TWO)
+    stream = even(stream) if parity else stream
+    framer = Framer()
+    ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    events = [event for begin, end in pairwise(ends) for event in framer.feed(stream[begin:end])]
+    assert texts(events) == [ONE, TWO]
+    assert [isinstance(each, Telegram) and fault(each, "required") for each in events] == [None] * 2
+
+
+@pytest.mark.parametrize(
+    ("end", "checksum", "waits"),
+    [
+        (b"\r\n", None, False),
+        (b"/ESY5", None, False),
+        (b"", None, True),
+        (b"1a", 0x1A, True),
+        (b"1aB2", 0x1AB2, False),
+    ],
+)
+def test_only_where_a_checksum_may_still_come_silence_ends_a_telegram(
+    end: bytes, checksum: int | None, waits: bool
+) -> None:
+    framer = Framer()
+    events = framer.feed(ONE + end)
+    assert framer.awaits_silence == waits
+    assert bool(events) != waits
+    assert [*events, *framer.silence()] == [Telegram(0, ONE, checksum)]
+    assert not framer.awaits_silence
+
+
+def test_a_telegram_whose_end_stands_where_none_may_be_longer_is_given_up() -> None:
+    long = ONE[:-1] + b"1-0:96.1.1(0)\r\n" * 700
+    text = long[: MAX_TELEGRAM_BYTES - 5] + b"\r\n!"
+    framer = Framer()
+    events = framer.feed(text) + framer.feed(b"12") + framer.feed(b"34\r\n" + TWO + b"\r\n")
+    assert isinstance(events[0], Damaged)
+    assert texts(events) == [TWO]
 
 
 def test_what_was_thrown_away_is_not_continued() -> None:
@@ -102,7 +146,7 @@ def test_what_was_thrown_away_is_not_continued() -> None:
     assert framer.open_start == 0
     framer.forget()
     assert framer.open_start is None
-    assert texts(framer.feed(ONE[50:] + b"\r\n" + TWO)) == [TWO]
+    assert texts(framer.feed(ONE[50:] + b"\r\n" + TWO + b"\r\n")) == [TWO]
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,11 @@ def test_a_total_is_the_sum_of_every_tariff_there_is() -> None:
 def test_data_sets_of_which_nothing_is_made_are_named() -> None:
     values = read_values(b"1-0:1.8.0*255(000001.0000*kWh)\r\n1-0:96.5.5*255(82)\r\n32.7(ER)\r\n")
     assert values.unused == ("96.5.5", "32.7.0")
+
+
+def test_the_number_of_a_meter_on_its_m_bus_is_not_the_meters_own() -> None:
+    gas = b"0-1:96.1.0(4730303339303031)\r\n0-1:24.2.1(00124.477*m3)\r\n"
+    own = b"0-0:96.1.1(4530303033)\r\n"
+    assert read_values(b"1-0:1.8.0(1*kWh)\r\n" + gas).serial_number is None
+    assert read_values(gas + own).serial_number == "4530303033"
+    assert read_values(own + gas + b"1-0:96.1.0(7)\r\n").serial_number == "7"

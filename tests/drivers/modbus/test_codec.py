@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.codec import CODES, Decoder, add_sums, decode_serial, serial_words
+from drivers.modbus.codec import CODES, Decoder, add_sums, decode_serial
 from drivers.modbus.digits import FROM_DIGITS, TO_DIGITS
 from drivers.modbus.plan import Block, Row, plan
 from drivers.modbus.settings import WORDS, Identity, RegisterRow, SerialNumber, Settings, Sum
@@ -158,7 +158,7 @@ def test_a_serial_number_is_text_or_unknown(
     spec: SerialNumber, data: str, expected: str | None
 ) -> None:
     assert decode_serial(spec, bytes.fromhex(data)) == expected
-    assert serial_words(spec) * 2 == len(bytes.fromhex(data))
+    assert spec.count * 2 == len(bytes.fromhex(data))
 
 
 def test_an_invalid_pattern_that_does_not_fit_is_named_by_the_profile_check() -> None:

@@ -200,6 +200,15 @@ async def test_a_reading_whose_energy_is_refused_fails_and_is_tried_anew() -> No
                 await driver.read(0.0)
 
 
+async def test_a_meter_that_refuses_its_energy_may_be_a_sister_model() -> None:
+    """As a COUNTIS E50 that is read as one of those with finer energies."""
+    meter = Meter({10: floats(461.0, 50.0)})
+    async with on_tcp(meter) as line:
+        sisterly = replace(profile(_three_values()), sister="socomec/countis_e50")
+        with pytest.raises(Refused, match=r"right one\? Sister models are socomec/countis_e50"):
+            await ModbusDriver(sisterly, DEVICE, line).read(0.0)
+
+
 @pytest.mark.parametrize("code", [5, 6, 8, 10, 11])
 async def test_an_optional_block_that_fails_otherwise_costs_its_values_this_time(code: int) -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})

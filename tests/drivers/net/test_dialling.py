@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from drivers.line import LineError, LineUrl, SerialSettings, open_any_line
 from drivers.net.dialling import DELAY_S, dial, taking_turns
-from drivers.net.http import HttpClient
+from drivers.net.http import HttpClient, NoConnection
 from drivers.net.mqtt import Broker, MqttConnection
 
 HOST = "two-ways.example"
@@ -45,8 +45,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     real = socket.getaddrinfo
 
     def known_as(*addresses: str) -> None:
-        def look_up(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
-            if host != HOST:
+        def look_up(host: bytes | str, port: int, *rest: Any, **more: Any) -> list[Any]:
+            if host != HOST.encode():
                 return real(host, port, *rest, **more)
             return [
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -206,6 +206,16 @@ async def test_a_name_that_is_not_known_is_told_to_all_who_ask(
         socket.gaierror,
         socket.gaierror,
     ]
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 70, "a." + "x" * 70])
+async def test_what_cannot_be_a_name_is_one_that_nobody_knows(name: str) -> None:
+    with pytest.raises(socket.gaierror, match="Name or service not known"):
+        await dial(name, 9)
+    with pytest.raises(ConnectionError, match=r"is not known .* — check it"):
+        await MqttConnection.connect(Broker(name, 9))
+    with pytest.raises(NoConnection, match="Name or service not known"):
+        await HttpClient(f"http://{name}").request("GET", "", 5.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from([socket.AF_INET, socket.AF_INET6]), st.integers())))

@@ -28,12 +28,16 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"NO_PROXY": "localhost,fd00::/8", "HTTPS_PROXY": PROXY}, "NO_PROXY cannot be used"),
+        ({"NO_PROXY": "localhost,fd00::/888", "HTTPS_PROXY": PROXY}, "NO_PROXY cannot be used"),
         ({"no_proxy": "[::1", "https_proxy": PROXY}, "no_proxy cannot be used ('[::1')"),
         ({"ALL_PROXY": "socks5://me:geheim@h:1080"}, "ALL_PROXY names a SOCKS proxy"),
         ({"HTTPS_PROXY": "foo://me:geheim@h"}, "HTTPS_PROXY cannot be used"),
         ({"https_proxy": "http://me:geheim@[::1"}, "https_proxy cannot be used"),
         ({"HTTPS_PROXY": "://"}, "HTTPS_PROXY cannot be used"),
+        ({"HTTPS_PROXY": "ht!tp:/::::"}, "HTTPS_PROXY cannot be used"),
+        ({"HTTPS_PROXY": "http://h:99999"}, "HTTPS_PROXY cannot be used"),
+        ({"HTTPS_PROXY": "http://me:\udcff@h:3128"}, "HTTPS_PROXY cannot be used"),  # a byte
+        ({"HTTPS_PROXY": "http://me:1234/geheim@h:3128"}, "HTTPS_PROXY cannot be used"),
         ({"SSL_CERT_FILE": "/nowhere.pem"}, "SSL_CERT_FILE names /nowhere.pem"),
         ({"SSL_CERT_FILE": "/etc/passwd"}, "it holds no certificates"),
         ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR names /nowhere, which is no folder"),

@@ -1,7 +1,7 @@
 import html
 import json
 import re
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -66,6 +66,9 @@ def _ways(secret: str) -> list[str]:
     for before in ("", "x", "xx"):
         texts += [b64encode((before + text).encode()).decode() for text in (secret, body)]
         texts.append(urlsafe_b64encode((before + secret).encode()).decode())
+        texts.append(encodebytes((70 * "x" + before + secret).encode()).decode())
+    for coding in ("utf-16-le", "utf-16-be", "utf-32-le"):
+        texts.append(secret.encode(coding).decode("utf-8", "surrogateescape"))
     return texts
 
 

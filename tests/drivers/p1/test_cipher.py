@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drivers.p1.cipher import CipherError, Opened, decrypt, system_title, title_text
 from drivers.p1.keys import Keys
-from drivers.p1.telegram import MAX_TELEGRAM_BYTES, Damaged, Event, Framer, Sealed, Telegram
+from drivers.p1.telegram import MAX_TELEGRAM_BYTES, Event, Framer, Sealed
+from drivers.text_telegram import Damaged, Telegram
 from tests.drivers.p1.telegrams.encrypted import AUTHENTICATION, KEYS, TITLE, envelope, headed
 from tests.drivers.p1.telegrams.written import written
 

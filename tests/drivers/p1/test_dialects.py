@@ -5,10 +5,11 @@ belong to.
 import pytest
 
 from drivers.p1.dialects import recognise, shipped
-from drivers.p1.obis import read_values
+from drivers.p1.reader import read_values
 from drivers.p1.settings import Settings
-from drivers.p1.telegram import Framer, Telegram, fault
+from drivers.p1.telegram import Framer
 from drivers.profile import load_profile, profile_ids
+from drivers.text_telegram import Telegram, fault
 from tests.drivers.p1.telegrams.written import Written, written
 
 WRITTEN = [pytest.param(each, id=each.name) for each in written()]

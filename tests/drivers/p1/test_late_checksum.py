@@ -41,7 +41,8 @@ def read(line: ScriptedLine, profile: str) -> Reading | str:
 
     async def scenario() -> None:
         try:
-            results.append(await driver_on(line, profile).read(1000.0))
+            driver = load_profile(profile).open_driver(DeviceAddress(name="grid"), line)
+            results.append(await driver.read(1000.0))
         except BadReply as error:
             results.append(str(error))
 
@@ -122,5 +123,57 @@ def test_what_was_known_of_a_meter_holds_when_its_line_is_opened_anew() -> None:
         assert driver.dialect == "p1/slovenia"
         reading = await driver.read(1010.0)
         assert (reading.damaged, reading.values) == (1, SLOVENIA.values)
+
+    in_virtual_time(scenario)
+
+
+@pytest.mark.parametrize("profile", ["dsmr/dsmr5", "p1/auto", "iec62056/mode_d", "p1/nordic"])
+@pytest.mark.parametrize("pauses_s", [(2.5,), (1.5, 1.5), (2.5, 2.5), (4.0,)])
+@pytest.mark.parametrize("began_s", [0.5, -1.0])
+def test_a_telegram_may_pause_for_longer_than_meters_of_its_kind_send_none(
+    profile: str, pauses_s: tuple[float, ...], began_s: float
+) -> None:
+    line = ScriptedLine()
+    at_s = 1000.0 + began_s
+    pieces = len(pauses_s) + 1
+    cuts = [len(DSMR5.data) * n // pieces for n in range(pieces + 1)]
+    for _ in range(12):
+        for begin, end, pause_s in zip(cuts, cuts[1:], (*pauses_s, 1.0), strict=False):
+            line.sends(at_s, DSMR5.data[begin:end])
+            at_s += (end - begin) * line.char_s + pause_s
+    reading = read(line, profile)
+    assert isinstance(reading, Reading), reading
+    assert reading.values["energy_import_wh"] == DSMR5.values["energy_import_wh"]
+
+
+def test_a_checksum_may_come_later_than_the_next_telegram_of_others_would() -> None:
+    line = ScriptedLine()
+    for n in range(4):
+        sends_late(line, 1000.3 + 6 * n, DSMR5.data, 3.0)
+    reading = read(line, "dsmr/dsmr5")
+    assert isinstance(reading, Reading), reading
+    assert reading.checksum == "right"
+
+
+@pytest.mark.parametrize("profile", ["dsmr/dsmr2.2", "p1/auto"])
+def test_a_late_checksum_of_another_meter_is_waited_for_after_one_that_sends_none(
+    profile: str,
+) -> None:
+    line = ScriptedLine()
+    old = WRITTEN["dsmr2.2"].data
+    for n in range(3):
+        line.sends(1000.3 + 10 * n, old[: old.rindex(b"!") + 1])
+    damaged = DSMR5.data.replace(b"1-0:1.8.1(00", b"1-0:1.8.1(90")
+    assert damaged != DSMR5.data
+    sends_late(line, 1030.3, damaged, 0.2)
+    sends_late(line, 1040.3, DSMR5.data, 0.2)
+
+    async def scenario() -> None:
+        driver = driver_on(line, profile)
+        for due_s in (1000.0, 1010.0):
+            assert (await driver.read(due_s)).checksum == "none"
+        reading = await driver.read(1030.0)
+        assert (reading.damaged, reading.checksum) == (1, "right")
+        assert reading.values["energy_import_wh"] == DSMR5.values["energy_import_wh"]
 
     in_virtual_time(scenario)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.p1.obis import QUANTITIES, read_values
+from drivers.p1.obis import QUANTITIES
+from drivers.p1.reader import read_values
 from drivers.sample import QUANTITIES as KNOWN
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.p1.obis import LAYOUTS, Reader, Values, read_values
+from drivers.p1.reader import LAYOUTS, Reader, read_values
+from drivers.p1.told import Values
 from tests.drivers.p1.telegrams.written import written
 
 TELEGRAMS = [each.data[: each.data.rindex(b"!") + 1] for each in written()]

@@ -5,7 +5,9 @@ import pytest
 from drivers.line import BadReply
 from drivers.p1.dialects import recognise, shipped
 from drivers.p1.driver import P1Driver
-from drivers.p1.obis import QUANTITIES, DataLine, Reader, read_values
+from drivers.p1.layout import DataLine
+from drivers.p1.obis import QUANTITIES
+from drivers.p1.reader import Reader, read_values
 from drivers.profile import DeviceAddress, load_profile
 from tests.drivers.p1.telegrams.written import sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time

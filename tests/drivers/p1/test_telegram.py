@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.p1.telegram import MAX_TELEGRAM_BYTES, Damaged, Framer, Telegram, diagnose, fault
+from drivers.p1.telegram import MAX_TELEGRAM_BYTES, Framer, diagnose
+from drivers.text_telegram import Damaged, Telegram, fault
 
 
 def crc16_arc(data: bytes) -> int:

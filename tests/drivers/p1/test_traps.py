@@ -9,17 +9,11 @@ import pytest
 
 from drivers.line import BadReply, NoReply
 from drivers.p1.driver import P1Driver
-from drivers.p1.obis import Values, read_values, utc_of
-from drivers.p1.telegram import (
-    MAX_TELEGRAM_BYTES,
-    ChecksumPolicy,
-    Damaged,
-    Event,
-    Framer,
-    Telegram,
-    fault,
-)
+from drivers.p1.reader import read_values
+from drivers.p1.telegram import MAX_TELEGRAM_BYTES, Event, Framer
+from drivers.p1.told import Values, utc_of
 from drivers.profile import DeviceAddress, load_profile
+from drivers.text_telegram import ChecksumPolicy, Damaged, Telegram, fault
 from tests.drivers.p1.telegrams.written import crc16_arc, sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.profile import load_profile, profile_ids, shipped_folder
+from drivers.profile import ProfileError, load_profile, profile_ids, shipped_folder
 
 
 def test_every_shipped_profile_is_listed_with_its_steps(run):
@@ -27,16 +27,19 @@ def test_the_list_is_there_for_programs(run):
 
 def test_the_committed_page_of_meters_is_the_one_the_profiles_make(run):
     code, out, _ = run("profiles", "--markdown")
-    assert code == 0
     page = Path(__file__).parents[3] / "docs" / "meters.md"
-    assert page.read_text(encoding="utf-8") == out, (
-        "write it anew: meter-gateway profiles --markdown > docs/meters.md"
-    )
+    if page.read_text(encoding="utf-8") != out:
+        command = "meter-gateway profiles --markdown > docs/meters.md"
+        pytest.fail(f"docs/meters.md is not what the profiles say: {command}", pytrace=False)
+    assert code == 0
 
 
 @pytest.mark.parametrize("profile_id", profile_ids())
 def test_every_profile_can_be_shown(run, profile_id):
-    profile = load_profile(profile_id)
+    try:
+        profile = load_profile(profile_id)
+    except ProfileError:
+        pytest.skip("it does not load, which fails a test of its own")
     code, out, _ = run("profiles", "show", profile_id)
     assert code == 0
     for quantity in profile.quantities:
@@ -56,9 +59,16 @@ def test_a_modbus_profile_shows_its_register_table(run):
         r"\(float32, function 4\)",
         out,
     )
+    assert re.search(r"serial number: +at 0xFC00 \(uint32, function 3\)", out)
     assert re.search(
         r"part of: +growatt/tl_x, whose", run("profiles", "show", "growatt/tl_x_grid")[1]
     )
+
+
+def test_it_shows_how_often_a_register_moves_and_that_no_number_is_known(run):
+    _, out, _ = run("profiles", "show", "shelly/pro_3em")
+    assert re.search(r"import register: .*, moves no more often than every 60 s", out)
+    assert re.search(r"serial number: +not known: an exchanged meter", out)
 
 
 def test_an_unknown_profile_is_refused_with_the_nearest(run):

@@ -114,6 +114,20 @@ async def test_a_broker_that_says_so_is_believed_at_once() -> None:
             assert "the client id meter-gateway-home-12?" in publisher.snapshot().last_error
 
 
+async def test_what_is_explained_is_not_blamed_on_a_second_client() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x20\x03\x00\x00\x00" + b"\x40\x02\x00\x77" * 100)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        publisher = a_publisher(settings(server.sockets[0].getsockname()[1]))
+        async with running(publisher):
+            await until(publisher, lambda p: p.snapshot().errors >= 3)
+            assert "never asked for (PUBACK)" in publisher.snapshot().last_error
+            assert "again and again" not in publisher.snapshot().last_error
+
+
 @asynccontextmanager
 async def old_broker(
     limit: int, *, kicks: bool = False, deaf: int = 0

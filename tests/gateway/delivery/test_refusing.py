@@ -73,6 +73,52 @@ def test_one_asset_is_rejected_while_the_others_are_delivered(tmp_path: Path) ->
     virtual(story())
 
 
+def test_a_right_that_is_missing_is_told_and_never_the_last_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.exchange.mode("status", status=403, where=str(B))
+            async with running(site.uploader()) as uploader:
+                for n in range(100):
+                    site.owe(T0 + (n - 1) * SLOT, A, B)
+                    uploader.wake()
+                    await asyncio.sleep(SLOT)
+                assert site.states() == {"accepted": 100, "pending": 100}
+                refused = [o for o in site.buffer.owed() if o.item.subject == B]
+                assert all("answered 403" in o.reason for o in refused if o.refused_s is not None)
+                assert refused[-1].refused_s is not None, "so it is shown"
+                assert uploader.snapshot(site.now()).healthy(site.now(), T0), "of others it takes"
+                site.exchange.mode("ok")
+                await asyncio.sleep(2 * MAX_BACKOFF_S)
+            assert site.states() == {"accepted": 200}
+
+    caplog.set_level(logging.WARNING, "gateway.delivery.journal")
+    virtual(story())
+    assert len(caplog.records) <= 100 * SLOT / 3600 + 1, "one line an hour"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_exchange_that_lets_us_do_nothing_any_more_is_told_in_seconds(
+    tmp_path: Path, status: int
+) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            async with running(site.uploader()) as uploader:
+                site.owe(T0 - SLOT, A, B)
+                uploader.wake()
+                await asyncio.sleep(SLOT)
+                site.exchange.mode("status", status=status, where="set-")
+                site.owe(T0, A, B)
+                uploader.wake()
+                await asyncio.sleep(8)
+                report = uploader.snapshot(site.now())
+                assert (report.state, report.healthy(site.now(), T0)) == ("refusing", False)
+            assert site.states() == {"accepted": 2, "pending": 2}
+
+    virtual(story())
+
+
 def test_while_everything_is_refused_there_is_one_request_a_minute(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,8 +7,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from uuid import UUID
 
 import httpx
@@ -18,6 +20,7 @@ from drivers.net.http_connection import MAX_REPLY_BYTES
 from drivers.net.masking import SecretsInUse
 from drivers.strict_yaml import Problem
 from gateway.delivery.http_session import (
+    NO_WITNESS,
     ClocksDiffer,
     LoginFailed,
     LoginRefused,
@@ -432,6 +435,17 @@ async def test_nothing_is_sent_while_the_clocks_differ(exchange: StandInExchange
         assert exchange.logins == 1
 
 
+async def test_a_refusal_by_a_clock_that_is_wrong_is_nobodys_word_for_the_time() -> None:
+    """Whatever is on the way may say 429."""
+    busy = http("429 Too Many Requests", b"", f"Date: {formatdate(9_999_999_999, usegmt=True)}")
+    async with (
+        server_saying(by_path(TOKEN, busy)) as url,
+        Session(url, lambda: RIGHT, 5, now=time.time) as session,
+    ):
+        for _ in range(2):
+            assert (await session.post(PATH, BODY)).status == 429
+
+
 async def test_a_difference_that_is_theirs_is_over_when_they_have_mended_it(
     exchange: StandInExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,3 +457,21 @@ async def test_a_difference_that_is_theirs_is_over_when_they_have_mended_it(
             await session.log_in()
         exchange.now = right
         assert (await session.post(PATH, BODY)).status == 200
+
+
+async def test_an_exchange_that_does_not_say_the_time_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def undated(head: bytes) -> bytes:
+        return TOKEN if LOGIN.encode() in head else http("200 OK", b'{"result": 1}')
+
+    async with server_saying(undated) as url:
+        async with Session(url, lambda: RIGHT, 5, now=lambda: 1.0) as session:
+            await session.post(PATH, BODY)
+            await session.post(PATH, BODY)
+            assert session.lacks_witness
+        assert [NO_WITNESS in text for text in caplog.messages] == [True]
+
+        async with Session(url, lambda: RIGHT, 5) as session:
+            await session.post(PATH, BODY)
+            assert not session.lacks_witness, "a time server answers for ours"

@@ -85,6 +85,31 @@ def test_a_change_of_the_step_alone_begins_anew_too() -> None:
     assert seen(after.slots)[1:] == [(1800, "measured", 900.0)]
 
 
+@pytest.mark.parametrize("into_wh", [0, 30, 50, 99])
+@pytest.mark.parametrize(("was_wh", "now_wh"), [(1, 100), (100, 1), (10, 1000), (100, 100)])
+def test_no_more_than_half_a_step_is_booked_that_has_not_passed(
+    was_wh: int, now_wh: int, into_wh: int
+) -> None:
+    """Wherever in its step the new register begins: nobody knows that."""
+
+    def stepping(step_wh: int, seconds: range, begin_wh: int) -> list[Sample]:
+        return [sample(t, (begin_wh + t) // step_wh * step_wh, 3600) for t in seconds]
+
+    before = run(stepping(was_wh, range(1003), 0), reading(f"was {was_wh}", resolution_wh=was_wh))
+    after = run(
+        stepping(now_wh, range(1003, 2800), 5_000_000 + into_wh * now_wh // 100),
+        reading(f"now {now_wh} again", resolution_wh=now_wh),
+        before.state,
+    )
+    slot = next(each for each in after.slots if each.start_s == BEGIN_S + 900)
+    assert slot.quality == "partial"
+    assert slot.energy_uwh is not None
+    # 102 s before, and 795 s from the third reading on; power is only known to some percent.
+    assert abs(slot.energy_uwh / WH - 897) <= was_wh / 2 + now_wh / 2 + 20
+    assert counter_goes_on([*before.slots, *after.slots])
+    assert not after.unallocated
+
+
 def test_a_wrong_first_reading_of_the_new_register_is_not_where_it_begins() -> None:
     before = run(steady(3600, range(0, 1210, 10)), reading(OLD))
     samples = [sample(1210, 0.0, 3600), *steady(3600, range(1220, 2710, 10), 500_000)]

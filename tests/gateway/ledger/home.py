@@ -77,6 +77,7 @@ class Home:
         self.path = folder / "buffer.sqlite"
         self.settings = settings
         self.now_s = float(BEGIN_S)
+        self.wall_off_s = 0.0
         self.boot = 0
         self.synchronised = trust == "assured"
         self.start()
@@ -84,7 +85,7 @@ class Home:
     def start(self) -> None:
         boot = self.boot
         sources = Sources(
-            lambda: self.now_s,
+            lambda: self.now_s + self.wall_off_s,
             lambda: self.now_s - BEGIN_S,
             lambda: self.synchronised,
             lambda: f"boot-{boot}",

@@ -33,12 +33,17 @@ def test_what_others_say_is_shown_masked_and_our_own_names_as_they_are(
     destination = replace(
         healthy_report.destinations[0], last_error="home!", read_back="cannot be asked: home"
     )
-    asset = replace(healthy_report.assets[0], last_reason="home?")
+    asset = replace(healthy_report.assets[0], last_reason="home?", refused="home")
     buffer = replace(healthy_report.buffer, events=["home: no"], last_error="home.")
     report = replace(healthy_report, destinations=[destination], assets=[asset], buffer=buffer)
     shown = masked_report(report, masked)
     said = [shown.destinations[0].last_error, shown.destinations[0].read_back]
-    said += [shown.assets[0].last_reason, shown.buffer.last_error, *shown.buffer.events]
+    said += [
+        shown.assets[0].refused,
+        shown.assets[0].last_reason,
+        shown.buffer.last_error,
+        *shown.buffer.events,
+    ]
     assert all("(secret)" in text and "home" not in text for text in said)
     assert shown.site == "home-12"
     assert masked_report(report, str) == report
@@ -162,6 +167,15 @@ def test_a_slot_that_will_not_be_delivered_is_told_and_is_no_illness(
     assert report.summary() == (
         "one thing needs attention: House load: the last slot was rejected (no such asset)"
     )
+
+
+def test_an_asset_that_is_refused_is_told_unless_everything_is(healthy_report: Report) -> None:
+    asset = replace(healthy_report.assets[0], refused="answered 403: no")
+    report = replace(healthy_report, assets=[asset])
+    assert report.verdict == "well"
+    assert report.reasons() == ["House load: the last slot is refused (answered 403: no)"]
+    destination = replace(healthy_report.destinations[0], refusing_since_s=1.0)
+    assert len(replace(report, destinations=[destination]).reasons()) == 1
 
 
 def test_the_slot_of_the_start_is_expected_not_to_be_delivered(healthy_report: Report) -> None:

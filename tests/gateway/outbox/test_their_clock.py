@@ -53,6 +53,12 @@ def test_without_a_date_there_is_no_witness(headers: dict[str, str]) -> None:
     assert not clock.is_old(1e9)
 
 
+def test_a_later_reply_without_a_date_withdraws_what_was_said() -> None:
+    clock = heard(T0 + 3600)
+    clock.hear({}, 101.0)
+    assert not clock.doubt(101.0)
+
+
 def test_a_clock_that_needs_no_witness_is_not_doubted() -> None:
     clock = TheirClock(None)
     clock.hear({"date": formatdate(T0, usegmt=True)}, 100.0)

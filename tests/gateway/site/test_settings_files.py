@@ -208,6 +208,22 @@ def test_a_home_of_an_earlier_version_with_such_a_fuse_is_refused_only_for_other
     assert "pv.yaml:3: max_power: " in told, "every mistake at once"
 
 
+def test_such_a_fuse_in_a_file_that_is_a_link_out_of_the_folder_is_borne_and_not_shown(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "pv.yaml"
+    write(elsewhere, DEVICE + "max_power: 17.25\n")
+    (home / "devices" / "pv.yaml").unlink(missing_ok=True)
+    (home / "devices" / "pv.yaml").symlink_to(elsewhere)
+
+    told = "".join(kinds.load(home).warnings())
+    assert "pv.yaml:3: holds a value that cannot be — it is a link" in told
+    assert "17.25" not in told
+
+    write(elsewhere, DEVICE + "max_power: 17.25\nadress: 7\n")
+    assert "pv.yaml:4: is not a settings file" in problems(home)
+
+
 def test_a_small_fuse_is_taken(home: Path) -> None:
     write(home / "devices" / "pv.yaml", DEVICE + "max_power: 230\n")
     assert kinds.load(home)

@@ -188,3 +188,65 @@ def test_a_pipe_in_its_place_makes_nobody_wait(path: Path) -> None:
     accept(store, 900)
     assert states(store) == {900: "accepted"}
     store.close_file()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As systemd makes it."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(folder))
+    return folder
+
+
+def test_a_copy_of_the_whole_folder_is_found_to_be_old_by_the_second_place(
+    tmp_path: Path, cache: Path
+) -> None:
+    path = tmp_path / "state" / "buffer.sqlite"
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    store.close_file()
+    shutil.copytree(path.parent, tmp_path / "copy")
+    store = opened(path)
+    settle(store, 1800, 2700)
+    accept(store, 1800, 2700)
+    store.close_file()
+
+    shutil.rmtree(path.parent)
+    shutil.copytree(tmp_path / "copy", path.parent)
+    store = opened(path)
+    settle(store, 1800, 2700, 3600)
+    assert assumed(store) == {1800, 2700}
+    assert states(store)[3600] == "pending"
+    assert len(behind(store)) == 1
+    store.close_file()
+    assert set(AcceptedMarks.beside(path, {}).accepted.values()) == {2700}, "beside it, too"
+
+    (cache / "accepted").unlink()
+    store = opened(path)
+    accept(store, 3600)
+    assert len(behind(store)) == 1, "it may be lost at any time, and is made anew"
+    store.close_file()
+    assert "01:00:00Z" in (cache / "accepted").read_text()
+
+
+@pytest.mark.parametrize("how", ["noise", "a pipe", "gone"])
+def test_a_second_place_that_is_of_no_use_is_in_nobodys_way(
+    path: Path, cache: Path, how: str
+) -> None:
+    if how == "noise":
+        (cache / "accepted").write_bytes(bytes(range(256)))
+    elif how == "a pipe":
+        os.mkfifo(cache / "accepted")
+    else:
+        cache.rmdir()
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    assert states(store) == {900: "accepted"}
+    store.close_file()
+    store = opened(path)
+    assert behind(store) == []
+    store.close_file()
+    assert set(AcceptedMarks.beside(path, {}).accepted.values()) == {900}

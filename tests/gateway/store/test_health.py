@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.errors import Gone, StoreError
+from gateway.store.errors import DiskFull, Gone, Locked, Misfit, Reopened, StoreError
 from gateway.store.health import StoreHealth
 
 
@@ -50,6 +50,33 @@ def test_a_file_that_is_gone_is_no_matter_of_patience() -> None:
     health = StoreHealth(Path("buffer.sqlite"), lambda: 100.0)
     assert health.does(lambda: True)
     assert not health.does(gone)
-    assert health.file_is_gone
+    assert health.is_lost
     assert health.does(lambda: True)
-    assert not health.file_is_gone
+    assert not health.is_lost
+
+
+@pytest.mark.parametrize("refusal", [StoreError, DiskFull, Misfit])
+def test_a_disk_that_refuses_is_a_fault_at_once(refusal: type[StoreError]) -> None:
+    def refused() -> bool:
+        raise refusal("no")
+
+    health = StoreHealth(Path("buffer.sqlite"), lambda: 100.0)
+    assert health.does(lambda: True)
+    assert not health.does(refused)
+    assert health.is_lost
+    assert health.does(lambda: True)
+    assert not health.is_lost
+
+
+@pytest.mark.parametrize("wait", [Locked, Reopened])
+def test_a_lock_is_waited_for_and_a_file_that_was_opened_anew_is_tried_again(
+    wait: type[StoreError],
+) -> None:
+    def refused() -> bool:
+        raise wait("not now")
+
+    health = StoreHealth(Path("buffer.sqlite"), lambda: 100.0)
+    assert health.does(lambda: True)
+    assert not health.does(refused)
+    assert health.failing
+    assert not health.is_lost

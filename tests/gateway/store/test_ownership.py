@@ -109,3 +109,15 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(StoreError, match="fifo: cannot be opened: it is not a file"):
         open_buffer(tmp_path / "fifo", SMALL, now_s=NOW_S)
+
+
+@pytest.mark.parametrize("name", ["buffer.sqlite", "buffer.sqlite-wal"])
+def test_nor_does_one_hold_us_beside_what_a_kill_has_left(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "buffer.sqlite"
+    filled(path)
+    path.with_name("buffer.sqlite-wal").write_bytes(bytes(5000))
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    for look in (lambda each: open_buffer(each, SMALL, now_s=NOW_S), open_for_reading):
+        with pytest.raises(StoreError, match=rf"{name}: cannot be .*: it is not a file"):
+            look(path)

@@ -10,7 +10,7 @@ from tests.gateway.store.test_reserve import on_a_small_disk
 
 HEAD = """
 import subprocess
-from gateway.store.errors import Foreign
+from gateway.store.errors import Foreign, OldView
 
 def remount(how):
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
@@ -38,7 +38,7 @@ def test_after_a_clean_stop_on_a_read_only_disk(tmp_path: Path) -> None:
         store = open_buffer(path, now_s=NOW_S)
         refusal = str(store.database.access.refusal)
         assert "buffer.sqlite: cannot be written: its disk is read-only; see with dmesg" in refusal
-        assert "where it stays so, systemctl restart" in refusal, "its view of the mounts is old"
+        assert "mount it so that it can be written" in refusal
         assert "Meters are read on; what they say waits in memory" in refusal
         try:
             a_slot_passes(store, 1)
@@ -56,6 +56,47 @@ def test_after_a_clean_stop_on_a_read_only_disk(tmp_path: Path) -> None:
         assert Reserve(path).held
     """
     on_a_small_disk(tmp_path, HEAD + "from gateway.store.reserve import Reserve\n" + dedented(code))
+
+
+def test_a_view_of_the_mounts_that_is_old_is_told_from_a_disk_that_is_read_only(
+    tmp_path: Path,
+) -> None:
+    """systemd makes such a view for each service: a mount of its own, of the same file system."""
+    code = """
+        open_buffer(path, now_s=NOW_S).close_file()
+        view = folder / "view"
+        view.mkdir()
+        remount("ro")
+        subprocess.run(["mount", "--bind", str(folder), str(view)], check=True)
+        store = open_buffer(view / "buffer.sqlite", now_s=NOW_S)
+        try:
+            a_slot_passes(store, 0)
+        except OldView:
+            raise AssertionError("nobody can write it yet")
+        except StoreError as error:
+            assert "its disk is read-only; see with dmesg" in str(error)
+        remount("rw")
+        try:
+            store.flush()
+        except OldView as error:
+            assert "can be written again, but not by this process" in str(error)
+        else:
+            raise AssertionError("it should have said so")
+        store.abandon()
+
+        store = open_buffer(view / "buffer.sqlite", now_s=NOW_S)
+        assert "for this process alone; where systemd started it, add ReadWritePaths=" in str(
+            store.database.access.refusal)
+        store.add(sample(1))
+        try:
+            store.flush()
+        except OldView:
+            raise AssertionError("another process would see the same")
+        except StoreError:
+            pass
+    """
+    imported = "from tests.gateway.store.rig import sample\n"
+    on_a_small_disk(tmp_path, HEAD + imported + dedented(code))
 
 
 def test_before_the_first_start_on_a_read_only_disk(tmp_path: Path) -> None:

@@ -57,7 +57,32 @@ def write_over(path: Path) -> None:
     path.write_bytes(os.urandom(1 << 18))
 
 
+def put_a_pipe_in_its_place(path: Path) -> None:
+    """Whoever opens it is held until somebody writes."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def put_a_folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def put_a_link_to_nowhere_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/nowhere/at/all")
+
+
+def put_a_pipe_in_the_place_of_the_log(path: Path) -> None:
+    log_of(path).unlink()
+    os.mkfifo(log_of(path))
+
+
 ATTACKS = [
+    put_a_pipe_in_its_place,
+    put_a_folder_in_its_place,
+    put_a_link_to_nowhere_in_its_place,
+    put_a_pipe_in_the_place_of_the_log,
     remove_folder,
     make_folder_anew,
     empty_file,
@@ -89,7 +114,8 @@ def add(store: Buffer, n: int) -> None:
 def as_after_a_kill(path: Path) -> Path:
     """The files as they are on the disk, where nobody has them open."""
     left = path.parent.with_name("left") / path.name
-    shutil.copytree(path.parent, left.parent)
+    # What was set aside is nobody's concern, and may be no file at all.
+    shutil.copytree(path.parent, left.parent, ignore=shutil.ignore_patterns("*.damaged-*"))
     left.with_name(left.name + "-shm").unlink(missing_ok=True)
     return left
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.volatile import parsed, volatile
+from gateway.store.mounts import parsed
+from gateway.store.volatile import volatile
 
 MOUNTS = r"""
 22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw

@@ -1,11 +1,11 @@
-"""What is known of the meter on a P1 line: its name, its number, and whether it sends checksums.
-Pure.
+"""What is known of the meter whose text telegrams come on a line: its name, its number, and whether
+it sends checksums. Pure.
 """
 
 import re
 
 from drivers.listen import Unusable
-from drivers.p1.telegram import ChecksumPolicy, Telegram, fault
+from drivers.text_telegram import ChecksumPolicy, Telegram, fault
 
 _NAME = re.compile(rb"[^\r\n]*[\r\n]")
 
