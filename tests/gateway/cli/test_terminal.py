@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -65,11 +67,43 @@ def full(home):
     return home
 
 
+RUN_ALL = """
+import contextlib, json, os, sys
+from gateway.cli.main import main
+
+for columns, words in json.loads(sys.argv[1]):
+    os.environ["COLUMNS"] = str(columns)
+    with contextlib.suppress(SystemExit):  # as --help ends
+        main(words)
+    print(END, flush=True)
+"""
+"""Commands in one process: each start of a program takes longer than the command."""
+
+END = "-- that was it --"
+
+
+def outputs(
+    folder: Path, runs: Sequence[tuple[int, Sequence[str]]], encoding: str = "utf-8"
+) -> list[str]:
+    """What each of the commands prints at a terminal with so many columns."""
+    asked = json.dumps([(columns, [*words, "--config", str(folder)]) for columns, words in runs])
+    done = subprocess.run(
+        [sys.executable, "-c", f"END = {END!r}\n{RUN_ALL}", asked],
+        env=os.environ | {"PYTHONIOENCODING": encoding}, cwd=folder,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr, done.stderr
+    assert b"\\u" not in done.stderr
+    *shown, rest = done.stdout.decode(encoding).split(f"{END}\n")
+    assert (len(shown), rest) == (len(runs), "")
+    return shown
+
+
 @pytest.mark.parametrize("command", TABLES, ids=" ".join)
-def test_no_table_is_wider_than_the_terminal_nor_breaks_a_word(shell, full, command):
-    wide = shell(*command, "--config", full.folder, COLUMNS="1000").stdout
-    for columns in (100, 80, 60):
-        shown = shell(*command, "--config", full.folder, COLUMNS=str(columns)).stdout
+def test_no_table_is_wider_than_the_terminal_nor_breaks_a_word(full, command):
+    widths = (100, 80, 60)
+    wide, *narrow = outputs(full.folder, [(columns, command) for columns in (1000, *widths)])
+    for columns, shown in zip(widths, narrow, strict=True):
         assert max(len(line.rstrip()) for line in shown.splitlines()) <= columns
         table, _, _ = shown.partition("(no room for: ")
         assert {w for w in table.split() if "─" not in w} <= set(wide.split())
@@ -91,15 +125,7 @@ def test_a_terminal_too_narrow_for_any_table_gets_records(shell, full):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_encoding_that_knows_less_gets_replacements(full, encoding):
-    for command in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *command, "--config", str(full.folder)],
-            env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "80"},
-            cwd=full.folder, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert b"Traceback" not in done.stderr, (command, done.stderr)
-        done.stdout.decode(encoding)
-        assert b"\\u" not in done.stderr
+    assert all(outputs(full.folder, [(80, command) for command in COMMANDS], encoding))
 
 
 def test_replacements_are_readable_and_json_loses_nothing(shell, full):
