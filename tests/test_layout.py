@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("layout")
+"""All read the same syntax trees."""
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "drivers")
 

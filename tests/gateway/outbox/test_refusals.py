@@ -62,10 +62,10 @@ class Site:
         found = [
             each
             for each in self.owed.values()
-            if each.item not in self.decided
-            and each.opens_s <= self.now_s
+            if each.opens_s <= self.now_s
             and (each.closes_s is None or self.now_s < each.closes_s)
             and (since_s is None or each.item.slot_s >= since_s)
+            and each.item not in self.decided
         ]
         return sorted(found, key=lambda each: each.item.slot_s)[:limit]
 
