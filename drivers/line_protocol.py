@@ -108,6 +108,8 @@ class Overheard:
     """When one was heard last."""
     given_up: int = -1
     """Address of the meter whose answer may still come late."""
+    asked: bytes = b""
+    """Our last question, as some adapters hear it."""
     answer: bytes = b""
     """The last answer: some adapters and networks bring it twice."""
     reply_s: float = 0.0

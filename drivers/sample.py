@@ -6,7 +6,7 @@ travels without it. Sign convention everywhere: power is positive when the meter
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 _PHASED = {
@@ -101,6 +101,7 @@ class Reading:
     know no wall clock. `serial_number` is the meter's own, as text, or None where the meter does
     not tell it. `damaged` counts what came before this reading and was not fit to be one (telegrams
     with a wrong checksum, say); `damage` says in words what was wrong with the last of them.
+    `doubts` has the quantities whose value nobody can vouch for yet, and in words why.
     `meter_utc_s` is the time by the meter's own clock (Unix time), None where it does not tell.
 
     Of what a meter pushes, `dialect` is the id of the profile by which it was understood,
@@ -117,6 +118,7 @@ class Reading:
     dialect: str = ""
     checksum: Literal["", "right", "none", "not looked at"] = ""
     unused: tuple[str, ...] = ()
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

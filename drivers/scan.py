@@ -327,6 +327,8 @@ class _Questions:
         asked = self._search.addresses_of(self._bus, serial=bool(settings))
         common = [address for address in asked if address in self._bus.common_addresses]
         rest = [address for address in asked if address not in self._bus.common_addresses]
+        itself = self._bus.itself if self._line.framing == "tcp" else ()
+        total = len(asked) * max(1, len(settings)) + len(itself)
         for addresses in (common, rest):
             if addresses is rest:
                 self._tell_patience(len(rest), len(settings or (None,)))
@@ -335,7 +337,9 @@ class _Questions:
             for each in sorted(settings or (None,), key=lambda each: -self._found_with[each]):
                 if each is not None and addresses:
                     await self._line.configure(each)
-                await self._ask_some(addresses, each, len(asked) * max(1, len(settings)))
+                await self._ask_some(addresses, each, total)
+            if addresses is common and not self._seen:
+                await self._ask_some(itself, None, total)
 
     def _tell_patience(self, addresses: int, settings: int) -> None:
         """What is left, where that is long: most people have found theirs by then."""

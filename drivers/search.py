@@ -47,6 +47,10 @@ class Bus:
     """The common ones first."""
     fast_addresses: tuple[int, ...]
     """On a serial line, where time is short."""
+    itself: tuple[int, ...]
+    """By which a device on a network is asked itself, not a meter behind it: where nobody was found
+    at the common addresses.
+    """
     questions: int
     """Asked of each address, until one is answered."""
     settings: Callable[[Sequence[Profile], bool], list[SerialSettings]]

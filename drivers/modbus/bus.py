@@ -32,7 +32,8 @@ from drivers.modbus.frames import (
     Question,
     Refused,
     Silent,
-    begins_with_question,
+    after_whole_frames,
+    are_exchanges,
     check_length,
     find_rtu,
     frame_of,
@@ -91,9 +92,6 @@ _QUIET_S = 0.3
 """After a connection was closed at a question: the same is asked again, so an answer to the first
 does no harm.
 """
-
-_IDLE_S = 0.05
-"""A connection that nobody has used for so long may have been closed meanwhile."""
 
 _OTHER_FRAMING_S = 1.0
 """How long an answer in the other frames is waited for, at most."""
@@ -166,6 +164,7 @@ async def _exchange(line: Line, question: Question, turnaround_s: float) -> byte
     turns.asked_s = loop.time()
     settled = closed = False
     try:
+        turns.overheard.asked = frame
         await line.write(frame)
         wire_s = (len(frame) + rtu_size(question.count)) * line.char_s
         deadline_s = loop.time() + wire_s + question.timeout_s
@@ -219,10 +218,10 @@ async def _wait_for_turn(line: Line, question: Question, turnaround_s: float) ->
     if wait_s > 0:
         await asyncio.sleep(wait_s)
     if line.framing == "tcp":
-        # a stream is not drained but read on: half an old frame thrown away would leave us in the
-        # middle of the other half
-        if loop.time() - turns.last_frame_s > _IDLE_S:
-            turns.unread += await line.read(loop.time())
+        # What is there before the question is no answer to it, whatever number it bears. A stream
+        # is not drained but read on: half an old frame thrown away would leave us in the middle of
+        # the other half.
+        turns.unread = after_whole_frames(turns.unread + await line.read(loop.time()))
         return
     came = b""
     for _ in range(_DRAIN_TRIES):
@@ -239,13 +238,13 @@ async def _wait_for_turn(line: Line, question: Question, turnaround_s: float) ->
     )
 
 
-def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
+def _count_strangers(line: Line, came: bytes) -> None:
     """Whole frames that nobody here has asked for are another master's; a late answer to what we
     have given up, an echo, and an answer that comes twice are not.
     """
     heard = line.turns.overheard
     count = sum(
-        frame not in (own, heard.answer) and frame[0] != heard.given_up
+        frame not in (heard.asked, heard.answer) and frame[0] != heard.given_up
         for frame in rtu_frames(came)
     )
     if count:
@@ -255,7 +254,7 @@ def _count_strangers(line: Line, came: bytes, own: bytes = b"") -> None:
 
 async def listen(line: Line) -> bool:
     """Wait for what others say on an RTU line after an answer, and count it. Returns whether it
-    casts doubt on the answer: frames that begin with another master's question do not. Raises
+    casts doubt on the answer: another master's questions with an answer each do not. Raises
     LineError.
     """
     heard = line.turns.overheard
@@ -269,7 +268,7 @@ async def listen(line: Line) -> bool:
     before = heard.strangers
     if came:
         _count_strangers(line, line.turns.drained)
-    return heard.strangers > before and not begins_with_question(line.turns.drained)
+    return heard.strangers > before and not are_exchanges(line.turns.drained, heard.asked)
 
 
 async def ask_again_later(line: Line, question: Question, turnaround_s: float) -> bytes | None:
@@ -324,13 +323,13 @@ async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s:
             answer = find_rtu(question, received, looked_at)
         except Refused:
             line.turns.overheard.answer = received[-5:]
-            _count_strangers(line, received[:-5], frame)
+            _count_strangers(line, received[:-5])
             raise
         if answer is not None:
             line.turns.overheard.answer = received[answer.begin : answer.end]
             if answer.begin or answer.end < len(received):
-                _count_strangers(line, received[: answer.begin], frame)
-                _count_strangers(line, received[answer.end :], frame)
+                _count_strangers(line, received[: answer.begin])
+                _count_strangers(line, received[answer.end :])
             return answer.data
         if len(received) > MAX_RECEIVED_BYTES:
             raise BadReply(
@@ -354,7 +353,7 @@ async def _receive_rtu(line: Line, question: Question, frame: bytes, deadline_s:
             )
         )
     if not is_answered_by_another(question, received):
-        _count_strangers(line, received, frame)
+        _count_strangers(line, received)
     raise rtu_failure(question, received, echoed=echoed)
 
 
@@ -363,12 +362,18 @@ async def _receive_tcp(line: Line, question: Question, asked: bytes, deadline_s:
     others: MeterError | None = None
     strange = 0
     echoed = False
+    is_old = turns.unread != b""  # it began before the question
     try:
         while True:
             if turns.unread.startswith(asked):
                 turns.unread, echoed = turns.unread[len(asked) :], True
-            while not misstated(question, turns.unread) and (frame := take_mbap(turns.unread)):
+            while (is_old or not misstated(question, turns.unread)) and (
+                frame := take_mbap(turns.unread)
+            ):
                 turns.unread = turns.unread[len(frame) :]
+                if is_old:
+                    is_old = False
+                    continue
                 strange += 1
                 if strange > MAX_STRANGE_FRAMES:
                     raise LineFlooded(
@@ -383,7 +388,7 @@ async def _receive_tcp(line: Line, question: Question, asked: bytes, deadline_s:
                     return judge_mbap(question, frame)
                 else:
                     others = other_unit(question, unit_of(frame))
-            if misstated(question, turns.unread):
+            if not is_old and misstated(question, turns.unread):
                 check_length(question, turns.unread)
             # A line that always has something must not keep us beyond the deadline.
             if asyncio.get_running_loop().time() >= deadline_s:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from operator import itemgetter
 
+from drivers.export_sign import ExportSign
 from drivers.modbus.digits import FROM_DIGITS
 from drivers.modbus.plan import Block, Row
 from drivers.modbus.settings import SerialNumber, Sum, Type
@@ -32,6 +33,9 @@ CODES: dict[Type, str] = {
 }
 """Each type's letter in a struct format."""
 
+_UNSIGNED: Mapping[Type, int] = {"uint32": 32, "uint64": 64}
+"""Types whose upper half may be minus something, and their bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Column:
@@ -49,6 +53,8 @@ class _Column:
     """Times and over of other models."""
     number: Callable[[int], int | None] | None = None
     """What the bits are as a number, where they are digits."""
+    may_be_minus: int = 0
+    """The bits of an export register without a sign, which may be minus the export; else 0."""
 
     def in_bounds(self, raw: float, value: float) -> float | None:
         """The value, or by the other scale, where it is one that can be; None where neither is. A
@@ -68,10 +74,12 @@ class _Column:
 class Decoder:
     """Decodes the replies to one block."""
 
-    __slots__ = ("_columns", "_reorder", "_unpack", "block")
+    __slots__ = ("_columns", "_reorder", "_unpack", "block", "sign")
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, sign: ExportSign | None = None) -> None:
+        """`sign`: what is known of the meter's export register."""
         self.block = block
+        self.sign = sign or ExportSign()
         self._unpack = struct.Struct(_format(block)).unpack
         self._reorder = _reorder(block)
         self._columns = tuple(_column(row) for row in block.rows)
@@ -89,6 +97,8 @@ class Decoder:
             number = raw if column.number is None else column.number(raw)
             if number is None:
                 continue
+            if column.may_be_minus:
+                number = self.sign.export(number, column.may_be_minus)
             value = number * column.times / column.over
             if column.bounds is not None:
                 value = column.in_bounds(number, value)
@@ -149,6 +159,7 @@ def _column(row: Row) -> _Column:
         row.bounds,
         other,
         number,
+        _UNSIGNED.get(row.type, 0) if row.quantity == "energy_export_wh" else 0,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from math import inf
 
+from drivers.export_sign import ExportSign
 from drivers.line import BadReply, Line, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import FAILED, Refused
@@ -11,7 +12,7 @@ from drivers.modbus.codec import Decoder, add_sums, decode_serial
 from drivers.modbus.load import energy_settings
 from drivers.modbus.plan import Block, plan, split
 from drivers.modbus.settings import Settings
-from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Profile
+from drivers.profile import ENERGY_QUANTITIES, DeviceAddress, Driver, Profile
 from drivers.sample import Reading
 
 _SERIAL_EVERY_S = 3600.0
@@ -39,11 +40,20 @@ class ModbusDriver:
         self._timeout_s = (
             profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
         )
-        self._all = _Blocks(_energy_first(plan(profile.settings, line.char_s)))
-        self._energy = _Blocks(_energy_first(plan(energy_settings(profile.settings), line.char_s)))
+        self._sign = ExportSign()
+        self._all = self._planned(profile.settings)
+        self._energy = self._planned(energy_settings(profile.settings))
         self._serial_number: str | None = None
         self._serial_due_s = -inf
         self._serial_tries = 0
+
+    def _planned(self, settings: Settings) -> "_Blocks":
+        return _Blocks(_energy_first(plan(settings, self._line.char_s), self._sign))
+
+    def follow(self, before: Driver) -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
+        if isinstance(before, ModbusDriver):
+            self._sign.follow(before._sign)
 
     async def read(self, due_s: float) -> Reading:
         """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
@@ -76,7 +86,7 @@ class ModbusDriver:
         taken_s, values = await self._read_blocks(blocks)
         if check_serial_number:
             await self._read_serial_number()
-        return Reading(taken_s, values, self._serial_number)
+        return Reading(taken_s, values, self._serial_number, doubts=self._sign.doubts)
 
     async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:
         turns = self._line.turns
@@ -92,7 +102,10 @@ class ModbusDriver:
                 )
             except Refused as this:
                 if not this.concerns_registers:
-                    raise
+                    if energy_to_s == -inf or _has_energy(decoder.block):
+                        raise
+                    at += 1  # it is busy, say: what is optional is missing this time
+                    continue
                 refusal = this
                 at += blocks.narrow(at)
                 if energy_to_s == -inf and not blocks.have_energy_from(at):
@@ -138,6 +151,7 @@ class ModbusDriver:
                             f"{again}"
                         )
                         raise BadReply(f"{who} — check wiring, termination and earthing")
+                    self._sign.forget()
                 self._serial_number = number
             except Refused:
                 pass  # this one does not tell it; the reading is good without
@@ -188,7 +202,7 @@ class _Blocks:
         block = self.decoders[at].block
         parts = split(block)
         if parts:
-            self.decoders[at : at + 1] = _energy_first(parts)
+            self.decoders[at : at + 1] = _energy_first(parts, self.decoders[at].sign)
             return 0
         if _has_energy(block):
             return 1
@@ -207,5 +221,7 @@ def _has_energy(block: Block) -> bool:
     return any(row.quantity in ENERGY_QUANTITIES for row in block.rows)
 
 
-def _energy_first(blocks: tuple[Block, ...]) -> list[Decoder]:
-    return [Decoder(block) for block in sorted(blocks, key=lambda block: not _has_energy(block))]
+def _energy_first(blocks: tuple[Block, ...], sign: ExportSign) -> list[Decoder]:
+    return [
+        Decoder(block, sign) for block in sorted(blocks, key=lambda block: not _has_energy(block))
+    ]

@@ -137,12 +137,19 @@ def rtu_frames(received: bytes) -> Iterator[bytes]:
         at += size or 1
 
 
-def begins_with_question(received: bytes) -> bool:
-    """Whether the first whole frame in it is a question for registers: no answer to one has 8
-    bytes, for registers have two bytes each.
+def are_exchanges(received: bytes, own: bytes) -> bool:
+    """Whether in the whole frames of it, beside our `own` question, each answer follows a question
+    for registers. No answer to one has 8 bytes, for registers have two bytes each.
     """
-    frame = next(rtu_frames(received), b"")
-    return len(frame) == 8 and frame[1] in (3, 4)
+    was_asked = False
+    for frame in rtu_frames(received):
+        if frame == own:
+            continue
+        is_question = len(frame) == 8 and frame[1] in (3, 4)
+        if not is_question and not was_asked:
+            return False
+        was_asked = is_question
+    return True
 
 
 def _sizes(received: bytes, at: int) -> Iterator[int]:
@@ -250,6 +257,16 @@ def take_mbap(unread: bytes) -> bytes:
     if protocol != 0 or not 3 <= length <= 254:
         raise ValueError
     return unread[: 6 + length] if len(unread) >= 6 + length else b""
+
+
+def after_whole_frames(unread: bytes) -> bytes:
+    """What of it is no whole frame yet, or none at all."""
+    try:
+        while frame := take_mbap(unread):
+            unread = unread[len(frame) :]
+    except ValueError:
+        pass
+    return unread
 
 
 def transaction_of(frame: bytes) -> int:

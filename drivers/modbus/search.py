@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from drivers.found import Found, plausible
 from drivers.line import BadReply, Line, LineUrl, MeterError, NoReply, SerialSettings
 from drivers.modbus.bus import Refused, request
+from drivers.modbus.frames import THE_DEVICE_ITSELF
 from drivers.modbus.identify import matches
 from drivers.modbus.server_id import server_id
 from drivers.modbus.settings import Identity, Settings
@@ -246,6 +247,7 @@ BUS = Bus(
     common_addresses=COMMON_ADDRESSES,
     all_addresses=ALL_ADDRESSES,
     fast_addresses=FAST_ADDRESSES,
+    itself=tuple(reversed(THE_DEVICE_ITSELF)),
     questions=len(FUNCTIONS),
     settings=settings,
     answers=answers,

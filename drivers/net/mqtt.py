@@ -276,8 +276,15 @@ class MqttConnection:
         raise BrokerRefused(f"the broker ended the connection: {reason}{remedy}")
 
     def _on_message(self, _client: "Client", _userdata: object, message: "MQTTMessage") -> None:
+        """A message has come. Raises NotAsBroker where its topic is no text, as MQTT has it."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError as error:
+            raise NotAsBroker(
+                "the broker sends a topic that is no text — is it a broker, and well?"
+            ) from error
         if self._received is not None:
-            self._received(Message(message.topic, bytes(message.payload), message.retain))
+            self._received(Message(topic, bytes(message.payload), message.retain))
 
     def _on_publish(
         self, _client: "Client", _userdata: object, mid: int, _reason: object, _properties: object

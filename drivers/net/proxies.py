@@ -7,13 +7,13 @@ names (and all below them), addresses and ranges of these, each perhaps with a p
 
 import ipaddress
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from drivers.net.addresses import address_of, is_host_name
 from drivers.net.environment import UnusableSetting
+from drivers.net.masking import basic
 
 _VARIABLES = ("https_proxy", "all_proxy")
 _EXCEPTIONS = "no_proxy"
@@ -69,17 +69,19 @@ def _parsed(variable: str, value: str) -> Proxy:
         host, port = parts.hostname or "", parts.port
         if parts.scheme not in _PORTS or port == 0 or not _is_host(host) or _is_torn(parts):
             raise ValueError
+        login = "" if parts.username is None else _login(parts)
     except ValueError:
         raise UnusableSetting(
             f"the environment's {variable} cannot be used — write http://HOST:PORT (in a login / "
             "as %2F, # as %23, @ as %40), or unset it"
         ) from None
 
-    login = ""
-    if parts.username is not None:
-        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        login = b64encode(words.encode()).decode()
     return Proxy(variable, host, port or _PORTS[parts.scheme], parts.scheme == "https", login)
+
+
+def _login(parts: SplitResult) -> str:
+    """Raises ValueError where it is no text."""
+    return basic(unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def _is_host(text: str) -> bool:

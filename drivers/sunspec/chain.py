@@ -39,6 +39,8 @@ class Ask:
 
     address: int
     count: int
+    may_end: bool = False
+    """Whether the chain may end here, were it with a failure: something can be read already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def walk() -> Walk:
     owners: list[Owner] = []
     parts: list[Part] = []
     for _ in range(MAX_MODELS):
-        header = yield Ask(address, 2)
+        header = yield Ask(address, 2, may_end=bool(parts))
         number, length = struct.unpack(">HH", header) if header else (0, 0)
         if number == END_MODEL:
             break

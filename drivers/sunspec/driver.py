@@ -3,19 +3,21 @@ failure; then each reading is one request.
 """
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
+from drivers.export_sign import ExportSign
 from drivers.line import BadReply, MeterError
 from drivers.modbus.asking import ask, undisturbed
 from drivers.modbus.bus import Refused
 from drivers.sample import Reading
-from drivers.sunspec.chain import Chain, ChainError, Part, choose, walk
+from drivers.sunspec.chain import Ask, Chain, ChainError, Owner, Part, choose, walk
 from drivers.sunspec.models import decode
 from drivers.sunspec.settings import Settings
 
 if TYPE_CHECKING:
     from drivers.line import Line
-    from drivers.profile import DeviceAddress, Profile
+    from drivers.profile import DeviceAddress, Driver, Profile
 
 FUNCTION = 3
 """SunSpec maps are holding registers."""
@@ -37,8 +39,15 @@ class SunSpecDriver:
             profile.settings.timeout_s if device.timeout_s is None else device.timeout_s
         )
         self._part: Part | None = None
+        self._sign = ExportSign()
         self._power_is_export = False
         self._walk_due_s = 0.0
+        self._owner: Owner | None = None
+
+    def follow(self, before: "Driver") -> None:
+        """Know what the driver knew that read the same meter before the line was opened anew."""
+        if isinstance(before, SunSpecDriver):
+            self._sign.follow(before._sign)
 
     async def read(self, due_s: float) -> Reading:
         """One reading taken at or after `due_s` (event loop time, seconds), dated by the middle of
@@ -72,6 +81,9 @@ class SunSpecDriver:
             sign == "auto" and chain.owner.maker.lower() == _EXPORT_POSITIVE
         )
         self._power_is_export = exports or part.model.part == "inverter"
+        if self._owner not in (None, part.owner):
+            self._sign.forget()
+        self._owner = part.owner
         self._part = part
         self._walk_due_s = asyncio.get_running_loop().time() + _WALK_EVERY_S
         return part
@@ -93,25 +105,40 @@ class SunSpecDriver:
                 "chain is walked anew"
             )
         turns = self._line.turns
-        values = decode(part.model, data, power_is_export=self._power_is_export)
+        values = decode(part.model, data, power_is_export=self._power_is_export, sign=self._sign)
         return Reading(
-            (turns.asked_s + turns.last_frame_s) / 2, values, part.owner.serial_number or None
+            (turns.asked_s + turns.last_frame_s) / 2,
+            values,
+            part.owner.serial_number or None,
+            doubts=self._sign.doubts,
         )
 
 
 async def read_chain(line: "Line", unit: int, timeout_s: float, turnaround_s: float = 0.0) -> Chain:
     """Walk the chain of the device at that address. Raises ChainError, MeterError or LineError."""
-    steps = walk()
-    wanted = next(steps)
-    while True:
-        data: bytes | None = None
+
+    async def asked(wanted: Ask) -> bytes | None:
         try:
-            data = await ask(
+            return await ask(
                 line, unit, FUNCTION, wanted.address, wanted.count, timeout_s, turnaround_s
             )
         except Refused as refused:
             if not refused.concerns_registers:
                 raise
+            return None
+
+    steps = walk()
+    wanted = next(steps)
+    while True:
+        try:
+            data = await asked(wanted)
+        except MeterError:
+            if not wanted.may_end:
+                raise
+            # Some say nothing there, or that they are busy. It may be a failure for once, too.
+            with contextlib.suppress(MeterError):
+                data = None
+                data = await asked(wanted)
         try:
             wanted = steps.send(data)
         except StopIteration as done:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+from drivers.export_sign import ExportSign
+
 PointType = Literal["int16", "uint16", "uint32", "acc32", "uint64", "float32"]
 
 _FORMATS: Mapping[PointType, str] = {
@@ -39,6 +41,9 @@ _NOT_IMPLEMENTED: Mapping[PointType, tuple[int, ...]] = {
     "uint64": (0xFFFFFFFFFFFFFFFF,),
     "float32": (),  # it is a NaN
 }
+_UNSIGNED: Mapping[PointType, int] = {"acc32": 32, "uint32": 32, "uint64": 64}
+"""Types whose upper half may be minus something, and their bits."""
+
 _MAX_SCALE = 10
 """A scale factor is from -10 to 10 (the same specification, "sunssf"); -0x8000 says that there is
 none.
@@ -206,16 +211,19 @@ not in their registers.
 """
 
 
-def decode(model: Model, data: bytes, *, power_is_export: bool) -> dict[str, float]:
+def decode(
+    model: Model, data: bytes, *, power_is_export: bool, sign: ExportSign | None = None
+) -> dict[str, float]:
     """A model's values from its first `count` registers (2 × count bytes). What is not implemented
     is left out.
 
     `power_is_export`: the device calls exported power positive; ours is positive when it is
-    imported.
+    imported. `sign`: what is known of the device's export register.
     """
+    sign = sign or ExportSign()
     values: dict[str, float] = {}
     for point in model.points:
-        value = _value(point, data)
+        value = _value(point, data, sign)
         if value is None:
             continue
         if point.signed_power and power_is_export:
@@ -226,7 +234,7 @@ def decode(model: Model, data: bytes, *, power_is_export: bool) -> dict[str, flo
     return values
 
 
-def _value(point: Point, data: bytes) -> float | None:
+def _value(point: Point, data: bytes, sign: ExportSign) -> float | None:
     (raw,) = struct.unpack_from(_FORMATS[point.type], data, 2 * point.at)
     if (
         raw in _NOT_IMPLEMENTED[point.type]
@@ -234,6 +242,8 @@ def _value(point: Point, data: bytes) -> float | None:
         or (raw == 0 and point.zero_is_missing)
     ):
         return None
+    if point.quantity == "energy_export_wh" and point.type in _UNSIGNED:
+        raw = sign.export(raw, _UNSIGNED[point.type])
     scale = 0
     if point.scale_at is not None:
         (scale,) = struct.unpack_from(">h", data, 2 * point.scale_at)

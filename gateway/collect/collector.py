@@ -345,24 +345,15 @@ class Collector:
         if failures.logged:
             log.info("%s: answers again after %d failures", meter.name, failures.in_a_row)
         failures.works()
-        if not reading.damaged:
-            return
-
-        now_s = asyncio.get_running_loop().time()
-        failures.note(reading.damage, self._clock.now_s(), reading.damaged)
-        if now_s - meter.damage_logged_s >= DAMAGE_LINE_S:
-            meter.damage_logged_s = now_s
-            advice = (
-                "readings go on; more of it is only counted, on the status page; if that "
-                "grows, check the cable and its connectors"
-            )
-            log.warning("%s: %s; %s", meter.name, reading.damage, advice)
+        _note_damage(meter, reading, self._clock.now_s())
 
     def _date(self, device: Device, reading: Reading, loop_s: float) -> Sample:
         """A reading as a sample: when it was taken, and of which boot."""
         boottime_ms, utc_ms = self._clock.date(loop_s - reading.taken_s)
         values = {
-            quantity: value for quantity, value in reading.values.items() if abs(value) < SANE
+            quantity: value
+            for quantity, value in reading.values.items()
+            if abs(value) < SANE and quantity not in reading.doubts
         }
         if reading.meter_utc_s is not None:
             values[METER_UTC] = reading.meter_utc_s
@@ -376,3 +367,24 @@ def _let_listen(line: AnyLine, load: Load | None, turns: int) -> None:
     frames = getattr(line, "turns", None)
     if load is not None and isinstance(frames, FrameTurns):
         frames.overheard.listen_s = load.listen_s(turns)
+
+
+def _note_damage(meter: Meter, reading: Reading, now_s: float) -> None:
+    """What came before a reading and could not be used, or a value of it that cannot be told yet.
+    `now_s`: Unix time.
+    """
+    text, advice = "; ".join(f"{name}: {why}" for name, why in reading.doubts.items()), ""
+    if reading.damaged:
+        text = reading.damage
+        advice = (
+            "; readings go on; more of it is only counted, on the status page; if that "
+            "grows, check the cable and its connectors"
+        )
+    if not text:
+        return
+
+    meter.failures.note(text, now_s, reading.damaged)
+    loop_s = asyncio.get_running_loop().time()
+    if loop_s - meter.damage_logged_s >= DAMAGE_LINE_S:
+        meter.damage_logged_s = loop_s
+        log.warning("%s: %s%s", meter.name, text, advice)

@@ -26,7 +26,7 @@ from gateway.monitoring.report import (
 from gateway.monitoring.sleep import Sleeper, asleep, excused
 from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
-from gateway.store.buffer import Buffer
+from gateway.store.buffer import ALWAYS_S, Buffer
 from gateway.store.health import StoreHealth
 from gateway.timing.clock import Clock
 
@@ -190,7 +190,9 @@ class Reporter:
         return self._health.ask(lambda: self._assets(now_s), [])
 
     def _assets(self, now_s: float) -> list[AssetReport]:
-        day = self._buffer.owed(since_s=int(now_s) - DAY_S, destination=EXCHANGE)
+        # A clock that was ahead may have dated slots that have not begun.
+        until_s = int(now_s) + 1 if self._clock.trusted else ALWAYS_S
+        day = self._buffer.owed(int(now_s) - DAY_S, until_s, destination=EXCHANGE)
         return asset_reports(self._settings.assets, day)
 
     def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:

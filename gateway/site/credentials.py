@@ -78,8 +78,9 @@ def proxy_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
         for url in (environment.get(name, ""), environment.get(name.upper(), "")):
             login = url.rpartition("@")[0].rpartition("/")[2]
             username, _, password = map(unquote, login.partition(":"))
-            if password:
-                found += (password, basic(username, password))
+            with contextlib.suppress(UnicodeEncodeError):  # what is no text is sent nowhere
+                if password:
+                    found += (password, basic(username, password))
     return tuple(found)
 
 

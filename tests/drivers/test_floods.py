@@ -136,6 +136,24 @@ async def test_a_topic_that_is_flooded_is_left() -> None:
                 await line.receive(now_s() + 20)
 
 
+async def test_a_topic_that_is_no_text_ends_the_connection_and_nothing_else() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read(1000)
+        writer.write(b"\x90\x03\x00\x01\x00" + b"\x30\x05\x00\x02\xff\x80x")
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with opened(f"mqtt://127.0.0.1:{port}/a") as line:
+            with pytest.raises(LineError, match="a topic that is no text"):
+                await line.receive(now_s() + 20)
+        await asyncio.sleep(0.01)
+
+
 async def test_messages_nobody_fetched_are_not_taken_for_new_ones() -> None:
     """However many came while nobody listened."""
     connack, suback = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00"

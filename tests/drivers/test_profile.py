@@ -23,6 +23,7 @@ from drivers.profile import (
 from drivers.sample import QUANTITIES
 from drivers.strict_yaml import parse
 from tests.drivers.json_schema import refusals
+from tests.drivers.shipped import shipped_profile
 
 
 def text_of(profile_id: str) -> str:
@@ -32,7 +33,7 @@ def text_of(profile_id: str) -> str:
 def loaded(profile_id: str) -> Profile:
     """For what is said of a profile that loads: that it does has a test of its own."""
     try:
-        return load_profile(profile_id)
+        return shipped_profile(profile_id)
     except ProfileError:
         pytest.skip("it does not load, which fails a test of its own")
 

@@ -25,12 +25,12 @@ from drivers.modbus.plan import Block, Row, plan
 from drivers.profile import (
     DeviceAddress,
     ProfileError,
-    load_profile,
     profile_ids,
     shipped_folder,
 )
 from drivers.strict_yaml import decode, parse
 from tests.drivers.modbus.frames import sealed
+from tests.drivers.shipped import shipped_profile
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 
@@ -105,7 +105,7 @@ def sound(paths: Iterable[Path]) -> Iterator[Recording]:
     for path in paths:
         with contextlib.suppress(AssertionError, ProfileError):
             recording = load(path)
-            load_profile(recording.profile)
+            shipped_profile(recording.profile)
             yield recording
 
 
@@ -185,7 +185,7 @@ def test_a_recording_tells_every_quantity_of_its_profile(
     recording: Recording, image: Image
 ) -> None:
     assert not image.values.keys() & set(image.missing)
-    assert image.values.keys() | set(image.missing) == load_profile(recording.profile).quantities
+    assert image.values.keys() | set(image.missing) == shipped_profile(recording.profile).quantities
 
 
 @pytest.mark.parametrize(("recording", "image"), READINGS)
@@ -206,7 +206,7 @@ async def test_the_driver_reads_the_recorded_values(recording: Recording, image:
             body = bytes((unit, function, len(data))) + data
         return sealed(body)
 
-    profile = load_profile(recording.profile)
+    profile = shipped_profile(recording.profile)
     async with line_to(answer) as line:
         driver = profile.open_driver(DeviceAddress(name="meter", address=recording.address), line)
         reading = await driver.read(0.0)
@@ -267,7 +267,7 @@ def test_what_identifies_the_model_is_recorded_and_matches(recording: Recording)
         for frame in recording.frames
         if frame.framing == "rtu"
     }
-    for identity in load_profile(recording.profile).settings.identify:
+    for identity in shipped_profile(recording.profile).settings.identify:
         if identity.asks_who:
             continue  # test_scan shows what a device says it is
         asked = (
@@ -288,7 +288,7 @@ def rows_within(profile_id: str, function: int, address: int, count: int) -> tup
     """The rows of a profile that lie in a block as a whole, by address."""
     rows = [
         row
-        for block in plan(load_profile(profile_id).settings, 0.0)
+        for block in plan(shipped_profile(profile_id).settings, 0.0)
         if block.function == function
         for row in block.rows
         if address <= row.address and row.end <= address + count

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.profile import load_profile, protocols
+from drivers.profile import protocols
 from drivers.recording import Passed, Recording, Told, write
 from drivers.simulated.sml import Entry
 from drivers.simulated.sml import telegram as sml_telegram
 from tests.drivers.modbus.peer import mbap, rtu
+from tests.drivers.shipped import shipped_profile
 
 Line = list[tuple[str, bytes]]
 """What passed: `sent` or `came`, and the bytes."""
@@ -141,7 +142,7 @@ def recording(talk: Conversation, line: Line, *, told: bool) -> Recording:
 
 
 def redacted(before: Recording) -> Recording:
-    profile = load_profile(before.profile)
+    profile = shipped_profile(before.profile)
     module = importlib.import_module(f"drivers.{profile.protocol}.redact")
     after: Recording = module.redact(before, profile.settings)
     assert after.redacted
@@ -167,7 +168,7 @@ def test_every_protocol_that_can_be_redacted_is_tried_here() -> None:
         for protocol in protocols()
         if importlib.util.find_spec(f"drivers.{protocol}.redact") is not None
     }
-    tried = {load_profile(make().profile).protocol for make in CONVERSATIONS.values()}
+    tried = {shipped_profile(make().profile).protocol for make in CONVERSATIONS.values()}
     assert can <= tried
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.found import Found, plausible
 from drivers.line import LineUrl, SerialSettings
-from drivers.profile import load_profile, profile_ids
+from drivers.profile import profile_ids
 from drivers.sample import Reading
 from drivers.scan import FAST, Note, Progress, _settings, device_line, scan
 from drivers.simulated.meters import modbus_rtu, modbus_tcp
@@ -22,8 +22,9 @@ from drivers.simulated.wire import paced_line
 from gateway.site import config
 from gateway.site.device_files import device_file, endpoint_of, names, summary
 from tests.drivers.p1.telegrams.encrypted import envelope
+from tests.drivers.shipped import shipped_profile, sound_ids
 
-PROFILES = [load_profile(each) for each in profile_ids()]
+PROFILES = [shipped_profile(each) for each in sound_ids()]
 QUICK = replace(
     FAST,
     addresses=(1, 2, 3),
@@ -52,7 +53,7 @@ async def on_tcp(twins):
 
 def twin(profile_id, power_w=900, serial_number=4711):
     return twin_of(
-        load_profile(profile_id), Load(power_w, time.time(), 3), time.time, serial_number
+        shipped_profile(profile_id), Load(power_w, time.time(), 3), time.time, serial_number
     )
 
 
@@ -101,6 +102,14 @@ async def test_a_device_that_answers_at_every_address_is_told_once():
         founds, notes = await search(url, replace(QUICK, network_addresses=tuple(range(1, 100))))
     assert [found.address for found in founds] == [1]
     assert notes == ["8 addresses brought nothing new: the others of this line are not asked"]
+
+
+@pytest.mark.parametrize("address", [0, 255])
+async def test_a_device_that_answers_for_itself_alone_is_found(address):
+    async with on_tcp({address: twin("eastron/sdm630")}) as url:
+        founds, notes = await search(url)
+    assert [(found.address, found.profile.id) for found in founds] == [(address, "eastron/sdm630")]
+    assert notes == []
 
 
 async def test_an_inverter_and_the_meter_it_passes_on_are_two_meters():
@@ -156,7 +165,7 @@ async def test_an_inverter_and_its_grid_meter_are_found_at_their_one_address(inv
     endpoints = [endpoint_of(found.profile, "port", 3) for found in founds]
     assert not endpoints[1].is_taken(endpoints[:1])
     assert endpoints[1].is_taken(endpoints)
-    assert endpoint_of(load_profile("abb/b23"), "port", 3).is_taken(endpoints[:1])
+    assert endpoint_of(shipped_profile("abb/b23"), "port", 3).is_taken(endpoints[:1])
 
 
 async def test_a_grid_meter_that_has_never_counted_is_none():
@@ -267,7 +276,7 @@ async def test_rare_addresses_are_asked_first_with_the_setting_that_found_most()
         await scan(
             [LineUrl("serial", wire.gateway_end)],
             [],
-            [load_profile("eastron/sdm630")],
+            [shipped_profile("eastron/sdm630")],
             thorough,
             tell,
         )
@@ -285,7 +294,9 @@ async def test_a_search_that_will_take_long_says_so():
     async with paced_line(0) as wire:
         url = LineUrl("serial", wire.gateway_end, baud=9600, parity="none", stop_bits=1)
         endless = replace(QUICK, addresses=(1, *range(130, 240)), listen_s=0.1, timeout_s=1.5)
-        task = asyncio.create_task(scan([url], [], [load_profile("eastron/sdm630")], endless, tell))
+        task = asyncio.create_task(
+            scan([url], [], [shipped_profile("eastron/sdm630")], endless, tell)
+        )
         text = await asyncio.wait_for(told, 30)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -354,7 +365,7 @@ def test_the_settings_that_most_meters_leave_the_factory_with_are_tried_first():
     ],
 )
 def test_a_reading_of_a_meter_looks_like_one(values, fits):
-    assert plausible(Reading(0.0, values), load_profile("eastron/sdm120")) is fits
+    assert plausible(Reading(0.0, values), shipped_profile("eastron/sdm120")) is fits
 
 
 # Device files
@@ -362,7 +373,7 @@ def test_a_reading_of_a_meter_looks_like_one(values, fits):
 
 def found(profile_id="eastron/sdm630", **other):
     return Found(
-        profile=load_profile(profile_id),
+        profile=shipped_profile(profile_id),
         line=LineUrl("tcp", "192.168.1.20", 502),
         address=1,
         **other,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tests.fuzz import (
     iec62056,
+    lines,
     meter_drivers,
     p1,
     pauses,
@@ -24,6 +25,7 @@ TARGETS: Mapping[str, Target] = {
         meter_drivers,
         pauses,
         registers,
+        lines,
         settings,
         recordings,
         services,

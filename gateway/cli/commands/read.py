@@ -238,6 +238,8 @@ async def _read(device: "Device", as_json: bool, watch: bool, recorder: "Recorde
                     recorder.told(due_s, reading)
                 ago_s = loop.time() - reading.taken_s
                 _show(device, reading, time.time() - ago_s, as_json)
+                for quantity, why in reading.doubts.items():
+                    print(f"{device.name}: {quantity}: {why}", file=sys.stderr)
             except MeterError as error:
                 if recorder:
                     recorder.told(due_s, error)

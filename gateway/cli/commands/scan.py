@@ -35,7 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Listens on each serial port for meters that push (P1, SML), then asks Modbus addresses "
         "1 to 247, the usual ones and the usual "
-        "serial settings first. Every meter is told, and its device file written, as it is "
+        "serial settings first; on tcp: also 255 and 0, the device "
+        "itself. Every meter is told, and its device file written, as it is "
         "found. All of it takes up to 25 minutes per "
         "port, --fast one; Ctrl-C ends it. A port has one reader at a time: stop the daemon "
         "first. The network is searched only on request. "

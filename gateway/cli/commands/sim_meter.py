@@ -3,6 +3,7 @@ several.
 """
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 SUMMARY = "be a simulated meter on a serial port or the network"
 
 DEFAULT_POWER_W = 1200
+
+ITSELF = (0, 255)
+"""Addresses by which a device on Modbus TCP is asked itself."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_meter,
         metavar="PROFILE[@ADDRESS]",
         help="what it is: maker/model, see meter-gateway profiles; and its Modbus address, 1 to "
-        "247",
+        "247 (on tcp: also 0 or 255, as a device is asked itself)",
     )
     parser.add_argument(
         "--line",
@@ -84,15 +88,18 @@ def _line(text: str) -> LineUrl | None:
 
 
 def _address(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 247):
+    number = int(text[:4]) if text.isascii() and text.isdigit() else -1
+    if not (1 <= number <= 247 or number in ITSELF):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a Modbus address — a number from 1 to 247"
+            f"{text!r} is not a Modbus address — a number from 1 to 247; on tcp: also 0 or 255"
         )
-    return int(text)
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until Ctrl-C. Raises ProfileError, Refused."""
+    """Serves until Ctrl-C; returns 2 where no meter can have that address there. Raises
+    ProfileError, Refused.
+    """
     import asyncio
     import logging
     from pathlib import Path
@@ -111,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     taken = {address for _, address in args.meters}
     free = (
         number
-        for number in (*range(args.address, 248), *range(1, args.address))
+        for number in (args.address, *range(args.address + 1, 248), *range(1, 248))
         if number not in taken
     )
     for profile_id, said in args.meters:
@@ -121,12 +128,19 @@ def run(args: argparse.Namespace) -> int:
                 f"{profile_id} has a line for itself: only Modbus meters share one — start a "
                 "sim-meter for each"
             )
-        address = said or next(free, 0)
-        if address in meters or not address:
+        address = next(free, None) if said is None else said
+        if address in meters or address is None:
             raise Refused(
-                f"{profile_id}: address {address or 'free'} is taken already — write another: "
-                f"{profile_id}@7"
+                f"{profile_id}: address {'free' if address is None else address} is taken already "
+                f"— write another: {profile_id}@7"
             )
+        if address in ITSELF and (args.line is None or args.line.scheme != "tcp"):
+            print(
+                f"{profile_id}: {address} is not a Modbus address there: it is that of a device on "
+                "Modbus TCP itself — write --line tcp:127.0.0.1:1502, or an address from 1 to 247",
+                file=sys.stderr,
+            )
+            return 2
         meters[address] = profile
     asyncio.run(_serve(meters, args.line, args.power))
     return 0

@@ -209,6 +209,24 @@ async def test_a_meter_that_refuses_its_energy_may_be_a_sister_model() -> None:
             await ModbusDriver(sisterly, DEVICE, line).read(0.0)
 
 
+@pytest.mark.parametrize("code", [5, 6, 8, 10, 11])
+async def test_an_optional_block_that_fails_otherwise_costs_its_values_this_time(code: int) -> None:
+    meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})
+    failing = True
+
+    def refuse(pdu: ModbusPDU) -> ModbusPDU:
+        if meter.asked[-1][1] == 0 or not failing:
+            return pdu
+        return ExceptionResponse(4, code, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+
+    meter.answer = refuse
+    async with on_tcp(meter) as line:
+        driver = ModbusDriver(profile(replace(_three_values(), max_registers=4)), DEVICE, line)
+        assert (await driver.read(0.0)).values == {"energy_import_wh": 1500.0}
+        failing = False
+        assert len((await driver.read(0.0)).values) == 3
+
+
 @pytest.mark.parametrize("code", [1, 2, 3, 4])
 async def test_an_optional_block_that_is_refused_costs_its_values_only_and_once(code: int) -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from drivers.modbus.identify import matches
 from drivers.modbus.settings import Identity
-from drivers.profile import load_profile, profile_ids
 from drivers.simulated.meters import ModbusTwin
+from tests.drivers.shipped import shipped_profile, sound_ids
 
-MODBUS = [profile for profile in map(load_profile, profile_ids()) if profile.protocol == "modbus"]
+MODBUS = [shipped_profile(each) for each in sound_ids("modbus")]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTPS_PROXY": "://"}, "HTTPS_PROXY cannot be used"),
         ({"HTTPS_PROXY": "ht!tp:/::::"}, "HTTPS_PROXY cannot be used"),
         ({"HTTPS_PROXY": "http://h:99999"}, "HTTPS_PROXY cannot be used"),
+        ({"HTTPS_PROXY": "http://me:\udcff@h:3128"}, "HTTPS_PROXY cannot be used"),  # a byte
         ({"HTTPS_PROXY": "http://me:1234/geheim@h:3128"}, "HTTPS_PROXY cannot be used"),
         ({"SSL_CERT_FILE": "/nowhere.pem"}, "SSL_CERT_FILE names /nowhere.pem"),
         ({"SSL_CERT_FILE": "/etc/passwd"}, "it holds no certificates"),

@@ -8,12 +8,12 @@ from drivers.p1.dialects import recognise, shipped
 from drivers.p1.reader import read_values
 from drivers.p1.settings import Settings
 from drivers.p1.telegram import Framer
-from drivers.profile import load_profile, profile_ids
 from drivers.text_telegram import Telegram, fault
 from tests.drivers.p1.telegrams.written import Written, written
+from tests.drivers.shipped import shipped_profile, sound_ids
 
 WRITTEN = [pytest.param(each, id=each.name) for each in written()]
-IDS = [name for name in profile_ids() if load_profile(name).protocol == "p1"]
+IDS = sound_ids("p1")
 
 
 def telegram_of(data: bytes) -> Telegram:
@@ -25,7 +25,7 @@ def telegram_of(data: bytes) -> Telegram:
 
 @pytest.mark.parametrize("each", WRITTEN)
 def test_a_telegram_gives_exactly_its_values(each: Written) -> None:
-    settings: Settings = load_profile(each.profile).settings
+    settings: Settings = shipped_profile(each.profile).settings
     telegram = telegram_of(each.data)
     assert fault(telegram, settings.checksum) is None
     values = read_values(telegram.raw, settings.summed_tariffs(), settings.utc_offset_h)
@@ -55,18 +55,18 @@ def test_every_profile_has_a_telegram() -> None:
 
 
 def test_the_profile_that_detects_may_hold_whatever_the_others_hold() -> None:
-    auto = load_profile("p1/auto")
+    auto = shipped_profile("p1/auto")
     assert auto.settings.detect
     for dialect in shipped():
         assert dialect.settings.quantities() <= auto.quantities
         assert not dialect.settings.detect
-        for quantity, register in load_profile(dialect.id).energy.items():
+        for quantity, register in shipped_profile(dialect.id).energy.items():
             assert auto.energy[quantity].modulus_wh >= register.modulus_wh
 
 
 def test_tariff_1_is_low_in_the_netherlands_and_day_in_belgium() -> None:
-    assert load_profile("dsmr/dsmr5").settings.tariffs == ["low", "normal"]
-    assert load_profile("p1/belgium").settings.tariffs == ["day", "night"]
+    assert shipped_profile("dsmr/dsmr5").settings.tariffs == ["low", "normal"]
+    assert shipped_profile("p1/belgium").settings.tariffs == ["day", "night"]
 
 
 def test_a_telegram_of_no_dialect_is_recognised_as_none() -> None:

@@ -6,13 +6,14 @@ import pytest
 
 from drivers.line import LineUrl, SerialSettings, open_line
 from drivers.p1.dialects import recognise, shipped
-from drivers.profile import DeviceAddress, load_profile, profile_ids
+from drivers.profile import DeviceAddress
 from drivers.simulated.one_meter import Load, serving, serving_bus, telegram_of, twin_of
 from drivers.simulated.readout import readout_meter
 from drivers.simulated.wire import paced_line
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
+from tests.drivers.shipped import shipped_profile, sound_ids
 
-SERVED = [each for each in profile_ids() if load_profile(each).protocol in ("modbus", "sunspec")]
+SERVED = sound_ids("modbus", "sunspec")
 HOUR_LATER_S = 1_774_742_400.0
 
 
@@ -29,7 +30,7 @@ async def reading_of(profile, reached, address):
 
 @pytest.mark.parametrize("profile_id", SERVED)
 async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
-    profile = load_profile(profile_id)
+    profile = shipped_profile(profile_id)
     # Some meters know no export.
     power_w, direction, began_wh = (
         (-2400, "export", 7_654)
@@ -66,7 +67,7 @@ async def test_every_profile_s_twin_tells_its_power_and_its_energy(profile_id):
     ],
 )
 async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
-    profile = load_profile(profile_id)
+    profile = shipped_profile(profile_id)
     loop = asyncio.get_running_loop()
     start_s = loop.time()
     async with serving(
@@ -82,16 +83,13 @@ async def test_on_a_new_pty_it_is_read_by_the_path_it_gives(profile_id):
     assert reading.values["energy_import_wh"] == pytest.approx(1_234_567 + 1_200, abs=11)
 
 
-PUSHED = [each for each in profile_ids() if load_profile(each).protocol == "sml"] + [
-    "iec62056/mode_d",
-    "iec62056/mode_d_2400",
-]
+PUSHED = [*sound_ids("sml"), "iec62056/mode_d", "iec62056/mode_d_2400"]
 
 
 @pytest.mark.parametrize("profile_id", PUSHED)
 def test_what_a_meter_pushes_is_what_its_driver_reads(profile_id):
     async def scenario():
-        profile = load_profile(profile_id)
+        profile = shipped_profile(profile_id)
         line = ScriptedLine(profile.serial.char_s)
         line.sends(
             1000.1, telegram_of(profile, Load(-2400, HOUR_LATER_S - 3600))(int(HOUR_LATER_S))
@@ -105,12 +103,10 @@ def test_what_a_meter_pushes_is_what_its_driver_reads(profile_id):
     in_virtual_time(scenario)
 
 
-@pytest.mark.parametrize(
-    "profile_id", [each for each in profile_ids() if load_profile(each).protocol == "p1"]
-)
+@pytest.mark.parametrize("profile_id", sound_ids("p1"))
 def test_every_p1_profile_s_twin_speaks_its_dialect(profile_id):
     async def scenario():
-        profile = load_profile(profile_id)
+        profile = shipped_profile(profile_id)
         data = telegram_of(profile, Load(-2400, HOUR_LATER_S - 3600))(int(HOUR_LATER_S))
         line = ScriptedLine(profile.serial.char_s)
         line.sends(1000.1, data)
@@ -131,7 +127,7 @@ def test_every_p1_profile_s_twin_speaks_its_dialect(profile_id):
 
 @pytest.mark.parametrize("profile_id", ["dsmr/dsmr5", "sml/auto", "iec62056/mode_d"])
 async def test_what_pushes_is_heard_over_tcp_by_everybody_who_connects(profile_id):
-    profile = load_profile(profile_id)
+    profile = shipped_profile(profile_id)
     loop = asyncio.get_running_loop()
     start_s = loop.time()
     load = Load(1200, HOUR_LATER_S - 3600)
@@ -149,7 +145,7 @@ async def test_what_pushes_is_heard_over_tcp_by_everybody_who_connects(profile_i
 
 
 async def test_modbus_meters_answer_over_udp_and_share_a_line():
-    profiles = {1: load_profile("eastron/sdm630"), 7: load_profile("abb/b23")}
+    profiles = {1: shipped_profile("eastron/sdm630"), 7: shipped_profile("abb/b23")}
     loads = {address: Load(1000 + address, HOUR_LATER_S) for address in profiles}
     twins = {
         address: twin_of(profile, loads[address], lambda: HOUR_LATER_S)
@@ -164,7 +160,7 @@ async def test_modbus_meters_answer_over_udp_and_share_a_line():
 
 
 async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
-    profile = load_profile("iec62056/mode_c")
+    profile = shipped_profile("iec62056/mode_c")
     async with (
         paced_line(0) as wire,
         readout_meter(wire.meter_end, profile.serial, lambda: b"1.8.0(000001.000*kWh)\r\n"),
@@ -202,5 +198,5 @@ async def test_a_readout_begins_anew_after_an_answer_that_no_meter_takes():
 )
 async def test_what_cannot_be_simulated_says_so(profile_id, line, complaint):
     with pytest.raises(ValueError, match=complaint):
-        async with serving(load_profile(profile_id), line, 1, Load(0, 0.0), lambda: 0.0):
+        async with serving(shipped_profile(profile_id), line, 1, Load(0, 0.0), lambda: 0.0):
             pass

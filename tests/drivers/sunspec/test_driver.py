@@ -145,7 +145,7 @@ def driver_of(profile_id, line, timeout_s=5.0):
     )
 
 
-@pytest.mark.parametrize("code", [1, 4])
+@pytest.mark.parametrize("code", [1, 4, 5, 6, 10, 11])
 async def test_what_lies_behind_the_readable_parts_may_be_refused_in_any_way(code):
     device = Device([*SOLAREDGE_COMMON, *SOLAREDGE_INVERTER, 0, 0])
 
@@ -158,6 +158,36 @@ async def test_what_lies_behind_the_readable_parts_may_be_refused_in_any_way(cod
     async with served(device) as line:
         reading = await driver_of("sunspec/auto", line).read(0.0)
     assert reading.values["energy_export_wh"] == 16_000_000.0
+
+
+async def test_where_nothing_is_said_behind_the_readable_parts_the_chain_ends():
+    device = Device([*SOLAREDGE_COMMON, *SOLAREDGE_INVERTER, 0, 0])
+
+    def fall_silent(pdu):
+        if device.asked[-1][1] >= 40000 + len(device.words) - 2:
+            pdu.dev_id = 9  # an answer of somebody else is none
+        return pdu
+
+    device.answer = fall_silent
+    async with served(device) as line:
+        reading = await driver_of("sunspec/auto", line, timeout_s=0.1).read(0.0)
+    assert reading.values["energy_export_wh"] == 16_000_000.0
+
+
+async def test_a_device_that_is_busy_once_while_its_chain_is_walked_loses_no_part_of_it():
+    device = Device(SOLAREDGE)
+    busy = [True]
+
+    def answer(pdu):
+        if device.asked[-1][1:] == (40121, 2) and busy and busy.pop():
+            return ExceptionResponse(3, 6, device_id=pdu.dev_id, transaction=pdu.transaction_id)
+        return pdu
+
+    device.answer = answer
+    async with served(device) as line:
+        reading = await driver_of("sunspec/meter", line).read(0.0)
+    assert not busy
+    assert reading.serial_number == "19032098"
 
 
 async def test_an_inverter_is_read_in_one_request_once_its_chain_is_known():

@@ -19,11 +19,13 @@ async def program(home, *words):
     )
 
 
-@pytest.mark.parametrize("line", ["tcp:127.0.0.1:0", "rtu+tcp:127.0.0.1:0", "pty"])
-async def test_it_is_read_by_the_device_file_it_prints_and_ends_with_ctrl_c(home, line):
-    meter = await program(
-        home, "sim-meter", "eastron/sdm630", "--line", line, "--address", "5", "--power", "3000"
-    )
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [("tcp:127.0.0.1:0", 5), ("rtu+tcp:127.0.0.1:0", 5), ("pty", 5), ("tcp:127.0.0.1:0", 255)],
+)
+async def test_it_is_read_by_the_device_file_it_prints_and_ends_with_ctrl_c(home, line, address):
+    where = ("--line", line, "--address", str(address))
+    meter = await program(home, "sim-meter", "eastron/sdm630", *where, "--power", "3000")
     try:
         printed = b""
         while b"address:" not in printed:
@@ -77,6 +79,8 @@ async def test_a_cupboard_of_meters_on_one_line_is_read_by_the_device_files_it_p
             1,
             "iec62056/mode_c is not simulated on tcp:",
         ),
+        (("eastron/sdm630@255",), 2, "255 is not a Modbus address there: it is that of a device"),
+        (("eastron/sdm630", "--line", "tcp:127.0.0.1:0", "--address", "256"), 2, "not a Modbus ad"),
         (("eastron/sdm630@248",), 2, "'248' is not a Modbus address"),
         (
             ("eastron/sdm630@3", "abb/b23@3"),

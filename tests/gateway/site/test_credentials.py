@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from drivers.profile import load_profile
-from gateway.site.credentials import Credentials, read_credentials, read_device_credentials
+from gateway.site.credentials import (
+    Credentials,
+    proxy_secrets,
+    read_credentials,
+    read_device_credentials,
+)
 
 
 def _write(folder: Path, text: str, mode: int = 0o600) -> None:
@@ -167,3 +172,9 @@ def test_what_systemd_passes_on_is_named_as_that(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "passed"))
     _, (problem,) = read_credentials(tmp_path, "exchange.credentials")
     assert "as the unit's LoadCredential= says, at each start" in problem.hint
+
+
+def test_a_proxys_login_is_a_secret_and_what_is_no_text_is_none() -> None:
+    found = proxy_secrets({"HTTPS_PROXY": "http://Aladdin:open%20sesame@proxy.lan:3128"})
+    assert found == ("open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+    assert proxy_secrets({"https_proxy": "http://me:\udcff@proxy.lan:3128"}) == ()
