@@ -1,0 +1,35 @@
+"""How right a slot is over a grid of homes, meters and ways to read them: our error, four simpler
+methods beside it, and what the slots say of themselves. See `tests/benchmarks/proof`.
+"""
+
+from collections.abc import Iterator
+
+from tests.benchmarks.figure import Figure, progress
+from tests.benchmarks.proof.combinations import grid
+from tests.benchmarks.proof.evaluation import evaluate
+from tests.benchmarks.proof.tables import MOST_TO_BEST, show
+
+TITLE = "energy per slot over a grid of homes and meters"
+
+
+def figures() -> Iterator[Figure]:
+    """Print the grid, and yield what must hold of all of it."""
+    evaluations = []
+    for combination in grid():
+        progress(f"grid: {combination.title}")
+        evaluations.append(evaluate(combination))
+    show(evaluations)
+
+    worse = sum(each.to_best > MOST_TO_BEST for each in evaluations)
+    yield Figure(
+        "combinations",
+        len(evaluations),
+        "",
+        40,
+        "high",
+        f"{worse} of them worse than {MOST_TO_BEST} × the best simpler method",
+    )
+    unbalanced_uwh = max(abs(each.unbalanced_uwh) for each in evaluations)
+    yield Figure(
+        "slots and unallocated, less the counter's change", unbalanced_uwh, "µWh", 0, "low"
+    )
