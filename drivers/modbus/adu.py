@@ -8,6 +8,9 @@ from fastcrc import crc16
 MBAP_BYTES = 6
 """Of the header on Modbus TCP, which end with how many bytes follow: unit, function and data."""
 
+HEADER_BYTES = MBAP_BYTES + 1
+"""What stands before function and data on Modbus TCP: the unit belongs to it."""
+
 
 def rtu(unit: int, body: bytes) -> bytes:
     """Function and data as they travel on a serial line."""

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from drivers.modbus.adu import is_sealed, sealed
+from drivers.modbus.adu import HEADER_BYTES, is_sealed, sealed
 from drivers.modbus.codec import decode_serial
 from drivers.modbus.settings import SerialNumber, Settings
 from drivers.recording import Passed, Recording
@@ -23,11 +23,6 @@ _MOST_REGISTERS = 125
 
 _TELLING_BYTES = 3
 """A number of fewer bytes may be any value: it is not looked for but where it belongs."""
-
-_MBAP_BYTES = 7
-"""What stands before function and data on Modbus TCP, the unit included (Modbus Messaging on TCP/IP
-V1.0b, 3.1.3).
-"""
 
 
 def redact(recording: Recording, settings: Settings) -> Recording:
@@ -122,7 +117,7 @@ def conceal(recording: Recording, change: Change, numbers: Mapping[bytes, bytes]
 
 def _concerns(recording: Recording, asked: bytes, change: Change) -> bool:
     """Whether the answer to that question would be changed."""
-    start = _MBAP_BYTES if recording.framing == "tcp" else 1
+    start = HEADER_BYTES if recording.framing == "tcp" else 1
     pdu = asked[start : start + _PDU_BYTES]
     if len(pdu) != _PDU_BYTES:
         return False
@@ -137,7 +132,7 @@ def _damaged(recording: Recording, came: bytes, changed: bytes, asked: bytes) ->
     """What came for a private question: zeros, unless it is a proper reply without anything to
     change, or a refusal.
     """
-    at = _MBAP_BYTES if recording.framing == "tcp" else 1
+    at = HEADER_BYTES if recording.framing == "tcp" else 1
     is_refusal = len(came) == at + 2 + (0 if at > 1 else 2) and came[at] & 0x80
     if is_refusal:
         return came
@@ -220,13 +215,13 @@ def _change_rtu(asked: bytes, came: bytes, change: Change) -> bytes:
 
 
 def _change_tcp(asked: bytes, came: bytes, change: Change) -> bytes:
-    if len(asked) != _MBAP_BYTES + _PDU_BYTES:
+    if len(asked) != HEADER_BYTES + _PDU_BYTES:
         return came
-    function, address, count = struct.unpack(">BHH", asked[_MBAP_BYTES:])
+    function, address, count = struct.unpack(">BHH", asked[HEADER_BYTES:])
     if count > _MOST_REGISTERS:
         return came
     at = came.find(asked[:2])
-    start = at + _MBAP_BYTES + 2
+    start = at + HEADER_BYTES + 2
     if (
         at < 0
         or came[start - 2 : start] != bytes((function, 2 * count))

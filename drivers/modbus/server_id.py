@@ -8,7 +8,7 @@ answer, a refusal and nonsense are all alike: it does not say.
 import asyncio
 
 from drivers.line import Line
-from drivers.modbus.adu import is_sealed, mbap, rtu
+from drivers.modbus.adu import HEADER_BYTES, is_sealed, mbap, rtu
 
 FUNCTION = 17
 _ASKS = bytes((FUNCTION,))
@@ -19,8 +19,6 @@ _SILENCE_S = 0.00175
 
 _MOST_BYTES = 512
 """An answer has 256 bytes at most; more than this is babble."""
-
-_MBAP_BYTES = 7
 
 
 async def server_id(line: Line, unit: int, timeout_s: float) -> bytes:
@@ -81,11 +79,11 @@ def _in_rtu(received: bytes, unit: int) -> bytes | None:
 
 def _in_tcp(received: bytes, transaction: int, unit: int) -> bytes | None:
     """The same on Modbus TCP, past what answers other requests."""
-    while len(received) > _MBAP_BYTES:
+    while len(received) > HEADER_BYTES:
         end = 6 + int.from_bytes(received[4:6], "big")
         if len(received) < end:
             return None
-        head, body = received[:_MBAP_BYTES], received[_MBAP_BYTES:end]
+        head, body = received[:HEADER_BYTES], received[HEADER_BYTES:end]
         if int.from_bytes(head[:2], "big") == transaction and head[6] == unit:
             is_whole = len(body) >= 2 and body[0] == FUNCTION and len(body) == 2 + body[1]
             return body[2:] if is_whole else b""
