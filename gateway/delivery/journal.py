@@ -4,7 +4,7 @@ delivery, never one per failure. Shell: it logs.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
@@ -38,6 +38,8 @@ class Counts:
     last_error_s: float | None = None
     """Unix time, as the next one."""
     last_success_s: float | None = None
+    refuses: dict[str, str] = field(default_factory=dict)
+    """The subjects whose last word from the destination was a refusal, by name, and why."""
 
 
 class Journal:
@@ -59,8 +61,6 @@ class Journal:
         """For people: waiting (nothing was tried yet), ok, retrying or refusing."""
         self.refusing_since_s: float | None = None
         """Since when the destination refuses everything; None: it does not."""
-        self.refuses: dict[str, str] = {}
-        """The subjects whose last word from the destination was a refusal, by name, and why."""
         self._refusals_logged_s: dict[Subject | None, float] = {}
         """When refusals of a subject were logged last, and (None) of everything."""
         self.is_met = False
@@ -77,7 +77,7 @@ class Journal:
         self.counts.last_success_s = now_s
         self.refusing_since_s = None
         for item in items:
-            self.refuses.pop(self._name_of(item.subject), None)
+            self.counts.refuses.pop(self._name_of(item.subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
     def sent(self, items: Sequence[Item]) -> None:
@@ -215,7 +215,7 @@ class Journal:
 
     def _note_refused(self, items: Sequence[Item], reason: str) -> None:
         for item in items:
-            self.refuses[self._name_of(item.subject)] = reason
+            self.counts.refuses[self._name_of(item.subject)] = reason
 
     def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
         """Whether refusals of it are to be logged now, which is noted."""

@@ -235,11 +235,11 @@ def _fetch(url: str, token: Token = _no_token) -> bytes:
 
 
 def _asked_too_often(url: str, retry_after: str | None) -> str:
-    """429 is what the gateway itself says to wrong tokens: it lives, and it is the right address."""
+    """429 is what the gateway itself says to wrong tokens: it lives, and this is its address."""
     wait = f"{retry_after} s" if retry_after and retry_after.isdigit() else "a minute"
     return (
         f"{url} answers 429: several wrong tokens came from this address, so it takes none from it "
-        f"for now. It is up.\nTry again in {wait}, with the token of that gateway, and the new one. "
+        f"for now. It is up.\nTry again in {wait}, with the token of that gateway. "
         "If that goes on, look which monitor or open page has an old one."
     )
 

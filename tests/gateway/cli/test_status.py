@@ -116,7 +116,7 @@ async def test_an_address_that_is_shut_out_for_wrong_tokens_reads_that_the_gatew
 ) -> None:
     wrong = [tmp_path / f"wrong-{n}" for n in range(6)]
     for n, path in enumerate(wrong):
-        path.write_text(f"token: {str(n) * 40}\n")
+        path.write_text(f"token: {'abcdef'[n] * 40}\n")
         path.chmod(0o600)
     settings = StatusSettings(host=ListenHost("0.0.0.0"), port=0)
     server = StatusServer(settings, lambda: healthy_report, lambda: "y" * 40)
