@@ -93,6 +93,12 @@ def unit_of(quantity: str) -> str:
     return _UNITS.get(quantity.rpartition("_")[2], "")
 
 
+Checksum = Literal["", "right", "right over CR LF", "none", "not looked at"]
+"""What is known of a telegram's checksum. "right over CR LF": it is that of the text with the line
+ends that the meter sent; something on the way wrote others.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a driver brings back from one meter: values at one instant of the event loop's clock.
@@ -116,7 +122,7 @@ class Reading:
     damage: str = ""
     meter_utc_s: float | None = None
     dialect: str = ""
-    checksum: Literal["", "right", "none", "not looked at"] = ""
+    checksum: Checksum = ""
     unused: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ from drivers.iec62056.values import Values, id_of, read_values
 from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
-from drivers.sample import Reading
+from drivers.sample import Checksum, Reading
 from drivers.text_telegram import Damaged, Telegram, excerpt
 from drivers.widths import Widths
 
@@ -60,9 +60,9 @@ class _Judge:
         self._wanted = self._settings.quantities()
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
 
-    def reading(self, text: bytes, taken_s: float, *, checked: bool) -> Reading | None:
-        """The reading in it; None where it has none of the profile's quantities. `checked` is
-        whether a checksum proved it.
+    def reading(self, text: bytes, taken_s: float, checksum: Checksum) -> Reading | None:
+        """The reading in it, proved by that checksum; None where it has none of the profile's
+        quantities.
 
         Raises BadReply where energy registers are too coarse, or lack a unit.
         """
@@ -86,7 +86,7 @@ class _Judge:
             quantities,
             values.serial_number,
             dialect=self._profile_id,
-            checksum="right" if checked else "none",
+            checksum=checksum,
             unused=(*values.unused, *unwanted),
         )
 
@@ -151,7 +151,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
         self._meter.take(telegram, "optional")
         checked = telegram.checksum is not None
 
-        reading = self._judge.reading(telegram.raw, taken_s, checked=checked)
+        reading = self._judge.reading(telegram.raw, taken_s, self._meter.checksum)
         if reading is None:
             raise Unusable(
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
@@ -213,7 +213,7 @@ class ReadoutDriver:
         finally:
             with contextlib.suppress(LineError):  # that it is gone has been told
                 await self._line.configure(self._slow)
-        reading = self._judge.reading(block, taken_s, checked=True)
+        reading = self._judge.reading(block, taken_s, "right")
         if reading is None:
             raise BadReply(
                 f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: "

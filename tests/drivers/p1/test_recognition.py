@@ -175,6 +175,22 @@ def test_power_without_direction_counts_for_a_meter_that_has_never_exported(
     assert {key for key in values if key.startswith("_")} == set()
 
 
+@pytest.mark.parametrize("profile", ["p1/auto", "dsmr/dsmr5", "iec62056/mode_d"])
+@pytest.mark.parametrize("line_end", [b"\r\r\n", b"\n"])
+def test_that_something_on_the_way_rewrites_line_ends_is_told(
+    profile: str, line_end: bytes
+) -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        for n in range(3):
+            line.sends(1000.3 + 10 * n, WRITTEN["dsmr5"].data.replace(b"\r\n", line_end))
+        driver = load_profile(profile).open_driver(DeviceAddress(name="grid"), line)
+        reading = await driver.read(1000.0)
+        assert (reading.damaged, reading.checksum) == (0, "right over CR LF")
+
+    in_virtual_time(scenario)
+
+
 def test_line_ends_of_two_cr_and_one_lf_lose_nothing() -> None:
     each = WRITTEN["dsmr2.2"]
     data = each.data.replace(b"\r\n", b"\r\r\n")
