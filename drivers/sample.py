@@ -112,7 +112,8 @@ class Reading:
 
     Of what a meter pushes, `dialect` is the id of the profile by which it was understood,
     `checksum` says whether one was there and right, and `unused` are the ids of the lines of which
-    no value was made.
+    no value was made. `widened` are the energy totals that are summed here and hold tariffs beyond
+    the fourth, which versions before this one left out of them.
     """
 
     taken_s: float
@@ -124,6 +125,7 @@ class Reading:
     dialect: str = ""
     checksum: Checksum = ""
     unused: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -134,7 +136,7 @@ class Sample:
     `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix
     time in milliseconds; None until the clock is trusted, and then filled in from `boottime_ms`.
     `placed` marks one of a boot whose clock never was: its `utc_ms` is only where it must lie,
-    between its neighbours.
+    between its neighbours. `widened` is the reading's, and is not kept on disk.
     """
 
     device: str
@@ -144,6 +146,7 @@ class Sample:
     utc_ms: int | None
     values: Mapping[str, float]
     placed: bool = False
+    widened: tuple[str, ...] = ()
 
     @property
     def meter_clock_offset_s(self) -> float | None:

@@ -88,6 +88,7 @@ class _Judge:
             dialect=self._profile_id,
             checksum=checksum,
             unused=(*values.unused, *unwanted),
+            widened=values.widened,
         )
 
     def lacks_energy(self, reading: Reading) -> bool:

@@ -190,6 +190,7 @@ class P1Driver(PushDriver[Event]):
             dialect=self._dialect.id,
             checksum=self._meter.checksum,
             unused=self._leftovers.of(self._reader.lines, self._wanted),
+            widened=values.widened,
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":
