@@ -180,7 +180,7 @@ class _File:
         str,
         Meta(
             description="profile of sister models, which is named where a meter refuses the energy "
-            "registers of this one"
+            "registers of this one, or holds nothing in them"
         ),
     ] = ""
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
