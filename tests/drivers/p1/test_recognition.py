@@ -147,6 +147,11 @@ def test_a_total_is_the_sum_of_every_tariff_there_is(code: str, name: str) -> No
     lines = [f"1-0:{code}.8.{n}(00000{n}.000*kWh)".encode() for n in (1, 2, 3, 4, 5, 6)]
     values = values_of(*lines, f"1-0:{code}.8.13(000100.000*kWh)".encode())
     assert values[f"energy_{name}_wh"] == 121_000
+    raw = b"/GWY5\r\n\r\n" + b"".join(line + b"\r\n" for line in lines) + b"!"
+    assert read_values(raw).widened == (f"energy_{name}_wh",)
+    assert (
+        read_values(raw.replace(b"5.000*", b"0.000*").replace(b"6.000*", b"0.000*")).widened == ()
+    )
     assert {key for key in values if key.startswith("_")} == set()
     assert f"energy_{name}_t5_wh" not in values
     broken = values_of(*lines, f"1-0:{code}.8.7(ER23)".encode())
