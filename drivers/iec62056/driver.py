@@ -173,6 +173,10 @@ class _FellSilent(NoReply):
     """Nothing proper came after the identification."""
 
 
+class _OtherRate(NoReply):
+    """The same, and the meter is asked for another rate now."""
+
+
 class ReadoutDriver:
     """One meter of mode A, B or C on an open line: signed on to at its slow rate, read out at the
     rate that it offers.
@@ -185,6 +189,7 @@ class ReadoutDriver:
         self._sign_on = SIGN_ON % device.number.encode("ascii")
         self._is_called = bool(device.number)
         self._stays = False  # it went on at its slow rate though it was asked for a faster one
+        self._has_tried_both = False  # at its slow rate and at the one that it offers
         self._readout_s = max(READOUT_S, device.timeout_s or 0.0)
 
     async def read(self, due_s: float) -> Reading:
@@ -197,23 +202,13 @@ class ReadoutDriver:
         """
         await asyncio.sleep(due_s - asyncio.get_running_loop().time())
         try:
-            identification = None
-            await self._line.configure(self._slow)
-            self._line.drain()
-            await self._line.write(self._sign_on)
-            identification = await self._identification()
-            await self._agree(identification)
-            block, taken_s = await self._block(identification)
-        except _FellSilent as error:
-            if not self._may_stay(identification):
+            block, taken_s = await self._readout()
+        except _OtherRate:
+            if self._has_tried_both:
                 raise
-            # Nothing proper came at the rate that was agreed: next time it is asked to stay.
-            self._stays = not self._stays
-            rate = self._slow.baud if self._stays else identification.baud
-            raise NoReply(f"{error}; the next readout is asked for at {rate} baud") from None
-        finally:
-            with contextlib.suppress(LineError):  # that it is gone has been told
-                await self._line.configure(self._slow)
+            self._has_tried_both = True
+            block, taken_s = await self._readout()
+
         reading = self._judge.reading(block, taken_s, "right")
         if reading is None:
             raise BadReply(
@@ -221,6 +216,27 @@ class ReadoutDriver:
                 "is the profile the right one?"
             )
         return reading
+
+    async def _readout(self) -> tuple[bytes, float]:
+        """The data block of one readout, and when it began to come."""
+        identification = None
+        try:
+            await self._line.configure(self._slow)
+            self._line.drain()
+            await self._line.write(self._sign_on)
+            identification = await self._identification()
+            await self._agree(identification)
+            return await self._block(identification)
+        except _FellSilent as error:
+            if not self._may_stay(identification):
+                raise
+            # Nothing proper came at the rate that was agreed: next time it is asked to stay.
+            self._stays = not self._stays
+            rate = self._slow.baud if self._stays else identification.baud
+            raise _OtherRate(f"{error}; the next readout is asked for at {rate} baud") from None
+        finally:
+            with contextlib.suppress(LineError):  # that it is gone has been told
+                await self._line.configure(self._slow)
 
     def _may_stay(self, identification: Identification | None) -> TypeGuard[Identification]:
         """Whether the meter may have gone on at another rate than agreed."""
