@@ -21,10 +21,19 @@ from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import offset_s
 from gateway.site.settings import Settings as SiteSettings
 from gateway.site.settings import Surroundings
+
+LEAD_S = 15.0
+"""A tick of the exchange's engine by its default. Its slot was seen to begin up to 5.1 s before
+ours, with ticks of 10 s.
+"""
+
+LEAST_LEADS = 60
+"""A lead is at most so many times shorter than a slot."""
 
 
 class DialectName(str):
@@ -124,19 +133,28 @@ class Settings:
     margin: Annotated[
         Seconds,
         Meta(
-            description="time kept from every slot's edge, for clocks that differ; at most a "
+            description="time kept after a slot's edge, for clocks that differ; at most a "
             "quarter of the slot",
             examples=["1s"],
         ),
     ] = field(default_factory=lambda: Seconds(1))
+    lead: Annotated[
+        Seconds | None,
+        Meta(
+            description="time kept before a slot's edge by what must be there before it, since "
+            "the exchange's clock runs ahead of ours; at most a sixtieth of the slot (default: "
+            "15 s, or a sixtieth of the slot where that is less)",
+            examples=["15s"],
+        ),
+    ] = None
     timeout: Annotated[
         Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
     ] = field(default_factory=lambda: Seconds(10))
     settlement: Annotated[
         Seconds,
         Meta(
-            description="how long after a slot's end the exchange settles; such slots go before "
-            "older ones",
+            description="how long after a slot's start the exchange settles it; such slots go "
+            "before older ones",
             examples=["1h"],
         ),
     ] = field(default_factory=lambda: Seconds(3600))
@@ -158,6 +176,11 @@ class Settings:
         spread_s = usual_s if self.spread is None else self.spread
         return self.margin + offset_s(site, spread_s) if spread_s else 0.0
 
+    def kept(self, slot_s: int) -> Margins:
+        """The time that is kept from the edges of slots."""
+        lead_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.lead is None else self.lead
+        return Margins(self.margin, max(self.margin, lead_s))
+
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """What does not fit the market's slots and the assets."""
         slot_s = site.market.slot
@@ -169,6 +192,10 @@ class Settings:
         if self.margin > slot_s / 4:
             hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
             yield Mistake(("margin",), "leaves no time to deliver", hint)
+
+        if self.lead is not None and self.lead > slot_s / LEAST_LEADS:
+            hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
+            yield Mistake(("lead",), "leaves too little time to deliver", hint)
 
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
@@ -215,7 +242,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         dialect,
         opening.buffer,
         forecast=settings.forecast,
-        margin_s=settings.margin,
+        kept=settings.kept(slot_s),
         name=opening.name,
     )
     transport = HttpTransport(session, dialect)
@@ -228,6 +255,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         policy=Policy(
             slot_s=slot_s,
             margin_s=settings.margin,
+            lead_s=settings.kept(slot_s).lead_s,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
             subjects=len(site.assets),

@@ -70,6 +70,13 @@ def test_a_site_s_turn_follows_the_spread_and_leaves_time_to_deliver(run, home):
     assert "beginning" not in run("check")[1], "slots of seconds are for trying things out"
 
 
+def test_a_lead_leaves_time_to_deliver(run, home):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    for lead, says in (("15s", "no mistakes"), ("16s", "at most a sixtieth of the slot")):
+        home.write("gateway.yaml", text.replace("exchange:", f"exchange:\n  lead: {lead}", 1))
+        assert says in run("check")[1]
+
+
 def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):
     home.write("devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\n")
     code, out, _ = run("check")
