@@ -24,8 +24,13 @@ from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import offset_s
+from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
-from gateway.site.settings import Surroundings
+
+TAKEN_KINDS = frozenset({"load", "pv"})
+"""The exchange's engine takes forecasts and measurements for these kinds of assets only. Those of
+others are answered with 200, and there is never a verdict.
+"""
 
 LEAD_S = 15.0
 """A tick of the exchange's engine by its default. Its slot was seen to begin up to 5.1 s before
@@ -193,6 +198,10 @@ class Settings:
             hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
             yield Mistake(("margin",), "leaves no time to deliver", hint)
 
+        for number, asset in enumerate(site.assets):
+            if asset.market_kind not in TAKEN_KINDS:
+                yield _not_taken(number, asset)
+
         if self.lead is not None and self.lead > slot_s / LEAST_LEADS:
             hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
             yield Mistake(("lead",), "leaves too little time to deliver", hint)
@@ -200,6 +209,20 @@ class Settings:
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
             yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
+
+def _not_taken(number: int, asset: Asset) -> Mistake:
+    """An asset whose energy would vanish."""
+    if asset.kind == "heat_pump":
+        hint = "write delivered_as: load, and the UUID of a Load that stands for it"
+    else:
+        hint = (
+            "make two assets of it, one with its import and delivered_as: load, one with its "
+            "export and delivered_as: pv, each with the UUID of a Load or PV of the exchange"
+        )
+    what = asset.kind.replace("_", " ")
+    message = f"the exchange takes no energy of a {what}: it answers 200, and forgets it"
+    return Mistake(("assets", number, "kind"), message, hint, is_borne=True, is_of_file=True)
 
 
 def settings_of(site: SiteSettings) -> Settings | None:
