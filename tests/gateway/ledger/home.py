@@ -30,7 +30,11 @@ def terms_of(settings: Settings, buffer: Buffer, dialect: str = "sdk") -> list[T
     spoken = load_dialect(dialect, str(exchange.canary_network), settings.market.slot)
     return [
         exchange_terms(
-            settings, spoken, buffer, forecast=exchange.forecast, margin_s=exchange.margin
+            settings,
+            spoken,
+            buffer,
+            forecast=exchange.forecast,
+            kept=exchange.kept(int(settings.market.slot)),
         )
     ]
 
