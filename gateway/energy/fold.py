@@ -16,6 +16,7 @@ from gateway.energy.booking import (
     MAX_MISSING,
     book,
     change_register,
+    end_of_metering,
     leave_out,
     open_slot,
 )
@@ -52,6 +53,8 @@ class Reading(msgspec.Struct, frozen=True):
     power_w: float | None
     """Power in this direction, ≥ 0; None: not in the sample."""
     placed: bool
+    widened: bool = False
+    """The register is a sum of more tariffs than versions before this one took into it."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -94,7 +97,8 @@ def _advance_series(
 
     for direction in rules.registers:
         raw_uwh, power_w = _shown(sample, direction, rules)
-        reading = Reading(at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed)
+        widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
+        reading = Reading(at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed, widened)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
@@ -149,7 +153,7 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
-    is_another = before.counts_another(register)
+    is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
 
@@ -280,7 +284,7 @@ def _change_register(
     if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
         return replace(before, counter=counter)
 
-    was = before.source or register.former_source
+    was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
     text = (
         f"the profile reads another register: {register.source}; before it was {was}. Metering "
         "begins anew with it, and nothing is booked across"
@@ -326,14 +330,19 @@ def shows_register(sample: Sample, rules: MeterRules) -> bool:
     return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
 
 
+def _on_meter(direction: Direction, rules: MeterRules) -> Direction:
+    """What the meter calls this direction, which may be wired the other way round."""
+    if not rules.invert:
+        return direction
+    return "export" if direction == "import" else "import"
+
+
 def _shown(
     sample: Sample, direction: Direction, rules: MeterRules
 ) -> tuple[int | None, float | None]:
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
-    if rules.invert:
-        direction = "export" if direction == "import" else "import"
-
+    direction = _on_meter(direction, rules)
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
@@ -416,11 +425,9 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
         end_ms = each.at_ms
-        slot = OpenSlot(
+        slot = replace(
+            OpenSlot.after(end_of_metering(each, rules.registers.get(direction))),
             start_ms=end_ms - end_ms % rules.slot_ms,
-            from_ms=end_ms,
-            begin_uwh=each.counter.counter_uwh,
-            begin_register_uwh=each.counter.register_uwh,
             samples=1,
         )
         directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0)
@@ -442,10 +449,9 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     for direction, old in state.directions.items():
         entries = Entries(state.serial_number, direction, then)
         kept = keep(old, entries)
-        counter = kept.counter
         slot = revised(kept, then)
         if slot.samples or slot.from_ms < kept.at_ms or slot.revision:
-            entries.close(slot, kept.at_ms, counter.counter_uwh, counter.register_uwh)
+            entries.close(slot, end_of_metering(kept, entries.register))
         entries.withdraw(kept, slot.start_ms + then.slot_ms)
         directions[direction] = kept
         slots += entries.slots
