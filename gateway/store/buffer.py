@@ -341,10 +341,10 @@ class Buffer:
         """
         return copy_to(self.database, path)
 
-    def close_file(self) -> None:
-        """Write what waits, and close the file."""
+    def close_file(self) -> bool:
+        """Write what waits, and close the file; returns whether there was something to write."""
         try:
-            self.flush()
+            return self.flush()
         finally:
             self.abandon()
 
