@@ -40,9 +40,11 @@ ever owed.
 """
 
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
-    AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
+    AND energy_uwh > 0 AND confirmed_s IS NULL
     AND disagreements < 2 AND attempts > 0"""
-"""What only counts as accepted (`behind.py`) was sent from another buffer, with another number."""
+"""A zero is not asked for: it is held as well where nothing has come. And what only counts as
+accepted (`behind.py`) was sent from another buffer, with another number.
+"""
 
 
 class DestinationOutbox:
@@ -300,6 +302,21 @@ class DestinationOutbox:
             *(self.destination, since_s),
         )
         return Confirmations(unconfirmed, disputed)
+
+    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, int]:
+        """The forecast of the same slot that the destination accepted, where there is one."""
+        found: dict[Item, int] = {}
+        for item in items:
+            rows = self._database.rows(
+                """SELECT energy_uwh FROM outbox
+                   WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'forecast'
+                   AND state = 'accepted' AND energy_uwh IS NOT NULL
+                   ORDER BY revision DESC LIMIT 1""",
+                *key_of(item)[:3],
+            )
+            for (energy_uwh,) in rows:
+                found[item] = energy_uwh
+        return found
 
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the destination holds. What it holds otherwise is owed once more, and the
