@@ -23,6 +23,7 @@ from gateway.energy.booking import (
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import between
+from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.slot import (
     DirectionState,
@@ -157,6 +158,8 @@ def advance_direction(
     if not is_another:
         before = before.counting(register)
 
+    if is_overdue(before, reading.steady_ms, entries):
+        before = settle(before, entries)
     seen = _integrated(before, reading, entries)
     if is_another and reading.raw_uwh is not None:
         return _change_register(before, seen, reading, entries)
@@ -184,7 +187,7 @@ def advance_direction(
             placed=reading.placed,
         )
         after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    return _settled(after) if entries.are_binding else after
+    return _settled(after) if entries.are_binding or after.passed else after
 
 
 def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> counting.Counter:
@@ -208,6 +211,25 @@ def _is_to_concede(
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
     is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
     return is_at_end and is_long and counting.is_to_concede(counter)
+
+
+def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
+    """What closes by this time (UTC), although no sample has come: slots whose time to be looked
+    back at is over. None where there is none.
+    """
+    if state.slot_ms != rules.slot_ms:
+        return None
+    over_ms = now_ms - rules.look_back_ms - rules.stale_ms
+    directions = dict(state.directions)
+    slots: list[Slot] = []
+    found = False
+    for direction, each in state.directions.items():
+        if each.passed is not None and each.passed.end_ms < over_ms:
+            entries = Entries(state.serial_number, direction, rules)
+            directions[direction] = settle(each, entries)
+            slots += entries.slots
+            found = True
+    return Step(replace(state, directions=directions), tuple(slots)) if found else None
 
 
 # --- the beginning --------------------------------------------------------------------------------
@@ -290,7 +312,7 @@ def _change_register(
         "begins anew with it, and nothing is booked across"
     )
     entries.tell(reading.at_ms, "profile", text)
-    old = keep(before, entries)
+    old = keep(settle(before, entries), entries)
     counter = counting.go_on_with(
         old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
     )
@@ -448,7 +470,7 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     slots: list[Slot] = []
     for direction, old in state.directions.items():
         entries = Entries(state.serial_number, direction, then)
-        kept = keep(old, entries)
+        kept = keep(settle(old, entries), entries)
         slot = revised(kept, then)
         if slot.samples or slot.from_ms < kept.at_ms or slot.revision:
             entries.close(slot, end_of_metering(kept, entries.register))

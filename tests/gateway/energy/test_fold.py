@@ -249,6 +249,8 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "provisional_ms",
         "source",
         "surprise",
+        "steps",
+        "passed",
     }
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
     assert mine["counter"]["since"].keys() == {"power_uwh", "swing_uwh", "dark_ms"}
