@@ -6,7 +6,8 @@ no slot is made of it. A person should know, and be told what to look at.
 
 from dataclasses import dataclass
 
-from gateway.energy.counter import MOST_REFUSED, UWH_PER_WH, Counter, Suspects
+from gateway.energy.belief import MOST_REFUSED
+from gateway.energy.counter import UWH_PER_WH, Counter, Suspects
 from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState
 

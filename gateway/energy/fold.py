@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from drivers.sample import Sample
+from gateway.energy import belief as believing
 from gateway.energy import counter as counting
 from gateway.energy.assets import Direction
 from gateway.energy.booking import (
@@ -130,12 +131,12 @@ def advance_direction(
     reading brings is added to `entries`.
 
     1. Metering begins with the first register, and anew as long as the beginning may have been
-       wrong (`counter.begins_anew`).
+       wrong (`belief.begins_anew`).
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
     4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
-       not believed for long is unallocated (`counter.concede`).
+       not believed for long is unallocated (`belief.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -156,17 +157,17 @@ def advance_direction(
     seen = _integrated(before, reading, entries)
     if is_another and reading.raw_uwh is not None:
         return _change_register(before, seen, reading, entries)
-    if reading.raw_uwh is not None and counting.begins_anew(seen, register, reading.raw_uwh):
+    if reading.raw_uwh is not None and believing.begins_anew(seen, register, reading.raw_uwh):
         return _begin_anew(before, reading, entries)
 
     at_ms = reading.at_ms
     marks = marks_up_to(before, seen.since, reading.last_ms, at_ms, rules.slot_ms)
-    counter, finding = counting.read(seen, register, reading.raw_uwh, stale_ms=rules.stale_ms)
+    counter, finding = believing.read(seen, register, reading.raw_uwh, stale_ms=rules.stale_ms)
     if finding:
         entries.tell(at_ms, finding.kind, finding.text, finding.unallocated_uwh)
 
     if is_conceded := _is_to_concede(before, counter, reading, rules):
-        counter = counting.concede(counter, register)
+        counter = believing.concede(counter, register)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -203,7 +204,7 @@ def _is_to_concede(
     """
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
     is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
-    return is_at_end and is_long and counting.is_to_concede(counter)
+    return is_at_end and is_long and believing.is_to_concede(counter)
 
 
 # --- the beginning --------------------------------------------------------------------------------
@@ -273,11 +274,11 @@ def _change_register(
     register = entries.rules.registers[entries.direction]
     raw_uwh = reading.raw_uwh
     assert raw_uwh is not None, "another register that is not in the sample waits"
-    counter = counting.suspect(seen, register, raw_uwh)
+    counter = believing.suspect(seen, register, raw_uwh)
     suspects = counter.suspects
     assert suspects is not None
     # One that always rises too fast is conceded, once it is counted.
-    if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
+    if suspects.count < CONFIRMATIONS and suspects.rising < believing.MOST_REFUSED:
         return replace(before, counter=counter)
 
     was = before.source or register.former_source
@@ -287,7 +288,7 @@ def _change_register(
     )
     entries.tell(reading.at_ms, "profile", text)
     old = keep(before, entries)
-    counter = counting.go_on_with(
+    counter = believing.go_on_with(
         old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
     )
     return change_register(old, counter, reading.at_ms, entries, placed=reading.placed)

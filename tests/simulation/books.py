@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from gateway.energy.assets import Direction
-from gateway.energy.counter import DOUBT_W, UWH_PER_WH
+from gateway.energy.belief import DOUBT_W
+from gateway.energy.counter import UWH_PER_WH
 from gateway.ledger.rules import meter_rules
 from tests.simulation.result import RunResult
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
@@ -110,7 +111,7 @@ class Books:
         around its ends.
 
         Where the meter was made to lie in it, also what flowed while its register was not believed,
-        and what may be switched on and off unseen (`counter.DOUBT_W`) between two readings; where
+        and what may be switched on and off unseen (`belief.DOUBT_W`) between two readings; where
         it says that some of its samples only lie where they must, also what flowed in the time by
         which they lie elsewhere than they were taken. What flowed while a register stood still may
         be in any slot of that time.

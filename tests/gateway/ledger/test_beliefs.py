@@ -3,7 +3,7 @@
 import pytest
 
 from drivers.sample import Sample
-from gateway.energy.counter import MOST_REFUSED
+from gateway.energy.belief import MOST_REFUSED
 from tests.gateway.ledger.home import BEGIN_S, Home, take
 
 
