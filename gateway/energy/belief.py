@@ -9,6 +9,13 @@ changes nothing: only the integral of power goes on. These readings are not beli
   reading is a suspect. When the register goes on from where it was, the suspect was a *glitch*.
   When the next reading agrees with the suspect, both are believed (`AGREEING`).
 
+- *It lies one or two steps below the last one* (`JITTER_STEPS`). The counter waits at the highest
+  that was seen until that is passed.
+
+- *It is 0, and the register stood higher,* or it is less than 0 as a number without a sign
+  (0xFFFFFFF0, `Rules.has_underflowed`). That is no total, however often it is read: the meter does
+  not know its own. A register that truly began again is believed when it shows more than 0.
+
 - *It cannot follow the last one:* it went backwards, or by more than the main fuse can carry. Only
   when `CONFIRMATIONS` such readings in a row agree with each other are they believed, and then one
   of three things has happened. The register passed its modulus: a *rollover*. It went backwards: a
@@ -63,6 +70,14 @@ MOST_REFUSED = 10
 More than any glitch that the simulation has a name for, and 100 s at the usual interval.
 """
 
+JITTER_STEPS = 2
+"""A register that goes back by so many steps has not gone back: some meters round it otherwise from
+one reading to the next, or answer from one of two copies. The counter waits at the highest.
+"""
+
+TELL_EVERY_MS = 3_600_000
+"""A meter that does so without end is told of no more often."""
+
 DOUBT_MS = 15 * 60_000
 """Of a meter that is read more rarely no reading is doubted for saying more than power does: the
 next one would come too late.
@@ -96,14 +111,22 @@ def begins_anew(counter: Counter, rules: Rules, raw_uwh: int) -> bool:
 
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
     elapsed_ms = counter.last_sample_ms - counter.at_ms
+    if _wavers(counter, rules, moved_uwh):
+        return False
     return not 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
 
 
 def read(
-    counter: Counter, rules: Rules, raw_uwh: int | None, *, stale_ms: int
+    counter: Counter,
+    rules: Rules,
+    raw_uwh: int | None,
+    *,
+    stale_ms: int,
+    began_anew: bool = False,
 ) -> tuple[Counter, Finding | None]:
     """What the meter shows at the sample that power was integrated up to; None: the register is not
-    in it. Where power is not known for longer than `stale_ms`, nobody saw what happened.
+    in it. Where power is not known for longer than `stale_ms`, nobody saw what happened. Another
+    register of the meter `began_anew`: this one may have fallen to 0 with it.
 
     The counter that comes back is as of that sample where the register confirms it: `at_ms` tells.
     Otherwise it is still as of before.
@@ -114,6 +137,8 @@ def read(
     at_ms = counter.last_sample_ms
     elapsed_ms = at_ms - counter.at_ms
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
+    if wavers := _wavers(counter, rules, moved_uwh):
+        moved_uwh = 0
     can_follow = 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
 
     if can_follow and not _is_doubtful(counter, rules, moved_uwh, elapsed_ms, stale_ms):
@@ -121,7 +146,11 @@ def read(
             return counter, None
         if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
             return counter, None
-        return confirmed(counter, rules, moved_uwh), _glitch(counter, rules, raw_uwh)
+        finding = _glitch(counter, rules, raw_uwh)
+        counter = confirmed(counter, rules, moved_uwh)
+        if wavers and finding is None:
+            return _wavered(counter)
+        return counter, finding
 
     counter = suspect(counter, rules, raw_uwh)
     suspects = counter.suspects
@@ -129,7 +158,8 @@ def read(
 
     if can_follow and suspects.count >= AGREEING:
         return confirmed(counter, rules, moved_uwh), None
-    if suspects.count < CONFIRMATIONS:
+    is_zeroed = began_anew and raw_uwh == 0
+    if suspects.count < CONFIRMATIONS or (not is_zeroed and _is_no_total(counter, rules, suspects)):
         return counter, None
     return _rebase(counter, rules, suspects)
 
@@ -168,10 +198,12 @@ def go_on_with(
     )
 
 
-def is_to_concede(counter: Counter) -> bool:
+def is_to_concede(counter: Counter, rules: Rules) -> bool:
     """Whether so many readings rise too fast that the counter had better go along (`concede`)."""
     suspects = counter.suspects
     if suspects is None or suspects.rising < MOST_REFUSED:
+        return False
+    if rules.has_underflowed(suspects.last_raw_uwh):
         return False
     return suspects.last_raw_uwh + counter.offset_uwh > counter.register_uwh
 
@@ -192,6 +224,38 @@ def concede(counter: Counter, rules: Rules) -> Counter:
     )
 
 
+def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
+    """Whether a reading lies so little below the register that the meter has only rounded it
+    otherwise, or read it from another place.
+    """
+    return -JITTER_STEPS * rules.step_uwh(counter.shown_uwh) <= moved_uwh < 0
+
+
+def _wavered(counter: Counter) -> tuple[Counter, Finding | None]:
+    """The counter after such a reading. It is told once an hour."""
+    at_ms = counter.at_ms
+    if counter.wavered_ms is not None and at_ms - counter.wavered_ms < TELL_EVERY_MS:
+        return counter, None
+    text = (
+        f"the register goes back by a step or two from {wh(counter.shown_uwh)}: the counter waits "
+        "at the highest until that is passed"
+    )
+    return replace(counter, wavered_ms=at_ms), Finding("glitch", 0, text)
+
+
+def _is_no_total(counter: Counter, rules: Rules, suspects: Suspects) -> bool:
+    """Whether readings agree on what no total can be: 0, after it stood higher, or less than 0 as a
+    number without a sign. A meter shows that while it does not know its total.
+    """
+    raw_uwh = suspects.last_raw_uwh
+    shown_uwh = counter.shown_uwh
+    if raw_uwh == 0:
+        rolled_uwh = (rules.modulus_uwh or 0) - shown_uwh
+        elapsed_ms = suspects.last_ms - counter.at_ms
+        return not _may_have_rolled(counter, rules, rolled_uwh, elapsed_ms)
+    return raw_uwh > shown_uwh and rules.has_underflowed(raw_uwh)
+
+
 def _is_doubtful(
     counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int, stale_ms: int
 ) -> bool:
@@ -202,10 +266,11 @@ def _is_doubtful(
     """
     if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
         return False
-    return _is_gross(counter, rules, moved_uwh, elapsed_ms)
+    return is_gross(counter, rules, moved_uwh, elapsed_ms)
 
 
-def _is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
+def is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
+    """Whether a register that moves so much does grossly more than power, and its own pace, say."""
     since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
@@ -241,7 +306,7 @@ def _glitch(counter: Counter, rules: Rules, raw_uwh: int) -> Finding | None:
     if are_ahead and suspects.lead_to(raw_uwh, counter.last_sample_ms, rules):
         return None
 
-    shown = _wh(suspects.last_raw_uwh)
+    shown = wh(suspects.last_raw_uwh)
     return Finding("glitch", 0, f"{suspects.count} reading(s) not believed, {shown} shown")
 
 
@@ -249,7 +314,7 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     """The suspects are right: decide what happened, and go on from there."""
     shown_uwh = counter.shown_uwh
     last_ms = suspects.last_ms
-    text = f"{_wh(shown_uwh)} was followed by {_wh(suspects.first_raw_uwh)}, {suspects.count} times"
+    text = f"{wh(shown_uwh)} was followed by {wh(suspects.first_raw_uwh)}, {suspects.count} times"
 
     modulus_uwh = rules.modulus_uwh or 0
     rolled_uwh = suspects.last_raw_uwh + modulus_uwh - shown_uwh
@@ -278,7 +343,7 @@ def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms
     if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
         return False
     power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
-    return not (power_tells and _is_gross(counter, rules, rolled_uwh, elapsed_ms))
+    return not (power_tells and is_gross(counter, rules, rolled_uwh, elapsed_ms))
 
 
 def _reset(
@@ -320,9 +385,10 @@ def _jump(counter: Counter, rules: Rules, suspects: Suspects, text: str) -> tupl
         low_uwh=begin_uwh,
         high_uwh=begin_uwh + step_uwh,
     )
-    text = f"more than the main fuse carries: {text}; {_wh(unallocated_uwh)} unallocated"
+    text = f"more than the main fuse carries: {text}; {wh(unallocated_uwh)} unallocated"
     return counter, Finding("jump", unallocated_uwh, text)
 
 
-def _wh(uwh: int) -> str:
+def wh(uwh: int) -> str:
+    """Energy as people read it."""
     return f"{uwh / UWH_PER_WH:.3f} Wh"

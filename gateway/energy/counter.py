@@ -131,6 +131,8 @@ class Counter(msgspec.Struct, frozen=True):
     pace_w: float = 0.0
     """What the register's last move was, as power."""
     gain: Gain = Gain()
+    wavered_ms: int | None = None
+    """When it was last told that the register goes back by a step or two (`belief`)."""
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
     cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each

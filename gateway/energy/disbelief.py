@@ -61,6 +61,18 @@ def no_register(readings: int) -> Disbelief | None:
 
 def _why(counter: Counter, suspects: Suspects, rules: Rules) -> str:
     believed, shown = _wh(counter.shown_uwh), _wh(suspects.last_raw_uwh)
+    if suspects.last_raw_uwh == 0:
+        return (
+            f"it shows 0, and stood at {believed}: a total does not fall to 0, so the meter does "
+            "not know its total at the moment. See what its display shows. If it was reset, the "
+            "counter goes on as soon as it shows more than 0"
+        )
+    if rules.has_underflowed(suspects.last_raw_uwh):
+        return (
+            f"it shows {shown}, which is less than 0 as a number without a sign; it stood at "
+            f"{believed}. See what its display shows, and whether its profile reads the right "
+            "register"
+        )
     if suspects.rising >= MOST_REFUSED:
         return (
             f"it moves by more than the main fuse carries (max_power {rules.max_power_w:g} W). "

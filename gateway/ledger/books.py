@@ -15,7 +15,7 @@ from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance
 from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
-from gateway.ledger.decision import Book, Clash, Revise, Same, decide
+from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
 from gateway.ledger.rules import meter_rules, unchanged
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
@@ -132,7 +132,15 @@ class Books:
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
             Closing(
-                sample.device, number, step.state, slots, owed, events, unallocated, asset_slots
+                sample.device,
+                number,
+                step.state,
+                slots,
+                owed,
+                events,
+                unallocated,
+                asset_slots,
+                step.taken_back,
             )
         )
         return (slots, owed) if slots or events else None
@@ -144,7 +152,9 @@ class Books:
         booked: list[Slot] = []
         clashes: list[Unallocated] = []
         for slot in step.slots:
-            match decide(slot, self._buffer.slots_at(slot.start_s)):
+            is_anew = any(each.concerns(slot) for each in step.taken_back)
+            decided = write_over if is_anew else decide
+            match decided(slot, self._buffer.slots_at(slot.start_s)):
                 case Book(slot) | Revise(slot):
                     booked.append(slot)
                 case Clash(unallocated):

@@ -34,7 +34,7 @@ def test_readings_of_nonsense_name_the_cable(home: Home) -> None:
     for n in range(5):
         read(home, 10 * n, 1000.0)
     for n in range(5, 5 + MOST_REFUSED):
-        read(home, 10 * n, 5e6 - 4e5 * n)
+        read(home, 10 * n, 9e6 - 4e5 * n)
     assert "another number each time" in why(home)
     assert "cable" in why(home)
 
@@ -62,7 +62,7 @@ def test_it_is_over_when_a_reading_is_believed(
     for n in range(5):
         read(home, 10 * n, 1000.0)
     for n in range(5, 5 + MOST_REFUSED):
-        read(home, 10 * n, 5e6 - 4e5 * n)
+        read(home, 10 * n, 9e6 - 4e5 * n)
     assert why(home)
     read(home, 200, 1000.0)
     assert not why(home)
@@ -74,3 +74,19 @@ def test_a_glitch_or_a_few_are_not_worth_a_word(home: Home, wrong: float) -> Non
     for n in range(60):
         read(home, 10 * n, wrong + n if n % 5 == 4 else 1000.0)
         assert not why(home)
+
+
+def test_a_total_that_falls_to_zero_is_said_to_be_missing(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 0.0)
+    assert "a total does not fall to 0" in why(home)
+
+
+def test_a_total_that_underflows_is_said_to(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 4294967290.0)
+    assert "without a sign" in why(home)
