@@ -9,8 +9,8 @@ changes nothing: only the integral of power goes on. These readings are not beli
   reading is a suspect. When the register goes on from where it was, the suspect was a *glitch*.
   When the next reading agrees with the suspect, both are believed (`AGREEING`).
 
-- *It lies one or two steps below the last one* (`JITTER_STEPS`). The counter waits at the highest
-  that was seen until that is passed.
+- *It lies one or two steps below the last one* (`JITTER_STEPS`), or goes back on a rise for which
+  nothing else had spoken. The counter waits at the highest that was seen until that is passed.
 
 - *It is 0, and the register stood higher,* or it is less than 0 as a number without a sign
   (0xFFFFFFF0, `Rules.has_underflowed`). That is no total, however often it is read: the meter does
@@ -74,6 +74,9 @@ JITTER_STEPS = 2
 """A register that goes back by so many steps has not gone back: some meters round it otherwise from
 one reading to the next, or answer from one of two copies. The counter waits at the highest.
 """
+
+LEAP_KEPT_MS = 86_400_000
+"""For so long a register may go back on a rise for which nothing but itself spoke."""
 
 TELL_EVERY_MS = 3_600_000
 """A meter that does so without end is told of no more often."""
@@ -147,7 +150,7 @@ def read(
         if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = _glitch(counter, rules, raw_uwh)
-        counter = confirmed(counter, rules, moved_uwh)
+        counter = confirmed(_leapt(counter, rules, moved_uwh, stale_ms), rules, moved_uwh)
         if wavers and finding is None:
             return _wavered(counter)
         return counter, finding
@@ -157,6 +160,7 @@ def read(
     assert suspects is not None
 
     if can_follow and suspects.count >= AGREEING:
+        counter = _leapt(counter, rules, moved_uwh, stale_ms)
         return confirmed(counter, rules, moved_uwh), None
     is_zeroed = began_anew and raw_uwh == 0
     if suspects.count < CONFIRMATIONS or (not is_zeroed and _is_no_total(counter, rules, suspects)):
@@ -226,9 +230,37 @@ def concede(counter: Counter, rules: Rules) -> Counter:
 
 def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
     """Whether a reading lies so little below the register that the meter has only rounded it
-    otherwise, or read it from another place.
+    otherwise, or read it from another place; or that it goes back on what it rose by when nothing
+    else spoke for that.
     """
-    return -JITTER_STEPS * rules.step_uwh(counter.shown_uwh) <= moved_uwh < 0
+    back_uwh = JITTER_STEPS * rules.step_uwh(counter.shown_uwh)
+    if counter.last_sample_ms - counter.leap_ms <= LEAP_KEPT_MS:
+        back_uwh += counter.leap_uwh
+    return -back_uwh <= moved_uwh < 0
+
+
+def _leapt(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> Counter:
+    """The counter, about to be confirmed by a register that moved by so much: if that is more than
+    anything explains, it may yet have been a wrong reading.
+    """
+    leap_uwh = unexplained_uwh(counter, moved_uwh, stale_ms)
+    if leap_uwh <= JITTER_STEPS * rules.step_uwh(counter.shown_uwh):
+        return counter
+    at_ms = counter.last_sample_ms
+    if at_ms - counter.leap_ms <= TELL_EVERY_MS:
+        leap_uwh = max(leap_uwh, counter.leap_uwh)
+    return replace(counter, leap_uwh=leap_uwh, leap_ms=at_ms)
+
+
+def unexplained_uwh(counter: Counter, moved_uwh: int, stale_ms: int) -> int:
+    """By how much a register that moved so much has moved further than power says, and its pace."""
+    since = counter.since
+    elapsed_ms = counter.last_sample_ms - counter.at_ms
+    by_power_uwh = since.power_uwh * 5 // 4 + 2 * since.power_uncertainty_uwh
+    by_pace_uwh = round(counter.pace_w * 1.25 * elapsed_ms / 3.6)
+    unseen_ms = since.power_unknown_ms if since.power_unknown_ms > stale_ms else 0
+    unseen_uwh = round(DOUBT_W * unseen_ms / 3.6)
+    return moved_uwh - max(by_power_uwh, by_pace_uwh) - unseen_uwh
 
 
 def _wavered(counter: Counter) -> tuple[Counter, Finding | None]:

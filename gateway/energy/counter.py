@@ -133,6 +133,9 @@ class Counter(msgspec.Struct, frozen=True):
     gain: Gain = Gain()
     wavered_ms: int | None = None
     """When it was last told that the register goes back by a step or two (`belief`)."""
+    leap_uwh: int = 0
+    leap_ms: int = 0
+    """By how much the register has lately risen for which nothing else spoke, and when."""
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
     cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each

@@ -235,7 +235,7 @@ def _with_register(
     if finding and finding.kind != "glitch":
         former = formers.kept(waits, finding.kind, finding.unallocated_uwh)
     else:
-        former = formers.passed(former, counter)
+        former = formers.with_rise(waits, formers.passed(former, counter), counter)
     return replace(after, former=former)
 
 
@@ -263,6 +263,10 @@ def _take_back(former: Former, reading: Reading, entries: Entries) -> DirectionS
     register = entries.rules.registers[entries.direction]
     moved_uwh = max(reading.raw_uwh - old.counter.shown_uwh, 0)
     counter = counting.confirmed(old.counter, register, moved_uwh)
+    entries.take_back(reading.at_ms, old.slot.begin_uwh)
+    if finding := formers.told(former, reading.raw_uwh):
+        entries.tell(reading.at_ms, finding.kind, finding.text)
+        counter = replace(counter, wavered_ms=counter.at_ms)
     interval = between(
         old,
         counter,
@@ -272,9 +276,6 @@ def _take_back(former: Former, reading: Reading, entries: Entries) -> DirectionS
         finding=None,
         placed=reading.placed,
     )
-    entries.take_back(reading.at_ms, old.slot.begin_uwh)
-    finding = formers.told(former, reading.raw_uwh)
-    entries.tell(reading.at_ms, finding.kind, finding.text)
     after = book(replace(interval, doubts=REGISTER_RESET), entries)
     return replace(after, former=formers.without_returns(old.former))
 

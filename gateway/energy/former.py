@@ -15,7 +15,14 @@ meanwhile can be told too (`_is_worth_keeping`).
 from msgspec.structs import replace
 
 from gateway.energy import counter as counting
-from gateway.energy.belief import AGREEING, DOUBT_W, JITTER_STEPS, is_gross, wh
+from gateway.energy.belief import (
+    AGREEING,
+    JITTER_STEPS,
+    TELL_EVERY_MS,
+    is_gross,
+    unexplained_uwh,
+    wh,
+)
 from gateway.energy.counter import Counter, Finding
 from gateway.energy.provisional import marks_up_to, thinned
 from gateway.energy.register import Rules
@@ -23,6 +30,11 @@ from gateway.energy.slot import BeliefKind, DirectionState, Former, MeterRules, 
 
 KEPT_MS = 86_400_000
 """A day: as many slots can be revised at once as a person would still call one event."""
+
+RISE_KEPT_MS = 3_600_000
+"""A rise for which nothing but the register spoke, such as a load that is switched on where power
+is not read, is taken back for an hour. Later the counter waits until it is passed (`belief`).
+"""
 
 MOST_FORMERS = 2
 """A reset that was real and a jump that was not, at most: more beliefs in a row are not kept."""
@@ -60,8 +72,9 @@ def wait_beside(
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
+    is_old = former.kind == "rise" and steady_ms - seen.at_ms > RISE_KEPT_MS
     was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
-    if was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
+    if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
         return older
     marks = marks_up_to(before, seen.since, last_ms, at_ms, rules.slot_ms)
     marks = thinned(marks, MOST_FORMER_MARKS)
@@ -82,6 +95,16 @@ def kept(state: DirectionState, kind: BeliefKind, unallocated_uwh: int) -> Forme
     waits = replace(state, counter=replace(state.counter, suspects=None))
     former = Former(kind, waits, unallocated_uwh=unallocated_uwh)
     return _shallow(former, MOST_FORMERS)
+
+
+def with_rise(state: DirectionState, former: Former | None, counter: Counter) -> Former | None:
+    """What waits after a reading was believed: also the direction before (`state`), where it was a
+    rise for which nothing else spoke.
+    """
+    is_rise = counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms
+    if not is_rise or (former is not None and former.kind == "rise"):
+        return former
+    return kept(replace(state, former=former), "rise", 0)
 
 
 def _shallow(former: Former, most: int) -> Former:
@@ -122,22 +145,9 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     if is_gross(then, rules, moved_uwh, elapsed_ms):
         return False
 
-    if former.kind == "jump":
+    if former.kind in ("jump", "rise"):
         return raw_uwh < now.shown_uwh - JITTER_STEPS * step_uwh
-    return _unexplained_uwh(now, raw_uwh, stale_ms) > step_uwh
-
-
-def _unexplained_uwh(now: Counter, raw_uwh: int, stale_ms: int) -> int:
-    """By how much a register that counted up would have counted more than power says, and than its
-    pace.
-    """
-    since = now.since
-    elapsed_ms = now.last_sample_ms - now.at_ms
-    by_power_uwh = since.power_uwh * 5 // 4 + 2 * since.power_uncertainty_uwh
-    by_pace_uwh = round(now.pace_w * 1.25 * elapsed_ms / 3.6)
-    unseen_ms = since.power_unknown_ms if since.power_unknown_ms > stale_ms else 0
-    unseen_uwh = round(DOUBT_W * unseen_ms / 3.6)
-    return raw_uwh - now.shown_uwh - max(by_power_uwh, by_pace_uwh) - unseen_uwh
+    return unexplained_uwh(now, raw_uwh - now.shown_uwh, stale_ms) > step_uwh
 
 
 def returning(
@@ -191,8 +201,12 @@ def forgotten(state: MeterState) -> MeterState:
     return replace(state, directions=directions)
 
 
-def told(former: Former, raw_uwh: int) -> Finding:
-    """What a person should know when a belief is taken back."""
+def told(former: Former, raw_uwh: int) -> Finding | None:
+    """What a person should know when a belief is taken back. Of rises it is told once an hour."""
+    now = former.state.counter
+    is_told = now.wavered_ms is not None and now.at_ms - now.wavered_ms < TELL_EVERY_MS
+    if former.kind == "rise" and is_told:
+        return None
     then = wh(former.state.counter.shown_uwh)
     text = (
         f"the register is back where it was before the {former.kind}, at {wh(raw_uwh)} after "

@@ -43,8 +43,10 @@ the register stands still, is believed, and power contradicts it. `by power alon
 ever tell.
 """
 
-BeliefKind = Literal["reset", "jump", "rollover"]
-"""What a register can be believed to have done, though its readings do not follow each other."""
+BeliefKind = Literal["reset", "jump", "rollover", "rise"]
+"""What a register can be believed to have done, though its readings do not follow each other, or
+though nothing but itself speaks for it (`rise`).
+"""
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 

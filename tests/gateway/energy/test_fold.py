@@ -268,6 +268,8 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "pace_w",
         "gain",
         "wavered_ms",
+        "leap_uwh",
+        "leap_ms",
         "agreed",
     }
     assert mine["slot"].keys() == {

@@ -15,6 +15,7 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
+from gateway.store.rows import lean
 from tests.gateway.energy.samples import sample
 
 Place = tuple[str | None, Direction, int]
@@ -50,7 +51,7 @@ class Written:
         self.unallocated += step.unallocated
         self.events += step.events
         self.state = step.state
-        self.widest_bytes = max(self.widest_bytes, len(msgspec.json.encode(step.state)))
+        self.widest_bytes = max(self.widest_bytes, len(msgspec.json.encode(lean(step.state))))
 
     def booked_wh(self, direction: Direction = "import") -> float:
         """What is in slots, the open one among them."""
