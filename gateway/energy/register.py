@@ -19,6 +19,8 @@ _TOPS = (2**31, 2**32)
 _UNITS_UWH = tuple(10**power for power in range(3, 10))
 """What meters count in: mWh to kWh."""
 _LEAST_UNDERFLOW = 256
+_ROUNDED = 1024
+"""A float32 rounds such numbers up by less."""
 _MOST_UNDERFLOW = 65_536
 """So many counts below 0 are still that. Of all values of 32 bits, two in 100,000 lie there."""
 
@@ -92,7 +94,7 @@ class Rules:
                 return True
         units_uwh = (self.resolution_uwh, *_UNITS_UWH)
         return any(
-            0 < top - raw_uwh / unit_uwh <= _MOST_UNDERFLOW
+            -_ROUNDED <= top - raw_uwh / unit_uwh <= _MOST_UNDERFLOW
             for unit_uwh in units_uwh
             for top in _TOPS
         )

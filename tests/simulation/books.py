@@ -143,6 +143,25 @@ class Books:
                 unsure_uwh += energy_uwh(meter, slot.direction, begin_ms, end_ms)
         return 2 * self.step_uwh(slot) + unsure_uwh
 
+    def flowed_uwh(self, device: str, direction: Direction) -> tuple[float, float]:
+        """What flowed through a meter from beginning to end, and by how much more may be stated:
+        two steps of the register, and for each time that it was made to lie two more, and what may
+        be switched on and off unseen between two readings.
+        """
+        meter = self.run.meters[device]
+        rules = self.rules[device].registers[direction]
+        lies = len(self.run.faults.register_faults_ms.get(device, ()))
+        step_uwh = rules.step_uwh(self.widest_uwh(device, direction))
+        unseen_uwh = DOUBT_W * self.run.scenario.interval * 1000 / 3.6
+        begin_ms = meter.home.origin_s * 1000
+        flowed_uwh = energy_uwh(meter, direction, begin_ms, self.run.end_ms)
+        return flowed_uwh, 2 * step_uwh * (1 + lies) + lies * unseen_uwh
+
+    def widest_uwh(self, device: str, direction: Direction) -> int:
+        """The highest that its register stood."""
+        mine = (s for s in self.slots if (s.device, s.direction) == (device, direction))
+        return max(slot.end_register_uwh for slot in mine)
+
     def true_uwh(self, slot: Booked) -> float:
         meter = self.run.meters[slot.device]
         return energy_uwh(
