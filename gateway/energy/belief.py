@@ -244,7 +244,7 @@ def _leapt(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> Cou
     anything explains, it may yet have been a wrong reading.
     """
     leap_uwh = unexplained_uwh(counter, moved_uwh, stale_ms)
-    if leap_uwh <= JITTER_STEPS * rules.step_uwh(counter.shown_uwh):
+    if leap_uwh <= rules.step_uwh(counter.shown_uwh):
         return counter
     at_ms = counter.last_sample_ms
     if at_ms - counter.leap_ms <= TELL_EVERY_MS:

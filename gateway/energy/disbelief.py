@@ -48,10 +48,19 @@ def strangers(readings: int, state: MeterState) -> Disbelief | None:
     return Disbelief(readings, text)
 
 
-def no_register(readings: int) -> Disbelief | None:
-    """The same of samples without any energy register, so many in a row."""
+def no_register(readings: int, *, is_void: bool = False) -> Disbelief | None:
+    """The same of samples without any energy register, so many in a row. `is_void`: the last one
+    shows registers of 0, and nothing else.
+    """
     if readings < MOST_REFUSED:
         return None
+    if is_void:
+        text = (
+            f"{readings} readings in a row show registers of 0, and all else as not implemented: "
+            "what is read does not hear the meter behind it. See to the wire between the two; no "
+            "slot is made of such readings"
+        )
+        return Disbelief(readings, text)
     text = (
         f"{readings} readings in a row show no energy register, and no slot can be made of them: "
         "is its profile right? See meter-gateway read"

@@ -233,9 +233,10 @@ def _with_register(
     )
     after = leave_out(interval, entries) if is_conceded else book(interval, entries)
     if finding and finding.kind != "glitch":
-        former = formers.kept(waits, finding.kind, finding.unallocated_uwh)
+        raw_uwh = counter.shown_uwh
+        former = formers.kept(waits, finding.kind, raw_uwh, finding.unallocated_uwh)
     else:
-        former = formers.with_rise(waits, formers.passed(former, counter), counter)
+        former = formers.with_rise(waits, former, counter)
     return replace(after, former=former)
 
 
@@ -420,6 +421,19 @@ def _reads_as_before(rules: MeterRules) -> bool:
     return not any(register.source for register in rules.registers.values())
 
 
+def is_void(sample: Sample, rules: MeterRules) -> bool:
+    """Whether nothing is in a sample but registers of 0, though the meter tells more: an inverter
+    that does not hear its meter shows all else as not implemented, and its totals as 0.
+    """
+    if not rules.tells_more:
+        return False
+    shown = {name: value for name, value in sample.values.items() if name != "meter_utc_s"}
+    return bool(shown) and not any(
+        value or name not in ("energy_import_wh", "energy_export_wh")
+        for name, value in shown.items()
+    )
+
+
 def shows_register(sample: Sample, rules: MeterRules) -> bool:
     """Whether there is a register in the sample, of whichever direction."""
     return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
@@ -443,6 +457,8 @@ def _shown(
     wh = sample.values.get(f"energy_{direction}_wh")
     if wh is None or not 0 <= wh <= MOST_WH:
         # What no meter shows, and no state can store, is as if it were not there.
+        return None, power_w
+    if wh == 0 and is_void(sample, rules):
         return None, power_w
     return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 

@@ -88,12 +88,14 @@ def _is_worth_keeping(counter: Counter, rules: MeterRules) -> bool:
     return counter.since.power_unknown_ms <= rules.max_gap_ms
 
 
-def kept(state: DirectionState, kind: BeliefKind, unallocated_uwh: int) -> Former:
+def kept(state: DirectionState, kind: BeliefKind, raw_uwh: int, unallocated_uwh: int = 0) -> Former:
     """What waits after a belief of this kind: the direction as of the last reading before, power
-    having been integrated up to the one that was believed.
+    having been integrated up to the one that was believed, which showed `raw_uwh`.
     """
+    suspects = state.counter.suspects
+    shown_uwh = raw_uwh if suspects is None else min(suspects.first_raw_uwh, raw_uwh)
     waits = replace(state, counter=replace(state.counter, suspects=None))
-    former = Former(kind, waits, unallocated_uwh=unallocated_uwh)
+    former = Former(kind, waits, shown_uwh=shown_uwh, unallocated_uwh=unallocated_uwh)
     return _shallow(former, MOST_FORMERS)
 
 
@@ -104,7 +106,7 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     is_rise = counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms
     if not is_rise or (former is not None and former.kind == "rise"):
         return former
-    return kept(replace(state, former=former), "rise", 0)
+    return kept(replace(state, former=former), "rise", counter.shown_uwh)
 
 
 def _shallow(former: Former, most: int) -> Former:
@@ -117,21 +119,6 @@ def _shallow(former: Former, most: int) -> Former:
     return replace(former, state=replace(former.state, former=older))
 
 
-def passed(former: Former | None, counter: Counter) -> Former | None:
-    """What is left of it after a reading was believed: a register that has counted up to where it
-    stood before undoes nothing.
-    """
-    if former is None:
-        return None
-    older = passed(former.state.former, counter)
-    stood_uwh = former.state.counter.shown_uwh
-    if former.kind == "reset" and counter.shown_uwh >= stood_uwh:
-        return older
-    if older is former.state.former:
-        return former
-    return replace(former, state=replace(former.state, former=older))
-
-
 def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms: int) -> bool:
     """Whether a reading goes on from where the register stood before, and not from where it was
     believed to be. Of both counters power was integrated up to it.
@@ -140,7 +127,10 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     elapsed_ms = then.last_sample_ms - then.at_ms
     step_uwh = rules.step_uwh(raw_uwh)
     moved_uwh = raw_uwh - then.shown_uwh
-    if not -JITTER_STEPS * step_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
+    # What was counted meanwhile has passed for the former register, too: one that counts up to
+    # where it stood is not back.
+    least_uwh = max(now.shown_uwh - former.shown_uwh, 0) - JITTER_STEPS * step_uwh
+    if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
     if is_gross(then, rules, moved_uwh, elapsed_ms):
         return False

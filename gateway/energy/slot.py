@@ -147,6 +147,8 @@ class MeterRules:
     """
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
+    tells_more: bool = False
+    """Whether the meter tells more than its registers."""
 
     @property
     def patience_ms(self) -> int:
@@ -254,6 +256,8 @@ class Former(msgspec.Struct, frozen=True):
     """The direction as of the last reading before, power having gone on since."""
     returned: int = 0
     """Readings in a row that follow it."""
+    shown_uwh: int = 0
+    """What the register showed then, as the meter shows it."""
     unallocated_uwh: int = 0
     """What that left unallocated."""
 

@@ -12,6 +12,9 @@ from gateway.site.settings import Settings
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
+_NO_MEASUREMENT = ("meter_utc_s",)
+"""Quantities that a meter tells though it measures nothing."""
+
 _OTHER: dict[Direction, Direction] = {"import": "export", "export": "import"}
 
 
@@ -52,4 +55,5 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         max_gap_ms=round(settings.market.max_gap * 1000),
         invert=device.invert,
         clock=settings.clock.trust,
+        tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )

@@ -7,10 +7,14 @@ from gateway.energy.belief import MOST_REFUSED
 from tests.gateway.ledger.home import BEGIN_S, Home, take
 
 
-def read(home: Home, t_s: int, wh: float | None, serial: str | None = "A") -> None:
+def read(
+    home: Home, t_s: int, wh: float | None, serial: str | None = "A", *, has_power: bool = False
+) -> None:
     """A sample of the panels' meter."""
     at_ms = (BEGIN_S + t_s) * 1000
     values = {"power_w": 0.0} if wh is None else {"energy_import_wh": 0.0, "energy_export_wh": wh}
+    if has_power:
+        values["power_w"] = 0.0
     take(home.ledger, Sample("pv", serial, "boot-0", t_s * 1000 + 5000, at_ms, values))
 
 
@@ -80,7 +84,7 @@ def test_a_total_that_falls_to_zero_is_said_to_be_missing(home: Home) -> None:
     for n in range(5):
         read(home, 10 * n, 1000.0)
     for n in range(5, 5 + MOST_REFUSED):
-        read(home, 10 * n, 0.0)
+        read(home, 10 * n, 0.0, has_power=True)
     assert "a total does not fall to 0" in why(home)
 
 
@@ -90,3 +94,11 @@ def test_a_total_that_underflows_is_said_to(home: Home) -> None:
     for n in range(5, 5 + MOST_REFUSED):
         read(home, 10 * n, 4294967290.0)
     assert "without a sign" in why(home)
+
+
+def test_registers_of_zero_and_nothing_else_are_no_reading_and_name_the_wire(home: Home) -> None:
+    for n in range(MOST_REFUSED):
+        read(home, 10 * n, 0.0)
+    assert "does not hear the meter behind it" in why(home)
+    assert home.ledger.state_of("pv") is not None
+    assert home.ledger.state_of("pv").directions == {}  # type: ignore[union-attr]
