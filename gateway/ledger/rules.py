@@ -12,6 +12,9 @@ from gateway.site.settings import Settings
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
+_NO_MEASUREMENT = ("meter_utc_s",)
+"""Quantities that a meter tells though it measures nothing."""
+
 _OTHER: dict[Direction, Direction] = {"import": "export", "export": "import"}
 
 
@@ -56,4 +59,5 @@ def meter_rules(device: Device, settings: Settings, *, says_at_once: bool = Fals
         clock=settings.clock.trust,
         look_back_ms=round(settings.market.look_back_s * 1000),
         says_at_once=says_at_once,
+        tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )
