@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
+from gateway.energy.boundary import Boundary, Steps
 from gateway.energy.counter import Counter
 from gateway.energy.register import Rules
 from gateway.energy.uncertainty import Surprise
@@ -43,6 +44,11 @@ known. `register jumped`: it moved by more than can be true. `register late`: it
 end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
 the register stands still, is believed, and power contradicts it. `by power alone`: no register will
 ever tell. `uncertain`: it may be off by more than a measured slot may (`uncertainty`).
+"""
+
+BeliefKind = Literal["reset", "jump", "rollover", "rise"]
+"""What a register can be believed to have done, though its readings do not follow each other, or
+though nothing but itself speaks for it (`rise`).
 """
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
@@ -145,6 +151,14 @@ class MeterRules:
     """
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
+    look_back_ms: int = 0
+    """For so long after its end a slot stays open, while readings say more of where that was. Less
+    than a slot.
+    """
+    says_at_once: bool = False
+    """Such a slot is closed at its end all the same, and written anew where that is worth it."""
+    tells_more: bool = False
+    """Whether the meter tells more than its registers."""
 
     @property
     def patience_ms(self) -> int:
@@ -224,6 +238,27 @@ class OpenSlot(msgspec.Struct, frozen=True):
         return replace(self, doubtful=True) if doubts else self
 
 
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot that has ended, and where its end was is not known for good (`look_back`)."""
+
+    slot: OpenSlot
+    end_ms: int
+    """UTC."""
+    register_uwh: int
+    """The register at the last reading at or before the end."""
+    boundary: Boundary
+    said_uwh: int | None = None
+    """Where the counter stood then, as the slot was closed at first; None: it was not closed."""
+    said_uncertainty_uwh: int = 0
+
+    @property
+    def end(self) -> Edge:
+        """Its end, as far as it is known. No energy flows back."""
+        boundary = self.boundary
+        end_uwh = max(boundary.counter_uwh, self.slot.begin_uwh)
+        return Edge(self.end_ms, end_uwh, self.register_uwh, boundary.uncertainty_uwh)
+
+
 class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):
     """What power says, at a boundary, of the time since the register last confirmed the counter.
     Files know the last field as `dark_ms`.
@@ -256,6 +291,14 @@ class DirectionState(msgspec.Struct, frozen=True):
     not say.
     """
     surprise: Surprise = Surprise()
+    steps: Steps | None = None
+    """The last moves of the register."""
+    passed: Passed | None = None
+    """The slot before the open one, while it is looked back at."""
+    former: "Former | None" = None
+    """The direction from before the register was said to have been reset or to have jumped, while
+    that may yet be taken back.
+    """
 
     @property
     def at_ms(self) -> int:
@@ -279,6 +322,21 @@ class DirectionState(msgspec.Struct, frozen=True):
         if self.source or not register.source:
             return self
         return replace(self, source=register.source)
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A direction that waits for its register to come back (`former`)."""
+
+    kind: BeliefKind
+    """What its register was said to have done."""
+    state: DirectionState
+    """The direction as of the last reading before, power having gone on since."""
+    returned: int = 0
+    """Readings in a row that follow it."""
+    shown_uwh: int = 0
+    """What the register showed then, as the meter shows it."""
+    unallocated_uwh: int = 0
+    """What that left unallocated."""
 
 
 class MeterState(
@@ -372,6 +430,33 @@ class Unallocated:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What a register was believed to have done, and has not. Of the series and direction, all that
+    was booked or stated from `from_uwh` of the counter on is void: it comes anew, with the same
+    sample.
+    """
+
+    device: str
+    serial_number: str | None
+    direction: Direction
+    at_ms: int
+    """UTC of the reading that told."""
+    from_uwh: int
+
+    def concerns(self, entry: Slot | Unallocated) -> bool:
+        """Whether it is of this series and direction."""
+        return (entry.device, entry.serial_number, entry.direction) == (
+            self.device,
+            self.serial_number,
+            self.direction,
+        )
+
+    def voids(self, record: Unallocated) -> bool:
+        """Whether this energy never was."""
+        return self.concerns(record) and record.begin_uwh >= self.from_uwh
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one sample brought."""
 
@@ -383,3 +468,12 @@ class Step:
     """Slots that ended a while ago, whose register is not known yet: what power says of them. They
     are not in the books: they will come again, among `slots`, as a later revision.
     """
+    taken_back: tuple[TakenBack, ...] = ()
+    """To be done before anything else of it is booked: `slots` of what was taken back are written
+    over whatever is there.
+    """
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to write but the state, which can wait."""
+        return not (self.slots or self.events or self.provisional or self.taken_back)
