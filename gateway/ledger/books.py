@@ -17,7 +17,7 @@ from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance, overdue
 from gateway.energy.slot import AssetSlot, Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
-from gateway.ledger.decision import Book, Clash, Revise, Same, decide
+from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
 from gateway.ledger.rules import meter_rules, unchanged
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
@@ -142,7 +142,7 @@ class Books:
         self.beliefs.look(sample, step.state, rules)
         self.cross_checks.look(sample, step.state, invert=rules.invert)
         self.cross_checks.closed(slots)
-        if before and not step.slots and not step.events and not step.provisional:
+        if before and step.is_quiet:
             return None
         return self._close(sample.device, number, step, decided)
 
@@ -178,7 +178,15 @@ class Books:
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
             Closing(
-                device, number, step.state, slots, owed, events, unallocated, decided.asset_slots
+                device,
+                number,
+                step.state,
+                slots,
+                owed,
+                events,
+                unallocated,
+                decided.asset_slots,
+                step.taken_back,
             )
         )
         return (slots, owed) if slots or events else None
@@ -190,7 +198,9 @@ class Books:
         booked: list[Slot] = []
         clashes: list[Unallocated] = []
         for slot in step.slots:
-            match decide(slot, self._buffer.slots_at(slot.start_s)):
+            is_anew = any(each.concerns(slot) for each in step.taken_back)
+            decided = write_over if is_anew else decide
+            match decided(slot, self._buffer.slots_at(slot.start_s)):
                 case Book(slot) | Revise(slot):
                     booked.append(slot)
                 case Clash(unallocated):

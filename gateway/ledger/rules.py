@@ -12,6 +12,9 @@ from gateway.site.settings import Settings
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
+_NO_MEASUREMENT = ("meter_utc_s",)
+"""Quantities that a meter tells though it measures nothing."""
+
 _OTHER: dict[Direction, Direction] = {"import": "export", "export": "import"}
 
 
@@ -53,4 +56,5 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         invert=device.invert,
         clock=settings.clock.trust,
         look_back_ms=round(settings.market.look_back_s * 1000),
+        tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )

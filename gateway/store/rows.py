@@ -10,7 +10,15 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import FieldInfo
 
-from gateway.energy.slot import KNOWN, AssetSlot, Event, MeterState, Slot, Unallocated
+from gateway.energy.slot import (
+    KNOWN,
+    AssetSlot,
+    Event,
+    MeterState,
+    Slot,
+    TakenBack,
+    Unallocated,
+)
 from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
@@ -28,6 +36,8 @@ class Closing:
     unallocated: tuple[Unallocated, ...] = ()
     asset_slots: tuple[AssetSlot, ...] = ()
     """Of the assets whose meters have all closed a slot with this."""
+    taken_back: tuple[TakenBack, ...] = ()
+    """What was unallocated by this is withdrawn before `unallocated` is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,16 @@ class UnallocatedRecord:
     placed_s: float | None
     """When a person allocated it to slots, Unix time; None: not yet."""
     placed_by: str
-    """How: the name of the profile."""
+    """How: the name of the profile; or `WITHDRAWN`."""
 
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether this energy never was: what stated it has been taken back."""
+        return self.placed_by == WITHDRAWN
+
+
+WITHDRAWN = "withdrawn"
+"""What files hold in the place of a profile's name where a record was withdrawn."""
 
 SLOT_COLUMNS = [f.name for f in fields(Slot)]
 SLOT_LIST = ", ".join(SLOT_COLUMNS)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.energy.slot import Unallocated
+from gateway.energy.slot import TakenBack, Unallocated
 from gateway.store.database import Database
-from gateway.store.rows import UnallocatedRecord
+from gateway.store.rows import WITHDRAWN, UnallocatedRecord
 
 
 class UnallocatedTable:
@@ -81,6 +81,20 @@ class UnallocatedTable:
         """A person has allocated it to slots. Inside a transaction."""
         sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
         self._database.connection.execute(sql, (now_s, by, record.number))
+
+    def withdraw(self, taken_back: TakenBack) -> None:
+        """This energy never was. It stays on record as withdrawn, also where a person has allocated
+        it. Inside a transaction.
+        """
+        self._database.connection.execute(
+            """UPDATE unallocated SET placed_s = ?, placed_by = ?
+               WHERE device = ? AND serial_number = ? AND direction = ? AND begin_uwh >= ?""",
+            (
+                *(taken_back.at_ms / 1000, WITHDRAWN),
+                *(taken_back.device, taken_back.serial_number or "", taken_back.direction),
+                taken_back.from_uwh,
+            ),
+        )
 
     def remove_before(self, oldest_s: int) -> None:
         """Remove what passed before a time. Inside a transaction."""

@@ -34,6 +34,14 @@ FAULTS: Mapping[str, str] = {
     "bogus_zero": "the next `amount` readings show registers of 0",
     "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its "
     "number",
+    "zeros_and_silence": "four readings show registers of 0, and then the meter does not answer",
+    "register_back": "the registers show `amount` steps less than they hold",
+    "register_high": "the registers show `amount` Wh more than they hold",
+    "register_underflow": "the registers show `amount` steps less than 0, but without a sign: "
+    "that is a little less than their modulus",
+    "register_jitters": "half of the readings show registers that are up to `amount` steps off",
+    "registers_vanish": "the registers show what they show where they are not implemented: "
+    "mostly 0",
     "rollover": "from the start: the registers stand `amount` Wh before their modulus",
     "register_reset": "the registers start again from 0",
     "meter_swapped": "another device hangs there: a new serial number, other registers",
@@ -345,7 +353,11 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "late_answers": rng.choice((0.5, 1.1, 2.5)),
         "stranger_answers": rng.choice((0.05, 0.5)),
         "line_floods": rng.choice((0, 1)),
-        "bogus_zero": rng.choice((1, 1, 2)),
+        "bogus_zero": rng.choice((1, 1, 2, 5, 20, 200)),
+        "register_back": rng.choice((1, 2, 3, 7, 500)),
+        "register_high": rng.choice((5, 300, 2_000_000)),
+        "register_underflow": rng.choice((1, 16, 200)),
+        "register_jitters": 1,
         "bit_flip": rng.choice((3, 8, 12, 16, 20, 24)),
         "rollover": rng.choice((50, 2000, 9000)),
         "meter_clock_off": rng.choice((-7200, 5, 3600)),
@@ -364,6 +376,8 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         lasts_s = min(lasts_s, 3600.0)
     if fault in ("half_open", "line_floods"):
         meter = "heat-pump"
+    if fault in ("register_underflow", "registers_vanish") and meter == "grid":
+        meter = "pv"  # no telegram has room for that
     return FaultEvent(
         at=Seconds(round(at_s, 1)),
         fault=Fault(fault),

@@ -78,11 +78,7 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     for record in found:
         if record.placed_s is None or allocated_too:
             what = record.what
-            allocated = (
-                ""
-                if record.placed_s is None
-                else f"{utc_text(round(record.placed_s))} by {record.placed_by}"
-            )
+            allocated = _what_became(record)
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
             rows.append(
                 [
@@ -110,6 +106,13 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     )
 
 
+def _what_became(record: "UnallocatedRecord") -> str:
+    if record.placed_s is None:
+        return ""
+    at = utc_text(round(record.placed_s))
+    return f"withdrawn {at}" if record.is_withdrawn else f"{at} by {record.placed_by}"
+
+
 def _allocate(settings: "Settings", number: int, by: str) -> None:
     from gateway.energy import allocation
     from gateway.store.opening import open_for_deciding
@@ -121,6 +124,11 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
             raise Refused(
                 f"there is no unallocated energy {number} — meter-gateway allocate lists what "
                 "there is"
+            )
+        if record.is_withdrawn:
+            raise Refused(
+                f"{number} never was: the register came back to where it stood before, and what "
+                "had stated this energy was taken back — see the events of the meter"
             )
         if record.placed_s is not None:
             raise Refused(

@@ -67,7 +67,7 @@ def test_a_register_that_stands_still_for_longer_than_that_is_believed() -> None
 def test_a_counter_that_was_zeroed_is_a_reset_and_nothing_is_booked_across() -> None:
     samples = minutely()
     zeroed = [
-        replace(each, values={**each.values, "energy_import_wh": 0.0}) for each in samples[60:66]
+        replace(each, values={**each.values, "energy_import_wh": 3.0}) for each in samples[60:66]
     ]
     _, _, events = fold([*samples[:60], *zeroed], told())
     assert [event.kind for event in events] == ["reset"]
