@@ -2,6 +2,7 @@
 in the buffer until it is flushed.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -54,7 +55,7 @@ class Books:
         self._settling = Settling(settings, buffer, terms)
         at_once = any(each.format.dated for each in terms)
         self._rules = {
-            device.name: meter_rules(device, settings, says_at_once=at_once)
+            device.name: dataclasses.replace(meter_rules(device, settings), says_at_once=at_once)
             for device in settings.devices
         }
         self._former_number = buffer.last_number

@@ -155,8 +155,8 @@ def test_tariffs_that_a_version_before_left_out_of_a_total_are_no_jump(
 ) -> None:
     """It did not say what it counted; neither do samples that were not folded yet."""
 
-    def as_before(device: Device, settings: Settings, *, says_at_once: bool) -> MeterRules:
-        return unchanged(meter_rules(device, settings, says_at_once=says_at_once))
+    def as_before(device: Device, settings: Settings) -> MeterRules:
+        return unchanged(meter_rules(device, settings))
 
     with monkeypatch.context() as version_before:
         version_before.setattr(books, "meter_rules", as_before)
