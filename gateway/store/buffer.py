@@ -260,6 +260,24 @@ class Buffer:
             tables.outbox.write(owed)
         return True
 
+    def undo_allocation(
+        self,
+        record: UnallocatedRecord,
+        slots: Sequence[Slot],
+        owed: Sequence[Owed],
+        asset_slots: Sequence[AssetSlot] = (),
+    ) -> bool:
+        """Take allocated energy out of its slots again, in one transaction; else as `allocate`."""
+        tables = self.tables
+        with self.database.transaction():
+            if not (tables.unallocated.is_allocated(record) and tables.slots.are_next(slots)):
+                return False
+            tables.unallocated.mark_undone(record)
+            tables.slots.write(slots)
+            tables.asset_slots.write(asset_slots)
+            tables.outbox.write(owed)
+        return True
+
     # --- the outbox -------------------------------------------------------------------------------
 
     def outbox(self, destination: str) -> DestinationOutbox:

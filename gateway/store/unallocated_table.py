@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.energy.slot import TakenBack, Unallocated
 from gateway.store.database import Database
-from gateway.store.rows import WITHDRAWN, UnallocatedRecord
+from gateway.store.rows import WITHDRAWN, UnallocatedRecord, placed_by_of
 
 
 class UnallocatedTable:
@@ -59,9 +59,8 @@ class UnallocatedTable:
             number,
         )
         for device, serial_number, *what, found, placed_s, placed_by in rows:
-            yield UnallocatedRecord(
-                found, Unallocated(device, serial_number or None, *what), placed_s, placed_by
-            )
+            record = Unallocated(device, serial_number or None, *what)
+            yield UnallocatedRecord(found, record, placed_s, *placed_by_of(placed_by))
 
     def total(self) -> tuple[int, int]:
         """How many records nobody has allocated, and their energy in µWh."""
@@ -81,6 +80,17 @@ class UnallocatedTable:
         """A person has allocated it to slots. Inside a transaction."""
         sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
         self._database.connection.execute(sql, (now_s, by, record.number))
+
+    def is_allocated(self, record: UnallocatedRecord) -> bool:
+        """Whether a record is still allocated as it was read. Inside a transaction."""
+        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s = ?"
+        row = self._database.connection.execute(sql, (record.number, record.placed_s))
+        return row.fetchone() is not None
+
+    def mark_undone(self, record: UnallocatedRecord) -> None:
+        """It is allocated to no slots any more. Inside a transaction."""
+        sql = "UPDATE unallocated SET placed_s = NULL, placed_by = '' WHERE id = ?"
+        self._database.connection.execute(sql, (record.number,))
 
     def withdraw(self, taken_back: TakenBack) -> None:
         """This energy never was. It stays on record as withdrawn, also where a person has allocated
