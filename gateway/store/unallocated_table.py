@@ -70,27 +70,19 @@ class UnallocatedTable:
         )
         return count, energy_uwh
 
-    def is_open(self, record: UnallocatedRecord) -> bool:
-        """Whether a record is still as it was read, and not allocated. Inside a transaction."""
-        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS NULL AND end_uwh = ?"
-        row = self._database.connection.execute(sql, (record.number, record.what.end_uwh))
-        return row.fetchone() is not None
+    def is_as_read(self, record: UnallocatedRecord) -> bool:
+        """Whether a record is still as it was read. Inside a transaction."""
+        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS ? AND end_uwh = ?"
+        parameters = (record.number, record.placed_s, record.what.end_uwh)
+        return self._database.connection.execute(sql, parameters).fetchone() is not None
 
-    def mark_allocated(self, record: UnallocatedRecord, by: str, now_s: float) -> None:
-        """A person has allocated it to slots. Inside a transaction."""
+    def mark(self, record: UnallocatedRecord, by: str | None, now_s: float) -> None:
+        """A person has allocated it to slots, or has taken it out of them again (None). Inside a
+        transaction.
+        """
         sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
-        self._database.connection.execute(sql, (now_s, by, record.number))
-
-    def is_allocated(self, record: UnallocatedRecord) -> bool:
-        """Whether a record is still allocated as it was read. Inside a transaction."""
-        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s = ?"
-        row = self._database.connection.execute(sql, (record.number, record.placed_s))
-        return row.fetchone() is not None
-
-    def mark_undone(self, record: UnallocatedRecord) -> None:
-        """It is allocated to no slots any more. Inside a transaction."""
-        sql = "UPDATE unallocated SET placed_s = NULL, placed_by = '' WHERE id = ?"
-        self._database.connection.execute(sql, (record.number,))
+        placed_s = None if by is None else now_s
+        self._database.connection.execute(sql, (placed_s, by or "", record.number))
 
     def withdraw(self, taken_back: TakenBack) -> None:
         """This energy never was. It stays on record as withdrawn, also where a person has allocated

@@ -179,7 +179,7 @@ def _undo(settings: "Settings", number: int) -> None:
         except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be undone: {error}") from error
         asset_slots, owed = _follows(settings, buffer, slots)
-        if not buffer.undo_allocation(record, slots, owed, asset_slots):
+        if not buffer.allocate(record, slots, owed, None, time.time(), asset_slots):
             raise Refused(
                 f"{number}: the buffer changed meanwhile — look at the list, and try again"
             )
