@@ -32,8 +32,9 @@ KEPT_MS = 86_400_000
 """A day: as many slots can be revised at once as a person would still call one event."""
 
 RISE_KEPT_MS = 3_600_000
-"""A rise for which nothing but the register spoke, such as a load that is switched on where power
-is not read, is taken back for an hour. Later the counter waits until it is passed (`belief`).
+"""A rise for which nothing but the register spoke is taken back for an hour where power is not
+known: it may be a load that was switched on. Later the counter waits until it is passed (`belief`).
+A later one takes its place then.
 """
 
 MOST_FORMERS = 2
@@ -72,7 +73,7 @@ def wait_beside(
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
-    is_old = former.kind == "rise" and steady_ms - seen.at_ms > RISE_KEPT_MS
+    is_old = _is_old_rise(former, steady_ms) and seen.since.power_unknown_ms > rules.stale_ms
     was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
     if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
         return older
@@ -104,9 +105,17 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     rise for which nothing else spoke.
     """
     is_rise = counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms
-    if not is_rise or (former is not None and former.kind == "rise"):
+    if not is_rise:
         return former
+    if former is not None and former.kind == "rise":
+        if not _is_old_rise(former, counter.at_ms):
+            return former
+        former = former.state.former
     return kept(replace(state, former=former), "rise", counter.shown_uwh)
+
+
+def _is_old_rise(former: Former, steady_ms: int) -> bool:
+    return former.kind == "rise" and steady_ms - former.state.counter.at_ms > RISE_KEPT_MS
 
 
 def _shallow(former: Former, most: int) -> Former:

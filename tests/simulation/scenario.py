@@ -361,8 +361,13 @@ def _lying_registers(rng: Random, until_s: float) -> FaultEvent:
         fault=Fault(fault),
         lasts=Seconds(round(min(until_s - at_s, rng.choice((60, 600, 3600, 9000))), 1)),
         on=rng.choice(meters),
-        amount=rng.choice(REGISTER_AMOUNTS.get(fault, (5, 20, 200))),
+        # Zeros end with the other faults, at the longest interval.
+        amount=rng.choice(REGISTER_AMOUNTS.get(fault, _zeros(until_s - at_s))),
     )
+
+
+def _zeros(within_s: float) -> tuple[int, ...]:
+    return tuple(max(1, min(many, int(within_s / 300))) for many in (5, 20, 200))
 
 
 def _behind(at_s: float, rng: Random) -> float:
