@@ -154,6 +154,8 @@ def allocate(
                 begin_uwh=begin_uwh,
                 end_uwh=begin_uwh + energy_uwh,
                 revision=slot.revision + 1,
+                # Nobody knows how much of it was here.
+                uncertainty_uwh=_and_all_of(record, slot),
             )
         )
     return allocated
@@ -170,6 +172,7 @@ class SlotBefore:
     method: Method
     begin_uwh: int
     end_uwh: int
+    uncertainty_uwh: int | None = None
 
 
 def before(shares: Sequence[Share], allocated: Sequence[Slot]) -> list[SlotBefore]:
@@ -183,6 +186,7 @@ def before(shares: Sequence[Share], allocated: Sequence[Slot]) -> list[SlotBefor
             method=was.slot.method,
             begin_uwh=was.slot.begin_uwh,
             end_uwh=was.slot.end_uwh,
+            uncertainty_uwh=was.slot.uncertainty_uwh,
         )
         for was, now in zip(shares, allocated, strict=True)
     ]
@@ -213,6 +217,7 @@ def undone(record: Unallocated, kept: Sequence[SlotBefore], slots: Iterable[Slot
                 method=was.method,
                 begin_uwh=was.begin_uwh,
                 end_uwh=was.end_uwh,
+                uncertainty_uwh=was.uncertainty_uwh,
                 revision=slot.revision + 1,
             )
         )
@@ -225,6 +230,13 @@ def _is_of(record: Unallocated, slot: Slot) -> bool:
         record.serial_number,
         record.direction,
     )
+
+
+def _and_all_of(record: Unallocated, slot: Slot) -> int | None:
+    """The uncertainty of a slot that has a share of the record."""
+    if slot.energy_uwh is None:
+        return record.energy_uwh
+    return None if slot.uncertainty_uwh is None else slot.uncertainty_uwh + record.energy_uwh
 
 
 def table(lines: Iterable[str]) -> dict[int, float]:

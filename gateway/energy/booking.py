@@ -7,11 +7,15 @@ change of the counter, exactly.
 
 from msgspec.structs import replace
 
+from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
+from gateway.energy.look_back import is_looked_back, look_back, pass_boundary, settle
 from gateway.energy.provisional import keep, revised
-from gateway.energy.slot import DirectionState, MeterRules, OpenSlot
+from gateway.energy.register import Rules
+from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot
+from gateway.energy.uncertainty import bounds_of, inside, of_counter
 
 MAX_MISSING = 3000
 """At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the
@@ -32,6 +36,7 @@ def open_slot(
         begin_register_uwh=counter.register_uwh,
         samples=1,
         placed=placed,
+        begin_uncertainty_uwh=bounds_of(counter),
     )
     return DirectionState(
         counter, slot, shift_ms=at_ms - counter.at_ms, placed=placed, source=source
@@ -43,8 +48,16 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     direction as of the later reading.
     """
     rules = entries.rules
+    before = interval.before
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
+    is_plain = not (was_set or is_too_long or interval.jump_uwh or interval.doubts)
+    if before.passed is not None:
+        if is_plain:
+            interval = look_back(interval, entries)
+        else:
+            interval = replace(interval, before=settle(before, entries))
+            interval = replace(interval, counter=_at_least(interval.counter, interval.before))
     if was_set:
         state = _skip(interval, "clock", entries)
     elif is_too_long and not _stood_still(interval, rules):
@@ -77,22 +90,67 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
     """Put the energy into slots, as power was, and evenly where it is not known."""
     before = interval.before
     slot = before.slot
+    passed = before.passed
+    counter = interval.counter
     for part in split_at_boundaries(interval, entries.rules):
         slot = _with_part(slot, part, interval)
         if part.ends_slot:
-            entries.close(slot, part.until_ms, part.end_uwh, part.end_register_uwh)
-            slot = OpenSlot(part.until_ms, part.until_ms, part.end_uwh, part.end_register_uwh)
+            end = _end_of(part, interval, entries.register)
+            if is_looked_back(part, interval, entries):
+                passed = pass_boundary(slot, end, interval, entries)
+                end = passed.end
+                counter_uwh = max(counter.counter_uwh, end.counter_uwh)
+                counter = replace(counter, counter_uwh=counter_uwh)
+            else:
+                entries.close(slot, end)
+            slot = OpenSlot.after(end)
 
     until_ms = interval.until_ms
     provisional_ms = before.provisional_ms
     return DirectionState(
-        counter=interval.counter,
+        counter=counter,
         slot=slot,
         shift_ms=until_ms - interval.counter.at_ms,
         placed=interval.placed,
         provisional_ms=provisional_ms if provisional_ms > until_ms else 0,
         source=before.source,
+        surprise=before.surprise.after(
+            before.counter, interval.since, interval.counter, entries.register
+        ),
+        steps=_steps(interval, entries.register),
+        passed=passed,
     )
+
+
+def _steps(interval: Interval, register: Rules | None) -> Steps | None:
+    """The register's last moves; none where it was moved by something else than energy."""
+    if interval.jump_uwh or interval.doubts:
+        return None
+    before = interval.before
+    return steps_after(before.steps, before.counter, interval.counter, register)
+
+
+def _at_least(counter: Counter, state: DirectionState) -> Counter:
+    """The counter, where no less has passed than when the state was."""
+    return replace(counter, counter_uwh=max(counter.counter_uwh, state.counter.counter_uwh))
+
+
+def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:
+    """The edge at which a part of an interval ends its slot."""
+    before = interval.before
+    surprise_uwh = before.surprise.energy_uwh
+    counter = interval.counter
+    with_jump = replace(counter, counter_uwh=counter.counter_uwh + interval.jump_uwh)
+    uncertainty_uwh = of_counter(with_jump, register, surprise_uwh)
+    if part.until_ms < interval.until_ms:
+        uncertainty_uwh = inside(
+            of_counter(before.counter, register, surprise_uwh),
+            uncertainty_uwh,
+            from_uwh=part.end_uwh - before.counter.counter_uwh,
+            to_uwh=counter.counter_uwh - part.end_uwh,
+            since=interval.since,
+        )
+    return Edge(part.until_ms, part.end_uwh, part.end_register_uwh, uncertainty_uwh)
 
 
 def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
@@ -156,6 +214,13 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
     return after
 
 
+def end_of_metering(state: DirectionState, register: Rules | None) -> Edge:
+    """The edge of a slot that ends early, where the counter was last confirmed."""
+    counter = state.counter
+    uncertainty_uwh = of_counter(counter, register, state.surprise.energy_uwh)
+    return Edge(state.at_ms, counter.counter_uwh, counter.register_uwh, uncertainty_uwh)
+
+
 def _end_before(old: DirectionState, after: DirectionState, entries: Entries) -> int:
     """End what is open where metering begins anew in another slot: a partial slot, and missing ones
     up to there. Returns how many are missing.
@@ -166,7 +231,7 @@ def _end_before(old: DirectionState, after: DirectionState, entries: Entries) ->
     slot = revised(old, rules)
     has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
     if has_metered or at_ms > before_ms or slot.revision:
-        entries.close(slot, before_ms, before.counter_uwh, before.register_uwh)
+        entries.close(slot, end_of_metering(old, entries.register))
 
     first_ms = old.slot.start_ms + rules.slot_ms
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)

@@ -18,12 +18,14 @@ from gateway.energy.booking import (
     MAX_MISSING,
     book,
     change_register,
+    end_of_metering,
     leave_out,
     open_slot,
 )
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
+from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.slot import (
     DirectionState,
@@ -56,6 +58,8 @@ class Reading(msgspec.Struct, frozen=True):
     power_w: float | None
     """Power in this direction, ≥ 0; None: not in the sample."""
     placed: bool
+    widened: bool = False
+    """The register is a sum of more tariffs than versions before this one took into it."""
     began_anew: bool = False
     """Whether a register of the meter has been reset, as was found lately."""
 
@@ -103,8 +107,16 @@ def _advance_series(
 
     # A register that fell to 0 comes last: whether it is believed depends on the others.
     for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
+        widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
         reading = Reading(
-            at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed, began_anew
+            at_ms,
+            steady_ms,
+            state.at_ms,
+            raw_uwh,
+            power_w,
+            sample.placed,
+            widened,
+            began_anew,
         )
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
@@ -171,10 +183,12 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
-    is_another = before.counts_another(register)
+    is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
 
+    if is_overdue(before, reading.steady_ms, entries):
+        before = settle(before, entries)
     seen = _integrated(before, reading, entries)
     if is_another and reading.raw_uwh is not None:
         return _change_register(before, seen, reading, entries)
@@ -195,7 +209,7 @@ def advance_direction(
 
     waits = replace(before, counter=seen, marks=marks, former=former)
     after = _with_register(before, waits, reading, entries)
-    return _settled(after) if entries.are_binding else after
+    return _settled(after) if entries.are_binding or after.passed else after
 
 
 def _with_register(
@@ -222,6 +236,10 @@ def _with_register(
     if counter.at_ms == before.counter.at_ms:
         return replace(wait(before, counter, marks, at_ms, entries), former=former)
 
+    is_belief = finding is not None and finding.kind != "glitch"
+    if is_belief or formers.is_new_rise(former, counter):
+        # What waits beside must go on from the same end of the slot before.
+        before, waits, counter = _settled_first(before, waits, counter, entries)
     interval = between(
         before,
         counter,
@@ -238,6 +256,21 @@ def _with_register(
     else:
         former = formers.with_rise(waits, former, counter)
     return replace(after, former=former)
+
+
+def _settled_first(
+    before: DirectionState, waits: DirectionState, counter: counting.Counter, entries: Entries
+) -> tuple[DirectionState, DirectionState, counting.Counter]:
+    """The states before a belief, and the counter after it, once the slot that was looked back at
+    is closed for good.
+    """
+    if before.passed is None:
+        return before, waits, counter
+    settled = settle(before, entries)
+    begun_uwh = settled.counter.counter_uwh
+    seen = replace(waits.counter, counter_uwh=begun_uwh)
+    waits = replace(waits, counter=seen, slot=settled.slot, passed=None)
+    return settled, waits, replace(counter, counter_uwh=max(counter.counter_uwh, begun_uwh))
 
 
 def _former(before: DirectionState, reading: Reading, entries: Entries) -> Former | None:
@@ -304,6 +337,25 @@ def _is_to_concede(
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
     is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
     return is_at_end and is_long and believing.is_to_concede(counter, register)
+
+
+def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
+    """What closes by this time (UTC), although no sample has come: slots whose time to be looked
+    back at is over. None where there is none.
+    """
+    if state.slot_ms != rules.slot_ms:
+        return None
+    over_ms = now_ms - rules.look_back_ms - rules.stale_ms
+    directions = dict(state.directions)
+    slots: list[Slot] = []
+    found = False
+    for direction, each in state.directions.items():
+        if each.passed is not None and each.passed.end_ms < over_ms:
+            entries = Entries(state.serial_number, direction, rules)
+            directions[direction] = settle(each, entries)
+            slots += entries.slots
+            found = True
+    return Step(replace(state, directions=directions), tuple(slots)) if found else None
 
 
 # --- the beginning --------------------------------------------------------------------------------
@@ -380,13 +432,13 @@ def _change_register(
     if suspects.count < CONFIRMATIONS and suspects.rising < believing.MOST_REFUSED:
         return replace(before, counter=counter)
 
-    was = before.source or register.former_source
+    was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
     text = (
         f"the profile reads another register: {register.source}; before it was {was}. Metering "
         "begins anew with it, and nothing is booked across"
     )
     entries.tell(reading.at_ms, "profile", text)
-    old = keep(before, entries)
+    old = keep(settle(before, entries), entries)
     counter = believing.go_on_with(
         old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
     )
@@ -439,14 +491,19 @@ def shows_register(sample: Sample, rules: MeterRules) -> bool:
     return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
 
 
+def _on_meter(direction: Direction, rules: MeterRules) -> Direction:
+    """What the meter calls this direction, which may be wired the other way round."""
+    if not rules.invert:
+        return direction
+    return "export" if direction == "import" else "import"
+
+
 def _shown(
     sample: Sample, direction: Direction, rules: MeterRules
 ) -> tuple[int | None, float | None]:
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
-    if rules.invert:
-        direction = "export" if direction == "import" else "import"
-
+    direction = _on_meter(direction, rules)
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
@@ -536,11 +593,9 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
         end_ms = each.at_ms
-        slot = OpenSlot(
+        slot = replace(
+            OpenSlot.after(end_of_metering(each, rules.registers.get(direction))),
             start_ms=end_ms - end_ms % rules.slot_ms,
-            from_ms=end_ms,
-            begin_uwh=each.counter.counter_uwh,
-            begin_register_uwh=each.counter.register_uwh,
             samples=1,
         )
         directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0, former=None)
@@ -561,11 +616,10 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     slots: list[Slot] = []
     for direction, old in state.directions.items():
         entries = Entries(state.serial_number, direction, then)
-        kept = keep(old, entries)
-        counter = kept.counter
+        kept = keep(settle(old, entries), entries)
         slot = revised(kept, then)
         if slot.samples or slot.from_ms < kept.at_ms or slot.revision:
-            entries.close(slot, kept.at_ms, counter.counter_uwh, counter.register_uwh)
+            entries.close(slot, end_of_metering(kept, entries.register))
         entries.withdraw(kept, slot.start_ms + then.slot_ms)
         directions[direction] = kept
         slots += entries.slots

@@ -104,14 +104,22 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     """What waits after a reading was believed: also the direction before (`state`), where it was a
     rise for which nothing else spoke.
     """
-    is_rise = counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms
-    if not is_rise:
+    if not is_new_rise(former, counter):
         return former
     if former is not None and former.kind == "rise":
-        if not _is_old_rise(former, counter.at_ms):
-            return former
         former = former.state.former
     return kept(replace(state, former=former), "rise", counter.shown_uwh)
+
+
+def is_new_rise(former: Former | None, counter: Counter) -> bool:
+    """Whether the register has just risen, nothing else spoke for that, and no such rise has lately
+    begun to wait to be taken back.
+    """
+    if not (counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms):
+        return False
+    if former is None or former.kind != "rise":
+        return True
+    return _is_old_rise(former, counter.at_ms)
 
 
 def _is_old_rise(former: Former, steady_ms: int) -> bool:

@@ -10,8 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
+from gateway.energy.boundary import Boundary, Steps
 from gateway.energy.counter import Counter
 from gateway.energy.register import Rules
+from gateway.energy.uncertainty import Surprise
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
@@ -35,12 +37,13 @@ Doubt = Literal[
     "clock set back",
     "power disproved",
     "by power alone",
+    "uncertain",
 ]
 """Why a slot is estimated although samples cover it. `register reset`: what passed around it is not
 known. `register jumped`: it moved by more than can be true. `register late`: it was silent over an
 end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
 the register stands still, is believed, and power contradicts it. `by power alone`: no register will
-ever tell.
+ever tell. `uncertain`: it may be off by more than a measured slot may (`uncertainty`).
 """
 
 BeliefKind = Literal["reset", "jump", "rollover", "rise"]
@@ -103,7 +106,8 @@ class Slot:
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
     uncertainty_uwh: int | None = None
-    """None where it is not known."""
+    """By how much the energy may be off, either way; None where that, or the energy, is not known.
+    """
     imported: bool = False
     """Brought in from elsewhere, and not metered here."""
 
@@ -147,6 +151,12 @@ class MeterRules:
     """
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
+    look_back_ms: int = 0
+    """For so long after its end a slot stays open, while readings say more of where that was. Less
+    than a slot.
+    """
+    says_at_once: bool = False
+    """Such a slot is closed at its end all the same, and written anew where that is worth it."""
     tells_more: bool = False
     """Whether the meter tells more than its registers."""
 
@@ -169,6 +179,20 @@ class MeterRules:
 # `rename` says which key is kept for a field that has a better name here.
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a slot ends, and mostly the next one begins."""
+
+    at_ms: int
+    """UTC."""
+    counter_uwh: int
+    """Where the counter is taken to stand then."""
+    register_uwh: int
+    """The register at the last reading at or before it."""
+    uncertainty_uwh: int | None
+    """By how much the truth may be off from the counter there, either way. None: not known."""
+
+
 class OpenSlot(msgspec.Struct, frozen=True):
     """One direction's slot that has not ended yet."""
 
@@ -188,10 +212,51 @@ class OpenSlot(msgspec.Struct, frozen=True):
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
+    begin_uncertainty_uwh: int | None = None
+    """None: the version that opened it did not say."""
+
+    @property
+    def begin(self) -> Edge:
+        """The edge where metering begins."""
+        return Edge(
+            self.from_ms, self.begin_uwh, self.begin_register_uwh, self.begin_uncertainty_uwh
+        )
+
+    @classmethod
+    def after(cls, edge: Edge) -> "OpenSlot":
+        """The slot that begins there."""
+        return cls(
+            edge.at_ms,
+            edge.at_ms,
+            edge.counter_uwh,
+            edge.register_uwh,
+            begin_uncertainty_uwh=edge.uncertainty_uwh,
+        )
 
     def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
         """The slot, doubtful for these reasons, or as it was where there are none."""
         return replace(self, doubtful=True) if doubts else self
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot that has ended, and where its end was is not known for good (`look_back`)."""
+
+    slot: OpenSlot
+    end_ms: int
+    """UTC."""
+    register_uwh: int
+    """The register at the last reading at or before the end."""
+    boundary: Boundary
+    said_uwh: int | None = None
+    """Where the counter stood then, as the slot was closed at first; None: it was not closed."""
+    said_uncertainty_uwh: int = 0
+
+    @property
+    def end(self) -> Edge:
+        """Its end, as far as it is known. No energy flows back."""
+        boundary = self.boundary
+        end_uwh = max(boundary.counter_uwh, self.slot.begin_uwh)
+        return Edge(self.end_ms, end_uwh, self.register_uwh, boundary.uncertainty_uwh)
 
 
 class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):
@@ -225,6 +290,11 @@ class DirectionState(msgspec.Struct, frozen=True):
     """Which register is counted (`Rules.source`); empty where the version that left the state did
     not say.
     """
+    surprise: Surprise = Surprise()
+    steps: Steps | None = None
+    """The last moves of the register."""
+    passed: Passed | None = None
+    """The slot before the open one, while it is looked back at."""
     former: "Former | None" = None
     """The direction from before the register was said to have been reset or to have jumped, while
     that may yet be taken back.
@@ -235,10 +305,17 @@ class DirectionState(msgspec.Struct, frozen=True):
         """UTC of the counter's reading."""
         return self.counter.at_ms + self.shift_ms
 
-    def counts_another(self, register: Rules) -> bool:
-        """Whether it was counted from another register than this one, by all that is known."""
+    def counts_another(self, register: Rules, *, widened: bool = False) -> bool:
+        """Whether it was counted from another register than this one, by all that is known.
+        `widened`: what is read now is a sum of more tariffs than versions took into it that did
+        not say what they counted.
+        """
+        if not register.source:
+            return False
+        if not self.source and widened:
+            return True
         counted = self.source or register.former_source
-        return bool(counted and register.source) and counted != register.source
+        return bool(counted) and counted != register.source
 
     def counting(self, register: Rules) -> "DirectionState":
         """The direction, which says that it counts this one, where it did not say."""
@@ -298,6 +375,11 @@ class MeterState(
     """
     previous: "MeterState | None" = None
     """The series before this one, while its meter may yet come back."""
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether a version left it that did not say which registers it counted."""
+        return any(not each.source for each in self.directions.values())
 
     def counts_another(self, rules: MeterRules) -> bool:
         """Whether one of its directions was counted from another register than these rules'."""
@@ -390,3 +472,8 @@ class Step:
     """To be done before anything else of it is booked: `slots` of what was taken back are written
     over whatever is there.
     """
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to write but the state, which can wait."""
+        return not (self.slots or self.events or self.provisional or self.taken_back)

@@ -212,7 +212,7 @@ def _meter(families: _Families, meter: MeterReport) -> None:
         families.gauge(
             "meter_unchecked",
             "1 while the meter's telegrams come without a checksum that is looked at",
-            meter.checksum != "right",
+            not meter.checksum.startswith("right"),
             meter=meter.name,
         )
     families.gauge(
@@ -260,6 +260,12 @@ def _asset(families: _Families, asset: AssetReport) -> None:
         "asset_last_slot_energy_watt_hours",
         "Energy of the asset's last closed slot",
         asset.last_energy_wh,
+        **labels,
+    )
+    families.gauge(
+        "asset_last_slot_uncertainty_watt_hours",
+        "By how much the energy of the asset's last closed slot may be off, either way",
+        asset.last_uncertainty_wh,
         **labels,
     )
     families.gauge(

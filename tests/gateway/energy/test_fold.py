@@ -248,6 +248,9 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "marks",
         "provisional_ms",
         "source",
+        "surprise",
+        "steps",
+        "passed",
         "former",
     }
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
@@ -284,6 +287,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "doubtful",
         "placed",
         "revision",
+        "begin_uncertainty_uwh",
     }
 
 

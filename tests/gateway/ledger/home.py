@@ -30,7 +30,11 @@ def terms_of(settings: Settings, buffer: Buffer, dialect: str = "sdk") -> list[T
     spoken = load_dialect(dialect, str(exchange.canary_network), settings.market.slot)
     return [
         exchange_terms(
-            settings, spoken, buffer, forecast=exchange.forecast, margin_s=exchange.margin
+            settings,
+            spoken,
+            buffer,
+            forecast=exchange.forecast,
+            kept=exchange.kept(int(settings.market.slot)),
         )
     ]
 
@@ -47,13 +51,20 @@ def take(ledger: Ledger, sample: Sample) -> Committed | None:
 
 
 def site(
-    folder: Path, *, forecast: str = "last_slot", slot: str = "15min", invert_pv: bool = False
+    folder: Path,
+    *,
+    forecast: str = "last_slot",
+    slot: str = "15min",
+    invert_pv: bool = False,
+    look_back: str = "0s",
 ) -> Settings:
-    """Settings of a home with a DSMR meter and an SDM120 on the panels, from real files."""
+    """Settings of a home with a DSMR meter and an SDM120 on the panels, from real files. Slots
+    close for good when they end, unless `look_back` says otherwise.
+    """
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     (folder / "gateway.yaml").write_text(f"""\
 site: home-12
-market: {{slot: {slot}}}
+market: {{slot: {slot}, look_back: {look_back}}}
 exchange: {{dialect: sdk, canary_network: {NETWORK}, credentials: exchange.credentials,
     forecast: {forecast}}}
 assets:
@@ -104,12 +115,28 @@ class Home:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
         self.buffer.abandon()
 
-    def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
+    def take(
+        self,
+        device: str,
+        at_ms: int,
+        serial: str | None = "S",
+        *,
+        widened: tuple[str, ...] = (),
+        **values: float,
+    ) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)
         utc_ms = at_ms if self.clock.trusted else None
         take(
             self.ledger,
-            Sample(device, serial, self.clock.boot_id, at_ms - BEGIN_S * 1000, utc_ms, values),
+            Sample(
+                device,
+                serial,
+                self.clock.boot_id,
+                at_ms - BEGIN_S * 1000,
+                utc_ms,
+                values,
+                widened=widened,
+            ),
         )
 
     def measurements(self) -> dict[tuple[str, int], Owed]:
