@@ -146,10 +146,12 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     moved_uwh = raw_uwh - then.shown_uwh
     # What was counted meanwhile has passed for the former register, too: one that counts up to
     # where it stood is not back.
-    least_uwh = max(now.shown_uwh - former.shown_uwh, 0) - JITTER_STEPS * step_uwh
+    counted_uwh = max(now.shown_uwh - former.shown_uwh, 0)
+    least_uwh = counted_uwh - JITTER_STEPS * step_uwh
     if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
-    if is_gross(then, rules, moved_uwh, elapsed_ms):
+    is_first = former.returned == 0
+    if is_first and is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
         return False
 
     if former.kind in ("jump", "rise"):
