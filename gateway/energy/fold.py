@@ -108,16 +108,8 @@ def _advance_series(
     # A register that fell to 0 comes last: whether it is believed depends on the others.
     for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
         widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
-        reading = Reading(
-            at_ms,
-            steady_ms,
-            state.at_ms,
-            raw_uwh,
-            power_w,
-            sample.placed,
-            widened,
-            began_anew,
-        )
+        times_ms = at_ms, steady_ms, state.at_ms
+        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:

@@ -32,8 +32,9 @@ KEPT_MS = 86_400_000
 """A day: as many slots can be revised at once as a person would still call one event."""
 
 RISE_KEPT_MS = 3_600_000
-"""A rise for which nothing but the register spoke, such as a load that is switched on where power
-is not read, is taken back for an hour. Later the counter waits until it is passed (`belief`).
+"""A rise for which nothing but the register spoke is taken back for an hour where power is not
+known: it may be a load that was switched on. Later the counter waits until it is passed (`belief`).
+A later one takes its place then.
 """
 
 MOST_FORMERS = 2
@@ -72,7 +73,7 @@ def wait_beside(
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
-    is_old = former.kind == "rise" and steady_ms - seen.at_ms > RISE_KEPT_MS
+    is_old = _is_old_rise(former, steady_ms) and seen.since.power_unknown_ms > rules.stale_ms
     was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
     if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
         return older
@@ -105,15 +106,24 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     """
     if not is_new_rise(former, counter):
         return former
+    if former is not None and former.kind == "rise":
+        former = former.state.former
     return kept(replace(state, former=former), "rise", counter.shown_uwh)
 
 
 def is_new_rise(former: Former | None, counter: Counter) -> bool:
-    """Whether the register has just risen, nothing else spoke for that, and no such rise waits to
-    be taken back.
+    """Whether the register has just risen, nothing else spoke for that, and no such rise has lately
+    begun to wait to be taken back.
     """
-    is_rise = counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms
-    return is_rise and (former is None or former.kind != "rise")
+    if not (counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms):
+        return False
+    if former is None or former.kind != "rise":
+        return True
+    return _is_old_rise(former, counter.at_ms)
+
+
+def _is_old_rise(former: Former, steady_ms: int) -> bool:
+    return former.kind == "rise" and steady_ms - former.state.counter.at_ms > RISE_KEPT_MS
 
 
 def _shallow(former: Former, most: int) -> Former:
@@ -136,10 +146,12 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     moved_uwh = raw_uwh - then.shown_uwh
     # What was counted meanwhile has passed for the former register, too: one that counts up to
     # where it stood is not back.
-    least_uwh = max(now.shown_uwh - former.shown_uwh, 0) - JITTER_STEPS * step_uwh
+    counted_uwh = max(now.shown_uwh - former.shown_uwh, 0)
+    least_uwh = counted_uwh - JITTER_STEPS * step_uwh
     if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
-    if is_gross(then, rules, moved_uwh, elapsed_ms):
+    is_first = former.returned == 0
+    if is_first and is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
         return False
 
     if former.kind in ("jump", "rise"):

@@ -227,12 +227,15 @@ def test_what_is_booked_is_no_more_than_what_flowed_but_for_two_steps_for_each_r
     powers_w: list[int],
     tells_power: bool,
 ) -> None:
+    # A load that nobody tells of, switched on just when a register lies, is not to be told from the
+    # lie.
+    powers_w = powers_w if tells_power else powers_w[:1]
     samples, flowed_wh, resets = lying(
         faults, seed=seed, step_wh=step_wh, powers_w=powers_w, tells_power=tells_power
     )
     books = written(samples, meter(step_wh))
     books.check_chain("import")
-    assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets)
+    assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets) + 1e-6
 
 
 @settings(max_examples=15, deadline=None)

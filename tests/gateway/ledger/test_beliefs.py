@@ -102,3 +102,22 @@ def test_registers_of_zero_and_nothing_else_are_no_reading_and_name_the_wire(hom
     assert "does not hear the meter behind it" in why(home)
     assert home.ledger.state_of("pv") is not None
     assert home.ledger.state_of("pv").directions == {}  # type: ignore[union-attr]
+
+
+def test_a_jump_that_is_taken_back_leaves_the_list_and_stays_on_record(home: Home) -> None:
+    def shown(n: int) -> float:
+        return 1000.0 + n // 10 + (2e6 if 20 <= n < 200 else 0)
+
+    for n in range(150):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    assert [record.what.kind for record in home.buffer.unallocated()] == ["jump"]
+    assert home.buffer.unallocated_total()[0] == 1
+
+    for n in range(150, 250):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    assert [record.is_withdrawn for record in home.buffer.unallocated()] == [True]
+    assert home.buffer.unallocated_total() == (0, 0)
+    booked_uwh = sum(slot.energy_uwh or 0 for slot in home.buffer.slots())
+    assert booked_uwh <= 25_000_000
