@@ -118,7 +118,7 @@ def write_folder(
     ]
     lines = [
         "site: simulated-home",
-        f"market: {{slot: {scenario.slot:g}s}}",
+        f"market: {{slot: {scenario.slot:g}s, look_back: {scenario.look_back:g}s}}",
         f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', "
         f"canary_network: {exchange.network}, credentials: exchange.credentials}}",
         "assets:",

@@ -201,6 +201,7 @@ class Scenario:
     dialect: Literal["sdk", "rest"] = "sdk"
     slot: Seconds = field(default_factory=lambda: Seconds(900))
     interval: Seconds = field(default_factory=lambda: Seconds(10))
+    look_back: Seconds = field(default_factory=lambda: Seconds(0))
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
@@ -256,7 +257,7 @@ def written(scenario: Scenario) -> str:
         f"lasts: {_length(scenario.lasts)}",
     ]
     plain = Scenario(about="", lasts=Seconds(0))
-    for name in ("dialect", "slot", "interval", "trust", "synchronised_after"):
+    for name in ("dialect", "slot", "interval", "look_back", "trust", "synchronised_after"):
         value = getattr(scenario, name)
         if value != getattr(plain, name):
             lines.append(f"{name}: {_length(value) if isinstance(value, float) else value}")
