@@ -12,6 +12,8 @@ from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Answer, Batch, Format, Margins, Outcome, Retry, Selects, Terms
 from gateway.outbox.item import EXCHANGE, Item, Subject
 
+USUAL_MARGINS = Margins(margin_s=1.0, lead_s=1.0)
+
 SETTLEMENT_S = 3600.0
 """How long after a slot's end a destination settles deviations, where nobody says otherwise."""
 
@@ -77,10 +79,8 @@ class Policy:
 
     slot_s: int
     """Length of a market slot."""
-    margin_s: float = 1.0
-    """How far clocks may differ."""
-    lead_s: float = 1.0
-    """How long before an edge of a slot the last thing is sent that must be there before it."""
+    kept: Margins = USUAL_MARGINS
+    """The time that is kept from the edges of slots, for clocks that differ."""
     quiet_s: float = 0.0
     """The time from each slot's begin in which nothing is sent; less than the slot."""
     settlement_s: float = SETTLEMENT_S
@@ -114,8 +114,7 @@ class Destination:
     @property
     def terms(self) -> Terms:
         """What the ledger must know of it."""
-        kept = Margins(self.policy.margin_s, self.policy.lead_s)
-        return Terms(self.name, self.selects, self.format, kept)
+        return Terms(self.name, self.selects, self.format, self.policy.kept)
 
 
 class Delivery(Protocol):

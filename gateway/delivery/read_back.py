@@ -46,7 +46,7 @@ class ReadBack:
         self._records = records
         self._destination = destination
         policy = destination.policy
-        self._round = QuestionRound(policy.slot_s, max(policy.quiet_s, policy.margin_s))
+        self._round = QuestionRound(policy.slot_s, max(policy.quiet_s, policy.kept.margin_s))
         self._found: list[Held] = []
         self._disagreed = False
         """Whether the last round found something held otherwise."""
@@ -66,7 +66,7 @@ class ReadBack:
         if self._destination.verifies is None or not self._round.may_ask(now_s, _loop_s()):
             return False
         if self._round.is_due(now_s):
-            accepted_before_s = self._round.slot_at(now_s) - self._destination.policy.margin_s
+            accepted_before_s = self._round.slot_at(now_s) - self._destination.policy.kept.margin_s
             try:
                 items = self._records.unconfirmed(
                     accepted_before_s, since_s=int(now_s) - KEPT_S, limit=LOOK_ITEMS
@@ -125,6 +125,8 @@ class ReadBack:
 
     def _write(self, now_s: float) -> None:
         found, self._found = self._found, []
+        if not found:
+            return
         try:
             forecasts_uwh = self._records.forecasts_uwh([held.item for held in found])
             if self._follows_forecasts(found, forecasts_uwh):
@@ -133,8 +135,6 @@ class ReadBack:
                     {held.item.subject for held in found},
                     f"what {name} tells are the forecasts that were sent, and not the measurements",
                 )
-                return
-            if not found:
                 return
             again = self._records.record_held(found, now_s)
         except StoreError:

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from gateway.energy.slot import KNOWN
 
 if TYPE_CHECKING:
     from gateway.energy.allocation import Share
-    from gateway.energy.slot import AssetSlot, Slot
+    from gateway.energy.slot import AssetSlot, Slot, Unallocated
     from gateway.outbox.owed import Owed
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
@@ -174,8 +174,7 @@ def _undo(settings: "Settings", number: int) -> None:
                 "they were: it cannot be undone"
             )
         try:
-            there = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
-            slots = allocation.undone(what, record.before, there)
+            slots = allocation.undone(what, record.before, _slots_about(buffer, what))
         except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be undone: {error}") from error
         asset_slots, owed = _follows(settings, buffer, slots)
@@ -248,13 +247,17 @@ def _delivery(settings: "Settings", count: int) -> str:
     )
 
 
+def _slots_about(buffer: "Buffer", what: "Unallocated") -> "Iterator[Slot]":
+    """All meters' slots that may have a part in that time: none is longer than a day."""
+    return buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
+
+
 def _shares(buffer: "Buffer", record: "UnallocatedRecord", by: str) -> "list[Share]":
     """Raises CannotAllocate or Refused."""
     from gateway.energy import allocation
 
     what = record.what
-    slots = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
-    found = allocation.lacking(what, slots)
+    found = allocation.lacking(what, _slots_about(buffer, what))
     if by == "linear":
         return allocation.linear(found)
     if by in DAYS_BACK:

@@ -38,7 +38,7 @@ ours, with ticks of 10 s.
 """
 
 LEAST_LEADS = 60
-"""A lead is at most so many times shorter than a slot."""
+"""A slot is at least so many times as long as a lead."""
 
 
 class DialectName(str):
@@ -261,12 +261,13 @@ def open(settings: Settings, opening: Opening) -> Destination:
         now=opening.now if site.clock.trust == "assured" else None,
         transport=opening.http,
     )
+    kept = settings.kept(slot_s)
     terms = exchange_terms(
         site,
         dialect,
         opening.buffer,
         forecast=settings.forecast,
-        kept=settings.kept(slot_s),
+        kept=kept,
         name=opening.name,
     )
     transport = HttpTransport(session, dialect)
@@ -278,8 +279,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         transport=transport,
         policy=Policy(
             slot_s=slot_s,
-            margin_s=settings.margin,
-            lead_s=settings.kept(slot_s).lead_s,
+            kept=kept,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
             subjects=len(site.assets),

@@ -133,15 +133,20 @@ def test_a_bug_writes_its_traceback_once(systemd: Systemd, tmp_path: Path) -> No
     assert "resource" in said
 
     with started(systemd, folder) as again:
-        until_s = time.monotonic() + 30
-        while not any("2 times in a row" in word for word in systemd.heard()):
-            assert time.monotonic() < until_s
-            assert again.poll() is None, "it ended at once"
-            time.sleep(0.05)
+        until_told(systemd, "2 times in a row", again)
         again.terminate()
         said, _ = again.communicate(timeout=30)
     assert "Traceback" not in said
     assert said.count("\n") == 1, said
+
+
+def until_told(systemd: Systemd, text: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a process that goes on has told systemd so."""
+    until_s = time.monotonic() + 30
+    while not any(text in word for word in systemd.heard()):
+        assert time.monotonic() < until_s
+        assert process.poll() is None, "it ended at once"
+        time.sleep(0.05)
 
 
 def test_a_library_that_is_missing_is_told_once_with_what_to_do(systemd: Systemd) -> None:
@@ -160,11 +165,7 @@ def test_a_library_that_is_missing_is_told_once_with_what_to_do(systemd: Systemd
     assert "install meter-gateway again" in first.stderr
 
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as again:
-        until_s = time.monotonic() + 30
-        while not any("msgspec" in word for word in systemd.heard()):
-            assert time.monotonic() < until_s
-            assert again.poll() is None, "it ended at once"
-            time.sleep(0.05)
+        until_told(systemd, "msgspec", again)
         again.kill()
         _, said = again.communicate(timeout=30)
     assert said.count("\n") == 1, said

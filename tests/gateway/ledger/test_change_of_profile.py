@@ -76,6 +76,15 @@ def is_conserved(home: Home) -> bool:
     return stated_uwh == moved_uwh
 
 
+def end(home: Home, how: Literal["stop", "kill"]) -> None:
+    """The daemon ends, in order or not, with all samples on disk."""
+    if how == "kill":
+        home.buffer.flush()
+        home.kill()
+    else:
+        home.stop()
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("what", MOVED)
 def test_a_profile_that_reads_another_register_begins_anew(
@@ -84,11 +93,7 @@ def test_a_profile_that_reads_another_register_begins_anew(
     """Also where the samples before were not folded yet: they are still of the register before."""
     home = Home(tmp_path, settings(tmp_path))
     run(home, 0, 1200)
-    if how == "kill":
-        home.buffer.flush()
-        home.kill()
-    else:
-        home.stop()
+    end(home, how)
     home.settings = settings(tmp_path, *MOVED[what])
     home.start()
     run(home, 1260, 2700, begin_wh=500_000)
@@ -162,11 +167,7 @@ def test_tariffs_that_a_version_before_left_out_of_a_total_are_no_jump(
         version_before.setattr(books, "meter_rules", as_before)
         home = Home(tmp_path, settings(tmp_path))
         run(home, 0, 1200)
-        if how == "kill":
-            home.buffer.flush()
-            home.kill()
-        else:
-            home.stop()
+        end(home, how)
 
     home.start()
     for t in range(1260, 2701, 10):
