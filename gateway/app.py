@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from drivers.line import open_any_line
 from drivers.sample import Sample
@@ -25,6 +26,7 @@ from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
+from gateway.outbox.item import Item
 from gateway.site.devices import lines_of
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
@@ -157,7 +159,15 @@ class Gateway:
             for slot in committed.slots:
                 self.mqtt.slot(slot)
             for item in committed.owed:
-                self.mqtt.owed(item)
+                self.mqtt.owed(item, self._uncertainty_uwh(item.item))
+
+    def _uncertainty_uwh(self, item: Item) -> int | None:
+        """By how much a measured number of an asset may be off; None where that is not known."""
+        asset = item.subject
+        if item.kind != "measurement" or not isinstance(asset, UUID):
+            return None
+        booked = self.health.ask(lambda: self.buffer.asset_slot(asset, item.slot_s), None)
+        return booked.uncertainty_uwh if booked else None
 
     async def _publish_status(self, mqtt: "MqttPublisher") -> None:
         while True:

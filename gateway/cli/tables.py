@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
+from gateway.energy.asset_slots import uncertainty_of
 from gateway.energy.assets import Direction
 from gateway.energy.slot import KNOWN, Quality, Slot
 from gateway.outbox.item import Kind, Subject
@@ -99,6 +100,10 @@ class AssetSlotRow:
     """None where nothing is known: missing is not zero."""
     raw_uwh: int | None
     """The formula's result where it was negative and 0 is delivered instead."""
+    uncertainty_uwh: int | None
+    """By how much the energy may be off, either way; None where that is not known, as of slots of
+    versions that did not say, and for a forecast.
+    """
     quality: Quality
     coverage_permille: int | None
     """Of the meter that was metered for the smallest part of the slot; None for a forecast."""
@@ -156,6 +161,10 @@ def _parts(asset: Asset, slots: Iterable[Slot]) -> list[Slot]:
     return [slot for slot in slots if (slot.device, slot.direction) in wanted]
 
 
+def _uncertainty(asset: Asset, slots: Iterable[Slot]) -> int | None:
+    return uncertainty_of(asset.energy, _parts(asset, slots))
+
+
 def _coverage(parts: Sequence[Slot]) -> int | None:
     """Two series of one meter (a swap) share a slot: their parts add up."""
     covered: dict[tuple[str, Direction], int] = {}
@@ -176,6 +185,9 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
         revision=item.revision,
         energy_uwh=item.energy_uwh if energy_known(owed) else None,
         raw_uwh=owed.raw_uwh,
+        uncertainty_uwh=_uncertainty(asset, slots)
+        if asset and item.kind == "measurement" and energy_known(owed)
+        else None,
         quality=owed.quality,
         coverage_permille=_coverage(_parts(asset, slots))
         if asset and item.kind == "measurement"
@@ -214,6 +226,7 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
         revision=0,
         energy_uwh=None if total is None else max(total, 0),
         raw_uwh=total if total is not None and total < 0 else None,
+        uncertainty_uwh=None if total is None else _uncertainty(asset, slots),
         quality=quality,
         coverage_permille=0 if missing else _coverage(parts),
         state="open" if missing else "kept",
@@ -238,6 +251,7 @@ ASSET_COLUMNS = (
     "energy_wh",
     "formula_wh",
     "negative_sent_as_0",
+    "uncertainty_wh",
     "quality",
     "coverage_percent",
     "delivery",
@@ -253,6 +267,7 @@ METER_COLUMNS = (
     "serial_number",
     "direction",
     "energy_wh",
+    "uncertainty_wh",
     "quality",
     "method",
     "coverage_percent",
@@ -280,6 +295,7 @@ def asset_row(slot: AssetSlotRow) -> Row:
         "energy_wh": wh(slot.energy_uwh),
         "formula_wh": wh(slot.raw_uwh if slot.raw_uwh is not None else slot.energy_uwh),
         "negative_sent_as_0": slot.raw_uwh is not None,
+        "uncertainty_wh": wh(slot.uncertainty_uwh),
         "quality": slot.quality,
         "coverage_percent": None if slot.coverage_permille is None else slot.coverage_permille / 10,
         "delivery": slot.state,
@@ -299,6 +315,7 @@ def meter_row(slot: Slot) -> Row:
         "serial_number": slot.serial_number,
         "direction": slot.direction,
         "energy_wh": wh(slot.energy_uwh),
+        "uncertainty_wh": wh(slot.uncertainty_uwh),
         "quality": slot.quality,
         "method": slot.method,
         "coverage_percent": slot.coverage_permille / 10,

@@ -161,7 +161,8 @@ class MqttPublisher:
             "start": _utc(slot.start_s),
             "length_s": slot.length_s,
             "serial_number": slot.serial_number,
-            "energy_wh": None if slot.energy_uwh is None else slot.energy_uwh / _UWH_PER_WH,
+            "energy_wh": _wh(slot.energy_uwh),
+            "uncertainty_wh": _wh(slot.uncertainty_uwh),
             "quality": slot.quality,
             "method": slot.method,
             "coverage_permille": slot.coverage_permille,
@@ -173,9 +174,9 @@ class MqttPublisher:
         }
         self._publish(f"slot/{slot.device}/{slot.direction}", document)
 
-    def owed(self, owed: Owed) -> None:
-        """Publish what a closed slot made owed for an asset. What becomes of it is in the status.
-        Meters' own slots are published as such.
+    def owed(self, owed: Owed, uncertainty_uwh: int | None = None) -> None:
+        """Publish what a closed slot made owed for an asset, and by how much that may be off. What
+        becomes of it is in the status. Meters' own slots are published as such.
         """
         if not isinstance(owed.item.subject, UUID):
             return
@@ -187,6 +188,7 @@ class MqttPublisher:
             "revision": owed.item.revision,
             # Missing is not zero.
             "energy_wh": owed.item.energy_uwh / _UWH_PER_WH if owed.quality in KNOWN else None,
+            "uncertainty_wh": _wh(uncertainty_uwh) if owed.quality in KNOWN else None,
             "quality": owed.quality,
             "state": owed.state,
             "reason": owed.reason,
@@ -394,6 +396,10 @@ def _words(error: Exception) -> str:
 def _is_plain(error: OSError) -> bool:
     """Whether the system said it, whose own words are plainer than asyncio's."""
     return type(error).__module__ == "builtins" and not isinstance(error, TimeoutError)
+
+
+def _wh(energy_uwh: int | None) -> float | None:
+    return None if energy_uwh is None else energy_uwh / _UWH_PER_WH
 
 
 def _utc(unix_s: float) -> str:

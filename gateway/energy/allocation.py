@@ -159,9 +159,18 @@ def allocate(
                 begin_uwh=begin_uwh,
                 end_uwh=begin_uwh + energy_uwh,
                 revision=slot.revision + 1,
+                # Nobody knows how much of it was here.
+                uncertainty_uwh=_and_all_of(record, slot),
             )
         )
     return allocated
+
+
+def _and_all_of(record: Unallocated, slot: Slot) -> int | None:
+    """The uncertainty of a slot that has a share of the record."""
+    if slot.energy_uwh is None:
+        return record.energy_uwh
+    return None if slot.uncertainty_uwh is None else slot.uncertainty_uwh + record.energy_uwh
 
 
 def table(lines: Iterable[str]) -> dict[int, float]:

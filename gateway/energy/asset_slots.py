@@ -51,6 +51,22 @@ def energy_of(formula: Formula, parts: Sequence[Slot]) -> int | None:
     return formula.total(energies)
 
 
+def uncertainty_of(formula: Formula, parts: Sequence[Slot]) -> int | None:
+    """By how much the parts' sum may be off, in µWh, either way; None where the sum, or that of one
+    part, is not known.
+
+    Sizes add: what makes one meter wrong, such as a load that was switched between two samples,
+    makes the other one wrong as well.
+    """
+    if not parts or worst_of(parts).quality in ("partial", "missing"):
+        return None
+
+    uncertainties = {(slot.device, slot.direction): slot.uncertainty_uwh for slot in parts}
+    found = [uncertainties.get((term.device, term.direction)) for term in formula.terms]
+    known = [each for each in found if each is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
 def asset_slot(asset: UUID, formula: Formula, parts: Sequence[Slot]) -> AssetSlot:
     """An asset's slot, made of its meters' slots of one time and length."""
     return AssetSlot(
@@ -58,6 +74,6 @@ def asset_slot(asset: UUID, formula: Formula, parts: Sequence[Slot]) -> AssetSlo
         start_s=parts[0].start_s,
         length_s=parts[0].length_s,
         energy_uwh=energy_of(formula, parts),
-        uncertainty_uwh=None,
+        uncertainty_uwh=uncertainty_of(formula, parts),
         quality=worst_of(parts).quality,
     )

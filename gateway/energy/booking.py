@@ -11,7 +11,9 @@ from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
 from gateway.energy.provisional import keep, revised
-from gateway.energy.slot import DirectionState, MeterRules, OpenSlot
+from gateway.energy.register import Rules
+from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot
+from gateway.energy.uncertainty import bounds_of, inside, of_counter
 
 MAX_MISSING = 3000
 """At most this many slots (31 days of 15 minutes) are written down as missing after one gap; the
@@ -32,6 +34,7 @@ def open_slot(
         begin_register_uwh=counter.register_uwh,
         samples=1,
         placed=placed,
+        begin_uncertainty_uwh=bounds_of(counter),
     )
     return DirectionState(
         counter, slot, shift_ms=at_ms - counter.at_ms, placed=placed, source=source
@@ -80,8 +83,9 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
     for part in split_at_boundaries(interval, entries.rules):
         slot = _with_part(slot, part, interval)
         if part.ends_slot:
-            entries.close(slot, part.until_ms, part.end_uwh, part.end_register_uwh)
-            slot = OpenSlot(part.until_ms, part.until_ms, part.end_uwh, part.end_register_uwh)
+            end = _end_of(part, interval, entries.register)
+            entries.close(slot, end)
+            slot = OpenSlot.after(end)
 
     until_ms = interval.until_ms
     provisional_ms = before.provisional_ms
@@ -92,7 +96,28 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         placed=interval.placed,
         provisional_ms=provisional_ms if provisional_ms > until_ms else 0,
         source=before.source,
+        surprise=before.surprise.after(
+            before.counter, interval.since, interval.counter, entries.register
+        ),
     )
+
+
+def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:
+    """The edge at which a part of an interval ends its slot."""
+    before = interval.before
+    surprise_uwh = before.surprise.energy_uwh
+    counter = interval.counter
+    with_jump = replace(counter, counter_uwh=counter.counter_uwh + interval.jump_uwh)
+    uncertainty_uwh = of_counter(with_jump, register, surprise_uwh)
+    if part.until_ms < interval.until_ms:
+        uncertainty_uwh = inside(
+            of_counter(before.counter, register, surprise_uwh),
+            uncertainty_uwh,
+            from_uwh=part.end_uwh - before.counter.counter_uwh,
+            to_uwh=counter.counter_uwh - part.end_uwh,
+            since=interval.since,
+        )
+    return Edge(part.until_ms, part.end_uwh, part.end_register_uwh, uncertainty_uwh)
 
 
 def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
@@ -156,6 +181,13 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
     return after
 
 
+def end_of_metering(state: DirectionState, register: Rules | None) -> Edge:
+    """The edge of a slot that ends early, where the counter was last confirmed."""
+    counter = state.counter
+    uncertainty_uwh = of_counter(counter, register, state.surprise.energy_uwh)
+    return Edge(state.at_ms, counter.counter_uwh, counter.register_uwh, uncertainty_uwh)
+
+
 def _end_before(old: DirectionState, after: DirectionState, entries: Entries) -> int:
     """End what is open where metering begins anew in another slot: a partial slot, and missing ones
     up to there. Returns how many are missing.
@@ -166,7 +198,7 @@ def _end_before(old: DirectionState, after: DirectionState, entries: Entries) ->
     slot = revised(old, rules)
     has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
     if has_metered or at_ms > before_ms or slot.revision:
-        entries.close(slot, before_ms, before.counter_uwh, before.register_uwh)
+        entries.close(slot, end_of_metering(old, entries.register))
 
     first_ms = old.slot.start_ms + rules.slot_ms
     missing = range(first_ms, after.slot.start_ms, rules.slot_ms)

@@ -6,6 +6,7 @@ from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter
 from gateway.energy.slot import (
     DirectionState,
+    Edge,
     Event,
     MeterRules,
     Method,
@@ -14,6 +15,7 @@ from gateway.energy.slot import (
     Slot,
     Unallocated,
 )
+from gateway.energy.uncertainty import is_too_uncertain, of_slot
 
 
 class Entries:
@@ -26,6 +28,7 @@ class Entries:
         "direction",
         "events",
         "provisional",
+        "register",
         "rules",
         "serial_number",
         "slots",
@@ -36,6 +39,8 @@ class Entries:
         self.serial_number = serial_number
         self.direction = direction
         self.rules = rules
+        self.register = rules.registers.get(direction)
+        """None where the meter's profile has it no more."""
         self.slots: list[Slot] = []
         self.events: list[Event] = []
         self.unallocated: list[Unallocated] = []
@@ -48,15 +53,13 @@ class Entries:
         """
         return bool(self.slots or self.provisional or self.unallocated)
 
-    def close(self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int) -> None:
-        """The slot was metered up to `end_ms`, where the counter stood at `end_uwh`."""
-        self.slots.append(self._closed(slot, end_ms, end_uwh, end_register_uwh))
+    def close(self, slot: OpenSlot, end: Edge) -> None:
+        """The slot was metered up to there."""
+        self.slots.append(self._closed(slot, end))
 
-    def close_provisionally(
-        self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int
-    ) -> None:
+    def close_provisionally(self, slot: OpenSlot, end: Edge) -> None:
         """The same, by power alone: it will come again, as a later revision."""
-        closed = self._closed(slot, end_ms, end_uwh, end_register_uwh)
+        closed = self._closed(slot, end)
         self.provisional.append(replace(closed, method="power"))
 
     def miss(self, start_ms: int, counter: Counter, *, gap_ms: int = 0, revision: int = 0) -> None:
@@ -69,7 +72,7 @@ class Entries:
             largest_gap_ms=gap_ms,
             revision=revision,
         )
-        self.close(empty, start_ms, counter.counter_uwh, counter.register_uwh)
+        self.close(empty, Edge(start_ms, counter.counter_uwh, counter.register_uwh, None))
 
     def withdraw(self, state: DirectionState, from_ms: int) -> None:
         """No register will confirm the provisional slots from then on any more: nothing is known of
@@ -100,12 +103,19 @@ class Entries:
         text = f"{self.direction}: {text}"
         self.events.append(Event(at_ms, self.rules.device, kind, text, unallocated_uwh))
 
-    def _closed(self, slot: OpenSlot, end_ms: int, end_uwh: int, end_register_uwh: int) -> Slot:
+    def _closed(self, slot: OpenSlot, end: Edge) -> Slot:
         slot_ms = self.rules.slot_ms
-        metered_ms = end_ms - slot.from_ms
-        energy_uwh = end_uwh - slot.begin_uwh
+        metered_ms = end.at_ms - slot.from_ms
+        energy_uwh = end.counter_uwh - slot.begin_uwh
         # Where the clock was set back, energy may have come while its time stood still.
         is_known = metered_ms > 0 or energy_uwh > 0
+
+        uncertainty_uwh = None
+        if is_known:
+            uncertainty_uwh = of_slot(slot.begin_uncertainty_uwh, end.uncertainty_uwh)
+        step_uwh = self.register.step_uwh(end.register_uwh) if self.register else 0
+        if is_too_uncertain(uncertainty_uwh, energy_uwh, step_uwh):
+            slot = slot.doubted({"uncertain"})
 
         quality: Quality
         if not is_known:
@@ -131,9 +141,10 @@ class Entries:
             samples=slot.samples,
             largest_gap_ms=slot.largest_gap_ms,
             begin_uwh=slot.begin_uwh,
-            end_uwh=end_uwh,
+            end_uwh=end.counter_uwh,
             begin_register_uwh=slot.begin_register_uwh,
-            end_register_uwh=end_register_uwh,
+            end_register_uwh=end.register_uwh,
             clock="placed" if slot.placed else self.rules.clock,
             revision=slot.revision,
+            uncertainty_uwh=uncertainty_uwh,
         )

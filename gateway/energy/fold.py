@@ -16,6 +16,7 @@ from gateway.energy.booking import (
     MAX_MISSING,
     book,
     change_register,
+    end_of_metering,
     leave_out,
     open_slot,
 )
@@ -416,11 +417,9 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
         end_ms = each.at_ms
-        slot = OpenSlot(
+        slot = replace(
+            OpenSlot.after(end_of_metering(each, rules.registers.get(direction))),
             start_ms=end_ms - end_ms % rules.slot_ms,
-            from_ms=end_ms,
-            begin_uwh=each.counter.counter_uwh,
-            begin_register_uwh=each.counter.register_uwh,
             samples=1,
         )
         directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0)
@@ -442,10 +441,9 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     for direction, old in state.directions.items():
         entries = Entries(state.serial_number, direction, then)
         kept = keep(old, entries)
-        counter = kept.counter
         slot = revised(kept, then)
         if slot.samples or slot.from_ms < kept.at_ms or slot.revision:
-            entries.close(slot, kept.at_ms, counter.counter_uwh, counter.register_uwh)
+            entries.close(slot, end_of_metering(kept, entries.register))
         entries.withdraw(kept, slot.start_ms + then.slot_ms)
         directions[direction] = kept
         slots += entries.slots

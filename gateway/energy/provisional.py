@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from gateway.energy.counter import CONFIRMATIONS, Counter, Since
 from gateway.energy.entries import Entries
-from gateway.energy.slot import DirectionState, Mark, MeterRules, OpenSlot
+from gateway.energy.slot import DirectionState, Edge, Mark, MeterRules, OpenSlot
+from gateway.energy.uncertainty import by_power
 
 MAX_MARKS = 96
 """So many boundaries are remembered while a register is silent; beyond, every second one is
@@ -84,6 +85,7 @@ def wait(
         marks=marks,
         provisional_ms=provisional_ms,
         source=before.source,
+        surprise=before.surprise,
     )
 
 
@@ -100,13 +102,15 @@ def _close_by_power(
     begin_ms = before.at_ms
     provisional_ms = before.provisional_ms
     # Where the counter stands at the boundaries, as far as all of them are remembered.
-    stood_uwh: dict[int, int] = {}
+    stood: dict[int, Edge] = {}
     if open_slot.from_ms == open_slot.start_ms:
-        stood_uwh[open_slot.start_ms] = open_slot.begin_uwh
+        stood[open_slot.start_ms] = open_slot.begin
+    uncertainty_uwh = by_power(counter, entries.register, before.surprise.energy_uwh)
 
     for mark in marks:
         end_uwh = counter.counter_uwh + counter.gain.applied(mark.power_uwh)
-        stood_uwh[mark.at_ms] = end_uwh
+        end = Edge(mark.at_ms, end_uwh, counter.register_uwh, uncertainty_uwh)
+        stood[mark.at_ms] = end
 
         is_too_early = mark.at_ms > at_ms - rules.patience_ms
         is_too_long = mark.at_ms - begin_ms > rules.max_gap_ms
@@ -114,18 +118,15 @@ def _close_by_power(
             break
 
         start_ms = mark.at_ms - rules.slot_ms
-        if mark.at_ms <= provisional_ms or start_ms not in stood_uwh:
+        if mark.at_ms <= provisional_ms or start_ms not in stood:
             continue
-        if start_ms == open_slot.start_ms:
-            slot = open_slot
-        else:
-            slot = OpenSlot(start_ms, start_ms, stood_uwh[start_ms], counter.register_uwh)
+        slot = open_slot if start_ms == open_slot.start_ms else OpenSlot.after(stood[start_ms])
         slot = replace(
             slot.doubted({"by power alone"}),
             largest_gap_ms=max(slot.largest_gap_ms, at_ms - begin_ms),
             revision=0,
         )
-        entries.close_provisionally(slot, mark.at_ms, end_uwh, counter.register_uwh)
+        entries.close_provisionally(slot, end)
         provisional_ms = mark.at_ms
     return provisional_ms
 
@@ -150,6 +151,7 @@ def keep(state: DirectionState, entries: Entries, *, most_uwh: int | None = None
     counter = replace(state.counter, agreed=CONFIRMATIONS)
     state = replace(state, counter=counter)
     marks = [mark for mark in state.marks if mark.at_ms <= state.provisional_ms]
+    uncertainty_uwh = by_power(counter, entries.register, state.surprise.energy_uwh)
     slot = state.slot
     for end_ms, power_uwh, mark_ms in _ends(state, marks, entries.rules.slot_ms):
         end_uwh = counter.counter_uwh + counter.gain.applied(power_uwh)
@@ -160,8 +162,9 @@ def keep(state: DirectionState, entries: Entries, *, most_uwh: int | None = None
             largest_gap_ms=max(slot.largest_gap_ms, mark_ms - state.at_ms),
             revision=slot.revision + 1,
         )
-        entries.close(slot, end_ms, end_uwh, counter.register_uwh)
-        slot = OpenSlot(end_ms, end_ms, end_uwh, counter.register_uwh)
+        end = Edge(end_ms, end_uwh, counter.register_uwh, uncertainty_uwh)
+        entries.close(slot, end)
+        slot = OpenSlot.after(end)
 
     if slot is state.slot:
         return state

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter
 from gateway.energy.register import Rules
+from gateway.energy.uncertainty import Surprise
 
 Quality = Literal["measured", "estimated", "partial", "missing"]
 """measured: samples cover the whole slot. estimated: part of it lies in a gap and was interpolated.
@@ -35,12 +36,13 @@ Doubt = Literal[
     "clock set back",
     "power disproved",
     "by power alone",
+    "uncertain",
 ]
 """Why a slot is estimated although samples cover it. `register reset`: what passed around it is not
 known. `register jumped`: it moved by more than can be true. `register late`: it was silent over an
 end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
 the register stands still, is believed, and power contradicts it. `by power alone`: no register will
-ever tell.
+ever tell. `uncertain`: it may be off by more than a measured slot may (`uncertainty`).
 """
 
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
@@ -98,7 +100,8 @@ class Slot:
     revision: int = 0
     """How many times the slot was written anew since it was first closed."""
     uncertainty_uwh: int | None = None
-    """None where it is not known."""
+    """By how much the energy may be off, either way; None where that, or the energy, is not known.
+    """
     imported: bool = False
     """Brought in from elsewhere, and not metered here."""
 
@@ -162,6 +165,20 @@ class MeterRules:
 # `rename` says which key is kept for a field that has a better name here.
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a slot ends, and mostly the next one begins."""
+
+    at_ms: int
+    """UTC."""
+    counter_uwh: int
+    """Where the counter is taken to stand then."""
+    register_uwh: int
+    """The register at the last reading at or before it."""
+    uncertainty_uwh: int | None
+    """By how much the truth may be off from the counter there, either way. None: not known."""
+
+
 class OpenSlot(msgspec.Struct, frozen=True):
     """One direction's slot that has not ended yet."""
 
@@ -181,6 +198,26 @@ class OpenSlot(msgspec.Struct, frozen=True):
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
+    begin_uncertainty_uwh: int | None = None
+    """None: the version that opened it did not say."""
+
+    @property
+    def begin(self) -> Edge:
+        """The edge where metering begins."""
+        return Edge(
+            self.from_ms, self.begin_uwh, self.begin_register_uwh, self.begin_uncertainty_uwh
+        )
+
+    @classmethod
+    def after(cls, edge: Edge) -> "OpenSlot":
+        """The slot that begins there."""
+        return cls(
+            edge.at_ms,
+            edge.at_ms,
+            edge.counter_uwh,
+            edge.register_uwh,
+            begin_uncertainty_uwh=edge.uncertainty_uwh,
+        )
 
     def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
         """The slot, doubtful for these reasons, or as it was where there are none."""
@@ -218,6 +255,7 @@ class DirectionState(msgspec.Struct, frozen=True):
     """Which register is counted (`Rules.source`); empty where the version that left the state did
     not say.
     """
+    surprise: Surprise = Surprise()
 
     @property
     def at_ms(self) -> int:

@@ -1,9 +1,11 @@
 """What the status page says of assets: the last day of each. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
 
 from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.slot import AssetSlot
 from gateway.monitoring.report import AssetReport
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
@@ -12,19 +14,29 @@ from gateway.site.settings import Asset
 DAY_S = 86_400
 
 
-def asset_reports(assets: Sequence[Asset], day: Iterable[Owed]) -> list[AssetReport]:
-    """One report per asset, from what was owed for the slots of the last day, in their order."""
+def asset_reports(
+    assets: Sequence[Asset],
+    day: Iterable[Owed],
+    settled: Callable[[UUID, int], AssetSlot | None],
+) -> list[AssetReport]:
+    """One report per asset, from what was owed for the slots of the last day, in their order, and
+    what the books have of each asset's slot (by its start).
+    """
     recent: dict[Subject, dict[int, Owed]] = {asset.uuid: {} for asset in assets}
     for owed in day:
         item = owed.item
         if item.kind == "measurement" and item.subject in recent:
             recent[item.subject][item.slot_s] = owed  # the newest revision comes last
-    return [_asset_report(asset, list(recent[asset.uuid].values())) for asset in assets]
+    return [_asset_report(asset, list(recent[asset.uuid].values()), settled) for asset in assets]
 
 
-def _asset_report(asset: Asset, day: Sequence[Owed]) -> AssetReport:
+def _asset_report(
+    asset: Asset, day: Sequence[Owed], settled: Callable[[UUID, int], AssetSlot | None]
+) -> AssetReport:
     last = day[-1] if day else None
     known = last is not None and last.quality in ("measured", "estimated")
+    booked = settled(asset.uuid, last.item.slot_s) if last and known else None
+    uncertainty_uwh = booked.uncertainty_uwh if booked else None
     states = Counter(owed.state for owed in day)
     newest_first = day[::-1]
     accepted = (owed.item.slot_s for owed in newest_first if owed.state == "accepted")
@@ -36,6 +48,7 @@ def _asset_report(asset: Asset, day: Sequence[Owed]) -> AssetReport:
         formula=str(asset.energy),
         last_slot_s=last.item.slot_s if last else None,
         last_energy_wh=last.item.energy_uwh / UWH_PER_WH if last and known else None,
+        last_uncertainty_wh=None if uncertainty_uwh is None else uncertainty_uwh / UWH_PER_WH,
         last_quality=last.quality if last else "",
         last_delivery=last.state if last else "",
         last_accepted_slot_s=next(accepted, None),

@@ -263,6 +263,12 @@ def _asset(families: _Families, asset: AssetReport) -> None:
         **labels,
     )
     families.gauge(
+        "asset_last_slot_uncertainty_watt_hours",
+        "By how much the energy of the asset's last closed slot may be off, either way",
+        asset.last_uncertainty_wh,
+        **labels,
+    )
+    families.gauge(
         "asset_last_accepted_slot_timestamp_seconds",
         "Start of the newest slot that was accepted, Unix time",
         asset.last_accepted_slot_s,

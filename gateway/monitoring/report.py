@@ -142,6 +142,8 @@ class AssetReport:
     formula: str
     last_slot_s: int | None = None
     last_energy_wh: float | None = None
+    last_uncertainty_wh: float | None = None
+    """By how much that may be off, either way; None: not known."""
     last_quality: str = ""
     last_delivery: str = ""
     last_accepted_slot_s: int | None = None

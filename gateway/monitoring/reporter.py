@@ -193,7 +193,7 @@ class Reporter:
         # A clock that was ahead may have dated slots that have not begun.
         until_s = int(now_s) + 1 if self._clock.trusted else ALWAYS_S
         day = self._buffer.owed(int(now_s) - DAY_S, until_s, destination=EXCHANGE)
-        return asset_reports(self._settings.assets, day)
+        return asset_reports(self._settings.assets, day, self._buffer.asset_slot)
 
     def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:
         snapshots = [destination.snapshot(now_s) for destination in self._parts.destinations]

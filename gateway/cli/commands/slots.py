@@ -33,8 +33,8 @@ DEFAULT_LAST = 12
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
     parser.description = (
-        "Shows each asset's slots: energy, how well it is known (quality, coverage) and what "
-        "became of its delivery. Works while the "
+        "Shows each asset's slots: energy, by how much it may be off, how well it is known "
+        "(quality, coverage) and what became of its delivery. Works while the "
         "daemon runs, and without it.\n"
         "Quality: measured, estimated (a gap inside was interpolated), partial (metered for a "
         "part of the slot; not delivered), missing.\n"
@@ -149,14 +149,15 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "asset",
         "kind",
         "Wh",
+        "± Wh",
         "quality",
         "coverage",
         "delivery",
         "reason",
     ]
     rows = list(_blanked(_asset_cells(found)))
-    spare = ["coverage", "local time", "reason", "kind", "quality"]
-    print_table(columns, rows, right=["Wh", "coverage"], spare=spare)
+    spare = ["coverage", "local time", "reason", "± Wh", "kind", "quality"]
+    print_table(columns, rows, right=["Wh", "± Wh", "coverage"], spare=spare)
     _say_if_empty(rows)
 
 
@@ -170,6 +171,7 @@ def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
             slot.name,
             kind,
             wh_text(slot.energy_uwh) + negative,
+            wh_text(slot.uncertainty_uwh),
             slot.quality,
             "" if slot.coverage_permille is None else f"{slot.coverage_permille / 10:g} %",
             slot.state,
@@ -184,6 +186,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
         "meter",
         "direction",
         "Wh",
+        "± Wh",
         "quality",
         "coverage",
         "samples",
@@ -195,7 +198,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
     print_table(
         columns,
         rows,
-        right=["Wh", "coverage", "samples", "largest gap"],
+        right=["Wh", "± Wh", "coverage", "samples", "largest gap"],
         spare=[
             "largest gap",
             "samples",
@@ -203,6 +206,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
             "local time",
             "serial number",
             "coverage",
+            "± Wh",
             "quality",
         ],
     )
@@ -217,6 +221,7 @@ def _meter_cells(slots: "Iterable[Slot]") -> Iterator[list[str]]:
             slot.device,
             slot.direction,
             wh_text(slot.energy_uwh),
+            wh_text(slot.uncertainty_uwh),
             slot.quality,
             f"{slot.coverage_permille / 10:g} %",
             str(slot.samples),

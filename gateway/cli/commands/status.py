@@ -332,6 +332,15 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
     yield from (Text(f"event   {event}", style="yellow") for event in buffer.events)
 
 
+def _energy(asset: "AssetReport") -> str:
+    if asset.last_energy_wh is None:
+        return "–"
+    told = f"{asset.last_energy_wh:,.1f}"
+    if asset.last_uncertainty_wh is not None:
+        told += f" ± {asset.last_uncertainty_wh:,.1f}"
+    return f"{told} Wh"
+
+
 def _asset_row(asset: "AssetReport") -> list[Any]:
     from rich.text import Text
 
@@ -341,7 +350,7 @@ def _asset_row(asset: "AssetReport") -> list[Any]:
     return [
         asset.name,
         _slot(asset.last_slot_s),
-        "–" if asset.last_energy_wh is None else f"{asset.last_energy_wh:,.1f} Wh",
+        _energy(asset),
         Text(asset.last_quality or "–", style=quality.get(asset.last_quality, "")),
         Text(asset.last_delivery or "–", style=mood.get(asset.last_delivery, "")),
         str(asset.pending),

@@ -5,7 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from gateway.energy.asset_slots import asset_slot, energy_of, once_written, parts_of, worst_of
+from gateway.energy.asset_slots import (
+    asset_slot,
+    energy_of,
+    once_written,
+    parts_of,
+    uncertainty_of,
+    worst_of,
+)
 from gateway.energy.assets import Formula
 from gateway.energy.slot import AssetSlot, Slot
 
@@ -58,3 +65,18 @@ def test_an_assets_slot_is_as_good_as_the_worst_of_its_parts() -> None:
     asset = UUID(int=7)
     made = asset_slot(asset, FORMULA, [replace(SLOT, quality="estimated"), PV])
     assert made == AssetSlot(asset, SLOT.start_s, 900, -600, None, "estimated", 0)
+
+
+def test_uncertainties_add_whatever_the_sign_of_the_term() -> None:
+    """What makes one meter wrong mostly makes the other wrong: they are not independent."""
+    parts = [replace(SLOT, uncertainty_uwh=30), replace(PV, uncertainty_uwh=40)]
+    made = asset_slot(UUID(int=7), FORMULA, parts)
+    assert (made.energy_uwh, made.uncertainty_uwh) == (-600, 70)
+
+
+@pytest.mark.parametrize("other", [
+    replace(PV, uncertainty_uwh=None),
+    replace(PV, uncertainty_uwh=40, quality="partial"),
+])  # fmt: skip
+def test_an_uncertainty_is_unknown_where_that_of_a_part_or_the_sum_is(other: Slot) -> None:
+    assert uncertainty_of(FORMULA, [replace(SLOT, uncertainty_uwh=30), other]) is None

@@ -248,6 +248,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "marks",
         "provisional_ms",
         "source",
+        "surprise",
     }
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
     assert mine["counter"]["since"].keys() == {"power_uwh", "swing_uwh", "dark_ms"}
@@ -280,6 +281,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "doubtful",
         "placed",
         "revision",
+        "begin_uncertainty_uwh",
     }
 
 

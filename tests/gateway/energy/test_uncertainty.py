@@ -1,0 +1,106 @@
+"""By how much the energy of a slot may be off."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from gateway.energy.slot import DirectionState, MeterState, OpenSlot
+from gateway.energy.uncertainty import Surprise, is_too_uncertain, of_counter, of_slot
+from tests.gateway.energy.registers import WH, rules, start
+from tests.gateway.energy.samples import fold, meter, sample
+
+
+def test_a_counter_in_the_middle_of_its_step_is_off_by_half_a_step_at_most() -> None:
+    counter = start(0, 1000 * WH, None, rules(10))
+    assert of_counter(counter, rules(10), 0) == 5 * WH
+
+
+def test_a_surprise_widens_the_bounds_but_not_past_the_registers_step() -> None:
+    counter = msgspec.structs.replace(
+        start(0, 1000 * WH, None, rules(10)), low_uwh=1004 * WH, high_uwh=1006 * WH
+    )
+    assert of_counter(counter, rules(10), 0) == WH
+    assert of_counter(counter, rules(10), 2 * WH) == 3 * WH
+    assert of_counter(counter, rules(10), 100 * WH) == 5 * WH
+
+
+@pytest.mark.parametrize(("begin_uwh", "end_uwh"), [(None, 5), (5, None)])
+def test_nothing_is_said_where_an_edge_says_nothing(
+    begin_uwh: int | None, end_uwh: int | None
+) -> None:
+    assert of_slot(begin_uwh, end_uwh) is None
+
+
+def test_both_limits_must_be_passed_before_a_slot_is_no_longer_measured() -> None:
+    assert is_too_uncertain(21 * WH, 400 * WH, 10 * WH)
+    assert not is_too_uncertain(21 * WH, 420 * WH, 10 * WH)
+    assert not is_too_uncertain(20 * WH, 10 * WH, 10 * WH)
+    assert not is_too_uncertain(None, 0, WH)
+
+
+def test_without_power_a_slot_is_known_to_about_a_step() -> None:
+    samples = [sample(t, 1000 + t * 2000 / 3600 // 10 * 10) for t in range(0, 2800, 10)]
+    _, slots, _ = fold(samples, meter(10))
+    uncertainties = [slot.uncertainty_uwh or 0 for slot in slots]
+    assert len(slots) == 3
+    assert all(5 * WH < each < 11 * WH for each in uncertainties), uncertainties
+    assert [slot.quality for slot in slots] == ["measured"] * 3
+
+
+def test_power_that_fits_the_register_makes_a_slot_more_certain() -> None:
+    samples = [sample(t, 1000 + t * 2000 / 3600 // 10 * 10, 2000) for t in range(0, 2800, 10)]
+    _, slots, _ = fold(samples, meter(10))
+    last = slots[-1].uncertainty_uwh
+    assert last is not None
+    assert last < 2 * WH
+
+
+def test_power_that_does_not_see_a_load_makes_a_slot_less_certain() -> None:
+    told = [sample(t, 1000 + t * 2000 / 3600 // 10 * 10, 1500) for t in range(0, 2800, 10)]
+    _, slots, _ = fold(told, meter(10))
+    last = slots[-1].uncertainty_uwh
+    assert last is not None
+    assert last > WH
+
+
+def test_a_slot_whose_edges_lie_in_a_leap_of_power_is_estimated() -> None:
+    """A kilowatt-hour of a fine register, and three minutes in which power rose by 10 kW."""
+    samples = [
+        sample(t, t * 3.6, power_w)
+        for t, power_w in ((0, 0), (100, 0), (200, 0), (890, 0), (1070, 10_000), (1100, 10_000))
+    ]
+    rules = replace(meter(1), stale_ms=300_000)
+    _, slots, _ = fold(samples, rules)
+    assert slots[0].uncertainty_uwh is not None
+    assert slots[0].uncertainty_uwh > 100 * WH
+    assert slots[0].quality == "estimated"
+
+
+def test_a_missing_slot_has_no_uncertainty() -> None:
+    samples = [sample(t, 0 if t < 1000 else 5000, 0) for t in (0, 10, 10_000, 10_010, 10_020)]
+    _, slots, _ = fold(samples, replace(meter(1), max_gap_ms=900_000))
+    missing = [slot for slot in slots if slot.quality == "missing"]
+    assert missing
+    assert {slot.uncertainty_uwh for slot in missing} == {None}
+
+
+def test_a_slot_that_a_version_before_opened_says_nothing_and_the_next_one_does() -> None:
+    state, _, _ = fold([sample(t, 1000, 0) for t in (0, 10, 20)], meter(1))
+    assert state is not None
+    old = _as_before(state)
+    _, slots, _ = fold([sample(t, 1000, 0) for t in range(30, 1900, 10)], meter(1), old)
+    assert [slot.uncertainty_uwh is None for slot in slots] == [True, False]
+
+
+def _as_before(state: MeterState) -> MeterState:
+    """The state as a version would have left it that knew of no uncertainty."""
+    stored = msgspec.json.decode(msgspec.json.encode(state))
+    for each in stored["directions"].values():
+        del each["surprise"], each["slot"]["begin_uncertainty_uwh"]
+    back = msgspec.json.decode(msgspec.json.encode(stored), type=MeterState)
+    one = back.directions["import"]
+    assert isinstance(one, DirectionState)
+    assert isinstance(one.slot, OpenSlot)
+    assert (one.surprise, one.slot.begin_uncertainty_uwh) == (Surprise(), None)
+    return back
