@@ -71,8 +71,11 @@ def foreign(raw: bytes, own: Collection[Kind] = ()) -> Foreign | None:
         (_D0, _is_d0),
         (_INVERTED, _is_inverted),
     ):
-        if found.kind not in own and is_it(raw):
-            return found
+        if found.kind in own or not is_it(raw):
+            continue
+        if found is _D0 and "p1" in own and not _is_surely_d0(raw):
+            continue
+        return found
     return None
 
 
@@ -167,6 +170,17 @@ def _is_p1(raw: bytes) -> bool:
 
 def _is_d0(raw: bytes) -> bool:
     return _is_text(raw) and _P1_LINE.search(_seven_bits(raw)) is None
+
+
+# What optical ports send and P1 does not: ids with a field F, and an end without a checksum.
+_D0_MARK = re.compile(rb"\*255\(|[\r\n]!(?=[\r\n])")
+
+
+def _is_surely_d0(raw: bytes) -> bool:
+    """Whether it says so itself. Pieces of a P1 telegram whose end never comes look alike
+    otherwise.
+    """
+    return _D0_MARK.search(_seven_bits(raw)) is not None
 
 
 # A receiver that takes the stop bit for a start bit sees the start bit as its first bit and the

@@ -5,7 +5,8 @@ it sends checksums. Pure.
 import re
 
 from drivers.listen import Unusable
-from drivers.text_telegram import ChecksumPolicy, Telegram, fault
+from drivers.sample import Checksum
+from drivers.text_telegram import ChecksumPolicy, Telegram, fault, has_rewritten_ends
 
 _NAME = re.compile(rb"[^\r\n]*[\r\n]")
 
@@ -21,6 +22,8 @@ class KnownMeter:
     def __init__(self) -> None:
         self.is_bare = False
         """The last telegram that was taken had no checksum, and needed none."""
+        self.checksum: Checksum = ""
+        """Of the last telegram that was taken."""
         self._proved = False  # a telegram has come with a right checksum
         self._name: bytes | None = None  # the first line of its telegrams
         self._stranger = b""  # that of another, which lacked the checksum that this one sends
@@ -46,6 +49,7 @@ class KnownMeter:
 
         self._name, self._stranger = name or self._name, b""
         self.is_bare = telegram.checksum is None
+        self.checksum = _checksum(telegram, policy)
         self._proved = proved or not (self.is_bare or policy == "ignored")
 
     def note_number(self, serial_number: str | None) -> None:
@@ -53,3 +57,12 @@ class KnownMeter:
         if self._number is not None and serial_number != self._number:
             self._name = None
         self._number = serial_number
+
+
+def _checksum(telegram: Telegram, policy: ChecksumPolicy) -> Checksum:
+    """What is known of the checksum of a telegram in which there is no fault."""
+    if policy == "ignored":
+        return "not looked at"
+    if telegram.checksum is None:
+        return "none"
+    return "right over CR LF" if has_rewritten_ends(telegram) else "right"

@@ -180,7 +180,7 @@ class _File:
         str,
         Meta(
             description="profile of sister models, which is named where a meter refuses the energy "
-            "registers of this one"
+            "registers of this one, or holds nothing in them"
         ),
     ] = ""
     notes: Annotated[str, Meta(description="what an installer should know")] = ""
@@ -477,13 +477,28 @@ def _report_the_rest(
     if section is None:
         return
 
+    told = set()
+    for table, quantity in _unknown_names(data.get(protocol)):
+        message = f"there is no quantity {quantity!r}"
+        document.report((protocol, table, quantity), message, nearest(quantity, QUANTITIES))
+        told.add(message)
     if settings is None:
         for path, message, hint in section.news(iter(section.settings.check())):
             document.report((protocol, *path), message, hint)
     if file is not None:
         mistakes = section.news(_check(file.settings, section.settings))
         for path, message, hint in file.news(mistakes):
-            document.report(path, message, hint)
+            if message not in told:
+                document.report(path, message, hint)
+
+
+def _unknown_names(section: object) -> Iterator[tuple[str, str]]:
+    """The names of rows that are no quantity's, by their tables, be the rows readable or not."""
+    for table in ("registers", "sums"):
+        rows = section.get(table) if isinstance(section, dict) else None
+        for name in rows if isinstance(rows, dict) else ():
+            if isinstance(name, str) and name not in QUANTITIES:
+                yield table, name
 
 
 def _check(file: _File, settings: ProtocolSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:

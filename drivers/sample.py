@@ -93,6 +93,12 @@ def unit_of(quantity: str) -> str:
     return _UNITS.get(quantity.rpartition("_")[2], "")
 
 
+Checksum = Literal["", "right", "right over CR LF", "none", "not looked at"]
+"""What is known of a telegram's checksum. "right over CR LF": it is that of the text with the line
+ends that the meter sent; something on the way wrote others.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a driver brings back from one meter: values at one instant of the event loop's clock.
@@ -106,7 +112,8 @@ class Reading:
 
     Of what a meter pushes, `dialect` is the id of the profile by which it was understood,
     `checksum` says whether one was there and right, and `unused` are the ids of the lines of which
-    no value was made.
+    no value was made. `widened` are the energy totals that are summed here and hold tariffs beyond
+    the fourth, which versions before this one left out of them.
     """
 
     taken_s: float
@@ -116,8 +123,9 @@ class Reading:
     damage: str = ""
     meter_utc_s: float | None = None
     dialect: str = ""
-    checksum: Literal["", "right", "none", "not looked at"] = ""
+    checksum: Checksum = ""
     unused: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,7 +136,7 @@ class Sample:
     `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix
     time in milliseconds; None until the clock is trusted, and then filled in from `boottime_ms`.
     `placed` marks one of a boot whose clock never was: its `utc_ms` is only where it must lie,
-    between its neighbours.
+    between its neighbours. `widened` is the reading's, and is not kept on disk.
     """
 
     device: str
@@ -138,6 +146,7 @@ class Sample:
     utc_ms: int | None
     values: Mapping[str, float]
     placed: bool = False
+    widened: tuple[str, ...] = ()
 
     @property
     def meter_clock_offset_s(self) -> float | None:

@@ -66,6 +66,8 @@ class Mistake(NamedTuple):
     hint: str = ""
     is_borne: bool = False
     """Whether the daemon goes on with it, and warns: an earlier version has taken it."""
+    is_of_file: bool = False
+    """Whether the path begins at the file and not at the section."""
 
 
 def one_line(text: str) -> str:
@@ -103,8 +105,9 @@ class Document:
     def report_all(self, path: Path, mistakes: Iterable[Mistake]) -> None:
         """Note what the section at `path` finds wrong with itself."""
         for mistake in mistakes:
+            within = () if mistake.is_of_file else path
             self.report(
-                (*path, *mistake.path), mistake.message, mistake.hint, is_borne=mistake.is_borne
+                (*within, *mistake.path), mistake.message, mistake.hint, is_borne=mistake.is_borne
             )
 
 

@@ -3,7 +3,7 @@
 IEC 62056-61: 1.8.e is import, 2.8.e export; e = 0 is the total, 1 to 63 are the tariffs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 TARIFFS = range(1, 5)
 """Those whose registers are quantities of their own."""
@@ -23,3 +23,8 @@ TOTALS: Mapping[str, tuple[str, ...]] = {
     ENERGY[c, 0]: tuple(ENERGY[c, e] for e in (*TARIFFS, *_MORE)) for c in _DIRECTIONS
 }
 """A total → the tariffs of which it is the sum, where a meter does not tell it itself."""
+
+
+def is_widened(parts: Iterable[str], values: Mapping[str, float]) -> bool:
+    """Whether a sum of these parts holds energy of tariffs that are only part of a total."""
+    return any(part.startswith("_") and values[part] for part in parts)

@@ -13,8 +13,8 @@ from fastcrc import crc16
 
 ChecksumPolicy = Literal["required", "optional", "ignored"]
 """required: a telegram without a right checksum is damaged. optional: one that has a checksum must
-have the right one (over CR LF line ends, also where something on the way rewrote them). ignored: it
-is not looked at.
+have the right one. ignored: it is not looked at. It is right also where it is that of the telegram
+with CR LF line ends, as the meter sent them before something on the way rewrote them.
 """
 
 BARE_END_S = 0.05
@@ -27,7 +27,8 @@ telegram begins: some meters compute it only then, and bridges to a network cut 
 
 EXCERPT_BYTES = 60
 
-_ANY_LINE_END = re.compile(rb"\r*\n|\r")
+_LINE_ENDS = tuple(map(re.compile, (rb"\r*\n|\r", rb"\n\n|\r\r")))
+"""As terminals and bridges write CR LF: others for it, one for the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,16 @@ def fault(telegram: Telegram, policy: ChecksumPolicy) -> str | None:
             f"{reason}; something on the way doubles bytes of FF, as telnet does: set the "
             "serial server to raw TCP"
         )
-    if crc16.arc(_ANY_LINE_END.sub(b"\r\n", telegram.raw)) != telegram.checksum:
-        return reason
-    return (
-        None
-        if policy == "optional"
-        else f"{reason}; something on the way rewrites CR LF line ends: pass the bytes through raw"
-    )
+    return None if has_rewritten_ends(telegram) else reason
+
+
+def has_rewritten_ends(telegram: Telegram) -> bool:
+    """Whether a telegram's checksum is right only over its text with CR LF line ends: something on
+    the way wrote others.
+    """
+    if telegram.checksum in (None, crc16.arc(telegram.raw)):
+        return False
+    return any(crc16.arc(end.sub(b"\r\n", telegram.raw)) == telegram.checksum for end in _LINE_ENDS)
 
 
 def excerpt(raw: bytes) -> str:

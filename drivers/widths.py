@@ -6,11 +6,14 @@ A register that has one less than the others, or than before, was damaged.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 REPEATS = 3
-"""A meter that writes otherwise is believed when it does so this often in a row."""
+"""A meter that writes otherwise is believed when it does so this often in a row. Where one number
+lacks a digit and others of its kind have theirs, it is never: a bridge may lose the same one again
+and again.
+"""
 
 _NUMBER = re.compile(
     rb"(?:\A|[\r\n)])(?:\d{1,3}-\d{1,3}:)?(\d{1,3})\.([78])\.(\d{1,3})(?:\*255)?[\r\n]*"
@@ -71,12 +74,24 @@ class Widths:
             self._padded, self._odd = padded, {}
             return None
 
+        if self._lacks_one(numbers, padded):
+            return reason
         self._times = self._times + 1 if told == self._odd else 1
         self._odd = told
         if self._times < REPEATS:
             return reason
         self._known, self._padded, self._odd = told, set(), {}
         return None
+
+    def _lacks_one(self, numbers: Collection[_Number], padded: Collection[str]) -> bool:
+        """Whether a number has one digit less than it had, and others of its kind as many."""
+        kept = {n.family for n in numbers if self._known.get(n.name) == n.digits}
+        return any(
+            number.family in kept
+            and (number.family in padded or number.family == "registers")
+            and sum(self._known.get(number.name, ())) == sum(number.digits) + 1
+            for number in numbers
+        )
 
 
 def _reason(each: _Number, other: str, digits: tuple[int, int]) -> str:

@@ -31,7 +31,7 @@ from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
-from gateway.outbox.format import Retry
+from gateway.outbox.format import Margins, Retry
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import ConfigError, Credentials
@@ -182,7 +182,7 @@ def owe(buffer: Buffer, assets: list[UUID], slots: int) -> None:
     dialect = load_dialect("batch", NETWORK, SLOT_S)
     owed = []
     for start_s in range(T0, T0 + slots * SLOT_S, SLOT_S):
-        window = dialect.window("measurement", start_s, 1.0)
+        window = dialect.window("measurement", start_s, Margins(1.0, 15.0))
         for asset in assets:
             item = Item("exchange", asset, start_s, "measurement", 0, 137_250_000)
             owed.append(

@@ -26,9 +26,10 @@ from drivers.simulated.meters import ModbusTwin, modbus_tcp
 from drivers.simulated.wire import paced_line
 from gateway.cli.recorder import Recorder
 from gateway.cli.terminal import Refused
+from gateway.delivery.kinds import load
 from gateway.site.config import load_device
 from gateway.site.credentials import ConfigError
-from gateway.site.devices import Device
+from gateway.site.devices import Device, lines_of
 from tests.drivers.net.http_server import http_server, reply
 from tests.examples import PROFILE, PROTOCOL, ROOT, found_in
 
@@ -329,11 +330,35 @@ async def test_a_meter_that_sends_datagrams_is_heard(examples: None, tmp_path: P
     assert reading.taken_s >= due_s
 
 
+async def test_meters_of_one_group_are_told_apart_by_their_numbers(
+    examples: None, tmp_path: Path
+) -> None:
+    other = BEACON.replace(struct.pack(">I", 77), struct.pack(">I", 78))
+    profile = load_profile("acme/beacon1", PROTOCOL)
+    async with beacon_group(other, BEACON) as url:
+        line = await open_any_line(LineUrl.parse(url), profile.serial)
+        for number in ("77", "78"):
+            address = DeviceAddress(name="garage", number=number)
+            assert (await profile.open_driver(address, line).read(0.0)).serial_number == number
+        line.close()
+
+    folder = site(tmp_path, "acme/beacon1", url, PROTOCOL)
+    (folder / "gateway.yaml").write_text("site: home\n")
+    file = folder / "devices" / "garage.yaml"
+    for number, words in (("", "already has this group"), ("number: '77'\n", "its own number")):
+        (folder / "devices" / "shed.yaml").write_text(file.read_text() + number)
+        with pytest.raises(ConfigError, match=words):
+            load(folder)
+    file.write_text(file.read_text() + "number: '78'\n")
+    settings = load(folder)
+    assert [len(each) for each in lines_of(settings.devices).values()] == [2]
+
+
 @pytest.mark.parametrize(
     ("datagrams", "error", "words"),
     [
         ((), NoReply, "no datagram came within 3 s"),
-        ((b"noise", BEACON[:-1]), BadReply, "datagrams came, and none of this meter's kind"),
+        ((b"noise", BEACON[:-1]), BadReply, "datagrams came, and none of its kind"),
     ],
 )
 async def test_a_group_without_the_meter_says_so(

@@ -21,7 +21,7 @@ from drivers.iec62056.values import Values, id_of, read_values
 from drivers.known_meter import KnownMeter
 from drivers.line import BadReply, LineError, NoReply
 from drivers.listen import NAP_S, Hints, PushDriver, Unusable
-from drivers.sample import Reading
+from drivers.sample import Checksum, Reading
 from drivers.text_telegram import Damaged, Telegram, excerpt
 from drivers.widths import Widths
 
@@ -60,9 +60,9 @@ class _Judge:
         self._wanted = self._settings.quantities()
         self._steps_wh = {name: register.resolution_wh for name, register in profile.energy.items()}
 
-    def reading(self, text: bytes, taken_s: float, *, checked: bool) -> Reading | None:
-        """The reading in it; None where it has none of the profile's quantities. `checked` is
-        whether a checksum proved it.
+    def reading(self, text: bytes, taken_s: float, checksum: Checksum) -> Reading | None:
+        """The reading in it, proved by that checksum; None where it has none of the profile's
+        quantities.
 
         Raises BadReply where energy registers are too coarse, or lack a unit.
         """
@@ -86,8 +86,9 @@ class _Judge:
             quantities,
             values.serial_number,
             dialect=self._profile_id,
-            checksum="right" if checked else "none",
+            checksum=checksum,
             unused=(*values.unused, *unwanted),
+            widened=values.widened,
         )
 
     def lacks_energy(self, reading: Reading) -> bool:
@@ -151,7 +152,7 @@ class ModeDDriver(PushDriver[Telegram | Damaged]):
         self._meter.take(telegram, "optional")
         checked = telegram.checksum is not None
 
-        reading = self._judge.reading(telegram.raw, taken_s, checked=checked)
+        reading = self._judge.reading(telegram.raw, taken_s, self._meter.checksum)
         if reading is None:
             raise Unusable(
                 "a telegram holds none of the profile's quantities: is the profile the right one?"
@@ -172,6 +173,10 @@ class _FellSilent(NoReply):
     """Nothing proper came after the identification."""
 
 
+class _OtherRate(NoReply):
+    """The same, and the meter is asked for another rate now."""
+
+
 class ReadoutDriver:
     """One meter of mode A, B or C on an open line: signed on to at its slow rate, read out at the
     rate that it offers.
@@ -184,6 +189,7 @@ class ReadoutDriver:
         self._sign_on = SIGN_ON % device.number.encode("ascii")
         self._is_called = bool(device.number)
         self._stays = False  # it went on at its slow rate though it was asked for a faster one
+        self._has_tried_both = False  # at its slow rate and at the one that it offers
         self._readout_s = max(READOUT_S, device.timeout_s or 0.0)
 
     async def read(self, due_s: float) -> Reading:
@@ -196,30 +202,41 @@ class ReadoutDriver:
         """
         await asyncio.sleep(due_s - asyncio.get_running_loop().time())
         try:
-            identification = None
-            await self._line.configure(self._slow)
-            self._line.drain()
-            await self._line.write(self._sign_on)
-            identification = await self._identification()
-            await self._agree(identification)
-            block, taken_s = await self._block(identification)
-        except _FellSilent as error:
-            if not self._may_stay(identification):
+            block, taken_s = await self._readout()
+        except _OtherRate:
+            if self._has_tried_both:
                 raise
-            # Nothing proper came at the rate that was agreed: next time it is asked to stay.
-            self._stays = not self._stays
-            rate = self._slow.baud if self._stays else identification.baud
-            raise NoReply(f"{error}; the next readout is asked for at {rate} baud") from None
-        finally:
-            with contextlib.suppress(LineError):  # that it is gone has been told
-                await self._line.configure(self._slow)
-        reading = self._judge.reading(block, taken_s, checked=True)
+            self._has_tried_both = True
+            block, taken_s = await self._readout()
+
+        reading = self._judge.reading(block, taken_s, "right")
         if reading is None:
             raise BadReply(
                 f"the data hold none of the profile's quantities; they begin {excerpt(block)!r}: "
                 "is the profile the right one?"
             )
         return reading
+
+    async def _readout(self) -> tuple[bytes, float]:
+        """The data block of one readout, and when it began to come."""
+        identification = None
+        try:
+            await self._line.configure(self._slow)
+            self._line.drain()
+            await self._line.write(self._sign_on)
+            identification = await self._identification()
+            await self._agree(identification)
+            return await self._block(identification)
+        except _FellSilent as error:
+            if not self._may_stay(identification):
+                raise
+            # Nothing proper came at the rate that was agreed: next time it is asked to stay.
+            self._stays = not self._stays
+            rate = self._slow.baud if self._stays else identification.baud
+            raise _OtherRate(f"{error}; the next readout is asked for at {rate} baud") from None
+        finally:
+            with contextlib.suppress(LineError):  # that it is gone has been told
+                await self._line.configure(self._slow)
 
     def _may_stay(self, identification: Identification | None) -> TypeGuard[Identification]:
         """Whether the meter may have gone on at another rate than agreed."""

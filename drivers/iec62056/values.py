@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from drivers.tariffs import ENERGY, TOTALS
+from drivers.tariffs import ENERGY, TOTALS, is_widened
 
 EnergyUnit = Literal["Wh", "kWh"]
 
@@ -84,6 +84,8 @@ class Values:
     steps_wh: Mapping[str, float]
     lacks_unit: bool = False
     unused: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    """Energy totals that hold tariffs beyond the fourth (see `Reading`)."""
 
 
 class _Number(NamedTuple):
@@ -132,7 +134,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
             unused.append(code)
     for name in broken:
         found.pop(name, None)
-    _add_totals(found, broken)
+    widened = _add_totals(found, broken)
     found = {name: number for name, number in found.items() if not name.startswith("_")}
     quantities = {name: number.value for name, number in found.items()}
     for net, (plus, minus) in _NET.items():
@@ -147,6 +149,7 @@ def read_values(block: bytes, energy_unit: EnergyUnit | None = None) -> Values:
         steps_wh,
         lacks_unit,
         tuple(code.decode("ascii") for code in unused),
+        widened,
     )
 
 
@@ -169,8 +172,10 @@ def _number(text: bytes, dimension: str, energy_unit: EnergyUnit | None) -> _Num
     return _Number(-raw if sign == b"-" else raw, power - len(fraction))
 
 
-def _add_totals(found: dict[str, _Number], broken: set[str]) -> None:
-    """Totals that the meter does not tell itself, exact."""
+def _add_totals(found: dict[str, _Number], broken: set[str]) -> tuple[str, ...]:
+    """Totals that the meter does not tell itself, exact. Returns which of them are widened."""
+    raws = {name: number.raw for name, number in found.items()}
+    widened = []
     for total, names in TOTALS.items():
         present = [found[name] for name in names if name in found]
         if present and total not in found and broken.isdisjoint((total, *names)):
@@ -178,3 +183,6 @@ def _add_totals(found: dict[str, _Number], broken: set[str]) -> None:
             found[total] = _Number(
                 sum(number.raw * 10 ** (number.power - power) for number in present), power
             )
+            if is_widened((name for name in names if name in raws), raws):
+                widened.append(total)
+    return tuple(widened)

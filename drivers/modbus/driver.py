@@ -1,6 +1,7 @@
 """Reads one Modbus meter: the planned blocks, energy first, and now and then its serial number."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -86,7 +87,8 @@ class ModbusDriver:
         taken_s, values = await self._read_blocks(blocks)
         if check_serial_number:
             await self._read_serial_number()
-        return Reading(taken_s, values, self._serial_number, doubts=self._sign.doubts)
+        doubts = {**self._sign.doubts, **self._empty_registers(blocks, values)}
+        return Reading(taken_s, values, self._serial_number, doubts=doubts)
 
     async def _read_blocks(self, blocks: "_Blocks") -> tuple[float, dict[str, float]]:
         turns = self._line.turns
@@ -121,6 +123,27 @@ class ModbusDriver:
             raise self._with_sister(refusal)
         add_sums(values, self._settings.sums)
         return (energy_from_s + energy_to_s) / 2, values
+
+    def _empty_registers(self, blocks: "_Blocks", values: Mapping[str, float]) -> dict[str, str]:
+        """The energy registers that hold "no value", where none holds one; and those at zero, where
+        a sister model has its energy elsewhere. In words why, and what to do.
+        """
+        if any(values.get(quantity) for quantity in ENERGY_QUANTITIES):
+            return {}
+        is_there = any(quantity in values for quantity in ENERGY_QUANTITIES)
+        if is_there and not self._sister:
+            return {}
+
+        what = (
+            "it is zero, as on a meter that has never counted, and is not settled before it moves"
+            if is_there
+            else "its register says that it has no value"
+        )
+        remedy = "compare with the meter's display, and look for the right profile"
+        if self._sister:
+            remedy += f"; sister models, whose registers lie elsewhere, are {self._sister}"
+        asked = {row.quantity for each in blocks.decoders for row in each.block.rows}
+        return {q: f"{what} — {remedy}" for q in ENERGY_QUANTITIES if q in asked}
 
     def _with_sister(self, refusal: Refused) -> Refused:
         """What a meter says that has other energy registers, as its sister models have."""

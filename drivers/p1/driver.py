@@ -168,8 +168,7 @@ class P1Driver(PushDriver[Event]):
             name: value for name, value in values.quantities.items() if name in self._wanted
         }
         # Nothing but its own completeness confirms a telegram without a checksum.
-        ignored = self._dialect.settings.checksum == "ignored"
-        alone = event.checksum is None or ignored
+        alone = self._meter.checksum in ("none", "not looked at")
         if alone and "energy_import_wh" in self._wanted and "energy_import_wh" not in quantities:
             raise Unusable(
                 "a telegram without checksum lacks the energy register: truncated, or not this "
@@ -189,8 +188,9 @@ class P1Driver(PushDriver[Event]):
             serial_number,
             meter_utc_s=values.meter_utc_s,
             dialect=self._dialect.id,
-            checksum="not looked at" if ignored else "none" if alone else "right",
+            checksum=self._meter.checksum,
             unused=self._leftovers.of(self._reader.lines, self._wanted),
+            widened=values.widened,
         )
 
     def _opened(self, sealed: Sealed) -> "Opened":

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from drivers.p1.layout import DataLine, Layout, layout_of
 from drivers.p1.obis import EITHER_WAY
 from drivers.p1.told import Values, told
+from drivers.tariffs import is_widened
 
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
@@ -47,13 +48,13 @@ class Reader:
             raw = raw.replace(b"\r", b"\n")  # something on the way rewrote the line ends
 
         layout = self._layout_of(raw)
-        found = _numbers(raw, layout)
+        found, widened = _numbers(raw, layout)
         brackets = [raw[place] for place in layout.brackets]
         if brackets != self._brackets or layout is not self._last:
             self._last, self._brackets = layout, brackets
             self._told = told(layout.others, brackets, self._utc_offset_h)
         found.update(self._told.quantities)
-        return Values(found, self._told.serial_number, self._told.meter_utc_s)
+        return Values(found, self._told.serial_number, self._told.meter_utc_s, widened)
 
     @property
     def lines(self) -> tuple[DataLine, ...]:
@@ -72,8 +73,10 @@ class Reader:
         return layout
 
 
-def _numbers(raw: bytes, layout: Layout) -> dict[str, float]:
-    """What the telegram's numbers say, and what is computed of them."""
+def _numbers(raw: bytes, layout: Layout) -> tuple[dict[str, float], tuple[str, ...]]:
+    """What the telegram's numbers say, and what is computed of them; and which totals hold tariffs
+    beyond the fourth.
+    """
     joined = raw.translate(None, b".")  # digits before and after the point
     found = {
         name: int(joined[place]) * factor / divisor
@@ -88,12 +91,14 @@ def _numbers(raw: bytes, layout: Layout) -> dict[str, float]:
         value = sum([found[part] for part in parts], 0.0)
         found[name] = value if value.is_integer() else round(value, 3)
 
+    widened: tuple[str, ...] = ()
     if layout.hidden:
+        widened = tuple(name for name, parts in layout.sums if is_widened(parts, found))
         if layout.either_way and not _exports(found):
             found["power_w"] = found[EITHER_WAY]
         for name in layout.hidden:
             del found[name]
-    return found
+    return found, widened
 
 
 def _exports(found: Mapping[str, float]) -> bool:

@@ -37,6 +37,8 @@ class Values:
     quantities: Mapping[str, float]
     serial_number: str | None
     meter_utc_s: int | None = None
+    widened: tuple[str, ...] = ()
+    """Energy totals that hold tariffs beyond the fourth (see `Reading`)."""
 
 
 def utc_of(stamp: bytes, utc_offset_h: float) -> int | None:

@@ -66,6 +66,7 @@ class SmlDriver(PushDriver[Frame | Damaged]):
             dialect=self._profile_id,
             checksum="right",
             unused=(*values.unused, *unwanted),
+            widened=values.widened,
         )
 
     def _diagnose(self, noise: bytes) -> str:

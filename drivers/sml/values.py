@@ -17,7 +17,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from drivers.sml.transport import checksums, excerpt
-from drivers.tariffs import ENERGY, TOTALS
+from drivers.tariffs import ENERGY, TOTALS, is_widened
 
 MAX_DEPTH = 12
 """The deepest list. A meter's time stamp, the deepest there is, is at 7."""
@@ -98,6 +98,8 @@ class Values:
     steps_wh: Mapping[str, float]
     rounded: bool
     unused: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    """Energy totals that hold tariffs beyond the fourth (see `Reading`)."""
 
 
 Tree = bytes | list["Tree"]
@@ -150,8 +152,9 @@ def read_values(payload: bytes) -> Values:
         at = end
     for name in broken:
         found.pop(name, None)
-    _add_totals(found, broken)
-    return _values(found, server or listed, (*unused, *(_CODES[name] for name in sorted(broken))))
+    widened = _add_totals(found, broken)
+    unused += (_CODES[name] for name in sorted(broken))
+    return _values(found, server or listed, tuple(unused), widened)
 
 
 def decode(payload: bytes, at: int) -> tuple[list[Tree], int]:
@@ -270,17 +273,24 @@ def _read_entry(
     return None
 
 
-def _add_totals(found: dict[str, _Entry], broken: set[str]) -> None:
-    """Totals that the meter does not tell itself, exact."""
+def _add_totals(found: dict[str, _Entry], broken: set[str]) -> tuple[str, ...]:
+    """Totals that the meter does not tell itself, exact. Returns which of them are widened."""
+    raws = {name: entry.raw for name, entry in found.items()}
+    widened = []
     for total, names in TOTALS.items():
         present = [found[name] for name in names if name in found]
         if present and total not in found and broken.isdisjoint((total, *names)):
             scaler = min(entry.scaler for entry in present)
             raw = sum(entry.raw * 10 ** (entry.scaler - scaler) for entry in present)
             found[total] = present[0]._replace(raw=raw, scaler=scaler)
+            if is_widened((name for name in names if name in raws), raws):
+                widened.append(total)
+    return tuple(widened)
 
 
-def _values(found: Mapping[str, _Entry], server: bytes, unused: tuple[str, ...]) -> Values:
+def _values(
+    found: Mapping[str, _Entry], server: bytes, unused: tuple[str, ...], widened: tuple[str, ...]
+) -> Values:
     quantities = {
         name: entry.value
         for name, entry in found.items()
@@ -301,7 +311,7 @@ def _values(found: Mapping[str, _Entry], server: bytes, unused: tuple[str, ...])
         and any(energies_wh)
         and all(energy_wh % WHOLE_KWH == 0 for energy_wh in energies_wh)
     )
-    return Values(quantities, serial_number(server), steps_wh, rounded, unused)
+    return Values(quantities, serial_number(server), steps_wh, rounded, unused, widened)
 
 
 def id_of(quantity: str) -> str:

@@ -44,12 +44,12 @@ little.
 """
 
 ASSETS: Mapping[str, tuple[str, str]] = {
-    "House load": ("load", "grid.import - grid.export + pv.export"),
-    "PV": ("pv", "pv.export"),
-    "Heat pump": ("heat_pump", "heat-pump.import"),
+    "House load": ("kind: load", "grid.import - grid.export + pv.export"),
+    "PV": ("kind: pv", "pv.export"),
+    "Heat pump": ("kind: heat_pump, delivered_as: load", "heat-pump.import"),
 }
-"""name: (kind, energy). In a real market the heat pump would be taken out of the load: each Wh
-belongs to one asset.
+"""name: (what it is, energy). In a real market the heat pump would be taken out of the load: each
+Wh belongs to one asset.
 """
 
 _METERS = {"grid": "grid", "pv": "pv", "heat-pump": "heat_pump"}
@@ -104,10 +104,7 @@ def write_site(
         "  credentials: exchange.credentials",
         "assets:",
         *(
-            (
-                f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: "
-                f"{ASSETS[name][1]}}}"
-            )
+            (f"  - {{name: {name}, uuid: {uuid}, {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}")
             for name, uuid in assets.items()
         ),
         "buffer: {path: buffer.sqlite, flush: 5s}",

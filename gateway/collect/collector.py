@@ -358,7 +358,13 @@ class Collector:
         if reading.meter_utc_s is not None:
             values[METER_UTC] = reading.meter_utc_s
         return Sample(
-            device.name, reading.serial_number, self._clock.boot_id, boottime_ms, utc_ms, values
+            device.name,
+            reading.serial_number,
+            self._clock.boot_id,
+            boottime_ms,
+            utc_ms,
+            values,
+            widened=reading.widened,
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.format import Answer, Batch, Format, Outcome, Retry, Selects, Terms
+from gateway.outbox.format import Answer, Batch, Format, Margins, Outcome, Retry, Selects, Terms
 from gateway.outbox.item import EXCHANGE, Item, Subject
 
 SETTLEMENT_S = 3600.0
@@ -79,10 +79,12 @@ class Policy:
     """Length of a market slot."""
     margin_s: float = 1.0
     """How far clocks may differ."""
+    lead_s: float = 1.0
+    """How long before an edge of a slot the last thing is sent that must be there before it."""
     quiet_s: float = 0.0
     """The time from each slot's begin in which nothing is sent; less than the slot."""
     settlement_s: float = SETTLEMENT_S
-    """How long after a slot's end it settles deviations; such slots go before older ones."""
+    """How long after a slot's start it settles deviations; such slots go before older ones."""
     answer_within_s: float | None = None
     """How long its own word on what was sent may take; then it is sent again. None: its word comes
     with the sending.
@@ -112,7 +114,8 @@ class Destination:
     @property
     def terms(self) -> Terms:
         """What the ledger must know of it."""
-        return Terms(self.name, self.selects, self.format, self.policy.margin_s)
+        kept = Margins(self.policy.margin_s, self.policy.lead_s)
+        return Terms(self.name, self.selects, self.format, kept)
 
 
 class Delivery(Protocol):

@@ -53,6 +53,8 @@ class Reading(msgspec.Struct, frozen=True):
     power_w: float | None
     """Power in this direction, ≥ 0; None: not in the sample."""
     placed: bool
+    widened: bool = False
+    """The register is a sum of more tariffs than versions before this one took into it."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -95,7 +97,8 @@ def _advance_series(
 
     for direction in rules.registers:
         raw_uwh, power_w = _shown(sample, direction, rules)
-        reading = Reading(at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed)
+        widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
+        reading = Reading(at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed, widened)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
@@ -150,7 +153,7 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
-    is_another = before.counts_another(register)
+    is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
 
@@ -281,7 +284,7 @@ def _change_register(
     if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
         return replace(before, counter=counter)
 
-    was = before.source or register.former_source
+    was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
     text = (
         f"the profile reads another register: {register.source}; before it was {was}. Metering "
         "begins anew with it, and nothing is booked across"
@@ -327,14 +330,19 @@ def shows_register(sample: Sample, rules: MeterRules) -> bool:
     return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
 
 
+def _on_meter(direction: Direction, rules: MeterRules) -> Direction:
+    """What the meter calls this direction, which may be wired the other way round."""
+    if not rules.invert:
+        return direction
+    return "export" if direction == "import" else "import"
+
+
 def _shown(
     sample: Sample, direction: Direction, rules: MeterRules
 ) -> tuple[int | None, float | None]:
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
-    if rules.invert:
-        direction = "export" if direction == "import" else "import"
-
+    direction = _on_meter(direction, rules)
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)

@@ -262,10 +262,17 @@ class DirectionState(msgspec.Struct, frozen=True):
         """UTC of the counter's reading."""
         return self.counter.at_ms + self.shift_ms
 
-    def counts_another(self, register: Rules) -> bool:
-        """Whether it was counted from another register than this one, by all that is known."""
+    def counts_another(self, register: Rules, *, widened: bool = False) -> bool:
+        """Whether it was counted from another register than this one, by all that is known.
+        `widened`: what is read now is a sum of more tariffs than versions took into it that did
+        not say what they counted.
+        """
+        if not register.source:
+            return False
+        if not self.source and widened:
+            return True
         counted = self.source or register.former_source
-        return bool(counted and register.source) and counted != register.source
+        return bool(counted) and counted != register.source
 
     def counting(self, register: Rules) -> "DirectionState":
         """The direction, which says that it counts this one, where it did not say."""
@@ -310,6 +317,11 @@ class MeterState(
     """
     previous: "MeterState | None" = None
     """The series before this one, while its meter may yet come back."""
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether a version left it that did not say which registers it counted."""
+        return any(not each.source for each in self.directions.values())
 
     def counts_another(self, rules: MeterRules) -> bool:
         """Whether one of its directions was counted from another register than these rules'."""

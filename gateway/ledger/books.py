@@ -73,8 +73,10 @@ class Books:
         return {device: stored[device] for device in self._rules if device in stored}
 
     def _with_change(self, state: MeterState, rules: MeterRules) -> MeterState:
-        """The state, with the end of the samples that its profile of before has read."""
-        if state.changed_after or not state.counts_another(rules):
+        """The state, with the end of the samples that its profile, or the version, of before has
+        read.
+        """
+        if state.changed_after or not (state.counts_another(rules) or state.is_unsaid):
             return state
         return replace(state, changed_after=self._former_number)
 

@@ -88,7 +88,7 @@ def deliverables_for(
 
 def _owed(terms: Terms, number: Number, slot_s: int, now_s: float) -> Owed:
     """A number as the first revision of what is owed."""
-    window = terms.format.window(number.kind, number.slot_s, terms.margin_s)
+    window = terms.format.window(number.kind, number.slot_s, terms.kept)
     delivered_uwh = max(number.energy_uwh, 0)
     return Owed(
         item=Item(terms.destination, number.subject, number.slot_s, number.kind, 0, delivered_uwh),

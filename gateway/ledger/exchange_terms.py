@@ -3,7 +3,7 @@
 from functools import partial
 
 from gateway.energy.forecast import Forecast
-from gateway.outbox.format import Format, Terms
+from gateway.outbox.format import Format, Margins, Terms
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.selects import AssetsByFormula
 from gateway.site.settings import Settings
@@ -16,11 +16,11 @@ def exchange_terms(
     buffer: Buffer,
     *,
     forecast: Forecast,
-    margin_s: float,
+    kept: Margins,
     name: str = EXCHANGE,
 ) -> Terms:
-    """The terms of the exchange of that name, for every asset of the site. `margin_s` is the time
-    kept from every slot's edge.
+    """The terms of the exchange of that name, for every asset of the site. `kept` is the time kept
+    from the edges of slots.
     """
     selects = AssetsByFormula(
         {asset.uuid: asset.energy for asset in settings.assets},
@@ -30,4 +30,4 @@ def exchange_terms(
         forecast=forecast,
         provisional=form.dated,
     )
-    return Terms(name, selects, form, margin_s)
+    return Terms(name, selects, form, kept)

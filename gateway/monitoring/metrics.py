@@ -212,7 +212,7 @@ def _meter(families: _Families, meter: MeterReport) -> None:
         families.gauge(
             "meter_unchecked",
             "1 while the meter's telegrams come without a checksum that is looked at",
-            meter.checksum != "right",
+            not meter.checksum.startswith("right"),
             meter=meter.name,
         )
     families.gauge(

@@ -50,6 +50,18 @@ class Number:
     """The slot was written anew: owed as the next revision, where this is another number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Time that is kept from the edges of slots, because clocks differ."""
+
+    margin_s: float
+    """After an edge: the receiver's clock may be behind ours."""
+    lead_s: float
+    """Before an edge, at least the margin: the receiver's clock may be ahead, and it takes a while
+    to apply what it got.
+    """
+
+
 class Selects(Protocol):
     """What of all that is settled a destination is owed: assets by their formulas, say, or every
     series.
@@ -67,9 +79,9 @@ class Format(Protocol):
     dated: bool
     """Whether a number names its slot, so that it can be sent again and replaces the one before."""
 
-    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """When an item of this kind for the slot starting at `slot_s` may be sent. `margin_s` is
-        kept from every slot's edge.
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:
+        """When an item of this kind for the slot starting at `slot_s` may be sent, with these
+        margins kept from the slots' edges.
         """
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> "list[Batch]":
@@ -98,7 +110,7 @@ class Terms:
     """Its name in the configuration."""
     selects: Selects
     format: Format
-    margin_s: float
+    kept: Margins
 
 
 @dataclass(frozen=True, slots=True)

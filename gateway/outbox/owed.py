@@ -140,7 +140,7 @@ def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple
 
     1. What has a deadline, the next one first. 2. Live: slots that ended within the last
        `LIVE_SLOTS`, the newest first. 3. Slots that the
-    exchange still settles, `settlement_s` after their end: those that are closest to losing that
+    exchange still settles, `settlement_s` after their start: those that are closest to losing that
     first. 4. The rest, oldest first.
     """
     start_s = owed.item.slot_s
@@ -148,7 +148,7 @@ def urgency(owed: Owed, now_s: float, slot_s: int, settlement_s: float) -> tuple
         return 0, owed.closes_s, start_s
     if start_s >= live_since_s(now_s, slot_s):
         return 1, 0.0, -start_s
-    return (2 if start_s + slot_s + settlement_s > now_s else 3), 0.0, start_s
+    return (2 if start_s + settlement_s > now_s else 3), 0.0, start_s
 
 
 def offset_s(site: str, spread_s: float) -> float:

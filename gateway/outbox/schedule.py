@@ -107,7 +107,9 @@ class Schedule:
     """
 
     def __init__(self, form: Format, slot_s: int, settlement_s: float) -> None:
-        """`settlement_s` is how long after a slot's end the destination settles deviations."""
+        """`settlement_s` is how long after a slot's start the destination settles
+        deviations.
+        """
         self._format = form
         self._slot_s = slot_s
         self._settlement_s = settlement_s
@@ -145,7 +147,7 @@ class Schedule:
 
         if first := self._well(live):
             return self._first_of(first)
-        settled_since_s = int(now_s - self._settlement_s) - self._slot_s
+        settled_since_s = int(now_s - self._settlement_s)
         if first := self._well(self._first_due(due, now_s, settled_since_s)):
             return self._first_of(first)
         return self._next_of_backlog(due, now_s)

@@ -72,7 +72,7 @@ class DeviceFile:
         Meta(
             pattern="^[0-9A-Za-z ]{0,32}$",
             description="the meter's own number, in quotes, where it answers only to a sign-on "
-            "that carries it (IEC 62056-21 mode C)",
+            "that carries it (IEC 62056-21 mode C), or sends to a group as others of its kind do",
             examples=["00123456"],
         ),
     ] = ""
@@ -220,6 +220,9 @@ class Device:
             message = f"{first.name} has this endpoint as {first.line.scheme}:"
             yield Mistake(("line",), message, "write both alike")
 
+        elif bus is None and self.line.kind == "datagrams":
+            yield from self._check_group(on_line)
+
         elif bus is None and protocol == first.profile.protocol:
             message = f"{first.name} already has this line"
             yield Mistake(("line",), message, "only Modbus meters take turns on a line")
@@ -233,6 +236,20 @@ class Device:
 
         else:
             yield from self._check_address(on_line)
+
+    def _check_group(self, on_line: Sequence["Device"]) -> Iterator[Mistake]:
+        """A group carries what all of its meters send: those of one kind are told apart by their
+        numbers alone.
+        """
+        for other in on_line:
+            alike = other.profile.protocol == self.profile.protocol
+            if alike and (not self.number or not other.number or self.number == other.number):
+                message = f"{other.name} already has this group"
+                hint = "give each of the two its own number, number: '…' — or each its own group"
+                if not self.profile.takes_number:
+                    hint = f"meters of {self.profile.id} need a group each"
+                yield Mistake(("line",), message, hint)
+                return
 
     def _check_address(self, on_line: Sequence["Device"]) -> Iterator[Mistake]:
         for other in on_line:

@@ -111,6 +111,14 @@ class Asset:
         Literal["load", "pv", "storage", "smart_meter", "heat_pump"],
         Meta(description="what it is", examples=["load"]),
     ]
+    delivered_as: Annotated[
+        Literal["load", "pv"] | None,
+        Meta(
+            description="what the asset with this UUID is in the exchange, where that is not its "
+            "kind: a heat pump is delivered as a load",
+            examples=["load"],
+        ),
+    ] = None
     energy: Annotated[
         Formula,
         Meta(
@@ -118,6 +126,11 @@ class Asset:
             examples=["grid.import - grid.export + pv.export"],
         ),
     ]
+
+    @property
+    def market_kind(self) -> str:
+        """What it is in the exchange."""
+        return self.delivered_as or self.kind
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """What does not fit the meters and the other assets."""

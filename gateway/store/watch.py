@@ -35,6 +35,8 @@ class Watch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Named once: they are looked at with each transaction.
+        self._files = {suffix: path.with_name(path.name + suffix) for suffix in FILES}
         self._seen: dict[str, _Seen | None] = dict.fromkeys(FILES)
 
     def note(self) -> None:
@@ -115,7 +117,7 @@ class Watch:
 
     def _found(self, suffix: str) -> _Seen | None:
         try:
-            status = self._path.with_name(self._path.name + suffix).stat()
+            status = self._files[suffix].stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:

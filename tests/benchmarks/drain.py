@@ -18,6 +18,7 @@ from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.format import Margins
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
@@ -125,7 +126,7 @@ async def _drain(folder: Path, *, live: bool) -> tuple[int, float, list[float]]:
 
 
 def _owe_one(buffer: Buffer, dialect: Dialect, asset: UUID, slot_s: int) -> None:
-    window = dialect.window("measurement", slot_s, 0.0)
+    window = dialect.window("measurement", slot_s, Margins(0.0, 0.0))
     owed = Owed(
         Item("exchange", asset, slot_s, "measurement", 0, 1),
         SLOT_S,
@@ -143,7 +144,7 @@ def _owe(buffer: Buffer, dialect: Dialect, assets: list[UUID]) -> None:
     owed = []
     for n in range(SLOTS):
         slot_s = end_s - (SLOTS - n) * SLOT_S
-        window = dialect.window("measurement", slot_s, 1.0)
+        window = dialect.window("measurement", slot_s, Margins(1.0, 1.0))
         for k, asset in enumerate(assets):
             item = Item(
                 "exchange", asset, slot_s, "measurement", 0, 125_000_000 + 1_234_567 * k + 7 * n

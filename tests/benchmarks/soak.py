@@ -74,18 +74,18 @@ async def _live(folder: Path, disk: Disk) -> tuple[int, int, list[str], list[str
     weights: list[int] = []
     counts: list[dict[str, int]] = []
 
-    def weigh() -> None:
-        weights.append(
-            int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            - _held_bytes(world)
-        )
-        counts.append(_counts(folder / "buffer.sqlite"))
-        progress(f"soak: {weights[-1] / 1e6:.1f} MB")
+    async def weigh() -> None:
+        begun_s = world.time.s()
+        for at_s in (HOUR_S, *range(DAY_S, DAYS * DAY_S, DAY_S), DAYS * DAY_S - HOUR_S):
+            await asyncio.sleep(begun_s + at_s - world.time.s())
+            resident = int(Path("/proc/self/statm").read_text().split()[1])
+            weights.append(resident * os.sysconf("SC_PAGE_SIZE") - _held_bytes(world))
+            counts.append(_counts(world.settings.buffer_path))
+            progress(f"soak: {weights[-1] / 1e6:.1f} MB")
 
-    loop = asyncio.get_running_loop()
-    for at_s in (HOUR_S, *range(DAY_S, DAYS * DAY_S, DAY_S), DAYS * DAY_S - HOUR_S):
-        loop.call_later(at_s, weigh)
-    result = await world.run()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(weigh())
+        result = await world.run()
     grown = [
         name for name in counts[0] if counts[-1][name] > counts[1][name] and name not in DOCUMENTED
     ]
@@ -102,6 +102,7 @@ def _held_bytes(world: World) -> int:
         *exchange.books.forecasts.values(),
         *exchange.books.held.values(),
         exchange.books.booked,
+        world.process.acknowledged,
     ]
     numbers = sum(sys.getsizeof(table) + len(table) * (32 + 32) for table in kept)
     return (

@@ -189,6 +189,12 @@ def test_a_proper_meter_is_never_taken_for_another() -> None:
     assert foreign(D0, frozenset({"d0"})) is None
 
 
+def test_the_same_piece_of_a_telegram_again_and_again_is_not_taken_for_another_protocol() -> None:
+    piece = b"/XMX5LGBBFFB231314239\r\n\r\n1-0:1.8.1(000001.000*kWh)\r\n"
+    assert foreign(piece * 100, frozenset({"p1"})) is None
+    assert foreign(piece * 100, frozenset({"sml"})) is not None
+
+
 @pytest.mark.parametrize("name", sorted(WRITTEN))
 @pytest.mark.parametrize("profile", ["p1/auto", "own"])
 def test_the_rest_of_a_telegram_is_not_taken_for_another_protocol(name: str, profile: str) -> None:

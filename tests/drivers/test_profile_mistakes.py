@@ -433,3 +433,13 @@ def test_a_sister_that_is_not_there_is_named(tmp_path: Path) -> None:
         f"{path}:12: sister: there is no profile 'eastron/sdm12' that this could be a sister of — "
         "did you mean 'eastron/sdm120'?"
     )
+
+
+def test_a_name_that_is_no_quantity_is_told_beside_what_is_wrong_in_its_row() -> None:
+    row = "    powr_w: {adress: 1, unit: W}\n"
+    told = problems(MINIMAL.replace("  identify", f"{row}  identify"))
+    assert [
+        each for each in told if "there is no quantity 'powr_w' — did you mean 'power_w'?" in each
+    ]
+    assert [each for each in told if "did you mean 'address'?" in each]
+    assert len(told) == len(set(told))

@@ -1,5 +1,7 @@
 """A digit that was lost on the way is noticed where no checksum tells of it."""
 
+import re
+
 import pytest
 
 from drivers.profile import DeviceAddress, load_profile
@@ -49,6 +51,23 @@ def test_a_meter_that_writes_otherwise_is_believed_when_it_goes_on() -> None:
     assert widths.fault(DSMR2.data) is None
     faults = [widths.fault(other) for _ in range(REPEATS + 1)]
     assert [fault is None for fault in faults] == [False] * (REPEATS - 1) + [True, True]
+
+
+@pytest.mark.parametrize("before", [b"1.8.1(0", b"1.8.2(", b"2.8.2(0"])
+def test_the_same_digit_that_is_lost_again_and_again_is_never_believed(before: bytes) -> None:
+    widths = Widths()
+    assert widths.fault(DSMR2.data) is None
+    assert all(widths.fault(lost(DSMR2.data, before)) for _ in range(10 * REPEATS))
+    assert widths.fault(DSMR2.data) is None
+
+
+def test_another_way_to_write_all_registers_is_believed() -> None:
+    widths = Widths()
+    shorter = re.sub(rb"([12]\.8\.\d\()0", rb"\1", DSMR2.data)
+    assert widths.fault(DSMR2.data) is None
+    assert [widths.fault(shorter) is None for _ in range(REPEATS)] == [False] * (REPEATS - 1) + [
+        True
+    ]
 
 
 def test_numbers_that_are_not_filled_up_may_grow() -> None:

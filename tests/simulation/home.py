@@ -18,12 +18,12 @@ from tests.simulation.wires import ModbusMeter, Wire
 P1_PROFILE = "dsmr/dsmr4"
 
 ASSETS: Mapping[str, tuple[str, str]] = {
-    "Grid": ("smart_meter", "grid.import"),
-    "PV": ("pv", "pv.export"),
-    "Heat pump": ("heat_pump", "heat-pump.import"),
-    "House": ("load", "grid.import - grid.export + pv.export - heat-pump.import"),
+    "Grid": ("kind: smart_meter, delivered_as: load", "grid.import"),
+    "PV": ("kind: pv", "pv.export"),
+    "Heat pump": ("kind: heat_pump, delivered_as: load", "heat-pump.import"),
+    "House": ("kind: load", "grid.import - grid.export + pv.export - heat-pump.import"),
 }
-"""name: (kind, energy)"""
+"""name: (what it is, energy)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def write_folder(
     (folder / "devices").mkdir(parents=True)
     write_credentials(folder, exchange)
     asset_lines = [
-        f"  - {{name: {name}, uuid: {uuid}, kind: {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}"
+        f"  - {{name: {name}, uuid: {uuid}, {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}"
         for name, uuid in assets.items()
     ]
     lines = [

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.outbox.dialect import Reply
-from gateway.outbox.format import Batch, Outcome, Retry, Window
+from gateway.outbox.format import Batch, Margins, Outcome, Retry, Window
 from gateway.outbox.http_replies import http_outcome, parsed
 from gateway.outbox.item import Item, Kind
 
@@ -32,10 +32,10 @@ class Dialect:
         self._path = f"markets/{canary_network}/readings/"
         self._slot_s = slot_s
 
-    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:
         """From a margin after the slot's end on, for ever: readings carry their time."""
         self._check(kind)
-        return Window(slot_s + self._slot_s + margin_s, None)
+        return Window(slot_s + self._slot_s + kept.margin_s, None)
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:
         """As few requests as the limit allows. Revisions of one slot ride in different requests,

@@ -336,7 +336,8 @@ def _sends(settings: "Settings") -> Iterator[str]:
         if quiet_s:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
-        yield f"  {asset.name} ({asset.kind}, {asset.uuid}) = {asset.energy}"
+        kind = asset.kind if asset.delivered_as is None else f"{asset.kind} as {asset.delivered_as}"
+        yield f"  {asset.name} ({kind}, {asset.uuid}) = {asset.energy}"
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."

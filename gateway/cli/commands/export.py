@@ -1,33 +1,26 @@
 """`meter-gateway export`: what is in the buffer, as files."""
 
 import argparse
-import contextlib
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from gateway.cli.spreadsheets import FORMATS, replacing, write_table
+from gateway.cli.profile_files import write_undelivered
+from gateway.cli.spreadsheets import FORMATS, write_table
 from gateway.cli.tables import (
     ASSET_COLUMNS,
     METER_COLUMNS,
-    PROFILE_HEADER,
     Row,
     asset_row,
     asset_slots,
-    energy_known,
     meter_row,
-    profile_line,
     sample_columns,
     sample_row,
-    undelivered,
 )
 from gateway.cli.terminal import Refused, add_period, reading, settings_of
 
 if TYPE_CHECKING:
-    from gateway.outbox.item import Subject
     from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
@@ -44,10 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "slots: each asset's slots with their delivery (with --meters, each meter's slots with "
         "registers, coverage and gaps).\n"
         "samples: every sample, a column per quantity.\n"
-        "undelivered: what the exchange does not have although its energy is known, as profile "
-        "files for its upload page: one per asset, "
-        "in the folder OUTPUT, times in UTC. Slots that were not wholly metered are left out, "
-        "not written as 0.\n"
+        "undelivered: the days of which the exchange lacks a slot whose energy is known, as "
+        "profile files for its upload page: one per asset, in the folder OUTPUT, times in UTC. "
+        "Every slot of such a day is in it, delivered or not: the exchange fills what a file "
+        "leaves open with the value before. A day in which the energy of a slot is not known is "
+        "left out, and named; where it lies between others, they go into files of their own.\n"
         "An existing file is only replaced with --force, and only once the new one is complete."
     )
     parser.epilog = (
@@ -88,8 +82,16 @@ def run(args: argparse.Namespace) -> int:
     until_s = 1 << 40 if args.until is None else int(args.until)
     with reading(settings) as buffer:
         if args.what == "undelivered":
-            _write_profiles(args, assets, buffer, since_s, until_s)
-            return 0
+            written = write_undelivered(
+                args.output,
+                settings.assets,
+                buffer,
+                only=None if args.asset is None else {asset.uuid for asset in assets},
+                period_s=(since_s, until_s),
+                slot_s=int(settings.market.slot),
+                force=args.force,
+            )
+            return 0 if written else 1
         columns: Sequence[str]
         if args.what == "samples":
             columns, rows = _sample_rows(args, assets, buffer)
@@ -187,89 +189,3 @@ def _watched(found: Iterable[T], at_s: Callable[[T], float], until_s: float) -> 
                 begin_s = begin_s or now_s
                 progress.update(task, total=max(end_s - begin_s, 1), completed=now_s - begin_s)
             yield each
-
-
-# --- the exchange's profile files -----------------------------------------------------------------
-
-
-def _write_profiles(
-    args: argparse.Namespace,
-    assets: "Sequence[Asset]",
-    buffer: "Buffer",
-    since_s: int,
-    until_s: int,
-) -> None:
-    """One file per asset. Raises Refused."""
-    wanted = {asset.uuid for asset in assets}
-    names = _file_names(assets)
-    streams: dict[Subject, IO[str]] = {}
-    states: dict[Subject, Counter[str]] = {}
-    left_out = 0
-    with contextlib.ExitStack() as stack:
-        for owed in _watched(
-            undelivered(buffer.owed(since_s, until_s)), lambda o: o.item.slot_s, until_s
-        ):
-            asset = owed.item.subject
-            if args.asset is not None and asset not in wanted:
-                continue
-            if not energy_known(owed):
-                left_out += 1
-                continue
-            if asset not in streams:
-                names.setdefault(asset, f"{asset}.csv")
-                streams[asset] = stack.enter_context(
-                    _profile_file(args.output, names[asset], args.force)
-                )
-            try:
-                streams[asset].write(profile_line(owed) + "\n")
-            except ValueError as error:
-                raise Refused(f"{error} — export slots as .csv instead") from error
-            states.setdefault(asset, Counter())[owed.state] += 1
-    for asset, counts in states.items():
-        told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        print(f"{args.output / names[asset]}: {_slots(counts.total())} ({told})", file=sys.stderr)
-    if not states:
-        print(
-            "nothing to write: the exchange has every slot whose energy is known", file=sys.stderr
-        )
-    if left_out:
-        print(
-            f"left out: {_slots(left_out)} that {'was' if left_out == 1 else 'were'} not wholly "
-            "metered",
-            file=sys.stderr,
-        )
-
-
-def _slots(count: int) -> str:
-    return f"{count} {'slot' if count == 1 else 'slots'}"
-
-
-@contextlib.contextmanager
-def _profile_file(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused(
-            f"{folder}: cannot be made: {error.strerror} — name a folder for --output"
-        ) from error
-    with (
-        replacing(folder / name, force=force) as part,
-        part.open("w", encoding="utf-8", newline="") as stream,
-    ):
-        stream.write(PROFILE_HEADER + "\n")
-        yield stream
-
-
-def _file_names(assets: "Sequence[Asset]") -> "dict[Subject, str]":
-    """A file name for each asset: its own name in plain characters, with its UUID where two are
-    alike.
-    """
-    plain = {
-        asset.uuid: re.sub(r"[^A-Za-z0-9]+", "-", asset.name).strip("-") or str(asset.uuid)
-        for asset in assets
-    }
-    alike = Counter(name.lower() for name in plain.values())
-    return {
-        uuid: f"{name}.csv" if alike[name.lower()] == 1 else f"{name}-{uuid}.csv"
-        for uuid, name in plain.items()
-    }

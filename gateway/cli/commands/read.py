@@ -356,6 +356,8 @@ def _telegram_lines(reading: "Reading") -> "Iterator[str]":
     yield f"understood as {reading.dialect}" + (
         f"; checksum: {reading.checksum}" if reading.checksum else ""
     )
+    if reading.checksum == "right over CR LF":
+        yield "something on the way rewrites line ends: have it pass the bytes through raw"
     if reading.unused:
         ids = list(dict.fromkeys(reading.unused))
         more = ", …" if len(ids) > MAX_UNUSED else ""

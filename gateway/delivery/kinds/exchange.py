@@ -21,10 +21,24 @@ from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import offset_s
+from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
-from gateway.site.settings import Surroundings
+
+TAKEN_KINDS = frozenset({"load", "pv"})
+"""The exchange's engine takes forecasts and measurements for these kinds of assets only. Those of
+others are answered with 200, and there is never a verdict.
+"""
+
+LEAD_S = 15.0
+"""A tick of the exchange's engine by its default. Its slot was seen to begin up to 5.1 s before
+ours, with ticks of 10 s.
+"""
+
+LEAST_LEADS = 60
+"""A lead is at most so many times shorter than a slot."""
 
 
 class DialectName(str):
@@ -124,19 +138,28 @@ class Settings:
     margin: Annotated[
         Seconds,
         Meta(
-            description="time kept from every slot's edge, for clocks that differ; at most a "
+            description="time kept after a slot's edge, for clocks that differ; at most a "
             "quarter of the slot",
             examples=["1s"],
         ),
     ] = field(default_factory=lambda: Seconds(1))
+    lead: Annotated[
+        Seconds | None,
+        Meta(
+            description="time kept before a slot's edge by what must be there before it, since "
+            "the exchange's clock runs ahead of ours; at most a sixtieth of the slot (default: "
+            "15 s, or a sixtieth of the slot where that is less)",
+            examples=["15s"],
+        ),
+    ] = None
     timeout: Annotated[
         Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
     ] = field(default_factory=lambda: Seconds(10))
     settlement: Annotated[
         Seconds,
         Meta(
-            description="how long after a slot's end the exchange settles; such slots go before "
-            "older ones",
+            description="how long after a slot's start the exchange settles it; such slots go "
+            "before older ones",
             examples=["1h"],
         ),
     ] = field(default_factory=lambda: Seconds(3600))
@@ -158,6 +181,11 @@ class Settings:
         spread_s = usual_s if self.spread is None else self.spread
         return self.margin + offset_s(site, spread_s) if spread_s else 0.0
 
+    def kept(self, slot_s: int) -> Margins:
+        """The time that is kept from the edges of slots."""
+        lead_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.lead is None else self.lead
+        return Margins(self.margin, max(self.margin, lead_s))
+
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """What does not fit the market's slots and the assets."""
         slot_s = site.market.slot
@@ -170,9 +198,31 @@ class Settings:
             hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
             yield Mistake(("margin",), "leaves no time to deliver", hint)
 
+        for number, asset in enumerate(site.assets):
+            if asset.market_kind not in TAKEN_KINDS:
+                yield _not_taken(number, asset)
+
+        if self.lead is not None and self.lead > slot_s / LEAST_LEADS:
+            hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
+            yield Mistake(("lead",), "leaves too little time to deliver", hint)
+
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
             yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
+
+def _not_taken(number: int, asset: Asset) -> Mistake:
+    """An asset whose energy would vanish."""
+    if asset.kind == "heat_pump":
+        hint = "write delivered_as: load, and the UUID of a Load that stands for it"
+    else:
+        hint = (
+            "make two assets of it, one with its import and delivered_as: load, one with its "
+            "export and delivered_as: pv, each with the UUID of a Load or PV of the exchange"
+        )
+    what = asset.kind.replace("_", " ")
+    message = f"the exchange takes no energy of a {what}: it answers 200, and forgets it"
+    return Mistake(("assets", number, "kind"), message, hint, is_borne=True, is_of_file=True)
 
 
 def settings_of(site: SiteSettings) -> Settings | None:
@@ -215,7 +265,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         dialect,
         opening.buffer,
         forecast=settings.forecast,
-        margin_s=settings.margin,
+        kept=settings.kept(slot_s),
         name=opening.name,
     )
     transport = HttpTransport(session, dialect)
@@ -228,6 +278,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         policy=Policy(
             slot_s=slot_s,
             margin_s=settings.margin,
+            lead_s=settings.kept(slot_s).lead_s,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
             subjects=len(site.assets),

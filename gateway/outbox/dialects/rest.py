@@ -13,7 +13,7 @@ instead, stays in the buffer, and can be exported.
 from collections.abc import Sequence
 
 from gateway.outbox.dialect import Reply
-from gateway.outbox.format import Batch, Outcome, Window
+from gateway.outbox.format import Batch, Margins, Outcome, Window
 from gateway.outbox.http_replies import http_outcome
 from gateway.outbox.item import Item, Kind
 
@@ -30,13 +30,13 @@ class Dialect:
         self._canary_network = canary_network
         self._slot_s = slot_s
 
-    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """Inside the slot that follows, away from its edges, so that clocks that differ by less
-        than the margin agree on the slot.
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:
+        """Inside the slot that follows, away from its edges, so that both clocks agree on the
+        slot.
         """
         self._check(kind)
         end_s = slot_s + self._slot_s
-        return Window(end_s + margin_s, end_s + self._slot_s - margin_s)
+        return Window(end_s + kept.margin_s, end_s + self._slot_s - kept.lead_s)
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:  # noqa: ARG002 — this API knows no transactions
         """One request per item, in the order of the items."""

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.outbox.dialect import Question, Reply
-from gateway.outbox.format import Batch, Outcome, Window
+from gateway.outbox.format import Batch, Margins, Outcome, Window
 from gateway.outbox.held import held_uwh
 from gateway.outbox.http_replies import http_outcome
 from gateway.outbox.item import Item, Kind
@@ -45,13 +45,14 @@ class Dialect:
         # need their seconds.
         self._time_format = "%Y-%m-%dT%H:%M" if slot_s % 60 == 0 else "%Y-%m-%dT%H:%M:%S"
 
-    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:
-        """A measurement opens a margin after its slot's end: the exchange silently drops one whose
-        slot is not past by its own clock.
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:
+        """A measurement opens a margin after its slot's end: its energy is known then, and the
+        exchange silently drops one whose slot has not begun by its own clock. A forecast must
+        arrive before its slot begins by the exchange's clock, which runs ahead.
         """
         if kind == "measurement":
-            return Window(slot_s + self._slot_s + margin_s, None)
-        return Window(_AT_ONCE, float(slot_s))
+            return Window(slot_s + self._slot_s + kept.margin_s, None)
+        return Window(_AT_ONCE, slot_s - kept.lead_s)
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:
         """One request per asset and kind, or more where there are too many slots. A slot's second

@@ -296,7 +296,7 @@ def test_a_readout_that_takes_too_long_asks_for_a_longer_timeout_and_gets_it() -
     in_virtual_time(scenario)
 
 
-def test_a_meter_that_stays_at_300_baud_is_asked_to_from_then_on() -> None:
+def test_a_meter_that_stays_at_300_baud_is_asked_to_at_once_and_from_then_on() -> None:
     async def scenario() -> None:
         class StayingLine(MeterLine):
             """What comes at another rate than it is listened to is garbage."""
@@ -317,11 +317,14 @@ def test_a_meter_that_stays_at_300_baud_is_asked_to_from_then_on() -> None:
         }
         line = StayingLine(lambda sent: (0.2, answers[sent]))
         driver = readout(line)
-        with pytest.raises(NoReply, match="the next readout is asked for at 300 baud"):
-            await driver.read(1000.0)
-        for due_s in (1100.0, 1300.0):
+        for due_s in (1000.0, 1100.0, 1300.0):
             assert (await driver.read(due_s)).values == {"energy_import_wh": 1234567.0}
         assert {baud for _, _, baud in line.log} == {300}
+        assert [sent for _, sent, _ in line.log].count(b"\x06050\r\n") == 1
+
+        answers[b"\x06000\r\n"] = b""  # and then at neither rate
+        with pytest.raises(NoReply, match="the next readout is asked for at 9600 baud"):
+            await driver.read(1500.0)
 
     in_virtual_time(scenario)
 

@@ -209,6 +209,28 @@ async def test_a_meter_that_refuses_its_energy_may_be_a_sister_model() -> None:
             await ModbusDriver(sisterly, DEVICE, line).read(0.0)
 
 
+async def test_energy_registers_that_hold_nothing_are_told_and_may_be_a_sister_models() -> None:
+    """As a COUNTIS E50 that answers all ones or zero where the others have finer energies."""
+    plain = load_profile("socomec/countis_e")
+    energies = (0xC702, 0xC708)
+    rest = {50514: [0] * 12, 50528: [0] * 34, 50772: [0, 0]}
+    for sister, words, doubted in (
+        ("socomec/countis_e50", (0xFFFF, 0xFFFF), "no value"),
+        ("socomec/countis_e50", (0, 0), "zero"),
+        ("", (0xFFFF, 0xFFFF), "no value"),
+        ("", (0, 0), ""),
+        ("socomec/countis_e50", (0, 7), ""),
+    ):
+        meter = Meter({**rest, **{each: [*words] for each in energies}})
+        async with on_tcp(meter) as line:
+            reading = await ModbusDriver(replace(plain, sister=sister), DEVICE, line).read(0.0)
+        assert bool(reading.doubts) is bool(doubted)
+        for why in reading.doubts.values():
+            assert doubted in why
+            assert sister in why
+        assert set(reading.doubts) in (set(), {"energy_import_wh", "energy_export_wh"})
+
+
 @pytest.mark.parametrize("code", [5, 6, 8, 10, 11])
 async def test_an_optional_block_that_fails_otherwise_costs_its_values_this_time(code: int) -> None:
     meter = Meter({0: floats(1.5), 2: [0] * 8, 10: floats(461.0, 50.0)})

@@ -147,6 +147,11 @@ def test_a_total_is_the_sum_of_every_tariff_there_is(code: str, name: str) -> No
     lines = [f"1-0:{code}.8.{n}(00000{n}.000*kWh)".encode() for n in (1, 2, 3, 4, 5, 6)]
     values = values_of(*lines, f"1-0:{code}.8.13(000100.000*kWh)".encode())
     assert values[f"energy_{name}_wh"] == 121_000
+    raw = b"/GWY5\r\n\r\n" + b"".join(line + b"\r\n" for line in lines) + b"!"
+    assert read_values(raw).widened == (f"energy_{name}_wh",)
+    assert (
+        read_values(raw.replace(b"5.000*", b"0.000*").replace(b"6.000*", b"0.000*")).widened == ()
+    )
     assert {key for key in values if key.startswith("_")} == set()
     assert f"energy_{name}_t5_wh" not in values
     broken = values_of(*lines, f"1-0:{code}.8.7(ER23)".encode())
@@ -173,6 +178,22 @@ def test_power_without_direction_counts_for_a_meter_that_has_never_exported(
     values = values_of(b"1-0:15.7.0*255(000123*W)", *others)
     assert values.get("power_w") == power_w
     assert {key for key in values if key.startswith("_")} == set()
+
+
+@pytest.mark.parametrize("profile", ["p1/auto", "dsmr/dsmr5", "iec62056/mode_d"])
+@pytest.mark.parametrize("line_end", [b"\r\r\n", b"\n"])
+def test_that_something_on_the_way_rewrites_line_ends_is_told(
+    profile: str, line_end: bytes
+) -> None:
+    async def scenario() -> None:
+        line = ScriptedLine()
+        for n in range(3):
+            line.sends(1000.3 + 10 * n, WRITTEN["dsmr5"].data.replace(b"\r\n", line_end))
+        driver = load_profile(profile).open_driver(DeviceAddress(name="grid"), line)
+        reading = await driver.read(1000.0)
+        assert (reading.damaged, reading.checksum) == (0, "right over CR LF")
+
+    in_virtual_time(scenario)
 
 
 def test_line_ends_of_two_cr_and_one_lf_lose_nothing() -> None:

@@ -243,11 +243,16 @@ def test_a_missing_checksum_is_a_fault_only_where_it_is_required() -> None:
     assert fault_of(OLD, "ignored") is None
 
 
-@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\r\n"])
-def test_rewritten_line_ends_are_named_or_where_optional_put_right(line_end: bytes) -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\r\n", b"\n\n", b"\r\r"])
+@pytest.mark.parametrize("policy", ["required", "optional"])
+def test_a_checksum_is_that_of_the_line_ends_which_the_meter_sent(
+    line_end: bytes, policy: str
+) -> None:
     rewritten = GOOD.replace(b"\r\n", line_end)
-    assert "rewrites CR LF" in (fault_of(rewritten) or "")
-    assert fault_of(rewritten, "optional") is None
+    assert fault_of(rewritten, policy) is None
+    damaged = rewritten.replace(b"1-0:1.8.1(0", b"1-0:1.8.1(9")
+    assert damaged != rewritten
+    assert "wrong checksum" in (fault_of(damaged, policy) or "")
 
 
 def test_four_digits_end_a_telegram_without_a_line_feed() -> None:

@@ -394,6 +394,8 @@ def test_a_total_is_the_sum_of_every_tariff_there_is(way: str) -> None:
     group = {"import": 1, "export": 2}[way]
     tariffs = [energy(f"{group}.8.{n}", n * 10_000) for n in range(1, 7)]
     read = values([*tariffs, energy(f"{group}.8.13", 5)])
+    assert read.widened == (f"energy_{way}_wh",)
+    assert values(tariffs[:4]).widened == ()
     assert read.quantities[f"energy_{way}_wh"] == 21_000.5
     assert f"energy_{way}_t5_wh" not in read.quantities
     assert {name for name in read.quantities if name.startswith("_")} == set()

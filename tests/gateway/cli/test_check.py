@@ -70,6 +70,37 @@ def test_a_site_s_turn_follows_the_spread_and_leaves_time_to_deliver(run, home):
     assert "beginning" not in run("check")[1], "slots of seconds are for trying things out"
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("heat_pump", "takes no energy of a heat pump: it answers 200, and forgets it — write "),
+        ("storage", "takes no energy of a storage: it answers 200, and forgets it — make two "),
+        ("smart_meter", "takes no energy of a smart meter: it answers 200, and forgets it — make "),
+    ],
+)
+def test_a_kind_of_asset_that_the_exchange_forgets_is_named_and_can_be_another_there(
+    run, home, kind, says
+):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    home.write("gateway.yaml", text.replace("kind: pv", f"kind: {kind}"))
+    code, out, _ = run("check")
+    assert code == 1
+    assert f"assets[1].kind: the exchange {says}" in out
+    assert "(the daemon starts with it, and warns)" in out
+
+    home.write("gateway.yaml", text.replace("kind: pv", f"kind: {kind}, delivered_as: load"))
+    code, out, _ = run("check")
+    assert code == 0
+    assert f"PV ({kind} as load, " in out
+
+
+def test_a_lead_leaves_time_to_deliver(run, home):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    for lead, says in (("15s", "no mistakes"), ("16s", "at most a sixtieth of the slot")):
+        home.write("gateway.yaml", text.replace("exchange:", f"exchange:\n  lead: {lead}", 1))
+        assert says in run("check")[1]
+
+
 def test_a_meter_that_may_encrypt_and_has_no_key_is_told(run, home):
     home.write("devices/grid.yaml", "profile: p1/austria\nline: serial:/dev/ttyUSB0\n")
     code, out, _ = run("check")

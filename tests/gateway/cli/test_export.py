@@ -111,55 +111,6 @@ def test_a_sample_of_a_boot_whose_clock_was_never_trusted_keeps_its_boot_time(ru
     ]
 
 
-def test_undelivered_slots_become_the_exchange_s_profile_files(run, filled, tmp_path):
-    code, _, err = run("export", "undelivered", "--output", tmp_path / "upload")
-    assert code == 0
-    assert names_in(tmp_path / "upload") == ["House-load.csv", "PV.csv"]
-    text = (tmp_path / "upload" / "House-load.csv").read_text()
-    lines = text.splitlines()
-    assert lines[0] == "INTERVAL,ENERGY(kWh)"
-    assert [line.partition(",")[0] for line in lines[1:]] == [
-        f"2026-03-29T{at}" for at in ("00:15", "00:30", "00:45", "01:00")
-    ]
-    assert lines[1] == "2026-03-29T00:15,0"  # the negative one
-    assert float(lines[4].partition(",")[2]) == pytest.approx(0.075, abs=0.0005)
-    assert "" not in lines
-    assert "4 slots (1 rejected, 1 missed, 2 pending)" in err
-
-
-def test_slots_without_an_energy_are_left_out_of_the_profile_and_said_to_be(run, home, tmp_path):
-    home.fill([400, 400], [0, 0], silent=range(7))
-    _, _, err = run(
-        "export", "undelivered", "--output", tmp_path / "upload", "--asset", "House load"
-    )
-    _, line = (tmp_path / "upload" / "House-load.csv").read_text().splitlines()
-    at, kwh = line.split(",")
-    assert at == "2026-03-29T00:15"
-    assert float(kwh) == pytest.approx(0.1, abs=0.0005)
-    assert "House-load.csv: 1 slot (1 pending)" in err
-    assert "left out: 1 slot that was not wholly metered" in err
-
-
-def test_nothing_undelivered_writes_nothing(run, filled, tmp_path):
-    filled.decide("accepted", "")
-    code, _, err = run("export", "undelivered", "--output", tmp_path / "upload")
-    assert code == 0
-    assert "the exchange has every slot" in err
-    assert not (tmp_path / "upload").exists()
-
-
-def test_slots_of_seconds_do_not_fit_the_exchange_s_format(run, home, tmp_path):
-    home.write("gateway.yaml", (home.folder / "gateway.yaml").read_text().replace("15min", "15s"))
-    for name in ("grid", "pv"):
-        path = home.folder / "devices" / f"{name}.yaml"
-        home.write(f"devices/{name}.yaml", path.read_text().replace("60s", "5s"))
-    home.fill([400, 400], [0, 0])
-    code, _, err = run("export", "undelivered", "--output", tmp_path / "upload")
-    assert code == 1
-    assert "does not begin on a whole minute" in err
-    assert names_in(tmp_path / "upload") == []
-
-
 def test_a_file_that_is_there_is_replaced_only_with_force(run, filled, tmp_path):
     path = tmp_path / "slots.csv"
     path.write_text("precious")

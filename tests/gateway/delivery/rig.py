@@ -19,7 +19,7 @@ from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.format import Closed, Number
+from gateway.outbox.format import Closed, Margins, Number
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
@@ -129,7 +129,7 @@ class Site:
         """Commit items for `count` slots from `slot_s` on."""
         owed = []
         for start_s in range(slot_s, slot_s + count * self.slot_s, self.slot_s):
-            window = self.dialect.window(kind, start_s, 1.0)
+            window = self.dialect.window(kind, start_s, Margins(1.0, 1.0))
             for asset in assets:
                 energy_uwh = start_s % 7919 + 1 if uwh is None else uwh
                 owed.append(

@@ -30,7 +30,11 @@ def terms_of(settings: Settings, buffer: Buffer, dialect: str = "sdk") -> list[T
     spoken = load_dialect(dialect, str(exchange.canary_network), settings.market.slot)
     return [
         exchange_terms(
-            settings, spoken, buffer, forecast=exchange.forecast, margin_s=exchange.margin
+            settings,
+            spoken,
+            buffer,
+            forecast=exchange.forecast,
+            kept=exchange.kept(int(settings.market.slot)),
         )
     ]
 
@@ -104,12 +108,28 @@ class Home:
         """As kill -9 leaves it: what waited in memory is gone, what was committed is there."""
         self.buffer.abandon()
 
-    def take(self, device: str, at_ms: int, serial: str | None = "S", **values: float) -> None:
+    def take(
+        self,
+        device: str,
+        at_ms: int,
+        serial: str | None = "S",
+        *,
+        widened: tuple[str, ...] = (),
+        **values: float,
+    ) -> None:
         self.now_s = max(self.now_s, at_ms / 1000)
         utc_ms = at_ms if self.clock.trusted else None
         take(
             self.ledger,
-            Sample(device, serial, self.clock.boot_id, at_ms - BEGIN_S * 1000, utc_ms, values),
+            Sample(
+                device,
+                serial,
+                self.clock.boot_id,
+                at_ms - BEGIN_S * 1000,
+                utc_ms,
+                values,
+                widened=widened,
+            ),
         )
 
     def measurements(self) -> dict[tuple[str, int], Owed]:

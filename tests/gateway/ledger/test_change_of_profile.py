@@ -8,6 +8,10 @@ import pytest
 from drivers.profile import shipped_folder
 from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.slot import MeterRules
+from gateway.ledger import books
+from gateway.ledger.rules import meter_rules, unchanged
+from gateway.site.devices import Device
 from gateway.site.settings import Settings
 from tests.gateway.ledger.home import BEGIN_S, Home, everything_uwh, site
 
@@ -143,3 +147,38 @@ def test_a_restart_without_a_change_that_counts_changes_nothing(tmp_path: Path) 
     assert kinds(home) == {}
     assert qualities(home) == [(0, "measured", 900), (900, "measured", 900)]
     home.buffer.close_file()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_tariffs_that_a_version_before_left_out_of_a_total_are_no_jump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Literal["stop", "kill"]
+) -> None:
+    """It did not say what it counted; neither do samples that were not folded yet."""
+
+    def as_before(device: Device, settings: Settings) -> MeterRules:
+        return unchanged(meter_rules(device, settings))
+
+    with monkeypatch.context() as version_before:
+        version_before.setattr(books, "meter_rules", as_before)
+        home = Home(tmp_path, settings(tmp_path))
+        run(home, 0, 1200)
+        if how == "kill":
+            home.buffer.flush()
+            home.kill()
+        else:
+            home.stop()
+
+    home.start()
+    for t in range(1260, 2701, 10):
+        home.take(
+            "pv",
+            (BEGIN_S + t) * 1000,
+            widened=("energy_import_wh",),
+            energy_import_wh=501_000.0 + t,  # the fifth tariff's 500 kWh are among it now
+            energy_export_wh=5.0,
+            power_w=3600,
+        )
+    assert kinds(home) == {"profile": 1}
+    assert is_conserved(home)
+    assert [quality for _, quality, _ in qualities(home)] == ["measured", "partial", "measured"]
+    home.stop()

@@ -9,7 +9,7 @@ import pytest
 from gateway.energy.assets import Formula
 from gateway.energy.slot import AssetSlot, Slot
 from gateway.ledger.deliverables import asset_slots_for, deliverables_for
-from gateway.outbox.format import Batch, Closed, Number, Terms, Window
+from gateway.outbox.format import Batch, Closed, Margins, Number, Terms, Window
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 
@@ -54,8 +54,10 @@ class Format:
     kinds: frozenset[Kind] = frozenset({"measurement"})
     dated: bool = True
 
-    def window(self, kind: Kind, slot_s: int, margin_s: float) -> Window:  # noqa: ARG002
-        return Window(slot_s + 900 + margin_s, None if self.dated else slot_s + 1800 - margin_s)
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:  # noqa: ARG002
+        return Window(
+            slot_s + 900 + kept.margin_s, None if self.dated else slot_s + 1800 - kept.lead_s
+        )
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:  # noqa: ARG002
         raise AssertionError("nothing is sent here")
@@ -64,7 +66,7 @@ class Format:
 def owed_for(
     *numbers: Number, before: Owed | None = None, form: Format | None = None
 ) -> list[Owed]:
-    terms = Terms("market", Numbers(numbers), form or Format(), margin_s=2.0)
+    terms = Terms("market", Numbers(numbers), form or Format(), Margins(2.0, 2.0))
     asked: list[tuple[object, ...]] = []
 
     def newest(*what: object) -> Owed | None:
@@ -137,7 +139,9 @@ def test_a_number_is_owed_by_the_destinations_terms() -> None:
 
 
 def test_each_destination_is_owed_its_own() -> None:
-    both = [Terms(name, Numbers([NUMBER]), Format(), 0.0) for name in ("market", "fleet")]
+    both = [
+        Terms(name, Numbers([NUMBER]), Format(), Margins(0.0, 0.0)) for name in ("market", "fleet")
+    ]
     found = deliverables_for(both, Closed([], []), lambda *_: None, 900, 5.0)
     assert [owed.item.destination for owed in found] == ["market", "fleet"]
 

@@ -10,6 +10,7 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.format import Margins
 from tests.gateway.ledger.home import (
     BEGIN_S,
     LOAD,
@@ -77,7 +78,12 @@ def test_each_destination_is_owed_revisions_of_its_own(home: Home) -> None:
     dated, undated = (load_dialect(name, NETWORK, 900) for name in ("sdk", "rest"))
     terms = [
         exchange_terms(
-            home.settings, form, home.buffer, forecast="last_slot", margin_s=1.0, name=name
+            home.settings,
+            form,
+            home.buffer,
+            forecast="last_slot",
+            kept=Margins(1.0, 15.0),
+            name=name,
         )
         for name, form in (("exchange", dated), ("second", dated), ("third", undated))
     ]

@@ -72,10 +72,10 @@ def test_what_is_due_goes_by_deadline_then_live_then_what_still_counts_then_the_
     assert sorted(map(repr, order)) == sorted(map(repr, found)), "nothing is left out"
 
     def band(o: Owed) -> int:
-        age_s = now_s - (o.item.slot_s + SLOT)
+        age_s = now_s - o.item.slot_s
         if o.closes_s is not None:
             return 0
-        if age_s < LIVE_SLOTS * SLOT:
+        if age_s < (LIVE_SLOTS + 1) * SLOT:
             return 1
         return 2 if age_s < settlement_s else 3
 

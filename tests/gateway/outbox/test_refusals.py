@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.outbox.dialects import load_dialect
-from gateway.outbox.format import Accepted, Format, Outcome, Rejected, Retry
+from gateway.outbox.format import Accepted, Format, Margins, Outcome, Rejected, Retry
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.refusals import ALIKE_S, BESIDE_OTHERS_S, FINAL_AFTER_S, Refusals
@@ -54,7 +54,7 @@ class Site:
 
     def owe(self, slot_s: int, kind: Kind = "measurement") -> None:
         for asset in self.assets:
-            window = self.format.window(kind, slot_s, 1.0)
+            window = self.format.window(kind, slot_s, Margins(1.0, 15.0))
             item = Item("exchange", asset, slot_s, kind, 0, 1_000)
             self.owed[item] = Owed(item, SLOT, "measured", window.opens_s, window.closes_s)
 

@@ -21,6 +21,7 @@ class BeaconDriver:
     def __init__(self, profile: "Profile", device: "DeviceAddress", line: "DatagramLine") -> None:
         settings: Settings = profile.settings
         self._patience_s = max(PATIENCE_PERIODS * settings.period_s, device.timeout_s or 0.0)
+        self._number = device.number
         self._line = line
 
     async def read(self, due_s: float) -> Reading:
@@ -35,11 +36,13 @@ class BeaconDriver:
         deadline_s = loop.time() + self._patience_s
         others = 0
         while (data := await self._line.receive(deadline_s)) is not None:
-            if (found := read_datagram(data)) is not None:
+            found = read_datagram(data)
+            if found is not None and self._number in ("", found[1]):
                 return Reading(loop.time(), *found)
             others += 1
         if others:
-            raise BadReply(f"{others} datagrams came, and none of this meter's kind")
+            which = f"of the meter with number {self._number}" if self._number else "of its kind"
+            raise BadReply(f"{others} datagrams came, and none {which}")
         raise NoReply(
             f"no datagram came within {self._patience_s:g} s: is the meter on this network, and "
             "does the network pass multicast on?"

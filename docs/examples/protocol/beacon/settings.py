@@ -26,6 +26,11 @@ class Settings:
         """The quantities a reading may hold."""
         return frozenset(_NAMES)
 
+    @property
+    def takes_number(self) -> bool:
+        """Several meters may send to one group: the device file says which one is meant."""
+        return True
+
     def check(self) -> Iterable[tuple[tuple[str | int, ...], str, str]]:
         """There is nothing that would not fit together."""
         return ()

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from gateway.outbox.dialect import Reply
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.dialects.sdk import MAX_SLOTS_PER_REQUEST
-from gateway.outbox.format import Accepted, Rejected, Retry
+from gateway.outbox.format import Accepted, Margins, Rejected, Retry
 from gateway.outbox.http_replies import MAX_REASON_CHARS
 from gateway.outbox.item import Item
 
 NETWORK = "8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10"
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
 TRANSACTION = "6f1f2a52-7bb7-4b6f-9f0f-0f1d3c1c2b3a"
+KEPT = Margins(1.0, 15.0)
 SLOT_S = 1_774_746_000
 """2026-03-29T01:00Z, the hour that local clocks in Europe skip."""
 
@@ -61,14 +62,14 @@ def test_rest_sends_watt_hours_without_a_time() -> None:
 
 
 def test_rest_sends_only_inside_the_slot_that_follows() -> None:
-    window = load_dialect("rest", NETWORK, 900).window("measurement", SLOT_S, 2.0)
-    assert (window.opens_s, window.closes_s) == (SLOT_S + 902, SLOT_S + 1798)
+    window = load_dialect("rest", NETWORK, 900).window("measurement", SLOT_S, Margins(2.0, 15.0))
+    assert (window.opens_s, window.closes_s) == (SLOT_S + 902, SLOT_S + 1785)
 
 
 def test_rest_has_no_forecasts() -> None:
     dialect = load_dialect("rest", NETWORK, 900)
     with pytest.raises(ValueError, match="forecast"):
-        dialect.window("forecast", SLOT_S, 1.0)
+        dialect.window("forecast", SLOT_S, KEPT)
     with pytest.raises(ValueError, match="forecast"):
         dialect.encode([Item("exchange", ASSET, SLOT_S, "forecast", 0, 1)], TRANSACTION)
 
@@ -119,12 +120,12 @@ def test_sdk_names_seconds_only_where_slots_are_not_whole_minutes() -> None:
 def test_sdk_windows() -> None:
     dialect = load_dialect("sdk", NETWORK, 900)
     measured, forecast = (
-        dialect.window("measurement", SLOT_S, 1.0),
-        dialect.window("forecast", SLOT_S, 1.0),
+        dialect.window("measurement", SLOT_S, KEPT),
+        dialect.window("forecast", SLOT_S, KEPT),
     )
     assert (measured.opens_s, measured.closes_s) == (SLOT_S + 901, None)
     assert forecast.opens_s < SLOT_S - 10 * 86400
-    assert forecast.closes_s == SLOT_S
+    assert forecast.closes_s == SLOT_S - 15
 
 
 @given(items("measurement", "forecast"))
