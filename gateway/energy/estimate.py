@@ -129,7 +129,7 @@ class Refined(NamedTuple):
         return float(SURE_SD * self.variance**0.5)
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class Estimate(msgspec.Struct, frozen=True, array_like=True):
     """One direction of one meter, as of its last sample."""
 
     at_s: float

@@ -24,6 +24,8 @@ from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import between
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
+from gateway.energy.refinement import MOST_KEPT, Refinement, begun_at, elsewhere, followed
+from gateway.energy.register import Rules
 from gateway.energy.slot import (
     DirectionState,
     Event,
@@ -171,6 +173,9 @@ def advance_direction(
 
     if is_conceded := _is_to_concede(before, counter, reading, rules):
         counter = counting.concede(counter, register)
+    is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
+    refinement = _refined(before, counter, reading, rules, register, is_elsewhere=is_elsewhere)
+    before = replace(before, refinement=refinement)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -184,6 +189,7 @@ def advance_direction(
             placed=reading.placed,
         )
         after = leave_out(interval, entries) if is_conceded else book(interval, entries)
+    after = replace(after, refinement=refinement)
     return _settled(after) if entries.are_binding else after
 
 
@@ -196,6 +202,32 @@ def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> c
         power_w=reading.power_w,
         stale_ms=entries.rules.stale_ms,
     )
+
+
+def _refined(
+    before: DirectionState,
+    counter: counting.Counter,
+    reading: Reading,
+    rules: MeterRules,
+    register: Rules,
+    *,
+    is_elsewhere: bool,
+) -> Refinement | None:
+    """What is known of the energy at boundaries, after the reading that the counter has seen."""
+    old = before.refinement
+    is_believed = counter.at_ms != before.counter.at_ms
+    if old is None:
+        return begun_at(counter, register) if is_believed else None
+    if is_elsewhere:
+        return elsewhere(old, counter, register)
+
+    shift_ms = reading.at_ms - reading.steady_ms
+    slot_ms = rules.slot_ms
+    # Those that passed in a long silence are nothing to look back at.
+    since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
+    first_ms = (since_ms // slot_ms + 1) * slot_ms
+    ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
+    return followed(old, counter, register, ends_ms, is_believed=is_believed)
 
 
 def _is_to_concede(

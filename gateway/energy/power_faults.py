@@ -31,6 +31,9 @@ MOST_OFFSET_W = 30.0
 
 MOST_DELAY_S = 10.0
 
+MOST_INTERVALS = 6
+"""A delay is not longer than so many samples, which are kept until it is over."""
+
 PRIOR = (0.02, 3.0, 5.0)
 """How far gain, offset and idle offset are from 0 before anything is known: standard deviations."""
 
@@ -250,7 +253,8 @@ def _delayed(
     sd_s = sqrt(max(scatter, 1.0) / weight)
     pairs = delay.pairs + 1
     aim_s = delay.aim_s
-    bounded_s = min(max(found_s, -MOST_DELAY_S), MOST_DELAY_S)
+    most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
+    bounded_s = min(max(found_s, -most_s), most_s)
     if pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
         aim_s = bounded_s
     elif abs(found_s) < 2 * sd_s:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter
+from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
 from gateway.energy.uncertainty import Surprise
 
@@ -256,6 +257,8 @@ class DirectionState(msgspec.Struct, frozen=True):
     not say.
     """
     surprise: Surprise = Surprise()
+    refinement: Refinement | None = None
+    """What is known of the energy at boundaries that have passed; None: nothing yet."""
 
     @property
     def at_ms(self) -> int:

@@ -243,6 +243,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
     assert mine.keys() == {
         "counter",
         "slot",
+        "refinement",
         "shift_ms",
         "placed",
         "marks",
