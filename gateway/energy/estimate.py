@@ -30,6 +30,7 @@ from gateway.energy.power_faults import (
     Faults,
     Sums,
     crossed,
+    crossing_at,
     is_steady,
     stayed,
 )
@@ -401,9 +402,7 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
         wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
     sums = replace(estimate.sums, slope_wh=sight.slope_wh, stair_wh=sight.stair_wh)
-    crossing = Crossing(
-        sight.at_s, sight.low_wh + wide_wh / 2, wide_wh * wide_wh / 12, power_w, sums
-    )
+    crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
     paced = tuple(each.and_then(step, steps) for each in estimate.paced)
@@ -481,11 +480,11 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         pace = min(abs(evenly_wh - before.moved_wh), most_wh) ** 2 - noise
         old = ratings[pulses]
         if old is None:
-            new = Rating(power, pace)
+            new = Rating(round(power, 9), round(pace, 9))
         else:
             new = Rating(
-                old.power + RATING_SHARE * (power - old.power),
-                old.pace + RATING_SHARE * (pace - old.pace),
+                round(old.power + RATING_SHARE * (power - old.power), 9),
+                round(old.pace + RATING_SHARE * (pace - old.pace), 9),
             )
         ratings = (ratings[0], new) if pulses else (new, ratings[1])
 
@@ -495,11 +494,16 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         estimate,
         last=crossing,
         before=Foretold(
-            corrected_wh, elapsed_s, variance, moved_wh, crossing.variance, last.variance
+            round(corrected_wh, 6),
+            round(elapsed_s, 3),
+            round(variance, 9),
+            round(moved_wh, 6),
+            crossing.variance,
+            last.variance,
         ),
         ratings=ratings,
         pulses=pulses,
-        scatter=estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter),
+        scatter=round(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 6),
     )
 
 

@@ -25,7 +25,6 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import between
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.refinement import MOST_KEPT, Refinement, begun_at, elsewhere, followed
-from gateway.energy.register import Rules
 from gateway.energy.slot import (
     DirectionState,
     Event,
@@ -174,15 +173,13 @@ def advance_direction(
     if is_conceded := _is_to_concede(before, counter, reading, rules):
         counter = counting.concede(counter, register)
     is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
-    refinement = _refined(before, counter, reading, rules, register, is_elsewhere=is_elsewhere)
+    refinement = _refined(before, counter, reading, entries, is_elsewhere=is_elsewhere)
     before = replace(before, refinement=refinement)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
         interval = between(
-            before,
-            counter,
-            at_ms,
+            *(before, counter, at_ms),
             since=seen.since,
             marks=marks,
             finding=finding,
@@ -208,16 +205,20 @@ def _refined(
     before: DirectionState,
     counter: counting.Counter,
     reading: Reading,
-    rules: MeterRules,
-    register: Rules,
+    entries: Entries,
     *,
     is_elsewhere: bool,
 ) -> Refinement | None:
     """What is known of the energy at boundaries, after the reading that the counter has seen."""
+    rules = entries.rules
+    register = rules.registers[entries.direction]
     old = before.refinement
     is_believed = counter.at_ms != before.counter.at_ms
     if old is None:
         return begun_at(counter, register) if is_believed else None
+    if reading.raw_uwh is not None and counter.suspects is None:
+        # A register that pauses, or is yet to move, is no news to the counter. It is what it shows.
+        is_believed = True
     if is_elsewhere:
         return elsewhere(old, counter, register)
 

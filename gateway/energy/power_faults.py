@@ -99,11 +99,12 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
 
         most = (MOST_GAIN, MOST_OFFSET_W, MOST_OFFSET_W)
         values = [
-            min(max(value + gain * off_wh / total, -limit), limit)
+            round(min(max(value + gain * off_wh / total, -limit), limit), 6)
             for value, gain, limit in zip(self.values, gains, most, strict=True)
         ]
         rows = [
-            tuple(spread[i][j] - gains[i] * gains[j] / total for j in range(3)) for i in range(3)
+            tuple(round(spread[i][j] - gains[i] * gains[j] / total, 9) for j in range(3))
+            for i in range(3)
         ]
         return msgspec.convert((values, rows), Correction)
 
@@ -171,6 +172,26 @@ class Faults(msgspec.Struct, frozen=True, array_like=True):
     """The last step at which power was steady."""
     candidate: Crossing | None = None
     """A later one, if power stays."""
+
+
+def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums: Sums) -> Crossing:
+    """A step of the register: the energy is up to so much above `low_wh`. To the µWh, so that it
+    takes little room where it is stored.
+    """
+    return Crossing(
+        at_s,
+        round(low_wh + wide_wh / 2, 6),
+        round(wide_wh * wide_wh / 12, 9),
+        round(power_w, 3),
+        Sums(
+            round(sums.wh, 6),
+            round(sums.corrected_wh, 6),
+            round(sums.variance, 9),
+            round(sums.idle_s, 3),
+            round(sums.slope_wh, 6),
+            round(sums.stair_wh, 6),
+        ),
+    )
 
 
 def is_steady(change_w2: float, power_w: float) -> bool:
@@ -261,7 +282,9 @@ def _delayed(
         aim_s = 0.0
     elif aim_s:
         aim_s = bounded_s
-    return Delay(delay.now_s, aim_s, along, weight, pairs, scatter)
+    return Delay(
+        delay.now_s, round(aim_s, 3), round(along, 6), round(weight, 6), pairs, round(scatter, 6)
+    )
 
 
 def _mean(
@@ -270,8 +293,8 @@ def _mean(
     """Whether power is a mean, after one more comparison of both."""
     pairs = mean.pairs + 1
     share = max(1 / pairs, 0.01)
-    stair = mean.stair + share * (stair - mean.stair)
-    slope = mean.slope + share * (slope - mean.slope)
+    stair = round(mean.stair + share * (stair - mean.stair), 6)
+    slope = round(mean.slope + share * (slope - mean.slope), 6)
     new = Mean(mean.is_mean, stair, slope, pairs, mean.before)
     if pairs <= MEAN_PAIRS:
         return new, delay
