@@ -4,7 +4,7 @@ delivery, never one per failure. Shell: it logs.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
@@ -38,6 +38,8 @@ class Counts:
     last_error_s: float | None = None
     """Unix time, as the next one."""
     last_success_s: float | None = None
+    refuses: dict[str, str] = field(default_factory=dict)
+    """The subjects whose last word from the destination was a refusal, by name, and why."""
 
 
 class Journal:
@@ -74,6 +76,8 @@ class Journal:
         self.counts.accepted += len(items)
         self.counts.last_success_s = now_s
         self.refusing_since_s = None
+        for item in items:
+            self.counts.refuses.pop(self._name_of(item.subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
     def sent(self, items: Sequence[Item]) -> None:
@@ -96,6 +100,7 @@ class Journal:
         """
         self.counts.rejected += len(items)
         self.counts.errors += 1
+        self._note_refused(items, reason)
         self.counts.last_error, self.counts.last_error_s = reason, now_s
         if reason == self._rejection_logged:
             return
@@ -114,6 +119,7 @@ class Journal:
         """
         self.counts.refusals += 1
         self.counts.errors += 1
+        self._note_refused(items, reason)
         self.counts.last_error, self.counts.last_error_s = reason, now_s
 
         if not self._is_time_to_say(items[0].subject, now_s, REMINDER_S):
@@ -206,6 +212,10 @@ class Journal:
     @property
     def _prefix(self) -> str:
         return "" if self._destination == EXCHANGE else f"{self._destination}: "
+
+    def _note_refused(self, items: Sequence[Item], reason: str) -> None:
+        for item in items:
+            self.counts.refuses[self._name_of(item.subject)] = reason
 
     def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
         """Whether refusals of it are to be logged now, which is noted."""

@@ -8,20 +8,22 @@ more; the second time it is shown and left to a person.
 The lowest priority of all: the uploader asks when nothing is to be sent to a destination that
 answers, and breaks off for what comes up. One that cannot be asked is asked again in waits that
 grow to a day. One with which nothing has ever agreed, a second delivery or not, is asked a day
-later: what it tells must be something else. Nothing of this makes deliveries wait or the
+later: what it tells must be something else. So is one that tells the forecasts: the results of the
+exchange's engine hold those, and never a measurement. A zero, or a number that was forecast to the
+µWh, confirms nothing: it would be told anyway. Nothing of this makes deliveries wait or the
 destination fail.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 from gateway.delivery.destination import CannotTell, Destination, NotNow, spoken
 from gateway.delivery.question_round import QuestionRound
 from gateway.delivery.records import DeliveryRecords
 from gateway.energy.slot import Event
-from gateway.outbox.item import Subject
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Confirmations, Held
 from gateway.store.errors import StoreError
 from gateway.timing.utc import utc_seconds
@@ -30,6 +32,9 @@ KEPT_S = 89 * 86_400
 """The exchange forgets after 90 days; what is about to be forgotten is not asked for."""
 LOOK_ITEMS = 2_000
 """Unconfirmed items of one look, over all subjects."""
+
+FEW_SLOTS = 3
+"""So many slots whose forecast is told instead are no accident."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +50,8 @@ class ReadBack:
         self._found: list[Held] = []
         self._disagreed = False
         """Whether the last round found something held otherwise."""
+        self._forecasts_told = 0
+        """Slots in a row of which the forecast was told, where it was not what was measured."""
         self.state = ""
         """For people: ok, or why it cannot be asked. Empty before the first answer."""
         self.confirmed = self.disagreements = 0
@@ -118,16 +125,25 @@ class ReadBack:
 
     def _write(self, now_s: float) -> None:
         found, self._found = self._found, []
-        others = [held for held in found if not held.agrees]
-        if not found:
-            return
         try:
+            forecasts_uwh = self._records.forecasts_uwh([held.item for held in found])
+            if self._follows_forecasts(found, forecasts_uwh):
+                name = spoken(self._destination.name)
+                self._leave_alone(
+                    {held.item.subject for held in found},
+                    f"what {name} tells are the forecasts that were sent, and not the measurements",
+                )
+                return
+            found = [held for held in found if can_differ(held, forecasts_uwh)]
+            if not found:
+                return
             again = self._records.record_held(found, now_s)
         except StoreError:
             # It is still unconfirmed and asked for again; the buffer's own trouble is told by those
             # who write more.
             return
 
+        others = [held for held in found if not held.agrees]
         self.confirmed += len(found) - len(others)
         self.disagreements += len(others)
         # Told once, and again after a round in which all was well: an exchange that forgets
@@ -145,6 +161,19 @@ class ReadBack:
                 f"nothing that {spoken(self._destination.name)} tells agrees with what it accepted",
             )
 
+    def _follows_forecasts(self, found: Sequence[Held], forecasts_uwh: Mapping[Item, int]) -> bool:
+        """Whether the destination tells what it was told to expect, and not what was measured.
+        Where that is so for a few slots only, their measurements may have got lost.
+        """
+        told = [
+            held.energy_uwh == forecasts_uwh[held.item]
+            for held in found
+            if forecasts_uwh.get(held.item, held.item.energy_uwh) != held.item.energy_uwh
+        ]
+        if told:
+            self._forecasts_told = self._forecasts_told + len(told) if all(told) else 0
+        return not self.confirmed and self._forecasts_told >= FEW_SLOTS
+
     def _say(self, others: Sequence[Held], asked: int, again: int) -> str:
         first = others[0]
         at = utc_seconds(first.item.slot_s)
@@ -156,6 +185,13 @@ class ReadBack:
             f"({subject}, {at}), "
             f"and so for {len(others)} of {asked} slots; sent once more: {again}"
         )
+
+
+def can_differ(held: Held, forecasts_uwh: Mapping[Item, int]) -> bool:
+    """Whether what is held says anything: where it agrees, a destination that tells the forecast
+    of that slot, or nothing, would have told something else.
+    """
+    return not held.agrees or held.item.energy_uwh not in (0, forecasts_uwh.get(held.item))
 
 
 def _loop_s() -> float:

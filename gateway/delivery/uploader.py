@@ -364,6 +364,7 @@ def _report(
         missed=counts.missed,
         refusals=counts.refusals,
         refusing_since_s=journal.refusing_since_s,
+        refuses=dict(counts.refuses),
         read_back=read_back.state,
         confirmed=read_back.confirmed,
         disagreements=read_back.disagreements,

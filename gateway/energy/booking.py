@@ -7,9 +7,11 @@ change of the counter, exactly.
 
 from msgspec.structs import replace
 
+from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
+from gateway.energy.look_back import is_looked_back, look_back, pass_boundary, settle
 from gateway.energy.provisional import keep, revised
 from gateway.energy.register import Rules
 from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot
@@ -46,8 +48,16 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     direction as of the later reading.
     """
     rules = entries.rules
+    before = interval.before
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
+    is_plain = not (was_set or is_too_long or interval.jump_uwh or interval.doubts)
+    if before.passed is not None:
+        if is_plain:
+            interval = look_back(interval, entries)
+        else:
+            interval = replace(interval, before=settle(before, entries))
+            interval = replace(interval, counter=_at_least(interval.counter, interval.before))
     if was_set:
         state = _skip(interval, "clock", entries)
     elif is_too_long and not _stood_still(interval, rules):
@@ -80,17 +90,25 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
     """Put the energy into slots, as power was, and evenly where it is not known."""
     before = interval.before
     slot = before.slot
+    passed = before.passed
+    counter = interval.counter
     for part in split_at_boundaries(interval, entries.rules):
         slot = _with_part(slot, part, interval)
         if part.ends_slot:
             end = _end_of(part, interval, entries.register)
-            entries.close(slot, end)
+            if is_looked_back(part, interval, entries):
+                passed = pass_boundary(slot, end, interval, entries)
+                end = passed.end
+                counter_uwh = max(counter.counter_uwh, end.counter_uwh)
+                counter = replace(counter, counter_uwh=counter_uwh)
+            else:
+                entries.close(slot, end)
             slot = OpenSlot.after(end)
 
     until_ms = interval.until_ms
     provisional_ms = before.provisional_ms
     return DirectionState(
-        counter=interval.counter,
+        counter=counter,
         slot=slot,
         shift_ms=until_ms - interval.counter.at_ms,
         placed=interval.placed,
@@ -99,7 +117,22 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         surprise=before.surprise.after(
             before.counter, interval.since, interval.counter, entries.register
         ),
+        steps=_steps(interval, entries.register),
+        passed=passed,
     )
+
+
+def _steps(interval: Interval, register: Rules | None) -> Steps | None:
+    """The register's last moves; none where it was moved by something else than energy."""
+    if interval.jump_uwh or interval.doubts:
+        return None
+    before = interval.before
+    return steps_after(before.steps, before.counter, interval.counter, register)
+
+
+def _at_least(counter: Counter, state: DirectionState) -> Counter:
+    """The counter, where no less has passed than when the state was."""
+    return replace(counter, counter_uwh=max(counter.counter_uwh, state.counter.counter_uwh))
 
 
 def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:

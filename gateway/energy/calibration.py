@@ -10,10 +10,11 @@ import msgspec
 MOST_GAIN_PPM = 50_000
 """Power is taken to be off by 5 % at most.
 
-A meter of MID class A may be off by 3.5 % at 5 to 30 °C, of class B by 2 % (Directive 2014/32/EU,
-annex V (MI-003), table 2). What power is off by counts against the register of the same meter,
-which is within that bound, too: 5 % are the two of a class A meter at odds, without their extremes
-at once. Power that is off by more is another line's, or has the wrong scale.
+It is a choice, not a measurement. Makers give 2 % for a meter of MID class A and 1 % for class B
+at reference conditions (EN 50470-3), and the directive allows more over the range of loads and
+temperatures (2014/32/EU, annex V; its table was not at hand). What power is off by counts against
+the register of the same meter, which is within such a bound, too: two of them at odds are well
+within 5 %. Power that is off by more is another line's, or has the wrong scale.
 """
 
 PRIOR_STEPS = 20

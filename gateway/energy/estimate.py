@@ -68,6 +68,14 @@ only now and then. Its standing still says nothing.
 
 MOST_LAZY = 6.0
 
+MOSTLY = 0.99
+"""With so much of a share power alone counts."""
+
+LITTLE = 0.02
+"""When all that a boundary still has in common with the energy now is less than this part of its
+variance, there is nothing to wait for.
+"""
+
 SURE_SD = 2.0
 """So many standard deviations hold 95 %."""
 
@@ -123,6 +131,8 @@ class Refined(NamedTuple):
 
     wh: float
     variance: float
+    is_known: bool
+    """Whether later readings will hardly say more."""
 
     @property
     def uncertainty_wh(self) -> float:
@@ -534,7 +544,12 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     variance += share * (1 - share) * apart_wh * apart_wh
     widest = (high_wh - low_wh) ** 2 / 9
     wh = share * power_wh + (1 - share) * even_wh
-    return Refined(wh, min(variance, widest) if past.high_wh is not None else variance)
+    if past.high_wh is not None:
+        variance = min(variance, widest)
+    to_come = share * past.covariance * past.covariance / estimate.track.variance
+    has_steps = share > MOSTLY or len(paced.steps) > KEPT
+    is_known = past.high_wh is not None and has_steps and to_come < LITTLE * variance
+    return Refined(wh, variance, is_known)
 
 
 def without(estimate: Estimate, end_s: float) -> Estimate:

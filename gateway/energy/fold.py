@@ -23,8 +23,9 @@ from gateway.energy.booking import (
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import between
+from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
-from gateway.energy.refinement import MOST_KEPT, Refinement, begun_at, elsewhere, followed
+from gateway.energy.refinement import MOST_KEPT, begun_at, elsewhere, followed
 from gateway.energy.slot import (
     DirectionState,
     Event,
@@ -158,6 +159,8 @@ def advance_direction(
     if not is_another:
         before = before.counting(register)
 
+    if is_overdue(before, reading.steady_ms, entries):
+        before = settle(before, entries)
     seen = _integrated(before, reading, entries)
     if is_another and reading.raw_uwh is not None:
         return _change_register(before, seen, reading, entries)
@@ -173,8 +176,7 @@ def advance_direction(
     if is_conceded := _is_to_concede(before, counter, reading, rules):
         counter = counting.concede(counter, register)
     is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
-    refinement = _refined(before, counter, reading, entries, is_elsewhere=is_elsewhere)
-    before = replace(before, refinement=refinement)
+    before = _refined(before, counter, reading, entries, is_elsewhere=is_elsewhere)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -186,8 +188,8 @@ def advance_direction(
             placed=reading.placed,
         )
         after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    after = replace(after, refinement=refinement)
-    return _settled(after) if entries.are_binding else after
+    after = replace(after, refinement=before.refinement)
+    return _settled(after) if entries.are_binding or after.passed else after
 
 
 def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> counting.Counter:
@@ -208,19 +210,21 @@ def _refined(
     entries: Entries,
     *,
     is_elsewhere: bool,
-) -> Refinement | None:
-    """What is known of the energy at boundaries, after the reading that the counter has seen."""
+) -> DirectionState:
+    """The state, and what is known of the energy at boundaries after the reading that the counter
+    has seen.
+    """
     rules = entries.rules
     register = rules.registers[entries.direction]
     old = before.refinement
     is_believed = counter.at_ms != before.counter.at_ms
     if old is None:
-        return begun_at(counter, register) if is_believed else None
+        return replace(before, refinement=begun_at(counter, register)) if is_believed else before
     if reading.raw_uwh is not None and counter.suspects is None:
         # A register that pauses, or is yet to move, is no news to the counter. It is what it shows.
         is_believed = True
     if is_elsewhere:
-        return elsewhere(old, counter, register)
+        return replace(before, refinement=elsewhere(old, counter, register))
 
     shift_ms = reading.at_ms - reading.steady_ms
     slot_ms = rules.slot_ms
@@ -228,7 +232,8 @@ def _refined(
     since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
     first_ms = (since_ms // slot_ms + 1) * slot_ms
     ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
-    return followed(old, counter, register, ends_ms, is_believed=is_believed)
+    new = followed(old, counter, register, ends_ms, is_believed=is_believed)
+    return replace(before, refinement=new)
 
 
 def _is_to_concede(
@@ -241,6 +246,25 @@ def _is_to_concede(
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
     is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
     return is_at_end and is_long and counting.is_to_concede(counter)
+
+
+def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
+    """What closes by this time (UTC), although no sample has come: slots whose time to be looked
+    back at is over. None where there is none.
+    """
+    if state.slot_ms != rules.slot_ms:
+        return None
+    over_ms = now_ms - rules.look_back_ms - rules.stale_ms
+    directions = dict(state.directions)
+    slots: list[Slot] = []
+    found = False
+    for direction, each in state.directions.items():
+        if each.passed is not None and each.passed.end_ms < over_ms:
+            entries = Entries(state.serial_number, direction, rules)
+            directions[direction] = settle(each, entries)
+            slots += entries.slots
+            found = True
+    return Step(replace(state, directions=directions), tuple(slots)) if found else None
 
 
 # --- the beginning --------------------------------------------------------------------------------
@@ -323,7 +347,7 @@ def _change_register(
         "begins anew with it, and nothing is booked across"
     )
     entries.tell(reading.at_ms, "profile", text)
-    old = keep(before, entries)
+    old = keep(settle(before, entries), entries)
     counter = counting.go_on_with(
         old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
     )
@@ -481,7 +505,7 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     slots: list[Slot] = []
     for direction, old in state.directions.items():
         entries = Entries(state.serial_number, direction, then)
-        kept = keep(old, entries)
+        kept = keep(settle(old, entries), entries)
         slot = revised(kept, then)
         if slot.samples or slot.from_ms < kept.at_ms or slot.revision:
             entries.close(slot, end_of_metering(kept, entries.register))

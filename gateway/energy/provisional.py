@@ -86,6 +86,8 @@ def wait(
         provisional_ms=provisional_ms,
         source=before.source,
         surprise=before.surprise,
+        steps=before.steps,
+        passed=before.passed,
     )
 
 

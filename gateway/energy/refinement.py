@@ -40,6 +40,8 @@ class Refined(msgspec.Struct, frozen=True):
     counter_uwh: int
     uncertainty_uwh: int
     """Holds the truth in 95 of 100 cases, either way."""
+    is_known: bool
+    """Whether later readings will hardly say more."""
 
 
 def begun_at(counter: Counter, register: Rules) -> Refinement:
@@ -109,6 +111,7 @@ def at(refinement: Refinement, end_ms: int) -> Refined | None:
     return Refined(
         refinement.origin_uwh + round(found.wh * UWH_PER_WH),
         round(found.uncertainty_wh * UWH_PER_WH),
+        found.is_known,
     )
 
 

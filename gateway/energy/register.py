@@ -6,10 +6,11 @@ from dataclasses import dataclass
 FUSE_TOLERANCE = 1.25
 """A main fuse carries so many times its rating for an hour or more.
 
-It is the conventional non-fusing current of a gG fuse, 1.25 times the rated one, for an hour up to
-63 A (IEC 60269-1, table 2). A circuit breaker in its place carries less, 1.13 times (IEC 60898-1,
-table 7). Short peaks above it do not matter: a register shows the mean of the time between two
-readings, and two steps are allowed on top.
+It is what textbooks give as the conventional non-fusing current of a gG fuse for an hour, up to
+63 A (they name IEC 60269-1); for a circuit breaker in its place they give 1.13 times (IEC 60898-1).
+The standards themselves were not at hand, and no measurement of ours stands behind it: it is a
+margin, wide enough for what is real. Short peaks above it do not matter: a register shows the mean
+of the time between two readings, and two steps are allowed on top.
 """
 
 _UWH_PER_KWH = 1_000_000_000

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
+from gateway.energy.boundary import Boundary, Steps
 from gateway.energy.counter import Counter
 from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
@@ -146,6 +147,12 @@ class MeterRules:
     """
     invert: bool = False
     clock: Literal["kernel", "assured"] = "kernel"
+    look_back_ms: int = 0
+    """For so long after its end a slot stays open, while readings say more of where that was. Less
+    than a slot.
+    """
+    says_at_once: bool = False
+    """Such a slot is closed at its end all the same, and written anew where that is worth it."""
 
     @property
     def patience_ms(self) -> int:
@@ -225,6 +232,27 @@ class OpenSlot(msgspec.Struct, frozen=True):
         return replace(self, doubtful=True) if doubts else self
 
 
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot that has ended, and where its end was is not known for good (`look_back`)."""
+
+    slot: OpenSlot
+    end_ms: int
+    """UTC."""
+    register_uwh: int
+    """The register at the last reading at or before the end."""
+    boundary: Boundary
+    said_uwh: int | None = None
+    """Where the counter stood then, as the slot was closed at first; None: it was not closed."""
+    said_uncertainty_uwh: int = 0
+
+    @property
+    def end(self) -> Edge:
+        """Its end, as far as it is known. No energy flows back."""
+        boundary = self.boundary
+        end_uwh = max(boundary.counter_uwh, self.slot.begin_uwh)
+        return Edge(self.end_ms, end_uwh, self.register_uwh, boundary.uncertainty_uwh)
+
+
 class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):
     """What power says, at a boundary, of the time since the register last confirmed the counter.
     Files know the last field as `dark_ms`.
@@ -259,6 +287,10 @@ class DirectionState(msgspec.Struct, frozen=True):
     surprise: Surprise = Surprise()
     refinement: Refinement | None = None
     """What is known of the energy at boundaries that have passed; None: nothing yet."""
+    steps: Steps | None = None
+    """The last moves of the register."""
+    passed: Passed | None = None
+    """The slot before the open one, while it is looked back at."""
 
     @property
     def at_ms(self) -> int:

@@ -25,7 +25,7 @@ FADES_MOVES = 32
 learnt of power.
 """
 
-WIDTH = 1.3
+WIDTH = 1.4
 """How much wider than the root of the sum of both edges' squares a slot's uncertainty is.
 
 Edges are bounds, mostly, and seldom at both ends at once. With 1, a register without power holds

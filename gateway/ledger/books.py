@@ -5,6 +5,7 @@ in the buffer until it is flushed.
 import logging
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -12,8 +13,8 @@ from drivers.sample import Sample
 from gateway.energy.asset_slots import key
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
-from gateway.energy.fold import advance
-from gateway.energy.slot import Event, MeterRules, MeterState, Slot, Step, Unallocated
+from gateway.energy.fold import advance, overdue
+from gateway.energy.slot import AssetSlot, Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide
 from gateway.ledger.rules import meter_rules, unchanged
@@ -31,6 +32,16 @@ log = logging.getLogger(__name__)
 _REGISTER_FINDINGS = ("glitch", "rollover", "reset", "jump")
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a step of a fold writes."""
+
+    slots: tuple[Slot, ...]
+    clashes: list[Unallocated]
+    asset_slots: tuple[AssetSlot, ...]
+    owed: tuple[Owed, ...]
+
+
 class Books:
     """What has been settled for one site so far, and how each meter's fold stands."""
 
@@ -41,7 +52,11 @@ class Books:
         self._buffer = buffer
         self._clock = clock
         self._settling = Settling(settings, buffer, terms)
-        self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
+        at_once = any(each.format.dated for each in terms)
+        self._rules = {
+            device.name: meter_rules(device, settings, says_at_once=at_once)
+            for device in settings.devices
+        }
         self._former_number = buffer.last_number
         """The newest sample that was there at the start: read with the profiles as they were."""
         self.states: dict[str, tuple[int, MeterState]] = {}
@@ -119,8 +134,8 @@ class Books:
 
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.
-        slots, clashes = self._decide(step)
-        asset_slots, owed = self._settling.follows(slots, self._clock.now_s)
+        decided = self._decided(step)
+        slots = decided.slots
 
         self.states[sample.device] = number, step.state
         self.beliefs.look(sample, step.state, rules)
@@ -128,13 +143,41 @@ class Books:
         self.cross_checks.closed(slots)
         if before and not step.slots and not step.events and not step.provisional:
             return None
+        return self._close(sample.device, number, step, decided)
 
+    def close_overdue(self) -> list[tuple[Sequence[Slot], Sequence[Owed]]]:
+        """Close what has been looked back at for long enough, also where a meter has nothing to
+        say. Returns what was closed. Raises StoreError; what is left is closed the next time.
+        """
+        closed = []
+        now_ms = round(self._clock.now_s() * 1000)
+        for device, (number, state) in list(self.states.items()):
+            step = overdue(state, now_ms, self._rules[device])
+            if step is not None:
+                decided = self._decided(step)
+                self.states[device] = number, step.state
+                if (found := self._close(device, number, step, decided)) is not None:
+                    closed.append(found)
+        return closed
+
+    def _decided(self, step: Step) -> _Decided:
+        """What a step writes. Raises StoreError."""
+        slots, clashes = self._decide(step)
+        asset_slots, owed = self._settling.follows(slots, self._clock.now_s)
+        return _Decided(slots, clashes, asset_slots, owed)
+
+    def _close(
+        self, device: str, number: int, step: Step, decided: _Decided
+    ) -> tuple[Sequence[Slot], Sequence[Owed]] | None:
+        """Have it written with the next flush."""
+        slots, owed = decided.slots, decided.owed
+        clashes = decided.clashes
         events = (*step.events, *map(_clash, clashes))
         self._log(events)
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
             Closing(
-                sample.device, number, step.state, slots, owed, events, unallocated, asset_slots
+                device, number, step.state, slots, owed, events, unallocated, decided.asset_slots
             )
         )
         return (slots, owed) if slots or events else None

@@ -93,10 +93,22 @@ def _is_later_energy(slot: Slot, there: Slot) -> bool:
     """
     if slot.begin_uwh < there.end_uwh or there.method == "power":
         return False
+    if slot.revision > there.revision and _is_looked_back_at(slot, there):
+        return False
 
     # An empty beginning of a slot is no claim on the time: a revision may fill it.
     empty_start = not there.energy_uwh and there.quality == "partial"
     return not empty_start or slot.revision <= there.revision
+
+
+def _is_looked_back_at(slot: Slot, there: Slot) -> bool:
+    """Whether it is the slot that is there, made of the same samples, whose end is known better."""
+    return _made_of(slot) == _made_of(there)
+
+
+def _made_of(slot: Slot) -> tuple[int, ...]:
+    registers = slot.begin_register_uwh, slot.end_register_uwh
+    return slot.begin_uwh, *registers, slot.samples, slot.largest_gap_ms
 
 
 def _unallocated(slot: Slot) -> Unallocated:

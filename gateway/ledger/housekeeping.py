@@ -31,6 +31,9 @@ close theirs within it, and each commit wears the card.
 RETRY_S = 1.0
 """Time between two tries to write where not the disk but another program keeps us from it."""
 
+LOOK_BACK_S = 15.0
+"""How often it is looked whether a slot of a silent meter is to be closed."""
+
 HOPELESS = 3
 """After so many writes in a row that failed through nobody's fault the daemon ends: begun anew, it
 looks at the file as it is.
@@ -84,6 +87,7 @@ class Housekeeping:
             group.create_task(self._catch_up())
             group.create_task(self._commit())
             group.create_task(self._keep())
+            group.create_task(self._look_back())
 
     def finish(self) -> None:
         """Write what waits, and close the file. Where that cannot be, say what is lost by it."""
@@ -155,6 +159,13 @@ class Housekeeping:
 
     def _write_closed(self) -> None:
         self._on_committed(self._ledger.commit())
+
+    async def _look_back(self) -> None:
+        """Close slots whose time to be looked back at is over, where no meter speaks."""
+        while True:
+            await asyncio.sleep(LOOK_BACK_S)
+            if self._health.ask(self._ledger.close_overdue, otherwise=False):
+                self._closed.set()
 
     async def _keep(self) -> None:
         """Flush in time, look through the file a little, and prune now and then."""

@@ -66,10 +66,23 @@ class Ledger:
         closed = self._books.fold(number, sample)
         if closed is None:
             return False
-        slots, owed = closed
+        self._add(*closed)
+        return True
+
+    def close_overdue(self) -> bool:
+        """Close the slots that have been looked back at for long enough; returns whether there were
+        some, which wait for `commit`. Raises StoreError.
+        """
+        if not self.caught_up:
+            return False
+        closed = self._books.close_overdue()
+        for each in closed:
+            self._add(*each)
+        return bool(closed)
+
+    def _add(self, slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
         self._uncommitted[0].extend(slots)
         self._uncommitted[1].extend(owed)
-        return True
 
     def commit(self) -> Committed:
         """Write what was closed, and say what that is. Raises StoreError; it waits in the buffer

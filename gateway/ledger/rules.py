@@ -26,8 +26,10 @@ def unchanged(rules: MeterRules) -> MeterRules:
     return replace(rules, registers=registers)
 
 
-def meter_rules(device: Device, settings: Settings) -> MeterRules:
-    """What the fold must know of a meter."""
+def meter_rules(device: Device, settings: Settings, *, says_at_once: bool = False) -> MeterRules:
+    """What the fold must know of a meter. `says_at_once`: slots are wanted as soon as they end, and
+    may be written anew.
+    """
     registers: dict[Direction, Rules] = {}
     for direction in DIRECTIONS:
         shown = _OTHER[direction] if device.invert else direction
@@ -52,4 +54,6 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         max_gap_ms=round(settings.market.max_gap * 1000),
         invert=device.invert,
         clock=settings.clock.trust,
+        look_back_ms=round(settings.market.look_back_s * 1000),
+        says_at_once=says_at_once,
     )

@@ -182,6 +182,8 @@ class DestinationReport(Part):
     """Refusals since start that were not believed: what they were of is kept and tried again."""
     refusing_since_s: float | None = None
     """Since when it refuses everything that it is sent; None: it does not."""
+    refuses: dict[str, str] = field(default_factory=dict)
+    """The assets or series whose last word from it since the start was a refusal, and why."""
     read_back: str = ""
     """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was
     asked.
@@ -299,6 +301,13 @@ class Report:
             for asset in self.assets
             if asset.refused and not is_told
         ]
+        # Of the exchange the assets say it, one by one.
+        refused += [
+            f"{each.name} refuses {_few(sorted(each.refuses), ', ')} ({why})"
+            for each in self.destinations
+            if each.name != EXCHANGE and not each.refusing_since_s
+            for why in list(each.refuses.values())[-1:]
+        ]
         return refused + [
             f"{asset.name}: the last slot was {asset.last_delivery}"
             + (f" ({asset.last_reason})" if asset.last_reason else "")
@@ -380,7 +389,12 @@ def masked_report(report: Report, masked: Callable[[str], str]) -> Report:
             for a in report.assets
         ],
         destinations=[
-            replace(_masked(each, masked), read_back=masked(each.read_back), url=masked(each.url))
+            replace(
+                _masked(each, masked),
+                read_back=masked(each.read_back),
+                url=masked(each.url),
+                refuses={name: masked(why) for name, why in each.refuses.items()},
+            )
             for each in report.destinations
         ],
         buffer=replace(

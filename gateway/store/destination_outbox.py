@@ -18,20 +18,13 @@ from gateway.outbox.owed import (
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
-from gateway.store.rows import OWED_LIST, key_of, owed_of, subject_from
+from gateway.store.held_rows import confirm, dispute, forecasts_uwh, owe_once_more
+from gateway.store.rows import OWED_LIST, REPLACED, THIS_ITEM, key_of, owed_of, subject_from
 
 MAX_COUNTED = 10_000
 """Where nobody can say what a destination holds, counting all that is not confirmed would take ever
 longer.
 """
-
-THIS_ITEM = "destination = ? AND slot_s = ? AND subject = ? AND kind = ? AND revision = ?"
-
-REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer
-    WHERE newer.destination = outbox.destination AND newer.slot_s = outbox.slot_s
-    AND newer.subject = outbox.subject AND newer.kind = outbox.kind
-    AND newer.revision > outbox.revision AND newer.state IN ('pending', 'sent', 'accepted'))"""
-"""A newer number of the same slot is there: the older one must not be sent after it."""
 
 _PENDING = "outbox INDEXED BY outbox_pending"
 _SENT = "outbox INDEXED BY outbox_sent"
@@ -40,9 +33,11 @@ ever owed.
 """
 
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
-    AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
+    AND energy_uwh > 0 AND confirmed_s IS NULL
     AND disagreements < 2 AND attempts > 0"""
-"""What only counts as accepted (`behind.py`) was sent from another buffer, with another number."""
+"""A zero is not asked for: it is held as well where nothing has come. And what only counts as
+accepted (`behind.py`) was sent from another buffer, with another number.
+"""
 
 
 class DestinationOutbox:
@@ -301,6 +296,10 @@ class DestinationOutbox:
         )
         return Confirmations(unconfirmed, disputed)
 
+    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, int]:
+        """The forecast of the same slot that the destination accepted, where there is one."""
+        return forecasts_uwh(self._database, items)
+
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the destination holds. What it holds otherwise is owed once more, and the
         second time left as it is. Returns what is owed again.
@@ -310,41 +309,9 @@ class DestinationOutbox:
         with self._database.transaction():
             for held in found:
                 if held.agrees:
-                    self._confirm(held.item, now_s)
-                elif self._owe_once_more(held):
+                    confirm(self._database, held.item, now_s)
+                elif owe_once_more(self._database, held):
                     again.append(held.item)
                 else:
-                    self._dispute(held)
+                    dispute(self._database, held)
         return again
-
-    def _confirm(self, item: Item, now_s: float) -> None:
-        self._database.connection.execute(
-            f"""UPDATE outbox SET confirmed_s = ?, held_uwh = NULL, disagreements =
-                min(disagreements, 1)
-                WHERE state = 'accepted' AND {THIS_ITEM}""",  # noqa: S608
-            (now_s, *key_of(item)),
-        )
-
-    def _owe_once_more(self, held: Held) -> bool:
-        """Returns whether it is the first time."""
-        reason = f"was accepted, but the exchange holds {_amount(held)}; it is sent once more"
-        found = self._database.connection.execute(
-            f"""UPDATE outbox SET state = 'pending', decided_s = NULL, disagreements = 1,
-                held_uwh = ?, reason = ?
-                WHERE state = 'accepted' AND disagreements = 0 AND {THIS_ITEM} AND NOT
-                    {REPLACED}""",  # noqa: S608
-            (held.energy_uwh, reason, *key_of(held.item)),
-        )
-        return found.rowcount > 0
-
-    def _dispute(self, held: Held) -> None:
-        reason = f"was accepted twice, and the exchange holds {_amount(held)}; ask its operator"
-        self._database.connection.execute(
-            f"""UPDATE outbox SET disagreements = 2, held_uwh = ?, reason = ?
-                WHERE state = 'accepted' AND disagreements = 1 AND {THIS_ITEM}""",  # noqa: S608
-            (held.energy_uwh, reason, *key_of(held.item)),
-        )
-
-
-def _amount(held: Held) -> str:
-    return "nothing" if held.energy_uwh is None else f"{held.energy_uwh / 10**6:g} Wh"

@@ -13,8 +13,16 @@ from gateway.outbox.owed import Owed
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import ASSUMED, look_whether_behind
 from gateway.store.database import Database
-from gateway.store.destination_outbox import REPLACED, THIS_ITEM, DestinationOutbox
-from gateway.store.rows import OWED_LIST, key_of, owed_of, owed_row, subject_value
+from gateway.store.destination_outbox import DestinationOutbox
+from gateway.store.rows import (
+    OWED_LIST,
+    REPLACED,
+    THIS_ITEM,
+    key_of,
+    owed_of,
+    owed_row,
+    subject_value,
+)
 
 
 class OutboxTable:

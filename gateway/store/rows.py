@@ -51,6 +51,15 @@ OWED_LIST = (
     "closes_s, state, reason, raw_uwh, attempts, decided_s, confirmed_s, held_uwh, disagreements, "
     "first_sent_s, last_sent_s, answer, transaction_id"
 )
+
+THIS_ITEM = "destination = ? AND slot_s = ? AND subject = ? AND kind = ? AND revision = ?"
+
+REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer
+    WHERE newer.destination = outbox.destination AND newer.slot_s = outbox.slot_s
+    AND newer.subject = outbox.subject AND newer.kind = outbox.kind
+    AND newer.revision > outbox.revision AND newer.state IN ('pending', 'sent', 'accepted'))"""
+"""A newer number of the same slot is there: the older one must not be sent after it."""
+
 _FOLDED = ("power_w", "power_import_w", "power_export_w")
 
 

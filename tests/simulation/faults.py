@@ -323,23 +323,38 @@ def _store_deleted(world: "World", event: FaultEvent) -> None:
     _ruin(world, event, delete)
 
 
-def _store_restored(world: "World", _: FaultEvent) -> Undo:
-    """Nothing else runs while the files are copied: the copies are of one moment."""
-    path = world.settings.buffer_path
-    copies = {
-        suffix: path.with_name(path.name + suffix).read_bytes()
-        for suffix in ("", "-wal")
-        if path.with_name(path.name + suffix).exists()
-    }
+def _restored(of: Callable[[Path], list[Path]]) -> Apply:
+    """Copy the files of a buffer that `of` names, and put the copies back later. Nothing else runs
+    while they are copied: they are of one moment.
+    """
 
-    def put_back(path: Path) -> None:
-        _delete(path)
-        for suffix, data in copies.items():
-            path.with_name(path.name + suffix).write_bytes(data)
-        world.fault_log.restored_ms.append(world.time.ms())
+    def copy(world: "World", _: FaultEvent) -> Undo:
+        copies = {each: each.read_bytes() for each in of(world.settings.buffer_path)}
 
-    # Only the copy takes the time in `lasts`: the daemon is away for a moment.
-    return lambda: _ruin(world, FaultEvent(at=Seconds(0), fault=Fault("kill")), put_back)
+        def put_back(path: Path) -> None:
+            _delete(path)
+            for each in of(path):
+                each.unlink()
+            for each, data in copies.items():
+                each.write_bytes(data)
+            world.fault_log.restored_ms.append(world.time.ms())
+
+        # Only the copy takes the time in `lasts`: the daemon is away for a moment.
+        return lambda: _ruin(world, FaultEvent(at=Seconds(0), fault=Fault("kill")), put_back)
+
+    return copy
+
+
+def _database(path: Path) -> list[Path]:
+    files = (path, path.with_name(path.name + "-wal"))
+    return [each for each in files if each.exists()]
+
+
+def _state_folder(path: Path) -> list[Path]:
+    """All that is kept beside a buffer, its marks of what was accepted, too."""
+    return sorted(
+        each for each in path.parent.glob(path.name + "*") if not each.name.endswith("-shm")
+    )
 
 
 def _store_log_left(world: "World", event: FaultEvent) -> None:
@@ -459,7 +474,8 @@ APPLY: Mapping[str, Apply] = {
     "store_folder_removed": _meanwhile(_remove_folder),
     "store_emptied": _meanwhile(_empty),
     "store_log_cut": _meanwhile(_cut_log),
-    "store_restored": _store_restored,
+    "store_restored": _restored(_database),
+    "state_folder_restored": _restored(_state_folder),
     "store_log_left": _store_log_left,
     "store_locked": _store_locked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,

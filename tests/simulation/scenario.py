@@ -60,6 +60,8 @@ FAULTS: Mapping[str, str] = {
     "store_log_cut": "somebody empties the database's log while the daemon has it open",
     "store_restored": "the daemon is killed, and the database is replaced by a copy that was made "
     "`lasts` before",
+    "state_folder_restored": "the daemon is killed, and its state folder is replaced by a copy "
+    "that was made `lasts` before",
     "store_log_left": "the daemon is killed, and the database is gone, but not its log",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "

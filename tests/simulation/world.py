@@ -8,6 +8,7 @@ to it at its three seams (lines, HTTP, time), and its SQLite file lies on a simu
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -156,6 +157,21 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@contextlib.contextmanager
+def _cache_directory(path: Path) -> Iterator[None]:
+    """What systemd gives the daemon by that name, for as long as this lasts."""
+    path.mkdir(exist_ok=True)
+    before = os.environ.get("CACHE_DIRECTORY")
+    os.environ["CACHE_DIRECTORY"] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CACHE_DIRECTORY"]
+        else:
+            os.environ["CACHE_DIRECTORY"] = before
+
+
 def run(scenario: Scenario, folder: Path, *, quiet: bool = True) -> RunResult:
     """Run a scenario in an empty folder. The same scenario gives the same run."""
 
@@ -164,6 +180,7 @@ def run(scenario: Scenario, folder: Path, *, quiet: bool = True) -> RunResult:
 
     folder.mkdir(exist_ok=True)
     with (
+        _cache_directory(folder / "cache"),
         Disk(folder) as disk,
         _quiet() if quiet else contextlib.nullcontext(),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,

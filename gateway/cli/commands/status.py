@@ -198,7 +198,7 @@ def _fetch(url: str, token: Token = _no_token) -> bytes:
     import urllib.request
     from http.client import HTTPException
 
-    if not url.startswith(("http://", "https://")):
+    if not url.lower().startswith(("http://", "https://")):
         raise NotReachable(f"{url!r} is not an address; write it as in {DEFAULT_URL}")
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({})
@@ -216,6 +216,8 @@ def _fetch(url: str, token: Token = _no_token) -> bytes:
             said = error.read(300).decode(errors="replace").strip()
         if error.code == HTTPStatus.UNAUTHORIZED:
             raise NotReachable(_asked_for_token(url, sent=bool(secret))) from error
+        if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+            raise NotReachable(_asked_too_often(url, error.headers.get("Retry-After"))) from error
         raise NotReachable(
             f"{url} answers {error.code}: {said}\nIs this the gateway's address? Give the right "
             "one with --url."
@@ -230,6 +232,16 @@ def _fetch(url: str, token: Token = _no_token) -> bytes:
             "Does its page have another address? Give it with --url, or the configuration folder "
             "with --config."
         ) from error
+
+
+def _asked_too_often(url: str, retry_after: str | None) -> str:
+    """429 is what the gateway itself says to wrong tokens: it lives, and this is its address."""
+    wait = f"{retry_after} s" if retry_after and retry_after.isdigit() else "a minute"
+    return (
+        f"{url} answers 429: several wrong tokens came from this address, so it takes none from it "
+        f"for now. It is up.\nTry again in {wait}, with the token of that gateway. "
+        "If that goes on, look which monitor or open page has an old one."
+    )
 
 
 def _asked_for_token(url: str, *, sent: bool) -> str:
@@ -382,6 +394,8 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
         notes += f", oldest {_slot(destination.oldest_undelivered_s)}"
     if destination.next_deadline_s is not None:
         notes += f", next deadline in {_span(destination.next_deadline_s - report.now_s)}"
+    if destination.refuses:
+        notes += f"; refused: {', '.join(sorted(destination.refuses))}"
     if destination.read_back:
         notes += f"; read back: {destination.read_back}, {destination.unconfirmed} unconfirmed"
     if destination.disputed:

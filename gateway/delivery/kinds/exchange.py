@@ -76,7 +76,7 @@ class HttpUrl(str):
         """Raises ValueError where `raw` is not such a URL."""
         match = (
             re.fullmatch(
-                r"(https?)://(\[[0-9a-fA-F:]+\]|[^]\[/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
+                r"(?i:(https?))://(\[[0-9a-fA-F:]+\]|[^]\[/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
             )
             if isinstance(raw, str)
             else None
@@ -89,12 +89,13 @@ class HttpUrl(str):
             )
         if match[3] and not 1 <= int(match[3][1:]) <= 65535:
             raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        if match[1] == "http" and not is_loopback(match[2]):
+        scheme = match[1].lower()  # RFC 3986, section 3.1: case does not matter
+        if scheme == "http" and not is_loopback(match[2]):
             raise ValueError(
                 "plain http would send the password in clear, and is for this machine only "
                 "(127.0.0.1, [::1] or localhost) — write https://"
             )
-        return cls(str(raw).rstrip("/"))
+        return cls((scheme + match[0][len(scheme) :]).rstrip("/"))
 
 
 def _is_host(text: str) -> bool:

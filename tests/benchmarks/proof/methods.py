@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.benchmarks.proof.meters import Numbers, Readings
 
-LOOK_BACK_S = 0.0
+LOOK_BACK_S = 300.0
 """How long after a boundary our slots are open for what later readings say of it."""
 
 

@@ -42,6 +42,7 @@ def rules_of(meter: Meter, direction: Direction, interval_s: float) -> MeterRule
         slot_ms=SLOT_S * 1000,
         stale_ms=round(max(3 * interval_s, 30) * 1000),
         max_gap_ms=2 * 3_600_000,
+        look_back_ms=300_000,
     )
 
 

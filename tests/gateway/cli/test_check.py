@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli.commands.check import schema_names, schema_of
 from gateway.delivery import kinds
+from gateway.delivery.kinds.exchange import HttpUrl
 from tests.gateway.cli.conftest import PV_METER
 
 ROOT = Path(__file__).parents[3]
@@ -250,6 +251,17 @@ def test_what_no_path_name_or_size_can_be_is_a_mistake_like_others(run, home, ri
     code, out, _ = run("check")
     assert code == 1
     assert says in out
+
+
+def test_the_scheme_of_the_exchange_may_be_in_capitals(run, home):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    url = "url: HTTPS://Exchange.Example/x/\n  dialect:"
+    home.write("gateway.yaml", text.replace("dialect:", url, 1))
+    code, out, _ = run("check")
+    assert code == 0, out
+    assert HttpUrl.parse("HTTPS://Exchange.Example/x/") == "https://Exchange.Example/x"
+    with pytest.raises(ValueError, match="in clear"):
+        HttpUrl.parse("HTTP://exchange.example")
 
 
 def test_a_folder_that_is_not_there_is_one_mistake_that_says_what_to_do(run, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 
 from gateway.cli.commands import status
 from gateway.cli.main import main
-from gateway.monitoring.report import Report
+from gateway.monitoring.report import Report, masked_report
 from gateway.monitoring.server import StatusServer
+from gateway.site.page_access import ListenHost
 from gateway.site.settings import StatusSettings
 
 
@@ -62,6 +63,23 @@ async def test_what_the_exchange_holds_otherwise_is_shown_with_the_command_that_
         assert expected in shown
 
 
+async def test_who_is_refused_by_a_second_destination_is_named(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = replace(
+        healthy_report.destinations[0],
+        name="archive",
+        refuses={"PV": "answers 422: no such series", "House load": "answers 422: no such series"},
+    )
+    report = replace(
+        healthy_report, destinations=[*healthy_report.destinations, second], meters=[], lines=[]
+    )
+    assert await asked(report) == 0, "worth a look, and the gateway is well"
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "archive refuses House load, PV (answers 422: no such series)" in shown
+    assert masked_report(report, lambda _: "…").destinations[1].refuses["PV"] == "…"
+
+
 async def test_json_is_what_the_daemon_said(
     healthy_report: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +109,32 @@ async def test_another_server_is_not_taken_for_the_gateway(
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         assert await asyncio.to_thread(main, ["status", "--url", url]) == 2
     assert "not as this version of the gateway" in capsys.readouterr().err
+
+
+async def test_an_address_that_is_shut_out_for_wrong_tokens_reads_that_the_gateway_lives(
+    healthy_report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [tmp_path / f"wrong-{n}" for n in range(6)]
+    for n, path in enumerate(wrong):
+        path.write_text(f"token: {'abcdef'[n] * 40}\n")
+        path.chmod(0o600)
+    settings = StatusSettings(host=ListenHost("0.0.0.0"), port=0)
+    server = StatusServer(settings, lambda: healthy_report, lambda: "y" * 40)
+    task = asyncio.create_task(server.run())
+    await server.listening.wait()
+    url = f"HTTP://127.0.0.1:{server.url.rpartition(':')[2]}"
+    options = ["status", "--url", url, "--token-file"]
+    try:
+        codes = [await asyncio.to_thread(main, [*options, str(path)]) for path in wrong]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    shown = " ".join(capsys.readouterr().err.split())
+    assert set(codes) == {2}
+    assert "429" in shown
+    assert "It is up. Try again in" in shown
+    assert "Is this the gateway's address?" not in shown
 
 
 def test_the_address_is_taken_from_the_configuration(

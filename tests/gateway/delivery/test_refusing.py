@@ -67,6 +67,8 @@ def test_one_asset_is_rejected_while_the_others_are_delivered(tmp_path: Path) ->
                 report = uploader.snapshot(site.now())
             assert site.states() == {"accepted": 8, "rejected": 4}
             assert (report.state, report.refusing_since_s) == ("ok", None)
+            [(name, why)] = report.refuses.items()
+            assert (name, "404" in why) == (str(B), True)
             assert report.healthy(site.now(), T0)
             assert len(site.sent(B)) < 20
 

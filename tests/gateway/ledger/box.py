@@ -20,20 +20,20 @@ INTERVAL_S = 10
 HOUR_S = 3600
 
 
-def site(folder: Path) -> Settings:
+def site(folder: Path, look_back: str) -> Settings:
     (folder / "devices").mkdir(parents=True, exist_ok=True)
-    (folder / "gateway.yaml").write_text("site: home-12\n")
+    (folder / "gateway.yaml").write_text(f"site: home-12\nmarket: {{look_back: {look_back}}}\n")
     (folder / "devices/grid.yaml").write_text("profile: dsmr/dsmr5\nline: serial:/dev/ttyUSB0\n")
     return load(folder)
 
 
 class Box:
     """A machine whose clock starts wrong with each boot, and its meter: 1 Wh registers, a load that
-    changes with the hour.
+    changes with the hour. Slots close for good when they end, unless `look_back` says otherwise.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, look_back: str = "0s") -> None:
+        self.settings = site(folder, look_back)
         self.true_s = float(NOON_S)
         self.booted_s = 0.0
         self.wall_off_s = 0.0
@@ -63,8 +63,8 @@ class Box:
             lambda: boot_id,
         )
         self.clock = Clock("kernel", wall)
-        self.buffer = open_buffer(self.folder / "buffer.sqlite", now_s=self.clock.now_s())
-        self.ledger = Ledger(site(self.folder), self.buffer, self.clock, [])
+        self.buffer = open_buffer(self.settings.folder / "buffer.sqlite", now_s=self.clock.now_s())
+        self.ledger = Ledger(self.settings, self.buffer, self.clock, [])
         if replay:
             self.ledger.replay()
 

@@ -51,13 +51,20 @@ def take(ledger: Ledger, sample: Sample) -> Committed | None:
 
 
 def site(
-    folder: Path, *, forecast: str = "last_slot", slot: str = "15min", invert_pv: bool = False
+    folder: Path,
+    *,
+    forecast: str = "last_slot",
+    slot: str = "15min",
+    invert_pv: bool = False,
+    look_back: str = "0s",
 ) -> Settings:
-    """Settings of a home with a DSMR meter and an SDM120 on the panels, from real files."""
+    """Settings of a home with a DSMR meter and an SDM120 on the panels, from real files. Slots
+    close for good when they end, unless `look_back` says otherwise.
+    """
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     (folder / "gateway.yaml").write_text(f"""\
 site: home-12
-market: {{slot: {slot}}}
+market: {{slot: {slot}, look_back: {look_back}}}
 exchange: {{dialect: sdk, canary_network: {NETWORK}, credentials: exchange.credentials,
     forecast: {forecast}}}
 assets:

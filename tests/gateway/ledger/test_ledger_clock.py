@@ -347,7 +347,7 @@ def check_sum(box: Box, samples: list[Sample], slots: list[Slot]) -> None:
         sum(slot.energy_uwh or 0 for slot in slots)
         + left_uwh
         + each.counter.counter_uwh
-        - each.slot.begin_uwh
+        - (each.slot if each.passed is None else each.passed.slot).begin_uwh
     )
     first_uwh = (
         round(samples[0].values["energy_import_wh"]) * WH + WH // 2
@@ -370,7 +370,7 @@ def test_whatever_becomes_of_the_clock_no_sample_is_dated_wrongly_unless_it_says
     example_folder: Callable[[], Path], life: list[tuple[int, int, int, bool, int, str]]
 ) -> None:
     folder = example_folder()
-    box = Box(folder)
+    box = Box(folder, look_back="5min")
     for pause_s, before, after, right, set_s, end in [*life, (100, 5, 200, True, 0, "")]:
         box.true_s += pause_s
         box.boot()

@@ -1,0 +1,153 @@
+"""A slot that has ended, and stays open while readings say more of where its end was. Pure.
+
+Its end and the beginning of the slot after it move together, so that nothing is booked twice or
+lost. Where numbers are delivered at once (`MeterRules.says_at_once`) the slot is closed when it
+ends, and comes again as a revision where its end is found to have been elsewhere by more than it
+was said to be uncertain by.
+"""
+
+from msgspec.structs import replace
+
+from gateway.energy.boundary import Boundary, looked_back, passed, steps_after
+from gateway.energy.counter import Since
+from gateway.energy.entries import Entries
+from gateway.energy.interval import Interval, Part
+from gateway.energy.refinement import at
+from gateway.energy.slot import DirectionState, Edge, OpenSlot, Passed
+from gateway.energy.uncertainty import WIDTH
+
+
+def is_looked_back(part: Part, interval: Interval, entries: Entries) -> bool:
+    """Whether the slot that a part ends is still looked back at after the interval."""
+    if interval.jump_uwh or interval.doubts:
+        return False
+    look_back_ms = entries.rules.look_back_ms
+    return entries.register is not None and part.until_ms + look_back_ms > interval.until_ms
+
+
+def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entries) -> Passed:
+    """The slot has ended there, in the interval."""
+    register = entries.register
+    assert register is not None
+    before, after = interval.before, interval.counter
+    boundary = passed(
+        end.at_ms - before.shift_ms,
+        value_uwh=end.counter_uwh,
+        uncertainty_uwh=end.uncertainty_uwh or 0,
+        before=before.counter,
+        after=after,
+        since=interval.since,
+        rest=_rest(interval, end.at_ms),
+        steps=(before.steps, steps_after(before.steps, before.counter, after, register)),
+        register=register,
+        surprise_uwh=before.surprise.energy_uwh,
+    )
+    boundary = _refined(boundary, before, interval)
+    one = Passed(slot=slot, end_ms=end.at_ms, register_uwh=end.register_uwh, boundary=boundary)
+    if not entries.rules.says_at_once:
+        return one
+    said = one.end
+    entries.close(slot, said)
+    return replace(one, said_uwh=said.counter_uwh, said_uncertainty_uwh=said.uncertainty_uwh)
+
+
+def look_back(interval: Interval, entries: Entries) -> Interval:
+    """The interval, before which the end of a slot is known better, and for good where the time is
+    over.
+    """
+    before = interval.before
+    one = before.passed
+    if one is None:
+        return interval
+    register = entries.register
+    assert register is not None
+    after = interval.counter
+    steps = steps_after(before.steps, before.counter, after, register)
+    boundary = looked_back(
+        one.boundary,
+        before.counter,
+        after,
+        interval.since,
+        steps,
+        register,
+        before.surprise.energy_uwh,
+    )
+    boundary = _refined(boundary, before, interval)
+    before = replace(before, passed=replace(one, boundary=boundary))
+    if boundary.is_known or after.at_ms >= _deadline_ms(one, entries):
+        before = settle(before, entries)
+    counter_uwh = max(after.counter_uwh, before.counter.counter_uwh)
+    return replace(interval, before=before, counter=replace(after, counter_uwh=counter_uwh))
+
+
+def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> Boundary:
+    """The boundary as the estimate has it, after the interval.
+
+    Where power is read and was missed for a while, nobody knows how it was meanwhile: then the
+    counter has it, evenly.
+    """
+    refinement = state.refinement
+    if refinement is None:
+        return boundary
+    has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
+    if has_gap:
+        return replace(boundary, is_known=True)
+    found = at(refinement, boundary.at_ms)
+    if found is None:
+        # It may come to be known: where power is late, a boundary is reached late.
+        return replace(boundary, is_known=False)
+    return replace(
+        boundary,
+        counter_uwh=found.counter_uwh,
+        # An edge of a slot is made wider by that again, because most edges are bounds.
+        uncertainty_uwh=round(found.uncertainty_uwh / WIDTH),
+        is_known=found.is_known,
+    )
+
+
+def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:
+    """Whether the time to look back is over at this steady time."""
+    return state.passed is not None and at_ms > _deadline_ms(state.passed, entries)
+
+
+def settle(state: DirectionState, entries: Entries) -> DirectionState:
+    """The slot is closed with what is known of its end now, and the next one begins there."""
+    one = state.passed
+    if one is None:
+        return state
+
+    end = one.end
+    if one.said_uwh is None:
+        entries.close(one.slot, end)
+    elif abs(end.counter_uwh - one.said_uwh) > one.said_uncertainty_uwh:
+        entries.close(replace(one.slot, revision=one.slot.revision + 1), end)
+    else:
+        return replace(state, passed=None)
+    return begin_at(replace(state, passed=None), end)
+
+
+def begin_at(state: DirectionState, end: Edge) -> DirectionState:
+    """The state, whose open slot begins where the one before it ended."""
+    slot = replace(state.slot, begin_uwh=end.counter_uwh, begin_uncertainty_uwh=end.uncertainty_uwh)
+    counter_uwh = max(state.counter.counter_uwh, end.counter_uwh)
+    return replace(state, slot=slot, counter=replace(state.counter, counter_uwh=counter_uwh))
+
+
+def _deadline_ms(one: Passed, entries: Entries) -> int:
+    """In steady time."""
+    return one.boundary.at_ms + entries.rules.look_back_ms
+
+
+def _rest(interval: Interval, at_ms: int) -> Since:
+    """What power says of the part of an interval after a boundary."""
+    since = interval.since
+    if at_ms >= interval.until_ms:
+        return Since()
+    for mark in interval.marks:
+        if mark.at_ms == at_ms:
+            return replace(
+                since,
+                power_uwh=since.power_uwh - mark.power_uwh,
+                power_unknown_ms=since.power_unknown_ms - mark.power_unknown_ms,
+            )
+    return since
