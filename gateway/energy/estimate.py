@@ -29,6 +29,7 @@ from gateway.energy.power_faults import (
     Crossing,
     Faults,
     Sums,
+    bare,
     crossed,
     crossing_at,
     is_steady,
@@ -233,8 +234,8 @@ def advanced(
     hours = elapsed_s * HOURS_PER_S
     sums = replace(
         sums,
-        slope_wh=sums.slope_wh + (begin_w + end_w) * hours / 2,
-        stair_wh=sums.stair_wh + end_w * hours,
+        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
+        stair_wh=round(sums.stair_wh + end_w * hours, 9),
     )
     delay_s = estimate.faults.delay.now_s
     sight = Sight(
@@ -311,10 +312,11 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
         segments=tuple(each for each in segments if each.end_s > place),
+        # To 10⁻⁹ Wh, which takes little room where it is stored.
         sums=Sums(
-            sums.wh + what.wh,
-            sums.corrected_wh + corrected_wh,
-            sums.variance + what.variance,
+            round(sums.wh + what.wh, 9),
+            round(sums.corrected_wh + corrected_wh, 9),
+            round(sums.variance + what.variance, 9),
             sums.idle_s + what.idle_s,
             sums.slope_wh,
             sums.stair_wh,
@@ -466,7 +468,7 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
     """The step before, foretold from its neighbours with power and evenly."""
     last = estimate.last
     if last is None:
-        return replace(estimate, last=crossing)
+        return replace(estimate, last=bare(crossing))
 
     moved_wh = crossing.wh - last.wh
     # By what is known of power now: most of it may have just been learnt.
@@ -502,7 +504,7 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
     off = off_wh * off_wh / (estimate.track.variance + crossing.variance)
     return replace(
         estimate,
-        last=crossing,
+        last=bare(crossing),
         before=Foretold(
             round(corrected_wh, 6),
             round(elapsed_s, 3),

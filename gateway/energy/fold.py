@@ -175,8 +175,7 @@ def advance_direction(
 
     if is_conceded := _is_to_concede(before, counter, reading, rules):
         counter = counting.concede(counter, register)
-    is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
-    before = _refined(before, counter, reading, entries, is_elsewhere=is_elsewhere)
+    before = _refined(before, counter, reading, entries, is_conceded or _is_elsewhere(finding))
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
     else:
@@ -203,12 +202,16 @@ def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> c
     )
 
 
+def _is_elsewhere(finding: counting.Finding | None) -> bool:
+    """Whether the register goes on from another place than where it was."""
+    return finding is not None and finding.kind in ("reset", "jump")
+
+
 def _refined(
     before: DirectionState,
     counter: counting.Counter,
     reading: Reading,
     entries: Entries,
-    *,
     is_elsewhere: bool,
 ) -> DirectionState:
     """The state, and what is known of the energy at boundaries after the reading that the counter

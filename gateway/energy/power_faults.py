@@ -194,6 +194,12 @@ def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums
     )
 
 
+def bare(crossing: Crossing) -> Crossing:
+    """Without what tells whether power is a mean: only steady ones are compared for that."""
+    sums = crossing.sums
+    return replace(crossing, sums=Sums(sums.wh, sums.corrected_wh, sums.variance, sums.idle_s))
+
+
 def is_steady(change_w2: float, power_w: float) -> bool:
     """Whether power changed by so little (its square) that it is the same."""
     return change_w2 <= (0.05 * power_w) ** 2 + 900
@@ -202,6 +208,7 @@ def is_steady(change_w2: float, power_w: float) -> bool:
 def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
     """After one more step of the register: gain and offset."""
     last = faults.long
+    crossing = bare(crossing)
     if last is None:
         return replace(faults, long=crossing)
 
