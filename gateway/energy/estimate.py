@@ -72,12 +72,12 @@ MOST_LAZY = 6.0
 MOSTLY = 0.99
 """With so much of a share power alone counts."""
 
-LITTLE = 0.02
+LITTLE = 0.005
 """When all that a boundary still has in common with the energy now is less than this part of its
 variance, there is nothing to wait for.
 """
 
-SURE_SD = 2.0
+SURE_SD = 2.1
 """So many standard deviations hold 95 %."""
 
 
@@ -561,6 +561,16 @@ def without(estimate: Estimate, end_s: float) -> Estimate:
         past=tuple(each for each in estimate.past if each.end_s != end_s),
         paced=tuple(each for each in estimate.paced if each.end_s != end_s),
         ahead=tuple(each for each in estimate.ahead if each[1] != end_s),
+    )
+
+
+def forgotten(estimate: Estimate, before_s: float) -> Estimate:
+    """The estimate, which keeps no boundary before that."""
+    return replace(
+        estimate,
+        past=tuple(each for each in estimate.past if each.end_s >= before_s),
+        paced=tuple(each for each in estimate.paced if each.end_s >= before_s),
+        ahead=tuple(each for each in estimate.ahead if each[1] >= before_s),
     )
 
 

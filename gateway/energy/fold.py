@@ -25,7 +25,14 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import between
 from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
-from gateway.energy.refinement import MOST_KEPT, begun_at, elsewhere, followed
+from gateway.energy.refinement import (
+    ABOUT_MS,
+    MOST_KEPT,
+    begun_at,
+    elsewhere,
+    followed,
+    without_before,
+)
 from gateway.energy.slot import (
     DirectionState,
     Event,
@@ -187,7 +194,7 @@ def advance_direction(
             placed=reading.placed,
         )
         after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    after = replace(after, refinement=before.refinement)
+    after = _with_refinement(after, before)
     return _settled(after) if entries.are_binding or after.passed else after
 
 
@@ -200,6 +207,14 @@ def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> c
         power_w=reading.power_w,
         stale_ms=entries.rules.stale_ms,
     )
+
+
+def _with_refinement(after: DirectionState, before: DirectionState) -> DirectionState:
+    """The state with what is known of boundaries; of one that is for good nothing is kept."""
+    refinement = before.refinement
+    if refinement is not None and before.passed and not after.passed:
+        refinement = without_before(refinement, after.slot.start_ms - after.shift_ms + ABOUT_MS)
+    return replace(after, refinement=refinement)
 
 
 def _is_elsewhere(finding: counting.Finding | None) -> bool:
@@ -235,7 +250,10 @@ def _refined(
     since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
     first_ms = (since_ms // slot_ms + 1) * slot_ms
     ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
-    new = followed(old, counter, register, ends_ms, is_believed=is_believed)
+    # The end of the slot that is open, and where that one is looked back at, of the one before.
+    about_ms = -ABOUT_MS if before.passed else ABOUT_MS
+    wanted_ms = before.slot.start_ms - shift_ms + about_ms
+    new = followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
     return replace(before, refinement=new)
 
 

@@ -9,7 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.counter import UWH_PER_WH, Counter
-from gateway.energy.estimate import Estimate, Seen, advanced, at_boundary, begun, begun_again
+from gateway.energy.estimate import (
+    Estimate,
+    Seen,
+    advanced,
+    at_boundary,
+    begun,
+    begun_again,
+    forgotten,
+)
 from gateway.energy.register import Rules
 
 MOST_KEPT = 3
@@ -17,7 +25,7 @@ MOST_KEPT = 3
 while the register is silent; then the oldest one is forgotten.
 """
 
-ABOUT_S = 2.0
+ABOUT_MS = 2000
 """A boundary is found again though the clock was corrected by so much."""
 
 MOST_WAITING = 40
@@ -66,9 +74,11 @@ def followed(
     ends_ms: tuple[int, ...],
     *,
     is_believed: bool,
+    wanted_ms: int,
 ) -> Refinement:
     """The refinement after one more sample, which the counter has seen: believed or not.
-    `ends_ms` are the boundaries since the one before, in steady time.
+    `ends_ms` are the boundaries since the one before, in steady time; those before `wanted_ms` are
+    forgotten.
     """
     origin_ms = refinement.origin_ms
     at_s = (counter.last_sample_ms - origin_ms) / 1000
@@ -81,18 +91,21 @@ def followed(
         tuple((end_ms - origin_ms) / 1000 for end_ms in ends_ms[-MOST_KEPT:]),
         refreshed_s=register.refresh_ms / 1000,
     )
-    if len(estimate.paced) > MOST_KEPT:
-        oldest_s = estimate.paced[-MOST_KEPT].end_s
-        estimate = replace(
-            estimate,
-            past=tuple(each for each in estimate.past if each.end_s >= oldest_s),
-            paced=tuple(each for each in estimate.paced if each.end_s >= oldest_s),
-            ahead=tuple(each for each in estimate.ahead if each[1] >= oldest_s),
-        )
+    if estimate.paced:
+        oldest_s = estimate.paced[-MOST_KEPT:][0].end_s
+        oldest_s = max(oldest_s, (wanted_ms - origin_ms) / 1000)
+        if estimate.paced[0].end_s < oldest_s:
+            estimate = forgotten(estimate, oldest_s)
     if len(estimate.sights) > MOST_WAITING:
         # A second of samples for each second of delay would make the state too large.
         return elsewhere(refinement, counter, register)
     return Refinement(origin_ms, refinement.origin_uwh, estimate)
+
+
+def without_before(refinement: Refinement, wanted_ms: int) -> Refinement:
+    """The refinement, which keeps no boundary before that, in steady time."""
+    before_s = (wanted_ms - refinement.origin_ms) / 1000
+    return replace(refinement, estimate=forgotten(refinement.estimate, before_s))
 
 
 def at(refinement: Refinement, end_ms: int) -> Refined | None:
@@ -102,7 +115,7 @@ def at(refinement: Refinement, end_ms: int) -> Refined | None:
     """
     estimate = refinement.estimate
     end_s = (end_ms - refinement.origin_ms) / 1000
-    kept = [past.end_s for past in estimate.past if abs(past.end_s - end_s) <= ABOUT_S]
+    kept = [past.end_s for past in estimate.past if abs(past.end_s - end_s) * 1000 <= ABOUT_MS]
     if not kept:
         return None
     found = at_boundary(estimate, min(kept, key=lambda each: abs(each - end_s)))
