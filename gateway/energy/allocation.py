@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from gateway.energy.slot import Slot, Unallocated
+from gateway.energy.slot import Method, Quality, Slot, Unallocated
 
 DAY_S = 86_400
 
@@ -42,12 +42,7 @@ def lacking(record: Unallocated, slots: Iterable[Slot]) -> list[tuple[Slot, floa
             "the clock was set back here: there is no time between the two readings that slots "
             "could be given this energy for"
         )
-    mine = (
-        s
-        for s in slots
-        if (s.device, s.serial_number, s.direction)
-        == (record.device, record.serial_number, record.direction)
-    )
+    mine = (slot for slot in slots if _is_of(record, slot))
     found: list[tuple[Slot, float]] = []
     until_ms = record.from_ms
     for slot in sorted(mine, key=lambda slot: slot.start_s):
@@ -164,6 +159,77 @@ def allocate(
             )
         )
     return allocated
+
+
+@dataclass(frozen=True, slots=True)
+class SlotBefore:
+    """A slot as it was before it was given its share, and the revision that it has with it."""
+
+    start_s: int
+    revision: int
+    energy_uwh: int | None
+    quality: Quality
+    method: Method
+    begin_uwh: int
+    end_uwh: int
+    uncertainty_uwh: int | None = None
+
+
+def before(shares: Sequence[Share], allocated: Sequence[Slot]) -> list[SlotBefore]:
+    """What is to be kept of the slots, so that an allocation can be undone."""
+    return [
+        SlotBefore(
+            start_s=was.slot.start_s,
+            revision=now.revision,
+            energy_uwh=was.slot.energy_uwh,
+            quality=was.slot.quality,
+            method=was.slot.method,
+            begin_uwh=was.slot.begin_uwh,
+            end_uwh=was.slot.end_uwh,
+            uncertainty_uwh=was.slot.uncertainty_uwh,
+        )
+        for was, now in zip(shares, allocated, strict=True)
+    ]
+
+
+def undone(record: Unallocated, kept: Sequence[SlotBefore], slots: Iterable[Slot]) -> list[Slot]:
+    """The next revision of every slot, as it was before. `slots` are those of the series, one per
+    time at most.
+
+    Raises CannotAllocate where one has been written anew since, or is not there any more.
+    """
+    there = {slot.start_s: slot for slot in slots if _is_of(record, slot)}
+    restored: list[Slot] = []
+    for was in kept:
+        slot = there.get(was.start_s)
+        if slot is None:
+            raise CannotAllocate(f"the slot of {_utc(was.start_s)} is not in the buffer any more")
+        if slot.revision != was.revision:
+            raise CannotAllocate(
+                f"the slot of {_utc(was.start_s)} has been written anew since: undo what was "
+                "allocated to it later first"
+            )
+        restored.append(
+            replace(
+                slot,
+                energy_uwh=was.energy_uwh,
+                quality=was.quality,
+                method=was.method,
+                begin_uwh=was.begin_uwh,
+                end_uwh=was.end_uwh,
+                uncertainty_uwh=was.uncertainty_uwh,
+                revision=slot.revision + 1,
+            )
+        )
+    return restored
+
+
+def _is_of(record: Unallocated, slot: Slot) -> bool:
+    return (slot.device, slot.serial_number, slot.direction) == (
+        record.device,
+        record.serial_number,
+        record.direction,
+    )
 
 
 def _and_all_of(record: Unallocated, slot: Slot) -> int | None:

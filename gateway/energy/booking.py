@@ -149,6 +149,7 @@ def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:
             from_uwh=part.end_uwh - before.counter.counter_uwh,
             to_uwh=counter.counter_uwh - part.end_uwh,
             since=interval.since,
+            part=(part.until_ms - interval.begin_ms) / (interval.until_ms - interval.begin_ms),
         )
     return Edge(part.until_ms, part.end_uwh, part.end_register_uwh, uncertainty_uwh)
 

@@ -104,7 +104,6 @@ def passed(
     *,
     value_uwh: int,
     uncertainty_uwh: int,
-    before: Counter,
     after: Counter,
     since: Since,
     rest: Since,
@@ -113,13 +112,13 @@ def passed(
     surprise_uwh: int,
 ) -> Boundary:
     """A boundary that the reading `after` is the first one to follow. `since` is what power says of
-    the time from `before`, and `rest` of the part of it after the boundary; `steps` are the moves
-    as of both.
+    the time since the reading before it, and `rest` of the part of it after the boundary; `steps`
+    are the moves as of both.
     """
     low_uwh, high_uwh = _bounds(after)
     if after.at_ms > at_ms:
-        low_uwh, high_uwh = _between(before, after, since, rest)
-        low_uwh, high_uwh = min(low_uwh, value_uwh), max(high_uwh, value_uwh)
+        # Nothing read later moves it as long as it lies within what that allows.
+        low_uwh, high_uwh = value_uwh - uncertainty_uwh, value_uwh + uncertainty_uwh
     boundary = Boundary(at_ms, value_uwh, uncertainty_uwh, low_uwh, high_uwh, rest, steps[0])
     if not _goes_by_steps(since, steps[1], register, after, surprise_uwh):
         return boundary
@@ -158,7 +157,8 @@ def looked_back(
 
     step_uwh = register.step_uwh(after.shown_uwh)
     value_uwh = (low_uwh + high_uwh) // 2
-    uncertainty_uwh = (high_uwh - low_uwh) // 2 + min(surprise_uwh, step_uwh // 2)
+    unseen_uwh = min(surprise_uwh, step_uwh // 2) + all_since.power_uncertainty_uwh // 2
+    uncertainty_uwh = min((high_uwh - low_uwh) // 2 + unseen_uwh, boundary.uncertainty_uwh)
     return replace(
         boundary,
         counter_uwh=value_uwh,
@@ -197,23 +197,6 @@ def _by_steps(boundary: Boundary, after: Counter, steps: Steps | None, register:
         return boundary
     value_uwh = before.line_uwh(steps, at_ms)
     return replace(boundary, counter_uwh=value_uwh, uncertainty_uwh=step_uwh // 4)
-
-
-def _between(before: Counter, after: Counter, since: Since, rest: Since) -> tuple[int, int]:
-    """The bounds at a boundary between two readings. `since` is what power says of the time between
-    them, and `rest` of the part after the boundary.
-    """
-    low_uwh, high_uwh = _moved(*_bounds(after), after, rest)
-    first_low_uwh, first_high_uwh = _bounds(before)
-    if since.power_unknown_ms:
-        return max(low_uwh, first_low_uwh), high_uwh
-
-    passed_uwh = after.gain.applied(since.power_uwh - rest.power_uwh)
-    uncertain_uwh = since.power_uncertainty_uwh
-    return (
-        max(low_uwh, first_low_uwh + passed_uwh - uncertain_uwh),
-        min(high_uwh, first_high_uwh + passed_uwh + uncertain_uwh),
-    )
 
 
 def _bounds(counter: Counter) -> tuple[int, int]:

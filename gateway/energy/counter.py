@@ -17,38 +17,8 @@ numbers. The counter lives on an *unwrapped* scale: what the meter shows, plus a
 or a reset changes the offset, and the counter itself never runs backwards. Times are in ms of a
 clock that is never set, because how long something lasted decides what can be true.
 
-A reading of the register that is believed *confirms* the counter. A reading that is not believed
-changes nothing: only the integral of power goes on. These readings are not believed at once:
-
-- *The register is not in the sample.*
-
-- *It says grossly more than power does, and than the register's own pace was before.* Such a
-  reading is a suspect. When the register goes on from where it was, the suspect was a *glitch*.
-  When the next reading agrees with the suspect, both are believed (`AGREEING`).
-
-- *It cannot follow the last one:* it went backwards, or by more than the main fuse can carry. Only
-  when `CONFIRMATIONS` such readings in a row agree with each other are they believed, and then one
-  of three things has happened. The register passed its modulus: a *rollover*. It went backwards: a
-  *reset*, across which nothing can be known and nothing is booked. It went forwards: a *jump*. The
-  counter goes along with a jump, but what the register jumped over is stated as unallocated and is
-  in no slot.
-
-- *It is one of the first of all.* Until `CONFIRMATIONS` readings agree, and as long as nothing is
-  booked, the counter begins anew with a reading that cannot follow (`begins_anew`).
-
-- *It is one more of many that rise too fast.* Each is more than the main fuse can carry since the
-  one before, so they never agree (`MOST_REFUSED`). Then the rule is wrong and not the register, and
-  nobody knows by how much: slot by slot the counter goes along, and all that passed is stated as
-  unallocated (`concede`).
-
-- *It stands still while more passes than its step can hold.* The register *pauses*, and will catch
-  up. After `MOST_PAUSE_MS` the register is believed, and power is not.
-
-- *It stands still, and the meter moves it only once a minute, say* (`Rules.refresh_ms`). For that
-  long this says nothing.
-
-- *It is one of another register,* because the meter's profile changed. Once `CONFIRMATIONS` such
-  readings agree, the counter goes on from where it is with the new one (`go_on_with`).
+Which readings of the register are believed, and so *confirm* the counter, is told by `belief`. One
+that is not believed changes nothing: only the integral of power goes on.
 """
 
 from dataclasses import dataclass
@@ -57,7 +27,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from gateway.energy.calibration import MOST_GAIN_PPM, PPM, Gain
+from gateway.energy.calibration import Gain
 from gateway.energy.register import Rules
 
 CONFIRMATIONS = 3
@@ -65,39 +35,6 @@ CONFIRMATIONS = 3
 
 One more than the wrong readings in a row that the simulation has a name for (scenarios
 `bogus-zero-twice`, `bogus-zeros-and-a-kill`).
-"""
-
-AGREEING = 2
-"""Readings that must agree before a step is believed that the fuse can carry, and for which nothing
-else speaks.
-
-One is a flipped bit (scenario `bit-flip-small`). A third would keep a real load waiting for longer,
-such as a car that begins to charge where power is read from another place.
-"""
-
-MOST_REFUSED = 10
-"""So many readings in a row that are not believed are no accident, and a person should know.
-
-More than any glitch that the simulation has a name for, and 100 s at the usual interval.
-"""
-
-DOUBT_MS = 15 * 60_000
-"""Of a meter that is read more rarely no reading is doubted for saying more than power does: the
-next one would come too late.
-
-After a time that nobody saw every reading is doubted, however long it was. The value is the usual
-slot. With one minute, a flipped bit within what the fuse carries was believed where
-a meter was read once a minute or less often (random days 108, 121 and 178 of the simulation).
-"""
-
-DOUBT_W = 1000.0
-"""What may have been switched on and off in between, unseen, without making anybody doubt.
-
-Tried with the household of `tests/benchmarks/accuracy.py`, read every 5 minutes for 30 days: with
-0, 300, 1000 and 3000 W, of 8640 true readings 64, 41, 3 and none wait for the next one, and 163,
-107, 12 and none where the register is read without power. A wrong reading that so much power could
-explain is booked until the register goes back. The README states that limit, and the laws of the
-simulation allow for it.
 """
 
 MOST_PAUSE_MS = 2 * 3_600_000
@@ -194,6 +131,11 @@ class Counter(msgspec.Struct, frozen=True):
     pace_w: float = 0.0
     """What the register's last move was, as power."""
     gain: Gain = Gain()
+    wavered_ms: int | None = None
+    """When it was last told that the register goes back by a step or two (`belief`)."""
+    leap_uwh: int = 0
+    leap_ms: int = 0
+    """By how much the register has lately risen for which nothing else spoke, and when."""
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
     cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each
@@ -248,22 +190,6 @@ def start(at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules) -> Coun
     )
 
 
-def begins_anew(counter: Counter, rules: Rules, raw_uwh: int) -> bool:
-    """Whether the sample that power was integrated up to is where the counter should have begun
-    (`start`).
-
-    So it is where too few readings speak for the series yet, and this one cannot follow: the very
-    first may have been a wrong one. Not for ever: where readings only rise, and each one too fast,
-    the counter has begun all the same, and what passes is accounted for.
-    """
-    if counter.agreed >= CONFIRMATIONS or counter.agreed <= -CONFIRMATIONS:
-        return False
-
-    moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
-    elapsed_ms = counter.last_sample_ms - counter.at_ms
-    return not 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
-
-
 def integrate(
     counter: Counter, rules: Rules, *, at_ms: int, power_w: float | None, stale_ms: int
 ) -> Counter:
@@ -311,153 +237,7 @@ def integrate(
     )
 
 
-def read(
-    counter: Counter, rules: Rules, raw_uwh: int | None, *, stale_ms: int
-) -> tuple[Counter, Finding | None]:
-    """What the meter shows at the sample that power was integrated up to; None: the register is not
-    in it. Where power is not known for longer than `stale_ms`, nobody saw what happened.
-
-    The counter that comes back is as of that sample where the register confirms it: `at_ms` tells.
-    Otherwise it is still as of before.
-    """
-    if raw_uwh is None:
-        return counter, None
-
-    at_ms = counter.last_sample_ms
-    elapsed_ms = at_ms - counter.at_ms
-    moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
-    can_follow = 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
-
-    if can_follow and not _is_doubtful(counter, rules, moved_uwh, elapsed_ms, stale_ms):
-        if moved_uwh == 0 and _is_yet_to_move(counter, rules, elapsed_ms):
-            return counter, None
-        if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
-            return counter, None
-        return _confirmed(counter, rules, moved_uwh), _glitch(counter, rules, raw_uwh)
-
-    counter = suspect(counter, rules, raw_uwh)
-    suspects = counter.suspects
-    assert suspects is not None
-
-    if can_follow and suspects.count >= AGREEING:
-        return _confirmed(counter, rules, moved_uwh), None
-    if suspects.count < CONFIRMATIONS:
-        return counter, None
-    return _rebase(counter, rules, suspects)
-
-
-def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
-    """The counter after a reading that it cannot be compared with: one of another register, at the
-    sample that power was integrated up to.
-    """
-    at_ms = counter.last_sample_ms
-    if counter.suspects is None:
-        suspects = Suspects(raw_uwh, raw_uwh, at_ms, 1)
-    else:
-        suspects = counter.suspects.and_then(raw_uwh, at_ms, rules)
-    return replace(counter, suspects=suspects)
-
-
-def go_on_with(
-    counter: Counter, rules: Rules, at_ms: int, raw_uwh: int, power_w: float | None
-) -> Counter:
-    """The counter where it is, from now on in the middle of a step of another register.
-
-    A step that is coarser than the one before begins below what the register was: a counter at its
-    lower edge would book half a step that has not passed.
-    """
-    begun = start(at_ms, raw_uwh, power_w, rules)
-    step_uwh = rules.step_uwh(raw_uwh)
-    begin_uwh = counter.counter_uwh - step_uwh // 2
-    return replace(
-        begun,
-        counter_uwh=counter.counter_uwh,
-        register_uwh=begin_uwh,
-        offset_uwh=begin_uwh - raw_uwh,
-        low_uwh=begin_uwh,
-        high_uwh=begin_uwh + step_uwh,
-        agreed=CONFIRMATIONS,
-    )
-
-
-def is_to_concede(counter: Counter) -> bool:
-    """Whether so many readings rise too fast that the counter had better go along (`concede`)."""
-    suspects = counter.suspects
-    if suspects is None or suspects.rising < MOST_REFUSED:
-        return False
-    return suspects.last_raw_uwh + counter.offset_uwh > counter.register_uwh
-
-
-def concede(counter: Counter, rules: Rules) -> Counter:
-    """The counter where its register is now, though that cannot be believed. What it moves by is
-    for no slot to have.
-    """
-    suspects = counter.suspects
-    assert suspects is not None
-    latest = Suspects(suspects.last_raw_uwh, suspects.last_raw_uwh, suspects.last_ms, 1)
-    counter, _ = _jump(counter, rules, latest, "")
-    since = replace(counter.since, power_unknown_ms=max(counter.since.power_unknown_ms, 1))
-    counter = _confirmed(replace(counter, since=since), rules, 0)
-    # The next reading is no more believed for that, and the count goes on.
-    return replace(
-        counter, suspects=replace(latest, rising=suspects.rising, refused=suspects.refused)
-    )
-
-
-def _is_doubtful(
-    counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int, stale_ms: int
-) -> bool:
-    """Whether a reading says grossly more than power, and than the register's own pace.
-
-    Grossly is three times as much, and a few steps and `DOUBT_W` on top. The margins are wide
-    because doubt costs little where it is wrong: the reading is believed with the next one.
-    """
-    if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
-        return False
-    return _is_gross(counter, rules, moved_uwh, elapsed_ms)
-
-
-def _is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
-    since = counter.since
-    by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
-    by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
-    unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
-    steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
-    return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
-
-
-def _is_yet_to_move(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
-    """Whether the register stands still because the meter moves it only now and then."""
-    return elapsed_ms < rules.refresh_ms and counter.suspects is None
-
-
-def _pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
-    """Whether more has passed than the register's step can hold, by a clear margin, while it stands
-    still.
-    """
-    step_uwh = rules.step_uwh(counter.shown_uwh)
-    # Power may be off: the least that can have passed is compared with two steps.
-    is_too_much = counter.still_uwh * (PPM - MOST_GAIN_PPM) > 2 * step_uwh * PPM
-    return is_too_much and elapsed_ms <= MOST_PAUSE_MS and counter.gain.credible(step_uwh)
-
-
-def _glitch(counter: Counter, rules: Rules, raw_uwh: int) -> Finding | None:
-    """What the suspects were, now that a reading is believed: a glitch, unless they lie on the way
-    from the last believed reading to this one.
-    """
-    suspects = counter.suspects
-    if suspects is None:
-        return None
-
-    are_ahead = suspects.last_raw_uwh + counter.offset_uwh >= counter.register_uwh
-    if are_ahead and suspects.lead_to(raw_uwh, counter.last_sample_ms, rules):
-        return None
-
-    shown = _wh(suspects.last_raw_uwh)
-    return Finding("glitch", 0, f"{suspects.count} reading(s) not believed, {shown} shown")
-
-
-def _confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
+def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     """The counter after its register has confirmed it, having moved by `moved_uwh` (≥ 0) since it
     last did.
     """
@@ -524,86 +304,3 @@ def _bounds(counter: Counter, register_uwh: int, step_uwh: int) -> tuple[int, in
         middle_uwh = (low_uwh + high_uwh) // 2
         low_uwh = high_uwh = min(max(middle_uwh, register_uwh), register_uwh + step_uwh)
     return low_uwh, high_uwh
-
-
-def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter, Finding]:
-    """The suspects are right: decide what happened, and go on from there."""
-    shown_uwh = counter.shown_uwh
-    last_ms = suspects.last_ms
-    text = f"{_wh(shown_uwh)} was followed by {_wh(suspects.first_raw_uwh)}, {suspects.count} times"
-
-    modulus_uwh = rules.modulus_uwh or 0
-    rolled_uwh = suspects.last_raw_uwh + modulus_uwh - shown_uwh
-    if modulus_uwh and _may_have_rolled(counter, rules, rolled_uwh, last_ms - counter.at_ms):
-        counter = replace(counter, offset_uwh=counter.offset_uwh + modulus_uwh)
-        finding = Finding("rollover", 0, f"the register started again from 0: {text}")
-        return _confirmed(counter, rules, rolled_uwh), finding
-
-    if suspects.first_raw_uwh < shown_uwh:
-        counter, finding = _reset(counter, rules, suspects, text)
-    else:
-        counter, finding = _jump(counter, rules, suspects, text)
-
-    # What the suspects counted among themselves is booked; what power says of the time before them
-    # may be theirs or not.
-    since = counter.since
-    since = replace(since, power_unknown_ms=max(since.power_unknown_ms, 1))
-    counter = replace(counter, since=since)
-    return _confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh), finding
-
-
-def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms: int) -> bool:
-    """Whether the register can have passed its modulus. Where power is known for all of the time,
-    and says that nothing like that passed, it was set to 0 near its modulus.
-    """
-    if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
-        return False
-    power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
-    return not (power_tells and _is_gross(counter, rules, rolled_uwh, elapsed_ms))
-
-
-def _reset(
-    counter: Counter, rules: Rules, suspects: Suspects, text: str
-) -> tuple[Counter, Finding]:
-    """The register went backwards: the counter stays where it is, on a new scale.
-
-    The new scale begins so that the counter is in the middle of the register's step, or further:
-    nothing is booked for that.
-    """
-    step_uwh = rules.step_uwh(suspects.first_raw_uwh)
-    begin_uwh = max(counter.register_uwh, counter.counter_uwh - step_uwh // 2)
-    counter = replace(
-        counter,
-        register_uwh=begin_uwh,
-        offset_uwh=begin_uwh - suspects.first_raw_uwh,
-        low_uwh=begin_uwh,
-        high_uwh=max(begin_uwh + step_uwh, counter.counter_uwh),
-    )
-    text = f"the register went back: {text}; nothing is booked across"
-    return counter, Finding("reset", 0, text)
-
-
-def _jump(counter: Counter, rules: Rules, suspects: Suspects, text: str) -> tuple[Counter, Finding]:
-    """The register went forwards by more than can be true: the counter goes along, and what lies in
-    between is unallocated.
-
-    The counter is then as far into the new step as it was into the old one: what it was uncertain
-    by is neither lost nor booked twice.
-    """
-    step_uwh = rules.step_uwh(suspects.first_raw_uwh)
-    begin_uwh = suspects.first_raw_uwh + counter.offset_uwh
-    into_uwh = min(counter.counter_uwh - counter.register_uwh, step_uwh)
-    unallocated_uwh = max(begin_uwh + into_uwh - counter.counter_uwh, 0)
-    counter = replace(
-        counter,
-        counter_uwh=counter.counter_uwh + unallocated_uwh,
-        register_uwh=begin_uwh,
-        low_uwh=begin_uwh,
-        high_uwh=begin_uwh + step_uwh,
-    )
-    text = f"more than the main fuse carries: {text}; {_wh(unallocated_uwh)} unallocated"
-    return counter, Finding("jump", unallocated_uwh, text)
-
-
-def _wh(uwh: int) -> str:
-    return f"{uwh / UWH_PER_WH:.3f} Wh"

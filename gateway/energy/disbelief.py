@@ -6,7 +6,8 @@ no slot is made of it. A person should know, and be told what to look at.
 
 from dataclasses import dataclass
 
-from gateway.energy.counter import MOST_REFUSED, UWH_PER_WH, Counter, Suspects
+from gateway.energy.belief import MOST_REFUSED
+from gateway.energy.counter import UWH_PER_WH, Counter, Suspects
 from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState
 
@@ -47,10 +48,19 @@ def strangers(readings: int, state: MeterState) -> Disbelief | None:
     return Disbelief(readings, text)
 
 
-def no_register(readings: int) -> Disbelief | None:
-    """The same of samples without any energy register, so many in a row."""
+def no_register(readings: int, *, is_void: bool = False) -> Disbelief | None:
+    """The same of samples without any energy register, so many in a row. `is_void`: the last one
+    shows registers of 0, and nothing else.
+    """
     if readings < MOST_REFUSED:
         return None
+    if is_void:
+        text = (
+            f"{readings} readings in a row show registers of 0, and all else as not implemented: "
+            "what is read does not hear the meter behind it. See to the wire between the two; no "
+            "slot is made of such readings"
+        )
+        return Disbelief(readings, text)
     text = (
         f"{readings} readings in a row show no energy register, and no slot can be made of them: "
         "is its profile right? See meter-gateway read"
@@ -60,6 +70,18 @@ def no_register(readings: int) -> Disbelief | None:
 
 def _why(counter: Counter, suspects: Suspects, rules: Rules) -> str:
     believed, shown = _wh(counter.shown_uwh), _wh(suspects.last_raw_uwh)
+    if suspects.last_raw_uwh == 0:
+        return (
+            f"it shows 0, and stood at {believed}: a total does not fall to 0, so the meter does "
+            "not know its total at the moment. See what its display shows. If it was reset, the "
+            "counter goes on as soon as it shows more than 0"
+        )
+    if rules.has_underflowed(suspects.last_raw_uwh):
+        return (
+            f"it shows {shown}, which is less than 0 as a number without a sign; it stood at "
+            f"{believed}. See what its display shows, and whether its profile reads the right "
+            "register"
+        )
     if suspects.rising >= MOST_REFUSED:
         return (
             f"it moves by more than the main fuse carries (max_power {rules.max_power_w:g} W). "

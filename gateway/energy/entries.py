@@ -13,6 +13,7 @@ from gateway.energy.slot import (
     OpenSlot,
     Quality,
     Slot,
+    TakenBack,
     Unallocated,
 )
 from gateway.energy.uncertainty import is_too_uncertain, of_slot
@@ -32,6 +33,7 @@ class Entries:
         "rules",
         "serial_number",
         "slots",
+        "taken_back",
         "unallocated",
     )
 
@@ -45,6 +47,7 @@ class Entries:
         self.events: list[Event] = []
         self.unallocated: list[Unallocated] = []
         self.provisional: list[Slot] = []
+        self.taken_back: list[TakenBack] = []
 
     @property
     def are_binding(self) -> bool:
@@ -97,6 +100,11 @@ class Entries:
         )
         self.unallocated.append(record)
         return record
+
+    def take_back(self, at_ms: int, from_uwh: int) -> None:
+        """All that was booked from there of the counter on is void."""
+        series = self.rules.device, self.serial_number, self.direction
+        self.taken_back.append(TakenBack(*series, at_ms, from_uwh))
 
     def tell(self, at_ms: int, kind: str, text: str, unallocated_uwh: int = 0) -> None:
         """A person should know this of the direction."""

@@ -10,7 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from drivers.sample import Sample
+from gateway.energy import belief as believing
 from gateway.energy import counter as counting
+from gateway.energy import former as formers
 from gateway.energy.assets import Direction
 from gateway.energy.booking import (
     MAX_MISSING,
@@ -22,7 +24,7 @@ from gateway.energy.booking import (
 )
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
-from gateway.energy.interval import between
+from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.refinement import (
@@ -36,11 +38,13 @@ from gateway.energy.refinement import (
 from gateway.energy.slot import (
     DirectionState,
     Event,
+    Former,
     MeterRules,
     MeterState,
     OpenSlot,
     Slot,
     Step,
+    TakenBack,
     Unallocated,
 )
 
@@ -64,6 +68,8 @@ class Reading(msgspec.Struct, frozen=True):
     placed: bool
     widened: bool = False
     """The register is a sum of more tariffs than versions before this one took into it."""
+    began_anew: bool = False
+    """Whether a register of the meter has been reset, as was found lately."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -103,19 +109,25 @@ def _advance_series(
     events: list[Event] = []
     unallocated: list[Unallocated] = []
     provisional: list[Slot] = []
+    taken_back: list[TakenBack] = []
+    began_anew = any(map(formers.has_begun_anew, state.directions.values()))
+    shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
 
-    for direction in rules.registers:
-        raw_uwh, power_w = _shown(sample, direction, rules)
+    # A register that fell to 0 comes last: whether it is believed depends on the others.
+    for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
         widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
-        reading = Reading(at_ms, steady_ms, state.at_ms, raw_uwh, power_w, sample.placed, widened)
+        times_ms = at_ms, steady_ms, state.at_ms
+        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
             directions[direction] = new
+            began_anew |= formers.has_begun_anew(new)
         slots += entries.slots
         events += entries.events
         unallocated += entries.unallocated
         provisional += entries.provisional
+        taken_back += entries.taken_back
 
     previous = state.previous
     if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
@@ -124,7 +136,7 @@ def _advance_series(
         serial_number=serial_number,
         at_ms=at_ms,
         slot_ms=rules.slot_ms,
-        directions=directions,
+        directions={each: directions[each] for each in rules.registers if each in directions},
         shift_ms=at_ms - steady_ms,
         boot_id=sample.boot_id,
         boottime_ms=sample.boottime_ms,
@@ -133,7 +145,14 @@ def _advance_series(
     )
     if state.changed_after and not _reads_as_before(rules) and not new_state.counts_another(rules):
         new_state = replace(new_state, changed_after=0)
-    return Step(new_state, tuple(slots), tuple(events), tuple(unallocated), tuple(provisional))
+    return Step(
+        new_state,
+        tuple(slots),
+        tuple(events),
+        tuple(unallocated),
+        tuple(provisional),
+        tuple(taken_back),
+    )
 
 
 def advance_direction(
@@ -143,12 +162,12 @@ def advance_direction(
     reading brings is added to `entries`.
 
     1. Metering begins with the first register, and anew as long as the beginning may have been
-       wrong (`counter.begins_anew`).
+       wrong (`belief.begins_anew`).
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
     4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
-       not believed for long is unallocated (`counter.concede`).
+       not believed for long is unallocated (`belief.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -157,6 +176,8 @@ def advance_direction(
        second time that way is for the books to refuse (`clash`): what is closed stays.
     6. Once anything is booked, the beginning cannot be changed any more.
     7. Where another register was counted than is read now, it begins anew (`_change_register`).
+    8. A register that comes back to where it stood before it was said to have been reset or to have
+       jumped takes that belief back (`former`).
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
@@ -171,31 +192,128 @@ def advance_direction(
     seen = _integrated(before, reading, entries)
     if is_another and reading.raw_uwh is not None:
         return _change_register(before, seen, reading, entries)
-    if reading.raw_uwh is not None and counting.begins_anew(seen, register, reading.raw_uwh):
+    if reading.raw_uwh is not None and believing.begins_anew(seen, register, reading.raw_uwh):
         return _begin_anew(before, reading, entries)
 
-    at_ms = reading.at_ms
-    marks = marks_up_to(before, seen.since, reading.last_ms, at_ms, rules.slot_ms)
-    counter, finding = counting.read(seen, register, reading.raw_uwh, stale_ms=rules.stale_ms)
+    marks = marks_up_to(before, seen.since, reading.last_ms, reading.at_ms, rules.slot_ms)
+    former = _former(before, reading, entries)
+    if former is not None and reading.raw_uwh is not None:
+        one = formers.returning(former, seen, reading.raw_uwh, register, rules.stale_ms)
+        if one is not None and formers.is_back(one):
+            return _settled(_take_back(one, reading, entries))
+        if one is not None:
+            seen = believing.suspect(seen, register, reading.raw_uwh)
+            after = wait(before, seen, marks, reading.at_ms, entries)
+            return replace(after, former=formers.with_returned(former, one))
+        former = formers.without_returns(former)
+
+    waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
+    after = _with_register(before, waits, reading, entries)
+    return _settled(after) if entries.are_binding or after.passed else after
+
+
+def _with_register(
+    before: DirectionState, waits: DirectionState, reading: Reading, entries: Entries
+) -> DirectionState:
+    """The direction after its register was read. `waits` is what it was before with power up to the
+    reading: what stays where this one is not believed.
+    """
+    rules, at_ms = entries.rules, reading.at_ms
+    register = rules.registers[entries.direction]
+    seen, marks, former = waits.counter, waits.marks, waits.former
+    counter, finding = believing.read(
+        seen,
+        register,
+        reading.raw_uwh,
+        stale_ms=rules.stale_ms,
+        began_anew=reading.began_anew,
+    )
     if finding:
         entries.tell(at_ms, finding.kind, finding.text, finding.unallocated_uwh)
 
-    if is_conceded := _is_to_concede(before, counter, reading, rules):
-        counter = counting.concede(counter, register)
+    if is_conceded := _is_to_concede(before, counter, reading, entries):
+        counter = believing.concede(counter, register)
     before = _refined(before, counter, reading, entries, is_conceded or _is_elsewhere(finding))
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
+        return replace(after, former=former, refinement=before.refinement)
+
+    is_belief = finding is not None and finding.kind != "glitch"
+    if is_belief or formers.is_new_rise(former, counter):
+        # What waits beside must go on from the same end of the slot before.
+        before, waits, counter = _settled_first(before, waits, counter, entries)
+    interval = between(
+        before,
+        counter,
+        at_ms,
+        since=seen.since,
+        marks=marks,
+        finding=finding,
+        placed=reading.placed,
+    )
+    after = leave_out(interval, entries) if is_conceded else book(interval, entries)
+    if finding and finding.kind != "glitch":
+        raw_uwh = counter.shown_uwh
+        former = formers.kept(waits, finding.kind, raw_uwh, finding.unallocated_uwh)
     else:
-        interval = between(
-            *(before, counter, at_ms),
-            since=seen.since,
-            marks=marks,
-            finding=finding,
-            placed=reading.placed,
-        )
-        after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    after = _with_refinement(after, before)
-    return _settled(after) if entries.are_binding or after.passed else after
+        former = formers.with_rise(waits, former, counter)
+    return _with_refinement(replace(after, former=former), before)
+
+
+def _settled_first(
+    before: DirectionState, waits: DirectionState, counter: counting.Counter, entries: Entries
+) -> tuple[DirectionState, DirectionState, counting.Counter]:
+    """The states before a belief, and the counter after it, once the slot that was looked back at
+    is closed for good.
+    """
+    if before.passed is None:
+        return before, waits, counter
+    settled = settle(before, entries)
+    begun_uwh = settled.counter.counter_uwh
+    seen = replace(waits.counter, counter_uwh=begun_uwh)
+    waits = replace(waits, counter=seen, slot=settled.slot, passed=None)
+    return settled, waits, replace(counter, counter_uwh=max(counter.counter_uwh, begun_uwh))
+
+
+def _former(before: DirectionState, reading: Reading, entries: Entries) -> Former | None:
+    """What of the direction waits beside it, as of the reading."""
+    if before.former is None:
+        return None
+    return formers.wait_beside(
+        before.former,
+        steady_ms=reading.steady_ms,
+        last_ms=reading.last_ms,
+        at_ms=reading.at_ms,
+        power_w=reading.power_w,
+        rules=entries.rules,
+        register=entries.rules.registers[entries.direction],
+    )
+
+
+def _take_back(former: Former, reading: Reading, entries: Entries) -> DirectionState:
+    """The register is back where it was before the belief: all that passed since is booked anew,
+    from both ends.
+    """
+    assert reading.raw_uwh is not None, "a register that is not in the sample follows nothing"
+    old = former.state
+    register = entries.rules.registers[entries.direction]
+    moved_uwh = max(reading.raw_uwh - old.counter.shown_uwh, 0)
+    counter = counting.confirmed(old.counter, register, moved_uwh)
+    entries.take_back(reading.at_ms, old.slot.begin_uwh)
+    if finding := formers.told(former, reading.raw_uwh):
+        entries.tell(reading.at_ms, finding.kind, finding.text)
+        counter = replace(counter, wavered_ms=counter.at_ms)
+    interval = between(
+        old,
+        counter,
+        reading.at_ms,
+        since=old.counter.since,
+        marks=old.marks,
+        finding=None,
+        placed=reading.placed,
+    )
+    after = book(replace(interval, doubts=REGISTER_RESET), entries)
+    return replace(after, former=formers.without_returns(old.former))
 
 
 def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> counting.Counter:
@@ -258,15 +376,17 @@ def _refined(
 
 
 def _is_to_concede(
-    before: DirectionState, counter: counting.Counter, reading: Reading, rules: MeterRules
+    before: DirectionState, counter: counting.Counter, reading: Reading, entries: Entries
 ) -> bool:
     """Whether a slot ends here of which no reading was believed: what passed is stated now.
 
     An overload that is shorter is believed afterwards, when the mean is what the fuse carries.
     """
+    rules = entries.rules
+    register = rules.registers[entries.direction]
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
     is_long = reading.at_ms - before.at_ms >= rules.slot_ms - rules.stale_ms
-    return is_at_end and is_long and counting.is_to_concede(counter)
+    return is_at_end and is_long and believing.is_to_concede(counter, register)
 
 
 def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
@@ -355,11 +475,11 @@ def _change_register(
     register = entries.rules.registers[entries.direction]
     raw_uwh = reading.raw_uwh
     assert raw_uwh is not None, "another register that is not in the sample waits"
-    counter = counting.suspect(seen, register, raw_uwh)
+    counter = believing.suspect(seen, register, raw_uwh)
     suspects = counter.suspects
     assert suspects is not None
     # One that always rises too fast is conceded, once it is counted.
-    if suspects.count < CONFIRMATIONS and suspects.rising < counting.MOST_REFUSED:
+    if suspects.count < CONFIRMATIONS and suspects.rising < believing.MOST_REFUSED:
         return replace(before, counter=counter)
 
     was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
@@ -369,7 +489,7 @@ def _change_register(
     )
     entries.tell(reading.at_ms, "profile", text)
     old = keep(settle(before, entries), entries)
-    counter = counting.go_on_with(
+    counter = believing.go_on_with(
         old.counter, register, reading.steady_ms, raw_uwh, reading.power_w
     )
     return change_register(old, counter, reading.at_ms, entries, placed=reading.placed)
@@ -403,6 +523,19 @@ def _reads_as_before(rules: MeterRules) -> bool:
     return not any(register.source for register in rules.registers.values())
 
 
+def is_void(sample: Sample, rules: MeterRules) -> bool:
+    """Whether nothing is in a sample but registers of 0, though the meter tells more: an inverter
+    that does not hear its meter shows all else as not implemented, and its totals as 0.
+    """
+    if not rules.tells_more:
+        return False
+    shown = {name: value for name, value in sample.values.items() if name != "meter_utc_s"}
+    return bool(shown) and not any(
+        value or name not in ("energy_import_wh", "energy_export_wh")
+        for name, value in shown.items()
+    )
+
+
 def shows_register(sample: Sample, rules: MeterRules) -> bool:
     """Whether there is a register in the sample, of whichever direction."""
     return any(_shown(sample, direction, rules)[0] is not None for direction in rules.registers)
@@ -424,10 +557,15 @@ def _shown(
     power_w = sample.values.get(f"power_{direction}_w")
     if power_w is None and (net_w := sample.values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
+        if not abs(net_w) <= register.most_power_w:
+            # No power (−∞, −2³¹ W) says nothing of either direction.
+            power_w = None
 
     wh = sample.values.get(f"energy_{direction}_wh")
-    if wh is None or not abs(wh) <= MOST_WH:
+    if wh is None or not 0 <= wh <= MOST_WH:
         # What no meter shows, and no state can store, is as if it were not there.
+        return None, power_w
+    if wh == 0 and is_void(sample, rules):
         return None, power_w
     return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
 
@@ -469,7 +607,9 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
     text = f"meter {state.serial_number} was replaced; a new series begins with {new_serial}"
     swap = Event(at_ms, rules.device, "swap", text)
     slots += _missing_between(state, at_ms, rules)
-    gone = replace(state, previous=None, candidate_serial=None, candidate_readings=0)
+    gone = formers.forgotten(
+        replace(state, previous=None, candidate_serial=None, candidate_readings=0)
+    )
     begun = replace(_begin(sample, at_ms, rules), previous=gone)
     return Step(begun, tuple(slots), (swap,))
 
@@ -490,7 +630,7 @@ def _go_back(
         direction: replace(each, slot=replace(each.slot, revision=each.slot.revision + 1))
         for direction, each in back.directions.items()
     }
-    gone = replace(state, previous=None)
+    gone = formers.forgotten(replace(state, previous=None))
     step = advance(replace(back, directions=directions, previous=gone), sample, rules)
     return dataclasses.replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
 
@@ -508,7 +648,7 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
             start_ms=end_ms - end_ms % rules.slot_ms,
             samples=1,
         )
-        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0)
+        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0, former=None)
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)

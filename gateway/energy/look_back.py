@@ -34,7 +34,6 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
         end.at_ms - before.shift_ms,
         value_uwh=end.counter_uwh,
         uncertainty_uwh=end.uncertainty_uwh or 0,
-        before=before.counter,
         after=after,
         since=interval.since,
         rest=_rest(interval, end.at_ms),

@@ -55,9 +55,17 @@ def marks_up_to(
                 power_unknown_ms=since.power_unknown_ms + unknown_ms * part_ms // whole_ms,
             )
         )
-    while len(marks) > MAX_MARKS:
-        del marks[-2::-2]
-    return tuple(marks)
+    return thinned(tuple(marks), MAX_MARKS)
+
+
+def thinned(marks: tuple[Mark, ...], most: int) -> tuple[Mark, ...]:
+    """At most so many of them, the last one among them."""
+    if len(marks) <= most:
+        return marks
+    left = list(marks)
+    while len(left) > most:
+        del left[-2::-2]
+    return tuple(left)
 
 
 def wait(

@@ -15,6 +15,16 @@ of the time between two readings, and two steps are allowed on top.
 
 _UWH_PER_KWH = 1_000_000_000
 
+_TOPS = (2**31, 2**32)
+"""Numbers of registers end there: with a sign, and without."""
+_UNITS_UWH = tuple(10**power for power in range(3, 10))
+"""What meters count in: mWh to kWh."""
+_LEAST_UNDERFLOW = 256
+_ROUNDED = 1024
+"""A float32 rounds such numbers up by less."""
+_MOST_UNDERFLOW = 65_536
+"""So many counts below 0 are still that. Of all values of 32 bits, two in 100,000 lie there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -74,6 +84,21 @@ class Rules:
         # IEEE 754 binary32: 24 bits of significand. frexp gives kwh = m·2^e with 0.5 ≤ m < 1.
         exponent = math.frexp(kwh)[1]
         return round(math.ldexp(1.0, exponent - 24) * _UWH_PER_KWH)
+
+    def has_underflowed(self, raw_uwh: int) -> bool:
+        """Whether a total that could not be this is one below 0, as a number without a sign: a
+        little less than 2³², 2³¹ or the modulus, in whatever the meter counts in.
+        """
+        if self.modulus_uwh is not None:
+            below_uwh = self.modulus_uwh - raw_uwh
+            if 0 < below_uwh <= _LEAST_UNDERFLOW * self.resolution_uwh:
+                return True
+        units_uwh = (self.resolution_uwh, *_UNITS_UWH)
+        return any(
+            -_ROUNDED <= top - raw_uwh / unit_uwh <= _MOST_UNDERFLOW
+            for unit_uwh in units_uwh
+            for top in _TOPS
+        )
 
     @property
     def most_power_w(self) -> float:

@@ -47,6 +47,11 @@ the register stands still, is believed, and power contradicts it. `by power alon
 ever tell. `uncertain`: it may be off by more than a measured slot may (`uncertainty`).
 """
 
+BeliefKind = Literal["reset", "jump", "rollover", "rise"]
+"""What a register can be believed to have done, though its readings do not follow each other, or
+though nothing but itself speaks for it (`rise`).
+"""
+
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 
 PROVISIONAL_AFTER_FRACTION = Fraction(1, 10)
@@ -153,6 +158,8 @@ class MeterRules:
     """
     says_at_once: bool = False
     """Such a slot is closed at its end all the same, and written anew where that is worth it."""
+    tells_more: bool = False
+    """Whether the meter tells more than its registers."""
 
     @property
     def patience_ms(self) -> int:
@@ -291,6 +298,10 @@ class DirectionState(msgspec.Struct, frozen=True):
     """The last moves of the register."""
     passed: Passed | None = None
     """The slot before the open one, while it is looked back at."""
+    former: "Former | None" = None
+    """The direction from before the register was said to have been reset or to have jumped, while
+    that may yet be taken back.
+    """
 
     @property
     def at_ms(self) -> int:
@@ -314,6 +325,21 @@ class DirectionState(msgspec.Struct, frozen=True):
         if self.source or not register.source:
             return self
         return replace(self, source=register.source)
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A direction that waits for its register to come back (`former`)."""
+
+    kind: BeliefKind
+    """What its register was said to have done."""
+    state: DirectionState
+    """The direction as of the last reading before, power having gone on since."""
+    returned: int = 0
+    """Readings in a row that follow it."""
+    shown_uwh: int = 0
+    """What the register showed then, as the meter shows it."""
+    unallocated_uwh: int = 0
+    """What that left unallocated."""
 
 
 class MeterState(
@@ -407,6 +433,33 @@ class Unallocated:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What a register was believed to have done, and has not. Of the series and direction, all that
+    was booked or stated from `from_uwh` of the counter on is void: it comes anew, with the same
+    sample.
+    """
+
+    device: str
+    serial_number: str | None
+    direction: Direction
+    at_ms: int
+    """UTC of the reading that told."""
+    from_uwh: int
+
+    def concerns(self, entry: Slot | Unallocated) -> bool:
+        """Whether it is of this series and direction."""
+        return (entry.device, entry.serial_number, entry.direction) == (
+            self.device,
+            self.serial_number,
+            self.direction,
+        )
+
+    def voids(self, record: Unallocated) -> bool:
+        """Whether this energy never was."""
+        return self.concerns(record) and record.begin_uwh >= self.from_uwh
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one sample brought."""
 
@@ -418,3 +471,12 @@ class Step:
     """Slots that ended a while ago, whose register is not known yet: what power says of them. They
     are not in the books: they will come again, among `slots`, as a later revision.
     """
+    taken_back: tuple[TakenBack, ...] = ()
+    """To be done before anything else of it is booked: `slots` of what was taken back are written
+    over whatever is there.
+    """
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to write but the state, which can wait."""
+        return not (self.slots or self.events or self.provisional or self.taken_back)

@@ -62,15 +62,21 @@ def of_counter(counter: Counter, register: Rules | None, surprise_uwh: int) -> i
     return min(bounds_uwh + min(surprise_uwh, step_uwh // 2), room_uwh)
 
 
-def inside(before_uwh: int, after_uwh: int, *, from_uwh: int, to_uwh: int, since: Since) -> int:
+def inside(
+    before_uwh: int, after_uwh: int, *, from_uwh: int, to_uwh: int, since: Since, part: float
+) -> int:
     """The same at a moment between two readings, where the counter is uncertain by `before_uwh` and
-    `after_uwh`. It is `from_uwh` above the first and `to_uwh` below the second there.
+    `after_uwh`. It is `from_uwh` above the first and `to_uwh` below the second there; `part` of the
+    time between them has passed.
     """
     # Energy never flows back, so the truth lies between those of both readings.
     between_uwh = max(from_uwh + before_uwh, to_uwh + after_uwh)
     if since.power_unknown_ms:
         return between_uwh
-    return min(min(before_uwh, after_uwh) + 2 * since.power_uncertainty_uwh, between_uwh)
+    # Power rises or falls once between two readings, and both its ends are known: an even rise is
+    # off by most halfway, a sudden one by no more than that anywhere.
+    unseen_uwh = round(4 * part * (1 - part) * since.power_uncertainty_uwh)
+    return min(min(before_uwh, after_uwh) + unseen_uwh, between_uwh)
 
 
 def by_power(counter: Counter, register: Rules | None, surprise_uwh: int) -> int:

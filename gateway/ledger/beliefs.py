@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from drivers.sample import Sample
 from gateway.energy.disbelief import Disbelief, disbelief, no_register, strangers
-from gateway.energy.fold import shows_register
+from gateway.energy.fold import is_void, shows_register
 from gateway.energy.slot import MeterRules, MeterState
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Beliefs:
 
         found = (
             strangers(counts.strangers, state)
-            or no_register(counts.empty)
+            or no_register(counts.empty, is_void=is_void(sample, rules))
             or disbelief(state, rules)
         )
         if found and device not in self._found:

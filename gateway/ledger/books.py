@@ -2,6 +2,7 @@
 in the buffer until it is flushed.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,7 +17,7 @@ from gateway.energy.cross_check import CrossChecks
 from gateway.energy.fold import advance, overdue
 from gateway.energy.slot import AssetSlot, Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
-from gateway.ledger.decision import Book, Clash, Revise, Same, decide
+from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
 from gateway.ledger.rules import meter_rules, unchanged
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
@@ -54,7 +55,7 @@ class Books:
         self._settling = Settling(settings, buffer, terms)
         at_once = any(each.format.dated for each in terms)
         self._rules = {
-            device.name: meter_rules(device, settings, says_at_once=at_once)
+            device.name: dataclasses.replace(meter_rules(device, settings), says_at_once=at_once)
             for device in settings.devices
         }
         self._former_number = buffer.last_number
@@ -141,7 +142,7 @@ class Books:
         self.beliefs.look(sample, step.state, rules)
         self.cross_checks.look(sample, step.state, invert=rules.invert)
         self.cross_checks.closed(slots)
-        if before and not step.slots and not step.events and not step.provisional:
+        if before and step.is_quiet:
             return None
         return self._close(sample.device, number, step, decided)
 
@@ -177,7 +178,15 @@ class Books:
         unallocated = (*step.unallocated, *clashes)
         self._buffer.close(
             Closing(
-                device, number, step.state, slots, owed, events, unallocated, decided.asset_slots
+                device,
+                number,
+                step.state,
+                slots,
+                owed,
+                events,
+                unallocated,
+                decided.asset_slots,
+                step.taken_back,
             )
         )
         return (slots, owed) if slots or events else None
@@ -189,7 +198,9 @@ class Books:
         booked: list[Slot] = []
         clashes: list[Unallocated] = []
         for slot in step.slots:
-            match decide(slot, self._buffer.slots_at(slot.start_s)):
+            is_anew = any(each.concerns(slot) for each in step.taken_back)
+            decided = write_over if is_anew else decide
+            match decided(slot, self._buffer.slots_at(slot.start_s)):
                 case Book(slot) | Revise(slot):
                     booked.append(slot)
                 case Clash(unallocated):

@@ -75,6 +75,18 @@ def decide(slot: Slot, booked: Sequence[Slot]) -> Decision:
     return Same()
 
 
+def write_over(slot: Slot, booked: Sequence[Slot]) -> Decision:
+    """What becomes of a slot of a time whose books were taken back: whatever is there of it gives
+    way.
+    """
+    there = next((other for other in booked if key(other) == key(slot)), None)
+    if there is None:
+        return decide(slot, booked)
+    if replace(slot, revision=there.revision) == there:
+        return Same()
+    return Revise(replace(slot, revision=max(slot.revision, there.revision + 1)))
+
+
 def _another_series_has_it(slot: Slot, booked: Sequence[Slot]) -> bool:
     """Whether another series of the meter has all of that time: the clock was set back, and the
     meter replaced, in between.

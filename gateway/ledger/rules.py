@@ -12,6 +12,9 @@ from gateway.site.settings import Settings
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
 
+_NO_MEASUREMENT = ("meter_utc_s",)
+"""Quantities that a meter tells though it measures nothing."""
+
 _OTHER: dict[Direction, Direction] = {"import": "export", "export": "import"}
 
 
@@ -26,10 +29,8 @@ def unchanged(rules: MeterRules) -> MeterRules:
     return replace(rules, registers=registers)
 
 
-def meter_rules(device: Device, settings: Settings, *, says_at_once: bool = False) -> MeterRules:
-    """What the fold must know of a meter. `says_at_once`: slots are wanted as soon as they end, and
-    may be written anew.
-    """
+def meter_rules(device: Device, settings: Settings) -> MeterRules:
+    """What the fold must know of a meter."""
     registers: dict[Direction, Rules] = {}
     for direction in DIRECTIONS:
         shown = _OTHER[direction] if device.invert else direction
@@ -55,5 +56,5 @@ def meter_rules(device: Device, settings: Settings, *, says_at_once: bool = Fals
         invert=device.invert,
         clock=settings.clock.trust,
         look_back_ms=round(settings.market.look_back_s * 1000),
-        says_at_once=says_at_once,
+        tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )

@@ -241,20 +241,20 @@ class Buffer:
         record: UnallocatedRecord,
         slots: Sequence[Slot],
         owed: Sequence[Owed],
-        by: str,
+        by: str | None,
         now_s: float,
         asset_slots: Sequence[AssetSlot] = (),
     ) -> bool:
-        """Put unallocated energy into slots that are there, in one transaction: `slots` are their
-        next revisions, `asset_slots` and `owed` what follows for assets and destinations. Returns
-        False, and does nothing, where somebody else has allocated it or written one of the slots
-        meanwhile.
+        """Put unallocated energy into slots that are there, or out of them again where `by` is
+        None, in one transaction: `slots` are their next revisions, `asset_slots` and `owed` what
+        follows for assets and destinations. Returns False, and does nothing, where somebody else
+        has done so or written one of the slots meanwhile.
         """
         tables = self.tables
         with self.database.transaction():
-            if not (tables.unallocated.is_open(record) and tables.slots.are_next(slots)):
+            if not (tables.unallocated.is_as_read(record) and tables.slots.are_next(slots)):
                 return False
-            tables.unallocated.mark_allocated(record, by, now_s)
+            tables.unallocated.mark(record, by, now_s)
             tables.slots.write(slots)
             tables.asset_slots.write(asset_slots)
             tables.outbox.write(owed)
@@ -341,10 +341,10 @@ class Buffer:
         """
         return copy_to(self.database, path)
 
-    def close_file(self) -> None:
-        """Write what waits, and close the file."""
+    def close_file(self) -> bool:
+        """Write what waits, and close the file; returns whether there was something to write."""
         try:
-            self.flush()
+            return self.flush()
         finally:
             self.abandon()
 

@@ -1,7 +1,7 @@
 """What is kept, as objects and as rows of the tables. Pure."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from typing import Any
@@ -10,7 +10,16 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import FieldInfo
 
-from gateway.energy.slot import KNOWN, AssetSlot, Event, MeterState, Slot, Unallocated
+from gateway.energy.allocation import SlotBefore
+from gateway.energy.slot import (
+    KNOWN,
+    AssetSlot,
+    Event,
+    MeterState,
+    Slot,
+    TakenBack,
+    Unallocated,
+)
 from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
@@ -28,6 +37,8 @@ class Closing:
     unallocated: tuple[Unallocated, ...] = ()
     asset_slots: tuple[AssetSlot, ...] = ()
     """Of the assets whose meters have all closed a slot with this."""
+    taken_back: tuple[TakenBack, ...] = ()
+    """What was unallocated by this is withdrawn before `unallocated` is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,35 @@ class UnallocatedRecord:
     placed_s: float | None
     """When a person allocated it to slots, Unix time; None: not yet."""
     placed_by: str
-    """How: the name of the profile."""
+    """How: the name of the profile; or `WITHDRAWN`."""
+    before: tuple[SlotBefore, ...] = ()
+    """The slots as they were before; empty where the version that allocated it did not keep them.
+    """
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether this energy never was: what stated it has been taken back."""
+        return self.placed_by == WITHDRAWN
+
+
+WITHDRAWN = "withdrawn"
+"""What files hold in the place of a profile's name where a record was withdrawn."""
+
+
+def placed_by_text(by: str, before: Sequence[SlotBefore]) -> str:
+    """How something was allocated, as it is kept: the profile, and from the second line on the
+    slots as they were.
+    """
+    return f"{by}\n{msgspec.json.encode(before).decode()}"
+
+
+def placed_by_of(text: str) -> tuple[str, tuple[SlotBefore, ...]]:
+    """What is kept so."""
+    by, _, before = text.partition("\n")
+    try:
+        return by, msgspec.json.decode(before, type=tuple[SlotBefore, ...]) if before else ()
+    except msgspec.DecodeError:
+        return by, ()
 
 
 SLOT_COLUMNS = [f.name for f in fields(Slot)]

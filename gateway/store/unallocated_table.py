@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.energy.slot import Unallocated
+from gateway.energy.slot import TakenBack, Unallocated
 from gateway.store.database import Database
-from gateway.store.rows import UnallocatedRecord
+from gateway.store.rows import WITHDRAWN, UnallocatedRecord, placed_by_of
 
 
 class UnallocatedTable:
@@ -59,9 +59,8 @@ class UnallocatedTable:
             number,
         )
         for device, serial_number, *what, found, placed_s, placed_by in rows:
-            yield UnallocatedRecord(
-                found, Unallocated(device, serial_number or None, *what), placed_s, placed_by
-            )
+            record = Unallocated(device, serial_number or None, *what)
+            yield UnallocatedRecord(found, record, placed_s, *placed_by_of(placed_by))
 
     def total(self) -> tuple[int, int]:
         """How many records nobody has allocated, and their energy in µWh."""
@@ -71,16 +70,33 @@ class UnallocatedTable:
         )
         return count, energy_uwh
 
-    def is_open(self, record: UnallocatedRecord) -> bool:
-        """Whether a record is still as it was read, and not allocated. Inside a transaction."""
-        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS NULL AND end_uwh = ?"
-        row = self._database.connection.execute(sql, (record.number, record.what.end_uwh))
-        return row.fetchone() is not None
+    def is_as_read(self, record: UnallocatedRecord) -> bool:
+        """Whether a record is still as it was read. Inside a transaction."""
+        sql = "SELECT 1 FROM unallocated WHERE id = ? AND placed_s IS ? AND end_uwh = ?"
+        parameters = (record.number, record.placed_s, record.what.end_uwh)
+        return self._database.connection.execute(sql, parameters).fetchone() is not None
 
-    def mark_allocated(self, record: UnallocatedRecord, by: str, now_s: float) -> None:
-        """A person has allocated it to slots. Inside a transaction."""
+    def mark(self, record: UnallocatedRecord, by: str | None, now_s: float) -> None:
+        """A person has allocated it to slots, or has taken it out of them again (None). Inside a
+        transaction.
+        """
         sql = "UPDATE unallocated SET placed_s = ?, placed_by = ? WHERE id = ?"
-        self._database.connection.execute(sql, (now_s, by, record.number))
+        placed_s = None if by is None else now_s
+        self._database.connection.execute(sql, (placed_s, by or "", record.number))
+
+    def withdraw(self, taken_back: TakenBack) -> None:
+        """This energy never was. It stays on record as withdrawn, also where a person has allocated
+        it. Inside a transaction.
+        """
+        self._database.connection.execute(
+            """UPDATE unallocated SET placed_s = ?, placed_by = ?
+               WHERE device = ? AND serial_number = ? AND direction = ? AND begin_uwh >= ?""",
+            (
+                *(taken_back.at_ms / 1000, WITHDRAWN),
+                *(taken_back.device, taken_back.serial_number or "", taken_back.direction),
+                taken_back.from_uwh,
+            ),
+        )
 
     def remove_before(self, oldest_s: int) -> None:
         """Remove what passed before a time. Inside a transaction."""

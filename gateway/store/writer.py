@@ -225,6 +225,7 @@ class Writer:
                 new_slots += tables.slots.write(closing.slots)
                 tables.asset_slots.write(closing.asset_slots)
                 tables.outbox.write(closing.owed)
+                self._withdraw(closing)
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
 
@@ -235,6 +236,10 @@ class Writer:
         self._samples.clear()
         self.closings.clear()
         self._database.waiting_events.clear()
+
+    def _withdraw(self, closing: Closing) -> None:
+        for each in closing.taken_back:
+            self._tables.unallocated.withdraw(each)
 
     def _write_recent(self) -> int:
         """What the file that was lost had in its log may not be in this one; what is there already
@@ -247,6 +252,7 @@ class Writer:
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
             tables.outbox.write(closing.owed, again=True)
+            self._withdraw(closing)
             lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
             tables.unallocated.write(lost)
         return new_slots

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from random import Random
 
-from gateway.energy.counter import UWH_PER_WH, integrate, read, start
+from gateway.energy.belief import read
+from gateway.energy.counter import UWH_PER_WH, integrate, start
 from gateway.energy.register import Rules
 from tests.benchmarks.figure import Figure, progress
 

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from gateway.energy.assets import Direction
-from gateway.energy.counter import DOUBT_W, UWH_PER_WH
+from gateway.energy.belief import DOUBT_W
+from gateway.energy.counter import UWH_PER_WH
 from gateway.ledger.rules import meter_rules
 from tests.simulation.result import RunResult
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
@@ -110,7 +111,7 @@ class Books:
         around its ends.
 
         Where the meter was made to lie in it, also what flowed while its register was not believed,
-        and what may be switched on and off unseen (`counter.DOUBT_W`) between two readings; where
+        and what may be switched on and off unseen (`belief.DOUBT_W`) between two readings; where
         it says that some of its samples only lie where they must, also what flowed in the time by
         which they lie elsewhere than they were taken. What flowed while a register stood still may
         be in any slot of that time.
@@ -141,6 +142,25 @@ class Books:
             if begin_ms <= ends_ms[1] + around_ms and ends_ms[0] - around_ms <= end_ms:
                 unsure_uwh += energy_uwh(meter, slot.direction, begin_ms, end_ms)
         return 2 * self.step_uwh(slot) + unsure_uwh
+
+    def flowed_uwh(self, device: str, direction: Direction) -> tuple[float, float]:
+        """What flowed through a meter from beginning to end, and by how much more may be stated:
+        two steps of the register, and for each time that it was made to lie two more, and what may
+        be switched on and off unseen between two readings.
+        """
+        meter = self.run.meters[device]
+        rules = self.rules[device].registers[direction]
+        lies = len(self.run.faults.register_faults_ms.get(device, ()))
+        step_uwh = rules.step_uwh(self.widest_uwh(device, direction))
+        unseen_uwh = DOUBT_W * self.run.scenario.interval * 1000 / 3.6
+        begin_ms = meter.home.origin_s * 1000
+        flowed_uwh = energy_uwh(meter, direction, begin_ms, self.run.end_ms)
+        return flowed_uwh, 2 * step_uwh * (1 + lies) + lies * unseen_uwh
+
+    def widest_uwh(self, device: str, direction: Direction) -> int:
+        """The highest that its register stood."""
+        mine = (s for s in self.slots if (s.device, s.direction) == (device, direction))
+        return max(slot.end_register_uwh for slot in mine)
 
     def true_uwh(self, slot: Booked) -> float:
         meter = self.run.meters[slot.device]

@@ -22,8 +22,9 @@ from tests.simulation.applying import Apply, Undo
 from tests.simulation.exchange_faults import EXCHANGE_FAULTS
 from tests.simulation.home import profile_of
 from tests.simulation.process import RESTART_S
+from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
 from tests.simulation.scenario import Fault, FaultEvent
-from tests.simulation.truth import MJ_PER_WH, TrueMeter
+from tests.simulation.truth import MJ_PER_WH
 from tests.simulation.wires import Flood, Trouble
 
 if TYPE_CHECKING:
@@ -85,22 +86,6 @@ def _port_vanishes(world: "World", event: FaultEvent) -> Undo:
 # --- meter ----------------------------------------------------------------------------------------
 
 
-def _lying_meter(world: "World", event: FaultEvent) -> TrueMeter:
-    """The event's meter, whose registers are noted to lie from now on."""
-    times_ms = world.fault_log.register_faults_ms.setdefault(event.on, [])
-    times_ms.append(world.time.ms())
-    return world.home.meters[event.on]
-
-
-def _bogus_zero(world: "World", event: FaultEvent) -> None:
-    _lying_meter(world, event).glitches.zeros = int(event.amount) or 1
-
-
-def _bit_flip(world: "World", event: FaultEvent) -> None:
-    glitches = _lying_meter(world, event).glitches
-    glitches.flips, glitches.flip_bit = 1, int(event.amount)
-
-
 def _rollover(world: "World", event: FaultEvent) -> None:
     meter = world.home.meters[event.on]
     energy = profile_of(event.on).energy
@@ -111,17 +96,17 @@ def _rollover(world: "World", event: FaultEvent) -> None:
 
 
 def _register_reset(world: "World", event: FaultEvent) -> None:
-    _lying_meter(world, event).begin_anew(world.time.ms(), 0)
+    lying_meter(world, event).begin_anew(world.time.ms(), 0)
 
 
 def _meter_swapped(world: "World", event: FaultEvent) -> None:
     trouble = world.home.wire_of[event.on].trouble
     trouble.silent = True
-    meter = _lying_meter(world, event)
+    meter = lying_meter(world, event)
     number = str(int(meter.serial_number[-8:]) + 1).rjust(8, "1")
 
     def swapped() -> None:
-        _lying_meter(world, event).begin_anew(
+        lying_meter(world, event).begin_anew(
             world.time.ms(),
             world.rng.randrange(1000, 9_000_000),
             meter.serial_number[:-8] + number,
@@ -138,7 +123,7 @@ def _meter_clock_off(world: "World", event: FaultEvent) -> Undo:
 
 
 def _register_pauses(world: "World", event: FaultEvent) -> Undo:
-    meter = _lying_meter(world, event)
+    meter = lying_meter(world, event)
     now_ms = world.time.ms()
     meter.frozen_at_ms = now_ms
     pauses_ms = world.fault_log.pauses_ms.setdefault(event.on, [])
@@ -146,7 +131,7 @@ def _register_pauses(world: "World", event: FaultEvent) -> Undo:
 
     def wake() -> None:
         meter.frozen_at_ms = None
-        _lying_meter(world, event)
+        lying_meter(world, event)
 
     return wake
 
@@ -451,8 +436,7 @@ APPLY: Mapping[str, Apply] = {
     "port_vanishes": _port_vanishes,
     "half_open": _switched_on("half_open"),
     "line_floods": _line_floods,
-    "bogus_zero": _bogus_zero,
-    "bit_flip": _bit_flip,
+    **REGISTER_FAULTS,
     "rollover": _rollover,
     "register_reset": _register_reset,
     "meter_swapped": _meter_swapped,

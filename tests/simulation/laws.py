@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.energy.assets import Formula
+from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import UWH_PER_WH
 from tests.simulation.books import Booked, Books, wh_text
 from tests.simulation.home import ASSETS
@@ -50,9 +50,26 @@ def judge(run: RunResult) -> Verdict:
     verdict.events.update(kind for kind, _ in books.events)
     verdict.deliveries.update(row["state"] for row in books.outbox)
     verdict.unallocated_wh = (
-        sum(row["end_uwh"] - row["begin_uwh"] for row in books.unallocated) / UWH_PER_WH
+        sum(
+            row["end_uwh"] - row["begin_uwh"]
+            for row in books.unallocated
+            if row["placed_s"] is None
+        )
+        / UWH_PER_WH
     )
-    laws = (_alive, _sound, _chained, _true, _dated, _booked, _kept, _complete, _fair, _expected)
+    laws = (
+        _alive,
+        _sound,
+        _chained,
+        _true,
+        _flowed,
+        _dated,
+        _booked,
+        _kept,
+        _complete,
+        _fair,
+        _expected,
+    )
     verdict.violations += [
         f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
     ]
@@ -135,6 +152,23 @@ def _true(books: Books, _: Verdict) -> Iterator[str]:
             yield f"{slot}: there is another one of this time"
         if slot.quality in ("measured", "estimated"):
             seen.add(key)
+
+
+def _flowed(books: Books, _: Verdict) -> Iterator[str]:
+    """Nothing is booked, nor stated as unallocated, that did not flow."""
+    stated: Counter[tuple[str, Direction]] = Counter()
+    for slot in books.slots:
+        stated[slot.device, slot.direction] += slot.energy_uwh or 0
+    for row in books.unallocated:
+        if row["placed_s"] is None:
+            stated[row["device"], row["direction"]] += row["end_uwh"] - row["begin_uwh"]
+    for (device, direction), stated_uwh in stated.items():
+        flowed_uwh, allowed_uwh = books.flowed_uwh(device, direction)
+        if stated_uwh > flowed_uwh + allowed_uwh:
+            yield (
+                f"{device} {direction}: {wh_text(stated_uwh)} are booked or unallocated, and "
+                f"{wh_text(flowed_uwh)} flowed, where {wh_text(allowed_uwh)} are allowed"
+            )
 
 
 def _dated(books: Books, _: Verdict) -> Iterator[str]:

@@ -34,6 +34,14 @@ FAULTS: Mapping[str, str] = {
     "bogus_zero": "the next `amount` readings show registers of 0",
     "bit_flip": "one bit of the registers is turned round in the next reading; `amount` is its "
     "number",
+    "zeros_and_silence": "four readings show registers of 0, and then the meter does not answer",
+    "register_back": "the registers show `amount` steps less than they hold",
+    "register_high": "the registers show `amount` Wh more than they hold",
+    "register_underflow": "the registers show `amount` steps less than 0, but without a sign: "
+    "that is a little less than their modulus",
+    "register_jitters": "half of the readings show registers that are up to `amount` steps off",
+    "registers_vanish": "the registers show what they show where they are not implemented: "
+    "mostly 0",
     "rollover": "from the start: the registers stand `amount` Wh before their modulus",
     "register_reset": "the registers start again from 0",
     "meter_swapped": "another device hangs there: a new serial number, other registers",
@@ -98,6 +106,20 @@ FAULTS: Mapping[str, str] = {
 
 FROM_THE_START = ("rollover", "both_ways", "clock_never_synchronised")
 """Faults that are there when the gateway first starts, or never."""
+
+
+REGISTER_AMOUNTS: Mapping[str, tuple[int, ...]] = {
+    "zeros_and_silence": (0,),
+    "register_back": (1, 2, 3, 7, 500),
+    "register_high": (5, 300, 2_000_000),
+    "register_underflow": (1, 16, 200),
+    "register_jitters": (1,),
+    "registers_vanish": (0,),
+}
+"""Ways in which registers show what they do not hold, and by how much."""
+
+LYING_SHARE = 0.5
+"""Of the random days, those on which registers do so."""
 
 
 class Fault(str):
@@ -289,6 +311,10 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
             *(_as_isolated(each, start_s, isolated) for each in happens),
             _wrong_at_boot(isolated, start_s, lasts_s - QUIET_S),
         ]
+    lying = Random(f"registers {seed}")
+    if lying.random() < LYING_SHARE:
+        times = lying.choice((1, 1, 2, 3))
+        happens += (_lying_registers(lying, lasts_s - QUIET_S) for _ in range(times))
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
@@ -325,6 +351,27 @@ def _wrong_at_boot(rng: Random, start_s: int, until_s: float) -> FaultEvent:
     )
 
 
+def _lying_registers(rng: Random, until_s: float) -> FaultEvent:
+    """Registers that show for a while what they do not hold."""
+    fault = rng.choice(["bogus_zero", *REGISTER_AMOUNTS])
+    at_s = float(rng.randrange(60, int(until_s)))
+    meters = ("grid", "pv", "heat-pump")
+    if fault in ("register_underflow", "registers_vanish"):
+        meters = ("pv", "heat-pump", "pv")  # no telegram has room for that
+    return FaultEvent(
+        at=Seconds(at_s),
+        fault=Fault(fault),
+        lasts=Seconds(round(min(until_s - at_s, rng.choice((60, 600, 3600, 9000))), 1)),
+        on=rng.choice(meters),
+        # Zeros end with the other faults, at the longest interval.
+        amount=rng.choice(REGISTER_AMOUNTS.get(fault, _zeros(until_s - at_s))),
+    )
+
+
+def _zeros(within_s: float) -> tuple[int, ...]:
+    return tuple(max(1, min(many, int(within_s / 300))) for many in (5, 20, 200))
+
+
 def _behind(at_s: float, rng: Random) -> float:
     """How wrong a clock without a battery is that begins then: in 1970, at the day the system was
     made, or where it was last saved.
@@ -333,7 +380,7 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    fault = rng.choice(list(FAULTS))
+    fault = rng.choice([fault for fault in FAULTS if fault not in REGISTER_AMOUNTS])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
     lasts_s = min(long_s, rng.choice((30, 120, 600, 1800, 3600, 3 * 3600)) * rng.uniform(0.5, 1.5))

@@ -119,6 +119,16 @@ class Glitches:
     flips: int = 0
     """So many of them have one bit of a register turned round."""
     flip_bit: int = 20
+    back_steps: int = 0
+    """They show so many steps less."""
+    high_wh: int = 0
+    """They show so much more."""
+    underflow: int = 0
+    """They show so many steps less than 0, without a sign: a little less than their modulus."""
+    jitter_steps: int = 0
+    """Half of the readings are up to so many steps off."""
+    vanished: int = 0
+    """Whether they are not shown at all."""
 
 
 @dataclass(slots=True)
@@ -179,7 +189,21 @@ class TrueMeter:
             return {
                 direction: wh ^ (1 << self.glitches.flip_bit) for direction, wh in shown.items()
             }
-        return shown
+        if self.glitches.vanished:
+            return {}
+        return {direction: self._lied_wh(wh, t_ms) for direction, wh in shown.items()}
+
+    def _lied_wh(self, wh: int, t_ms: int) -> int:
+        """What is shown for as long as the registers lie."""
+        glitches = self.glitches
+        if glitches.underflow:
+            return -glitches.underflow * self.resolution_wh
+        steps = -glitches.back_steps
+        if glitches.jitter_steps:
+            draw = noise(self.home.seed, 8, t_ms)
+            if draw % 2:
+                steps += draw // 2 % (2 * glitches.jitter_steps + 1) - glitches.jitter_steps
+        return max(wh + glitches.high_wh + steps * self.resolution_wh, 0)
 
     def begin_anew(self, t_ms: int, shown_wh: int, serial_number: str | None = None) -> None:
         """Swapped for another device (with its serial number), or reset."""

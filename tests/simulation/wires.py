@@ -105,6 +105,8 @@ class ModbusMeter:
         values = meter_values(
             phases_w, (230.0,) * self.phases, shown.get("import", 0), shown.get("export", 0)
         )
+        if not shown:
+            values = {n: value for n, value in values.items() if n not in self.profile.energy}
         return {**values, "power_import_w": imported_w, "power_export_w": exported_w}
 
 

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--by it is put into the slots it spans, "
         "which are estimated then, and sent again where the exchange dates its numbers. Works "
         "while the daemon runs; it sends within half "
-        "a minute. There is no way back.\n"
+        "a minute. --undo takes it out again.\n"
         "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots "
         "were then), or a CSV file of lines such "
         "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which "
@@ -46,7 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway allocate\n"
         "  meter-gateway allocate --id 3 --by linear\n"
         "  meter-gateway allocate --id 3 --by last_week\n"
-        "  meter-gateway allocate --id 3 --by profile.csv"
+        "  meter-gateway allocate --id 3 --by profile.csv\n"
+        "  meter-gateway allocate --id 3 --undo"
     )
     parser.add_argument(
         "--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers"
@@ -54,12 +55,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", metavar="PROFILE", help="linear, yesterday, last_week, or a CSV file"
     )
+    parser.add_argument(
+        "--undo",
+        action="store_true",
+        help="take energy that was allocated out of its slots again; give --id",
+    )
     parser.add_argument("--all", action="store_true", help="also list what has been allocated")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0. Raises Refused where it cannot be allocated."""
-    if (args.number is None) != (args.by is None):
+    if args.undo and (args.number is None or args.by is not None):
+        raise Refused("give --undo with --id (which energy) and without --by")
+    if not args.undo and (args.number is None) != (args.by is None):
         raise Refused(
             "give both --id (which energy) and --by (which profile), or neither to list what "
             "there is"
@@ -68,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if args.number is None:
         with reading(settings) as buffer:
             _list(list(buffer.unallocated()), allocated_too=args.all)
+    elif args.undo:
+        _undo(settings, args.number)
     else:
         _allocate(settings, args.number, args.by)
     return 0
@@ -78,11 +88,7 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     for record in found:
         if record.placed_s is None or allocated_too:
             what = record.what
-            allocated = (
-                ""
-                if record.placed_s is None
-                else f"{utc_text(round(record.placed_s))} by {record.placed_by}"
-            )
+            allocated = _what_became(record)
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
             rows.append(
                 [
@@ -110,32 +116,35 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     )
 
 
+def _what_became(record: "UnallocatedRecord") -> str:
+    if record.placed_s is None:
+        return ""
+    at = utc_text(round(record.placed_s))
+    return f"withdrawn {at}" if record.is_withdrawn else f"{at} by {record.placed_by}"
+
+
 def _allocate(settings: "Settings", number: int, by: str) -> None:
     from gateway.energy import allocation
     from gateway.store.opening import open_for_deciding
+    from gateway.store.rows import placed_by_text
 
     buffer = open_for_deciding(settings.buffer_path)
     try:
-        record = next(buffer.unallocated(number), None)
-        if record is None:
-            raise Refused(
-                f"there is no unallocated energy {number} — meter-gateway allocate lists what "
-                "there is"
-            )
+        record = _record(buffer, number)
         if record.placed_s is not None:
             raise Refused(
                 f"{number} was allocated at {utc_text(round(record.placed_s))} by "
-                f"{record.placed_by}; there is no way back"
+                f"{record.placed_by} — take it out again first: meter-gateway allocate --id "
+                f"{number} --undo"
             )
         try:
-            slots = allocation.allocate(
-                record.what, _shares(buffer, record, by), partial(_whole, buffer, record)
-            )
+            shares = _shares(buffer, record, by)
+            slots = allocation.allocate(record.what, shares, partial(_whole, buffer, record))
         except allocation.CannotAllocate as error:
             raise Refused(f"{number} cannot be allocated by {by}: {error}") from error
         asset_slots, owed = _follows(settings, buffer, slots)
-        now_s = time.time()
-        if not buffer.allocate(record, slots, owed, Path(by).name, now_s, asset_slots):
+        how = placed_by_text(Path(by).name, allocation.before(shares, slots))
+        if not buffer.allocate(record, slots, owed, how, time.time(), asset_slots):
             raise Refused(
                 f"{number}: the buffer changed meanwhile — look at the list, and try again"
             )
@@ -147,6 +156,55 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
         f"{whole} are complete now"
     )
     print(_delivery(settings, len(owed)))
+
+
+def _undo(settings: "Settings", number: int) -> None:
+    from gateway.energy import allocation
+    from gateway.store.opening import open_for_deciding
+
+    buffer = open_for_deciding(settings.buffer_path)
+    try:
+        record = _record(buffer, number)
+        what = record.what
+        if record.placed_s is None:
+            raise Refused(f"{number} is not allocated: there is nothing to undo")
+        if not record.before:
+            raise Refused(
+                f"{number} was allocated by an older version, which kept nothing of the slots as "
+                "they were: it cannot be undone"
+            )
+        try:
+            there = buffer.slots(what.from_ms // 1000 - 86_400, what.to_ms // 1000 + 1)
+            slots = allocation.undone(what, record.before, there)
+        except allocation.CannotAllocate as error:
+            raise Refused(f"{number} cannot be undone: {error}") from error
+        asset_slots, owed = _follows(settings, buffer, slots)
+        if not buffer.allocate(record, slots, owed, None, time.time(), asset_slots):
+            raise Refused(
+                f"{number}: the buffer changed meanwhile — look at the list, and try again"
+            )
+    finally:
+        buffer.close_file()
+    print(
+        f"{number}: {wh_text(what.energy_uwh)} Wh are out of {len(slots)} slots again, and "
+        "unallocated. What the exchange holds of slots that are not complete any more stays as it "
+        "was sent, until they are"
+    )
+
+
+def _record(buffer: "Buffer", number: int) -> "UnallocatedRecord":
+    """Raises Refused where there is none, or none any more."""
+    record = next(buffer.unallocated(number), None)
+    if record is None:
+        raise Refused(
+            f"there is no unallocated energy {number} — meter-gateway allocate lists what there is"
+        )
+    if record.is_withdrawn:
+        raise Refused(
+            f"{number} never was: the register came back to where it stood before, and what had "
+            "stated this energy was taken back — see the events of the meter"
+        )
+    return record
 
 
 def _follows(

@@ -27,7 +27,7 @@ LOAD, PV = "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1", "cf3b262c-1c0e-4d0b-8f0e-6f3f
 
 GATEWAY = f"""
 site: home-12
-market: {{slot: 15min}}
+market: {{slot: 15min, look_back: 0s}}
 exchange:
   dialect: sdk
   canary_network: 8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10

@@ -112,11 +112,35 @@ def test_what_cannot_be_placed_is_refused_with_the_reason(run, filled, tmp_path)
     assert run("allocate", "--id", number, "--by", "linear")[0] == 0
     code, _, err = run("allocate", "--id", number, "--by", "linear")
     assert code == 1
-    assert "there is no way back" in err
+    assert f"take it out again first: meter-gateway allocate --id {number} --undo" in err
     assert number not in [
         line.split()[0] for line in run("allocate")[1].splitlines()[3:] if line.strip()
     ]
     assert "by linear" in run("allocate", "--all")[1]
+
+
+def test_what_was_allocated_is_taken_out_of_its_slots_again(run, filled):
+    def without_revision(rows):
+        return [{k: v for k, v in row.items() if k != "revision"} for row in rows]
+
+    before = grid_import(run)
+    listed = run("allocate")[1]
+    number = next(
+        line.split()[0] for line in listed.splitlines() if "grid" in line and "import" in line
+    )
+    assert run("allocate", "--id", number, "--undo")[::2] == (
+        1,
+        f"{number} is not allocated: there is nothing to undo\n",
+    )
+    assert run("allocate", "--id", number, "--by", "last_week", "--undo")[0] == 1
+    assert run("allocate", "--id", number, "--by", "linear")[0] == 0
+
+    code, out, _ = run("allocate", "--id", number, "--undo")
+    assert code == 0
+    assert "out of 15 slots again" in out
+    assert without_revision(grid_import(run)) == without_revision(before)
+    assert run("allocate")[1] == listed
+    assert run("allocate", "--id", number, "--by", "linear")[0] == 0
 
 
 def test_a_csv_file_says_how_it_was_spread(run, filled, tmp_path):

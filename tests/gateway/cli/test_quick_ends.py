@@ -142,3 +142,37 @@ def test_a_bug_writes_its_traceback_once(systemd: Systemd, tmp_path: Path) -> No
         said, _ = again.communicate(timeout=30)
     assert "Traceback" not in said
     assert said.count("\n") == 1, said
+
+
+def test_a_library_that_is_missing_is_told_once_with_what_to_do(systemd: Systemd) -> None:
+    program = (
+        "import sys; sys.modules['msgspec'] = None\n"
+        "from gateway.cli.entry import main\n"
+        "sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, "run"]
+    environ = os.environ | systemd.environ
+    first = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert first.returncode == 1
+    assert "Traceback" in first.stderr
+    assert "install meter-gateway again" in first.stderr
+
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as again:
+        until_s = time.monotonic() + 30
+        while not any("msgspec" in word for word in systemd.heard()):
+            assert time.monotonic() < until_s
+            assert again.poll() is None, "it ended at once"
+            time.sleep(0.05)
+        again.kill()
+        _, said = again.communicate(timeout=30)
+    assert said.count("\n") == 1, said
+    assert "not complete" in said
+
+    del environ["NOTIFY_SOCKET"]
+    alone = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert alone.returncode == 1
+    assert "install meter-gateway again" in alone.stderr

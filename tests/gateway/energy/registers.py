@@ -1,6 +1,7 @@
 """One register that is read at equal distances, and the counter that follows it."""
 
-from gateway.energy.counter import UWH_PER_WH, Counter, Finding, integrate, read
+from gateway.energy.belief import read
+from gateway.energy.counter import UWH_PER_WH, Counter, Finding, integrate
 from gateway.energy.counter import start as begin
 from gateway.energy.register import Rules
 

@@ -31,7 +31,7 @@ from tests.gateway.energy.registers import (
 def test_one_bogus_reading_moves_nothing(begin_wh: int, flip: int, later_wh: int) -> None:
     bogus_wh = 0 if flip == 0 else begin_wh ^ flip
     # Without confirmation nobody can tell a flip that the fuse could carry from the truth.
-    if 0 <= bogus_wh - begin_wh <= FUSE_W * FUSE_TOLERANCE / 360 + 2:
+    if -2 <= bogus_wh - begin_wh <= FUSE_W * FUSE_TOLERANCE / 360 + 2:
         return
     known = rules(1, modulus_wh=2**33)
     before = start(0, begin_wh * WH, 0.0)
@@ -85,7 +85,7 @@ def test_a_rollover_books_what_was_counted(before_wh: int, a_wh: int, b_wh: int,
     assert not findings
 
 
-@given(st.integers(1_000_000, 50_000_000), st.integers(0, 900_000), st.integers(0, 6))
+@given(st.integers(1_000_000, 50_000_000), st.integers(1, 900_000), st.integers(0, 6))
 def test_a_reset_books_nothing_across_and_counts_on_from_there(
     shown_wh: int, again_wh: int, later_wh: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_what_a_jump_skipped_is_stated_as_unallocated() -> None:
     assert counter.counter_uwh == before.counter_uwh + 2 * WH + findings[0].unallocated_uwh
 
 
-@pytest.mark.parametrize("again_wh", [0, 900_000])
+@pytest.mark.parametrize("again_wh", [100, 900_000])
 def test_what_was_counted_inside_the_step_is_neither_lost_nor_booked_twice_at_a_reset_or_jump(
     again_wh: int,
 ) -> None:
@@ -224,10 +224,46 @@ def test_a_coarse_register_at_a_small_load_is_no_pause() -> None:
         assert counter.at_ms == n * TEN_S
 
 
-def test_three_zeros_at_the_end_of_the_modulus_are_a_rollover_and_elsewhere_a_reset() -> None:
-    for shown_wh, kind in ((99_999_990, "rollover"), (60_000_000, "reset")):
+def test_three_zeros_at_the_end_of_the_modulus_are_a_rollover_and_elsewhere_no_total() -> None:
+    for shown_wh, kinds in ((99_999_990, ["rollover"]), (60_000_000, [])):
         _, findings = fold(start(0, shown_wh * WH, 0.0), rules(1), 0, 0, 0)
-        assert [f.kind for f in findings] == [kind]
+        assert [f.kind for f in findings] == kinds
+
+
+def test_a_total_that_falls_to_zero_is_missing_until_it_counts_from_there() -> None:
+    before = start(0, 60_000 * WH, 0.0)
+    zeros, findings = fold(before, rules(1), *[0] * 200)
+    assert (zeros.register_uwh, zeros.at_ms, findings) == (60_000 * WH, 0, [])
+
+    back, findings = fold(zeros, rules(1), 60_010, every_ms=30 * TEN_S)
+    assert [f.kind for f in findings] == ["glitch"]
+    assert back.register_uwh == 60_010 * WH
+
+    anew, findings = fold(before, rules(1), *[0] * 20, 1, 2)
+    assert [f.kind for f in findings] == ["reset"]
+    assert anew.counter_uwh - before.counter_uwh <= 2 * WH
+
+
+def test_a_total_that_was_always_zero_is_zero() -> None:
+    counter, findings = fold(start(0, 0, 0.0), rules(1), 0, 0, 0, 0)
+    assert (counter.at_ms, counter.register_uwh, findings) == (4 * TEN_S, 0, [])
+
+
+@pytest.mark.parametrize("resolution_wh", [0.1, 1, 10, 100])
+@pytest.mark.parametrize("below", [1, 16, 255])
+def test_less_than_zero_without_a_sign_is_never_a_jump(resolution_wh: float, below: int) -> None:
+    known = rules(resolution_wh, modulus_wh=None)
+    before = start(0, 60_000 * WH, 0.0, known)
+    for top in (2**31, 2**32):
+        counter, findings = fold(before, known, *[(top - below) * resolution_wh] * 100)
+        assert (counter.counter_uwh, findings) == (before.counter_uwh, [])
+
+
+def test_a_register_that_goes_back_by_a_step_or_two_waits_and_is_told_of_once_an_hour() -> None:
+    shown = [1000, 1001, 1000, 1002, 1000, 1001, 1002, 1001, 1002, 1000] * 72
+    counter, findings = fold(start(0, 1000 * WH, 0.0), rules(1), *shown)
+    assert counter.register_uwh == 1002 * WH
+    assert [f.kind for f in findings] == ["glitch", "glitch"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +274,7 @@ def test_near_the_modulus_power_tells_a_reset_from_a_rollover(
     power_w: float | None, kind: str
 ) -> None:
     near = start(0, (10**8 - 100) * WH, power_w)
-    _, findings = fold(near, rules(1), 0, 0, 0, power_w=power_w)
+    _, findings = fold(near, rules(1), 1, 1, 1, power_w=power_w)
     assert [f.kind for f in findings] == [kind]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.energy.counter import MOST_REFUSED
+from gateway.energy.belief import MOST_REFUSED
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.register import Rules

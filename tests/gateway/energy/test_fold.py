@@ -252,6 +252,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "surprise",
         "steps",
         "passed",
+        "former",
     }
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
     assert mine["counter"]["since"].keys() == {"power_uwh", "swing_uwh", "dark_ms"}
@@ -270,6 +271,9 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "still_uwh",
         "pace_w",
         "gain",
+        "wavered_ms",
+        "leap_uwh",
+        "leap_ms",
         "agreed",
     }
     assert mine["slot"].keys() == {
@@ -298,3 +302,20 @@ def test_a_state_is_stored_without_what_is_so_by_default_and_reads_back_as_the_s
     mine = msgspec.structs.replace(state.directions["import"], refinement=None)
     bare = msgspec.structs.replace(state, directions={"import": mine})
     assert len(msgspec.json.encode(lean(bare))) < len(msgspec.json.encode(bare)) * 0.7
+
+
+@pytest.mark.parametrize("net_w", [float("-inf"), float("inf"), -(2.0**31), float("nan"), 4e9])
+def test_a_power_that_no_fuse_carries_says_nothing_of_either_direction(net_w: float) -> None:
+    first = sample(0, 1000, 600, export_wh=50)
+    state, _, _ = fold([first, sample(10, 1001, net_w, export_wh=50)], meter())
+    assert state is not None
+    powers = {each.counter.power_w for each in state.directions.values()}
+    shown_ms = {each.counter.power_shown_ms for each in state.directions.values()}
+    assert (powers, shown_ms) == ({600, 0}, {first.boottime_ms})
+
+
+def test_a_total_below_zero_is_none() -> None:
+    state, _, events = fold([sample(0, 1000), *(sample(10 * n, -5) for n in range(1, 9))], meter())
+    assert state is not None
+    assert state.directions["import"].counter.suspects is None
+    assert not events

@@ -68,7 +68,7 @@ def test_a_slot_whose_edges_lie_in_a_leap_of_power_is_estimated() -> None:
     """A kilowatt-hour of a fine register, and three minutes in which power rose by 10 kW."""
     samples = [
         sample(t, t * 3.6, power_w)
-        for t, power_w in ((0, 0), (100, 0), (200, 0), (890, 0), (1070, 10_000), (1100, 10_000))
+        for t, power_w in ((0, 0), (100, 0), (200, 0), (810, 0), (990, 10_000), (1100, 10_000))
     ]
     rules = replace(meter(1), stale_ms=300_000)
     _, slots, _ = fold(samples, rules)

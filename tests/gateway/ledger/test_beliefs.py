@@ -3,14 +3,18 @@
 import pytest
 
 from drivers.sample import Sample
-from gateway.energy.counter import MOST_REFUSED
+from gateway.energy.belief import MOST_REFUSED
 from tests.gateway.ledger.home import BEGIN_S, Home, take
 
 
-def read(home: Home, t_s: int, wh: float | None, serial: str | None = "A") -> None:
+def read(
+    home: Home, t_s: int, wh: float | None, serial: str | None = "A", *, has_power: bool = False
+) -> None:
     """A sample of the panels' meter."""
     at_ms = (BEGIN_S + t_s) * 1000
     values = {"power_w": 0.0} if wh is None else {"energy_import_wh": 0.0, "energy_export_wh": wh}
+    if has_power:
+        values["power_w"] = 0.0
     take(home.ledger, Sample("pv", serial, "boot-0", t_s * 1000 + 5000, at_ms, values))
 
 
@@ -34,7 +38,7 @@ def test_readings_of_nonsense_name_the_cable(home: Home) -> None:
     for n in range(5):
         read(home, 10 * n, 1000.0)
     for n in range(5, 5 + MOST_REFUSED):
-        read(home, 10 * n, 5e6 - 4e5 * n)
+        read(home, 10 * n, 9e6 - 4e5 * n)
     assert "another number each time" in why(home)
     assert "cable" in why(home)
 
@@ -62,7 +66,7 @@ def test_it_is_over_when_a_reading_is_believed(
     for n in range(5):
         read(home, 10 * n, 1000.0)
     for n in range(5, 5 + MOST_REFUSED):
-        read(home, 10 * n, 5e6 - 4e5 * n)
+        read(home, 10 * n, 9e6 - 4e5 * n)
     assert why(home)
     read(home, 200, 1000.0)
     assert not why(home)
@@ -74,3 +78,46 @@ def test_a_glitch_or_a_few_are_not_worth_a_word(home: Home, wrong: float) -> Non
     for n in range(60):
         read(home, 10 * n, wrong + n if n % 5 == 4 else 1000.0)
         assert not why(home)
+
+
+def test_a_total_that_falls_to_zero_is_said_to_be_missing(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 0.0, has_power=True)
+    assert "a total does not fall to 0" in why(home)
+
+
+def test_a_total_that_underflows_is_said_to(home: Home) -> None:
+    for n in range(5):
+        read(home, 10 * n, 1000.0)
+    for n in range(5, 5 + MOST_REFUSED):
+        read(home, 10 * n, 4294967290.0)
+    assert "without a sign" in why(home)
+
+
+def test_registers_of_zero_and_nothing_else_are_no_reading_and_name_the_wire(home: Home) -> None:
+    for n in range(MOST_REFUSED):
+        read(home, 10 * n, 0.0)
+    assert "does not hear the meter behind it" in why(home)
+    assert home.ledger.state_of("pv") is not None
+    assert home.ledger.state_of("pv").directions == {}  # type: ignore[union-attr]
+
+
+def test_a_jump_that_is_taken_back_leaves_the_list_and_stays_on_record(home: Home) -> None:
+    def shown(n: int) -> float:
+        return 1000.0 + n // 10 + (2e6 if 20 <= n < 200 else 0)
+
+    for n in range(150):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    assert [record.what.kind for record in home.buffer.unallocated()] == ["jump"]
+    assert home.buffer.unallocated_total()[0] == 1
+
+    for n in range(150, 250):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    assert [record.is_withdrawn for record in home.buffer.unallocated()] == [True]
+    assert home.buffer.unallocated_total() == (0, 0)
+    booked_uwh = sum(slot.energy_uwh or 0 for slot in home.buffer.slots())
+    assert booked_uwh <= 25_000_000

@@ -181,7 +181,7 @@ def booked_for_good_uwh(home: Home) -> int:
     left_uwh = sum(
         left.what.energy_uwh
         for left in home.buffer.unallocated()
-        if left.what.direction == "export"
+        if left.what.direction == "export" and not left.is_withdrawn
     )
     return sum(slot.energy_uwh or 0 for slot in final) + left_uwh
 

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.store.errors import DiskFull, Gone, Locked, Misfit, Reopened, StoreError
 from gateway.store.health import StoreHealth
+from gateway.store.opening import open_buffer
+from tests.gateway.store.rig import NOW_S
 
 
 def refuse() -> bool:
@@ -41,6 +43,20 @@ def test_where_all_is_well_having_nothing_to_write_is_success_too() -> None:
     assert health.does(lambda: False)
     assert health.last_success_s == 100.0
     assert not health.does(refuse, writes=False)
+
+
+def test_closing_a_file_with_nothing_to_write_is_no_proof_that_its_disk_takes_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    buffer = open_buffer(tmp_path / "buffer.sqlite", now_s=NOW_S)
+    buffer.flush()
+    health = StoreHealth(buffer.path, lambda: NOW_S)
+    health.failed(StoreError("its disk is read-only"))
+    caplog.clear()
+    assert health.does(buffer.close_file), "nothing is lost by it"
+    assert health.failing
+    assert caplog.messages == []
 
 
 def test_a_file_that_is_gone_is_no_matter_of_patience() -> None:

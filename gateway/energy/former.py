@@ -1,0 +1,226 @@
+"""A belief that can be taken back: the register from before it was said to have been reset, to have
+jumped or to have passed its modulus. Pure.
+
+The direction as it was then waits beside the one that goes on, as if the register had been silent
+ever since: power is integrated, and remembered at the boundaries of slots. When readings follow
+*it*, and what they say cannot be told to have been counted up from where the register was believed
+to be, the belief was wrong. Then everything since the last reading before it is booked anew, from
+both ends, as with any silence (`booking`); slots that were closed meanwhile come as revisions, and
+what was stated as unallocated is withdrawn (`TakenBack`).
+
+It is kept for as long as coming back to it can be told from counting up to it, and what passed
+meanwhile can be told too (`_is_worth_keeping`).
+"""
+
+from msgspec.structs import replace
+
+from gateway.energy import counter as counting
+from gateway.energy.belief import (
+    AGREEING,
+    JITTER_STEPS,
+    TELL_EVERY_MS,
+    is_gross,
+    unexplained_uwh,
+    wh,
+)
+from gateway.energy.counter import Counter, Finding
+from gateway.energy.provisional import marks_up_to, thinned
+from gateway.energy.register import Rules
+from gateway.energy.slot import BeliefKind, DirectionState, Former, MeterRules, MeterState
+
+KEPT_MS = 86_400_000
+"""A day: as many slots can be revised at once as a person would still call one event."""
+
+RISE_KEPT_MS = 3_600_000
+"""A rise for which nothing but the register spoke is taken back for an hour where power is not
+known: it may be a load that was switched on. Later the counter waits until it is passed (`belief`).
+A later one takes its place then.
+"""
+
+MOST_FORMERS = 2
+"""A reset that was real and a jump that was not, at most: more beliefs in a row are not kept."""
+
+MOST_FORMER_MARKS = 12
+"""Boundaries that are remembered of each: the state is written with every slot that closes."""
+
+
+def wait_beside(
+    former: Former | None,
+    *,
+    steady_ms: int,
+    last_ms: int,
+    at_ms: int,
+    power_w: float | None,
+    rules: MeterRules,
+    register: Rules,
+) -> Former | None:
+    """It as of a sample at `at_ms` (UTC), the last one having been at `last_ms`; None where nobody
+    can come back to it any more.
+    """
+    if former is None:
+        return None
+
+    before = former.state
+    older = wait_beside(
+        before.former,
+        steady_ms=steady_ms,
+        last_ms=last_ms,
+        at_ms=at_ms,
+        power_w=power_w,
+        rules=rules,
+        register=register,
+    )
+    seen = counting.integrate(
+        before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
+    )
+    is_old = _is_old_rise(former, steady_ms) and seen.since.power_unknown_ms > rules.stale_ms
+    was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
+    if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
+        return older
+    marks = marks_up_to(before, seen.since, last_ms, at_ms, rules.slot_ms)
+    marks = thinned(marks, MOST_FORMER_MARKS)
+    return replace(former, state=replace(before, counter=seen, marks=marks, former=older))
+
+
+def _is_worth_keeping(counter: Counter, rules: MeterRules) -> bool:
+    """Whether what has passed since can still be told when the register comes back."""
+    if counter.last_sample_ms - counter.at_ms > KEPT_MS:
+        return False
+    return counter.since.power_unknown_ms <= rules.max_gap_ms
+
+
+def kept(state: DirectionState, kind: BeliefKind, raw_uwh: int, unallocated_uwh: int = 0) -> Former:
+    """What waits after a belief of this kind: the direction as of the last reading before, power
+    having been integrated up to the one that was believed, which showed `raw_uwh`.
+    """
+    suspects = state.counter.suspects
+    shown_uwh = raw_uwh if suspects is None else min(suspects.first_raw_uwh, raw_uwh)
+    waits = replace(state, counter=replace(state.counter, suspects=None))
+    former = Former(kind, waits, shown_uwh=shown_uwh, unallocated_uwh=unallocated_uwh)
+    return _shallow(former, MOST_FORMERS)
+
+
+def with_rise(state: DirectionState, former: Former | None, counter: Counter) -> Former | None:
+    """What waits after a reading was believed: also the direction before (`state`), where it was a
+    rise for which nothing else spoke.
+    """
+    if not is_new_rise(former, counter):
+        return former
+    if former is not None and former.kind == "rise":
+        former = former.state.former
+    return kept(replace(state, former=former), "rise", counter.shown_uwh)
+
+
+def is_new_rise(former: Former | None, counter: Counter) -> bool:
+    """Whether the register has just risen, nothing else spoke for that, and no such rise has lately
+    begun to wait to be taken back.
+    """
+    if not (counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms):
+        return False
+    if former is None or former.kind != "rise":
+        return True
+    return _is_old_rise(former, counter.at_ms)
+
+
+def _is_old_rise(former: Former, steady_ms: int) -> bool:
+    return former.kind == "rise" and steady_ms - former.state.counter.at_ms > RISE_KEPT_MS
+
+
+def _shallow(former: Former, most: int) -> Former:
+    """The newest ones of a chain."""
+    older = former.state.former
+    if most <= 1:
+        older = None
+    elif older is not None:
+        older = _shallow(older, most - 1)
+    return replace(former, state=replace(former.state, former=older))
+
+
+def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms: int) -> bool:
+    """Whether a reading goes on from where the register stood before, and not from where it was
+    believed to be. Of both counters power was integrated up to it.
+    """
+    then = former.state.counter
+    elapsed_ms = then.last_sample_ms - then.at_ms
+    step_uwh = rules.step_uwh(raw_uwh)
+    moved_uwh = raw_uwh - then.shown_uwh
+    # What was counted meanwhile has passed for the former register, too: one that counts up to
+    # where it stood is not back.
+    counted_uwh = max(now.shown_uwh - former.shown_uwh, 0)
+    least_uwh = counted_uwh - JITTER_STEPS * step_uwh
+    if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
+        return False
+    is_first = former.returned == 0
+    if is_first and is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
+        return False
+
+    if former.kind in ("jump", "rise"):
+        return raw_uwh < now.shown_uwh - JITTER_STEPS * step_uwh
+    return unexplained_uwh(now, raw_uwh - now.shown_uwh, stale_ms) > step_uwh
+
+
+def returning(
+    former: Former | None, now: Counter, raw_uwh: int, rules: Rules, stale_ms: int
+) -> Former | None:
+    """The former register that a reading follows, the newest one first, with this reading counted;
+    None where it follows none.
+    """
+    if former is None:
+        return None
+    if _follows(former, now, raw_uwh, rules, stale_ms):
+        return replace(former, returned=former.returned + 1)
+    return returning(former.state.former, now, raw_uwh, rules, stale_ms)
+
+
+def with_returned(former: Former, one: Former) -> Former:
+    """The chain with the one in it that a reading followed."""
+    if former.state.counter.at_ms == one.state.counter.at_ms:
+        return one
+    older = former.state.former
+    assert older is not None, "it is one of the chain"
+    return replace(former, state=replace(former.state, former=with_returned(older, one)))
+
+
+def without_returns(former: Former | None) -> Former | None:
+    """The chain after a reading that follows none of it."""
+    if former is None:
+        return None
+    older = without_returns(former.state.former)
+    if older is former.state.former and not former.returned:
+        return former
+    return replace(former, returned=0, state=replace(former.state, former=older))
+
+
+def is_back(former: Former) -> bool:
+    """Whether enough readings have followed it."""
+    return former.returned >= AGREEING
+
+
+def has_begun_anew(state: DirectionState) -> bool:
+    """Whether its register is believed to have been reset, and not for long."""
+    return state.former is not None and state.former.kind == "reset"
+
+
+def forgotten(state: MeterState) -> MeterState:
+    """A series that ends: what it believed stays."""
+    directions = {
+        direction: each if each.former is None else replace(each, former=None)
+        for direction, each in state.directions.items()
+    }
+    return replace(state, directions=directions)
+
+
+def told(former: Former, raw_uwh: int) -> Finding | None:
+    """What a person should know when a belief is taken back. Of rises it is told once an hour."""
+    now = former.state.counter
+    is_told = now.wavered_ms is not None and now.at_ms - now.wavered_ms < TELL_EVERY_MS
+    if former.kind == "rise" and is_told:
+        return None
+    then = wh(former.state.counter.shown_uwh)
+    text = (
+        f"the register is back where it was before the {former.kind}, at {wh(raw_uwh)} after "
+        f"{then}: the {former.kind} is taken back, and what passed since is booked anew"
+    )
+    if former.unallocated_uwh:
+        text += f"; {wh(former.unallocated_uwh)} are no longer unallocated"
+    return Finding("glitch", 0, text)

@@ -1,0 +1,254 @@
+"""Beliefs about a register that are taken back: nothing stays booked that did not flow."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Sample
+from gateway.energy.fold import advance
+from gateway.energy.slot import MeterState
+from tests.gateway.energy.samples import meter, sample
+from tests.gateway.energy.written import Shows, Written, counting_up, written
+
+
+def hourly(by: int, lasts_s: int) -> Shows:
+    """So much less for so long, once an hour."""
+    return lambda t, wh: wh + by if 1800 <= t % 3600 < 1800 + lasts_s else wh
+
+
+def while_(begin_s: int, end_s: int, shows: Callable[[int], float | None]) -> Shows:
+    return lambda t, wh: shows(wh) if begin_s <= t < end_s else wh
+
+
+def silent_then(value: float) -> Shows:
+    def shows(t: int, wh: int) -> float | None:
+        if 3600 <= t < 3660:
+            return value
+        return None if 3660 <= t < 7260 else wh
+
+    return shows
+
+
+LIES: dict[str, tuple[int, float, Shows]] = {
+    "one count back for 30 s an hour": (100, 12, hourly(-100, 30)),
+    "seven counts back for a minute an hour": (100, 12, hourly(-700, 60)),
+    "four counts back for a minute an hour": (1, 12, hourly(-4, 60)),
+    "three counts back for five minutes an hour": (10, 12, hourly(-30, 300)),
+    "0 for a minute, then an hour of silence": (1, 3, silent_then(0)),
+    "42 for a minute, then an hour of silence": (1, 3, silent_then(42)),
+    "0 for 20 minutes": (1, 3, while_(3600, 4800, lambda _: 0)),
+    "7 for 20 minutes": (1, 3, while_(3600, 4800, lambda _: 7)),
+    "2 MWh more for three readings": (1, 3, while_(3600, 3630, lambda wh: wh + 2e6)),
+    "2 MWh more for 40 minutes": (1, 3, while_(3600, 6000, lambda wh: wh + 2e6)),
+    "2 MWh more for five hours": (1, 8, while_(3600, 6 * 3600, lambda wh: wh + 2e6)),
+    "0xFFFFFFF0 for five minutes": (100, 3, while_(3600, 3900, lambda _: 429_496_728_000)),
+}
+
+
+@pytest.mark.parametrize("power_w", [0, 500])
+@pytest.mark.parametrize("tells_power", [True, False])
+@pytest.mark.parametrize("name", LIES)
+def test_a_register_that_comes_back_has_moved_by_what_flowed(
+    name: str, tells_power: bool, power_w: int
+) -> None:
+    step_wh, hours, shows = LIES[name]
+    if "five hours" in name and not tells_power:
+        pytest.skip("without power nobody can tell of slots of hours")
+    samples, flowed_wh = counting_up(
+        shows, hours=hours, power_w=power_w, step_wh=step_wh, tells_power=tells_power
+    )
+    books = written(samples, meter(step_wh))
+    assert abs(books.booked_wh() - flowed_wh) <= step_wh
+    assert books.unallocated == []
+    assert books.widest_bytes <= 4096
+    books.check_chain("import")
+
+
+def test_what_a_jump_left_unallocated_is_withdrawn_with_an_event() -> None:
+    samples, _ = counting_up(while_(3600, 6000, lambda wh: wh + 2e6), hours=2, power_w=500)
+    jumped = written(samples[: 3650 // 10], meter())
+    assert jumped.unallocated_wh("jump") == pytest.approx(2e6, abs=10)
+
+    books = written(samples, meter())
+    assert books.unallocated == []
+    assert [left.kind for left in books.withdrawn] == ["jump"]
+    assert books.kinds() == {"jump": 1, "glitch": 1}
+    assert "are no longer unallocated" in books.events[-1].text
+
+
+def test_slots_that_were_closed_meanwhile_come_as_revisions_with_what_flowed() -> None:
+    samples, _ = counting_up(while_(3600, 6000, lambda wh: wh - 59_000), hours=3, power_w=400)
+    books = written(samples, meter())
+    slots = sorted(books.slots.values(), key=lambda slot: slot.start_s)
+    imports = [slot for slot in slots if slot.direction == "import"]
+    assert [round(slot.energy_uwh or 0, -6) / 1e6 for slot in imports[1:]] == [100] * 11
+    assert [slot.revision for slot in imports[3:8]] == [1, 1, 1, 0, 0]
+    assert [slot.quality for slot in imports[3:8]] == ["estimated"] * 4 + ["measured"]
+
+
+def test_a_sub_meter_that_counts_up_to_where_it_was_reset_undoes_nothing() -> None:
+    step = 100
+    stood_wh = 12_000
+
+    def shows(t: int, wh: int) -> float:
+        return wh if t < 3600 else (wh - stood_wh - 3000) // step * step + step
+
+    samples, flowed_wh = counting_up(shows, hours=8, power_w=3000, step_wh=step, begin_wh=stood_wh)
+    books = written(samples, meter(step))
+    assert books.kinds() == {"reset": 1}
+    assert abs(books.booked_wh() - flowed_wh) <= 2 * step
+
+
+def test_one_stale_reading_after_a_reset_brings_nothing_back() -> None:
+    def shows(t: int, wh: int) -> float:
+        if t == 5400:
+            return 60_500
+        return wh if t < 3600 else wh - 60_400
+
+    samples, flowed_wh = counting_up(shows, hours=3, power_w=500)
+    books = written(samples, meter())
+    assert books.kinds() == {"reset": 1, "glitch": 1}
+    assert abs(books.booked_wh() - flowed_wh) <= 3
+
+
+def test_a_jump_that_is_no_jump_after_a_reset_that_was_one() -> None:
+    def shows(t: int, wh: int) -> float:
+        if t < 3600:
+            return wh
+        return wh - 60_400 + (2e6 if 7200 <= t < 7500 else 0)
+
+    samples, flowed_wh = counting_up(shows, hours=3, power_w=500)
+    books = written(samples, meter())
+    assert books.kinds() == {"reset": 1, "jump": 1, "glitch": 1}
+    assert books.unallocated == []
+    assert abs(books.booked_wh() - flowed_wh) <= 3
+    assert books.widest_bytes <= 4096
+
+
+def test_a_register_that_was_never_used_is_zero_again_when_the_others_were_reset() -> None:
+    samples = [
+        sample(
+            10 * n,
+            1000 + n if n < 100 else n - 100,
+            360,
+            export_wh=12 if n < 100 else 0,
+        )
+        for n in range(300)
+    ]
+    books = written(samples, meter())
+    assert books.kinds() == {"reset": 2}
+    assert books.state is not None
+    assert books.state.directions["export"].counter.shown_uwh == 0
+
+
+# --- any stream -----------------------------------------------------------------------------------
+
+FAULTS = st.lists(
+    st.tuples(
+        st.integers(4, 300),  # readings before it
+        st.sampled_from(["jitter", "high", "low", "zero", "underflow", "gap", "reset"]),
+        st.integers(1, 40),  # readings that it lasts for
+        st.one_of(st.integers(3, 50), st.integers(3, 5_000_000)),  # counts
+    ),
+    max_size=6,
+)
+
+
+def lying(
+    faults: Sequence[tuple[int, str, int, int]],
+    *,
+    seed: int,
+    step_wh: int,
+    powers_w: Sequence[int],
+    tells_power: bool,
+) -> tuple[list[Sample], float, int]:
+    """Samples of a meter that lies; what flowed; and how often it was truly reset."""
+    rng = random.Random(seed)
+    wh, offset_wh, resets, flowed_wh = 70_000.0, 0, 0, 0.0
+    samples = []
+    t_s = 0
+
+    def count(what: str, by_wh: int = 0) -> None:
+        nonlocal wh, t_s, flowed_wh
+        power_w = powers_w[t_s // 600 % len(powers_w)]
+        shown_wh = _lie(what, int(wh) // step_wh * step_wh + offset_wh, by_wh, step_wh, rng)
+        if shown_wh is not None:
+            samples.append(sample(t_s, shown_wh, power_w if tells_power else None))
+        wh += power_w / 360
+        flowed_wh += power_w / 360
+        t_s += 10
+
+    for before, what, lasts, counts in faults:
+        for _ in range(before):
+            count("")
+        if what == "reset":
+            offset_wh -= int(wh) // step_wh * step_wh + offset_wh - step_wh
+            resets += 1
+        for _ in range(lasts):
+            count(what, counts * step_wh)
+    for _ in range(100):
+        count("")
+    return samples, flowed_wh, resets
+
+
+def _lie(what: str, true_wh: int, by_wh: int, step_wh: int, rng: random.Random) -> int | None:
+    match what:
+        case "jitter":
+            return max(true_wh + rng.choice((-1, 0, 1)) * step_wh, 0)
+        case "high":
+            return true_wh + by_wh
+        case "low":
+            return max(true_wh - by_wh, 0)
+        case "zero":
+            return 0
+        case "underflow":
+            return 4_294_967_290 * step_wh
+        case "gap":
+            return None
+    return true_wh
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    FAULTS,
+    st.integers(0, 99),
+    st.sampled_from([1, 10, 100]),
+    st.lists(st.sampled_from([0, 0, 200, 3000]), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_what_is_booked_is_no_more_than_what_flowed_but_for_two_steps_for_each_reset(
+    faults: list[tuple[int, str, int, int]],
+    seed: int,
+    step_wh: int,
+    powers_w: list[int],
+    tells_power: bool,
+) -> None:
+    # A load that nobody tells of, switched on just when a register lies, is not to be told from the
+    # lie.
+    powers_w = powers_w if tells_power else powers_w[:1]
+    samples, flowed_wh, resets = lying(
+        faults, seed=seed, step_wh=step_wh, powers_w=powers_w, tells_power=tells_power
+    )
+    books = written(samples, meter(step_wh))
+    books.check_chain("import")
+    assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets) + 1e-6
+
+
+@settings(max_examples=15, deadline=None)
+@given(FAULTS, st.lists(st.integers(0, 1500), max_size=4))
+def test_a_restart_changes_nothing(
+    faults: list[tuple[int, str, int, int]], cuts: list[int]
+) -> None:
+    samples, _, _ = lying(faults, seed=1, step_wh=1, powers_w=[0, 500], tells_power=True)
+    once = written(samples, meter())
+    again = Written()
+    for n, each in enumerate(samples):
+        if n in cuts and again.state is not None:
+            stored = msgspec.json.encode(again.state)
+            again.state = msgspec.json.decode(stored, type=MeterState)
+        again.write(advance(again.state, each, meter()))
+    assert (again.slots, again.unallocated) == (once.slots, once.unallocated)
