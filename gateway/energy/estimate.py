@@ -541,6 +541,10 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     power_variance = past.variance * min(max(estimate.scatter, 1.0), 4.0)
 
     share = _power_share(estimate, step_wh)
+    if 0 < share < 1:
+        # What is known worse here counts for less.
+        by_power, by_pace = share * even_variance, (1 - share) * power_variance
+        share = by_power / (by_power + by_pace)
     apart_wh = power_wh - even_wh
     variance = share * power_variance + (1 - share) * even_variance
     variance += share * (1 - share) * apart_wh * apart_wh
