@@ -10,8 +10,8 @@ answers, and breaks off for what comes up. One that cannot be asked is asked aga
 grow to a day. One with which nothing has ever agreed, a second delivery or not, is asked a day
 later: what it tells must be something else. So is one that tells the forecasts: the results of the
 exchange's engine hold those, and never a measurement. A zero, or a number that was forecast to the
-µWh, confirms nothing: it would be told anyway. Nothing of this makes deliveries wait or the
-destination fail.
+µWh, is no evidence of how it tells: it would be told anyway. Nothing of this makes deliveries wait
+or the destination fail.
 """
 
 import asyncio
@@ -134,7 +134,6 @@ class ReadBack:
                     f"what {name} tells are the forecasts that were sent, and not the measurements",
                 )
                 return
-            found = [held for held in found if can_differ(held, forecasts_uwh)]
             if not found:
                 return
             again = self._records.record_held(found, now_s)
@@ -144,7 +143,8 @@ class ReadBack:
             return
 
         others = [held for held in found if not held.agrees]
-        self.confirmed += len(found) - len(others)
+        telling = [held for held in found if can_differ(held, forecasts_uwh)]
+        self.confirmed += len(telling) - len(others)
         self.disagreements += len(others)
         # Told once, and again after a round in which all was well: an exchange that forgets
         # everything is one piece of news.
@@ -188,8 +188,8 @@ class ReadBack:
 
 
 def can_differ(held: Held, forecasts_uwh: Mapping[Item, int]) -> bool:
-    """Whether what is held says anything: where it agrees, a destination that tells the forecast
-    of that slot, or nothing, would have told something else.
+    """Whether what is held says how a destination tells: where it agrees, one that tells the
+    forecast of that slot, or 0 for want of anything, would have told something else.
     """
     return not held.agrees or held.item.energy_uwh not in (0, forecasts_uwh.get(held.item))
 

@@ -55,6 +55,6 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         max_gap_ms=round(settings.market.max_gap * 1000),
         invert=device.invert,
         clock=settings.clock.trust,
-        look_back_ms=round(settings.market.look_back_s * 1000),
+        look_back_ms=round(settings.market.look_back * 1000),
         tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )

@@ -56,12 +56,6 @@ class Site:
     ] = None
 
 
-LOOK_BACK_S = 300.0
-"""Tried with `tests/benchmarks/proof`: most steps of a register of 10 Wh are closed by then, and an
-exchange that takes a slot while the next one runs has two thirds of that left.
-"""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
     """The market's time grid."""
@@ -81,22 +75,13 @@ class Market:
         ),
     ] = field(default_factory=lambda: Seconds(7200))
     look_back: Annotated[
-        Seconds | None,
+        Seconds,
         Meta(
             description="for so long after a slot's end readings still say more of where it was; "
-            "at most half a slot; 0s: not at all (default: a third of the slot, at most 5 min; "
-            "nothing for slots of less than a minute)",
+            "at most half a slot; 0s: not at all",
             examples=["5min"],
         ),
-    ] = None
-
-    @property
-    def look_back_s(self) -> float:
-        """For how long a slot is looked back at."""
-        if self.look_back is not None:
-            return self.look_back
-        # Slots of seconds are for trying things out, and nobody wants to wait then.
-        return min(self.slot / 3, LOOK_BACK_S) if self.slot >= 60 else 0.0
+    ] = field(default_factory=lambda: Seconds(0))
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """What does not fit the meters."""
@@ -110,7 +95,7 @@ class Market:
         if self.max_gap < self.slot:
             yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
 
-        if self.look_back is not None and self.look_back > self.slot / 2:
+        if self.look_back > self.slot / 2:
             hint = f"at most {self.slot / 2:g} s: the next slot is still open then"
             yield Mistake(("look_back",), "is longer than half a slot", hint)
 

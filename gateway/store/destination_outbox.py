@@ -33,11 +33,9 @@ ever owed.
 """
 
 _UNCONFIRMED = """state = 'accepted' AND kind = 'measurement' AND closes_s IS NULL
-    AND energy_uwh > 0 AND confirmed_s IS NULL
+    AND energy_uwh IS NOT NULL AND confirmed_s IS NULL
     AND disagreements < 2 AND attempts > 0"""
-"""A zero is not asked for: it is held as well where nothing has come. And what only counts as
-accepted (`behind.py`) was sent from another buffer, with another number.
-"""
+"""What only counts as accepted (`behind.py`) was sent from another buffer, with another number."""
 
 
 class DestinationOutbox:

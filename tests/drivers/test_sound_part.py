@@ -37,10 +37,10 @@ def test_mistakes_of_rows_are_named_though_what_goes_for_all_of_them_is_wrong() 
         "one.yaml:1: maker: expected text, found 1",
         "one.yaml:9: modbus.type: 'float' is not one of the allowed words",
         "one.yaml:10: modbus.function: 5 is not one of the allowed words",
+        "one.yaml:13: modbus.registers.current: there is no quantity 'current'",
         "one.yaml:14: modbus.identify[0].between: expected [low, high]",
         "one.yaml:12: modbus.registers.energy_import_wh.unit: 'kwh' is not a unit of "
         "energy_import_wh",
-        "one.yaml:8: modbus: there is no quantity 'current'",
     ]
 
 

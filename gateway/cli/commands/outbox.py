@@ -304,7 +304,6 @@ def _states(owed: "Owed") -> set[str]:
     elif (
         owed.state == "accepted"
         and owed.item.kind == "measurement"
-        and owed.item.energy_uwh > 0  # a zero is not asked for
         and owed.closes_s is None
         and owed.confirmed_s is None
     ):

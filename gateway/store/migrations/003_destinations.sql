@@ -42,7 +42,7 @@ CREATE INDEX outbox_sent ON outbox (destination, last_sent_s) WHERE state = 'sen
 -- of its window is a dated one; undated ones cannot be asked for. Whatever their state: each verdict is a commit of its own, and would
 -- write a page of this index more.
 CREATE INDEX outbox_unconfirmed ON outbox (destination, slot_s) WHERE kind = 'measurement' AND closes_s IS NULL
-    AND energy_uwh > 0 AND confirmed_s IS NULL AND disagreements < 2;
+    AND energy_uwh IS NOT NULL AND confirmed_s IS NULL AND disagreements < 2;
 CREATE INDEX outbox_disputed ON outbox (destination, slot_s) WHERE disagreements = 2;
 
 -- The sum of its meters, for each asset and slot, in its newest revision: also where nothing is owed to anybody.

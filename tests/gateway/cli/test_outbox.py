@@ -83,7 +83,7 @@ def test_a_password_in_a_reason_that_an_earlier_version_kept_is_not_shown(
         (("--state", "rejected"), 2),
         (("--state", "rejected", "--state", "missed", "--asset", "PV"), 2),
         (("--state", "accepted"), 2),
-        (("--state", "unconfirmed"), 1),  # a zero is not asked for
+        (("--state", "unconfirmed"), 2),
         (("--state", "disputed"), 0),
         (("--asset", LOAD, "--since", "2026-03-29T00:45Z"), 2),
         (("--until", "2026-03-29T00:30Z"), 2),

@@ -81,7 +81,10 @@ class Site:
                     self.owe(boundary_s + SLOT, "forecast")
 
             if self.now_s < pause_until_s or not self.deliver():
-                changes_s = [boundary_s + SLOT + 1.0, self.schedule.next_s(self.now_s) or end_s]
+                opens_s = boundary_s + 1.0
+                if opens_s <= self.now_s:
+                    opens_s += SLOT
+                changes_s = [opens_s, self.schedule.next_s(self.now_s) or end_s]
                 if pause_until_s > self.now_s:
                     changes_s.append(pause_until_s)
                 self.now_s = max(self.now_s + ROUND_S, min(end_s, *changes_s))
