@@ -549,7 +549,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     variance = share * power_variance + (1 - share) * even_variance
     variance += share * (1 - share) * apart_wh * apart_wh
     widest = (high_wh - low_wh) ** 2 / 9
-    wh = share * power_wh + (1 - share) * even_wh
+    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
     if past.high_wh is not None:
         variance = min(variance, widest)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
