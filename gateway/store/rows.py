@@ -125,7 +125,11 @@ def lean(value: Any) -> Any:
         return {key: lean(each) for key, each in value.items()}
     if not isinstance(value, msgspec.Struct):
         return value
-    found = ((field, getattr(value, field.name)) for field in _fields_of(type(value)))
+    found = [(field, getattr(value, field.name)) for field in _fields_of(type(value))]
+    if value.__struct_config__.array_like:
+        while found and not found[-1][0].required and found[-1][1] == found[-1][0].default:
+            found.pop()
+        return [lean(each) for _, each in found]
     return {
         field.encode_name: lean(each)
         for field, each in found

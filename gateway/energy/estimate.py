@@ -1,0 +1,609 @@
+"""The true energy behind a register that moves in steps, now and at boundaries that have passed.
+Pure.
+
+Two ways lead to it. One follows power, which each reading of the register holds inside of its step
+(`track`). The other draws straight lines between the register's steps (`pace`). Whose power it is
+shows at each step that lies between two others: it is foretold from its neighbours, once with power
+and once evenly, and the better foreteller counts for more. So a power that is absent, or another
+line's, or blind for what the register counts, counts for little. What a meter's power is off by is
+learnt meanwhile (`power_faults`).
+
+A boundary goes on learning for as long as it is kept: readings after it say where it was. Its value
+never leaves what the registers before and after it leave open.
+
+The order of things is that of the power line. Where power is late by d, what it shows at t happened
+at t − d: a reading of the register at t belongs to t + d on that line, and so does a boundary.
+Where the register is late by d, its reading at t belongs to t − d, and a boundary stays where it
+is. `place` is a moment on that line.
+
+Energies are in Wh from where the series began, as floats; times in s; powers in W.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.energy.pace import KEPT, AtPace, Paced, Step, at_pace
+from gateway.energy.power_faults import (
+    Crossing,
+    Faults,
+    Sums,
+    bare,
+    crossed,
+    crossing_at,
+    is_steady,
+    stayed,
+)
+from gateway.energy.power_line import (
+    CHANGES,
+    HOURS_PER_S,
+    Segment,
+    passed,
+    power_at,
+    segment,
+    towards,
+)
+from gateway.energy.track import Past, Track, looked_back, surprise, within
+
+SLEW = 0.02
+"""The delay that is applied comes nearer to what was found by so many seconds each second."""
+
+RATING_SHARE = 1 / 40
+"""How much the last step counts in the rating of power and pace."""
+
+EVEN_STEPS2 = 0.01
+"""So much worse is pace taken to be than it is rated, in square steps: power counts where both
+foretell as well as can be.
+"""
+
+PULSING_STEPS = 0.1
+"""Where power is uncertain by more than this part of a step from one to the next, it is rated
+apart: what is good for calm hours may be blind for a hob's.
+"""
+
+LAZY = 3.0
+"""A register that was found so often to stand still while more than its step passed is refreshed
+only now and then. Its standing still says nothing.
+"""
+
+MOST_LAZY = 6.0
+
+MOSTLY = 0.99
+"""With so much of a share power alone counts."""
+
+LITTLE = 0.005
+"""When all that a boundary still has in common with the energy now is less than this part of its
+variance, there is nothing to wait for.
+"""
+
+SURE_SD = 2.1
+"""So many standard deviations hold 95 %."""
+
+
+class Seen(NamedTuple):
+    """What a register shows: the energy is between these two."""
+
+    low_wh: float
+    high_wh: float
+
+    @property
+    def step_wh(self) -> float:
+        return self.high_wh - self.low_wh
+
+
+class Sight(msgspec.Struct, frozen=True, array_like=True):
+    """A sample that is yet to be looked at."""
+
+    place: float
+    at_s: float
+    low_wh: float | None
+    high_wh: float | None
+    slope_wh: float
+    stair_wh: float
+    change_w2: float
+    """The square of power's change since the sample before."""
+    wobble_w2: float
+    """The larger one of the last two."""
+
+
+class Rating(msgspec.Struct, frozen=True, array_like=True):
+    """The mean square of what each way of foretelling a step is off by, in Wh²; what the step is
+    uncertain by itself is taken off.
+    """
+
+    power: float
+    pace: float
+
+
+class Foretold(msgspec.Struct, frozen=True, array_like=True):
+    """One step after another, as the middle one of three is foretold."""
+
+    corrected_wh: float
+    lasted_s: float
+    power_variance: float
+    moved_wh: float
+    variance: float
+    variance_before: float
+
+
+class Refined(NamedTuple):
+    """The energy at a boundary, as far as is known now."""
+
+    wh: float
+    variance: float
+    is_known: bool
+    """Whether later readings will hardly say more."""
+
+    @property
+    def uncertainty_wh(self) -> float:
+        """What holds the truth in 95 of 100 cases."""
+        return float(SURE_SD * self.variance**0.5)
+
+
+class Estimate(msgspec.Struct, frozen=True, array_like=True):
+    """One direction of one meter, as of its last sample."""
+
+    at_s: float
+    power_w: float | None
+    """What was shown last; None: nothing that counts."""
+    place: float
+    """How far the track has come."""
+    track: Track
+    register: tuple[float, float]
+    """The bounds that the register last gave."""
+    seen_s: float
+    """When it was last looked at."""
+    seen_place: float
+    seen_wh: float
+    """What had passed by power then."""
+    segments: tuple[Segment, ...] = ()
+    changes: tuple[float, ...] = ()
+    sights: tuple[Sight, ...] = ()
+    ahead: tuple[tuple[float, float], ...] = ()
+    """Boundaries that the track has not reached: place and time."""
+    past: tuple[Past, ...] = ()
+    paced: tuple[Paced, ...] = ()
+    steps: tuple[Step, ...] = ()
+    sums: Sums = Sums()
+    """`slope_wh` and `stair_wh` are as of the last sample, the others as of `place`."""
+    last: Crossing | None = None
+    before: Foretold | None = None
+    faults: Faults = Faults()
+    ratings: tuple[Rating | None, Rating | None] = (None, None)
+    """While power is calm, and while it pulses."""
+    pulses: bool = False
+    scatter: float = 1.0
+    """How much more the register's steps scatter around the track than was foretold."""
+    interval_s: float = 0.0
+    """Between the last two readings of the register."""
+    laziness: float = 0.0
+
+
+def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
+    """The estimate at the first reading: anywhere in the register's step."""
+    middle_wh = (seen.low_wh + seen.high_wh) / 2
+    return Estimate(
+        at_s=at_s,
+        power_w=power_w,
+        place=at_s,
+        track=Track(middle_wh, seen.step_wh**2 / 12),
+        register=(seen.low_wh, seen.high_wh),
+        seen_s=at_s,
+        seen_place=at_s,
+        seen_wh=0.0,
+        steps=(Step(at_s, middle_wh),),
+    )
+
+
+def begun_again(estimate: Estimate, at_s: float, seen: Seen, power_w: float | None) -> Estimate:
+    """The estimate where the register goes on from elsewhere; what is known of power stays, and
+    boundaries are forgotten.
+    """
+    fresh = begun(at_s, seen, power_w)
+    faults = replace(estimate.faults, long=None, steady=None, candidate=None)
+    return replace(
+        fresh,
+        faults=faults,
+        ratings=estimate.ratings,
+        pulses=estimate.pulses,
+        scatter=estimate.scatter,
+        laziness=estimate.laziness,
+    )
+
+
+def advanced(
+    estimate: Estimate,
+    at_s: float,
+    power_w: float | None,
+    seen: Seen | None,
+    ends_s: tuple[float, ...] = (),
+    *,
+    refreshed_s: float = 0.0,
+) -> Estimate:
+    """One sample further. `seen` is the register, if it is believed; `ends_s` are the boundaries
+    since the sample before, that of the sample itself included. `refreshed_s` is how often the
+    register moves, if that is told.
+    """
+    elapsed_s = at_s - estimate.at_s
+    begin_w, end_w = _powers(estimate, power_w)
+    change_w2 = (end_w - begin_w) ** 2
+    wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
+    changes = (*estimate.changes[1 - CHANGES :], change_w2)
+    sums = estimate.sums
+    hours = elapsed_s * HOURS_PER_S
+    sums = replace(
+        sums,
+        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
+        stair_wh=round(sums.stair_wh + end_w * hours, 9),
+    )
+    delay_s = estimate.faults.delay.now_s
+    sight = Sight(
+        at_s + delay_s,
+        at_s,
+        None if seen is None else seen.low_wh,
+        None if seen is None else seen.high_wh,
+        sums.slope_wh,
+        sums.stair_wh,
+        change_w2,
+        wobble_w2,
+    )
+    late_s = max(delay_s, 0.0)
+    estimate = replace(
+        estimate,
+        at_s=at_s,
+        power_w=power_w,
+        segments=(
+            *estimate.segments,
+            segment(estimate.at_s, at_s, begin_w, end_w, changes),
+        ),
+        changes=changes,
+        sights=(*estimate.sights, sight),
+        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s)),
+        paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)) if ends_s else estimate.paced,
+        sums=sums,
+    )
+    delay = estimate.faults.delay
+    if delay.now_s != delay.aim_s:
+        now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
+        faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
+        estimate = replace(estimate, faults=faults)
+    return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+
+
+def _powers(estimate: Estimate, power_w: float | None) -> tuple[float, float]:
+    """Power at the last sample and at this one; what is not shown is as the other one was."""
+    before_w = estimate.power_w
+    if power_w is None:
+        return (before_w or 0.0, before_w or 0.0)
+    return (power_w if before_w is None else before_w, power_w)
+
+
+def _caught_up(estimate: Estimate, to: float, refreshed_s: float) -> Estimate:
+    """Everything that lies up to there on the power line, in order."""
+    while True:
+        sight = estimate.sights[0] if estimate.sights else None
+        ahead = estimate.ahead[0] if estimate.ahead else None
+        if sight is not None and sight.place <= to and (ahead is None or sight.place <= ahead[0]):
+            estimate = _moved(estimate, sight.place)
+            estimate = replace(estimate, sights=estimate.sights[1:])
+            estimate = _looked_at(estimate, sight, refreshed_s)
+        elif ahead is not None and ahead[0] <= to:
+            estimate = _moved(estimate, ahead[0])
+            estimate = replace(
+                estimate, ahead=estimate.ahead[1:], past=(*estimate.past, _passing(estimate, ahead))
+            )
+        else:
+            return estimate
+
+
+def _moved(estimate: Estimate, place: float) -> Estimate:
+    """The track further on, by power."""
+    if place <= estimate.place:
+        return estimate
+    faults = estimate.faults
+    segments = estimate.segments
+    what = passed(segments, estimate.place, place, is_mean=faults.mean.is_mean)
+    shown_s = place - estimate.place - what.idle_s
+    corrected_wh = faults.correction.applied(what.wh, shown_s, what.idle_s)
+    sums = estimate.sums
+    return replace(
+        estimate,
+        place=place,
+        track=estimate.track.moved(corrected_wh, what.variance),
+        segments=tuple(each for each in segments if each.end_s > place),
+        # To 10⁻⁹ Wh, which takes little room where it is stored.
+        sums=Sums(
+            round(sums.wh + what.wh, 9),
+            round(sums.corrected_wh + corrected_wh, 9),
+            round(sums.variance + what.variance, 9),
+            sums.idle_s + what.idle_s,
+            sums.slope_wh,
+            sums.stair_wh,
+        ),
+    )
+
+
+def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
+    """A boundary, where the track passes it."""
+    track = estimate.track
+    end_s = ahead[1]
+    is_shown = estimate.seen_s == end_s and estimate.faults.delay.now_s >= 0
+    is_shown = is_shown and estimate.laziness <= LAZY
+    low_wh, high_wh = estimate.register
+    return Past(
+        end_s,
+        track.wh,
+        track.variance,
+        track.variance,
+        estimate.place,
+        low_wh,
+        high_wh if is_shown else None,
+    )
+
+
+def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
+    """After the register was looked at."""
+    interval_s = sight.at_s - estimate.seen_s
+    since_wh = estimate.sums.corrected_wh - estimate.seen_wh
+    faults = estimate.faults
+    if faults.candidate is not None:
+        if is_steady(sight.change_w2, faults.candidate.power_w):
+            step_wh = estimate.register[1] - estimate.register[0]
+            faults = stayed(faults, interval_s, step_wh)
+        else:
+            faults = replace(faults, candidate=None)
+        estimate = replace(estimate, faults=faults)
+    if sight.low_wh is None or sight.high_wh is None:
+        return estimate
+
+    estimate = replace(
+        estimate,
+        seen_s=sight.at_s,
+        seen_wh=estimate.sums.corrected_wh,
+        interval_s=interval_s,
+    )
+    if refreshed_s > 1.5 * interval_s:
+        estimate = replace(estimate, laziness=MOST_LAZY)
+    has_moved = sight.low_wh > estimate.register[0]
+    if not has_moved and estimate.laziness > LAZY:
+        return estimate
+
+    if has_moved:
+        estimate = _stepped(estimate, sight, interval_s, since_wh)
+    return _held(estimate, Seen(sight.low_wh, sight.high_wh), sight.at_s)
+
+
+def _held(estimate: Estimate, seen: Seen, at_s: float) -> Estimate:
+    """The track inside of the register's step, and the boundaries as they look from there."""
+    added = surprise(estimate.track, *seen)
+    before = Track(estimate.track.wh, estimate.track.variance + added)
+    after = within(before, *seen)
+    past = estimate.past
+    if past:
+        early_s = max(0.0, -estimate.faults.delay.now_s)
+        since, whole = estimate.seen_place, estimate.place - estimate.seen_place
+        is_telling = estimate.laziness <= LAZY
+        revised = []
+        for each in past:
+            part = max(each.place - since, 0.0) / whole if each.place and whole > 0 else 0.0
+            new = looked_back(each, before, after, added, part)
+            if new.high_wh is None and is_telling and at_s >= each.end_s + early_s:
+                new = replace(new, high_wh=seen.high_wh)
+            revised.append(new)
+        past = tuple(revised)
+    return replace(
+        estimate, track=after, past=past, register=tuple(seen), seen_place=estimate.place
+    )
+
+
+def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: float) -> Estimate:
+    """The register has moved: what that says of the register, of power, and of their being one."""
+    assert sight.low_wh is not None and sight.high_wh is not None
+    step_wh = sight.high_wh - sight.low_wh
+    moved_wh = sight.low_wh - estimate.register[0]
+    last = estimate.last
+    elapsed_s = sight.at_s - (last.at_s if last else estimate.steps[0].at_s)
+    laziness = _laziness(estimate, moved_wh, step_wh, interval_s, elapsed_s, since_wh)
+    is_lazy = laziness > LAZY
+
+    wide_wh = step_wh
+    if not is_lazy and moved_wh <= 1.5 * step_wh:
+        by_pace_wh = moved_wh / max(elapsed_s, interval_s) * interval_s
+        by_wh = since_wh if estimate.power_w is not None else by_pace_wh
+        wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
+    power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
+    sums = replace(estimate.sums, slope_wh=sight.slope_wh, stair_wh=sight.stair_wh)
+    crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
+    step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
+    steps = (*estimate.steps[1 - KEPT :], step)
+    paced = tuple(each.and_then(step, steps) for each in estimate.paced)
+
+    faults = estimate.faults
+    if estimate.power_w is not None:
+        if faults.candidate is None and is_steady(sight.wobble_w2, power_w):
+            faults = replace(faults, candidate=crossing)
+        faults = crossed(faults, crossing, step_wh)
+    estimate = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
+    return _rated(estimate, crossing, step_wh, elapsed_s)
+
+
+def _laziness(
+    estimate: Estimate,
+    moved_wh: float,
+    step_wh: float,
+    interval_s: float,
+    elapsed_s: float,
+    since_wh: float,
+) -> float:
+    """How sure it is that the register is refreshed only now and then."""
+    laziness = estimate.laziness
+    if elapsed_s <= 1.01 * interval_s:
+        return max(laziness - 0.5, 0.0)
+    last = estimate.last
+    if last is None or estimate.power_w is None:
+        return laziness
+    wh = estimate.sums.wh - last.sums.wh
+    waited_wh = wh - since_wh
+    uncertain_wh = (estimate.sums.variance - last.sums.variance) ** 0.5
+    stood_still = waited_wh * 0.97 > 1.5 * step_wh + 3 * uncertain_wh
+    if stood_still and abs(moved_wh - wh) < 0.5 * waited_wh:
+        return max(laziness, min(laziness + 1, MOST_LAZY))
+    return laziness
+
+
+def _step(estimate: Estimate, sight: Sight, moved_wh: float, *, is_lazy: bool) -> Step:
+    """When and where the step was."""
+    assert sight.low_wh is not None and sight.high_wh is not None
+    step_wh = sight.high_wh - sight.low_wh
+    early_s = min(estimate.faults.delay.now_s, 0.0)
+    if is_lazy:
+        half_s = estimate.interval_s / 2 if estimate.power_w is None else 0.0
+        return Step(sight.at_s - half_s + early_s, sight.low_wh + step_wh / 2)
+    wh = sight.low_wh - (moved_wh - step_wh) / 2
+    return Step(sight.at_s - estimate.interval_s / 2 + early_s, wh)
+
+
+def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: float) -> Estimate:
+    """The step before, foretold from its neighbours with power and evenly."""
+    last = estimate.last
+    if last is None:
+        return replace(estimate, last=bare(crossing))
+
+    moved_wh = crossing.wh - last.wh
+    # By what is known of power now: most of it may have just been learnt.
+    idle_s = crossing.sums.idle_s - last.sums.idle_s
+    corrected_wh = estimate.faults.correction.applied(
+        crossing.sums.wh - last.sums.wh, elapsed_s - idle_s, idle_s
+    )
+    variance = crossing.sums.variance - last.sums.variance + 1e-9
+    pulses = variance > (PULSING_STEPS * step_wh) ** 2
+    ratings = estimate.ratings
+    before = estimate.before
+    if before is not None:
+        whole_wh = before.moved_wh + moved_wh
+        rest_wh = whole_wh - before.corrected_wh - corrected_wh
+        share = before.power_variance / (before.power_variance + variance)
+        by_power_wh = before.corrected_wh + rest_wh * share
+        evenly_wh = whole_wh * before.lasted_s / (before.lasted_s + elapsed_s)
+        most_wh = 2 * step_wh + 0.3 * moved_wh
+        noise = before.variance + (crossing.variance + before.variance_before) / 4
+        power = min(abs(by_power_wh - before.moved_wh), most_wh) ** 2 - noise
+        pace = min(abs(evenly_wh - before.moved_wh), most_wh) ** 2 - noise
+        old = ratings[pulses]
+        if old is None:
+            new = Rating(round(power, 9), round(pace, 9))
+        else:
+            new = Rating(
+                round(old.power + RATING_SHARE * (power - old.power), 9),
+                round(old.pace + RATING_SHARE * (pace - old.pace), 9),
+            )
+        ratings = (ratings[0], new) if pulses else (new, ratings[1])
+
+    off_wh = crossing.wh - estimate.track.wh
+    off = off_wh * off_wh / (estimate.track.variance + crossing.variance)
+    return replace(
+        estimate,
+        last=bare(crossing),
+        before=Foretold(
+            round(corrected_wh, 6),
+            round(elapsed_s, 3),
+            round(variance, 9),
+            round(moved_wh, 6),
+            crossing.variance,
+            last.variance,
+        ),
+        ratings=ratings,
+        pulses=pulses,
+        scatter=round(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 6),
+    )
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
+    """The energy at a boundary that has passed and is kept; None: it is not, or the track has not
+    reached it yet.
+    """
+    past = next((each for each in estimate.past if each.end_s == end_s), None)
+    paced = next((each for each in estimate.paced if each.end_s == end_s), None)
+    if past is None or paced is None:
+        return None
+
+    step_wh = estimate.register[1] - estimate.register[0]
+    low_wh = past.low_wh
+    high_wh = estimate.register[1] if past.high_wh is None else past.high_wh
+    even = at_pace(paced, estimate.steps, estimate.register[1], estimate.at_s)
+    even_wh = min(max(even.wh, low_wh), high_wh)
+    even_variance = _pace_variance(estimate, even, step_wh)
+    power_wh = min(max(past.wh, low_wh), high_wh)
+    power_variance = past.variance * min(max(estimate.scatter, 1.0), 4.0)
+
+    share = _power_share(estimate, step_wh)
+    if 0 < share < 1:
+        # What is known worse here counts for less.
+        by_power, by_pace = share * even_variance, (1 - share) * power_variance
+        share = by_power / (by_power + by_pace)
+    apart_wh = power_wh - even_wh
+    variance = share * power_variance + (1 - share) * even_variance
+    variance += share * (1 - share) * apart_wh * apart_wh
+    widest = (high_wh - low_wh) ** 2 / 9
+    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
+    if past.high_wh is not None:
+        variance = min(variance, widest)
+    to_come = share * past.covariance * past.covariance / estimate.track.variance
+    has_steps = share > MOSTLY or len(paced.steps) > KEPT
+    is_known = past.high_wh is not None and has_steps and to_come < LITTLE * variance
+    return Refined(wh, variance, is_known)
+
+
+def without(estimate: Estimate, end_s: float) -> Estimate:
+    """The estimate, which keeps this boundary no longer."""
+    return replace(
+        estimate,
+        past=tuple(each for each in estimate.past if each.end_s != end_s),
+        paced=tuple(each for each in estimate.paced if each.end_s != end_s),
+        ahead=tuple(each for each in estimate.ahead if each[1] != end_s),
+    )
+
+
+def forgotten(estimate: Estimate, before_s: float) -> Estimate:
+    """The estimate, which keeps no boundary before that."""
+    return replace(
+        estimate,
+        past=tuple(each for each in estimate.past if each.end_s >= before_s),
+        paced=tuple(each for each in estimate.paced if each.end_s >= before_s),
+        ahead=tuple(each for each in estimate.ahead if each[1] >= before_s),
+    )
+
+
+def _rating(estimate: Estimate) -> Rating | None:
+    return estimate.ratings[estimate.pulses] or estimate.ratings[not estimate.pulses]
+
+
+def _power_share(estimate: Estimate, step_wh: float) -> float:
+    """What power counts for, from 0 to 1; pace counts for the rest."""
+    if estimate.power_w is None:
+        return 0.0
+    rating = _rating(estimate)
+    if rating is None:
+        return 1.0
+    power = max(rating.power, 0.0) + 1e-9
+    pace = max(rating.pace, 0.0) + EVEN_STEPS2 * step_wh * step_wh
+    return pace * pace / (power * power + pace * pace)
+
+
+def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
+    """What a boundary on a straight line is uncertain by. All factors were tried on the grid."""
+    rating = _rating(estimate)
+    step2 = step_wh * step_wh
+    foretold = 0.1 * step2 if rating is None else max(rating.pace, 0.0)
+    inside = 4 * even.into * (1 - even.into)
+    variance = 0.15 * foretold * inside + 0.003 * step2
+    if not even.is_seen:
+        return variance + (0.1 * even.between_wh) ** 2
+    variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
+    if even.lasted_s <= 1.5 * estimate.interval_s:
+        variance += 0.03 * even.between_wh**2 * inside
+    return variance

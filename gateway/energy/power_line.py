@@ -1,0 +1,113 @@
+"""Power between samples: what passed, and by how much that may be off. Pure.
+
+Power may be late: then the line is read so much later. It may be the mean since the last sample,
+and not of the moment: then it is a stair, and not a slope.
+
+Powers are in W, energies in Wh, times in s.
+"""
+
+from math import copysign
+
+import msgspec
+
+HOURS_PER_S = 1 / 3600
+
+CHANGES = 7
+"""Changes of power that are remembered. Their median is near 0 for loads that are switched now and
+then, and large for pulses that are faster than the samples.
+"""
+
+PULSES = 12.0
+"""How many times the median change's square the variance of pulses is: samples of pulses are as
+good as drawn, and the median is about half of the mean.
+"""
+
+NOISE_W2 = 30.0
+"""The variance of what a load flickers by between two samples, times 12 s²."""
+
+MEAN_CHANGES = 0.02
+MEAN_NOISE_W2 = 10.0
+"""The same where power is a mean: nothing is missed but what lies inside of a sample."""
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """From one sample to the next."""
+
+    begin_s: float
+    end_s: float
+    begin_w: float
+    end_w: float
+    variance: float
+    """Of the energy, where power is of the moment."""
+    mean_variance: float
+    """The same where it is a mean."""
+
+
+class Passed(msgspec.Struct, frozen=True, array_like=True):
+    """What passed over a while."""
+
+    wh: float = 0.0
+    variance: float = 0.0
+    idle_s: float = 0.0
+    """The part of the time at which power was 0."""
+
+
+def segment(
+    begin_s: float, end_s: float, begin_w: float, end_w: float, changes: tuple[float, ...]
+) -> Segment:
+    """The time between two samples. `changes` are the squares of the last changes of power, this
+    one included.
+    """
+    hours = (end_s - begin_s) * HOURS_PER_S
+    twelfth = hours * hours / 12
+    median = sorted(changes)[len(changes) // 2] if len(changes) == CHANGES else 0.0
+    last = changes[-1]
+    return Segment(
+        begin_s,
+        end_s,
+        begin_w,
+        end_w,
+        twelfth * (last + PULSES * median + NOISE_W2),
+        twelfth * (MEAN_CHANGES * last + MEAN_NOISE_W2),
+    )
+
+
+def passed(segments: tuple[Segment, ...], from_s: float, to_s: float, *, is_mean: bool) -> Passed:
+    """What passed between two moments that the segments cover."""
+    wh = variance = idle_s = 0.0
+    for each in segments:
+        begin_s = max(each.begin_s, from_s)
+        end_s = min(each.end_s, to_s)
+        if end_s <= begin_s:
+            continue
+        length_s = each.end_s - each.begin_s
+        begin = (begin_s - each.begin_s) / length_s
+        end = (end_s - each.begin_s) / length_s
+        if is_mean:
+            wh += each.end_w * (end_s - begin_s) * HOURS_PER_S
+            variance += each.mean_variance * (end - begin)
+            is_idle = each.end_w == 0
+        else:
+            rise_w = (each.end_w - each.begin_w) / 2
+            mean_w = each.begin_w * (end - begin) + rise_w * (end * end - begin * begin)
+            wh += mean_w * length_s * HOURS_PER_S
+            variance += each.variance * (end - begin)
+            is_idle = each.begin_w == 0 and each.end_w == 0
+        if is_idle:
+            idle_s += end_s - begin_s
+    return Passed(wh, variance, idle_s)
+
+
+def power_at(segments: tuple[Segment, ...], at_s: float, else_w: float) -> float:
+    """Power at a moment; `else_w` where no segment covers it."""
+    for each in segments:
+        if each.begin_s <= at_s <= each.end_s:
+            part = (at_s - each.begin_s) / (each.end_s - each.begin_s)
+            return each.begin_w + (each.end_w - each.begin_w) * part
+    return else_w
+
+
+def towards(value: float, aim: float, most: float) -> float:
+    """A value that comes nearer to its aim, by so much at most."""
+    away = aim - value
+    return aim if abs(away) <= most else value + copysign(most, away)

@@ -1,0 +1,141 @@
+"""The estimate (`estimate`) of one direction beside its counter: the counter's µWh, steady time and
+beliefs on one side, its Wh and seconds on the other. Pure.
+
+The counter says which readings are believed, and on which scale. The estimate follows it, and says
+where the energy was at boundaries that have passed.
+"""
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.energy.counter import UWH_PER_WH, Counter
+from gateway.energy.estimate import (
+    Estimate,
+    Seen,
+    advanced,
+    at_boundary,
+    begun,
+    begun_again,
+    forgotten,
+)
+from gateway.energy.register import Rules
+
+MOST_KEPT = 3
+"""Boundaries that are kept. More pass while they are looked back at only where slots are short, or
+while the register is silent; then the oldest one is forgotten.
+"""
+
+ABOUT_MS = 2000
+"""A boundary is found again though the clock was corrected by so much."""
+
+MOST_WAITING = 40
+"""Samples that may wait for a delay to pass. More of them, and the delay is not applied."""
+
+
+class Refinement(msgspec.Struct, frozen=True, array_like=True):
+    """An estimate, and from where on it counts."""
+
+    origin_ms: int
+    """In steady time."""
+    origin_uwh: int
+    """On the counter's scale."""
+    estimate: Estimate
+
+
+class Refined(msgspec.Struct, frozen=True):
+    """Where the counter stood at a boundary."""
+
+    counter_uwh: int
+    uncertainty_uwh: int
+    """Holds the truth in 95 of 100 cases, either way."""
+    is_known: bool
+    """Whether later readings will hardly say more."""
+
+
+def begun_at(counter: Counter, register: Rules) -> Refinement:
+    """The refinement from a reading on that was believed."""
+    origin_uwh = counter.register_uwh
+    seen = _seen(counter, register, origin_uwh)
+    return Refinement(counter.at_ms, origin_uwh, begun(0.0, seen, counter.power_w))
+
+
+def elsewhere(refinement: Refinement, counter: Counter, register: Rules) -> Refinement:
+    """The refinement where the register goes on from elsewhere: what is known of power stays."""
+    at_s = (counter.at_ms - refinement.origin_ms) / 1000
+    seen = _seen(counter, register, refinement.origin_uwh)
+    estimate = begun_again(refinement.estimate, at_s, seen, counter.power_w)
+    return replace(refinement, estimate=estimate)
+
+
+def followed(
+    refinement: Refinement,
+    counter: Counter,
+    register: Rules,
+    ends_ms: tuple[int, ...],
+    *,
+    is_believed: bool,
+    wanted_ms: int,
+) -> Refinement:
+    """The refinement after one more sample, which the counter has seen: believed or not.
+    `ends_ms` are the boundaries since the one before, in steady time; those before `wanted_ms` are
+    forgotten.
+    """
+    origin_ms = refinement.origin_ms
+    at_s = (counter.last_sample_ms - origin_ms) / 1000
+    seen = _seen(counter, register, refinement.origin_uwh) if is_believed else None
+    estimate = advanced(
+        refinement.estimate,
+        at_s,
+        counter.power_w,
+        seen,
+        tuple((end_ms - origin_ms) / 1000 for end_ms in ends_ms[-MOST_KEPT:]),
+        refreshed_s=register.refresh_ms / 1000,
+    )
+    if estimate.paced:
+        oldest_s = estimate.paced[-MOST_KEPT:][0].end_s
+        oldest_s = max(oldest_s, (wanted_ms - origin_ms) / 1000)
+        if estimate.paced[0].end_s < oldest_s:
+            estimate = forgotten(estimate, oldest_s)
+    if len(estimate.sights) > MOST_WAITING:
+        # A second of samples for each second of delay would make the state too large.
+        return elsewhere(refinement, counter, register)
+    return Refinement(origin_ms, refinement.origin_uwh, estimate)
+
+
+def without_before(refinement: Refinement, wanted_ms: int) -> Refinement:
+    """The refinement, which keeps no boundary before that, in steady time."""
+    before_s = (wanted_ms - refinement.origin_ms) / 1000
+    return replace(refinement, estimate=forgotten(refinement.estimate, before_s))
+
+
+def at(refinement: Refinement, end_ms: int) -> Refined | None:
+    """The boundary at about this steady time; None: it is not known.
+
+    About, because steady time is not quite as long as UTC: the clock is corrected all the time.
+    """
+    estimate = refinement.estimate
+    end_s = (end_ms - refinement.origin_ms) / 1000
+    kept = [past.end_s for past in estimate.past if abs(past.end_s - end_s) * 1000 <= ABOUT_MS]
+    if not kept:
+        return None
+    found = at_boundary(estimate, min(kept, key=lambda each: abs(each - end_s)))
+    if found is None:
+        return None
+    return Refined(
+        refinement.origin_uwh + round(found.wh * UWH_PER_WH),
+        round(found.uncertainty_wh * UWH_PER_WH),
+        found.is_known,
+    )
+
+
+def _seen(counter: Counter, register: Rules, origin_uwh: int) -> Seen:
+    """Between which energies the register says that the counter is.
+
+    A float32 that is coarser than the register is rounded to its nearest number, and not down: its
+    step is wider by the register's own. Where that step begins is the same for all readings.
+    """
+    low_uwh = counter.register_uwh - origin_uwh
+    step_uwh = register.step_uwh(counter.shown_uwh)
+    if step_uwh > register.resolution_uwh:
+        step_uwh += register.resolution_uwh
+    return Seen(low_uwh / UWH_PER_WH, (low_uwh + step_uwh) / UWH_PER_WH)
