@@ -27,6 +27,14 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
+from gateway.energy.refinement import (
+    ABOUT_MS,
+    MOST_KEPT,
+    begun_at,
+    elsewhere,
+    followed,
+    without_before,
+)
 from gateway.energy.slot import (
     DirectionState,
     Event,
@@ -199,7 +207,7 @@ def advance_direction(
             return replace(after, former=formers.with_returned(former, one))
         former = formers.without_returns(former)
 
-    waits = replace(before, counter=seen, marks=marks, former=former)
+    waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
 
@@ -225,8 +233,10 @@ def _with_register(
 
     if is_conceded := _is_to_concede(before, counter, reading, entries):
         counter = believing.concede(counter, register)
+    before = _refined(before, counter, reading, entries, is_conceded or _is_elsewhere(finding))
     if counter.at_ms == before.counter.at_ms:
-        return replace(wait(before, counter, marks, at_ms, entries), former=former)
+        after = wait(before, counter, marks, at_ms, entries)
+        return replace(after, former=former, refinement=before.refinement)
 
     is_belief = finding is not None and finding.kind != "glitch"
     if is_belief or formers.is_new_rise(former, counter):
@@ -247,7 +257,7 @@ def _with_register(
         former = formers.kept(waits, finding.kind, raw_uwh, finding.unallocated_uwh)
     else:
         former = formers.with_rise(waits, former, counter)
-    return replace(after, former=former)
+    return _with_refinement(replace(after, former=former), before)
 
 
 def _settled_first(
@@ -315,6 +325,54 @@ def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> c
         power_w=reading.power_w,
         stale_ms=entries.rules.stale_ms,
     )
+
+
+def _with_refinement(after: DirectionState, before: DirectionState) -> DirectionState:
+    """The state with what is known of boundaries; of one that is for good nothing is kept."""
+    refinement = before.refinement
+    if refinement is not None and before.passed and not after.passed:
+        refinement = without_before(refinement, after.slot.start_ms - after.shift_ms + ABOUT_MS)
+    return replace(after, refinement=refinement)
+
+
+def _is_elsewhere(finding: counting.Finding | None) -> bool:
+    """Whether the register goes on from another place than where it was."""
+    return finding is not None and finding.kind in ("reset", "jump")
+
+
+def _refined(
+    before: DirectionState,
+    counter: counting.Counter,
+    reading: Reading,
+    entries: Entries,
+    is_elsewhere: bool,
+) -> DirectionState:
+    """The state, and what is known of the energy at boundaries after the reading that the counter
+    has seen.
+    """
+    rules = entries.rules
+    register = rules.registers[entries.direction]
+    old = before.refinement
+    is_believed = counter.at_ms != before.counter.at_ms
+    if old is None:
+        return replace(before, refinement=begun_at(counter, register)) if is_believed else before
+    if reading.raw_uwh is not None and counter.suspects is None:
+        # A register that pauses, or is yet to move, is no news to the counter. It is what it shows.
+        is_believed = True
+    if is_elsewhere:
+        return replace(before, refinement=elsewhere(old, counter, register))
+
+    shift_ms = reading.at_ms - reading.steady_ms
+    slot_ms = rules.slot_ms
+    # Those that passed in a long silence are nothing to look back at.
+    since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
+    first_ms = (since_ms // slot_ms + 1) * slot_ms
+    ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
+    # The end of the slot that is open, and where that one is looked back at, of the one before.
+    about_ms = -ABOUT_MS if before.passed else ABOUT_MS
+    wanted_ms = before.slot.start_ms - shift_ms + about_ms
+    new = followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
+    return replace(before, refinement=new)
 
 
 def _is_to_concede(

@@ -8,11 +8,13 @@ was said to be uncertain by.
 
 from msgspec.structs import replace
 
-from gateway.energy.boundary import looked_back, passed, steps_after
+from gateway.energy.boundary import Boundary, looked_back, passed, steps_after
 from gateway.energy.counter import Since
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part
+from gateway.energy.refinement import at
 from gateway.energy.slot import DirectionState, Edge, OpenSlot, Passed
+from gateway.energy.uncertainty import WIDTH
 
 
 def is_looked_back(part: Part, interval: Interval, entries: Entries) -> bool:
@@ -39,6 +41,7 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
         register=register,
         surprise_uwh=before.surprise.energy_uwh,
     )
+    boundary = _refined(boundary, before, interval)
     one = Passed(slot=slot, end_ms=end.at_ms, register_uwh=end.register_uwh, boundary=boundary)
     if not entries.rules.says_at_once:
         return one
@@ -68,11 +71,37 @@ def look_back(interval: Interval, entries: Entries) -> Interval:
         register,
         before.surprise.energy_uwh,
     )
+    boundary = _refined(boundary, before, interval)
     before = replace(before, passed=replace(one, boundary=boundary))
     if boundary.is_known or after.at_ms >= _deadline_ms(one, entries):
         before = settle(before, entries)
     counter_uwh = max(after.counter_uwh, before.counter.counter_uwh)
     return replace(interval, before=before, counter=replace(after, counter_uwh=counter_uwh))
+
+
+def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> Boundary:
+    """The boundary as the estimate has it, after the interval.
+
+    Where power is read and was missed for a while, nobody knows how it was meanwhile: then the
+    counter has it, evenly.
+    """
+    refinement = state.refinement
+    if refinement is None:
+        return boundary
+    has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
+    if has_gap:
+        return replace(boundary, is_known=True)
+    found = at(refinement, boundary.at_ms)
+    if found is None:
+        # It may come to be known: where power is late, a boundary is reached late.
+        return replace(boundary, is_known=False)
+    return replace(
+        boundary,
+        counter_uwh=found.counter_uwh,
+        # An edge of a slot is made wider by that again, because most edges are bounds.
+        uncertainty_uwh=round(found.uncertainty_uwh / WIDTH),
+        is_known=found.is_known,
+    )
 
 
 def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:

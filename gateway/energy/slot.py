@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.energy.assets import Direction
 from gateway.energy.boundary import Boundary, Steps
 from gateway.energy.counter import Counter
+from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
 from gateway.energy.uncertainty import Surprise
 
@@ -291,6 +292,8 @@ class DirectionState(msgspec.Struct, frozen=True):
     not say.
     """
     surprise: Surprise = Surprise()
+    refinement: Refinement | None = None
+    """What is known of the energy at boundaries that have passed; None: nothing yet."""
     steps: Steps | None = None
     """The last moves of the register."""
     passed: Passed | None = None
