@@ -460,8 +460,9 @@ def _step(estimate: Estimate, sight: Sight, moved_wh: float, *, is_lazy: bool) -
     if is_lazy:
         half_s = estimate.interval_s / 2 if estimate.power_w is None else 0.0
         return Step(sight.at_s - half_s + early_s, sight.low_wh + step_wh / 2)
-    wh = sight.low_wh - (moved_wh - step_wh) / 2
-    return Step(sight.at_s - estimate.interval_s / 2 + early_s, wh)
+    # Of several steps at once the last one came that much later.
+    steps = max(moved_wh / step_wh, 1.0)
+    return Step(sight.at_s - estimate.interval_s / (2 * steps) + early_s, sight.low_wh)
 
 
 def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: float) -> Estimate:
