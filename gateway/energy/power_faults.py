@@ -60,6 +60,18 @@ PAIRS = 8
 SURE = 3.0
 """A delay that is so many standard deviations from none is believed; at two it is forgotten."""
 
+TOO_GOOD = 0.25
+"""Power that changes at a random moment between two samples looks early or late by chance. Where
+all changes look so by the same, they come at the samples' own time: what looks like a delay is
+none.
+"""
+
+CHANCE_SHARE = 0.05
+"""How much the last comparison counts for that."""
+
+MEAN_LIKE = 0.2
+"""A mean looks late by half an interval, give or take this part of one."""
+
 MEAN_PAIRS = 40
 """Comparisons before power is believed to be a mean."""
 
@@ -145,6 +157,10 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
     pairs: int = 0
     scatter: float = 1.0
     """How much more the comparisons scatter than was foretold."""
+    chance: float = 1.0
+    """The same, where nothing is foretold but chance: the register's step, and when between two
+    samples power changed.
+    """
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):
@@ -242,10 +258,10 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
     off_wh = moved_wh - corrected_wh
     delay = faults.delay
     if not faults.mean.is_mean:
-        variance = noise + new.sums.variance - last.sums.variance + (0.02 * step_wh) ** 2
-        variance += (5 * HOURS_PER_S * (new.at_s - last.at_s)) ** 2
+        chance = noise + new.sums.variance - last.sums.variance
         change_w = new.power_w - last.power_w
-        delay = _delayed(delay, change_w, off_wh, variance, interval_s)
+        elapsed_s = new.at_s - last.at_s
+        delay = _delayed(delay, change_w, off_wh, chance, elapsed_s, interval_s, step_wh)
 
     extra_wh = corrected_wh - (new.sums.wh - last.sums.wh)
     slope_wh = new.sums.slope_wh - last.sums.slope_wh + extra_wh
@@ -264,10 +280,19 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
 
 
 def _delayed(
-    delay: Delay, change_w: float, off_wh: float, variance: float, interval_s: float
+    delay: Delay,
+    change_w: float,
+    off_wh: float,
+    chance: float,
+    elapsed_s: float,
+    interval_s: float,
+    step_wh: float,
 ) -> Delay:
-    """After one more comparison of a change of power with what the register is ahead by."""
+    """After one more comparison of a change of power with what the register is ahead by. `chance`
+    is the variance of that where nothing is wrong.
+    """
     change_wh = change_w * HOURS_PER_S
+    variance = chance + (0.02 * step_wh) ** 2 + (5 * HOURS_PER_S * elapsed_s) ** 2
     variance += (min(1.5, 0.3 * interval_s) * change_wh) ** 2
     most = 9 * variance * delay.scatter + (10 * change_wh) ** 2
     if abs(change_w) <= LEAST_CHANGE_W or off_wh * off_wh >= most:
@@ -280,17 +305,29 @@ def _delayed(
     scatter = delay.scatter + 0.02 * (min(left_wh * left_wh / variance, 9.0) - delay.scatter)
     sd_s = sqrt(max(scatter, 1.0) / weight)
     pairs = delay.pairs + 1
+    beside_wh = off_wh - (along / weight - delay.now_s) * change_wh
+    of_chance = min(beside_wh * beside_wh / chance, 9.0)
+    by_chance = delay.chance + max(1 / pairs, CHANCE_SHARE) * (of_chance - delay.chance)
     aim_s = delay.aim_s
     most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
     bounded_s = min(max(found_s, -most_s), most_s)
-    if pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
+    looks_mean = abs(found_s - interval_s / 2) < MEAN_LIKE * interval_s
+    if by_chance < TOO_GOOD and not looks_mean:
+        aim_s = 0.0
+    elif pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
         aim_s = bounded_s
     elif abs(found_s) < 2 * sd_s:
         aim_s = 0.0
     elif aim_s:
         aim_s = bounded_s
     return Delay(
-        delay.now_s, round(aim_s, 3), round(along, 6), round(weight, 6), pairs, round(scatter, 6)
+        delay.now_s,
+        round(aim_s, 3),
+        round(along, 6),
+        round(weight, 6),
+        pairs,
+        round(scatter, 6),
+        round(by_chance, 6),
     )
 
 
@@ -306,7 +343,7 @@ def _mean(
     if pairs <= MEAN_PAIRS:
         return new, delay
 
-    looks_so = abs(delay.now_s - interval_s / 2) < 0.2 * interval_s
+    looks_so = abs(delay.now_s - interval_s / 2) < MEAN_LIKE * interval_s
     if not mean.is_mean and looks_so and max(stair, (0.02 * step_wh) ** 2) < 0.5 * slope:
         return Mean(True, stair, slope, pairs, slope), Delay()
     if mean.is_mean and stair > 1.5 * mean.before:
