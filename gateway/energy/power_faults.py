@@ -60,7 +60,7 @@ PAIRS = 8
 SURE = 3.0
 """A delay that is so many standard deviations from none is believed; at two it is forgotten."""
 
-TOO_GOOD = 0.25
+TOO_GOOD = 0.35
 """Power that changes at a random moment between two samples looks early or late by chance. Where
 all changes look so by the same, they come at the samples' own time: what looks like a delay is
 none.
@@ -306,7 +306,7 @@ def _delayed(
     sd_s = sqrt(max(scatter, 1.0) / weight)
     pairs = delay.pairs + 1
     beside_wh = off_wh - (along / weight - delay.now_s) * change_wh
-    of_chance = min(beside_wh * beside_wh / chance, 9.0)
+    of_chance = min(beside_wh * beside_wh / chance, 2.0)
     by_chance = delay.chance + max(1 / pairs, CHANCE_SHARE) * (of_chance - delay.chance)
     aim_s = delay.aim_s
     most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
