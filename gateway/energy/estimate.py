@@ -606,5 +606,5 @@ def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
         return variance + (0.1 * even.between_wh) ** 2
     variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
     if even.lasted_s <= 1.5 * estimate.interval_s:
-        variance += 0.03 * even.between_wh**2 * inside
+        variance += 0.03 * (even.between_wh * inside) ** 2
     return variance

@@ -38,7 +38,9 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     begin_w: float
     end_w: float
     variance: float
-    """Of the energy, where power is of the moment."""
+    """Of the energy, where power is of the moment: what changes all the time."""
+    change_variance: float
+    """Because nobody knows when power changed from one sample to the next."""
     mean_variance: float
     """The same where it is a mean."""
 
@@ -67,7 +69,8 @@ def segment(
         end_s,
         begin_w,
         end_w,
-        twelfth * (last + PULSES * median + NOISE_W2),
+        twelfth * (PULSES * median + NOISE_W2),
+        twelfth * last,
         twelfth * (MEAN_CHANGES * last + MEAN_NOISE_W2),
     )
 
@@ -92,10 +95,22 @@ def passed(segments: tuple[Segment, ...], from_s: float, to_s: float, *, is_mean
             mean_w = each.begin_w * (end - begin) + rise_w * (end * end - begin * begin)
             wh += mean_w * length_s * HOURS_PER_S
             variance += each.variance * (end - begin)
+            variance += each.change_variance * (_changed(end) - _changed(begin))
             is_idle = each.begin_w == 0 and each.end_w == 0
         if is_idle:
             idle_s += end_s - begin_s
     return Passed(wh, variance, idle_s)
+
+
+def _changed(part: float) -> float:
+    """How much of a change's variance comes in this part of the time between two samples. Near to a
+    sample hardly anything is uncertain: power is known there.
+
+    Where power changes once, at any time, what has passed after a small part x is uncertain by x³/3
+    of the change's square, and what is yet to pass before the end likewise. This is the smoothest
+    polynomial that goes with x³ at both ends.
+    """
+    return part**3 * (10 - 15 * part + 6 * part * part)
 
 
 def power_at(segments: tuple[Segment, ...], at_s: float, else_w: float) -> float:
