@@ -60,13 +60,14 @@ PAIRS = 8
 SURE = 3.0
 """A delay that is so many standard deviations from none is believed; at two it is forgotten."""
 
-TOO_GOOD = 0.35
+TOO_GOOD = (0.4, 0.65)
 """Power that changes at a random moment between two samples looks early or late by chance. Where
 all changes look so by the same, they come at the samples' own time: what looks like a delay is
-none.
+none. It scatters by less than the first of these parts of what chance makes; one that was never
+believed by less than the second.
 """
 
-CHANCE_SHARE = 0.05
+CHANCE_SHARE = 0.025
 """How much the last comparison counts for that."""
 
 MEAN_LIKE = 0.2
@@ -312,7 +313,7 @@ def _delayed(
     most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
     bounded_s = min(max(found_s, -most_s), most_s)
     looks_mean = abs(found_s - interval_s / 2) < MEAN_LIKE * interval_s
-    if by_chance < TOO_GOOD and not looks_mean:
+    if by_chance < TOO_GOOD[not delay.aim_s] and not looks_mean:
         aim_s = 0.0
     elif pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
         aim_s = bounded_s
