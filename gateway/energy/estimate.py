@@ -24,6 +24,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from gateway.energy.delay_search import FINE_S, DelaySearch, searched
 from gateway.energy.pace import KEPT, AtPace, Paced, Step, at_pace
 from gateway.energy.power_faults import (
     Crossing,
@@ -191,6 +192,8 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     interval_s: float = 0.0
     """Between the last two readings of the register."""
     laziness: float = 0.0
+    search: DelaySearch | None = None
+    """Where samples are fine, and the register is not lazy."""
 
 
 def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
@@ -262,6 +265,7 @@ def advanced(
         wobble_w2,
     )
     late_s = max(delay_s, 0.0)
+    estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
     estimate = replace(
         estimate,
         at_s=at_s,
@@ -282,6 +286,24 @@ def advanced(
         faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
         estimate = replace(estimate, faults=faults)
     return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+
+
+def _with_delay(
+    estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool
+) -> Estimate:
+    """The delay as it looks where samples are fine."""
+    if elapsed_s > FINE_S or not is_shown or estimate.laziness > LAZY:
+        return estimate if estimate.search is None else replace(estimate, search=None)
+    low_wh = estimate.sights[-1].low_wh if estimate.sights else estimate.register[0]
+    has_stepped = None not in (low_wh, sight.low_wh) and sight.low_wh != low_wh
+    step_wh = sight.low_wh if has_stepped else None
+    search = searched(estimate.search or DelaySearch(), sight.at_s, sight.slope_wh, step_wh)
+    delay = estimate.faults.delay
+    found_s = search.found_s if search.count != (estimate.search or search).count else None
+    if found_s is not None and found_s != delay.aim_s:
+        faults = replace(estimate.faults, delay=replace(delay, aim_s=round(found_s, 3)))
+        return replace(estimate, search=search, faults=faults)
+    return replace(estimate, search=search)
 
 
 def _powers(estimate: Estimate, power_w: float | None) -> tuple[float, float]:

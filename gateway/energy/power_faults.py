@@ -21,6 +21,7 @@ from math import copysign, sqrt
 import msgspec
 from msgspec.structs import replace
 
+from gateway.energy.delay_search import FINE_S
 from gateway.energy.power_line import HOURS_PER_S
 
 MOST_GAIN = 0.05
@@ -258,7 +259,7 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
     corrected_wh = new.sums.corrected_wh - last.sums.corrected_wh
     off_wh = moved_wh - corrected_wh
     delay = faults.delay
-    if not faults.mean.is_mean:
+    if not faults.mean.is_mean and interval_s > FINE_S:
         chance = noise + new.sums.variance - last.sums.variance
         change_w = new.power_w - last.power_w
         elapsed_s = new.at_s - last.at_s
