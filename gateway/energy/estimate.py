@@ -374,6 +374,7 @@ def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
         estimate.place,
         low_wh,
         high_wh if is_shown else None,
+        power_at(estimate.segments, estimate.place, estimate.power_w or 0.0),
     )
 
 
@@ -598,6 +599,9 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     apart_wh = power_wh - even_wh
     variance = share * power_variance + (1 - share) * even_variance
     variance += share * (1 - share) * apart_wh * apart_wh
+    if estimate.search is None:
+        # Until the delay is known, nobody knows how much passed meanwhile.
+        variance += share * estimate.faults.delay.variance_s2 * (past.power_w * HOURS_PER_S) ** 2
     widest = (high_wh - low_wh) ** 2 / WIDEST
     wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
     if past.high_wh is not None:

@@ -71,6 +71,9 @@ believed by less than the second.
 CHANCE_SHARE = 0.025
 """How much the last comparison counts for that."""
 
+DELAY_SD_S = 1.0
+"""Before anything is known a delay is none, give or take so much."""
+
 MEAN_LIKE = 0.2
 """A mean looks late by half an interval, give or take this part of one."""
 
@@ -163,6 +166,11 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
     """The same, where nothing is foretold but chance: the register's step, and when between two
     samples power changed.
     """
+
+    @property
+    def variance_s2(self) -> float:
+        """What is not known of it, in s²."""
+        return max(self.scatter, 1.0) / (self.weight + 1 / DELAY_SD_S**2)
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):

@@ -60,6 +60,8 @@ class Past(msgspec.Struct, frozen=True, array_like=True):
     """The register that was shown last before it."""
     high_wh: float | None
     """One step above the register that was shown first after it; None: none yet."""
+    power_w: float
+    """Power then."""
 
 
 def within(track: Track, low_wh: float, high_wh: float) -> Track:
@@ -110,4 +112,5 @@ def looked_back(past: Past, before: Track, after: Track, added: float, part: flo
         0.0,
         past.low_wh,
         past.high_wh,
+        past.power_w,
     )
