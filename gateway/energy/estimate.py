@@ -660,6 +660,7 @@ def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
     if not even.is_seen:
         return variance + (0.1 * even.between_wh) ** 2
     variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
-    if even.lasted_s <= 1.5 * estimate.interval_s:
+    is_refreshed = estimate.laziness > LAZY and estimate.power_w is None
+    if is_refreshed or even.lasted_s <= 1.5 * estimate.interval_s:
         variance += 0.03 * (even.between_wh * inside) ** 2
     return variance
