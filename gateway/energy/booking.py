@@ -11,7 +11,13 @@ from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
-from gateway.energy.look_back import is_looked_back, look_back, pass_boundary, settle
+from gateway.energy.look_back import (
+    goes_on,
+    is_looked_back,
+    look_back,
+    pass_boundary,
+    settled,
+)
 from gateway.energy.provisional import keep, revised
 from gateway.energy.register import Rules
 from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot
@@ -48,16 +54,12 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     direction as of the later reading.
     """
     rules = entries.rules
-    before = interval.before
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
-    is_plain = not (was_set or is_too_long or interval.jump_uwh or interval.doubts)
-    if before.passed is not None:
-        if is_plain:
-            interval = look_back(interval, entries)
-        else:
-            interval = replace(interval, before=settle(before, entries))
-            interval = replace(interval, counter=_at_least(interval.counter, interval.before))
+    if is_too_long or not goes_on(interval, entries):
+        interval = settled(interval, entries)
+    else:
+        interval = look_back(interval, entries)
     if was_set:
         state = _skip(interval, "clock", entries)
     elif is_too_long and not _stood_still(interval, rules):
@@ -74,7 +76,7 @@ def leave_out(interval: Interval, entries: Entries) -> DirectionState:
     """State all of an interval's energy as unallocated: it passed, and cannot be believed. Returns
     the direction as of the later reading.
     """
-    return _skip(interval, "jump", entries)
+    return _skip(settled(interval, entries), "jump", entries)
 
 
 def _stood_still(interval: Interval, rules: MeterRules) -> bool:
@@ -101,6 +103,7 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
                 end = passed.end
                 counter_uwh = max(counter.counter_uwh, end.counter_uwh)
                 counter = replace(counter, counter_uwh=counter_uwh)
+                passed = None if passed.boundary.is_known else passed
             else:
                 entries.close(slot, end)
             slot = OpenSlot.after(end)
@@ -128,11 +131,6 @@ def _steps(interval: Interval, register: Rules | None) -> Steps | None:
         return None
     before = interval.before
     return steps_after(before.steps, before.counter, interval.counter, register)
-
-
-def _at_least(counter: Counter, state: DirectionState) -> Counter:
-    """The counter, where no less has passed than when the state was."""
-    return replace(counter, counter_uwh=max(counter.counter_uwh, state.counter.counter_uwh))
 
 
 def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:

@@ -80,7 +80,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     if state is None:
         return Step(_begin(sample, at_ms, rules))
 
-    elapsed_ms = _elapsed_ms(state, sample, at_ms)
+    elapsed_ms = state.elapsed_ms(sample.boot_id, sample.boottime_ms, at_ms)
     if elapsed_ms <= 0:
         return Step(state)
     if _bears_another_serial(state, sample):
@@ -331,25 +331,6 @@ def _is_to_concede(
     return is_at_end and is_long and believing.is_to_concede(counter, register)
 
 
-def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
-    """What closes by this time (UTC), although no sample has come: slots whose time to be looked
-    back at is over. None where there is none.
-    """
-    if state.slot_ms != rules.slot_ms:
-        return None
-    over_ms = now_ms - rules.look_back_ms - rules.stale_ms
-    directions = dict(state.directions)
-    slots: list[Slot] = []
-    found = False
-    for direction, each in state.directions.items():
-        if each.passed is not None and each.passed.end_ms < over_ms:
-            entries = Entries(state.serial_number, direction, rules)
-            directions[direction] = settle(each, entries)
-            slots += entries.slots
-            found = True
-    return Step(replace(state, directions=directions), tuple(slots)) if found else None
-
-
 # --- the beginning --------------------------------------------------------------------------------
 
 
@@ -443,21 +424,6 @@ def _settled(state: DirectionState) -> DirectionState:
 
 
 # --- what a sample shows --------------------------------------------------------------------------
-
-
-def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
-    """How long after the last sample this one was taken; 0 or less for one that comes again, or
-    late.
-    """
-    if sample.boot_id == state.boot_id:
-        return sample.boottime_ms - state.boottime_ms
-
-    elapsed_ms = at_ms - state.at_ms
-    if elapsed_ms > 0 or not state.boot_id:
-        return elapsed_ms
-    # After a restart of the machine by a clock that is behind, all that is known is how long it has
-    # been running.
-    return sample.boottime_ms
 
 
 def _reads_as_before(rules: MeterRules) -> bool:
