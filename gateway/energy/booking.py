@@ -14,6 +14,7 @@ from gateway.energy.interval import Interval, Part, split_at_boundaries
 from gateway.energy.look_back import (
     goes_on,
     is_looked_back,
+    left_alone,
     look_back,
     pass_boundary,
     settled,
@@ -56,15 +57,18 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     rules = entries.rules
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
+    left = left_alone(interval.before)
     if is_too_long or not goes_on(interval, entries):
         interval = settled(interval, entries)
     else:
         interval = look_back(interval, entries)
     if was_set:
-        state = _skip(interval, "clock", entries)
+        state = _skip(interval, "clock", entries, left)
     elif is_too_long and not _stood_still(interval, rules):
-        state = _skip(interval, "gap", entries)
+        state = _skip(interval, "gap", entries, left)
     else:
+        if left and abs(interval.set_forward_ms) > rules.stale_ms:
+            entries.tell(interval.at_ms, "clock", f"{_clock_was_set(interval)}{left}")
         state = _fill(interval, entries)
 
     if interval.jump_uwh:
@@ -76,7 +80,8 @@ def leave_out(interval: Interval, entries: Entries) -> DirectionState:
     """State all of an interval's energy as unallocated: it passed, and cannot be believed. Returns
     the direction as of the later reading.
     """
-    return _skip(settled(interval, entries), "jump", entries)
+    left = left_alone(interval.before)
+    return _skip(settled(interval, entries), "jump", entries, left)
 
 
 def _stood_still(interval: Interval, rules: MeterRules) -> bool:
@@ -186,9 +191,14 @@ def _with_jump(state: DirectionState, interval: Interval, entries: Entries) -> D
     )
 
 
-def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
+def _clock_was_set(interval: Interval) -> str:
+    way = "back" if interval.set_forward_ms < 0 else "forward"
+    return f"the clock was set {way} by {abs(interval.set_forward_ms) / _MS_PER_HOUR:.2f} h"
+
+
+def _skip(interval: Interval, kind: str, entries: Entries, also: str) -> DirectionState:
     """Where the energy between two readings has no place: a partial slot before, missing ones
-    inside, a partial one after.
+    inside, a partial one after. `also` is added to the event.
     """
     counter, at_ms = interval.counter, interval.at_ms
     old = keep(interval.before, entries, most_uwh=counter.counter_uwh)
@@ -200,15 +210,13 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
         kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh
     )
     if kind == "clock":
-        set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)
-        way = "back" if set_ms < 0 else "forward"
-        what = f"the clock was set {way} by {abs(set_ms) / _MS_PER_HOUR:.2f} h"
+        what = _clock_was_set(interval)
     elif kind == "jump":
         what = "the register moves by more than the main fuse (max_power) carries"
     else:
         what = f"no reading for {(at_ms - before_ms) / _MS_PER_HOUR:.1f} h"
     unallocated = f"{record.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
-    text = f"{what}, {missing} slots missing, {unallocated}"
+    text = f"{what}, {missing} slots missing, {unallocated}{also}"
     entries.tell(at_ms, kind, text, record.energy_uwh)
     return after
 

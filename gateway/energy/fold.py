@@ -25,7 +25,7 @@ from gateway.energy.booking import (
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
-from gateway.energy.look_back import is_overdue, settle
+from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.slot import (
     DirectionState,
@@ -408,7 +408,7 @@ def _change_register(
     was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
     text = (
         f"the profile reads another register: {register.source}; before it was {was}. Metering "
-        "begins anew with it, and nothing is booked across"
+        f"begins anew with it, and nothing is booked across{left_alone(before)}"
     )
     entries.tell(reading.at_ms, "profile", text)
     old = keep(settle(before, entries), entries)
@@ -502,6 +502,7 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
     if state.slot_ms != rules.slot_ms:
         return _regrid(state, sample, at_ms, rules)
 
+    left = left_alone(*state.directions.values())
     state, slots = _close_early(state, rules)
     back = state.previous
     if (
@@ -509,10 +510,10 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
         and back.serial_number == sample.serial_number
         and 0 < at_ms - back.at_ms <= rules.max_gap_ms
     ):
-        return _go_back(state, back, slots, sample, at_ms, rules)
+        return _go_back(state, back, slots, sample, at_ms, rules, left)
 
     new_serial = sample.serial_number or "this sample"
-    text = f"meter {state.serial_number} was replaced; a new series begins with {new_serial}"
+    text = f"meter {state.serial_number} was replaced; a new series begins with {new_serial}{left}"
     swap = Event(at_ms, rules.device, "swap", text)
     slots += _missing_between(state, at_ms, rules)
     gone = formers.forgotten(
@@ -529,9 +530,12 @@ def _go_back(
     sample: Sample,
     at_ms: int,
     rules: MeterRules,
+    left: str,
 ) -> Step:
     """The meter before this one has come back: its series goes on."""
-    text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
+    text = (
+        f"meter {back.serial_number} is back after {state.serial_number}; its series goes on{left}"
+    )
     swap = Event(at_ms, rules.device, "swap", text)
     # Its open slots were written as partial ones when it went away.
     directions = {
@@ -547,6 +551,7 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     """Slots have another length from here on: those that are open end early, and the counter goes
     on in new ones.
     """
+    left = left_alone(*state.directions.values())
     state, slots = _close_early(state, rules)
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
@@ -560,7 +565,8 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)
-    text = f"slots are {rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
+    length = f"{rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
+    text = f"slots are {length}{left}"
     told = Event(at_ms, rules.device, "slots", text)
     return dataclasses.replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
 

@@ -95,6 +95,15 @@ def settled(interval: Interval, entries: Entries) -> Interval:
     return replace(interval, before=before, counter=replace(counter, counter_uwh=counter_uwh))
 
 
+def left_alone(*states: DirectionState) -> str:
+    """What is added to the event that ends looking back early in one of these directions; empty
+    where nothing is looked back at.
+    """
+    if all(each.passed is None for each in states):
+        return ""
+    return "; the slot before is not looked back at any longer, and ends where it was known to end"
+
+
 def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:
     """Whether the time to look back is over at this steady time."""
     return state.passed is not None and at_ms > deadline_ms(state.passed, entries.rules)

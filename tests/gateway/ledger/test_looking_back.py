@@ -106,7 +106,7 @@ def test_a_sample_of_before_the_deadline_that_comes_after_it_is_not_lost(tmp_pat
     assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900]
     assert slots[0].revision == 1
     assert slots[0].end_uwh == slots[1].begin_uwh != early.end_uwh
-    assert [owed.item.energy_uwh for owed in of_pv(home)][0] == early.energy_uwh
+    assert of_pv(home)[0].item.energy_uwh == early.energy_uwh
     assert [owed.item.revision for owed in of_pv(home)] == [0, 0]
     home.stop()
 
