@@ -11,7 +11,14 @@ from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
-from gateway.energy.look_back import is_looked_back, look_back, pass_boundary, settle
+from gateway.energy.look_back import (
+    goes_on,
+    is_looked_back,
+    left_alone,
+    look_back,
+    pass_boundary,
+    settled,
+)
 from gateway.energy.provisional import keep, revised
 from gateway.energy.register import Rules
 from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot
@@ -48,21 +55,20 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     direction as of the later reading.
     """
     rules = entries.rules
-    before = interval.before
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
-    is_plain = not (was_set or is_too_long or interval.jump_uwh or interval.doubts)
-    if before.passed is not None:
-        if is_plain:
-            interval = look_back(interval, entries)
-        else:
-            interval = replace(interval, before=settle(before, entries))
-            interval = replace(interval, counter=_at_least(interval.counter, interval.before))
-    if was_set:
-        state = _skip(interval, "clock", entries)
-    elif is_too_long and not _stood_still(interval, rules):
-        state = _skip(interval, "gap", entries)
+    left = left_alone(interval.before)
+    if is_too_long or not goes_on(interval, entries):
+        interval = settled(interval, entries)
     else:
+        interval = look_back(interval, entries)
+    if was_set:
+        state = _skip(interval, "clock", entries, left)
+    elif is_too_long and not _stood_still(interval, rules):
+        state = _skip(interval, "gap", entries, left)
+    else:
+        if left and abs(interval.set_forward_ms) > rules.stale_ms:
+            entries.tell(interval.at_ms, "clock", f"{_clock_was_set(interval)}{left}")
         state = _fill(interval, entries)
 
     if interval.jump_uwh:
@@ -74,7 +80,8 @@ def leave_out(interval: Interval, entries: Entries) -> DirectionState:
     """State all of an interval's energy as unallocated: it passed, and cannot be believed. Returns
     the direction as of the later reading.
     """
-    return _skip(interval, "jump", entries)
+    left = left_alone(interval.before)
+    return _skip(settled(interval, entries), "jump", entries, left)
 
 
 def _stood_still(interval: Interval, rules: MeterRules) -> bool:
@@ -101,6 +108,7 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
                 end = passed.end
                 counter_uwh = max(counter.counter_uwh, end.counter_uwh)
                 counter = replace(counter, counter_uwh=counter_uwh)
+                passed = None if passed.boundary.is_known else passed
             else:
                 entries.close(slot, end)
             slot = OpenSlot.after(end)
@@ -128,11 +136,6 @@ def _steps(interval: Interval, register: Rules | None) -> Steps | None:
         return None
     before = interval.before
     return steps_after(before.steps, before.counter, interval.counter, register)
-
-
-def _at_least(counter: Counter, state: DirectionState) -> Counter:
-    """The counter, where no less has passed than when the state was."""
-    return replace(counter, counter_uwh=max(counter.counter_uwh, state.counter.counter_uwh))
 
 
 def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:
@@ -188,9 +191,14 @@ def _with_jump(state: DirectionState, interval: Interval, entries: Entries) -> D
     )
 
 
-def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
+def _clock_was_set(interval: Interval) -> str:
+    way = "back" if interval.set_forward_ms < 0 else "forward"
+    return f"the clock was set {way} by {abs(interval.set_forward_ms) / _MS_PER_HOUR:.2f} h"
+
+
+def _skip(interval: Interval, kind: str, entries: Entries, also: str) -> DirectionState:
     """Where the energy between two readings has no place: a partial slot before, missing ones
-    inside, a partial one after.
+    inside, a partial one after. `also` is added to the event.
     """
     counter, at_ms = interval.counter, interval.at_ms
     old = keep(interval.before, entries, most_uwh=counter.counter_uwh)
@@ -202,15 +210,13 @@ def _skip(interval: Interval, kind: str, entries: Entries) -> DirectionState:
         kind, before_ms, at_ms, before.counter_uwh, counter.counter_uwh
     )
     if kind == "clock":
-        set_ms = at_ms - before_ms - (counter.at_ms - before.at_ms)
-        way = "back" if set_ms < 0 else "forward"
-        what = f"the clock was set {way} by {abs(set_ms) / _MS_PER_HOUR:.2f} h"
+        what = _clock_was_set(interval)
     elif kind == "jump":
         what = "the register moves by more than the main fuse (max_power) carries"
     else:
         what = f"no reading for {(at_ms - before_ms) / _MS_PER_HOUR:.1f} h"
     unallocated = f"{record.energy_uwh / UWH_PER_WH:.3f} Wh unallocated"
-    text = f"{what}, {missing} slots missing, {unallocated}"
+    text = f"{what}, {missing} slots missing, {unallocated}{also}"
     entries.tell(at_ms, kind, text, record.energy_uwh)
     return after
 

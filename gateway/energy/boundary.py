@@ -120,9 +120,11 @@ def passed(
         # Nothing read later moves it as long as it lies within what that allows.
         low_uwh, high_uwh = value_uwh - uncertainty_uwh, value_uwh + uncertainty_uwh
     boundary = Boundary(at_ms, value_uwh, uncertainty_uwh, low_uwh, high_uwh, rest, steps[0])
-    if not _goes_by_steps(since, steps[1], register, after, surprise_uwh):
+    before, now = steps
+    is_coarse = before is not None and before.at_once > MOST_AT_ONCE
+    if is_coarse or not _goes_by_steps(since, now, register, after, surprise_uwh):
         return boundary
-    return _by_steps(replace(boundary, by_steps=True), after, steps[1], register)
+    return _by_steps(replace(boundary, by_steps=True), after, now, register)
 
 
 def looked_back(

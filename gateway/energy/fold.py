@@ -25,7 +25,7 @@ from gateway.energy.booking import (
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
-from gateway.energy.look_back import is_overdue, settle
+from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.refinement import (
     ABOUT_MS,
@@ -88,7 +88,7 @@ def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step
     if state is None:
         return Step(_begin(sample, at_ms, rules))
 
-    elapsed_ms = _elapsed_ms(state, sample, at_ms)
+    elapsed_ms = state.elapsed_ms(sample.boot_id, sample.boottime_ms, at_ms)
     if elapsed_ms <= 0:
         return Step(state)
     if _bears_another_serial(state, sample):
@@ -389,25 +389,6 @@ def _is_to_concede(
     return is_at_end and is_long and believing.is_to_concede(counter, register)
 
 
-def overdue(state: MeterState, now_ms: int, rules: MeterRules) -> Step | None:
-    """What closes by this time (UTC), although no sample has come: slots whose time to be looked
-    back at is over. None where there is none.
-    """
-    if state.slot_ms != rules.slot_ms:
-        return None
-    over_ms = now_ms - rules.look_back_ms - rules.stale_ms
-    directions = dict(state.directions)
-    slots: list[Slot] = []
-    found = False
-    for direction, each in state.directions.items():
-        if each.passed is not None and each.passed.end_ms < over_ms:
-            entries = Entries(state.serial_number, direction, rules)
-            directions[direction] = settle(each, entries)
-            slots += entries.slots
-            found = True
-    return Step(replace(state, directions=directions), tuple(slots)) if found else None
-
-
 # --- the beginning --------------------------------------------------------------------------------
 
 
@@ -485,7 +466,7 @@ def _change_register(
     was = before.source or register.former_source or f"{register.source}, of tariffs 1 to 4"
     text = (
         f"the profile reads another register: {register.source}; before it was {was}. Metering "
-        "begins anew with it, and nothing is booked across"
+        f"begins anew with it, and nothing is booked across{left_alone(before)}"
     )
     entries.tell(reading.at_ms, "profile", text)
     old = keep(settle(before, entries), entries)
@@ -501,21 +482,6 @@ def _settled(state: DirectionState) -> DirectionState:
 
 
 # --- what a sample shows --------------------------------------------------------------------------
-
-
-def _elapsed_ms(state: MeterState, sample: Sample, at_ms: int) -> int:
-    """How long after the last sample this one was taken; 0 or less for one that comes again, or
-    late.
-    """
-    if sample.boot_id == state.boot_id:
-        return sample.boottime_ms - state.boottime_ms
-
-    elapsed_ms = at_ms - state.at_ms
-    if elapsed_ms > 0 or not state.boot_id:
-        return elapsed_ms
-    # After a restart of the machine by a clock that is behind, all that is known is how long it has
-    # been running.
-    return sample.boottime_ms
 
 
 def _reads_as_before(rules: MeterRules) -> bool:
@@ -594,6 +560,7 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
     if state.slot_ms != rules.slot_ms:
         return _regrid(state, sample, at_ms, rules)
 
+    left = left_alone(*state.directions.values())
     state, slots = _close_early(state, rules)
     back = state.previous
     if (
@@ -601,10 +568,10 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
         and back.serial_number == sample.serial_number
         and 0 < at_ms - back.at_ms <= rules.max_gap_ms
     ):
-        return _go_back(state, back, slots, sample, at_ms, rules)
+        return _go_back(state, back, slots, sample, at_ms, rules, left)
 
     new_serial = sample.serial_number or "this sample"
-    text = f"meter {state.serial_number} was replaced; a new series begins with {new_serial}"
+    text = f"meter {state.serial_number} was replaced; a new series begins with {new_serial}{left}"
     swap = Event(at_ms, rules.device, "swap", text)
     slots += _missing_between(state, at_ms, rules)
     gone = formers.forgotten(
@@ -621,9 +588,12 @@ def _go_back(
     sample: Sample,
     at_ms: int,
     rules: MeterRules,
+    left: str,
 ) -> Step:
     """The meter before this one has come back: its series goes on."""
-    text = f"meter {back.serial_number} is back after {state.serial_number}; its series goes on"
+    text = (
+        f"meter {back.serial_number} is back after {state.serial_number}; its series goes on{left}"
+    )
     swap = Event(at_ms, rules.device, "swap", text)
     # Its open slots were written as partial ones when it went away.
     directions = {
@@ -639,6 +609,7 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     """Slots have another length from here on: those that are open end early, and the counter goes
     on in new ones.
     """
+    left = left_alone(*state.directions.values())
     state, slots = _close_early(state, rules)
     directions: dict[Direction, DirectionState] = {}
     for direction, each in state.directions.items():
@@ -652,7 +623,8 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)
-    text = f"slots are {rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
+    length = f"{rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
+    text = f"slots are {length}{left}"
     told = Event(at_ms, rules.device, "slots", text)
     return dataclasses.replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
 

@@ -13,20 +13,30 @@ from gateway.energy.counter import Since
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part
 from gateway.energy.refinement import at
-from gateway.energy.slot import DirectionState, Edge, OpenSlot, Passed
+from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot, Passed
 from gateway.energy.uncertainty import WIDTH
 
 
 def is_looked_back(part: Part, interval: Interval, entries: Entries) -> bool:
     """Whether the slot that a part ends is still looked back at after the interval."""
-    if interval.jump_uwh or interval.doubts:
+    if not goes_on(interval, entries):
         return False
     look_back_ms = entries.rules.look_back_ms
     return entries.register is not None and part.until_ms + look_back_ms > interval.until_ms
 
 
+def goes_on(interval: Interval, entries: Entries) -> bool:
+    """Whether what is read after an interval says anything of the time before it: neither did the
+    register move by something else than energy, nor was the clock set.
+    """
+    was_set = abs(interval.set_forward_ms) > entries.rules.stale_ms
+    return not (was_set or interval.jump_uwh or interval.doubts)
+
+
 def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entries) -> Passed:
-    """The slot has ended there, in the interval."""
+    """The slot has ended there, in the interval. Where no later reading says more of it, or numbers
+    are delivered at once, it is closed.
+    """
     register = entries.register
     assert register is not None
     before, after = interval.before, interval.counter
@@ -43,7 +53,7 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
     )
     boundary = _refined(boundary, before, interval)
     one = Passed(slot=slot, end_ms=end.at_ms, register_uwh=end.register_uwh, boundary=boundary)
-    if not entries.rules.says_at_once:
+    if not (entries.rules.says_at_once or boundary.is_known):
         return one
     said = one.end
     entries.close(slot, said)
@@ -52,7 +62,7 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
 
 def look_back(interval: Interval, entries: Entries) -> Interval:
     """The interval, before which the end of a slot is known better, and for good where the time is
-    over.
+    over, or where the slot after it ends as well.
     """
     before = interval.before
     one = before.passed
@@ -72,11 +82,30 @@ def look_back(interval: Interval, entries: Entries) -> Interval:
         before.surprise.energy_uwh,
     )
     boundary = _refined(boundary, before, interval)
-    before = replace(before, passed=replace(one, boundary=boundary))
-    if boundary.is_known or after.at_ms >= _deadline_ms(one, entries):
-        before = settle(before, entries)
-    counter_uwh = max(after.counter_uwh, before.counter.counter_uwh)
-    return replace(interval, before=before, counter=replace(after, counter_uwh=counter_uwh))
+    interval = replace(interval, before=replace(before, passed=replace(one, boundary=boundary)))
+    is_over = after.at_ms >= deadline_ms(one, entries.rules)
+    next_end_ms = before.slot.start_ms + entries.rules.slot_ms
+    if boundary.is_known or is_over or interval.until_ms >= next_end_ms:
+        return settled(interval, entries)
+    return interval
+
+
+def settled(interval: Interval, entries: Entries) -> Interval:
+    """The interval, before which no slot is looked back at any more."""
+    if interval.before.passed is None:
+        return interval
+    before, counter = settle(interval.before, entries), interval.counter
+    counter_uwh = max(counter.counter_uwh, before.counter.counter_uwh)
+    return replace(interval, before=before, counter=replace(counter, counter_uwh=counter_uwh))
+
+
+def left_alone(*states: DirectionState) -> str:
+    """What is added to the event that ends looking back early in one of these directions; empty
+    where nothing is looked back at.
+    """
+    if all(each.passed is None for each in states):
+        return ""
+    return "; the slot before is not looked back at any longer, and ends where it was known to end"
 
 
 def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> Boundary:
@@ -106,7 +135,7 @@ def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> B
 
 def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:
     """Whether the time to look back is over at this steady time."""
-    return state.passed is not None and at_ms > _deadline_ms(state.passed, entries)
+    return state.passed is not None and at_ms > deadline_ms(state.passed, entries.rules)
 
 
 def settle(state: DirectionState, entries: Entries) -> DirectionState:
@@ -132,9 +161,9 @@ def begin_at(state: DirectionState, end: Edge) -> DirectionState:
     return replace(state, slot=slot, counter=replace(state.counter, counter_uwh=counter_uwh))
 
 
-def _deadline_ms(one: Passed, entries: Entries) -> int:
-    """In steady time."""
-    return one.boundary.at_ms + entries.rules.look_back_ms
+def deadline_ms(one: Passed, rules: MeterRules) -> int:
+    """When no later reading is asked any more, in steady time."""
+    return one.boundary.at_ms + rules.look_back_ms
 
 
 def _rest(interval: Interval, at_ms: int) -> Since:

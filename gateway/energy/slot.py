@@ -379,6 +379,20 @@ class MeterState(
     previous: "MeterState | None" = None
     """The series before this one, while its meter may yet come back."""
 
+    def elapsed_ms(self, boot_id: str, boottime_ms: int, at_ms: int) -> int:
+        """How long after the last sample it is, or one was taken, at `at_ms` (UTC); 0 or less for
+        a sample that comes again, or late.
+        """
+        if boot_id == self.boot_id:
+            return boottime_ms - self.boottime_ms
+
+        elapsed_ms = at_ms - self.at_ms
+        if elapsed_ms > 0 or not self.boot_id:
+            return elapsed_ms
+        # After a restart of the machine by a clock that is behind, all that is known is how long it
+        # has been running.
+        return boottime_ms
+
     @property
     def is_unsaid(self) -> bool:
         """Whether a version left it that did not say which registers it counted."""

@@ -2,23 +2,23 @@
 in the buffer until it is flushed.
 """
 
-import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from drivers.sample import Sample
-from gateway.energy.asset_slots import key
+from gateway.energy.asset_slots import SlotKey, key
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
-from gateway.energy.fold import advance, overdue
+from gateway.energy.fold import advance
+from gateway.energy.overdue import Due, looked_back_at
 from gateway.energy.slot import AssetSlot, Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
-from gateway.ledger.rules import meter_rules, unchanged
+from gateway.ledger.rules import rules_of, unchanged
 from gateway.ledger.settling import Settling
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
@@ -53,13 +53,13 @@ class Books:
         self._buffer = buffer
         self._clock = clock
         self._settling = Settling(settings, buffer, terms)
-        at_once = any(each.format.dated for each in terms)
-        self._rules = {
-            device.name: dataclasses.replace(meter_rules(device, settings), says_at_once=at_once)
-            for device in settings.devices
-        }
+        self._rules = rules_of(settings, terms)
         self._former_number = buffer.last_number
         """The newest sample that was there at the start: read with the profiles as they were."""
+        self._looking_back: set[str] = set()
+        """Meters of which a slot has ended, and is not closed."""
+        self._closed_by_clock: dict[SlotKey, int] = {}
+        """The newest slot of each series that the clock has closed, by its start (Unix time)."""
         self.states: dict[str, tuple[int, MeterState]] = {}
         """Per meter: the number of the sample that its fold stands at, and the fold."""
         self.glitches: dict[str, int] = dict.fromkeys(self._rules, 0)
@@ -100,10 +100,11 @@ class Books:
         """Begin with the folds as they are stored. Returns, per meter that anything is known of,
         the number of the sample that its fold stands at. Raises StoreError.
         """
-        self.states = {
-            device: (number, self._with_change(state, self._rules[device]))
-            for device, (number, state) in self._stored().items()
-        }
+        self._closed_by_clock.clear()
+        self._looking_back.clear()
+        self.states = {}
+        for device, (number, state) in self._stored().items():
+            self._stands_at(device, number, self._with_change(state, self._rules[device]))
 
         # A meter that has never been heard of has no samples: it must not make all the others' be
         # read from the first on.
@@ -138,7 +139,7 @@ class Books:
         decided = self._decided(step)
         slots = decided.slots
 
-        self.states[sample.device] = number, step.state
+        self._stands_at(sample.device, number, step.state)
         self.beliefs.look(sample, step.state, rules)
         self.cross_checks.look(sample, step.state, invert=rules.invert)
         self.cross_checks.closed(slots)
@@ -146,20 +147,57 @@ class Books:
             return None
         return self._close(sample.device, number, step, decided)
 
-    def close_overdue(self) -> list[tuple[Sequence[Slot], Sequence[Owed]]]:
-        """Close what has been looked back at for long enough, also where a meter has nothing to
-        say. Returns what was closed. Raises StoreError; what is left is closed the next time.
+    def _stands_at(self, device: str, number: int, state: MeterState) -> None:
+        """A meter's fold stands there now."""
+        self.states[device] = number, state
+        if any(each.passed for each in state.directions.values()):
+            self._looking_back.add(device)
+        else:
+            self._looking_back.discard(device)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a slot has ended that may have to be closed by the clock."""
+        return bool(self._looking_back)
+
+    def due_in_s(self) -> float | None:
+        """How long it is until the clock closes a slot; None where it has none to close."""
+        waits_ms = [due.in_ms for device in self._looking_back for due in self._due(device)]
+        return min(waits_ms) / 1000 if waits_ms else None
+
+    def close_overdue(self) -> Iterator[tuple[Sequence[Slot], Sequence[Owed]]]:
+        """Close what has been looked back at for long enough, although its meter says nothing. Its
+        fold stays as it is. Raises StoreError; what is left is closed the next time.
         """
-        closed = []
-        now_ms = round(self._clock.now_s() * 1000)
-        for device, (number, state) in list(self.states.items()):
-            step = overdue(state, now_ms, self._rules[device])
-            if step is not None:
+        for device in sorted(self._looking_back):
+            due = list(self._due(device))
+            slots = tuple(each.slot for each in due if each.in_ms <= 0)
+            if slots:
+                number, state = self.states[device]
+                step = Step(state, slots)
                 decided = self._decided(step)
-                self.states[device] = number, step.state
-                if (found := self._close(device, number, step, decided)) is not None:
-                    closed.append(found)
-        return closed
+                self._closed_by_clock |= {key(slot): slot.start_s for slot in slots}
+                self.cross_checks.closed(decided.slots)
+                if (closed := self._close(device, number, step, decided)) is not None:
+                    yield closed
+            if len(slots) == len(due):
+                self._looking_back.discard(device)
+
+    def _due(self, device: str) -> Iterator[Due]:
+        """What the clock has to close of a meter, sooner or later."""
+        _, state = self.states[device]
+        for due in looked_back_at(state, self._elapsed_ms(state), self._rules[device]):
+            if not self._is_closed_by_clock(due.slot):
+                yield due
+
+    def _is_closed_by_clock(self, slot: Slot) -> bool:
+        return self._closed_by_clock.get(key(slot)) == slot.start_s
+
+    def _elapsed_ms(self, state: MeterState) -> int:
+        """The time since a meter's last sample."""
+        clock = self._clock
+        boottime_ms, now_ms = round(clock.boottime_s() * 1000), round(clock.now_s() * 1000)
+        return state.elapsed_ms(clock.boot_id, boottime_ms, now_ms)
 
     def _decided(self, step: Step) -> _Decided:
         """What a step writes. Raises StoreError."""
@@ -201,6 +239,8 @@ class Books:
             is_anew = any(each.concerns(slot) for each in step.taken_back)
             decided = write_over if is_anew else decide
             match decided(slot, self._buffer.slots_at(slot.start_s)):
+                case Book(slot) if self._is_closed_by_clock(slot):
+                    pass  # just as the clock has closed it
                 case Book(slot) | Revise(slot):
                     booked.append(slot)
                 case Clash(unallocated):

@@ -3,7 +3,8 @@
 Where the clock was set back, or the slots' length was changed, a slot may come a second time. What
 is closed stays, and the energy of the newcomer is unallocated. Only what is provisional, or what
 nothing was known of, is written anew, and a slot by its own revision: that is the one which begins
-at the same stand of the counter.
+at the same stand of the counter. So is one that was closed by the clock, and whose end was found to
+be elsewhere by a sample that came after all.
 """
 
 from collections.abc import Sequence
@@ -65,6 +66,9 @@ def decide(slot: Slot, booked: Sequence[Slot]) -> Decision:
     if there.energy_uwh is None and there.length_s == slot.length_s:
         return Revise(replace(slot, revision=max(slot.revision, there.revision + 1)))
 
+    if slot.revision == there.revision and _is_looked_back_at(slot, there):
+        return Revise(replace(slot, revision=there.revision + 1))
+
     if _is_later_energy(slot, there):
         return Clash(_unallocated(slot)) if slot.energy_uwh else Same()
 
@@ -120,7 +124,8 @@ def _is_looked_back_at(slot: Slot, there: Slot) -> bool:
 
 def _made_of(slot: Slot) -> tuple[int, ...]:
     registers = slot.begin_register_uwh, slot.end_register_uwh
-    return slot.begin_uwh, *registers, slot.samples, slot.largest_gap_ms
+    metered = slot.length_s, slot.coverage_permille, slot.quality in WHOLE
+    return slot.begin_uwh, *registers, *metered, slot.samples, slot.largest_gap_ms
 
 
 def _unallocated(slot: Slot) -> Unallocated:

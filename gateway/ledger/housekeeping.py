@@ -31,8 +31,8 @@ close theirs within it, and each commit wears the card.
 RETRY_S = 1.0
 """Time between two tries to write where not the disk but another program keeps us from it."""
 
-LOOK_BACK_S = 15.0
-"""How often it is looked whether a slot of a silent meter is to be closed."""
+LEAST_WAIT_S = 1.0
+"""Slots of silent meters are closed so late, at least, also where the disk could not be read."""
 
 HOPELESS = 3
 """After so many writes in a row that failed through nobody's fault the daemon ends: begun anew, it
@@ -63,6 +63,7 @@ class Housekeeping:
         self._flush_s = flush_s
         self._on_committed = on_committed
         self._closed = asyncio.Event()
+        self._looks_back = asyncio.Event()
         self._behind = asyncio.Event()
         self._behind.set()
         self._flushed_s = 0.0
@@ -78,6 +79,8 @@ class Housekeeping:
         """One more sample; whatever it closes is committed within a moment."""
         if self._health.ask(lambda: self._ledger.take(sample), otherwise=False):
             self._closed.set()
+        if self._ledger.looks_back:
+            self._looks_back.set()
         if sample.utc_ms is not None and not self._ledger.caught_up:
             self._behind.set()
 
@@ -122,6 +125,8 @@ class Housekeeping:
             self._behind.clear()
             if behind and self._ledger.caught_up:
                 self._on_committed(Committed())
+            if self._ledger.looks_back:
+                self._looks_back.set()
 
     async def _commit(self) -> None:
         """Meters close a slot one after the other; what they close within a moment is one
@@ -163,9 +168,12 @@ class Housekeeping:
     async def _look_back(self) -> None:
         """Close slots whose time to be looked back at is over, where no meter speaks."""
         while True:
-            await asyncio.sleep(LOOK_BACK_S)
-            if self._health.ask(self._ledger.close_overdue, otherwise=False):
-                self._closed.set()
+            while (wait_s := self._ledger.due_in_s()) is not None:
+                await asyncio.sleep(max(wait_s, LEAST_WAIT_S))
+                if self._health.ask(self._ledger.close_overdue, otherwise=False):
+                    self._closed.set()
+            self._looks_back.clear()
+            await self._looks_back.wait()
 
     async def _keep(self) -> None:
         """Flush in time, look through the file a little, and prune now and then."""

@@ -75,10 +75,20 @@ class Ledger:
         """
         if not self.caught_up:
             return False
-        closed = self._books.close_overdue()
-        for each in closed:
-            self._add(*each)
-        return bool(closed)
+        is_closed = False
+        for closed in self._books.close_overdue():
+            self._add(*closed)
+            is_closed = True
+        return is_closed
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a slot has ended that `close_overdue` may have to close."""
+        return self.caught_up and self._books.looks_back
+
+    def due_in_s(self) -> float | None:
+        """How long it is until `close_overdue` has something to close; None: there is nothing."""
+        return self._books.due_in_s() if self.caught_up else None
 
     def _add(self, slots: Sequence[Slot], owed: Sequence[Owed]) -> None:
         self._uncommitted[0].extend(slots)

@@ -1,16 +1,26 @@
 """What the fold must know of each meter, from the settings. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.register import Rules
 from gateway.energy.slot import DIRECTIONS, MeterRules
+from gateway.outbox.format import Terms
 from gateway.site.devices import Device
 from gateway.site.settings import Settings
 
 STALE_INTERVALS = 3
 """Samples further apart than this many intervals leave a gap."""
+
+LOOK_BACK_S = 300.0
+LOOK_BACK_FRACTION = 1 / 3
+"""For so long after its end a slot is looked back at, and for no more than this part of a slot."""
+WAIT_FRACTION = 1 / 2
+"""Nor for more than this part of the time in which it may be sent: the rest of it is for trying
+again.
+"""
 
 _NO_MEASUREMENT = ("meter_utc_s",)
 """Quantities that a meter tells though it measures nothing."""
@@ -29,8 +39,44 @@ def unchanged(rules: MeterRules) -> MeterRules:
     return replace(rules, registers=registers)
 
 
+def rules_of(settings: Settings, terms: Sequence[Terms]) -> dict[str, MeterRules]:
+    """What the fold must know of each of the site's meters, by its name. `terms`: of every
+    destination that is owed something.
+
+    Where one of them takes revisions, slots are closed at their end, and come again where that is
+    worth it. Else they are closed once.
+    """
+    look_back_ms = round(look_back_s(settings, terms) * 1000)
+    at_once = any(each.format.dated for each in terms)
+    return {
+        device.name: replace(
+            meter_rules(device, settings), look_back_ms=look_back_ms, says_at_once=at_once
+        )
+        for device in settings.devices
+    }
+
+
+def look_back_s(settings: Settings, terms: Sequence[Terms]) -> float:
+    """For how long after its end a slot is looked back at: as the settings say, or as the
+    destinations allow.
+    """
+    market = settings.market
+    if market.look_back is not None:
+        return market.look_back
+
+    slot_s = int(market.slot)
+    closes_s = [
+        window.closes_s - slot_s
+        for each in terms
+        if "measurement" in each.format.kinds
+        and (window := each.format.window("measurement", 0, each.kept)).closes_s is not None
+    ]
+    longest_s = min([slot_s * LOOK_BACK_FRACTION, *(each * WAIT_FRACTION for each in closes_s)])
+    return min(LOOK_BACK_S, longest_s)
+
+
 def meter_rules(device: Device, settings: Settings) -> MeterRules:
-    """What the fold must know of a meter."""
+    """What the fold must know of a meter, whoever its slots are for."""
     registers: dict[Direction, Rules] = {}
     for direction in DIRECTIONS:
         shown = _OTHER[direction] if device.invert else direction
@@ -55,6 +101,5 @@ def meter_rules(device: Device, settings: Settings) -> MeterRules:
         max_gap_ms=round(settings.market.max_gap * 1000),
         invert=device.invert,
         clock=settings.clock.trust,
-        look_back_ms=round(settings.market.look_back * 1000),
         tells_more=not device.profile.quantities <= {*device.profile.energy, *_NO_MEASUREMENT},
     )

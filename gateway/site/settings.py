@@ -75,13 +75,15 @@ class Market:
         ),
     ] = field(default_factory=lambda: Seconds(7200))
     look_back: Annotated[
-        Seconds,
+        Seconds | None,
         Meta(
             description="for so long after a slot's end readings still say more of where it was; "
-            "at most half a slot; 0s: not at all",
+            "at most half a slot; 0s: not at all. Of an exchange that takes each number once "
+            "(rest), it is also how long a number may wait (default: 5 min, or a third of the "
+            "slot where that is less, or half of the time that an exchange takes it)",
             examples=["5min"],
         ),
-    ] = field(default_factory=lambda: Seconds(0))
+    ] = None
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """What does not fit the meters."""
@@ -95,7 +97,7 @@ class Market:
         if self.max_gap < self.slot:
             yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
 
-        if self.look_back > self.slot / 2:
+        if self.look_back is not None and self.look_back > self.slot / 2:
             hint = f"at most {self.slot / 2:g} s: the next slot is still open then"
             yield Mistake(("look_back",), "is longer than half a slot", hint)
 

@@ -23,7 +23,7 @@ from gateway.delivery.kinds.exchange import settings_of
 from gateway.energy.fold import advance
 from gateway.energy.slot import MeterRules, MeterState, Slot, Unallocated
 from gateway.ledger.ledger import Committed, Ledger
-from gateway.ledger.rules import meter_rules
+from gateway.ledger.rules import rules_of
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, State
@@ -152,7 +152,7 @@ class Life:
         self._path = Path(disk.folder) / "buffer.sqlite"
         self._disk = disk
         self._dialect = load_dialect("sdk", str(exchange.canary_network), SLOT_S)
-        self._rules = {device.name: meter_rules(device, settings) for device in settings.devices}
+        self._rules: Mapping[str, MeterRules] = {}
         self._meters = {"grid": Meter(800.0), "pv": Meter(-500.0)}
         self._now_s = self._boot_s = float(BEGIN_S)
         self._boots = 0
@@ -216,6 +216,7 @@ class Life:
         self._opened.append(self._buffer)
         terms = terms_of(self._settings, self._buffer)
         self._ledger = Ledger(self._settings, self._buffer, self._clock, terms)
+        self._rules = rules_of(self._settings, terms)
         self._ledger.replay()
         self._flushed()
 

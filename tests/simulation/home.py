@@ -116,9 +116,12 @@ def write_folder(
         f"  - {{name: {name}, uuid: {uuid}, {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}"
         for name, uuid in assets.items()
     ]
+    market = [f"slot: {scenario.slot:g}s"]
+    if scenario.look_back is not None:
+        market.append(f"look_back: {scenario.look_back:g}s")
     lines = [
         "site: simulated-home",
-        f"market: {{slot: {scenario.slot:g}s, look_back: {scenario.look_back:g}s}}",
+        f"market: {{{', '.join(market)}}}",
         f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', "
         f"canary_network: {exchange.network}, credentials: exchange.credentials}}",
         "assets:",

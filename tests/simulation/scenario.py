@@ -201,7 +201,7 @@ class Scenario:
     dialect: Literal["sdk", "rest"] = "sdk"
     slot: Seconds = field(default_factory=lambda: Seconds(900))
     interval: Seconds = field(default_factory=lambda: Seconds(10))
-    look_back: Seconds = field(default_factory=lambda: Seconds(0))
+    look_back: Seconds | None = None
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")

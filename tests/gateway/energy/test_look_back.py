@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
-from gateway.energy.fold import advance, overdue
-from gateway.energy.slot import MeterRules, MeterState, Slot, Step
+from gateway.energy.fold import advance
+from gateway.energy.overdue import looked_back_at
+from gateway.energy.slot import MeterRules, MeterState, Slot
 from tests.gateway.energy.samples import BEGIN_S, fold, meter, sample
 
 LOOK_BACK_MS = 300_000
@@ -111,15 +112,19 @@ def test_a_meter_that_falls_silent_after_the_end_has_its_slot_closed_by_the_cloc
     known = rules()
     state, closed = steps(steady(910, 50), known)
     assert not closed
-    end_ms = (BEGIN_S + 900) * 1000
-    assert overdue(state, end_ms + LOOK_BACK_MS, known) is None
-    step = overdue(state, end_ms + LOOK_BACK_MS + known.stale_ms + 1, known)
-    assert isinstance(step, Step)
-    [slot] = [slot for slot in step.slots if slot.direction == "import"]
-    assert slot.quality == "measured"
-    assert overdue(step.state, end_ms + 10 * LOOK_BACK_MS, known) is None
-    _, later = steps_from(step.state, [sample(t, 1010) for t in range(920, 2200, 10)], known)
-    assert later[0].begin_uwh == slot.end_uwh
+    [due] = [due for due in looked_back_at(state, 0, known) if due.slot.direction == "import"]
+    assert due.in_ms == LOOK_BACK_MS + known.stale_ms - 10_000
+    assert due.slot.quality == "measured"
+    _, later = steps_from(state, [sample(1500, 1010)], known)
+    assert later[0] == due.slot
+
+
+def test_one_that_was_closed_at_its_end_waits_for_the_next_sample() -> None:
+    known = rules(at_once=True)
+    state, closed = steps(steady(910, 50), known)
+    assert [slot.start_s - BEGIN_S for _, slot in closed] == [0]
+    assert state.directions["import"].passed is not None
+    assert not list(looked_back_at(state, 10 * LOOK_BACK_MS, known))
 
 
 def steps_from(
@@ -196,3 +201,15 @@ def test_no_energy_comes_twice_or_is_lost_and_a_restart_changes_nothing(
         assert booked_uwh + unallocated_uwh + open_uwh(state) == whole_uwh
         assert all((slot.energy_uwh or 0) >= 0 for slot in slots.values())
         assert open_uwh(state) >= 0
+
+
+def test_a_boundary_is_not_on_the_way_from_the_middle_of_a_large_move() -> None:
+    """2400 W until two minutes before the end, 12 W since, seen every two minutes: the last reading
+    in the slot says that nothing has passed since, whatever power says.
+    """
+    known = replace(rules(), registers=meter(1).registers, stale_ms=360_000)
+    samples = [sample(t, 1000 + t // 120 * 80, 2400) for t in range(59, 800, 120)]
+    samples += [sample(t, 1480 + (t - 779) // 240, 12) for t in range(899, 2200, 120)]
+    _, closed = steps(samples, known)
+    energy_wh = {slot.start_s - BEGIN_S: (slot.energy_uwh or 0) / WH for _, slot in closed}
+    assert energy_wh[900] == pytest.approx(3, abs=2)

@@ -84,7 +84,10 @@ assets:
 class Home:
     """A gateway's books over a file, that a test can flush, stop and kill."""
 
-    def __init__(self, folder: Path, settings: Settings, *, trust: str = "assured") -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, *, trust: str = "assured", dialect: str = "sdk"
+    ) -> None:
+        self.dialect = dialect
         self.path = folder / "buffer.sqlite"
         self.settings = settings
         self.now_s = float(BEGIN_S)
@@ -103,7 +106,7 @@ class Home:
         )
         self.clock = Clock("kernel", sources)
         self.buffer: Buffer = open_buffer(self.path, now_s=self.now_s)
-        terms = terms_of(self.settings, self.buffer)
+        terms = terms_of(self.settings, self.buffer, self.dialect)
         self.ledger = Ledger(self.settings, self.buffer, self.clock, terms)
         self.ledger.replay()
 

@@ -9,7 +9,7 @@ from drivers.profile import shipped_folder
 from gateway.delivery.kinds import load
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import MeterRules
-from gateway.ledger import books
+from gateway.ledger import rules
 from gateway.ledger.rules import meter_rules, unchanged
 from gateway.site.devices import Device
 from gateway.site.settings import Settings
@@ -164,7 +164,7 @@ def test_tariffs_that_a_version_before_left_out_of_a_total_are_no_jump(
         return unchanged(meter_rules(device, settings))
 
     with monkeypatch.context() as version_before:
-        version_before.setattr(books, "meter_rules", as_before)
+        version_before.setattr(rules, "meter_rules", as_before)
         home = Home(tmp_path, settings(tmp_path))
         run(home, 0, 1200)
         end(home, how)
