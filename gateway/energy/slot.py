@@ -417,7 +417,9 @@ class Unallocated:
     serial_number: str | None
     direction: Direction
     kind: str
-    """The kind of the event that stated it: gap, clock, jump, clash, lost."""
+    """The kind of the event that stated it: gap, clock, jump, clash, lost. `start`, of which there
+    is no event: what the first step of a register says of where in its step metering began.
+    """
     from_ms: int
     to_ms: int
     begin_uwh: int
@@ -476,4 +478,5 @@ class Step:
     @property
     def is_quiet(self) -> bool:
         """Whether there is nothing to write but the state, which can wait."""
-        return not (self.slots or self.events or self.provisional or self.taken_back)
+        is_said = self.slots or self.events or self.provisional or self.unallocated
+        return not (is_said or self.taken_back)

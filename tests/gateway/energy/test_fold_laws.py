@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.energy.assets import Direction
+from gateway.energy.counter import CONFIRMATIONS
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.provisional import MAX_MARKS
@@ -86,9 +87,9 @@ class Books:
             assert left.energy_uwh >= 0
             assert (left.device, left.serial_number) == ("grid", step.state.serial_number)
             self.booked_uwh[left.direction] += left.energy_uwh
-        assert sum(left.energy_uwh for left in step.unallocated) == sum(
-            event.energy_uwh for event in step.events
-        )
+        told_uwh = sum(event.energy_uwh for event in step.events)
+        passed = [left for left in step.unallocated if left.kind != "start"]
+        assert sum(left.energy_uwh for left in passed) == told_uwh
         if any(event.kind == "swap" for event in step.events):
             assert before is not None
             for direction, old in before.directions.items():
@@ -104,12 +105,11 @@ class Books:
             counter = new.counter
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
-            if (
-                old and counter.agreed <= 0
-            ):  # the series may begin anew as long as nothing is booked
+            if old and counter.agreed < CONFIRMATIONS:
+                # Where the series begins may change as long as nothing is booked.
                 assert self.booked_uwh[direction] == 0
                 self.begun_uwh[direction] = new.slot.begin_uwh
-                old = None
+                old = old if counter.agreed > 0 else None
             change_uwh = counter.counter_uwh - self.begun_uwh[direction]
             assert (
                 self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh
