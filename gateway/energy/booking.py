@@ -8,7 +8,7 @@ change of the counter, exactly.
 from msgspec.structs import replace
 
 from gateway.energy.boundary import Steps, steps_after
-from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH, Beginning, Counter, begun
+from gateway.energy.counter import UWH_PER_WH, Beginning, Counter, begun
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
 from gateway.energy.look_back import is_looked_back, look_back, pass_boundary, settle
@@ -83,7 +83,7 @@ def _begun_anew(interval: Interval, entries: Entries) -> Interval:
     register = entries.register
     if has_moved and interval.since.power_unknown_ms and not interval.jump_uwh and register:
         stood_uwh = interval.before.counter.counter_uwh
-        beginning = Beginning(interval.begin_ms, interval.at_ms)
+        beginning = Beginning(None, interval.begin_ms, interval.at_ms)
         counter = begun(replace(counter, counter_uwh=stood_uwh), register, beginning)
     return replace(interval, counter=counter, begun_uwh=0)
 
@@ -193,7 +193,8 @@ def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
 
 def _with_begin(state: DirectionState, interval: Interval, entries: Entries) -> DirectionState:
     """The open slot begins where the register's first step says that it did: from slot to slot the
-    counter goes on, but for what is on record.
+    counter goes on, but for what is on record. In the first slot of a series this is where the
+    series begins.
     """
     counter = state.counter
     begin_uwh = state.slot.begin_uwh
@@ -202,8 +203,8 @@ def _with_begin(state: DirectionState, interval: Interval, entries: Entries) -> 
     from_ms, to_ms = interval.begin_ms, interval.at_ms
     if beginning and beginning.from_ms is not None and beginning.to_ms is not None:
         from_ms, to_ms = beginning.from_ms, beginning.to_ms
-    # As long as the series may begin anew, this is a part of where it begins.
-    if counter.agreed >= CONFIRMATIONS or entries.are_binding:
+    is_first = beginning is not None and beginning.series_ms == state.slot.from_ms
+    if not is_first:
         entries.leave_unallocated("start", from_ms, to_ms, begin_uwh, end_uwh)
     return replace(
         state,

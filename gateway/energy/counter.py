@@ -107,12 +107,15 @@ class Since(
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """How far into its step the register was where metering began is not known yet. The silence
-    before, in UTC, where what passed in it is stated; None: there was none.
+    """How far into its step the register was where metering began is not known yet. Times are in
+    UTC.
     """
 
+    series_ms: int | None = None
+    """When the series began with it; None: it had begun before."""
     from_ms: int | None = None
     to_ms: int | None = None
+    """The silence before, where what passed in it is stated; None: there was none."""
 
 
 class Counter(msgspec.Struct, frozen=True):
@@ -188,9 +191,11 @@ class Finding:
     text: str
 
 
-def start(at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules) -> Counter:
+def start(
+    at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules, *, utc_ms: int | None = None
+) -> Counter:
     """The counter at its first reading: at the lower end of the register's step, on the meter's
-    own scale.
+    own scale. `utc_ms` is the same moment, where a series begins with it.
     """
     step_uwh = rules.step_uwh(raw_uwh)
     return Counter(
@@ -202,7 +207,7 @@ def start(at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules) -> Coun
         low_uwh=raw_uwh,
         high_uwh=raw_uwh + step_uwh,
         agreed=1,
-        beginning=Beginning(),
+        beginning=Beginning(utc_ms),
     )
 
 

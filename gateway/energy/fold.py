@@ -359,7 +359,7 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
     for direction, register in rules.registers.items():
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
-            first = counting.start(at_ms, raw_uwh, power_w, register)
+            first = counting.start(at_ms, raw_uwh, power_w, register, utc_ms=at_ms)
             directions[direction] = open_slot(
                 first, at_ms, rules, placed=sample.placed, source=register.source
             )
@@ -378,7 +378,9 @@ def _begin_direction(reading: Reading, entries: Entries) -> DirectionState | Non
     if reading.raw_uwh is None:
         return None
     register = entries.rules.registers[entries.direction]
-    counter = counting.start(reading.steady_ms, reading.raw_uwh, reading.power_w, register)
+    counter = counting.start(
+        reading.steady_ms, reading.raw_uwh, reading.power_w, register, utc_ms=reading.at_ms
+    )
     return open_slot(
         counter, reading.at_ms, entries.rules, placed=reading.placed, source=register.source
     )

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which "
         "only the proportion counts.\n"
         "Kinds: gap (nobody read), clock (the clock was set), jump (more than the main fuse "
-        "carries), clash (a slot came a second time)."
+        "carries), clash (a slot came a second time). With --all also start: how far into its step "
+        "a register was when metering began. It passed before, so it is for no slot; where that "
+        "was after a gap, it is the rest of the gap's energy, and can be put into its slots."
     )
     parser.epilog = (
         "examples:\n"
@@ -86,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     rows = []
     for record in found:
-        if record.placed_s is None or allocated_too:
+        is_open = record.placed_s is None and record.what.kind != "start"
+        if is_open or allocated_too:
             what = record.what
             allocated = _what_became(record)
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
@@ -102,10 +106,11 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
                 ]
             )
     if not rows:
+        was_any = any(record.what.kind != "start" for record in found)
         print(
-            "no energy is unallocated"
-            if allocated_too or not found
-            else "no energy is unallocated any more; --all lists what was allocated"
+            "no energy is unallocated any more; --all lists what was allocated"
+            if was_any and not allocated_too
+            else "no energy is unallocated"
         )
         return
     print_table(
@@ -136,6 +141,12 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
                 f"{number} was allocated at {utc_text(round(record.placed_s))} by "
                 f"{record.placed_by} — take it out again first: meter-gateway allocate --id "
                 f"{number} --undo"
+            )
+        if record.what.kind == "start" and not _is_of_a_gap(buffer, record):
+            raise Refused(
+                f"{number} passed before metering began at {utc_text(record.what.from_ms // 1000)}"
+                ", or nobody can tell when: it is how far into its step the register was. No slot "
+                "lacks it, and nothing needs to be done"
             )
         try:
             shares = _shares(buffer, record, by)
@@ -282,6 +293,16 @@ def _energy_uwh(buffer: "Buffer", record: "UnallocatedRecord", start_s: int) -> 
         if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
+
+
+def _is_of_a_gap(buffer: "Buffer", record: "UnallocatedRecord") -> bool:
+    """Whether it is what the first step after a gap says of the gap's energy."""
+    return any(
+        replace(other.what, kind="start", begin_uwh=0, end_uwh=0)
+        == replace(record.what, begin_uwh=0, end_uwh=0)
+        for other in buffer.unallocated()
+        if other.what.kind in ("gap", "clock")
+    )
 
 
 def _whole(buffer: "Buffer", record: "UnallocatedRecord", slot: "Slot") -> bool:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.energy.assets import Direction
-from gateway.energy.counter import CONFIRMATIONS
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.provisional import MAX_MARKS
@@ -21,6 +20,7 @@ class Books:
 
     def __init__(self) -> None:
         self.begun_uwh: dict[Direction, int] = {}
+        self.begun_for_good: set[Direction] = set()
         self.booked_uwh: dict[Direction, int] = defaultdict(int)
         self.widest_uwh: dict[Direction, int] = defaultdict(int)
         self.keys: set[tuple[str, str | None, int]] = set()
@@ -101,11 +101,17 @@ class Books:
             self.widest_uwh.clear()
             self.stood_uwh.clear()
             self.left.clear()
+            self.begun_for_good.clear()
+        self.begun_for_good |= {
+            each.direction
+            for each in (*step.slots, *step.unallocated)
+            if each.serial_number == step.state.serial_number
+        }
         for direction, new in step.state.directions.items():
             counter = new.counter
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
-            if old and counter.agreed < CONFIRMATIONS:
+            if old and (counter.agreed <= 0 or direction not in self.begun_for_good):
                 # Where the series begins may change as long as nothing is booked.
                 assert self.booked_uwh[direction] == 0
                 self.begun_uwh[direction] = new.slot.begin_uwh
