@@ -12,9 +12,12 @@ It is kept for as long as coming back to it can be told from counting up to it, 
 meanwhile can be told too (`_is_worth_keeping`).
 """
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from gateway.energy import counter as counting
+from gateway.energy.assets import Direction
 from gateway.energy.belief import (
     AGREEING,
     JITTER_STEPS,
@@ -208,6 +211,40 @@ def forgotten(state: MeterState) -> MeterState:
         for direction, each in state.directions.items()
     }
     return replace(state, directions=directions)
+
+
+def confirmable(state: MeterState) -> Iterator[tuple[Direction, str]]:
+    """What its registers are believed to have done, and may yet be taken back."""
+    for direction, each in state.directions.items():
+        former = each.former
+        while former is not None:
+            if former.kind != "rise":
+                then = wh(former.state.counter.shown_uwh)
+                yield direction, f"{former.kind} from {then} to {wh(former.shown_uwh)}"
+            former = former.state.former
+
+
+def confirmed(state: MeterState, direction: Direction, at_ms: int) -> MeterState:
+    """The state after a person has said, at this UTC, that what the register was believed to have
+    done up to then is true: coming back to where it stood before undoes nothing.
+    """
+    one = state.directions[direction]
+    former = _unconfirmed(one.former, at_ms)
+    if former is one.former:
+        return state
+    directions = {**state.directions, direction: replace(one, former=former)}
+    return replace(state, directions=directions)
+
+
+def _unconfirmed(former: Former | None, at_ms: int) -> Former | None:
+    if former is None:
+        return None
+    older = _unconfirmed(former.state.former, at_ms)
+    if former.kind != "rise" and former.state.at_ms <= at_ms:
+        return older
+    if older is former.state.former:
+        return former
+    return replace(former, state=replace(former.state, former=older))
 
 
 def told(former: Former, raw_uwh: int) -> Finding | None:

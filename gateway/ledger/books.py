@@ -20,6 +20,7 @@ from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
 from gateway.ledger.rules import meter_rules, unchanged
 from gateway.ledger.settling import Settling
+from gateway.ledger.word import without_confirmed
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Settings
@@ -132,6 +133,9 @@ class Books:
         if before and number <= before[1].changed_after:
             rules = unchanged(rules)
         step = advance(before[1] if before else None, sample, rules)
+        if before and step.taken_back:
+            surely = without_confirmed(self._buffer, sample.device, before[1])
+            step = advance(surely, sample, rules)
 
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.

@@ -34,7 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--by it is put into the slots it spans, "
         "which are estimated then, and sent again where the exchange dates its numbers. Works "
         "while the daemon runs; it sends within half "
-        "a minute. --undo takes it out again.\n"
+        "a minute. --undo takes it out again. --real says that a reset or a jump was real: until "
+        "then it is taken back, for a day, when the register is where it was before.\n"
         "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots "
         "were then), or a CSV file of lines such "
         "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which "
@@ -50,7 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway allocate --id 3 --by linear\n"
         "  meter-gateway allocate --id 3 --by last_week\n"
         "  meter-gateway allocate --id 3 --by profile.csv\n"
-        "  meter-gateway allocate --id 3 --undo"
+        "  meter-gateway allocate --id 3 --undo\n"
+        "  meter-gateway allocate --real heat-pump"
     )
     parser.add_argument(
         "--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers"
@@ -63,11 +65,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take energy that was allocated out of its slots again; give --id",
     )
+    parser.add_argument(
+        "--real",
+        metavar="METER",
+        help="say that what a meter's register was believed to have done, a reset or a jump, was "
+        "real: coming back to where it stood before undoes nothing then",
+    )
     parser.add_argument("--all", action="store_true", help="also list what has been allocated")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0. Raises Refused where it cannot be allocated."""
+    if args.real is not None:
+        if args.undo or args.number is not None or args.by is not None:
+            raise Refused("give --real METER alone")
+        _confirm(settings_of(args), args.real)
+        return 0
     if args.undo and (args.number is None or args.by is not None):
         raise Refused("give --undo with --id (which energy) and without --by")
     if not args.undo and (args.number is None) != (args.by is None):
@@ -167,6 +180,28 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
         f"{whole} are complete now"
     )
     print(_delivery(settings, len(owed)))
+
+
+def _confirm(settings: "Settings", name: str) -> None:
+    from gateway.ledger.word import confirm
+    from gateway.store.opening import open_for_deciding
+
+    names = [device.name for device in settings.devices]
+    if name not in names:
+        raise Refused(f"there is no meter {name!r} — there are {', '.join(names)}")
+    buffer = open_for_deciding(settings.buffer_path)
+    try:
+        said = confirm(buffer, name, round(time.time() * 1000))
+    finally:
+        buffer.close_file()
+    if not said:
+        raise Refused(
+            f"{name}: its registers are not believed to have been reset, or to have jumped, within "
+            "the last day: there is nothing that could be taken back — its events say what was "
+            "found"
+        )
+    for text in said:
+        print(f"{name}: {text}. Coming back to where it stood before undoes nothing")
 
 
 def _undo(settings: "Settings", number: int) -> None:

@@ -4,9 +4,10 @@ import json
 from datetime import datetime
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
-from gateway.energy.slot import Unallocated
+from gateway.energy.slot import Former, Unallocated
 from gateway.store.rows import Closing
 
 # Three hours without a reading in the middle; the panels make 800 W all along, the house takes 400
@@ -195,3 +196,27 @@ def test_a_running_daemon_goes_on_and_sends_what_is_owed_by_it(run, filled):
         daemon.add(Sample("grid", "E0031", "boot-1", 0, None, {"power_w": 1.0}))
         daemon.flush()
         assert daemon.unallocated_total()[0] == len(list(daemon.unallocated())) - 1
+
+
+def test_a_reset_is_called_real_by_the_meters_name(run, home):
+    home.fill([400] * 4, [800] * 4)
+    code, _, err = run("allocate", "--real", "nobody")
+    assert code == 1
+    assert "there are grid, pv" in err
+    code, _, err = run("allocate", "--real", "grid")
+    assert code == 1
+    assert "nothing that could be taken back" in err
+    assert run("allocate", "--real", "grid", "--undo")[0] == 1
+
+    with home.buffer() as buffer:
+        number, state = buffer.counters()["grid"]
+        one = state.directions["import"]
+        former = Former("reset", one, shown_uwh=7_000_000)
+        directions = {**state.directions, "import": replace(one, former=former)}
+        reset = replace(state, directions=directions)
+        buffer.close(Closing("grid", number, reset, (), (), ()))
+        buffer.flush()
+    code, out, _ = run("allocate", "--real", "grid")
+    assert code == 0
+    assert "grid: import: a person says that the reset from" in out
+    assert "to 7.000 Wh was real" in out

@@ -4,6 +4,8 @@ import pytest
 
 from drivers.sample import Sample
 from gateway.energy.belief import MOST_REFUSED
+from gateway.energy.slot import Event
+from gateway.ledger.word import KIND, confirm
 from tests.gateway.ledger.home import BEGIN_S, Home, take
 
 
@@ -121,3 +123,38 @@ def test_a_jump_that_is_taken_back_leaves_the_list_and_stays_on_record(home: Hom
     assert home.buffer.unallocated_total() == (0, 0)
     booked_uwh = sum(slot.energy_uwh or 0 for slot in home.buffer.slots())
     assert booked_uwh <= 25_000_000
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_person_has_called_real_is_not_taken_back(home: Home, *, restarts: bool) -> None:
+    def shown(n: int) -> float:
+        return n // 10 + (60_000.0 if n < 100 or n >= 200 else 1.0)
+
+    for n in range(150):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    said = confirm(home.buffer, "pv", (BEGIN_S + 1500) * 1000)
+    assert said == ["export: a person says that the reset from 60009.000 Wh to 11.000 Wh was real"]
+    assert "confirmed: export: a person says" in home.buffer.latest_events()[0]
+    if restarts:
+        home.kill()
+        home.start()
+
+    for n in range(150, 250):
+        read(home, 10 * n, shown(n), has_power=True)
+    home.buffer.flush()
+    kinds = [line.split()[3] for line in home.buffer.latest_events() if " pv " in line]
+    assert kinds == ["jump:", "confirmed:", "reset:"]
+
+
+def test_a_belief_that_comes_after_a_persons_word_is_taken_back(home: Home) -> None:
+    for n in range(50):
+        read(home, 10 * n, 60_000.0 + n, has_power=True)
+    home.buffer.flush()
+    event = Event((BEGIN_S + 100) * 1000, "pv", KIND, "export: a person says so")
+    with home.buffer.database.transaction():
+        home.buffer.tables.events.write([event])
+    for n in range(50, 100):
+        read(home, 10 * n, n + (1.0 if n < 80 else 60_000.0), has_power=True)
+    home.buffer.flush()
+    assert "the reset is taken back" in home.buffer.latest_events()[0]
