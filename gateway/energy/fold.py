@@ -269,12 +269,15 @@ def _former(before: DirectionState, reading: Reading, entries: Entries) -> Forme
     """What of the direction waits beside it, as of the reading."""
     if before.former is None:
         return None
+    now = before.counter
+    is_paced = now.power_w is None and now.at_ms == now.last_sample_ms
     return formers.wait_beside(
         before.former,
         steady_ms=reading.steady_ms,
         last_ms=reading.last_ms,
         at_ms=reading.at_ms,
         power_w=reading.power_w,
+        pace_w=now.pace_w if is_paced else None,
         rules=entries.rules,
         register=entries.rules.registers[entries.direction],
     )

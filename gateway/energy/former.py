@@ -54,11 +54,13 @@ def wait_beside(
     last_ms: int,
     at_ms: int,
     power_w: float | None,
+    pace_w: float | None,
     rules: MeterRules,
     register: Rules,
 ) -> Former | None:
     """It as of a sample at `at_ms` (UTC), the last one having been at `last_ms`; None where nobody
-    can come back to it any more.
+    can come back to it any more. `pace_w` is what the register of now counts, as power, where power
+    is not read. One that has jumped counts on as it did, only from elsewhere.
     """
     if former is None:
         return None
@@ -70,9 +72,12 @@ def wait_beside(
         last_ms=last_ms,
         at_ms=at_ms,
         power_w=power_w,
+        pace_w=pace_w,
         rules=rules,
         register=register,
     )
+    if power_w is None and former.kind == "jump":
+        power_w = pace_w
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )

@@ -56,8 +56,6 @@ def test_a_register_that_comes_back_has_moved_by_what_flowed(
     name: str, tells_power: bool, power_w: int
 ) -> None:
     step_wh, hours, shows = LIES[name]
-    if "five hours" in name and not tells_power:
-        pytest.skip("without power nobody can tell of slots of hours")
     samples, flowed_wh = counting_up(
         shows, hours=hours, power_w=power_w, step_wh=step_wh, tells_power=tells_power
     )

@@ -63,9 +63,11 @@ def check_series(
         )
         register_uwh = mj[name] // 3_600_000 * WH
         assert register_uwh <= each.counter.counter_uwh <= register_uwh + WH
+        began = {one.end_uwh: one.begin_uwh for one in left if one.kind == "start"}
         for a, b in pairwise(mine):
+            begin_uwh = began.get(b.begin_uwh, b.begin_uwh)
             assert (
-                (a.start_s + a.length_s, a.end_uwh) == (b.start_s, b.begin_uwh)
+                (a.start_s + a.length_s, a.end_uwh) == (b.start_s, begin_uwh)
                 or b.quality == "partial"
                 or a.quality in ("partial", "missing")
             )
