@@ -242,7 +242,10 @@ def _with_register(
         placed=reading.placed,
     )
     after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    if finding and finding.kind != "glitch":
+    if is_conceded:
+        left_uwh = sum(each.energy_uwh for each in entries.unallocated)
+        former = formers.conceded(waits, former, counter, left_uwh)
+    elif finding and finding.kind != "glitch":
         raw_uwh = counter.shown_uwh
         former = formers.kept(waits, finding.kind, raw_uwh, finding.unallocated_uwh)
     else:

@@ -76,7 +76,7 @@ def wait_beside(
         rules=rules,
         register=register,
     )
-    if power_w is None and former.kind == "jump":
+    if power_w is None and former.kind == "jump" and not former.is_conceded:
         power_w = pace_w
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
@@ -106,6 +106,21 @@ def kept(state: DirectionState, kind: BeliefKind, raw_uwh: int, unallocated_uwh:
     waits = replace(state, counter=replace(state.counter, suspects=None))
     former = Former(kind, waits, shown_uwh=shown_uwh, unallocated_uwh=unallocated_uwh)
     return _shallow(former, MOST_FORMERS)
+
+
+def conceded(
+    state: DirectionState, former: Former | None, counter: Counter, unallocated_uwh: int
+) -> Former:
+    """What waits once the counter goes along with a register that cannot be believed, slot after
+    slot: the direction before the first of them, as if it had jumped. Nothing that such a register
+    counts is true of the one before.
+    """
+    goes_on = former is not None and former.kind == "jump" and former.is_conceded
+    if former is None or not goes_on:
+        one = kept(state, "jump", counter.shown_uwh, unallocated_uwh)
+        return replace(one, is_conceded=True, shown_uwh=counter.shown_uwh)
+    left_uwh = former.unallocated_uwh + unallocated_uwh
+    return replace(former, shown_uwh=counter.shown_uwh, unallocated_uwh=left_uwh)
 
 
 def with_rise(state: DirectionState, former: Former | None, counter: Counter) -> Former | None:

@@ -337,6 +337,8 @@ class Former(msgspec.Struct, frozen=True):
     """What the register showed then, as the meter shows it."""
     unallocated_uwh: int = 0
     """What that left unallocated."""
+    is_conceded: bool = False
+    """Whether nobody believed it, and the counter only went along (`belief.concede`)."""
 
 
 class MeterState(

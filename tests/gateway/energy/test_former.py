@@ -78,6 +78,25 @@ def test_what_a_jump_left_unallocated_is_withdrawn_with_an_event() -> None:
     assert "are no longer unallocated" in books.events[-1].text
 
 
+@pytest.mark.parametrize("lasts_s", [1900, 4000])
+def test_what_was_conceded_to_a_register_that_rose_too_fast_is_withdrawn_when_it_is_back(
+    lasts_s: int,
+) -> None:
+    def shows(t: int, wh: int) -> float:
+        return wh + (t - 3590) * 5000 if 3600 <= t < 3600 + lasts_s else wh
+
+    samples, flowed_wh = counting_up(shows, hours=4, power_w=500)
+    conceded = written(samples[: (3600 + lasts_s) // 10], meter())
+    assert conceded.unallocated_wh("jump") > 1e6
+
+    books = written(samples, meter())
+    assert books.unallocated == []
+    assert abs(books.booked_wh() - flowed_wh) <= 1
+    assert books.kinds()["glitch"] == 1
+    assert books.widest_bytes <= 4096
+    books.check_chain("import")
+
+
 def test_slots_that_were_closed_meanwhile_come_as_revisions_with_what_flowed() -> None:
     samples, _ = counting_up(while_(3600, 6000, lambda wh: wh - 59_000), hours=3, power_w=400)
     books = written(samples, meter())
