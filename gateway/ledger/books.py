@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from drivers.sample import Sample
+from gateway.energy.allocation import with_shares
 from gateway.energy.asset_slots import key
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
@@ -202,9 +203,10 @@ class Books:
         booked: list[Slot] = []
         clashes: list[Unallocated] = []
         for slot in step.slots:
+            there = self._buffer.slots_at(slot.start_s)
             is_anew = any(each.concerns(slot) for each in step.taken_back)
-            decided = write_over if is_anew else decide
-            match decided(slot, self._buffer.slots_at(slot.start_s)):
+            one = self._with_shares(slot, there, step) if is_anew else slot
+            match (write_over if is_anew else decide)(one, there):
                 case Book(slot) | Revise(slot):
                     booked.append(slot)
                 case Clash(unallocated):
@@ -214,6 +216,18 @@ class Books:
 
         booked += (slot for slot in step.provisional if not self._is_there(slot))
         return tuple(booked), clashes
+
+    def _with_shares(self, slot: Slot, there: Sequence[Slot], step: Step) -> Slot:
+        """A slot that is booked anew, with what a person has put into it. Raises StoreError."""
+        mine = next((other for other in there if key(other) == key(slot)), None)
+        if mine is None or mine.revision == 0:
+            return slot
+        placed = [
+            (each.what, each.before)
+            for each in self._buffer.unallocated()
+            if each.before and not any(back.voids(each.what) for back in step.taken_back)
+        ]
+        return with_shares(slot, mine, placed)
 
     def _is_there(self, slot: Slot) -> bool:
         return key(slot) in map(key, self._buffer.slots_at(slot.start_s))

@@ -1,11 +1,15 @@
 """A meter that is read and not believed is told once, and once when it is over."""
 
+from itertools import pairwise
+
 import pytest
 
 from drivers.sample import Sample
+from gateway.energy import allocation
 from gateway.energy.belief import MOST_REFUSED
 from gateway.energy.slot import Event
 from gateway.ledger.word import KIND, confirm
+from gateway.store.rows import placed_by_text
 from tests.gateway.ledger.home import BEGIN_S, Home, take
 
 
@@ -158,3 +162,37 @@ def test_a_belief_that_comes_after_a_persons_word_is_taken_back(home: Home) -> N
         read(home, 10 * n, n + (1.0 if n < 80 else 60_000.0), has_power=True)
     home.buffer.flush()
     assert "the reset is taken back" in home.buffer.latest_events()[0]
+
+
+def test_energy_that_a_person_has_put_into_a_slot_stays_when_a_belief_is_taken_back(
+    home: Home,
+) -> None:
+    def shown(t_s: int) -> float:
+        return 9000.0 + t_s // 10 + (-8000.0 if 11_500 <= t_s < 13_000 else 0)
+
+    def at(begin_s: int, end_s: int) -> None:
+        for t_s in range(begin_s, end_s, 10):
+            values = {"energy_import_wh": 0.0, "energy_export_wh": shown(t_s), "power_w": -360.0}
+            home.take("pv", (BEGIN_S + t_s) * 1000, **values)
+        home.buffer.flush()
+
+    at(0, 310)
+    at(10_900, 12_000)
+    record = next(one for one in home.buffer.unallocated() if one.what.kind == "gap")
+    mine = [slot for slot in home.buffer.slots() if slot.direction == "export"]
+    shares = allocation.linear(allocation.lacking(record.what, mine))
+    slots = allocation.allocate(record.what, shares, lambda _: True)
+    how = placed_by_text("linear", allocation.before(shares, slots))
+    assert home.buffer.allocate(record, slots, [], how, home.now_s)
+    put = next(slot for slot in slots if slot.start_s == BEGIN_S + 10_800)
+    assert put.energy_uwh == pytest.approx(90_000_000, abs=3_000_000)
+
+    at(12_000, 14_500)
+    assert "the reset is taken back" in " ".join(home.buffer.latest_events())
+    mine = [slot for slot in home.buffer.slots() if slot.direction == "export"]
+    now = next(slot for slot in mine if slot.start_s == put.start_s)
+    assert now.revision > put.revision
+    assert now.energy_uwh == pytest.approx(90_000_000, abs=3_000_000)
+    assert (now.quality, now.energy_uwh) == ("estimated", now.end_uwh - now.begin_uwh)
+    assert all(one.end_uwh == other.begin_uwh for one, other in pairwise(mine))
+    assert sum(slot.energy_uwh or 0 for slot in mine) == mine[-1].end_uwh - mine[0].begin_uwh
