@@ -204,8 +204,10 @@ def _with_begin(state: DirectionState, interval: Interval, entries: Entries) -> 
     if beginning and beginning.from_ms is not None and beginning.to_ms is not None:
         from_ms, to_ms = beginning.from_ms, beginning.to_ms
     is_first = beginning is not None and beginning.series_ms == state.slot.from_ms
+    is_rest = beginning is not None and beginning.to_ms == state.slot.from_ms
     if not is_first:
-        entries.leave_unallocated("start", from_ms, to_ms, begin_uwh, end_uwh)
+        ends_uwh = begin_uwh, end_uwh
+        entries.leave_unallocated("start", from_ms, to_ms, *ends_uwh, is_rest=is_rest)
     return replace(
         state,
         counter=replace(counter, counter_uwh=counter.counter_uwh + interval.begun_uwh),

@@ -426,6 +426,8 @@ class Unallocated:
     to_ms: int
     begin_uwh: int
     end_uwh: int
+    is_rest: bool = False
+    """Whether it goes on where the record of the same time ended, with no slot in between."""
 
     @property
     def energy_uwh(self) -> int:

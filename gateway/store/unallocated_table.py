@@ -43,7 +43,7 @@ class UnallocatedTable:
         """Whether this is what the first step of a register says of the silence before it, and is
         added to that: no slot has been closed since, and nobody has allocated it.
         """
-        if what.kind != "start":
+        if not what.is_rest:
             return False
         cursor = self._database.connection.execute(
             """UPDATE unallocated SET end_uwh = ?

@@ -120,8 +120,8 @@ def test_what_the_first_step_says_of_a_gap_is_added_to_it_until_a_slot_is_closed
     store: Buffer,
 ) -> None:
     gap = left_over(5, 9)
-    rest = replace(gap, kind="start", begin_uwh=9, end_uwh=12)
-    later = replace(rest, begin_uwh=20, end_uwh=22)
+    rest = replace(gap, kind="start", begin_uwh=9, end_uwh=12, is_rest=True)
+    later = replace(rest, begin_uwh=12, end_uwh=22, is_rest=False)
     store.close(replace(closing(), unallocated=(gap, rest, later)))
     store.flush()
     assert [left.what for left in store.unallocated()] == [replace(gap, end_uwh=12), later]
