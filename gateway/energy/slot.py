@@ -394,8 +394,8 @@ class MeterState(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, profile, slots, gap,
-    clock, clash. `energy_uwh` is unallocated energy.
+    """Something a person should know: glitch, rollover, reset, jump, confirmed, swap, profile,
+    slots, gap, clock, clash. `energy_uwh` is unallocated energy.
     """
 
     at_ms: int
