@@ -224,6 +224,39 @@ def undone(record: Unallocated, kept: Sequence[SlotBefore], slots: Iterable[Slot
     return restored
 
 
+def with_shares(
+    slot: Slot, there: Slot, placed: Iterable[tuple[Unallocated, Sequence[SlotBefore]]]
+) -> Slot:
+    """A slot that is booked anew with what a person has put into the one that is `there`: that
+    energy is of another time than what was metered. `placed` are the records that a person has
+    allocated, each with the slots as they were before, but for those that are void.
+    """
+    found = [
+        (was, record)
+        for record, kept in placed
+        if _is_of(record, slot)
+        for was in kept
+        if was.start_s == slot.start_s
+    ]
+    found.sort(key=lambda each: each[0].revision)
+    if not found or found[-1][0].revision != there.revision:
+        return slot
+
+    stood_uwh = [*(was.energy_uwh or 0 for was, _ in found), there.energy_uwh or 0]
+    share_uwh = stood_uwh[-1] - stood_uwh[0]
+    uncertain_uwh = slot.uncertainty_uwh
+    if uncertain_uwh is not None:
+        uncertain_uwh += sum(record.energy_uwh for _, record in found)
+    return replace(
+        slot,
+        energy_uwh=(slot.energy_uwh or 0) + share_uwh,
+        quality=there.quality if slot.quality in LACKING else slot.quality,
+        method="register",
+        begin_uwh=slot.begin_uwh - share_uwh,
+        uncertainty_uwh=uncertain_uwh,
+    )
+
+
 def _is_of(record: Unallocated, slot: Slot) -> bool:
     return (slot.device, slot.serial_number, slot.direction) == (
         record.device,

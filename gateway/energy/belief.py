@@ -48,9 +48,11 @@ from gateway.energy.counter import (
     CONFIRMATIONS,
     MOST_PAUSE_MS,
     UWH_PER_WH,
+    Beginning,
     Counter,
     Finding,
     Suspects,
+    begun,
     confirmed,
     start,
 )
@@ -183,23 +185,11 @@ def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
 def go_on_with(
     counter: Counter, rules: Rules, at_ms: int, raw_uwh: int, power_w: float | None
 ) -> Counter:
-    """The counter where it is, from now on in the middle of a step of another register.
-
-    A step that is coarser than the one before begins below what the register was: a counter at its
-    lower edge would book half a step that has not passed.
-    """
-    begun = start(at_ms, raw_uwh, power_w, rules)
-    step_uwh = rules.step_uwh(raw_uwh)
-    begin_uwh = counter.counter_uwh - step_uwh // 2
-    return replace(
-        begun,
-        counter_uwh=counter.counter_uwh,
-        register_uwh=begin_uwh,
-        offset_uwh=begin_uwh - raw_uwh,
-        low_uwh=begin_uwh,
-        high_uwh=begin_uwh + step_uwh,
-        agreed=CONFIRMATIONS,
-    )
+    """The counter where it is, from now on at the lower end of a step of another register."""
+    first = start(at_ms, raw_uwh, power_w, rules)
+    stood_uwh = counter.counter_uwh
+    first = replace(first, register_uwh=stood_uwh, offset_uwh=stood_uwh - raw_uwh)
+    return replace(begun(first, rules, Beginning()), counter_uwh=stood_uwh, agreed=CONFIRMATIONS)
 
 
 def is_to_concede(counter: Counter, rules: Rules) -> bool:
@@ -365,7 +355,11 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     since = counter.since
     since = replace(since, power_unknown_ms=max(since.power_unknown_ms, 1))
     counter = replace(counter, since=since)
-    return confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh), finding
+    counter = confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh)
+    if finding.kind == "reset":
+        counter = replace(counter, counter_uwh=counter.register_uwh)
+        counter = begun(counter, rules, Beginning())
+    return counter, finding
 
 
 def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms: int) -> bool:
@@ -383,17 +377,17 @@ def _reset(
 ) -> tuple[Counter, Finding]:
     """The register went backwards: the counter stays where it is, on a new scale.
 
-    The new scale begins so that the counter is in the middle of the register's step, or further:
-    nothing is booked for that.
+    The new scale begins so that the counter is at the lower end of the register's step: how far
+    into it the register truly is, its first step says.
     """
     step_uwh = rules.step_uwh(suspects.first_raw_uwh)
-    begin_uwh = max(counter.register_uwh, counter.counter_uwh - step_uwh // 2)
+    begin_uwh = counter.counter_uwh
     counter = replace(
         counter,
         register_uwh=begin_uwh,
         offset_uwh=begin_uwh - suspects.first_raw_uwh,
         low_uwh=begin_uwh,
-        high_uwh=max(begin_uwh + step_uwh, counter.counter_uwh),
+        high_uwh=begin_uwh + step_uwh,
     )
     text = f"the register went back: {text}; nothing is booked across"
     return counter, Finding("reset", 0, text)

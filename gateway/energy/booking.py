@@ -8,7 +8,7 @@ change of the counter, exactly.
 from msgspec.structs import replace
 
 from gateway.energy.boundary import Steps, steps_after
-from gateway.energy.counter import UWH_PER_WH, Counter
+from gateway.energy.counter import UWH_PER_WH, Beginning, Counter, begun
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
 from gateway.energy.look_back import (
@@ -63,17 +63,34 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     else:
         interval = look_back(interval, entries)
     if was_set:
-        state = _skip(interval, "clock", entries, left)
+        state = _skip(_begun_anew(interval, entries), "clock", entries, left)
     elif is_too_long and not _stood_still(interval, rules):
-        state = _skip(interval, "gap", entries, left)
+        state = _skip(_begun_anew(interval, entries), "gap", entries, left)
     else:
         if left and abs(interval.set_forward_ms) > rules.stale_ms:
             entries.tell(interval.at_ms, "clock", f"{_clock_was_set(interval)}{left}")
         state = _fill(interval, entries)
+        if interval.begun_uwh:
+            state = _with_begin(state, interval, entries)
 
     if interval.jump_uwh:
         state = _with_jump(state, interval, entries)
     return state
+
+
+def _begun_anew(interval: Interval, entries: Entries) -> Interval:
+    """The interval, after which metering begins anew: where nobody saw how the register moved, it
+    is not known either how far into its step it is.
+    """
+    counter = interval.counter
+    counter = replace(counter, counter_uwh=counter.counter_uwh + interval.begun_uwh)
+    has_moved = counter.register_uwh > interval.before.counter.register_uwh
+    register = entries.register
+    if has_moved and interval.since.power_unknown_ms and not interval.jump_uwh and register:
+        stood_uwh = interval.before.counter.counter_uwh
+        beginning = Beginning(None, interval.begin_ms, interval.at_ms)
+        counter = begun(replace(counter, counter_uwh=stood_uwh), register, beginning)
+    return replace(interval, counter=counter, begun_uwh=0)
 
 
 def leave_out(interval: Interval, entries: Entries) -> DirectionState:
@@ -103,7 +120,7 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         slot = _with_part(slot, part, interval)
         if part.ends_slot:
             end = _end_of(part, interval, entries.register)
-            if is_looked_back(part, interval, entries):
+            if not interval.begun_uwh and is_looked_back(part, interval, entries):
                 passed = pass_boundary(slot, end, interval, entries)
                 end = passed.end
                 counter_uwh = max(counter.counter_uwh, end.counter_uwh)
@@ -143,8 +160,9 @@ def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:
     before = interval.before
     surprise_uwh = before.surprise.energy_uwh
     counter = interval.counter
-    with_jump = replace(counter, counter_uwh=counter.counter_uwh + interval.jump_uwh)
-    uncertainty_uwh = of_counter(with_jump, register, surprise_uwh)
+    left_out_uwh = interval.jump_uwh + interval.begun_uwh
+    with_all = replace(counter, counter_uwh=counter.counter_uwh + left_out_uwh)
+    uncertainty_uwh = of_counter(with_all, register, surprise_uwh)
     if part.until_ms < interval.until_ms:
         uncertainty_uwh = inside(
             of_counter(before.counter, register, surprise_uwh),
@@ -172,6 +190,30 @@ def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
         register_only=slot.register_only or (part.counts and is_power_unknown),
         placed=slot.placed or before.placed or interval.placed,
         revision=slot.revision + 1 if was_provisional else slot.revision,
+    )
+
+
+def _with_begin(state: DirectionState, interval: Interval, entries: Entries) -> DirectionState:
+    """The open slot begins where the register's first step says that it did: from slot to slot the
+    counter goes on, but for what is on record. In the first slot of a series this is where the
+    series begins.
+    """
+    counter = state.counter
+    begin_uwh = state.slot.begin_uwh
+    end_uwh = begin_uwh + interval.begun_uwh
+    beginning = interval.before.counter.beginning
+    from_ms, to_ms = interval.begin_ms, interval.at_ms
+    if beginning and beginning.from_ms is not None and beginning.to_ms is not None:
+        from_ms, to_ms = beginning.from_ms, beginning.to_ms
+    is_first = beginning is not None and beginning.series_ms == state.slot.from_ms
+    is_rest = beginning is not None and beginning.to_ms == state.slot.from_ms
+    if not is_first:
+        ends_uwh = begin_uwh, end_uwh
+        entries.leave_unallocated("start", from_ms, to_ms, *ends_uwh, is_rest=is_rest)
+    return replace(
+        state,
+        counter=replace(counter, counter_uwh=counter.counter_uwh + interval.begun_uwh),
+        slot=replace(state.slot, begin_uwh=end_uwh),
     )
 
 

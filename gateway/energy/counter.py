@@ -10,6 +10,10 @@ middle:
     high    ← min(high + ∫ power dt + uncertainty, register + step)
     counter ← max(counter, (low + high) / 2)
 
+Where metering begins, nobody knows how far into its step the register is (`Beginning`). Up to the
+first step the counter moves by power alone, from the lower end of the step. That step says where it
+began, and nothing of what passed since: by so much the counter moves, and no slot has it.
+
 Power that is off by a few percent is calibrated first (`calibration`).
 
 All energies are integers in µWh (10⁻⁶ Wh), so that sums are exact and a replay gives the same
@@ -102,6 +106,18 @@ class Since(
     """The part of the time over which power is not known."""
 
 
+class Beginning(msgspec.Struct, frozen=True):
+    """How far into its step the register was where metering began is not known yet. Times are in
+    UTC.
+    """
+
+    series_ms: int | None = None
+    """When the series began with it; None: it had begun before."""
+    from_ms: int | None = None
+    to_ms: int | None = None
+    """The silence before, where what passed in it is stated; None: there was none."""
+
+
 class Counter(msgspec.Struct, frozen=True):
     """One direction of one meter, as of `at_ms`, when its register last confirmed it.
 
@@ -141,6 +157,8 @@ class Counter(msgspec.Struct, frozen=True):
     cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each
     further time in a row that it did, higher each time.
     """
+    beginning: Beginning | None = None
+    """None once the register has moved since metering began."""
 
     @property
     def last_sample_ms(self) -> int:
@@ -173,20 +191,35 @@ class Finding:
     text: str
 
 
-def start(at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules) -> Counter:
-    """The counter at its first reading: in the middle of the register's step, on the meter's own
-    scale.
+def start(
+    at_ms: int, raw_uwh: int, power_w: float | None, rules: Rules, *, utc_ms: int | None = None
+) -> Counter:
+    """The counter at its first reading: at the lower end of the register's step, on the meter's
+    own scale. `utc_ms` is the same moment, where a series begins with it.
     """
     step_uwh = rules.step_uwh(raw_uwh)
     return Counter(
         at_ms=at_ms,
-        counter_uwh=raw_uwh + step_uwh // 2,
+        counter_uwh=raw_uwh,
         register_uwh=raw_uwh,
         offset_uwh=0,
         power_w=power_w,
         low_uwh=raw_uwh,
         high_uwh=raw_uwh + step_uwh,
         agreed=1,
+        beginning=Beginning(utc_ms),
+    )
+
+
+def begun(counter: Counter, rules: Rules, beginning: Beginning) -> Counter:
+    """The counter where its register now stands, when nobody knows how far into its step it is."""
+    register_uwh = counter.register_uwh
+    return replace(
+        counter,
+        counter_uwh=max(counter.counter_uwh, register_uwh),
+        low_uwh=register_uwh,
+        high_uwh=register_uwh + rules.step_uwh(counter.shown_uwh),
+        beginning=beginning,
     )
 
 
@@ -255,11 +288,16 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     else:
         low_uwh, high_uwh = _bounds(counter, register_uwh, step_uwh)
     counter_uwh = max(counter.counter_uwh, (low_uwh + high_uwh) // 2)
+    if counter.beginning is not None and not moved_uwh:
+        by_power_uwh = counter.counter_uwh + gain.applied(since.power_uwh)
+        counter_uwh = max(counter.counter_uwh, min(by_power_uwh, high_uwh))
 
     if not since.power_unknown_ms:
         # The counter and not the register: within a step it moves as power does, which teaches
         # nothing, and at its edges as the register.
-        gain = gain.learnt(counter_uwh - counter.counter_uwh, since.power_uwh, step_uwh)
+        left_out_uwh = before_beginning_uwh(counter, since, register_uwh, counter_uwh)
+        passed_uwh = counter_uwh - counter.counter_uwh - left_out_uwh
+        gain = gain.learnt(passed_uwh, since.power_uwh, step_uwh)
 
     if moved_uwh:
         still_uwh = 0
@@ -283,7 +321,27 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
         pace_w=moved_uwh * 3.6 / elapsed_ms,
         gain=gain,
         agreed=min(max(counter.agreed, 0) + 1, CONFIRMATIONS),
+        beginning=None if moved_uwh else counter.beginning,
     )
+
+
+def before_beginning_uwh(before: Counter, since: Since, register_uwh: int, counter_uwh: int) -> int:
+    """By how much of the way from the counter `before` to `counter_uwh` the register was already
+    into its step when metering began; 0 where that is known, or its register has not moved yet.
+    `since` is what power says of the time, and `register_uwh` where the register is after it.
+    """
+    moved_uwh = register_uwh - before.register_uwh
+    if before.beginning is None or moved_uwh <= 0:
+        return 0
+    first_uwh = before.register_uwh if before.high_uwh is None else before.high_uwh
+    room_uwh = max(first_uwh - before.counter_uwh, 0)
+    is_one_step = moved_uwh <= first_uwh - before.register_uwh and before.agreed > 1
+    if since.power_unknown_ms and not is_one_step:
+        # It did not stand still before: of the first step, half is of this time, as a mean.
+        room_uwh //= 2
+    by_power_uwh = before.gain.applied(since.power_uwh)
+    unexplained_uwh = counter_uwh - before.counter_uwh - by_power_uwh
+    return max(min(unexplained_uwh, room_uwh), 0)
 
 
 _NOTHING = Since()

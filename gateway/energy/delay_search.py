@@ -7,8 +7,8 @@ moved by the integral of power, shifted by the delay. That is tried with several
 seen after a larger part of a change than of chance: there only steps at steady power are compared
 (`power_faults`).
 
-Energies are in Wh, times in s. A delay is positive where power is shown late, and negative where the
-register is.
+Energies are in Wh, times in s. A delay is positive where power is shown late, and negative where
+the register is.
 """
 
 from itertools import pairwise
@@ -56,7 +56,7 @@ class DelaySearch(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def found_s(self) -> float | None:
-        """The delay; None: none is surely better than another. 0: none is there."""
+        """The delay; 0: no other one is surely better than none; None: too little was compared."""
         if self.count < LEAST:
             return None
         best = min(range(len(self.squares)), key=lambda n: self.squares[n])
@@ -115,7 +115,8 @@ def _compared(search: DelaySearch, step: tuple[float, float]) -> DelaySearch:
 
     passed_wh = max(b - a for a, b in pairwise(shifted))
     noise = passed_wh * passed_wh / 6 + (STEADY_W * elapsed_s * HOURS_PER_S) ** 2 + 1e-6
-    off = [(now - before) ** 2 / noise for now, before in zip(lasts_wh, search.lasts_wh, strict=True)]
+    both = zip(lasts_wh, search.lasts_wh, strict=True)
+    off = [(now - before) ** 2 / noise for now, before in both]
     most = 9.0 + min(off)
     old = search.squares or (0.0,) * len(off)
     squares = tuple(

@@ -85,7 +85,14 @@ class Entries:
             self.miss(start_ms, state.counter, revision=1)
 
     def leave_unallocated(
-        self, kind: str, from_ms: int, to_ms: int, begin_uwh: int, end_uwh: int
+        self,
+        kind: str,
+        from_ms: int,
+        to_ms: int,
+        begin_uwh: int,
+        end_uwh: int,
+        *,
+        is_rest: bool = False,
     ) -> Unallocated:
         """This energy is in the counter and in no slot. Returns the record of it."""
         record = Unallocated(
@@ -97,6 +104,7 @@ class Entries:
             to_ms=to_ms,
             begin_uwh=begin_uwh,
             end_uwh=end_uwh,
+            is_rest=is_rest,
         )
         self.unallocated.append(record)
         return record

@@ -288,9 +288,7 @@ def advanced(
     return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
 
 
-def _with_delay(
-    estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool
-) -> Estimate:
+def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool) -> Estimate:
     """The delay as it looks where samples are fine."""
     if elapsed_s > FINE_S or not is_shown or estimate.laziness > LAZY:
         return estimate if estimate.search is None else replace(estimate, search=None)

@@ -252,7 +252,10 @@ def _with_register(
         placed=reading.placed,
     )
     after = leave_out(interval, entries) if is_conceded else book(interval, entries)
-    if finding and finding.kind != "glitch":
+    if is_conceded:
+        left_uwh = sum(each.energy_uwh for each in entries.unallocated)
+        former = formers.conceded(waits, former, counter, left_uwh)
+    elif finding and finding.kind != "glitch":
         raw_uwh = counter.shown_uwh
         former = formers.kept(waits, finding.kind, raw_uwh, finding.unallocated_uwh)
     else:
@@ -279,12 +282,15 @@ def _former(before: DirectionState, reading: Reading, entries: Entries) -> Forme
     """What of the direction waits beside it, as of the reading."""
     if before.former is None:
         return None
+    now = before.counter
+    is_paced = now.power_w is None and now.at_ms == now.last_sample_ms
     return formers.wait_beside(
         before.former,
         steady_ms=reading.steady_ms,
         last_ms=reading.last_ms,
         at_ms=reading.at_ms,
         power_w=reading.power_w,
+        pace_w=now.pace_w if is_paced else None,
         rules=entries.rules,
         register=entries.rules.registers[entries.direction],
     )
@@ -398,7 +404,7 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
     for direction, register in rules.registers.items():
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
-            first = counting.start(at_ms, raw_uwh, power_w, register)
+            first = counting.start(at_ms, raw_uwh, power_w, register, utc_ms=at_ms)
             directions[direction] = open_slot(
                 first, at_ms, rules, placed=sample.placed, source=register.source
             )
@@ -417,7 +423,9 @@ def _begin_direction(reading: Reading, entries: Entries) -> DirectionState | Non
     if reading.raw_uwh is None:
         return None
     register = entries.rules.registers[entries.direction]
-    counter = counting.start(reading.steady_ms, reading.raw_uwh, reading.power_w, register)
+    counter = counting.start(
+        reading.steady_ms, reading.raw_uwh, reading.power_w, register, utc_ms=reading.at_ms
+    )
     return open_slot(
         counter, reading.at_ms, entries.rules, placed=reading.placed, source=register.source
     )

@@ -12,9 +12,12 @@ It is kept for as long as coming back to it can be told from counting up to it, 
 meanwhile can be told too (`_is_worth_keeping`).
 """
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from gateway.energy import counter as counting
+from gateway.energy.assets import Direction
 from gateway.energy.belief import (
     AGREEING,
     JITTER_STEPS,
@@ -51,11 +54,13 @@ def wait_beside(
     last_ms: int,
     at_ms: int,
     power_w: float | None,
+    pace_w: float | None,
     rules: MeterRules,
     register: Rules,
 ) -> Former | None:
     """It as of a sample at `at_ms` (UTC), the last one having been at `last_ms`; None where nobody
-    can come back to it any more.
+    can come back to it any more. `pace_w` is what the register of now counts, as power, where power
+    is not read. One that has jumped counts on as it did, only from elsewhere.
     """
     if former is None:
         return None
@@ -67,9 +72,12 @@ def wait_beside(
         last_ms=last_ms,
         at_ms=at_ms,
         power_w=power_w,
+        pace_w=pace_w,
         rules=rules,
         register=register,
     )
+    if power_w is None and former.kind == "jump" and not former.is_conceded:
+        power_w = pace_w
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
@@ -98,6 +106,21 @@ def kept(state: DirectionState, kind: BeliefKind, raw_uwh: int, unallocated_uwh:
     waits = replace(state, counter=replace(state.counter, suspects=None))
     former = Former(kind, waits, shown_uwh=shown_uwh, unallocated_uwh=unallocated_uwh)
     return _shallow(former, MOST_FORMERS)
+
+
+def conceded(
+    state: DirectionState, former: Former | None, counter: Counter, unallocated_uwh: int
+) -> Former:
+    """What waits once the counter goes along with a register that cannot be believed, slot after
+    slot: the direction before the first of them, as if it had jumped. Nothing that such a register
+    counts is true of the one before.
+    """
+    goes_on = former is not None and former.kind == "jump" and former.is_conceded
+    if former is None or not goes_on:
+        one = kept(state, "jump", counter.shown_uwh, unallocated_uwh)
+        return replace(one, is_conceded=True, shown_uwh=counter.shown_uwh)
+    left_uwh = former.unallocated_uwh + unallocated_uwh
+    return replace(former, shown_uwh=counter.shown_uwh, unallocated_uwh=left_uwh)
 
 
 def with_rise(state: DirectionState, former: Former | None, counter: Counter) -> Former | None:
@@ -208,6 +231,40 @@ def forgotten(state: MeterState) -> MeterState:
         for direction, each in state.directions.items()
     }
     return replace(state, directions=directions)
+
+
+def confirmable(state: MeterState) -> Iterator[tuple[Direction, str]]:
+    """What its registers are believed to have done, and may yet be taken back."""
+    for direction, each in state.directions.items():
+        former = each.former
+        while former is not None:
+            if former.kind != "rise":
+                then = wh(former.state.counter.shown_uwh)
+                yield direction, f"{former.kind} from {then} to {wh(former.shown_uwh)}"
+            former = former.state.former
+
+
+def confirmed(state: MeterState, direction: Direction, at_ms: int) -> MeterState:
+    """The state after a person has said, at this UTC, that what the register was believed to have
+    done up to then is true: coming back to where it stood before undoes nothing.
+    """
+    one = state.directions[direction]
+    former = _unconfirmed(one.former, at_ms)
+    if former is one.former:
+        return state
+    directions = {**state.directions, direction: replace(one, former=former)}
+    return replace(state, directions=directions)
+
+
+def _unconfirmed(former: Former | None, at_ms: int) -> Former | None:
+    if former is None:
+        return None
+    older = _unconfirmed(former.state.former, at_ms)
+    if former.kind != "rise" and former.state.at_ms <= at_ms:
+        return older
+    if older is former.state.former:
+        return former
+    return replace(former, state=replace(former.state, former=older))
 
 
 def told(former: Former, raw_uwh: int) -> Finding | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
-from gateway.energy.counter import Counter, Finding, Since
+from gateway.energy.counter import Counter, Finding, Since, before_beginning_uwh
 from gateway.energy.slot import DirectionState, Doubt, Mark, MeterRules
 
 NO_DOUBT: frozenset[Doubt] = frozenset()
@@ -24,7 +24,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     before: DirectionState
     """The direction as of the earlier reading."""
     counter: Counter
-    """The counter as of the later reading, but for what the register jumped over."""
+    """The counter as of the later reading, but for what is in no slot."""
     begin_ms: int
     """UTC of the earlier reading."""
     at_ms: int
@@ -39,6 +39,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """What power says at the boundaries in it."""
     jump_uwh: int
     """What the register jumped over: it is in no slot."""
+    begun_uwh: int
+    """What its first step says of where it began: that is in no slot either."""
     placed: bool
     """Whether the later reading was placed."""
     doubts: frozenset[Doubt]
@@ -84,8 +86,13 @@ def between(
         jump_uwh = finding.unallocated_uwh
         if finding.kind == "reset":
             doubts = REGISTER_RESET
-    if jump_uwh:
-        counter = replace(counter, counter_uwh=counter.counter_uwh - jump_uwh)
+    begun_uwh = 0
+    has_begun = counter.beginning is None
+    if has_begun and (finding is None or finding.kind in ("glitch", "rollover")):
+        ends_uwh = counter.register_uwh, counter.counter_uwh
+        begun_uwh = before_beginning_uwh(before.counter, since, *ends_uwh)
+    if left_out_uwh := jump_uwh + begun_uwh:
+        counter = replace(counter, counter_uwh=counter.counter_uwh - left_out_uwh)
 
     begin_ms = before.at_ms
     return Interval(
@@ -98,6 +105,7 @@ def between(
         since=since,
         marks=marks,
         jump_uwh=jump_uwh,
+        begun_uwh=begun_uwh,
         placed=placed,
         doubts=doubts,
     )

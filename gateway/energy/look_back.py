@@ -27,10 +27,10 @@ def is_looked_back(part: Part, interval: Interval, entries: Entries) -> bool:
 
 def goes_on(interval: Interval, entries: Entries) -> bool:
     """Whether what is read after an interval says anything of the time before it: neither did the
-    register move by something else than energy, nor was the clock set.
+    register move by something else than energy, nor say where it began, nor was the clock set.
     """
     was_set = abs(interval.set_forward_ms) > entries.rules.stale_ms
-    return not (was_set or interval.jump_uwh or interval.doubts)
+    return not (was_set or interval.jump_uwh or interval.begun_uwh or interval.doubts)
 
 
 def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entries) -> Passed:
@@ -115,7 +115,8 @@ def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> B
     counter has it, evenly.
     """
     refinement = state.refinement
-    if refinement is None:
+    if refinement is None or interval.counter.beginning is not None:
+        # Where in its step the register began is not known: the counter moves by power from there.
         return boundary
     has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
     if has_gap:

@@ -340,6 +340,8 @@ class Former(msgspec.Struct, frozen=True):
     """What the register showed then, as the meter shows it."""
     unallocated_uwh: int = 0
     """What that left unallocated."""
+    is_conceded: bool = False
+    """Whether nobody believed it, and the counter only went along (`belief.concede`)."""
 
 
 class MeterState(
@@ -409,8 +411,8 @@ class MeterState(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person should know: glitch, rollover, reset, jump, swap, profile, slots, gap,
-    clock, clash. `energy_uwh` is unallocated energy.
+    """Something a person should know: glitch, rollover, reset, jump, confirmed, swap, profile,
+    slots, gap, clock, clash. `energy_uwh` is unallocated energy.
     """
 
     at_ms: int
@@ -434,11 +436,15 @@ class Unallocated:
     serial_number: str | None
     direction: Direction
     kind: str
-    """The kind of the event that stated it: gap, clock, jump, clash, lost."""
+    """The kind of the event that stated it: gap, clock, jump, clash, lost. `start`, of which there
+    is no event: what the first step of a register says of where in its step metering began.
+    """
     from_ms: int
     to_ms: int
     begin_uwh: int
     end_uwh: int
+    is_rest: bool = False
+    """Whether it goes on where the record of the same time ended, with no slot in between."""
 
     @property
     def energy_uwh(self) -> int:
@@ -493,4 +499,5 @@ class Step:
     @property
     def is_quiet(self) -> bool:
         """Whether there is nothing to write but the state, which can wait."""
-        return not (self.slots or self.events or self.provisional or self.taken_back)
+        is_said = self.slots or self.events or self.provisional or self.unallocated
+        return not (is_said or self.taken_back)

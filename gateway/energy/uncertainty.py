@@ -44,6 +44,9 @@ def bounds_of(counter: Counter) -> int:
     """By how many µWh the bounds lie above or below the counter, as of its reading."""
     low_uwh = counter.counter_uwh if counter.low_uwh is None else counter.low_uwh
     high_uwh = counter.counter_uwh if counter.high_uwh is None else counter.high_uwh
+    if counter.beginning is not None:
+        # Where it began is out by as much as where it stands.
+        return max(high_uwh - low_uwh, 0) // 2
     return max(high_uwh - counter.counter_uwh, counter.counter_uwh - low_uwh, 0)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from drivers.sample import Sample
+from gateway.energy.allocation import with_shares
 from gateway.energy.asset_slots import SlotKey, key
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.cross_check import CrossChecks
@@ -20,6 +21,7 @@ from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
 from gateway.ledger.rules import rules_of, unchanged
 from gateway.ledger.settling import Settling
+from gateway.ledger.word import without_confirmed
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Settings
@@ -133,6 +135,9 @@ class Books:
         if before and number <= before[1].changed_after:
             rules = unchanged(rules)
         step = advance(before[1] if before else None, sample, rules)
+        if before and step.taken_back:
+            surely = without_confirmed(self._buffer, sample.device, before[1])
+            step = advance(surely, sample, rules)
 
         # Asked before the state moves on: where the disk cannot be read, the slot closes with the
         # next sample.
@@ -236,9 +241,10 @@ class Books:
         booked: list[Slot] = []
         clashes: list[Unallocated] = []
         for slot in step.slots:
+            there = self._buffer.slots_at(slot.start_s)
             is_anew = any(each.concerns(slot) for each in step.taken_back)
-            decided = write_over if is_anew else decide
-            match decided(slot, self._buffer.slots_at(slot.start_s)):
+            one = self._with_shares(slot, there, step) if is_anew else slot
+            match (write_over if is_anew else decide)(one, there):
                 case Book(slot) if self._is_closed_by_clock(slot):
                     pass  # just as the clock has closed it
                 case Book(slot) | Revise(slot):
@@ -250,6 +256,18 @@ class Books:
 
         booked += (slot for slot in step.provisional if not self._is_there(slot))
         return tuple(booked), clashes
+
+    def _with_shares(self, slot: Slot, there: Sequence[Slot], step: Step) -> Slot:
+        """A slot that is booked anew, with what a person has put into it. Raises StoreError."""
+        mine = next((other for other in there if key(other) == key(slot)), None)
+        if mine is None or mine.revision == 0:
+            return slot
+        placed = [
+            (each.what, each.before)
+            for each in self._buffer.unallocated()
+            if each.before and not any(back.voids(each.what) for back in step.taken_back)
+        ]
+        return with_shares(slot, mine, placed)
 
     def _is_there(self, slot: Slot) -> bool:
         return key(slot) in map(key, self._buffer.slots_at(slot.start_s))

@@ -25,6 +25,14 @@ class EventTable:
             "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (MAX_EVENTS,)
         )
 
+    def latest_of(self, device: str, kind: str, begins: str) -> float | None:
+        """When the newest one of a kind was whose text begins so, Unix time."""
+        [(at_s,)] = self._database.rows(
+            "SELECT max(at_s) FROM events WHERE device = ? AND kind = ? AND instr(text, ?) = 1",
+            *(device, kind, begins),
+        )
+        return None if at_s is None else float(at_s)
+
     def latest(self, limit: int) -> list[str]:
         """The newest events, newest first, as lines for people."""
         rows = self._database.rows(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from drivers.sample import Sample
-from gateway.energy.slot import Event, MeterState, Unallocated
+from gateway.energy.slot import Event, MeterState, TakenBack, Unallocated
 from gateway.store.rows import Closing
 
 MAX_SAMPLES = 20_000
@@ -69,6 +69,8 @@ class WaitingClosings:
         """Of the packed ones: only the last one of each meter counts."""
         self._lost: dict[tuple[str, str | None, str], Unallocated] = {}
         """By series and direction."""
+        self._taken_back: list[TakenBack] = []
+        """By those that had to go."""
 
     def __len__(self) -> int:
         """How many slots wait, in whole portions of those that are packed."""
@@ -100,6 +102,7 @@ class WaitingClosings:
         counts: dict[str, list[int]] = {}
         last_s = 0
         for closing in self._unpacked(self._packed.pop(0)):
+            self._take_back(closing.taken_back)
             slots = [
                 slot for slot in closing.slots if slot.method != "power"
             ]  # a provisional one moves no counter
@@ -129,6 +132,19 @@ class WaitingClosings:
             )
             yield Event(last_s * 1000, device, "lost", text, sum(energies))
 
+    def _take_back(self, taken_back: Sequence[TakenBack]) -> None:
+        """What was lost of what is void was never there."""
+        self._taken_back += taken_back
+        for each in taken_back:
+            series = each.device, each.serial_number, each.direction
+            lost = self._lost.get(series)
+            if lost is None:
+                continue
+            if each.voids(lost):
+                del self._lost[series]
+            else:
+                self._lost[series] = replace(lost, end_uwh=min(lost.end_uwh, each.from_uwh))
+
     def _lose(self, more: Unallocated) -> None:
         """From slot to slot the counter of a series goes on: what is lost of it in a row is one
         record.
@@ -147,6 +163,11 @@ class WaitingClosings:
     def lost(self) -> Sequence[Unallocated]:
         """The energy of those that had to go."""
         return tuple(self._lost.values())
+
+    @property
+    def taken_back(self) -> Sequence[TakenBack]:
+        """What was withdrawn by those that had to go."""
+        return tuple(self._taken_back)
 
     def _unpacked(self, packed: _Packed) -> list[Closing]:
         closings = msgspec.msgpack.decode(zlib.decompress(packed.data), type=list[Closing])
@@ -176,6 +197,7 @@ class WaitingClosings:
         self._packed.clear()
         self._states.clear()
         self._lost.clear()
+        self._taken_back.clear()
 
 
 class RecentClosings:
@@ -195,7 +217,7 @@ class RecentClosings:
         kept = []
         for closing in closings:
             self._states[closing.device] = closing.sample_id, closing.state
-            if closing.slots or closing.owed or closing.unallocated:
+            if closing.slots or closing.owed or closing.unallocated or closing.taken_back:
                 kept.append(replace(closing, state=_NO_STATE, events=()))
         if not kept:
             return

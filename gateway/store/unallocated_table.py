@@ -29,7 +29,7 @@ class UnallocatedTable:
                        ?""",
                 (each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
             ).rowcount
-            if joined:
+            if joined or self._is_rest(each):
                 continue
 
             connection.execute(
@@ -38,6 +38,25 @@ class UnallocatedTable:
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
                 (*series, each.from_ms, each.to_ms, each.begin_uwh, each.end_uwh),
             )
+
+    def _is_rest(self, what: Unallocated) -> bool:
+        """Whether this is what the first step of a register says of the silence before it, and is
+        added to that: no slot has been closed since, and nobody has allocated it.
+        """
+        if not what.is_rest:
+            return False
+        cursor = self._database.connection.execute(
+            """UPDATE unallocated SET end_uwh = ?
+               WHERE device = ? AND serial_number = ? AND direction = ?
+               AND kind IN ('gap', 'clock') AND placed_s IS NULL
+               AND from_ms = ? AND to_ms = ? AND end_uwh = ?""",
+            (
+                what.end_uwh,
+                *(what.device, what.serial_number or "", what.direction),
+                *(what.from_ms, what.to_ms, what.begin_uwh),
+            ),
+        )
+        return cursor.rowcount > 0
 
     def has(self, what: Unallocated) -> bool:
         """Whether this energy is on record already."""
@@ -63,10 +82,12 @@ class UnallocatedTable:
             yield UnallocatedRecord(found, record, placed_s, *placed_by_of(placed_by))
 
     def total(self) -> tuple[int, int]:
-        """How many records nobody has allocated, and their energy in µWh."""
+        """How many records nobody has allocated that a person could, and their energy in µWh: what
+        a register's first step says of where metering began (`start`) is not among them.
+        """
         [(count, energy_uwh)] = self._database.rows(
             "SELECT count(*), coalesce(sum(end_uwh - begin_uwh), 0) FROM unallocated WHERE "
-            "placed_s IS NULL"
+            "placed_s IS NULL AND kind <> 'start'"
         )
         return count, energy_uwh
 
@@ -88,6 +109,17 @@ class UnallocatedTable:
         """This energy never was. It stays on record as withdrawn, also where a person has allocated
         it. Inside a transaction.
         """
+        # What was added later to a record from before it goes, too.
+        self._database.connection.execute(
+            """UPDATE unallocated SET end_uwh = ? WHERE placed_s IS NULL
+               AND device = ? AND serial_number = ? AND direction = ?
+               AND begin_uwh < ? AND end_uwh > ?""",
+            (
+                taken_back.from_uwh,
+                *(taken_back.device, taken_back.serial_number or "", taken_back.direction),
+                *(taken_back.from_uwh, taken_back.from_uwh),
+            ),
+        )
         self._database.connection.execute(
             """UPDATE unallocated SET placed_s = ?, placed_by = ?
                WHERE device = ? AND serial_number = ? AND direction = ? AND begin_uwh >= ?""",

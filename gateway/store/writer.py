@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from drivers.sample import Sample
-from gateway.energy.slot import Event
+from gateway.energy.slot import Event, TakenBack
 from gateway.store.database import Database
 from gateway.store.errors import FREE_SPACE, DiskFull, Locked, Reopened
 from gateway.store.file_lock import FileLock
@@ -219,13 +220,14 @@ class Writer:
             if self._is_other_file:
                 new_slots += self._write_recent()
             tables.samples.write(self._samples)
+            self._withdraw(self.closings.taken_back)
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
                 tables.counters.write(closing.device, closing.sample_id, closing.state)
                 new_slots += tables.slots.write(closing.slots)
                 tables.asset_slots.write(closing.asset_slots)
                 tables.outbox.write(closing.owed)
-                self._withdraw(closing)
+                self._withdraw(closing.taken_back)
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
 
@@ -237,8 +239,8 @@ class Writer:
         self.closings.clear()
         self._database.waiting_events.clear()
 
-    def _withdraw(self, closing: Closing) -> None:
-        for each in closing.taken_back:
+    def _withdraw(self, taken_back: Sequence[TakenBack]) -> None:
+        for each in taken_back:
             self._tables.unallocated.withdraw(each)
 
     def _write_recent(self) -> int:
@@ -252,7 +254,7 @@ class Writer:
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
             tables.outbox.write(closing.owed, again=True)
-            self._withdraw(closing)
+            self._withdraw(closing.taken_back)
             lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
             tables.unallocated.write(lost)
         return new_slots

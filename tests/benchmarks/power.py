@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -125,9 +125,6 @@ class Undisturbed:
         for number in sorted(number for number in samples if number > self.number):
             self.number, sample = number, samples[number]
             step = advance(self.states.get(sample.device), sample, rules[sample.device])
-            if sample.device not in self.states:
-                for name, each in step.state.directions.items():
-                    self.begins_uwh[sample.device, name] = each.counter.counter_uwh
             self.states[sample.device] = step.state
             for slot in (
                 *step.slots,
@@ -135,7 +132,25 @@ class Undisturbed:
             ):
                 if key(slot) not in self.slots or slot.revision > self.slots[key(slot)].revision:
                     self.slots[key(slot)] = slot
-            self.unallocated += step.unallocated
+            for left in step.unallocated:
+                self._leave(left)
+            for name, each in step.state.directions.items():
+                self._begin(sample.device, name, each.slot.begin_uwh)
+
+    def _begin(self, device: str, direction: str, begin_uwh: int) -> None:
+        """Where a series begins is known once a slot is closed, or something is unallocated."""
+        found = (*self.slots.values(), *self.unallocated)
+        if not any((each.device, each.direction) == (device, direction) for each in found):
+            self.begins_uwh[device, direction] = begin_uwh
+
+    def _leave(self, left: Unallocated) -> None:
+        """What goes on where a gap ended is a part of that record."""
+        for n, gap in enumerate(self.unallocated):
+            rest = replace(gap, kind=left.kind, begin_uwh=gap.end_uwh, end_uwh=left.end_uwh)
+            if left.is_rest and replace(rest, is_rest=True) == left:
+                self.unallocated[n] = replace(gap, end_uwh=left.end_uwh)
+                return
+        self.unallocated.append(replace(left, is_rest=False))
 
 
 class Life:

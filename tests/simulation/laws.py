@@ -53,7 +53,7 @@ def judge(run: RunResult) -> Verdict:
         sum(
             row["end_uwh"] - row["begin_uwh"]
             for row in books.unallocated
-            if row["placed_s"] is None
+            if row["placed_s"] is None and row["kind"] != "start"
         )
         / UWH_PER_WH
     )

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +34,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--by it is put into the slots it spans, "
         "which are estimated then, and sent again where the exchange dates its numbers. Works "
         "while the daemon runs; it sends within half "
-        "a minute. --undo takes it out again.\n"
+        "a minute. --undo takes it out again. --real says that a reset or a jump was real: until "
+        "then it is taken back, for a day, when the register is where it was before.\n"
         "Profiles: linear (the same power all along), yesterday, last_week (as the meter's slots "
         "were then), or a CSV file of lines such "
         "as 2026-03-29T01:00Z,0.125: the start of each slot of the gap, and a number of which "
         "only the proportion counts.\n"
         "Kinds: gap (nobody read), clock (the clock was set), jump (more than the main fuse "
-        "carries), clash (a slot came a second time)."
+        "carries), clash (a slot came a second time). With --all also start: how far into its step "
+        "a register was when metering began. It passed before, so it is for no slot; where that "
+        "was after a gap, it is the rest of the gap's energy, and can be put into its slots."
     )
     parser.epilog = (
         "examples:\n"
@@ -47,7 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway allocate --id 3 --by linear\n"
         "  meter-gateway allocate --id 3 --by last_week\n"
         "  meter-gateway allocate --id 3 --by profile.csv\n"
-        "  meter-gateway allocate --id 3 --undo"
+        "  meter-gateway allocate --id 3 --undo\n"
+        "  meter-gateway allocate --real heat-pump"
     )
     parser.add_argument(
         "--id", type=int, metavar="N", dest="number", help="which one; the list has the numbers"
@@ -60,11 +65,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take energy that was allocated out of its slots again; give --id",
     )
+    parser.add_argument(
+        "--real",
+        metavar="METER",
+        help="say that what a meter's register was believed to have done, a reset or a jump, was "
+        "real: coming back to where it stood before undoes nothing then",
+    )
     parser.add_argument("--all", action="store_true", help="also list what has been allocated")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 0. Raises Refused where it cannot be allocated."""
+    if args.real is not None:
+        if args.undo or args.number is not None or args.by is not None:
+            raise Refused("give --real METER alone")
+        _confirm(settings_of(args), args.real)
+        return 0
     if args.undo and (args.number is None or args.by is not None):
         raise Refused("give --undo with --id (which energy) and without --by")
     if not args.undo and (args.number is None) != (args.by is None):
@@ -86,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
     rows = []
     for record in found:
-        if record.placed_s is None or allocated_too:
+        is_open = record.placed_s is None and record.what.kind != "start"
+        if is_open or allocated_too:
             what = record.what
             allocated = _what_became(record)
             ends = utc_text(what.from_ms // 1000), utc_text(what.to_ms // 1000)
@@ -102,10 +119,11 @@ def _list(found: "Sequence[UnallocatedRecord]", *, allocated_too: bool) -> None:
                 ]
             )
     if not rows:
+        was_any = any(record.what.kind != "start" for record in found)
         print(
-            "no energy is unallocated"
-            if allocated_too or not found
-            else "no energy is unallocated any more; --all lists what was allocated"
+            "no energy is unallocated any more; --all lists what was allocated"
+            if was_any and not allocated_too
+            else "no energy is unallocated"
         )
         return
     print_table(
@@ -137,6 +155,12 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
                 f"{record.placed_by} — take it out again first: meter-gateway allocate --id "
                 f"{number} --undo"
             )
+        if record.what.kind == "start" and not _is_of_a_gap(buffer, record):
+            raise Refused(
+                f"{number} passed before metering began at {utc_text(record.what.from_ms // 1000)}"
+                ", or nobody can tell when: it is how far into its step the register was. No slot "
+                "lacks it, and nothing needs to be done"
+            )
         try:
             shares = _shares(buffer, record, by)
             slots = allocation.allocate(record.what, shares, partial(_whole, buffer, record))
@@ -156,6 +180,28 @@ def _allocate(settings: "Settings", number: int, by: str) -> None:
         f"{whole} are complete now"
     )
     print(_delivery(settings, len(owed)))
+
+
+def _confirm(settings: "Settings", name: str) -> None:
+    from gateway.ledger.word import confirm
+    from gateway.store.opening import open_for_deciding
+
+    names = [device.name for device in settings.devices]
+    if name not in names:
+        raise Refused(f"there is no meter {name!r} — there are {', '.join(names)}")
+    buffer = open_for_deciding(settings.buffer_path)
+    try:
+        said = confirm(buffer, name, round(time.time() * 1000))
+    finally:
+        buffer.close_file()
+    if not said:
+        raise Refused(
+            f"{name}: its registers are not believed to have been reset, or to have jumped, within "
+            "the last day: there is nothing that could be taken back — its events say what was "
+            "found"
+        )
+    for text in said:
+        print(f"{name}: {text}. Coming back to where it stood before undoes nothing")
 
 
 def _undo(settings: "Settings", number: int) -> None:
@@ -282,6 +328,16 @@ def _energy_uwh(buffer: "Buffer", record: "UnallocatedRecord", start_s: int) -> 
         if (slot.device, slot.direction) == (what.device, what.direction) and slot.quality in KNOWN
     ]
     return known[0] if len(known) == 1 else None
+
+
+def _is_of_a_gap(buffer: "Buffer", record: "UnallocatedRecord") -> bool:
+    """Whether it is what the first step after a gap says of the gap's energy."""
+    return any(
+        replace(other.what, kind="start", begin_uwh=0, end_uwh=0)
+        == replace(record.what, begin_uwh=0, end_uwh=0)
+        for other in buffer.unallocated()
+        if other.what.kind in ("gap", "clock")
+    )
 
 
 def _whole(buffer: "Buffer", record: "UnallocatedRecord", slot: "Slot") -> bool:

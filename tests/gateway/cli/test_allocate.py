@@ -4,8 +4,11 @@ import json
 from datetime import datetime
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
+from gateway.energy.slot import Former, Unallocated
+from gateway.store.rows import Closing
 
 # Three hours without a reading in the middle; the panels make 800 W all along, the house takes 400
 # W from the grid.
@@ -83,6 +86,24 @@ def test_energy_is_put_into_the_slots_of_the_gap_and_owed_again_as_revisions(run
         owed = {o.item.subject: o.item for o in buffer.owed(at_s, at_s + 1)}
         assert [(slot.quality, slot.revision > 0) for slot in settled] == [("estimated", True)] * 2
         assert [slot.energy_uwh for slot in settled] == [owed[s.asset].energy_uwh for s in settled]
+
+
+def test_where_in_its_step_a_register_began_is_listed_with_all_alone_and_never_placed(run, home):
+    home.fill([400] * 4, [800] * 4)
+    with home.buffer() as buffer:
+        last = list(buffer.slots())[-1]
+        began = Unallocated(
+            last.device, last.serial_number, last.direction, "start", 0, 900_000, 0, 40_000_000
+        )
+        state = buffer.counters()[last.device]
+        buffer.close(Closing(last.device, *state, (), (), (), (began,)))
+        buffer.flush()
+    assert "no energy is unallocated" in run("allocate")[1]
+    assert "40.000" in run("allocate", "--all")[1]
+    assert "unallocated" not in run("slots")[2]
+    code, _, err = run("allocate", "--id", "1", "--by", "linear")
+    assert code == 1
+    assert "passed before metering began" in err
 
 
 def test_what_cannot_be_placed_is_refused_with_the_reason(run, filled, tmp_path):
@@ -175,3 +196,27 @@ def test_a_running_daemon_goes_on_and_sends_what_is_owed_by_it(run, filled):
         daemon.add(Sample("grid", "E0031", "boot-1", 0, None, {"power_w": 1.0}))
         daemon.flush()
         assert daemon.unallocated_total()[0] == len(list(daemon.unallocated())) - 1
+
+
+def test_a_reset_is_called_real_by_the_meters_name(run, home):
+    home.fill([400] * 4, [800] * 4)
+    code, _, err = run("allocate", "--real", "nobody")
+    assert code == 1
+    assert "there are grid, pv" in err
+    code, _, err = run("allocate", "--real", "grid")
+    assert code == 1
+    assert "nothing that could be taken back" in err
+    assert run("allocate", "--real", "grid", "--undo")[0] == 1
+
+    with home.buffer() as buffer:
+        number, state = buffer.counters()["grid"]
+        one = state.directions["import"]
+        former = Former("reset", one, shown_uwh=7_000_000)
+        directions = {**state.directions, "import": replace(one, former=former)}
+        reset = replace(state, directions=directions)
+        buffer.close(Closing("grid", number, reset, (), (), ()))
+        buffer.flush()
+    code, out, _ = run("allocate", "--real", "grid")
+    assert code == 0
+    assert "grid: import: a person says that the reset from" in out
+    assert "to 7.000 Wh was real" in out

@@ -9,6 +9,7 @@ from gateway.energy.booking import MAX_MISSING
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import MeterState
 from tests.gateway.energy.samples import BEGIN_S, fold, meter, sample, steady
+from tests.gateway.energy.written import written
 
 # --- gaps -----------------------------------------------------------------------------------------
 
@@ -35,12 +36,18 @@ def test_a_gap_over_several_slots_is_spread_over_them_and_stated() -> None:
 def test_after_a_gap_too_long_slots_are_missing_and_the_energy_is_stated_as_unallocated() -> None:
     rules = meter()
     times = [*range(0, 1210, 10), *range(9900, 10810, 10)]
-    _, slots, events = fold(steady(3600, times), rules)
+    _, slots, events = fold(samples := steady(3600, times), rules)
     assert [(slot.start_s - BEGIN_S) // 900 for slot in slots] == list(range(12))
     assert [slot.quality for slot in slots] == ["measured", "partial", *["missing"] * 9, "measured"]
     assert slots[1].energy_uwh == 300 * WH
     assert {slot.energy_uwh for slot in slots[2:11]} == {None}
-    assert [(event.kind, event.energy_uwh) for event in events] == [("gap", 8700 * WH)]
+    assert [event.kind for event in events] == ["gap"]
+    # How far into its step the register was when it was read again, its next step says.
+    gap, rest = written(samples, rules).stated
+    assert (gap.kind, rest.kind) == ("gap", "start")
+    assert (gap.energy_uwh, events[0].energy_uwh) == (8700 * WH - WH // 2,) * 2
+    assert gap.energy_uwh + rest.energy_uwh == 8700 * WH
+    assert (rest.from_ms, rest.to_ms) == (gap.from_ms, gap.to_ms)
 
 
 def test_a_slot_of_which_nothing_was_metered_is_missing_and_not_zero() -> None:

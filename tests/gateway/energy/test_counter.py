@@ -99,13 +99,14 @@ def test_the_counter_stays_within_a_step_of_the_truth_however_wrong_the_power(
 # --- power and the register -----------------------------------------------------------------------
 
 
-def test_the_counter_begins_in_the_middle_of_the_step_and_advances_by_power() -> None:
+def test_the_counter_begins_at_the_lower_end_of_the_step_and_advances_by_power() -> None:
     known = rules(100)
     counter, findings = fold(
         start(0, 1000 * WH, 360.0, known), known, 1000, 1000, 1000, power_w=360.0
     )
-    # The truth is between 1003 and the end of the step.
-    assert counter.counter_uwh == pytest.approx(1051.5 * WH, abs=WH / 100)
+    # Where it began is not known, and what has passed since is.
+    assert counter.counter_uwh == pytest.approx(1003 * WH, abs=WH / 100)
+    assert counter.beginning is not None
     assert not findings
 
 

@@ -257,6 +257,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
     assert mine["marks"][0].keys() == {"at_ms", "power_uwh", "dark_ms"}
     assert mine["counter"]["since"].keys() == {"power_uwh", "swing_uwh", "dark_ms"}
     assert mine["counter"].keys() == {
+        "beginning",
         "at_ms",
         "counter_uwh",
         "register_uwh",

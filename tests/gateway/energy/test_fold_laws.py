@@ -20,6 +20,7 @@ class Books:
 
     def __init__(self) -> None:
         self.begun_uwh: dict[Direction, int] = {}
+        self.begun_for_good: set[Direction] = set()
         self.booked_uwh: dict[Direction, int] = defaultdict(int)
         self.widest_uwh: dict[Direction, int] = defaultdict(int)
         self.keys: set[tuple[str, str | None, int]] = set()
@@ -86,9 +87,9 @@ class Books:
             assert left.energy_uwh >= 0
             assert (left.device, left.serial_number) == ("grid", step.state.serial_number)
             self.booked_uwh[left.direction] += left.energy_uwh
-        assert sum(left.energy_uwh for left in step.unallocated) == sum(
-            event.energy_uwh for event in step.events
-        )
+        told_uwh = sum(event.energy_uwh for event in step.events)
+        passed = [left for left in step.unallocated if left.kind != "start"]
+        assert sum(left.energy_uwh for left in passed) == told_uwh
         if any(event.kind == "swap" for event in step.events):
             assert before is not None
             for direction, old in before.directions.items():
@@ -100,16 +101,21 @@ class Books:
             self.widest_uwh.clear()
             self.stood_uwh.clear()
             self.left.clear()
+            self.begun_for_good.clear()
+        self.begun_for_good |= {
+            each.direction
+            for each in (*step.slots, *step.unallocated)
+            if each.serial_number == step.state.serial_number
+        }
         for direction, new in step.state.directions.items():
             counter = new.counter
             old = before.directions.get(direction) if before else None
             self.begun_uwh.setdefault(direction, counter.counter_uwh)
-            if (
-                old and counter.agreed <= 0
-            ):  # the series may begin anew as long as nothing is booked
+            if old and (counter.agreed <= 0 or direction not in self.begun_for_good):
+                # Where the series begins may change as long as nothing is booked.
                 assert self.booked_uwh[direction] == 0
                 self.begun_uwh[direction] = new.slot.begin_uwh
-                old = None
+                old = old if counter.agreed > 0 else None
             change_uwh = counter.counter_uwh - self.begun_uwh[direction]
             assert (
                 self.booked_uwh[direction] + counter.counter_uwh - new.slot.begin_uwh == change_uwh

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -56,8 +57,6 @@ def test_a_register_that_comes_back_has_moved_by_what_flowed(
     name: str, tells_power: bool, power_w: int
 ) -> None:
     step_wh, hours, shows = LIES[name]
-    if "five hours" in name and not tells_power:
-        pytest.skip("without power nobody can tell of slots of hours")
     samples, flowed_wh = counting_up(
         shows, hours=hours, power_w=power_w, step_wh=step_wh, tells_power=tells_power
     )
@@ -78,6 +77,25 @@ def test_what_a_jump_left_unallocated_is_withdrawn_with_an_event() -> None:
     assert [left.kind for left in books.withdrawn] == ["jump"]
     assert books.kinds() == {"jump": 1, "glitch": 1}
     assert "are no longer unallocated" in books.events[-1].text
+
+
+@pytest.mark.parametrize("lasts_s", [1900, 4000])
+def test_what_was_conceded_to_a_register_that_rose_too_fast_is_withdrawn_when_it_is_back(
+    lasts_s: int,
+) -> None:
+    def shows(t: int, wh: int) -> float:
+        return wh + (t - 3590) * 5000 if 3600 <= t < 3600 + lasts_s else wh
+
+    samples, flowed_wh = counting_up(shows, hours=4, power_w=500)
+    conceded = written(samples[: (3600 + lasts_s) // 10], meter())
+    assert conceded.unallocated_wh("jump") > 1e6
+
+    books = written(samples, meter())
+    assert books.unallocated == []
+    assert abs(books.booked_wh() - flowed_wh) <= 1
+    assert books.kinds()["glitch"] == 1
+    assert books.widest_bytes <= 4096
+    books.check_chain("import")
 
 
 def test_slots_that_were_closed_meanwhile_come_as_revisions_with_what_flowed() -> None:
@@ -150,7 +168,7 @@ def test_a_register_that_was_never_used_is_zero_again_when_the_others_were_reset
 FAULTS = st.lists(
     st.tuples(
         st.integers(4, 300),  # readings before it
-        st.sampled_from(["jitter", "high", "low", "zero", "underflow", "gap", "reset"]),
+        st.sampled_from(["jitter", "high", "low", "zero", "underflow", "gap", "long gap", "reset"]),
         st.integers(1, 40),  # readings that it lasts for
         st.one_of(st.integers(3, 50), st.integers(3, 5_000_000)),  # counts
     ),
@@ -188,7 +206,7 @@ def lying(
         if what == "reset":
             offset_wh -= int(wh) // step_wh * step_wh + offset_wh - step_wh
             resets += 1
-        for _ in range(lasts):
+        for _ in range(lasts * 30 if what == "long gap" else lasts):
             count(what, counts * step_wh)
     for _ in range(100):
         count("")
@@ -207,7 +225,7 @@ def _lie(what: str, true_wh: int, by_wh: int, step_wh: int, rng: random.Random) 
             return 0
         case "underflow":
             return 4_294_967_290 * step_wh
-        case "gap":
+        case "gap" | "long gap":
             return None
     return true_wh
 
@@ -235,6 +253,47 @@ def test_what_is_booked_is_no_more_than_what_flowed_but_for_two_steps_for_each_r
     )
     books = written(samples, meter(step_wh))
     books.check_chain("import")
+    assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets) + 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    FAULTS,
+    st.integers(0, 99),
+    st.sampled_from([1, 10, 100]),
+    st.lists(st.sampled_from([0, 200, 3000]), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 500.0, 17_000.0, -1e9, 1e12, float("inf"), float("nan")]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=7,
+    ),
+)
+def test_a_meter_that_lies_of_its_number_register_and_power_at_once_books_no_more(
+    faults: list[tuple[int, str, int, int]],
+    seed: int,
+    step_wh: int,
+    powers_w: list[int],
+    lies: list[tuple[float, bool]],
+) -> None:
+    """Each third reading bears another number, or shows a power that never was."""
+    told, flowed_wh, resets = lying(
+        faults, seed=seed, step_wh=step_wh, powers_w=powers_w, tells_power=True
+    )
+    samples = []
+    for n, each in enumerate(told):
+        power_w, is_stranger = lies[n // 3 % len(lies)]
+        if n % 3 == 0 and n > 9:
+            values = {**each.values, "power_w": power_w}
+            serial = "B" if is_stranger else each.serial_number
+            samples.append(replace(each, values=values, serial_number=serial))
+        else:
+            samples.append(each)
+    books = written(samples, meter(step_wh))
+    books.check_chain("import")
+    assert "swap" not in books.kinds()
     assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets) + 1e-6
 
 

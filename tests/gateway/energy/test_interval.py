@@ -58,7 +58,8 @@ def parts(
     rules = meter()
     register = rules.registers["import"]
     begin_ms, until_ms = (BEGIN_S + begin_s) * 1000, (BEGIN_S + until_s) * 1000
-    before = open_slot(start(begin_ms, 0, 1000.0, register), begin_ms, rules, placed=False)
+    first = replace(start(begin_ms, 0, 1000.0, register), beginning=None)
+    before = open_slot(first, begin_ms, rules, placed=False)
     since = Since(power_uwh=(until_s - begin_s) * 1000 * WH // 3600)
     counter = replace(
         before.counter,
@@ -85,7 +86,7 @@ def test_an_interval_has_a_part_for_each_slot_that_ends_in_it_and_a_last_one() -
         (1800, True),
         (2000, False),
     ]
-    stood_uwh = [WH // 2, *(part.end_uwh for part in found)]
+    stood_uwh = [0, *(part.end_uwh for part in found)]
     in_a_second_uwh = 1000 * WH / 3600
     assert [b - a for a, b in pairwise(stood_uwh)] == pytest.approx(
         [100 * in_a_second_uwh, 900 * in_a_second_uwh, 200 * in_a_second_uwh], abs=2

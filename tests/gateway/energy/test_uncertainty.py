@@ -11,14 +11,18 @@ from tests.gateway.energy.registers import WH, rules, start
 from tests.gateway.energy.samples import fold, meter, sample
 
 
-def test_a_counter_in_the_middle_of_its_step_is_off_by_half_a_step_at_most() -> None:
+def test_where_metering_begins_its_edges_are_off_by_half_a_step_as_its_first_step_is() -> None:
     counter = start(0, 1000 * WH, None, rules(10))
     assert of_counter(counter, rules(10), 0) == 5 * WH
 
 
 def test_a_surprise_widens_the_bounds_but_not_past_the_registers_step() -> None:
     counter = msgspec.structs.replace(
-        start(0, 1000 * WH, None, rules(10)), low_uwh=1004 * WH, high_uwh=1006 * WH
+        start(0, 1000 * WH, None, rules(10)),
+        counter_uwh=1005 * WH,
+        low_uwh=1004 * WH,
+        high_uwh=1006 * WH,
+        beginning=None,
     )
     assert of_counter(counter, rules(10), 0) == WH
     assert of_counter(counter, rules(10), 2 * WH) == 3 * WH

@@ -27,7 +27,8 @@ class Written:
 
     state: MeterState | None = None
     slots: dict[Place, Slot] = field(default_factory=dict)
-    unallocated: list[Unallocated] = field(default_factory=list)
+    stated: list[Unallocated] = field(default_factory=list)
+    """All that is on record as unallocated."""
     withdrawn: list[Unallocated] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     widest_bytes: int = 0
@@ -35,9 +36,9 @@ class Written:
 
     def write(self, step: Step) -> None:
         for taken_back in step.taken_back:
-            void = [left for left in self.unallocated if taken_back.voids(left)]
+            void = [left for left in self.stated if taken_back.voids(left)]
             self.withdrawn += void
-            self.unallocated = [left for left in self.unallocated if left not in void]
+            self.stated = [left for left in self.stated if left not in void]
         for slot in step.slots:
             is_anew = any(each.concerns(slot) for each in step.taken_back)
             there = [each for each in self.slots.values() if each.start_s == slot.start_s]
@@ -45,13 +46,23 @@ class Written:
                 case Book(one) | Revise(one):
                     self.slots[one.serial_number, one.direction, one.start_s] = one
                 case Clash(left):
-                    self.unallocated.append(left)
+                    self.stated.append(left)
                 case Same():
                     pass
-        self.unallocated += step.unallocated
+        self.stated += step.unallocated
         self.events += step.events
         self.state = step.state
         self.widest_bytes = max(self.widest_bytes, len(msgspec.json.encode(lean(step.state))))
+
+    @property
+    def unallocated(self) -> list[Unallocated]:
+        """What passed and is in no slot."""
+        return [left for left in self.stated if left.kind != "start"]
+
+    @property
+    def starts(self) -> list[Unallocated]:
+        """What the register's first steps say of where metering began."""
+        return [left for left in self.stated if left.kind == "start"]
 
     def booked_wh(self, direction: Direction = "import") -> float:
         """What is in slots, the open one among them."""
@@ -76,7 +87,7 @@ class Written:
         for one, other in pairwise(mine):
             between = sum(
                 left.energy_uwh
-                for left in self.unallocated
+                for left in self.stated
                 if left.direction == direction
                 and one.end_uwh <= left.begin_uwh
                 and left.end_uwh <= other.begin_uwh

@@ -99,7 +99,8 @@ def test_a_profile_that_reads_another_register_begins_anew(
     run(home, 1260, 2700, begin_wh=500_000)
 
     assert kinds(home) == {"profile": 1}
-    assert not list(home.buffer.unallocated())
+    assert {record.what.kind for record in home.buffer.unallocated()} <= {"start"}
+    assert home.buffer.unallocated_total() == (0, 0)
     found = qualities(home)
     assert [(start_s, quality) for start_s, quality, _ in found] == [
         (0, "measured"),
@@ -132,7 +133,8 @@ def test_two_restarts_before_anything_was_folded_know_which_samples_are_of_which
     home.start()
     run(home, 1340, 2700, begin_wh=500_000)
     assert kinds(home) == {"profile": 1}
-    assert not list(home.buffer.unallocated())
+    assert {record.what.kind for record in home.buffer.unallocated()} <= {"start"}
+    assert home.buffer.unallocated_total() == (0, 0)
     assert is_conserved(home)
     home.buffer.close_file()
 

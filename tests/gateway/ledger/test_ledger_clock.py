@@ -339,19 +339,19 @@ def check_sum(box: Box, samples: list[Sample], slots: list[Slot]) -> None:
     state = box.ledger.state_of("grid")
     assert state is not None
     each = state.directions["import"]
-    events = box.buffer.database.connection.execute(
-        "SELECT energy_uwh FROM events WHERE energy_uwh IS NOT NULL AND text LIKE 'import%'"
-    )
-    left_uwh = sum(energy_uwh for (energy_uwh,) in events)
+    left = [one.what for one in box.buffer.unallocated() if one.what.direction == "import"]
+    left_uwh = sum(one.energy_uwh for one in left)
+    is_open = each.slot if each.passed is None else each.passed.slot
     booked_uwh = (
         sum(slot.energy_uwh or 0 for slot in slots)
         + left_uwh
         + each.counter.counter_uwh
-        - (each.slot if each.passed is None else each.passed.slot).begin_uwh
+        - is_open.begin_uwh
     )
-    first_uwh = (
-        round(samples[0].values["energy_import_wh"]) * WH + WH // 2
-    )  # in the middle of the register's step
+    # In the register's step, as far as its first one said.
+    first_uwh = min(slot.begin_uwh for slot in [*slots, is_open])
+    shown_uwh = round(samples[0].values["energy_import_wh"]) * WH
+    assert shown_uwh <= first_uwh <= shown_uwh + WH
     assert booked_uwh == each.counter.counter_uwh - first_uwh
 
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
-from gateway.energy.slot import MeterState, Slot, Unallocated
+from gateway.energy.slot import MeterState, Slot, TakenBack, Unallocated
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.store import pending_writes as waiting
+from gateway.store.buffer import Buffer
 from gateway.store.pending_writes import MAX_SAMPLES, WaitingClosings, bounded, thinned
 from gateway.store.rows import Closing
 
@@ -174,3 +175,21 @@ def test_a_closing_keeps_all_that_it_says_when_it_is_packed() -> None:
         kept.add(closing(n))
     back = next(iter(kept))
     assert replace(back, sample_id=0, state=first.state) == first
+
+
+def test_what_those_that_had_to_go_took_back_is_withdrawn_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, store: Buffer
+) -> None:
+    jump = Unallocated("grid", "A", "import", "jump", 0, 900_000, 9_000_000, 10_000_000)
+    store.close(replace(closing(0), unallocated=(jump,)))
+    store.flush()
+    assert store.unallocated_total() == (1, 1_000_000)
+
+    monkeypatch.setattr(waiting, "MAX_SLOTS", 1000)
+    taken_back = TakenBack("grid", "A", "import", 1_800_000, from_uwh=8_000_000)
+    store.close(replace(closing(1), taken_back=(taken_back,)))
+    for n in range(2, 5000):
+        store.close(closing(n))
+    store.flush()
+    kinds = {left.what.kind: left.is_withdrawn for left in store.unallocated()}
+    assert kinds == {"jump": True, "lost": False}

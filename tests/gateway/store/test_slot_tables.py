@@ -12,6 +12,7 @@ from gateway.energy.slot import (
     MeterRules,
     MeterState,
     OpenSlot,
+    TakenBack,
     Unallocated,
 )
 from gateway.store.buffer import Buffer
@@ -113,6 +114,24 @@ def test_slot_after_slot_without_a_place_is_one_record(store: Buffer) -> None:
     store.flush()
     mine = [left.what for left in store.unallocated() if left.what.direction == "import"]
     assert mine == [left_over(5, 20, "clash"), left_over(25, 30, "clash")]
+
+
+def test_what_the_first_step_says_of_a_gap_is_added_to_it_until_a_slot_is_closed(
+    store: Buffer,
+) -> None:
+    gap = left_over(5, 9)
+    rest = replace(gap, kind="start", begin_uwh=9, end_uwh=12, is_rest=True)
+    later = replace(rest, begin_uwh=12, end_uwh=22, is_rest=False)
+    store.close(replace(closing(), unallocated=(gap, rest, later)))
+    store.flush()
+    assert [left.what for left in store.unallocated()] == [replace(gap, end_uwh=12), later]
+    assert store.unallocated_total() == (1, 7)
+
+    taken_back = TakenBack("grid", "A", "import", 30_000, from_uwh=9)
+    store.close(replace(closing(), taken_back=(taken_back,)))
+    store.flush()
+    one, other = store.unallocated()
+    assert (one.what, one.placed_s, other.is_withdrawn) == (gap, None, True)
 
 
 def test_energy_is_placed_once_and_only_into_slots_that_nobody_has_changed(store: Buffer) -> None:
