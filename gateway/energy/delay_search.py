@@ -74,8 +74,8 @@ class DelaySearch(msgspec.Struct, frozen=True, array_like=True):
 
 
 def searched(search: DelaySearch, at_s: float, wh: float, step_wh: float | None) -> DelaySearch:
-    """One sample further. `wh` is the integral of power, `step_wh` is where the register has stepped
-    to, if it has.
+    """One sample further. `wh` is the integral of power, and `step_wh` is where the register has
+    stepped to, if it has.
     """
     if not search.line:
         return DelaySearch(line=((at_s, wh),))

@@ -403,16 +403,22 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
     if not has_moved and estimate.laziness > LAZY:
         return estimate
 
+    begins = estimate.last is None
     if has_moved:
         estimate = _stepped(estimate, sight, interval_s, since_wh)
-    return _held(estimate, Seen(sight.low_wh, sight.high_wh), sight.at_s)
+    first = estimate.last if begins else None
+    return _held(estimate, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
 
 
-def _held(estimate: Estimate, seen: Seen, at_s: float) -> Estimate:
-    """The track inside of the register's step, and the boundaries as they look from there."""
+def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -> Estimate:
+    """The track inside of the register's step, and the boundaries as they look from there. The
+    first step of all says where the energy is: nothing was known of that before.
+    """
     added = surprise(estimate.track, *seen)
     before = Track(estimate.track.wh, estimate.track.variance + added)
     after = within(before, *seen)
+    if first is not None and first.variance < after.variance:
+        after = Track(first.wh, first.variance)
     past = estimate.past
     if past:
         early_s = max(0.0, -estimate.faults.delay.now_s)

@@ -48,7 +48,9 @@ def judge(run: RunResult) -> Verdict:
         return verdict
     verdict.qualities.update(slot.quality for slot in books.slots)
     verdict.events.update(kind for kind, _ in books.events)
-    verdict.deliveries.update(row["state"] for row in books.outbox)
+    # Of a slot that was revised the newest number counts.
+    newest = {(row["asset"], row["slot_s"], row["kind"]): row["state"] for row in books.outbox}
+    verdict.deliveries.update(newest.values())
     verdict.unallocated_wh = (
         sum(
             row["end_uwh"] - row["begin_uwh"]

@@ -210,7 +210,7 @@ def test_a_boundary_is_not_on_the_way_from_the_middle_of_a_large_move() -> None:
     """
     known = replace(rules(), registers=meter(1).registers, stale_ms=360_000)
     samples = [sample(t, 1000 + t // 120 * 80, 2400) for t in range(59, 800, 120)]
-    samples += [sample(t, 1480 + (t - 779) // 240, 12) for t in range(899, 2200, 120)]
+    samples += [sample(t, 1480 + (t - 779) // 240, 12) for t in range(899, 2400, 120)]
     _, closed = steps(samples, known)
     energy_wh = {slot.start_s - BEGIN_S: (slot.energy_uwh or 0) / WH for _, slot in closed}
     assert energy_wh[900] == pytest.approx(3, abs=2)

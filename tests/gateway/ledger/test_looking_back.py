@@ -97,11 +97,11 @@ def test_a_sample_of_before_the_deadline_that_comes_after_it_is_not_lost(tmp_pat
     """What was sent is not sent again as something else."""
     home = home_in(tmp_path)
     for t in range(0, 921, 10):
-        pv(home, t, t / 90 // 1)
+        pv(home, t, t / 80 // 1)
     assert by_clock(home, 1300)
     [early] = exports(home)
     for t in range(930, 2200, 10):
-        pv(home, t, 10.2 + (t - 920) / 9)
+        pv(home, t, 11.2 + (t - 920) / 100)
     slots = exports(home)
     assert [slot.start_s - BEGIN_S for slot in slots] == [0, 900]
     assert slots[0].revision == 1
