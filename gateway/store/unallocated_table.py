@@ -20,14 +20,18 @@ class UnallocatedTable:
             series = (each.device, each.serial_number or "", each.direction, each.kind)
 
             # Slot after slot that has no place (a clock that was ahead, memory that was full) is
-            # one record and not a hundred.
+            # one record and not a hundred. One that comes again has found its end elsewhere.
             joined = connection.execute(
                 """UPDATE unallocated SET to_ms = ?, end_uwh = ?
                    WHERE id = (SELECT max(id) FROM unallocated
                        WHERE device = ? AND serial_number = ? AND direction = ? AND kind = ?)
-                   AND kind IN ('clash', 'lost') AND placed_s IS NULL AND to_ms = ? AND end_uwh =
-                       ?""",
-                (each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
+                   AND kind IN ('clash', 'lost') AND placed_s IS NULL
+                   AND (to_ms = ? AND end_uwh = ?
+                       OR to_ms = ? AND begin_uwh <= ? AND end_uwh > ?)""",
+                (
+                    *(each.to_ms, each.end_uwh, *series, each.from_ms, each.begin_uwh),
+                    *(each.to_ms, each.begin_uwh, each.begin_uwh),
+                ),
             ).rowcount
             if joined or self._is_rest(each):
                 continue

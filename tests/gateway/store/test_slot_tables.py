@@ -116,6 +116,17 @@ def test_slot_after_slot_without_a_place_is_one_record(store: Buffer) -> None:
     assert mine == [left_over(5, 20, "clash"), left_over(25, 30, "clash")]
 
 
+def test_a_slot_without_a_place_whose_end_is_found_elsewhere_is_no_second_one(
+    store: Buffer,
+) -> None:
+    again = left_over(9, 11, "clash", to_ms=12_000)
+    after = left_over(11, 20, "clash", from_ms=12_000)
+    for clash in (left_over(5, 9, "clash"), left_over(9, 12, "clash"), again, after):
+        store.close(replace(closing(), unallocated=(clash,)))
+    store.flush()
+    assert [left.what for left in store.unallocated()] == [left_over(5, 20, "clash")]
+
+
 def test_what_the_first_step_says_of_a_gap_is_added_to_it_until_a_slot_is_closed(
     store: Buffer,
 ) -> None:
