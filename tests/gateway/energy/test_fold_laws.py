@@ -3,14 +3,14 @@
 from collections import defaultdict
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.provisional import MAX_MARKS
-from gateway.energy.slot import MeterRules, MeterState, Step, Unallocated
+from gateway.energy.slot import MeterRules, MeterState, Slot, Step, TakenBack, Unallocated
 from tests.gateway.energy.samples import SLOT_MS, fold, meter
 from tests.gateway.energy.streams import METERS, STEPS, Truth, stream
 
@@ -28,8 +28,11 @@ class Books:
         self.ends_s: dict[tuple[str, str | None], int] = defaultdict(int)
         self.stood_uwh: dict[tuple[str, str | None], int] = {}
         self.left: dict[str, list[Unallocated]] = defaultdict(list)
+        self.entries: dict[Direction, list[Slot | Unallocated]] = defaultdict(list)
 
     def check(self, before: MeterState | None, step: Step, rules: MeterRules) -> None:
+        for back in step.taken_back:
+            self._take_back(back)
         for left in step.unallocated:
             self.left[left.direction].append(left)
         self._slots(step)
@@ -45,6 +48,21 @@ class Books:
             self.keys.clear()
             self.ends_s.clear()
         self._counters(before, step, rules)
+
+    def _take_back(self, back: TakenBack) -> None:
+        """What was booked since a belief is void, and comes anew."""
+        direction, series = back.direction, (back.direction, back.serial_number)
+        kept = [each for each in self.entries[direction] if each.begin_uwh < back.from_uwh]
+        slots = [each for each in kept if isinstance(each, Slot)]
+        self.entries[direction] = kept
+        self.booked_uwh[direction] = sum(each.energy_uwh or 0 for each in kept)
+        self.left[direction] = [each for each in kept if isinstance(each, Unallocated)]
+        self.keys = {key for key in self.keys if key[:2] != series}
+        self.keys |= {(*series, each.start_s) for each in slots}
+        self.ends_s[series] = slots[-1].start_s + slots[-1].length_s if slots else 0
+        self.stood_uwh.pop(series, None)
+        if slots:
+            self.stood_uwh[series] = slots[-1].end_uwh
 
     def _slots(self, step: Step) -> None:
         for slot in step.provisional:
@@ -72,6 +90,7 @@ class Books:
             assert 0 <= slot.coverage_permille <= 1000
             assert (slot.quality == "measured") <= (slot.coverage_permille == 1000)
             self.booked_uwh[slot.direction] += slot.energy_uwh or 0
+            self.entries[slot.direction].append(slot)
             # From slot to slot the counter goes on, but for what is on record.
             stood_uwh = self.stood_uwh.get(key[:2], slot.begin_uwh)
             between = [
@@ -87,6 +106,7 @@ class Books:
             assert left.energy_uwh >= 0
             assert (left.device, left.serial_number) == ("grid", step.state.serial_number)
             self.booked_uwh[left.direction] += left.energy_uwh
+            self.entries[left.direction].append(left)
         told_uwh = sum(event.energy_uwh for event in step.events)
         passed = [left for left in step.unallocated if left.kind != "start"]
         assert sum(left.energy_uwh for left in passed) == told_uwh
@@ -101,6 +121,7 @@ class Books:
             self.widest_uwh.clear()
             self.stood_uwh.clear()
             self.left.clear()
+            self.entries.clear()
             self.begun_for_good.clear()
         self.begun_for_good |= {
             each.direction
@@ -133,6 +154,7 @@ class Books:
                 old
                 and direction in self.begun_uwh
                 and not any(e.kind == "swap" for e in step.events)
+                and not any(back.direction == direction for back in step.taken_back)
             ):
                 assert counter.counter_uwh >= old.counter.counter_uwh
             assert (
@@ -144,6 +166,11 @@ class Books:
 
 
 @settings(max_examples=150)
+@example(
+    Truth(1, False, mj={"import": 0, "export": 0}),
+    [(10_000, 0, 1080, "no power"), (10_000, 0, 0, "zero"), (10_000, 0, 0, "zero")],
+    5_000,
+)
 @given(METERS, STEPS, st.sampled_from([SLOT_MS, 300_000, 5_000]))
 def test_what_is_in_slots_or_stated_as_unallocated_is_the_change_of_the_counter_exactly(
     truth: Truth, steps: list[tuple[int, int, int, str]], slot_ms: int
