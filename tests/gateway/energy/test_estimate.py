@@ -164,3 +164,38 @@ def test_power_that_is_late_is_found_to_be() -> None:
         late_w = loads[max(n - 3, 0)]
         estimate = advanced(estimate, at_s, late_w, register(energy_wh, 1))
     assert abs(estimate.faults.delay.now_s - 3) < 0.7
+
+
+def test_power_that_changes_at_the_samples_own_time_is_not_late() -> None:
+    """A line between two samples is wrong by half of each change then, always the same way."""
+    at_s, energy_wh, before_w = 0.0, 0.0, 200.0
+    estimate = begun(0.0, register(0.0, 1), before_w)
+    for n in range(2 * 8640):
+        at_s += 10
+        energy_wh += before_w / 360
+        before_w = (200.0, 3000.0, 1100.0, 2200.0)[n // 30 % 4]
+        estimate = advanced(estimate, at_s, before_w, register(energy_wh, 1))
+        assert estimate.faults.delay.now_s == 0
+
+
+def test_a_boundary_just_before_a_reading_is_where_that_reading_is() -> None:
+    """However much passed since the one before: 25 Wh in a minute."""
+    estimate = begun(0.0, register(0.0, 1), 0.0)
+    for n in range(1, 61):
+        power_w = 2800.0 if n % 2 else 200.0
+        estimate = advanced(estimate, n * 60.0, power_w, register(n * 25.0, 1))
+    estimate = advanced(estimate, 61 * 60.0 + 0.1, 200.0, register(61 * 25.0, 1), (61 * 60.0,))
+    refined = at_boundary(estimate, 61 * 60.0)
+    assert refined is not None
+    assert 61 * 25 - 0.5 <= refined.wh <= 61 * 25 + 1
+    assert refined.uncertainty_wh < 1
+
+
+def test_the_first_step_says_where_the_energy_is() -> None:
+    """Nobody knows where in its step a register begins, until it steps."""
+    estimate = begun(0.0, register(470.0, 1000), 600.0)
+    for n in range(1, 319):
+        estimate = advanced(estimate, n * 10.0, 600.0, register(470 + n / 0.6, 1000))
+    assert estimate.register == (1000, 2000)
+    assert abs(estimate.track.wh - 1000) < 2
+    assert estimate.track.variance < 1
