@@ -589,7 +589,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     step_wh = estimate.register[1] - estimate.register[0]
     low_wh = past.low_wh
     high_wh = estimate.register[1] if past.high_wh is None else past.high_wh
-    even = at_pace(paced, estimate.steps, estimate.register[1], estimate.at_s)
+    even = at_pace(paced, estimate.steps, estimate.register[1], estimate.at_s, step_wh)
     even_wh = min(max(even.wh, low_wh), high_wh)
     even_variance = _pace_variance(estimate, even, step_wh)
     power_wh = min(max(past.wh, low_wh), high_wh)

@@ -18,6 +18,9 @@ grid with 1, 1.15 and 1.5).
 DIFFERENT = 1.5
 """Paces whose ratio is less are one pace."""
 
+MOST_STEPS = 3
+"""A step that is seen at once with more of them has no kink."""
+
 KEPT = 4
 """Steps that are kept before a boundary."""
 
@@ -64,16 +67,18 @@ class AtPace(msgspec.Struct, frozen=True):
     lasted_s: float
 
 
-def at_pace(paced: Paced, steps: tuple[Step, ...], high_wh: float, seen_s: float) -> AtPace:
+def at_pace(
+    paced: Paced, steps: tuple[Step, ...], high_wh: float, seen_s: float, step_wh: float
+) -> AtPace:
     """The energy at the boundary. `steps` are the last ones, `high_wh` is the upper edge of the
-    register's step now, and `seen_s` is when it was seen there.
+    register's step now, `seen_s` is when it was seen there, and `step_wh` is how wide it is.
     """
     known = paced.steps or steps
     n = len(known) - 1
     while n > 0 and known[n].at_s > paced.end_s:
         n -= 1
     if n + 1 < len(known):
-        return _inside(known, n, paced.end_s, high_wh, seen_s)
+        return _inside(known, n, paced.end_s, high_wh, seen_s, step_wh)
 
     last = known[n]
     whole_wh = max(high_wh - last.wh, 0.0)
@@ -87,7 +92,9 @@ def at_pace(paced: Paced, steps: tuple[Step, ...], high_wh: float, seen_s: float
     return AtPace(last.wh + whole_wh * part, 0.5, whole_wh, 0.0, False, need_s)
 
 
-def _inside(known: tuple[Step, ...], n: int, end_s: float, high_wh: float, seen_s: float) -> AtPace:
+def _inside(
+    known: tuple[Step, ...], n: int, end_s: float, high_wh: float, seen_s: float, step_wh: float
+) -> AtPace:
     begin, end = known[n], known[n + 1]
     lasted_s, between_wh = end.at_s - begin.at_s, end.wh - begin.wh
     if lasted_s <= 0:
@@ -107,7 +114,9 @@ def _inside(known: tuple[Step, ...], n: int, end_s: float, high_wh: float, seen_
     uneven_wh = max(unevens, default=0.0)
     into_s = end_s - begin.at_s
     gone_wh = pace * into_s
-    if before is not None and after is not None and _is_kinked(before, pace, after):
+    # Of many steps at once nobody saw the pace in between: it may have changed more than once.
+    is_seen = between_wh <= MOST_STEPS * step_wh
+    if is_seen and before is not None and after is not None and _is_kinked(before, pace, after):
         kink_s = (between_wh - after * lasted_s) / (before - after)
         gone_wh = before * min(into_s, kink_s) + after * max(into_s - kink_s, 0.0)
     into = min(max(into_s / lasted_s, 0.0), 1.0)

@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.proof.combinations import grid
 from tests.benchmarks.proof.evaluation import evaluate
-from tests.benchmarks.proof.tables import MOST_TO_BEST, show
+from tests.benchmarks.proof.tables import (
+    ASKED,
+    MOST_TO_BEST,
+    NOT_REACHED,
+    ratio_to_baseline,
+    show,
+)
 
 TITLE = "energy per slot over a grid of homes and meters"
+
+SURE = 0.95
+MOST_COVERED = 60
 
 
 def figures() -> Iterator[Figure]:
@@ -19,6 +28,21 @@ def figures() -> Iterator[Figure]:
         progress(f"grid: {combination.title}")
         evaluations.append(evaluate(combination))
     show(evaluations)
+
+    for row, asked in ASKED.items():
+        ratio = ratio_to_baseline([each for each in evaluations if each.combination.row == row])
+        assert ratio is not None, f"{row} was not measured before"
+        bound, beside = NOT_REACHED.get(row, (asked, ""))
+        yield Figure(f"rms, to that before: {row}", round(ratio, 3), "×", bound, "low", beside)
+    covered = [each.held for each in evaluations if each.held is not None]
+    yield Figure(
+        "combinations whose slots hold the truth within ± u in 95 of 100",
+        sum(each >= SURE for each in covered),
+        "",
+        MOST_COVERED,
+        "high",
+        f"the least one in {min(covered):.1%}",
+    )
 
     worse = sum(each.to_best > MOST_TO_BEST for each in evaluations)
     yield Figure(
