@@ -150,12 +150,9 @@ class Books:
                 <= counter.counter_uwh
                 <= counter.register_uwh + self.widest_uwh[direction]
             )
-            if (
-                old
-                and direction in self.begun_uwh
-                and not any(e.kind == "swap" for e in step.events)
-                and not any(back.direction == direction for back in step.taken_back)
-            ):
+            kinds = {event.kind for event in step.events}
+            is_taken_back = any(back.direction == direction for back in step.taken_back)
+            if old and direction in self.begun_uwh and "swap" not in kinds and not is_taken_back:
                 assert counter.counter_uwh >= old.counter.counter_uwh
             assert (
                 new.slot.start_ms

@@ -294,7 +294,8 @@ def test_a_meter_that_lies_of_its_number_register_and_power_at_once_books_no_mor
     books = written(samples, meter(step_wh))
     books.check_chain("import")
     assert "swap" not in books.kinds()
-    assert books.booked_wh() - flowed_wh <= 2 * step_wh * (1 + resets) + 1e-6
+    # Within a step the counter goes by power, which lies.
+    assert books.booked_wh() - flowed_wh <= step_wh * (3 + 2 * resets)
 
 
 @settings(max_examples=15, deadline=None)
