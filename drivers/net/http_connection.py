@@ -127,13 +127,27 @@ class HttpConnection:
             return self._wire
 
         self._drop()
-        if self._proxy is None or self._tls is None:
-            wire = await Wire.connect(self._host, self._port, self._tls)
-        else:
-            wire = await self._connect_through(self._proxy, self._tls)
-        self._wire = wire
+        self._wire = wire = await self.connect()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         return wire
+
+    async def connect(self) -> Wire:
+        """One more connection to the server, for whoever speaks something else over it than
+        requests. The caller has the deadline, and closes it. Raises OSError.
+        """
+        if self._proxy is None or self._tls is None:
+            return await Wire.connect(self._host, self._port, self._tls)
+        return await self._connect_through(self._proxy, self._tls)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What https trusts: it takes memory, so others share it."""
+        return self._tls
+
+    @property
+    def host_header(self) -> str:
+        """The server's name and port, as requests name it."""
+        return self._host_header
 
     async def _connect_through(self, proxy: Proxy, tls: ssl.SSLContext) -> Wire:
         """Raises OSError, of which ProxyFailed says that it is the proxy's fault."""

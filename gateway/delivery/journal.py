@@ -3,14 +3,15 @@ delivery, never one per failure. Shell: it logs.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
 from gateway.energy.slot import Event
 from gateway.outbox.format import REFUSED
-from gateway.outbox.item import EXCHANGE, Item, Subject
+from gateway.outbox.item import EXCHANGE, Item, Kind, Subject
+from gateway.outbox.silence import Stream
 from gateway.timing.utc import utc_seconds
 
 _FAILING = ("retrying", "refusing")
@@ -38,6 +39,11 @@ class Counts:
     last_error_s: float | None = None
     """Unix time, as the next one."""
     last_success_s: float | None = None
+    unheard: dict[tuple[str, Kind], str] = field(default_factory=dict)
+    """The streams that are taken and never spoken of, by their subject's name, and what is known.
+    """
+    unheard_items: int = 0
+    """Batches' parts of which no word came, though it would have been heard."""
     refuses: dict[str, str] = field(default_factory=dict)
     """The subjects whose last word from the destination was a refusal, by name, and why."""
 
@@ -131,6 +137,28 @@ class Journal:
             self._who,
             reason,
         )
+
+    def unheard(
+        self, streams: Iterable[Stream], new: Iterable[Stream], reason: str, now_s: float
+    ) -> None:
+        """Of these the destination takes numbers, and never says a word. A line is logged, and an
+        event noted, of those that are `new`.
+        """
+        for subject, kind in streams:
+            self.counts.unheard_items += 1
+            self.counts.unheard[self._name_of(subject), kind] = reason
+        told = sorted({f"{kind}s of {self._name_of(subject)}" for subject, kind in new})
+        if told:
+            text = f"{', '.join(told)}: {self._who} takes them and {reason}"
+            _log.warning("%s%s; they are kept, and one is tried in each slot", self._prefix, text)
+            self._note(Event(int(now_s * 1000), self._destination, "unheard", text))
+
+    def heard(self, streams: Iterable[Stream]) -> None:
+        """Of these there were no words, and now there are."""
+        for subject, kind in streams:
+            name = self._name_of(subject)
+            self.counts.unheard.pop((name, kind), None)
+            _log.info("%sits verdicts on %ss of %s come again", self._prefix, kind, name)
 
     def refuses_all(self, reason: str, now_s: float) -> None:
         """The destination refuses whatever it is sent. A line is logged now and once an hour, and

@@ -11,13 +11,14 @@ from contextlib import aclosing, suppress
 from typing import Never
 from uuid import uuid4
 
+from gateway.delivery.awaited_words import AwaitedWords
 from gateway.delivery.destination import Acknowledges, Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
 from gateway.delivery.records import Outbox, Shipment, write_down
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent, Terms
+from gateway.outbox.format import Accepted, Answer, Outcome, Rejected, Retry, Sent, Terms
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.refusals import Refusals
 from gateway.outbox.schedule import Doubted, Portion, Schedule, halves
@@ -61,11 +62,8 @@ class Uploader:
         self._patience = Patience(jitter)
         self._journal = Journal(destination.name, destination.name_of, outbox.note)
         self._read_back = ReadBack(outbox, destination)
+        self._words = AwaitedWords(destination, outbox, self._schedule, self._journal)
         self._news = asyncio.Event()
-        self._is_answering = True
-        """Whether it may be asked what it holds: its last answer was one, and it did not ask for
-        silence.
-        """
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
@@ -123,8 +121,8 @@ class Uploader:
                     await self._deliver(portion)
                 elif self._may_greet():
                     await self._greet()
-                elif self._may_ask():
-                    await self._ask()
+                elif self._trusted() and self._read_back.wants(self._now()):
+                    await self._read_back.ask_until(self._news, self._now())
                 else:
                     await self._sleep()
             except StoreError as error:
@@ -165,15 +163,18 @@ class Uploader:
             await self._sleep_for(within_s)
             return
 
-        transaction_id, sent_s = str(uuid4()), self._now()
-        (batch,) = self._destination.format.encode(portion.items, transaction_id)
+        shipment = Shipment(str(uuid4()), self._now())
+        (batch,) = self._destination.format.encode(portion.items, shipment.transaction_id)
         self._journal.counts.requests += 1
+        self._words.begin(shipment)
         outcome = await self._destination.transport.send(batch, within_s)
 
-        self._is_answering = not isinstance(outcome, Retry) or (
+        self._read_back.is_answered = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
         )
-        self._conclude(portion, outcome, Shipment(transaction_id, sent_s))
+        self._conclude(portion, outcome, shipment)
+        for answer in self._words.end():
+            self._take_in(answer)
 
     def _conclude(self, portion: Portion, outcome: Outcome, shipment: Shipment | None) -> None:
         """Write down what came of a portion, and go by it. Raises StoreError."""
@@ -190,7 +191,11 @@ class Uploader:
                 self._journal.accepted(items, now_s)
             case Sent():
                 self._journal.sent(items)
-                self._patience.succeed()
+                if outcome.is_receipt:
+                    self._journal.counts.last_success_s = now_s
+                    self._works(now_s)
+                else:
+                    self._patience.succeed()
                 return  # it may be well or not: its own word tells
             case Rejected() if not halves(portion, outcome):
                 self._journal.rejected(items, outcome.reason, now_s)
@@ -201,7 +206,7 @@ class Uploader:
                 return
 
         if isinstance(outcome, Rejected | Doubted) and self._refusals.refuses_all:
-            self._is_answering = False
+            self._read_back.is_answered = False
             self._patience.fail(_loop_s())
             self._journal.refuses_all(outcome.reason, now_s)
             return
@@ -258,46 +263,30 @@ class Uploader:
     async def _hear(self, acknowledges: Acknowledges) -> None:
         async for answer in acknowledges.answers():
             try:
-                owed = self._outbox.sent_under(answer.transaction_id)
-                if owed:
-                    closes_s = [each.closes_s for each in owed if each.closes_s is not None]
-                    items = tuple(each.item for each in owed)
-                    refused_s = tuple(each.refused_s for each in owed)
-                    portion = Portion(items, min(closes_s, default=None), refused_s)
-                    self._conclude(portion, answer.outcome, None)
+                self._take_in(answer)
             except StoreError as error:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)
             self._news.set()
+
+    def _take_in(self, answer: Answer) -> None:
+        """One word of its own. Raises StoreError."""
+        for portion, outcome in self._words.about(answer):
+            self._conclude(portion, outcome, None)
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
         within_s = self._destination.policy.answer_within_s
         if within_s is None:
             return
+        if self._destination.listening is not None:
+            for portion, outcome in self._words.miss(now_s):
+                self._conclude(portion, outcome, None)
+            return
         reason = f"gave no answer within {within_s:g} s"
         if self._outbox.owe_unanswered(now_s - within_s, reason):
             self._schedule.start_small()
             self._fail("reply", reason)
-
-    # --- asking what it holds ---------------------------------------------------------------------
-
-    def _may_ask(self) -> bool:
-        """Whether there is something to ask, and somebody who answers."""
-        return self._is_answering and self._trusted() and self._read_back.wants(self._now())
-
-    async def _ask(self) -> None:
-        """Ask what the destination holds, for as long as nothing is to be sent."""
-        asking = asyncio.ensure_future(self._read_back.ask(self._now()))
-        news = asyncio.ensure_future(self._news.wait())
-        try:
-            await asyncio.wait((asking, news), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-            asking.cancel()
-            ended = await asyncio.gather(asking, news, return_exceptions=True)
-        if isinstance(ended[0], Exception):
-            raise ended[0]
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -316,10 +305,10 @@ class Uploader:
         else:
             if self._patience.retry_at_s > _loop_s():
                 waits.append(self._patience.retry_at_s - _loop_s())
-            changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
+            changes_s = [self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)]
+            changes_s.append(self._words.next_s(now_s))
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
-            if self._is_answering:
-                waits.append(self._read_back.next_s(now_s) - now_s)
+            waits.append(self._read_back.next_s(now_s) - now_s)
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:
@@ -366,6 +355,9 @@ def _report(
         refusing_since_s=journal.refusing_since_s,
         refuses=dict(counts.refuses),
         read_back=read_back.state,
+        verdicts="" if destination.listening is None else destination.listening.state,
+        unheard={name: why for (name, _), why in counts.unheard.items()},
+        unheard_items=counts.unheard_items,
         confirmed=read_back.confirmed,
         disagreements=read_back.disagreements,
         unconfirmed=confirmations.unconfirmed,

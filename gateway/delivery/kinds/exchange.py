@@ -2,7 +2,6 @@
 in one of the dialects of gateway/outbox/dialects/.
 """
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,11 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.net.addresses import address_of, is_host_name, is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
+from gateway.delivery.exchange.addresses import Addresses
+from gateway.delivery.exchange.url import HttpUrl
+from gateway.delivery.exchange.verdicts import Verdicts
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
@@ -22,7 +23,7 @@ from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.format import Margins
-from gateway.outbox.item import EXCHANGE
+from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
@@ -38,7 +39,17 @@ ours, with ticks of 10 s.
 """
 
 LEAST_LEADS = 60
-"""A slot is at least so many times as long as a lead."""
+"""A slot is at least so many times as long as a lead, or a tick."""
+
+TICKS_TO_ANSWER = 2
+"""The engine looks at what came in once a tick; after two its verdict should be there."""
+
+LEAST_TO_ANSWER_S = 3.0
+"""Where slots, and so ticks, are short: the way takes time, too."""
+
+
+_WITH_IDS = ("sdk",)
+"""Dialects whose requests carry a transaction id, by which their verdicts are known."""
 
 
 class DialectName(str):
@@ -58,49 +69,19 @@ class DialectName(str):
         return cls(raw)
 
 
-class HttpUrl(str):
-    """The base URL of an exchange, without a trailing slash. Plain http only towards this
-    machine.
-    """
+class OnOff(str):
+    """`on` or `off`, which YAML may have read as true or false."""
 
-    json_schema: ClassVar[Mapping[str, Any]] = {
-        "type": "string",
-        "format": "uri",
-        "title": "URL",
-        "description": "https://host of the exchange",
-    }
+    json_schema: ClassVar[Mapping[str, Any]] = {"enum": ["on", "off"]}
     __slots__ = ()
 
     @classmethod
-    def parse(cls, raw: object) -> "HttpUrl":
-        """Raises ValueError where `raw` is not such a URL."""
-        match = (
-            re.fullmatch(
-                r"(?i:(https?))://(\[[0-9a-fA-F:]+\]|[^]\[/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
-            )
-            if isinstance(raw, str)
-            else None
-        )
-        if match is None or not _is_host(match[2]):
-            shown = re.sub(r"//[^/\s]*@", "//…@", raw) if isinstance(raw, str) else raw
-            raise ValueError(
-                f"{shown!r} is not the URL of an exchange — such as "
-                "https://gsyweb.gridsingularity.com"
-            )
-        if match[3] and not 1 <= int(match[3][1:]) <= 65535:
-            raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        scheme = match[1].lower()  # RFC 3986, section 3.1: case does not matter
-        if scheme == "http" and not is_loopback(match[2]):
-            raise ValueError(
-                "plain http would send the password in clear, and is for this machine only "
-                "(127.0.0.1, [::1] or localhost) — write https://"
-            )
-        return cls((scheme + match[0][len(scheme) :]).rstrip("/"))
-
-
-def _is_host(text: str) -> bool:
-    """Whether it can be the host of a URL: an address of IPv6 in brackets, or a name."""
-    return address_of(text) is not None if text.startswith("[") else is_host_name(text)
+    def parse(cls, raw: object) -> "OnOff":
+        """Raises ValueError where it is neither."""
+        text = {True: "on", False: "off"}.get(raw, raw) if isinstance(raw, bool) else raw
+        if text not in ("on", "off"):
+            raise ValueError("expected on or off")
+        return cls(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +134,24 @@ class Settings:
             examples=["15s"],
         ),
     ] = None
+    verdicts: Annotated[
+        OnOff | None,
+        Meta(
+            description="on: a slot is accepted once the exchange's engine says so over a "
+            "websocket; off: once its reply over HTTP does (default: on for sdk, off for rest, "
+            "whose requests no verdict can be told apart by)",
+            examples=["off"],
+        ),
+    ] = None
+    tick: Annotated[
+        Seconds | None,
+        Meta(
+            description="how often the exchange's engine looks at what came in; a verdict that is "
+            "not there after two ticks does not come; at most a sixtieth of the slot (default: "
+            "15 s, or a sixtieth of the slot where that is less)",
+            examples=["15s"],
+        ),
+    ] = None
     timeout: Annotated[
         Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
     ] = field(default_factory=lambda: Seconds(10))
@@ -187,6 +186,16 @@ class Settings:
         lead_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.lead is None else self.lead
         return Margins(self.margin, max(self.margin, lead_s))
 
+    @property
+    def hears_verdicts(self) -> bool:
+        """Whether the engine's own word counts."""
+        return self.dialect in _WITH_IDS if self.verdicts is None else self.verdicts == "on"
+
+    def answer_within_s(self, slot_s: int) -> float:
+        """How long a verdict may take."""
+        tick_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.tick is None else self.tick
+        return max(TICKS_TO_ANSWER * tick_s, LEAST_TO_ANSWER_S)
+
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """What does not fit the market's slots and the assets."""
         slot_s = site.market.slot
@@ -206,6 +215,15 @@ class Settings:
         if self.lead is not None and self.lead > slot_s / LEAST_LEADS:
             hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
             yield Mistake(("lead",), "leaves too little time to deliver", hint)
+
+        if self.tick is not None and self.tick > slot_s / LEAST_LEADS:
+            hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
+            yield Mistake(("tick",), "is too long for such slots", hint)
+
+        if self.verdicts == "on" and self.dialect not in _WITH_IDS:
+            message = f"the dialect {self.dialect} has no verdicts"
+            hint = "its requests carry no id by which one could be told apart: write off, or sdk"
+            yield Mistake(("verdicts",), message, hint)
 
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
@@ -249,6 +267,19 @@ async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str
         await session.aclose()
 
 
+class ByHttp:
+    """The reply to a request is all that is heard."""
+
+    words_come = False
+    is_awake = False
+    why_silent = ""
+    state = "off: accepted means taken by HTTP"
+
+    def since_s(self, subject: Subject) -> float | None:  # noqa: ARG002 — of none
+        """Never."""
+        return None
+
+
 def open(settings: Settings, opening: Opening) -> Destination:
     """The exchange that the settings name, for every asset of the site."""
     site, slot_s = opening.site, opening.slot_s
@@ -261,6 +292,11 @@ def open(settings: Settings, opening: Opening) -> Destination:
         now=opening.now if site.clock.trust == "assured" else None,
         transport=opening.http,
     )
+    network = str(settings.canary_network)
+    addresses = Addresses({asset.uuid: asset.uuid for asset in site.assets})
+    verdicts = None
+    if settings.hears_verdicts and opening.http is None:
+        verdicts = Verdicts(session, network, addresses, now=opening.now, jitter=opening.jitter)
     kept = settings.kept(slot_s)
     terms = exchange_terms(
         site,
@@ -270,7 +306,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         kept=kept,
         name=opening.name,
     )
-    transport = HttpTransport(session, dialect)
+    transport = HttpTransport(session, dialect, verdicts)
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
@@ -282,9 +318,12 @@ def open(settings: Settings, opening: Opening) -> Destination:
             kept=kept,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
+            answer_within_s=settings.answer_within_s(slot_s) if verdicts else None,
             subjects=len(site.assets),
         ),
         greets=transport,
         verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
+        acknowledges=verdicts,
+        listening=verdicts or ByHttp(),
         name_of=opening.name_of,
     )
