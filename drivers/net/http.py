@@ -101,6 +101,7 @@ class HttpClient:
         keepalive_s: float = 0.0,
         masked: Callable[[str], str] = str,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
         the environment name a proxy for https. `keepalive_s` is how long an idle connection stays
@@ -118,6 +119,7 @@ class HttpClient:
         self._trust_env = trust_env
         self._keepalive_s = keepalive_s
         self._transport = transport
+        self._max_reply_bytes = max_reply_bytes
         self._way: Way | None = None
         self._has_answered = False
         with contextlib.suppress(NoConnection):
@@ -152,7 +154,7 @@ class HttpClient:
         if self._trust_env and trusted is not None:
             parts = urlsplit(self.url)
             proxy = proxy_for(parts.hostname or "", parts.port or 443, os.environ)
-        return HttpConnection(self.url, trusted, self._keepalive_s, proxy)
+        return HttpConnection(self.url, trusted, self._keepalive_s, proxy, self._max_reply_bytes)
 
     async def request(
         self,
@@ -209,7 +211,7 @@ class HttpClient:
         """
         coding = reply.headers.get("content-encoding", "")
         try:
-            return unpacked(reply.body, coding, MAX_REPLY_BYTES, complete=reply.complete)
+            return unpacked(reply.body, coding, self._max_reply_bytes, complete=reply.complete)
         except ValueError as error:
             words = self._masked(str(error))
             raise NoConnection(
@@ -250,7 +252,7 @@ class HttpClient:
             words = self._masked(masked(self._what_failed(error, way), secrets))[:MAX_WORDS]
             raise NoConnection(f"{self.url} cannot be reached: {words}") from error
 
-    def another(self) -> "HttpClient":
+    def another(self, max_reply_bytes: int = MAX_REPLY_BYTES) -> "HttpClient":
         """One more client of the same server, with the same trust, and a connection of its own."""
         way = self._way
         tls = way.tls if isinstance(way, HttpConnection) else self._tls
@@ -261,6 +263,7 @@ class HttpClient:
             keepalive_s=self._keepalive_s,
             masked=self._masked,
             transport=self._transport,
+            max_reply_bytes=max_reply_bytes,
         )
 
     async def aclose(self) -> None:

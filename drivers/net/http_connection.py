@@ -18,7 +18,7 @@ from drivers.net.proxies import Proxy
 from drivers.net.tunnel import open_tunnel
 
 MAX_REPLY_BYTES = 64 * 1024
-"""More of a reply's body is not read."""
+"""More of a reply's body is not read where nobody says otherwise."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a reply's status line and headers together."""
@@ -63,6 +63,7 @@ class HttpConnection:
         tls: ssl.SSLContext | None,
         keepalive_s: float,
         proxy: Proxy | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         """`tls` is what https trusts; `proxy` is for https only. Raises ValueError where the URL's
         host or port is none.
@@ -75,6 +76,7 @@ class HttpConnection:
         self._tls = tls
         self._keepalive_s = keepalive_s
         self._proxy = proxy
+        self._max_reply_bytes = max_reply_bytes
         self._is_before_proxy = False
         self._wire: Wire | None = None
         self._http = h11.Connection(h11.CLIENT)
@@ -205,7 +207,7 @@ class HttpConnection:
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > MAX_REPLY_BYTES:
+                if len(body) > self._max_reply_bytes:
                     break
             elif isinstance(event, h11.EndOfMessage):
                 break
@@ -216,8 +218,8 @@ class HttpConnection:
         return HttpReply(
             response.status_code,
             _joined(response.headers),
-            bytes(body[:MAX_REPLY_BYTES]),
-            len(body) <= MAX_REPLY_BYTES,
+            bytes(body[: self._max_reply_bytes]),
+            len(body) <= self._max_reply_bytes,
         )
 
     def _rest(self) -> None:

@@ -73,6 +73,24 @@ class Acknowledges(Protocol):
         """Its words, as they come, for ever. A connection that is lost is made again."""
 
 
+class Attends(Protocol):
+    """What finds out, beside deliveries, where each subject's numbers go."""
+
+    def attend(self) -> AsyncIterator[None]:
+        """For ever; says each time that something may have changed."""
+
+    def knows(self, subject: Subject) -> bool:
+        """Whether it is known where its numbers go. Until then they wait, and hold up no others."""
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether that is known of all."""
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What a person should know, by the subject's name."""
+
+
 class Listening(Protocol):
     """How it stands with the words that a destination says later, where that is known."""
 
@@ -135,6 +153,7 @@ class Destination:
     """Where it is known since when its words are heard. Else a word that does not come is a failure
     of the destination.
     """
+    attends: Attends | None = None
     name_of: Callable[[Subject], str] = str
     """What people call a subject."""
 

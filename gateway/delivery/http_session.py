@@ -213,13 +213,21 @@ class Session:
         """What sends; whoever has more to send beside it asks for `another()`."""
         return self._client
 
+    def may_renew(self, path: str) -> bool:
+        """Whether another token may be worth more at that path."""
+        loop_s = asyncio.get_running_loop().time()
+        return loop_s >= self._no_login_before_s.get(path, 0.0) and self._may_log_in()
+
+    @property
+    def masked(self) -> Callable[[str], str]:
+        """Takes the secrets in use out of a text."""
+        return self._secrets.masked
+
     async def renew(self, path: str, client: HttpClient) -> None:
         """Have another token, since this one is not taken at that path. It is asked for by way of
         `client`, so that no delivery waits for it. Raises ExchangeError.
         """
         loop_s = asyncio.get_running_loop().time()
-        if loop_s < self._no_login_before_s.get(path, 0.0) or not self._may_log_in():
-            raise NotAllowed(f"{self.url}/{path} does not take our login")
         self._no_login_before_s[path] = loop_s + NO_NEW_LOGIN_FOR_S
         await self._login(loop_s + self.timeout_s, client)
 

@@ -12,7 +12,7 @@ from typing import Never
 from uuid import uuid4
 
 from gateway.delivery.awaited_words import AwaitedWords
-from gateway.delivery.destination import Acknowledges, Destination
+from gateway.delivery.destination import Acknowledges, Attends, Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
@@ -21,7 +21,7 @@ from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Accepted, Answer, Outcome, Rejected, Retry, Sent, Terms
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.refusals import Refusals
-from gateway.outbox.schedule import Doubted, Portion, Schedule, halves
+from gateway.outbox.schedule import BACKLOG_ITEMS, Doubted, Portion, Schedule, halves
 from gateway.store.errors import StoreError
 
 MIN_SLEEP_S = 0.001
@@ -86,12 +86,14 @@ class Uploader:
         report; only bugs get out.
         """
         async with aclosing(self):
-            if self._destination.acknowledges is None:
-                await self._deliver_all()
-            else:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._deliver_all())
-                    group.create_task(self._hear(self._destination.acknowledges))
+            beside = []
+            if self._destination.acknowledges is not None:
+                beside.append(self._hear(self._destination.acknowledges))
+            if self._destination.attends is not None:
+                beside.append(self._attend(self._destination.attends))
+            async with asyncio.TaskGroup() as group:
+                for work in (self._deliver_all(), *beside):
+                    group.create_task(work)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -146,7 +148,11 @@ class Uploader:
             self._schedule.forget()
 
         def due(*, since_s: int | None, limit: int) -> Sequence[Owed]:
-            return self._outbox.due(now_s, since_s=since_s, limit=limit)
+            attends = self._destination.attends
+            if attends is None or attends.knows_all:
+                return self._outbox.due(now_s, since_s=since_s, limit=limit)
+            found = self._outbox.due(now_s, since_s=since_s, limit=BACKLOG_ITEMS)
+            return [owed for owed in found if attends.knows(owed.item.subject)][:limit]
 
         allowed = self._patience.allows(_loop_s(), boundary_s)
         portion = self._schedule.next(due, now_s, allowed)
@@ -269,6 +275,10 @@ class Uploader:
                 self._fail_for(error)
             self._news.set()
 
+    async def _attend(self, attends: Attends) -> None:
+        async for _ in attends.attend():
+            self._news.set()
+
     def _take_in(self, answer: Answer) -> None:
         """One word of its own. Raises StoreError."""
         for portion, outcome in self._words.about(answer):
@@ -358,6 +368,7 @@ def _report(
         verdicts="" if destination.listening is None else destination.listening.state,
         unheard={name: why for (name, _), why in counts.unheard.items()},
         unheard_items=counts.unheard_items,
+        registry={} if destination.attends is None else dict(destination.attends.told),
         confirmed=read_back.confirmed,
         disagreements=read_back.disagreements,
         unconfirmed=confirmations.unconfirmed,

@@ -372,6 +372,12 @@ def _refusals(families: _Families, destination: DestinationReport) -> None:
         len(destination.unheard),
         destination=destination.name,
     )
+    families.gauge(
+        "destination_registry_differences",
+        "Assets of which the exchange's registry says otherwise than gateway.yaml",
+        len(destination.registry),
+        destination=destination.name,
+    )
     families.counter(
         "destination_verdicts_missed",
         "How often no verdict came on what was taken, though it would have been heard",

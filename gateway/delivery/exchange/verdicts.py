@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.delivery.exchange.addresses import Addresses
-from gateway.delivery.exchange.websockets import NobodyLoggedIn, NoWebsocket, Websockets
-from gateway.delivery.http_session import ExchangeError, Session
+from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
+from gateway.delivery.http_session import ExchangeError
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
@@ -77,14 +77,14 @@ class Verdicts:
 
     def __init__(
         self,
-        session: Session,
+        beside: Beside,
         network: str,
         addresses: Addresses,
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._websockets = Websockets(session)
+        self._beside = beside
         self._network = network
         self._addresses = addresses
         self._now = now
@@ -113,7 +113,6 @@ class Verdicts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._websockets.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """What was not meant to end is a bug, and is not hidden."""
@@ -195,7 +194,7 @@ class Verdicts:
             began_s = loop.time()
             try:
                 async with self._turn:
-                    socket = await self._websockets.open(channel.path, MAX_FRAME_BYTES)
+                    socket = await self._beside.open_websocket(channel.path, MAX_FRAME_BYTES)
                 await self._listen(channel, socket)
             except NoWebsocket as error:
                 self._lose(channel, str(error))

@@ -13,15 +13,21 @@ from msgspec import Meta
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
+from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.registrar import Registrar, Task
+from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
 from gateway.delivery.exchange.url import HttpUrl
 from gateway.delivery.exchange.verdicts import Verdicts
+from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
-from gateway.outbox.dialect import ReadsBack
+from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.exchange.batch import Dialect as BatchDialect
+from gateway.outbox.exchange.registry import Wanted
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
@@ -134,6 +140,17 @@ class Settings:
             examples=["15s"],
         ),
     ] = None
+    aggregator: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="name of the aggregator by way of which all assets' numbers go in one "
+            "request; it is found by its name, or made; sdk only (default: each asset's go by "
+            "themselves)",
+            examples=["home-12"],
+        ),
+    ] = None
     verdicts: Annotated[
         OnOff | None,
         Meta(
@@ -220,6 +237,10 @@ class Settings:
             hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
             yield Mistake(("tick",), "is too long for such slots", hint)
 
+        if self.aggregator is not None and self.dialect not in _WITH_IDS:
+            message = f"the dialect {self.dialect} knows no aggregators"
+            yield Mistake(("aggregator",), message, "leave it out, or write dialect: sdk")
+
         if self.verdicts == "on" and self.dialect not in _WITH_IDS:
             message = f"the dialect {self.dialect} has no verdicts"
             hint = "its requests carry no id by which one could be told apart: write off, or sdk"
@@ -280,10 +301,25 @@ class ByHttp:
         return None
 
 
+def wanted_of(site: SiteSettings) -> tuple[Wanted, ...]:
+    """The site's assets, as the registry is asked for them."""
+    return tuple(
+        Wanted(asset.uuid, asset.name, asset.market_kind, asset.is_by_name) for asset in site.assets
+    )
+
+
+def dialect_of(settings: Settings, slot_s: int) -> Dialect:
+    """How the exchange is spoken to."""
+    network = str(settings.canary_network)
+    if settings.aggregator is not None:
+        return BatchDialect(network, slot_s)
+    return load_dialect(settings.dialect, network, slot_s)
+
+
 def open(settings: Settings, opening: Opening) -> Destination:
     """The exchange that the settings name, for every asset of the site."""
     site, slot_s = opening.site, opening.slot_s
-    dialect = load_dialect(settings.dialect, str(settings.canary_network), slot_s)
+    dialect = dialect_of(settings, slot_s)
     session = Session(
         settings.url,
         lambda: site.credentials(settings.credentials),
@@ -292,11 +328,17 @@ def open(settings: Settings, opening: Opening) -> Destination:
         now=opening.now if site.clock.trust == "assured" else None,
         transport=opening.http,
     )
-    network = str(settings.canary_network)
-    addresses = Addresses({asset.uuid: asset.uuid for asset in site.assets})
+    beside = Beside(session)
+    addresses = Addresses(
+        {asset.uuid: None if asset.is_by_name else asset.uuid for asset in site.assets},
+        aggregator=settings.aggregator is not None,
+    )
+    registrar = _registrar(settings, opening, beside, addresses)
     verdicts = None
     if settings.hears_verdicts and opening.http is None:
-        verdicts = Verdicts(session, network, addresses, now=opening.now, jitter=opening.jitter)
+        network = str(settings.canary_network)
+        verdicts = Verdicts(beside, network, addresses, now=opening.now, jitter=opening.jitter)
+
     kept = settings.kept(slot_s)
     terms = exchange_terms(
         site,
@@ -306,7 +348,9 @@ def open(settings: Settings, opening: Opening) -> Destination:
         kept=kept,
         name=opening.name,
     )
-    transport = HttpTransport(session, dialect, verdicts)
+    http = HttpTransport(session, dialect, verdicts)
+    transport = AddressedTransport(http, addresses, registrar)
+    verifier = HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
@@ -322,8 +366,22 @@ def open(settings: Settings, opening: Opening) -> Destination:
             subjects=len(site.assets),
         ),
         greets=transport,
-        verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
+        verifies=AddressedVerifier(verifier, addresses) if verifier else None,
         acknowledges=verdicts,
         listening=verdicts or ByHttp(),
+        attends=registrar,
         name_of=opening.name_of,
+    )
+
+
+def _registrar(
+    settings: Settings, opening: Opening, beside: Beside, addresses: Addresses
+) -> Registrar:
+    return Registrar(
+        WebApi(beside, str(settings.canary_network)),
+        addresses,
+        Task(wanted_of(opening.site), settings.aggregator or ""),
+        now=opening.now,
+        jitter=opening.jitter,
+        note=opening.buffer.outbox(opening.name).note,
     )
