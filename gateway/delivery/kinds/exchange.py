@@ -58,6 +58,9 @@ _WITH_IDS = ("sdk",)
 """Dialects whose requests carry a transaction id, by which their verdicts are known."""
 
 
+_Name = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
 class DialectName(str):
     """The name of a dialect: a file of gateway/outbox/dialects/."""
 
@@ -141,10 +144,8 @@ class Settings:
         ),
     ] = None
     aggregator: Annotated[
-        str | None,
+        _Name | None,
         Meta(
-            min_length=1,
-            max_length=64,
             description="name of the aggregator by way of which all assets' numbers go in one "
             "request; it is found by its name, or made; sdk only (default: each asset's go by "
             "themselves)",

@@ -1,4 +1,4 @@
-"""The logins that the simulated exchange has given out."""
+"""The simulated exchange's account, and the logins that it has given out."""
 
 import base64
 import json
@@ -8,15 +8,19 @@ from gateway.delivery.simulated.answers import Refused
 
 
 class Tokens:
-    """Tokens that live `life_s`. `now` is Unix time."""
+    """Tokens that live `life_s`, for who knows the name and the password. `now` is Unix time."""
 
-    def __init__(self, life_s: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, username: str, password: str, life_s: float, now: Callable[[], float]
+    ) -> None:
+        self.username = username
+        self.password = password
         self._life_s = life_s
         self._now = now
         self._expires_s: dict[str, float] = {}
-        self.key = "token"
-        """The key under which a login answers its token: older servers `token`, current ones
-        `access`.
+        self.keys: tuple[str, ...] = ("access", "token")
+        """The keys under which a login answers its token: current servers `access`, older ones and
+        the documentation `token`.
         """
         self.issued = 0
 

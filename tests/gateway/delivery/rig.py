@@ -14,6 +14,7 @@ import httpx
 from gateway.delivery.destination import Delivery, Destination, Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
+from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
@@ -96,7 +97,11 @@ class Site:
         self.buffer: Buffer = open_buffer(path / "buffer.sqlite", now_s=T0)
         self.dialect = load_dialect(dialect, str(NETWORK), slot_s)
         self.exchange = StandInExchange(
-            NETWORK, dict.fromkeys(ASSETS, "Load"), slot_s=slot_s, now=now
+            NETWORK,
+            dict.fromkeys(ASSETS, "Load"),
+            slot_s=slot_s,
+            now=now,
+            behaviour=Behaviour(refuses_at_once=True),
         )
         self._real = real
         self._closings = 0
