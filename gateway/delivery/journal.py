@@ -260,7 +260,7 @@ class Journal:
 
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""
-        kind = items[0].kind
+        kind = items[0].kind if len({item.kind for item in items}) == 1 else "number"
         count = f"{kind} of one slot" if len(items) == 1 else f"{kind}s of {len(items)} slots"
         starts_s = [item.slot_s for item in items]
         first, last = (utc_seconds(at_s) for at_s in (min(starts_s), max(starts_s)))

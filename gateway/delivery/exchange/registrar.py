@@ -192,6 +192,7 @@ class Registrar:
         uuid = (await self._api.aggregators()).get(name)
         if uuid is None:
             uuid = await self._api.create_aggregator(name)
+            self._selected.clear()
             _log.info("made the aggregator %s", name)
         if uuid != self._addresses.aggregator:
             self._selected.clear()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from gateway.delivery.destination import Delivery
 from gateway.delivery.kinds import load
 from gateway.delivery.opening import Opening, open_delivery
+from gateway.delivery.simulated.http_server import StandInExchange
+from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
@@ -45,7 +46,7 @@ class TalkingSite:
 
     exchange: TalkingExchange
     buffer: Buffer
-    delivery: Delivery
+    delivery: Uploader
     newest_s: int
     """Start of the newest closed slot."""
 
@@ -74,7 +75,7 @@ def owe(buffer: Buffer, asset: UUID, slots_s: Sequence[int], kind: Kind = "measu
             Item("exchange", asset, slot_s, kind, 0, slot_s % 7919 + 1),
             SLOT,
             "measured",
-            opens_s=slot_s,
+            opens_s=0.0,
             closes_s=slot_s + 2 * SLOT if kind == "forecast" else None,
         )
         for slot_s in slots_s
@@ -114,7 +115,23 @@ async def talking_site(
             buffer.close_file()
 
 
-def opened(folder: Path, buffer: Buffer) -> Delivery:
+@asynccontextmanager
+async def site_at(
+    folder: Path, exchange: StandInExchange, yaml: str
+) -> AsyncIterator[tuple[Buffer, Uploader]]:
+    """A site with that gateway.yaml, which delivers to the engine's twin."""
+    write_site(folder / "site", exchange.url)
+    (folder / "site/gateway.yaml").write_text(yaml)
+    buffer = open_buffer(folder / "buffer.sqlite", now_s=now_s())
+    try:
+        delivery = opened(folder / "site", buffer)
+        async with running(delivery):
+            yield buffer, delivery
+    finally:
+        buffer.close_file()
+
+
+def opened(folder: Path, buffer: Buffer) -> Uploader:
     """The delivery to the exchange, as the daemon opens it."""
     site = load(folder)
     opening = Opening(
@@ -125,4 +142,6 @@ def opened(folder: Path, buffer: Buffer) -> Delivery:
         trusted=lambda: True,
         jitter=lambda: 0.1,
     )
-    return open_delivery(site.destinations["exchange"], opening)
+    delivery = open_delivery(site.destinations["exchange"], opening)
+    assert isinstance(delivery, Uploader)
+    return delivery
