@@ -2,6 +2,8 @@
 over real sockets.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -11,6 +13,7 @@ import gateway.delivery.kinds.exchange as kind
 from gateway.delivery.exchange import registrar
 from gateway.delivery.simulated.community import AREA, Community, Node
 from gateway.delivery.simulated.http_server import StandInExchange
+from gateway.delivery.uploader import Uploader
 from gateway.outbox.item import Kind
 from gateway.site.settings import uuid_of_name
 from gateway.store.buffer import Buffer
@@ -54,6 +57,18 @@ def yaml(exchange: StandInExchange, *more: str, house: str = "") -> str:
     )
 
 
+@asynccontextmanager
+async def home(
+    folder: Path, network: Community
+) -> AsyncIterator[tuple[StandInExchange, Buffer, Uploader]]:
+    """A site whose assets are known by their names."""
+    async with (
+        twin(network) as exchange,
+        site_at(folder, exchange, yaml(exchange)) as (buffer, delivery),
+    ):
+        yield exchange, buffer, delivery
+
+
 def states(buffer: Buffer, asset: UUID) -> list[str]:
     return [owed.state for owed in buffer.owed() if owed.item.subject == asset]
 
@@ -71,58 +86,58 @@ def measured(exchange: StandInExchange, asset: UUID) -> dict[int, int]:
 
 async def test_assets_are_found_by_their_names(tmp_path: Path) -> None:
     house, pv = house_and_pv()
-    async with twin(community(Node(uuid4(), "Street", AREA, children=[house]), pv)) as exchange:
-        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, delivery):
-            owe_all(buffer)
-            delivery.wake()
-            await until(lambda: states(buffer, HOUSE) + states(buffer, PV) == ["accepted"] * 2, 10)
-            assert measured(exchange, house.uuid) == {NEWEST_S: NEWEST_S % 7919 + 1}
-            assert delivery.snapshot(now_s()).registry == {}
+    async with home(tmp_path, community(Node(uuid4(), "Street", AREA, children=[house]), pv)) as (
+        exchange,
+        buffer,
+        delivery,
+    ):
+        owe_all(buffer)
+        delivery.wake()
+        await until(lambda: states(buffer, HOUSE) + states(buffer, PV) == ["accepted"] * 2, 10)
+        assert measured(exchange, house.uuid) == {NEWEST_S: NEWEST_S % 7919 + 1}
+        assert delivery.snapshot(now_s()).registry == {}
 
 
 async def test_an_asset_that_is_not_found_waits_and_holds_up_no_other(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     house.name = "Haus"
-    async with twin(community(house, pv)) as exchange:
-        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, delivery):
-            owe_all(buffer, 3)
-            await until(lambda: states(buffer, PV) == ["accepted"] * 3, 10)
-            assert states(buffer, HOUSE) == ["pending"] * 3
-            told = delivery.snapshot(now_s()).registry
-            assert told == {
-                "House": "no asset of the network is named 'House' — its assets are Haus, PV"
-            }
+    async with home(tmp_path, community(house, pv)) as (exchange, buffer, delivery):
+        owe_all(buffer, 3)
+        await until(lambda: states(buffer, PV) == ["accepted"] * 3, 10)
+        assert states(buffer, HOUSE) == ["pending"] * 3
+        told = delivery.snapshot(now_s()).registry
+        assert told == {
+            "House": "no asset of the network is named 'House' — its assets are Haus, PV"
+        }
 
 
 async def test_two_assets_of_one_name_are_told_with_both_uuids(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     other = Node(uuid4(), "House")
-    async with twin(community(house, pv, other)) as exchange:
-        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, delivery):
-            owe_all(buffer)
-            await until(lambda: states(buffer, PV) == ["accepted"], 10)
-            told = delivery.snapshot(now_s()).registry["House"]
-            assert str(house.uuid) in told and str(other.uuid) in told
-            assert states(buffer, HOUSE) == ["pending"]
+    async with home(tmp_path, community(house, pv, other)) as (exchange, buffer, delivery):
+        owe_all(buffer)
+        await until(lambda: states(buffer, PV) == ["accepted"], 10)
+        told = delivery.snapshot(now_s()).registry["House"]
+        assert str(house.uuid) in told and str(other.uuid) in told
+        assert states(buffer, HOUSE) == ["pending"]
 
 
 async def test_a_network_that_was_made_anew_is_found_by_its_names(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     network = community(house, pv)
-    async with twin(network) as exchange:
-        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, delivery):
-            owe_all(buffer)
-            await until(lambda: states(buffer, HOUSE) == ["accepted"], 10)
+    async with home(tmp_path, network) as (exchange, buffer, delivery):
+        owe_all(buffer)
+        await until(lambda: states(buffer, HOUSE) == ["accepted"], 10)
 
-            anew = Node(uuid4(), "House")
-            exchange.community.remove(house.uuid)
-            exchange.community.add(anew)
-            owe(buffer, HOUSE, [NEWEST_S - SLOT])
-            delivery.wake()
-            await until(lambda: states(buffer, HOUSE) == ["accepted"] * 2, 15)
-            told = delivery.snapshot(now_s()).registry["House"]
-            assert str(anew.uuid) in told and str(house.uuid) in told
-            assert list(measured(exchange, anew.uuid)) == [NEWEST_S - SLOT]
+        anew = Node(uuid4(), "House")
+        exchange.community.remove(house.uuid)
+        exchange.community.add(anew)
+        owe(buffer, HOUSE, [NEWEST_S - SLOT])
+        delivery.wake()
+        await until(lambda: states(buffer, HOUSE) == ["accepted"] * 2, 15)
+        told = delivery.snapshot(now_s()).registry["House"]
+        assert str(anew.uuid) in told and str(house.uuid) in told
+        assert list(measured(exchange, anew.uuid)) == [NEWEST_S - SLOT]
 
 
 async def test_a_uuid_that_is_written_down_and_gone_is_told_with_the_new_one(
