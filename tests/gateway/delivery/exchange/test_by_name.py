@@ -101,7 +101,7 @@ async def test_assets_are_found_by_their_names(tmp_path: Path) -> None:
 async def test_an_asset_that_is_not_found_waits_and_holds_up_no_other(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     house.name = "Haus"
-    async with home(tmp_path, community(house, pv)) as (exchange, buffer, delivery):
+    async with home(tmp_path, community(house, pv)) as (_, buffer, delivery):
         owe_all(buffer, 3)
         await until(lambda: states(buffer, PV) == ["accepted"] * 3, 10)
         assert states(buffer, HOUSE) == ["pending"] * 3
@@ -114,7 +114,7 @@ async def test_an_asset_that_is_not_found_waits_and_holds_up_no_other(tmp_path: 
 async def test_two_assets_of_one_name_are_told_with_both_uuids(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     other = Node(uuid4(), "House")
-    async with home(tmp_path, community(house, pv, other)) as (exchange, buffer, delivery):
+    async with home(tmp_path, community(house, pv, other)) as (_, buffer, delivery):
         owe_all(buffer)
         await until(lambda: states(buffer, PV) == ["accepted"], 10)
         told = delivery.snapshot(now_s()).registry["House"]
