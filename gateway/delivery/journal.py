@@ -86,9 +86,12 @@ class Journal:
             self.counts.refuses.pop(self._name_of(item.subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
-    def sent(self, items: Sequence[Item]) -> None:
-        """These are on their way."""
-        _log.info("%ssent %s; its answer is awaited", self._prefix, self.say(items))
+    def sent(self, items: Sequence[Item], *, is_receipt: bool) -> None:
+        """These are on their way, or the destination has taken them: its own word follows, which
+        has a line of its own then.
+        """
+        level = logging.DEBUG if is_receipt else logging.INFO
+        _log.log(level, "%ssent %s; its answer is awaited", self._prefix, self.say(items))
 
     def greeted(self, now_s: float) -> None:
         """The destination is there, and takes who we are."""

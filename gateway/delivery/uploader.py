@@ -196,7 +196,7 @@ class Uploader:
             case Accepted():
                 self._journal.accepted(items, now_s)
             case Sent():
-                self._journal.sent(items)
+                self._journal.sent(items, is_receipt=outcome.is_receipt)
                 if outcome.is_receipt:
                     self._journal.counts.last_success_s = now_s
                     self._works(now_s)

@@ -14,6 +14,7 @@ from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
 from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
 from gateway.delivery.exchange.url import HttpUrl
@@ -27,7 +28,7 @@ from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
-from gateway.outbox.exchange.registry import Wanted
+from gateway.outbox.exchange.registry import Node, Wanted
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
@@ -46,6 +47,8 @@ ours, with ticks of 10 s.
 
 LEAST_LEADS = 60
 """A slot is at least so many times as long as a lead, or a tick."""
+
+LOGIN_WITHIN_S = 15.0
 
 TICKS_TO_ANSWER = 2
 """The engine looks at what came in once a tick; after two its verdict should be there."""
@@ -272,21 +275,33 @@ def settings_of(site: SiteSettings) -> Settings | None:
     return found if isinstance(found, Settings) else None
 
 
+def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
+    """A session for one look, by a command."""
+    return Session(
+        settings.url,
+        lambda: site.credentials(settings.credentials),
+        settings.timeout,
+        secrets=site.secrets,
+        now=time.time if site.clock.trust == "assured" else None,
+    )
+
+
 async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
     """Log in once, and send nothing. Returns what is worth knowing beside that, in words. Raises
     ExchangeError, which says what is wrong and what to do.
     """
-    session = Session(
-        settings.url,
-        lambda: site.credentials(settings.credentials),
-        settings.timeout,
-        now=time.time if site.clock.trust == "assured" else None,
-    )
+    session = session_for_a_person(settings, site)
     try:
         await session.log_in(within_s)
         return NO_WITNESS if session.lacks_witness else ""
     finally:
         await session.aclose()
+
+
+async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
+    """The network's registry. Raises ExchangeError."""
+    session = session_for_a_person(settings, site)
+    return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)
 
 
 class ByHttp:
