@@ -94,6 +94,10 @@ class AwaitedWords:
         self._journal.heard(self._schedule.hear(heard))
         return found
 
+    def age_s(self, answer: Answer, now_s: float) -> float:
+        """How long ago that was sent."""
+        return max(0.0, now_s - self._shipments().get(answer.transaction_id, now_s))
+
     # --- no word came -----------------------------------------------------------------------------
 
     def next_s(self, now_s: float) -> float:

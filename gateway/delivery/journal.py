@@ -82,8 +82,9 @@ class Journal:
         self.counts.accepted += len(items)
         self.counts.last_success_s = now_s
         self.refusing_since_s = None
-        for item in items:
-            self.counts.refuses.pop(self._name_of(item.subject), None)
+        if self.counts.refuses:
+            for subject in {item.subject for item in items}:
+                self.counts.refuses.pop(self._name_of(subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
     def sent(self, items: Sequence[Item], *, is_receipt: bool) -> None:
@@ -245,8 +246,8 @@ class Journal:
         return "" if self._destination == EXCHANGE else f"{self._destination}: "
 
     def _note_refused(self, items: Sequence[Item], reason: str) -> None:
-        for item in items:
-            self.counts.refuses[self._name_of(item.subject)] = reason
+        for subject in {item.subject for item in items}:
+            self.counts.refuses[self._name_of(subject)] = reason
 
     def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
         """Whether refusals of it are to be logged now, which is noted."""
@@ -264,8 +265,9 @@ class Journal:
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""
         kind = items[0].kind if len({item.kind for item in items}) == 1 else "number"
-        count = f"{kind} of one slot" if len(items) == 1 else f"{kind}s of {len(items)} slots"
-        starts_s = [item.slot_s for item in items]
+        starts_s = {item.slot_s for item in items}
+        slots = "one slot" if len(starts_s) == 1 else f"{len(starts_s)} slots"
+        count = f"{kind}{'s' if len(items) > 1 else ''} of {slots}"
         first, last = (utc_seconds(at_s) for at_s in (min(starts_s), max(starts_s)))
         span = first if first == last else f"{first} to {last}"
         return f"{count} of {self._subjects(items)}, {span}"

@@ -182,9 +182,13 @@ class Uploader:
         for answer in self._words.end():
             self._take_in(answer)
 
-    def _conclude(self, portion: Portion, outcome: Outcome, shipment: Shipment | None) -> None:
-        """Write down what came of a portion, and go by it. Raises StoreError."""
-        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s())
+    def _conclude(
+        self, portion: Portion, outcome: Outcome, shipment: Shipment | None, age_s: float = 0.0
+    ) -> None:
+        """Write down what came of a portion, and go by it; `age_s`: it was sent so long ago. Raises
+        StoreError.
+        """
+        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), age_s=age_s)
         write_down(self._outbox, portion, judged, shipment, self._now())
         self._settle(portion, judged)
 
@@ -281,8 +285,9 @@ class Uploader:
 
     def _take_in(self, answer: Answer) -> None:
         """One word of its own. Raises StoreError."""
+        age_s = self._words.age_s(answer, self._now())
         for portion, outcome in self._words.about(answer):
-            self._conclude(portion, outcome, None)
+            self._conclude(portion, outcome, None, age_s)
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
