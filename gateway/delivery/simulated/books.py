@@ -48,6 +48,8 @@ class Books:
         self, assets: Iterable[UUID], clock: EngineClock, max_history: int | None = MAX_HISTORY
     ) -> None:
         self._clock = clock
+        self.began_s = clock.slot_at(clock.now_s())
+        """The first slot of the simulation."""
         assets = list(assets)
         self.measurements: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.forecasts: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
