@@ -240,8 +240,10 @@ async def _show(exchange: StandInExchange, console: Console) -> None:
                     printed.add(row.cells)
                     _print(console, _line(row.cells))
             for line in summary(exchange, len(exchange.websockets)):
-                if line not in said and not line.startswith("requests:"):
-                    said.add(line)
+                # A count that has grown is not worth another line.
+                about = line.rstrip("0123456789")
+                if about not in said and not line.startswith("requests:"):
+                    said.add(about)
                     _print(console, line)
 
 
