@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from html import escape
 from uuid import UUID
 
@@ -34,28 +35,22 @@ def rows(exchange: StrictExchange, slots: int) -> list[Row]:
     """Of the newest slots of which anything is held, the newest first."""
     books = exchange.books
     kept = (books.measurements, books.forecasts, books.undated)
-    known = sorted({at for each in kept for slots_of in each.values() for at in slots_of})
-    late = {
-        (booking.asset, booking.slot_s)
-        for booking in books.history
-        if booking.what == "measurement" and not booking.settles
-    }
-    found = []
-    for slot_s in reversed(known[-slots:]):
-        for node in exchange.community.assets():
-            if any(slot_s in each.get(node.uuid, {}) for each in kept):
-                is_late = (node.uuid, slot_s) in late
-                found.append(_row(exchange, node, slot_s, is_late=is_late))
-    return found
+    known: set[int] = set().union(*(slots_of for each in kept for slots_of in each.values()))
+    return [
+        _row(exchange, node, slot_s)
+        for slot_s in nlargest(slots, known)
+        for node in exchange.community.assets()
+        if any(slot_s in each.get(node.uuid, {}) for each in kept)
+    ]
 
 
-def _row(exchange: StrictExchange, node: Node, slot_s: int, *, is_late: bool) -> Row:
+def _row(exchange: StrictExchange, node: Node, slot_s: int) -> Row:
     books = exchange.books
     times = books.booked["measurement", node.uuid, slot_s]
     notes = []
     if times > 1:
         notes.append(f"sent {times} times")
-    if is_late:
+    if (node.uuid, slot_s) in books.late:
         notes.append("after its settlement")
     if slot_s % exchange.slot_s:
         notes.append("no slot begins then")

@@ -64,6 +64,8 @@ class Books:
         """
         self.history: deque[Booking] = deque(maxlen=max_history)
         """Everything that was booked, in the order in which it arrived."""
+        self.late: set[tuple[UUID, int]] = set()
+        """Measurements, by asset and slot, of which a number came after the slot was settled."""
         self.dropped: Counter[str] = Counter()
         """Numbers that were answered well and not booked, by kind."""
         self.fresh: deque[tuple[int, UUID, int, int]] = deque()
@@ -110,6 +112,8 @@ class Books:
             "undated": self.undated,
         }[what].setdefault(asset, {})
         settles = applied_s - self._clock.slot_s < slot_s + SETTLED_S or what != "measurement"
+        if not settles:
+            self.late.add((asset, slot_s))
         now_s = self._clock.right_s(self._clock.now_s())
         before_uwh = kept.get(slot_s)
         self.history.append(

@@ -9,6 +9,7 @@ logins forgotten after 30min
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import uuid5
 
 from drivers.strict_yaml import Seconds, nearest
 from gateway.delivery.simulated.exchange import StrictExchange
@@ -40,9 +41,12 @@ MEANING: Mapping[str, str] = {
     "no answer": "requests are obeyed, and the connection dropped",
     "half an answer": "the same in the middle of the answer",
     "packs": "answers are packed, and nobody asked for it",
+    "websockets down": "every websocket is closed, and none opened",
+    "verdicts lost": "nothing that the engine says arrives",
     "live off ASSET": "the asset's live-data switch is off",
     "logins forgotten": "every token is void at once",
     "no role": "the account may not use the interfaces",
+    "made anew": "the network was made anew: every asset has another UUID",
     "tells forecasts": "reading back tells forecasts instead of measurements",
 }
 """For the help page."""
@@ -84,8 +88,15 @@ class Mishap:
             case "tells forecasts":
                 behaviour.tells = "forecasts"
                 return lambda: setattr(behaviour, "tells", "measurements")
+            case "verdicts lost":
+                exchange.engine.is_mute = True
+                return lambda: setattr(exchange.engine, "is_mute", False)
             case "live off":
                 return _switched_off(exchange, self.asset)
+            case "made anew":
+                return _made_anew(exchange)
+            case "websockets down":
+                exchange.mode("down", where="/external-ws/")
             case "busy":
                 exchange.mode("status", status=429, retry_after_s=self.number)
             case "status":
@@ -106,6 +117,19 @@ def _switched_off(exchange: StrictExchange, name: str) -> Undo:
 
     switch(False)
     return lambda: switch(True)
+
+
+def _made_anew(exchange: StrictExchange) -> Undo:
+    before = {id(node): node.uuid for node in exchange.community.nodes()}
+    for node in exchange.community.assets():
+        node.uuid = uuid5(node.uuid, "made anew")
+    exchange.community.controlled.clear()
+
+    def undo() -> None:
+        for node in exchange.community.nodes():
+            node.uuid = before[id(node)]
+
+    return undo
 
 
 def mishap(text: str) -> Mishap:

@@ -118,9 +118,11 @@ def test_what_was_measured_deviates_from_the_next_slot_on_and_a_pvs_is_negative(
         ({"2026-11-28T11:44": 0.5}, [500_000_000]),
         ({BEFORE: float("nan")}, []),
         ({BEFORE: float("inf")}, []),
+        ({BEFORE: 1e308}, []),
+        ({BEFORE: 10**400}, [10**409]),
         ({}, []),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_it_is_ready_for(twin: Twin, energy: dict[str, float], kept: list[int]) -> None:
     twin.send(LOAD, "measurement", energy)

@@ -1,5 +1,7 @@
 """What is to go wrong in a rehearsal, and what the stand-in exchange shows of what it holds."""
 
+from uuid import UUID
+
 import pytest
 
 from gateway.delivery.simulated.board import held, page, rows, summary
@@ -64,6 +66,41 @@ def test_a_live_data_switch_is_off_and_on_again() -> None:
     undo()
     twin.send(LOAD, "measurement", {MIDNIGHT: 0.5})
     assert len(twin.after(60)) == 1
+
+
+def test_verdicts_are_lost_on_the_way_and_what_was_sent_is_booked() -> None:
+    twin = Twin()
+    undo = mishap("verdicts lost").apply(twin.exchange)
+    twin.send(LOAD, "measurement", {MIDNIGHT: 0.5})
+    assert twin.after(60) == []
+    assert twin.exchange.books.measurements[LOAD]
+    undo()
+    twin.send(LOAD, "measurement", {MIDNIGHT: 0.5})
+    assert len(twin.after(60)) == 1
+
+
+def test_websockets_are_down_and_http_is_not() -> None:
+    twin = Twin()
+    undo = mishap("websockets down").apply(twin.exchange)
+    path = f"/external-ws/{SIMULATION}/{LOAD}/"
+    refused = twin.exchange.open_stream(path, twin.headers)
+    assert not isinstance(refused, UUID)
+    assert refused.sends == "nothing"
+    twin.ask("GET", REGISTRY, None)
+    undo()
+    assert twin.exchange.open_stream(path, twin.headers) == LOAD
+
+
+def test_a_network_that_was_made_anew_has_the_same_names_and_other_uuids() -> None:
+    twin = Twin()
+    before = twin.exchange.assets
+    undo = mishap("made anew").apply(twin.exchange)
+    assert list(twin.exchange.assets.values()) == list(before.values())
+    assert not before.keys() & twin.exchange.assets.keys()
+    path = f"/external-connection/api/{SIMULATION}/{LOAD}/set-energy-measurement/"
+    twin.ask("POST", path, {}, status=404)
+    undo()
+    assert twin.exchange.assets == before
 
 
 def test_reading_back_tells_forecasts_for_a_while() -> None:
