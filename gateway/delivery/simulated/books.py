@@ -48,6 +48,8 @@ class Books:
         self, assets: Iterable[UUID], clock: EngineClock, max_history: int | None = MAX_HISTORY
     ) -> None:
         self._clock = clock
+        self.began_s = clock.slot_at(clock.now_s())
+        """The first slot of the simulation."""
         assets = list(assets)
         self.measurements: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.forecasts: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
@@ -62,6 +64,8 @@ class Books:
         """
         self.history: deque[Booking] = deque(maxlen=max_history)
         """Everything that was booked, in the order in which it arrived."""
+        self.late: set[tuple[UUID, int]] = set()
+        """Measurements, by asset and slot, of which a number came after the slot was settled."""
         self.dropped: Counter[str] = Counter()
         """Numbers that were answered well and not booked, by kind."""
         self.fresh: deque[tuple[int, UUID, int, int]] = deque()
@@ -108,6 +112,8 @@ class Books:
             "undated": self.undated,
         }[what].setdefault(asset, {})
         settles = applied_s - self._clock.slot_s < slot_s + SETTLED_S or what != "measurement"
+        if not settles:
+            self.late.add((asset, slot_s))
         now_s = self._clock.right_s(self._clock.now_s())
         before_uwh = kept.get(slot_s)
         self.history.append(

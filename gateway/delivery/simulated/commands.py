@@ -26,8 +26,8 @@ class Unheard(ValueError):
 
 
 def energy_of(command: str, arguments: Mapping[str, object]) -> dict[int, int | None]:
-    """µWh by slot; None for NaN and Infinity, which it takes and which change nothing. Raises
-    Unheard.
+    """µWh by slot; None for NaN and what is beyond all numbers, which it takes and which changes
+    nothing. Raises Unheard.
 
     It does not ask whether a time is the start of a slot, and takes a body without one.
     """
@@ -45,7 +45,10 @@ def _uwh(value: object) -> int | None:
         raise ValueError(f"{value!r} is not a number")
     if value < 0:
         raise ValueError(f"{value!r} is negative")
-    return round(value * UWH_PER_KWH) if math.isfinite(value) else None
+    energy_uwh = value * UWH_PER_KWH
+    if isinstance(energy_uwh, float) and not math.isfinite(energy_uwh):
+        return None
+    return round(energy_uwh)
 
 
 def has_exactly_its_keys(command: str, body: Mapping[str, object]) -> bool:

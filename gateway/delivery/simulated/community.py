@@ -38,6 +38,8 @@ class Node:
     sends to the asset hears nothing.
     """
     children: list["Node"] = field(default_factory=list)
+    fee: float = 0
+    """A market's grid fee when the simulation begins: cents/kWh, or percent."""
 
     @property
     def is_market(self) -> bool:

@@ -62,6 +62,8 @@ class Engine:
         self._sinks: dict[UUID, list[Sink]] = {}
         self._part = self._part_now()
         self.fees = GridFees(behaviour)
+        self.is_mute = False
+        """All that it tells is lost on the way."""
         self.ended = ""
         """Why the simulation has ended; empty while it runs."""
         self.unanswered = 0
@@ -90,7 +92,7 @@ class Engine:
         """Say something now; bytes and text go out as they are, as a fault would."""
         if not isinstance(message, bytes | str):
             message = json.dumps(message).encode()
-        for sink in list(self._sinks.get(address, ())):
+        for sink in () if self.is_mute else list(self._sinks.get(address, ())):
             sink(message)
 
     # --- what arrives -----------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def event(
             said |= {
                 "last_market_bill": {"accumulated_trades": {}, "external_trades": {}},
                 "last_market_stats": dict(NO_TRADES),
-                **fees.in_tree(node.uuid),
+                **fees.in_tree(node),
                 "children": {str(child.uuid): told(child) for child in node.children},
             }
         elif community.controlled.get(node.uuid) == aggregator:
@@ -70,7 +70,7 @@ def _asset_info(node: Node, books: Books, slot_s: int, length_s: int) -> Mapping
         slot_text(past_s, length_s): sign * measured[past_s] / UWH_PER_KWH
         if past_s in measured
         else None
-        for past_s in range(slot_s - SETTLED_S, slot_s, length_s)
+        for past_s in range(max(slot_s - SETTLED_S, books.began_s), slot_s, length_s)
     }
     common = {"unsettled_deviation_kWh": deviation, "energy_traded": 0, "total_cost": 0}
     if node.kind == "PV":

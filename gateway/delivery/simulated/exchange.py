@@ -92,16 +92,16 @@ class StrictExchange:
     @property
     def username(self) -> str:
         """Whose account it is."""
-        return self.tokens.username
+        return next(iter(self.tokens.accounts))
 
     @property
     def password(self) -> str:
         """What a login must say; it may be changed."""
-        return self.tokens.password
+        return self.tokens.accounts[self.username]
 
     @password.setter
     def password(self, password: str) -> None:
-        self.tokens.password = password
+        self.tokens.accounts[self.username] = password
 
     @property
     def logins(self) -> int:
@@ -186,7 +186,7 @@ class StrictExchange:
             raise Refused(405, f"{method} is not allowed here")
         login = object_in(headers, body)
         exactly(login, {"username", "password"})
-        if login != {"username": self.username, "password": self.password}:
+        if not self.tokens.knows(login["username"], login["password"]):
             return json_answer(400, {"non_field_errors": ["These credentials are not known here."]})
         token = self.tokens.issue()
         return json_answer(200, dict.fromkeys(self.tokens.keys, token))

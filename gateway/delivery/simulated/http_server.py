@@ -65,6 +65,8 @@ class StandInExchange(StrictExchange):
         self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.websockets: set[ServerWebSocket] = set()
         """Those that are open."""
+        self.pages: dict[str, Callable[[], Answer]] = {}
+        """What anybody may look at, by path."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -154,6 +156,8 @@ class StandInExchange(StrictExchange):
             answer = json_answer(
                 413 if length > MAX_BODY_BYTES else 411, {"detail": "too much, or no length"}
             )
+        elif method == "GET" and target in self.pages:
+            answer = self.pages[target]()
         else:
             answer = self.handle(method, target, headers, await reader.readexactly(length))
         keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"

@@ -20,9 +20,9 @@ class Crashed(Exception):
 
 @dataclass(slots=True)
 class _Fee:
-    asked: float = 0.0
+    asked: float
     """What was set last."""
-    running: float = 0.0
+    running: float
     """What holds in the slot that runs."""
     last: float | None = None
     """What held in the slot before; None where there was none."""
@@ -51,7 +51,7 @@ class GridFees:
             raise Crashed(f"a grid fee that is text: {fee!r}")
 
         # Percents are not looked at. A constant fee below zero is "ready", and the old one stays.
-        of = self._of(node.uuid)
+        of = self._of(node)
         if self._behaviour.fee_type == "percent" or fee >= 0:
             of.asked = fee
         return {**said, "status": "ready", **self._echoed(of.asked)}
@@ -61,9 +61,9 @@ class GridFees:
         for fee in self._fees.values():
             fee.last, fee.running = fee.running, fee.asked
 
-    def in_tree(self, uuid: UUID) -> dict[str, object]:
+    def in_tree(self, node: Node) -> dict[str, object]:
         """The fees as the grid tree of an event has them. In percent the last one is a fraction."""
-        fee = self._of(uuid)
+        fee = self._of(node)
         last = fee.running if fee.last is None else fee.last
         is_percent = self._behaviour.fee_type == "percent"
         return {
@@ -71,8 +71,8 @@ class GridFees:
             "current_market_fee": fee.asked,
         }
 
-    def _of(self, uuid: UUID) -> _Fee:
-        return self._fees.setdefault(uuid, _Fee())
+    def _of(self, node: Node) -> _Fee:
+        return self._fees.setdefault(node.uuid, _Fee(node.fee, node.fee))
 
     def _echoed(self, fee: float) -> dict[str, object]:
         is_percent = self._behaviour.fee_type == "percent"

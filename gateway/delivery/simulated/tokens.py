@@ -1,4 +1,4 @@
-"""The simulated exchange's account, and the logins that it has given out."""
+"""The simulated exchange's accounts, and the logins that it has given out."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ class Tokens:
     def __init__(
         self, username: str, password: str, life_s: float, now: Callable[[], float]
     ) -> None:
-        self.username = username
-        self.password = password
+        self.accounts = {username: password}
+        """Password by user."""
         self._life_s = life_s
         self._now = now
         self._expires_s: dict[str, float] = {}
@@ -23,6 +23,10 @@ class Tokens:
         the documentation `token`.
         """
         self.issued = 0
+
+    def knows(self, username: object, password: object) -> bool:
+        """Whether that is an account's login."""
+        return isinstance(username, str) and self.accounts.get(username) == password
 
     def issue(self) -> str:
         """A new one."""
