@@ -320,10 +320,9 @@ class Uploader:
         else:
             if self._patience.retry_at_s > _loop_s():
                 waits.append(self._patience.retry_at_s - _loop_s())
-            changes_s = [self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)]
-            changes_s.append(self._words.next_s(now_s))
+            changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
-            waits.append(self._read_back.next_s(now_s) - now_s)
+            waits += [self._words.next_s(now_s) - now_s, self._read_back.next_s(now_s) - now_s]
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:
