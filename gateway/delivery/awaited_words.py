@@ -18,7 +18,7 @@ from gateway.delivery.destination import Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.records import Outbox, Shipment
 from gateway.outbox.format import Accepted, Answer, Outcome
-from gateway.outbox.owed import Owed, Unanswered
+from gateway.outbox.owed import TAKEN_BY_HTTP, Owed, Unanswered
 from gateway.outbox.schedule import Portion, Schedule, portion_of
 from gateway.outbox.silence import Stream
 
@@ -28,7 +28,6 @@ MAX_SHIPMENTS = 2_000
 _JUST_AFTER_S = 0.01
 """Sums of times are rounded: a look at the very moment might see nothing, and would be the last."""
 
-NO_WORD_COMES = "taken; its verdict does not come"
 _LOST = "its verdict was lost: nobody listened then"
 _NEVER_KNOWN = (
     "it was sent in time, and whether it was taken is not known: its verdict was lost, since "
@@ -155,7 +154,7 @@ class AwaitedWords:
         for transaction_id, sent_s in {(each.transaction_id, each.sent_s) for each in overdue}:
             owed = self._outbox.sent_under(transaction_id, sent_s)
             if owed:
-                yield portion_of(owed), Accepted(NO_WORD_COMES)
+                yield portion_of(owed), Accepted(TAKEN_BY_HTTP)
 
 
 def _by_outcome(owed: list[Owed], answer: Answer) -> Iterator[tuple[Portion, Outcome]]:

@@ -16,6 +16,7 @@ from gateway.outbox.dialect import Dialect, ReadsBack, Reply
 from gateway.outbox.format import REFUSED, Accepted, Batch, Outcome, Rejected, Retry, Sent
 from gateway.outbox.http_replies import asked_to_wait_s, refusal
 from gateway.outbox.item import Item
+from gateway.outbox.owed import TAKEN_BY_HTTP
 
 _TRY_AGAIN = {408, 425, 429}
 
@@ -67,9 +68,11 @@ class HttpTransport:
         except ExchangeError as error:
             return _retry(error)
         outcome = self._dialect.judge(reply)
-        if isinstance(outcome, Accepted) and self._listening and self._listening.words_come:
+        if not isinstance(outcome, Accepted) or self._listening is None:
+            return outcome
+        if self._listening.words_come:
             return Sent(outcome.answer, is_receipt=True)
-        return outcome
+        return Accepted(TAKEN_BY_HTTP)
 
     async def greet(self) -> Retry | None:
         """Log in."""

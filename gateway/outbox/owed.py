@@ -19,6 +19,9 @@ wholly metered.
 MAX_ANSWER_CHARACTERS = 120
 """Of what a destination said, so much is kept with each item."""
 
+TAKEN_BY_HTTP = "taken by HTTP, without a verdict"
+"""The answer of what was accepted so, where verdicts are wanted and cannot be had."""
+
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
 

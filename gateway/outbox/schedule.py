@@ -163,6 +163,7 @@ class Schedule:
         self._plan.clear()
         self._halves.clear()
         self._held.release_all()
+        self._held.silence.wake()
 
     def next_s(self, now_s: float) -> float | None:
         """When something that was refused may be tried again; None where nothing waits for it."""
@@ -221,9 +222,16 @@ class Schedule:
             while queue and queue[0].closed(now_s):
                 queue.popleft()
 
+        silence = self._held.silence
         if not self._halves and not self._plan:
-            everything = self._in_order(due(since_s=None, limit=BACKLOG_ITEMS), now_s)
-            self._plan.extend(self._portions(everything))
+            if silence.rests(now_s):
+                return None
+            everything = due(since_s=None, limit=BACKLOG_ITEMS)
+            if all(_stream(owed.item) in silence for owed in everything):
+                everything = self._in_order(everything, now_s)
+                if not everything:
+                    silence.rest(now_s)
+            self._plan.extend(self._portions(self._in_order(everything, now_s)))
 
         queue = self._halves or self._plan
         return self._sized(queue[0]) if queue else None
@@ -265,6 +273,7 @@ class Schedule:
 
     def hear(self, streams: set[Stream]) -> set[Stream]:
         """A word came on these. Returns those of which none came before."""
+        self._held.silence.wake()
         again = {stream for stream in streams if self._held.silence.end(stream)}
         if again:
             self._plan.clear()  # the rest of them may go
@@ -272,6 +281,7 @@ class Schedule:
 
     def settle(self, portion: Portion, outcome: Outcome | Doubted, now_s: float) -> None:
         """What became of what `next` had said."""
+        self._held.silence.wake()
         if isinstance(outcome, Sent):
             self._held.silence.tried(portion.items, now_s)
         match outcome:

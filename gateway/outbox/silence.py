@@ -19,6 +19,8 @@ class Silence:
         self._slot_s = slot_s
         self._tried_in: dict[Stream, int] = {}
         """The slot in which each silent stream was tried last."""
+        self._rests_in: int | None = None
+        """The slot in which nothing but silent streams was found to be due."""
 
     def begin(self, streams: Iterable[Stream], now_s: float) -> set[Stream]:
         """No word came on these. Returns those that were not silent before."""
@@ -41,6 +43,20 @@ class Silence:
         """Whether it waits for the next slot."""
         # Not "before": where the clock is set back, it is tried once more.
         return self._tried_in.get((item.subject, item.kind)) == self._slot_of(now_s)
+
+    def rest(self, now_s: float) -> None:
+        """All that is due is of silent streams, and has been tried: there is no need to look
+        through it again in this slot. It may be the slots of a year.
+        """
+        self._rests_in = self._slot_of(now_s)
+
+    def rests(self, now_s: float) -> bool:
+        """Whether that is so."""
+        return self._rests_in == self._slot_of(now_s)
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self._rests_in = None
 
     def __contains__(self, stream: Stream) -> bool:
         return stream in self._tried_in
