@@ -24,6 +24,7 @@ from gateway.delivery.http_session import ExchangeError, NotAllowed
 from gateway.energy.slot import Event
 from gateway.outbox.exchange.registry import Node, Wanted, resolve
 from gateway.outbox.item import Subject
+from gateway.store.known_uuids import KnownUuids
 from gateway.timing.backoff import Backoff
 
 LOOK_EVERY_S = 6 * 3600.0
@@ -54,7 +55,7 @@ class Task:
 
 class Registrar:
     """Of one network. `now` is Unix time, `jitter` gives random numbers from 0 to 1, `note` keeps
-    what a person should know.
+    what a person should know. What is `known` from an earlier run is in `addresses` already.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Registrar:
         now: Callable[[], float],
         jitter: Callable[[], float],
         note: Callable[[Event], None],
+        known: KnownUuids,
     ) -> None:
+        self._known = known
         self._api = api
         self._addresses = addresses
         self._task = task
@@ -151,6 +154,9 @@ class Registrar:
         resolved = resolve(nodes, self._task.wanted)
         self._tell_changes(resolved.by_asset)
         self._addresses.know(resolved.by_asset)
+        by_name = {each.id for each in self._task.wanted if each.is_by_name}
+        if by_name:
+            self._known.write({k: v for k, v in resolved.by_asset.items() if k in by_name})
         differences = {each.asset: str(each) for each in resolved.differences}
         if self._task.aggregator:
             differences |= await self._select(resolved.nodes)

@@ -34,6 +34,7 @@ from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
+from gateway.store.known_uuids import KnownUuids
 
 TAKEN_KINDS = frozenset({"load", "pv"})
 """The exchange's engine takes forecasts and measurements for these kinds of assets only. Those of
@@ -345,11 +346,13 @@ def open(settings: Settings, opening: Opening) -> Destination:
         transport=opening.http,
     )
     beside = Beside(session)
+    known = KnownUuids(opening.buffer.path, opening.name)
+    found = known.read() if any(asset.is_by_name for asset in site.assets) else {}
     addresses = Addresses(
-        {asset.uuid: None if asset.is_by_name else asset.uuid for asset in site.assets},
+        {a.uuid: found.get(a.uuid) if a.is_by_name else a.uuid for a in site.assets},
         aggregator=settings.aggregator is not None,
     )
-    registrar = _registrar(settings, opening, beside, addresses)
+    registrar = _registrar(settings, opening, beside, addresses, known)
     verdicts = None
     if settings.hears_verdicts and opening.http is None:
         network = str(settings.canary_network)
@@ -391,7 +394,11 @@ def open(settings: Settings, opening: Opening) -> Destination:
 
 
 def _registrar(
-    settings: Settings, opening: Opening, beside: Beside, addresses: Addresses
+    settings: Settings,
+    opening: Opening,
+    beside: Beside,
+    addresses: Addresses,
+    known: KnownUuids,
 ) -> Registrar:
     return Registrar(
         WebApi(beside, str(settings.canary_network)),
@@ -400,4 +407,5 @@ def _registrar(
         now=opening.now,
         jitter=opening.jitter,
         note=opening.buffer.outbox(opening.name).note,
+        known=known,
     )

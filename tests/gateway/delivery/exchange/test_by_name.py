@@ -140,6 +140,23 @@ async def test_a_network_that_was_made_anew_is_found_by_its_names(tmp_path: Path
         assert list(measured(exchange, anew.uuid)) == [NEWEST_S - SLOT]
 
 
+async def test_that_a_uuid_changed_while_the_daemon_was_away_is_told(tmp_path: Path) -> None:
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, _):
+            owe_all(buffer)
+            await until(lambda: states(buffer, HOUSE) == ["accepted"], 10)
+
+        anew = Node(uuid4(), "House")
+        exchange.community.remove(house.uuid)
+        exchange.community.add(anew)
+        async with site_at(tmp_path, exchange, yaml(exchange)) as (buffer, delivery):
+            owe(buffer, HOUSE, [NEWEST_S - SLOT])
+            delivery.wake()
+            await until(lambda: states(buffer, HOUSE) == ["accepted"] * 2, 15)
+            assert str(anew.uuid) in delivery.snapshot(now_s()).registry["House"]
+
+
 async def test_a_uuid_that_is_written_down_and_gone_is_told_with_the_new_one(
     tmp_path: Path,
 ) -> None:
