@@ -293,3 +293,18 @@ async def test_an_account_without_the_role_is_told_so(tmp_path: Path) -> None:
             assert "You do not have permission" in delivery.snapshot(now_s()).registry["House"]
             exchange.behaviour.is_permitted = True
             await until(lambda: states(buffer, HOUSE) == ["accepted"], 20)
+
+
+@pytest.mark.parametrize("where", ["external-ws", "registry", "graphql"])
+async def test_a_delivery_does_not_wait_for_what_hangs_beside_it(
+    tmp_path: Path, where: str
+) -> None:
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        exchange.mode("slow", seconds=30.0, where=where)
+        text = yaml(exchange, house=f"uuid: {house.uuid}, ")
+        async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            await until(lambda: exchange.logins > 0, 10)
+            owe(buffer, house.uuid, [NEWEST_S])
+            delivery.wake()
+            await until(lambda: bool(measured(exchange, house.uuid)), 3)
