@@ -226,6 +226,7 @@ class Journal:
     def recovered(self, failures: int, now_s: float) -> None:
         """The destination gave a verdict, after so many failures in a row."""
         self.is_met = True
+        self.refusing_since_s = None
         if self.state in _FAILING:
             missed = self._missed_meanwhile
             _log.info(

@@ -12,7 +12,7 @@ from typing import Never
 from uuid import uuid4
 
 from gateway.delivery.awaited_words import AwaitedWords
-from gateway.delivery.destination import Acknowledges, Attends, Destination
+from gateway.delivery.destination import Acknowledges, Attends, Destination, Policy
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
@@ -32,6 +32,7 @@ LEAST_S = 0.1
 and hide why the ones before it were.
 """
 UNTRUSTED_SLEEP_S = 5.0
+CONNECTING_SLEEP_S = 0.2
 
 
 class Uploader:
@@ -141,7 +142,7 @@ class Uploader:
         self._journal.missed(self._outbox.expire(now_s, cause))
         self._miss_answers(now_s)
 
-        boundary_s = self._boundary_s(now_s)
+        boundary_s = _boundary_s(now_s, self._destination.policy)
         if now_s < boundary_s + self._destination.policy.quiet_s:
             return None
         if self._outbox.changed_elsewhere:
@@ -155,7 +156,8 @@ class Uploader:
             return [owed for owed in found if attends.knows(owed.item.subject)][:limit]
 
         allowed = self._patience.allows(_loop_s(), boundary_s)
-        portion = self._schedule.next(due, now_s, allowed)
+        may_wait = allowed == "all" and self._words.is_connecting
+        portion = self._schedule.next(due, now_s, "just_closed" if may_wait else allowed)
         if portion is not None and allowed == "just_closed":
             self._patience.spend_the_try(boundary_s)
         return portion
@@ -255,7 +257,10 @@ class Uploader:
         greets = self._destination.greets
         if greets is None or self._journal.is_met or not self._trusted():
             return False
-        return self._patience.allows(_loop_s(), self._boundary_s(self._now())) == "all"
+        return (
+            self._patience.allows(_loop_s(), _boundary_s(self._now(), self._destination.policy))
+            == "all"
+        )
 
     async def _greet(self) -> None:
         """See whether it is there and takes who we are."""
@@ -313,7 +318,9 @@ class Uploader:
 
         now_s = self._now()
         waits = [MAX_SLEEP_S]
-        quiet_until_s = self._boundary_s(now_s) + self._destination.policy.quiet_s
+        quiet_until_s = (
+            _boundary_s(now_s, self._destination.policy) + self._destination.policy.quiet_s
+        )
         if now_s < quiet_until_s:
             # What opens or closes meanwhile waits for the quiet's end as well.
             waits.append(quiet_until_s - now_s)
@@ -322,6 +329,8 @@ class Uploader:
                 waits.append(self._patience.retry_at_s - _loop_s())
             changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
+            if self._words.is_connecting:
+                waits.append(CONNECTING_SLEEP_S)
             waits += [self._words.next_s(now_s) - now_s, self._read_back.next_s(now_s) - now_s]
         await self._sleep_for(min(waits))
 
@@ -329,11 +338,6 @@ class Uploader:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(MIN_SLEEP_S, seconds)):
                 await self._news.wait()
-
-    def _boundary_s(self, now_s: float) -> int:
-        """The newest slot boundary, Unix time."""
-        slot_s = self._destination.policy.slot_s
-        return int(now_s // slot_s) * slot_s
 
 
 def _report(
@@ -378,6 +382,11 @@ def _report(
         unconfirmed=confirmations.unconfirmed,
         disputed=confirmations.disputed,
     )
+
+
+def _boundary_s(now_s: float, policy: Policy) -> int:
+    """The newest slot boundary, Unix time."""
+    return int(now_s // policy.slot_s) * policy.slot_s
 
 
 def _loop_s() -> float:
