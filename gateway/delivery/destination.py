@@ -139,6 +139,10 @@ class Policy:
     subjects: int = 0
     """Of how many subjects it is owed numbers; 0 where that is not known."""
 
+    def boundary_s(self, now_s: float) -> int:
+        """The newest slot boundary, Unix time."""
+        return int(now_s // self.slot_s) * self.slot_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:

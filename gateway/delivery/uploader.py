@@ -12,7 +12,7 @@ from typing import Never
 from uuid import uuid4
 
 from gateway.delivery.awaited_words import AwaitedWords
-from gateway.delivery.destination import Acknowledges, Attends, Destination, Policy
+from gateway.delivery.destination import Acknowledges, Attends, Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
@@ -142,7 +142,7 @@ class Uploader:
         self._journal.missed(self._outbox.expire(now_s, cause))
         self._miss_answers(now_s)
 
-        boundary_s = _boundary_s(now_s, self._destination.policy)
+        boundary_s = self._destination.policy.boundary_s(now_s)
         if now_s < boundary_s + self._destination.policy.quiet_s:
             return None
         if self._outbox.changed_elsewhere:
@@ -257,10 +257,8 @@ class Uploader:
         greets = self._destination.greets
         if greets is None or self._journal.is_met or not self._trusted():
             return False
-        return (
-            self._patience.allows(_loop_s(), _boundary_s(self._now(), self._destination.policy))
-            == "all"
-        )
+        boundary_s = self._destination.policy.boundary_s(self._now())
+        return self._patience.allows(_loop_s(), boundary_s) == "all"
 
     async def _greet(self) -> None:
         """See whether it is there and takes who we are."""
@@ -316,11 +314,9 @@ class Uploader:
             await asyncio.sleep(UNTRUSTED_SLEEP_S)
             return
 
-        now_s = self._now()
+        now_s, policy = self._now(), self._destination.policy
         waits = [MAX_SLEEP_S]
-        quiet_until_s = (
-            _boundary_s(now_s, self._destination.policy) + self._destination.policy.quiet_s
-        )
+        quiet_until_s = policy.boundary_s(now_s) + policy.quiet_s
         if now_s < quiet_until_s:
             # What opens or closes meanwhile waits for the quiet's end as well.
             waits.append(quiet_until_s - now_s)
@@ -382,11 +378,6 @@ def _report(
         unconfirmed=confirmations.unconfirmed,
         disputed=confirmations.disputed,
     )
-
-
-def _boundary_s(now_s: float, policy: Policy) -> int:
-    """The newest slot boundary, Unix time."""
-    return int(now_s // policy.slot_s) * policy.slot_s
 
 
 def _loop_s() -> float:
