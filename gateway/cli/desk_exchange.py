@@ -38,6 +38,9 @@ TYPE_OF: Mapping[str, str] = {
 }
 """What a kind of asset is called in the exchange."""
 
+NamedAsset = tuple[str, str, UUID | None]
+"""Its name, kind and UUID."""
+
 SHOWN_SLOTS = 6
 PAGE_SLOTS = 192
 RESULTS = "/results/asset_statistics.json"
@@ -57,8 +60,18 @@ class Desk:
     sites: list[Path] = field(default_factory=list)
     """The configuration folders it was made for."""
 
+    def add_neighbours(self, assets: Sequence[NamedAsset]) -> None:
+        """Assets of another account, in a market of their own."""
+        leaves = [
+            Node(uuid or uuid5(self.network, f"neighbour {name}"), name, TYPE_OF[kind], False)
+            for name, kind, uuid in assets
+        ]
+        if leaves:
+            uuid = uuid5(self.network, "Neighbours")
+            self.community.add(Node(uuid, "Neighbours", AREA, False, children=leaves))
 
-def desk_of_assets(assets: Sequence[tuple[str, str, UUID | None]], slot_s: int) -> Desk:
+
+def desk_of_assets(assets: Sequence[NamedAsset], slot_s: int) -> Desk:
     """For assets given by name, kind and UUID. The network's, and those that are not given, are
     always the same for the same names: it may be started again.
     """
@@ -193,7 +206,7 @@ def _instructions(desk: Desk, exchange: StandInExchange, ca_file: Path | None) -
         yield "\nIn exchange.credentials, mode 0600:\n"
         yield f"    username: {username}\n    password: {password}\n"
     for node in desk.community.assets():
-        if not node.takes_energy:
+        if node.is_ours and not node.takes_energy:
             yield f"{node.name} is a {node.kind}: the exchange takes no energy of it, silently."
 
 
@@ -207,7 +220,7 @@ def _sections(desk: Desk, exchange: StandInExchange) -> Iterator[str]:
     yield f"  canary_network: {desk.network}"
     yield "  credentials: exchange.credentials"
     yield "assets:"
-    for node in desk.community.assets():
+    for node in filter(lambda node: node.is_ours, desk.community.assets()):
         yield f"  - name: {json.dumps(node.name, ensure_ascii=False)}"
         yield f"    uuid: {node.uuid}"
         yield f"    kind: {names[node.kind]}"

@@ -64,6 +64,15 @@ def _add_what_is_played(parser: argparse.ArgumentParser) -> None:
         help=f"play this asset instead; kinds: {', '.join(KINDS)} (default: load)",
     )
     parser.add_argument(
+        "--neighbour",
+        dest="neighbours",
+        action="append",
+        type=_asset,
+        default=[],
+        metavar="NAME[:KIND][@UUID]",
+        help="an asset of another account in the same network",
+    )
+    parser.add_argument(
         "--slot",
         type=_duration,
         metavar="TIME",
@@ -188,6 +197,8 @@ def run(args: argparse.Namespace) -> int:
     names = [node.name for node in desk.community.assets()]
     if args.assets and len(set(names)) < len(names):
         args.usage_error("two assets have one name")
+
+    desk.add_neighbours(args.neighbours)
 
     behaviour = Behaviour(lead_s=min(args.lead, desk.slot_s / 60), tick_s=args.tick)
     tls = None if args.tls is None else _certificates(args.tls, args.host)

@@ -69,11 +69,6 @@ class Engine:
         self.unanswered = 0
         """Requests to which nothing was or will be said."""
 
-    @property
-    def tick_s(self) -> float:
-        """How often it looks at what has arrived."""
-        return self._clock.tick_s
-
     # --- who listens ------------------------------------------------------------------------------
 
     def listen(self, address: UUID, sink: Sink) -> Callable[[], None]:
@@ -151,8 +146,12 @@ class Engine:
 
     # --- as time goes by --------------------------------------------------------------------------
 
+    def next_tick_s(self) -> float:
+        """When it looks again at what has arrived, right time."""
+        return self._clock.right_s(self._clock.next_tick_s())
+
     def next_due_s(self) -> float:
-        """When something happens again, right time."""
+        """When something happens again unless more arrives, right time."""
         part_s = self._clock.slot_s / PARTS_PER_SLOT
         due_s = (self._part_now() + 1) * part_s
         if self._pending:

@@ -119,9 +119,9 @@ class StandInExchange(StrictExchange):
     async def _tick(self) -> None:
         """The engine's time."""
         while True:
-            wait_s = self.engine.next_due_s() - self.now()
-            # A batch that comes meanwhile is due a tick later.
-            wait_s = min(wait_s, self.engine.tick_s)
+            # What arrives meanwhile is due at the next tick.
+            due_s = min(self.engine.next_due_s(), self.engine.next_tick_s())
+            wait_s = due_s - self.now()
             await asyncio.sleep(max(wait_s, SHORTEST_SLEEP_S))
             self.engine.advance()
 

@@ -94,6 +94,14 @@ def test_assets_that_are_named_have_the_same_uuids_with_each_start():
     assert told[1] == (uuid, "Heat pump", "Heat Pump")
 
 
+def test_a_neighbours_asset_may_be_seen_and_not_sent_to():
+    desk = desk_of_assets([("House load", "load", None)], 900)
+    desk.add_neighbours([("House load", "load", None), ("PV", "pv", None)])
+    found = [(node.name, node.is_ours) for node in desk.community.assets()]
+    assert found == [("House load", True), ("House load", False), ("PV", False)]
+    assert len({node.uuid for node in desk.community.nodes()}) == 6
+
+
 def test_sites_of_one_network_are_houses_of_one_community(home, tmp_path: Path):
     other = tmp_path / "other"
     for file in ("gateway.yaml", "devices/grid.yaml", "devices/pv.yaml", "exchange.credentials"):

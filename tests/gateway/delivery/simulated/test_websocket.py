@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ STRANGER = UUID("26090dea-0000-4000-8000-000000000009")
 TRANSACTION = "37e07810-5d0e-4c52-9f0e-0c7f2f1d3f11"
 NOW_S = 1_774_746_100.0
 TICK_S = 0.05
+OBSERVED = Path(__file__).with_name("observed.json")
 
 
 class Client:
@@ -178,6 +180,45 @@ async def test_its_end_ends_them_all(
     async with asyncio.timeout(5):
         assert await websocket.ended()
     assert not exchange.websockets
+
+
+async def test_the_handshake_of_the_exchanges_own_client_is_taken_without_its_compression(
+    exchange: StandInExchange, client: httpx.AsyncClient
+) -> None:
+    observed = json.loads(OBSERVED.read_text(encoding="utf-8"))["asset_websocket"]
+    headers = {
+        **observed["headers"],
+        "Authorization": client.headers["Authorization"],
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
+    writer.write(f"GET /external-ws/{NETWORK}/{LOAD}/ HTTP/1.1\r\n{lines}\r\n".encode())
+    async with asyncio.timeout(5):
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    writer.close()
+    assert answer.startswith("http/1.1 101 ")
+    # RFC 6455, section 1.3, has this key and what must be made of it.
+    assert "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=" in answer
+    assert "permessage-deflate" not in answer
+
+
+async def test_a_verdict_is_told_at_the_tick_and_not_later() -> None:
+    async with StandInExchange(
+        NETWORK, {LOAD: "Load"}, slot_s=60, behaviour=Behaviour(tick_s=1)
+    ) as exchange:
+        told: list[float] = []
+        exchange.engine.listen(LOAD, lambda _: told.append(exchange.now()))
+        load = exchange.community.find(LOAD)
+        assert load is not None
+        await asyncio.sleep(1.3 - exchange.now() % 1)  # not long after a tick
+        due_s = exchange.engine.next_tick_s()
+        body = {"energy_measurement": {}, "transaction_id": TRANSACTION}
+        exchange.engine.energy(load, "set_energy_measurement", body)
+        async with asyncio.timeout(5):
+            while not told:
+                await asyncio.sleep(0.02)
+    assert due_s <= told[0] < due_s + 0.7
 
 
 async def test_a_handshake_of_another_protocol_is_refused(
