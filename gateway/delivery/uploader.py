@@ -192,9 +192,9 @@ class Uploader:
         """
         judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), age_s=age_s)
         write_down(self._outbox, portion, judged, shipment, self._now())
-        self._settle(portion, judged)
+        self._settle(portion, judged, age_s)
 
-    def _settle(self, portion: Portion, outcome: Outcome | Doubted) -> None:
+    def _settle(self, portion: Portion, outcome: Outcome | Doubted, age_s: float) -> None:
         """Go by an outcome that is written down."""
         items, now_s = portion.items, self._now()
         self._schedule.settle(portion, outcome, now_s)
@@ -231,7 +231,8 @@ class Uploader:
             )
             self._fail("rejections", reason)
             return
-        self._works(now_s)
+        if not age_s or self._patience.is_answered_by(_loop_s() - age_s):
+            self._works(now_s)
 
     def _works(self, now_s: float) -> None:
         """The destination has given its word."""

@@ -346,7 +346,10 @@ async def lost_answers(suffering: Suffering) -> None:
         site, lambda: site.exchange.mode("drop_after_accept"), "cannot be reached"
     )
     await site.until(
-        lambda r: r.destinations[0].backlog + r.destinations[0].sent <= len(ASSETS),
+        lambda r: (
+            r.destinations[0].state == "ok"
+            and r.destinations[0].backlog + r.destinations[0].sent <= len(ASSETS)
+        ),
         "its verdict says that it was accepted, or it is sent again",
     )
 
