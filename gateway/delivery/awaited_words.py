@@ -49,6 +49,8 @@ class AwaitedWords:
         self._sent_s: dict[str, float] | None = None
         """When each batch was sent, by its id; None: what the last run has sent is not known yet.
         """
+        self._looked_s = -inf
+        """When it was looked at last what is overdue, Unix time."""
         self._under_way = ""
         """The batch whose reply is awaited."""
         self._early: list[Answer] = []
@@ -105,16 +107,19 @@ class AwaitedWords:
 
     # --- no word came -----------------------------------------------------------------------------
 
-    def next_s(self, now_s: float) -> float:
-        """When the next word is overdue, Unix time."""
+    def next_s(self) -> float:
+        """When the next word is overdue, since it was looked at that last; Unix time."""
+        if self._destination.listening is None:
+            return inf
         within_s = self._within_s + _JUST_AFTER_S
-        waiting = (at_s for at_s in self._shipments().values() if at_s + within_s > now_s)
+        waiting = (at_s for at_s in self._shipments().values() if at_s + within_s > self._looked_s)
         return min(waiting, default=inf) + within_s
 
     def miss(self, now_s: float) -> Iterator[tuple[Portion, Outcome]]:
         """Owe what is overdue again. Yields what counts as taken, since no word will come."""
         listening = self._destination.listening
         assert listening is not None
+        self._looked_s = now_s
         if not listening.is_awake:
             return
         if not listening.words_come:

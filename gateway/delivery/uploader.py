@@ -328,7 +328,7 @@ class Uploader:
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
             if self._words.is_connecting:
                 waits.append(CONNECTING_SLEEP_S)
-            waits += [self._words.next_s(now_s) - now_s, self._read_back.next_s(now_s) - now_s]
+            waits += [self._words.next_s() - now_s, self._read_back.next_s(now_s) - now_s]
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:
