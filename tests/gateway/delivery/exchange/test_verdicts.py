@@ -232,3 +232,22 @@ async def test_a_verdict_that_came_for_another_asset_says_nothing(tmp_path: Path
         site.exchange.say(ready(*site.exchange.posts[0]), str(PV))
         await asyncio.sleep(0.3)
         assert site.states(HOUSE) == ["sent"]
+
+
+async def test_a_late_verdict_does_not_end_a_failure_that_began_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While replies are lost, verdicts come all the same: what they are about is accepted, and
+    deliveries fail as before, which is one line in the log.
+    """
+    caplog.set_level("INFO", "gateway.delivery.journal")
+    async with talking_site(tmp_path, "tick: 15s\ntimeout: 1s") as site:
+        await listens(site)
+        site.exchange.answers_post = 500
+        site.exchange.verdict_after_s = 0.2
+        site.owe(HOUSE, *(site.newest_s - n * SLOT for n in range(3)))
+        await until(lambda: site.states(HOUSE) == ["accepted"] * 3, 20)
+        assert site.delivery.snapshot(0.0).state == "retrying"
+        lines = [record.getMessage() for record in caplog.records]
+        assert len([line for line in lines if "deliveries fail" in line]) == 1
+        assert not [line for line in lines if "takes deliveries again" in line]
