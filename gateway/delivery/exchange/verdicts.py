@@ -43,8 +43,8 @@ MOMENT_S = 3.0
 MAX_WAITING = 256
 """Answers that were not looked at yet: beyond, the exchange has to wait."""
 VAIN_HANDSHAKES = 3
-"""So many handshakes that came to nothing, each in another way than a busy server's, say that there
-is no websocket.
+"""So many handshakes in a row that came to nothing, without a word or in another language, say that
+there is no websocket, where there never was one.
 """
 
 _NEWS = Answer("", None)
