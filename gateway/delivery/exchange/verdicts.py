@@ -260,21 +260,22 @@ class Verdicts:
     def _found(self, channel: _Channel) -> None:
         """It is open."""
         channel.opens_s = None
-        if channel.problem or not self._has_opened:
-            _log.info("the exchange's verdicts are heard at %s", channel.path)
+        was_lost = bool(channel.problem) or not self._has_opened
         self._has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
+        if was_lost and not any(each.problem for each in self._channels.values()):
+            _log.info("the exchange's verdicts are heard")
         channel.since_s = self._now()
 
     def _lose(self, channel: _Channel, problem: str) -> None:
         """It is not open. Said once, until it is."""
         was_s, channel.since_s = channel.since_s, None
         channel.opens_s = None
-        if not channel.problem:
+        is_news = not any(each.problem for each in self._channels.values())
+        if is_news:
             heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
             _log.warning(
-                "the exchange's verdicts at %s are %s: %s; deliveries go on, and it is tried again",
-                channel.path,
+                "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
                 heard,
                 problem,
             )
