@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
 from gateway.delivery.http_session import ExchangeError
+from gateway.monitoring.report import NOT_HEARD
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
@@ -172,7 +173,7 @@ class Verdicts:
                 f"on for {len(is_open)} of {len(channels)} assets ({problem or 'connecting'}){also}"
             )
         if problem:
-            return f"not heard ({problem}): what is sent waits for its verdict{also}"
+            return f"{NOT_HEARD} ({problem}): what is sent waits for its verdict{also}"
         return "connecting"
 
     # --- the connections --------------------------------------------------------------------------
