@@ -26,6 +26,7 @@ from rich.text import Text
 
 from drivers.simulated.home import Household
 from drivers.simulated.meters import Home, simulated_home
+from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
@@ -37,6 +38,8 @@ from gateway.store.errors import StoreError
 from gateway.store.opening import open_for_reading
 
 SLOT_S = 15
+LEAD_S = SLOT_S / 60
+"""How far the exchange's clock runs ahead."""
 OUTAGE_SLOTS = 3
 GRACE_S = 75.0
 """How long after the end the last slots may take to be accepted: the uploader's longest wait, and a
@@ -248,7 +251,9 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
     by_uuid = {uuid: name for name, uuid in assets.items()}
     async with (
         simulated_home() as home,
-        StandInExchange(uuid4(), by_uuid, slot_s=SLOT_S) as exchange,
+        StandInExchange(
+            uuid4(), by_uuid, slot_s=SLOT_S, behaviour=Behaviour(lead_s=LEAD_S)
+        ) as exchange,
     ):
         site = write_site(folder, home, exchange, assets)
         console.print(

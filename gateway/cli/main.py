@@ -165,7 +165,7 @@ def _overall() -> argparse.ArgumentParser:
         "Reads a home's electricity meters and settles their energy, slot by "
         "slot, with a local energy exchange."
     )
-    lines = [f"  {name:<11}{_command(name).SUMMARY}" for name in command_names()]
+    lines = [f"  {name:<13}{_command(name).SUMMARY}" for name in command_names()]
     parser.epilog = "\n".join(
         [
             "commands:",

@@ -37,14 +37,11 @@ def json_answer(status: int, data: object) -> Answer:
 
 
 def object_in(headers: Mapping[str, str], body: bytes) -> dict[str, object]:
-    """The JSON object in a request: no key twice, and no NaN or Infinity, which JSON does not
-    have. Raises Refused.
+    """The JSON object in a request, with no key twice. NaN and Infinity are taken, as Python takes
+    them. Raises Refused.
     """
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refused(415, "the body must be application/json")
-
-    def refuse(text: str) -> float:
-        raise ValueError(f"{text} is not JSON")
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if len(dict(pairs)) != len(pairs):
@@ -52,7 +49,7 @@ def object_in(headers: Mapping[str, str], body: bytes) -> dict[str, object]:
         return dict(pairs)
 
     try:
-        data = json.loads(body, parse_constant=refuse, object_pairs_hook=once)
+        data = json.loads(body, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}") from None
     if not isinstance(data, dict):
@@ -73,10 +70,10 @@ def number(value: object) -> float:
     return value
 
 
-def is_uuid4(text: str) -> bool:
-    """Whether it is a random UUID in the usual form."""
+def uuid_in(text: object) -> UUID | None:
+    """The UUID that is written in the usual form; None where it is something else."""
     try:
-        uuid = UUID(text)
+        uuid = UUID(text) if isinstance(text, str) else None
     except ValueError:
-        return False
-    return uuid.version == 4 and str(uuid) == text
+        return None
+    return uuid if str(uuid) == text else None

@@ -1,18 +1,20 @@
-"""What the simulated exchange has booked, and what it tells of it later."""
+"""What the simulated exchange has booked, and what it tells of it later. Pure."""
 
-import math
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from gateway.delivery.simulated.answers import Refused
+from gateway.delivery.simulated.engine_clock import EngineClock
 
 KEPT_S = 90 * 86_400
 """The exchange forgets its results after 90 days."""
+SETTLED_S = 3600
+"""It settles what was measured until so long after a slot's start."""
 MAX_HISTORY = 100_000
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Booking:
     energy_uwh: int
     before_uwh: int | None
     """What it replaced."""
+    settles: bool = True
+    """Whether it came while its slot was still being settled. A later measurement is taken as
+    well, and changes nothing that anybody can see.
+    """
 
 
 class Books:
@@ -39,15 +45,12 @@ class Books:
     """
 
     def __init__(
-        self,
-        assets: Iterable[UUID],
-        slot_s: int,
-        now: Callable[[], float],
-        max_history: int | None = MAX_HISTORY,
+        self, assets: Iterable[UUID], clock: EngineClock, max_history: int | None = MAX_HISTORY
     ) -> None:
+        self._clock = clock
+        self.began_s = clock.slot_at(clock.now_s())
+        """The first slot of the simulation."""
         assets = list(assets)
-        self._slot_s = slot_s
-        self._now = now
         self.measurements: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.forecasts: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
         self.undated: dict[UUID, dict[int, int]] = {asset: {} for asset in assets}
@@ -61,8 +64,10 @@ class Books:
         """
         self.history: deque[Booking] = deque(maxlen=max_history)
         """Everything that was booked, in the order in which it arrived."""
+        self.late: set[tuple[UUID, int]] = set()
+        """Measurements, by asset and slot, of which a number came after the slot was settled."""
         self.dropped: Counter[str] = Counter()
-        """Numbers that were answered with 200 and not booked, by kind."""
+        """Numbers that were answered well and not booked, by kind."""
         self.fresh: deque[tuple[int, UUID, int, int]] = deque()
         """What was booked and is not applied yet: start of the slot that applies it, asset, slot,
         µWh.
@@ -70,60 +75,67 @@ class Books:
 
     def book_undated(self, asset: UUID, energy_uwh: int) -> None:
         """A number without a time is booked to the slot that comes next."""
-        self._book("undated", asset, self._next_slot_s(), energy_uwh)
+        next_s = self._clock.next_slot_s()
+        self._book("undated", asset, next_s, energy_uwh, applied_s=next_s)
 
-    def book_dated(self, kind: str, asset: UUID, slot_s: int, energy_uwh: int) -> None:
-        """A measurement of a slot that is not over, or a forecast of one that is, is dropped
-        without a word.
+    def book_dated(self, kind: str, asset: UUID, energy_uwh: Mapping[int, int | None]) -> None:
+        """Numbers by slot, None where one was not a number. A measurement of a slot that has not
+        begun, and a forecast of one that has, is dropped without a word.
         """
-        is_over = slot_s + self._slot_s <= self._now()
-        if is_over == (kind == "measurement"):
-            self._book(kind, asset, slot_s, energy_uwh)
-        else:
-            self.dropped[kind] += 1
+        before_s = self._clock.taken_before_s()
+        for slot_s, uwh in energy_uwh.items():
+            if uwh is not None and (slot_s < before_s) == (kind == "measurement"):
+                self._book(kind, asset, slot_s, uwh, applied_s=before_s)
+            else:
+                self.dropped[kind] += 1
 
     def told(self, asset: UUID, start_s: int, end_s: int) -> list[tuple[int, int]]:
         """What it holds of the slots from `start_s` on that begin before `end_s`."""
-        while self.fresh and self.fresh[0][0] <= self._now():
+        now_s = self._clock.now_s()
+        while self.fresh and self.fresh[0][0] <= now_s:
             _, of, slot_s, uwh = self.fresh.popleft()
-            self.held[of][slot_s] = uwh
-        start_s = max(start_s, int(self._now()) - KEPT_S)
-        held = self.held[asset].items()
-        return sorted((slot_s, uwh) for slot_s, uwh in held if start_s <= slot_s < end_s)
+            self.held.setdefault(of, {})[slot_s] = uwh
+        return _between(self.held.get(asset, {}), max(start_s, int(now_s) - KEPT_S), end_s)
 
-    def _book(self, what: str, asset: UUID, slot_s: int, energy_uwh: int) -> None:
+    def forecast(self, asset: UUID, start_s: int, end_s: int) -> list[tuple[int, int]]:
+        """What was forecast of the slots that have begun, from `start_s` on, that begin before
+        `end_s`.
+        """
+        now_s = int(self._clock.now_s())
+        told = self.forecasts.get(asset, {})
+        return _between(told, max(start_s, now_s - KEPT_S), min(end_s, now_s))
+
+    def _book(self, what: str, asset: UUID, slot_s: int, energy_uwh: int, applied_s: int) -> None:
         kept = {
             "measurement": self.measurements,
             "forecast": self.forecasts,
             "undated": self.undated,
-        }[what][asset]
-        booking = Booking(self._now(), what, asset, slot_s, energy_uwh, kept.get(slot_s))
-        self.history.append(booking)
+        }[what].setdefault(asset, {})
+        settles = applied_s - self._clock.slot_s < slot_s + SETTLED_S or what != "measurement"
+        if not settles:
+            self.late.add((asset, slot_s))
+        now_s = self._clock.right_s(self._clock.now_s())
+        before_uwh = kept.get(slot_s)
+        self.history.append(
+            Booking(now_s, what, asset, slot_s, energy_uwh, before_uwh, settles=settles)
+        )
         kept[slot_s] = energy_uwh
         self.booked[what, asset, slot_s] += 1
         if what != "forecast":
-            self.fresh.append((self._next_slot_s(), asset, slot_s, energy_uwh))
-
-    def _next_slot_s(self) -> int:
-        return math.floor(self._now() / self._slot_s + 1) * self._slot_s
+            self.fresh.append((applied_s, asset, slot_s, energy_uwh))
 
 
-def slot_at(text: str, length_s: int) -> int:
-    """The slot that starts then, Unix time. Raises Refused where `text` is not such a start, in
-    exactly the format of the exchange.
+def _between(held: Mapping[int, int], start_s: int, end_s: int) -> list[tuple[int, int]]:
+    return sorted((slot_s, uwh) for slot_s, uwh in held.items() if start_s <= slot_s < end_s)
+
+
+def moment(text: object) -> int:
+    """A time as the engine reads it, Unix seconds: UTC, to the minute or the second, and no zone.
+    Raises ValueError.
     """
-    whole_minutes = length_s % 60 == 0
-    pattern = r"\d{4}-\d\d-\d\dT\d\d:\d\d" + ("" if whole_minutes else r":\d\d")
-    if not re.fullmatch(pattern, text, re.ASCII):
-        form = f"YYYY-MM-DDTHH:mm{'' if whole_minutes else ':ss'}"
-        raise Refused(400, f"{text!r} is not a time of the form {form}")
-    try:
-        slot_s = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        raise Refused(400, f"{text!r} is not a time") from None
-    if slot_s % length_s:
-        raise Refused(400, f"{text!r} is not the start of a slot")
-    return slot_s
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a time of the form YYYY-MM-DDTHH:mm")
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
 def slot_text(slot_s: int, length_s: int) -> str:

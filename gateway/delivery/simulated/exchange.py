@@ -1,92 +1,57 @@
-"""A stand-in exchange, as strict as the real one, that can be told to misbehave; by itself, or
-behind plain HTTP on loopback.
+"""A stand-in exchange: the twin of the real one's engine, as far as it was seen or read. By itself,
+or behind HTTP and websockets on loopback.
 
     exchange = StrictExchange(network, assets, now=clock)    no socket, no task, no clock of its own
     exchange.handle("POST", path, headers, body)             → Answer
+    exchange.engine.listen(uuid, sink)                       what its websockets would tell
+    exchange.engine.advance()                                its ticks, as time goes by
 
     async with StandInExchange(network, assets, slot_s=900) as exchange:    (http_server.py)
         …exchange.url…
         exchange.mode("status", status=429, retry_after_s=7, times=1)
+        exchange.behaviour.lead_s = 5
+        exchange.community.find(asset).is_live = False
         exchange.books.measurements[asset][slot_s]    µWh
 
-What it is strict about: trailing slashes, methods, `Authorization: JWT`, expiring tokens, exactly
-the known keys, real numbers that are not negative, times of its slots' starts in exactly its
-format, UUIDs it knows, version 4 transaction ids. What it does silently, as the real one does: a
-measurement of a slot that is not over, or a forecast of one that is, is answered with 200 and
-dropped; `books.dropped` counts them.
+By HTTP it is strict about what a web server knows: paths, methods, `Authorization: JWT`, expiring
+tokens, JSON, whose an asset is. All else is answered with 200, as the real one does, and the
+engine's verdict comes over the websocket a tick later, or never (engine.py has the list).
+
+A measurement of a slot that has not begun, and a forecast of one that has, gets a good verdict and
+is dropped; `books.dropped` counts them.
 """
 
-import gzip
-import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from email.utils import formatdate
-from typing import Literal
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from gateway.delivery.simulated.answers import (
-    Answer,
-    Refused,
-    exactly,
-    is_uuid4,
-    json_answer,
-    number,
-    object_in,
-)
-from gateway.delivery.simulated.books import MAX_HISTORY, Books, slot_at, slot_text
+from gateway.delivery.simulated.answers import Answer, Refused, exactly, json_answer, object_in
+from gateway.delivery.simulated.behaviour import Behaviour
+from gateway.delivery.simulated.books import MAX_HISTORY, Books
+from gateway.delivery.simulated.community import Community
+from gateway.delivery.simulated.engine import Engine
+from gateway.delivery.simulated.engine_clock import EngineClock
+from gateway.delivery.simulated.faults import LOGIN, Fault, Mode
 from gateway.delivery.simulated.tokens import Tokens
+from gateway.delivery.simulated.web_backend import WebBackend
 
-Mode = Literal[
-    "ok",
-    "down",
-    "slow",
-    "status",
-    "unauthorized",
-    "html",
-    "error_body",
-    "drop_after_accept",
-    "partial",
-    "packs",
-]
-LOGIN = "/api-token-auth/"
-_POST = re.compile(
-    r"/external-connection/api/([^/]+)/([^/]+)/"
-    r"(set_energy_forecast|set-energy-forecast|set-energy-measurement)/"
-)
-_REGISTRY = re.compile(r"/external-connection/configurations/([^/]+)/registry")
-_HISTORY = re.compile(r"/historical-data/assets/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
-_HTML = (
-    b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>Please accept our terms "
-    b"of use.</body></html>"
-)
-
-
-@dataclass(slots=True)
-class _Fault:
-    mode: Mode
-    status: int
-    retry_after_s: float | None
-    dated_ahead_s: float | None
-    seconds: float
-    where: str
-    times: int | None
+__all__ = ["LOGIN", "Mode", "StrictExchange"]
 
 
 class StrictExchange:
     """One network with its assets. What was booked is kept in µWh by asset and start of the slot
     (Unix time).
 
-    `now` is its clock. The newest `max_history` bookings are kept in `history`, one by one; None
-    keeps all.
+    `assets` are names by UUID, or a whole community. `now` is the right time. The newest
+    `max_history` bookings are kept in `history`, one by one; None keeps all.
     """
 
     def __init__(
         self,
         network: UUID,
-        assets: Mapping[UUID, str],
+        assets: Mapping[UUID, str] | Community,
         *,
         slot_s: int = 900,
         username: str = "gateway",
@@ -94,22 +59,49 @@ class StrictExchange:
         token_life_s: float = 48 * 3600.0,
         now: Callable[[], float] = time.time,
         max_history: int | None = MAX_HISTORY,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.network = network
-        self.assets = dict(assets)
+        self.community = (
+            assets if isinstance(assets, Community) else Community.flat(network, assets)
+        )
+        self.behaviour = behaviour or Behaviour()
         self.slot_s = slot_s
-        self.username = username
-        self.password = password
         self.now = now
-        self.books = Books(assets, slot_s, now, max_history)
-        self.tokens = Tokens(token_life_s, now)
+        self.tokens = Tokens(username, password, token_life_s, now)
+        clock = EngineClock(now, slot_s, self.behaviour)
+        leaves = [node.uuid for node in self.community.assets()]
+        self.books = Books(leaves, clock, max_history)
+        self.engine = Engine(network, self.community, self.books, clock, self.behaviour)
+        self._backend = WebBackend(
+            network, self.community, self.books, self.engine, self.behaviour, slot_s
+        )
+        self._fault = Fault("ok")
         self.requests: Counter[int] = Counter()
         """Requests other than logins, by the status they were answered with (0: no whole answer was
         sent).
         """
         self.journal: deque[tuple[float, str, int]] = deque(maxlen=10_000)
         """The newest requests: when each arrived, its path, and the status it was answered with."""
-        self._fault: _Fault | None = None
+
+    @property
+    def assets(self) -> dict[UUID, str]:
+        """The names of all assets."""
+        return {node.uuid: node.name for node in self.community.assets()}
+
+    @property
+    def username(self) -> str:
+        """Whose account it is."""
+        return next(iter(self.tokens.accounts))
+
+    @property
+    def password(self) -> str:
+        """What a login must say; it may be changed."""
+        return self.tokens.accounts[self.username]
+
+    @password.setter
+    def password(self, password: str) -> None:
+        self.tokens.accounts[self.username] = password
 
     @property
     def logins(self) -> int:
@@ -128,36 +120,43 @@ class StrictExchange:
         times: int | None = None,
     ) -> None:
         """Misbehave from now on: `times` times, or until `mode("ok")`; only at paths that contain
-        `where`.
-
-        down: every connection is dropped without a word. slow: a request is obeyed as it arrives,
-        and answered `seconds` later. status: everything is answered with `status`, a reason
-        in JSON and `Retry-After`, which is a date where `dated_ahead_s` says how much the
-        exchange's clock is ahead. unauthorized: 401, but a login is answered as ever. html:
-        everything is answered 200 with a web page. error_body: everything is answered 200
-        with an error in JSON. drop_after_accept: the request is obeyed, its answer never
-        sent. partial: it is obeyed, and the connection is dropped in the middle of its
-        answer. packs: it is obeyed, and the answer packed with gzip.
+        `where`. faults.py says what each mode is.
         """
-        self._fault = (
-            None
-            if mode == "ok"
-            else _Fault(mode, status, retry_after_s, dated_ahead_s, seconds, where, times)
-        )
+        self._fault = Fault(mode, status, retry_after_s, dated_ahead_s, seconds, where, times)
 
     def revoke_tokens(self) -> None:
         """Forget every login, as a server does that got a new secret."""
         self.tokens.revoke()
-
-    # --- what it says -----------------------------------------------------------------------------
 
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """The answer to one request. Header names in lower case. Who calls waits `delay_s` and
         sends as much of it as it `sends`.
         """
         path = urlsplit(target).path
+        return self._journaled(path, lambda: self._obey(method, path, headers, body))
+
+    def open_stream(self, target: str, headers: Mapping[str, str]) -> UUID | Answer:
+        """Whose websocket is asked for; or the answer that refuses it."""
+        path = urlsplit(target).path
+        found: list[UUID] = []
+
+        def obey() -> Answer:
+            try:
+                self.tokens.admit(headers.get("authorization", ""))
+                found.append(self._backend.stream(path))
+            except Refused as refused:
+                # A backend that closes before it has accepted answers 403, whatever the reason.
+                status = 403 if refused.answer.status == 401 else refused.answer.status
+                return json_answer(status, {"detail": str(refused)})
+            return Answer(101)
+
+        answer = self._journaled(path, obey)
+        return found[0] if found and answer.status == 101 else answer
+
+    def _journaled(self, path: str, obey: Callable[[], Answer]) -> Answer:
+        self.engine.advance()
         arrived_s = self.now()
-        answer = self._misbehave(path, lambda: self._obey(method, path, headers, body))
+        answer = self._misbehave(path, obey)
         status = answer.status if answer.sends == "all" else 0
         self.journal.append((arrived_s, path, status))
         if path != LOGIN:
@@ -166,148 +165,28 @@ class StrictExchange:
 
     def _misbehave(self, path: str, obey: Callable[[], Answer]) -> Answer:
         fault = self._fault
-        if (
-            fault is None
-            or fault.where not in path
-            or (fault.mode == "unauthorized" and path == LOGIN)
-        ):
+        if fault.spares(path):
             return obey()
-        if fault.times is not None:
-            fault.times -= 1
-            if fault.times <= 0:
-                self._fault = None
-        match fault.mode:
-            case "status":
-                after = tuple(self._when_again(fault))
-                return Answer(fault.status, b'{"detail": "told to say so"}', headers=after)
-            case "unauthorized":
-                return json_answer(401, {"detail": "this login has expired"})
-            case "html":
-                return Answer(200, _HTML, "text/html")
-            case "error_body":
-                return json_answer(200, {"status": "error", "error_message": "told to say so"})
-            case "slow":
-                return replace(obey(), delay_s=fault.seconds)
-            case "drop_after_accept":
-                return replace(obey(), sends="nothing")
-            case "partial":
-                return replace(obey(), sends="half")
-            case "packs":
-                answer = obey()
-                headers = (*answer.headers, ("Content-Encoding", "gzip"))
-                return replace(answer, body=gzip.compress(answer.body, mtime=0), headers=headers)
-            case _:
-                return Answer(0, sends="nothing")
-
-    def _when_again(self, fault: _Fault) -> Iterator[tuple[str, str]]:
-        if fault.retry_after_s is None:
-            return
-        if fault.dated_ahead_s is None:
-            yield "Retry-After", f"{fault.retry_after_s:g}"
-            return
-        now_s = self.now() + fault.dated_ahead_s
-        yield "Date", formatdate(now_s, usegmt=True)
-        yield "Retry-After", formatdate(now_s + fault.retry_after_s, usegmt=True)
+        if fault.spent():
+            self._fault = Fault("ok")
+        return fault.answer(obey, self.now())
 
     def _obey(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
             if path == LOGIN:
                 return self._login(method, headers, body)
-            if match := _POST.fullmatch(path):
-                self._admit(headers)
-                self._expect(method, "POST")
-                asset = self._asset(match[1], match[2])
-                return self._book(asset, match[3], object_in(headers, body))
-            if match := _REGISTRY.fullmatch(path):
-                self._admit(headers)
-                self._expect(method, "GET")
-                self._network(match[1])
-                return json_answer(200, self._registry())
-            if match := _HISTORY.fullmatch(path):
-                self._admit(headers)
-                self._expect(method, "GET")
-                asset = self._asset(match[1], match[2])
-                return json_answer(200, self._told(asset, match[3], match[4]))
+            self.tokens.admit(headers.get("authorization", ""))
+            return self._backend.answer(method, path, headers, body)
         except Refused as refused:
             return refused.answer
-        return Answer(404, b"<html><body><h1>Not Found</h1></body></html>", "text/html")
 
     def _login(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.tokens.issued += 1
-        self._expect(method, "POST")
+        if method != "POST":
+            raise Refused(405, f"{method} is not allowed here")
         login = object_in(headers, body)
         exactly(login, {"username", "password"})
-        if login != {"username": self.username, "password": self.password}:
+        if not self.tokens.knows(login["username"], login["password"]):
             return json_answer(400, {"non_field_errors": ["These credentials are not known here."]})
-        return json_answer(200, {self.tokens.key: self.tokens.issue()})
-
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        self.tokens.admit(headers.get("authorization", ""))
-
-    def _expect(self, method: str, wanted: str) -> None:
-        if method != wanted:
-            raise Refused(405, f"{method} is not allowed here")
-
-    def _network(self, text: str) -> None:
-        if text != str(self.network):
-            raise Refused(404, "there is no such network")
-
-    def _asset(self, network: str, text: str) -> UUID:
-        self._network(network)
-        asset = next((asset for asset in self.assets if str(asset) == text), None)
-        if asset is None:
-            raise Refused(404, "there is no such asset")
-        return asset
-
-    def _book(self, asset: UUID, command: str, data: dict[str, object]) -> Answer:
-        if command == "set_energy_forecast":
-            exactly(data, {"energy_Wh"})
-            self.books.book_undated(asset, round(number(data["energy_Wh"]) * 10**6))
-            return json_answer(200, {"command": command, "status": "queued"})
-        kind = command.removeprefix("set-energy-")
-        exactly(data, {f"energy_{kind}", "transaction_id"})
-        transaction_id = data["transaction_id"]
-        if not isinstance(transaction_id, str) or not is_uuid4(transaction_id):
-            raise Refused(400, "transaction_id is not a version 4 UUID")
-        numbers = data[f"energy_{kind}"]
-        if not isinstance(numbers, dict) or not numbers:
-            raise Refused(400, f"energy_{kind} has no slots")
-        # All of them are looked at before any is kept: one bad number fails the whole request.
-        found = [
-            (slot_at(text, self.slot_s), round(number(value) * 10**9))
-            for text, value in numbers.items()
-        ]
-        for slot_s, energy_uwh in found:
-            self.books.book_dated(kind, asset, slot_s, energy_uwh)
-        return json_answer(
-            200,
-            {
-                "command": command.replace("-", "_"),
-                "status": "queued",
-                "transaction_id": transaction_id,
-            },
-        )
-
-    def _registry(self) -> dict[str, object]:
-        def node(
-            name: str, kind: str, uuid: UUID, children: list[dict[str, object]]
-        ) -> dict[str, object]:
-            registered = True if kind != "Area" else None
-            common = {
-                "name": name,
-                "type": kind,
-                "uuid": str(uuid),
-                "registered": registered,
-                "aggregator_name": None,
-            }
-            return {**common, "attributes": {}, "children": children}
-
-        leaves = [node(name, "Load", asset, []) for asset, name in self.assets.items()]
-        return node("Grid", "Area", self.network, leaves)
-
-    def _told(self, asset: UUID, start: str, end: str) -> list[dict[str, object]]:
-        start_s, end_s = slot_at(start, self.slot_s), slot_at(end, self.slot_s)
-        return [
-            {"time": slot_text(slot_s, self.slot_s), "energy_kWh": uwh / 10**9}
-            for slot_s, uwh in self.books.told(asset, start_s, end_s)
-        ]
+        token = self.tokens.issue()
+        return json_answer(200, dict.fromkeys(self.tokens.keys, token))

@@ -1,22 +1,30 @@
-"""The simulated exchange behind plain HTTP on loopback: HTTP/1.1, as much as its clients speak."""
+"""The simulated exchange behind HTTP/1.1 and websockets: as much of both as its clients speak."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Self
 from uuid import UUID
 
-from gateway.delivery.simulated.answers import json_answer
+from wsproto.utilities import RemoteProtocolError
+
+from gateway.delivery.simulated.answers import Answer, json_answer
+from gateway.delivery.simulated.behaviour import Behaviour
+from gateway.delivery.simulated.community import Community
 from gateway.delivery.simulated.exchange import Mode, StrictExchange
+from gateway.delivery.simulated.websocket import ServerWebSocket
 
 MAX_HEAD_BYTES = 16 * 1024
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
+SHORTEST_SLEEP_S = 0.01
 
 _WORDS = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     429: "Too Many Requests",
@@ -24,46 +32,65 @@ _WORDS = {
 
 
 class StandInExchange(StrictExchange):
-    """A strict exchange behind plain HTTP on loopback. `port` 0 takes a free one; `url` tells
-    it.
+    """A strict exchange behind HTTP: plain on loopback, or with TLS. `port` 0 takes a free one;
+    `url` tells it.
     """
 
     def __init__(
         self,
         network: UUID,
-        assets: Mapping[UUID, str],
+        assets: Mapping[UUID, str] | Community,
         *,
         slot_s: int = 900,
         token_life_s: float = 48 * 3600.0,
         now: Callable[[], float] = time.time,
+        behaviour: Behaviour | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(network, assets, slot_s=slot_s, token_life_s=token_life_s, now=now)
+        super().__init__(
+            network,
+            assets,
+            slot_s=slot_s,
+            token_life_s=token_life_s,
+            now=now,
+            behaviour=behaviour,
+        )
+        self.host = host
         self.port = port
+        self._tls = tls
         self._server: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self.websockets: set[ServerWebSocket] = set()
+        """Those that are open."""
+        self.pages: dict[str, Callable[[], Answer]] = {}
+        """What anybody may look at, by path."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, limit=MAX_HEAD_BYTES
+            self._serve, self.host, self.port, limit=MAX_HEAD_BYTES, ssl=self._tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
+        self._ticking = asyncio.create_task(self._tick())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
+        assert self._server is not None and self._ticking is not None
+        self._ticking.cancel()
         self._server.close()
         handlers = list(self._handlers)
         for task, writer in self._handlers.items():
             writer.transport.abort()
             task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
+        await asyncio.gather(*handlers, self._ticking, return_exceptions=True)
         await self._server.wait_closed()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://{self.host}:{self.port}"
 
     def mode(
         self,
@@ -89,6 +116,15 @@ class StandInExchange(StrictExchange):
             for writer in self._handlers.values():
                 writer.transport.abort()
 
+    async def _tick(self) -> None:
+        """The engine's time."""
+        while True:
+            # What arrives meanwhile is due at the next tick.
+            due_s = min(self.engine.next_due_s(), self.engine.next_tick_s())
+            wait_s = due_s - self.now()
+            await asyncio.sleep(max(wait_s, SHORTEST_SLEEP_S))
+            self.engine.advance()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -113,22 +149,26 @@ class StandInExchange(StrictExchange):
             name.strip().lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
+        if headers.get("upgrade", "").lower() == "websocket":
+            return await self._upgraded(target, headers, reader, writer)
         length = int(headers.get("content-length", "0"))
         if length > MAX_BODY_BYTES or "transfer-encoding" in headers:
             answer = json_answer(
                 413 if length > MAX_BODY_BYTES else 411, {"detail": "too much, or no length"}
             )
+        elif method == "GET" and target in self.pages:
+            answer = self.pages[target]()
         else:
             answer = self.handle(method, target, headers, await reader.readexactly(length))
+        keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        return await self._send(answer, writer, keep and answer.status not in (411, 413))
+
+    async def _send(self, answer: Answer, writer: asyncio.StreamWriter, keep: bool) -> bool:
+        """Whether the connection goes on."""
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if answer.sends == "nothing":
             return False
-        keep = (
-            version == "HTTP/1.1"
-            and headers.get("connection", "").lower() != "close"
-            and answer.status not in (411, 413)
-        )
         fields = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
@@ -148,3 +188,29 @@ class StandInExchange(StrictExchange):
             writer.close()
             await writer.wait_closed()
         return keep
+
+    async def _upgraded(
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
+        """A websocket, until it ends; or the answer that refuses it."""
+        opened = self.open_stream(target, headers)
+        if isinstance(opened, Answer):
+            return await self._send(opened, writer, keep=False)
+        try:
+            websocket = ServerWebSocket(reader, writer, target, headers)
+        except RemoteProtocolError as error:
+            refusal = json_answer(400, {"detail": str(error)})
+            return await self._send(refusal, writer, keep=False)
+
+        end = self.engine.listen(opened, websocket.tell)
+        self.websockets.add(websocket)
+        try:
+            await websocket.serve()
+        finally:
+            self.websockets.discard(websocket)
+            end()
+        return False

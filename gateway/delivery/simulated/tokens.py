@@ -1,4 +1,4 @@
-"""The logins that the simulated exchange has given out."""
+"""The simulated exchange's accounts, and the logins that it has given out."""
 
 import base64
 import json
@@ -8,17 +8,25 @@ from gateway.delivery.simulated.answers import Refused
 
 
 class Tokens:
-    """Tokens that live `life_s`. `now` is Unix time."""
+    """Tokens that live `life_s`, for who knows the name and the password. `now` is Unix time."""
 
-    def __init__(self, life_s: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, username: str, password: str, life_s: float, now: Callable[[], float]
+    ) -> None:
+        self.accounts = {username: password}
+        """Password by user."""
         self._life_s = life_s
         self._now = now
         self._expires_s: dict[str, float] = {}
-        self.key = "token"
-        """The key under which a login answers its token: older servers `token`, current ones
-        `access`.
+        self.keys: tuple[str, ...] = ("access", "token")
+        """The keys under which a login answers its token: current servers `access`, older ones and
+        the documentation `token`.
         """
         self.issued = 0
+
+    def knows(self, username: object, password: object) -> bool:
+        """Whether that is an account's login."""
+        return isinstance(username, str) and self.accounts.get(username) == password
 
     def issue(self) -> str:
         """A new one."""

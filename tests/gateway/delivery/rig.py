@@ -11,9 +11,10 @@ from uuid import UUID
 
 import httpx
 
-from gateway.delivery.destination import Destination, Policy
+from gateway.delivery.destination import Delivery, Destination, Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
+from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.delivery.uploader import Uploader
 from gateway.energy.slot import MeterState
@@ -96,7 +97,11 @@ class Site:
         self.buffer: Buffer = open_buffer(path / "buffer.sqlite", now_s=T0)
         self.dialect = load_dialect(dialect, str(NETWORK), slot_s)
         self.exchange = StandInExchange(
-            NETWORK, dict.fromkeys(ASSETS, "Load"), slot_s=slot_s, now=now
+            NETWORK,
+            dict.fromkeys(ASSETS, "Load"),
+            slot_s=slot_s,
+            now=now,
+            behaviour=Behaviour(refuses_at_once=True),
         )
         self._real = real
         self._closings = 0
@@ -210,10 +215,10 @@ def virtual(work: Awaitable[None]) -> None:
 class running:  # noqa: N801 — used like a function
     """Runs an uploader meanwhile; its death is the test's."""
 
-    def __init__(self, uploader: Uploader) -> None:
+    def __init__(self, uploader: Delivery) -> None:
         self._uploader = uploader
 
-    async def __aenter__(self) -> Uploader:
+    async def __aenter__(self) -> Delivery:
         self._task = asyncio.create_task(self._uploader.run())
         return self._uploader
 

@@ -313,7 +313,7 @@ def test_a_bad_number_is_found_and_the_rest_of_its_batch_is_delivered(tmp_path: 
 def test_an_unknown_asset_is_rejected_in_few_requests(tmp_path: Path) -> None:
     async def story() -> None:
         with site_of(tmp_path) as site:
-            del site.exchange.assets[A]
+            site.exchange.community.remove(A)
             site.owe(T0 - 1010 * SLOT, A, B, count=1000)
             async with running(site.uploader()):
                 await asyncio.sleep(10)

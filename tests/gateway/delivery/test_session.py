@@ -77,7 +77,7 @@ TOKEN = http("200 OK", b'{"token": "abc.def.ghi"}')
 async def test_it_logs_in_once_and_sends_with_the_token(
     exchange: StandInExchange, key: str
 ) -> None:
-    exchange.tokens.key = key
+    exchange.tokens.keys = (key,)
     async with Session(exchange.url, lambda: RIGHT, 5) as session:
         replies = [await session.post(PATH, BODY) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 200]

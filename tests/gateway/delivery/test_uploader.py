@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.kinds.exchange import LEAST_LEADS
+from gateway.delivery.simulated.community import Node
 from gateway.delivery.simulated.exchange import LOGIN
 from gateway.delivery.uploader import MAX_BACKOFF_S
 from gateway.outbox.dialects import load_dialect
@@ -226,7 +227,7 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
         with site_of(tmp_path) as site:
             site.owe(T0 - 1010 * SLOT, A, count=1000)
             site.owe(T0 - 5 * SLOT, B, uwh=UNSENDABLE_UWH)
-            del site.exchange.assets[B]
+            site.exchange.community.remove(B)
             site.exchange.mode("status", status=503, where=str(A))
             async with running(site.uploader()) as uploader:
                 await asyncio.sleep(600)
@@ -238,7 +239,7 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
                 person = open_for_deciding(site.buffer.path)
                 given_up = [owed.item for owed in person.owed() if owed.item.subject == A][:990]
                 assert person.give_up(given_up, "nobody wants it", site.now()) == 990
-                site.exchange.assets[B] = "Load"
+                site.exchange.community.add(Node(B, "Load"))
                 site.exchange.mode("ok")
                 await asyncio.sleep(MAX_BACKOFF_S)
                 assert site.states() == {"missed": 990, "accepted": 11, "rejected": 1}
