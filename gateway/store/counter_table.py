@@ -1,10 +1,8 @@
 """The table of counters: the fold of each meter, as of the sample it stopped at."""
 
-import msgspec
-
 from gateway.energy.slot import MeterState
 from gateway.store.database import Database
-from gateway.store.rows import lean
+from gateway.store.fold_states import decoded, encoded
 
 
 class CounterTable:
@@ -18,13 +16,10 @@ class CounterTable:
         self._database.connection.execute(
             "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sample_id = "
             "excluded.sample_id, state = excluded.state",
-            (device, sample_id, msgspec.json.encode(lean(state))),
+            (device, sample_id, encoded(state)),
         )
 
     def read(self) -> dict[str, tuple[int, MeterState]]:
         """For every device: the number of the sample, and the fold's state as of it."""
         rows = self._database.rows("SELECT device, sample_id, state FROM counters")
-        return {
-            device: (sample_id, msgspec.json.decode(state, type=MeterState))
-            for device, sample_id, state in rows
-        }
+        return {device: (sample_id, decoded(state)) for device, sample_id, state in rows}

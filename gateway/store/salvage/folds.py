@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.energy.counter import Counter
 from gateway.energy.slot import DirectionState, MeterState, OpenSlot, Slot
+from gateway.store.fold_states import decoded
 
 
 def mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
@@ -23,9 +24,7 @@ def mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
             continue
         end_ms = max(slot.start_s + slot.length_s for slot in last) * 1000
         try:
-            state = (
-                msgspec.json.decode(states[device], type=MeterState) if device in states else None
-            )
+            state = decoded(states[device]) if device in states else None
         except msgspec.DecodeError:
             state = None
         if state and state.at_ms >= end_ms:

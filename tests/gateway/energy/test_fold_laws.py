@@ -52,17 +52,21 @@ class Books:
     def _take_back(self, back: TakenBack) -> None:
         """What was booked since a belief is void, and comes anew."""
         direction, series = back.direction, (back.direction, back.serial_number)
-        kept = [each for each in self.entries[direction] if each.begin_uwh < back.from_uwh]
+        mine = self.entries[direction]
+        kept = [each for each in mine if each.begin_uwh < back.from_uwh]
+        void = [each for each in mine[len(kept) :] if isinstance(each, Slot)]
         slots = [each for each in kept if isinstance(each, Slot)]
         self.entries[direction] = kept
         self.booked_uwh[direction] = sum(each.energy_uwh or 0 for each in kept)
         self.left[direction] = [each for each in kept if isinstance(each, Unallocated)]
-        self.keys = {key for key in self.keys if key[:2] != series}
-        self.keys |= {(*series, each.start_s) for each in slots}
-        self.ends_s[series] = slots[-1].start_s + slots[-1].length_s if slots else 0
+        self.keys -= {(*series, each.start_s) for each in void}
+        if void:
+            self.ends_s[series] = min(self.ends_s[series], void[0].start_s)
         self.stood_uwh.pop(series, None)
         if slots:
             self.stood_uwh[series] = slots[-1].end_uwh
+        if not kept:
+            self.begun_for_good.discard(direction)
 
     def _slots(self, step: Step) -> None:
         for slot in step.provisional:
