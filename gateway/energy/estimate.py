@@ -246,6 +246,10 @@ def advanced(
     change_w2 = (end_w - begin_w) ** 2
     wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
     changes = (*estimate.changes[1 - CHANGES :], change_w2)
+    is_idle = power_w == begin_w == 0 and not ends_s and elapsed_s > FINE_S
+    if is_idle and seen is not None and _waits_for_nothing(estimate, seen):
+        return _idled(estimate, at_s, seen, changes, refreshed_s)
+
     sums = estimate.sums
     hours = elapsed_s * HOURS_PER_S
     sums = replace(
@@ -265,6 +269,7 @@ def advanced(
         wobble_w2,
     )
     late_s = max(delay_s, 0.0)
+    is_next = not (delay_s or estimate.faults.delay.aim_s or ends_s or estimate.sights)
     estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
     estimate = replace(
         estimate,
@@ -275,17 +280,74 @@ def advanced(
             segment(estimate.at_s, at_s, begin_w, end_w, changes),
         ),
         changes=changes,
-        sights=(*estimate.sights, sight),
-        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s)),
+        sights=() if is_next else (*estimate.sights, sight),
+        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s))
+        if ends_s
+        else estimate.ahead,
         paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)) if ends_s else estimate.paced,
         sums=sums,
     )
+    if is_next and not estimate.ahead:
+        # Mostly nothing waits for its place on the power line.
+        return _looked_at(_moved(estimate, at_s), sight, refreshed_s)
+
+    if is_next:
+        estimate = replace(estimate, sights=(sight,))
     delay = estimate.faults.delay
     if delay.now_s != delay.aim_s:
         now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
         faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
         estimate = replace(estimate, faults=faults)
     return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+
+
+def _waits_for_nothing(estimate: Estimate, seen: Seen) -> bool:
+    """Whether nothing is looked back at or compared, and the register stands where it stood."""
+    faults = estimate.faults
+    waits = estimate.sights or estimate.ahead or estimate.past or estimate.segments
+    is_in_time = faults.delay.now_s == 0 == faults.delay.aim_s and estimate.search is None
+    is_same = tuple(seen) == tuple(estimate.register) and faults.candidate is None
+    return is_in_time and is_same and not waits and estimate.last is not None
+
+
+def _idled(
+    estimate: Estimate, at_s: float, seen: Seen, changes: tuple[float, ...], refreshed_s: float
+) -> Estimate:
+    """The same as `advanced`, in short, where power is 0 all the time: half of a meter's directions
+    are most of the time.
+    """
+    elapsed_s = at_s - estimate.at_s
+    one = segment(estimate.at_s, at_s, 0.0, 0.0, changes)
+    is_mean = estimate.faults.mean.is_mean
+    variance = one.mean_variance if is_mean else one.variance + one.change_variance
+    corrected_wh = estimate.faults.correction.applied(0.0, 0.0, elapsed_s)
+    track = estimate.track.moved(corrected_wh, variance)
+    sums = estimate.sums
+    sums = replace(
+        sums,
+        corrected_wh=round(sums.corrected_wh + corrected_wh, 9),
+        variance=round(sums.variance + variance, 9),
+        idle_s=sums.idle_s + elapsed_s,
+    )
+    interval_s = at_s - estimate.seen_s
+    laziness = MOST_LAZY if refreshed_s > 1.5 * interval_s else estimate.laziness
+    if laziness <= LAZY:
+        added = surprise(track, *seen)
+        track = within(Track(track.wh, track.variance + added), *seen)
+    return replace(
+        estimate,
+        at_s=at_s,
+        power_w=0.0,
+        place=at_s,
+        track=track,
+        changes=changes,
+        sums=sums,
+        seen_s=at_s,
+        seen_wh=sums.corrected_wh,
+        interval_s=interval_s,
+        seen_place=at_s if laziness <= LAZY else estimate.seen_place,
+        laziness=laziness,
+    )
 
 
 def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool) -> Estimate:

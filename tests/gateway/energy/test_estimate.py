@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,3 +200,15 @@ def test_the_first_step_says_where_the_energy_is() -> None:
     assert estimate.register == (1000, 2000)
     assert abs(estimate.track.wh - 1000) <= 10
     assert estimate.track.variance < 40
+
+
+@given(many, steps)
+def test_an_idle_meter_is_estimated_as_any_other(passing: list[Sample], step_wh: float) -> None:
+    """The short way through an idle sample gives what the long one gives."""
+    quiet = [(elapsed_s, 0.0, 0.0) for elapsed_s, _, _ in passing]
+    whole = [*passing[:20], *quiet]
+    *_, (short, _, _) = followed(whole, step_wh)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gateway.energy.estimate._waits_for_nothing", lambda *_: False)
+        *_, (long, _, _) = followed(whole, step_wh)
+    assert short == long
