@@ -6,6 +6,7 @@ and no secret in any message.
 
     HttpError
       ├─ NoConnection    the other end cannot be reached, or was lost on the way
+      │    └─ Unspoken   it is there, and does not speak what was asked for
       └─ TooLate         nothing, or only a part, came in time
 
 A reply of any status is a reply, and no error here.
@@ -34,6 +35,8 @@ from drivers.net.tunnel import ProxyFailed
 if TYPE_CHECKING:
     import httpx
 
+    from drivers.net.websocket import WebSocket
+
 _SPEAKS_TLS = repr("\x15\x03")[1:-1]
 """How h11 quotes a TLS alert, where it expects the first line of a reply."""
 
@@ -47,6 +50,10 @@ class HttpError(Exception):
 
 class NoConnection(HttpError):
     """No connection, or one that was lost: the request may or may not have been received."""
+
+
+class Unspoken(NoConnection):
+    """Somebody is there, and does not speak what was asked for."""
 
 
 class TooLate(HttpError):
@@ -94,6 +101,7 @@ class HttpClient:
         keepalive_s: float = 0.0,
         masked: Callable[[str], str] = str,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         """`tls` is what https trusts; None: the authorities this machine trusts. `trust_env` lets
         the environment name a proxy for https. `keepalive_s` is how long an idle connection stays
@@ -111,6 +119,7 @@ class HttpClient:
         self._trust_env = trust_env
         self._keepalive_s = keepalive_s
         self._transport = transport
+        self._max_reply_bytes = max_reply_bytes
         self._way: Way | None = None
         self._has_answered = False
         with contextlib.suppress(NoConnection):
@@ -145,7 +154,7 @@ class HttpClient:
         if self._trust_env and trusted is not None:
             parts = urlsplit(self.url)
             proxy = proxy_for(parts.hostname or "", parts.port or 443, os.environ)
-        return HttpConnection(self.url, trusted, self._keepalive_s, proxy)
+        return HttpConnection(self.url, trusted, self._keepalive_s, proxy, self._max_reply_bytes)
 
     async def request(
         self,
@@ -202,13 +211,60 @@ class HttpClient:
         """
         coding = reply.headers.get("content-encoding", "")
         try:
-            return unpacked(reply.body, coding, MAX_REPLY_BYTES, complete=reply.complete)
+            return unpacked(reply.body, coding, self._max_reply_bytes, complete=reply.complete)
         except ValueError as error:
             words = self._masked(str(error))
             raise NoConnection(
                 f"{self.url} answered {reply.status} with what cannot be read, though "
                 f"'identity' was asked for: {words} — is there a proxy in between?"
             ) from error
+
+    async def open_websocket(
+        self,
+        path: str,
+        within_s: float,
+        *,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        secrets: Iterable[str] = (),
+    ) -> "WebSocket":
+        """A websocket at a path below the URL, over a connection of its own, by the same way and
+        with the same trust as requests. Raises HandshakeRefused or HttpError.
+        """
+        from drivers.net.websocket import WebSocket, WebsocketClosed
+
+        secrets = tuple(secrets)
+        way = self._open_way()
+        if not isinstance(way, HttpConnection):
+            raise NoConnection(f"{self.url} has no websockets: the network is simulated")
+        target = urlsplit(f"{self.url}/{path.removeprefix('/')}").path
+        try:
+            async with asyncio.timeout(within_s) as deadline:
+                wire = await way.connect()
+                extra = {"User-Agent": _HEADERS["User-Agent"], **headers}
+                return await WebSocket.open(wire, way.host_header, target, extra, max_bytes)
+        except WebsocketClosed as error:
+            words = self._masked(masked(str(error), secrets))[:MAX_WORDS]
+            raise Unspoken(f"{self.url} has no websocket at {target}: {words}") from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None
+            words = self._masked(masked(self._what_failed(error, way), secrets))[:MAX_WORDS]
+            raise NoConnection(f"{self.url} cannot be reached: {words}") from error
+
+    def another(self, max_reply_bytes: int = MAX_REPLY_BYTES) -> "HttpClient":
+        """One more client of the same server, with the same trust, and a connection of its own."""
+        way = self._way
+        tls = way.tls if isinstance(way, HttpConnection) else self._tls
+        return HttpClient(
+            self.url,
+            tls=tls,
+            trust_env=self._trust_env,
+            keepalive_s=self._keepalive_s,
+            masked=self._masked,
+            transport=self._transport,
+            max_reply_bytes=max_reply_bytes,
+        )
 
     async def aclose(self) -> None:
         """Close the connection."""

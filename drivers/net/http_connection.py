@@ -18,7 +18,7 @@ from drivers.net.proxies import Proxy
 from drivers.net.tunnel import open_tunnel
 
 MAX_REPLY_BYTES = 64 * 1024
-"""More of a reply's body is not read."""
+"""More of a reply's body is not read where nobody says otherwise."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a reply's status line and headers together."""
@@ -63,6 +63,7 @@ class HttpConnection:
         tls: ssl.SSLContext | None,
         keepalive_s: float,
         proxy: Proxy | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         """`tls` is what https trusts; `proxy` is for https only. Raises ValueError where the URL's
         host or port is none.
@@ -75,6 +76,7 @@ class HttpConnection:
         self._tls = tls
         self._keepalive_s = keepalive_s
         self._proxy = proxy
+        self._max_reply_bytes = max_reply_bytes
         self._is_before_proxy = False
         self._wire: Wire | None = None
         self._http = h11.Connection(h11.CLIENT)
@@ -127,13 +129,27 @@ class HttpConnection:
             return self._wire
 
         self._drop()
-        if self._proxy is None or self._tls is None:
-            wire = await Wire.connect(self._host, self._port, self._tls)
-        else:
-            wire = await self._connect_through(self._proxy, self._tls)
-        self._wire = wire
+        self._wire = wire = await self.connect()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         return wire
+
+    async def connect(self) -> Wire:
+        """One more connection to the server, for whoever speaks something else over it than
+        requests. The caller has the deadline, and closes it. Raises OSError.
+        """
+        if self._proxy is None or self._tls is None:
+            return await Wire.connect(self._host, self._port, self._tls)
+        return await self._connect_through(self._proxy, self._tls)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What https trusts: it takes memory, so others share it."""
+        return self._tls
+
+    @property
+    def host_header(self) -> str:
+        """The server's name and port, as requests name it."""
+        return self._host_header
 
     async def _connect_through(self, proxy: Proxy, tls: ssl.SSLContext) -> Wire:
         """Raises OSError, of which ProxyFailed says that it is the proxy's fault."""
@@ -191,7 +207,7 @@ class HttpConnection:
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > MAX_REPLY_BYTES:
+                if len(body) > self._max_reply_bytes:
                     break
             elif isinstance(event, h11.EndOfMessage):
                 break
@@ -202,8 +218,8 @@ class HttpConnection:
         return HttpReply(
             response.status_code,
             _joined(response.headers),
-            bytes(body[:MAX_REPLY_BYTES]),
-            len(body) <= MAX_REPLY_BYTES,
+            bytes(body[: self._max_reply_bytes]),
+            len(body) <= self._max_reply_bytes,
         )
 
     def _rest(self) -> None:

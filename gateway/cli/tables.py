@@ -17,7 +17,7 @@ from gateway.energy.asset_slots import uncertainty_of
 from gateway.energy.assets import Direction
 from gateway.energy.slot import KNOWN, Quality, Slot
 from gateway.outbox.item import Kind, Subject
-from gateway.outbox.owed import Owed, State
+from gateway.outbox.owed import TAKEN_BY_HTTP, Owed, State
 from gateway.site.settings import Asset
 
 WORST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
@@ -193,7 +193,7 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
         if asset and item.kind == "measurement"
         else None,
         state=owed.state,
-        reason=owed.reason,
+        reason=owed.reason or (TAKEN_BY_HTTP if owed.answer == TAKEN_BY_HTTP else ""),
         attempts=owed.attempts,
         decided_s=owed.decided_s,
     )

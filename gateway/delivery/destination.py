@@ -73,6 +73,47 @@ class Acknowledges(Protocol):
         """Its words, as they come, for ever. A connection that is lost is made again."""
 
 
+class Attends(Protocol):
+    """What finds out, beside deliveries, where each subject's numbers go."""
+
+    def attend(self) -> AsyncIterator[None]:
+        """For ever; says each time that something may have changed."""
+
+    def knows(self, subject: Subject) -> bool:
+        """Whether it is known where its numbers go. Until then they wait, and hold up no others."""
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether that is known of all."""
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What a person should know, by the subject's name."""
+
+
+class Listening(Protocol):
+    """How it stands with the words that a destination says later, where that is known."""
+
+    @property
+    def words_come(self) -> bool:
+        """Whether its own word comes at all: else the receipt is all that there will be."""
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether anything is heard, or known not to come."""
+
+    def since_s(self, subject: Subject) -> float | None:
+        """Since when every word about a subject is heard (Unix time); None: it is not."""
+
+    @property
+    def why_silent(self) -> str:
+        """What it may mean that no word comes though it would be heard."""
+
+    @property
+    def state(self) -> str:
+        """For people: on, or what is wrong."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How a destination is treated."""
@@ -108,6 +149,11 @@ class Destination:
     greets: Greets | None = None
     verifies: Verifies | None = None
     acknowledges: Acknowledges | None = None
+    listening: Listening | None = None
+    """Where it is known since when its words are heard. Else a word that does not come is a failure
+    of the destination.
+    """
+    attends: Attends | None = None
     name_of: Callable[[Subject], str] = str
     """What people call a subject."""
 

@@ -203,6 +203,39 @@ class Session:
             )
         return reply
 
+    @property
+    def token(self) -> str:
+        """What the exchange gave at the last login; empty: nobody is logged in."""
+        return self._token
+
+    @property
+    def client(self) -> HttpClient:
+        """What sends; whoever has more to send beside it asks for `another()`."""
+        return self._client
+
+    def may_renew(self, path: str) -> bool:
+        """Whether another token may be worth more at that path."""
+        loop_s = asyncio.get_running_loop().time()
+        return loop_s >= self._no_login_before_s.get(path, 0.0) and self._may_log_in()
+
+    @property
+    def masked(self) -> Callable[[str], str]:
+        """Takes the secrets in use out of a text."""
+        return self._secrets.masked
+
+    async def renew(self, path: str, client: HttpClient) -> None:
+        """Have another token, since this one is not taken at that path. It is asked for by way of
+        `client`, so that no delivery waits for it. Raises ExchangeError.
+        """
+        loop_s = asyncio.get_running_loop().time()
+        self._no_login_before_s[path] = loop_s + NO_NEW_LOGIN_FOR_S
+        await self._login(loop_s + self.timeout_s, client)
+
+    def took_token(self, path: str) -> None:
+        """It was taken at that path."""
+        self._untaken_logins = 0
+        self._no_login_before_s.pop(path, None)
+
     def _may_log_in(self) -> bool:
         """Whether another token may be worth more than this one."""
         return (
@@ -242,7 +275,7 @@ class Session:
         if doubt := self._their_clock.doubt(asyncio.get_running_loop().time()):
             raise ClocksDiffer(doubt)
 
-    async def _login(self, deadline_s: float | None) -> None:
+    async def _login(self, deadline_s: float | None, client: HttpClient | None = None) -> None:
         """Get a token. Raises LoginError or Unreachable."""
         loop = asyncio.get_running_loop()
         try:
@@ -270,7 +303,9 @@ class Session:
         ).encode()
         shown_by_none = credentials.password, basic(credentials.username, credentials.password)
         self._secrets.use(f"login at {self.url}", *shown_by_none)
-        reply = await self._send("POST", "api-token-auth/", login, deadline_s, with_token=False)
+        reply = await self._send(
+            "POST", "api-token-auth/", login, deadline_s, with_token=False, client=client
+        )
         if reply.status in (400, 401, 403):
             is_another = self._refused is None or self._refused[0] != credentials
             self._refusals = 1 if is_another else self._refusals + 1
@@ -297,6 +332,7 @@ class Session:
         deadline_s: float | None,
         *,
         with_token: bool,
+        client: HttpClient | None = None,
     ) -> Reply:
         """One request, one reply. Raises Unreachable."""
         now_s = asyncio.get_running_loop().time()
@@ -307,7 +343,7 @@ class Session:
         if with_token:
             headers["Authorization"] = f"JWT {self._token}"
         try:
-            reply = await self._client.request(
+            reply = await (client or self._client).request(
                 method, path, limit_s, content=content, headers=headers
             )
         except HttpError as error:

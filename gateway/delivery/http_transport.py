@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.delivery.destination import CannotTell, NotNow
+from gateway.delivery.destination import CannotTell, Listening, NotNow
 from gateway.delivery.http_session import (
     ClocksDiffer,
     ExchangeError,
@@ -13,9 +13,10 @@ from gateway.delivery.http_session import (
     Unreachable,
 )
 from gateway.outbox.dialect import Dialect, ReadsBack, Reply
-from gateway.outbox.format import REFUSED, Batch, Outcome, Rejected, Retry
+from gateway.outbox.format import REFUSED, Accepted, Batch, Outcome, Rejected, Retry, Sent
 from gateway.outbox.http_replies import asked_to_wait_s, refusal
 from gateway.outbox.item import Item
+from gateway.outbox.owed import TAKEN_BY_HTTP
 
 _TRY_AGAIN = {408, 425, 429}
 
@@ -46,9 +47,15 @@ class HttpGetter(Protocol):
 class HttpTransport:
     """Sends batches as a dialect wants them sent."""
 
-    def __init__(self, session: HttpPoster, dialect: Dialect) -> None:
+    def __init__(
+        self, session: HttpPoster, dialect: Dialect, listening: Listening | None = None
+    ) -> None:
+        """`listening`: how the exchange's own word on what it took is heard, where it gives one
+        later.
+        """
         self._session = session
         self._dialect = dialect
+        self._listening = listening
         self.url = session.url
         self.timeout_s = session.timeout_s
 
@@ -60,7 +67,12 @@ class HttpTransport:
             return Rejected(str(error), whole=True, cause="not allowed", is_of_rights=True)
         except ExchangeError as error:
             return _retry(error)
-        return self._dialect.judge(reply)
+        outcome = self._dialect.judge(reply)
+        if not isinstance(outcome, Accepted) or self._listening is None:
+            return outcome
+        if self._listening.words_come:
+            return Sent(outcome.answer, is_receipt=True)
+        return Accepted(TAKEN_BY_HTTP)
 
     async def greet(self) -> Retry | None:
         """Log in."""

@@ -3,14 +3,15 @@ delivery, never one per failure. Shell: it logs.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.delivery.destination import spoken
 from gateway.energy.slot import Event
 from gateway.outbox.format import REFUSED
-from gateway.outbox.item import EXCHANGE, Item, Subject
+from gateway.outbox.item import EXCHANGE, Item, Kind, Subject
+from gateway.outbox.silence import Stream
 from gateway.timing.utc import utc_seconds
 
 _FAILING = ("retrying", "refusing")
@@ -38,6 +39,11 @@ class Counts:
     last_error_s: float | None = None
     """Unix time, as the next one."""
     last_success_s: float | None = None
+    unheard: dict[tuple[str, Kind], str] = field(default_factory=dict)
+    """The streams that are taken and never spoken of, by their subject's name, and what is known.
+    """
+    unheard_items: int = 0
+    """Batches' parts of which no word came, though it would have been heard."""
     refuses: dict[str, str] = field(default_factory=dict)
     """The subjects whose last word from the destination was a refusal, by name, and why."""
 
@@ -76,13 +82,17 @@ class Journal:
         self.counts.accepted += len(items)
         self.counts.last_success_s = now_s
         self.refusing_since_s = None
-        for item in items:
-            self.counts.refuses.pop(self._name_of(item.subject), None)
+        if self.counts.refuses:
+            for subject in {item.subject for item in items}:
+                self.counts.refuses.pop(self._name_of(subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
-    def sent(self, items: Sequence[Item]) -> None:
-        """These are on their way."""
-        _log.info("%ssent %s; its answer is awaited", self._prefix, self.say(items))
+    def sent(self, items: Sequence[Item], *, is_receipt: bool) -> None:
+        """These are on their way, or the destination has taken them: its own word follows, which
+        has a line of its own then.
+        """
+        level = logging.DEBUG if is_receipt else logging.INFO
+        _log.log(level, "%ssent %s; its answer is awaited", self._prefix, self.say(items))
 
     def greeted(self, now_s: float) -> None:
         """The destination is there, and takes who we are."""
@@ -131,6 +141,28 @@ class Journal:
             self._who,
             reason,
         )
+
+    def unheard(
+        self, streams: Iterable[Stream], new: Iterable[Stream], reason: str, now_s: float
+    ) -> None:
+        """Of these the destination takes numbers, and never says a word. A line is logged, and an
+        event noted, of those that are `new`.
+        """
+        for subject, kind in streams:
+            self.counts.unheard_items += 1
+            self.counts.unheard[self._name_of(subject), kind] = reason
+        told = sorted({f"{kind}s of {self._name_of(subject)}" for subject, kind in new})
+        if told:
+            text = f"{', '.join(told)}: {self._who} takes them and {reason}"
+            _log.warning("%s%s; they are kept, and one is tried in each slot", self._prefix, text)
+            self._note(Event(int(now_s * 1000), self._destination, "unheard", text))
+
+    def heard(self, streams: Iterable[Stream]) -> None:
+        """Of these there were no words, and now there are."""
+        for subject, kind in streams:
+            name = self._name_of(subject)
+            self.counts.unheard.pop((name, kind), None)
+            _log.info("%sits verdicts on %ss of %s come again", self._prefix, kind, name)
 
     def refuses_all(self, reason: str, now_s: float) -> None:
         """The destination refuses whatever it is sent. A line is logged now and once an hour, and
@@ -214,8 +246,8 @@ class Journal:
         return "" if self._destination == EXCHANGE else f"{self._destination}: "
 
     def _note_refused(self, items: Sequence[Item], reason: str) -> None:
-        for item in items:
-            self.counts.refuses[self._name_of(item.subject)] = reason
+        for subject in {item.subject for item in items}:
+            self.counts.refuses[self._name_of(subject)] = reason
 
     def _is_time_to_say(self, of: Subject | None, now_s: float, every_s: float) -> bool:
         """Whether refusals of it are to be logged now, which is noted."""
@@ -232,9 +264,10 @@ class Journal:
 
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""
-        kind = items[0].kind
-        count = f"{kind} of one slot" if len(items) == 1 else f"{kind}s of {len(items)} slots"
-        starts_s = [item.slot_s for item in items]
+        kind = items[0].kind if len({item.kind for item in items}) == 1 else "number"
+        starts_s = {item.slot_s for item in items}
+        slots = "one slot" if len(starts_s) == 1 else f"{len(starts_s)} slots"
+        count = f"{kind}{'s' if len(items) > 1 else ''} of {slots}"
         first, last = (utc_seconds(at_s) for at_s in (min(starts_s), max(starts_s)))
         span = first if first == last else f"{first} to {last}"
         return f"{count} of {self._subjects(items)}, {span}"

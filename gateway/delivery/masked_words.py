@@ -69,4 +69,11 @@ class _MaskedAnswers:
 
     async def answers(self) -> AsyncIterator[Answer]:
         async for answer in self.acknowledges.answers():
-            yield replace(answer, outcome=_shown(answer.outcome, self.masked))
+            yield replace(
+                answer,
+                outcome=answer.outcome and _shown(answer.outcome, self.masked),
+                of_streams={
+                    stream: _shown(outcome, self.masked)
+                    for stream, outcome in answer.of_streams.items()
+                },
+            )

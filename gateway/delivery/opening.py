@@ -46,8 +46,8 @@ class Opening:
 
     def name_of(self, subject: Subject) -> str:
         """What people call a subject."""
-        names = {str(asset.uuid): asset.name for asset in self.site.assets}
-        return names.get(str(subject), str(subject))
+        names = (asset.name for asset in self.site.assets if asset.uuid == subject)
+        return next(names, str(subject))
 
 
 def open_destination(settings: DestinationSettings, opening: Opening) -> Destination | Delivery:

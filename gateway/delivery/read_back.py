@@ -47,6 +47,10 @@ class ReadBack:
         self._destination = destination
         policy = destination.policy
         self._round = QuestionRound(policy.slot_s, max(policy.quiet_s, policy.kept.margin_s))
+        self.is_answered = True
+        """Whether it may be asked: its last answer to a delivery was one, and it did not ask for
+        silence.
+        """
         self._found: list[Held] = []
         self._disagreed = False
         """Whether the last round found something held otherwise."""
@@ -59,11 +63,15 @@ class ReadBack:
 
     def next_s(self, now_s: float) -> float:
         """When to look again, Unix time."""
-        return inf if self._destination.verifies is None else self._round.next_s(now_s)
+        if self._destination.verifies is None or not self.is_answered:
+            return inf
+        return self._round.next_s(now_s)
 
     def wants(self, now_s: float) -> bool:
         """Whether there is something to ask now. Looks into the records once per slot."""
-        if self._destination.verifies is None or not self._round.may_ask(now_s, _loop_s()):
+        if self._destination.verifies is None or not self.is_answered:
+            return False
+        if not self._round.may_ask(now_s, _loop_s()):
             return False
         if self._round.is_due(now_s):
             accepted_before_s = self._round.slot_at(now_s) - self._destination.policy.kept.margin_s
@@ -80,6 +88,19 @@ class ReadBack:
     def confirmations(self, now_s: float) -> Confirmations:
         """What is still to be asked for, and what is held otherwise. Raises StoreError."""
         return self._records.confirmations(int(now_s) - KEPT_S)
+
+    async def ask_until(self, news: asyncio.Event, now_s: float) -> None:
+        """Ask, for as long as there are no news of something to be sent."""
+        asking = asyncio.ensure_future(self.ask(now_s))
+        waiting = asyncio.ensure_future(news.wait())
+        try:
+            await asyncio.wait((asking, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            asking.cancel()
+            ended = await asyncio.gather(asking, waiting, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
 
     async def ask(self, now_s: float) -> None:
         """Ask one question, and write down the answers once the last of them is there. It may be

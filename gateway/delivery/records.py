@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway.energy.slot import Event
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent
 from gateway.outbox.item import Item
-from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State
+from gateway.outbox.owed import Backlog, Confirmations, Held, Owed, State, Unanswered
 from gateway.outbox.schedule import Doubted, Portion, halves
 
 
@@ -67,12 +67,19 @@ class Outbox(DeliveryRecords, Protocol):
         awaited. `refused`: they are pending because the destination refused them.
         """
 
-    def sent_under(self, transaction_id: str) -> list[Owed]:
-        """Items that were sent in that transaction and are not answered yet."""
+    def sent_under(self, transaction_id: str, sent_s: float | None = None) -> list[Owed]:
+        """Items that were sent in that transaction, at that time where it is known, and are not
+        answered yet; or are pending again since no answer came in time.
+        """
 
-    def owe_unanswered(self, sent_before_s: float, reason: str) -> int:
-        """What was sent before then and is not answered is pending again, for that reason. Returns
-        how many items.
+    def unanswered(self, sent_before_s: float) -> list[Unanswered]:
+        """What was sent before then and is not answered, by stream and batch."""
+
+    def owe_unanswered(
+        self, sent_before_s: float, reason: str, what: Unanswered | None = None
+    ) -> int:
+        """What was sent before then, or this of it, and is not answered is pending again, for that
+        reason. Returns how many items.
         """
 
     def expire(self, now_s: float, cause: str) -> list[Item]:

@@ -11,16 +11,17 @@ from contextlib import aclosing, suppress
 from typing import Never
 from uuid import uuid4
 
-from gateway.delivery.destination import Acknowledges, Destination
+from gateway.delivery.awaited_words import AwaitedWords
+from gateway.delivery.destination import Acknowledges, Attends, Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.patience import MAX_BACKOFF_S, Patience
 from gateway.delivery.read_back import ReadBack
 from gateway.delivery.records import Outbox, Shipment, write_down
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent, Terms
+from gateway.outbox.format import Accepted, Answer, Outcome, Rejected, Retry, Sent, Terms
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.refusals import Refusals
-from gateway.outbox.schedule import Doubted, Portion, Schedule, halves
+from gateway.outbox.schedule import BACKLOG_ITEMS, Doubted, Portion, Schedule, halves
 from gateway.store.errors import StoreError
 
 MIN_SLEEP_S = 0.001
@@ -61,11 +62,8 @@ class Uploader:
         self._patience = Patience(jitter)
         self._journal = Journal(destination.name, destination.name_of, outbox.note)
         self._read_back = ReadBack(outbox, destination)
+        self._words = AwaitedWords(destination, outbox, self._schedule, self._journal)
         self._news = asyncio.Event()
-        self._is_answering = True
-        """Whether it may be asked what it holds: its last answer was one, and it did not ask for
-        silence.
-        """
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock: proof that it does not hang."""
 
@@ -88,12 +86,14 @@ class Uploader:
         report; only bugs get out.
         """
         async with aclosing(self):
-            if self._destination.acknowledges is None:
-                await self._deliver_all()
-            else:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._deliver_all())
-                    group.create_task(self._hear(self._destination.acknowledges))
+            beside = []
+            if self._destination.acknowledges is not None:
+                beside.append(self._hear(self._destination.acknowledges))
+            if self._destination.attends is not None:
+                beside.append(self._attend(self._destination.attends))
+            async with asyncio.TaskGroup() as group:
+                for work in (self._deliver_all(), *beside):
+                    group.create_task(work)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -123,8 +123,8 @@ class Uploader:
                     await self._deliver(portion)
                 elif self._may_greet():
                     await self._greet()
-                elif self._may_ask():
-                    await self._ask()
+                elif self._trusted() and self._read_back.wants(self._now()):
+                    await self._read_back.ask_until(self._news, self._now())
                 else:
                     await self._sleep()
             except StoreError as error:
@@ -148,7 +148,11 @@ class Uploader:
             self._schedule.forget()
 
         def due(*, since_s: int | None, limit: int) -> Sequence[Owed]:
-            return self._outbox.due(now_s, since_s=since_s, limit=limit)
+            attends = self._destination.attends
+            if attends is None or attends.knows_all:
+                return self._outbox.due(now_s, since_s=since_s, limit=limit)
+            found = self._outbox.due(now_s, since_s=since_s, limit=BACKLOG_ITEMS)
+            return [owed for owed in found if attends.knows(owed.item.subject)][:limit]
 
         allowed = self._patience.allows(_loop_s(), boundary_s)
         portion = self._schedule.next(due, now_s, allowed)
@@ -165,19 +169,26 @@ class Uploader:
             await self._sleep_for(within_s)
             return
 
-        transaction_id, sent_s = str(uuid4()), self._now()
-        (batch,) = self._destination.format.encode(portion.items, transaction_id)
+        shipment = Shipment(str(uuid4()), self._now())
+        (batch,) = self._destination.format.encode(portion.items, shipment.transaction_id)
         self._journal.counts.requests += 1
+        self._words.begin(shipment)
         outcome = await self._destination.transport.send(batch, within_s)
 
-        self._is_answering = not isinstance(outcome, Retry) or (
+        self._read_back.is_answered = not isinstance(outcome, Retry) or (
             outcome.answered and outcome.after_s is None
         )
-        self._conclude(portion, outcome, Shipment(transaction_id, sent_s))
+        self._conclude(portion, outcome, shipment)
+        for answer in self._words.end():
+            self._take_in(answer)
 
-    def _conclude(self, portion: Portion, outcome: Outcome, shipment: Shipment | None) -> None:
-        """Write down what came of a portion, and go by it. Raises StoreError."""
-        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s())
+    def _conclude(
+        self, portion: Portion, outcome: Outcome, shipment: Shipment | None, age_s: float = 0.0
+    ) -> None:
+        """Write down what came of a portion, and go by it; `age_s`: it was sent so long ago. Raises
+        StoreError.
+        """
+        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), age_s=age_s)
         write_down(self._outbox, portion, judged, shipment, self._now())
         self._settle(portion, judged)
 
@@ -189,8 +200,12 @@ class Uploader:
             case Accepted():
                 self._journal.accepted(items, now_s)
             case Sent():
-                self._journal.sent(items)
-                self._patience.succeed()
+                self._journal.sent(items, is_receipt=outcome.is_receipt)
+                if outcome.is_receipt:
+                    self._journal.counts.last_success_s = now_s
+                    self._works(now_s)
+                else:
+                    self._patience.succeed()
                 return  # it may be well or not: its own word tells
             case Rejected() if not halves(portion, outcome):
                 self._journal.rejected(items, outcome.reason, now_s)
@@ -201,7 +216,7 @@ class Uploader:
                 return
 
         if isinstance(outcome, Rejected | Doubted) and self._refusals.refuses_all:
-            self._is_answering = False
+            self._read_back.is_answered = False
             self._patience.fail(_loop_s())
             self._journal.refuses_all(outcome.reason, now_s)
             return
@@ -258,46 +273,35 @@ class Uploader:
     async def _hear(self, acknowledges: Acknowledges) -> None:
         async for answer in acknowledges.answers():
             try:
-                owed = self._outbox.sent_under(answer.transaction_id)
-                if owed:
-                    closes_s = [each.closes_s for each in owed if each.closes_s is not None]
-                    items = tuple(each.item for each in owed)
-                    refused_s = tuple(each.refused_s for each in owed)
-                    portion = Portion(items, min(closes_s, default=None), refused_s)
-                    self._conclude(portion, answer.outcome, None)
+                self._take_in(answer)
             except StoreError as error:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)
             self._news.set()
+
+    async def _attend(self, attends: Attends) -> None:
+        async for _ in attends.attend():
+            self._news.set()
+
+    def _take_in(self, answer: Answer) -> None:
+        """One word of its own. Raises StoreError."""
+        age_s = self._words.age_s(answer, self._now())
+        for portion, outcome in self._words.about(answer):
+            self._conclude(portion, outcome, None, age_s)
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
         within_s = self._destination.policy.answer_within_s
         if within_s is None:
             return
+        if self._destination.listening is not None:
+            for portion, outcome in self._words.miss(now_s):
+                self._conclude(portion, outcome, None)
+            return
         reason = f"gave no answer within {within_s:g} s"
         if self._outbox.owe_unanswered(now_s - within_s, reason):
             self._schedule.start_small()
             self._fail("reply", reason)
-
-    # --- asking what it holds ---------------------------------------------------------------------
-
-    def _may_ask(self) -> bool:
-        """Whether there is something to ask, and somebody who answers."""
-        return self._is_answering and self._trusted() and self._read_back.wants(self._now())
-
-    async def _ask(self) -> None:
-        """Ask what the destination holds, for as long as nothing is to be sent."""
-        asking = asyncio.ensure_future(self._read_back.ask(self._now()))
-        news = asyncio.ensure_future(self._news.wait())
-        try:
-            await asyncio.wait((asking, news), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-            asking.cancel()
-            ended = await asyncio.gather(asking, news, return_exceptions=True)
-        if isinstance(ended[0], Exception):
-            raise ended[0]
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -318,8 +322,7 @@ class Uploader:
                 waits.append(self._patience.retry_at_s - _loop_s())
             changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
-            if self._is_answering:
-                waits.append(self._read_back.next_s(now_s) - now_s)
+            waits += [self._words.next_s(now_s) - now_s, self._read_back.next_s(now_s) - now_s]
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:
@@ -366,6 +369,10 @@ def _report(
         refusing_since_s=journal.refusing_since_s,
         refuses=dict(counts.refuses),
         read_back=read_back.state,
+        verdicts="" if destination.listening is None else destination.listening.state,
+        unheard={name: why for (name, _), why in counts.unheard.items()},
+        unheard_items=counts.unheard_items,
+        registry={} if destination.attends is None else dict(destination.attends.told),
         confirmed=read_back.confirmed,
         disagreements=read_back.disagreements,
         unconfirmed=confirmations.unconfirmed,

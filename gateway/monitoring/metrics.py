@@ -320,6 +320,12 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
             verdict=verdict,
         )
     _refusals(families, destination)
+    _held(families, destination)
+
+
+def _held(families: _Families, destination: DestinationReport) -> None:
+    """What it was found to hold."""
+    to = {"destination": destination.name}
     families.counter(
         "destination_confirmed_items",
         "Items that the destination was found to hold as they were sent",
@@ -357,6 +363,25 @@ def _refusals(families: _Families, destination: DestinationReport) -> None:
         "destination_refusing_since_timestamp_seconds",
         "Since when the destination refuses everything, Unix time; absent while it does not",
         destination.refusing_since_s,
+        destination=destination.name,
+    )
+
+    families.gauge(
+        "destination_unheard_subjects",
+        "Assets or series whose numbers are taken and never get a verdict",
+        len(destination.unheard),
+        destination=destination.name,
+    )
+    families.gauge(
+        "destination_registry_differences",
+        "Assets of which the exchange's registry says otherwise than gateway.yaml",
+        len(destination.registry),
+        destination=destination.name,
+    )
+    families.counter(
+        "destination_verdicts_missed",
+        "How often no verdict came on what was taken, though it would have been heard",
+        destination.unheard_items,
         destination=destination.name,
     )
 

@@ -184,6 +184,16 @@ class DestinationReport(Part):
     """Since when it refuses everything that it is sent; None: it does not."""
     refuses: dict[str, str] = field(default_factory=dict)
     """The assets or series whose last word from it since the start was a refusal, and why."""
+    verdicts: str = ""
+    """How its own verdicts on what it took are heard: on, off, or what is wrong; empty where it has
+    none.
+    """
+    unheard: dict[str, str] = field(default_factory=dict)
+    """The assets whose numbers it takes and never gives a verdict on, and what that may mean."""
+    unheard_items: int = 0
+    """How often since start no verdict came on what it took, though it would have been heard."""
+    registry: dict[str, str] = field(default_factory=dict)
+    """What its registry says otherwise than gateway.yaml, by the asset's name."""
     read_back: str = ""
     """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was
     asked.
@@ -301,6 +311,17 @@ class Report:
             for asset in self.assets
             if asset.refused and not is_told
         ]
+        refused += [
+            f"{name}: {'the exchange' if each.name == EXCHANGE else each.name} takes its numbers "
+            f"and {why}"
+            for each in self.destinations
+            for name, why in sorted(each.unheard.items())
+        ]
+        refused += [
+            f"{name}: {text}"
+            for each in self.destinations
+            for name, text in sorted(each.registry.items())
+        ]
         # Of the exchange the assets say it, one by one.
         refused += [
             f"{each.name} refuses {_few(sorted(each.refuses), ', ')} ({why})"
@@ -392,6 +413,8 @@ def masked_report(report: Report, masked: Callable[[str], str]) -> Report:
             replace(
                 _masked(each, masked),
                 read_back=masked(each.read_back),
+                verdicts=masked(each.verdicts),
+                registry={name: masked(text) for name, text in each.registry.items()},
                 url=masked(each.url),
                 refuses={name: masked(why) for name, why in each.refuses.items()},
             )

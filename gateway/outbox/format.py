@@ -5,8 +5,8 @@ The ledger asks each destination's `Terms` what it is owed when slots close; `de
 in batches and gets an `Outcome` for each. `dialect.py` has what an exchange over HTTP adds.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.energy.slot import AssetSlot, Quality, Slot
@@ -125,6 +125,8 @@ class Sent:
     """The wire took the items; the receiver's own word is awaited."""
 
     answer: str = ""
+    is_receipt: bool = False
+    """It is the receiver that took them, and it only says later what it makes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +177,13 @@ class Answer:
     """The receiver's own word on a batch that was only `Sent`, by the transaction it went under."""
 
     transaction_id: str
-    outcome: Accepted | Rejected | Retry
+    outcome: Accepted | Rejected | Retry | None
+    """Of all of it; None where there is one for each stream."""
+    of_streams: Mapping[tuple[Subject, Kind], Accepted | Rejected | Retry] = field(
+        default_factory=dict
+    )
+    """A stream that is not in it got no word."""
+
+    def of(self, item: Item) -> Accepted | Rejected | Retry | None:
+        """The word on one item; None where there is none."""
+        return self.outcome or self.of_streams.get((item.subject, item.kind))

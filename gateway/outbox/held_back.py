@@ -4,9 +4,8 @@ A stream, or one item, waits for 1, 2, 4 … 60 s, and not beyond the end of the
 the next slot it gets its turn. Times are Unix seconds.
 """
 
-from gateway.outbox.item import Item, Kind, Subject
-
-Stream = tuple[Subject, Kind]
+from gateway.outbox.item import Item
+from gateway.outbox.silence import Silence, Stream
 
 MAX_WAIT_S = 60.0
 _FORGOTTEN_AFTER_S = 3600.0
@@ -18,6 +17,8 @@ class HeldBack:
 
     def __init__(self, slot_s: int) -> None:
         self._slot_s = slot_s
+        self.silence = Silence(slot_s)
+        """What no word comes on."""
         self._until_s: dict[Stream | Item, float] = {}
         self._times: dict[Stream | Item, int] = {}
         """How often each was held back in a row."""
@@ -44,6 +45,8 @@ class HeldBack:
 
     def holds(self, item: Item, now_s: float) -> bool:
         """Whether its time has not come yet."""
+        if self.silence.holds(item, now_s):
+            return True
         if not self._until_s:
             return False
         return self._waits(item, now_s) or self._waits((item.subject, item.kind), now_s)

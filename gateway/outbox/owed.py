@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Literal
 
 from gateway.energy.slot import KNOWN
-from gateway.outbox.item import Item
+from gateway.outbox.item import Item, Kind, Subject
 
 State = Literal["pending", "sent", "accepted", "rejected", "missed"]
 """pending: to be sent between `opens_s` and `closes_s` (Unix time; None: at any time). sent: the
@@ -18,6 +18,9 @@ wholly metered.
 
 MAX_ANSWER_CHARACTERS = 120
 """Of what a destination said, so much is kept with each item."""
+
+TAKEN_BY_HTTP = "taken by HTTP, without a verdict"
+"""The answer of what was accepted so, where verdicts are wanted and cannot be had."""
 
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
@@ -89,6 +92,17 @@ class Backlog:
     """When the next of the pending items can no longer be delivered, Unix time."""
     sent: int = 0
     """Items that were sent, and not answered by the destination yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A subject's numbers of one kind that went in one batch, and are not answered yet."""
+
+    subject: Subject
+    kind: Kind
+    sent_s: float
+    """When, Unix time."""
+    transaction_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,13 +103,22 @@ class Refusals:
         )
 
     def judge(
-        self, portion: Portion, outcome: Outcome, now_s: float, loop_s: float
+        self,
+        portion: Portion,
+        outcome: Outcome,
+        now_s: float,
+        loop_s: float,
+        *,
+        age_s: float = 0.0,
     ) -> Outcome | Doubted:
         """What came of a portion, in the light of all that came before: a refusal that is not
-        proved is doubted. `now_s` is Unix time, `loop_s` a clock that nobody sets.
+        proved is doubted. `now_s` is Unix time, `loop_s` a clock that nobody sets. `age_s`: the
+        word is about what was sent so long ago.
         """
         subjects = {item.subject for item in portion.items}
         match outcome:
+            case Accepted() if self._was_before_refusals(loop_s - age_s):
+                self._seen |= subjects
             case Accepted():
                 self._seen |= subjects
                 self._forget(subjects)
@@ -131,6 +140,15 @@ class Refusals:
                 ):
                     return Doubted(outcome.reason, outcome.whole)
         return outcome
+
+    def _was_before_refusals(self, sent_loop_s: float) -> bool:
+        """Whether it was sent before something else was refused: that it is taken now says nothing
+        of what the destination takes since then.
+        """
+        began_s = [each.since_s for each in self._refused.values()]
+        if self._row.since_s is not None:
+            began_s.append(self._row.since_s)
+        return any(at_s > sent_loop_s for at_s in began_s)
 
     @property
     def _number_of_subjects(self) -> int:

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.outbox.format import Accepted, Format, Outcome, Rejected, Retry, Sent
-from gateway.outbox.held_back import HeldBack, Stream
+from gateway.outbox.held_back import HeldBack
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed, live_since_s, urgency
+from gateway.outbox.silence import Stream
 
 BACKLOG_ITEMS = 16_000
 """Items of one look at the backlog: 1,600 slots of each of ten assets. It takes a few MB while it
@@ -79,6 +80,11 @@ class Portion:
     def stream(self) -> Stream:
         """What its first item belongs to."""
         return _stream(self.items[0])
+
+    @property
+    def streams(self) -> set[Stream]:
+        """What its items belong to."""
+        return {_stream(item) for item in self.items}
 
     def part(self, start: int, stop: int | None) -> "Portion":
         """Some of its items."""
@@ -157,6 +163,7 @@ class Schedule:
         self._plan.clear()
         self._halves.clear()
         self._held.release_all()
+        self._held.silence.wake()
 
     def next_s(self, now_s: float) -> float | None:
         """When something that was refused may be tried again; None where nothing waits for it."""
@@ -175,8 +182,10 @@ class Schedule:
         return [owed for owed in due if self._rank(_stream(owed.item)) == _WELL]
 
     def _in_order(self, due: Iterable[Owed], now_s: float) -> list[Owed]:
-        """What goes first comes first. What is held back does not come at all."""
-        return sorted(
+        """What goes first comes first. What is held back does not come at all, and of what no word
+        comes on only one item.
+        """
+        found = sorted(
             (owed for owed in due if not self._held.holds(owed.item, now_s)),
             key=lambda owed: (
                 self._rank(_stream(owed.item)),
@@ -185,6 +194,17 @@ class Schedule:
                 owed.item,
             ),
         )
+        return self._one_of_silent(found) if self._held.silence else found
+
+    def _one_of_silent(self, due: Iterable[Owed]) -> list[Owed]:
+        """Of each silent stream the first item only."""
+        found, seen = [], set()
+        for owed in due:
+            stream = _stream(owed.item)
+            if stream not in self._held.silence or stream not in seen:
+                found.append(owed)
+            seen.add(stream)
+        return found
 
     def _rank(self, stream: Stream) -> tuple[bool, int]:
         """Streams of a lower rank go first."""
@@ -202,9 +222,16 @@ class Schedule:
             while queue and queue[0].closed(now_s):
                 queue.popleft()
 
+        silence = self._held.silence
         if not self._halves and not self._plan:
-            everything = self._in_order(due(since_s=None, limit=BACKLOG_ITEMS), now_s)
-            self._plan.extend(self._portions(everything))
+            if silence.rests(now_s):
+                return None
+            everything = due(since_s=None, limit=BACKLOG_ITEMS)
+            if all(_stream(owed.item) in silence for owed in everything):
+                everything = self._in_order(everything, now_s)
+                if not everything:
+                    silence.rest(now_s)
+            self._plan.extend(self._portions(self._in_order(everything, now_s)))
 
         queue = self._halves or self._plan
         return self._sized(queue[0]) if queue else None
@@ -222,7 +249,7 @@ class Schedule:
 
         groups = [together, *([item] for item in alone)]
         batches = [batch for group in groups for batch in self._format.encode(group, "")]
-        return [_portion([found[item] for item in batch.items]) for batch in batches]
+        return [portion_of([found[item] for item in batch.items]) for batch in batches]
 
     def _sized(self, portion: Portion) -> Portion:
         """As much of it as may go now."""
@@ -236,8 +263,27 @@ class Schedule:
         """Whether so many batches in a row were rejected that it is to be given time."""
         return self.rejections >= MAX_REJECTIONS_IN_A_ROW
 
+    def miss_words(self, streams: set[Stream], now_s: float) -> set[Stream]:
+        """No word came on what was sent of these, and it should have. Returns those of which that
+        is new.
+        """
+        self._plan.clear()
+        self._halves = deque(half for half in self._halves if not half.streams & streams)
+        return self._held.silence.begin(streams, now_s)
+
+    def hear(self, streams: set[Stream]) -> set[Stream]:
+        """A word came on these. Returns those of which none came before."""
+        self._held.silence.wake()
+        again = {stream for stream in streams if self._held.silence.end(stream)}
+        if again:
+            self._plan.clear()  # the rest of them may go
+        return again
+
     def settle(self, portion: Portion, outcome: Outcome | Doubted, now_s: float) -> None:
         """What became of what `next` had said."""
+        self._held.silence.wake()
+        if isinstance(outcome, Sent):
+            self._held.silence.tried(portion.items, now_s)
         match outcome:
             case Accepted() | Sent():
                 self.rejections = 0
@@ -349,7 +395,8 @@ def halves(portion: Portion, outcome: Rejected) -> bool:
     return len(portion.items) > 1 and not outcome.whole
 
 
-def _portion(owed: Sequence[Owed]) -> Portion:
+def portion_of(owed: Sequence[Owed]) -> Portion:
+    """Items as one portion."""
     closes_s = min((each.closes_s for each in owed if each.closes_s is not None), default=None)
     refused_s = tuple(each.refused_s for each in owed)
     is_refused = any(at_s is not None for at_s in refused_s)

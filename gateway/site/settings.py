@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec import Meta
 
@@ -100,6 +100,18 @@ class Market:
             yield Mistake(("look_back",), "is longer than half a slot", hint)
 
 
+NO_UUID = UUID(int=0)
+"""Where none is written down."""
+
+_OF_NAMES = UUID("6f0f4f3a-2d7b-5c0e-9a35-3c1c1c0f6f55")
+"""The namespace of UUIDs that are made of assets' names (RFC 9562, section 5.5)."""
+
+
+def uuid_of_name(name: str) -> UUID:
+    """The UUID under which an asset is kept here that is only known by its name."""
+    return uuid5(_OF_NAMES, name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """One asset of the exchange and what it is the sum of."""
@@ -108,17 +120,18 @@ class Asset:
         str,
         Meta(
             min_length=1,
-            description="its name, as the exchange shows it",
+            description="its name, as the exchange has it",
             examples=["House load"],
         ),
     ]
     uuid: Annotated[
         UUID,
         Meta(
-            description="its UUID in the exchange",
+            description="its UUID in the exchange (default: it is looked up there by its name)",
             examples=["26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"],
         ),
-    ]
+    ] = field(default_factory=lambda: NO_UUID)
+    """Where it is looked up, one made of the name: under that it is kept here."""
     kind: Annotated[
         Literal["load", "pv", "storage", "smart_meter", "heat_pump"],
         Meta(description="what it is", examples=["load"]),
@@ -138,6 +151,16 @@ class Asset:
             examples=["grid.import - grid.export + pv.export"],
         ),
     ]
+
+    def __post_init__(self) -> None:
+        """Where no UUID is written down, the same name always makes the same one."""
+        if self.uuid == NO_UUID:
+            object.__setattr__(self, "uuid", uuid_of_name(self.name))
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether its UUID in the exchange is looked up by its name."""
+        return self.uuid == uuid_of_name(self.name)
 
     @property
     def market_kind(self) -> str:

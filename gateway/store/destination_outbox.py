@@ -14,12 +14,21 @@ from gateway.outbox.owed import (
     Held,
     Owed,
     State,
+    Unanswered,
 )
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
 from gateway.store.held_rows import confirm, dispute, forecasts_uwh, owe_once_more
-from gateway.store.rows import OWED_LIST, REPLACED, THIS_ITEM, key_of, owed_of, subject_from
+from gateway.store.rows import (
+    OWED_LIST,
+    REPLACED,
+    THIS_ITEM,
+    key_of,
+    owed_of,
+    subject_from,
+    subject_value,
+)
 
 MAX_COUNTED = 10_000
 """Where nobody can say what a destination holds, counting all that is not confirmed would take ever
@@ -208,22 +217,46 @@ class DestinationOutbox:
             marks.note(self.destination, subjects, max(news))
         marks.store()
 
-    def sent_under(self, transaction_id: str) -> list[Owed]:
-        """Items that were sent in that transaction and are not answered yet."""
-        rows = self._database.rows(
-            f"""SELECT {OWED_LIST} FROM outbox
-                WHERE destination = ? AND state = 'sent' AND transaction_id = ?
-                ORDER BY slot_s""",  # noqa: S608
-            *(self.destination, transaction_id),
-        )
-        return [owed_of(row) for row in rows]
+    def sent_under(self, transaction_id: str, sent_s: float | None = None) -> list[Owed]:
+        """Items that were sent in that transaction, and are not answered yet; or are pending again
+        since no answer came in time. Where it is known when they were sent, little is looked
+        through.
+        """
+        at = "" if sent_s is None else " AND last_sent_s = ?"
+        when = () if sent_s is None else (sent_s,)
+        these = self.destination, transaction_id, *when
+        for table, state in ((_SENT, "sent"), (_PENDING, "pending")):
+            rows = self._database.rows(
+                f"""SELECT {OWED_LIST} FROM {table}
+                    WHERE destination = ? AND state = '{state}' AND transaction_id = ?{at}
+                    ORDER BY slot_s""",  # noqa: S608
+                *these,
+            )
+            if found := [owed_of(row) for row in rows]:
+                return found
+        return []
 
-    def owe_unanswered(self, sent_before_s: float, reason: str) -> int:
-        """What was sent before then and not answered is pending again, for that reason. Returns how
-        many items.
+    def unanswered(self, sent_before_s: float) -> list[Unanswered]:
+        """What was sent before then and is not answered, by stream and batch."""
+        rows = self._database.rows(
+            f"""SELECT DISTINCT subject, kind, last_sent_s, coalesce(transaction_id, '')
+                FROM {_SENT} WHERE destination = ? AND state = 'sent' AND last_sent_s < ?
+                ORDER BY last_sent_s""",  # noqa: S608
+            *(self.destination, sent_before_s),
+        )
+        return [Unanswered(subject_from(subject), *rest) for subject, *rest in rows]
+
+    def owe_unanswered(
+        self, sent_before_s: float, reason: str, what: Unanswered | None = None
+    ) -> int:
+        """What was sent before then, or this of it, and is not answered is pending again, for that
+        reason. Returns how many items.
         """
         where = "destination = ? AND state = 'sent' AND last_sent_s < ?"
-        these = self.destination, sent_before_s
+        these: tuple[object, ...] = self.destination, sent_before_s
+        if what is not None:
+            where += " AND last_sent_s = ? AND subject = ? AND kind = ?"
+            these += what.sent_s, subject_value(what.subject), what.kind
         if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM {_SENT} WHERE {where})", *these):  # noqa: S608
             return 0
         self._windows = None

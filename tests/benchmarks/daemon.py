@@ -43,6 +43,8 @@ OPTIONAL = ("rich", "pandas", "sqlite_utils", "click", "trio", "openpyxl", "cryp
 
 MEMORY_MB = 39.5 if sys.version_info < (3, 13) else 40
 """What the daemon may take once it has logged in, delivered and closed slots for a minute."""
+VERDICTS_MB = 42.5
+"""The same where the engine's verdicts are heard."""
 LOOKED_AT_MB = MEMORY_MB + 1
 """The same when all its pages have been asked for."""
 READY_S = 0.6
@@ -83,19 +85,24 @@ def _number(status: Path, key: str) -> int:
 
 
 def figures() -> Iterator[Figure]:
-    """Takes more than two minutes."""
+    """Takes more than four minutes."""
     # As pip installs it. A daemon that has to compile itself keeps some of the memory that this
     # takes.
     for package in (gateway, drivers):
         compileall.compile_dir(package.__path__[0], quiet=1)
     bare_mb = _bare_mb()
-    warm, later, end, delivered = asyncio.run(_measure())
-    if not delivered:
+    warm, later, end, delivered = asyncio.run(_measure("off"))
+    _, hearing, _, heard = asyncio.run(_measure("on"))
+    if not delivered or not heard:
         raise RuntimeError("nothing was delivered in the minute that was measured")
     there = ", ".join(name for name in OPTIONAL if importlib.util.find_spec(name))
     beside = f"{delivered} numbers delivered in it; asyncio + ssl + sqlite3 alone {bare_mb:.1f} MB"
     yield Figure(
         "memory (RSS) after a minute of deliveries", later.rss_mb, "MB", MEMORY_MB, "low", beside
+    )
+    beside = "a websocket for each of three assets"
+    yield Figure(
+        "the same, with the engine's verdicts", hearing.rss_mb, "MB", VERDICTS_MB, "low", beside
     )
     beside = f"installed: {there}"
     yield Figure(
@@ -120,11 +127,11 @@ def figures() -> Iterator[Figure]:
     yield Figure("wake-ups", (later.wake_ups - warm.wake_ups) / MEASURED_S, "a second", 30, "low")
 
 
-async def _measure() -> tuple[Cost, Cost, Cost, int]:
+async def _measure(verdicts: str) -> tuple[Cost, Cost, Cost, int]:
     """After the warm-up, at the end of the measured time, and after its page has been looked at;
     and how many numbers were delivered in the measured time.
     """
-    async with _site() as (folder, port, exchange):
+    async with _site(f", verdicts: {verdicts}") as (folder, port, exchange):
         with daemon(folder) as pid:
             progress(f"daemon: warms up for {WARM_UP_S:.0f} s")
             await asyncio.sleep(WARM_UP_S)
@@ -162,7 +169,7 @@ async def _message(notified: socket.socket) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _site() -> AsyncIterator[tuple[Path, int, StandInExchange]]:
+async def _site(more: str = "") -> AsyncIterator[tuple[Path, int, StandInExchange]]:
     """The folder of a running home, the port of the daemon's page, and the exchange."""
     assets = {
         uuid4(): "grid.import - grid.export + pv.export",
@@ -177,7 +184,10 @@ async def _site() -> AsyncIterator[tuple[Path, int, StandInExchange]]:
         ):
             folder = Path(scratch) / "site"
             port = _free_port()
-            write_site(folder, home, exchange, assets, slot=f"{SLOT_S}s", interval="10s", port=port)
+            slot = f"{SLOT_S}s"
+            write_site(
+                folder, home, exchange, assets, slot=slot, interval="10s", port=port, more=more
+            )
             yield folder, port, exchange
 
 

@@ -36,9 +36,10 @@ def write_site(
     slot: str,
     interval: str,
     port: int,
+    more: str = "",
 ) -> None:
     """`assets`: formula by UUID. Everything else is as it is when the installer says nothing; extra
-    meters are `m1`, `m2` …
+    meters are `m1`, `m2` …; `more` is added to what is said of the exchange.
     """
     (folder / "devices").mkdir(parents=True)
     credentials = folder / "exchange.credentials"
@@ -48,7 +49,7 @@ def write_site(
         "site: bench",
         f"market: {{slot: {slot}, max_gap: 10min}}",
         f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network}, "
-        "credentials: exchange.credentials}",
+        f"credentials: exchange.credentials{more}}}",
         "assets:",
         *(
             f"  - {{name: asset {n}, uuid: {uuid}, kind: load, energy: {energy}}}"

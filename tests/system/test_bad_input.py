@@ -305,10 +305,10 @@ async def expired_login(suffering: Suffering) -> None:
         len(site.log()),
     )
     site.exchange.revoke_tokens()
+    await site.until(lambda _: site.exchange.logins > logins, "it logs in")
+    accepted = (await site.report()).destinations[0].accepted
     after = (
-        await site.until(
-            lambda r: r.destinations[0].accepted >= before.accepted + 2, "deliveries go on"
-        )
+        await site.until(lambda r: r.destinations[0].accepted >= accepted + 2, "deliveries go on")
     ).destinations[0]
     assert site.exchange.logins == logins + 1
     assert after.errors == before.errors
@@ -345,10 +345,9 @@ async def lost_answers(suffering: Suffering) -> None:
     await trouble_with_exchange(
         site, lambda: site.exchange.mode("drop_after_accept"), "cannot be reached"
     )
-    # Another number may be the first to get through.
     await site.until(
-        lambda _: max(site.exchange.books.booked.values()) > 1,
-        "it is sent again, for nobody knew that it had been accepted",
+        lambda r: r.destinations[0].backlog + r.destinations[0].sent <= len(ASSETS),
+        "its verdict says that it was accepted, or it is sent again",
     )
 
 
@@ -383,8 +382,12 @@ def test_it_is_said_once_and_counted_and_the_rest_goes_on(suffering: Suffering, 
 def test_no_energy_is_lost_or_doubled_through_all_of_it(suffering: Suffering, asset: str) -> None:
     site = suffering.site
     assert abs(site.difference_wh(asset)) <= site.allowed_wh(asset)
-    accepted = {o.item.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
-    assert accepted == site.exchange.books.measurements[site.site.assets[asset]]
+    owed = site.owed(asset)
+    accepted = {o.item.slot_s: o.item.energy_uwh for o in owed if o.state == "accepted"}
+    sent = {o.item.slot_s: o.item.energy_uwh for o in owed if o.state == "sent"}
+    booked = site.exchange.books.measurements[site.site.assets[asset]]
+    assert accepted.items() <= booked.items() <= accepted.items() | sent.items()
+    assert len(sent) <= 1, "only the verdict on the last one may not have come before the stop"
 
 
 def test_a_file_that_is_not_a_database_is_set_aside_and_a_new_one_begun(

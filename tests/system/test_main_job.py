@@ -109,7 +109,7 @@ async def _dated(start_site: Any, folder: Path) -> Dated:
         await site.until(
             lambda r: (
                 not r.destinations[0].oldest_undelivered_s
-                or r.destinations[0].backlog <= len(ASSETS)
+                or r.destinations[0].backlog + r.destinations[0].sent <= len(ASSETS)
             ),
             "no backlog",
         )
@@ -162,8 +162,12 @@ def test_the_exchange_has_exactly_what_the_buffer_says_it_accepted(
     dated: Dated, asset: str
 ) -> None:
     site = dated.site
-    accepted = {o.item.slot_s: o.item.energy_uwh for o in site.owed(asset) if o.state == "accepted"}
-    assert accepted == site.exchange.books.measurements[site.site.assets[asset]]
+    owed = site.owed(asset)
+    accepted = {o.item.slot_s: o.item.energy_uwh for o in owed if o.state == "accepted"}
+    sent = {o.item.slot_s: o.item.energy_uwh for o in owed if o.state == "sent"}
+    booked = site.exchange.books.measurements[site.site.assets[asset]]
+    assert accepted.items() <= booked.items() <= accepted.items() | sent.items()
+    assert len(sent) <= 1, "only the verdict on the last one may not have come before the stop"
 
 
 def test_killed_it_starts_again_and_loses_and_doubles_no_energy(dated: Dated) -> None:
@@ -180,7 +184,7 @@ def test_nothing_was_sent_that_the_exchange_refused_or_dropped(
     dated: Dated, undated: Undated
 ) -> None:
     for site in (dated.site, undated.site):
-        assert set(site.exchange.requests) <= {0, 200}, "0 is the outage"
+        assert set(site.exchange.requests) <= {0, 101, 200}, "0 is the outage"
         assert not site.exchange.books.dropped["measurement"]
 
 

@@ -25,13 +25,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Says of every line that meters share how much of its time they need. "
         "Run as root, it also says what the user of the service could not read or write. "
         "Exit code 0 where there is no mistake and every line can keep up, else 1. It opens no "
-        "port and asks no exchange, unless --try is given."
+        "port and asks no exchange, unless --try or --online is given."
     )
     parser.epilog = (
         "examples:\n"
         "  meter-gateway check\n"
         "  meter-gateway --config ./docs/examples/home check\n"
         "  sudo meter-gateway check --try                       (before the first start)\n"
+        "  sudo meter-gateway check --online                    (what the exchange says of the "
+        "assets)\n"
         "  meter-gateway check --schema device > device.json    (JSON Schema: an editor "
         "completes and checks with it)\n"
         "  meter-gateway check --markdown                       (the reference of every key)"
@@ -42,6 +44,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="then do it once, as the user of the service where root runs this: read each meter, "
         "log in, look at the clock and the disk; a line for each, and exit code 1 where one fails",
+    )
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="then log in to each exchange and compare its registry with gateway.yaml: assets that "
+        "are missing, renamed, there twice, of another kind or switched off",
     )
     parser.add_argument(
         "--schema",
@@ -67,7 +75,40 @@ def run(args: argparse.Namespace) -> int:
     if args.schema:
         print(json_text(schema_of(args.schema), indent=2))
         return 0
-    return _check(args.config, tries=args.tries)
+    code = _check(args.config, tries=args.tries)
+    return _compare(args.config) or code if args.online else code
+
+
+def _compare(folder: Path) -> int:
+    """Compare gateway.yaml with the registries of its exchanges. Returns 0 where they agree."""
+    from gateway.cli import registry_comparison as comparison
+    from gateway.cli.terminal import Refused
+    from gateway.delivery import kinds
+    from gateway.delivery.destination import spoken
+    from gateway.site.credentials import ConfigError
+
+    try:
+        settings = kinds.load(folder)
+    except ConfigError:
+        print("No exchange has been asked: mend this first.")
+        return 1
+    failed = 0
+    for name in comparison.exchanges_of(settings):
+        try:
+            nodes = comparison.nodes_of(settings, name)
+        except Refused as error:
+            print(f"problem: {error}")
+            failed = 1
+            continue
+        found = comparison.differences(settings, nodes)
+        for problem in comparison.problems(settings, found):
+            print(problem)
+        for text in comparison.silent(settings, nodes):
+            print(f"warning: {text}")
+        if not found:
+            print(f"The registry of {spoken(name)} has every asset as gateway.yaml has it.")
+        failed |= bool(found)
+    return int(failed)
 
 
 def _check(folder: Path, *, tries: bool) -> int:
@@ -337,7 +378,8 @@ def _sends(settings: "Settings") -> Iterator[str]:
             yield f"  beginning {quiet_s:.1f} s into each slot, the turn of a site of this name"
     for asset in settings.assets:
         kind = asset.kind if asset.delivered_as is None else f"{asset.kind} as {asset.delivered_as}"
-        yield f"  {asset.name} ({kind}, {asset.uuid}) = {asset.energy}"
+        where = "found by its name" if asset.is_by_name else asset.uuid
+        yield f"  {asset.name} ({kind}, {where}) = {asset.energy}"
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."

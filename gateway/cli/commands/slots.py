@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
                 _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
                 _asset_table(found)
+                _say_what_accepted_means(settings)
         count, energy_uwh = buffer.unallocated_total()
         if count:
             what = "record" if count == 1 else "records"
@@ -98,6 +99,18 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     return 0
+
+
+def _say_what_accepted_means(settings: "Settings") -> None:
+    """Where it is not the exchange's engine that said so."""
+    from gateway.delivery.kinds.exchange import settings_of as exchange_of
+
+    exchange = exchange_of(settings)
+    if exchange is not None and not exchange.hears_verdicts:
+        print(
+            "accepted means taken by HTTP here: no verdict of the exchange's engine is heard",
+            file=sys.stderr,
+        )
 
 
 def _period(args: argparse.Namespace, settings: "Settings", buffer: "Buffer") -> tuple[int, int]:

@@ -396,6 +396,12 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
         notes += f", next deadline in {_span(destination.next_deadline_s - report.now_s)}"
     if destination.refuses:
         notes += f"; refused: {', '.join(sorted(destination.refuses))}"
+    if destination.verdicts:
+        notes += f"; verdicts: {destination.verdicts}"
+    if destination.unheard:
+        notes += f"; NO VERDICT on: {', '.join(sorted(destination.unheard))}"
+    if destination.registry:
+        notes += f"; see the registry of: {', '.join(sorted(destination.registry))}"
     if destination.read_back:
         notes += f"; read back: {destination.read_back}, {destination.unconfirmed} unconfirmed"
     if destination.disputed:

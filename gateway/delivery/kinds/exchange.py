@@ -2,7 +2,6 @@
 in one of the dialects of gateway/outbox/dialects/.
 """
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,21 +10,31 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.net.addresses import address_of, is_host_name, is_loopback
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
+from gateway.delivery.exchange.addresses import Addresses
+from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.look_up import look_up as look_up_once
+from gateway.delivery.exchange.registrar import Registrar, Task
+from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
+from gateway.delivery.exchange.url import HttpUrl
+from gateway.delivery.exchange.verdicts import Verdicts
+from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
-from gateway.outbox.dialect import ReadsBack
+from gateway.outbox.dialect import Dialect, ReadsBack
 from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.exchange.batch import Dialect as BatchDialect
+from gateway.outbox.exchange.registry import Node, Wanted
 from gateway.outbox.format import Margins
-from gateway.outbox.item import EXCHANGE
+from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
+from gateway.store.known_uuids import KnownUuids
 
 TAKEN_KINDS = frozenset({"load", "pv"})
 """The exchange's engine takes forecasts and measurements for these kinds of assets only. Those of
@@ -38,7 +47,22 @@ ours, with ticks of 10 s.
 """
 
 LEAST_LEADS = 60
-"""A slot is at least so many times as long as a lead."""
+"""A slot is at least so many times as long as a lead, or a tick."""
+
+LOGIN_WITHIN_S = 15.0
+
+TICKS_TO_ANSWER = 2
+"""The engine looks at what came in once a tick; after two its verdict should be there."""
+
+LEAST_TO_ANSWER_S = 3.0
+"""Where slots, and so ticks, are short: the way takes time, too."""
+
+
+_WITH_IDS = ("sdk",)
+"""Dialects whose requests carry a transaction id, by which their verdicts are known."""
+
+
+_Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class DialectName(str):
@@ -58,49 +82,19 @@ class DialectName(str):
         return cls(raw)
 
 
-class HttpUrl(str):
-    """The base URL of an exchange, without a trailing slash. Plain http only towards this
-    machine.
-    """
+class OnOff(str):
+    """`on` or `off`, which YAML may have read as true or false."""
 
-    json_schema: ClassVar[Mapping[str, Any]] = {
-        "type": "string",
-        "format": "uri",
-        "title": "URL",
-        "description": "https://host of the exchange",
-    }
+    json_schema: ClassVar[Mapping[str, Any]] = {"enum": ["on", "off"]}
     __slots__ = ()
 
     @classmethod
-    def parse(cls, raw: object) -> "HttpUrl":
-        """Raises ValueError where `raw` is not such a URL."""
-        match = (
-            re.fullmatch(
-                r"(?i:(https?))://(\[[0-9a-fA-F:]+\]|[^]\[/:@?#\s]+)(:[0-9]{1,5})?(/[^?#\s]*)?", raw
-            )
-            if isinstance(raw, str)
-            else None
-        )
-        if match is None or not _is_host(match[2]):
-            shown = re.sub(r"//[^/\s]*@", "//…@", raw) if isinstance(raw, str) else raw
-            raise ValueError(
-                f"{shown!r} is not the URL of an exchange — such as "
-                "https://gsyweb.gridsingularity.com"
-            )
-        if match[3] and not 1 <= int(match[3][1:]) <= 65535:
-            raise ValueError(f"{match[3][1:]} is not a port — a number from 1 to 65535, or none")
-        scheme = match[1].lower()  # RFC 3986, section 3.1: case does not matter
-        if scheme == "http" and not is_loopback(match[2]):
-            raise ValueError(
-                "plain http would send the password in clear, and is for this machine only "
-                "(127.0.0.1, [::1] or localhost) — write https://"
-            )
-        return cls((scheme + match[0][len(scheme) :]).rstrip("/"))
-
-
-def _is_host(text: str) -> bool:
-    """Whether it can be the host of a URL: an address of IPv6 in brackets, or a name."""
-    return address_of(text) is not None if text.startswith("[") else is_host_name(text)
+    def parse(cls, raw: object) -> "OnOff":
+        """Raises ValueError where it is neither."""
+        text = {True: "on", False: "off"}.get(raw, raw) if isinstance(raw, bool) else raw
+        if text not in ("on", "off"):
+            raise ValueError("expected on or off")
+        return cls(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +147,33 @@ class Settings:
             examples=["15s"],
         ),
     ] = None
+    aggregator: Annotated[
+        _Name | None,
+        Meta(
+            description="name of the aggregator by way of which all assets' numbers go in one "
+            "request; it is found by its name, or made; sdk only (default: each asset's go by "
+            "themselves)",
+            examples=["home-12"],
+        ),
+    ] = None
+    verdicts: Annotated[
+        OnOff | None,
+        Meta(
+            description="on: a slot is accepted once the exchange's engine says so over a "
+            "websocket; off: once its reply over HTTP does (default: on for sdk, off for rest, "
+            "whose requests no verdict can be told apart by)",
+            examples=["off"],
+        ),
+    ] = None
+    tick: Annotated[
+        Seconds | None,
+        Meta(
+            description="how often the exchange's engine looks at what came in; a verdict that is "
+            "not there after two ticks does not come; at most a sixtieth of the slot (default: "
+            "15 s, or a sixtieth of the slot where that is less)",
+            examples=["15s"],
+        ),
+    ] = None
     timeout: Annotated[
         Seconds, Meta(description="how long the exchange may take to answer", examples=["10s"])
     ] = field(default_factory=lambda: Seconds(10))
@@ -187,6 +208,16 @@ class Settings:
         lead_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.lead is None else self.lead
         return Margins(self.margin, max(self.margin, lead_s))
 
+    @property
+    def hears_verdicts(self) -> bool:
+        """Whether the engine's own word counts."""
+        return self.dialect in _WITH_IDS if self.verdicts is None else self.verdicts == "on"
+
+    def answer_within_s(self, slot_s: int) -> float:
+        """How long a verdict may take."""
+        tick_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.tick is None else self.tick
+        return max(TICKS_TO_ANSWER * tick_s, LEAST_TO_ANSWER_S)
+
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """What does not fit the market's slots and the assets."""
         slot_s = site.market.slot
@@ -206,6 +237,19 @@ class Settings:
         if self.lead is not None and self.lead > slot_s / LEAST_LEADS:
             hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
             yield Mistake(("lead",), "leaves too little time to deliver", hint)
+
+        if self.tick is not None and self.tick > slot_s / LEAST_LEADS:
+            hint = f"at most a sixtieth of the slot, {slot_s / LEAST_LEADS:g}s"
+            yield Mistake(("tick",), "is too long for such slots", hint)
+
+        if self.aggregator is not None and self.dialect not in _WITH_IDS:
+            message = f"the dialect {self.dialect} knows no aggregators"
+            yield Mistake(("aggregator",), message, "leave it out, or write dialect: sdk")
+
+        if self.verdicts == "on" and self.dialect not in _WITH_IDS:
+            message = f"the dialect {self.dialect} has no verdicts"
+            hint = "its requests carry no id by which one could be told apart: write off, or sdk"
+            yield Mistake(("verdicts",), message, hint)
 
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
@@ -232,16 +276,22 @@ def settings_of(site: SiteSettings) -> Settings | None:
     return found if isinstance(found, Settings) else None
 
 
+def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
+    """A session for one look, by a command."""
+    return Session(
+        settings.url,
+        lambda: site.credentials(settings.credentials),
+        settings.timeout,
+        secrets=site.secrets,
+        now=time.time if site.clock.trust == "assured" else None,
+    )
+
+
 async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
     """Log in once, and send nothing. Returns what is worth knowing beside that, in words. Raises
     ExchangeError, which says what is wrong and what to do.
     """
-    session = Session(
-        settings.url,
-        lambda: site.credentials(settings.credentials),
-        settings.timeout,
-        now=time.time if site.clock.trust == "assured" else None,
-    )
+    session = session_for_a_person(settings, site)
     try:
         await session.log_in(within_s)
         return NO_WITNESS if session.lacks_witness else ""
@@ -249,10 +299,44 @@ async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str
         await session.aclose()
 
 
+async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
+    """The network's registry. Raises ExchangeError."""
+    session = session_for_a_person(settings, site)
+    return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)
+
+
+class ByHttp:
+    """The reply to a request is all that is heard."""
+
+    words_come = False
+    is_awake = False
+    why_silent = ""
+    state = "off: accepted means taken by HTTP"
+
+    def since_s(self, subject: Subject) -> float | None:  # noqa: ARG002 — of none
+        """Never."""
+        return None
+
+
+def wanted_of(site: SiteSettings) -> tuple[Wanted, ...]:
+    """The site's assets, as the registry is asked for them."""
+    return tuple(
+        Wanted(asset.uuid, asset.name, asset.market_kind, asset.is_by_name) for asset in site.assets
+    )
+
+
+def dialect_of(settings: Settings, slot_s: int) -> Dialect:
+    """How the exchange is spoken to."""
+    network = str(settings.canary_network)
+    if settings.aggregator is not None:
+        return BatchDialect(network, slot_s)
+    return load_dialect(settings.dialect, network, slot_s)
+
+
 def open(settings: Settings, opening: Opening) -> Destination:
     """The exchange that the settings name, for every asset of the site."""
     site, slot_s = opening.site, opening.slot_s
-    dialect = load_dialect(settings.dialect, str(settings.canary_network), slot_s)
+    dialect = dialect_of(settings, slot_s)
     session = Session(
         settings.url,
         lambda: site.credentials(settings.credentials),
@@ -261,6 +345,19 @@ def open(settings: Settings, opening: Opening) -> Destination:
         now=opening.now if site.clock.trust == "assured" else None,
         transport=opening.http,
     )
+    beside = Beside(session)
+    known = KnownUuids(opening.buffer.path, opening.name)
+    found = known.read() if any(asset.is_by_name for asset in site.assets) else {}
+    addresses = Addresses(
+        {a.uuid: found.get(a.uuid) if a.is_by_name else a.uuid for a in site.assets},
+        aggregator=settings.aggregator is not None,
+    )
+    registrar = _registrar(settings, opening, beside, addresses, known)
+    verdicts = None
+    if settings.hears_verdicts and opening.http is None:
+        network = str(settings.canary_network)
+        verdicts = Verdicts(beside, network, addresses, now=opening.now, jitter=opening.jitter)
+
     kept = settings.kept(slot_s)
     terms = exchange_terms(
         site,
@@ -270,7 +367,9 @@ def open(settings: Settings, opening: Opening) -> Destination:
         kept=kept,
         name=opening.name,
     )
-    transport = HttpTransport(session, dialect)
+    http = HttpTransport(session, dialect, verdicts)
+    transport = AddressedTransport(http, addresses, registrar)
+    verifier = HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None
     return Destination(
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
@@ -282,9 +381,31 @@ def open(settings: Settings, opening: Opening) -> Destination:
             kept=kept,
             quiet_s=settings.quiet_s(site.site, slot_s),
             settlement_s=settings.settlement,
+            answer_within_s=settings.answer_within_s(slot_s) if verdicts else None,
             subjects=len(site.assets),
         ),
         greets=transport,
-        verifies=HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None,
+        verifies=AddressedVerifier(verifier, addresses) if verifier else None,
+        acknowledges=verdicts,
+        listening=verdicts or ByHttp(),
+        attends=registrar,
         name_of=opening.name_of,
+    )
+
+
+def _registrar(
+    settings: Settings,
+    opening: Opening,
+    beside: Beside,
+    addresses: Addresses,
+    known: KnownUuids,
+) -> Registrar:
+    return Registrar(
+        WebApi(beside, str(settings.canary_network)),
+        addresses,
+        Task(wanted_of(opening.site), settings.aggregator or ""),
+        now=opening.now,
+        jitter=opening.jitter,
+        note=opening.buffer.outbox(opening.name).note,
+        known=known,
     )

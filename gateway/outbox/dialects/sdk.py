@@ -12,7 +12,7 @@ again is harmless.
     GET historical-data/assets/{canary network}/{asset}/{start}/{end}
 
 tells what the exchange holds; `held.py` has the forms of the answer. (The engine's verdict over a
-websocket is the other way to learn it, and needs a second connection that stays open.)
+websocket says what came of each request: gateway/outbox/exchange/.)
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Dialect:
     dated = True
 
     def __init__(self, canary_network: str, slot_s: int) -> None:
-        self._canary_network = canary_network
+        self.canary_network = canary_network
         self._slot_s = slot_s
         # The exchange names slots to the minute. Only slots that are not whole minutes (the demo's)
         # need their seconds.
@@ -84,9 +84,9 @@ class Dialect:
                 asked.append(item)
         # The end lies behind the last slot, so that it does not matter whether the exchange counts
         # the end in.
-        period = f"{self._slot_text(start_s)}/{self._slot_text(end_s + self._slot_s)}"
+        period = f"{self.slot_text(start_s)}/{self.slot_text(end_s + self._slot_s)}"
         return Question(
-            f"historical-data/assets/{self._canary_network}/{items[0].subject}/{period}",
+            f"historical-data/assets/{self.canary_network}/{items[0].subject}/{period}",
             tuple(asked),
         )
 
@@ -98,12 +98,13 @@ class Dialect:
         asset, kind = items[0].subject, items[0].kind
         # µWh / 10⁹ is the double nearest to the exact decimal, and JSON writes the shortest text of
         # it: the same nine digits.
-        energy_kwh = {self._slot_text(item.slot_s): item.energy_uwh / 10**9 for item in items}
+        energy_kwh = {self.slot_text(item.slot_s): item.energy_uwh / 10**9 for item in items}
         return Batch(
             items,
-            f"external-connection/api/{self._canary_network}/{asset}/set-energy-{kind}/",
+            f"external-connection/api/{self.canary_network}/{asset}/set-energy-{kind}/",
             {f"energy_{kind}": energy_kwh, "transaction_id": transaction_id},
         )
 
-    def _slot_text(self, slot_s: int) -> str:
+    def slot_text(self, slot_s: int) -> str:
+        """A slot by its start, UTC."""
         return datetime.fromtimestamp(slot_s, UTC).strftime(self._time_format)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from gateway.delivery.destination import Destination, Policy
+from gateway.delivery.destination import Delivery, Destination, Policy
 from gateway.delivery.http_session import Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.simulated.behaviour import Behaviour
@@ -215,10 +215,10 @@ def virtual(work: Awaitable[None]) -> None:
 class running:  # noqa: N801 — used like a function
     """Runs an uploader meanwhile; its death is the test's."""
 
-    def __init__(self, uploader: Uploader) -> None:
+    def __init__(self, uploader: Delivery) -> None:
         self._uploader = uploader
 
-    async def __aenter__(self) -> Uploader:
+    async def __aenter__(self) -> Delivery:
         self._task = asyncio.create_task(self._uploader.run())
         return self._uploader
 

@@ -360,3 +360,19 @@ def test_what_was_refused_while_everything_was_is_no_verdict_when_everything_is_
     assert isinstance(says(item, NOT_FOUND, T0 + 200), Doubted)
     assert says(other, Accepted(), T0 + 250) == Accepted()
     assert says(item, NOT_FOUND, T0 + 300) == NOT_FOUND, "others are taken all the time"
+
+
+def test_what_was_sent_before_a_refusal_proves_nothing_when_its_word_comes_after_it() -> None:
+    """A verdict comes a tick after the sending. A server that is replaced in between refuses all
+    that comes, and what it had taken before says nothing of that.
+    """
+    refusals = Refusals(SLOT, 2)
+    refused = Portion((Item("exchange", A, T0, "measurement", 0, 1),), None)
+    taken = Portion((Item("exchange", B, T0, "measurement", 0, 1),), None)
+    assert isinstance(refusals.judge(refused, BAD, T0, 0.0), Doubted)
+    assert refusals.judge(taken, Accepted(), T0 + 5, 5.0, age_s=10.0) == Accepted()
+    late_s = BESIDE_OTHERS_S + 10
+    assert isinstance(refusals.judge(refused, BAD, T0 + late_s, late_s), Doubted)
+
+    assert refusals.judge(taken, Accepted(), T0 + late_s + 20, late_s + 20, age_s=15.0)
+    assert refusals.judge(refused, BAD, T0 + late_s + 21, late_s + 21) == BAD, "now it is proved"
