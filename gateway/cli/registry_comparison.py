@@ -33,11 +33,11 @@ def nodes_of(settings: "Settings", name: str) -> list["Node"]:
         text = settings.secrets.masked(str(error))
         raise Refused(
             f"the registry of {spoken(name)} cannot be read: {text}"
-            + _hint(text, exchanges_of(settings)[name])
+            + hint_of(text, exchanges_of(settings)[name])
         ) from error
 
 
-def _hint(text: str, exchange: "Exchange") -> str:
+def hint_of(text: str, exchange: "Exchange") -> str:
     """What it may be, where a status alone is told."""
     if "answered 403" in text:
         return " — has this account the role for it (Exchange SDK access to this network)?"

@@ -14,6 +14,7 @@ from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
 from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
@@ -303,6 +304,24 @@ async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
     """The network's registry. Raises ExchangeError."""
     session = session_for_a_person(settings, site)
     return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)
+
+
+async def read_history(
+    settings: Settings, site: SiteSettings, span: Span, known: Mapping[UUID, UUID], on: Progress
+) -> Read:
+    """What the exchange holds. `known` are UUIDs there that were found by name before. Raises
+    ExchangeError.
+    """
+    dialect = dialect_of(settings, site.market.slot)
+    return await read_once(
+        session_for_a_person(settings, site),
+        dialect if isinstance(dialect, ReadsBack) else None,
+        str(settings.canary_network),
+        wanted_of(site),
+        span,
+        known,
+        on,
+    )
 
 
 class ByHttp:
