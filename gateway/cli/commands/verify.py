@@ -38,11 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "examples:\n"
-        "  sudo meter-gateway verify\n"
-        "  sudo meter-gateway verify --from 2026-03-01 --to 2026-04-01 --asset 'House load'\n"
-        "  sudo meter-gateway verify --results asset_statistics.json\n"
-        "  sudo meter-gateway verify --xlsx verified.xlsx      (the last 90 days, to be kept)\n"
-        "  sudo meter-gateway verify --from 2d --resend"
+        "  meter-gateway verify\n"
+        "  meter-gateway verify --from 2026-03-01 --to 2026-04-01 --asset 'House load'\n"
+        "  meter-gateway verify --results asset_statistics.json\n"
+        "  meter-gateway verify --xlsx verified.xlsx      (the last 90 days, to be kept)\n"
+        "  meter-gateway verify --from 2d --resend"
     )
     parser.add_argument(
         "--from",

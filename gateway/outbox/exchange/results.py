@@ -94,7 +94,7 @@ def _tree(text: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_without_twins)
     except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()):
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             raise Unreadable("it ends in the middle: download it once more") from None
         raise Unreadable(
             f"line {error.lineno} is no JSON ({error.msg}): download it once more"

@@ -3,13 +3,17 @@
 import asyncio
 import csv
 import re
+import time
 
 import openpyxl
 import pytest
 
 from gateway.cli.main import main
 from gateway.delivery.simulated.community import Node
+from gateway.store.opening import open_buffer
 from tests.gateway.cli.held_site import COUNT, LOAD, PV, SLOT_S, HeldSite, energy_uwh, held_site
+from tests.gateway.delivery.exchange.site import opened
+from tests.gateway.delivery.rig import running
 
 
 @pytest.fixture
@@ -114,6 +118,21 @@ async def test_what_is_lost_is_sent_once_more_and_nothing_else(site: HeldSite, v
     pending = [slot_s for slot_s, state in site.states(LOAD).items() if state == "pending"]
     assert pending == [site.slot(3), site.slot(4)]
     assert set(site.states(PV).values()) == {"accepted"}
+
+
+async def test_what_is_sent_once_more_arrives_as_what_it_was(site: HeldSite, verify):
+    site.exchange.behaviour.tick_s = 0.1
+    site.lose(LOAD, site.slot(3))
+    await verify("--resend")
+    buffer = open_buffer(site.folder / "buffer.sqlite", now_s=time.time())
+    try:
+        async with running(opened(site.folder, buffer)), asyncio.timeout(20):
+            while not site.exchange.books.measurements[LOAD]:
+                await asyncio.sleep(0.05)
+    finally:
+        buffer.close_file()
+    at_s = site.slot(3)
+    assert site.exchange.books.measurements == {LOAD: {at_s: energy_uwh(LOAD, at_s)}, PV: {}}
 
 
 async def test_what_was_never_sent_is_not_mended_by_results_that_hold_forecasts(site, verify):
