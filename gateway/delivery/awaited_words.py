@@ -11,7 +11,7 @@ until a word comes (`outbox/silence.py`). Nobody did: the word was lost, and the
 again once somebody listens, which replaces them by the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from math import inf
 
 from gateway.delivery.destination import Destination
@@ -49,10 +49,18 @@ class AwaitedWords:
         self._sent_s: dict[str, float] | None = None
         """When each batch was sent, by its id; None: what the last run has sent is not known yet.
         """
+        self._looked_s = -inf
+        """When it was looked at last what is overdue, Unix time."""
         self._under_way = ""
         """The batch whose reply is awaited."""
         self._early: list[Answer] = []
         """Words on it that came before its reply."""
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether what has no time had better wait until its word can be heard."""
+        listening = self._destination.listening
+        return listening is not None and listening.is_connecting
 
     # --- what was sent ----------------------------------------------------------------------------
 
@@ -99,16 +107,19 @@ class AwaitedWords:
 
     # --- no word came -----------------------------------------------------------------------------
 
-    def next_s(self, now_s: float) -> float:
-        """When the next word is overdue, Unix time."""
+    def next_s(self) -> float:
+        """When the next word is overdue, since it was looked at that last; Unix time."""
+        if self._destination.listening is None:
+            return inf
         within_s = self._within_s + _JUST_AFTER_S
-        waiting = (at_s for at_s in self._shipments().values() if at_s + within_s > now_s)
+        waiting = (at_s for at_s in self._shipments().values() if at_s + within_s > self._looked_s)
         return min(waiting, default=inf) + within_s
 
     def miss(self, now_s: float) -> Iterator[tuple[Portion, Outcome]]:
         """Owe what is overdue again. Yields what counts as taken, since no word will come."""
         listening = self._destination.listening
         assert listening is not None
+        self._looked_s = now_s
         if not listening.is_awake:
             return
         if not listening.words_come:
@@ -117,13 +128,16 @@ class AwaitedWords:
         overdue = self._outbox.unanswered(now_s - self._within_s)
 
         silent: set[Stream] = set()
-        for each in overdue:
-            since_s = listening.since_s(each.subject)
-            if since_s is not None:
-                is_silent = since_s <= each.sent_s
-                self._owe_again(each, now_s, self._silence_text if is_silent else _LOST)
-                if is_silent:
-                    silent.add((each.subject, each.kind))
+        for (transaction_id, sent_s), streams in _by_batch(overdue).items():
+            since_s = {stream: listening.since_s(stream[0]) for stream in streams}
+            heard = {stream: at_s for stream, at_s in since_s.items() if at_s is not None}
+            if not heard:
+                continue
+            quiet = {stream for stream, at_s in heard.items() if at_s <= sent_s}
+            owed = self._outbox.sent_under(transaction_id, sent_s)
+            self._owe_again(owed, quiet, self._silence_text, now_s)
+            self._owe_again(owed, heard.keys() - quiet, _LOST, now_s)
+            silent |= quiet
         if silent:
             new = self._schedule.miss_words(silent, now_s)
             self._journal.unheard(silent, new, self._silence_text, now_s)
@@ -136,25 +150,31 @@ class AwaitedWords:
             f": {listening.why_silent}" if listening else ""
         )
 
-    def _owe_again(self, what: Unanswered, now_s: float, reason: str) -> None:
+    def _owe_again(self, owed: list[Owed], streams: Set[Stream], reason: str, now_s: float) -> None:
         """What can still be sent is; the rest is missed, and says that nobody knows."""
-        owed = [
-            each
-            for each in self._outbox.sent_under(what.transaction_id, what.sent_s)
-            if (each.item.subject, each.item.kind) == (what.subject, what.kind)
-            and each.closes_s is not None
-            and each.closes_s <= now_s
-        ]
-        if owed:
+        of_these = [each for each in owed if (each.item.subject, each.item.kind) in streams]
+        late = [e.item for e in of_these if e.closes_s is not None and e.closes_s <= now_s]
+        open_ = [e.item for e in of_these if e.closes_s is None or e.closes_s > now_s]
+        if late:
             why = _NEVER_KNOWN if reason == _LOST else f"it was sent in time, and {reason}"
-            self._outbox.record([each.item for each in owed], "missed", why, now_s)
-        self._outbox.owe_unanswered(now_s - self._within_s, reason, what)
+            self._outbox.record(late, "missed", why, now_s)
+        if open_:
+            self._outbox.record(open_, "pending", reason, now_s)
 
     def _taken(self, overdue: list[Unanswered]) -> Iterator[tuple[Portion, Outcome]]:
-        for transaction_id, sent_s in {(each.transaction_id, each.sent_s) for each in overdue}:
+        for transaction_id, sent_s in _by_batch(overdue):
             owed = self._outbox.sent_under(transaction_id, sent_s)
             if owed:
                 yield portion_of(owed), Accepted(TAKEN_BY_HTTP)
+
+
+def _by_batch(overdue: list[Unanswered]) -> dict[tuple[str, float], set[Stream]]:
+    """The streams of each batch, by its id and when it was sent."""
+    found: dict[tuple[str, float], set[Stream]] = {}
+    for each in overdue:
+        key = each.transaction_id, each.sent_s
+        found.setdefault(key, set()).add((each.subject, each.kind))
+    return found
 
 
 def _by_outcome(owed: list[Owed], answer: Answer) -> Iterator[tuple[Portion, Outcome]]:

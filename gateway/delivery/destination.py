@@ -106,6 +106,12 @@ class Listening(Protocol):
         """Since when every word about a subject is heard (Unix time); None: it is not."""
 
     @property
+    def is_connecting(self) -> bool:
+        """Whether it will be known in a moment what is heard: a word on what is sent before that
+        may be lost, so only what has no time waits for it.
+        """
+
+    @property
     def why_silent(self) -> str:
         """What it may mean that no word comes though it would be heard."""
 
@@ -132,6 +138,10 @@ class Policy:
     """
     subjects: int = 0
     """Of how many subjects it is owed numbers; 0 where that is not known."""
+
+    def boundary_s(self, now_s: float) -> int:
+        """The newest slot boundary, Unix time."""
+        return int(now_s // self.slot_s) * self.slot_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

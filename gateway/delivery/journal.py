@@ -81,7 +81,6 @@ class Journal:
         """The destination has these, by its own word."""
         self.counts.accepted += len(items)
         self.counts.last_success_s = now_s
-        self.refusing_since_s = None
         if self.counts.refuses:
             for subject in {item.subject for item in items}:
                 self.counts.refuses.pop(self._name_of(subject), None)
@@ -226,6 +225,7 @@ class Journal:
     def recovered(self, failures: int, now_s: float) -> None:
         """The destination gave a verdict, after so many failures in a row."""
         self.is_met = True
+        self.refusing_since_s = None
         if self.state in _FAILING:
             missed = self._missed_meanwhile
             _log.info(

@@ -25,6 +25,8 @@ class Patience:
         """When the next try is due."""
         self._silent_until_s = -inf
         """The destination asked for silence until then."""
+        self._failed_s = -inf
+        """When it failed last."""
         self._tried_boundary_s = 0
         """The slot boundary after which a just closed slot was tried in spite of the waiting."""
 
@@ -45,8 +47,13 @@ class Patience:
         """The slot that closed at that boundary is tried in spite of the waiting."""
         self._tried_boundary_s = boundary_s
 
+    def is_answered_by(self, sent_loop_s: float) -> bool:
+        """Whether a word on what was sent then says that it does not fail any more."""
+        return sent_loop_s > self._failed_s
+
     def fail(self, loop_s: float, after_s: float | None = None) -> None:
         """Note a failure; `after_s` is how long the destination asks to be left alone."""
+        self._failed_s = loop_s
         wait_s = self._backoff.fail()
         if after_s is not None:
             wait_s = max(wait_s, min(after_s, MAX_RETRY_AFTER_S))

@@ -75,11 +75,9 @@ class Outbox(DeliveryRecords, Protocol):
     def unanswered(self, sent_before_s: float) -> list[Unanswered]:
         """What was sent before then and is not answered, by stream and batch."""
 
-    def owe_unanswered(
-        self, sent_before_s: float, reason: str, what: Unanswered | None = None
-    ) -> int:
-        """What was sent before then, or this of it, and is not answered is pending again, for that
-        reason. Returns how many items.
+    def owe_unanswered(self, sent_before_s: float, reason: str) -> int:
+        """What was sent before then and is not answered is pending again, for that reason. Returns
+        how many items.
         """
 
     def expire(self, now_s: float, cause: str) -> list[Item]:

@@ -32,6 +32,7 @@ LEAST_S = 0.1
 and hide why the ones before it were.
 """
 UNTRUSTED_SLEEP_S = 5.0
+CONNECTING_SLEEP_S = 0.2
 
 
 class Uploader:
@@ -141,7 +142,7 @@ class Uploader:
         self._journal.missed(self._outbox.expire(now_s, cause))
         self._miss_answers(now_s)
 
-        boundary_s = self._boundary_s(now_s)
+        boundary_s = self._destination.policy.boundary_s(now_s)
         if now_s < boundary_s + self._destination.policy.quiet_s:
             return None
         if self._outbox.changed_elsewhere:
@@ -155,7 +156,8 @@ class Uploader:
             return [owed for owed in found if attends.knows(owed.item.subject)][:limit]
 
         allowed = self._patience.allows(_loop_s(), boundary_s)
-        portion = self._schedule.next(due, now_s, allowed)
+        may_wait = allowed == "all" and self._words.is_connecting
+        portion = self._schedule.next(due, now_s, "just_closed" if may_wait else allowed)
         if portion is not None and allowed == "just_closed":
             self._patience.spend_the_try(boundary_s)
         return portion
@@ -190,9 +192,9 @@ class Uploader:
         """
         judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), age_s=age_s)
         write_down(self._outbox, portion, judged, shipment, self._now())
-        self._settle(portion, judged)
+        self._settle(portion, judged, age_s)
 
-    def _settle(self, portion: Portion, outcome: Outcome | Doubted) -> None:
+    def _settle(self, portion: Portion, outcome: Outcome | Doubted, age_s: float) -> None:
         """Go by an outcome that is written down."""
         items, now_s = portion.items, self._now()
         self._schedule.settle(portion, outcome, now_s)
@@ -229,7 +231,8 @@ class Uploader:
             )
             self._fail("rejections", reason)
             return
-        self._works(now_s)
+        if not age_s or self._patience.is_answered_by(_loop_s() - age_s):
+            self._works(now_s)
 
     def _works(self, now_s: float) -> None:
         """The destination has given its word."""
@@ -255,7 +258,8 @@ class Uploader:
         greets = self._destination.greets
         if greets is None or self._journal.is_met or not self._trusted():
             return False
-        return self._patience.allows(_loop_s(), self._boundary_s(self._now())) == "all"
+        boundary_s = self._destination.policy.boundary_s(self._now())
+        return self._patience.allows(_loop_s(), boundary_s) == "all"
 
     async def _greet(self) -> None:
         """See whether it is there and takes who we are."""
@@ -311,9 +315,9 @@ class Uploader:
             await asyncio.sleep(UNTRUSTED_SLEEP_S)
             return
 
-        now_s = self._now()
+        now_s, policy = self._now(), self._destination.policy
         waits = [MAX_SLEEP_S]
-        quiet_until_s = self._boundary_s(now_s) + self._destination.policy.quiet_s
+        quiet_until_s = policy.boundary_s(now_s) + policy.quiet_s
         if now_s < quiet_until_s:
             # What opens or closes meanwhile waits for the quiet's end as well.
             waits.append(quiet_until_s - now_s)
@@ -322,18 +326,15 @@ class Uploader:
                 waits.append(self._patience.retry_at_s - _loop_s())
             changes_s = self._outbox.next_change_s(now_s), self._schedule.next_s(now_s)
             waits += [change_s - now_s for change_s in changes_s if change_s is not None]
-            waits += [self._words.next_s(now_s) - now_s, self._read_back.next_s(now_s) - now_s]
+            if self._words.is_connecting:
+                waits.append(CONNECTING_SLEEP_S)
+            waits += [self._words.next_s() - now_s, self._read_back.next_s(now_s) - now_s]
         await self._sleep_for(min(waits))
 
     async def _sleep_for(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(MIN_SLEEP_S, seconds)):
                 await self._news.wait()
-
-    def _boundary_s(self, now_s: float) -> int:
-        """The newest slot boundary, Unix time."""
-        slot_s = self._destination.policy.slot_s
-        return int(now_s // slot_s) * slot_s
 
 
 def _report(

@@ -226,12 +226,11 @@ class Schedule:
         if not self._halves and not self._plan:
             if silence.rests(now_s):
                 return None
-            everything = due(since_s=None, limit=BACKLOG_ITEMS)
-            if all(_stream(owed.item) in silence for owed in everything):
-                everything = self._in_order(everything, now_s)
-                if not everything:
-                    silence.rest(now_s)
-            self._plan.extend(self._portions(self._in_order(everything, now_s)))
+            found = due(since_s=None, limit=BACKLOG_ITEMS)
+            everything = self._in_order(found, now_s)
+            if not everything and all(_stream(owed.item) in silence for owed in found):
+                silence.rest(now_s)
+            self._plan.extend(self._portions(everything))
 
         queue = self._halves or self._plan
         return self._sized(queue[0]) if queue else None

@@ -48,7 +48,8 @@ class Silence:
         """All that is due is of silent streams, and has been tried: there is no need to look
         through it again in this slot. It may be the slots of a year.
         """
-        self._rests_in = self._slot_of(now_s)
+        if self:
+            self._rests_in = self._slot_of(now_s)
 
     def rests(self, now_s: float) -> bool:
         """Whether that is so."""

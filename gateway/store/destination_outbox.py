@@ -27,7 +27,6 @@ from gateway.store.rows import (
     key_of,
     owed_of,
     subject_from,
-    subject_value,
 )
 
 MAX_COUNTED = 10_000
@@ -246,17 +245,12 @@ class DestinationOutbox:
         )
         return [Unanswered(subject_from(subject), *rest) for subject, *rest in rows]
 
-    def owe_unanswered(
-        self, sent_before_s: float, reason: str, what: Unanswered | None = None
-    ) -> int:
-        """What was sent before then, or this of it, and is not answered is pending again, for that
-        reason. Returns how many items.
+    def owe_unanswered(self, sent_before_s: float, reason: str) -> int:
+        """What was sent before then and not answered is pending again, for that reason. Returns how
+        many items.
         """
         where = "destination = ? AND state = 'sent' AND last_sent_s < ?"
-        these: tuple[object, ...] = self.destination, sent_before_s
-        if what is not None:
-            where += " AND last_sent_s = ? AND subject = ? AND kind = ?"
-            these += what.sent_s, subject_value(what.subject), what.kind
+        these = self.destination, sent_before_s
         if not self._database.one(f"SELECT EXISTS (SELECT 1 FROM {_SENT} WHERE {where})", *these):  # noqa: S608
             return 0
         self._windows = None

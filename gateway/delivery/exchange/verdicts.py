@@ -37,6 +37,9 @@ STEADY_S = 30.0
 """A connection that lasted so long has worked."""
 OPEN_AT_ONCE = 4
 """So many are opened at a time."""
+LOGIN_POLL_S = 0.2
+MOMENT_S = 3.0
+"""So long a first handshake has, before a backlog goes without it."""
 MAX_WAITING = 256
 """Answers that were not looked at yet: beyond, the exchange has to wait."""
 VAIN_HANDSHAKES = 3
@@ -64,6 +67,8 @@ class _Channel:
     is_none: bool = False
     """The exchange has no websocket there."""
     handshakes_in_vain: int = 0
+    opens_s: float | None = None
+    """Since when its first handshake is under way, by the loop's clock; None: that has ended."""
     strange: int = 0
     """Frames that were no JSON, or too long, since the start."""
 
@@ -135,6 +140,14 @@ class Verdicts:
             each.since_s is not None for each in self._channels.values()
         )
 
+    @property
+    def is_connecting(self) -> bool:
+        """Whether a first handshake is under way, for a moment at most."""
+        if self._addresses.changed.is_set():
+            return True
+        since_s = [each.opens_s for each in self._channels.values() if each.opens_s is not None]
+        return any(_loop_s() - at_s < MOMENT_S for at_s in since_s)
+
     def since_s(self, subject: Subject) -> float | None:
         """Since when an asset's verdicts are heard, Unix time."""
         for channel in self._channels.values():
@@ -174,7 +187,7 @@ class Verdicts:
                 del self._channels[path]
             for path, subject in wanted.items():
                 if path not in self._tasks:
-                    channel = self._channels[path] = _Channel(path, subject)
+                    channel = self._channels[path] = _Channel(path, subject, opens_s=_loop_s())
                     task = self._tasks[path] = asyncio.create_task(self._keep(channel))
                     task.add_done_callback(self._ended)
             await self._addresses.changed.wait()
@@ -188,10 +201,9 @@ class Verdicts:
 
     async def _keep(self, channel: _Channel) -> None:
         """Listen for ever."""
-        loop = asyncio.get_running_loop()
         backoff = Backoff(BACKOFF_S, MAX_BACKOFF_S, self._jitter)
         while True:
-            began_s = loop.time()
+            began_s = _loop_s()
             try:
                 async with self._turn:
                     socket = await self._beside.open_websocket(channel.path, MAX_FRAME_BYTES)
@@ -203,10 +215,12 @@ class Verdicts:
                 channel.is_none = not self._has_opened and (error.is_plain or in_vain)
                 await self._answers.put(_NEWS)
             except NobodyLoggedIn:
-                backoff.succeed()
+                channel.opens_s = _loop_s()
+                await asyncio.sleep(LOGIN_POLL_S)
+                continue
             except ExchangeError as error:
                 self._lose(channel, str(error))
-            if loop.time() - began_s >= STEADY_S:
+            if _loop_s() - began_s >= STEADY_S:
                 backoff.succeed()
             rarely = channel.is_none and not self._has_opened
             await asyncio.sleep(RARELY_S if rarely else backoff.fail())
@@ -245,6 +259,7 @@ class Verdicts:
 
     def _found(self, channel: _Channel) -> None:
         """It is open."""
+        channel.opens_s = None
         if channel.problem or not self._has_opened:
             _log.info("the exchange's verdicts are heard at %s", channel.path)
         self._has_opened = True
@@ -254,6 +269,7 @@ class Verdicts:
     def _lose(self, channel: _Channel, problem: str) -> None:
         """It is not open. Said once, until it is."""
         was_s, channel.since_s = channel.since_s, None
+        channel.opens_s = None
         if not channel.problem:
             heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
             _log.warning(
@@ -263,3 +279,7 @@ class Verdicts:
                 problem,
             )
         channel.problem = problem
+
+
+def _loop_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -329,6 +329,7 @@ class ByHttp:
 
     words_come = False
     is_awake = False
+    is_connecting = False
     why_silent = ""
     state = "off: accepted means taken by HTTP"
 
