@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -285,7 +285,7 @@ def _check_shift(
 ) -> None:
     """Raises Refused where the times are local ones, plainly."""
     name = asked.settings.timezone.name
-    zone = ZoneInfo(name)
+    zone: tzinfo = UTC if name == "UTC" else ZoneInfo(name)
     offsets = {
         int(offset.total_seconds())
         for day in range(0, KEPT_S, 7 * 86_400)

@@ -77,7 +77,7 @@ def results_in(name: str, text: str, timezone: str) -> list[Profile]:
             "asset_statistics.json from the results that the exchange offers"
         )
     for each in found:
-        if not each.is_zoned:
+        if not each.is_zoned and timezone != "UTC":
             _check_zone(each, timezone)
     return found
 
