@@ -1,15 +1,17 @@
 """The slots in the buffer beside what an exchange holds: brings both together. Shell."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from gateway.cli.registry_comparison import hint_of
+from gateway.cli.tables import utc_text
 from gateway.cli.terminal import Refused
 from gateway.delivery.exchange.history import Progress, Read, Span
 from gateway.delivery.http_session import ExchangeError
@@ -79,8 +81,11 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
     names = {asset.uuid: asset.name for asset in asked.assets}
     notes: list[str] = []
     since_s, until_s = _period(asked, slot_s, notes)
-    ours = _ours(buffer, asked.destination, names, since_s, until_s)
-    starts = [start_s for slots in ours.values() for start_s in slots]
+    # All of them are looked at, since one may have another's numbers.
+    all_names = {asset.uuid: asset.name for asset in asked.settings.assets}
+    masked = cache(asked.settings.secrets.masked)
+    ours = _ours(buffer, asked.destination, all_names, (since_s, until_s), masked)
+    starts = [start_s for asset in names for start_s in ours[asset]]
     if asked.since_s is None and starts:
         since_s = min(starts)
 
@@ -96,14 +101,15 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
         notes.append(_OF_FORECASTS)
         told["results"] = _told_by(profiles, asked, read, slot_s, problems)
         _check_shift(ours, told["results"], asked)
+        _check_time(told["results"], since_s, until_s, problems)
     circumstances = Circumstances(
         now_s=asked.now_s,
         slot_s=slot_s,
         settlement_s=asked.exchange.settlement,
-        names=names,
+        names=all_names,
         silent=_silent(asked, read),
     )
-    slots = list(Comparison(ours, told, circumstances).slots())
+    slots = list(Comparison(ours, told, circumstances).slots(names))
     sources = ["what the exchange tells"] if read.told else []
     sources += [str(path) for path in asked.files]
     return Verified(since_s, until_s, slots, names, sources, problems, notes)
@@ -130,12 +136,16 @@ def _period(asked: Asked, slot_s: int, notes: list[str]) -> tuple[int, int]:
 
 
 def _ours(
-    buffer: "Buffer", destination: str, names: Mapping[UUID, str], since_s: int, until_s: int
+    buffer: "Buffer",
+    destination: str,
+    names: Mapping[UUID, str],
+    period_s: tuple[int, int],
+    masked: Callable[[str], str],
 ) -> dict[UUID, dict[int, Ours]]:
     newest: dict[UUID, dict[int, Owed]] = {asset: {} for asset in names}
     earlier: dict[tuple[UUID, int], tuple[int, ...]] = {}
     forecasts: dict[tuple[UUID, int], int] = {}
-    for owed in buffer.owed(since_s, until_s, destination=destination):
+    for owed in buffer.owed(*period_s, destination=destination):
         item = owed.item
         if not isinstance(item.subject, UUID) or item.subject not in newest:
             continue
@@ -147,6 +157,8 @@ def _ours(
         before = newest[item.subject].get(item.slot_s)  # revisions come in their order
         if before is not None:
             earlier[key] = (*earlier.get(key, ()), before.item.energy_uwh)
+        if owed.answer:  # what an exchange says may repeat a login
+            owed = replace(owed, answer=masked(owed.answer))  # noqa: PLW2901
         newest[item.subject][item.slot_s] = owed
 
     ours: dict[UUID, dict[int, Ours]] = {
@@ -174,7 +186,7 @@ def _read(
         text = asked.settings.secrets.masked(str(error))
         text = f"the exchange cannot be asked what it holds: {text}"
         text += hint_of(text, asked.exchange)
-        if not asked.files:
+        if not asked.files and asked.exchange.dialect == "sdk":
             raise Refused(text) from error
         problems.append(text)
         return Read()
@@ -298,6 +310,19 @@ def _check_shift(
             f"the exchange's numbers are ours {str(hours)[:-3]} h "
             f"{'later' if found_s > 0 else 'earlier'}: those are local times, and the exchange's "
             "are UTC — download the results once more, and open them in no spreadsheet before"
+        )
+
+
+def _check_time(told: Mapping[UUID, Told], since_s: int, until_s: int, problems: list[str]) -> None:
+    """Whether the files are of that time at all."""
+    if any(each.since_s < until_s and since_s < each.until_s for each in told.values()):
+        return
+    if told:
+        first_s = min(each.since_s for each in told.values())
+        last_s = max(each.until_s for each in told.values())
+        problems.append(
+            f"the results are of {utc_text(first_s)} to {utc_text(last_s)}, and what is compared "
+            f"of {utc_text(since_s)} to {utc_text(until_s)}: choose other files, or --from and --to"
         )
 
 

@@ -171,10 +171,11 @@ def stretch_cells(stretch: Sequence[Compared], names: Mapping[UUID, str]) -> lis
     """For the table of differences."""
     first, last = stretch[0], stretch[-1]
     assert first.cause is not None
-    slots = f"{_utc(first.slot_s):%Y-%m-%d %H:%M}Z"
+    clock = "%H:%M" if all(each.slot_s % 60 == 0 for each in stretch) else "%H:%M:%S"
+    slots = f"{_utc(first.slot_s):%Y-%m-%d {clock}}Z"
     if len(stretch) > 1:
         same = first.slot_s // DAY_S == last.slot_s // DAY_S
-        slots += f" to {_utc(last.slot_s):{'%H:%M' if same else '%Y-%m-%d %H:%M'}}Z"
+        slots += f" to {_utc(last.slot_s):{clock if same else f'%Y-%m-%d {clock}'}}Z"
     return [
         slots,
         str(len(stretch)),

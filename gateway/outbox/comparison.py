@@ -4,7 +4,7 @@ The exchange tells in two ways. Its *history* is asked for; its *results* are fi
 for download. What is in neither is judged by the verdict that was written down. Energies are µWh.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
@@ -125,11 +125,12 @@ class Comparison:
         self._empty = {asset for asset in ours if self._is_empty(asset)}
         """Assets of which it holds nothing at all."""
 
-    def slots(self) -> Iterator[Compared]:
-        """Every slot of every asset that either side knows, asset by asset, in the order of
+    def slots(self, assets: Iterable[UUID]) -> Iterator[Compared]:
+        """Every slot of these assets that either side knows, asset by asset, in the order of
         time.
         """
-        for asset, ours in self._ours.items():
+        for asset in assets:
+            ours = self._ours[asset]
             told = {source: of[asset] for source, of in self._told.items() if asset in of}
             starts = set(ours)
             for each in told.values():

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,16 @@ from gateway.cli.terminal import TIME_FORM, Refused, moment
 if TYPE_CHECKING:
     from gateway.cli.verification import Asked, Verified
     from gateway.delivery.exchange.history import Progress
+    from gateway.outbox.owed import Owed
     from gateway.site.settings import Settings
+    from gateway.store.buffer import Buffer
 
 SUMMARY = "compare every slot in the buffer with what the exchange holds"
 
 QUIET_S = 3.0
 """What takes longer says how far it is, where there is no terminal to show it on."""
+AT_ONCE = 2000
+"""Items of one transaction: the daemon does not wait long for it."""
 MAX_SHOWN = 30
 """Stretches of differences in the table."""
 
@@ -235,11 +239,8 @@ def _resend(settings: "Settings", verified: "Verified") -> None:
     if mended:
         buffer = open_for_deciding(settings.buffer_path)
         try:
-            accepted = [owed.item for owed in mended if owed.state == "accepted"]
-            others = [owed.item for owed in mended if owed.state != "accepted"]
-            reason = "was accepted, but the exchange holds another number, or none (verify)"
-            count = buffer.tables.outbox.owe_again(accepted, reason) if accepted else 0
-            count += buffer.retry(others) if others else 0
+            for first in range(0, len(mended), AT_ONCE):
+                count += _owe_again(buffer, mended[first : first + AT_ONCE])
         finally:
             buffer.close_file()
     print(
@@ -251,3 +252,11 @@ def _resend(settings: "Settings", verified: "Verified") -> None:
         print(f"{number} are left as they are: {cause}")
     if len(mended) > count:
         print(f"{len(mended) - count} were decided by the daemon meanwhile, and are left alone")
+
+
+def _owe_again(buffer: "Buffer", mended: "Sequence[Owed]") -> int:
+    accepted = [owed.item for owed in mended if owed.state == "accepted"]
+    others = [owed.item for owed in mended if owed.state != "accepted"]
+    reason = "was accepted, but the exchange holds another number, or none (verify)"
+    outbox = buffer.tables.outbox
+    return outbox.owe_again(accepted, reason) + (buffer.retry(others) if others else 0)

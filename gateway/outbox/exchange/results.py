@@ -67,7 +67,10 @@ def results_in(name: str, text: str, timezone: str) -> list[Profile]:
     """The assets' profiles in a file of that name. `timezone` is the site's: where times look like
     local ones, they are refused. Raises Unreadable.
     """
-    if name.lower().endswith(".csv"):
+    begin = text[:1024].lstrip()
+    if begin.startswith("<"):
+        raise Unreadable("it is a web page: the exchange wanted a login — download it once more")
+    if name.lower().endswith(".csv") and not begin.startswith("{"):
         found = [_of_csv(name[:-4], text)]
     else:
         found = list(_assets(_tree(text), "", 0))

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import re
 import time
+from datetime import UTC, datetime
 
 import openpyxl
 import pytest
@@ -228,6 +229,30 @@ async def test_results_in_local_times_are_refused(site: HeldSite, verify):
     code, _, err = await verify("--results", site.results())
     assert code == 1
     assert "1:00 h later: those are local times" in err
+
+
+async def test_results_of_another_time_are_told(site: HeldSite, verify):
+    site.forecast(LOAD, [site.slot(1)])
+    path = site.results()
+    day_s = 86_400
+    text = path.read_text()
+    for slot_s in range(site.first_s, site.end_s, SLOT_S):
+        before, after = (
+            f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M}"
+            for at_s in (slot_s, slot_s - 40 * day_s)
+        )
+        text = text.replace(before, after)
+    path.write_text(text)
+    code, _, err = await verify("--results", path)
+    assert code == 1
+    assert "the results are of" in err
+
+
+async def test_another_assets_number_is_known_where_one_is_asked_for(site: HeldSite, verify):
+    site.hold(LOAD, [site.slot(4)], energy_uwh(PV, site.slot(4)))
+    code, out, _ = await verify("--asset", "House load")
+    assert code == 1
+    assert "it is what PV has" in out
 
 
 async def test_an_asset_of_another_account_is_told(site: HeldSite, verify):

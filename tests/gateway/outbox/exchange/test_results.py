@@ -99,6 +99,7 @@ def test_an_assets_table_is_read(header, kind):
         ("a.json", tree({"today": 0.1}), "'today' is no time"),
         ("a.json", tree({"2026-03-29T01:00": "much"}), "'much' is no energy in kWh"),
         ("a.json", '{"a":' * (MAX_DEPTH + 2) + "1" + "}" * (MAX_DEPTH + 2), "more than 32 deep"),
+        ("a.json", "<html><body>Log in</body></html>", "it is a web page"),
         ("a.csv", "", "it is no table"),
         ("a.csv", "INTERVAL,ENERGY(kWh)\n2026-03-29T01:00,1\n", "it has no columns slot"),
         ("a.csv", "slot,produced [kWh]\n2026-03-29T01:00\n", "line 2 has 1 fields"),
