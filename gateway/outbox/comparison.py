@@ -30,6 +30,9 @@ Cause = Literal[
     "unknown",
 ]
 
+TICKS = 60
+"""Of the exchange's engine, in a slot."""
+
 MENDED: frozenset[Cause] = frozenset(
     {"forecast", "revised since", "never heard", "another asset's", "not accepted", "unknown"}
 )
@@ -181,13 +184,16 @@ class Comparison:
         return Compared(asset, slot_s, ours, {}, "differs", cause, detail, None, mends)
 
     def _waits(self, owed: Owed) -> bool:
-        """What came in a slot is applied when the next one begins."""
+        """What came in a slot is applied when the next one begins, or a tick of the exchange's
+        engine later; and its clock runs ahead.
+        """
         now_s, length_s = self._known.now_s, self._known.slot_s
-        running_s = now_s - now_s % length_s
+        tick_s = length_s / TICKS
         if owed.state in ("pending", "sent"):
             is_new = owed.item.slot_s + 3 * length_s > now_s
             return (is_new and owed.refused_s is None) or owed.opens_s > now_s
-        return owed.state == "accepted" and (owed.decided_s or 0.0) >= running_s
+        applied_s = (now_s - tick_s) // length_s * length_s
+        return owed.state == "accepted" and (owed.decided_s or 0.0) >= applied_s - tick_s
 
     # --- why --------------------------------------------------------------------------------------
 

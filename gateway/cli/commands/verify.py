@@ -190,6 +190,8 @@ def _told(verified: "Verified", args: argparse.Namespace) -> int:
     counts = Counter(each.agreement for each in verified.slots)
     zeros = sum(each.agreement == "agrees" and not each.ours.energy_uwh for each in verified.slots)
     compared = counts["agrees"] + counts["differs"]
+    if not verified.slots:
+        print("There is nothing to compare: the buffer has no slot in that time.")
     print(
         f"{counts['agrees']} of {compared} slots agree to the µWh"
         + (f", {zeros} of them at 0 Wh, which proves little" if zeros else "")

@@ -75,21 +75,28 @@ class HeldSite:
         reason: str = "",
     ) -> None:
         """Have items in the buffer that were sent so long after their slots' starts."""
-        slots_s = list(slots_s)
-        items = [
-            Item(
-                "exchange",
-                asset,
-                slot_s,
-                kind,
-                revision,
-                energy_uwh(asset, slot_s) if energy is None else energy,
+        is_told = state in ("accepted", "rejected")
+        owed = tuple(
+            Owed(
+                Item(
+                    "exchange",
+                    asset,
+                    slot_s,
+                    kind,
+                    revision,
+                    energy_uwh(asset, slot_s) if energy is None else energy,
+                ),
+                SLOT_S,
+                quality,
+                opens_s=0.0,
+                closes_s=slot_s if kind == "forecast" else None,
+                state=state,
+                reason=reason,
+                attempts=int(is_told),
+                decided_s=None if state == "pending" else slot_s + sent_after_s,
+                first_sent_s=slot_s + sent_after_s if is_told else None,
             )
             for slot_s in slots_s
-        ]
-        owed = tuple(
-            Owed(item, SLOT_S, quality, 0.0, item.slot_s if kind == "forecast" else None)
-            for item in items
         )
         buffer = open_buffer(self.folder / "buffer.sqlite", now_s=time.time())
         try:
@@ -97,12 +104,6 @@ class HeldSite:
             state_of_meter = MeterState(None, 0, 0, {})
             buffer.close(Closing("grid", self.number, state_of_meter, (), owed, ()))
             buffer.flush()
-            for item in items if state != "pending" else []:
-                at_s = item.slot_s + sent_after_s
-                sent_s = at_s if state in ("accepted", "rejected") else None
-                buffer.outbox("exchange").record(
-                    [item], state, reason, at_s, sent_s=sent_s, answer=None
-                )
         finally:
             buffer.close_file()
 

@@ -5,12 +5,14 @@ import csv
 import re
 import time
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import openpyxl
 import pytest
 
 from gateway.cli.main import main
 from gateway.delivery.simulated.community import Node
+from gateway.site.settings import uuid_of_name
 from gateway.store.opening import open_buffer
 from tests.gateway.cli.held_site import COUNT, LOAD, PV, SLOT_S, HeldSite, energy_uwh, held_site
 from tests.gateway.delivery.exchange.site import opened
@@ -208,6 +210,27 @@ async def test_a_renamed_asset_is_told_and_found_in_the_results(site: HeldSite, 
     assert code == 1
     assert "the asset with this UUID is named 'Casa' in the exchange" in err
     assert "has no asset" not in err
+
+
+async def test_an_asset_by_name_is_found_and_one_that_changed_its_uuid_is_told(site, verify):
+    node = site.exchange.community.find(PV)
+    node.uuid = uuid4()
+    site.exchange.books.held[node.uuid] = site.exchange.books.held.pop(PV)
+    code, out, err = await verify()
+    assert code == 1
+    assert f"no asset of the network has the UUID {PV}" in err
+    assert f"its 'PV' has {node.uuid}" in err
+    assert f"{COUNT} of {COUNT} slots agree" in out
+
+    yaml = site.folder / "gateway.yaml"
+    yaml.write_text(yaml.read_text().replace(f"uuid: {PV}, ", ""))
+    kept_under = uuid_of_name("PV")
+    slots_s = range(site.first_s, site.end_s, SLOT_S)
+    site.owe(kept_under, slots_s)
+    site.hold(node.uuid, slots_s)
+    code, out, err = await verify()
+    assert (code, err) == (0, "")
+    assert f"{2 * COUNT} of {2 * COUNT} slots agree" in out
 
 
 async def test_results_of_another_community_are_refused(site: HeldSite, verify):
