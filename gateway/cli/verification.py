@@ -1,7 +1,7 @@
 """The slots in the buffer beside what an exchange holds: brings both together. Shell."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
@@ -39,6 +39,8 @@ KEPT_S = 90 * 86_400
 """After so long the exchange forgets."""
 MAX_FILE_BYTES = 256 << 20
 _NAMED = 6
+_TELLING = 4
+"""So many numbers that are all another's are no accident."""
 _OF_FORECASTS = (
     "the results that the exchange offers hold what was forecast, and no measurement appears in "
     "them: where they differ for that cause, nothing went wrong with the delivery"
@@ -102,6 +104,7 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
         told["results"] = _told_by(profiles, asked, read, slot_s, problems)
         _check_shift(ours, told["results"], asked)
         _check_time(told["results"], since_s, until_s, problems)
+        problems += _strangers(ours, told["results"], names)
     circumstances = Circumstances(
         now_s=asked.now_s,
         slot_s=slot_s,
@@ -311,6 +314,26 @@ def _check_shift(
             f"{'later' if found_s > 0 else 'earlier'}: those are local times, and the exchange's "
             "are UTC — download the results once more, and open them in no spreadsheet before"
         )
+
+
+def _strangers(
+    ours: Mapping[UUID, Mapping[int, Ours]], told: Mapping[UUID, Told], names: Mapping[UUID, str]
+) -> Iterator[str]:
+    """Assets of the files that have no number of ours, though their name is one of ours."""
+    for asset, of in told.items():
+        both = [
+            (uwh, each)
+            for slot_s, uwh in of.slots.items()
+            if uwh and (each := ours[asset].get(slot_s)) is not None
+        ]
+        alike = any(
+            uwh in (each.energy_uwh, each.forecast_uwh, *each.earlier_uwh) for uwh, each in both
+        )
+        if len(both) >= _TELLING and not alike:
+            yield (
+                f"{names[asset]}: none of its {len(both)} numbers in the results is one of ours — "
+                "are they another community's, which has an asset of the same name?"
+            )
 
 
 def _check_time(told: Mapping[UUID, Told], since_s: int, until_s: int, problems: list[str]) -> None:

@@ -14,7 +14,16 @@ from gateway.cli.main import main
 from gateway.delivery.simulated.community import Node
 from gateway.site.settings import uuid_of_name
 from gateway.store.opening import open_buffer
-from tests.gateway.cli.held_site import COUNT, LOAD, PV, SLOT_S, HeldSite, energy_uwh, held_site
+from tests.gateway.cli.held_site import (
+    COUNT,
+    LOAD,
+    PV,
+    SLOT_S,
+    HeldSite,
+    energy_uwh,
+    held_site,
+    write_folder,
+)
 from tests.gateway.delivery.exchange.site import opened
 from tests.gateway.delivery.rig import running
 
@@ -243,6 +252,46 @@ async def test_results_of_another_community_are_refused(site: HeldSite, verify):
     code, out, err = await verify("--results", path)
     assert (code, out) == (1, "")
     assert "has none of our assets (House load, PV), but Casa, Tetto" in err
+
+
+async def test_results_of_another_community_with_the_same_names_are_told(site, verify):
+    slots_s = [site.slot(n) for n in range(6)]
+    site.forecast(LOAD, slots_s)
+    site.forecast(PV, slots_s)
+    for slot_s in slots_s:
+        site.exchange.books.forecasts[LOAD][slot_s] += 123_456
+    code, _, err = await verify("--results", site.results())
+    assert code == 1
+    assert "House load: none of its 6 numbers in the results is one of ours" in err
+    assert "PV: none" not in err
+
+
+async def test_tables_of_assets_are_results_too(site: HeldSite, verify):
+    columns = {"house-load.csv": "desired energy [kWh]", "pv.csv": "produced [kWh]"}
+    for (name, column), asset in zip(columns.items(), (LOAD, PV), strict=True):
+        rows = [
+            f"{datetime.fromtimestamp(at_s, UTC).isoformat()},0,{energy_uwh(asset, at_s) / 10**9}"
+            for at_s in range(site.first_s, site.end_s, SLOT_S)
+        ]
+        text = "\n".join([f"slot,energy traded [kWh],{column}", *rows]) + "\n"
+        (site.folder / name).write_text(text)
+    files = [word for name in columns for word in ("--results", site.folder / name)]
+    code, out, err = await verify(*files)
+    assert (code, err) == (0, "")
+    assert f"{2 * COUNT} of {2 * COUNT} slots agree" in out
+    code, _, err = await verify(*files[:2])
+    assert code == 1
+    assert "has no asset 'PV'" in err
+
+
+async def test_a_dialect_that_cannot_ask_goes_by_what_was_accepted(site: HeldSite, verify):
+    write_folder(site.folder, site.exchange, dialect="rest")
+    site.owe(LOAD, [site.slot(-1)], state="missed", reason="its window had passed")
+    code, out, err = await verify("--resend")
+    assert code == 1
+    assert "this dialect cannot ask what the exchange holds" in err
+    assert "missed: its window had passed" in out
+    assert "beside the verdicts alone" in out
 
 
 async def test_results_in_local_times_are_refused(site: HeldSite, verify):
