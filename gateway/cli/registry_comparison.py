@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drivers.strict_yaml import Problem
+    from drivers.strict_yaml import Document, Problem
     from gateway.delivery.kinds.exchange import Settings as Exchange
     from gateway.outbox.exchange.registry import Difference, Node
     from gateway.site.settings import Settings
@@ -31,19 +31,35 @@ def nodes_of(settings: "Settings", name: str) -> list["Node"]:
         return asyncio.run(exchange.look_up(exchanges_of(settings)[name], settings))
     except ExchangeError as error:
         text = settings.secrets.masked(str(error))
-        raise Refused(
-            f"the registry of {spoken(name)} cannot be read: {text}"
-            + hint_of(text, exchanges_of(settings)[name])
-        ) from error
+        message = f"the registry of {spoken(name)} cannot be read: {text}"
+        raise Refused(where(settings, name, message)) from error
 
 
-def hint_of(text: str, exchange: "Exchange") -> str:
-    """What it may be, where a status alone is told."""
-    if "answered 403" in text:
-        return " — has this account the role for it (Exchange SDK access to this network)?"
-    if "answered 404" in text:
-        return f" — is there a network {exchange.canary_network}?"
-    return ""
+def where(settings: "Settings", name: str, message: str) -> str:
+    """The message with file and line of what it may be, where the exchange hints at that."""
+    from drivers.strict_yaml import Problem, key_text
+    from gateway.outbox.item import EXCHANGE
+
+    if "answered 403" in message:
+        key = "credentials"
+        hint = "has this account the role for it? Ask the exchange's operator"
+    elif "answered 404" in message:
+        key, hint = "canary_network", "is that the UUID of a network that this account can see?"
+    else:
+        return message
+    document = _document(settings)
+    is_short = name == EXCHANGE and "exchange" in (document.data or {})  # type: ignore[operator]
+    path = ("exchange", key) if is_short else ("destinations", name, key)
+    return str(Problem(document.file, document.line(path), key_text(path), message, hint))
+
+
+def _document(settings: "Settings") -> "Document":
+    """`gateway.yaml` with its lines; it has been found to be right."""
+    from drivers.settings_file import read_bounded
+    from drivers.strict_yaml import parse
+
+    path = settings.folder / "gateway.yaml"
+    return parse(read_bounded(path)[0], str(path))
 
 
 def differences(settings: "Settings", nodes: list["Node"]) -> list["Difference"]:
@@ -56,16 +72,14 @@ def differences(settings: "Settings", nodes: list["Node"]) -> list["Difference"]
 
 def problems(settings: "Settings", found: list["Difference"]) -> Iterator["Problem"]:
     """The same, with file and line."""
-    from drivers.settings_file import read_bounded
-    from drivers.strict_yaml import Problem, key_text, parse
+    from drivers.strict_yaml import Problem, key_text
 
-    path = settings.folder / "gateway.yaml"
-    document = parse(read_bounded(path)[0], str(path))
+    document = _document(settings)
     numbers = {asset.name: number for number, asset in enumerate(settings.assets)}
     for each in found:
         key = "assets", numbers[each.asset], each.key
         line = document.line(key)
-        yield Problem(str(path), line, key_text(key), each.message, each.hint)
+        yield Problem(document.file, line, key_text(key), each.message, each.hint)
 
 
 def silent(settings: "Settings", nodes: list["Node"]) -> Iterator[str]:
@@ -76,6 +90,11 @@ def silent(settings: "Settings", nodes: list["Node"]) -> Iterator[str]:
     wanted = wanted_of(settings)
     by_id = {each.id: each for each in wanted}
     for asset, node in resolve(nodes, wanted).nodes.items():
+        if not node.registered:
+            yield (
+                f"{by_id[asset].name}: no account is registered for it in the exchange — register "
+                "this one there, or what is sent may be refused"
+            )
         if node.live is False:
             yield (
                 f"{by_id[asset].name}: its live data is switched off in the exchange, which goes "

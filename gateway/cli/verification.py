@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from gateway.cli.registry_comparison import hint_of
+from gateway.cli.registry_comparison import where
 from gateway.cli.tables import utc_text
 from gateway.cli.terminal import Refused
 from gateway.delivery.exchange.history import Progress, Read, Span
@@ -187,8 +187,8 @@ def _read(
         read = asyncio.run(kind.read_history(asked.exchange, asked.settings, span, known, on))
     except ExchangeError as error:
         text = asked.settings.secrets.masked(str(error))
-        text = f"the exchange cannot be asked what it holds: {text}"
-        text += hint_of(text, asked.exchange)
+        message = f"the exchange cannot be asked what it holds: {text}"
+        text = where(asked.settings, asked.destination, message)
         if not asked.files and asked.exchange.dialect == "sdk":
             raise Refused(text) from error
         problems.append(text)
@@ -196,7 +196,8 @@ def _read(
 
     if read.registry_problem:
         text = asked.settings.secrets.masked(read.registry_problem)
-        problems.append(f"the registry cannot be read: {text}{hint_of(text, asked.exchange)}")
+        message = f"the registry cannot be read: {text}"
+        problems.append(where(asked.settings, asked.destination, message))
     if read.nodes:
         ours = [each for each in kind.wanted_of(asked.settings) if each.id in set(span.assets)]
         problems += map(str, resolve(read.nodes, ours).differences)

@@ -192,6 +192,10 @@ class Journal:
         if not items:
             return
         self.counts.missed += len(items)
+        # Of what no word comes on, that was said.
+        items = [i for i in items if (self._name_of(i.subject), i.kind) not in self.counts.unheard]
+        if not items:
+            return
         if self.state not in _FAILING or not self._missed_meanwhile:
             _log.warning(
                 "%s%s can no longer be delivered: the time for it has passed",

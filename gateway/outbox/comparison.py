@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from gateway.energy.slot import KNOWN
-from gateway.outbox.owed import Owed, why_not_again
+from gateway.outbox.owed import NO_VERDICT, Owed, why_not_again
 
 Source = Literal["history", "results"]
 
@@ -230,6 +230,8 @@ class Comparison:
         if owed.state in ("pending", "sent"):
             if asset in self._known.silent:
                 return "never heard", self._known.silent[asset]
+            if NO_VERDICT in owed.reason:
+                return "never heard", owed.reason
             return "not delivered", owed.reason or self._how_far(owed)
         if owed.state in ("rejected", "missed"):
             return "not accepted", f"{owed.state}: {owed.reason}"

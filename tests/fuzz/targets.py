@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tests.fuzz import (
+    exchange,
     iec62056,
     lines,
     meter_drivers,
@@ -29,6 +30,7 @@ TARGETS: Mapping[str, Target] = {
         settings,
         recordings,
         services,
+        exchange,
     )
     for target in module.TARGETS
 }

@@ -53,8 +53,10 @@ class AddressedTransport:
         if None in there.values():
             return None
         if not self._addresses.by_aggregator:
-            [(subject, uuid)] = there.items()
-            return replace(batch, address=batch.address.replace(str(subject), str(uuid)))
+            address = batch.address
+            for subject, uuid in there.items():
+                address = address.replace(str(subject), str(uuid))
+            return replace(batch, address=address)
         if not self._addresses.aggregator:
             return None
         texts = {str(subject): str(uuid) for subject, uuid in there.items()}

@@ -57,6 +57,7 @@ def test_it_agrees_to_the_micro_watt_hour():
         (owed(state="rejected", reason="400"), None, {}, "not accepted", True),
         (owed(state="missed", closes_s=T0 + 1800.0), None, {}, "not accepted", False),
         (owed(state="pending", reason="503"), None, {}, "not delivered", False),
+        (owed(state="pending", reason="gave no verdict within 30 s"), None, {}, "never heard", False),
         (owed(attempts=0), 5, {}, "assumed", False),
         (owed(), None, {"silent": {LOAD: "off"}}, "never heard", False),
         (owed(state="pending"), None, {"silent": {LOAD: "off"}}, "never heard", False),

@@ -98,6 +98,19 @@ async def test_assets_are_found_by_their_names(tmp_path: Path) -> None:
         assert delivery.snapshot(now_s()).registry == {}
 
 
+async def test_numbers_without_a_time_find_their_asset_by_its_name_too(tmp_path: Path) -> None:
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        text = yaml(exchange).replace("dialect: sdk", "dialect: rest")
+        async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            owe(buffer, HOUSE, [NEWEST_S])
+            delivery.wake()
+            await until(lambda: states(buffer, HOUSE) == ["accepted"], 10)
+            assert list(exchange.books.undated[house.uuid].values()) == [NEWEST_S % 7919 + 1]
+            state = delivery.snapshot(now_s()).verdicts
+            assert state == "off: accepted means taken by HTTP"
+
+
 async def test_an_asset_that_is_not_found_waits_and_holds_up_no_other(tmp_path: Path) -> None:
     house, pv = house_and_pv()
     house.name = "Haus"
