@@ -198,6 +198,8 @@ class OutboxTable:
         return map(self._shown, map(owed_of, rows))
 
     def _shown(self, owed: Owed) -> Owed:
+        if not owed.reason:
+            return owed  # nearly all of them
         reason = self.masked(owed.reason)
         return owed if reason == owed.reason else replace(owed, reason=reason)
 
