@@ -105,6 +105,7 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
         _check_shift(ours, told["results"], asked)
         _check_time(told["results"], since_s, until_s, problems)
         problems += _strangers(ours, told["results"], names)
+        told["results"] = {a: _within(t, since_s, until_s) for a, t in told["results"].items()}
     circumstances = Circumstances(
         now_s=asked.now_s,
         slot_s=slot_s,
@@ -315,6 +316,11 @@ def _check_shift(
             f"{'later' if found_s > 0 else 'earlier'}: those are local times, and the exchange's "
             "are UTC — download the results once more, and open them in no spreadsheet before"
         )
+
+
+def _within(told: Told, since_s: int, until_s: int) -> Told:
+    """Of a file, what is asked for. An asset's slot that it lacks between others is not there."""
+    return Told(told.slots, max(told.since_s, since_s), min(told.until_s, until_s))
 
 
 def _strangers(

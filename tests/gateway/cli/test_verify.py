@@ -303,6 +303,14 @@ async def test_results_in_local_times_are_refused(site: HeldSite, verify):
     assert "1:00 h later: those are local times" in err
 
 
+async def test_of_results_only_the_time_that_is_asked_for_is_compared(site: HeldSite, verify):
+    site.forecast(LOAD, [site.slot(n) for n in range(COUNT)])
+    to = f"{datetime.fromtimestamp(site.slot(10), UTC):%Y-%m-%dT%H:%MZ}"
+    code, out, _ = await verify("--to", to, "--asset", "House load", "--results", site.results())
+    assert code == 1
+    assert "0 of 10 slots agree to the µWh; 10 differ" in out
+
+
 async def test_results_of_another_time_are_told(site: HeldSite, verify):
     site.forecast(LOAD, [site.slot(1)])
     path = site.results()
