@@ -58,10 +58,17 @@ class ReadsBack(Protocol):
         them and as many more as fit an answer of 64 KiB.
         """
 
-    def history_path(self, asset: str, start_s: int, end_s: int) -> str:
-        """Where the exchange tells what it holds of an asset (its UUID there) over a time."""
-
     def held(self, reply: Reply) -> Mapping[int, int] | None:
         """The answer: energy (µWh) by start of the slot (Unix time); what is not in it is not held.
         None where the reply does not say.
+        """
+
+
+@runtime_checkable
+class TellsHistory(ReadsBack, Protocol):
+    """What it has in addition where a person may ask for weeks at once."""
+
+    def history_path(self, asset: str, start_s: int, end_s: int) -> str:
+        """Where the exchange tells what it holds of an asset (its UUID there) over a time. `held`
+        understands the answer.
         """

@@ -13,7 +13,7 @@ from gateway.delivery.exchange.beside import Beside, NotTaken
 from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import ExchangeError, NotAllowed, Session
 from gateway.outbox.comparison import Told
-from gateway.outbox.dialect import ReadsBack
+from gateway.outbox.dialect import TellsHistory
 from gateway.outbox.exchange.registry import Node, Wanted, resolve
 
 LOGIN_WITHIN_S = 15.0
@@ -52,7 +52,7 @@ class Read:
 
 async def read_once(
     session: Session,
-    dialect: ReadsBack | None,
+    dialect: TellsHistory | None,
     network: str,
     wanted: Sequence[Wanted],
     span: Span,
@@ -98,7 +98,7 @@ async def _read_registry(api: WebApi, read: Read) -> str:
 
 
 async def _read_asset(
-    beside: Beside, dialect: ReadsBack, asset: UUID, there: UUID, span: Span, read: Read
+    beside: Beside, dialect: TellsHistory, asset: UUID, there: UUID, span: Span, read: Read
 ) -> None:
     slots: dict[int, int] = {}
     try:
@@ -122,7 +122,7 @@ def _parts(span: Span, length_s: int) -> Iterator[tuple[int, int]]:
 
 
 async def _ask(
-    beside: Beside, dialect: ReadsBack, there: UUID, start_s: int, end_s: int
+    beside: Beside, dialect: TellsHistory, there: UUID, start_s: int, end_s: int
 ) -> Mapping[int, int]:
     """One question. Raises ExchangeError."""
     reply = await beside.ask("GET", dialect.history_path(str(there), start_s, end_s))

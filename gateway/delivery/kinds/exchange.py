@@ -26,7 +26,7 @@ from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
-from gateway.outbox.dialect import Dialect, ReadsBack
+from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
 from gateway.outbox.exchange.registry import Node, Wanted
@@ -315,7 +315,7 @@ async def read_history(
     dialect = dialect_of(settings, site.market.slot)
     return await read_once(
         session_for_a_person(settings, site),
-        dialect if isinstance(dialect, ReadsBack) else None,
+        dialect if isinstance(dialect, TellsHistory) else None,
         str(settings.canary_network),
         wanted_of(site),
         span,
