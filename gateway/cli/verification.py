@@ -25,6 +25,7 @@ from gateway.outbox.comparison import (
     Told,
     shift_s,
 )
+from gateway.outbox.dialect import TellsHistory
 from gateway.outbox.exchange.registry import resolve
 from gateway.outbox.exchange.results import Profile, Unreadable, results_in, slug
 from gateway.outbox.owed import Owed
@@ -190,7 +191,7 @@ def _read(
         text = asked.settings.secrets.masked(str(error))
         message = f"the exchange cannot be asked what it holds: {text}"
         text = where(asked.settings, asked.destination, message)
-        if not asked.files and asked.exchange.dialect == "sdk":
+        if not asked.files and _tells(asked):
             raise Refused(text) from error
         problems.append(text)
         return Read()
@@ -206,9 +207,15 @@ def _read(
     for asset, why in read.untold.items():
         text = asked.settings.secrets.masked(why)
         problems.append(f"{names[asset]}: what the exchange holds is not known: {text}")
-    if not read.told and not asked.files and asked.exchange.dialect == "sdk":
+    if not read.told and not asked.files and _tells(asked):
         raise Refused("\n".join(problems))
     return read
+
+
+def _tells(asked: Asked) -> bool:
+    """Whether the exchange can be asked at all, as it is spoken to."""
+    dialect = kind.dialect_of(asked.exchange, int(asked.settings.market.slot))
+    return isinstance(dialect, TellsHistory)
 
 
 def _silent(asked: Asked, read: Read) -> dict[UUID, str]:
