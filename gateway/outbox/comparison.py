@@ -30,6 +30,9 @@ Cause = Literal[
     "unknown",
 ]
 
+FEW_SLOTS = 3
+"""So many slots whose forecast is told instead are no accident."""
+
 TICKS = 60
 """Of the exchange's engine, in a slot."""
 
@@ -127,6 +130,8 @@ class Comparison:
         """Assets of which the exchange was seen to tell something that was measured."""
         self._empty = {asset for asset in ours if self._is_empty(asset)}
         """Assets of which it holds nothing at all."""
+        self._forecasts_only = set(self._of_forecasts())
+        """Sources that tell what was forecast, whatever was measured."""
 
     def slots(self, assets: Iterable[UUID]) -> Iterator[Compared]:
         """Every slot of these assets that either side knows, asset by asset, in the order of
@@ -201,8 +206,8 @@ class Comparison:
         self, asset: UUID, slot_s: int, ours: Ours, held_uwh: int | None, source: Source
     ) -> tuple[Cause, str]:
         """The likely cause of a difference, and what is known of it."""
-        if source == "results" and not held_uwh and ours.forecast_uwh is None:
-            return "forecast", "results hold what was forecast, and of this slot nothing was"
+        if source in self._forecasts_only and not held_uwh and ours.forecast_uwh is None:
+            return "forecast", "what was forecast is told there, and of this slot nothing was"
         owed = ours.owed
         if owed is None and held_uwh != ours.forecast_uwh:
             return "not in this buffer", "this buffer has no number for it"
@@ -268,7 +273,9 @@ class Comparison:
             return False
         if cause not in MENDED or asset in self._known.silent:
             return False
-        if cause == "forecast" and (source != "history" or asset not in self._heard):
+        if source in self._forecasts_only and owed.state == "accepted":
+            return False
+        if cause == "forecast" and asset not in self._heard:
             return False  # it tells forecasts, whatever is measured
         if owed.state == "accepted":
             return not owed.assumed
@@ -286,7 +293,22 @@ class Comparison:
 
     def _is_empty(self, asset: UUID) -> bool:
         told = [of[asset] for of in self._told.values() if asset in of]
-        return bool(told) and not any(told[0].slots.values())
+        is_something = any(each.energy_uwh for each in self._ours[asset].values())
+        return is_something and bool(told) and not any(told[0].slots.values())
+
+    def _of_forecasts(self) -> Iterator[Source]:
+        """The history, too, where none of it was measured."""
+        yield "results"
+        if self._heard:
+            return
+        foretold = sum(
+            told.slots.get(slot_s) == each.forecast_uwh
+            for asset, told in self._told.get("history", {}).items()
+            for slot_s, each in self._ours.get(asset, {}).items()
+            if each.forecast_uwh not in (None, 0, each.energy_uwh)
+        )
+        if foretold >= FEW_SLOTS:
+            yield "history"
 
 
 def shift_s(

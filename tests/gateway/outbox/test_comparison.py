@@ -95,6 +95,20 @@ def test_a_forecast_is_mended_only_where_measurements_are_told():
     assert not first({T0: 5, next_s: 6}).mends
 
 
+def test_a_history_of_forecasts_is_no_reason_to_send_anything_again():
+    starts = [T0 + n * SLOT for n in range(4)]
+    ours = {at_s: Ours(owed(), (), 5) for at_s in starts[:3]} | {starts[3]: Ours(owed())}
+    sources = {"history": {LOAD: Told(dict.fromkeys(starts[:3], 5), T0, starts[3] + SLOT)}}
+    known = Circumstances(now_s=NOW_S, slot_s=SLOT, settlement_s=3600.0, names={})
+    found = list(Comparison({LOAD: ours}, sources, known).slots([LOAD]))
+    assert [(each.cause, each.mends) for each in found] == [("forecast", False)] * 4
+
+
+def test_an_asset_at_rest_is_not_called_unheard():
+    nothing = owed(item=Item("exchange", LOAD, T0, "measurement", 0, 0))
+    assert compared(nothing, None).cause == "unknown"
+
+
 @pytest.mark.parametrize(
     ("mine", "agreement"),
     [
