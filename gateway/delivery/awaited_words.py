@@ -163,6 +163,7 @@ class AwaitedWords:
         if late:
             why = _NEVER_KNOWN if reason == _LOST else f"it was sent in time, and {reason}"
             self._outbox.record(late, "missed", why, now_s)
+            self._journal.counts.missed += len(late)
         if open_:
             self._outbox.record(open_, "pending", reason, now_s)
 
