@@ -49,6 +49,8 @@ class AwaitedWords:
         self._sent_s: dict[str, float] | None = None
         """When each batch was sent, by its id; None: what the last run has sent is not known yet.
         """
+        self._loop_s: dict[str, float] = {}
+        """The same by the loop's clock, of those of this run."""
         self._looked_s = -inf
         """When it was looked at last what is overdue, Unix time."""
         self._under_way = ""
@@ -64,12 +66,15 @@ class AwaitedWords:
 
     # --- what was sent ----------------------------------------------------------------------------
 
-    def begin(self, shipment: Shipment) -> None:
-        """A batch sets out."""
+    def begin(self, shipment: Shipment, loop_s: float) -> None:
+        """A batch sets out; `loop_s` is the loop's time."""
         sent_s = self._shipments()
         while len(sent_s) >= MAX_SHIPMENTS:
-            del sent_s[next(iter(sent_s))]
+            oldest = next(iter(sent_s))
+            del sent_s[oldest]
+            self._loop_s.pop(oldest, None)
         sent_s[shipment.transaction_id] = shipment.sent_s
+        self._loop_s[shipment.transaction_id] = loop_s
         self._under_way = shipment.transaction_id
         self._early.clear()
 
@@ -101,9 +106,9 @@ class AwaitedWords:
         self._journal.heard(self._schedule.hear(heard))
         return found
 
-    def age_s(self, answer: Answer, now_s: float) -> float:
-        """How long ago that was sent."""
-        return max(0.0, now_s - self._shipments().get(answer.transaction_id, now_s))
+    def sent_loop_s(self, answer: Answer) -> float:
+        """When that was sent, by the loop's clock; −∞: in an earlier run."""
+        return self._loop_s.get(answer.transaction_id, -inf)
 
     # --- no word came -----------------------------------------------------------------------------
 
@@ -158,6 +163,7 @@ class AwaitedWords:
         if late:
             why = _NEVER_KNOWN if reason == _LOST else f"it was sent in time, and {reason}"
             self._outbox.record(late, "missed", why, now_s)
+            self._journal.counts.missed += len(late)
         if open_:
             self._outbox.record(open_, "pending", reason, now_s)
 

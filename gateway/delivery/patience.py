@@ -49,7 +49,7 @@ class Patience:
 
     def is_answered_by(self, sent_loop_s: float) -> bool:
         """Whether a word on what was sent then says that it does not fail any more."""
-        return sent_loop_s > self._failed_s
+        return sent_loop_s >= self._failed_s
 
     def fail(self, loop_s: float, after_s: float | None = None) -> None:
         """Note a failure; `after_s` is how long the destination asks to be left alone."""

@@ -8,6 +8,7 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from math import inf
 from typing import Never
 from uuid import uuid4
 
@@ -174,7 +175,7 @@ class Uploader:
         shipment = Shipment(str(uuid4()), self._now())
         (batch,) = self._destination.format.encode(portion.items, shipment.transaction_id)
         self._journal.counts.requests += 1
-        self._words.begin(shipment)
+        self._words.begin(shipment, _loop_s())
         outcome = await self._destination.transport.send(batch, within_s)
 
         self._read_back.is_answered = not isinstance(outcome, Retry) or (
@@ -185,16 +186,16 @@ class Uploader:
             self._take_in(answer)
 
     def _conclude(
-        self, portion: Portion, outcome: Outcome, shipment: Shipment | None, age_s: float = 0.0
+        self, portion: Portion, outcome: Outcome, shipment: Shipment | None, sent_s: float = inf
     ) -> None:
-        """Write down what came of a portion, and go by it; `age_s`: it was sent so long ago. Raises
-        StoreError.
+        """Write down what came of a portion, and go by it; `sent_s`: it is a word on what was sent
+        then, by the loop's clock. Raises StoreError.
         """
-        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), age_s=age_s)
+        judged = self._refusals.judge(portion, outcome, self._now(), _loop_s(), sent_s)
         write_down(self._outbox, portion, judged, shipment, self._now())
-        self._settle(portion, judged, age_s)
+        self._settle(portion, judged, sent_s)
 
-    def _settle(self, portion: Portion, outcome: Outcome | Doubted, age_s: float) -> None:
+    def _settle(self, portion: Portion, outcome: Outcome | Doubted, sent_s: float) -> None:
         """Go by an outcome that is written down."""
         items, now_s = portion.items, self._now()
         self._schedule.settle(portion, outcome, now_s)
@@ -231,7 +232,7 @@ class Uploader:
             )
             self._fail("rejections", reason)
             return
-        if not age_s or self._patience.is_answered_by(_loop_s() - age_s):
+        if self._patience.is_answered_by(sent_s):
             self._works(now_s)
 
     def _works(self, now_s: float) -> None:
@@ -289,9 +290,8 @@ class Uploader:
 
     def _take_in(self, answer: Answer) -> None:
         """One word of its own. Raises StoreError."""
-        age_s = self._words.age_s(answer, self._now())
         for portion, outcome in self._words.about(answer):
-            self._conclude(portion, outcome, None, age_s)
+            self._conclude(portion, outcome, None, self._words.sent_loop_s(answer))
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""

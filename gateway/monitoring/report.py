@@ -17,6 +17,9 @@ from gateway.outbox.item import EXCHANGE
 Verdict = Literal["well", "starting", "unwell"]
 """starting: nothing is known to be wrong, and not everything has been heard from yet."""
 
+NOT_HEARD = "not heard"
+"""So the state of a destination's verdicts begins where they should be heard, and are not."""
+
 MOST_TOLD = 3
 """So many things are named in one line."""
 
@@ -321,6 +324,11 @@ class Report:
             f"{name}: {text}"
             for each in self.destinations
             for name, text in sorted(each.registry.items())
+        ]
+        refused += [
+            f"{each.name}: verdicts are {each.verdicts}"
+            for each in self.destinations
+            if each.sent and each.verdicts.startswith(NOT_HEARD)
         ]
         # Of the exchange the assets say it, one by one.
         refused += [

@@ -18,6 +18,7 @@ with it, so that a day is a day however often the gateway is restarted in it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 from gateway.outbox.item import Item, Subject
@@ -108,16 +109,15 @@ class Refusals:
         outcome: Outcome,
         now_s: float,
         loop_s: float,
-        *,
-        age_s: float = 0.0,
+        sent_loop_s: float = inf,
     ) -> Outcome | Doubted:
         """What came of a portion, in the light of all that came before: a refusal that is not
-        proved is doubted. `now_s` is Unix time, `loop_s` a clock that nobody sets. `age_s`: the
-        word is about what was sent so long ago.
+        proved is doubted. `now_s` is Unix time, `loop_s` a clock that nobody sets. The word may
+        be about what was sent a while ago, at `sent_loop_s`.
         """
         subjects = {item.subject for item in portion.items}
         match outcome:
-            case Accepted() if self._was_before_refusals(loop_s - age_s):
+            case Accepted() if self._was_before_refusals(sent_loop_s):
                 self._seen |= subjects
             case Accepted():
                 self._seen |= subjects

@@ -380,6 +380,13 @@ def _sends(settings: "Settings") -> Iterator[str]:
         kind = asset.kind if asset.delivered_as is None else f"{asset.kind} as {asset.delivered_as}"
         where = "found by its name" if asset.is_by_name else asset.uuid
         yield f"  {asset.name} ({kind}, {where}) = {asset.energy}"
+    if exchange is not None:
+        if exchange.aggregator is not None:
+            yield f"  all assets in one request, by way of the aggregator {exchange.aggregator}"
+        who = (
+            "once its engine's verdict says so" if exchange.hears_verdicts else "once HTTP says so"
+        )
+        yield f"  accepted {who} (verdicts: {'on' if exchange.hears_verdicts else 'off'})"
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."

@@ -16,7 +16,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from drivers.net.http import MAX_WORDS, HttpError, Unspoken
+from drivers.net.http import MAX_WORDS, HttpError, TooLate, Unspoken
 from gateway.delivery.http_session import (
     ExchangeError,
     LoginError,
@@ -148,7 +148,7 @@ class Beside:
             )
         except HandshakeRefused as error:
             return error.status, None
-        except Unspoken as error:
+        except (Unspoken, TooLate) as error:
             raise NoWebsocket(str(error), is_plain=False) from error
         except HttpError as error:
             raise Unreachable(str(error)) from error

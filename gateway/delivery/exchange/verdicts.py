@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
 from gateway.delivery.http_session import ExchangeError
+from gateway.monitoring.report import NOT_HEARD
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
@@ -43,8 +44,8 @@ MOMENT_S = 3.0
 MAX_WAITING = 256
 """Answers that were not looked at yet: beyond, the exchange has to wait."""
 VAIN_HANDSHAKES = 3
-"""So many handshakes that came to nothing, each in another way than a busy server's, say that there
-is no websocket.
+"""So many handshakes in a row that came to nothing, without a word or in another language, say that
+there is no websocket, where there never was one.
 """
 
 _NEWS = Answer("", None)
@@ -172,7 +173,7 @@ class Verdicts:
                 f"on for {len(is_open)} of {len(channels)} assets ({problem or 'connecting'}){also}"
             )
         if problem:
-            return f"not heard ({problem}): what is sent waits for its verdict{also}"
+            return f"{NOT_HEARD} ({problem}): what is sent waits for its verdict{also}"
         return "connecting"
 
     # --- the connections --------------------------------------------------------------------------
@@ -260,21 +261,22 @@ class Verdicts:
     def _found(self, channel: _Channel) -> None:
         """It is open."""
         channel.opens_s = None
-        if channel.problem or not self._has_opened:
-            _log.info("the exchange's verdicts are heard at %s", channel.path)
+        was_lost = bool(channel.problem) or not self._has_opened
         self._has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
+        if was_lost and not any(each.problem for each in self._channels.values()):
+            _log.info("the exchange's verdicts are heard")
         channel.since_s = self._now()
 
     def _lose(self, channel: _Channel, problem: str) -> None:
         """It is not open. Said once, until it is."""
         was_s, channel.since_s = channel.since_s, None
         channel.opens_s = None
-        if not channel.problem:
+        is_news = not any(each.problem for each in self._channels.values())
+        if is_news:
             heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
             _log.warning(
-                "the exchange's verdicts at %s are %s: %s; deliveries go on, and it is tried again",
-                channel.path,
+                "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
                 heard,
                 problem,
             )

@@ -388,7 +388,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         name=opening.name,
     )
     http = HttpTransport(session, dialect, verdicts)
-    transport = AddressedTransport(http, addresses, registrar)
+    transport = AddressedTransport(http, addresses, registrar, beside)
     verifier = HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None
     return Destination(
         name=opening.name,

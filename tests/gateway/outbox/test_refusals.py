@@ -370,9 +370,9 @@ def test_what_was_sent_before_a_refusal_proves_nothing_when_its_word_comes_after
     refused = Portion((Item("exchange", A, T0, "measurement", 0, 1),), None)
     taken = Portion((Item("exchange", B, T0, "measurement", 0, 1),), None)
     assert isinstance(refusals.judge(refused, BAD, T0, 0.0), Doubted)
-    assert refusals.judge(taken, Accepted(), T0 + 5, 5.0, age_s=10.0) == Accepted()
+    assert refusals.judge(taken, Accepted(), T0 + 5, 5.0, -5.0) == Accepted()
     late_s = BESIDE_OTHERS_S + 10
     assert isinstance(refusals.judge(refused, BAD, T0 + late_s, late_s), Doubted)
 
-    assert refusals.judge(taken, Accepted(), T0 + late_s + 20, late_s + 20, age_s=15.0)
+    assert refusals.judge(taken, Accepted(), T0 + late_s + 20, late_s + 20, late_s + 5)
     assert refusals.judge(refused, BAD, T0 + late_s + 21, late_s + 21) == BAD, "now it is proved"
