@@ -53,14 +53,13 @@ def write_days(
         stem = stems[asset.uuid]
         for day, _ in found[asset.uuid]:
             if day.open_s:
-                _say_left_out(stem, day.start_s, day.open_s, "is not known")
+                _say_left_out(stem, day.start_s, day.open_s)
         runs = list(_runs(found[asset.uuid]))
         for run in runs:
             name = f"{stem}.csv" if len(runs) == 1 else f"{stem}-{date_of(run[0][0])}.csv"
             energies = {o.item.slot_s: o.item.energy_uwh for _, known in run for o in known}
             _write(folder, name, energies, force)
-            last = run[-1][0]
-            said = f"{date_of(run[0][0])} to {date_of(last)}, {_days(len(run))}, every slot"
+            said = f"{_span(run[0][0], run[-1][0])}, {_days(len(run))}, every slot"
             print(f"{folder / name}: {said}; {_kwh(energies)}", file=sys.stderr)
         if sum(map(len, runs)) % WEEK_DAYS or len(runs) != 1:
             _say_no_week(stem)
@@ -146,13 +145,13 @@ def _typical(week: TypicalWeek, measured: Measured, slot_s: int) -> str:
     )
 
 
-def _say_left_out(stem: str, day_s: int, open_s: Sequence[int], why: str) -> None:
+def _say_left_out(stem: str, day_s: int, open_s: Sequence[int]) -> None:
     named = ", ".join(f"{_utc(at_s):%H:%M}Z" for at_s in open_s[:_SHOWN])
     more = len(open_s) - _SHOWN
     print(
-        f"{stem}: {_date(day_s)} is left out: the energy of {len(open_s)} of its slots {why} "
-        f"({named}{f' and {more} more' if more > 0 else ''}), and the exchange would fill them "
-        "with the value before",
+        f"{stem}: {_date(day_s)} is left out: the energy of {len(open_s)} of its slots is not "
+        f"known ({named}{f' and {more} more' if more > 0 else ''}), and the exchange would fill "
+        "them with the value before",
         file=sys.stderr,
     )
 
@@ -166,14 +165,13 @@ def _say_no_week(stem: str) -> None:
 
 
 def _say_not_typical(stem: str, week: TypicalWeek) -> None:
-    for day_s, is_whole in days_of(week, DAY_S):
-        if not is_whole:
-            open_s = [at_s for at_s in week.open_s if at_s // DAY_S == day_s // DAY_S]
-            why = f"was measured less than {LEAST} times in {WEEKS} weeks"
-            _say_left_out(stem, day_s, open_s, why)
+    days = [_date(day_s) for day_s, is_whole in days_of(week, DAY_S) if not is_whole]
+    first = _utc(min(week.open_s))
     print(
-        f"{stem}: no file: a week with days that are left out would lie — measure longer, or write "
-        "the days that there are with --days",
+        f"{stem}: no file: {len(week.open_s)} slots of a typical week are open, since less than "
+        f"{LEAST} such were measured in {WEEKS} weeks (on {', '.join(days)}; the first at "
+        f"{first:%H:%M}Z). The exchange would fill them with the value before — measure longer, or "
+        "write the days that there are: --days N",
         file=sys.stderr,
     )
 
@@ -184,6 +182,10 @@ def _kwh(energies: Lines) -> str:
 
 def _round(energy_uwh: int) -> str:
     return kwh_text(round(energy_uwh / 10**6) * 10**6)
+
+
+def _span(first: Day, last: Day) -> str:
+    return date_of(first) if first == last else f"{date_of(first)} to {date_of(last)}"
 
 
 def _days(count: int) -> str:
