@@ -114,7 +114,8 @@ def _uploader(folder: Path, exchange: StandInExchange, buffer: Buffer, verdicts:
     (site / "gateway.yaml").write_text(
         "site: bench\n"
         f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network},\n"
-        f"  credentials: exchange.credentials, spread: 0s, aggregator: bench, verdicts: {verdicts}}}\n"
+        "  credentials: exchange.credentials, spread: 0s, aggregator: bench,\n"
+        f"  verdicts: {verdicts}}}\n"
         f"assets:\n{assets}"
     )
     settings = load(site)
