@@ -245,7 +245,7 @@ class HttpClient:
                 return await WebSocket.open(wire, way.host_header, target, extra, max_bytes)
         except WebsocketClosed as error:
             words = self._masked(masked(str(error), secrets))[:MAX_WORDS]
-            raise Unspoken(f"{self.url} has no websocket at {target}: {words}") from error
+            raise Unspoken(f"{self.url} opened no websocket at {target}: {words}") from error
         except (OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None

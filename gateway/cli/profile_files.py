@@ -62,13 +62,8 @@ def write_undelivered(
         )
         return True
 
-    if slot_s % 60:
-        raise Refused(
-            f"slots of {slot_s} s do not begin on whole minutes, and the exchange's format has no "
-            "seconds — export slots as .csv instead"
-        )
-
-    stems = _file_stems(assets)
+    check_slot(slot_s)
+    stems = file_stems(assets)
     files: dict[Subject, list[ProfileFile]] = {}
     for asset, days in _days(buffer, spans, slot_s).items():
         stem = stems.get(asset, str(asset))
@@ -82,6 +77,15 @@ def write_undelivered(
         for file in found:
             print(f"{folder / file.name}: {_told(file)}", file=sys.stderr)
     return any(files.values())
+
+
+def check_slot(slot_s: int) -> None:
+    """Whether such slots can be said in the exchange's format. Raises Refused."""
+    if slot_s % 60:
+        raise Refused(
+            f"slots of {slot_s} s do not begin on whole minutes, and the exchange's format has no "
+            "seconds — export slots as .csv instead"
+        )
 
 
 # --- which days -----------------------------------------------------------------------------------
@@ -107,14 +111,14 @@ def _days(
     days: dict[Subject, list[Day]] = {asset: [] for asset in spans}
     first_s = min(first_s for first_s, _ in spans.values())
     last_s = max(last_s for _, last_s in spans.values())
-    for day_s, slots in _by_day(buffer, first_s, last_s):
+    for day_s, slots in by_day(buffer, first_s, last_s):
         for asset, (since_s, until_s) in spans.items():
             if since_s <= day_s <= until_s:
                 days[asset].append(day_of(day_s, slots.get(asset, {}), slot_s)[0])
     return days
 
 
-def _by_day(buffer: Buffer, first_s: int, last_s: int) -> Iterator[tuple[int, Slots]]:
+def by_day(buffer: Buffer, first_s: int, last_s: int) -> Iterator[tuple[int, Slots]]:
     """Every day from the first to the last one, and the measurements of it."""
     for day_s in range(first_s, last_s + 1, DAY_S):
         slots: Slots = {}
@@ -137,7 +141,7 @@ def _files(stem: str, days: Sequence[Day]) -> list[ProfileFile]:
     found = list(runs(days))
     if len(found) == 1:
         return [ProfileFile(f"{stem}.csv", found[0])]
-    return [ProfileFile(f"{stem}-{_date(run[0])}.csv", run) for run in found]
+    return [ProfileFile(f"{stem}-{date_of(run[0])}.csv", run) for run in found]
 
 
 def _write(
@@ -156,22 +160,26 @@ def _write(
             (asset, day.start_s): stream
             for asset, each in files.items()
             for file in each
-            for stream in [stack.enter_context(_stream(folder, file.name, force))]
+            for stream in [stack.enter_context(profile_stream(folder, file.name, force))]
             for day in file.days
         }
-        for day_s, slots in _by_day(buffer, min(days), max(days)):
+        for day_s, slots in by_day(buffer, min(days), max(days)):
             for asset in files:
                 if (stream := streams.get((asset, day_s))) is None:
                     continue
                 _, known = day_of(day_s, slots.get(asset, {}), slot_s)
                 try:
-                    stream.writelines(profile_line(owed) + "\n" for owed in known)
+                    stream.writelines(
+                        profile_line(owed.item.slot_s, owed.item.energy_uwh) + "\n"
+                        for owed in known
+                    )
                 except ValueError as error:
                     raise Refused(f"{error} — export slots as .csv instead") from error
 
 
 @contextlib.contextmanager
-def _stream(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
+def profile_stream(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
+    """A profile file, with its header. It takes its place once it is complete. Raises Refused."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -186,7 +194,7 @@ def _stream(folder: Path, name: str, force: bool) -> Iterator[IO[str]]:
         yield stream
 
 
-def _file_stems(assets: Sequence[Asset]) -> dict[Subject, str]:
+def file_stems(assets: Sequence[Asset]) -> dict[Subject, str]:
     """A file name for each asset, without its end: the asset's name in plain characters, with its
     UUID where two are alike.
     """
@@ -208,7 +216,9 @@ def _told(file: ProfileFile) -> str:
     told = ", ".join(f"{count} {state}" for state, count in states.items())
     days = len(file.days)
     period = (
-        _date(file.days[0]) if days == 1 else f"{_date(file.days[0])} to {_date(file.days[-1])}"
+        date_of(file.days[0])
+        if days == 1
+        else f"{date_of(file.days[0])} to {date_of(file.days[-1])}"
     )
     return f"{period}, every slot; the exchange lacks {states.total()} of them ({told})"
 
@@ -217,15 +227,16 @@ def _left_out(stem: str, day: Day) -> str:
     named = ", ".join(f"{_utc(at_s):%H:%M}Z" for at_s in day.open_s[:_SHOWN])
     more = len(day.open_s) - _SHOWN
     lacks = day.undelivered.total()
+    slots = "1 slot" if lacks == 1 else f"{lacks} slots"
     return (
-        f"{stem}: {_date(day)} is left out, with {lacks} {'slot' if lacks == 1 else 'slots'} that "
+        f"{stem}: {date_of(day)} is left out, with {slots} that "
         f"the exchange lacks: the energy of {len(day.open_s)} of its slots is not known ({named}"
         f"{f' and {more} more' if more > 0 else ''}), and the exchange would fill them with the "
         "value before"
     )
 
 
-def _date(day: Day) -> str:
+def date_of(day: Day) -> str:
     return f"{_utc(day.start_s):%Y-%m-%d}"
 
 

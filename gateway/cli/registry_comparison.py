@@ -32,10 +32,10 @@ def nodes_of(settings: "Settings", name: str) -> list["Node"]:
     except ExchangeError as error:
         text = settings.secrets.masked(str(error))
         message = f"the registry of {spoken(name)} cannot be read: {text}"
-        raise Refused(_where(settings, name, message)) from error
+        raise Refused(where(settings, name, message)) from error
 
 
-def _where(settings: "Settings", name: str, message: str) -> str:
+def where(settings: "Settings", name: str, message: str) -> str:
     """The message with file and line of what it may be, where the exchange hints at that."""
     from drivers.strict_yaml import Problem, key_text
     from gateway.outbox.item import EXCHANGE

@@ -380,13 +380,12 @@ def energy_known(owed: Owed) -> bool:
     return owed.quality in KNOWN
 
 
-def profile_line(owed: Owed) -> str:
+def profile_line(start_s: int, energy_uwh: int) -> str:
     """One line of the profile file: start of the slot (UTC, to the minute) and exact kWh.
 
     Raises ValueError where the slot does not begin on a minute: the exchange's format has no
     seconds.
     """
-    start_s, energy_uwh = owed.item.slot_s, owed.item.energy_uwh
     if start_s % 60:
         raise ValueError(
             f"the slot {utc_text(start_s)} does not begin on a whole minute, and the exchange's "

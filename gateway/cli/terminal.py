@@ -56,13 +56,15 @@ def moment(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+TIME_FORM = (
+    "2026-03-29, 2026-03-29T01:15Z (UTC unless a zone is given) or so long ago: 90min, 2h, 3d"
+)
+
+
 def add_period(parser: argparse.ArgumentParser) -> None:
     """`--since` and `--until`."""
-    form = (
-        "2026-03-29, 2026-03-29T01:15Z (UTC unless a zone is given) or so long ago: 90min, 2h, 3d"
-    )
     parser.add_argument(
-        "--since", type=moment, metavar="TIME", help=f"slots or samples from then on: {form}"
+        "--since", type=moment, metavar="TIME", help=f"slots or samples from then on: {TIME_FORM}"
     )
     parser.add_argument(
         "--until", type=moment, metavar="TIME", help="and before then, written the same way"

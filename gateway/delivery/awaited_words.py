@@ -18,7 +18,7 @@ from gateway.delivery.destination import Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.records import Outbox, Shipment
 from gateway.outbox.format import Accepted, Answer, Outcome
-from gateway.outbox.owed import TAKEN_BY_HTTP, Owed, Unanswered
+from gateway.outbox.owed import NO_VERDICT, TAKEN_BY_HTTP, Owed, Unanswered
 from gateway.outbox.schedule import Portion, Schedule, portion_of
 from gateway.outbox.silence import Stream
 
@@ -151,7 +151,7 @@ class AwaitedWords:
     def _silence_text(self) -> str:
         listening = self._destination.listening
         within_s = self._within_s
-        return f"gave no verdict within {within_s:g} s" + (
+        return f"{NO_VERDICT} within {within_s:g} s" + (
             f": {listening.why_silent}" if listening else ""
         )
 
@@ -163,6 +163,7 @@ class AwaitedWords:
         if late:
             why = _NEVER_KNOWN if reason == _LOST else f"it was sent in time, and {reason}"
             self._outbox.record(late, "missed", why, now_s)
+            self._journal.counts.missed += len(late)
         if open_:
             self._outbox.record(open_, "pending", reason, now_s)
 

@@ -34,6 +34,10 @@ and hide why the ones before it were.
 """
 UNTRUSTED_SLEEP_S = 5.0
 CONNECTING_SLEEP_S = 0.2
+BETWEEN_WORDS_S = 0.02
+"""A word may be about thousands of numbers, and several come at a tick: what is to be sent has its
+turn in between.
+"""
 
 
 class Uploader:
@@ -283,6 +287,7 @@ class Uploader:
                 # It is not on disk, so it was not said: what it was about is sent again.
                 self._fail_for(error)
             self._news.set()
+            await asyncio.sleep(BETWEEN_WORDS_S)
 
     async def _attend(self, attends: Attends) -> None:
         async for _ in attends.attend():

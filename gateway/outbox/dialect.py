@@ -62,3 +62,13 @@ class ReadsBack(Protocol):
         """The answer: energy (µWh) by start of the slot (Unix time); what is not in it is not held.
         None where the reply does not say.
         """
+
+
+@runtime_checkable
+class TellsHistory(ReadsBack, Protocol):
+    """What it has in addition where a person may ask for weeks at once."""
+
+    def history_path(self, asset: str, start_s: int, end_s: int) -> str:
+        """Where the exchange tells what it holds of an asset (its UUID there) over a time. `held`
+        understands the answer.
+        """

@@ -75,12 +75,12 @@ def _slots(data: object, wrappers: int) -> dict[int, int] | None:
     found: dict[int, int] = {}
     understood = not data
     for time, row in rows:
-        slot_s = _slot_s(time)
+        slot_s = slot_start_s(time)
         energy = _energy(row) if isinstance(row, dict) else (row, _UWH_PER_KWH)
         if slot_s is None or energy is None:
             continue
         understood = True
-        uwh = _uwh(*energy)
+        uwh = uwh_of(*energy)
         if uwh is not None:
             found[slot_s] = uwh
     return found if understood else None
@@ -99,7 +99,7 @@ def _value(row: object, keys: tuple[str, ...]) -> object:
     return next((lower[key] for key in keys if key in lower), None)
 
 
-def _uwh(value: object, uwh_per_unit: int) -> int | None:
+def uwh_of(value: object, uwh_per_unit: int) -> int | None:
     """A number, or a number as text, in whole µWh."""
     if (
         isinstance(value, bool)
@@ -115,7 +115,8 @@ def _uwh(value: object, uwh_per_unit: int) -> int | None:
     return round(number) if number.is_finite() and abs(number) <= _MAX_ENERGY_UWH else None
 
 
-def _slot_s(time: object) -> int | None:
+def slot_start_s(time: object) -> int | None:
+    """Start of the slot, Unix time; UTC where it names no zone. None where it is no time."""
     if not isinstance(time, str) or len(time) > 40 or not _TIME.fullmatch(time):
         return None
     try:

@@ -22,6 +22,9 @@ MAX_ANSWER_CHARACTERS = 120
 TAKEN_BY_HTTP = "taken by HTTP, without a verdict"
 """The answer of what was accepted so, where verdicts are wanted and cannot be had."""
 
+NO_VERDICT = "gave no verdict"
+"""How the reason begins where no word came on what was taken."""
+
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
 

@@ -198,6 +198,8 @@ class OutboxTable:
         return map(self._shown, map(owed_of, rows))
 
     def _shown(self, owed: Owed) -> Owed:
+        if not owed.reason:
+            return owed  # nearly all of them
         reason = self.masked(owed.reason)
         return owed if reason == owed.reason else replace(owed, reason=reason)
 
@@ -217,6 +219,20 @@ class OutboxTable:
             "OR (state = 'pending' AND decided_s IS NOT NULL))"
         )
         return self._decide(items, what, f"{where} AND NOT {REPLACED}")
+
+    def owe_again(self, items: Sequence[Item], reason: str) -> int:
+        """What was accepted, and is held otherwise, is owed again under the same revision, for that
+        reason. Only what names its slot: it can only replace itself. Returns how many.
+        """
+        what = (
+            "state = 'pending', decided_s = NULL, confirmed_s = NULL, reason = ?, "
+            "disagreements = min(disagreements, 1)"
+        )
+        where = (
+            "state = 'accepted' AND attempts > 0 AND kind = 'measurement' AND closes_s IS NULL "
+            "AND energy_uwh IS NOT NULL"
+        )
+        return self._decide(items, what, f"{where} AND NOT {REPLACED}", reason)
 
     def give_up(self, items: Sequence[Item], reason: str, now_s: float) -> int:
         """Pending and sent items are missed, for that reason. Returns how many."""

@@ -1,5 +1,5 @@
-"""What an exchange says beside its replies to deliveries: verdicts over a websocket, and its
-registry.
+"""What an exchange says beside its replies to deliveries: verdicts over a websocket, its registry,
+and the results that it offers for download.
 """
 
 import json
@@ -9,6 +9,8 @@ from uuid import UUID
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import Strange, verdict_in
 from gateway.outbox.exchange.registry import Unreadable, Wanted, registry_in, resolve
+from gateway.outbox.exchange.results import Unreadable as UnreadableResults
+from gateway.outbox.exchange.results import results_in
 from gateway.outbox.format import Rejected
 from tests.fuzz.target import Target, check_message
 
@@ -63,7 +65,38 @@ def registry_seeds() -> Iterable[bytes]:
     yield json.dumps({"name": "Grid", "type": "Area", "uuid": ID, "children": [house]}).encode()
 
 
+def results(data: bytes) -> None:
+    """A file is read as a tree or as a table, or refused."""
+    name = "house-load.csv" if data[:1] == b"s" else "asset_statistics.json"
+    for profile in results_in(name, data.decode(errors="replace"), "Europe/Berlin"):
+        check_message(profile.name)
+        assert all(isinstance(uwh, int) for uwh in profile.slots.values())
+
+
+def results_seeds() -> Iterable[bytes]:
+    slots = {f"2026-03-29T{hour:02}:{minute:02}": 0.125 for hour in range(6) for minute in (0, 30)}
+    load = {"House load": {"load_profile_kWh": slots, "trade_price_eur": dict.fromkeys(slots)}}
+    yield json.dumps({"House 1": load | {"PV": {"pv_production_kWh": slots}}}).encode()
+    yield b"slot,energy traded [kWh],desired energy [kWh]\n2026-03-29T01:00:00+00:00,0,0.125\n"
+
+
 TARGETS = (
+    Target(
+        "results",
+        "the results that an exchange offers for download",
+        results,
+        results_seeds,
+        (UnreadableResults,),
+        words=(
+            b'"load_profile_kWh"',
+            b'"2026-03-29T02:00"',
+            b"NaN",
+            b"1e999",
+            b"null",
+            b"\n",
+            b";",
+        ),
+    ),
     Target(
         "verdicts",
         "what an exchange says over its websocket",

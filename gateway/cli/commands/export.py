@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.cli.profile_files import write_undelivered
+from gateway.cli.profile_weeks import write_days, write_typical
 from gateway.cli.spreadsheets import FORMATS, write_table
 from gateway.cli.tables import (
     ASSET_COLUMNS,
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
     from gateway.store.buffer import Buffer
 
 SUMMARY = (
-    "write slots, samples or undelivered energy to files (CSV, XLSX, the exchange's upload format)"
+    "write slots, samples, undelivered energy or profiles to files (CSV, XLSX, the exchange's "
+    "upload format)"
 )
 
 T = TypeVar("T")
+
+_IN_A_FOLDER = ("undelivered", "profile")
+_TYPICAL = 0
+"""Days of a typical week are made, and not counted."""
+_MAX_DAYS = 90
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,20 +49,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Every slot of such a day is in it, delivered or not: the exchange fills what a file "
         "leaves open with the value before. A day in which the energy of a slot is not known is "
         "left out, and named; where it lies between others, they go into files of their own.\n"
+        "profile: what was measured, in the same form, for an exchange in which an asset's live "
+        "data is switched off: it goes by uploaded profiles then, and uses a week of them over "
+        "and over. --days 7 writes the last seven whole days of UTC. --days typical makes a week, "
+        "from today on: each slot is the median of what was measured at that time of day (on the "
+        "site's clocks) on weekdays, or at weekends, of the last four weeks.\n"
         "An existing file is only replaced with --force, and only once the new one is complete."
     )
     parser.epilog = (
         "examples:\n"
         "  meter-gateway export slots --output march.xlsx --since 2026-03-01 --until 2026-04-01\n"
         "  meter-gateway export samples --output samples.csv --since 2d\n"
-        "  meter-gateway export undelivered --output upload/ --since 7d"
+        "  meter-gateway export undelivered --output upload/ --since 7d\n"
+        "  meter-gateway export profile --output upload/ --days typical --asset 'House load'"
     )
-    parser.add_argument("what", choices=["slots", "samples", "undelivered"], help="what to write")
+    parser.add_argument("what", choices=["slots", "samples", *_IN_A_FOLDER], help="what to write")
     parser.add_argument(
         "--output",
         type=Path,
         required=True,
-        help="the file, .csv or .xlsx; for undelivered, the folder",
+        help="the file, .csv or .xlsx; for undelivered and profile, the folder",
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        metavar="N|typical",
+        help="for profile: the last N whole days (before --until), or a typical week",
     )
     add_period(parser)
     parser.add_argument(
@@ -70,12 +89,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(usage_error=parser.error)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Returns 0 once the files are complete."""
+def _days(text: str) -> int:
+    if text == "typical":
+        return _TYPICAL
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MAX_DAYS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of days; write 1 to {_MAX_DAYS}, or typical"
+        )
+    return int(text)
+
+
+def _check(args: argparse.Namespace) -> None:
     if args.meters and args.what != "slots":
         args.usage_error("--meters goes with slots")
-    if args.what != "undelivered" and args.output.suffix.lower() not in FORMATS:
+    if args.what not in _IN_A_FOLDER and args.output.suffix.lower() not in FORMATS:
         args.usage_error(f"--output {args.output}: the file's name must end in .csv or .xlsx")
+    if (args.days is not None) != (args.what == "profile"):
+        args.usage_error(
+            "say which days: --days 7, or --days typical"
+            if args.what == "profile"
+            else "--days goes with profile"
+        )
+    if args.what == "profile" and args.since is not None:
+        args.usage_error("--since does not go with profile: --days says how many before --until")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 once the files are complete."""
+    _check(args)
     settings = settings_of(args)
     assets = _chosen(settings, args.asset)
     since_s = 0 if args.since is None else int(args.since)
@@ -92,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
                 force=args.force,
             )
             return 0 if written else 1
+        if args.what == "profile":
+            return 0 if _write_profile(args, settings, assets, buffer) else 1
         columns: Sequence[str]
         if args.what == "samples":
             columns, rows = _sample_rows(args, assets, buffer)
@@ -117,6 +160,36 @@ def _chosen(settings: "Settings", name: str | None) -> "tuple[Asset, ...]":
             f"{nearest(name, [asset.name for asset in settings.assets])}"
         )
     return found
+
+
+def _write_profile(
+    args: argparse.Namespace, settings: "Settings", assets: "Sequence[Asset]", buffer: "Buffer"
+) -> bool:
+    """Returns whether there is a file of each asset. Raises Refused."""
+    import time
+
+    end_s = int(min(time.time(), args.until or 1 << 40))
+    slot_s = int(settings.market.slot)
+    if args.days == _TYPICAL:
+        timezone = settings.timezone.name
+        return write_typical(
+            args.output,
+            assets,
+            buffer,
+            end_s=end_s,
+            slot_s=slot_s,
+            timezone=timezone,
+            force=args.force,
+        )
+    return write_days(
+        args.output,
+        assets,
+        buffer,
+        days=args.days,
+        end_s=end_s,
+        slot_s=slot_s,
+        force=args.force,
+    )
 
 
 # --- rows -----------------------------------------------------------------------------------------

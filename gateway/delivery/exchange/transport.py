@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from gateway.delivery.destination import NotNow, Verifies
 from gateway.delivery.exchange.addresses import Addresses
+from gateway.delivery.exchange.beside import Beside
 from gateway.delivery.exchange.registrar import Registrar
 from gateway.delivery.http_transport import HttpTransport
 from gateway.outbox.format import Batch, Outcome, Rejected, Retry
@@ -17,8 +18,9 @@ class AddressedTransport:
     """An exchange's transport, for batches that name assets as they are kept here."""
 
     def __init__(
-        self, transport: HttpTransport, addresses: Addresses, registrar: Registrar
+        self, transport: HttpTransport, addresses: Addresses, registrar: Registrar, beside: Beside
     ) -> None:
+        self._beside = beside
         self._transport = transport
         self._addresses = addresses
         self._registrar = registrar
@@ -44,8 +46,9 @@ class AddressedTransport:
         return await self._transport.greet()
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         await self._transport.aclose()
+        await self._beside.aclose()
 
     def _addressed(self, batch: Batch) -> Batch | None:
         """The same with the exchange's UUIDs; None where one is not known."""

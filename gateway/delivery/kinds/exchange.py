@@ -14,6 +14,7 @@ from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
 from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
@@ -25,7 +26,7 @@ from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
 from gateway.energy.forecast import Forecast
 from gateway.ledger.exchange_terms import exchange_terms
-from gateway.outbox.dialect import Dialect, ReadsBack
+from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
 from gateway.outbox.dialects import dialect_names, load_dialect
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
 from gateway.outbox.exchange.registry import Node, Wanted
@@ -305,6 +306,24 @@ async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
     return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)
 
 
+async def read_history(
+    settings: Settings, site: SiteSettings, span: Span, known: Mapping[UUID, UUID], on: Progress
+) -> Read:
+    """What the exchange holds. `known` are UUIDs there that were found by name before. Raises
+    ExchangeError.
+    """
+    dialect = dialect_of(settings, site.market.slot)
+    return await read_once(
+        session_for_a_person(settings, site),
+        dialect if isinstance(dialect, TellsHistory) else None,
+        str(settings.canary_network),
+        wanted_of(site),
+        span,
+        known,
+        on,
+    )
+
+
 class ByHttp:
     """The reply to a request is all that is heard."""
 
@@ -369,7 +388,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         name=opening.name,
     )
     http = HttpTransport(session, dialect, verdicts)
-    transport = AddressedTransport(http, addresses, registrar)
+    transport = AddressedTransport(http, addresses, registrar, beside)
     verifier = HttpVerifier(session, dialect) if isinstance(dialect, ReadsBack) else None
     return Destination(
         name=opening.name,

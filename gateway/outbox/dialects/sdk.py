@@ -84,11 +84,13 @@ class Dialect:
                 asked.append(item)
         # The end lies behind the last slot, so that it does not matter whether the exchange counts
         # the end in.
-        period = f"{self.slot_text(start_s)}/{self.slot_text(end_s + self._slot_s)}"
-        return Question(
-            f"historical-data/assets/{self.canary_network}/{items[0].subject}/{period}",
-            tuple(asked),
-        )
+        path = self.history_path(str(items[0].subject), start_s, end_s + self._slot_s)
+        return Question(path, tuple(asked))
+
+    def history_path(self, asset: str, start_s: int, end_s: int) -> str:
+        """Where the exchange tells what it holds of an asset (its UUID there) over a time."""
+        period = f"{self.slot_text(start_s)}/{self.slot_text(end_s)}"
+        return f"historical-data/assets/{self.canary_network}/{asset}/{period}"
 
     def held(self, reply: Reply) -> dict[int, int] | None:
         """As `held.py` understands it."""

@@ -9,7 +9,7 @@ Each asset has at most one command of a kind, measurements first: the answer has
 order. A slot's second revision rides in a later request than its first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.outbox.dialects import sdk
 from gateway.outbox.exchange.answers import KINDS
@@ -26,16 +26,27 @@ class Dialect(sdk.Dialect):
     """
 
     def encode(self, items: Sequence[Item], transaction_id: str) -> list[Batch]:
-        """As few requests as there may be."""
+        """As few requests as there may be. Without a transaction id, which is how a backlog is
+        divided, they have no payload: it would be made for nothing.
+        """
         batches: list[dict[tuple[Subject, Kind, int], Item]] = [{}]
         for item in items:
             key = item.subject, item.kind, item.slot_s
             if key in batches[-1] or len(batches[-1]) >= MAX_ITEMS:
                 batches.append({})
             batches[-1][key] = item
-        return [self._of_all(tuple(batch.values()), transaction_id) for batch in batches if batch]
+        path = f"external-connection/aggregator-api/{self.canary_network}/batch-commands/"
+        return [
+            Batch(
+                tuple(batch.values()),
+                path,
+                self._payload(batch.values(), transaction_id) if transaction_id else None,
+            )
+            for batch in batches
+            if batch
+        ]
 
-    def _of_all(self, items: tuple[Item, ...], transaction_id: str) -> Batch:
+    def _payload(self, items: Iterable[Item], transaction_id: str) -> dict[str, object]:
         numbers: dict[Subject, dict[Kind, dict[str, float]]] = {}
         for item in items:
             of_kind = numbers.setdefault(item.subject, {}).setdefault(item.kind, {})
@@ -48,5 +59,4 @@ class Dialect(sdk.Dialect):
             ]
             for subject, of_asset in numbers.items()
         }
-        path = f"external-connection/aggregator-api/{self.canary_network}/batch-commands/"
-        return Batch(items, path, {"batch_commands": commands, "transaction_id": transaction_id})
+        return {"batch_commands": commands, "transaction_id": transaction_id}

@@ -11,7 +11,7 @@ import pytest
 
 import gateway.delivery.exchange.verdicts as listening
 import gateway.delivery.kinds.exchange as kind
-from tests.gateway.delivery.exchange.site import HOUSE, PV, SLOT, TalkingSite, talking_site
+from tests.gateway.delivery.exchange.site import HOUSE, PV, SLOT, TalkingSite, now_s, talking_site
 from tests.gateway.delivery.exchange.talking_exchange import (
     Frames,
     TalkingExchange,
@@ -251,3 +251,21 @@ async def test_a_late_verdict_does_not_end_a_failure_that_began_meanwhile(
         lines = [record.getMessage() for record in caplog.records]
         assert len([line for line in lines if "deliveries fail" in line]) == 1
         assert not [line for line in lines if "takes deliveries again" in line]
+
+
+async def test_a_forecast_whose_verdict_was_lost_is_said_to_be_unknown(tmp_path: Path) -> None:
+    async with talking_site(tmp_path, TICK) as site:
+        await listens(site)
+        site.exchange.refuses_websockets = 503
+        site.exchange.hang_up()
+        site.exchange.judge = silent
+        # Its window closes while nobody listens.
+        closes_s = int(now_s() + 2.5)
+        site.owe(HOUSE, closes_s - 2 * SLOT, kind="forecast")
+        await until(lambda: site.states(HOUSE) == ["sent"], 5)
+        await until(lambda: now_s() > closes_s, 5)
+        site.exchange.refuses_websockets = 0
+        await until(lambda: site.states(HOUSE) == ["missed"], 10)
+        [reason] = site.reasons(HOUSE)
+        assert "whether it was taken is not known" in reason
+        assert site.delivery.snapshot(0.0).missed == 1
