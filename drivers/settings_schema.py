@@ -40,6 +40,8 @@ def _of_dataclass(kind: Any, part: dict[str, Any]) -> dict[str, Any]:
 
     for each in dataclasses.fields(kind):
         if each.default_factory is not dataclasses.MISSING and each.name in part["properties"]:
+            # Whether msgspec says something of it depends on its version.
+            part["properties"][each.name].pop("default", None)
             part["properties"][each.name] |= _default(each.default_factory)
 
     if hasattr(kind, "SHORTHAND"):
