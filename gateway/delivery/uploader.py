@@ -281,22 +281,22 @@ class Uploader:
 
     async def _hear(self, acknowledges: Acknowledges) -> None:
         async for answer in acknowledges.answers():
-            try:
-                self._take_in(answer)
-            except StoreError as error:
-                # It is not on disk, so it was not said: what it was about is sent again.
-                self._fail_for(error)
             self._news.set()
-            await asyncio.sleep(BETWEEN_WORDS_S)
+            try:
+                if self._take_in(answer):
+                    await asyncio.sleep(BETWEEN_WORDS_S)
+            except StoreError as error:
+                self._fail_for(error)  # it is not on disk, so it was not said
 
     async def _attend(self, attends: Attends) -> None:
         async for _ in attends.attend():
             self._news.set()
 
-    def _take_in(self, answer: Answer) -> None:
-        """One word of its own. Raises StoreError."""
-        for portion, outcome in self._words.about(answer):
+    def _take_in(self, answer: Answer) -> bool:
+        """One word of its own; whether it was about anything. Raises StoreError."""
+        for portion, outcome in (found := self._words.about(answer)):
             self._conclude(portion, outcome, None, self._words.sent_loop_s(answer))
+        return bool(found)
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
