@@ -20,7 +20,20 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
         part = parts.get(kind.__name__)
         if part is not None:
             parts[kind.__name__] = _of_dataclass(kind, part)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+    _sort_choices(found)
+    return found
+
+
+def _sort_choices(value: Any) -> None:
+    """Put the choices of a key in order: msgspec's own depends on its version."""
+    if isinstance(value, dict):
+        choices = value.get("enum")
+        if isinstance(choices, list) and all(isinstance(each, str) for each in choices):
+            value["enum"] = sorted(choices)
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, dict | list):
+            _sort_choices(each)
 
 
 def _leaf_schema(kind: Any) -> dict[str, Any]:

@@ -250,24 +250,11 @@ def advanced(
     if is_idle and seen is not None and _waits_for_nothing(estimate, seen):
         return _idled(estimate, at_s, seen, changes, refreshed_s)
 
-    sums = estimate.sums
-    hours = elapsed_s * HOURS_PER_S
-    sums = replace(
-        sums,
-        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
-        stair_wh=round(sums.stair_wh + end_w * hours, 9),
-    )
+    sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
-    sight = Sight(
-        at_s + delay_s,
-        at_s,
-        None if seen is None else seen.low_wh,
-        None if seen is None else seen.high_wh,
-        sums.slope_wh,
-        sums.stair_wh,
-        change_w2,
-        wobble_w2,
-    )
+    low_wh, high_wh = seen or (None, None)
+    both = sums.slope_wh, sums.stair_wh
+    sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
     late_s = max(delay_s, 0.0)
     is_next = not (delay_s or estimate.faults.delay.aim_s or ends_s or estimate.sights)
     estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
@@ -299,6 +286,16 @@ def advanced(
         faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
         estimate = replace(estimate, faults=faults)
     return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+
+
+def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Sums:
+    """What passed as if power were of the moment, and as if it were a mean."""
+    hours = elapsed_s * HOURS_PER_S
+    return replace(
+        sums,
+        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
+        stair_wh=round(sums.stair_wh + end_w * hours, 9),
+    )
 
 
 def _waits_for_nothing(estimate: Estimate, seen: Seen) -> bool:
