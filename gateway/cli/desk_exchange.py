@@ -117,8 +117,13 @@ def desk_of_sites(folders: Sequence[Path]) -> Desk:
 
 
 def _house(network: UUID, site: Settings) -> Node:
+    # Of an asset that is written down by name alone the exchange knows another UUID than we do.
     leaves = [
-        Node(asset.uuid or uuid5(network, asset.name), asset.name, TYPE_OF[asset.market_kind])
+        Node(
+            uuid5(network, asset.name) if asset.is_by_name else asset.uuid,
+            asset.name,
+            TYPE_OF[asset.market_kind],
+        )
         for asset in site.assets
     ]
     return Node(uuid5(network, f"market {site.site}"), site.site, AREA, children=leaves)
