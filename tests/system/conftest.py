@@ -28,7 +28,7 @@ from gateway.store.buffer import Buffer
 from gateway.store.opening import open_for_reading
 
 SLOT_S = 5
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
 """Far more than anything here takes: a slow machine makes these tests slow, not red."""
 
 STEP_WH = {"grid": 2, "pv": 1, "heat-pump": 1}
