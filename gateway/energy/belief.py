@@ -402,6 +402,8 @@ def _jump(counter: Counter, rules: Rules, suspects: Suspects, text: str) -> tupl
     """
     step_uwh = rules.step_uwh(suspects.first_raw_uwh)
     begin_uwh = suspects.first_raw_uwh + counter.offset_uwh
+    if counter.shown_uwh == 0:
+        return _heard(counter, step_uwh, suspects, text)
     into_uwh = min(counter.counter_uwh - counter.register_uwh, step_uwh)
     unallocated_uwh = max(begin_uwh + into_uwh - counter.counter_uwh, 0)
     counter = replace(
@@ -413,6 +415,23 @@ def _jump(counter: Counter, rules: Rules, suspects: Suspects, text: str) -> tupl
     )
     text = f"more than the main fuse carries: {text}; {wh(unallocated_uwh)} unallocated"
     return counter, Finding("jump", unallocated_uwh, text)
+
+
+def _heard(
+    counter: Counter, step_uwh: int, suspects: Suspects, text: str
+) -> tuple[Counter, Finding]:
+    """The register showed 0 all the time, and now a total that no fuse carries in between: the
+    meter had not been heard by whoever showed that 0. Nothing of it passed meanwhile.
+    """
+    stood_uwh = counter.register_uwh
+    counter = replace(
+        counter,
+        offset_uwh=stood_uwh - suspects.first_raw_uwh,
+        low_uwh=stood_uwh,
+        high_uwh=stood_uwh + step_uwh,
+    )
+    text = f"more than the main fuse carries: {text}; a 0 before was no total, and metering goes on"
+    return counter, Finding("jump", 0, text)
 
 
 def wh(uwh: int) -> str:

@@ -67,6 +67,19 @@ def test_a_register_that_comes_back_has_moved_by_what_flowed(
     books.check_chain("import")
 
 
+@pytest.mark.parametrize("tells_power", [True, False])
+def test_zeros_before_the_first_total_are_no_total(tells_power: bool) -> None:
+    """A buffer was lost at night, and the inverter's meter shows 0 until it is heard."""
+    samples, _ = counting_up(
+        while_(0, 1200, lambda _: 0), hours=3, power_w=500, step_wh=1, tells_power=tells_power
+    )
+    books = written(samples, meter(1))
+    assert books.unallocated_wh("jump") == 0
+    assert "jump" in books.kinds()
+    assert books.booked_wh() <= 3 * 500 + 1
+    books.check_chain("import")
+
+
 def test_what_a_jump_left_unallocated_is_withdrawn_with_an_event() -> None:
     samples, _ = counting_up(while_(3600, 6000, lambda wh: wh + 2e6), hours=2, power_w=500)
     jumped = written(samples[: 3650 // 10], meter())
