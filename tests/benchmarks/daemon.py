@@ -41,7 +41,7 @@ MB = 1e6
 OPTIONAL = ("rich", "pandas", "sqlite_utils", "click", "trio", "openpyxl", "cryptography", "numpy")
 """What libraries import for themselves where it happens to be installed."""
 
-MEMORY_MB = 39.5 if sys.version_info < (3, 13) else 40
+MEMORY_MB = 40
 """What the daemon may take once it has logged in, delivered and closed slots for a minute."""
 VERDICTS_MB = 42.5
 """The same where the engine's verdicts are heard."""
