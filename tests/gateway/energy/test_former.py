@@ -266,8 +266,8 @@ def test_what_is_booked_is_no_more_than_what_flowed_but_for_two_steps_for_each_r
     )
     books = written(samples, meter(step_wh))
     books.check_chain("import")
-    # Two steps for the beginning, and one for the step in which the counter stands at the end: where
-    # that is a lie that has not been taken back yet, power may have moved it further.
+    # Two steps for the beginning, and one for that in which the counter stands at the end: where
+    # that is a lie that is not taken back yet, power may have moved it further.
     assert books.booked_wh() - flowed_wh <= step_wh * (3 + 2 * resets)
 
 
