@@ -177,7 +177,7 @@ class Session:
         if reply.status not in (401, 403):
             self._no_login_before_s.pop(path, None)
             return reply
-        if loop.time() >= self._no_login_before_s.get(path, 0.0) and self._may_log_in():
+        if self.may_renew(path):
             await self._login(deadline_s)
             reply = await self._send_logged_in("POST", path, content, deadline_s)
             if reply.status not in (401, 403):

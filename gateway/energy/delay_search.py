@@ -81,7 +81,7 @@ def searched(search: DelaySearch, at_s: float, wh: float, step_wh: float | None)
         return DelaySearch(line=((at_s, wh),))
     apart_s = round(at_s - search.line[-1][0], 1)
     if not 0 < apart_s <= FINE_S:
-        return DelaySearch() if search.count == 0 else replace(search, line=(), step=None)
+        return DelaySearch()
     if search.apart_s and not 0.8 < apart_s / search.apart_s < 1.25:
         return DelaySearch(line=((at_s, wh),))
 

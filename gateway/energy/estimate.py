@@ -246,17 +246,12 @@ def advanced(
     change_w2 = (end_w - begin_w) ** 2
     wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
     changes = (*estimate.changes[1 - CHANGES :], change_w2)
-    is_idle = power_w == begin_w == 0 and not ends_s and elapsed_s > FINE_S
-    if is_idle and seen is not None and _waits_for_nothing(estimate, seen):
-        return _idled(estimate, at_s, seen, changes, refreshed_s)
-
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
     low_wh, high_wh = seen or (None, None)
     both = sums.slope_wh, sums.stair_wh
     sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
     late_s = max(delay_s, 0.0)
-    is_next = not (delay_s or estimate.faults.delay.aim_s or ends_s or estimate.sights)
     estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
     estimate = replace(
         estimate,
@@ -267,19 +262,13 @@ def advanced(
             segment(estimate.at_s, at_s, begin_w, end_w, changes),
         ),
         changes=changes,
-        sights=() if is_next else (*estimate.sights, sight),
+        sights=(*estimate.sights, sight),
         ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s))
         if ends_s
         else estimate.ahead,
         paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)) if ends_s else estimate.paced,
         sums=sums,
     )
-    if is_next and not estimate.ahead:
-        # Mostly nothing waits for its place on the power line.
-        return _looked_at(_moved(estimate, at_s), sight, refreshed_s)
-
-    if is_next:
-        estimate = replace(estimate, sights=(sight,))
     delay = estimate.faults.delay
     if delay.now_s != delay.aim_s:
         now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
@@ -295,55 +284,6 @@ def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Su
         sums,
         slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
         stair_wh=round(sums.stair_wh + end_w * hours, 9),
-    )
-
-
-def _waits_for_nothing(estimate: Estimate, seen: Seen) -> bool:
-    """Whether nothing is looked back at or compared, and the register stands where it stood."""
-    faults = estimate.faults
-    waits = estimate.sights or estimate.ahead or estimate.past or estimate.segments
-    is_in_time = faults.delay.now_s == 0 == faults.delay.aim_s and estimate.search is None
-    is_same = tuple(seen) == tuple(estimate.register) and faults.candidate is None
-    return is_in_time and is_same and not waits and estimate.last is not None
-
-
-def _idled(
-    estimate: Estimate, at_s: float, seen: Seen, changes: tuple[float, ...], refreshed_s: float
-) -> Estimate:
-    """The same as `advanced`, in short, where power is 0 all the time: half of a meter's directions
-    are most of the time.
-    """
-    elapsed_s = at_s - estimate.at_s
-    one = segment(estimate.at_s, at_s, 0.0, 0.0, changes)
-    is_mean = estimate.faults.mean.is_mean
-    variance = one.mean_variance if is_mean else one.variance + one.change_variance
-    corrected_wh = estimate.faults.correction.applied(0.0, 0.0, elapsed_s)
-    track = estimate.track.moved(corrected_wh, variance)
-    sums = estimate.sums
-    sums = replace(
-        sums,
-        corrected_wh=round(sums.corrected_wh + corrected_wh, 9),
-        variance=round(sums.variance + variance, 9),
-        idle_s=sums.idle_s + elapsed_s,
-    )
-    interval_s = at_s - estimate.seen_s
-    laziness = MOST_LAZY if refreshed_s > 1.5 * interval_s else estimate.laziness
-    if laziness <= LAZY:
-        added = surprise(track, *seen)
-        track = within(Track(track.wh, track.variance + added), *seen)
-    return replace(
-        estimate,
-        at_s=at_s,
-        power_w=0.0,
-        place=at_s,
-        track=track,
-        changes=changes,
-        sums=sums,
-        seen_s=at_s,
-        seen_wh=sums.corrected_wh,
-        interval_s=interval_s,
-        seen_place=at_s if laziness <= LAZY else estimate.seen_place,
-        laziness=laziness,
     )
 
 
@@ -673,16 +613,6 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     has_steps = share > MOSTLY or len(paced.steps) > KEPT
     is_known = past.high_wh is not None and has_steps and to_come < LITTLE * variance
     return Refined(wh, variance, is_known)
-
-
-def without(estimate: Estimate, end_s: float) -> Estimate:
-    """The estimate, which keeps this boundary no longer."""
-    return replace(
-        estimate,
-        past=tuple(each for each in estimate.past if each.end_s != end_s),
-        paced=tuple(each for each in estimate.paced if each.end_s != end_s),
-        ahead=tuple(each for each in estimate.ahead if each[1] != end_s),
-    )
 
 
 def forgotten(estimate: Estimate, before_s: float) -> Estimate:

@@ -39,7 +39,6 @@ _CONFIGURATION = re.compile(r'readConfiguration\(\s*uuid:\s*"([^"]*)"')
 _API = r"/external-connection"
 _NETWORK = r"(?P<network>[^/]+)"
 _THING = r"(?P<uuid>[^/]+)"
-_STREAM = re.compile(rf"/external-ws/{_NETWORK}/(?P<aggregator>aggregator/)?{_THING}/")
 
 
 class WebBackend:

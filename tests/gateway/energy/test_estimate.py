@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +15,7 @@ from gateway.energy.estimate import (
     advanced,
     at_boundary,
     begun,
-    without,
+    forgotten,
 )
 
 MOST_JSON = 2000
@@ -51,8 +50,8 @@ def followed(
         kept += new
         yield estimate, energy_wh, kept
         if len(kept) > 2:
-            estimate = without(estimate, kept[0])
             kept = kept[1:]
+            estimate = forgotten(estimate, kept[0])
 
 
 def register(energy_wh: float, step_wh: float) -> Seen:
@@ -110,8 +109,8 @@ def test_a_restart_changes_nothing(passing: list[Sample], step_wh: float, at: in
             end_s = (before_s // SLOT_S + 1) * SLOT_S
             ends_s = (end_s,) if end_s <= at_s else ()
             estimate = advanced(estimate, at_s, power_w, seen, ends_s)
-            for past in estimate.past[:-1]:
-                estimate = without(estimate, past.end_s)
+            for past in estimate.past[-1:]:
+                estimate = forgotten(estimate, past.end_s)
             all_of_it.append((estimate, [at_boundary(estimate, e.end_s) for e in estimate.past]))
         return all_of_it
 
@@ -133,7 +132,7 @@ def a_day(power_w: list[float], step_wh: float) -> list[float]:
         for past in estimate.past:
             if at_s >= past.end_s + 300 and (refined := at_boundary(estimate, past.end_s)):
                 found.append(refined.wh)
-                estimate = without(estimate, past.end_s)
+                estimate = forgotten(estimate, past.end_s + 1)
     return [after - before for before, after in pairwise(found)]
 
 
@@ -200,15 +199,3 @@ def test_the_first_step_says_where_the_energy_is() -> None:
     assert estimate.register == (1000, 2000)
     assert abs(estimate.track.wh - 1000) <= 10
     assert estimate.track.variance < 40
-
-
-@given(many, steps)
-def test_an_idle_meter_is_estimated_as_any_other(passing: list[Sample], step_wh: float) -> None:
-    """The short way through an idle sample gives what the long one gives."""
-    quiet = [(elapsed_s, 0.0, 0.0) for elapsed_s, _, _ in passing]
-    whole = [*passing[:20], *quiet]
-    *_, (short, _, _) = followed(whole, step_wh)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("gateway.energy.estimate._waits_for_nothing", lambda *_: False)
-        *_, (long, _, _) = followed(whole, step_wh)
-    assert short == long
