@@ -26,7 +26,7 @@ from gateway.outbox.comparison import (
     shift_s,
 )
 from gateway.outbox.dialect import TellsHistory
-from gateway.outbox.exchange.registry import resolve
+from gateway.outbox.exchange.registry import Node, resolve
 from gateway.outbox.exchange.results import Profile, Unreadable, results_in, slug
 from gateway.outbox.owed import Owed
 from gateway.store.known_uuids import KnownUuids
@@ -99,10 +99,11 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
     known = KnownUuids(buffer.path, asked.destination).read()
     read = _read(asked, span, known, on, problems)
 
+    nodes = resolve(read.nodes, kind.wanted_of(asked.settings)).nodes if read.nodes else {}
     told: dict[Source, Mapping[UUID, Told]] = {"history": read.told}
     if asked.files:
         notes.append(_OF_FORECASTS)
-        told["results"] = _told_by(profiles, asked, read, slot_s, problems)
+        told["results"] = _told_by(profiles, asked, nodes, slot_s, problems)
         _check_shift(ours, told["results"], asked)
         _check_time(told["results"], since_s, until_s, problems)
         problems += _strangers(ours, told["results"], names)
@@ -112,7 +113,7 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
         slot_s=slot_s,
         settlement_s=asked.exchange.settlement,
         names=all_names,
-        silent=_silent(asked, read),
+        silent=_silent(asked, nodes),
     )
     slots = list(Comparison(ours, told, circumstances).slots(names))
     sources = ["what the exchange tells"] if read.told else []
@@ -218,11 +219,9 @@ def _tells(asked: Asked) -> bool:
     return isinstance(dialect, TellsHistory)
 
 
-def _silent(asked: Asked, read: Read) -> dict[UUID, str]:
+def _silent(asked: Asked, nodes: Mapping[UUID, Node]) -> dict[UUID, str]:
     """Why the exchange hears nothing of some assets."""
     found = {}
-    wanted = kind.wanted_of(asked.settings)
-    nodes = resolve(read.nodes, wanted).nodes if read.nodes else {}
     for asset in asked.assets:
         node = nodes.get(asset.uuid)
         if node is not None and node.live is False:
@@ -264,10 +263,13 @@ def _read_file(path: Path, asked: Asked) -> list[Profile]:
 
 
 def _told_by(
-    profiles: Sequence[Profile], asked: Asked, read: Read, slot_s: int, problems: list[str]
+    profiles: Sequence[Profile],
+    asked: Asked,
+    nodes: Mapping[UUID, Node],
+    slot_s: int,
+    problems: list[str],
 ) -> dict[UUID, Told]:
     """What the files tell of our assets. Raises Refused where that is nothing."""
-    nodes = resolve(read.nodes, kind.wanted_of(asked.settings)).nodes if read.nodes else {}
     told: dict[UUID, Told] = {}
     missing = []
     for asset in asked.assets:

@@ -21,6 +21,7 @@ from gateway.store.buffer import Buffer
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.site import write_bare_site
 from tests.gateway.delivery.rig import running
 
 TITLE = "30 days of backlog of 50 assets, delivered by way of an aggregator, verdicts and all"
@@ -100,24 +101,8 @@ async def _drain(
 def _uploader(folder: Path, exchange: StandInExchange, buffer: Buffer, verdicts: str) -> Uploader:
     """As the daemon opens it."""
     site = folder / "site"
-    (site / "devices").mkdir(parents=True)
-    (site / "devices/grid.yaml").write_text(
-        "profile: eastron/sdm630\nline: tcp:127.0.0.1:1\naddress: 1\n"
-    )
-    login = site / "exchange.credentials"
-    login.touch(mode=0o600)
-    login.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
-    assets = "".join(
-        f"  - {{name: {name}, kind: load, energy: grid.import, uuid: {uuid}}}\n"
-        for uuid, name in exchange.assets.items()
-    )
-    (site / "gateway.yaml").write_text(
-        "site: bench\n"
-        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network},\n"
-        "  credentials: exchange.credentials, spread: 0s, aggregator: bench,\n"
-        f"  verdicts: {verdicts}}}\n"
-        f"assets:\n{assets}"
-    )
+    keys = f", spread: 0s, aggregator: bench, verdicts: {verdicts}"
+    write_bare_site(site, exchange, more=keys)
     settings = load(site)
     opening = Opening(
         name="exchange",

@@ -42,9 +42,7 @@ def write_site(
     meters are `m1`, `m2` …; `more` is added to what is said of the exchange.
     """
     (folder / "devices").mkdir(parents=True)
-    credentials = folder / "exchange.credentials"
-    credentials.touch(mode=0o600)
-    credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
+    _write_login(folder, exchange)
     lines = [
         "site: bench",
         f"market: {{slot: {slot}, max_gap: 10min}}",
@@ -62,6 +60,32 @@ def write_site(
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
     for name, text in home.device_files(interval).items():
         (folder / "devices" / f"{name}.yaml").write_text(text)
+
+
+def write_bare_site(folder: Path, exchange: StandInExchange, *, more: str = "") -> None:
+    """A site with all the assets of the exchange, and one meter that nobody reads. `more` is added
+    to what is said of the exchange.
+    """
+    (folder / "devices").mkdir(parents=True)
+    (folder / "devices/grid.yaml").write_text(
+        "profile: eastron/sdm630\nline: tcp:127.0.0.1:1\naddress: 1\n"
+    )
+    _write_login(folder, exchange)
+    assets = "".join(
+        f"  - {{name: {name}, kind: load, energy: grid.import, uuid: {uuid}}}\n"
+        for uuid, name in exchange.assets.items()
+    )
+    (folder / "gateway.yaml").write_text(
+        "site: bench\nbuffer: {path: buffer.sqlite}\n"
+        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network},\n"
+        f"  credentials: exchange.credentials{more}}}\nassets:\n{assets}"
+    )
+
+
+def _write_login(folder: Path, exchange: StandInExchange) -> None:
+    login = folder / "exchange.credentials"
+    login.touch(mode=0o600)
+    login.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
 
 
 @contextlib.contextmanager

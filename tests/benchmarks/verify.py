@@ -17,6 +17,7 @@ from gateway.outbox.owed import Owed
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.site import write_bare_site
 
 TITLE = "90 days of ten assets, beside what the exchange holds"
 
@@ -47,7 +48,7 @@ async def _verify(folder: Path) -> tuple[float, str]:
     async with StandInExchange(network, names, slot_s=SLOT_S) as exchange:
         for number, asset in enumerate(assets):
             exchange.books.held[asset] = {at_s: _uwh(number, at_s) for at_s in slots_s}
-        _write_folder(folder, exchange)
+        write_bare_site(folder, exchange)
         began_s = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "--config", str(folder), "verify"),
@@ -86,22 +87,3 @@ def _owe(path: Path, assets: list[UUID], slots_s: list[int]) -> None:
         buffer.flush()
     finally:
         buffer.close_file()
-
-
-def _write_folder(folder: Path, exchange: StandInExchange) -> None:
-    (folder / "devices").mkdir(parents=True)
-    (folder / "devices/grid.yaml").write_text(
-        "profile: eastron/sdm630\nline: tcp:127.0.0.1:1\naddress: 1\n"
-    )
-    login = folder / "exchange.credentials"
-    login.touch(mode=0o600)
-    login.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
-    assets = "".join(
-        f"  - {{name: {name}, kind: load, energy: grid.import, uuid: {uuid}}}\n"
-        for uuid, name in exchange.assets.items()
-    )
-    (folder / "gateway.yaml").write_text(
-        f"site: bench\nbuffer: {{path: {folder / 'buffer.sqlite'}}}\n"
-        f"exchange: {{dialect: sdk, url: '{exchange.url}', canary_network: {exchange.network},\n"
-        f"  credentials: exchange.credentials}}\nassets:\n{assets}"
-    )
