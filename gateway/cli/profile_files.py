@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +17,7 @@ from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Asset
 from gateway.store.buffer import Buffer
+from gateway.timing.utc import utc
 
 _SHOWN = 3
 """So many open slots of a day are named."""
@@ -224,7 +224,7 @@ def _told(file: ProfileFile) -> str:
 
 
 def _left_out(stem: str, day: Day) -> str:
-    named = ", ".join(f"{_utc(at_s):%H:%M}Z" for at_s in day.open_s[:_SHOWN])
+    named = ", ".join(f"{utc(at_s):%H:%M}Z" for at_s in day.open_s[:_SHOWN])
     more = len(day.open_s) - _SHOWN
     lacks = day.undelivered.total()
     slots = "1 slot" if lacks == 1 else f"{lacks} slots"
@@ -237,8 +237,4 @@ def _left_out(stem: str, day: Day) -> str:
 
 
 def date_of(day: Day) -> str:
-    return f"{_utc(day.start_s):%Y-%m-%d}"
-
-
-def _utc(at_s: int) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
+    return f"{utc(day.start_s):%Y-%m-%d}"

@@ -4,7 +4,7 @@ goes by these where an asset's live data is switched off, and uses a week over a
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Asset
 from gateway.store.buffer import Buffer
+from gateway.timing.utc import utc
 
 WEEK_DAYS = 7
 _SHOWN = 3
@@ -146,7 +147,7 @@ def _typical(week: TypicalWeek, measured: Measured, slot_s: int) -> str:
 
 
 def _say_left_out(stem: str, day_s: int, open_s: Sequence[int]) -> None:
-    named = ", ".join(f"{_utc(at_s):%H:%M}Z" for at_s in open_s[:_SHOWN])
+    named = ", ".join(f"{utc(at_s):%H:%M}Z" for at_s in open_s[:_SHOWN])
     more = len(open_s) - _SHOWN
     print(
         f"{stem}: {_date(day_s)} is left out: the energy of {len(open_s)} of its slots is not "
@@ -166,7 +167,7 @@ def _say_no_week(stem: str) -> None:
 
 def _say_not_typical(stem: str, week: TypicalWeek) -> None:
     days = [_date(day_s) for day_s, is_whole in days_of(week, DAY_S) if not is_whole]
-    first = _utc(min(week.open_s))
+    first = utc(min(week.open_s))
     print(
         f"{stem}: no file: {len(week.open_s)} slots of a typical week are open, since less than "
         f"{LEAST} such were measured in {WEEKS} weeks (on {', '.join(days)}; the first at "
@@ -193,8 +194,4 @@ def _days(count: int) -> str:
 
 
 def _date(at_s: int) -> str:
-    return f"{_utc(at_s):%Y-%m-%d}"
-
-
-def _utc(at_s: int) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
+    return f"{utc(at_s):%Y-%m-%d}"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from gateway.outbox.exchange.registry import Node, resolve
 from gateway.outbox.exchange.results import Profile, Unreadable, results_in, slug
 from gateway.outbox.owed import Owed
 from gateway.store.known_uuids import KnownUuids
+from gateway.timing.utc import utc
 
 if TYPE_CHECKING:
     from gateway.delivery.kinds.exchange import Settings as Exchange
@@ -315,7 +316,7 @@ def _check_shift(
     offsets = {
         int(offset.total_seconds())
         for day in range(0, KEPT_S, 7 * 86_400)
-        if (offset := (_utc(asked.now_s - day).astimezone(zone)).utcoffset()) is not None
+        if (offset := (utc(asked.now_s - day).astimezone(zone)).utcoffset()) is not None
     } | {3600, 7200, -3600, -7200}
     found_s = shift_s(ours, told, offsets - {0})
     if found_s:
@@ -363,10 +364,6 @@ def _check_time(told: Mapping[UUID, Told], since_s: int, until_s: int, problems:
             f"the results are of {utc_text(first_s)} to {utc_text(last_s)}, and what is compared "
             f"of {utc_text(since_s)} to {utc_text(until_s)}: choose other files, or --from and --to"
         )
-
-
-def _utc(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from uuid import UUID
 
 from gateway.cli.tables import Row, local_text, utc_text, wh, wh_text
 from gateway.outbox.comparison import Cause, Compared
+from gateway.timing.utc import utc
 
 DAY_S = 86_400
 
@@ -172,10 +172,10 @@ def stretch_cells(stretch: Sequence[Compared], names: Mapping[UUID, str]) -> lis
     first, last = stretch[0], stretch[-1]
     assert first.cause is not None
     clock = "%H:%M" if all(each.slot_s % 60 == 0 for each in stretch) else "%H:%M:%S"
-    slots = f"{_utc(first.slot_s):%Y-%m-%d {clock}}Z"
+    slots = f"{utc(first.slot_s):%Y-%m-%d {clock}}Z"
     if len(stretch) > 1:
         same = first.slot_s // DAY_S == last.slot_s // DAY_S
-        slots += f" to {_utc(last.slot_s):{clock if same else f'%Y-%m-%d {clock}'}}Z"
+        slots += f" to {utc(last.slot_s):{clock if same else f'%Y-%m-%d {clock}'}}Z"
     return [
         slots,
         str(len(stretch)),
@@ -219,8 +219,4 @@ def _number(count: int) -> str:
 
 
 def _date(at_s: int) -> str:
-    return f"{_utc(at_s):%Y-%m-%d}"
-
-
-def _utc(at_s: int) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
+    return f"{utc(at_s):%Y-%m-%d}"
