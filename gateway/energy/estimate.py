@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from gateway.energy.delay_search import FINE_S, DelaySearch, searched
 from gateway.energy.pace import KEPT, AtPace, Paced, Step, at_pace
 from gateway.energy.power_faults import (
+    NWH_PER_WH,
     Crossing,
     Faults,
     Sums,
@@ -113,8 +114,8 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     at_s: float
     low_wh: float | None
     high_wh: float | None
-    slope_wh: float
-    stair_wh: float
+    slope_nwh: int
+    stair_nwh: int
     change_w2: float
     """The square of power's change since the sample before."""
     wobble_w2: float
@@ -169,7 +170,7 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     seen_s: float
     """When it was last looked at."""
     seen_place: float
-    seen_wh: float
+    seen_nwh: int
     """What had passed by power then."""
     segments: tuple[Segment, ...] = ()
     changes: tuple[float, ...] = ()
@@ -180,7 +181,7 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     paced: tuple[Paced, ...] = ()
     steps: tuple[Step, ...] = ()
     sums: Sums = Sums()
-    """`slope_wh` and `stair_wh` are as of the last sample, the others as of `place`."""
+    """`slope_nwh` and `stair_nwh` are as of the last sample, the others as of `place`."""
     last: Crossing | None = None
     before: Foretold | None = None
     faults: Faults = Faults()
@@ -207,7 +208,7 @@ def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
         register=(seen.low_wh, seen.high_wh),
         seen_s=at_s,
         seen_place=at_s,
-        seen_wh=0.0,
+        seen_nwh=0,
         steps=(Step(at_s, middle_wh),),
     )
 
@@ -249,7 +250,7 @@ def advanced(
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
     low_wh, high_wh = seen or (None, None)
-    both = sums.slope_wh, sums.stair_wh
+    both = sums.slope_nwh, sums.stair_nwh
     sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
     late_s = max(delay_s, 0.0)
     estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
@@ -279,11 +280,11 @@ def advanced(
 
 def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Sums:
     """What passed as if power were of the moment, and as if it were a mean."""
-    hours = elapsed_s * HOURS_PER_S
+    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
     return replace(
         sums,
-        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
-        stair_wh=round(sums.stair_wh + end_w * hours, 9),
+        slope_nwh=sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2),
+        stair_nwh=sums.stair_nwh + round(end_w * nwh_per_w),
     )
 
 
@@ -294,7 +295,9 @@ def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown:
     low_wh = estimate.sights[-1].low_wh if estimate.sights else estimate.register[0]
     has_stepped = None not in (low_wh, sight.low_wh) and sight.low_wh != low_wh
     step_wh = sight.low_wh if has_stepped else None
-    search = searched(estimate.search or DelaySearch(), sight.at_s, sight.slope_wh, step_wh)
+    search = searched(
+        estimate.search or DelaySearch(), sight.at_s, sight.slope_nwh / NWH_PER_WH, step_wh
+    )
     delay = estimate.faults.delay
     found_s = search.found_s if search.count != (estimate.search or search).count else None
     if found_s is not None and found_s != delay.aim_s:
@@ -344,14 +347,13 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
         segments=tuple(each for each in segments if each.end_s > place),
-        # To 10⁻⁹ Wh, which takes little room where it is stored.
         sums=Sums(
-            round(sums.wh + what.wh, 9),
-            round(sums.corrected_wh + corrected_wh, 9),
-            round(sums.variance + what.variance, 9),
+            sums.nwh + round(what.wh * NWH_PER_WH),
+            sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
+            sums.variance + what.variance,
             sums.idle_s + what.idle_s,
-            sums.slope_wh,
-            sums.stair_wh,
+            sums.slope_nwh,
+            sums.stair_nwh,
         ),
     )
 
@@ -378,7 +380,7 @@ def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
 def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
     """After the register was looked at."""
     interval_s = sight.at_s - estimate.seen_s
-    since_wh = estimate.sums.corrected_wh - estimate.seen_wh
+    since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
     faults = estimate.faults
     if faults.candidate is not None:
         if is_steady(sight.change_w2, faults.candidate.power_w):
@@ -393,7 +395,7 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
     estimate = replace(
         estimate,
         seen_s=sight.at_s,
-        seen_wh=estimate.sums.corrected_wh,
+        seen_nwh=estimate.sums.corrected_nwh,
         interval_s=interval_s,
     )
     if refreshed_s > 1.5 * interval_s:
@@ -466,7 +468,7 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
         by_wh = since_wh if estimate.power_w is not None else by_pace_wh
         wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
-    sums = replace(estimate.sums, slope_wh=sight.slope_wh, stair_wh=sight.stair_wh)
+    sums = replace(estimate.sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
     crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
@@ -496,7 +498,7 @@ def _laziness(
     last = estimate.last
     if last is None or estimate.power_w is None:
         return laziness
-    wh = estimate.sums.wh - last.sums.wh
+    wh = (estimate.sums.nwh - last.sums.nwh) / NWH_PER_WH
     waited_wh = wh - since_wh
     uncertain_wh = (estimate.sums.variance - last.sums.variance) ** 0.5
     stood_still = waited_wh * 0.97 > 1.5 * step_wh + 3 * uncertain_wh
@@ -528,7 +530,7 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
     # By what is known of power now: most of it may have just been learnt.
     idle_s = crossing.sums.idle_s - last.sums.idle_s
     corrected_wh = estimate.faults.correction.applied(
-        crossing.sums.wh - last.sums.wh, elapsed_s - idle_s, idle_s
+        (crossing.sums.nwh - last.sums.nwh) / NWH_PER_WH, elapsed_s - idle_s, idle_s
     )
     variance = crossing.sums.variance - last.sums.variance + 1e-9
     pulses = variance > (PULSING_STEPS * step_wh) ** 2

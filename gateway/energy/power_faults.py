@@ -126,18 +126,23 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.convert((values, rows), Correction)
 
 
+NWH_PER_WH = 1_000_000_000
+
+
 class Sums(msgspec.Struct, frozen=True, array_like=True):
     """What has passed since the series began, by power. A difference of two tells of the time in
-    between.
+    between. In whole nWh, so that it is exact however long the series is, and takes little room
+    where it is stored.
     """
 
-    wh: float = 0.0
-    corrected_wh: float = 0.0
+    nwh: int = 0
+    corrected_nwh: int = 0
     variance: float = 0.0
+    """In Wh²."""
     idle_s: float = 0.0
-    slope_wh: float = 0.0
+    slope_nwh: int = 0
     """As if power were of the moment, and not late: up to the sample itself."""
-    stair_wh: float = 0.0
+    stair_nwh: int = 0
     """As if power were a mean."""
 
 
@@ -209,21 +214,14 @@ def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums
         round(low_wh + wide_wh / 2, 6),
         round(wide_wh * wide_wh / 12, 9),
         round(power_w, 3),
-        Sums(
-            round(sums.wh, 6),
-            round(sums.corrected_wh, 6),
-            round(sums.variance, 9),
-            round(sums.idle_s, 3),
-            round(sums.slope_wh, 6),
-            round(sums.stair_wh, 6),
-        ),
+        sums,
     )
 
 
 def bare(crossing: Crossing) -> Crossing:
     """Without what tells whether power is a mean: only steady ones are compared for that."""
     sums = crossing.sums
-    return replace(crossing, sums=Sums(sums.wh, sums.corrected_wh, sums.variance, sums.idle_s))
+    return replace(crossing, sums=Sums(sums.nwh, sums.corrected_nwh, sums.variance, sums.idle_s))
 
 
 def is_steady(change_w2: float, power_w: float) -> bool:
@@ -239,7 +237,7 @@ def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
         return replace(faults, long=crossing)
 
     elapsed_s = crossing.at_s - last.at_s
-    wh = crossing.sums.wh - last.sums.wh
+    wh = (crossing.sums.nwh - last.sums.nwh) / NWH_PER_WH
     variance = crossing.sums.variance - last.sums.variance
     is_sure = variance <= (0.05 * wh) ** 2 + (0.1 * step_wh) ** 2
     if not (elapsed_s >= LONG_S and is_sure) and elapsed_s <= VERY_LONG_S:
@@ -264,7 +262,7 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
 
     moved_wh = new.wh - last.wh
     noise = new.variance + last.variance
-    corrected_wh = new.sums.corrected_wh - last.sums.corrected_wh
+    corrected_wh = (new.sums.corrected_nwh - last.sums.corrected_nwh) / NWH_PER_WH
     off_wh = moved_wh - corrected_wh
     delay = faults.delay
     if not faults.mean.is_mean and interval_s > FINE_S:
@@ -273,9 +271,9 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
         elapsed_s = new.at_s - last.at_s
         delay = _delayed(delay, change_w, off_wh, chance, elapsed_s, interval_s, step_wh)
 
-    extra_wh = corrected_wh - (new.sums.wh - last.sums.wh)
-    slope_wh = new.sums.slope_wh - last.sums.slope_wh + extra_wh
-    stair_wh = new.sums.stair_wh - last.sums.stair_wh + extra_wh
+    extra_wh = corrected_wh - (new.sums.nwh - last.sums.nwh) / NWH_PER_WH
+    slope_wh = (new.sums.slope_nwh - last.sums.slope_nwh) / NWH_PER_WH + extra_wh
+    stair_wh = (new.sums.stair_nwh - last.sums.stair_nwh) / NWH_PER_WH + extra_wh
     slope_off_wh = moved_wh - slope_wh if faults.mean.is_mean else off_wh
     most = (2 * step_wh + 0.1 * moved_wh) ** 2
     stair = min((moved_wh - stair_wh) ** 2, most) - noise
