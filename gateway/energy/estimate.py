@@ -195,6 +195,8 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     laziness: float = 0.0
     search: DelaySearch | None = None
     """Where samples are fine, and the register is not lazy."""
+    idle: int = 0
+    """Samples since `place` at which nothing passed (`_is_idle`)."""
 
 
 def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
@@ -242,11 +244,52 @@ def advanced(
     since the sample before, that of the sample itself included. `refreshed_s` is how often the
     register moves, if that is told.
     """
+    if _is_idle(estimate, at_s, power_w, seen, ends_s):
+        return replace(estimate, at_s=at_s, idle=estimate.idle + 1)
+    if estimate.idle:
+        # All of that time is one sample: its last.
+        idle, idle_s = estimate.idle, estimate.at_s
+        begin = replace(estimate, at_s=estimate.place, idle=0)
+        still = Seen(*estimate.register)
+        estimate = _sampled(begin, idle_s, 0.0, still, (), refreshed_s, samples=idle)
+    return _sampled(estimate, at_s, power_w, seen, ends_s, refreshed_s)
+
+
+def _is_idle(
+    estimate: Estimate,
+    at_s: float,
+    power_w: float | None,
+    seen: Seen | None,
+    ends_s: tuple[float, ...],
+) -> bool:
+    """Whether a sample shows what the one before showed, and that is no power: it tells nothing but
+    that time has passed, whose energy is one sum. So it is in one direction of most meters, most of
+    the time.
+    """
+    if power_w != 0 or estimate.power_w != 0 or seen != estimate.register or ends_s:
+        return False
+    if at_s - estimate.at_s <= FINE_S or estimate.search is not None:
+        return False
+    is_done = not estimate.sights and not estimate.ahead and estimate.faults.candidate is None
+    return is_done and all(each.high_wh is not None for each in estimate.past)
+
+
+def _sampled(
+    estimate: Estimate,
+    at_s: float,
+    power_w: float | None,
+    seen: Seen | None,
+    ends_s: tuple[float, ...],
+    refreshed_s: float,
+    *,
+    samples: int = 1,
+) -> Estimate:
+    """One sample further, or so many that are one: power's noise is drawn anew at each."""
     elapsed_s = at_s - estimate.at_s
     begin_w, end_w = _powers(estimate, power_w)
     change_w2 = (end_w - begin_w) ** 2
     wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
-    changes = (*estimate.changes[1 - CHANGES :], change_w2)
+    changes = (*estimate.changes, *(change_w2,) * min(samples, CHANGES))[-CHANGES:]
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
     low_wh, high_wh = seen or (None, None)
@@ -260,7 +303,7 @@ def advanced(
         power_w=power_w,
         segments=(
             *estimate.segments,
-            segment(estimate.at_s, at_s, begin_w, end_w, changes),
+            segment(estimate.at_s, at_s, begin_w, end_w, changes, samples),
         ),
         changes=changes,
         sights=(*estimate.sights, sight),

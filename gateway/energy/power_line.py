@@ -55,13 +55,18 @@ class Passed(msgspec.Struct, frozen=True, array_like=True):
 
 
 def segment(
-    begin_s: float, end_s: float, begin_w: float, end_w: float, changes: tuple[float, ...]
+    begin_s: float,
+    end_s: float,
+    begin_w: float,
+    end_w: float,
+    changes: tuple[float, ...],
+    samples: int = 1,
 ) -> Segment:
-    """The time between two samples. `changes` are the squares of the last changes of power, this
-    one included.
+    """The time between two samples, or up to the last one of so many. `changes` are the squares of
+    the last changes of power, this one included.
     """
     hours = (end_s - begin_s) * HOURS_PER_S
-    twelfth = hours * hours / 12
+    twelfth = hours * hours / 12 / samples
     median = sorted(changes)[len(changes) // 2] if len(changes) == CHANGES else 0.0
     last = changes[-1]
     return Segment(
