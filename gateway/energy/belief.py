@@ -149,7 +149,7 @@ def read(
     if can_follow and not _is_doubtful(counter, rules, moved_uwh, elapsed_ms, stale_ms):
         if moved_uwh == 0 and _is_yet_to_move(counter, rules, elapsed_ms):
             return counter, None
-        if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
+        if moved_uwh == 0 and pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = _glitch(counter, rules, raw_uwh)
         counter = confirmed(_leapt(counter, rules, moved_uwh, stale_ms), rules, moved_uwh)
@@ -306,7 +306,7 @@ def _is_yet_to_move(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
     return elapsed_ms < rules.refresh_ms and counter.suspects is None
 
 
-def _pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
+def pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
     """Whether more has passed than the register's step can hold, by a clear margin, while it stands
     still.
     """

@@ -6,7 +6,6 @@ samples and give the same slots.
 
 import dataclasses
 
-import msgspec
 from msgspec.structs import replace
 
 from drivers.sample import Sample
@@ -27,6 +26,8 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
+from gateway.energy.quiet import after_quiet, is_quiet
+from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
     ABOUT_MS,
     MOST_KEPT,
@@ -50,26 +51,6 @@ from gateway.energy.slot import (
 
 MOST_WH = 1e12
 """No register of a home shows more: it is what 100 kW make in a thousand years."""
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """What one sample shows of one direction, and when."""
-
-    at_ms: int
-    """UTC of the sample."""
-    steady_ms: int
-    """Its steady time (see MeterState)."""
-    last_ms: int
-    """UTC of the sample before it."""
-    raw_uwh: int | None
-    """The register, as the meter shows it; None: not in the sample."""
-    power_w: float | None
-    """Power in this direction, ≥ 0; None: not in the sample."""
-    placed: bool
-    widened: bool = False
-    """The register is a sum of more tariffs than versions before this one took into it."""
-    began_anew: bool = False
-    """Whether a register of the meter has been reset, as was found lately."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -183,6 +164,10 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
+    if is_quiet(before, reading, rules, register):
+        quiet = after_quiet(before, reading)
+        refined = _refined(before, quiet.counter, reading, entries, False)
+        return replace(quiet, refinement=refined.refinement)
     is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
