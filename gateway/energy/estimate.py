@@ -385,11 +385,14 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
     shown_s = place - estimate.place - what.idle_s
     corrected_wh = faults.correction.applied(what.wh, shown_s, what.idle_s)
     sums = estimate.sums
+    gone = 0
+    while gone < len(segments) and segments[gone].end_s <= place:
+        gone += 1
     return replace(
         estimate,
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
-        segments=tuple(each for each in segments if each.end_s > place),
+        segments=segments[gone:],
         sums=Sums(
             sums.nwh + round(what.wh * NWH_PER_WH),
             sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),

@@ -45,9 +45,11 @@ from gateway.energy.slot import (
     OpenSlot,
     Slot,
     Step,
-    TakenBack,
-    Unallocated,
 )
+
+_POWER: dict[Direction, str] = {"import": "power_import_w", "export": "power_export_w"}
+_ENERGY: dict[Direction, str] = {"import": "energy_import_wh", "export": "energy_export_wh"}
+"""What drivers call each."""
 
 MOST_WH = 1e12
 """No register of a home shows more: it is what 100 kW make in a thousand years."""
@@ -86,17 +88,13 @@ def _advance_series(
     serial_number = state.serial_number or sample.serial_number
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
-    slots: list[Slot] = []
-    events: list[Event] = []
-    unallocated: list[Unallocated] = []
-    provisional: list[Slot] = []
-    taken_back: list[TakenBack] = []
+    books: list[Entries] = []
     began_anew = any(map(formers.has_begun_anew, state.directions.values()))
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
 
-    # A register that fell to 0 comes last: whether it is believed depends on the others.
-    for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
-        widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
+    for direction in _zeros_last(shown):
+        raw_uwh, power_w = shown[direction]
+        widened = bool(sample.widened) and _ENERGY[_on_meter(direction, rules)] in sample.widened
         times_ms = at_ms, steady_ms, state.at_ms
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
         entries = Entries(serial_number, direction, rules)
@@ -104,11 +102,8 @@ def _advance_series(
         if new is not None:
             directions[direction] = new
             began_anew |= formers.has_begun_anew(new)
-        slots += entries.slots
-        events += entries.events
-        unallocated += entries.unallocated
-        provisional += entries.provisional
-        taken_back += entries.taken_back
+        if not entries.are_empty:
+            books.append(entries)
 
     previous = state.previous
     if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
@@ -126,14 +121,26 @@ def _advance_series(
     )
     if state.changed_after and not _reads_as_before(rules) and not new_state.counts_another(rules):
         new_state = replace(new_state, changed_after=0)
+    if not books:
+        return Step(new_state)
     return Step(
         new_state,
-        tuple(slots),
-        tuple(events),
-        tuple(unallocated),
-        tuple(provisional),
-        tuple(taken_back),
+        tuple(slot for each in books for slot in each.slots),
+        tuple(event for each in books for event in each.events),
+        tuple(record for each in books for record in each.unallocated),
+        tuple(slot for each in books for slot in each.provisional),
+        tuple(void for each in books for void in each.taken_back),
     )
+
+
+def _zeros_last(shown: dict[Direction, tuple[int | None, float | None]]) -> list[Direction]:
+    """The directions in the order in which they are read. A register that fell to 0 comes last:
+    whether it is believed depends on the others.
+    """
+    zeros = [direction for direction, (raw_uwh, _) in shown.items() if raw_uwh == 0]
+    if not zeros:
+        return list(shown)
+    return [direction for direction in shown if direction not in zeros] + zeros
 
 
 def advance_direction(
@@ -353,12 +360,13 @@ def _refined(
     if is_elsewhere:
         return replace(before, refinement=elsewhere(old, counter, register))
 
-    shift_ms = reading.at_ms - reading.steady_ms
-    slot_ms = rules.slot_ms
+    at_ms, shift_ms, slot_ms = reading.at_ms, reading.at_ms - reading.steady_ms, rules.slot_ms
     # Those that passed in a long silence are nothing to look back at.
-    since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
+    since_ms = max(reading.last_ms, at_ms - MOST_KEPT * slot_ms)
     first_ms = (since_ms // slot_ms + 1) * slot_ms
-    ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
+    ends_ms: tuple[int, ...] = ()
+    if first_ms <= at_ms:
+        ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, at_ms + 1, slot_ms))
     # The end of the slot that is open, and where that one is looked back at, of the one before.
     about_ms = -ABOUT_MS if before.passed else ABOUT_MS
     wanted_ms = before.slot.start_ms - shift_ms + about_ms
@@ -490,8 +498,7 @@ def is_void(sample: Sample, rules: MeterRules) -> bool:
         return False
     shown = {name: value for name, value in sample.values.items() if name != "meter_utc_s"}
     return bool(shown) and not any(
-        value or name not in ("energy_import_wh", "energy_export_wh")
-        for name, value in shown.items()
+        value or name not in _ENERGY.values() for name, value in shown.items()
     )
 
 
@@ -513,14 +520,15 @@ def _shown(
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
     direction = _on_meter(direction, rules)
-    power_w = sample.values.get(f"power_{direction}_w")
-    if power_w is None and (net_w := sample.values.get("power_w")) is not None:
+    values = sample.values
+    power_w = values.get(_POWER[direction])
+    if power_w is None and (net_w := values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
         if not abs(net_w) <= register.most_power_w:
             # No power (−∞, −2³¹ W) says nothing of either direction.
             power_w = None
 
-    wh = sample.values.get(f"energy_{direction}_wh")
+    wh = values.get(_ENERGY[direction])
     if wh is None or not 0 <= wh <= MOST_WH:
         # What no meter shows, and no state can store, is as if it were not there.
         return None, power_w
