@@ -7,7 +7,6 @@ change of the counter, exactly.
 
 from msgspec.structs import replace
 
-from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Beginning, Counter, begun
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
@@ -142,17 +141,8 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         surprise=before.surprise.after(
             before.counter, interval.since, interval.counter, entries.register
         ),
-        steps=_steps(interval, entries.register),
         passed=passed,
     )
-
-
-def _steps(interval: Interval, register: Rules | None) -> Steps | None:
-    """The register's last moves; none where it was moved by something else than energy."""
-    if interval.jump_uwh or interval.doubts:
-        return None
-    before = interval.before
-    return steps_after(before.steps, before.counter, interval.counter, register)
 
 
 def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:

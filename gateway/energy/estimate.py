@@ -43,6 +43,7 @@ from gateway.energy.power_line import (
     Segment,
     passed,
     power_at,
+    rounded,
     segment,
     towards,
 )
@@ -96,7 +97,7 @@ SURE_SD = 2.1
 """So many standard deviations hold 95 %."""
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True):
     """What a register shows: the energy is between these two."""
 
     low_wh: float
@@ -266,12 +267,15 @@ def _is_idle(
     that time has passed, whose energy is one sum. So it is in one direction of most meters, most of
     the time.
     """
-    if power_w != 0 or estimate.power_w != 0 or seen != estimate.register or ends_s:
+    if power_w != 0 or estimate.power_w != 0 or ends_s:
+        return False
+    if seen is None or (seen.low_wh, seen.high_wh) != estimate.register:
         return False
     if at_s - estimate.at_s <= FINE_S or estimate.search is not None:
         return False
+    was_seen = estimate.seen_s == estimate.place
     is_done = not estimate.sights and not estimate.ahead and estimate.faults.candidate is None
-    return is_done and all(each.high_wh is not None for each in estimate.past)
+    return was_seen and is_done and all(each.high_wh is not None for each in estimate.past)
 
 
 def _sampled(
@@ -292,7 +296,7 @@ def _sampled(
     changes = (*estimate.changes, *(change_w2,) * min(samples, CHANGES))[-CHANGES:]
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
-    low_wh, high_wh = seen or (None, None)
+    low_wh, high_wh = (None, None) if seen is None else (seen.low_wh, seen.high_wh)
     both = sums.slope_nwh, sums.stair_nwh
     sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
     late_s = max(delay_s, 0.0)
@@ -344,7 +348,7 @@ def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown:
     delay = estimate.faults.delay
     found_s = search.found_s if search.count != (estimate.search or search).count else None
     if found_s is not None and found_s != delay.aim_s:
-        faults = replace(estimate.faults, delay=replace(delay, aim_s=round(found_s, 3)))
+        faults = replace(estimate.faults, delay=replace(delay, aim_s=rounded(found_s, 1e3)))
         return replace(estimate, search=search, faults=faults)
     return replace(estimate, search=search)
 
@@ -461,9 +465,9 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
     """The track inside of the register's step, and the boundaries as they look from there. The
     first step of all says where the energy is: nothing was known of that before.
     """
-    added = surprise(estimate.track, *seen)
+    added = surprise(estimate.track, seen.low_wh, seen.high_wh)
     before = Track(estimate.track.wh, estimate.track.variance + added)
-    after = within(before, *seen)
+    after = within(before, seen.low_wh, seen.high_wh)
     if first is not None and first.variance < after.variance:
         after = Track(first.wh, first.variance)
     past = estimate.past
@@ -480,7 +484,11 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
             revised.append(new)
         past = tuple(revised)
     return replace(
-        estimate, track=after, past=past, register=tuple(seen), seen_place=estimate.place
+        estimate,
+        track=after,
+        past=past,
+        register=(seen.low_wh, seen.high_wh),
+        seen_place=estimate.place,
     )
 
 
@@ -594,11 +602,11 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         pace = min(abs(evenly_wh - before.moved_wh), most_wh) ** 2 - noise
         old = ratings[pulses]
         if old is None:
-            new = Rating(round(power, 9), round(pace, 9))
+            new = Rating(rounded(power, 1e9), rounded(pace, 1e9))
         else:
             new = Rating(
-                round(old.power + RATING_SHARE * (power - old.power), 9),
-                round(old.pace + RATING_SHARE * (pace - old.pace), 9),
+                rounded(old.power + RATING_SHARE * (power - old.power), 1e9),
+                rounded(old.pace + RATING_SHARE * (pace - old.pace), 1e9),
             )
         ratings = (ratings[0], new) if pulses else (new, ratings[1])
 
@@ -608,16 +616,16 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         estimate,
         last=bare(crossing),
         before=Foretold(
-            round(corrected_wh, 6),
-            round(elapsed_s, 3),
-            round(variance, 9),
-            round(moved_wh, 6),
+            rounded(corrected_wh, 1e6),
+            rounded(elapsed_s, 1e3),
+            rounded(variance, 1e9),
+            rounded(moved_wh, 1e6),
             crossing.variance,
             last.variance,
         ),
         ratings=ratings,
         pulses=pulses,
-        scatter=round(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 6),
+        scatter=rounded(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 1e6),
     )
 
 

@@ -603,7 +603,7 @@ def _go_back(
     }
     gone = formers.forgotten(replace(state, previous=None))
     step = advance(replace(back, directions=directions, previous=gone), sample, rules)
-    return dataclasses.replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
+    return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
 
 
 def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
@@ -627,7 +627,7 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
     length = f"{rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
     text = f"slots are {length}{left}"
     told = Event(at_ms, rules.device, "slots", text)
-    return dataclasses.replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
+    return replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
 
 
 def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list[Slot]]:

