@@ -223,18 +223,23 @@ def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
     otherwise, or read it from another place; or that it goes back on what it rose by when nothing
     else spoke for that.
     """
+    if moved_uwh >= 0:
+        return False
     back_uwh = JITTER_STEPS * rules.step_uwh(counter.shown_uwh)
     if counter.last_sample_ms - counter.leap_ms <= LEAP_KEPT_MS:
         back_uwh += counter.leap_uwh
-    return -back_uwh <= moved_uwh < 0
+    return -back_uwh <= moved_uwh
 
 
 def _leapt(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> Counter:
     """The counter, about to be confirmed by a register that moved by so much: if that is more than
     anything explains, it may yet have been a wrong reading.
     """
+    step_uwh = rules.step_uwh(counter.shown_uwh)
+    if moved_uwh <= step_uwh:
+        return counter
     leap_uwh = unexplained_uwh(counter, moved_uwh, stale_ms)
-    if leap_uwh <= rules.step_uwh(counter.shown_uwh):
+    if leap_uwh <= step_uwh:
         return counter
     at_ms = counter.last_sample_ms
     if at_ms - counter.leap_ms <= TELL_EVERY_MS:
@@ -293,11 +298,13 @@ def _is_doubtful(
 
 def is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
     """Whether a register that moves so much does grossly more than power, and its own pace, say."""
+    steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
+    if moved_uwh <= steps_uwh:
+        return False
     since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
-    steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
     return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
 
 

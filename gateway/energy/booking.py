@@ -56,7 +56,7 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     rules = entries.rules
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
-    left = left_alone(interval.before)
+    left = left_alone(interval.before) if interval.before.passed else ""
     if is_too_long or not goes_on(interval, entries):
         interval = settled(interval, entries)
     else:

@@ -52,7 +52,8 @@ class Entries:
     @property
     def are_empty(self) -> bool:
         """Whether nothing was added."""
-        return not (self.are_binding or self.events or self.taken_back)
+        added = self.slots or self.events or self.provisional or self.unallocated
+        return not (added or self.taken_back)
 
     @property
     def are_binding(self) -> bool:

@@ -293,7 +293,7 @@ def _sampled(
     begin_w, end_w = _powers(estimate, power_w)
     change_w2 = (end_w - begin_w) ** 2
     wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
-    changes = (*estimate.changes, *(change_w2,) * min(samples, CHANGES))[-CHANGES:]
+    changes = (*estimate.changes, *(change_w2,) * samples)[-CHANGES:]
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
     low_wh, high_wh = (None, None) if seen is None else (seen.low_wh, seen.high_wh)

@@ -381,6 +381,8 @@ def _is_to_concede(
 
     An overload that is shorter is believed afterwards, when the mean is what the fuse carries.
     """
+    if counter.suspects is None:
+        return False
     rules = entries.rules
     register = rules.registers[entries.direction]
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms

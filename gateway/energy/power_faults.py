@@ -232,9 +232,8 @@ def is_steady(change_w2: float, power_w: float) -> bool:
 def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
     """After one more step of the register: gain and offset."""
     last = faults.long
-    crossing = bare(crossing)
     if last is None:
-        return replace(faults, long=crossing)
+        return replace(faults, long=bare(crossing))
 
     elapsed_s = crossing.at_s - last.at_s
     wh = (crossing.sums.nwh - last.sums.nwh) / NWH_PER_WH
@@ -249,7 +248,7 @@ def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
     correction = faults.correction.learnt(
         causes, crossing.wh - last.wh - wh, variance, elapsed_s / 86400
     )
-    return replace(faults, correction=correction, long=crossing)
+    return replace(faults, correction=correction, long=bare(crossing))
 
 
 def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:

@@ -107,7 +107,9 @@ def passed(segments: tuple[Segment, ...], from_s: float, to_s: float, *, is_mean
             mean_w = each.begin_w * (end - begin) + rise_w * (end * end - begin * begin)
             wh += mean_w * length_s * HOURS_PER_S
             variance += each.variance * (end - begin)
-            variance += each.change_variance * (_changed(end) - _changed(begin))
+            is_whole = begin == 0 and end == 1
+            changed = 1.0 if is_whole else _changed(end) - _changed(begin)
+            variance += each.change_variance * changed
             is_idle = each.begin_w == 0 and each.end_w == 0
         if is_idle:
             idle_s += end_s - begin_s
