@@ -44,8 +44,10 @@ def _is_settled(counter: Counter, register: Rules) -> bool:
         return False
     begin_uwh = counter.register_uwh
     end_uwh = begin_uwh + register.step_uwh(counter.shown_uwh)
-    is_inside = begin_uwh <= low_uwh <= high_uwh <= end_uwh
-    return is_inside and counter.counter_uwh >= (low_uwh + high_uwh) // 2
+    if not begin_uwh <= low_uwh <= high_uwh <= end_uwh:
+        return False
+    # Where the register has not moved yet, the counter does not move to their middle.
+    return counter.beginning is not None or counter.counter_uwh >= (low_uwh + high_uwh) // 2
 
 
 def _gap_ms(before: DirectionState, reading: Reading) -> int:
