@@ -31,6 +31,7 @@ from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
     ABOUT_MS,
     MOST_KEPT,
+    Refinement,
     begun_at,
     elsewhere,
     followed,
@@ -172,9 +173,10 @@ def advance_direction(
     if before is None:
         return _begin_direction(reading, entries)
     if is_quiet(before, reading, rules, register):
-        quiet = after_quiet(before, reading)
-        refined = _refined(before, quiet.counter, reading, entries, False)
-        return replace(quiet, refinement=refined.refinement)
+        counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+        return after_quiet(
+            before, counter, reading, _refined(before, counter, reading, entries, False)
+        )
     is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
@@ -225,10 +227,12 @@ def _with_register(
 
     if is_conceded := _is_to_concede(before, counter, reading, entries):
         counter = believing.concede(counter, register)
-    before = _refined(before, counter, reading, entries, is_conceded or _is_elsewhere(finding))
+    is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
+    refinement = _refined(before, counter, reading, entries, is_elsewhere)
+    before = replace(before, refinement=refinement)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
-        return replace(after, former=former, refinement=before.refinement)
+        return replace(after, former=former, refinement=refinement)
 
     is_belief = finding is not None and finding.kind != "glitch"
     if is_belief or formers.is_new_rise(former, counter):
@@ -333,32 +337,27 @@ def _with_refinement(after: DirectionState, before: DirectionState) -> Direction
     return replace(after, refinement=refinement)
 
 
-def _is_elsewhere(finding: counting.Finding | None) -> bool:
-    """Whether the register goes on from another place than where it was."""
-    return finding is not None and finding.kind in ("reset", "jump")
-
-
 def _refined(
     before: DirectionState,
     counter: counting.Counter,
     reading: Reading,
     entries: Entries,
     is_elsewhere: bool,
-) -> DirectionState:
-    """The state, and what is known of the energy at boundaries after the reading that the counter
-    has seen.
+) -> Refinement | None:
+    """What is known of the energy at boundaries after the reading that the counter has seen; the
+    register `is_elsewhere` where it goes on from another place than where it was.
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     old = before.refinement
     is_believed = counter.at_ms != before.counter.at_ms
     if old is None:
-        return replace(before, refinement=begun_at(counter, register)) if is_believed else before
+        return begun_at(counter, register) if is_believed else None
     if reading.raw_uwh is not None and counter.suspects is None:
         # A register that pauses, or is yet to move, is no news to the counter. It is what it shows.
         is_believed = True
     if is_elsewhere:
-        return replace(before, refinement=elsewhere(old, counter, register))
+        return elsewhere(old, counter, register)
 
     at_ms, shift_ms, slot_ms = reading.at_ms, reading.at_ms - reading.steady_ms, rules.slot_ms
     # Those that passed in a long silence are nothing to look back at.
@@ -370,8 +369,7 @@ def _refined(
     # The end of the slot that is open, and where that one is looked back at, of the one before.
     about_ms = -ABOUT_MS if before.passed else ABOUT_MS
     wanted_ms = before.slot.start_ms - shift_ms + about_ms
-    new = followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
-    return replace(before, refinement=new)
+    return followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
 
 
 def _is_to_concede(

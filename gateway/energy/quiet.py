@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.energy.belief import pauses
 from gateway.energy.counter import CONFIRMATIONS, Counter, Since
 from gateway.energy.reading import Reading
+from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
 from gateway.energy.slot import DirectionState, MeterRules
 
@@ -54,13 +55,18 @@ def _gap_ms(before: DirectionState, reading: Reading) -> int:
     return max(reading.at_ms - before.at_ms, reading.steady_ms - before.counter.at_ms)
 
 
-def after_quiet(before: DirectionState, reading: Reading) -> DirectionState:
-    """The direction after such a reading."""
+def after_quiet(
+    before: DirectionState, counter: Counter, reading: Reading, refinement: Refinement | None
+) -> DirectionState:
+    """The direction after such a reading, with the counter as of it, and what is known of
+    boundaries then.
+    """
     slot = before.slot
     gap_ms = max(slot.largest_gap_ms, _gap_ms(before, reading))
     return replace(
         before,
-        counter=replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0),
+        counter=counter,
         slot=replace(slot, samples=slot.samples + 1, largest_gap_ms=gap_ms),
         shift_ms=reading.at_ms - reading.steady_ms,
+        refinement=refinement,
     )
