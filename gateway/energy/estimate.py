@@ -450,6 +450,10 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
     )
     if refreshed_s > 1.5 * interval_s:
         estimate = replace(estimate, laziness=MOST_LAZY)
+    elif refreshed_s and not faults.delay.told_s:
+        # Its reading is anything from new to as old as it gets.
+        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
+        estimate = replace(estimate, faults=replace(faults, delay=delay))
     has_moved = sight.low_wh > estimate.register[0]
     if not has_moved and estimate.laziness > LAZY:
         return estimate

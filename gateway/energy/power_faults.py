@@ -172,10 +172,17 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
     samples power changed.
     """
 
+    told_s: float = 0.0
+    """What it is on average, where a profile says how often the register is refreshed: then it is
+    there for certain, and only how long it is must be learnt. 0: nobody says.
+    """
+
     @property
     def variance_s2(self) -> float:
         """What is not known of it, in s²."""
-        return max(self.scatter, 1.0) / (self.weight + 1 / DELAY_SD_S**2)
+        # Anything from none to twice what was told is as likely.
+        prior_s2 = self.told_s**2 / 3 or DELAY_SD_S**2
+        return max(self.scatter, 1.0) / (self.weight + 1 / prior_s2)
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):
@@ -307,7 +314,7 @@ def _delayed(
 
     along = delay.along * MEMORY + (off_wh + delay.now_s * change_wh) * change_wh / variance
     weight = delay.weight * MEMORY + change_wh * change_wh / variance
-    found_s = along / (weight + 0.3)
+    found_s = (along + 0.3 * delay.told_s) / (weight + 0.3)
     left_wh = off_wh - (found_s - delay.now_s) * change_wh
     scatter = delay.scatter + 0.02 * (min(left_wh * left_wh / variance, 9.0) - delay.scatter)
     sd_s = sqrt(max(scatter, 1.0) / weight)
@@ -319,7 +326,9 @@ def _delayed(
     most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
     bounded_s = min(max(found_s, -most_s), most_s)
     looks_mean = abs(found_s - interval_s / 2) < MEAN_LIKE * interval_s
-    if by_chance < TOO_GOOD[not delay.aim_s] and not looks_mean:
+    if delay.told_s:
+        aim_s = bounded_s
+    elif by_chance < TOO_GOOD[not delay.aim_s] and not looks_mean:
         aim_s = 0.0
     elif pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
         aim_s = bounded_s
@@ -335,6 +344,7 @@ def _delayed(
         pairs,
         rounded(scatter, 1e6),
         rounded(by_chance, 1e6),
+        delay.told_s,
     )
 
 
