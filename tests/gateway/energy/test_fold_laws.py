@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.energy.assets import Direction
@@ -11,6 +11,7 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.provisional import MAX_MARKS
 from gateway.energy.slot import MeterRules, MeterState, Slot, Step, TakenBack, Unallocated
+from tests.draws import draws
 from tests.gateway.energy.samples import SLOT_MS, fold, meter
 from tests.gateway.energy.streams import METERS, STEPS, Truth, stream
 
@@ -166,7 +167,7 @@ class Books:
             )
 
 
-@settings(max_examples=150)
+@draws(150)
 @example(
     Truth(1, False, mj={"import": 0, "export": 0}),
     [(10_000, 0, 1080, "no power"), (10_000, 0, 0, "zero"), (10_000, 0, 0, "zero")],
@@ -185,7 +186,7 @@ def test_what_is_in_slots_or_stated_as_unallocated_is_the_change_of_the_counter_
         state = step.state
 
 
-@settings(max_examples=100)
+@draws(100)
 @given(METERS, STEPS)
 def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(
     truth: Truth, steps: list[tuple[int, int, int, str]]
@@ -227,7 +228,7 @@ def test_the_change_of_the_counter_is_the_meters_own_but_for_a_step(
         assert shown_uwh <= each.counter.counter_uwh - first_uwh <= shown_uwh + step_uwh
 
 
-@settings(max_examples=100)
+@draws(100)
 @given(METERS, STEPS, st.lists(st.integers(0, 60), max_size=5))
 def test_going_on_from_a_stored_state_gives_the_same_slots_wherever_it_is_cut(
     truth: Truth, steps: list[tuple[int, int, int, str]], cuts: list[int]

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy.fold import advance
 from gateway.energy.slot import MeterState
+from tests.draws import draws
 from tests.gateway.energy.samples import meter, sample
 from tests.gateway.energy.written import Shows, Written, counting_up, written
 
@@ -243,7 +244,7 @@ def _lie(what: str, true_wh: int, by_wh: int, step_wh: int, rng: random.Random) 
     return true_wh
 
 
-@settings(max_examples=80, deadline=None)
+@draws(80)
 @given(
     FAULTS,
     st.integers(0, 99),
@@ -271,7 +272,7 @@ def test_what_is_booked_is_no_more_than_what_flowed_but_for_two_steps_for_each_r
     assert books.booked_wh() - flowed_wh <= step_wh * (3 + 2 * resets)
 
 
-@settings(max_examples=60, deadline=None)
+@draws(60)
 @given(
     FAULTS,
     st.integers(0, 99),
@@ -313,7 +314,7 @@ def test_a_meter_that_lies_of_its_number_register_and_power_at_once_books_no_mor
     assert books.booked_wh() - flowed_wh <= step_wh * (3 + 2 * resets)
 
 
-@settings(max_examples=15, deadline=None)
+@draws(15)
 @given(FAULTS, st.lists(st.integers(0, 1500), max_size=4))
 def test_a_restart_changes_nothing(
     faults: list[tuple[int, str, int, int]], cuts: list[int]
