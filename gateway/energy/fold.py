@@ -19,6 +19,7 @@ from gateway.energy.booking import (
     book,
     change_register,
     end_of_metering,
+    later_in_series,
     leave_out,
     open_slot,
 )
@@ -627,7 +628,10 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
             start_ms=end_ms - end_ms % rules.slot_ms,
             samples=1,
         )
-        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0, former=None)
+        counter = later_in_series(each.counter)
+        directions[direction] = replace(
+            each, counter=counter, slot=slot, marks=(), provisional_ms=0, former=None
+        )
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)
