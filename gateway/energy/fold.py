@@ -240,7 +240,7 @@ def _with_register(
         return replace(after, former=former, refinement=before.refinement)
 
     is_belief = finding is not None and finding.kind != "glitch"
-    if is_belief or formers.is_new_rise(former, counter):
+    if is_belief or formers.is_new_rise(before, former, counter):
         # What waits beside must go on from the same end of the slot before.
         before, waits, counter = _settled_first(before, waits, counter, entries)
     interval = between(

@@ -35,9 +35,9 @@ KEPT_MS = 86_400_000
 """A day: as many slots can be revised at once as a person would still call one event."""
 
 RISE_KEPT_MS = 3_600_000
-"""A rise for which nothing but the register spoke is taken back for an hour where power is not
-known: it may be a load that was switched on. Later the counter waits until it is passed (`belief`).
-A later one takes its place then.
+"""A rise for which nothing but the register spoke may be a load that was switched on. After an hour
+a later one takes its place, and a larger one at once. Of one that goes back when it is not kept any
+more the counter waits until it is passed (`belief`).
 """
 
 MOST_FORMERS = 2
@@ -81,9 +81,8 @@ def wait_beside(
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
-    is_old = _is_old_rise(former, steady_ms) and seen.since.power_unknown_ms > rules.stale_ms
     was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
-    if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
+    if was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
         return older
     marks = marks_up_to(before, seen.since, last_ms, at_ms, rules.slot_ms)
     marks = thinned(marks, MOST_FORMER_MARKS)
@@ -127,26 +126,25 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     """What waits after a reading was believed: also the direction before (`state`), where it was a
     rise for which nothing else spoke.
     """
-    if not is_new_rise(former, counter):
+    if not is_new_rise(state, former, counter):
         return former
     if former is not None and former.kind == "rise":
         former = former.state.former
     return kept(replace(state, former=former), "rise", counter.shown_uwh)
 
 
-def is_new_rise(former: Former | None, counter: Counter) -> bool:
-    """Whether the register has just risen, nothing else spoke for that, and no such rise has lately
-    begun to wait to be taken back.
+def is_new_rise(state: DirectionState, former: Former | None, counter: Counter) -> bool:
+    """Whether the register has just risen (`state`: before that), nothing else spoke for it, and no
+    rise that is as large waits since lately to be taken back.
     """
     if not (counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms):
         return False
     if former is None or former.kind != "rise":
         return True
-    return _is_old_rise(former, counter.at_ms)
-
-
-def _is_old_rise(former: Former, steady_ms: int) -> bool:
-    return former.kind == "rise" and steady_ms - former.state.counter.at_ms > RISE_KEPT_MS
+    waits = former.state.counter
+    is_old = counter.at_ms - waits.at_ms > RISE_KEPT_MS
+    risen_uwh = counter.shown_uwh - state.counter.shown_uwh
+    return is_old or risen_uwh > former.shown_uwh - waits.shown_uwh
 
 
 def _shallow(former: Former, most: int) -> Former:

@@ -35,6 +35,17 @@ def silent_then(value: float) -> Shows:
     return shows
 
 
+def risen_unseen(by: int, lasts_s: int) -> Shows:
+    """So much more for so long, from within a silence of 20 minutes on."""
+
+    def shows(t: int, wh: int) -> float | None:
+        if 3600 <= t < 4800:
+            return None
+        return wh + by if 4800 <= t < 4800 + lasts_s else wh
+
+    return shows
+
+
 LIES: dict[str, tuple[int, float, Shows]] = {
     "one count back for 30 s an hour": (100, 12, hourly(-100, 30)),
     "seven counts back for a minute an hour": (100, 12, hourly(-700, 60)),
@@ -47,6 +58,8 @@ LIES: dict[str, tuple[int, float, Shows]] = {
     "2 MWh more for three readings": (1, 3, while_(3600, 3630, lambda wh: wh + 2e6)),
     "2 MWh more for 40 minutes": (1, 3, while_(3600, 6000, lambda wh: wh + 2e6)),
     "2 MWh more for five hours": (1, 8, while_(3600, 6 * 3600, lambda wh: wh + 2e6)),
+    "300 Wh more for 75 minutes, since a silence": (1, 4, risen_unseen(300, 4500)),
+    "6 Wh more for two minutes, since a silence": (1, 3, risen_unseen(6, 120)),
     "0xFFFFFFF0 for five minutes": (100, 3, while_(3600, 3900, lambda _: 429_496_728_000)),
 }
 
@@ -79,6 +92,35 @@ def test_zeros_before_the_first_total_are_no_total(tells_power: bool) -> None:
     assert "jump" in books.kinds()
     assert books.booked_wh() <= 3 * 500 + 1
     books.check_chain("import")
+
+
+@pytest.mark.parametrize("total_wh", [40, 700, 4321])
+@pytest.mark.parametrize("tells_power", [True, False])
+def test_a_small_total_after_zeros_and_a_silence_has_not_flowed_in_the_silence(
+    total_wh: int, tells_power: bool
+) -> None:
+    samples, _ = counting_up(
+        lambda t, wh: 0 if t < 600 else wh if t >= 3000 else None,
+        hours=2,
+        power_w=0,
+        begin_wh=total_wh,
+        tells_power=tells_power,
+    )
+    books = written(samples, meter(1))
+    assert books.booked_wh() == 0
+    assert books.unallocated_wh() == 0
+    assert "a 0 before was no total" in books.events[-1].text
+    books.check_chain("import")
+
+
+def test_a_new_meter_that_shows_0_counts_from_there() -> None:
+    samples, flowed_wh = counting_up(
+        lambda _, wh: wh, hours=2, power_w=700, begin_wh=0, tells_power=False
+    )
+    books = written(samples, meter(1))
+    assert books.booked_wh() + sum(left.energy_uwh for left in books.starts) / 1e6 == pytest.approx(
+        flowed_wh, abs=1
+    )
 
 
 def test_what_a_jump_left_unallocated_is_withdrawn_with_an_event() -> None:
