@@ -235,7 +235,7 @@ def _leapt(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     """The counter, about to be confirmed by a register that moved by so much: if that is more than
     power and pace say, it may yet have been a wrong reading, whatever passed that nobody saw.
     """
-    leap_uwh = moved_uwh - _explained_uwh(counter)
+    leap_uwh = moved_uwh - explained_uwh(counter)
     if leap_uwh <= rules.step_uwh(counter.shown_uwh):
         return counter
     at_ms = counter.last_sample_ms
@@ -250,10 +250,10 @@ def unexplained_uwh(counter: Counter, moved_uwh: int, stale_ms: int) -> int:
     """
     unknown_ms = counter.since.power_unknown_ms
     unseen_ms = unknown_ms if unknown_ms > stale_ms else 0
-    return moved_uwh - _explained_uwh(counter) - round(DOUBT_W * unseen_ms / 3.6)
+    return moved_uwh - explained_uwh(counter) - round(DOUBT_W * unseen_ms / 3.6)
 
 
-def _explained_uwh(counter: Counter) -> int:
+def explained_uwh(counter: Counter) -> int:
     """The most that may have passed since the register confirmed the counter, by power, or by its
     own pace.
     """
@@ -312,7 +312,7 @@ def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) 
         return False
     unseen = counter.since.power_unknown_ms > stale_ms
     steps_uwh = JITTER_STEPS * rules.step_uwh(0)
-    return unseen and moved_uwh - _explained_uwh(counter) > steps_uwh
+    return unseen and moved_uwh - explained_uwh(counter) > steps_uwh
 
 
 def is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:

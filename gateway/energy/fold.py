@@ -5,6 +5,7 @@ samples and give the same slots.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -70,7 +71,7 @@ class Reading(msgspec.Struct, frozen=True):
     widened: bool = False
     """The register is a sum of more tariffs than versions before this one took into it."""
     began_anew: bool = False
-    """Whether a register of the meter has been reset, as was found lately."""
+    """Whether another register of the meter has been reset since this one was last believed."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -111,19 +112,18 @@ def _advance_series(
     unallocated: list[Unallocated] = []
     provisional: list[Slot] = []
     taken_back: list[TakenBack] = []
-    began_anew = any(map(formers.has_begun_anew, state.directions.values()))
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
 
     # A register that fell to 0 comes last: whether it is believed depends on the others.
     for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
         widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
+        began_anew = raw_uwh == 0 and _has_another_begun_anew(direction, state, directions, rules)
         times_ms = at_ms, steady_ms, state.at_ms
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
             directions[direction] = new
-            began_anew |= formers.has_begun_anew(new)
         slots += entries.slots
         events += entries.events
         unallocated += entries.unallocated
@@ -153,6 +153,26 @@ def _advance_series(
         tuple(unallocated),
         tuple(provisional),
         tuple(taken_back),
+    )
+
+
+def _has_another_begun_anew(
+    direction: Direction,
+    before: MeterState,
+    after: Mapping[Direction, DirectionState],
+    rules: MeterRules,
+) -> bool:
+    """Whether another register has been reset since the one of this direction was last believed.
+    `after` is what is known already as of this sample.
+    """
+    own = before.directions.get(direction)
+    if own is None:
+        return False
+    since_ms = own.counter.at_ms - rules.stale_ms
+    return any(
+        formers.has_begun_anew(after.get(other, each), since_ms)
+        for other, each in before.directions.items()
+        if other != direction
     )
 
 
@@ -207,6 +227,10 @@ def advance_direction(
             after = wait(before, seen, marks, reading.at_ms, entries)
             return replace(after, former=formers.with_returned(former, one))
         former = formers.without_returns(former)
+    if reading.raw_uwh is not None and seen.suspects is not None:
+        one = formers.within_slot(before, seen, reading.raw_uwh, register)
+        if one is not None:
+            return _settled(_take_back(one, reading, entries))
 
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
