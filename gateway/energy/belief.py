@@ -12,6 +12,9 @@ changes nothing: only the integral of power goes on. These readings are not beli
 - *It lies one or two steps below the last one* (`JITTER_STEPS`), or goes back on a rise for which
   nothing else had spoken. The counter waits at the highest that was seen until that is passed.
 
+- *It shows a total after a time that nobody saw, and the register was 0 ever since the series
+  began.* When the next one agrees, both are believed, and nothing of the total passed meanwhile.
+
 - *It is 0, and the register stood higher,* or it is less than 0 as a number without a sign
   (0xFFFFFFF0, `Rules.has_underflowed`). That is no total, however often it is read: the meter does
   not know its own. A register that truly began again is believed when it shows more than 0.
