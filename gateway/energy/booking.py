@@ -89,7 +89,17 @@ def _begun_anew(interval: Interval, entries: Entries) -> Interval:
         stood_uwh = interval.before.counter.counter_uwh
         beginning = Beginning(None, interval.begin_ms, interval.at_ms)
         counter = begun(replace(counter, counter_uwh=stood_uwh), register, beginning)
-    return replace(interval, counter=counter, begun_uwh=0)
+    return replace(interval, counter=later_in_series(counter), begun_uwh=0)
+
+
+def later_in_series(counter: Counter) -> Counter:
+    """The counter once something of the series is booked: its first step does not say any more
+    where the series begins.
+    """
+    beginning = counter.beginning
+    if beginning is None or beginning.series_ms is None:
+        return counter
+    return replace(counter, beginning=replace(beginning, series_ms=None))
 
 
 def leave_out(interval: Interval, entries: Entries) -> DirectionState:

@@ -5,6 +5,7 @@ samples and give the same slots.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from gateway.energy.booking import (
     book,
     change_register,
     end_of_metering,
+    later_in_series,
     leave_out,
     open_slot,
 )
@@ -90,19 +92,18 @@ def _advance_series(
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
     books: list[Entries] = []
-    began_anew = any(map(formers.has_begun_anew, state.directions.values()))
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
 
     for direction in _zeros_last(shown):
         raw_uwh, power_w = shown[direction]
         widened = bool(sample.widened) and _ENERGY[_on_meter(direction, rules)] in sample.widened
+        began_anew = raw_uwh == 0 and _has_another_begun_anew(direction, state, directions, rules)
         times_ms = at_ms, steady_ms, state.at_ms
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
             directions[direction] = new
-            began_anew |= formers.has_begun_anew(new)
         if not entries.are_empty:
             books.append(entries)
 
@@ -142,6 +143,26 @@ def _zeros_last(shown: dict[Direction, tuple[int | None, float | None]]) -> list
     if not zeros:
         return list(shown)
     return [direction for direction in shown if direction not in zeros] + zeros
+
+
+def _has_another_begun_anew(
+    direction: Direction,
+    before: MeterState,
+    after: Mapping[Direction, DirectionState],
+    rules: MeterRules,
+) -> bool:
+    """Whether another register has been reset since the one of this direction was last believed.
+    `after` is what is known already as of this sample.
+    """
+    own = before.directions.get(direction)
+    if own is None:
+        return False
+    since_ms = own.counter.at_ms - rules.stale_ms
+    return any(
+        formers.has_begun_anew(after.get(other, each), since_ms)
+        for other, each in before.directions.items()
+        if other != direction
+    )
 
 
 def advance_direction(
@@ -200,6 +221,10 @@ def advance_direction(
             after = wait(before, seen, marks, reading.at_ms, entries)
             return replace(after, former=formers.with_returned(former, one))
         former = formers.without_returns(former)
+    if reading.raw_uwh is not None and seen.suspects is not None:
+        one = formers.within_slot(before, seen, reading.raw_uwh, register)
+        if one is not None:
+            return _settled(_take_back(one, reading, entries))
 
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
@@ -235,7 +260,7 @@ def _with_register(
         return replace(after, former=former, refinement=refinement)
 
     is_belief = finding is not None and finding.kind != "glitch"
-    if is_belief or formers.is_new_rise(former, counter):
+    if is_belief or formers.is_new_rise(before, former, counter):
         # What waits beside must go on from the same end of the slot before.
         before, waits, counter = _settled_first(before, waits, counter, entries)
     interval = between(
@@ -620,7 +645,10 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
             start_ms=end_ms - end_ms % rules.slot_ms,
             samples=1,
         )
-        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0, former=None)
+        counter = later_in_series(each.counter)
+        directions[direction] = replace(
+            each, counter=counter, slot=slot, marks=(), provisional_ms=0, former=None
+        )
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)

@@ -20,4 +20,4 @@ class Reading(msgspec.Struct, frozen=True):
     widened: bool = False
     """The register is a sum of more tariffs than versions before this one took into it."""
     began_anew: bool = False
-    """Whether a register of the meter has been reset, as was found lately."""
+    """Whether another register of the meter has been reset since this one was last believed."""
