@@ -186,18 +186,14 @@ def advance_direction(
        second time that way is for the books to refuse (`clash`): what is closed stays.
     6. Once anything is booked, the beginning cannot be changed any more.
     7. Where another register was counted than is read now, it begins anew (`_change_register`).
-    8. A register that comes back to where it stood before it was said to have been reset or to have
-       jumped takes that belief back (`former`).
+    8. One that comes back to where it stood before a belief takes that belief back (`former`).
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
     if is_quiet(before, reading, rules, register):
-        counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
-        return after_quiet(
-            before, counter, reading, _refined(before, counter, reading, entries, False)
-        )
+        return _quiet(before, reading, entries)
     is_another = before.counts_another(register, widened=reading.widened)
     if not is_another:
         before = before.counting(register)
@@ -229,6 +225,13 @@ def advance_direction(
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
+
+
+def _quiet(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
+    """The direction after a reading that brought nothing new."""
+    counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+    refinement = _refined(before, counter, reading, entries, False)
+    return after_quiet(before, counter, reading, refinement)
 
 
 def _with_register(
