@@ -60,6 +60,10 @@ class Patience:
             self._silent_until_s = loop_s + wait_s
         self.retry_at_s = loop_s + wait_s
 
+    def wait_until(self, loop_s: float) -> None:
+        """Whether it fails is known by then."""
+        self.retry_at_s = max(self.retry_at_s, loop_s)
+
     def succeed(self) -> None:
         """Note a verdict."""
         self._backoff.succeed()
