@@ -162,7 +162,7 @@ class ReadBack:
                     f"what {name} tells are the forecasts that were sent, and not the measurements",
                 )
                 return
-            found = self._decided(found, forecasts_uwh)
+            found = list(self._decided(found, forecasts_uwh))
             again = self._records.record_held(found, now_s)
         except StoreError:
             # It is still unconfirmed and asked for again; the buffer's own trouble is told by those
