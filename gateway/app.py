@@ -27,10 +27,12 @@ from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.item import Item
+from gateway.outbox.kept_assets import KeptAsset
 from gateway.site.devices import lines_of
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
+from gateway.store.moved_assets import follow_assets
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock
 
@@ -72,6 +74,7 @@ class Gateway:
         if refusal := self.buffer.database.access.refusal:
             health.failed(refusal)
         _set_floor(clock, self.buffer, health)
+        follow_assets(self.buffer, _kept(settings), clock.now_s())
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -193,6 +196,10 @@ def _set_floor(clock: Clock, buffer: Buffer, health: StoreHealth) -> None:
     if newest_s is not None:
         offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
         clock.know(newest_s, of_this_boot=offset_ms is not None)
+
+
+def _kept(settings: Settings) -> dict[str, KeptAsset]:
+    return {a.name: KeptAsset(a.uuid, a.kind, str(a.energy)) for a in settings.assets}
 
 
 def _limits(settings: Settings) -> Limits:

@@ -208,7 +208,15 @@ class Uploader:
                 self._journal.accepted(items, now_s)
             case Sent():
                 self._journal.sent(items, is_receipt=outcome.is_receipt)
-                self._await_word(outcome, now_s)
+                if self._journal.refusing_since_s is not None:
+                    # Its words refuse everything, whatever its receipts say: one try, and its word.
+                    within_s = self._destination.policy.answer_within_s or 0.0
+                    self._patience.wait_until(_loop_s() + within_s)
+                elif outcome.is_receipt:
+                    self._journal.counts.last_success_s = now_s
+                    self._works(now_s)
+                else:
+                    self._patience.succeed()
                 return  # it may be well or not: its own word tells
             case Rejected() if not halves(portion, outcome):
                 self._journal.rejected(items, outcome.reason, now_s)
@@ -234,18 +242,6 @@ class Uploader:
             return
         if self._patience.is_answered_by(sent_s):
             self._works(now_s)
-
-    def _await_word(self, outcome: Sent, now_s: float) -> None:
-        """It was sent: what that says of the destination."""
-        within_s = self._destination.policy.answer_within_s
-        if self._journal.refusing_since_s is not None and within_s is not None:
-            # Its own words refuse everything, whatever its receipts say: one try, and its word.
-            self._patience.wait_until(_loop_s() + within_s)
-        elif outcome.is_receipt:
-            self._journal.counts.last_success_s = now_s
-            self._works(now_s)
-        else:
-            self._patience.succeed()
 
     def _works(self, now_s: float) -> None:
         """The destination has given its word."""
