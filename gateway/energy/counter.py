@@ -330,8 +330,10 @@ def before_beginning_uwh(before: Counter, since: Since, register_uwh: int, count
     into its step when metering began; 0 where that is known, or its register has not moved yet.
     `since` is what power says of the time, and `register_uwh` where the register is after it.
     """
+    if before.beginning is None:
+        return 0
     moved_uwh = register_uwh - before.register_uwh
-    if before.beginning is None or moved_uwh <= 0:
+    if moved_uwh <= 0:
         return 0
     first_uwh = before.register_uwh if before.high_uwh is None else before.high_uwh
     room_uwh = max(first_uwh - before.counter_uwh, 0)

@@ -50,6 +50,12 @@ class Entries:
         self.taken_back: list[TakenBack] = []
 
     @property
+    def are_empty(self) -> bool:
+        """Whether nothing was added."""
+        added = self.slots or self.events or self.provisional or self.unallocated
+        return not (added or self.taken_back)
+
+    @property
     def are_binding(self) -> bool:
         """Whether something was added that says where the counter stood: it cannot be taken
         back.

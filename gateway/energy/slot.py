@@ -10,7 +10,6 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
-from gateway.energy.boundary import Boundary, Steps
 from gateway.energy.counter import Counter
 from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
@@ -239,6 +238,17 @@ class OpenSlot(msgspec.Struct, frozen=True):
         return replace(self, doubtful=True) if doubts else self
 
 
+class Boundary(msgspec.Struct, frozen=True):
+    """Where one slot ends and the next begins, as far as that is known."""
+
+    at_ms: int
+    """In steady time."""
+    counter_uwh: int
+    uncertainty_uwh: int
+    is_known: bool = False
+    """Whether no later reading says more."""
+
+
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
     """A slot that has ended, and where its end was is not known for good (`look_back`)."""
 
@@ -294,8 +304,6 @@ class DirectionState(msgspec.Struct, frozen=True):
     surprise: Surprise = Surprise()
     refinement: Refinement | None = None
     """What is known of the energy at boundaries that have passed; None: nothing yet."""
-    steps: Steps | None = None
-    """The last moves of the register."""
     passed: Passed | None = None
     """The slot before the open one, while it is looked back at."""
     former: "Former | None" = None
@@ -479,8 +487,7 @@ class TakenBack:
         return self.concerns(record) and record.begin_uwh >= self.from_uwh
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What one sample brought."""
 
     state: MeterState

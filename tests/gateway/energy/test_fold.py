@@ -250,7 +250,6 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "provisional_ms",
         "source",
         "surprise",
-        "steps",
         "passed",
         "former",
     }
