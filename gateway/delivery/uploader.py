@@ -96,7 +96,7 @@ class Uploader:
             if self._destination.acknowledges is not None:
                 beside.append(self._hear(self._destination.acknowledges))
             if self._destination.attends is not None:
-                beside.append(self._attend(self._destination.attends))
+                beside.append(_attend(self._destination.attends, self._news))
             async with asyncio.TaskGroup() as group:
                 for work in (self._deliver_all(), *beside):
                     group.create_task(work)
@@ -207,9 +207,11 @@ class Uploader:
             case Accepted():
                 self._journal.accepted(items, now_s)
             case Sent():
-                self._journal.sent(items, is_receipt=outcome.is_receipt)
-                if outcome.is_receipt:
-                    self._journal.counts.last_success_s = now_s
+                self._journal.sent(items, now_s, is_receipt=outcome.is_receipt)
+                if self._journal.refusing_since_s is not None:
+                    # Its words refuse everything, whatever its receipts say: one try, and its word.
+                    self._patience.wait(_loop_s(), self._destination.policy.answer_within_s)
+                elif outcome.is_receipt:
                     self._works(now_s)
                 else:
                     self._patience.succeed()
@@ -288,10 +290,6 @@ class Uploader:
             except StoreError as error:
                 self._fail_for(error)  # it is not on disk, so it was not said
 
-    async def _attend(self, attends: Attends) -> None:
-        async for _ in attends.attend():
-            self._news.set()
-
     def _take_in(self, answer: Answer) -> bool:
         """One word of its own; whether it was about anything. Raises StoreError."""
         for portion, outcome in (found := self._words.about(answer)):
@@ -340,6 +338,11 @@ class Uploader:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(MIN_SLEEP_S, seconds)):
                 await self._news.wait()
+
+
+async def _attend(attends: Attends, news: asyncio.Event) -> None:
+    async for _ in attends.attend():
+        news.set()
 
 
 def _report(
