@@ -146,6 +146,9 @@ class AwaitedWords:
         if silent:
             new = self._schedule.miss_words(silent, now_s)
             self._journal.unheard(silent, new, self._silence_text, now_s)
+            if self._destination.attends is not None:
+                # Whoever answers well, and never speaks again, may know these by other addresses.
+                self._destination.attends.doubt()
 
     @property
     def _silence_text(self) -> str:

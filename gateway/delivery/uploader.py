@@ -289,7 +289,8 @@ class Uploader:
                 self._fail_for(error)  # it is not on disk, so it was not said
 
     async def _attend(self, attends: Attends) -> None:
-        async for _ in attends.attend():
+        async for moved in attends.attend():
+            self._schedule.try_anew(moved)
             self._news.set()
 
     def _take_in(self, answer: Answer) -> bool:
