@@ -280,9 +280,8 @@ class Schedule:
 
     def try_anew(self, subjects: Set[Subject]) -> None:
         """Where these go has changed."""
-        if subjects:
-            self._held.silence.try_anew(subjects)
-            self._plan.clear()
+        self._held.silence.try_anew(subjects)
+        self._plan.clear()
 
     def settle(self, portion: Portion, outcome: Outcome | Doubted, now_s: float) -> None:
         """What became of what `next` had said."""

@@ -154,7 +154,7 @@ class Registrar:
 
     async def _look(self) -> Set[Subject]:
         """Returns the assets whose numbers go elsewhere now. Raises ExchangeError."""
-        before = {each.id: self._address_of(each.id) for each in self._task.wanted}
+        before = {e.id: self._address_of(e.id) for e in self._task.wanted if self.knows(e.id)}
         nodes = await self._api.registry()
         resolved = resolve(nodes, self._task.wanted)
         self._tell_changes(resolved.by_asset)
