@@ -35,8 +35,8 @@ class SlotRuns:
 
     slot_s: int
     """Its begin, Unix time."""
-    is_new: bool
-    """Whether it has just begun."""
+    part: float = 0.0
+    """How much of it is over, 0 to 1."""
     fees: Mapping[UUID, Fee] = field(default_factory=dict)
     """What each market charges in it, as far as the event says so."""
 
@@ -81,6 +81,7 @@ class _Node(msgspec.Struct):
 class _Frame(msgspec.Struct):
     event: msgspec.Raw = msgspec.Raw()
     market_slot: msgspec.Raw = msgspec.Raw()
+    slot_completion: msgspec.Raw = msgspec.Raw()
     grid_tree: msgspec.Raw = msgspec.Raw()
     command: msgspec.Raw = msgspec.Raw()
     transaction_id: msgspec.Raw = msgspec.Raw()
@@ -98,7 +99,8 @@ def said_in(frame: bytes, fee_type: FeeType) -> Said | None:
         if slot_s is None:
             return None
         fees = dict(_fees(found.grid_tree, fee_type, 0)) if event == "market" else {}
-        return SlotRuns(slot_s, event == "market", fees)
+        part = 0.0 if event == "market" else _part(_text(found.slot_completion))
+        return None if part is None else SlotRuns(slot_s, part, fees)
 
     transaction_id = _text(found.transaction_id)
     if transaction_id and _text(found.command) == "batch_commands":
@@ -167,6 +169,14 @@ def _decoded(raw: msgspec.Raw, type_: Any) -> Any:
 def _text(raw: msgspec.Raw) -> str:
     found = _decoded(raw, str)
     return found if isinstance(found, str) else ""
+
+
+def _part(percent: str) -> float | None:
+    """`53%` as 0.53; None where it is something else."""
+    digits = percent.removesuffix("%")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 3):
+        return None
+    return min(int(digits) / 100, 1.0)
 
 
 def _uuid(text: str) -> UUID | None:

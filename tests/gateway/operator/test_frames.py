@@ -27,14 +27,14 @@ def test_an_event_tells_the_slot_that_began_and_what_each_market_charges() -> No
     event = OBSERVED["market_event"]
     found = said(event)
     assert isinstance(found, SlotRuns)
-    assert found.is_new
+    assert found.part == 0
     assert set(found.fees) == {GRID, COMMUNITY, HOUSE}
     assert found.fees[HOUSE] == fee_of(2, "constant")
 
 
 def test_a_tick_tells_the_slot_and_no_fee() -> None:
     tick = {"event": "tick", "market_slot": "2026-11-28T00:00", "slot_completion": "53%"}
-    assert said({**tick, "grid_tree": {}}) == SlotRuns(1_795_824_000, False)
+    assert said({**tick, "grid_tree": {}}) == SlotRuns(1_795_824_000, 0.53)
 
 
 def test_a_batch_is_told_market_by_market_and_command_by_command() -> None:
@@ -86,6 +86,7 @@ def test_the_end_is_known() -> None:
         {"event": "market", "market_slot": None},
         {"event": "market", "market_slot": "soon"},
         {"event": ["market"]},
+        {"event": "tick", "market_slot": "2026-11-28T00:15", "slot_completion": "half"},
         {"command": "batch_commands", "responses": {}},
         {"command": "set_energy_forecast", "status": "ready", "transaction_id": "t"},
         {},
@@ -109,12 +110,16 @@ def test_a_fee_of_somebody_else_that_cannot_be_ours_is_not_known() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from([str(HOUSE), str(UUID(int=1)), "children", "status", "error", "command"])
-        | st.text(max_size=5),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [str(HOUSE), str(UUID(int=1)), "children", "status", "error", "command"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
