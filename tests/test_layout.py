@@ -69,6 +69,7 @@ COLLECTIONS: Mapping[str, frozenset[str]] = {
     "gateway/cli/commands": frozenset(("arguments", "run")),
     "gateway/outbox/dialects": frozenset(("Dialect",)),
     "gateway/delivery/kinds": frozenset(("Settings", "open")),
+    "gateway/operator/models": frozenset(("Settings", "build")),
 }
 """Folders in which every file is one thing of a kind, and the names that each of them defines."""
 

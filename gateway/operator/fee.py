@@ -25,7 +25,7 @@ HIGHEST: Mapping[FeeType, int] = {"constant": 10_000, "percent": 100}
 
 _KEYS: Mapping[FeeType, str] = {"constant": "fee_const", "percent": "fee_percent"}
 
-_NUMBER = re.compile(r"[-+]?\d{1,12}(?:[.,]\d{1,12})?")
+_NUMBER = re.compile(r"[-+]?[0-9]{1,12}(?:[.,][0-9]{1,17})?")
 
 
 class FeeError(ValueError):
@@ -80,24 +80,40 @@ class Fee:
 
 
 def fee_of(raw: object, type_: FeeType) -> Fee:
-    """A fee of a number. What is smaller than a millionth is rounded. Raises FeeError."""
-    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
-        raise FeeError(f"expected a number, found {shortened(str(raw))} — such as 3.25")
-
-    value = raw if isinstance(raw, Decimal) else Decimal(str(raw))
-    if not value.is_finite():
-        raise FeeError(f"{raw} is not a finite number — such as 3.25")
+    """A fee of a number, and not of text. What is smaller than a millionth is rounded. Raises
+    FeeError.
+    """
+    if isinstance(raw, str):
+        raise FeeError(f"expected a number, found the text {shortened(raw)} — such as 3.25")
+    value = number_of(raw)
     if abs(value) > MILLION:
-        raise FeeError(f"{shortened(str(raw))} is out of range — at most {HIGHEST[type_]}")
+        raise FeeError(f"{value:g} is out of range — at most {HIGHEST[type_]} {UNITS[type_]}")
     return Fee(type_, int((value * MILLION).to_integral_value()))
 
 
-def fee_in_text(text: str, type_: FeeType) -> Fee:
-    """A fee as a person or a spreadsheet writes it: decimal comma or point. Raises FeeError."""
-    bare = text.strip()
-    if not _NUMBER.fullmatch(bare):
-        raise FeeError(f"{shortened(text)} is no number — such as 3.25 or 3,25")
-    return fee_of(Decimal(bare.replace(",", ".")), type_)
+def fee_written(raw: object, type_: FeeType) -> Fee:
+    """A fee as it stands in a tariff file: a number, or text that is one. Raises FeeError."""
+    return fee_of(number_of(raw), type_)
+
+
+def number_of(raw: object) -> Decimal:
+    """A finite number: as it is, or as a person or a spreadsheet writes it in text, with a decimal
+    comma or point. Raises FeeError.
+    """
+    if isinstance(raw, str):
+        bare = raw.strip()
+        if not _NUMBER.fullmatch(bare):
+            raise FeeError(f"{shortened(raw)} is no number — write digits: 3.25 or 3,25")
+        return Decimal(bare.replace(",", "."))
+
+    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
+        raise FeeError(f"expected a number, found {shortened(str(raw))} — such as 3.25")
+    if isinstance(raw, int):
+        return Decimal(raw)
+    value = Decimal(raw) if isinstance(raw, Decimal) else Decimal(repr(raw))
+    if not value.is_finite():
+        raise FeeError(f"{raw} is not a finite number — such as 3.25")
+    return value
 
 
 def echoed(answer: Mapping[str, object], type_: FeeType) -> Fee | None:
@@ -106,6 +122,6 @@ def echoed(answer: Mapping[str, object], type_: FeeType) -> Fee | None:
     """
     raw = answer.get(f"market_{_KEYS[type_]}")
     try:
-        return fee_of(Decimal(raw), type_) if isinstance(raw, str) else fee_of(raw, type_)
+        return fee_of(Decimal(raw) if isinstance(raw, str) else raw, type_)
     except (ArithmeticError, ValueError):
         return None

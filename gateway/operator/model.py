@@ -4,12 +4,16 @@ A model is a pure function of what it is asked with. What it must remember from 
 step, and since when) is in its proposal, is stored with the decision, and is handed back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Protocol
 
-from gateway.operator.fee import Fee
+from drivers.strict_yaml import Mistake
+from gateway.operator.fee import Fee, FeeType
 from gateway.operator.statistics import Statistics
+from gateway.operator.tariffs.day import DayTariff
+from gateway.operator.tariffs.thresholds import ThresholdTariff
 
 NOTICE_SLOTS = 2
 """A fee for slot n is decided while slot n − 1 runs, with what is known of slot n − 2."""
@@ -64,6 +68,36 @@ class Unable:
 
     why: str
     """In words: half a sentence."""
+
+
+class ModelError(Exception):
+    """Keys of a model that do not fit its tariff file."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(mistake.message for mistake in mistakes))
+        self.mistakes = list(mistakes)
+
+
+class TariffFiles(Protocol):
+    """Reads the tariff files that models name. Every file is read once."""
+
+    def day(self, name: str) -> DayTariff:
+        """Fees by the quarter of an hour. Raises TariffError with all that is wrong."""
+
+    def thresholds(self, name: str) -> ThresholdTariff:
+        """Fees by what flows. Raises TariffError with all that is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a model is made from, beside its own keys."""
+
+    fee_type: FeeType
+    timezone: tzinfo
+    """Of the site."""
+    markets: Sequence[str] | None
+    """The markets it is for. None: whichever the registry gives the account."""
+    tariffs: TariffFiles
 
 
 class Model(Protocol):

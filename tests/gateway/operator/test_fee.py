@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.operator.fee import HIGHEST, Fee, FeeError, FeeType, echoed, fee_in_text, fee_of
+from gateway.operator.fee import HIGHEST, Fee, FeeError, FeeType, echoed, fee_of, fee_written
 
 TYPES = st.sampled_from(["constant", "percent"])
 
@@ -32,7 +32,7 @@ def test_nothing_but_a_finite_number_in_range_becomes_a_fee(raw: object, type_: 
 @given(st.text(), TYPES)
 def test_no_text_that_is_no_number_becomes_a_fee(text: str, type_: FeeType) -> None:
     try:
-        fee = fee_in_text(text, type_)
+        fee = fee_written(text, type_)
     except FeeError:
         return
     assert abs(Decimal(text.strip().replace(",", ".")) - Decimal(fee.text)) <= Decimal("5e-7")
@@ -89,4 +89,4 @@ def test_an_answer_without_its_number_is_no_echo(answer: dict[str, object]) -> N
 def test_fees_are_written_without_needless_digits() -> None:
     assert str(fee_of(3.25, "constant")) == "3.25 ct/kWh"
     assert str(fee_of(10, "percent")) == "10 %"
-    assert fee_in_text(" 0,42 ", "constant").text == "0.42"
+    assert fee_written(" 0,42 ", "constant").text == "0.42"
