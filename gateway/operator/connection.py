@@ -7,7 +7,7 @@ few hours, and as soon as the exchange does not know a market any more.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -92,7 +92,7 @@ class Connection:
         await self._beside.aclose()
         await self._session.aclose()
 
-    async def listen(self) -> AsyncIterator[Said | None]:
+    async def listen(self) -> AsyncGenerator[Said | None, None]:
         """What the exchange says, for ever. None: the connection was opened, or lost."""
         from drivers.net.websocket import WebsocketClosed
 

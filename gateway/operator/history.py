@@ -57,8 +57,7 @@ class History:
     def charges(self, fees: Mapping[UUID, Fee]) -> None:
         """An event has said what markets charge in the slot that begins."""
         for market, fee in fees.items():
-            if market in self._known:
-                self._known[market].in_force = fee
+            self.of(market).in_force = fee
 
     def told(self, market: UUID, slot_s: int, statistics: Statistics) -> None:
         """The statistics of a slot."""

@@ -153,7 +153,7 @@ class SlotRound:
             place = self.places[market]
             place.is_asked = place.is_asked and None not in wanted
             if place.state == "sent":
-                place.reason = why
+                place.state, place.reason = "decided", why
 
     def restore(self, market: UUID, decision: Decision, fee: GridFee) -> None:
         """So it was before this daemon was started."""
@@ -209,7 +209,7 @@ class SlotRound:
     def end(self, why: str) -> None:
         """The slot begins, or nothing can be sent for it any more: what is open stays so."""
         for place in self.places.values():
-            if place.state == "sent":
+            if place.state == "sent" or (place.state == "decided" and place.sent):
                 place.state = "silent"
                 place.reason = place.reason or f"the exchange did not answer; {why}"
             elif place.state == "decided":
