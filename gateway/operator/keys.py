@@ -26,6 +26,10 @@ class FeeNumber(float):
             raise ValueError(f"expected a number, found {found_text(raw)} — {hint}")
         return cls(fee_of(raw, "constant").number)
 
+    def as_written(self) -> str:
+        """Such as `3.25`."""
+        return f"{self:g}"
+
     def of_type(self, type_: FeeType) -> Fee:
         """The fee. Raises FeeError where that type does not go so far."""
         return fee_of(float(self), type_)

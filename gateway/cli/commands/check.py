@@ -83,12 +83,12 @@ def _compare(folder: Path) -> int:
     """Compare gateway.yaml with the registries of its exchanges. Returns 0 where they agree."""
     from gateway.cli import registry_comparison as comparison
     from gateway.cli.terminal import Refused
-    from gateway.delivery import kinds
     from gateway.delivery.destination import spoken
+    from gateway.operator.loading import load
     from gateway.site.credentials import ConfigError
 
     try:
-        settings = kinds.load(folder)
+        settings = load(folder)
     except ConfigError:
         print("No exchange has been asked: mend this first.")
         return 1
@@ -115,7 +115,7 @@ def _check(folder: Path, *, tries: bool) -> int:
     """Look the folder over, and try what it says."""
     from drivers.strict_yaml import Problem
     from gateway.cli.as_service import passed_credentials
-    from gateway.delivery import kinds
+    from gateway.operator.loading import load
     from gateway.site.access import access_problems
     from gateway.site.credentials import ConfigError
     from gateway.site.service_unit import account_of, service_unit
@@ -129,7 +129,7 @@ def _check(folder: Path, *, tries: bool) -> int:
         if passed is not None:
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(passed))
         try:
-            settings = kinds.load(folder)
+            settings = load(folder)
             problems = list(settings.borne)
         except ConfigError as error:
             problems = error.problems
@@ -272,11 +272,14 @@ def schema_names() -> list[str]:
 
 def schema_of(name: str) -> dict[str, Any]:
     """The JSON Schema of that kind of file."""
+    from gateway.operator.schema import with_operator
     from gateway.site import config
 
     if name.startswith("profile-"):
         return profile_schema(name.removeprefix("profile-"))
-    return config.schema(name, destination_kinds())  # type: ignore[arg-type]  # argparse lets no other through
+    kinds = destination_kinds() if name == "gateway" else {}
+    found = config.schema(name, kinds)  # type: ignore[arg-type]  # argparse lets no other through
+    return with_operator(found) if name == "gateway" else found
 
 
 def _page() -> str:
@@ -284,11 +287,13 @@ def _page() -> str:
     from drivers.profile import credential_entries
     from drivers.settings_schema import json_schema
     from gateway.cli.configuration_page import page
+    from gateway.operator.models import settings_by_model
 
     return page(
         schema_of("gateway"),
         schema_of("device"),
         {kind: json_schema(settings, kind) for kind, settings in destination_kinds().items()},
+        {name: json_schema(settings, name) for name, settings in settings_by_model().items()},
         {protocol: credential_entries(protocol) for protocol in protocols()},
     )
 
@@ -307,7 +312,7 @@ def _told(settings: "Settings") -> Iterator[str]:
         f"{_length(settings.market.slot)}."
     )
     yield f"Time zone {settings.timezone.name} ({settings.timezone.source})."
-    yield "Reads:"
+    yield "Reads:" if settings.devices else "Reads no meter."
     for device in settings.devices:
         where = (
             f"{device.line} address {device.address}" if device.profile.bus else str(device.line)
@@ -387,9 +392,35 @@ def _sends(settings: "Settings") -> Iterator[str]:
             "once its engine's verdict says so" if exchange.hears_verdicts else "once HTTP says so"
         )
         yield f"  accepted {who} (verdicts: {'on' if exchange.hears_verdicts else 'off'})"
+    yield from _operates(settings)
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."
+
+
+def _operates(settings: "Settings") -> Iterator[str]:
+    """Whose fees are set, and how."""
+    operator = settings.grid_operator
+    if operator is None:
+        return
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    keys, bounds = operator.settings, operator.bounds
+    named = "every market that the registry gives the account"
+    markets = ", ".join(keys.markets) or named
+    verb = "Decides the grid fees (dry_run: none is sent)" if keys.dry_run else "Sets the grid fees"
+    yield f"{verb} of {markets} at {keys.url}, as the aggregator {keys.aggregator}:"
+
+    step = f", at most {bounds.step} a slot" if bounds.step else ""
+    yield f"  from {bounds.lowest} to {bounds.highest}{step}; model {operator.default.kind}"
+    for name, model in operator.models.items():
+        yield f"  but for {name}: {model.kind}"
+    yield f"  fallback {bounds.fallback} from the {_ordinal(bounds.fallback_after)} without inputs"
+
+
+def _ordinal(count: int) -> str:
+    return "first slot" if count == 1 else f"{count}th slot in a row"
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:
