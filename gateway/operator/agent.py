@@ -21,8 +21,10 @@ from uuid import uuid4
 import msgspec
 
 from gateway.delivery.http_session import ExchangeError
+from gateway.monitoring.report import GridOperatorReport
 from gateway.operator.connection import Connection
 from gateway.operator.desk import Desk
+from gateway.operator.fee import UNITS
 from gateway.operator.frames import Finished, Replies, Said, SlotRuns
 from gateway.operator.history import fee_in_row
 from gateway.operator.pace import Pace
@@ -48,6 +50,8 @@ BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
 SEND_AGAIN_S, MAX_SEND_AGAIN_S = 0.5, 30.0
 LEAST_S = 0.05
 ORDER_POLL_S = 2.0
+FRESH_SLOTS = 3
+"""A fee that was taken so many slots ago is no recent success."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +62,6 @@ class Doings:
 
     taken_s: float | None = None
     """When a fee was last taken, or an event last heard where none is to be sent; Unix time."""
-    taken: int = 0
-    not_taken: int = 0
     stray_events: int = 0
     """Doubled, or older than what was told."""
     problem: str = ""
@@ -128,6 +130,44 @@ class Agent:
         await self.connection.let_go()
         self._order.write(msgspec.structs.replace(order, done_s=self._now()))
         _log.info("the markets are left at %s, as fees stop said", self.desk.stop_at)
+
+    def snapshot(self) -> GridOperatorReport:
+        """How it is."""
+        connection, doings, plan = self.connection, self.doings, self.desk.plan
+        condition = connection.condition
+        return GridOperatorReport(
+            name="grid operator",
+            state=self._state(),
+            last_success_s=doings.taken_s,
+            max_age_s=FRESH_SLOTS * plan.slot_s,
+            errors=doings.errors + condition.errors,
+            last_error=condition.problem or doings.problem,
+            last_error_s=doings.problem_s,
+            asleep="stopped by fees stop" if doings.is_stopped else "",
+            url=connection.url,
+            aggregator=connection.aggregator,
+            unit=UNITS[plan.fee_type],
+            dry_run=plan.dry_run,
+            connection="heard" if condition.since_s is not None else condition.problem,
+            slot_s=self.pace.newest_s,
+            markets=[self.desk.report(market) for market in connection.markets],
+            left_out=dict(connection.problems),
+            stray_events=doings.stray_events,
+        )
+
+    def _state(self) -> str:
+        """In a word or two."""
+        if self.doings.is_stopped:
+            return "stopped"
+        if self.connection.condition.since_s is None:
+            return "not heard" if self.connection.condition.problem else "connecting"
+        if self.doings.has_ended:
+            return "the simulation is over"
+        if not self.connection.markets:
+            return "no market"
+        if self.pace.newest_s is None:
+            return "waiting for a slot"
+        return "dry run" if self.desk.plan.dry_run else "ok"
 
     async def aclose(self) -> None:
         """Close all connections."""

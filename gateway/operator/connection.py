@@ -87,6 +87,11 @@ class Connection:
         """Of the exchange."""
         return self._session.url
 
+    @property
+    def aggregator(self) -> str:
+        """Its name."""
+        return self._wanted.aggregator
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._beside.aclose()

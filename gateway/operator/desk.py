@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from gateway.energy.assets import Formula
+from gateway.monitoring.report import MarketReport
 from gateway.operator.decision import Bounds, decide
 from gateway.operator.fee import Fee, FeeType
 from gateway.operator.frames import Replies, SlotRuns
@@ -16,6 +17,7 @@ from gateway.operator.history import KEPT_SLOTS, History, decision_of, missed_ro
 from gateway.operator.markets import Market
 from gateway.operator.model import NOTICE_SLOTS, Model
 from gateway.operator.models.fixed import Fixed
+from gateway.operator.reporting import market_report
 from gateway.operator.slot_round import Place, SlotRound
 from gateway.store.grid_fee_rows import GridFee, SlotStatistics
 from gateway.store.grid_fee_table import GridFeeTable
@@ -167,6 +169,12 @@ class Desk:
             place.state == "taken" and place.decision and place.decision.fee == self.stop_at
             for place in self.current.places.values()
         )
+
+    def report(self, market: Market) -> MarketReport:
+        """How a market is."""
+        in_force = self._history.of(market.uuid).in_force
+        model = self._model_of(market.name).kind
+        return market_report(market, self.current, in_force, model)
 
     # --- hearing and keeping ----------------------------------------------------------------------
 
