@@ -75,6 +75,10 @@ class GridFees:
         """What holds in the slot that runs."""
         return self._of(node).running
 
+    def asked(self, node: Node) -> float:
+        """What was set last."""
+        return self._of(node).asked
+
     def _of(self, node: Node) -> _Fee:
         return self._fees.setdefault(node.uuid, _Fee(node.fee, node.fee))
 
