@@ -104,12 +104,7 @@ class Gateway:
             grid_operator=self.agent,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
-        self.status = StatusServer(
-            settings.status,
-            self.reporter.report,
-            settings.page_token(),
-            open_to_all=settings.page_access == "open",
-        )
+        self.status = _status(settings, self.reporter)
         self.watchdog = Watchdog(self._standstill)
 
     async def run(self) -> None:
@@ -226,6 +221,15 @@ def _deliveries(
             http=http,
         )
         yield open_delivery(its_settings, opening)
+
+
+def _status(settings: Settings, reporter: Reporter) -> StatusServer:
+    return StatusServer(
+        settings.status,
+        reporter.report,
+        settings.page_token(),
+        open_to_all=settings.page_access == "open",
+    )
 
 
 def _mqtt(settings: Settings, clock: Clock, jitter: Callable[[], float]) -> "MqttPublisher":

@@ -24,7 +24,7 @@ from gateway.delivery.http_session import ExchangeError
 from gateway.monitoring.report import GridOperatorReport
 from gateway.operator.connection import Connection
 from gateway.operator.desk import Desk
-from gateway.operator.fee import UNITS
+from gateway.operator.fee import UNITS, Fee
 from gateway.operator.frames import Finished, Replies, Said, SlotRuns
 from gateway.operator.history import fee_in_row
 from gateway.operator.pace import Pace
@@ -32,6 +32,7 @@ from gateway.operator.slot_round import Batch, SlotRound
 from gateway.operator.stop_order import Order, StopOrder
 from gateway.store.errors import StoreError
 from gateway.timing.backoff import Backoff
+from gateway.timing.utc import utc_seconds
 
 MOST_AT_ONCE = 250
 """Markets in one batch: some 40 kB."""
@@ -50,6 +51,8 @@ BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
 SEND_AGAIN_S, MAX_SEND_AGAIN_S = 0.5, 30.0
 LEAST_S = 0.05
 ORDER_POLL_S = 2.0
+MOST_TOLD = 5
+"""Markets in one line of the log."""
 FRESH_SLOTS = 3
 """A fee that was taken so many slots ago is no recent success."""
 
@@ -98,6 +101,8 @@ class Agent:
         """Why slots may have gone by."""
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._told: dict[str, Fee] = {}
+        """The fees that the log has told of."""
 
     async def run(self) -> None:
         """Work for ever. Nothing but its own end is raised."""
@@ -242,19 +247,32 @@ class Agent:
         self._task = group.create_task(self._set_fees(current))
 
     def _hear(self, replies: Replies) -> None:
+        current = self.desk.current
+        before = current.taken() if current else {}
         try:
             is_ours = self.desk.hear(replies, self._now())
         except StoreError as error:
             self._note_problem(str(error))
             return
-        current = self.desk.current
         if not is_ours or current is None:
             return
         if current.unknown:
             self.connection.doubt()
-        if any(place.answered_s and place.state == "taken" for place in current.places.values()):
+        taken = {name: fee for name, fee in current.taken().items() if name not in before}
+        if taken:
             self.doings.taken_s = self._now()
+            self._tell(current.slot_s, taken)
         self._changed.set()
+
+    def _tell(self, slot_s: int, taken: dict[str, Fee]) -> None:
+        """A line where fees are others than they were."""
+        news = {name: fee for name, fee in taken.items() if self._told.get(name) != fee}
+        if not news:
+            return
+        self._told |= news
+        named = ", ".join(f"{name} {fee}" for name, fee in sorted(news.items())[:MOST_TOLD])
+        more = f" and {len(news) - MOST_TOLD} more" if len(news) > MOST_TOLD else ""
+        _log.info("grid fees from %s on, taken: %s%s", utc_seconds(slot_s), named, more)
 
     async def _watch_events(self) -> None:
         """Where no slot begins any more although the connection is there, the aggregator may have

@@ -19,7 +19,7 @@ from gateway.operator.model import NOTICE_SLOTS, Model
 from gateway.operator.models.fixed import Fixed
 from gateway.operator.reporting import market_report
 from gateway.operator.slot_round import Place, SlotRound
-from gateway.store.grid_fee_rows import GridFee, SlotStatistics
+from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
 from gateway.store.grid_fee_table import GridFeeTable
 
 MOST_MISSED = 96
@@ -214,8 +214,8 @@ class Desk:
             assert place.statistics is not None
             each = place.statistics
             self._history.told(place.market.uuid, slot_s, each)
-            values = (each.import_kwh, each.export_kwh, each.traded_kwh, each.revenue_cents)
-            rows.append((place.market.uuid, place.market.name, SlotStatistics(*values)))
+            kept = SlotStatistics(*(getattr(each, name) for name in STATISTICS))
+            rows.append((place.market.uuid, place.market.name, kept))
         if rows:
             self._fees.observe(slot_s, rows, self.plan.fee_type)
 

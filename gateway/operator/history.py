@@ -43,6 +43,7 @@ class History:
                 export_kwh=each.export_kwh,
                 traded_kwh=each.traded_kwh,
                 revenue_cents=each.revenue_cents,
+                average_rate=each.average_rate,
             )
             if each.fee is not None:
                 known.memory, known.slots_without = each.memory, each.slots_without

@@ -108,6 +108,14 @@ class SlotRound:
         place.decision = decision
         place.state = "dry_run" if self.dry_run else "decided"
 
+    def taken(self) -> dict[str, Fee]:
+        """The fees that the exchange has taken, by the market's name."""
+        return {
+            place.market.name: place.decision.fee
+            for place in self.places.values()
+            if place.state == "taken" and place.decision is not None
+        }
+
     def undecided(self) -> list[Place]:
         """The markets for which nothing is decided yet."""
         return [place for place in self.places.values() if place.decision is None]

@@ -34,6 +34,11 @@ class SlotStatistics(msgspec.Struct, frozen=True):
     export_kwh: float | None = None
     traded_kwh: float | None = None
     revenue_cents: float | None = None
+    average_rate: float | None = None
+    """Cents per kWh, the fee among them."""
+
+
+STATISTICS = SlotStatistics.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class GridFee:
     export_kwh: float | None = None
     traded_kwh: float | None = None
     revenue_cents: float | None = None
+    average_rate: float | None = None
 
 
 COLUMNS = tuple(each.name for each in fields(GridFee))

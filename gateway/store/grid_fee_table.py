@@ -6,10 +6,17 @@ from uuid import UUID
 import msgspec
 
 from gateway.store.database import Database
-from gateway.store.grid_fee_rows import COLUMNS, GridFee, SlotStatistics, fee_of_row, fee_row
+from gateway.store.grid_fee_rows import (
+    COLUMNS,
+    STATISTICS,
+    GridFee,
+    SlotStatistics,
+    fee_of_row,
+    fee_row,
+)
 
 _ALL = ", ".join(COLUMNS)
-_KEPT = ("slot_s", "market", "in_force", "import_kwh", "export_kwh", "traded_kwh", "revenue_cents")
+_KEPT = ("slot_s", "market", "in_force", *STATISTICS)
 """What a decision does not say, and so does not replace."""
 
 
@@ -36,14 +43,14 @@ class GridFeeTable:
         self, slot_s: int, told: Sequence[tuple[UUID, str, SlotStatistics]], fee_type: str
     ) -> None:
         """The exchange's statistics of a slot, by market and its name, in one transaction."""
+        names = ", ".join(STATISTICS)
+        marks = ", ".join("?" * len(STATISTICS))
+        new = ", ".join(f"{name} = excluded.{name}" for name in STATISTICS)
         with self._database.transaction() as connection:
             connection.executemany(
-                """INSERT INTO grid_fees (slot_s, market, name, state, fee_type,
-                       import_kwh, export_kwh, traded_kwh, revenue_cents)
-                   VALUES (?, ?, ?, 'observed', ?, ?, ?, ?, ?)
-                   ON CONFLICT (slot_s, market) DO UPDATE SET import_kwh = excluded.import_kwh,
-                   export_kwh = excluded.export_kwh, traded_kwh = excluded.traded_kwh,
-                   revenue_cents = excluded.revenue_cents""",
+                f"""INSERT INTO grid_fees (slot_s, market, name, state, fee_type, {names})
+                    VALUES (?, ?, ?, 'observed', ?, {marks})
+                    ON CONFLICT (slot_s, market) DO UPDATE SET {new}""",  # noqa: S608
                 [
                     (slot_s, market.bytes, name, fee_type, *msgspec.structs.astuple(each))
                     for market, name, each in told

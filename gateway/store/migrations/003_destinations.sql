@@ -84,5 +84,6 @@ CREATE TABLE grid_fees (
     export_kwh REAL,
     traded_kwh REAL,
     revenue_cents REAL,
+    average_rate REAL,
     PRIMARY KEY (slot_s, market)
 );

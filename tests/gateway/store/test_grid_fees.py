@@ -1,5 +1,6 @@
 """The table of a grid operator's fees."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -30,8 +31,10 @@ FEE = GridFee(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Buffer:
-    return open_buffer(tmp_path / "buffer.sqlite", now_s=10_000.0)
+def store(tmp_path: Path) -> Iterator[Buffer]:
+    opened = open_buffer(tmp_path / "buffer.sqlite", now_s=10_000.0)
+    yield opened
+    opened.abandon()
 
 
 def test_a_fee_reads_back_as_it_was_written(store: Buffer) -> None:
@@ -48,7 +51,7 @@ def test_what_the_exchange_told_of_the_slot_stays_where_the_decision_is_written_
     store: Buffer,
 ) -> None:
     fees = store.tables.grid_fees
-    told = SlotStatistics(0.075, 0.0, 0.075, 0.24375)
+    told = SlotStatistics(0.075, 0.0, 0.075, 0.24375, 33.25)
     fees.observe(1800, [(HOUSE, "House 1", told)], "constant")
     assert next(fees.between(0, 9000)).state == "observed"
     fees.write([FEE])
@@ -83,3 +86,4 @@ def test_they_are_among_what_is_saved_of_a_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(data)
     again = open_buffer(path, now_s=10_000.0)
     assert list(again.tables.grid_fees.between(0, 9000)) == [FEE]
+    again.abandon()
