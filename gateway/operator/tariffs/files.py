@@ -36,9 +36,9 @@ class TariffError(Exception):
         self.problems = list(problems)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
     """What a text file holds, in UTF-8, without a byte order mark. Raises TariffError."""
-    raw = _bytes(path)
+    raw = _bytes(path, most)
     if raw.startswith(_BYTE_ORDER_MARKS):
         raise _refused(path, 1, "is UTF-16 text", "save it as CSV UTF-8")
     try:
@@ -93,14 +93,14 @@ def _sheets(raw: dict[str, list[list[tuple[str, object]]]]) -> Iterator[Sheet]:
         yield Sheet(name, [[Cell(v, 0, f"{name}!{at}") for at, v in row] for row in rows if row])
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     try:
-        raw, _ = read_bounded(path, MAX_BYTES)
+        raw, _ = read_bounded(path, most)
     except OSError as error:
         hint = "check its name, owner and mode"
         raise _refused(path, 0, f"cannot be read: {error.strerror}", hint) from error
-    if len(raw) > MAX_BYTES:
-        raise _refused(path, 0, f"is larger than {MAX_BYTES} bytes", "is this the right file?")
+    if len(raw) > most:
+        raise _refused(path, 0, f"is larger than {most} bytes", "is this the right file?")
     return raw
 
 
