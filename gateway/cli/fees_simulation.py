@@ -142,9 +142,8 @@ def _model(text: str, fee_type: "FeeType") -> "Model":
     from drivers.strict_yaml import nearest
     from gateway.operator.fee import FeeError, number_of
     from gateway.operator.keys import FeeNumber
-    from gateway.operator.model import Given
+    from gateway.operator.model import Given, TariffError
     from gateway.operator.models import model_of
-    from gateway.operator.tariffs.files import TariffError
     from gateway.operator.tariffs.reading import Tariffs
     from gateway.site.timezone import machine_timezone
 
@@ -204,9 +203,10 @@ def _bounds(
 
 def _past(path: Path) -> "Past | None":
     """The history. None where it has mistakes, each of which is told."""
+    from gateway.operator.model import TariffError
     from gateway.operator.past_slots import past_slots
     from gateway.operator.tariffs.cells import Findings
-    from gateway.operator.tariffs.files import TariffError, read_text
+    from gateway.operator.tariffs.files import read_text
 
     found = Findings(str(path))
     try:
