@@ -1,8 +1,4 @@
-"""Grid fees and market statistics of the simulated exchange, as far as commands ask for them. Pure.
-
-Nothing is traded here, so the statistics are those of a market in which nothing happened. A grid
-operator's side of the exchange begins in this file.
-"""
+"""Grid fees of the simulated exchange's markets. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,13 +59,25 @@ class GridFees:
 
     def in_tree(self, node: Node) -> dict[str, object]:
         """The fees as the grid tree of an event has them. In percent the last one is a fraction."""
-        fee = self._of(node)
-        last = fee.running if fee.last is None else fee.last
+        last = self.last(node)
         is_percent = self._behaviour.fee_type == "percent"
         return {
             "last_market_fee": last / 100 if is_percent else float(last),
-            "current_market_fee": fee.asked,
+            "current_market_fee": self._of(node).asked,
         }
+
+    def last(self, node: Node) -> float:
+        """What held in the slot before the one that runs."""
+        fee = self._of(node)
+        return fee.running if fee.last is None else fee.last
+
+    def running(self, node: Node) -> float:
+        """What holds in the slot that runs."""
+        return self._of(node).running
+
+    def asked(self, node: Node) -> float:
+        """What was set last."""
+        return self._of(node).asked
 
     def _of(self, node: Node) -> _Fee:
         return self._fees.setdefault(node.uuid, _Fee(node.fee, node.fee))
@@ -80,31 +88,3 @@ class GridFees:
             "market_fee_const": "None" if is_percent else str(fee),
             "market_fee_percent": str(fee) if is_percent else "None",
         }
-
-
-NO_TRADES: Mapping[str, object] = {
-    "min_trade_rate": None,
-    "max_trade_rate": None,
-    "avg_trade_rate": None,
-    "median_trade_rate": None,
-    "total_traded_energy_kWh": None,
-}
-
-
-def statistics(node: Node) -> dict[str, object]:
-    """The answer to `dso_market_stats` in a batch, of a slot in which nobody traded."""
-    return {
-        "status": "ready",
-        "name": node.name,
-        "area_uuid": str(node.uuid),
-        "command": "dso_market_stats",
-        "market_stats": {
-            **NO_TRADES,
-            "market_bill": {"Accumulated Trades": {}},
-            "market_fee_revenue": 0,
-            "area_throughput": {"import": 0.0, "export": 0.0},
-            "self_sufficiency": None,
-            "self_consumption": None,
-            "market_energy_deviance": None,
-        },
-    }
