@@ -2,13 +2,13 @@
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gateway.operator.fee import UNITS
+from gateway.operator.fee import MILLION, UNITS
 from gateway.operator.past_slots import Past
-from gateway.operator.replay import Charged, Total, charged_fees, told_cents
+from gateway.operator.replay import Tally, Total, charged_fees, told_cents
 
 WIDTH, HEIGHT, ENERGY_HEIGHT = 960, 220, 90
 LEFT, RIGHT, GAP = 56, 12, 26
@@ -53,18 +53,16 @@ class Scale:
         return round(self.top + self.height * (self.high - value) / span, 1)
 
 
-def page(
-    past: Past, runs: Mapping[tuple[str, str], Sequence[Charged]], totals: Sequence[Total]
-) -> str:
-    """The page. `runs` are the fees by model and market."""
+def page(past: Past, tallies: Sequence[Tally]) -> str:
+    """The page. `tallies` are the fees by model and market."""
     parts = [HEAD, "<h1>Grid fees, replayed</h1>", f"<p>{_about(past)}</p>"]
     for market in past.markets:
-        of_market = {label: run for (label, name), run in runs.items() if name == market}
+        of_market = [tally for tally in tallies if tally.market == market]
         parts.append(f"<h2>{html.escape(market)}</h2>")
         parts.append(_legend(of_market, has_then=any(_then(past, market))))
         parts.append(_picture(past, market, of_market))
-        of_totals = [each for each in totals if each.market == market]
-        parts.append(_table(of_totals, told_cents(past, market)))
+        totals = [tally.total() for tally in of_market]
+        parts.append(_table(totals, told_cents(past, market)))
     return "\n".join((*parts, "</html>\n"))
 
 
@@ -86,8 +84,8 @@ def _then(past: Past, market: str) -> list[float]:
     return [fee for fee in charged_fees(past, market) if fee is not None]
 
 
-def _legend(runs: Mapping[str, object], *, has_then: bool) -> str:
-    keys = [(label, _colour(n)) for n, label in enumerate(runs)]
+def _legend(tallies: Sequence[Tally], *, has_then: bool) -> str:
+    keys = [(tally.model, _colour(n)) for n, tally in enumerate(tallies)]
     keys += [("charged then", THEN)] * has_then
     entries = (
         f'<span class="key" style="background:{colour}"></span>{html.escape(label)}'
@@ -103,12 +101,12 @@ def _colour(number: int) -> str:
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def _picture(past: Past, market: str, runs: Mapping[str, Sequence[Charged]]) -> str:
+def _picture(past: Past, market: str, tallies: Sequence[Tally]) -> str:
     then = charged_fees(past, market)
-    lines = [[each.decision.fee.number for each in run] for run in runs.values()]
+    lines = [[micros / MILLION for micros in tally.fees] for tally in tallies]
     highest = max(*map(max, lines), *_then(past, market), 0)
     fees = Scale(0, _round_up(highest), 10, HEIGHT)
-    unit = UNITS[next(iter(runs.values()))[0].decision.fee.type]
+    unit = UNITS[tallies[0].total().lowest.type]
     bottom = 10 + HEIGHT + GAP + ENERGY_HEIGHT
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + 24}" role="img">']

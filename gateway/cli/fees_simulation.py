@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from gateway.operator.fee import FeeType
     from gateway.operator.model import Model
     from gateway.operator.past_slots import Past
-    from gateway.operator.replay import Charged, Contender, Total
+    from gateway.operator.replay import Contender, Tally, Total
     from gateway.operator.settings import GridOperator
 
-MAX_BYTES = 256 << 20
-"""Of a history: a year of fifty markets has some 150 MB."""
+MAX_BYTES = 64 << 20
+"""Of a history: as many slots as are replayed at most, and some more columns."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def simulate(args: argparse.Namespace) -> int:
     """Returns 1 where the history has mistakes. Raises Refused and ConfigError."""
     from gateway.cli.fees_test import fee_type_of
-    from gateway.operator.replay import replayed, total
+    from gateway.operator.replay import Tally
 
     for path, suffixes in ((args.plot, (".html",)), (args.slots, (".csv", ".xlsx"))):
         if path is not None and path.suffix.lower() not in suffixes:
@@ -74,19 +75,44 @@ def simulate(args: argparse.Namespace) -> int:
     if past is None:
         return 1
 
-    runs = {
-        (contender.label, market): list(replayed(past, market, contender.model_of(market), bounds))
-        for market in past.markets
-        for contender in contenders
-    }
-    totals = [total(label, market, past, charged) for (label, market), charged in runs.items()]
+    tallies = [Tally(each.label, market) for market in past.markets for each in contenders]
+    rows = _replayed(past, {each.label: each for each in contenders}, bounds, tallies)
+    _write_slots(args, rows)
+    totals = [tally.total() for tally in tallies]
+
     _show(args, past, totals)
-    for each in totals:
-        if each.fallbacks == each.slots:
-            why = runs[each.model, each.market][-1].decision.why
-            print(f"note: {each.model}, {each.market}: only the fallback — {why}", file=sys.stderr)
-    _write(args, past, runs, totals)
+    for tally, total in zip(tallies, totals, strict=True):
+        if total.fallbacks == total.slots:
+            what = f"{tally.model}, {tally.market}: only the fallback"
+            print(f"note: {what} — {tally.why}", file=sys.stderr)
+    _write_plot(args, past, tallies)
     return 0
+
+
+def _replayed(
+    past: "Past",
+    contenders: Mapping[str, "Contender"],
+    bounds: "Bounds",
+    tallies: Sequence["Tally"],
+) -> Iterator[Mapping[str, Any]]:
+    """Every slot of every tally as a row, added up while it passes."""
+    from gateway.cli.tables import utc_text
+    from gateway.operator.replay import replayed
+
+    for tally in tallies:
+        model = contenders[tally.model].model_of(tally.market)
+        for each in replayed(past, tally.market, model, bounds):
+            tally.add(each)
+            decision = each.decision
+            yield {
+                "slot_utc": utc_text(decision.slot_s),
+                "market": tally.market,
+                "model": tally.model,
+                "fee": decision.fee.number,
+                "wanted": None if decision.wanted is None else decision.wanted.number,
+                "cents": each.cents,
+                "why": decision.why,
+            }
 
 
 # --- what is replayed -----------------------------------------------------------------------------
@@ -142,9 +168,8 @@ def _model(text: str, fee_type: "FeeType") -> "Model":
     from drivers.strict_yaml import nearest
     from gateway.operator.fee import FeeError, number_of
     from gateway.operator.keys import FeeNumber
-    from gateway.operator.model import Given
+    from gateway.operator.model import Given, TariffError
     from gateway.operator.models import model_of
-    from gateway.operator.tariffs.files import TariffError
     from gateway.operator.tariffs.reading import Tariffs
     from gateway.site.timezone import machine_timezone
 
@@ -204,9 +229,10 @@ def _bounds(
 
 def _past(path: Path) -> "Past | None":
     """The history. None where it has mistakes, each of which is told."""
+    from gateway.operator.model import TariffError
     from gateway.operator.past_slots import past_slots
     from gateway.operator.tariffs.cells import Findings
-    from gateway.operator.tariffs.files import TariffError, read_text
+    from gateway.operator.tariffs.files import read_text
 
     found = Findings(str(path))
     try:
@@ -277,37 +303,26 @@ def _cell(value: object) -> str:
     return f"{value:,.2f}".replace(",", " ") if isinstance(value, float) else str(value)
 
 
-Runs = Mapping[tuple[str, str], Sequence["Charged"]]
-"""What each model would have set, by its label and the market."""
+SLOT_COLUMNS = ("slot_utc", "market", "model", "fee", "wanted", "cents", "why")
 
 
-def _write(args: argparse.Namespace, past: "Past", runs: Runs, totals: Sequence["Total"]) -> None:
+def _write_slots(args: argparse.Namespace, rows: Iterator[Mapping[str, Any]]) -> None:
+    """Have all rows pass, into a file where one is asked for. Raises Refused."""
+    from gateway.cli.spreadsheets import write_table
+
+    if args.slots is None:
+        deque(rows, maxlen=0)
+        return
+    count = write_table(args.slots, SLOT_COLUMNS, rows, force=args.force)
+    print(f"{args.slots}: {count} fees", file=sys.stderr)
+
+
+def _write_plot(args: argparse.Namespace, past: "Past", tallies: Sequence["Tally"]) -> None:
     """Raises Refused."""
     from gateway.cli.fees_page import page
-    from gateway.cli.spreadsheets import replacing, write_table
+    from gateway.cli.spreadsheets import replacing
 
-    if args.slots is not None:
-        columns = ["slot_utc", "market", "model", "fee", "wanted", "cents", "why"]
-        count = write_table(args.slots, columns, _slot_rows(runs), force=args.force)
-        print(f"{args.slots}: {count} fees", file=sys.stderr)
     if args.plot is not None:
         with replacing(args.plot, force=args.force) as part:
-            part.write_text(page(past, runs, totals), encoding="utf-8")
+            part.write_text(page(past, tallies), encoding="utf-8")
         print(f"{args.plot}: the plot", file=sys.stderr)
-
-
-def _slot_rows(runs: Runs) -> Iterator[Mapping[str, Any]]:
-    from gateway.cli.tables import utc_text
-
-    for (label, market), charged in runs.items():
-        for each in charged:
-            decision = each.decision
-            yield {
-                "slot_utc": utc_text(decision.slot_s),
-                "market": market,
-                "model": label,
-                "fee": decision.fee.number,
-                "wanted": None if decision.wanted is None else decision.wanted.number,
-                "cents": each.cents,
-                "why": decision.why,
-            }

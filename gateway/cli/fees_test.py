@@ -68,8 +68,8 @@ def test(args: argparse.Namespace) -> int:
     """Returns 1 where the file has mistakes, each of which is told. Raises Refused."""
     from drivers.strict_yaml import nearest
     from gateway.cli.terminal import Refused
+    from gateway.operator.model import TariffError
     from gateway.operator.models import model_names
-    from gateway.operator.tariffs.files import TariffError
     from gateway.operator.tariffs.reading import Tariffs
 
     if args.model is None or args.file is None:

@@ -67,9 +67,8 @@ class _Models:
         self, path: KeyPath, data: dict[str, object], markets: list[str] | None
     ) -> "Model | None":
         """One model, for those markets (None: for whichever there are)."""
-        from gateway.operator.model import Given, ModelError
+        from gateway.operator.model import Given, ModelError, TariffError
         from gateway.operator.models import model_names, model_of
-        from gateway.operator.tariffs.files import TariffError
 
         kind = str(data["kind"])
         if kind not in model_names():

@@ -7,13 +7,15 @@ step, and since when) is in its proposal, is stored with the decision, and is ha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from drivers.strict_yaml import Mistake
+from drivers.strict_yaml import Mistake, Problem
 from gateway.operator.fee import Fee, FeeType
 from gateway.operator.statistics import Statistics
-from gateway.operator.tariffs.day import DayTariff
-from gateway.operator.tariffs.thresholds import ThresholdTariff
+
+if TYPE_CHECKING:  # most boxes have tariff files of one kind, or none
+    from gateway.operator.tariffs.day import DayTariff
+    from gateway.operator.tariffs.thresholds import ThresholdTariff
 
 NOTICE_SLOTS = 2
 """A fee for slot n is decided while slot n − 1 runs, with what is known of slot n − 2."""
@@ -78,13 +80,21 @@ class ModelError(Exception):
         self.mistakes = list(mistakes)
 
 
+class TariffError(Exception):
+    """A tariff file that cannot be used, with every mistake in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = list(problems)
+
+
 class TariffFiles(Protocol):
     """Reads the tariff files that models name. Every file is read once."""
 
-    def day(self, name: str) -> DayTariff:
+    def day(self, name: str) -> "DayTariff":
         """Fees by the quarter of an hour. Raises TariffError with all that is wrong."""
 
-    def thresholds(self, name: str) -> ThresholdTariff:
+    def thresholds(self, name: str) -> "ThresholdTariff":
         """Fees by what flows. Raises TariffError with all that is wrong."""
 
 

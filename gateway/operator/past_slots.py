@@ -30,8 +30,8 @@ COLUMNS = ("slot_utc", "market", *NUMBERS)
 SIGNED = ("revenue_cents", "average_rate", "load_kwh")
 """What may be negative."""
 
-MAX_ROWS = 2_000_000
-"""Fifty markets for a year."""
+MAX_ROWS = 500_000
+"""Five markets for nearly three years, or fifty for three months; 200 MB of memory."""
 
 DEFAULT_SLOT_S = 900
 

@@ -3,12 +3,13 @@
 Nobody knows how people would have answered to other fees: energies stay as they were.
 """
 
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gateway.operator.decision import Bounds, Decision, decide
-from gateway.operator.fee import MILLION, Fee
+from gateway.operator.fee import MILLION, Fee, FeeType
 from gateway.operator.model import NOTICE_SLOTS, Asked, Model
 from gateway.operator.past_slots import Past, PastSlot, in_order
 from gateway.operator.statistics import Statistics
@@ -22,8 +23,10 @@ class Charged:
     """A fee for a slot, and its money."""
 
     decision: Decision
+    kwh: float | None
+    """What it was charged on. None where that is not known."""
     cents: float | None
-    """None where the energy is not known."""
+    """None where the energy, or its price, is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,9 @@ def replayed(past: Past, market: str, model: Model, bounds: Bounds) -> Iterator[
             ),
             bounds,
         )
-        yield Charged(before, money_cents(before.fee, slots.get(start)))
+        slot = slots.get(start)
+        kwh = slot.charged_kwh if slot else None
+        yield Charged(before, kwh, money_cents(before.fee, slot))
 
 
 def _know(
@@ -102,25 +107,45 @@ def money_cents(fee: Fee, slot: PastSlot | None) -> float | None:
     return None if rate is None else fee.number / 100 * slot.charged_kwh * rate
 
 
-def total(model: str, market: str, past: Past, charged: list[Charged]) -> Total:
-    """What all the slots of a market came to. There is one at least."""
-    decisions = [each.decision for each in charged]
-    fees = [decision.fee for decision in decisions]
-    pairs = zip(charged, in_order(past, market), strict=True)
-    known = [slot.charged_kwh for each, (_, slot) in pairs if slot and each.cents is not None]
-    return Total(
-        model=model,
-        market=market,
-        slots=len(charged),
-        lowest=min(fees),
-        highest=max(fees),
-        mean=sum(fee.micros for fee in fees) / MILLION / len(fees),
-        changes=sum(a != b for a, b in pairwise(fees)),
-        fallbacks=sum(decision.is_fallback for decision in decisions),
-        limited=sum(decision.wanted not in (None, decision.fee) for decision in decisions),
-        charged_kwh=sum(kwh for kwh in known if kwh is not None),
-        cents=sum(each.cents for each in charged if each.cents is not None),
-    )
+class Tally:
+    """What a model did in a market, added up slot by slot. The decisions are not kept."""
+
+    def __init__(self, model: str, market: str) -> None:
+        self.model, self.market = model, market
+        self.fees = array("q")
+        """Of each slot, in millionths."""
+        self.why = ""
+        """Of the newest decision."""
+        self._type: FeeType = "constant"
+        self._fallbacks = self._limited = 0
+        self._charged_kwh = self._cents = 0.0
+
+    def add(self, charged: Charged) -> None:
+        """One more slot."""
+        decision = charged.decision
+        self.fees.append(decision.fee.micros)
+        self.why, self._type = decision.why, decision.fee.type
+        self._fallbacks += decision.is_fallback
+        self._limited += decision.wanted not in (None, decision.fee)
+        if charged.cents is not None:
+            self._cents += charged.cents
+            self._charged_kwh += charged.kwh or 0.0
+
+    def total(self) -> Total:
+        """All of it. There is one slot at least."""
+        return Total(
+            model=self.model,
+            market=self.market,
+            slots=len(self.fees),
+            lowest=Fee(self._type, min(self.fees)),
+            highest=Fee(self._type, max(self.fees)),
+            mean=sum(self.fees) / MILLION / len(self.fees),
+            changes=sum(a != b for a, b in pairwise(self.fees)),
+            fallbacks=self._fallbacks,
+            limited=self._limited,
+            charged_kwh=self._charged_kwh,
+            cents=self._cents,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

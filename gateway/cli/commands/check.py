@@ -416,11 +416,8 @@ def _operates(settings: "Settings") -> Iterator[str]:
     yield f"  from {bounds.lowest} to {bounds.highest}{step}; model {operator.default.kind}"
     for name, model in operator.models.items():
         yield f"  but for {name}: {model.kind}"
-    yield f"  fallback {bounds.fallback} from the {_ordinal(bounds.fallback_after)} without inputs"
-
-
-def _ordinal(count: int) -> str:
-    return "first slot" if count == 1 else f"{count}th slot in a row"
+    slots = f"{bounds.fallback_after} slot{'s in a row' * (bounds.fallback_after > 1)}"
+    yield f"  fallback {bounds.fallback}, once a model has lacked what it needs for {slots}"
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ in one of the dialects of gateway/outbox/dialects/.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Meta
@@ -277,7 +277,23 @@ def settings_of(site: SiteSettings) -> Settings | None:
     return found if isinstance(found, Settings) else None
 
 
-def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
+class Account(Protocol):
+    """Where to log in, and as whom."""
+
+    @property
+    def url(self) -> HttpUrl:
+        """Of the exchange."""
+
+    @property
+    def credentials(self) -> str:
+        """The file of the login."""
+
+    @property
+    def timeout(self) -> Seconds:
+        """How long the exchange may take to answer."""
+
+
+def session_for_a_person(settings: Account, site: SiteSettings) -> Session:
     """A session for one look, by a command."""
     return Session(
         settings.url,
@@ -288,7 +304,7 @@ def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
     )
 
 
-async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
+async def log_in(settings: Account, site: SiteSettings, within_s: float) -> str:
     """Log in once, and send nothing. Returns what is worth knowing beside that, in words. Raises
     ExchangeError, which says what is wrong and what to do.
     """

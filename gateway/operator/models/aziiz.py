@@ -7,7 +7,7 @@ fault (all slots of its history are the last one); here it is the mean of the sl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
@@ -15,8 +15,10 @@ from drivers.strict_yaml import Mistake
 from gateway.operator.fee import Fee, FeeType
 from gateway.operator.keys import FeeNumber, not_in_file, unfit
 from gateway.operator.model import Asked, Given, ModelError, Proposal, Unable
-from gateway.operator.tariffs.thresholds import Threshold
 from gateway.site.settings import Surroundings
+
+if TYPE_CHECKING:
+    from gateway.operator.tariffs.thresholds import Threshold
 
 AVERAGED_SLOTS = 4
 """As the template has it: an hour."""
@@ -76,7 +78,7 @@ class Aziiz:
     """A fee by thresholds of what flows."""
 
     file: str
-    thresholds: Mapping[str, Sequence[Threshold]]
+    thresholds: Mapping[str, Sequence["Threshold"]]
     """Of each market, the lowest first."""
     measure: Measure
     above: Fee | None

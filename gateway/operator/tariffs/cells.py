@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 
 from drivers.strict_yaml import Problem
 from drivers.yaml_words import shortened
@@ -129,3 +130,20 @@ def time_text(second_of_day: int) -> str:
 def filled(rows: Sequence[Row]) -> Iterator[Row]:
     """The rows in which anything stands."""
     return (row for row in rows if any(not cell.is_empty for cell in row))
+
+
+def cell_at(row: Row, column: int) -> Cell:
+    """A cell of a row, counted from 0. Rows may be shorter than others."""
+    if column < len(row):
+        return row[column]
+    first = row[0]
+    if first.line:
+        return Cell(None, first.line, f"column {column + 1}")
+    sheet, _, name = first.at.rpartition("!")
+    return Cell(None, 0, f"{sheet}!{_letters(column)}{name.lstrip(ascii_uppercase)}")
+
+
+def _letters(column: int) -> str:
+    """A column's name in a spreadsheet: A to Z, AA and so on."""
+    above, letter = divmod(column, 26)
+    return (_letters(above - 1) if above else "") + ascii_uppercase[letter]

@@ -18,6 +18,7 @@ from gateway.operator.tariffs.cells import (
     Findings,
     Row,
     Sheet,
+    cell_at,
     filled,
     is_number,
     time_of_day_s,
@@ -50,7 +51,7 @@ def day_tariff(sheets: Sequence[Sheet], type_: FeeType, found: Findings) -> DayT
     columns = list(_columns(rows, found))
     by_quarter = _by_quarter(rows, found)
     fees = {
-        name: [found.fee(_cell(row, column), type_) for _, row in sorted(by_quarter.items())]
+        name: [found.fee(cell_at(row, column), type_) for _, row in sorted(by_quarter.items())]
         for column, name in columns
     }
     if len(found.problems) > before:
@@ -92,10 +93,10 @@ def _columns(rows: Sequence[Row], found: Findings) -> Iterator[tuple[int, str]]:
     """The number and the market of each column of fees."""
     header, width = rows[0], max(len(row) for row in rows)
     seen: dict[str, Cell] = {}
-    gap = next((n for n in range(1, width) if _cell(header, n).is_empty), width)
+    gap = next((n for n in range(1, width) if cell_at(header, n).is_empty), width)
     for column in range(1, width):
-        head = _cell(header, column)
-        cells = [_cell(row, column) for row in rows[1:]]
+        head = cell_at(header, column)
+        cells = [cell_at(row, column) for row in rows[1:]]
         numbers = [cell for cell in cells if is_number(cell)]
         # Beyond the table there may be notes, and a number among them.
         is_of_table = column <= gap or len(numbers) > len(cells) / 2
@@ -115,7 +116,8 @@ def _columns(rows: Sequence[Row], found: Findings) -> Iterator[tuple[int, str]]:
         seen[head.text] = head
         if all(cell.is_empty for cell in cells) and cells:
             message = f"the market {shortened(head.text)} has no fees"
-            found.note(head, message, "fill the column, or take its name away")
+            hint = "fill it (a formula counts once it is calculated), or take its name away"
+            found.note(head, message, hint)
             continue
         yield column, head.text
 
@@ -175,10 +177,3 @@ def _note_missing(missing: Sequence[int], after: Cell, found: Findings) -> None:
     plural = "s" if len(missing) > 1 else ""
     message = f"below this, {len(missing)} quarter{plural} of an hour missing: {named}{more}"
     found.note(after, message, "a day has 96 rows")
-
-
-def _cell(row: Row, column: int) -> Cell:
-    """A cell of a row. Rows may be shorter than others."""
-    if column < len(row):
-        return row[column]
-    return Cell(None, row[0].line, f"column {column + 1}" if row[0].line else row[0].at)

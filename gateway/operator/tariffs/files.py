@@ -4,17 +4,16 @@ openpyxl takes 22 MB of memory, which a daemon would keep. So it runs in a proce
 output is the cells.
 """
 
-import csv
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from drivers.settings_file import read_bounded
-from drivers.strict_yaml import Problem
+from gateway.operator.model import TariffError
 from gateway.operator.tariffs.cells import Cell, Findings, Sheet
 
 SUFFIXES = (".csv", ".json", ".xlsx")
@@ -26,14 +25,6 @@ XLSX_WITHIN_S = 60.0
 """A Pi takes 3 s, most of them for openpyxl itself."""
 
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-
-class TariffError(Exception):
-    """A tariff file that cannot be used, with every mistake in it."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = list(problems)
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
@@ -51,6 +42,8 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
 
 def read_csv(path: Path) -> list[Sheet]:
     """The one table of a CSV file, its columns separated by semicolons. Raises TariffError."""
+    import csv
+
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=";", strict=True)
     rows = []
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from drivers.strict_yaml import Document, parse
 from drivers.yaml_words import found_text, shortened
 from gateway.operator.fee import Fee, FeeError, FeeType, number_of
-from gateway.operator.tariffs.cells import Cell, Findings, Row, Sheet, filled, is_number
+from gateway.operator.tariffs.cells import Cell, Findings, Row, Sheet, cell_at, filled, is_number
 
 THRESHOLD = "Import / Export threshold"
 FEE = "Grid fee"
@@ -73,7 +73,7 @@ def _pairs_of_sheet(name: str, rows: Sequence[Row], found: Findings) -> list[_Pa
         hint = f"its first row names the columns Threshold and {FEE}, once each"
         found.note(rows[0][0], f"the sheet {shortened(name)} has no such columns", hint)
         return []
-    pairs = [_Pair(row[of_kwh[0]], row[of_fee[0]]) for row in rows[1:]]
+    pairs = [_Pair(cell_at(row, of_kwh[0]), cell_at(row, of_fee[0])) for row in rows[1:]]
     return [pair for pair in pairs if not (pair.kwh.is_empty and pair.fee.is_empty)]
 
 

@@ -44,7 +44,10 @@ def _rows(sheet: object) -> Iterator[list[tuple[str, object]]]:
         max_row=MAX_ROWS, max_col=MAX_COLUMNS, values_only=True
     )
     for n, row in enumerate(rows, start=1):
-        yield [(f"{get_column_letter(c)}{n}", _plain(v)) for c, v in enumerate(row, start=1)]
+        # Rows come as wide as was asked for. What is empty at their ends says nothing.
+        width = max((c for c, value in enumerate(row, start=1) if value is not None), default=0)
+        if width:
+            yield [(f"{get_column_letter(c + 1)}{n}", _plain(row[c])) for c in range(width)]
 
 
 def _plain(value: object) -> object:

@@ -11,7 +11,7 @@ from gateway.operator.fee import Fee, fee_of
 from gateway.operator.models.aziiz import Aziiz
 from gateway.operator.models.fixed import Fixed
 from gateway.operator.past_slots import Past, PastSlot
-from gateway.operator.replay import money_cents, replayed, told_cents, total
+from gateway.operator.replay import Tally, money_cents, replayed, told_cents
 from gateway.operator.statistics import Statistics
 from gateway.operator.tariffs.thresholds import Threshold
 
@@ -57,7 +57,10 @@ def test_slots_of_which_nothing_is_known_keep_the_fee_and_then_fall_back() -> No
 
 def test_the_total_is_of_what_is_known() -> None:
     history = past(5, 15, None, 15)
-    found = total("aziiz", "Grid", history, list(replayed(history, "Grid", AZIIZ, BOUNDS)))
+    tally = Tally("aziiz", "Grid")
+    for each in replayed(history, "Grid", AZIIZ, BOUNDS):
+        tally.add(each)
+    found = tally.total()
     assert (found.slots, found.fallbacks, found.charged_kwh) == (4, 2, 35)
     assert found.cents == 2 * 5 + 2 * 15 + 4 * 15
     assert told_cents(history, "Grid") == 70

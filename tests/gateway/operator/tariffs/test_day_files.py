@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.operator.model import TariffError
 from gateway.operator.tariffs.cells import Cell, Findings, Sheet
 from gateway.operator.tariffs.day import day_tariff
-from gateway.operator.tariffs.files import TariffError, read_csv
+from gateway.operator.tariffs.files import read_csv
 from gateway.operator.tariffs.reading import Tariffs
 
 TIMES = [f"{q // 4:02}:{q % 4 * 15:02}" for q in range(96)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.operator.tariffs.files import TariffError
+from gateway.operator.model import TariffError
 from gateway.operator.tariffs.reading import Tariffs
 
 TEMPLATE = """{
