@@ -200,23 +200,8 @@ class MqttPublisher:
         self._retain("status", report.to_json())
         if report.grid_operator is not None:
             for market in report.grid_operator.markets:
-                self._market(market, report.grid_operator)
-
-    def _market(self, market: MarketReport, operator: GridOperatorReport) -> None:
-        """What a market charges, as its grid operator's agent knows it."""
-        next_s = market.next_slot_s
-        document = {
-            "market": market.name,
-            "unit": operator.unit,
-            "slot": None if operator.slot_s is None else _utc(operator.slot_s),
-            "fee": market.fee,
-            "next_slot": None if next_s is None else _utc(next_s),
-            "next_fee": market.next_fee,
-            "state": market.state,
-            "model": market.model,
-            "load_percent": market.load_percent,
-        }
-        self._retain(f"market/{market.uuid}", json.encode(document))
+                document = _market_document(market, report.grid_operator)
+                self._retain(f"market/{market.uuid}", json.encode(document))
 
     def snapshot(self) -> Part:
         """How the publication goes."""
@@ -428,3 +413,19 @@ def _utc(unix_s: float) -> str:
         .replace("+00:00", "Z")
         .replace(".000Z", "Z")
     )
+
+
+def _market_document(market: MarketReport, operator: GridOperatorReport) -> dict[str, Any]:
+    """What a market charges, as its grid operator's agent knows it."""
+    next_s = market.next_slot_s
+    return {
+        "market": market.name,
+        "unit": operator.unit,
+        "slot": None if operator.slot_s is None else _utc(operator.slot_s),
+        "fee": market.fee,
+        "next_slot": None if next_s is None else _utc(next_s),
+        "next_fee": market.next_fee,
+        "state": market.state,
+        "model": market.model,
+        "load_percent": market.load_percent,
+    }
