@@ -3,8 +3,9 @@
 This machine's clock is not asked: the engine's leads, and in a rehearsal a quarter of an hour may
 go by in ten seconds. What is known is when each slot was told of, in the loop's time.
 
-An event that was doubled, or comes after a newer one, says nothing. Two in a row that do follow
-each other, and lie before what was told last, say that the simulation was begun anew. One that
+An event that was doubled, or comes after a newer one, or of a slot that cannot have begun yet, says
+nothing. Three of these in a row that follow each other at a slot's pace say that the simulation was
+begun anew: events that were late would come between newer ones, or at once. One that
 comes much later than its slot began is late, and its slot may soon be over: when a slot begins is
 known from those before it.
 """
@@ -18,6 +19,15 @@ LATEST = 0.8
 """A fee is sent within this part of a slot. What arrives in its last tick is looked at when the
 next one has begun; in a rehearsal a slot has ten ticks, in earnest sixty.
 """
+
+ANEW = 3
+"""So many odd events in a row say that a simulation was begun anew."""
+
+SPARE_SLOTS = 2
+"""An event may be so much further ahead than the time since the last one allows."""
+
+AT_PACE = (0.7, 1.3)
+"""From so much of a slot's time to so much of it lie between events that come as slots begin."""
 
 REMEMBERED = 5
 """Events by which the pace is known."""
@@ -46,8 +56,8 @@ class Pace:
         self._told: deque[Told] = deque(maxlen=REMEMBERED)
         self._prompt: Told | None = None
         """The event that came soonest after its slot's begin, of the last day."""
-        self._older: Told | None = None
-        """The last event, where it lies before what was told."""
+        self._odd: list[Told] = []
+        """The last events, where they lie before what was told, or too far ahead."""
 
     @property
     def newest_s(self) -> int | None:
@@ -63,28 +73,44 @@ class Pace:
         each = [
             (after.at_s - before.at_s) * self._slot_s / (after.slot_s - before.slot_s)
             for before, after in pairwise(told)
+            if after.slot_s - before.slot_s <= ANCHORED_SLOTS * self._slot_s
         ]
         usual_s = median(each) if each else self._slot_s
         return self._slot_s if usual_s > IN_EARNEST * self._slot_s else usual_s
 
     def hear(self, slot_s: int, now_s: float) -> bool:
         """A slot has begun, by what was just heard. False: that says nothing new."""
-        told, before = Told(slot_s, now_s), self._older
-        self._older = None
-        if self.newest_s is None or slot_s > self.newest_s:
+        told = Told(slot_s, now_s)
+        if self._is_next(told):
+            self._odd = []
             self._told.append(told)
             self._note_prompt(told)
             return True
         if slot_s == self.newest_s:
             return False
 
-        self._older = told
-        if before is None or slot_s != before.slot_s + self._slot_s:
+        follows = bool(self._odd) and self._follows(self._odd[-1], told)
+        self._odd = [*self._odd, told] if follows else [told]
+        if len(self._odd) < ANEW:
             return False
         self._told.clear()
-        self._told.extend((before, told))
-        self._older, self._prompt = None, None
+        self._told.extend(self._odd)
+        self._odd, self._prompt = [], None
         return True
+
+    def _is_next(self, told: Told) -> bool:
+        """Whether it is a newer slot, and may have begun by now."""
+        if not self._told:
+            return True
+        newest = self._told[-1]
+        slots = (told.slot_s - newest.slot_s) / self._slot_s
+        gone_by = (told.at_s - newest.at_s) / self.lasts_s
+        return 0 < slots <= 1.5 * gone_by + SPARE_SLOTS
+
+    def _follows(self, before: Told, told: Told) -> bool:
+        """Whether it is of the next slot, and came when that should begin."""
+        parts = (told.at_s - before.at_s) / self.lasts_s
+        return told.slot_s == before.slot_s + self._slot_s and AT_PACE[0] <= parts <= AT_PACE[1]
 
     def _note_prompt(self, told: Told) -> None:
         before = self._prompt

@@ -26,20 +26,35 @@ def test_a_doubled_event_and_one_that_comes_after_a_newer_one_say_nothing() -> N
     assert pace.hear(10800, 1800.0)
 
 
-def test_a_simulation_that_was_begun_anew_is_followed_from_its_second_event_on() -> None:
+def test_a_simulation_that_was_begun_anew_is_followed_from_its_third_event_on() -> None:
     pace = Pace(SLOT_S)
     pace.hear(90_000, 0.0)
     assert not pace.hear(9000, 10.0)
-    assert pace.hear(9900, 910.0)
-    assert (pace.newest_s, pace.began_s()) == (9900, 910.0)
+    assert not pace.hear(9900, 910.0)
+    assert pace.hear(10800, 1810.0)
+    assert (pace.newest_s, pace.began_s()) == (10800, 1810.0)
 
 
-def test_one_event_of_a_far_future_is_forgotten() -> None:
+def test_events_that_were_held_up_and_come_at_once_are_no_new_simulation() -> None:
+    pace = Pace(SLOT_S)
+    pace.hear(90_000, 0.0)
+    assert not any(pace.hear(9000 + n * 900, 10.0 + n) for n in range(20))
+    assert pace.newest_s == 90_000
+
+
+def test_one_event_of_a_far_future_is_no_slot() -> None:
     pace = Pace(SLOT_S)
     pace.hear(9000, 0.0)
-    pace.hear(10**9, 900.0)
-    assert not pace.hear(9900 + SLOT_S, 1800.0)
-    assert pace.hear(9900 + 2 * SLOT_S, 2700.0)
+    assert not pace.hear(10**9, 900.0)
+    assert pace.hear(10800, 1800.0)
+
+
+def test_a_simulation_that_goes_on_much_later_is_followed_from_its_third_event_on() -> None:
+    pace = Pace(SLOT_S)
+    pace.hear(9000, 0.0)
+    assert not pace.hear(900_000, 900.0)
+    assert not pace.hear(900_900, 1800.0)
+    assert pace.hear(901_800, 2700.0)
 
 
 def test_a_late_event_leaves_less_time() -> None:
