@@ -4,10 +4,10 @@ This machine's clock is not asked: the engine's leads, and in a rehearsal a quar
 go by in ten seconds. What is known is when each slot was told of, in the loop's time.
 
 An event that was doubled, or comes after a newer one, or of a slot that cannot have begun yet, says
-nothing. Three of these in a row that follow each other at a slot's pace say that the simulation was
-begun anew: events that were late would come between newer ones, or at once. One that
-comes much later than its slot began is late, and its slot may soon be over: when a slot begins is
-known from those before it.
+nothing. Where these alone follow each other for six slots, at a slot's pace, the simulation was
+begun anew: events that were late would come between newer ones, or at once. One that comes much
+later than its slot began is late, and its slot may soon be over: when a slot begins is known from
+those before it.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ next one has begun; in a rehearsal a slot has ten ticks, in earnest sixty.
 """
 
 ANEW = 3
-"""So many odd events in a row say that a simulation was begun anew."""
+"""So many odd events in a row, at least, are of a simulation that was begun anew."""
 
 SPARE_SLOTS = 2
 """An event may be so much further ahead than the time since the last one allows."""
@@ -35,8 +35,19 @@ REMEMBERED = 5
 IN_EARNEST = 0.9
 """Slots that take more of their length than this go by with the clock."""
 
-ANCHORED_SLOTS = 96
-"""So long the promptest event says when later slots begin, where they go by with the clock."""
+LEAST_S = 0.5
+"""No slot is shorter: events that were held up come at once."""
+
+ANCHOR_SLOTS, ANCHORS = 48, 3
+"""The promptest event of so many slots says when later ones begin, where they go by with the clock;
+of so many such stretches it is known.
+"""
+
+MOST_SLOTS = 96
+"""Events that are further apart say nothing of the pace."""
+
+ANEW_AFTER_SLOTS = 6
+"""So long nothing newer was told where a simulation was begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,8 @@ class Pace:
     def __init__(self, slot_s: int) -> None:
         self._slot_s = slot_s
         self._told: deque[Told] = deque(maxlen=REMEMBERED)
-        self._prompt: Told | None = None
-        """The event that came soonest after its slot's begin, of the last day."""
+        self._prompt: dict[int, Told] = {}
+        """The event that came soonest after its slot's begin, by stretches of slots."""
         self._odd: list[Told] = []
         """The last events, where they lie before what was told, or too far ahead."""
 
@@ -73,10 +84,11 @@ class Pace:
         each = [
             (after.at_s - before.at_s) * self._slot_s / (after.slot_s - before.slot_s)
             for before, after in pairwise(told)
-            if after.slot_s - before.slot_s <= ANCHORED_SLOTS * self._slot_s
+            if after.slot_s - before.slot_s <= MOST_SLOTS * self._slot_s
         ]
         usual_s = median(each) if each else self._slot_s
-        return self._slot_s if usual_s > IN_EARNEST * self._slot_s else usual_s
+        in_earnest = usual_s > IN_EARNEST * self._slot_s
+        return self._slot_s if in_earnest else max(usual_s, LEAST_S)
 
     def hear(self, slot_s: int, now_s: float) -> bool:
         """A slot has begun, by what was just heard. False: that says nothing new."""
@@ -91,11 +103,12 @@ class Pace:
 
         follows = bool(self._odd) and self._follows(self._odd[-1], told)
         self._odd = [*self._odd, told] if follows else [told]
-        if len(self._odd) < ANEW:
+        silent_s = now_s - self._told[-1].at_s
+        if len(self._odd) < ANEW or silent_s < ANEW_AFTER_SLOTS * self.lasts_s:
             return False
         self._told.clear()
-        self._told.extend(self._odd)
-        self._odd, self._prompt = [], None
+        self._told.extend(self._odd[-ANEW:])
+        self._odd, self._prompt = [], {}
         return True
 
     def _is_next(self, told: Told) -> bool:
@@ -113,17 +126,19 @@ class Pace:
         return told.slot_s == before.slot_s + self._slot_s and AT_PACE[0] <= parts <= AT_PACE[1]
 
     def _note_prompt(self, told: Told) -> None:
-        before = self._prompt
-        is_old = before is None or told.slot_s - before.slot_s > ANCHORED_SLOTS * self._slot_s
-        if before is None or is_old or told.at_s - told.slot_s < before.at_s - before.slot_s:
-            self._prompt = told
+        stretch = told.slot_s // (ANCHOR_SLOTS * self._slot_s)
+        before = self._prompt.get(stretch, told)
+        if told.at_s - told.slot_s <= before.at_s - before.slot_s:
+            self._prompt[stretch] = told
+        while len(self._prompt) > ANCHORS:
+            del self._prompt[min(self._prompt)]
 
     def began_s(self) -> float:
         """When the newest slot began at the latest, by the loop's clock."""
         newest, lasts_s = self._told[-1], self.lasts_s
         known = [*self._told]
-        if self._prompt is not None and lasts_s == self._slot_s:
-            known.append(self._prompt)
+        if lasts_s == self._slot_s:
+            known += self._prompt.values()
         return min(
             each.at_s + (newest.slot_s - each.slot_s) / self._slot_s * lasts_s for each in known
         )

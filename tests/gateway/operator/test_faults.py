@@ -13,6 +13,7 @@ import pytest
 
 from gateway.delivery.simulated.market_statistics import Flow
 from gateway.operator.stop_order import Order
+from tests.gateway.operator.random_faults import live
 from tests.gateway.operator.street import GRID, HOUSE, STREET, Operator, fixed
 from tests.gateway.operator.world import SLOT_S, START_S, Counting, World, number_of
 
@@ -386,3 +387,17 @@ def test_statistics_with_nulls_zeros_and_of_other_forms_end_in_the_fallback(tmp_
         assert rows[9].state == "taken"
 
     played(tmp_path, hours)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_goes_wrong_no_fee_is_late_and_each_slot_is_explained(
+    tmp_path: Path, seed: int
+) -> None:
+    """The benchmark `fees_year` does so for a year."""
+
+    async def days(world: World) -> None:
+        await live(world, 2, Random(seed))
+        rows = world.by_slot(HOUSE)
+        assert rows[max(rows)].state == "taken"
+
+    played(tmp_path, days)

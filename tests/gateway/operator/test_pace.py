@@ -26,13 +26,12 @@ def test_a_doubled_event_and_one_that_comes_after_a_newer_one_say_nothing() -> N
     assert pace.hear(10800, 1800.0)
 
 
-def test_a_simulation_that_was_begun_anew_is_followed_from_its_third_event_on() -> None:
+def test_a_simulation_that_was_begun_anew_is_followed_after_six_slots() -> None:
     pace = Pace(SLOT_S)
     pace.hear(90_000, 0.0)
-    assert not pace.hear(9000, 10.0)
-    assert not pace.hear(9900, 910.0)
-    assert pace.hear(10800, 1810.0)
-    assert (pace.newest_s, pace.began_s()) == (10800, 1810.0)
+    heard = [pace.hear(9000 + n * 900, 10.0 + n * 900) for n in range(8)]
+    assert heard == [False] * 6 + [True, True]
+    assert (pace.newest_s, pace.began_s()) == (9000 + 7 * 900, 10.0 + 7 * 900)
 
 
 def test_events_that_were_held_up_and_come_at_once_are_no_new_simulation() -> None:
@@ -49,12 +48,12 @@ def test_one_event_of_a_far_future_is_no_slot() -> None:
     assert pace.hear(10800, 1800.0)
 
 
-def test_a_simulation_that_goes_on_much_later_is_followed_from_its_third_event_on() -> None:
+def test_a_simulation_that_goes_on_much_later_is_followed_after_six_slots() -> None:
     pace = Pace(SLOT_S)
     pace.hear(9000, 0.0)
     assert not pace.hear(900_000, 900.0)
-    assert not pace.hear(900_900, 1800.0)
-    assert pace.hear(901_800, 2700.0)
+    heard = [pace.hear(900_000 + n * 900, 900.0 + n * 900) for n in range(1, 8)]
+    assert heard == [False] * 4 + [True] * 3
 
 
 def test_a_late_event_leaves_less_time() -> None:
