@@ -111,8 +111,6 @@ class World:
         self.community = markets or community()
         self.faults = Faults()
         self.arrived: list[Arrived] = []
-        self.charged: dict[tuple[int, UUID], float] = {}
-        """What each market charged in each slot."""
 
     def run(self, play: "Callable[[World], Awaitable[T]]") -> T:
         """Let it happen."""
@@ -148,19 +146,13 @@ class World:
     def _watch(self) -> None:
         engine = self.exchange.engine
         fees = engine.fees
-        obey, begin, listen = fees.command, fees.next_slot, engine.listen
+        obey, listen = fees.command, engine.listen
 
         def command(node: Node, said: Any) -> Any:
             self.arrived.append(Arrived(self.slot_s, node.uuid, dict(said.get("data") or {})))
             return obey(node, said)
 
-        def next_slot() -> None:
-            begin()
-            for node in self.community.nodes():
-                if node.is_market:
-                    self.charged[self.slot_s, node.uuid] = fees.running(node)
-
-        vars(fees).update(command=command, next_slot=next_slot)
+        vars(fees).update(command=command)
         vars(engine).update(listen=lambda address, sink: listen(address, Post(self, sink)))
 
     @property
@@ -216,6 +208,12 @@ class World:
         rows = {(row.slot_s, row.market): row for row in self.rows()}
         return [*self._late(rows), *self._untrue(rows), *self._unexplained(rows)]
 
+    @property
+    def charged(self) -> dict[tuple[int, UUID], float]:
+        """What each market charged in each slot."""
+        told = self.exchange.engine.fees.charged
+        return {(slot_s, market): fee for slot_s, of in told for market, fee in of.items()}
+
     def _late(self, rows: dict[tuple[int, UUID], GridFee]) -> list[str]:
         found = []
         highest = self.operator.highest
@@ -229,12 +227,13 @@ class World:
         return found
 
     def _untrue(self, rows: dict[tuple[int, UUID], GridFee]) -> list[str]:
+        told = self.charged
         return [
             f"{row.name} {row.slot_s}: taken, {row.fee}, and charged {charged}"
             for key, row in rows.items()
             if row.state == "taken"
             and not row.reason
-            and (charged := self.charged.get(key)) is not None
+            and (charged := told.get(key)) is not None
             and round(charged * MILLION) != row.fee
         ]
 
