@@ -13,7 +13,6 @@ those before it.
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 
 LATEST = 0.8
 """A fee is sent within this part of a slot. What arrives in its last tick is looked at when the
@@ -81,12 +80,13 @@ class Pace:
         faster.
         """
         told = list(self._told)
-        each = [
+        each = sorted(
             (after.at_s - before.at_s) * self._slot_s / (after.slot_s - before.slot_s)
             for before, after in pairwise(told)
             if after.slot_s - before.slot_s <= MOST_SLOTS * self._slot_s
-        ]
-        usual_s = median(each) if each else self._slot_s
+        )
+        # The median; of an even number the lower one.
+        usual_s = each[(len(each) - 1) // 2] if each else self._slot_s
         in_earnest = usual_s > IN_EARNEST * self._slot_s
         return self._slot_s if in_earnest else max(usual_s, LEAST_S)
 
