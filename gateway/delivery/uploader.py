@@ -45,8 +45,7 @@ class Uploader:
 
     `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent,
     because the windows of what is still owed from before the last boot mean nothing by a wrong
-    clock. `jitter` gives random numbers from 0 to 1. `masked` takes the secrets in use out of what
-    the destination says, before anybody else hears of it.
+    clock. `jitter` gives random numbers from 0 to 1.
     """
 
     def __init__(
@@ -91,15 +90,12 @@ class Uploader:
         """Deliver for ever. What the destination or the disk does ends up in the log and the
         report; only bugs get out.
         """
-        async with aclosing(self):
-            beside = []
-            if self._destination.acknowledges is not None:
-                beside.append(self._hear(self._destination.acknowledges))
-            if self._destination.attends is not None:
-                beside.append(self._attend(self._destination.attends))
-            async with asyncio.TaskGroup() as group:
-                for work in (self._deliver_all(), *beside):
-                    group.create_task(work)
+        async with aclosing(self), asyncio.TaskGroup() as group:
+            group.create_task(self._deliver_all())
+            if (acknowledges := self._destination.acknowledges) is not None:
+                group.create_task(self._hear(acknowledges))
+            if (attends := self._destination.attends) is not None:
+                group.create_task(self._attend(attends))
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -289,8 +285,12 @@ class Uploader:
                 self._fail_for(error)  # it is not on disk, so it was not said
 
     async def _attend(self, attends: Attends) -> None:
-        async for _ in attends.attend():
+        async for moved in attends.attend():
             self._news.set()
+            try:
+                self._words.move(moved, self._now())
+            except StoreError as error:
+                self._fail_for(error)  # then its word is missed when its time is over
 
     def _take_in(self, answer: Answer) -> bool:
         """One word of its own; whether it was about anything. Raises StoreError."""

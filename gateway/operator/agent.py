@@ -134,6 +134,7 @@ class Agent:
 
         await self.connection.let_go()
         self._order.write(msgspec.structs.replace(order, done_s=self._now()))
+        self._lost = "the agent was stopped by fees stop"
         _log.info("the markets are left at %s, as fees stop said", self.desk.stop_at)
 
     def snapshot(self) -> GridOperatorReport:

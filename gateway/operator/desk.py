@@ -15,8 +15,7 @@ from gateway.operator.fee import Fee, FeeType
 from gateway.operator.frames import Replies, SlotRuns
 from gateway.operator.history import KEPT_SLOTS, History, decision_of, missed_rows
 from gateway.operator.markets import Market
-from gateway.operator.model import NOTICE_SLOTS, Model
-from gateway.operator.models.fixed import Fixed
+from gateway.operator.model import NOTICE_SLOTS, Asked, Model, Proposal
 from gateway.operator.reporting import market_report
 from gateway.operator.slot_round import Place, SlotRound
 from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
@@ -38,6 +37,20 @@ class Measures(Protocol):
     @property
     def load(self) -> Formula:
         """Which of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is in the place of every model once a person has said at which fee markets are left."""
+
+    fee: Fee
+    kind: str = "stop"
+    needs_statistics: bool = False
+    needs_load: bool = False
+
+    def propose(self, asked: Asked) -> Proposal:  # noqa: ARG002 — whatever is asked
+        """That fee."""
+        return Proposal(fee=self.fee, why=f"left at {self.fee} by fees stop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +158,7 @@ class Desk:
 
     def _model_of(self, market: str) -> Model:
         if self.stop_at is not None:
-            return Fixed(self.stop_at, kind="stop")
+            return Left(self.stop_at)
         return self.plan.model_of(market)
 
     def _loads(self, model: Model, slot_s: int) -> dict[int, float]:

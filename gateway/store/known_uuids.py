@@ -1,6 +1,7 @@
-"""Under which UUIDs an exchange was found to know assets that are written down by name, in a small
-file beside the buffer, `<buffer>.uuids`. So a new start delivers at once, and notices that a UUID
-has changed since. It may be lost at any time: then the registry is asked first.
+"""Under which UUIDs an exchange was found to know assets that are written down by name, and whether
+it was heard over websockets, in a small file beside the buffer, `<buffer>.uuids`. So a new start
+delivers at once, notices that a UUID has changed since, and does not take an exchange whose
+websockets are away for one that has none. It may be lost at any time: then all is found out anew.
 """
 
 import contextlib
@@ -15,7 +16,10 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 1 << 20
 
-_ABOUT = "the UUIDs in the exchange of assets that gateway.yaml has by name; looked up by itself"
+_ABOUT = (
+    "the UUIDs in the exchange of assets that gateway.yaml has by name, and whether it was heard "
+    "over websockets; found out by itself"
+)
 
 
 class _Written(msgspec.Struct):
@@ -23,6 +27,8 @@ class _Written(msgspec.Struct):
 
     about: str = _ABOUT
     uuids: dict[str, dict[UUID, UUID]] = {}
+    heard: list[str] = []
+    """Destinations that had a websocket."""
 
 
 class KnownUuids:
@@ -43,6 +49,21 @@ class KnownUuids:
         if written.uuids.get(self._destination, {}) == known:
             return
         written.uuids[self._destination] = known
+        self._write(written)
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether it had a websocket."""
+        return self._destination in self._read().heard
+
+    def note_heard(self) -> None:
+        """It has one."""
+        written = self._read()
+        if self._destination not in written.heard:
+            written.heard.append(self._destination)
+            self._write(written)
+
+    def _write(self, written: _Written) -> None:
         beside = self._path.with_name(f"{self._path.name}.new")
         try:
             beside.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")

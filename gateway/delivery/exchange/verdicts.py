@@ -8,13 +8,15 @@ deliveries, or a new one where that is not taken any more. Deliveries never wait
 a connection of their own. What comes is bounded, and what is no verdict is passed over.
 
 Where the exchange says that it has no websocket (404), and none was ever open, its reply to the
-request is all there will be. That counts then, and is said.
+request is all there will be. That counts then, and is said. One that was there in an earlier run is
+waited for longer.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.delivery.exchange.addresses import Addresses
@@ -25,6 +27,7 @@ from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
 from gateway.outbox.item import Subject
+from gateway.store.known_uuids import KnownUuids
 from gateway.timing.backoff import Backoff
 from gateway.timing.utc import utc_seconds
 
@@ -47,6 +50,8 @@ VAIN_HANDSHAKES = 3
 """So many handshakes in a row that came to nothing, without a word or in another language, say that
 there is no websocket, where there never was one.
 """
+KNOWN_FOR_S = 3600.0
+"""Where an earlier run has heard verdicts, it is not believed for so long that there are none."""
 
 _NEWS = Answer("", None)
 """About nothing that was sent: how it stands with the verdicts has changed."""
@@ -89,7 +94,11 @@ class Verdicts:
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
+        known: KnownUuids,
     ) -> None:
+        self._known = known
+        self._expected_until_s = -inf
+        """So long there should be a websocket, whatever the exchange says; by the loop's clock."""
         self._beside = beside
         self._network = network
         self._addresses = addresses
@@ -106,6 +115,8 @@ class Verdicts:
 
     async def answers(self) -> AsyncIterator[Answer]:
         """Its verdicts, as they come, for ever."""
+        if self._known.was_heard:
+            self._expected_until_s = _loop_s() + KNOWN_FOR_S
         supervisor = asyncio.create_task(self._supervise())
         supervisor.add_done_callback(self._ended)
         try:
@@ -213,7 +224,8 @@ class Verdicts:
                 self._lose(channel, str(error))
                 channel.handshakes_in_vain += 1
                 in_vain = channel.handshakes_in_vain >= VAIN_HANDSHAKES
-                channel.is_none = not self._has_opened and (error.is_plain or in_vain)
+                is_expected = self._has_opened or _loop_s() < self._expected_until_s
+                channel.is_none = (error.is_plain or in_vain) and not is_expected
                 await self._answers.put(_NEWS)
             except NobodyLoggedIn:
                 channel.opens_s = _loop_s()
@@ -262,6 +274,8 @@ class Verdicts:
         """It is open."""
         channel.opens_s = None
         was_lost = bool(channel.problem) or not self._has_opened
+        if not self._has_opened:
+            self._known.note_heard()
         self._has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
         if was_lost and not any(each.problem for each in self._channels.values()):
