@@ -4,10 +4,10 @@ A model is a pure function of what it is asked with. What it must remember from 
 step, and since when) is in its proposal, is stored with the decision, and is handed back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from drivers.strict_yaml import Mistake, Problem
 from gateway.operator.fee import Fee, FeeType
@@ -127,3 +127,16 @@ class Model(Protocol):
 
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of that market for that slot. Nothing is raised, and nothing is kept."""
+
+
+@runtime_checkable
+class OfMarkets(Protocol):
+    """A model that knows some markets only: those of its tariff file."""
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+
+    @property
+    def markets(self) -> Collection[str]:
+        """The names of the markets that it has something for."""

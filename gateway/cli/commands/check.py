@@ -49,7 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--online",
         action="store_true",
         help="then log in to each exchange and compare its registry with gateway.yaml: assets that "
-        "are missing, renamed, there twice, of another kind or switched off",
+        "are missing, renamed, there twice, of another kind or switched off; and a grid operator's "
+        "markets that are not there, not the account's, or another aggregator's",
     )
     parser.add_argument(
         "--schema",
@@ -108,7 +109,31 @@ def _compare(folder: Path) -> int:
         if not found:
             print(f"The registry of {spoken(name)} has every asset as gateway.yaml has it.")
         failed |= bool(found)
-    return int(failed)
+    return _compare_markets(settings) or int(failed)
+
+
+def _compare_markets(settings: "Settings") -> int:
+    """Compare the grid operator's markets with the registry. Returns 0 where they agree."""
+    operator = settings.grid_operator
+    if operator is None:
+        return 0
+    from gateway.cli.markets_comparison import compared
+    from gateway.cli.terminal import Refused
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    try:
+        found = compared(settings, operator)
+    except Refused as error:
+        print(f"problem: {error}")
+        return 1
+    for problem in found.problems:
+        print(problem)
+    for text in found.warnings:
+        print(f"warning: {text}")
+    names = ", ".join(market.name for market in found.markets) or "no market"
+    print(f"By the registry, grid fees are set of: {names}.")
+    return int(bool(found.problems))
 
 
 def _check(folder: Path, *, tries: bool) -> int:

@@ -285,6 +285,10 @@ class Account(Protocol):
         """Of the exchange."""
 
     @property
+    def canary_network(self) -> UUID:
+        """The network there."""
+
+    @property
     def credentials(self) -> str:
         """The file of the login."""
 
@@ -316,7 +320,7 @@ async def log_in(settings: Account, site: SiteSettings, within_s: float) -> str:
         await session.aclose()
 
 
-async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
+async def look_up(settings: Account, site: SiteSettings) -> list[Node]:
     """The network's registry. Raises ExchangeError."""
     session = session_for_a_person(settings, site)
     return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)

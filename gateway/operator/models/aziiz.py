@@ -4,7 +4,7 @@ The first threshold that is not below the value has the fee. The template's movi
 fault (all slots of its history are the last one); here it is the mean of the slots themselves.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -85,6 +85,11 @@ class Aziiz:
     kind: str = "aziiz"
     needs_statistics: bool = True
     needs_load: bool = False
+
+    @property
+    def markets(self) -> Collection[str]:
+        """The markets that the file has."""
+        return self.thresholds.keys()
 
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of the first threshold that is not below what flowed."""

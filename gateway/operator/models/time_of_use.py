@@ -4,7 +4,7 @@ The exchange's template reads the times of such a file in UTC. A person's are lo
 that a spring day lacks is skipped, and the one that an autumn day has twice has its fees twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import PurePath
@@ -59,6 +59,11 @@ class TimeOfUse:
     kind: str = "time_of_use"
     needs_statistics: bool = False
     needs_load: bool = False
+
+    @property
+    def markets(self) -> Collection[str]:
+        """The markets that the file has."""
+        return self.fees.keys()
 
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of that quarter of an hour. Unable where the file knows no such market."""

@@ -1,7 +1,7 @@
 """Reads tariff files: CSV, JSON and XLSX. What they mean is said elsewhere.
 
-openpyxl takes 22 MB of memory, which a daemon would keep. So it runs in a process of its own, whose
-output is the cells.
+openpyxl takes up to 22 MB of memory, which a daemon would keep. So it runs in a process of its own,
+whose output is the cells.
 """
 
 import io
@@ -75,7 +75,7 @@ def read_xlsx(path: Path) -> list[Sheet]:
         raise _refused(path, 0, message, "save it as CSV UTF-8") from error
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        why = last.partition(": ")[2] or last
+        why = last.partition(": ")[2] or last.replace("MemoryError", "it takes too much memory")
         hint = "save it as .xlsx anew, or as CSV UTF-8"
         raise _refused(path, 0, f"is no spreadsheet that can be read: {why}", hint)
     return list(_sheets(json.loads(done.stdout)))

@@ -91,6 +91,10 @@ def thresholds_in_json(text: str, type_: FeeType, found: Findings) -> ThresholdT
         found.note_line(0, f"not valid JSON: {shortened(str(error))}", HINT)
         return None
 
+    draft = Findings(found.file)
+    tariff = _tariff(_pairs_of_json(raw, Document(found.file), draft), type_, draft)
+    if not draft.problems:
+        return tariff
     # JSON is YAML, whose reader knows the lines; but for tabs, and those stand between values only.
     lines = parse(text.replace("\t", " "), found.file)
     return _tariff(_pairs_of_json(raw, lines, found), type_, found)

@@ -1,19 +1,22 @@
 """`meter-gateway check` of a grid operator's box, with its tariff files and its account."""
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import openpyxl
 import pytest
 
 from gateway.delivery.simulated.http_server import StandInExchange
+from tests.gateway.operator.street import HOUSE, NETWORK, community
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "grid-operator"
 
-NETWORK = "8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"
+OTHER = UUID(int=77)
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_a_tariff_file_that_the_service_cannot_read_is_told(station, tmp_path):
 
 @pytest.mark.parametrize(("password", "code"), [("let-me-in", 0), ("wrong", 1)])
 async def test_its_account_is_tried(station, run, password, code):
-    async with StandInExchange(NETWORK, {}, slot_s=900) as exchange:
+    async with StandInExchange(NETWORK, community(), slot_s=900) as exchange:
         login(station, exchange.password if code == 0 else password, exchange.username)
         text = (station / "gateway.yaml").read_text()
         text = text.replace("grid_operator:\n", f"grid_operator:\n  url: {exchange.url}\n")
@@ -96,9 +99,34 @@ async def trial(station):
     return [str(await _grid_operator(load(station)))]
 
 
+async def test_its_markets_are_compared_with_the_registry(station):
+    network = community()
+    network.aggregators[OTHER], network.controlled[HOUSE] = "another dso", OTHER
+    async with StandInExchange(NETWORK, network, slot_s=900) as exchange:
+        login(station, exchange.password, exchange.username)
+        text = (station / "gateway.yaml").read_text()
+        text = text.replace("grid_operator:\n", f"grid_operator:\n  url: {exchange.url}\n")
+        text = text.replace("[Grid, Community, House 1]", "[Grid, Community, House 1, Street]")
+        text = text.replace("    Grid: {kind", "    Street: {kind: fixed, fee: 1}\n    Grid: {kind")
+        (station / "gateway.yaml").write_text(text)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "--config", str(station), "check", "--online"),
+            stdout=subprocess.PIPE,
+        )
+        out = (await process.communicate())[0].decode().removeprefix(f"{station}/")
+
+    assert process.returncode == 1
+    line = text[: text.index("  markets:")].count("\n") + 1
+    assert f"gateway.yaml:{line}: grid_operator.markets[1]: Community: there is no such" in out
+    assert "markets[2]: House 1: the aggregator 'another dso' sets its fees — have it let" in out
+    assert "warning: Grid is the uppermost market, of which the exchange tells nothing" in out
+    assert "By the registry, grid fees are set of: Grid, Street." in out
+
+
 PROGRAM = """
 import json, sys
 from pathlib import Path
+from uuid import UUID
 from gateway.operator.loading import load
 load(Path(sys.argv[1]), logins=False)
 print(json.dumps(sorted(sys.modules)))

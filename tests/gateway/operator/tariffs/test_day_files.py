@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.operator.model import TariffError
+from gateway.operator.tariffs import xlsx
 from gateway.operator.tariffs.cells import Cell, Findings, Sheet
 from gateway.operator.tariffs.day import day_tariff
 from gateway.operator.tariffs.files import read_csv
@@ -250,3 +251,11 @@ def test_what_is_no_spreadsheet_is_told(tmp_path: Path) -> None:
 def test_an_archive_that_is_no_spreadsheet_is_told(tmp_path: Path) -> None:
     found = mistakes(written(tmp_path, b"PK\x05\x06" + bytes(18), "tou.xlsx"))[0]
     assert "is no spreadsheet that can be read" in found
+
+
+def test_a_spreadsheet_of_more_cells_than_any_tariff_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx, "MAX_CELLS", 100)
+    with pytest.raises(ValueError, match="more than 100 cells"):
+        xlsx.cells(book(tmp_path / "ToU.xlsx"))
