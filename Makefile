@@ -4,6 +4,7 @@ BIN := .venv/bin
 
 FOR ?=
 OUTAGE ?=
+GRID_OPERATOR ?=
 YEARS ?=
 DAYS ?=
 SEED ?=
