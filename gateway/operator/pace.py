@@ -79,16 +79,19 @@ class Pace:
         """How long a slot takes by this machine's clock: what the market says, unless slots go by
         faster.
         """
-        told = list(self._told)
-        each = sorted(
-            (after.at_s - before.at_s) * self._slot_s / (after.slot_s - before.slot_s)
-            for before, after in pairwise(told)
-            if after.slot_s - before.slot_s <= MOST_SLOTS * self._slot_s
-        )
+        each = self._gaps()
         # The median; of an even number the lower one.
         usual_s = each[(len(each) - 1) // 2] if each else self._slot_s
         in_earnest = usual_s > IN_EARNEST * self._slot_s
         return self._slot_s if in_earnest else max(usual_s, LEAST_S)
+
+    def _gaps(self) -> list[float]:
+        """What slots have taken lately, the shortest first; empty where that is not known."""
+        return sorted(
+            (after.at_s - before.at_s) * self._slot_s / (after.slot_s - before.slot_s)
+            for before, after in pairwise(self._told)
+            if after.slot_s - before.slot_s <= MOST_SLOTS * self._slot_s
+        )
 
     def hear(self, slot_s: int, now_s: float) -> bool:
         """A slot has begun, by what was just heard. False: that says nothing new."""
@@ -103,8 +106,7 @@ class Pace:
 
         follows = bool(self._odd) and self._follows(self._odd[-1], told)
         self._odd = [*self._odd, told] if follows else [told]
-        silent_s = now_s - self._told[-1].at_s
-        if len(self._odd) < ANEW or silent_s < ANEW_AFTER_SLOTS * self.lasts_s:
+        if len(self._odd) < ANEW or now_s - self._told[-1].at_s < self._anew_after_s():
             return False
         self._told.clear()
         self._told.extend(self._odd[-ANEW:])
@@ -117,13 +119,23 @@ class Pace:
             return True
         newest = self._told[-1]
         slots = (told.slot_s - newest.slot_s) / self._slot_s
+        if not self._gaps():
+            return 0 < slots <= MOST_SLOTS
         gone_by = (told.at_s - newest.at_s) / self.lasts_s
         return 0 < slots <= 1.5 * gone_by + SPARE_SLOTS
 
     def _follows(self, before: Told, told: Told) -> bool:
         """Whether it is of the next slot, and came when that should begin."""
+        if told.slot_s != before.slot_s + self._slot_s:
+            return False
         parts = (told.at_s - before.at_s) / self.lasts_s
-        return told.slot_s == before.slot_s + self._slot_s and AT_PACE[0] <= parts <= AT_PACE[1]
+        return not self._gaps() or AT_PACE[0] <= parts <= AT_PACE[1]
+
+    def _anew_after_s(self) -> float:
+        """How long nothing newer was told where a simulation was begun anew."""
+        first, last = self._odd[0], self._odd[-1]
+        each_s = max((last.at_s - first.at_s) / (len(self._odd) - 1), LEAST_S)
+        return ANEW_AFTER_SLOTS * (self.lasts_s if self._gaps() else each_s)
 
     def _note_prompt(self, told: Told) -> None:
         stretch = told.slot_s // (ANCHOR_SLOTS * self._slot_s)
@@ -146,8 +158,3 @@ class Pace:
     def deadline_s(self) -> float:
         """Until when a fee for the slot after the newest one is sent, by the loop's clock."""
         return self.began_s() + LATEST * self.lasts_s
-
-    def jumped(self) -> bool:
-        """Whether the newest slot is no whole number of slots after the one before."""
-        told = list(self._told)[-2:]
-        return len(told) == 2 and (told[1].slot_s - told[0].slot_s) % self._slot_s != 0
