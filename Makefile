@@ -4,6 +4,7 @@ BIN := .venv/bin
 
 FOR ?=
 OUTAGE ?=
+GRID_OPERATOR ?=
 YEARS ?=
 DAYS ?=
 SEED ?=
@@ -14,11 +15,11 @@ ID ?=
 .PHONY: help setup demo profile test test-long simulate bench picture fuzz check format clean
 
 help:
-	@echo "make demo [FOR=90s] [OUTAGE=1]  run the main job without hardware"
+	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
 	@echo "make setup                      make .venv with all that is needed, in half a minute"
 	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
 	@echo "make test                       pass the tests, in a few minutes"
-	@echo "make test-long                  pass those that take long, too: random days, a month, a week"
+	@echo "make test-long                  pass those that take long, too: properties over new examples, random days, a month, a week"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
 	@echo "make bench                      print the figures beside their bounds"
 	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
@@ -46,7 +47,7 @@ endif
 	touch $@
 
 demo: .venv/run.stamp
-	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
+	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage) $(if $(GRID_OPERATOR),--grid-operator)
 
 setup: .venv/dev.stamp
 
@@ -60,6 +61,7 @@ test: .venv/dev.stamp
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m "hypothesis and not long" --hypothesis-profile=anew
 	$(MAKE) simulate DAYS=$(or $(DAYS),200)
 	$(BIN)/python -m tests.benchmarks month soak
 

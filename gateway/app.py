@@ -27,10 +27,12 @@ from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
 from gateway.outbox.item import Item
+from gateway.outbox.kept_assets import KeptAsset
 from gateway.site.devices import lines_of
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
+from gateway.store.moved_assets import follow_assets
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock
 
@@ -72,7 +74,7 @@ class Gateway:
         self.health = health = StoreHealth(self.buffer.path, clock.now_s)
         if refusal := self.buffer.database.access.refusal:
             health.failed(refusal)
-        _set_floor(clock, self.buffer, health)
+        _take_up(self.buffer, settings, clock, health)
 
         self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -189,12 +191,15 @@ class Gateway:
         return standstill(parts, asyncio.get_running_loop().time())
 
 
-def _set_floor(clock: Clock, buffer: Buffer, health: StoreHealth) -> None:
-    """No time before what is stored is right."""
+def _take_up(buffer: Buffer, settings: Settings, clock: Clock, health: StoreHealth) -> None:
+    """Go on from what is stored: no time before it is right, and its assets are those of now."""
     newest_s = health.ask(buffer.tables.undated.newest_s, None)
     if newest_s is not None:
         offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
         clock.know(newest_s, of_this_boot=offset_ms is not None)
+
+    kept = {a.name: KeptAsset(a.uuid, a.kind, str(a.energy)) for a in settings.assets}
+    follow_assets(buffer, kept, clock.now_s())
 
 
 def _limits(settings: Settings) -> Limits:

@@ -36,9 +36,12 @@ for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
     os.unsetenv(_name)
 
-# How long one example takes says more about the machine than about the code.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long one example takes says more about the machine than about the code. What `make test`
+# draws is the same each time, so that a change is judged by nothing but itself; `make test-long`
+# looks for more.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("anew", deadline=None, max_examples=1000)
+settings.load_profile("same")
 
 _PR_SET_CHILD_SUBREAPER = 36
 _HELD_BY_PYTHON = ("resource_tracker", "forkserver")

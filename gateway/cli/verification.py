@@ -291,6 +291,7 @@ def _told_by(
             )
         elif found[0].slots:
             slots = found[0].slots
+            _check_grid(found[0], slot_s)
             told[asset.uuid] = Told(slots, min(slots), max(slots) + slot_s)
 
     files = ", ".join(map(str, asked.files))
@@ -300,11 +301,22 @@ def _told_by(
             f"{files}: has none of our assets ({_few(missing)}), but {theirs}: is it of another "
             "community, or were the assets renamed? Write the exchange's names in gateway.yaml"
         )
-    problems += [
-        f"{files}: has no asset {name!r} — was it renamed? See meter-gateway exchange assets"
-        for name in missing
-    ]
+    are_tables = all(path.suffix.lower() == ".csv" for path in asked.files)
+    hint = "a table is of one asset: name its own as well, or choose one by --asset"
+    if not are_tables:
+        hint = "was it renamed? See meter-gateway exchange assets"
+    problems += [f"{files}: has no asset {name!r} — {hint}" for name in missing]
     return told
+
+
+def _check_grid(profile: Profile, slot_s: int) -> None:
+    """Raises Refused where its times are not those of our slots."""
+    odd_s = next((at_s for at_s in profile.slots if at_s % slot_s), None)
+    if odd_s is not None:
+        raise Refused(
+            f"the results have {profile.name} at {utc_text(odd_s)}, where no slot of "
+            f"{slot_s / 60:g} min begins: are they another network's, or is market.slot wrong?"
+        )
 
 
 def _check_shift(
@@ -336,21 +348,31 @@ def _within(told: Told, since_s: int, until_s: int) -> Told:
 def _strangers(
     ours: Mapping[UUID, Mapping[int, Ours]], told: Mapping[UUID, Told], names: Mapping[UUID, str]
 ) -> Iterator[str]:
-    """Assets of the files that have no number of ours, though their name is one of ours."""
+    """Assets of the files that have no number of ours, though their name is one of ours. What
+    another of our assets has is told slot by slot.
+    """
     for asset, of in told.items():
         both = [
             (uwh, each)
             for slot_s, uwh in of.slots.items()
             if uwh and (each := ours[asset].get(slot_s)) is not None
         ]
-        alike = any(
-            uwh in (each.energy_uwh, each.forecast_uwh, *each.earlier_uwh) for uwh, each in both
+        alike = any(_has(each, uwh) for uwh, each in both) or any(
+            _has(slots.get(slot_s), uwh)
+            for slots in ours.values()
+            for slot_s, uwh in of.slots.items()
+            if uwh
         )
         if len(both) >= _TELLING and not alike:
             yield (
                 f"{names[asset]}: none of its {len(both)} numbers in the results is one of ours — "
                 "are they another community's, which has an asset of the same name?"
             )
+
+
+def _has(ours: Ours | None, uwh: int) -> bool:
+    """Whether that was ever its number."""
+    return ours is not None and uwh in (ours.energy_uwh, ours.forecast_uwh, *ours.earlier_uwh)
 
 
 def _check_time(told: Mapping[UUID, Told], since_s: int, until_s: int, problems: list[str]) -> None:

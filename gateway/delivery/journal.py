@@ -86,10 +86,12 @@ class Journal:
                 self.counts.refuses.pop(self._name_of(subject), None)
         _log.info("%sdelivered %s", self._prefix, self.say(items))
 
-    def sent(self, items: Sequence[Item], *, is_receipt: bool) -> None:
+    def sent(self, items: Sequence[Item], now_s: float, *, is_receipt: bool) -> None:
         """These are on their way, or the destination has taken them: its own word follows, which
         has a line of its own then.
         """
+        if is_receipt and self.refusing_since_s is None:
+            self.counts.last_success_s = now_s
         level = logging.DEBUG if is_receipt else logging.INFO
         _log.log(level, "%ssent %s; its answer is awaited", self._prefix, self.say(items))
 

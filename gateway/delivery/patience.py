@@ -60,6 +60,10 @@ class Patience:
             self._silent_until_s = loop_s + wait_s
         self.retry_at_s = loop_s + wait_s
 
+    def wait(self, loop_s: float, within_s: float | None) -> None:
+        """Whether it still fails is known then."""
+        self.retry_at_s = max(self.retry_at_s, loop_s + (within_s or 0.0))
+
     def succeed(self) -> None:
         """Note a verdict."""
         self._backoff.succeed()

@@ -10,13 +10,15 @@ answers, and breaks off for what comes up. One that cannot be asked is asked aga
 grow to a day. One with which nothing has ever agreed, a second delivery or not, is asked a day
 later: what it tells must be something else. So is one that tells the forecasts: the results of the
 exchange's engine hold those, and never a measurement. A zero, or a number that was forecast to the
-µWh, is no evidence of how it tells: it would be told anyway. Nothing of this makes deliveries wait
-or the destination fail.
+µWh, is no evidence of how it tells: it would be told anyway. Until there is evidence, what one that
+tells forecasts would tell as well is left open, and asked for again in the next slot. Nothing of
+this makes deliveries wait or the destination fail.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 
 from gateway.delivery.destination import CannotTell, Destination, NotNow, spoken
@@ -54,8 +56,10 @@ class ReadBack:
         self._found: list[Held] = []
         self._disagreed = False
         """Whether the last round found something held otherwise."""
-        self._forecasts_told = 0
-        """Slots in a row of which the forecast was told, where it was not what was measured."""
+        self._foretold: set[Item] = set()
+        """Of which the forecast was told, since one was told that was not: it was not what was
+        measured.
+        """
         self.state = ""
         """For people: ok, or why it cannot be asked. Empty before the first answer."""
         self.confirmed = self.disagreements = 0
@@ -151,12 +155,14 @@ class ReadBack:
         try:
             forecasts_uwh = self._records.forecasts_uwh([held.item for held in found])
             if self._follows_forecasts(found, forecasts_uwh):
+                self._foretold.clear()
                 name = spoken(self._destination.name)
                 self._leave_alone(
                     {held.item.subject for held in found},
                     f"what {name} tells are the forecasts that were sent, and not the measurements",
                 )
                 return
+            found = list(self._decided(found, forecasts_uwh))
             again = self._records.record_held(found, now_s)
         except StoreError:
             # It is still unconfirmed and asked for again; the buffer's own trouble is told by those
@@ -186,14 +192,39 @@ class ReadBack:
         """Whether the destination tells what it was told to expect, and not what was measured.
         Where that is so for a few slots only, their measurements may have got lost.
         """
+        if self.confirmed:
+            return False
         told = [
-            held.energy_uwh == forecasts_uwh[held.item]
+            held
             for held in found
             if forecasts_uwh.get(held.item, held.item.energy_uwh) != held.item.energy_uwh
         ]
-        if told:
-            self._forecasts_told = self._forecasts_told + len(told) if all(told) else 0
-        return not self.confirmed and self._forecasts_told >= FEW_SLOTS
+        if all(held.energy_uwh == forecasts_uwh[held.item] for held in told):
+            self._foretold.update(held.item for held in told)
+        else:
+            self._foretold.clear()
+        return len(self._foretold) >= FEW_SLOTS
+
+    def _decided(self, found: Sequence[Held], forecasts_uwh: Mapping[Item, int]) -> Sequence[Held]:
+        """Without what a destination that tells forecasts would tell as well, as long as nothing
+        shows that this one tells measurements. Raises StoreError.
+        """
+        if self.confirmed or any(h.agrees and can_differ(h, forecasts_uwh) for h in found):
+            return found
+        return [held for held in found if held.agrees or not self._is_open(held, forecasts_uwh)]
+
+    def _is_open(self, held: Held, forecasts_uwh: Mapping[Item, int]) -> bool:
+        if held.item in forecasts_uwh:
+            return held.energy_uwh == forecasts_uwh[held.item]
+        if held.energy_uwh:
+            return False
+        # Nothing is told, and nothing was forecast: so it is when forecasts began a little later.
+        slot_s = self._destination.policy.slot_s
+        after = [
+            replace(held.item, slot_s=held.item.slot_s + n * slot_s)
+            for n in range(1, FEW_SLOTS + 1)
+        ]
+        return bool(self._records.forecasts_uwh(after))
 
     def _say(self, others: Sequence[Held], asked: int, again: int) -> str:
         first = others[0]

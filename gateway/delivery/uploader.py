@@ -92,10 +92,10 @@ class Uploader:
         """
         async with aclosing(self), asyncio.TaskGroup() as group:
             group.create_task(self._deliver_all())
-            if (acknowledges := self._destination.acknowledges) is not None:
-                group.create_task(self._hear(acknowledges))
-            if (attends := self._destination.attends) is not None:
-                group.create_task(self._attend(attends))
+            if self._destination.acknowledges:
+                group.create_task(self._hear(self._destination.acknowledges))
+            if self._destination.attends:
+                group.create_task(self._attend(self._destination.attends))
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -203,9 +203,11 @@ class Uploader:
             case Accepted():
                 self._journal.accepted(items, now_s)
             case Sent():
-                self._journal.sent(items, is_receipt=outcome.is_receipt)
-                if outcome.is_receipt:
-                    self._journal.counts.last_success_s = now_s
+                self._journal.sent(items, now_s, is_receipt=outcome.is_receipt)
+                if self._journal.refusing_since_s is not None:
+                    # Its words refuse everything, whatever its receipts say: one try, and its word.
+                    self._patience.wait(_loop_s(), self._destination.policy.answer_within_s)
+                elif outcome.is_receipt:
                     self._works(now_s)
                 else:
                     self._patience.succeed()
@@ -269,8 +271,7 @@ class Uploader:
         if problem is not None:
             self._fail(problem.cause, problem.reason, problem.after_s)
             return
-        now_s = self._now()
-        self._journal.greeted(now_s)
+        self._journal.greeted(now_s := self._now())
         self._works(now_s)
 
     # --- its own word on what was sent ------------------------------------------------------------
@@ -300,8 +301,7 @@ class Uploader:
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
-        within_s = self._destination.policy.answer_within_s
-        if within_s is None:
+        if (within_s := self._destination.policy.answer_within_s) is None:
             return
         if self._destination.listening is not None:
             for portion, outcome in self._words.miss(now_s):

@@ -12,6 +12,9 @@ changes nothing: only the integral of power goes on. These readings are not beli
 - *It lies one or two steps below the last one* (`JITTER_STEPS`), or goes back on a rise for which
   nothing else had spoken. The counter waits at the highest that was seen until that is passed.
 
+- *It shows a total after a time that nobody saw, and the register was 0 ever since the series
+  began.* When the next one agrees, both are believed, and nothing of the total passed meanwhile.
+
 - *It is 0, and the register stood higher,* or it is less than 0 as a number without a sign
   (0xFFFFFFF0, `Rules.has_underflowed`). That is no total, however often it is read: the meter does
   not know its own. A register that truly began again is believed when it shows more than 0.
@@ -149,10 +152,10 @@ def read(
     if can_follow and not _is_doubtful(counter, rules, moved_uwh, elapsed_ms, stale_ms):
         if moved_uwh == 0 and _is_yet_to_move(counter, rules, elapsed_ms):
             return counter, None
-        if moved_uwh == 0 and _pauses(counter, rules, elapsed_ms):
+        if moved_uwh == 0 and pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = _glitch(counter, rules, raw_uwh)
-        counter = confirmed(_leapt(counter, rules, moved_uwh, stale_ms), rules, moved_uwh)
+        counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
         if wavers and finding is None:
             return _wavered(counter)
         return counter, finding
@@ -162,7 +165,9 @@ def read(
     assert suspects is not None
 
     if can_follow and suspects.count >= AGREEING:
-        counter = _leapt(counter, rules, moved_uwh, stale_ms)
+        if _was_unheard(counter, rules, moved_uwh, stale_ms):
+            return _rebase(counter, rules, suspects)
+        counter = _leapt(counter, rules, moved_uwh)
         return confirmed(counter, rules, moved_uwh), None
     is_zeroed = began_anew and raw_uwh == 0
     if suspects.count < CONFIRMATIONS or (not is_zeroed and _is_no_total(counter, rules, suspects)):
@@ -180,6 +185,13 @@ def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
     else:
         suspects = counter.suspects.and_then(raw_uwh, at_ms, rules)
     return replace(counter, suspects=suspects)
+
+
+def heard(counter: Counter) -> Counter:
+    """The counter, at whose beginning the meter showed something beside the 0 of its register."""
+    if counter.beginning is None or counter.beginning.is_heard:
+        return counter
+    return replace(counter, beginning=replace(counter.beginning, is_heard=True))
 
 
 def go_on_with(
@@ -223,18 +235,23 @@ def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
     otherwise, or read it from another place; or that it goes back on what it rose by when nothing
     else spoke for that.
     """
+    if moved_uwh >= 0:
+        return False
     back_uwh = JITTER_STEPS * rules.step_uwh(counter.shown_uwh)
     if counter.last_sample_ms - counter.leap_ms <= LEAP_KEPT_MS:
         back_uwh += counter.leap_uwh
-    return -back_uwh <= moved_uwh < 0
+    return -back_uwh <= moved_uwh
 
 
-def _leapt(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> Counter:
+def _leapt(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     """The counter, about to be confirmed by a register that moved by so much: if that is more than
-    anything explains, it may yet have been a wrong reading.
+    power and pace say, it may yet have been a wrong reading, whatever passed that nobody saw.
     """
-    leap_uwh = unexplained_uwh(counter, moved_uwh, stale_ms)
-    if leap_uwh <= rules.step_uwh(counter.shown_uwh):
+    step_uwh = rules.step_uwh(counter.shown_uwh)
+    if moved_uwh <= step_uwh:
+        return counter
+    leap_uwh = moved_uwh - explained_uwh(counter)
+    if leap_uwh <= step_uwh:
         return counter
     at_ms = counter.last_sample_ms
     if at_ms - counter.leap_ms <= TELL_EVERY_MS:
@@ -243,14 +260,23 @@ def _leapt(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> Cou
 
 
 def unexplained_uwh(counter: Counter, moved_uwh: int, stale_ms: int) -> int:
-    """By how much a register that moved so much has moved further than power says, and its pace."""
+    """By how much a register that moved so much has moved further than power says, and its pace,
+    and than may have passed unseen.
+    """
+    unknown_ms = counter.since.power_unknown_ms
+    unseen_ms = unknown_ms if unknown_ms > stale_ms else 0
+    return moved_uwh - explained_uwh(counter) - round(DOUBT_W * unseen_ms / 3.6)
+
+
+def explained_uwh(counter: Counter) -> int:
+    """The most that may have passed since the register confirmed the counter, by power, or by its
+    own pace.
+    """
     since = counter.since
     elapsed_ms = counter.last_sample_ms - counter.at_ms
     by_power_uwh = since.power_uwh * 5 // 4 + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * 1.25 * elapsed_ms / 3.6)
-    unseen_ms = since.power_unknown_ms if since.power_unknown_ms > stale_ms else 0
-    unseen_uwh = round(DOUBT_W * unseen_ms / 3.6)
-    return moved_uwh - max(by_power_uwh, by_pace_uwh) - unseen_uwh
+    return max(by_power_uwh, by_pace_uwh)
 
 
 def _wavered(counter: Counter) -> tuple[Counter, Finding | None]:
@@ -288,16 +314,33 @@ def _is_doubtful(
     """
     if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
         return False
+    if _was_unheard(counter, rules, moved_uwh, stale_ms):
+        return True
     return is_gross(counter, rules, moved_uwh, elapsed_ms)
+
+
+def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> bool:
+    """Whether a register showed 0 ever since the series began, and nothing else was shown, and it
+    shows a total after a time that nobody saw: the 0 may have been what is shown of a meter that is
+    not heard yet.
+    """
+    beginning = counter.beginning
+    if beginning is None or beginning.is_heard or counter.shown_uwh != 0:
+        return False
+    unseen = counter.since.power_unknown_ms > stale_ms
+    steps_uwh = JITTER_STEPS * rules.step_uwh(0)
+    return unseen and moved_uwh - explained_uwh(counter) > steps_uwh
 
 
 def is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
     """Whether a register that moves so much does grossly more than power, and its own pace, say."""
+    steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
+    if moved_uwh <= steps_uwh:
+        return False
     since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
     unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
-    steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
     return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
 
 
@@ -306,7 +349,7 @@ def _is_yet_to_move(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
     return elapsed_ms < rules.refresh_ms and counter.suspects is None
 
 
-def _pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
+def pauses(counter: Counter, rules: Rules, elapsed_ms: int) -> bool:
     """Whether more has passed than the register's step can hold, by a clear margin, while it stands
     still.
     """
@@ -420,8 +463,8 @@ def _jump(counter: Counter, rules: Rules, suspects: Suspects, text: str) -> tupl
 def _heard(
     counter: Counter, step_uwh: int, suspects: Suspects, text: str
 ) -> tuple[Counter, Finding]:
-    """The register showed 0 all the time, and now a total that no fuse carries in between: the
-    meter had not been heard by whoever showed that 0. Nothing of it passed meanwhile.
+    """The register showed 0 all the time, and now a total that nothing explains: the meter had not
+    been heard by whoever showed that 0. Nothing of it passed meanwhile.
     """
     stood_uwh = counter.register_uwh
     counter = replace(
@@ -430,7 +473,7 @@ def _heard(
         low_uwh=stood_uwh,
         high_uwh=stood_uwh + step_uwh,
     )
-    text = f"more than the main fuse carries: {text}; a 0 before was no total, and metering goes on"
+    text = f"more than can have passed: {text}; a 0 before was no total, and metering goes on"
     return counter, Finding("jump", 0, text)
 
 

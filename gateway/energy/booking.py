@@ -7,7 +7,6 @@ change of the counter, exactly.
 
 from msgspec.structs import replace
 
-from gateway.energy.boundary import Steps, steps_after
 from gateway.energy.counter import UWH_PER_WH, Beginning, Counter, begun
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part, split_at_boundaries
@@ -57,7 +56,7 @@ def book(interval: Interval, entries: Entries) -> DirectionState:
     rules = entries.rules
     was_set = interval.set_forward_ms > rules.slot_ms or interval.set_back_ms > rules.slot_ms
     is_too_long = interval.since.power_unknown_ms > rules.max_gap_ms
-    left = left_alone(interval.before)
+    left = left_alone(interval.before) if interval.before.passed else ""
     if is_too_long or not goes_on(interval, entries):
         interval = settled(interval, entries)
     else:
@@ -90,7 +89,17 @@ def _begun_anew(interval: Interval, entries: Entries) -> Interval:
         stood_uwh = interval.before.counter.counter_uwh
         beginning = Beginning(None, interval.begin_ms, interval.at_ms)
         counter = begun(replace(counter, counter_uwh=stood_uwh), register, beginning)
-    return replace(interval, counter=counter, begun_uwh=0)
+    return replace(interval, counter=later_in_series(counter), begun_uwh=0)
+
+
+def later_in_series(counter: Counter) -> Counter:
+    """The counter once something of the series is booked: its first step does not say any more
+    where the series begins.
+    """
+    beginning = counter.beginning
+    if beginning is None or beginning.series_ms is None:
+        return counter
+    return replace(counter, beginning=replace(beginning, series_ms=None))
 
 
 def leave_out(interval: Interval, entries: Entries) -> DirectionState:
@@ -142,17 +151,8 @@ def _fill(interval: Interval, entries: Entries) -> DirectionState:
         surprise=before.surprise.after(
             before.counter, interval.since, interval.counter, entries.register
         ),
-        steps=_steps(interval, entries.register),
         passed=passed,
     )
-
-
-def _steps(interval: Interval, register: Rules | None) -> Steps | None:
-    """The register's last moves; none where it was moved by something else than energy."""
-    if interval.jump_uwh or interval.doubts:
-        return None
-    before = interval.before
-    return steps_after(before.steps, before.counter, interval.counter, register)
 
 
 def _end_of(part: Part, interval: Interval, register: Rules | None) -> Edge:

@@ -116,6 +116,10 @@ class Beginning(msgspec.Struct, frozen=True):
     from_ms: int | None = None
     to_ms: int | None = None
     """The silence before, where what passed in it is stated; None: there was none."""
+    is_heard: bool = False
+    """Whether a reading of 0 since then came with power, or with another register that was not 0:
+    then the 0 was a total.
+    """
 
 
 class Counter(msgspec.Struct, frozen=True):
@@ -330,8 +334,10 @@ def before_beginning_uwh(before: Counter, since: Since, register_uwh: int, count
     into its step when metering began; 0 where that is known, or its register has not moved yet.
     `since` is what power says of the time, and `register_uwh` where the register is after it.
     """
+    if before.beginning is None:
+        return 0
     moved_uwh = register_uwh - before.register_uwh
-    if before.beginning is None or moved_uwh <= 0:
+    if moved_uwh <= 0:
         return 0
     first_uwh = before.register_uwh if before.high_uwh is None else before.high_uwh
     room_uwh = max(first_uwh - before.counter_uwh, 0)

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from gateway.energy.delay_search import FINE_S, DelaySearch, searched
 from gateway.energy.pace import KEPT, AtPace, Paced, Step, at_pace
 from gateway.energy.power_faults import (
+    NWH_PER_WH,
     Crossing,
     Faults,
     Sums,
@@ -42,6 +43,7 @@ from gateway.energy.power_line import (
     Segment,
     passed,
     power_at,
+    rounded,
     segment,
     towards,
 )
@@ -95,7 +97,7 @@ SURE_SD = 2.1
 """So many standard deviations hold 95 %."""
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True):
     """What a register shows: the energy is between these two."""
 
     low_wh: float
@@ -113,8 +115,8 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     at_s: float
     low_wh: float | None
     high_wh: float | None
-    slope_wh: float
-    stair_wh: float
+    slope_nwh: int
+    stair_nwh: int
     change_w2: float
     """The square of power's change since the sample before."""
     wobble_w2: float
@@ -169,7 +171,7 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     seen_s: float
     """When it was last looked at."""
     seen_place: float
-    seen_wh: float
+    seen_nwh: int
     """What had passed by power then."""
     segments: tuple[Segment, ...] = ()
     changes: tuple[float, ...] = ()
@@ -180,7 +182,7 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     paced: tuple[Paced, ...] = ()
     steps: tuple[Step, ...] = ()
     sums: Sums = Sums()
-    """`slope_wh` and `stair_wh` are as of the last sample, the others as of `place`."""
+    """`slope_nwh` and `stair_nwh` are as of the last sample, the others as of `place`."""
     last: Crossing | None = None
     before: Foretold | None = None
     faults: Faults = Faults()
@@ -194,6 +196,8 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     laziness: float = 0.0
     search: DelaySearch | None = None
     """Where samples are fine, and the register is not lazy."""
+    idle: int = 0
+    """Samples since `place` at which nothing passed (`_is_idle`)."""
 
 
 def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
@@ -207,7 +211,7 @@ def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
         register=(seen.low_wh, seen.high_wh),
         seen_s=at_s,
         seen_place=at_s,
-        seen_wh=0.0,
+        seen_nwh=0,
         steps=(Step(at_s, middle_wh),),
     )
 
@@ -241,15 +245,59 @@ def advanced(
     since the sample before, that of the sample itself included. `refreshed_s` is how often the
     register moves, if that is told.
     """
+    if _is_idle(estimate, at_s, power_w, seen, ends_s):
+        return replace(estimate, at_s=at_s, idle=estimate.idle + 1)
+    if estimate.idle:
+        # All of that time is one sample: its last.
+        idle, idle_s = estimate.idle, estimate.at_s
+        begin = replace(estimate, at_s=estimate.place, idle=0)
+        still = Seen(*estimate.register)
+        estimate = _sampled(begin, idle_s, 0.0, still, (), refreshed_s, samples=idle)
+    return _sampled(estimate, at_s, power_w, seen, ends_s, refreshed_s)
+
+
+def _is_idle(
+    estimate: Estimate,
+    at_s: float,
+    power_w: float | None,
+    seen: Seen | None,
+    ends_s: tuple[float, ...],
+) -> bool:
+    """Whether a sample shows what the one before showed, and that is no power: it tells nothing but
+    that time has passed, whose energy is one sum. So it is in one direction of most meters, most of
+    the time.
+    """
+    if power_w != 0 or estimate.power_w != 0 or ends_s:
+        return False
+    if seen is None or (seen.low_wh, seen.high_wh) != estimate.register:
+        return False
+    if at_s - estimate.at_s <= FINE_S or estimate.search is not None:
+        return False
+    was_seen = estimate.seen_s == estimate.place
+    is_done = not estimate.sights and not estimate.ahead and estimate.faults.candidate is None
+    return was_seen and is_done and all(each.high_wh is not None for each in estimate.past)
+
+
+def _sampled(
+    estimate: Estimate,
+    at_s: float,
+    power_w: float | None,
+    seen: Seen | None,
+    ends_s: tuple[float, ...],
+    refreshed_s: float,
+    *,
+    samples: int = 1,
+) -> Estimate:
+    """One sample further, or so many that are one: power's noise is drawn anew at each."""
     elapsed_s = at_s - estimate.at_s
     begin_w, end_w = _powers(estimate, power_w)
     change_w2 = (end_w - begin_w) ** 2
     wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
-    changes = (*estimate.changes[1 - CHANGES :], change_w2)
+    changes = (*estimate.changes, *(change_w2,) * samples)[-CHANGES:]
     sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
     delay_s = estimate.faults.delay.now_s
-    low_wh, high_wh = seen or (None, None)
-    both = sums.slope_wh, sums.stair_wh
+    low_wh, high_wh = (None, None) if seen is None else (seen.low_wh, seen.high_wh)
+    both = sums.slope_nwh, sums.stair_nwh
     sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
     late_s = max(delay_s, 0.0)
     estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
@@ -259,7 +307,7 @@ def advanced(
         power_w=power_w,
         segments=(
             *estimate.segments,
-            segment(estimate.at_s, at_s, begin_w, end_w, changes),
+            segment(estimate.at_s, at_s, begin_w, end_w, changes, samples),
         ),
         changes=changes,
         sights=(*estimate.sights, sight),
@@ -279,11 +327,11 @@ def advanced(
 
 def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Sums:
     """What passed as if power were of the moment, and as if it were a mean."""
-    hours = elapsed_s * HOURS_PER_S
+    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
     return replace(
         sums,
-        slope_wh=round(sums.slope_wh + (begin_w + end_w) * hours / 2, 9),
-        stair_wh=round(sums.stair_wh + end_w * hours, 9),
+        slope_nwh=sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2),
+        stair_nwh=sums.stair_nwh + round(end_w * nwh_per_w),
     )
 
 
@@ -294,11 +342,13 @@ def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown:
     low_wh = estimate.sights[-1].low_wh if estimate.sights else estimate.register[0]
     has_stepped = None not in (low_wh, sight.low_wh) and sight.low_wh != low_wh
     step_wh = sight.low_wh if has_stepped else None
-    search = searched(estimate.search or DelaySearch(), sight.at_s, sight.slope_wh, step_wh)
+    search = searched(
+        estimate.search or DelaySearch(), sight.at_s, sight.slope_nwh / NWH_PER_WH, step_wh
+    )
     delay = estimate.faults.delay
     found_s = search.found_s if search.count != (estimate.search or search).count else None
     if found_s is not None and found_s != delay.aim_s:
-        faults = replace(estimate.faults, delay=replace(delay, aim_s=round(found_s, 3)))
+        faults = replace(estimate.faults, delay=replace(delay, aim_s=rounded(found_s, 1e3)))
         return replace(estimate, search=search, faults=faults)
     return replace(estimate, search=search)
 
@@ -339,19 +389,21 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
     shown_s = place - estimate.place - what.idle_s
     corrected_wh = faults.correction.applied(what.wh, shown_s, what.idle_s)
     sums = estimate.sums
+    gone = 0
+    while gone < len(segments) and segments[gone].end_s <= place:
+        gone += 1
     return replace(
         estimate,
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
-        segments=tuple(each for each in segments if each.end_s > place),
-        # To 10⁻⁹ Wh, which takes little room where it is stored.
+        segments=segments[gone:],
         sums=Sums(
-            round(sums.wh + what.wh, 9),
-            round(sums.corrected_wh + corrected_wh, 9),
-            round(sums.variance + what.variance, 9),
+            sums.nwh + round(what.wh * NWH_PER_WH),
+            sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
+            sums.variance + what.variance,
             sums.idle_s + what.idle_s,
-            sums.slope_wh,
-            sums.stair_wh,
+            sums.slope_nwh,
+            sums.stair_nwh,
         ),
     )
 
@@ -378,7 +430,7 @@ def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
 def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
     """After the register was looked at."""
     interval_s = sight.at_s - estimate.seen_s
-    since_wh = estimate.sums.corrected_wh - estimate.seen_wh
+    since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
     faults = estimate.faults
     if faults.candidate is not None:
         if is_steady(sight.change_w2, faults.candidate.power_w):
@@ -393,11 +445,15 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
     estimate = replace(
         estimate,
         seen_s=sight.at_s,
-        seen_wh=estimate.sums.corrected_wh,
+        seen_nwh=estimate.sums.corrected_nwh,
         interval_s=interval_s,
     )
     if refreshed_s > 1.5 * interval_s:
         estimate = replace(estimate, laziness=MOST_LAZY)
+    elif refreshed_s and not faults.delay.told_s:
+        # Its reading is anything from new to as old as it gets.
+        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
+        estimate = replace(estimate, faults=replace(faults, delay=delay))
     has_moved = sight.low_wh > estimate.register[0]
     if not has_moved and estimate.laziness > LAZY:
         return estimate
@@ -413,9 +469,9 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
     """The track inside of the register's step, and the boundaries as they look from there. The
     first step of all says where the energy is: nothing was known of that before.
     """
-    added = surprise(estimate.track, *seen)
+    added = surprise(estimate.track, seen.low_wh, seen.high_wh)
     before = Track(estimate.track.wh, estimate.track.variance + added)
-    after = within(before, *seen)
+    after = within(before, seen.low_wh, seen.high_wh)
     if first is not None and first.variance < after.variance:
         after = Track(first.wh, first.variance)
     past = estimate.past
@@ -432,7 +488,11 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
             revised.append(new)
         past = tuple(revised)
     return replace(
-        estimate, track=after, past=past, register=tuple(seen), seen_place=estimate.place
+        estimate,
+        track=after,
+        past=past,
+        register=(seen.low_wh, seen.high_wh),
+        seen_place=estimate.place,
     )
 
 
@@ -466,7 +526,7 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
         by_wh = since_wh if estimate.power_w is not None else by_pace_wh
         wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
-    sums = replace(estimate.sums, slope_wh=sight.slope_wh, stair_wh=sight.stair_wh)
+    sums = replace(estimate.sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
     crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
@@ -496,7 +556,7 @@ def _laziness(
     last = estimate.last
     if last is None or estimate.power_w is None:
         return laziness
-    wh = estimate.sums.wh - last.sums.wh
+    wh = (estimate.sums.nwh - last.sums.nwh) / NWH_PER_WH
     waited_wh = wh - since_wh
     uncertain_wh = (estimate.sums.variance - last.sums.variance) ** 0.5
     stood_still = waited_wh * 0.97 > 1.5 * step_wh + 3 * uncertain_wh
@@ -528,7 +588,7 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
     # By what is known of power now: most of it may have just been learnt.
     idle_s = crossing.sums.idle_s - last.sums.idle_s
     corrected_wh = estimate.faults.correction.applied(
-        crossing.sums.wh - last.sums.wh, elapsed_s - idle_s, idle_s
+        (crossing.sums.nwh - last.sums.nwh) / NWH_PER_WH, elapsed_s - idle_s, idle_s
     )
     variance = crossing.sums.variance - last.sums.variance + 1e-9
     pulses = variance > (PULSING_STEPS * step_wh) ** 2
@@ -546,11 +606,11 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         pace = min(abs(evenly_wh - before.moved_wh), most_wh) ** 2 - noise
         old = ratings[pulses]
         if old is None:
-            new = Rating(round(power, 9), round(pace, 9))
+            new = Rating(rounded(power, 1e9), rounded(pace, 1e9))
         else:
             new = Rating(
-                round(old.power + RATING_SHARE * (power - old.power), 9),
-                round(old.pace + RATING_SHARE * (pace - old.pace), 9),
+                rounded(old.power + RATING_SHARE * (power - old.power), 1e9),
+                rounded(old.pace + RATING_SHARE * (pace - old.pace), 1e9),
             )
         ratings = (ratings[0], new) if pulses else (new, ratings[1])
 
@@ -560,16 +620,16 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
         estimate,
         last=bare(crossing),
         before=Foretold(
-            round(corrected_wh, 6),
-            round(elapsed_s, 3),
-            round(variance, 9),
-            round(moved_wh, 6),
+            rounded(corrected_wh, 1e6),
+            rounded(elapsed_s, 1e3),
+            rounded(variance, 1e9),
+            rounded(moved_wh, 1e6),
             crossing.variance,
             last.variance,
         ),
         ratings=ratings,
         pulses=pulses,
-        scatter=round(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 6),
+        scatter=rounded(estimate.scatter + 0.02 * (min(off, 9.0) - estimate.scatter), 1e6),
     )
 
 

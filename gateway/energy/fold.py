@@ -5,8 +5,8 @@ samples and give the same slots.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-import msgspec
 from msgspec.structs import replace
 
 from drivers.sample import Sample
@@ -19,6 +19,7 @@ from gateway.energy.booking import (
     book,
     change_register,
     end_of_metering,
+    later_in_series,
     leave_out,
     open_slot,
 )
@@ -27,9 +28,12 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
+from gateway.energy.quiet import after_quiet, is_quiet
+from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
     ABOUT_MS,
     MOST_KEPT,
+    Refinement,
     begun_at,
     elsewhere,
     followed,
@@ -44,32 +48,14 @@ from gateway.energy.slot import (
     OpenSlot,
     Slot,
     Step,
-    TakenBack,
-    Unallocated,
 )
+
+_POWER: dict[Direction, str] = {"import": "power_import_w", "export": "power_export_w"}
+_ENERGY: dict[Direction, str] = {"import": "energy_import_wh", "export": "energy_export_wh"}
+"""What drivers call each."""
 
 MOST_WH = 1e12
 """No register of a home shows more: it is what 100 kW make in a thousand years."""
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """What one sample shows of one direction, and when."""
-
-    at_ms: int
-    """UTC of the sample."""
-    steady_ms: int
-    """Its steady time (see MeterState)."""
-    last_ms: int
-    """UTC of the sample before it."""
-    raw_uwh: int | None
-    """The register, as the meter shows it; None: not in the sample."""
-    power_w: float | None
-    """Power in this direction, ≥ 0; None: not in the sample."""
-    placed: bool
-    widened: bool = False
-    """The register is a sum of more tariffs than versions before this one took into it."""
-    began_anew: bool = False
-    """Whether a register of the meter has been reset, as was found lately."""
 
 
 def advance(state: MeterState | None, sample: Sample, rules: MeterRules) -> Step:
@@ -105,29 +91,22 @@ def _advance_series(
     serial_number = state.serial_number or sample.serial_number
     steady_ms = state.at_ms - state.shift_ms + elapsed_ms
     directions: dict[Direction, DirectionState] = {}
-    slots: list[Slot] = []
-    events: list[Event] = []
-    unallocated: list[Unallocated] = []
-    provisional: list[Slot] = []
-    taken_back: list[TakenBack] = []
-    began_anew = any(map(formers.has_begun_anew, state.directions.values()))
+    books: list[Entries] = []
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
 
-    # A register that fell to 0 comes last: whether it is believed depends on the others.
-    for direction, (raw_uwh, power_w) in sorted(shown.items(), key=lambda each: each[1][0] == 0):
-        widened = f"energy_{_on_meter(direction, rules)}_wh" in sample.widened
+    for direction in _zeros_last(shown):
+        raw_uwh, power_w = shown[direction]
+        widened = bool(sample.widened) and _ENERGY[_on_meter(direction, rules)] in sample.widened
+        began_anew = raw_uwh == 0 and _has_another_begun_anew(direction, state, directions, rules)
+        heard = raw_uwh == 0 and _is_heard(sample, power_w)
         times_ms = at_ms, steady_ms, state.at_ms
-        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
+        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, heard, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
             directions[direction] = new
-            began_anew |= formers.has_begun_anew(new)
-        slots += entries.slots
-        events += entries.events
-        unallocated += entries.unallocated
-        provisional += entries.provisional
-        taken_back += entries.taken_back
+        if not entries.are_empty:
+            books.append(entries)
 
     previous = state.previous
     if previous is not None and at_ms - previous.at_ms > rules.max_gap_ms:
@@ -145,13 +124,45 @@ def _advance_series(
     )
     if state.changed_after and not _reads_as_before(rules) and not new_state.counts_another(rules):
         new_state = replace(new_state, changed_after=0)
+    if not books:
+        return Step(new_state)
     return Step(
         new_state,
-        tuple(slots),
-        tuple(events),
-        tuple(unallocated),
-        tuple(provisional),
-        tuple(taken_back),
+        tuple(slot for each in books for slot in each.slots),
+        tuple(event for each in books for event in each.events),
+        tuple(record for each in books for record in each.unallocated),
+        tuple(slot for each in books for slot in each.provisional),
+        tuple(void for each in books for void in each.taken_back),
+    )
+
+
+def _zeros_last(shown: dict[Direction, tuple[int | None, float | None]]) -> list[Direction]:
+    """The directions in the order in which they are read. A register that fell to 0 comes last:
+    whether it is believed depends on the others.
+    """
+    zeros = [direction for direction, (raw_uwh, _) in shown.items() if raw_uwh == 0]
+    if not zeros:
+        return list(shown)
+    return [direction for direction in shown if direction not in zeros] + zeros
+
+
+def _has_another_begun_anew(
+    direction: Direction,
+    before: MeterState,
+    after: Mapping[Direction, DirectionState],
+    rules: MeterRules,
+) -> bool:
+    """Whether another register has been reset since the one of this direction was last believed.
+    `after` is what is known already as of this sample.
+    """
+    own = before.directions.get(direction)
+    if own is None:
+        return False
+    since_ms = own.counter.at_ms - rules.stale_ms
+    return any(
+        formers.has_begun_anew(after.get(other, each), since_ms)
+        for other, each in before.directions.items()
+        if other != direction
     )
 
 
@@ -166,8 +177,8 @@ def advance_direction(
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
-    4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
-       not believed for long is unallocated (`belief.concede`).
+    4. Where it does not, no slot closes. What power covers is closed provisionally. What is not
+       believed for long is unallocated (`belief.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -176,17 +187,17 @@ def advance_direction(
        second time that way is for the books to refuse (`clash`): what is closed stays.
     6. Once anything is booked, the beginning cannot be changed any more.
     7. Where another register was counted than is read now, it begins anew (`_change_register`).
-    8. A register that comes back to where it stood before it was said to have been reset or to have
-       jumped takes that belief back (`former`).
+    8. One that comes back to where it stood before a belief takes that belief back (`former`).
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
+    before = _heard(before, reading)
+    if is_quiet(before, reading, rules, register):
+        return _quiet(before, reading, entries)
     is_another = before.counts_another(register, widened=reading.widened)
-    if not is_another:
-        before = before.counting(register)
-
+    before = before if is_another else before.counting(register)
     if is_overdue(before, reading.steady_ms, entries):
         before = settle(before, entries)
     seen = _integrated(before, reading, entries)
@@ -206,10 +217,28 @@ def advance_direction(
             after = wait(before, seen, marks, reading.at_ms, entries)
             return replace(after, former=formers.with_returned(former, one))
         former = formers.without_returns(former)
+    if reading.raw_uwh is not None and seen.suspects is not None:
+        one = formers.within_slot(before, seen, reading.raw_uwh, register)
+        if one is not None:
+            return _settled(_take_back(one, reading, entries))
 
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
+
+
+def _heard(before: DirectionState, reading: Reading) -> DirectionState:
+    """The direction, whose meter is heard where the reading says so."""
+    if not reading.is_heard:
+        return before
+    return replace(before, counter=believing.heard(before.counter))
+
+
+def _quiet(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
+    """The direction after a reading that brought nothing new."""
+    counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+    refinement = _refined(before, counter, reading, entries, False)
+    return after_quiet(before, counter, reading, refinement)
 
 
 def _with_register(
@@ -233,13 +262,15 @@ def _with_register(
 
     if is_conceded := _is_to_concede(before, counter, reading, entries):
         counter = believing.concede(counter, register)
-    before = _refined(before, counter, reading, entries, is_conceded or _is_elsewhere(finding))
+    is_elsewhere = is_conceded or (finding is not None and finding.kind in ("reset", "jump"))
+    refinement = _refined(before, counter, reading, entries, is_elsewhere)
+    before = replace(before, refinement=refinement)
     if counter.at_ms == before.counter.at_ms:
         after = wait(before, counter, marks, at_ms, entries)
-        return replace(after, former=former, refinement=before.refinement)
+        return replace(after, former=former, refinement=refinement)
 
     is_belief = finding is not None and finding.kind != "glitch"
-    if is_belief or formers.is_new_rise(former, counter):
+    if is_belief or formers.is_new_rise(before, former, counter):
         # What waits beside must go on from the same end of the slot before.
         before, waits, counter = _settled_first(before, waits, counter, entries)
     interval = between(
@@ -341,44 +372,39 @@ def _with_refinement(after: DirectionState, before: DirectionState) -> Direction
     return replace(after, refinement=refinement)
 
 
-def _is_elsewhere(finding: counting.Finding | None) -> bool:
-    """Whether the register goes on from another place than where it was."""
-    return finding is not None and finding.kind in ("reset", "jump")
-
-
 def _refined(
     before: DirectionState,
     counter: counting.Counter,
     reading: Reading,
     entries: Entries,
     is_elsewhere: bool,
-) -> DirectionState:
-    """The state, and what is known of the energy at boundaries after the reading that the counter
-    has seen.
+) -> Refinement | None:
+    """What is known of the energy at boundaries after the reading that the counter has seen; the
+    register `is_elsewhere` where it goes on from another place than where it was.
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     old = before.refinement
     is_believed = counter.at_ms != before.counter.at_ms
     if old is None:
-        return replace(before, refinement=begun_at(counter, register)) if is_believed else before
+        return begun_at(counter, register) if is_believed else None
     if reading.raw_uwh is not None and counter.suspects is None:
         # A register that pauses, or is yet to move, is no news to the counter. It is what it shows.
         is_believed = True
     if is_elsewhere:
-        return replace(before, refinement=elsewhere(old, counter, register))
+        return elsewhere(old, counter, register)
 
-    shift_ms = reading.at_ms - reading.steady_ms
-    slot_ms = rules.slot_ms
+    at_ms, shift_ms, slot_ms = reading.at_ms, reading.at_ms - reading.steady_ms, rules.slot_ms
     # Those that passed in a long silence are nothing to look back at.
-    since_ms = max(reading.last_ms, reading.at_ms - MOST_KEPT * slot_ms)
+    since_ms = max(reading.last_ms, at_ms - MOST_KEPT * slot_ms)
     first_ms = (since_ms // slot_ms + 1) * slot_ms
-    ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, reading.at_ms + 1, slot_ms))
+    ends_ms: tuple[int, ...] = ()
+    if first_ms <= at_ms:
+        ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, at_ms + 1, slot_ms))
     # The end of the slot that is open, and where that one is looked back at, of the one before.
     about_ms = -ABOUT_MS if before.passed else ABOUT_MS
     wanted_ms = before.slot.start_ms - shift_ms + about_ms
-    new = followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
-    return replace(before, refinement=new)
+    return followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
 
 
 def _is_to_concede(
@@ -388,6 +414,8 @@ def _is_to_concede(
 
     An overload that is shorter is believed afterwards, when the mean is what the fuse carries.
     """
+    if counter.suspects is None:
+        return False
     rules = entries.rules
     register = rules.registers[entries.direction]
     is_at_end = reading.at_ms // rules.slot_ms > reading.last_ms // rules.slot_ms
@@ -405,6 +433,8 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
             first = counting.start(at_ms, raw_uwh, power_w, register, utc_ms=at_ms)
+            if raw_uwh == 0 and _is_heard(sample, power_w):
+                first = believing.heard(first)
             directions[direction] = open_slot(
                 first, at_ms, rules, placed=sample.placed, source=register.source
             )
@@ -426,6 +456,8 @@ def _begin_direction(reading: Reading, entries: Entries) -> DirectionState | Non
     counter = counting.start(
         reading.steady_ms, reading.raw_uwh, reading.power_w, register, utc_ms=reading.at_ms
     )
+    if reading.is_heard:
+        counter = believing.heard(counter)
     return open_slot(
         counter, reading.at_ms, entries.rules, placed=reading.placed, source=register.source
     )
@@ -505,9 +537,15 @@ def is_void(sample: Sample, rules: MeterRules) -> bool:
         return False
     shown = {name: value for name, value in sample.values.items() if name != "meter_utc_s"}
     return bool(shown) and not any(
-        value or name not in ("energy_import_wh", "energy_export_wh")
-        for name, value in shown.items()
+        value or name not in _ENERGY.values() for name, value in shown.items()
     )
+
+
+def _is_heard(sample: Sample, power_w: float | None) -> bool:
+    """Whether power in the direction of a register that shows 0, or another register, is not 0: the
+    meter is heard by what shows it, and knows its totals.
+    """
+    return bool(power_w) or any(sample.values.get(name) for name in _ENERGY.values())
 
 
 def shows_register(sample: Sample, rules: MeterRules) -> bool:
@@ -528,14 +566,15 @@ def _shown(
     """Register (µWh) and power (W, ≥ 0) of one direction, as the meter shows them."""
     register = rules.registers[direction]
     direction = _on_meter(direction, rules)
-    power_w = sample.values.get(f"power_{direction}_w")
-    if power_w is None and (net_w := sample.values.get("power_w")) is not None:
+    values = sample.values
+    power_w = values.get(_POWER[direction])
+    if power_w is None and (net_w := values.get("power_w")) is not None:
         power_w = max(net_w if direction == "import" else -net_w, 0.0)
         if not abs(net_w) <= register.most_power_w:
             # No power (−∞, −2³¹ W) says nothing of either direction.
             power_w = None
 
-    wh = sample.values.get(f"energy_{direction}_wh")
+    wh = values.get(_ENERGY[direction])
     if wh is None or not 0 <= wh <= MOST_WH:
         # What no meter shows, and no state can store, is as if it were not there.
         return None, power_w
@@ -610,7 +649,7 @@ def _go_back(
     }
     gone = formers.forgotten(replace(state, previous=None))
     step = advance(replace(back, directions=directions, previous=gone), sample, rules)
-    return dataclasses.replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
+    return replace(step, slots=(*slots, *step.slots), events=(swap, *step.events))
 
 
 def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> Step:
@@ -627,14 +666,17 @@ def _regrid(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) ->
             start_ms=end_ms - end_ms % rules.slot_ms,
             samples=1,
         )
-        directions[direction] = replace(each, slot=slot, marks=(), provisional_ms=0, former=None)
+        counter = later_in_series(each.counter)
+        directions[direction] = replace(
+            each, counter=counter, slot=slot, marks=(), provisional_ms=0, former=None
+        )
 
     again = replace(state, slot_ms=rules.slot_ms, directions=directions, previous=None)
     step = advance(again, sample, rules)
     length = f"{rules.slot_ms // 1000} s long from here on, not {state.slot_ms // 1000} s"
     text = f"slots are {length}{left}"
     told = Event(at_ms, rules.device, "slots", text)
-    return dataclasses.replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
+    return replace(step, slots=(*slots, *step.slots), events=(told, *step.events))
 
 
 def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list[Slot]]:

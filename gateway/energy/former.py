@@ -22,22 +22,31 @@ from gateway.energy.belief import (
     AGREEING,
     JITTER_STEPS,
     TELL_EVERY_MS,
+    explained_uwh,
     is_gross,
+    suspect,
     unexplained_uwh,
     wh,
 )
-from gateway.energy.counter import Counter, Finding
+from gateway.energy.counter import CONFIRMATIONS, Counter, Finding
 from gateway.energy.provisional import marks_up_to, thinned
 from gateway.energy.register import Rules
-from gateway.energy.slot import BeliefKind, DirectionState, Former, MeterRules, MeterState
+from gateway.energy.slot import (
+    BeliefKind,
+    DirectionState,
+    Former,
+    MeterRules,
+    MeterState,
+    OpenSlot,
+)
 
 KEPT_MS = 86_400_000
 """A day: as many slots can be revised at once as a person would still call one event."""
 
 RISE_KEPT_MS = 3_600_000
-"""A rise for which nothing but the register spoke is taken back for an hour where power is not
-known: it may be a load that was switched on. Later the counter waits until it is passed (`belief`).
-A later one takes its place then.
+"""A rise for which nothing but the register spoke may be a load that was switched on. After an hour
+a later one takes its place, and a larger one at once. Of one that goes back when it is not kept any
+more the counter waits until it is passed (`belief`).
 """
 
 MOST_FORMERS = 2
@@ -81,9 +90,8 @@ def wait_beside(
     seen = counting.integrate(
         before.counter, register, at_ms=steady_ms, power_w=power_w, stale_ms=rules.stale_ms
     )
-    is_old = _is_old_rise(former, steady_ms) and seen.since.power_unknown_ms > rules.stale_ms
     was_set_ms = abs(at_ms - before.shift_ms - steady_ms)
-    if is_old or was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
+    if was_set_ms > rules.stale_ms or not _is_worth_keeping(seen, rules):
         return older
     marks = marks_up_to(before, seen.since, last_ms, at_ms, rules.slot_ms)
     marks = thinned(marks, MOST_FORMER_MARKS)
@@ -127,26 +135,75 @@ def with_rise(state: DirectionState, former: Former | None, counter: Counter) ->
     """What waits after a reading was believed: also the direction before (`state`), where it was a
     rise for which nothing else spoke.
     """
-    if not is_new_rise(former, counter):
+    if not is_new_rise(state, former, counter):
         return former
     if former is not None and former.kind == "rise":
         former = former.state.former
     return kept(replace(state, former=former), "rise", counter.shown_uwh)
 
 
-def is_new_rise(former: Former | None, counter: Counter) -> bool:
-    """Whether the register has just risen, nothing else spoke for that, and no such rise has lately
-    begun to wait to be taken back.
+def is_new_rise(state: DirectionState, former: Former | None, counter: Counter) -> bool:
+    """Whether the register has just risen (`state`: before that), nothing else spoke for it, and no
+    rise that is as large waits since lately to be taken back.
     """
     if not (counter.leap_uwh > 0 and counter.leap_ms == counter.at_ms):
         return False
     if former is None or former.kind != "rise":
         return True
-    return _is_old_rise(former, counter.at_ms)
+    waits = former.state.counter
+    is_old = counter.at_ms - waits.at_ms > RISE_KEPT_MS
+    risen_uwh = counter.shown_uwh - state.counter.shown_uwh
+    return is_old or risen_uwh > former.shown_uwh - waits.shown_uwh
 
 
-def _is_old_rise(former: Former, steady_ms: int) -> bool:
-    return former.kind == "rise" and steady_ms - former.state.counter.at_ms > RISE_KEPT_MS
+def within_slot(state: DirectionState, seen: Counter, raw_uwh: int, rules: Rules) -> Former | None:
+    """What a reading takes back though nothing was kept of it: a rise for which power spoke, too.
+    None where it does not.
+
+    Readings agree that the register stands lower than it did, and no lower than when a slot began
+    that is not closed for good: it has not been reset, but was wrong meanwhile. No power is kept of
+    that time.
+    """
+    suspects = suspect(seen, rules, raw_uwh).suspects
+    assert suspects is not None
+    if suspects.count < CONFIRMATIONS or suspects.first_raw_uwh == 0:
+        return None
+    back_uwh = suspects.first_raw_uwh + seen.offset_uwh
+    is_back = back_uwh <= raw_uwh + seen.offset_uwh < seen.register_uwh
+    slots = (state.slot, state.passed.slot) if state.passed else (state.slot,)
+    for slot in slots:
+        stood_uwh = slot.begin_register_uwh
+        step_uwh = rules.step_uwh(stood_uwh - seen.offset_uwh)
+        # Not so where the register jumped in the slot.
+        has_scale = stood_uwh <= slot.begin_uwh <= stood_uwh + step_uwh
+        begin_ms = slot.from_ms - state.shift_ms
+        if is_back and stood_uwh <= back_uwh and has_scale and begin_ms < seen.last_sample_ms:
+            return _begin_of(slot, begin_ms, state, seen, rules)
+    return None
+
+
+def _begin_of(
+    slot: OpenSlot, begin_ms: int, state: DirectionState, seen: Counter, rules: Rules
+) -> Former:
+    """The direction as it was when a slot began, at that steady time, as far as that is known."""
+    stood_uwh = slot.begin_register_uwh
+    first = counting.start(begin_ms, stood_uwh, None, rules)
+    began = replace(
+        first,
+        counter_uwh=slot.begin_uwh,
+        offset_uwh=seen.offset_uwh,
+        low_uwh=None,
+        high_uwh=None,
+        gain=seen.gain,
+        wavered_ms=seen.wavered_ms,
+        agreed=CONFIRMATIONS,
+        beginning=None,
+    )
+    unseen = counting.integrate(began, rules, at_ms=seen.last_sample_ms, power_w=None, stale_ms=0)
+    empty = OpenSlot.after(slot.begin)
+    empty = replace(empty, start_ms=slot.start_ms, placed=slot.placed, revision=slot.revision)
+    old = replace(state, counter=unseen, slot=empty, marks=(), passed=None, refinement=None)
+    return Former("rise", old, shown_uwh=seen.shown_uwh)
 
 
 def _shallow(former: Former, most: int) -> Former:
@@ -174,12 +231,39 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
     is_first = former.returned == 0
-    if is_first and is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
+    if is_first and not _may_have_moved(then, now, moved_uwh, counted_uwh, rules, stale_ms):
         return False
 
     if former.kind in ("jump", "rise"):
         return raw_uwh < now.shown_uwh - JITTER_STEPS * step_uwh
-    return unexplained_uwh(now, raw_uwh - now.shown_uwh, stale_ms) > step_uwh
+    if former.kind == "reset" and former.shown_uwh * 2 > then.shown_uwh:
+        # One that is reset begins near 0. This one only stood lower.
+        return True
+    risen_uwh = raw_uwh - now.shown_uwh
+    if not is_first:
+        # The first that followed was more than power explains, with all margins.
+        since = now.since
+        by_power_uwh = now.gain.applied(since.power_uwh) + 2 * since.power_uncertainty_uwh
+        if risen_uwh - by_power_uwh > JITTER_STEPS * step_uwh and not since.power_unknown_ms:
+            return True
+    return unexplained_uwh(now, risen_uwh, stale_ms) > step_uwh
+
+
+def _may_have_moved(
+    then: Counter, now: Counter, moved_uwh: int, counted_uwh: int, rules: Rules, stale_ms: int
+) -> bool:
+    """Whether the former register can have moved so much, the one that is believed having counted
+    so much meanwhile.
+    """
+    elapsed_ms = then.last_sample_ms - then.at_ms
+    if is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
+        return False
+    # One that counts, if from elsewhere, has seen what passed, also where power was not known.
+    steps_uwh = 2 * JITTER_STEPS * rules.step_uwh(then.shown_uwh)
+    if counted_uwh <= steps_uwh // 2:
+        return True
+    beside_uwh = unexplained_uwh(now, moved_uwh - counted_uwh * 5 // 4, stale_ms)
+    return min(beside_uwh, moved_uwh - explained_uwh(then)) <= steps_uwh
 
 
 def returning(
@@ -219,9 +303,10 @@ def is_back(former: Former) -> bool:
     return former.returned >= AGREEING
 
 
-def has_begun_anew(state: DirectionState) -> bool:
-    """Whether its register is believed to have been reset, and not for long."""
-    return state.former is not None and state.former.kind == "reset"
+def has_begun_anew(state: DirectionState, since_ms: int) -> bool:
+    """Whether its register is believed to have been reset, after that steady time."""
+    former = state.former
+    return former is not None and former.kind == "reset" and former.state.counter.at_ms >= since_ms
 
 
 def forgotten(state: MeterState) -> MeterState:

@@ -8,12 +8,10 @@ was said to be uncertain by.
 
 from msgspec.structs import replace
 
-from gateway.energy.boundary import Boundary, looked_back, passed, steps_after
-from gateway.energy.counter import Since
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part
 from gateway.energy.refinement import at
-from gateway.energy.slot import DirectionState, Edge, MeterRules, OpenSlot, Passed
+from gateway.energy.slot import Boundary, DirectionState, Edge, MeterRules, OpenSlot, Passed
 from gateway.energy.uncertainty import WIDTH
 
 
@@ -37,20 +35,9 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
     """The slot has ended there, in the interval. Where no later reading says more of it, or numbers
     are delivered at once, it is closed.
     """
-    register = entries.register
-    assert register is not None
-    before, after = interval.before, interval.counter
-    boundary = passed(
-        end.at_ms - before.shift_ms,
-        value_uwh=end.counter_uwh,
-        uncertainty_uwh=end.uncertainty_uwh or 0,
-        after=after,
-        since=interval.since,
-        rest=_rest(interval, end.at_ms),
-        steps=(before.steps, steps_after(before.steps, before.counter, after, register)),
-        register=register,
-        surprise_uwh=before.surprise.energy_uwh,
-    )
+    before = interval.before
+    at_ms = end.at_ms - before.shift_ms
+    boundary = Boundary(at_ms, end.counter_uwh, end.uncertainty_uwh or 0)
     boundary = _refined(boundary, before, interval)
     one = Passed(slot=slot, end_ms=end.at_ms, register_uwh=end.register_uwh, boundary=boundary)
     if not (entries.rules.says_at_once or boundary.is_known):
@@ -68,22 +55,9 @@ def look_back(interval: Interval, entries: Entries) -> Interval:
     one = before.passed
     if one is None:
         return interval
-    register = entries.register
-    assert register is not None
-    after = interval.counter
-    steps = steps_after(before.steps, before.counter, after, register)
-    boundary = looked_back(
-        one.boundary,
-        before.counter,
-        after,
-        interval.since,
-        steps,
-        register,
-        before.surprise.energy_uwh,
-    )
-    boundary = _refined(boundary, before, interval)
+    boundary = _refined(one.boundary, before, interval)
     interval = replace(interval, before=replace(before, passed=replace(one, boundary=boundary)))
-    is_over = after.at_ms >= deadline_ms(one, entries.rules)
+    is_over = interval.counter.at_ms >= deadline_ms(one, entries.rules)
     next_end_ms = before.slot.start_ms + entries.rules.slot_ms
     if boundary.is_known or is_over or interval.until_ms >= next_end_ms:
         return settled(interval, entries)
@@ -112,14 +86,14 @@ def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> B
     """The boundary as the estimate has it, after the interval.
 
     Where power is read and was missed for a while, nobody knows how it was meanwhile: then the
-    counter has it, evenly.
+    counter has it, evenly. So it is where metering has just begun, and nobody knows where in its
+    step the register was: the counter moves by power from there.
     """
-    refinement = state.refinement
-    if refinement is None or interval.counter.beginning is not None:
-        # Where in its step the register began is not known: the counter moves by power from there.
+    if boundary.is_known:
         return boundary
+    refinement = state.refinement
     has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
-    if has_gap:
+    if refinement is None or interval.counter.beginning is not None or has_gap:
         return replace(boundary, is_known=True)
     found = at(refinement, boundary.at_ms)
     if found is None:
@@ -165,18 +139,3 @@ def begin_at(state: DirectionState, end: Edge) -> DirectionState:
 def deadline_ms(one: Passed, rules: MeterRules) -> int:
     """When no later reading is asked any more, in steady time."""
     return one.boundary.at_ms + rules.look_back_ms
-
-
-def _rest(interval: Interval, at_ms: int) -> Since:
-    """What power says of the part of an interval after a boundary."""
-    since = interval.since
-    if at_ms >= interval.until_ms:
-        return Since()
-    for mark in interval.marks:
-        if mark.at_ms == at_ms:
-            return replace(
-                since,
-                power_uwh=since.power_uwh - mark.power_uwh,
-                power_unknown_ms=since.power_unknown_ms - mark.power_unknown_ms,
-            )
-    return since

@@ -22,7 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.delay_search import FINE_S
-from gateway.energy.power_line import HOURS_PER_S
+from gateway.energy.power_line import HOURS_PER_S, rounded
 
 MOST_GAIN = 0.05
 """As in `calibration`: two meters of class A at odds."""
@@ -116,28 +116,33 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
 
         most = (MOST_GAIN, MOST_OFFSET_W, MOST_OFFSET_W)
         values = [
-            round(min(max(value + gain * off_wh / total, -limit), limit), 6)
+            rounded(min(max(value + gain * off_wh / total, -limit), limit), 1e6)
             for value, gain, limit in zip(self.values, gains, most, strict=True)
         ]
         rows = [
-            tuple(round(spread[i][j] - gains[i] * gains[j] / total, 9) for j in range(3))
+            tuple(rounded(spread[i][j] - gains[i] * gains[j] / total, 1e9) for j in range(3))
             for i in range(3)
         ]
         return msgspec.convert((values, rows), Correction)
 
 
+NWH_PER_WH = 1_000_000_000
+
+
 class Sums(msgspec.Struct, frozen=True, array_like=True):
     """What has passed since the series began, by power. A difference of two tells of the time in
-    between.
+    between. In whole nWh, so that it is exact however long the series is, and takes little room
+    where it is stored.
     """
 
-    wh: float = 0.0
-    corrected_wh: float = 0.0
+    nwh: int = 0
+    corrected_nwh: int = 0
     variance: float = 0.0
+    """In Wh²."""
     idle_s: float = 0.0
-    slope_wh: float = 0.0
+    slope_nwh: int = 0
     """As if power were of the moment, and not late: up to the sample itself."""
-    stair_wh: float = 0.0
+    stair_nwh: int = 0
     """As if power were a mean."""
 
 
@@ -167,10 +172,17 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
     samples power changed.
     """
 
+    told_s: float = 0.0
+    """What it is on average, where a profile says how often the register is refreshed: then it is
+    there for certain, and only how long it is must be learnt. 0: nobody says.
+    """
+
     @property
     def variance_s2(self) -> float:
         """What is not known of it, in s²."""
-        return max(self.scatter, 1.0) / (self.weight + 1 / DELAY_SD_S**2)
+        # Anything from none to twice what was told is as likely.
+        prior_s2 = self.told_s**2 / 3 or DELAY_SD_S**2
+        return max(self.scatter, 1.0) / (self.weight + 1 / prior_s2)
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):
@@ -206,24 +218,17 @@ def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums
     """
     return Crossing(
         at_s,
-        round(low_wh + wide_wh / 2, 6),
-        round(wide_wh * wide_wh / 12, 9),
-        round(power_w, 3),
-        Sums(
-            round(sums.wh, 6),
-            round(sums.corrected_wh, 6),
-            round(sums.variance, 9),
-            round(sums.idle_s, 3),
-            round(sums.slope_wh, 6),
-            round(sums.stair_wh, 6),
-        ),
+        rounded(low_wh + wide_wh / 2, 1e6),
+        rounded(wide_wh * wide_wh / 12, 1e9),
+        rounded(power_w, 1e3),
+        sums,
     )
 
 
 def bare(crossing: Crossing) -> Crossing:
     """Without what tells whether power is a mean: only steady ones are compared for that."""
     sums = crossing.sums
-    return replace(crossing, sums=Sums(sums.wh, sums.corrected_wh, sums.variance, sums.idle_s))
+    return replace(crossing, sums=Sums(sums.nwh, sums.corrected_nwh, sums.variance, sums.idle_s))
 
 
 def is_steady(change_w2: float, power_w: float) -> bool:
@@ -234,12 +239,11 @@ def is_steady(change_w2: float, power_w: float) -> bool:
 def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
     """After one more step of the register: gain and offset."""
     last = faults.long
-    crossing = bare(crossing)
     if last is None:
-        return replace(faults, long=crossing)
+        return replace(faults, long=bare(crossing))
 
     elapsed_s = crossing.at_s - last.at_s
-    wh = crossing.sums.wh - last.sums.wh
+    wh = (crossing.sums.nwh - last.sums.nwh) / NWH_PER_WH
     variance = crossing.sums.variance - last.sums.variance
     is_sure = variance <= (0.05 * wh) ** 2 + (0.1 * step_wh) ** 2
     if not (elapsed_s >= LONG_S and is_sure) and elapsed_s <= VERY_LONG_S:
@@ -251,7 +255,7 @@ def crossed(faults: Faults, crossing: Crossing, step_wh: float) -> Faults:
     correction = faults.correction.learnt(
         causes, crossing.wh - last.wh - wh, variance, elapsed_s / 86400
     )
-    return replace(faults, correction=correction, long=crossing)
+    return replace(faults, correction=correction, long=bare(crossing))
 
 
 def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
@@ -264,7 +268,7 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
 
     moved_wh = new.wh - last.wh
     noise = new.variance + last.variance
-    corrected_wh = new.sums.corrected_wh - last.sums.corrected_wh
+    corrected_wh = (new.sums.corrected_nwh - last.sums.corrected_nwh) / NWH_PER_WH
     off_wh = moved_wh - corrected_wh
     delay = faults.delay
     if not faults.mean.is_mean and interval_s > FINE_S:
@@ -273,9 +277,9 @@ def stayed(faults: Faults, interval_s: float, step_wh: float) -> Faults:
         elapsed_s = new.at_s - last.at_s
         delay = _delayed(delay, change_w, off_wh, chance, elapsed_s, interval_s, step_wh)
 
-    extra_wh = corrected_wh - (new.sums.wh - last.sums.wh)
-    slope_wh = new.sums.slope_wh - last.sums.slope_wh + extra_wh
-    stair_wh = new.sums.stair_wh - last.sums.stair_wh + extra_wh
+    extra_wh = corrected_wh - (new.sums.nwh - last.sums.nwh) / NWH_PER_WH
+    slope_wh = (new.sums.slope_nwh - last.sums.slope_nwh) / NWH_PER_WH + extra_wh
+    stair_wh = (new.sums.stair_nwh - last.sums.stair_nwh) / NWH_PER_WH + extra_wh
     slope_off_wh = moved_wh - slope_wh if faults.mean.is_mean else off_wh
     most = (2 * step_wh + 0.1 * moved_wh) ** 2
     stair = min((moved_wh - stair_wh) ** 2, most) - noise
@@ -310,7 +314,7 @@ def _delayed(
 
     along = delay.along * MEMORY + (off_wh + delay.now_s * change_wh) * change_wh / variance
     weight = delay.weight * MEMORY + change_wh * change_wh / variance
-    found_s = along / (weight + 0.3)
+    found_s = (along + 0.3 * delay.told_s) / (weight + 0.3)
     left_wh = off_wh - (found_s - delay.now_s) * change_wh
     scatter = delay.scatter + 0.02 * (min(left_wh * left_wh / variance, 9.0) - delay.scatter)
     sd_s = sqrt(max(scatter, 1.0) / weight)
@@ -322,7 +326,9 @@ def _delayed(
     most_s = min(MOST_DELAY_S, MOST_INTERVALS * interval_s)
     bounded_s = min(max(found_s, -most_s), most_s)
     looks_mean = abs(found_s - interval_s / 2) < MEAN_LIKE * interval_s
-    if by_chance < TOO_GOOD[not delay.aim_s] and not looks_mean:
+    if delay.told_s:
+        aim_s = bounded_s
+    elif by_chance < TOO_GOOD[not delay.aim_s] and not looks_mean:
         aim_s = 0.0
     elif pairs >= PAIRS and abs(found_s) > SURE * sd_s + 0.3 * min(1.0, interval_s / 3):
         aim_s = bounded_s
@@ -332,12 +338,13 @@ def _delayed(
         aim_s = bounded_s
     return Delay(
         delay.now_s,
-        round(aim_s, 3),
-        round(along, 6),
-        round(weight, 6),
+        rounded(aim_s, 1e3),
+        rounded(along, 1e6),
+        rounded(weight, 1e6),
         pairs,
-        round(scatter, 6),
-        round(by_chance, 6),
+        rounded(scatter, 1e6),
+        rounded(by_chance, 1e6),
+        delay.told_s,
     )
 
 
@@ -347,8 +354,8 @@ def _mean(
     """Whether power is a mean, after one more comparison of both."""
     pairs = mean.pairs + 1
     share = max(1 / pairs, 0.01)
-    stair = round(mean.stair + share * (stair - mean.stair), 6)
-    slope = round(mean.slope + share * (slope - mean.slope), 6)
+    stair = rounded(mean.stair + share * (stair - mean.stair), 1e6)
+    slope = rounded(mean.slope + share * (slope - mean.slope), 1e6)
     new = Mean(mean.is_mean, stair, slope, pairs, mean.before)
     if pairs <= MEAN_PAIRS:
         return new, delay

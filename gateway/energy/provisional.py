@@ -94,7 +94,6 @@ def wait(
         provisional_ms=provisional_ms,
         source=before.source,
         surprise=before.surprise,
-        steps=before.steps,
         passed=before.passed,
     )
 

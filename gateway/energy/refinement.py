@@ -83,12 +83,15 @@ def followed(
     origin_ms = refinement.origin_ms
     at_s = (counter.last_sample_ms - origin_ms) / 1000
     seen = _seen(counter, register, refinement.origin_uwh) if is_believed else None
+    ends_s: tuple[float, ...] = ()
+    if ends_ms:
+        ends_s = tuple((end_ms - origin_ms) / 1000 for end_ms in ends_ms[-MOST_KEPT:])
     estimate = advanced(
         refinement.estimate,
         at_s,
         counter.power_w,
         seen,
-        tuple((end_ms - origin_ms) / 1000 for end_ms in ends_ms[-MOST_KEPT:]),
+        ends_s,
         refreshed_s=register.refresh_ms / 1000,
     )
     if estimate.paced:

@@ -53,6 +53,8 @@ class Rules:
         """The step of the register at this value: its resolution, or the spacing of float32 there,
         whichever is larger.
         """
+        if not self.float32:
+            return self.resolution_uwh
         return max(self.resolution_uwh, self._spacing_uwh(register_uwh))
 
     def exact_uwh(self, raw_uwh: int) -> int:
@@ -62,6 +64,8 @@ class Rules:
         A value that is no rounded multiple (a meter that counts finer than its papers say) stays as
         it is.
         """
+        if not self.float32:
+            return raw_uwh
         spacing_uwh = self._spacing_uwh(raw_uwh)
         if not 0 < spacing_uwh <= self.resolution_uwh:
             return raw_uwh
@@ -72,12 +76,12 @@ class Rules:
         return nearest_uwh if is_rounded else raw_uwh
 
     def _spacing_uwh(self, register_uwh: int) -> int:
-        """The distance between two neighbouring float32 numbers in kWh at this value; 0 for a
-        register that is no float.
+        """The distance between two neighbouring float32 numbers in kWh at this value, where the
+        register is one.
 
         In Wh it is 0.51 or 1.02 times as much, near enough for a bound: 1000 is almost 2¹⁰.
         """
-        if not self.float32 or register_uwh <= 0:
+        if register_uwh <= 0:
             return 0
 
         kwh = register_uwh / _UWH_PER_KWH

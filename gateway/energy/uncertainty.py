@@ -125,6 +125,8 @@ class Surprise(msgspec.Struct, frozen=True):
             moved_ms = after.at_ms
         if register is not None and not since.power_unknown_ms:
             energy_uwh = max(energy_uwh, _moved_back_uwh(before, since, after, register))
+        if energy_uwh == self.energy_uwh and moved_ms == self.moved_ms:
+            return self
         return Surprise(energy_uwh, moved_ms)
 
 

@@ -44,7 +44,7 @@ DECIDE_PART = 0.6
 """When this part of a slot is over, a fee is decided with what is known."""
 LOOKS = 900
 """How often in a slot it is looked whether the meters' own slot has closed."""
-SILENT_SLOTS = 2.5
+SILENT_SLOTS = 1.25
 """After so many slots without an event the registry is read again: perhaps the aggregator is gone.
 """
 BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
@@ -280,7 +280,7 @@ class Agent:
         gone.
         """
         while True:
-            await asyncio.sleep(self.pace.lasts_s)
+            await asyncio.sleep(self.pace.lasts_s / 4)
             since_s = self.connection.condition.since_s
             if since_s is None:
                 continue

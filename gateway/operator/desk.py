@@ -13,7 +13,7 @@ from gateway.monitoring.report import MarketReport
 from gateway.operator.decision import Bounds, decide
 from gateway.operator.fee import Fee, FeeType
 from gateway.operator.frames import Replies, SlotRuns
-from gateway.operator.history import KEPT_SLOTS, History, decision_of, missed_rows
+from gateway.operator.history import KEPT_SLOTS, History, decision_of, ended, missed_rows
 from gateway.operator.markets import Market
 from gateway.operator.model import NOTICE_SLOTS, Asked, Model, Proposal
 from gateway.operator.reporting import market_report
@@ -92,8 +92,7 @@ class Desk:
         self._end_past(runs)
         self.past, self.current = self.current, None
         if not self._is_read:
-            since_s = runs.slot_s - KEPT_SLOTS * self.plan.slot_s
-            self._history.read(self._fees.between(since_s, slot_s))
+            self._read(runs)
             self._is_read = True
         self._history.charges({m.uuid: runs.fees[m.uuid] for m in markets if m.uuid in runs.fees})
         self._fees.note_in_force(
@@ -103,6 +102,15 @@ class Desk:
         self._write_missed(slot_s, markets, why_missed)
         self.current = self._begun(slot_s, markets)
         return self.current
+
+    def _read(self, runs: SlotRuns) -> None:
+        """Know again what was known before a restart, and end what that has cut short."""
+        since_s = runs.slot_s - KEPT_SLOTS * self.plan.slot_s
+        rows = list(self._fees.between(since_s, runs.slot_s + self.plan.slot_s))
+        self._history.read(rows)
+        cut_short = [ended(row) for row in rows if row.state in ("sent", "decided")]
+        if cut_short:
+            self._fees.write(cut_short)
 
     def _end_past(self, runs: SlotRuns) -> None:
         """What is still open of the slot that begins stays so. What does it charge?"""

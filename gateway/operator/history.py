@@ -1,7 +1,7 @@
 """What is known of each market, slot after slot: what models are asked with. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.operator.decision import Decision
@@ -9,7 +9,7 @@ from gateway.operator.fee import Fee, FeeError, FeeType
 from gateway.operator.model import Asked, Memory
 from gateway.operator.slot_round import SlotRound
 from gateway.operator.statistics import Statistics
-from gateway.store.grid_fee_rows import GridFee
+from gateway.store.grid_fee_rows import FeeState, GridFee
 
 KEPT_SLOTS = 16
 """So many slots back a model may look."""
@@ -119,6 +119,12 @@ def decision_of(row: GridFee) -> Decision | None:
         memory=row.memory,
         slots_without=row.slots_without,
     )
+
+
+def ended(row: GridFee) -> GridFee:
+    """A row that a restart has cut short."""
+    state: FeeState = "silent" if row.sent else "too_late"
+    return replace(row, state=state, reason="this gateway was stopped before the answer came")
 
 
 def missed_rows(

@@ -113,6 +113,17 @@ class AcceptedMarks:
         self.is_stored &= not news
         return news
 
+    def move(self, moved: Mapping[str, str]) -> None:
+        """Subjects have other names now, by their texts."""
+        for marks in (self.accepted, self.assumed):
+            found: dict[Series, int] = {}
+            for (destination, subject), slot_s in marks.items():
+                series = destination, moved.get(subject, subject)
+                found[series] = max(slot_s, found.get(series, -1))
+            self.is_stored &= found == marks
+            marks.clear()
+            marks.update(found)
+
     def cap(self, newest_s: int) -> None:
         """No slot after this one can have been accepted: a clock that was ahead may have claimed
         that.

@@ -18,7 +18,18 @@ from rich.text import Text
 
 from tests.benchmarks.figure import Benchmark, Figure, progress
 
-_ORDER = ("p1", "requests", "drain", "writes", "accuracy", "grid", "lines", "daemon", "latency")
+_ORDER = (
+    "p1",
+    "requests",
+    "drain",
+    "writes",
+    "fold",
+    "accuracy",
+    "grid",
+    "lines",
+    "daemon",
+    "latency",
+)
 """The quick ones first."""
 
 _NOT_BENCHMARKS = {"__main__", "figure", "site", "day", "slave"}

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.profile import protocols
 from drivers.recording import Passed, Recording, Told, write
 from drivers.simulated.sml import Entry
 from drivers.simulated.sml import telegram as sml_telegram
+from tests.draws import draws
 from tests.drivers.modbus.peer import mbap, rtu
 from tests.drivers.shipped import shipped_profile
 
@@ -182,7 +183,7 @@ def test_no_number_is_left(name: str, told: bool) -> None:
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-@settings(max_examples=25)
+@draws(25)
 @given(data=st.data())
 def test_no_number_is_left_where_it_is_cut_in_pieces(name: str, data: st.DataObject) -> None:
     """Also at both ends, where only a part of a number may have come."""
@@ -202,7 +203,7 @@ def test_no_number_is_left_where_it_is_cut_in_pieces(name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-@settings(max_examples=25)
+@draws(25)
 @given(data=st.data())
 def test_no_number_is_left_where_a_byte_is_damaged(name: str, data: st.DataObject) -> None:
     talk = CONVERSATIONS[name]()

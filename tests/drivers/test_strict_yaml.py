@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
@@ -24,6 +24,7 @@ from drivers.strict_yaml import (
     nearest,
     parse,
 )
+from tests.draws import draws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,7 +353,7 @@ def test_a_message_never_repeats_a_long_value_or_key() -> None:
     assert all(len(line) < 300 for line in found)
 
 
-@settings(max_examples=150, deadline=None)
+@draws(150)
 @given(st.text() | st.binary() | st.text(alphabet="ab:-[]{}&*!|>'\"%@`#?,\n \t0x.~<=\\uUD8é"))
 def test_no_text_or_bytes_make_it_raise(text: str | bytes) -> None:
     document = parse(text, "any.yaml")
@@ -376,7 +377,7 @@ yaml_like = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@draws(150)
 @given(yaml_like)
 def test_any_data_is_decoded_or_explained(data: object) -> None:
     document = Document("any.yaml", data)

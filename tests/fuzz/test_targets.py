@@ -16,6 +16,7 @@ from drivers.strict_yaml import decode, parse
 from gateway.delivery.kinds import load
 from gateway.site.devices import DeviceFile
 from gateway.site.settings import GatewayFile
+from tests.draws import draws
 from tests.fuzz.meter_drivers import LOOP
 from tests.fuzz.settings import SMALL_PROFILE, ordinary_folder, remove_folder, yaml_seeds
 from tests.fuzz.target import Target, run
@@ -100,9 +101,7 @@ def test_mutations_of_settings_begin_at_right_ones() -> None:
 def test_whatever_comes_in_only_documented_errors_come_out(name: str) -> None:
     target = TARGETS[name]
 
-    @settings(
-        max_examples=FEWER_EXAMPLES.get(name, EXAMPLES), suppress_health_check=list(HealthCheck)
-    )
+    @settings(draws(FEWER_EXAMPLES.get(name, EXAMPLES)), suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=False), st.binary(max_size=200))
     def feed(rng: random.Random, anything: bytes) -> None:
         for data in (

@@ -3,15 +3,20 @@
 The database is read here with SQL of its own: a judge must not trust the code that it judges.
 """
 
+import math
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from gateway.energy.assets import Direction
+from gateway.energy.assets import Direction, Formula
 from gateway.energy.belief import DOUBT_W
+from gateway.energy.booking import MAX_MISSING
 from gateway.energy.counter import UWH_PER_WH
 from gateway.ledger.rules import meter_rules
+from tests.simulation.home import ASSETS
 from tests.simulation.result import RunResult
 from tests.simulation.truth import MJ_PER_WH, TrueMeter
 
@@ -170,6 +175,38 @@ class Books:
         flowed_uwh = energy_uwh(meter, direction, begin_ms, self.run.end_ms)
         return flowed_uwh, 2 * step_uwh * (1 + lies) + lies * unseen_uwh
 
+    def zero_since_s(self, asset: str) -> float:
+        """Since when a meter of an asset has shown 0 because it was reset, and nothing has flowed:
+        a total that falls to 0 is no total, so nothing is said of it before more than 0 is shown.
+        """
+        since_s = math.inf
+        for device in _meters_of(asset):
+            reset_ms = self.run.faults.reset_ms.get(device)
+            if reset_ms is None:
+                continue
+            meter, rules = self.run.meters[device], self.rules[device].registers
+            seen_ms = self.run.end_ms - round(3 * self.run.scenario.interval * 1000)
+            if all(
+                energy_uwh(meter, direction, reset_ms, seen_ms) < rules[direction].step_uwh(0)
+                for direction in rules
+            ):
+                since_s = min(since_s, reset_ms / 1000)
+        return since_s
+
+    def untold_s(self, asset: str) -> Iterator[range]:
+        """Times of which not every missing slot is written down: after so many of a meter the event
+        tells the rest (`booking.MAX_MISSING`).
+        """
+        for device in _meters_of(asset):
+            slots = [
+                slot for slot in self.slots if (slot.device, slot.direction) == (device, "import")
+            ]
+            missing = 0
+            for slot, after in pairwise(sorted(slots, key=lambda slot: slot.start_s)):
+                missing = missing + 1 if slot.quality == "missing" else 0
+                if missing >= MAX_MISSING:
+                    yield range(slot.start_s + self.slot_s, after.start_s)
+
     def widest_uwh(self, device: str, direction: Direction) -> int:
         """The highest that its register stood."""
         mine = (s for s in self.slots if (s.device, s.direction) == (device, direction))
@@ -180,6 +217,10 @@ class Books:
         return energy_uwh(
             meter, slot.direction, slot.start_s * 1000, (slot.start_s + slot.length_s) * 1000
         )
+
+
+def _meters_of(asset: str) -> set[str]:
+    return {term.device for term in Formula.parse(ASSETS[asset][1]).terms}
 
 
 def energy_uwh(meter: TrueMeter, direction: Direction, from_ms: int, to_ms: int) -> float:

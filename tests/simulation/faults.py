@@ -97,6 +97,7 @@ def _rollover(world: "World", event: FaultEvent) -> None:
 
 
 def _register_reset(world: "World", event: FaultEvent) -> None:
+    world.fault_log.reset_ms[event.on] = world.time.ms()
     lying_meter(world, event).begin_anew(world.time.ms(), 0)
 
 

@@ -26,6 +26,8 @@ class FaultLog:
     """Of the exchange's bookings, by their number: those that the gateway was told of."""
     register_faults_ms: dict[str, list[int]] = field(default_factory=dict)
     """When a meter's registers were made to lie, by meter."""
+    reset_ms: dict[str, int] = field(default_factory=dict)
+    """When a meter's registers were last set to 0, by meter."""
     pauses_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """From when to when a meter's registers stood still, by meter."""
     untrue_ms: list[tuple[int, int]] = field(default_factory=list)

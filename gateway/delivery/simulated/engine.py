@@ -178,7 +178,7 @@ class Engine:
             self._part = part
             is_new_slot = part // PARTS_PER_SLOT > before // PARTS_PER_SLOT
             if is_new_slot:
-                self.fees.next_slot()
+                self.fees.next_slot(edge_s)
             self._announce("market" if is_new_slot else "tick")
         self._work_before(math.nextafter(now_s, math.inf))
 

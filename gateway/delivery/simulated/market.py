@@ -1,5 +1,6 @@
 """Grid fees of the simulated exchange's markets. Pure."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.community import Node
 
+MAX_CHARGED = 10_000
 KEY_OF = {"constant": "fee_const", "percent": "fee_percent"}
 
 
@@ -30,6 +32,8 @@ class GridFees:
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._fees: dict[UUID, _Fee] = {}
+        self.charged: deque[tuple[int, Mapping[UUID, float]]] = deque(maxlen=MAX_CHARGED)
+        """What the markets charged of which anything was asked, slot after slot."""
 
     def command(self, node: Node, command: Mapping[str, object]) -> dict[str, object]:
         """The answer to `grid_fees` in a batch: what holds is echoed, as text. Raises Crashed where
@@ -52,10 +56,11 @@ class GridFees:
             of.asked = fee
         return {**said, "status": "ready", **self._echoed(of.asked)}
 
-    def next_slot(self) -> None:
-        """A slot begins: fees that were set in the one before hold now."""
+    def next_slot(self, slot_s: int) -> None:
+        """The slot that starts then begins: fees that were set in the one before hold now."""
         for fee in self._fees.values():
             fee.last, fee.running = fee.running, fee.asked
+        self.charged.append((slot_s, {uuid: fee.running for uuid, fee in self._fees.items()}))
 
     def in_tree(self, node: Node) -> dict[str, object]:
         """The fees as the grid tree of an event has them. In percent the last one is a fraction."""

@@ -9,7 +9,7 @@ from gateway.delivery.simulated.community import Node
 from gateway.delivery.simulated.market_statistics import Flow
 
 HOUR_S = 3600
-HOUSE_KW = (0.3, 3.0, 3.5)
+HOUSE_KW = (0.3, 3.0, 1.6)
 """Of a house: by night, in the evening's peak, and what its roof gives at noon."""
 
 
@@ -23,6 +23,10 @@ class Street:
     day_s: float = 24 * HOUR_S
     noon_s: float = 12 * HOUR_S
 
+    def hour(self, at_s: float) -> float:
+        """Of the street's day, 0 to 24."""
+        return ((at_s - self.noon_s) / self.day_s * 24 + 12) % 24
+
     def flow(self, node: Node, slot_s: int) -> Flow:
         """What went through a market in the slot that starts then."""
         houses = [each for each in _markets(node) if not _inner(each)]
@@ -31,7 +35,7 @@ class Street:
 
     def _house_kw(self, house: Node, slot_s: int) -> float:
         night_kw, evening_kw, roof_kw = HOUSE_KW
-        hour = ((slot_s - self.noon_s) / self.day_s * 24 + 12) % 24
+        hour = self.hour(slot_s)
         size = 0.8 + (house.uuid.int % 5) / 10
         evening = math.exp(-(((hour - 19) / 1.6) ** 2))
         sun = max(0.0, math.cos((hour - 12.5) / 12 * math.pi)) ** 3

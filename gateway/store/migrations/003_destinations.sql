@@ -45,22 +45,6 @@ CREATE INDEX outbox_unconfirmed ON outbox (destination, slot_s) WHERE kind = 'me
     AND energy_uwh IS NOT NULL AND confirmed_s IS NULL AND disagreements < 2;
 CREATE INDEX outbox_disputed ON outbox (destination, slot_s) WHERE disagreements = 2;
 
--- The sum of its meters, for each asset and slot, in its newest revision: also where nothing is owed to anybody.
-CREATE TABLE asset_slots (
-    start_s INTEGER NOT NULL,
-    asset BLOB NOT NULL,        -- the 16 bytes of its UUID
-    length_s INTEGER NOT NULL,
-    energy_uwh INTEGER,         -- NULL: not known
-    uncertainty_uwh INTEGER,    -- NULL: not known
-    quality TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    imported INTEGER NOT NULL DEFAULT 0,  -- brought in from elsewhere, and not metered here
-    PRIMARY KEY (start_s, asset)
-) WITHOUT ROWID;
-
-ALTER TABLE slots ADD COLUMN uncertainty_uwh INTEGER;  -- NULL: not known
-ALTER TABLE slots ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;  -- brought in from elsewhere, and not metered here
-
 -- Of a grid operator's agent: what each market was to charge in each slot, and what came of it.
 CREATE TABLE grid_fees (
     slot_s INTEGER NOT NULL,
@@ -87,3 +71,20 @@ CREATE TABLE grid_fees (
     average_rate REAL,
     PRIMARY KEY (slot_s, market)
 );
+
+-- The sum of its meters, for each asset and slot, in its newest revision: also where nothing is owed to anybody.
+CREATE TABLE asset_slots (
+    start_s INTEGER NOT NULL,
+    asset BLOB NOT NULL,        -- the 16 bytes of its UUID
+    length_s INTEGER NOT NULL,
+    energy_uwh INTEGER,         -- NULL: not known
+    uncertainty_uwh INTEGER,    -- NULL: not known
+    quality TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    imported INTEGER NOT NULL DEFAULT 0,  -- brought in from elsewhere, and not metered here
+    PRIMARY KEY (start_s, asset)
+) WITHOUT ROWID;
+
+ALTER TABLE slots ADD COLUMN uncertainty_uwh INTEGER;  -- NULL: not known
+ALTER TABLE slots ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;  -- brought in from elsewhere, and not metered here
+ALTER TABLE slots ADD COLUMN doubts TEXT NOT NULL DEFAULT '';  -- why it is estimated; empty: it is not, or nobody said

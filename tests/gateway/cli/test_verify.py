@@ -325,6 +325,30 @@ async def test_results_of_another_community_with_the_same_names_are_told(site, v
     assert "PV: none" not in err
 
 
+async def test_results_with_the_numbers_of_two_assets_mixed_up_are_no_other_communitys(
+    site: HeldSite, verify
+):
+    slots_s = [site.slot(n) for n in range(6)]
+    for asset in (LOAD, PV):
+        site.forecast(asset, slots_s)
+    books = site.exchange.books.forecasts
+    books[LOAD], books[PV] = site.exchange.books.held[PV].copy(), books[LOAD]
+    code, out, err = await verify("--results", site.results(), "--asset", "House load")
+    assert code == 1
+    assert "it is what PV has" in " ".join(out.split())
+    assert "another community" not in err
+
+
+async def test_results_of_a_market_with_other_slots_are_refused(site: HeldSite, verify):
+    site.forecast(LOAD, [site.slot(1)])
+    path = site.results()
+    at = f"{datetime.fromtimestamp(site.slot(1), UTC):%Y-%m-%dT%H:%M}"
+    path.write_text(path.read_text().replace(at, at[:-1] + "7"))
+    code, out, err = await verify("--results", path)
+    assert (code, out) == (1, "")
+    assert "where no slot of 15 min begins" in err
+
+
 async def test_tables_of_assets_are_results_too(site: HeldSite, verify):
     columns = {"house-load.csv": "desired energy [kWh]", "pv.csv": "produced [kWh]"}
     for (name, column), asset in zip(columns.items(), (LOAD, PV), strict=True):
@@ -340,7 +364,7 @@ async def test_tables_of_assets_are_results_too(site: HeldSite, verify):
     assert f"{2 * COUNT} of {2 * COUNT} slots agree" in out
     code, _, err = await verify(*files[:2])
     assert code == 1
-    assert "has no asset 'PV'" in err
+    assert "has no asset 'PV' — a table is of one asset: name its own as well" in err
 
 
 async def test_a_dialect_that_cannot_ask_goes_by_what_was_accepted(site: HeldSite, verify):

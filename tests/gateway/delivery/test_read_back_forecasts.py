@@ -11,14 +11,17 @@ import pytest
 from tests.gateway.delivery.rig import SLOT, T0, A, B, Site, running, site_of, virtual
 
 
-async def slots_go_by(site: Site, count: int, *, first: int = 0, tells: str = "forecasts") -> None:
-    """In each slot a forecast of the next but one, and the measurement of the one before, if that
-    was forecast: another number. The exchange tells its forecasts, or what it got last.
+async def slots_go_by(
+    site: Site, count: int, *, first: int = 0, tells: str = "forecasts", measured_from: int = 2
+) -> None:
+    """In each slot a forecast of the next but one, and the measurement of the one before: another
+    number. Those of the first slots were not forecast. The exchange tells its forecasts, or what it
+    got last.
     """
     async with running(site.uploader()) as uploader:
         for n in range(first, first + count):
             site.owe(T0 + (n + 2) * SLOT, A, kind="forecast", uwh=500 + n + 2)
-            if n > 2:
+            if n > measured_from:
                 site.owe(T0 + (n - 1) * SLOT, A, uwh=1_000 + n - 1)
             uploader.wake()
             await asyncio.sleep(T0 + (n + 1) * SLOT - 1 - site.now())
@@ -34,7 +37,8 @@ def test_an_exchange_that_tells_its_forecasts_is_said_to_once_and_left_alone(
     async def story() -> None:
         with site_of(tmp_path) as site:
             await slots_go_by(site, 40)
-            assert len(site.asked(A)) == 2, "it rests for a day"
+            assert len(site.asked(A)) == 3, "it rests for a day"
+            assert all(owed.attempts == 1 for owed in site.buffer.owed() if owed.state != "pending")
             assert all(owed.confirmed_s is None for owed in site.buffer.owed())
             assert site.states() == {"accepted": 77}
             assert sum(owed.disagreements == 2 for owed in site.buffer.owed()) == 0
@@ -46,6 +50,42 @@ def test_an_exchange_that_tells_its_forecasts_is_said_to_once_and_left_alone(
         "what the exchange holds cannot be read back: what the exchange tells are the forecasts "
         "that were sent, and not the measurements; it is asked again in a day, and deliveries go on"
     ]
+
+
+def test_slots_of_before_the_first_forecast_are_no_dispute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A home that is new has measurements before its first forecast takes effect."""
+
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            await slots_go_by(site, 12, measured_from=0)
+            measured = [o for o in site.buffer.owed() if o.item.kind == "measurement"]
+            assert len(measured) == 11
+            assert {(o.state, o.attempts, o.disagreements) for o in measured} == {
+                ("accepted", 1, 0)
+            }
+
+    caplog.set_level(logging.INFO, "gateway.delivery.read_back")
+    virtual(story())
+    assert len(caplog.records) == 1
+    assert "are the forecasts that were sent" in caplog.text
+
+
+def test_what_is_lost_before_the_first_forecast_is_sent_again_once_measurements_are_told(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            await slots_go_by(site, 2, tells="what came", measured_from=0)
+            site.exchange.books.measurements[A].pop(T0)
+            site.exchange.books.fresh.clear()
+            site.exchange.books.held[A].pop(T0, None)
+            await slots_go_by(site, 4, first=2, tells="what came", measured_from=0)
+            lost = next(owed for owed in site.buffer.owed() if owed.item.slot_s == T0)
+            assert (lost.attempts, lost.confirmed_s is None) == (2, False)
+
+    virtual(story())
 
 
 def test_one_measurement_that_got_lost_is_sent_again_where_the_forecast_is_told(

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.energy.booking import MAX_MISSING
 from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.fold import advance
 from gateway.energy.slot import MeterState
 from tests.gateway.energy.samples import BEGIN_S, fold, meter, sample, steady
 from tests.gateway.energy.written import written
@@ -141,3 +142,14 @@ def test_a_register_that_is_believed_to_stand_still_against_power_leaves_no_meas
     samples = [sample(t, 1000.0 + min(t, 5000) / 2, 1800) for t in range(0, 5000 + 4 * 3600, 10)]
     _, slots, _ = fold(samples, meter())
     assert {slot.quality for slot in slots if slot.start_s >= BEGIN_S + 5400} == {"estimated"}
+
+
+def test_where_slots_change_length_after_the_first_reading_what_the_first_step_says_is_stated() -> (
+    None
+):
+    books = written([], meter(10))
+    for n in range(200):
+        rules = meter(10, slot_ms=900_000 if n == 0 else 300_000)
+        books.write(advance(books.state, sample(10 * n, 1000 + n * 5 // 20 * 10, 900), rules))
+    books.check_chain("import")
+    assert [left.kind for left in books.stated if left.direction == "import"][:1] == ["start"]

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Sample
@@ -14,6 +14,7 @@ from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.fold import advance
 from gateway.energy.overdue import looked_back_at
 from gateway.energy.slot import MeterRules, MeterState, Slot
+from tests.draws import draws
 from tests.gateway.energy.samples import BEGIN_S, fold, meter, sample
 
 LOOK_BACK_MS = 300_000
@@ -177,7 +178,7 @@ def test_a_clock_that_is_set_closes_it_with_what_is_known() -> None:
     at_once=st.booleans(),
     every_s=st.sampled_from([10, 47, 200]),
 )
-@settings(max_examples=60, deadline=None)
+@draws(60)
 def test_no_energy_comes_twice_or_is_lost_and_a_restart_changes_nothing(
     moves: list[tuple[int, float | None]], *, at_once: bool, every_s: int
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_slot_whose_edges_lie_in_a_leap_of_power_is_estimated() -> None:
 
 
 def test_a_missing_slot_has_no_uncertainty() -> None:
-    samples = [sample(t, 0 if t < 1000 else 5000, 0) for t in (0, 10, 10_000, 10_010, 10_020)]
+    samples = [sample(t, 10 if t < 1000 else 5000, 0) for t in (0, 10, 10_000, 10_010, 10_020)]
     _, slots, _ = fold(samples, replace(meter(1), max_gap_ms=900_000))
     missing = [slot for slot in slots if slot.quality == "missing"]
     assert missing

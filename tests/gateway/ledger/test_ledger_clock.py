@@ -18,6 +18,7 @@ from gateway.energy.counter import CONFIRMATIONS
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import Slot
 from gateway.store import undated_samples
+from tests.draws import draws
 from tests.gateway.ledger.box import HOUR_S, INTERVAL_S, NOON_S, SLOT_S, Box, true_uwh
 
 
@@ -372,9 +373,7 @@ def check_sum(box: Box, samples: list[Sample], slots: list[Slot]) -> None:
     assert booked_uwh == each.counter.counter_uwh - first_uwh
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(draws(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(life=LIFE)
 @example(
     life=[

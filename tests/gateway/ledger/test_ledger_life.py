@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import MeterState, Slot, Unallocated
+from tests.draws import draws
 from tests.gateway.ledger.home import (
     BEGIN_S,
     Home,
@@ -93,7 +94,7 @@ def read(home: Home, at_ms: int, who: str, mj: dict[str, int], grid_w: int, pv_w
         )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(draws(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_flushes_restarts_and_kills_lose_nothing_and_double_nothing(
     example_folder: Callable[[], Path], actions: list[Any]
@@ -185,7 +186,7 @@ def booked_for_good_uwh(home: Home) -> int:
     return sum(slot.energy_uwh or 0 for slot in final) + left_uwh
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(draws(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(life=LIFE)
 def test_whatever_clock_register_and_power_do_slots_and_records_are_the_change_of_the_counter(
     example_folder: Callable[[], Path], life: list[Any]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.energy.slot import Slot
 from gateway.ledger.rules import look_back_s
 from gateway.outbox.owed import Owed
+from tests.draws import draws
 from tests.gateway.ledger.home import BEGIN_S, PV, Home, everything_uwh, run, site, terms_of
 
 SLOT_S = 900
@@ -136,9 +137,7 @@ MOVES = st.lists(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(draws(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=MOVES, dialect=st.sampled_from(["rest", "sdk"]))
 @example(moves=[(290, 0, None, ""), (290, 0, None, ""), (400, 1, None, "late")] * 7, dialect="rest")
 def test_closing_by_the_clock_and_restarts_change_nothing(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.outbox.dialects import load_dialect
@@ -16,6 +16,7 @@ from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import LIVE_SLOTS, Owed
 from gateway.outbox.refusals import ALIKE_S, BESIDE_OTHERS_S, FINAL_AFTER_S, Refusals
 from gateway.outbox.schedule import Doubted, Portion, Schedule, halves
+from tests.draws import draws
 
 NETWORK = "8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10"
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
@@ -149,7 +150,7 @@ def periods_of(calm_and_wrong: Sequence[tuple[float, float]]) -> list[tuple[floa
     return found
 
 
-@settings(max_examples=30)
+@draws(30)
 @given(some_assets, outages, refusals, st.lists(st.floats(0.0, 20_000.0), max_size=3))
 def test_nothing_is_final_while_everything_is_refused_for_less_than_an_hour(
     assets: list[UUID],
@@ -169,7 +170,7 @@ def test_nothing_is_final_while_everything_is_refused_for_less_than_an_hour(
     assert waits == [], "all is delivered within three minutes of the end"
 
 
-@settings(max_examples=8)
+@draws(8)
 @given(st.sampled_from([[A, B], [A, B, C]]), refusals, st.floats(3600.0, FINAL_AFTER_S - 10.0))
 def test_with_several_assets_nothing_is_final_within_a_day(
     assets: list[UUID], refusal: Outcome, wrong_s: float
@@ -212,7 +213,7 @@ def test_of_the_only_asset_refusals_that_differ_are_not_final() -> None:
     assert site.rejected() == {}
 
 
-@settings(max_examples=40)
+@draws(40)
 @given(
     st.sampled_from([[A, B], [A, B, C]]),
     st.integers(0, 2),
@@ -243,7 +244,7 @@ def test_one_bad_asset_is_found_and_neither_blocks_nor_delays_the_others(
     assert len(tries) < 100
 
 
-@settings(max_examples=40)
+@draws(40)
 @given(st.sets(st.integers(5, 60), min_size=1, max_size=4), some_assets)
 def test_a_bad_number_holds_up_no_other_number_of_its_asset(
     bad_ago: set[int], assets: list[UUID]
@@ -267,7 +268,7 @@ def test_a_bad_number_holds_up_no_other_number_of_its_asset(
     assert {(item.subject, item.slot_s) for item in site.rejected()} == bad
 
 
-@settings(max_examples=60)
+@draws(60)
 @given(
     some_assets,
     st.sampled_from(["sdk", "rest"]),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.outbox.dialects import load_dialect
@@ -21,6 +21,7 @@ from gateway.outbox.schedule import (
     Schedule,
     halves,
 )
+from tests.draws import draws
 
 NETWORK = "8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10"
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
@@ -215,7 +216,7 @@ def test_a_destination_that_rejects_all_is_given_time() -> None:
     assert not plan.rejects_everything
 
 
-@settings(max_examples=200)
+@draws(200)
 @given(
     some_owed,
     st.lists(

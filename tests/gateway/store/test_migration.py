@@ -12,7 +12,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.energy.slot import AssetSlot, Quality
@@ -22,6 +22,7 @@ from gateway.store import migration
 from gateway.store.buffer import Buffer
 from gateway.store.errors import DiskFull, StoreError
 from gateway.store.opening import open_buffer, open_for_deciding, open_for_reading, repair
+from tests.draws import draws
 from tests.gateway.store.rig import ASSETS, NOW_S, SMALL, keep
 from tests.simulation.disk import Disk
 
@@ -139,7 +140,7 @@ def answers(store: Buffer) -> list[object]:
 
 
 @given(rows=rows_of_version_2())
-@settings(deadline=None, max_examples=40)
+@draws(40)
 def test_a_migrated_store_answers_every_question_as_one_that_was_always_of_this_version(
     rows: list[Owed],
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 import gateway.delivery.exchange.verdicts as listening
 import gateway.delivery.kinds.exchange as kind
 from gateway.monitoring.report import NOT_HEARD
+from gateway.outbox import refusals
 from gateway.store.known_uuids import KnownUuids
 from tests.gateway.delivery.exchange.site import HOUSE, PV, SLOT, TalkingSite, now_s, talking_site
 from tests.gateway.delivery.exchange.talking_exchange import (
@@ -88,6 +89,35 @@ async def test_an_error_verdict_refuses_with_the_engines_words(tmp_path: Path) -
         await until(lambda: site.reasons(HOUSE) != {""}, 10)
         assert site.reasons(HOUSE) == {"gave the verdict 'error': Wrong energy: -1 kWh"}
         assert site.states(HOUSE) == ["pending"], "one refusal is no verdict on the number"
+
+
+async def test_receipts_do_not_end_what_its_verdicts_refuse(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers 200 to each request, and its engine refuses each: one state, and one line."""
+    monkeypatch.setattr(refusals, "MOMENT_S", 0.1)
+    caplog.set_level("INFO", "gateway.delivery.journal")
+
+    def refuse(_asset: str, command: str, body: dict[str, Any]) -> Frames:
+        word = {"command": command, "status": "error", "error_message": "no such simulation"}
+        return [json.dumps({**word, "transaction_id": body["transaction_id"]}).encode()]
+
+    async with talking_site(tmp_path, TICK) as site:
+        await listens(site)
+        site.exchange.judge = refuse
+        for asset in (HOUSE, PV):
+            site.owe(asset, site.newest_s)
+        await until(lambda: site.delivery.snapshot(0.0).state == "refusing", 10)
+        posts = len(site.exchange.posts)
+        await until(lambda: len(site.exchange.posts) > posts, 10)
+        assert site.delivery.snapshot(0.0).state == "refusing", "though a request was taken"
+
+        site.exchange.judge = ready
+        await until(lambda: site.delivery.snapshot(0.0).state == "ok", 20)
+        await until(lambda: site.states(HOUSE) == site.states(PV) == ["accepted"], 20)
+        lines = [record.getMessage() for record in caplog.records]
+        for words in ("refuses everything", "takes deliveries again"):
+            assert len([line for line in lines if words in line]) == 1
 
 
 async def test_without_a_verdict_one_item_is_tried_and_the_rest_follows_when_one_comes(
