@@ -43,6 +43,8 @@ MOMENT_S = 3.0
 """So long a first handshake has, before a backlog goes without it."""
 MAX_WAITING = 256
 """Answers that were not looked at yet: beyond, the exchange has to wait."""
+REMINDER_S = 3600.0
+"""A connection that is lost over and over is said so often."""
 VAIN_HANDSHAKES = 3
 """So many handshakes in a row that came to nothing, without a word or in another language, say that
 there is no websocket, where there never was one.
@@ -101,6 +103,10 @@ class Verdicts:
         self._turn = asyncio.Semaphore(OPEN_AT_ONCE)
         self._has_opened = False
         """Whether there was ever a websocket, since the start."""
+        self._is_told = False
+        """That they are not heard was said, and not yet that they are again."""
+        self._told_s = 0.0
+        """When that was said last, Unix time."""
 
     # --- Acknowledges -----------------------------------------------------------------------------
 
@@ -261,26 +267,31 @@ class Verdicts:
     def _found(self, channel: _Channel) -> None:
         """It is open."""
         channel.opens_s = None
-        was_lost = bool(channel.problem) or not self._has_opened
+        is_news = self._is_told or not self._has_opened
         self._has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
-        if was_lost and not any(each.problem for each in self._channels.values()):
+        if is_news and not any(each.problem for each in self._channels.values()):
+            self._is_told = False
             _log.info("the exchange's verdicts are heard")
         channel.since_s = self._now()
 
     def _lose(self, channel: _Channel, problem: str) -> None:
-        """It is not open. Said once, until it is."""
+        """It is not open. Said once, until it is. One that is lost over and over, and comes back at
+        once, is said once an hour.
+        """
         was_s, channel.since_s = channel.since_s, None
         channel.opens_s = None
-        is_news = not any(each.problem for each in self._channels.values())
-        if is_news:
-            heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
-            _log.warning(
-                "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
-                heard,
-                problem,
-            )
         channel.problem = problem
+        is_again = was_s is not None and 0 <= self._now() - self._told_s < REMINDER_S
+        if self._is_told or is_again:
+            return
+        self._is_told, self._told_s = True, self._now()
+        heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
+        _log.warning(
+            "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
+            heard,
+            problem,
+        )
 
 
 def _loop_s() -> float:
