@@ -35,6 +35,7 @@ from drivers.net.tunnel import ProxyFailed
 if TYPE_CHECKING:
     import httpx
 
+    from drivers.net.http_wire import Wire
     from drivers.net.websocket import WebSocket
 
 _SPEAKS_TLS = repr("\x15\x03")[1:-1]
@@ -80,6 +81,9 @@ class Way(Protocol):
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
     ) -> HttpReply:
         """One request and its reply. Raises OSError, h11.ProtocolError or ValueError."""
+
+    async def connect(self) -> "Wire":
+        """One more connection, for whoever speaks something else over it. Raises OSError."""
 
     @property
     def detour(self) -> str:
@@ -235,17 +239,16 @@ class HttpClient:
 
         secrets = tuple(secrets)
         way = self._open_way()
-        if not isinstance(way, HttpConnection):
-            raise NoConnection(f"{self.url} has no websockets: the network is simulated")
-        target = urlsplit(f"{self.url}/{path.removeprefix('/')}").path
+        parts = urlsplit(f"{self.url}/{path.removeprefix('/')}")
+        host = parts.netloc.rpartition("@")[2]
         try:
             async with asyncio.timeout(within_s) as deadline:
                 wire = await way.connect()
                 extra = {"User-Agent": _HEADERS["User-Agent"], **headers}
-                return await WebSocket.open(wire, way.host_header, target, extra, max_bytes)
+                return await WebSocket.open(wire, host, parts.path, extra, max_bytes)
         except WebsocketClosed as error:
             words = self._masked(masked(str(error), secrets))[:MAX_WORDS]
-            raise Unspoken(f"{self.url} opened no websocket at {target}: {words}") from error
+            raise Unspoken(f"{self.url} opened no websocket at {parts.path}: {words}") from error
         except (OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise TooLate(f"{self.url} did not answer within {within_s:.3g} s") from None

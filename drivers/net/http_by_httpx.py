@@ -8,9 +8,10 @@ import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
+from drivers.net.http_wire import Wire
 
 
 @contextmanager
@@ -36,6 +37,14 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
+@runtime_checkable
+class Dials(Protocol):
+    """A transport that has connections as well, for what is no request."""
+
+    async def dial(self) -> Wire:
+        """One more. Raises OSError."""
+
+
 class HttpxWay:
     """Sends requests to one server, one at a time over one connection."""
 
@@ -46,6 +55,7 @@ class HttpxWay:
         transport: httpx.AsyncBaseTransport,
     ) -> None:
         """`tls` is what https trusts; None: plain http."""
+        self._transport = transport
         self._client = httpx.AsyncClient(
             transport=transport,
             timeout=None,  # noqa: S113 — each request has a deadline for all of its phases together
@@ -75,6 +85,12 @@ class HttpxWay:
                 return HttpReply(response.status_code, said, body, complete)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConnectionError(str(error)) from error
+
+    async def connect(self) -> Wire:
+        """One more connection, where what takes the network's place has some. Raises OSError."""
+        if not isinstance(self._transport, Dials):
+            raise ConnectionRefusedError("only requests get through here")
+        return await self._transport.dial()
 
     @property
     def detour(self) -> str:

@@ -146,11 +146,6 @@ class HttpConnection:
         """What https trusts: it takes memory, so others share it."""
         return self._tls
 
-    @property
-    def host_header(self) -> str:
-        """The server's name and port, as requests name it."""
-        return self._host_header
-
     async def _connect_through(self, proxy: Proxy, tls: ssl.SSLContext) -> Wire:
         """Raises OSError, of which ProxyFailed says that it is the proxy's fault."""
         self._is_before_proxy = True

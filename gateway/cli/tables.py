@@ -105,6 +105,8 @@ class AssetSlotRow:
     versions that did not say, and for a forecast.
     """
     quality: Quality
+    doubts: str
+    """Why it is estimated: those of its meters."""
     coverage_permille: int | None
     """Of the meter that was metered for the smallest part of the slot; None for a forecast."""
     state: State | Literal["open", "kept"]
@@ -165,6 +167,12 @@ def _uncertainty(asset: Asset, slots: Iterable[Slot]) -> int | None:
     return uncertainty_of(asset.energy, _parts(asset, slots))
 
 
+def _doubts(parts: Iterable[Slot]) -> str:
+    return ", ".join(
+        sorted({doubt for slot in parts for doubt in slot.doubts.split(", ") if doubt})
+    )
+
+
 def _coverage(parts: Sequence[Slot]) -> int | None:
     """Two series of one meter (a swap) share a slot: their parts add up."""
     covered: dict[tuple[str, Direction], int] = {}
@@ -176,6 +184,7 @@ def _coverage(parts: Sequence[Slot]) -> int | None:
 
 def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSlotRow:
     item = owed.item
+    parts = _parts(asset, slots) if asset and item.kind == "measurement" else []
     return AssetSlotRow(
         start_s=item.slot_s,
         length_s=owed.length_s,
@@ -189,9 +198,8 @@ def _owed_row(owed: Owed, asset: Asset | None, slots: Sequence[Slot]) -> AssetSl
         if asset and item.kind == "measurement" and energy_known(owed)
         else None,
         quality=owed.quality,
-        coverage_permille=_coverage(_parts(asset, slots))
-        if asset and item.kind == "measurement"
-        else None,
+        doubts=_doubts(parts),
+        coverage_permille=_coverage(parts) if parts else None,
         state=owed.state,
         reason=owed.reason or (TAKEN_BY_HTTP if owed.answer == TAKEN_BY_HTTP else ""),
         attempts=owed.attempts,
@@ -228,6 +236,7 @@ def _metered_row(start_s: int, asset: Asset, slots: Sequence[Slot]) -> AssetSlot
         raw_uwh=total if total is not None and total < 0 else None,
         uncertainty_uwh=None if total is None else _uncertainty(asset, slots),
         quality=quality,
+        doubts=_doubts(parts),
         coverage_permille=0 if missing else _coverage(parts),
         state="open" if missing else "kept",
         reason=f"no slot of {waiting} yet" if missing else "",
@@ -253,6 +262,7 @@ ASSET_COLUMNS = (
     "negative_sent_as_0",
     "uncertainty_wh",
     "quality",
+    "doubts",
     "coverage_percent",
     "delivery",
     "reason",
@@ -269,6 +279,7 @@ METER_COLUMNS = (
     "energy_wh",
     "uncertainty_wh",
     "quality",
+    "doubts",
     "method",
     "coverage_percent",
     "revision",
@@ -297,6 +308,7 @@ def asset_row(slot: AssetSlotRow) -> Row:
         "negative_sent_as_0": slot.raw_uwh is not None,
         "uncertainty_wh": wh(slot.uncertainty_uwh),
         "quality": slot.quality,
+        "doubts": slot.doubts,
         "coverage_percent": None if slot.coverage_permille is None else slot.coverage_permille / 10,
         "delivery": slot.state,
         "reason": slot.reason,
@@ -317,6 +329,7 @@ def meter_row(slot: Slot) -> Row:
         "energy_wh": wh(slot.energy_uwh),
         "uncertainty_wh": wh(slot.uncertainty_uwh),
         "quality": slot.quality,
+        "doubts": slot.doubts,
         "method": slot.method,
         "coverage_percent": slot.coverage_permille / 10,
         "revision": slot.revision,

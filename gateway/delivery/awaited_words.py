@@ -18,6 +18,7 @@ from gateway.delivery.destination import Destination
 from gateway.delivery.journal import Journal
 from gateway.delivery.records import Outbox, Shipment
 from gateway.outbox.format import Accepted, Answer, Outcome
+from gateway.outbox.item import Subject
 from gateway.outbox.owed import NO_VERDICT, TAKEN_BY_HTTP, Owed, Unanswered
 from gateway.outbox.schedule import Portion, Schedule, portion_of
 from gateway.outbox.silence import Stream
@@ -29,6 +30,7 @@ _JUST_AFTER_S = 0.01
 """Sums of times are rounded: a look at the very moment might see nothing, and would be the last."""
 
 _LOST = "its verdict was lost: nobody listened then"
+_MOVED = "it was sent to where the exchange had the asset before"
 _NEVER_KNOWN = (
     "it was sent in time, and whether it was taken is not known: its verdict was lost, since "
     "nobody listened then"
@@ -146,6 +148,19 @@ class AwaitedWords:
         if silent:
             new = self._schedule.miss_words(silent, now_s)
             self._journal.unheard(silent, new, self._silence_text, now_s)
+            if self._destination.attends is not None:
+                # Whoever answers well, and never speaks again, may know these by other addresses.
+                self._destination.attends.doubt()
+
+    def move(self, subjects: Set[Subject], now_s: float) -> None:
+        """These go elsewhere now, so no word will come on what was sent to where they were."""
+        if not subjects:
+            return
+        self._schedule.try_anew(subjects)
+        unanswered = [e for e in self._outbox.unanswered(inf) if e.subject in subjects]
+        for (transaction_id, sent_s), streams in _by_batch(unanswered).items():
+            owed = self._outbox.sent_under(transaction_id, sent_s)
+            self._owe_again(owed, streams, _MOVED, now_s)
 
     @property
     def _silence_text(self) -> str:

@@ -4,7 +4,7 @@ A kind whose items are rows of the outbox opens a `Destination`, which the uploa
 that keeps its own record of what it owes is a `Delivery` by itself.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,8 +76,11 @@ class Acknowledges(Protocol):
 class Attends(Protocol):
     """What finds out, beside deliveries, where each subject's numbers go."""
 
-    def attend(self) -> AsyncIterator[None]:
-        """For ever; says each time that something may have changed."""
+    def attend(self) -> AsyncIterator[Set[Subject]]:
+        """For ever; says each time that it has looked, and whose numbers go elsewhere now."""
+
+    def doubt(self) -> None:
+        """Something speaks against what is known: it is looked at anew, soon."""
 
     def knows(self, subject: Subject) -> bool:
         """Whether it is known where its numbers go. Until then they wait, and hold up no others."""

@@ -164,6 +164,7 @@ class MqttPublisher:
             "energy_wh": _wh(slot.energy_uwh),
             "uncertainty_wh": _wh(slot.uncertainty_uwh),
             "quality": slot.quality,
+            "doubts": slot.doubts,
             "method": slot.method,
             "coverage_permille": slot.coverage_permille,
             "samples": slot.samples,

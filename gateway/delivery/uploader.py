@@ -45,8 +45,7 @@ class Uploader:
 
     `now` is Unix time, and `trusted` says whether it is believed: until then nothing is sent,
     because the windows of what is still owed from before the last boot mean nothing by a wrong
-    clock. `jitter` gives random numbers from 0 to 1. `masked` takes the secrets in use out of what
-    the destination says, before anybody else hears of it.
+    clock. `jitter` gives random numbers from 0 to 1.
     """
 
     def __init__(
@@ -91,15 +90,12 @@ class Uploader:
         """Deliver for ever. What the destination or the disk does ends up in the log and the
         report; only bugs get out.
         """
-        async with aclosing(self):
-            beside = []
-            if self._destination.acknowledges is not None:
-                beside.append(self._hear(self._destination.acknowledges))
-            if self._destination.attends is not None:
-                beside.append(_attend(self._destination.attends, self._news))
-            async with asyncio.TaskGroup() as group:
-                for work in (self._deliver_all(), *beside):
-                    group.create_task(work)
+        async with aclosing(self), asyncio.TaskGroup() as group:
+            group.create_task(self._deliver_all())
+            if self._destination.acknowledges:
+                group.create_task(self._hear(self._destination.acknowledges))
+            if self._destination.attends:
+                group.create_task(self._attend(self._destination.attends))
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -275,8 +271,7 @@ class Uploader:
         if problem is not None:
             self._fail(problem.cause, problem.reason, problem.after_s)
             return
-        now_s = self._now()
-        self._journal.greeted(now_s)
+        self._journal.greeted(now_s := self._now())
         self._works(now_s)
 
     # --- its own word on what was sent ------------------------------------------------------------
@@ -290,6 +285,14 @@ class Uploader:
             except StoreError as error:
                 self._fail_for(error)  # it is not on disk, so it was not said
 
+    async def _attend(self, attends: Attends) -> None:
+        async for moved in attends.attend():
+            self._news.set()
+            try:
+                self._words.move(moved, self._now())
+            except StoreError as error:
+                self._fail_for(error)  # then its word is missed when its time is over
+
     def _take_in(self, answer: Answer) -> bool:
         """One word of its own; whether it was about anything. Raises StoreError."""
         for portion, outcome in (found := self._words.about(answer)):
@@ -298,8 +301,7 @@ class Uploader:
 
     def _miss_answers(self, now_s: float) -> None:
         """What was sent and is not answered in time is sent again. Raises StoreError."""
-        within_s = self._destination.policy.answer_within_s
-        if within_s is None:
+        if (within_s := self._destination.policy.answer_within_s) is None:
             return
         if self._destination.listening is not None:
             for portion, outcome in self._words.miss(now_s):
@@ -338,11 +340,6 @@ class Uploader:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(MIN_SLEEP_S, seconds)):
                 await self._news.wait()
-
-
-async def _attend(attends: Attends, news: asyncio.Event) -> None:
-    async for _ in attends.attend():
-        news.set()
 
 
 def _report(

@@ -187,6 +187,13 @@ def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
     return replace(counter, suspects=suspects)
 
 
+def heard(counter: Counter) -> Counter:
+    """The counter, at whose beginning the meter showed something beside the 0 of its register."""
+    if counter.beginning is None or counter.beginning.is_heard:
+        return counter
+    return replace(counter, beginning=replace(counter.beginning, is_heard=True))
+
+
 def go_on_with(
     counter: Counter, rules: Rules, at_ms: int, raw_uwh: int, power_w: float | None
 ) -> Counter:
@@ -313,10 +320,12 @@ def _is_doubtful(
 
 
 def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> bool:
-    """Whether a register showed 0 ever since the series began, and shows a total after a time that
-    nobody saw: the 0 may have been what is shown of a meter that is not heard yet.
+    """Whether a register showed 0 ever since the series began, and nothing else was shown, and it
+    shows a total after a time that nobody saw: the 0 may have been what is shown of a meter that is
+    not heard yet.
     """
-    if counter.beginning is None or counter.shown_uwh != 0:
+    beginning = counter.beginning
+    if beginning is None or beginning.is_heard or counter.shown_uwh != 0:
         return False
     unseen = counter.since.power_unknown_ms > stale_ms
     steps_uwh = JITTER_STEPS * rules.step_uwh(0)

@@ -116,6 +116,10 @@ class Beginning(msgspec.Struct, frozen=True):
     from_ms: int | None = None
     to_ms: int | None = None
     """The silence before, where what passed in it is stated; None: there was none."""
+    is_heard: bool = False
+    """Whether a reading of 0 since then came with power, or with another register that was not 0:
+    then the 0 was a total.
+    """
 
 
 class Counter(msgspec.Struct, frozen=True):

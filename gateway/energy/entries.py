@@ -139,12 +139,16 @@ class Entries:
         if is_too_uncertain(uncertainty_uwh, energy_uwh, step_uwh):
             slot = slot.doubted({"uncertain"})
 
+        if slot.uncovered_ms:
+            slot = slot.doubted({"not read"})
+        if slot.placed:
+            slot = slot.doubted({"clock not known"})
         quality: Quality
         if not is_known:
             quality = "missing"
         elif metered_ms != slot_ms:
             quality = "partial"
-        elif slot.uncovered_ms or slot.doubtful or slot.placed:
+        elif slot.doubts or slot.doubtful:
             quality = "estimated"
         else:
             quality = "measured"
@@ -169,4 +173,5 @@ class Entries:
             clock="placed" if slot.placed else self.rules.clock,
             revision=slot.revision,
             uncertainty_uwh=uncertainty_uwh,
+            doubts=", ".join(slot.doubts) if quality == "estimated" else "",
         )

@@ -98,8 +98,9 @@ def _advance_series(
         raw_uwh, power_w = shown[direction]
         widened = bool(sample.widened) and _ENERGY[_on_meter(direction, rules)] in sample.widened
         began_anew = raw_uwh == 0 and _has_another_begun_anew(direction, state, directions, rules)
+        heard = raw_uwh == 0 and _is_heard(sample, power_w)
         times_ms = at_ms, steady_ms, state.at_ms
-        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, began_anew)
+        reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, heard, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
         if new is not None:
@@ -176,8 +177,8 @@ def advance_direction(
     2. Power is integrated up to the reading, and what it says at the boundaries that have passed is
        remembered.
     3. The register is read. It confirms the counter, or it does not.
-    4. Where it does not, no slot closes. Slots that power covers are closed provisionally. What is
-       not believed for long is unallocated (`belief.concede`).
+    4. Where it does not, no slot closes. What power covers is closed provisionally. What is not
+       believed for long is unallocated (`belief.concede`).
     5. Where it does, the energy since it last did goes into slots, as power was, or evenly where
        power is not known either. While the clock shows a time again that it has been set back over,
        by up to a slot, energy goes to the slot that is open, which is estimated then. Where the
@@ -186,22 +187,17 @@ def advance_direction(
        second time that way is for the books to refuse (`clash`): what is closed stays.
     6. Once anything is booked, the beginning cannot be changed any more.
     7. Where another register was counted than is read now, it begins anew (`_change_register`).
-    8. A register that comes back to where it stood before it was said to have been reset or to have
-       jumped takes that belief back (`former`).
+    8. One that comes back to where it stood before a belief takes that belief back (`former`).
     """
     rules = entries.rules
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
+    before = _heard(before, reading)
     if is_quiet(before, reading, rules, register):
-        counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
-        return after_quiet(
-            before, counter, reading, _refined(before, counter, reading, entries, False)
-        )
+        return _quiet(before, reading, entries)
     is_another = before.counts_another(register, widened=reading.widened)
-    if not is_another:
-        before = before.counting(register)
-
+    before = before if is_another else before.counting(register)
     if is_overdue(before, reading.steady_ms, entries):
         before = settle(before, entries)
     seen = _integrated(before, reading, entries)
@@ -229,6 +225,20 @@ def advance_direction(
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
+
+
+def _heard(before: DirectionState, reading: Reading) -> DirectionState:
+    """The direction, whose meter is heard where the reading says so."""
+    if not reading.is_heard:
+        return before
+    return replace(before, counter=believing.heard(before.counter))
+
+
+def _quiet(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
+    """The direction after a reading that brought nothing new."""
+    counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+    refinement = _refined(before, counter, reading, entries, False)
+    return after_quiet(before, counter, reading, refinement)
 
 
 def _with_register(
@@ -423,6 +433,8 @@ def _begin(sample: Sample, at_ms: int, rules: MeterRules) -> MeterState:
         raw_uwh, power_w = _shown(sample, direction, rules)
         if raw_uwh is not None:
             first = counting.start(at_ms, raw_uwh, power_w, register, utc_ms=at_ms)
+            if raw_uwh == 0 and _is_heard(sample, power_w):
+                first = believing.heard(first)
             directions[direction] = open_slot(
                 first, at_ms, rules, placed=sample.placed, source=register.source
             )
@@ -444,6 +456,8 @@ def _begin_direction(reading: Reading, entries: Entries) -> DirectionState | Non
     counter = counting.start(
         reading.steady_ms, reading.raw_uwh, reading.power_w, register, utc_ms=reading.at_ms
     )
+    if reading.is_heard:
+        counter = believing.heard(counter)
     return open_slot(
         counter, reading.at_ms, entries.rules, placed=reading.placed, source=register.source
     )
@@ -525,6 +539,13 @@ def is_void(sample: Sample, rules: MeterRules) -> bool:
     return bool(shown) and not any(
         value or name not in _ENERGY.values() for name, value in shown.items()
     )
+
+
+def _is_heard(sample: Sample, power_w: float | None) -> bool:
+    """Whether power in the direction of a register that shows 0, or another register, is not 0: the
+    meter is heard by what shows it, and knows its totals.
+    """
+    return bool(power_w) or any(sample.values.get(name) for name in _ENERGY.values())
 
 
 def shows_register(sample: Sample, rules: MeterRules) -> bool:

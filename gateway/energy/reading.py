@@ -19,5 +19,7 @@ class Reading(msgspec.Struct, frozen=True):
     placed: bool
     widened: bool = False
     """The register is a sum of more tariffs than versions before this one took into it."""
+    is_heard: bool = False
+    """Whether the register is 0, and its power or another register of the meter is not."""
     began_anew: bool = False
     """Whether another register of the meter has been reset since this one was last believed."""

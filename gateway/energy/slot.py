@@ -38,12 +38,16 @@ Doubt = Literal[
     "power disproved",
     "by power alone",
     "uncertain",
+    "not read",
+    "clock not known",
 ]
-"""Why a slot is estimated although samples cover it. `register reset`: what passed around it is not
+"""Why a slot is estimated. `register reset`: what passed around it is not
 known. `register jumped`: it moved by more than can be true. `register late`: it was silent over an
 end of the slot. `clock set back`: the slot has energy of a time that came twice. `power disproved`:
 the register stands still, is believed, and power contradicts it. `by power alone`: no register will
 ever tell. `uncertain`: it may be off by more than a measured slot may (`uncertainty`).
+`not read`: samples do not cover it. `clock not known`: samples in it lie between their neighbours,
+and no clock said when.
 """
 
 BeliefKind = Literal["reset", "jump", "rollover", "rise"]
@@ -110,6 +114,10 @@ class Slot:
     """
     imported: bool = False
     """Brought in from elsewhere, and not metered here."""
+    doubts: str = ""
+    """Why it is estimated, in words, divided by commas (`Doubt`). Empty where it is not, or where
+    the version that closed it did not say.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +214,9 @@ class OpenSlot(msgspec.Struct, frozen=True):
     uncovered_ms: int = 0
     register_only: bool = False
     doubtful: bool = False
-    """The slot is estimated although samples cover it: there is a `Doubt`. The state keeps no more
-    of it than that.
-    """
+    """There was a `Doubt`: all that versions before this one kept of it."""
+    doubts: tuple[Doubt, ...] = ()
+    """In alphabetical order."""
     placed: bool = False
     """A placed sample has a part in it: it is estimated, and says so."""
     revision: int = 0
@@ -235,7 +243,9 @@ class OpenSlot(msgspec.Struct, frozen=True):
 
     def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
         """The slot, doubtful for these reasons, or as it was where there are none."""
-        return replace(self, doubtful=True) if doubts else self
+        if not doubts:
+            return self
+        return replace(self, doubts=tuple(sorted({*self.doubts, *doubts})))
 
 
 class Boundary(msgspec.Struct, frozen=True):

@@ -20,13 +20,13 @@ streams take turns, so that one such stream at the front cannot hide that the re
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.outbox.format import Accepted, Format, Outcome, Rejected, Retry, Sent
 from gateway.outbox.held_back import HeldBack
-from gateway.outbox.item import Item
+from gateway.outbox.item import Item, Subject
 from gateway.outbox.owed import Owed, live_since_s, urgency
 from gateway.outbox.silence import Stream
 
@@ -277,6 +277,11 @@ class Schedule:
         if again:
             self._plan.clear()  # the rest of them may go
         return again
+
+    def try_anew(self, subjects: Set[Subject]) -> None:
+        """Where these go has changed."""
+        self._held.silence.try_anew(subjects)
+        self._plan.clear()
 
     def settle(self, portion: Portion, outcome: Outcome | Doubted, now_s: float) -> None:
         """What became of what `next` had said."""

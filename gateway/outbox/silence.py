@@ -11,6 +11,9 @@ from gateway.outbox.item import Item, Kind, Subject
 
 Stream = tuple[Subject, Kind]
 
+_NEVER = -1
+"""No slot has this number."""
+
 
 class Silence:
     """Of one destination. Times are Unix seconds."""
@@ -31,6 +34,14 @@ class Silence:
     def end(self, stream: Stream) -> bool:
         """A word came. Returns whether it was silent before."""
         return self._tried_in.pop(stream, None) is not None
+
+    def try_anew(self, subjects: Iterable[Subject]) -> None:
+        """Something has changed for these: what is silent of them is tried at once."""
+        wanted = set(subjects)
+        for stream in self._tried_in:
+            if stream[0] in wanted:
+                self._tried_in[stream] = _NEVER
+        self.wake()
 
     def tried(self, items: Iterable[Item], now_s: float) -> None:
         """These have been sent."""

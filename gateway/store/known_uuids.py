@@ -1,9 +1,10 @@
 """What is known of assets' UUIDs, in a small file beside the buffer, `<buffer>.uuids`.
 
-Under which an exchange was found to know assets that are written down by name: so a new start
-delivers at once, and notices that one has changed since. Under which every asset is kept here: so
-it is noticed that gateway.yaml has another one. It may be lost at any time: then the registry is
-asked first, and what was kept under another UUID stays there.
+Under which an exchange was found to know assets that are written down by name, and whether it was
+heard over websockets: so a new start delivers at once, notices that a UUID has changed since, and
+does not take an exchange whose websockets are away for one that has none. Under which every asset
+is kept here: so it is noticed that gateway.yaml has another one. It may be lost at any time: then
+all of the exchange is found out anew, and what was kept under another UUID stays there.
 """
 
 import contextlib
@@ -22,7 +23,10 @@ MAX_BYTES = 1 << 20
 MAX_ASSETS = 2000
 """Also those that are gone, after those that are there."""
 
-_ABOUT = "the UUIDs of assets: in the exchange, of those that gateway.yaml has by name; and here"
+_ABOUT = (
+    "the UUIDs of assets: in the exchange, of those that gateway.yaml has by name; and here. And "
+    "whether the exchange was heard over websockets. Found out by itself"
+)
 
 
 class _Written(msgspec.Struct):
@@ -31,6 +35,8 @@ class _Written(msgspec.Struct):
     about: str = _ABOUT
     uuids: dict[str, dict[UUID, UUID]] = {}
     """By destination, the UUID there of each one here."""
+    heard: list[str] = []
+    """Destinations that had a websocket."""
     assets: dict[str, KeptAsset] = {}
     """As gateway.yaml had them at the last start, by name."""
 
@@ -82,6 +88,18 @@ class KnownUuids:
             return
         written.uuids[self._destination] = known
         self._file.write(written)
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether it had a websocket."""
+        return self._destination in self._file.read().heard
+
+    def note_heard(self) -> None:
+        """It has one."""
+        written = self._file.read()
+        if self._destination not in written.heard:
+            written.heard.append(self._destination)
+            self._file.write(written)
 
 
 class KnownAssets:

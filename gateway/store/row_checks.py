@@ -57,6 +57,7 @@ VALID: Mapping[str, str] = {
             _whole("start_s", "length_s", "begin_uwh", "end_uwh", "coverage_permille"),
             _whole_or_null("energy_uwh", "uncertainty_uwh"),
             "typeof(device) = 'text' AND length_s > 0 AND imported IN (0, 1)",
+            "typeof(doubts) = 'text'",
         ]
     ),
     "asset_slots": " AND ".join(

@@ -19,7 +19,7 @@ from drivers.line import Line, LineUrl, SerialSettings
 from drivers.sample import Sample
 from gateway.app import Gateway
 from gateway.delivery import kinds
-from gateway.delivery.simulated.exchange import StrictExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.timing.clock import Clock, Sources
 from tests.benchmarks.figure import Figure, progress
 from tests.simulation.network import Network
@@ -92,7 +92,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
         return START_S + loop.time() - began_s
 
     assets = [UUID(int=ids.getrandbits(128), version=4) for _ in range(METERS)]
-    exchange = StrictExchange(
+    exchange = StandInExchange(
         UUID(int=ids.getrandbits(128), version=4),
         {each: f"m{n}" for n, each in enumerate(assets)},
         now=now_s,
@@ -135,7 +135,7 @@ async def _live(folder: Path) -> tuple[int, int, int, float, float, int]:
     return first, last, requests, drained_s, max(live), waiting
 
 
-async def _drained(gateway: Gateway, exchange: StrictExchange, back_s: float) -> float:
+async def _drained(gateway: Gateway, exchange: StandInExchange, back_s: float) -> float:
     """How long the exchange was kept busy: from the first number of the backlog that it took to the
     last.
     """
@@ -167,7 +167,7 @@ async def _feed(gateway: Gateway, for_s: float) -> None:
         await asyncio.sleep(INTERVAL_S - gateway.clock.now_s() % INTERVAL_S)
 
 
-def _write_folder(folder: Path, exchange: StrictExchange, assets: list[UUID]) -> None:
+def _write_folder(folder: Path, exchange: StandInExchange, assets: list[UUID]) -> None:
     (folder / "devices").mkdir()
     credentials = folder / "exchange.credentials"
     credentials.touch(mode=0o600)
@@ -176,7 +176,7 @@ def _write_folder(folder: Path, exchange: StrictExchange, assets: list[UUID]) ->
         "site: month",
         "exchange: {dialect: sdk, url: 'http://127.0.0.1:9', canary_network: "
         f"{exchange.network}, credentials: exchange.credentials, "
-        "spread: 0s}",
+        "spread: 0s, verdicts: off}",
         "assets:",
         *(
             f"  - {{name: m{n}, uuid: {uuid}, kind: load, energy: m{n}.import}}"

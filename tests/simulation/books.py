@@ -98,6 +98,19 @@ class Books:
         """The assets' names, by what the outbox calls them."""
         return {str(uuid): name for name, uuid in self.run.assets.items()}
 
+    def here(self, there: UUID) -> UUID:
+        """Under which UUID the gateway keeps what has that one at the exchange."""
+        return self.run.assets[self.run.faults.known_there[there]]
+
+    def held(self) -> dict[UUID, dict[int, int]]:
+        """What the exchange holds, under whichever UUID, by asset and start of the slot."""
+        booked = self.run.exchange.books
+        dated = self.run.scenario.dialect == "sdk"
+        found: dict[UUID, dict[int, int]] = {uuid: {} for uuid in self.run.assets.values()}
+        for there, values in (booked.measurements if dated else booked.undated).items():
+            found[self.here(there)] |= values
+        return found
+
     @property
     def lost_s(self) -> float:
         """When the database was last damaged or deleted."""

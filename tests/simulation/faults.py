@@ -26,6 +26,7 @@ from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
 from tests.simulation.scenario import Fault, FaultEvent
 from tests.simulation.truth import MJ_PER_WH
 from tests.simulation.wires import Flood, Trouble
+from tests.simulation.word_faults import WORD_FAULTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -469,5 +470,6 @@ APPLY: Mapping[str, Apply] = {
     "suspended": _suspended,
     "leap_smear": _leap_smear,
     **EXCHANGE_FAULTS,
+    **WORD_FAULTS,
 }
 """What each fault does."""

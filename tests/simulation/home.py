@@ -9,7 +9,7 @@ from uuid import UUID
 
 from drivers.line import LineUrl
 from drivers.profile import Profile, load_profile
-from gateway.delivery.simulated.exchange import StrictExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Direction
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Home, Stream, TrueMeter
@@ -107,30 +107,12 @@ class SimulatedHome:
 
 
 def write_folder(
-    folder: Path, scenario: Scenario, assets: Mapping[str, UUID], exchange: StrictExchange
+    folder: Path, scenario: Scenario, assets: Mapping[str, UUID], exchange: StandInExchange
 ) -> None:
     """Write the configuration folder that an installer would write for this home."""
     (folder / "devices").mkdir(parents=True)
     write_credentials(folder, exchange)
-    asset_lines = [
-        f"  - {{name: {name}, uuid: {uuid}, {ASSETS[name][0]}, energy: {ASSETS[name][1]}}}"
-        for name, uuid in assets.items()
-    ]
-    market = [f"slot: {scenario.slot:g}s"]
-    if scenario.look_back is not None:
-        market.append(f"look_back: {scenario.look_back:g}s")
-    lines = [
-        "site: simulated-home",
-        f"market: {{{', '.join(market)}}}",
-        f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', "
-        f"canary_network: {exchange.network}, credentials: exchange.credentials}}",
-        "assets:",
-        *asset_lines,
-        "buffer: {path: state/buffer.sqlite}",
-        "status: {port: 0}",
-        f"clock: {{trust: {scenario.trust}}}",
-    ]
-    (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
+    write_site(folder, scenario, assets, exchange.network)
 
     for name, plan in METERS.items():
         (folder / "devices" / f"{name}.yaml").write_text(
@@ -139,7 +121,35 @@ def write_folder(
         )
 
 
-def write_credentials(folder: Path, exchange: StrictExchange) -> None:
+def write_site(folder: Path, scenario: Scenario, assets: Mapping[str, UUID], network: UUID) -> None:
+    """Write its gateway.yaml."""
+    asset_lines = [
+        f"  - {{name: {name}, {'' if scenario.by_name else f'uuid: {uuid}, '}"
+        f"{ASSETS[name][0]}, energy: {ASSETS[name][1]}}}"
+        for name, uuid in assets.items()
+    ]
+    delivers = [f"verdicts: {'on' if scenario.verdicts else 'off'}"]
+    if scenario.aggregator:
+        delivers.append("aggregator: simulated-home")
+    market = [f"slot: {scenario.slot:g}s"]
+    if scenario.look_back is not None:
+        market.append(f"look_back: {scenario.look_back:g}s")
+    lines = [
+        "site: simulated-home",
+        f"market: {{{', '.join(market)}}}",
+        f"exchange: {{dialect: {scenario.dialect}, url: 'http://127.0.0.1:9', "
+        f"canary_network: {network}, credentials: exchange.credentials, "
+        f"{', '.join(delivers)}}}",
+        "assets:",
+        *asset_lines,
+        "buffer: {path: state/buffer.sqlite}",
+        "status: {port: 0}",
+        f"clock: {{trust: {scenario.trust}}}",
+    ]
+    (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
+
+
+def write_credentials(folder: Path, exchange: StandInExchange) -> None:
     """Write the exchange's present login into the credential file."""
     path = folder / "exchange.credentials"
     path.touch(mode=0o600)

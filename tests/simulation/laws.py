@@ -68,6 +68,7 @@ def judge(run: RunResult) -> Verdict:
         _dated,
         _booked,
         _kept,
+        _itself,
         _complete,
         _fair,
         _expected,
@@ -197,7 +198,6 @@ def _dated(books: Books, _: Verdict) -> Iterator[str]:
 
 def _booked(books: Books, _: Verdict) -> Iterator[str]:
     """What the exchange holds is what was owed, in the slot it belongs to, and true."""
-    exchange = books.run.exchange.books
     owed: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in books.outbox:
         owed[row["asset"], row["slot_s"]].append(row)
@@ -206,7 +206,7 @@ def _booked(books: Books, _: Verdict) -> Iterator[str]:
         for slot in books.slots
         if slot.quality in ("measured", "estimated")
     }
-    held = exchange.measurements if books.run.scenario.dialect == "sdk" else exchange.undated
+    held = books.held()
     for asset, values in held.items():
         name = books.names[str(asset)]
         for held_s, uwh in values.items():
@@ -296,17 +296,35 @@ def _kept(books: Books, _: Verdict) -> Iterator[str]:
     for number, booking in enumerate(books.run.exchange.books.history):
         if booking.what == "forecast":
             continue
-        key = booking.asset, booking.slot_s
+        key = books.here(booking.asset), booking.slot_s
         before_s, before_uwh = accepted.get(key, (booking.at_s, booking.energy_uwh))
         lost = any(before_s <= at_s < booking.at_s for at_s in restored_s)
         if lost and booking.energy_uwh != before_uwh:
             yield (
-                f"{books.names[str(booking.asset)]}: {booking.slot_s} was accepted with "
+                f"{books.names[str(key[0])]}: {booking.slot_s} was accepted with "
                 f"{wh_text(before_uwh)}, and sent again with {wh_text(booking.energy_uwh)} from a "
                 "database that did not know of it"
             )
         if number in books.run.faults.acknowledged:
             accepted[key] = booking.at_s, booking.energy_uwh
+
+
+def _itself(books: Books, _: Verdict) -> Iterator[str]:
+    """Nothing is ever sent as something else: each measurement that arrived was owed, of that asset
+    and slot.
+    """
+    if books.run.scenario.dialect != "sdk" or books.lost_s >= 0:
+        return
+    owed: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for row in books.outbox:
+        owed[row["asset"], row["slot_s"]].add(row["energy_uwh"])
+    for booking in books.run.exchange.books.history:
+        asset = str(books.here(booking.asset))
+        if booking.what == "measurement" and booking.energy_uwh not in owed[asset, booking.slot_s]:
+            yield (
+                f"{books.names[asset]}: {wh_text(booking.energy_uwh)} arrived for "
+                f"{booking.slot_s}, and were never owed of it"
+            )
 
 
 def _complete(books: Books, _: Verdict) -> Iterator[str]:
@@ -415,9 +433,9 @@ def _first_accepted(books: Books) -> Iterator[tuple[str, float]]:
     """
     seen: set[tuple[Any, int]] = set()
     for booking in books.run.exchange.books.history:
-        key = booking.asset, booking.slot_s
+        key = books.here(booking.asset), booking.slot_s
         if booking.what != "forecast" and key not in seen:
             seen.add(key)
             start_s = booking.slot_s - books.held_later_s
             after_s = booking.at_s - start_s - books.slot_s
-            yield f"{books.names[str(booking.asset)]} {start_s} after {after_s:.1f} s", after_s
+            yield f"{books.names[str(key[0])]} {start_s} after {after_s:.1f} s", after_s

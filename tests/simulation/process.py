@@ -53,7 +53,7 @@ class Process:
 
     async def _run_once(self) -> None:
         self.starts += 1
-        self.network = replace(self.network, outage=self._outage, severed=False)
+        self.network = replace(self.network, outage=self._outage, severed=False, pipes={})
         try:
             gateway = self.make(self.network)
             self._task = self.loop.create_task(gateway.run())
@@ -119,8 +119,9 @@ class Process:
 
     def sever(self) -> None:
         """Nothing that it sends leaves the box any more."""
-        self.network.severed = True
+        self.network.sever()
 
     def set_outage(self, outage: Outage) -> None:
         """What is wrong with the way to the exchange, from now on."""
-        self._outage = self.network.outage = outage
+        self._outage = outage
+        self.network.suffer(outage)

@@ -40,6 +40,8 @@ class FaultLog:
     """
     refused_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """From when to when the exchange refused one asset only, by the asset's UUID."""
+    known_there: dict[UUID, str] = field(default_factory=dict)
+    """The assets' names, by every UUID that they ever had at the exchange."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class RunResult:
     meters: Mapping[str, TrueMeter]
     exchange: StrictExchange
     assets: Mapping[str, UUID]
+    """Under which UUIDs the gateway keeps them, by their names."""
     boots: Mapping[str, Boot]
     trusted_ms: int | None
     """When the gateway could first trust the clock (true time)."""

@@ -18,6 +18,28 @@ QUIET_S = 5400.0
 can be delivered.
 """
 
+EXCHANGE_WORDS: Mapping[str, str] = {
+    "live_off": "the live-data switch of the meter's own asset is off: all is answered 200, and "
+    "forgotten",
+    "kind_not_taken": "the meter's own asset is a Storage, whose energy the exchange forgets alike",
+    "verdicts_lost": "nothing that the exchange's engine says arrives",
+    "websockets_down": "every websocket is closed, and none is opened",
+    "hostile_frames": "each minute every websocket says what is no verdict: text, noise, half a "
+    "message; 10 MB once",
+    "engine_leads": "the engine's clock is `amount` seconds ahead",
+    "made_anew": "the network is made anew: every asset has another UUID, and no aggregator acts "
+    "for it; where UUIDs are written down, all is as before at the end",
+    "asset_renamed": "the meter's own asset has another name in the exchange",
+    "asset_removed": "the meter's own asset is not in the network",
+    "asset_twice": "the network has a second asset of the same name",
+    "role_lost": "the account may not use the exchange's interfaces",
+    "registry_gone": "the exchange's registry cannot be read",
+    "aggregator_lost": "somebody deletes every aggregator",
+    "aggregator_switched": "gateway.yaml is changed to go by way of an aggregator, or by itself "
+    "again, and the daemon is restarted; likewise at the end",
+}
+"""Faults of what an exchange says of what it took, and of its registry."""
+
 FAULTS: Mapping[str, str] = {
     # line
     "line_noise": "bits are turned round in a share `amount` of the frames",
@@ -101,6 +123,8 @@ FAULTS: Mapping[str, str] = {
     "dns_gone": "the exchange's name cannot be looked up",
     "wrong_certificate": "the exchange shows a certificate of another host",
     "password_changed": "the password is changed, and corrected in the credential file at the end",
+    # what the exchange says beside its replies, and how it knows us
+    **EXCHANGE_WORDS,
 }
 """Every fault, and what it does."""
 
@@ -135,6 +159,9 @@ class Fault(str):
             raise ValueError(f"there is no fault {raw!r} — {nearest(str(raw), FAULTS)}")
         return cls(raw)
 
+
+HEARING_SHARE = 0.5
+"""Of the random days with the dialect sdk, those on which the engine's verdicts are heard."""
 
 ASSURED_SHARE = 0.125
 """Of the random days, sites whose operator answers for the clock."""
@@ -202,6 +229,9 @@ class Scenario:
     slot: Seconds = field(default_factory=lambda: Seconds(900))
     interval: Seconds = field(default_factory=lambda: Seconds(10))
     look_back: Seconds | None = None
+    verdicts: Annotated[bool, Meta(description="the engine's verdicts are heard; sdk only")] = False
+    by_name: Annotated[bool, Meta(description="gateway.yaml has no UUIDs of assets")] = False
+    aggregator: Annotated[bool, Meta(description="all goes by way of one; sdk only")] = False
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
@@ -247,6 +277,9 @@ def _check(scenario: Scenario, document: Document) -> None:
             )
 
 
+_SWITCHES = ("verdicts", "by_name", "aggregator")
+
+
 def written(scenario: Scenario) -> str:
     """The scenario as YAML: what `read` reads."""
     about = scenario.about.replace("'", "''")
@@ -261,6 +294,7 @@ def written(scenario: Scenario) -> str:
         value = getattr(scenario, name)
         if value != getattr(plain, name):
             lines.append(f"{name}: {_length(value) if isinstance(value, float) else value}")
+    lines += [f"{name}: true" for name in _SWITCHES if getattr(scenario, name)]
     lines.append("happens:" if scenario.happens else "happens: []")
     for each in scenario.happens:
         parts = [f"at: {_length(each.at)}", f"fault: {each.fault}"]
@@ -316,12 +350,21 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     if lying.random() < LYING_SHARE:
         times = lying.choice((1, 1, 2, 3))
         happens += (_lying_registers(lying, lasts_s - QUIET_S) for _ in range(times))
+    dialect: Literal["sdk", "rest"] = rng.choice(("sdk", "sdk", "sdk", "rest"))
+    words = Random(f"words {seed}")
+    hears = dialect == "sdk" and words.random() < HEARING_SHARE
+    if hears:
+        times = words.choice((1, 2, 3))
+        happens += (_of_words(words, lasts_s - QUIET_S) for _ in range(times))
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
         seed=seed,
         starts=datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        dialect=rng.choice(("sdk", "sdk", "sdk", "rest")),
+        dialect=dialect,
+        verdicts=hears,
+        by_name=hears and words.random() < 0.5,
+        aggregator=hears and words.random() < 0.5,
         interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
         trust=trust,
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
@@ -369,6 +412,19 @@ def _lying_registers(rng: Random, until_s: float) -> FaultEvent:
     )
 
 
+def _of_words(rng: Random, until_s: float) -> FaultEvent:
+    """What an exchange says beside its replies."""
+    at_s = float(rng.randrange(60, int(until_s)))
+    fault = rng.choice(list(EXCHANGE_WORDS))
+    return FaultEvent(
+        at=Seconds(at_s),
+        fault=Fault(fault),
+        lasts=Seconds(round(min(until_s - at_s, rng.choice((60, 600, 3600, 3 * 3600))), 1)),
+        on=rng.choice(("grid", "pv", "heat-pump")),
+        amount=rng.choice((5, 20, 60, 400)) if fault == "engine_leads" else 0.0,
+    )
+
+
 def _zeros(within_s: float) -> tuple[int, ...]:
     return tuple(max(1, min(many, int(within_s / 300))) for many in (5, 20, 200))
 
@@ -381,7 +437,8 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    fault = rng.choice([fault for fault in FAULTS if fault not in REGISTER_AMOUNTS])
+    by_themselves = REGISTER_AMOUNTS.keys() | EXCHANGE_WORDS.keys()
+    fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
     lasts_s = min(long_s, rng.choice((30, 120, 600, 1800, 3600, 3 * 3600)) * rng.uniform(0.5, 1.5))

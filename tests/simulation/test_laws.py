@@ -78,7 +78,7 @@ SLOT = "device = 'pv' AND direction = 'export' AND quality = 'measured' AND star
         ("UPDATE samples SET utc_ms = utc_ms + 1000 WHERE id = 10", ["dated"]),
         (
             "DELETE FROM outbox WHERE kind = 'measurement' AND slot_s % 3600 = 900",
-            ["booked", "complete"],
+            ["booked", "complete", "itself"],
         ),
         (
             "UPDATE outbox SET state = 'pending' WHERE kind = 'measurement' AND slot_s % 3600 = "
@@ -93,9 +93,9 @@ SLOT = "device = 'pv' AND direction = 'export' AND quality = 'measured' AND star
         (
             "UPDATE outbox SET energy_uwh = energy_uwh + 1 WHERE kind = 'measurement' AND slot_s "
             "% 3600 = 900",
-            ["booked"],
+            ["booked", "itself"],
         ),
-        ("DELETE FROM outbox WHERE kind = 'measurement'", ["booked", "complete"]),
+        ("DELETE FROM outbox WHERE kind = 'measurement'", ["booked", "complete", "itself"]),
     ],
 )
 def test_the_judge_finds_what_is_wrong_in_the_books(

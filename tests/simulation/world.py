@@ -19,11 +19,11 @@ from drivers.line import LineUrl, SerialSettings
 from gateway import MADE_S
 from gateway.app import Gateway
 from gateway.delivery import kinds
-from gateway.delivery.simulated.exchange import StrictExchange
+from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.timing.clock import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
-from tests.simulation.home import ASSETS, SimulatedHome, write_folder
+from tests.simulation.home import ASSETS, SimulatedHome, write_folder, write_site
 from tests.simulation.machine import Machine, TrueTime
 from tests.simulation.network import Network
 from tests.simulation.other_programs import OtherPrograms
@@ -46,25 +46,25 @@ class World:
     """One run of one scenario in an empty folder."""
 
     def __init__(self, scenario: Scenario, folder: Path, disk: Disk) -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        self.loop = loop
+        loop = self.loop
         self.scenario = scenario
         self.folder = folder
         self.rng = Random(scenario.seed)
         """Every draw comes from here, in the order in which things happen."""
         self.time = TrueTime(loop, scenario.start_s)
-        self.fault_log = FaultLog()
 
         ids = Random(scenario.seed + 1)
         self.assets = {name: _uuid(ids) for name in ASSETS}
-        self.exchange = StrictExchange(
+        self.exchange = StandInExchange(
             _uuid(ids),
             {uuid: name for name, uuid in self.assets.items()},
             slot_s=int(scenario.slot),
             now=self.time.s,
             max_history=None,
         )
+        self.nodes = {node.name: node for node in self.exchange.community.assets()}
+        """The assets there, by their names here."""
+        self.fault_log = FaultLog(known_there={u: name for name, u in self.assets.items()})
 
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
         self.home = SimulatedHome(scenario.seed, origin_s, self.time.ms, self.rng)
@@ -76,6 +76,13 @@ class World:
         )
         others = OtherPrograms(self.settings.buffer_path)
         self.process = Process(loop, disk, others, Network(self.exchange), self._gateway)
+
+    @property
+    def loop(self) -> VirtualLoop:
+        """Whose time it is."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        return loop
 
     async def run(self) -> RunResult:
         """To the scenario's end, and until the daemon has stopped."""
@@ -89,15 +96,29 @@ class World:
                 push_p1(self.home.wire_of["grid"], self.home.meters["grid"], period_s, phase_s)
             )
             life = group.create_task(self.process.live())
+            ticking = group.create_task(self._tick())
             for event in self.scenario.happens:
                 self.later(event.at, partial(self.apply_fault, event))
 
             await asyncio.sleep(self.scenario.lasts)
             await self.process.stop()
             self.process.others.end()
-            for task in (pushing, life):
+            for task in (pushing, life, ticking):
                 task.cancel()
+            await self.exchange.hang_up()
         return self._result()
+
+    async def _tick(self) -> None:
+        """The exchange's engine, where somebody hears it."""
+        if self.scenario.verdicts:
+            await self.exchange.tick()
+
+    def configure(self, scenario: Scenario) -> None:
+        """Somebody edits gateway.yaml, so that it is as for that scenario. It counts from the next
+        start on.
+        """
+        write_site(self.folder, scenario, self.assets, self.exchange.network)
+        self.settings = kinds.load(self.folder)
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
         """Do something then."""
@@ -133,7 +154,7 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
-            assets=self.assets,
+            assets={asset.name: asset.uuid for asset in self.settings.assets},
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,
             end_ms=self.time.ms(),

@@ -1,6 +1,7 @@
 """`meter-gateway exchange`: what the exchange knows of us."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     found = differences(settings, nodes)
     if args.json:
         _print_json(settings, nodes)
+        for each in found:
+            print(f"otherwise: {each}", file=sys.stderr)
     else:
         exchange = exchanges[args.destination]
         print(f"Network {exchange.canary_network} at {exchange.url}")
@@ -112,7 +115,7 @@ def _objects(settings: "Settings", nodes: list["Node"]) -> Iterator[dict[str, An
         yield {
             "name": node.name,
             "type": node.type,
-            "uuid": str(node.uuid),
+            "uuid": None if node.uuid is None else str(node.uuid),
             "depth": node.depth,
             "market": node.is_market,
             "registered": node.registered,

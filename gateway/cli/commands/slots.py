@@ -164,12 +164,13 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "Wh",
         "± Wh",
         "quality",
+        "doubts",
         "coverage",
         "delivery",
         "reason",
     ]
     rows = list(_blanked(_asset_cells(found)))
-    spare = ["coverage", "local time", "reason", "± Wh", "kind", "quality"]
+    spare = ["doubts", "coverage", "local time", "reason", "± Wh", "kind", "quality"]
     print_table(columns, rows, right=["Wh", "± Wh", "coverage"], spare=spare)
     _say_if_empty(rows)
 
@@ -186,6 +187,7 @@ def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
             wh_text(slot.energy_uwh) + negative,
             wh_text(slot.uncertainty_uwh),
             slot.quality,
+            slot.doubts,
             "" if slot.coverage_permille is None else f"{slot.coverage_permille / 10:g} %",
             slot.state,
             slot.reason,
@@ -201,6 +203,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
         "Wh",
         "± Wh",
         "quality",
+        "doubts",
         "coverage",
         "samples",
         "largest gap",
@@ -213,6 +216,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
         rows,
         right=["Wh", "± Wh", "coverage", "samples", "largest gap"],
         spare=[
+            "doubts",
             "largest gap",
             "samples",
             "method",
@@ -221,6 +225,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
             "coverage",
             "± Wh",
             "quality",
+            "doubts",
         ],
     )
     _say_if_empty(rows)
@@ -236,6 +241,7 @@ def _meter_cells(slots: "Iterable[Slot]") -> Iterator[list[str]]:
             wh_text(slot.energy_uwh),
             wh_text(slot.uncertainty_uwh),
             slot.quality,
+            slot.doubts,
             f"{slot.coverage_permille / 10:g} %",
             str(slot.samples),
             f"{slot.largest_gap_ms / 1000:g} s",

@@ -14,6 +14,7 @@ from gateway.cli.terminal import TIME_FORM, Refused, moment
 
 if TYPE_CHECKING:
     from gateway.cli.verification import Asked, Verified
+    from gateway.cli.verified_json import Resent
     from gateway.delivery.exchange.history import Progress
     from gateway.outbox.owed import Owed
     from gateway.site.settings import Settings
@@ -46,7 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway verify --from 2026-03-01 --to 2026-04-01 --asset 'House load'\n"
         "  meter-gateway verify --results asset_statistics.json\n"
         "  meter-gateway verify --xlsx verified.xlsx      (the last 90 days, to be kept)\n"
-        "  meter-gateway verify --from 2d --resend"
+        "  meter-gateway verify --from 2d --resend\n"
+        "  meter-gateway verify --from 1d --json"
     )
     parser.add_argument(
         "--from",
@@ -71,6 +73,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--resend",
         action="store_true",
         help="have what differs, and can be mended so, sent once more",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="for programs: an object with all of it, instead of the tables",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every slot there")
     parser.add_argument("--xlsx", type=Path, metavar="FILE", help="the same as a spreadsheet")
@@ -97,11 +104,15 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(args, settings)
     with reading(settings) as buffer, _progress() as on:
         verified = verify(asked, buffer, on)
-    _print(verified, settings)
     _write(args, verified)
+    if args.json:
+        _print_json(verified, _resend(settings, verified) if args.resend else None)
+        return _exit_code(verified)
+    _print(verified, settings)
     if args.resend:
-        _resend(settings, verified)
-    return _told(verified, args)
+        _print_resent(_resend(settings, verified))
+    _print_end(verified, args)
+    return _exit_code(verified)
 
 
 def _asked(args: argparse.Namespace, settings: "Settings") -> "Asked":
@@ -185,8 +196,23 @@ def _print(verified: "Verified", settings: "Settings") -> None:
         print(f"the first {MAX_SHOWN} of {len(found)} differences; all with --csv or --xlsx")
 
 
-def _told(verified: "Verified", args: argparse.Namespace) -> int:
-    """The end of the report. Returns the exit code."""
+def _print_json(verified: "Verified", resent: "Resent | None") -> None:
+    import msgspec
+
+    from gateway.cli.terminal import json_text
+    from gateway.cli.verified_json import report_of
+
+    print(json_text(msgspec.to_builtins(report_of(verified, resent)), indent=2))
+
+
+def _exit_code(verified: "Verified") -> int:
+    counts = Counter(each.agreement for each in verified.slots)
+    agrees = counts["agrees"] and not counts["differs"] and not verified.problems
+    return 0 if agrees else 1
+
+
+def _print_end(verified: "Verified", args: argparse.Namespace) -> None:
+    """The end of the report."""
     counts = Counter(each.agreement for each in verified.slots)
     zeros = sum(each.agreement == "agrees" and not each.ours.energy_uwh for each in verified.slots)
     compared = counts["agrees"] + counts["differs"]
@@ -211,7 +237,6 @@ def _told(verified: "Verified", args: argparse.Namespace) -> int:
             "The exchange forgets after 90 days. Keep this report: the same command with "
             f"--xlsx verified-{day:%Y-%m-%d}.xlsx"
         )
-    return 1 if counts["differs"] or verified.problems or not compared else 0
 
 
 def _write(args: argparse.Namespace, verified: "Verified") -> None:
@@ -229,10 +254,11 @@ def _write(args: argparse.Namespace, verified: "Verified") -> None:
 # --- mending --------------------------------------------------------------------------------------
 
 
-def _resend(settings: "Settings", verified: "Verified") -> None:
+def _resend(settings: "Settings", verified: "Verified") -> "Resent":
     """Through the outbox: what is sent is what was sent, for the same slot and asset. Raises
     StoreError.
     """
+    from gateway.cli.verified_json import Resent
     from gateway.store.opening import open_for_deciding
 
     differing = [each for each in verified.slots if each.agreement == "differs"]
@@ -245,15 +271,22 @@ def _resend(settings: "Settings", verified: "Verified") -> None:
                 count += _owe_again(buffer, mended[first : first + AT_ONCE])
         finally:
             buffer.close_file()
-    print(
-        f"{count} of {len(differing)} differing slots are owed again; a running daemon notices "
-        "within half a minute"
-    )
     left = Counter(str(each.cause) for each in differing if not each.mends)
-    for cause, number in left.most_common():
+    return Resent(count, left, len(mended) - count)
+
+
+def _print_resent(resent: "Resent") -> None:
+    differing = resent.owed_again + resent.decided_meanwhile + resent.left.total()
+    print(
+        f"{resent.owed_again} of {differing} differing slots are owed again; a running daemon "
+        "notices within half a minute"
+    )
+    for cause, number in resent.left.most_common():
         print(f"{number} are left as they are: {cause}")
-    if len(mended) > count:
-        print(f"{len(mended) - count} were decided by the daemon meanwhile, and are left alone")
+    if resent.decided_meanwhile:
+        print(
+            f"{resent.decided_meanwhile} were decided by the daemon meanwhile, and are left alone"
+        )
 
 
 def _owe_again(buffer: "Buffer", mended: "Sequence[Owed]") -> int:

@@ -4,15 +4,16 @@ aggregator. Shell.
 Assets without a `uuid` in gateway.yaml are looked up in the registry by their names. An aggregator
 is found by its name, or made, and told to act for every asset; which it acts for is known from its
 own answers, since the exchange's events of it are lost where nobody listens yet. Both is looked at
-again every few hours, and as soon as an address is refused: a network that was made anew has other
-UUIDs. Where all UUIDs are written down, the registry is asked only then.
+again every few hours, as soon as an address is refused, and where no verdict comes: a network that
+was made anew has other UUIDs, and an aggregator acts for nothing in it. Where all UUIDs are written
+down, the registry is asked only then.
 
 Until it is known where an asset's numbers go they wait, and hold up nothing else.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -113,19 +114,22 @@ class Registrar:
         return found
 
     def doubt(self) -> None:
-        """An address was refused."""
+        """An address was refused, or no verdict comes on what was sent there."""
         self._doubts.set()
 
     # --- looking ----------------------------------------------------------------------------------
 
-    async def attend(self) -> AsyncIterator[None]:
-        """Look for ever; says so each time."""
+    async def attend(self) -> AsyncIterator[Set[Subject]]:
+        """Look for ever; says each time whose numbers go elsewhere now."""
         if not self._task.needs_registry:
             await self._doubts.wait()
         while True:
+            if self._doubts.is_set():
+                # An aggregator may not act any more for what it was told to.
+                self._selected.clear()
             self._doubts.clear()
             try:
-                await self._look()
+                moved = await self._look()
             except NobodyLoggedIn:
                 await asyncio.sleep(BACKOFF_S)
                 continue
@@ -135,7 +139,7 @@ class Registrar:
                 continue
             self._backoff.succeed()
             self._problem = ""
-            yield
+            yield moved
             await asyncio.sleep(LEAST_BETWEEN_S)
             await self._wait()
 
@@ -148,8 +152,9 @@ class Registrar:
             async with asyncio.timeout(LOOK_AGAIN_S if self._differences else LOOK_EVERY_S):
                 await self._doubts.wait()
 
-    async def _look(self) -> None:
-        """Raises ExchangeError."""
+    async def _look(self) -> Set[Subject]:
+        """Returns the assets whose numbers go elsewhere now. Raises ExchangeError."""
+        before = {e.id: self._address_of(e.id) for e in self._task.wanted if self.knows(e.id)}
         nodes = await self._api.registry()
         resolved = resolve(nodes, self._task.wanted)
         self._tell_changes(resolved.by_asset)
@@ -158,9 +163,16 @@ class Registrar:
         if by_name:
             self._known.write({k: v for k, v in resolved.by_asset.items() if k in by_name})
         differences = {each.asset: str(each) for each in resolved.differences}
+        newly: Set[Subject] = set()
         if self._task.aggregator:
-            differences |= await self._select(resolved.nodes)
+            newly, problems = await self._select(resolved.nodes)
+            differences |= problems
         self._tell_differences(differences)
+        moved = {here for here, there in before.items() if self._address_of(here) != there}
+        return moved | newly
+
+    def _address_of(self, asset: UUID) -> tuple[UUID | None, str]:
+        return self._addresses.there(asset), self._addresses.aggregator
 
     def _tell_changes(self, by_asset: Mapping[UUID, UUID | None]) -> None:
         names = {each.id: each.name for each in self._task.wanted}
@@ -190,9 +202,9 @@ class Registrar:
 
     # --- the aggregator ---------------------------------------------------------------------------
 
-    async def _select(self, nodes: Mapping[UUID, Node]) -> dict[str, str]:
-        """Have the aggregator act for every asset. Returns what is wrong, by the asset's name.
-        Raises ExchangeError.
+    async def _select(self, nodes: Mapping[UUID, Node]) -> tuple[Set[Subject], dict[str, str]]:
+        """Have the aggregator act for every asset. Returns for which it did not before, and what
+        is wrong, by the asset's name. Raises ExchangeError.
         """
         name = self._task.aggregator
         uuid = (await self._api.aggregators()).get(name)
@@ -203,6 +215,7 @@ class Registrar:
         if uuid != self._addresses.aggregator:
             self._selected.clear()
 
+        newly: set[Subject] = set()
         problems: dict[str, str] = {}
         for each in self._task.wanted:
             there = self._addresses.there(each.id)
@@ -215,6 +228,7 @@ class Registrar:
             try:
                 await self._api.select_aggregator(uuid, there)
                 self._selected.add(there)
+                newly.add(each.id)
             except (NotTaken, NotAllowed) as error:
                 whose = f", and {node.aggregator!r} does" if node and node.aggregator else ""
                 problems[each.name] = (
@@ -222,4 +236,4 @@ class Registrar:
                     "exchange's operator, or that aggregator's user, let it go"
                 )
         self._addresses.know_aggregator(uuid)
-        return problems
+        return newly, problems

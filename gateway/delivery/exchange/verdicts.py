@@ -8,13 +8,15 @@ deliveries, or a new one where that is not taken any more. Deliveries never wait
 a connection of their own. What comes is bounded, and what is no verdict is passed over.
 
 Where the exchange says that it has no websocket (404), and none was ever open, its reply to the
-request is all there will be. That counts then, and is said.
+request is all there will be. That counts then, and is said. One that was there in an earlier run is
+waited for longer.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.delivery.exchange.addresses import Addresses
@@ -25,6 +27,7 @@ from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
 from gateway.outbox.item import Subject
+from gateway.store.known_uuids import KnownUuids
 from gateway.timing.backoff import Backoff
 from gateway.timing.utc import utc_seconds
 
@@ -49,6 +52,8 @@ VAIN_HANDSHAKES = 3
 """So many handshakes in a row that came to nothing, without a word or in another language, say that
 there is no websocket, where there never was one.
 """
+KNOWN_FOR_S = 3600.0
+"""Where an earlier run has heard verdicts, it is not believed for so long that there are none."""
 
 _NEWS = Answer("", None)
 """About nothing that was sent: how it stands with the verdicts has changed."""
@@ -76,6 +81,18 @@ class _Channel:
     """Frames that were no JSON, or too long, since the start."""
 
 
+@dataclass(slots=True)
+class _Past:
+    """What was, since the start."""
+
+    has_opened: bool = False
+    """There was ever a websocket."""
+    is_said_lost: bool = False
+    """That they are not heard was said, and not yet that they are again."""
+    said_s: float = 0.0
+    """When that was said last, Unix time."""
+
+
 class Verdicts:
     """Of one exchange. `now` is Unix time, `jitter` gives random numbers from 0 to 1."""
 
@@ -91,7 +108,11 @@ class Verdicts:
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
+        known: KnownUuids,
     ) -> None:
+        self._known = known
+        self._expected_until_s = -inf
+        """So long there should be a websocket, whatever the exchange says; by the loop's clock."""
         self._beside = beside
         self._network = network
         self._addresses = addresses
@@ -101,17 +122,14 @@ class Verdicts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._answers: asyncio.Queue[Answer | BaseException] = asyncio.Queue(MAX_WAITING)
         self._turn = asyncio.Semaphore(OPEN_AT_ONCE)
-        self._has_opened = False
-        """Whether there was ever a websocket, since the start."""
-        self._is_told = False
-        """That they are not heard was said, and not yet that they are again."""
-        self._told_s = 0.0
-        """When that was said last, Unix time."""
+        self._past = _Past()
 
     # --- Acknowledges -----------------------------------------------------------------------------
 
     async def answers(self) -> AsyncIterator[Answer]:
         """Its verdicts, as they come, for ever."""
+        if self._known.was_heard:
+            self._expected_until_s = _loop_s() + KNOWN_FOR_S
         supervisor = asyncio.create_task(self._supervise())
         supervisor.add_done_callback(self._ended)
         try:
@@ -138,7 +156,7 @@ class Verdicts:
     @property
     def words_come(self) -> bool:
         """Whether there are verdicts."""
-        return self._has_opened or not any(each.is_none for each in self._channels.values())
+        return self._past.has_opened or not any(each.is_none for each in self._channels.values())
 
     @property
     def is_awake(self) -> bool:
@@ -219,7 +237,8 @@ class Verdicts:
                 self._lose(channel, str(error))
                 channel.handshakes_in_vain += 1
                 in_vain = channel.handshakes_in_vain >= VAIN_HANDSHAKES
-                channel.is_none = not self._has_opened and (error.is_plain or in_vain)
+                is_expected = self._past.has_opened or _loop_s() < self._expected_until_s
+                channel.is_none = (error.is_plain or in_vain) and not is_expected
                 await self._answers.put(_NEWS)
             except NobodyLoggedIn:
                 channel.opens_s = _loop_s()
@@ -229,7 +248,7 @@ class Verdicts:
                 self._lose(channel, str(error))
             if _loop_s() - began_s >= STEADY_S:
                 backoff.succeed()
-            rarely = channel.is_none and not self._has_opened
+            rarely = channel.is_none and not self._past.has_opened
             await asyncio.sleep(RARELY_S if rarely else backoff.fail())
 
     async def _listen(self, channel: _Channel, socket: "WebSocket") -> None:
@@ -267,11 +286,13 @@ class Verdicts:
     def _found(self, channel: _Channel) -> None:
         """It is open."""
         channel.opens_s = None
-        is_news = self._is_told or not self._has_opened
-        self._has_opened = True
+        is_news = self._past.is_said_lost or not self._past.has_opened
+        if not self._past.has_opened:
+            self._known.note_heard()
+        self._past.has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
         if is_news and not any(each.problem for each in self._channels.values()):
-            self._is_told = False
+            self._past.is_said_lost = False
             _log.info("the exchange's verdicts are heard")
         channel.since_s = self._now()
 
@@ -282,10 +303,10 @@ class Verdicts:
         was_s, channel.since_s = channel.since_s, None
         channel.opens_s = None
         channel.problem = problem
-        is_again = was_s is not None and 0 <= self._now() - self._told_s < REMINDER_S
-        if self._is_told or is_again:
+        is_again = was_s is not None and 0 <= self._now() - self._past.said_s < REMINDER_S
+        if self._past.is_said_lost or is_again:
             return
-        self._is_told, self._told_s = True, self._now()
+        self._past.is_said_lost, self._past.said_s = True, self._now()
         heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
         _log.warning(
             "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",

@@ -374,9 +374,11 @@ def open(settings: Settings, opening: Opening) -> Destination:
     )
     registrar = _registrar(settings, opening, beside, addresses, known)
     verdicts = None
-    if settings.hears_verdicts and opening.http is None:
+    if settings.hears_verdicts:
         network = str(settings.canary_network)
-        verdicts = Verdicts(beside, network, addresses, now=opening.now, jitter=opening.jitter)
+        verdicts = Verdicts(
+            beside, network, addresses, now=opening.now, jitter=opening.jitter, known=known
+        )
 
     kept = settings.kept(slot_s)
     terms = exchange_terms(

@@ -12,6 +12,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from gateway.delivery.simulated.answers import Answer, json_answer
 from gateway.delivery.simulated.behaviour import Behaviour
+from gateway.delivery.simulated.books import MAX_HISTORY
 from gateway.delivery.simulated.community import Community
 from gateway.delivery.simulated.exchange import Mode, StrictExchange
 from gateway.delivery.simulated.websocket import ServerWebSocket
@@ -44,6 +45,7 @@ class StandInExchange(StrictExchange):
         slot_s: int = 900,
         token_life_s: float = 48 * 3600.0,
         now: Callable[[], float] = time.time,
+        max_history: int | None = MAX_HISTORY,
         behaviour: Behaviour | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -55,6 +57,7 @@ class StandInExchange(StrictExchange):
             slot_s=slot_s,
             token_life_s=token_life_s,
             now=now,
+            max_history=max_history,
             behaviour=behaviour,
         )
         self.host = host
@@ -70,22 +73,27 @@ class StandInExchange(StrictExchange):
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._serve, self.host, self.port, limit=MAX_HEAD_BYTES, ssl=self._tls
+            self.serve, self.host, self.port, limit=MAX_HEAD_BYTES, ssl=self._tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self._ticking = asyncio.create_task(self._tick())
+        self._ticking = asyncio.create_task(self.tick())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None and self._ticking is not None
         self._ticking.cancel()
         self._server.close()
+        await self.hang_up()
+        await asyncio.gather(self._ticking, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def hang_up(self) -> None:
+        """End every connection."""
         handlers = list(self._handlers)
         for task, writer in self._handlers.items():
             writer.transport.abort()
             task.cancel()
-        await asyncio.gather(*handlers, self._ticking, return_exceptions=True)
-        await self._server.wait_closed()
+        await asyncio.gather(*handlers, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -116,8 +124,8 @@ class StandInExchange(StrictExchange):
             for writer in self._handlers.values():
                 writer.transport.abort()
 
-    async def _tick(self) -> None:
-        """The engine's time."""
+    async def tick(self) -> None:
+        """The engine's time, for ever."""
         while True:
             # What arrives meanwhile is due at the next tick.
             due_s = min(self.engine.next_due_s(), self.engine.next_tick_s())
@@ -125,7 +133,10 @@ class StandInExchange(StrictExchange):
             await asyncio.sleep(max(wait_s, SHORTEST_SLEEP_S))
             self.engine.advance()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until it ends. It is what the server does, and whoever takes its
+        place.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._handlers[task] = writer

@@ -60,3 +60,4 @@ CREATE TABLE asset_slots (
 
 ALTER TABLE slots ADD COLUMN uncertainty_uwh INTEGER;  -- NULL: not known
 ALTER TABLE slots ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;  -- brought in from elsewhere, and not metered here
+ALTER TABLE slots ADD COLUMN doubts TEXT NOT NULL DEFAULT '';  -- why it is estimated; empty: it is not, or nobody said

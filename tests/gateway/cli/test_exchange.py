@@ -70,6 +70,16 @@ async def test_the_tree_is_shown_with_kinds_uuids_and_what_is_ours(
     assert found["Street"]["market"] and found["PV"]["live"] is False
 
 
+async def test_for_programs_what_is_otherwise_goes_to_standard_error(
+    folder: Path, exchange: StandInExchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange.community.find(LOAD).name = "Haus"
+    assert await run(folder, "exchange", "assets", "--json") == 1
+    out, err = capsys.readouterr()
+    assert {each["asset"] for each in json.loads(out)} == {None, "PV"}
+    assert "otherwise: no asset of the network is named 'House'" in err
+
+
 def rename(exchange: StandInExchange) -> None:
     exchange.community.find(LOAD).name = "Haus"
 

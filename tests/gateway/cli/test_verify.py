@@ -5,12 +5,16 @@ import csv
 import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import openpyxl
 import pytest
 
 from gateway.cli.main import main
+from gateway.cli.tables import utc_text
+from gateway.cli.verified_json import Counts, Day, Difference, Report, SentAgain
 from gateway.delivery.simulated.community import Node
 from gateway.site.settings import uuid_of_name
 from gateway.store.opening import open_buffer
@@ -154,6 +158,61 @@ async def test_what_was_never_sent_is_not_mended_by_results_that_hold_forecasts(
     assert "0 of 80 differing slots are owed again" in out
     assert "80 are left as they are: forecast" in out
     assert set(site.states(LOAD).values()) == {"accepted"}
+
+
+async def report(verify, *words) -> tuple[int, Report]:
+    code, out, _ = await verify(*words, "--json")
+    return code, msgspec.json.decode(out, type=Report)
+
+
+async def test_for_programs_there_is_one_object_with_differences_and_causes(site, verify):
+    site.hold(LOAD, [site.slot(4)], energy_uwh(PV, site.slot(4)))
+    site.lose(PV, site.slot(5))
+    code, found = await report(verify)
+    assert code == 1
+    assert (found.slots.agrees, found.slots.differs) == (2 * COUNT - 2, 2)
+    assert found.sources == ["what the exchange tells"] and found.problems == []
+    causes = {(each.asset, each.start_utc): each.cause for each in found.differences}
+    assert causes == {
+        ("House load", utc_text(site.slot(4))): "another asset's",
+        ("PV", utc_text(site.slot(5))): "unknown",
+    }
+    other = found.differences[0]
+    assert other.detail == "it is what PV has" and other.can_be_sent_again
+    assert other.energy_wh == energy_uwh(LOAD, site.slot(4)) / 1e6
+    assert other.history_wh == energy_uwh(PV, site.slot(4)) / 1e6
+    assert found.differences[1].history_wh is None
+    assert sum(day.slots.differs for day in found.days) == 2
+    assert sum(day.slots.agrees for day in found.days) == 2 * COUNT - 2
+    assert found.resent is None and found.can_be_sent_again == 2
+
+
+async def test_for_programs_it_says_what_was_sent_once_more(site: HeldSite, verify):
+    site.lose(LOAD, site.slot(3), site.slot(4))
+    site.owe(LOAD, [site.slot(-1)], sent_after_s=3 * 3600.0)
+    code, found = await report(verify, "--resend")
+    assert code == 1
+    assert found.resent == SentAgain(2, {"sent too late": 1}, 0)
+    pending = [slot_s for slot_s, state in site.states(LOAD).items() if state == "pending"]
+    assert pending == [site.slot(3), site.slot(4)]
+
+
+async def test_for_programs_a_problem_is_in_the_object_and_no_answer_is_none(site, verify):
+    site.exchange.community.find(LOAD).name = "Casa"
+    code, found = await report(verify)
+    assert code == 1 and "is named 'Casa' in the exchange" in found.problems[0]
+
+    site.exchange.password = "another one"
+    code, out, err = await verify("--json")
+    assert (code, out) == (1, "")
+    assert "does not take this user name and password" in err
+
+
+def test_every_key_for_programs_is_in_the_docs():
+    page = Path(__file__).parents[3] / "docs" / "commands.md"
+    section = page.read_text(encoding="utf-8").partition("\n## verify")[2].partition("\n## ")[0]
+    for of in (Report, Counts, Day, Difference, SentAgain):
+        assert [key for key in of.__struct_fields__ if f"`{key}`" not in section] == []
 
 
 async def test_new_slots_are_no_difference_yet(site: HeldSite, verify):

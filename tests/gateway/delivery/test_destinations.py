@@ -43,6 +43,7 @@ exchange:
   canary_network: {NETWORK}
   credentials: exchange.credentials
   spread: 0s
+  verdicts: off
 assets:
   - {{name: House load, uuid: {A}, kind: load, energy: grid.import}}
 destinations:
@@ -467,10 +468,10 @@ def test_every_mistake_of_every_destination_is_told_at_once(tmp_path: Path) -> N
         "  fourth: {kind: linse}\n",
     )
     assert [text.partition(": ")[0] for text in told] == [
-        "gateway.yaml:11",
         "gateway.yaml:12",
         "gateway.yaml:13",
         "gateway.yaml:14",
+        "gateway.yaml:15",
     ]
     assert "destinations.ours.port" in told[0]
     assert "destinations.theirs.answer_within: leaves no time to answer" in told[1]

@@ -286,6 +286,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "uncovered_ms",
         "register_only",
         "doubtful",
+        "doubts",
         "placed",
         "revision",
         "begin_uncertainty_uwh",
@@ -319,3 +320,14 @@ def test_a_total_below_zero_is_none() -> None:
     assert state is not None
     assert state.directions["import"].counter.suspects is None
     assert not events
+
+
+def test_a_slot_says_why_it_is_estimated() -> None:
+    """3 kW on a register of 10 Wh that moves every 60 s only, and then is not read for a while."""
+    moved = [sample(t, 1000 + (t // 60 * 60) * 3000 / 3600 // 10 * 10) for t in range(0, 3610, 10)]
+    gap = [sample(t, 4000) for t in range(4000, 5410, 10)]
+    _, slots, _ = fold([*moved, *gap], meter(10))
+    told = [slot.doubts for slot in slots if slot.direction == "import"]
+    assert told[1:3] == ["uncertain", "uncertain"]
+    assert "not read" in told[4]
+    assert all(bool(slot.doubts) == (slot.quality == "estimated") for slot in slots)

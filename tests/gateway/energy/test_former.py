@@ -411,3 +411,12 @@ def test_a_restart_changes_nothing(
             again.state = msgspec.json.decode(stored, type=MeterState)
         again.write(advance(again.state, each, meter()))
     assert (again.slots, again.unallocated) == (once.slots, once.unallocated)
+
+
+def test_a_0_beside_which_something_is_shown_is_a_total() -> None:
+    """A new meter is read once, and then not for an hour: what passed in it is booked."""
+    first = sample(0, 0, 800.0)
+    later = [sample(t, t * 800 // 3600, 800.0) for t in range(3600, 7300, 10)]
+    books = written([first, *later], meter(1))
+    assert books.booked_wh() == pytest.approx(1600, abs=20)
+    assert books.unallocated_wh() == 0

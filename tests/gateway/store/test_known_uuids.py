@@ -37,3 +37,16 @@ def test_a_folder_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
     known = KnownUuids(tmp_path / "gone" / "buffer.sqlite", "exchange")
     known.write({A: THERE})
     assert known.read() == {}
+
+
+def test_that_an_exchange_was_heard_is_known_at_the_next_start(tmp_path: Path) -> None:
+    buffer = tmp_path / "buffer.sqlite"
+    known = KnownUuids(buffer, "exchange")
+    known.write({A: THERE})
+    assert not known.was_heard
+    known.note_heard()
+    assert KnownUuids(buffer, "exchange").was_heard
+    assert not KnownUuids(buffer, "second").was_heard
+    assert KnownUuids(buffer, "exchange").read() == {A: THERE}
+    known.write({B: THERE})
+    assert KnownUuids(buffer, "exchange").was_heard

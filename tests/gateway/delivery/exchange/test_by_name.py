@@ -268,6 +268,53 @@ async def test_the_aggregator_is_made_anew_where_it_was_deleted(tmp_path: Path) 
             assert exchange.community.controlled.keys() == {house.uuid, pv.uuid}
 
 
+@pytest.mark.parametrize("has_new_uuids", [True, False])
+async def test_an_aggregator_that_acts_for_nothing_any_more_is_told_to_act_again(
+    tmp_path: Path, has_new_uuids: bool
+) -> None:
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        text = yaml(exchange, "aggregator: home-12")
+        async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            owe_all(buffer, 1, ("measurement", "forecast"))
+            everything = ["accepted"] * 2
+            await until(lambda: states(buffer, HOUSE) == states(buffer, PV) == everything, 10)
+
+            if has_new_uuids:  # then a batch is answered well, and nothing ever speaks of it
+                house.uuid, pv.uuid = uuid4(), uuid4()
+            exchange.community.controlled.clear()
+            owe(buffer, HOUSE, [NEWEST_S - n * SLOT for n in (1, 2, 3)])
+            owe(buffer, PV, [NEWEST_S - SLOT])
+            delivery.wake()
+            await until(lambda: states(buffer, HOUSE) == ["accepted"] * 5, 5)
+            await until(lambda: states(buffer, PV) == ["accepted"] * 3, 5)
+            assert exchange.community.controlled.keys() == {house.uuid, pv.uuid}
+            assert len(measured(exchange, house.uuid)) == (3 if has_new_uuids else 4)
+
+
+async def test_what_was_sent_to_where_an_asset_was_goes_at_once_to_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "LEAST_TO_ANSWER_S", 30.0)  # nobody waits for a word here
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        text = yaml(exchange, "aggregator: home-12")
+        async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            owe_all(buffer)
+            await until(lambda: states(buffer, HOUSE) + states(buffer, PV) == ["accepted"] * 2, 10)
+            house.uuid, pv.uuid = uuid4(), uuid4()
+            exchange.community.controlled.clear()
+            owe(buffer, PV, [NEWEST_S - SLOT])
+            delivery.wake()
+            await until(lambda: states(buffer, PV) == ["sent", "accepted"], 5)
+
+            attends = delivery._destination.attends
+            assert attends is not None
+            attends.doubt()
+            await until(lambda: states(buffer, PV) == ["accepted"] * 2, 5)
+            assert list(measured(exchange, pv.uuid)) == [NEWEST_S - SLOT]
+
+
 async def test_switching_to_the_aggregator_and_back_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 import gateway.delivery.exchange.verdicts as listening
 import gateway.delivery.kinds.exchange as kind
+from gateway.monitoring.report import NOT_HEARD
 from gateway.outbox import refusals
+from gateway.store.known_uuids import KnownUuids
 from tests.gateway.delivery.exchange.site import HOUSE, PV, SLOT, TalkingSite, now_s, talking_site
 from tests.gateway.delivery.exchange.talking_exchange import (
     Frames,
@@ -195,6 +197,22 @@ async def test_an_exchange_without_websockets_is_taken_at_its_reply_and_it_is_sa
         state = site.delivery.snapshot(0.0).verdicts
         assert state.startswith("cannot be had (") and "answered 404" in state
         assert state.endswith("accepted means taken by HTTP")
+
+
+async def test_websockets_of_an_earlier_run_are_waited_for_whatever_the_exchange_says(
+    tmp_path: Path,
+) -> None:
+    KnownUuids(tmp_path / "buffer.sqlite", "exchange").note_heard()
+    exchange = TalkingExchange()
+    exchange.refuses_websockets = 404
+    async with talking_site(tmp_path, TICK, exchange) as site:
+        site.owe(HOUSE, site.newest_s)
+        await until(lambda: site.states(HOUSE) == ["sent"], 5)
+        await until(lambda: NOT_HEARD in site.delivery.snapshot(0.0).verdicts, 5)
+        assert site.states(HOUSE) == ["sent"]
+        exchange.refuses_websockets = 0
+        await until(lambda: site.states(HOUSE) == ["accepted"], 10)
+        assert site.delivery.snapshot(0.0).verdicts == "on"
 
 
 async def test_off_means_that_the_reply_counts(tmp_path: Path) -> None:
