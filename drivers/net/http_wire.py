@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from asyncio import sslproto
 from typing import Self
 
 from drivers.net.dialling import dial
@@ -11,6 +12,13 @@ READ_AHEAD_BYTES = 64 * 1024
 """Of what has come and was not looked at yet: beyond, the server has to wait."""
 
 GOODBYE_S = 1.0
+
+TLS_BUFFER_BYTES = 32 * 1024
+"""What asyncio sets aside for each connection with TLS: two whole records (RFC 8446, section 5.1).
+It would take 256 KiB, which is more than all else that a connection costs.
+"""
+
+sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 class Wire(asyncio.Protocol):

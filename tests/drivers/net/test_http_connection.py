@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import ssl
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from drivers.net.http import HttpClient, NoConnection, TooLate, authorities
 from drivers.net.http_connection import MAX_HEAD_BYTES, MAX_REPLY_BYTES
+from drivers.net.http_wire import Wire
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -90,6 +92,23 @@ async def test_a_request_travels_as_it_should() -> None:
     assert "Accept-Encoding: identity" in rest
     assert "Content-Length: 8" in rest
     assert server.bodies == [b'{"x": 1}']
+
+
+async def test_a_connection_with_tls_takes_little_memory(certificate: tuple[Path, Path]) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    trusted = ssl.create_default_context(cafile=certificate[0])
+    count = 5
+    async with serving(saying(OK), context) as server:
+        tracemalloc.start()
+        try:
+            wires = [await Wire.connect("localhost", server.port, trusted) for _ in range(count)]
+            bytes_each = tracemalloc.get_traced_memory()[0] / count
+        finally:
+            tracemalloc.stop()
+        for wire in wires:
+            wire.abort()
+    assert bytes_each < 200_000, "both ends are here, and asyncio's own buffers would be 512 KiB"
 
 
 async def test_tls_is_verified_and_its_connection_kept(certificate: tuple[Path, Path]) -> None:
