@@ -4,6 +4,7 @@ BIN := .venv/bin
 
 FOR ?=
 OUTAGE ?=
+GRID_OPERATOR ?=
 YEARS ?=
 DAYS ?=
 SEED ?=
@@ -14,7 +15,7 @@ ID ?=
 .PHONY: help setup demo profile test test-long simulate bench picture fuzz check format clean
 
 help:
-	@echo "make demo [FOR=90s] [OUTAGE=1]  run the main job without hardware"
+	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
 	@echo "make setup                      make .venv with all that is needed, in half a minute"
 	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
 	@echo "make test                       pass the tests, in a few minutes"
@@ -46,7 +47,7 @@ endif
 	touch $@
 
 demo: .venv/run.stamp
-	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage)
+	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage) $(if $(GRID_OPERATOR),--grid-operator)
 
 setup: .venv/dev.stamp
 

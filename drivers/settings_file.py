@@ -19,9 +19,9 @@ _KINDS = {
 }
 
 
-def read_bounded(path: Path) -> tuple[bytes, int]:
-    """What a regular file holds, and its mode. One byte more than a settings file may have is
-    enough for `parse` to refuse it.
+def read_bounded(path: Path, most: int = MAX_FILE_BYTES) -> tuple[bytes, int]:
+    """What a regular file holds, and its mode. One byte more than such a file may have is enough
+    for whoever reads it (`parse`, of a settings file) to refuse it.
 
     Raises OSError, also where the file is none.
     """
@@ -31,7 +31,7 @@ def read_bounded(path: Path) -> tuple[bytes, int]:
     with os.fdopen(file, "rb") as stream:
         mode = os.fstat(file).st_mode
         _refuse_others(path, mode)
-        data: bytes | None = stream.read(MAX_FILE_BYTES + 1)
+        data: bytes | None = stream.read(most + 1)
     if data is None:  # some files of /proc would have us wait
         raise OSError(errno.EINVAL, "it cannot be read like a file", str(path))
     return data, stat.S_IMODE(mode)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.delivery.mqtt_publisher import MqttPublisher
+    from gateway.operator.agent import Agent
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Gateway:
             for devices in lines_of(settings.devices).values()
         ]
         self.mqtt = _mqtt(settings, clock, jitter) if settings.mqtt else None
+        self.agent = _agent(settings, self.buffer, clock, jitter, transport)
 
         parts = Parts(
             lines=self.collectors,
@@ -101,14 +103,10 @@ class Gateway:
             publisher=self.mqtt,
             fold_of=self.ledger.state_of,
             disbelief_of=self.ledger.beliefs.of,
+            grid_operator=self.agent,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
-        self.status = StatusServer(
-            settings.status,
-            self.reporter.report,
-            settings.page_token(),
-            open_to_all=settings.page_access == "open",
-        )
+        self.status = _status(settings, self.reporter)
         self.watchdog = Watchdog(self._standstill)
 
     async def run(self) -> None:
@@ -132,6 +130,8 @@ class Gateway:
         finally:
             for delivery in self.deliveries:
                 await delivery.aclose()
+            if self.agent:
+                await self.agent.aclose()
             self.housekeeping.finish()
 
     def _works(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -143,6 +143,8 @@ class Gateway:
         if self.mqtt:
             yield self.mqtt.run()
             yield self._publish_status(self.mqtt)
+        if self.agent:
+            yield self.agent.run()
         yield self.status.run()
         yield self.watchdog.run()
         yield self.watchdog.tell(self.reporter.summary)
@@ -226,6 +228,15 @@ def _deliveries(
         yield open_delivery(its_settings, opening)
 
 
+def _status(settings: Settings, reporter: Reporter) -> StatusServer:
+    return StatusServer(
+        settings.status,
+        reporter.report,
+        settings.page_token(),
+        open_to_all=settings.page_access == "open",
+    )
+
+
 def _mqtt(settings: Settings, clock: Clock, jitter: Callable[[], float]) -> "MqttPublisher":
     from gateway.delivery.mqtt_publisher import MqttPublisher
 
@@ -233,3 +244,17 @@ def _mqtt(settings: Settings, clock: Clock, jitter: Callable[[], float]) -> "Mqt
     return MqttPublisher(
         settings.mqtt, settings.site, settings.credentials, now=clock.now_s, jitter=jitter
     )
+
+
+def _agent(
+    settings: Settings,
+    buffer: Buffer,
+    clock: Clock,
+    jitter: Callable[[], float],
+    http: "httpx.AsyncBaseTransport | None",
+) -> "Agent | None":
+    if settings.grid_operator is None:
+        return None
+    from gateway.operator.opening import open_agent
+
+    return open_agent(settings, buffer, now=clock.now_s, jitter=jitter, http=http)

@@ -22,7 +22,9 @@ from gateway.monitoring.report import (
     BufferReport,
     ClockReport,
     DestinationReport,
+    GridOperatorReport,
     LineReport,
+    MarketReport,
     MeterReport,
     Part,
     Report,
@@ -198,6 +200,42 @@ def healthy_report() -> Report:
         mqtt=Part(
             name="broker.local:8883", state="connected", last_success_s=NOW_S - 30, max_age_s=180
         ),
+    )
+
+
+@pytest.fixture
+def operator_report() -> GridOperatorReport:
+    """A grid operator's agent with two markets, one of them by the feeder's load."""
+    house = MarketReport(
+        name="House 1",
+        uuid="aaaaaaaa-0000-4000-8000-000000000003",
+        model="feeder",
+        fee=2.0,
+        next_fee=3.25,
+        next_slot_s=int(NOW_S) // 900 * 900 + 900,
+        state="taken",
+        why="load 71.5 % of 250 kW",
+        load_percent=71.5,
+    )
+    grid = replace(
+        house,
+        name="Grid",
+        uuid="aaaaaaaa-0000-4000-8000-000000000001",
+        fee=None,
+        load_percent=None,
+        state="sent",
+    )
+    return GridOperatorReport(
+        name="grid operator",
+        state="ok",
+        last_success_s=NOW_S - 60,
+        max_age_s=2700,
+        url="https://exchange.example",
+        aggregator="dso",
+        unit="ct/kWh",
+        connection="heard",
+        slot_s=int(NOW_S) // 900 * 900,
+        markets=[house, grid],
     )
 
 

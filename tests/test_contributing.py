@@ -67,6 +67,7 @@ def recipe(title: str) -> str:
         ("Add a protocol", ["Acme EP7", "active power", "Acme WEB1"]),
         ("Add a dialect", [" passed"]),
         ("Add a destination", ["exchange ours", " passed"]),
+        ("Add a tariff model", [" passed"]),
         ("Add a command", ["heat-pump: Eastron SDM630", "list the meters of this site"]),
     ],
 )

@@ -291,7 +291,7 @@ def test_every_command_is_explained_with_all_its_options(name: str) -> None:
 def _make() -> tuple[set[str], set[str]]:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z-]*):", text, re.MULTILINE))
-    return targets, set(re.findall(r"^([A-Z]+) \?=", text, re.MULTILINE))
+    return targets, set(re.findall(r"^([A-Z_]+) \?=", text, re.MULTILINE))
 
 
 def test_every_target_of_make_that_is_shown_is_there() -> None:

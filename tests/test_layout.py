@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gateway.__main__",),
     ("gateway.cli",),
     ("gateway.app",),
+    ("gateway.operator",),
     ("gateway.delivery", "gateway.collect"),
     ("gateway.ledger", "gateway.monitoring"),
     ("gateway.store", "gateway.site"),
@@ -68,6 +69,7 @@ COLLECTIONS: Mapping[str, frozenset[str]] = {
     "gateway/cli/commands": frozenset(("arguments", "run")),
     "gateway/outbox/dialects": frozenset(("Dialect",)),
     "gateway/delivery/kinds": frozenset(("Settings", "open")),
+    "gateway/operator/models": frozenset(("Settings", "build")),
 }
 """Folders in which every file is one thing of a kind, and the names that each of them defines."""
 

@@ -20,6 +20,7 @@ A configuration is a folder, `/etc/meter-gateway` unless `--config` says otherwi
     devices/NAME.yaml            one file per meter; the file's name is the meter's name
     hardware_profiles/           profiles of this site (optional), looked up before the shipped ones
     *.credentials, *.key         logins and keys, mode 0600
+    *.csv, *.json, *.xlsx        tariff files, where grid_operator: names some
 
 `meter-gateway check` names every mistake in it at once, with file, line, key and remedy. A key that
 is not listed here is a mistake, and so is a key that stands twice. Lengths of time are written
@@ -56,15 +57,21 @@ def page(
     gateway: Schema,
     device: Schema,
     kinds: Mapping[str, Schema],
+    models: Mapping[str, Schema],
     entries: Mapping[str, Mapping[str, str]],
 ) -> str:
     """The page. `gateway` and `device` are the schemas of the two kinds of files, `kinds` those of
-    destinations by kind; `entries` says by protocol what a meter's credentials file may hold.
+    destinations by kind, `models` those of tariff models by kind; `entries` says by protocol what
+    a meter's credentials file may hold.
     """
     parts = [HEAD]
     parts += _file(gateway, "gateway.yaml", "The site, its market and where its slots go.")
     for kind, schema in kinds.items():
         parts += _file(schema, f"A destination of kind {kind}", f"With `kind: {kind}`.")
+    for name, schema in models.items():
+        parts += _file(
+            schema, f"A tariff model of kind {name}", f"With `kind: {name}`.", is_part=True
+        )
     parts += _file(device, "devices/NAME.yaml", "One meter of this site.")
 
     parts.append(CREDENTIALS)
@@ -85,15 +92,15 @@ def undocumented(schema: Schema) -> list[str]:
     return found
 
 
-def _file(schema: Schema, title: str, about: str) -> Iterator[str]:
-    """The sections of one kind of file, the file itself first."""
+def _file(schema: Schema, title: str, about: str, *, is_part: bool = False) -> Iterator[str]:
+    """The sections of one kind of file, the file itself first; or of a part of one."""
     for i, (name, section) in enumerate(_sections(schema)):
         if i == 0:
             yield f"## {title}\n\n{about}\n"
         else:
             yield f"### {name}\n\n{section['description']}\n"
         yield f"{TABLE}{_lines(_rows(schema, section))}"
-        if i > 0:
+        if i > 0 and not is_part:
             yield _example(name, schema, section)
 
 

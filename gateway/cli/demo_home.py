@@ -92,7 +92,7 @@ def write_site(
     """An ordinary configuration folder for the simulated home. Where `port` is taken, the page
     gets another one.
     """
-    port = _free_port(port)
+    port = free_port(port)
     (folder / "devices").mkdir(parents=True, exist_ok=True)
     credentials = folder / "exchange.credentials"
     credentials.touch(mode=0o600)
@@ -120,7 +120,8 @@ def write_site(
     return Site(folder, assets, f"http://127.0.0.1:{port}/")
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
+    """That port, or another one where it is taken. Raises OSError."""
     for port in (wanted, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from rich.console import Console, Group
@@ -17,17 +18,22 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.terminal import Refused
-from gateway.delivery import kinds
 from gateway.delivery.kinds.exchange import settings_of
 from gateway.delivery.simulated.answers import Answer, json_answer
-from gateway.delivery.simulated.behaviour import Behaviour
+from gateway.delivery.simulated.behaviour import Behaviour, FeeType
 from gateway.delivery.simulated.board import COLUMNS, held, page, rows, summary
 from gateway.delivery.simulated.community import AREA, Community, Node
 from gateway.delivery.simulated.http_server import StandInExchange
+from gateway.delivery.simulated.market_statistics import Flow
 from gateway.delivery.simulated.rehearsal import Mishap
 from gateway.delivery.simulated.results import asset_statistics
+from gateway.delivery.simulated.street import Street
+from gateway.operator.loading import load
 from gateway.site.credentials import ConfigError
 from gateway.site.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.operator.settings import Settings as OperatorKeys
 
 TYPE_OF: Mapping[str, str] = {
     "load": "Load",
@@ -41,6 +47,9 @@ TYPE_OF: Mapping[str, str] = {
 NamedAsset = tuple[str, str, UUID | None]
 """Its name, kind and UUID."""
 
+ROOT = "Grid"
+STREET = ("House 1", "House 2", "House 3")
+"""The markets of a grid operator who names none."""
 SHOWN_SLOTS = 6
 PAGE_SLOTS = 192
 RESULTS = "/results/asset_statistics.json"
@@ -59,6 +68,8 @@ class Desk:
     """Password by user."""
     sites: list[Path] = field(default_factory=list)
     """The configuration folders it was made for."""
+    fee_type: FeeType = "constant"
+    """How its markets charge grid fees."""
 
     def add_neighbours(self, assets: Sequence[NamedAsset]) -> None:
         """Assets of another account, in a market of their own."""
@@ -85,22 +96,30 @@ def desk_of_assets(assets: Sequence[NamedAsset], slot_s: int) -> Desk:
 
 
 def desk_of_sites(folders: Sequence[Path]) -> Desk:
-    """For the assets of these configuration folders, a market for each. Raises ConfigError, and
-    Refused where they do not go together.
+    """For the assets of these configuration folders, a market for each, and for the markets of a
+    grid operator. Raises ConfigError, and Refused where they do not go together.
     """
-    sites = [(folder, kinds.load(folder, logins=False)) for folder in folders]
+    sites = [(folder, load(folder, logins=False)) for folder in folders]
     networks: dict[UUID, Path] = {}
     accounts: dict[str, str] = {}
-    houses = []
+    markets: list[Node] = []
+    fee_type: FeeType = "constant"
     for folder, site in sites:
-        exchange = settings_of(site)
-        if exchange is None:
+        exchange, operator = settings_of(site), _operator_of(site)
+        if exchange is None and operator is None:
             raise Refused(f"{folder}/gateway.yaml has no exchange: there is nothing to play")
-        networks.setdefault(exchange.canary_network, folder)
-        houses.append(_house(exchange.canary_network, site))
-        with contextlib.suppress(ConfigError):
-            login = site.credentials(exchange.credentials)
-            accounts[login.username] = login.password
+        if exchange is not None:
+            networks.setdefault(exchange.canary_network, folder)
+            markets.append(_house(exchange.canary_network, site))
+        if operator is not None:
+            networks.setdefault(operator.canary_network, folder)
+            markets += _street(operator.canary_network, operator.markets)
+            fee_type = operator.fee_type
+        for each in (exchange, operator):
+            with contextlib.suppress(ConfigError):
+                if each is not None:
+                    login = site.credentials(each.credentials)
+                    accounts[login.username] = login.password
 
     lengths = {site.market.slot for _, site in sites}
     if len(networks) > 1:
@@ -111,9 +130,25 @@ def desk_of_sites(folders: Sequence[Path]) -> Desk:
     if len(lengths) > 1:
         raise Refused("the sites' market.slot differ — give sites of one market")
     network = next(iter(networks))
-    root = Node(uuid5(network, "Grid"), "Grid", AREA, children=houses)
+    root = Node(uuid5(network, "Grid"), ROOT, AREA, children=markets)
     slot_s = int(lengths.pop())
-    return Desk(network, Community(root), slot_s, accounts or {USERNAME: PASSWORD}, list(folders))
+    accounts = accounts or {USERNAME: PASSWORD}
+    return Desk(network, Community(root), slot_s, accounts, list(folders), fee_type)
+
+
+def _operator_of(site: Settings) -> "OperatorKeys | None":
+    if site.grid_operator is None:
+        return None
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(site.grid_operator, GridOperator)
+    return site.grid_operator.settings
+
+
+def _street(network: UUID, names: Sequence[str]) -> list[Node]:
+    """The markets that a grid operator names beside the uppermost one; without names a street."""
+    wanted = names or STREET
+    return [Node(uuid5(network, f"market {name}"), name, AREA) for name in wanted if name != ROOT]
 
 
 def _house(network: UUID, site: Settings) -> Node:
@@ -152,12 +187,26 @@ async def play(
     )
     exchange.tokens.accounts = dict(desk.accounts)
     exchange.pages |= _pages(exchange)
+    exchange.behaviour.fee_type = desk.fee_type
+    _let_flow(exchange)
     for each in mishaps:
         each.check(exchange)
     async with _listening(exchange):
         _print(console, "\n".join(_instructions(desk, exchange, tls and tls[1])))
         happening = (_happen(each, exchange, console) for each in mishaps)
         await asyncio.gather(_show(exchange, console), *happening)
+
+
+def _let_flow(exchange: StandInExchange) -> None:
+    """Through markets without any asset flows what flows in a street."""
+    statistics, street = exchange.engine.statistics, Street(exchange.slot_s)
+    forecast = statistics.flows
+
+    def flow(node: Node, slot_s: int) -> Flow:
+        has_assets = any(not each.is_market for each in Community(node).nodes())
+        return forecast(node, slot_s) if has_assets else street.flow(node, slot_s)
+
+    statistics.flows = flow
 
 
 @contextlib.asynccontextmanager
@@ -200,7 +249,7 @@ def _instructions(desk: Desk, exchange: StandInExchange, ca_file: Path | None) -
     if ca_file is not None:
         yield f"Its authority: {ca_file} — the gateway trusts it with SSL_CERT_FILE={ca_file}"
     if desk.sites:
-        yield "In gateway.yaml:\n\n    exchange:"
+        yield "In gateway.yaml, under exchange: or grid_operator:\n"
         yield f"      url: {exchange.url}\n"
         for folder in desk.sites:
             yield f"It plays the assets of {folder}, with its network, UUIDs and login."

@@ -37,8 +37,16 @@ def nodes_of(settings: "Settings", name: str) -> list["Node"]:
 
 def where(settings: "Settings", name: str, message: str) -> str:
     """The message with file and line of what it may be, where the exchange hints at that."""
-    from drivers.strict_yaml import Problem, key_text
     from gateway.outbox.item import EXCHANGE
+
+    data = document_of(settings).data
+    is_short = name == EXCHANGE and isinstance(data, dict) and "exchange" in data
+    return where_of(settings, ("exchange",) if is_short else ("destinations", name), message)
+
+
+def where_of(settings: "Settings", section: tuple[str, ...], message: str) -> str:
+    """The same, for the section of gateway.yaml that names the account and the network."""
+    from drivers.strict_yaml import Problem, key_text
 
     if "answered 403" in message:
         key = "credentials"
@@ -47,13 +55,12 @@ def where(settings: "Settings", name: str, message: str) -> str:
         key, hint = "canary_network", "is that the UUID of a network that this account can see?"
     else:
         return message
-    document = _document(settings)
-    is_short = name == EXCHANGE and "exchange" in (document.data or {})  # type: ignore[operator]
-    path = ("exchange", key) if is_short else ("destinations", name, key)
+    document = document_of(settings)
+    path = (*section, key)
     return str(Problem(document.file, document.line(path), key_text(path), message, hint))
 
 
-def _document(settings: "Settings") -> "Document":
+def document_of(settings: "Settings") -> "Document":
     """`gateway.yaml` with its lines; it has been found to be right."""
     from drivers.settings_file import read_bounded
     from drivers.strict_yaml import parse
@@ -74,7 +81,7 @@ def problems(settings: "Settings", found: list["Difference"]) -> Iterator["Probl
     """The same, with file and line."""
     from drivers.strict_yaml import Problem, key_text
 
-    document = _document(settings)
+    document = document_of(settings)
     numbers = {asset.name: number for number, asset in enumerate(settings.assets)}
     for each in found:
         key = "assets", numbers[each.asset], each.key

@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -66,6 +66,8 @@ async def trials(settings: Settings, heard: dict[str, str]) -> AsyncIterator[Tri
 
     for name in settings.destinations:
         yield await _destination(settings, name)
+    if settings.grid_operator is not None:
+        yield await _grid_operator(settings)
     if settings.mqtt is not None:
         yield await _broker(settings, settings.mqtt)
     yield _page(settings, runs=bool(heard))
@@ -195,16 +197,30 @@ async def _destination(settings: Settings, name: str) -> Tried:
     log_in = getattr(kind_of(its_settings), "log_in", None)
     if log_in is None:
         return Tried("–", spoken(name), "not tried: its kind has no login")
+    return await _login(spoken(name), log_in(its_settings, settings, LOGIN_S))
+
+
+async def _grid_operator(settings: Settings) -> Tried:
+    from gateway.delivery.kinds.exchange import log_in
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(settings.grid_operator, GridOperator)
+    account = settings.grid_operator.settings
+    return await _login("the grid operator's account", log_in(account, settings, LOGIN_S))
+
+
+async def _login(what: str, logging_in: Awaitable[str]) -> Tried:
+    """One login. It says what else is worth knowing, or raises."""
     try:
         async with asyncio.timeout(LOGIN_S + 1):
-            said = await log_in(its_settings, settings, LOGIN_S)
+            said = await logging_in
     except TimeoutError:
-        return Tried("✗", spoken(name), f"no answer in {LOGIN_S:g} s — check its url")
+        return Tried("✗", what, f"no answer in {LOGIN_S:g} s — check its url")
     except ConfigError as error:
-        return Tried("✗", spoken(name), "; ".join(map(str, error.problems)))
+        return Tried("✗", what, "; ".join(map(str, error.problems)))
     except (OSError, ValueError, ExchangeError) as error:
-        return Tried("✗", spoken(name), str(error))
-    return Tried("ok", spoken(name), "; ".join(("takes the login", *filter(None, [said]))))
+        return Tried("✗", what, str(error))
+    return Tried("ok", what, "; ".join(("takes the login", *filter(None, [said]))))
 
 
 async def _broker(settings: Settings, mqtt: MqttSettings) -> Tried:

@@ -53,7 +53,7 @@ from gateway.delivery.mqtt_queue import (
     Unanswered,
 )
 from gateway.energy.slot import KNOWN, Slot
-from gateway.monitoring.report import Part, Report
+from gateway.monitoring.report import GridOperatorReport, MarketReport, Part, Report
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import ConfigError, Credentials
 from gateway.site.settings import MqttSettings
@@ -199,6 +199,10 @@ class MqttPublisher:
     def status(self, report: Report) -> None:
         """Publish the daemon's report; it stays with the broker until the next one."""
         self._retain("status", report.to_json())
+        if report.grid_operator is not None:
+            for market in report.grid_operator.markets:
+                document = _market_document(market, report.grid_operator)
+                self._retain(f"market/{market.uuid}", json.encode(document))
 
     def snapshot(self) -> Part:
         """How the publication goes."""
@@ -410,3 +414,19 @@ def _utc(unix_s: float) -> str:
         .replace("+00:00", "Z")
         .replace(".000Z", "Z")
     )
+
+
+def _market_document(market: MarketReport, operator: GridOperatorReport) -> dict[str, Any]:
+    """What a market charges, as its grid operator's agent knows it."""
+    next_s = market.next_slot_s
+    return {
+        "market": market.name,
+        "unit": operator.unit,
+        "slot": None if operator.slot_s is None else _utc(operator.slot_s),
+        "fee": market.fee,
+        "next_slot": None if next_s is None else _utc(next_s),
+        "next_fee": market.next_fee,
+        "state": market.state,
+        "model": market.model,
+        "load_percent": market.load_percent,
+    }

@@ -16,6 +16,7 @@ from gateway.monitoring.report import (
     AssetReport,
     BufferReport,
     DestinationReport,
+    GridOperatorReport,
     LineReport,
     MeterReport,
     Part,
@@ -123,6 +124,8 @@ def exposition(report: Report) -> str:
         _asset(families, asset)
     for destination in report.destinations:
         _destination(families, destination)
+    if report.grid_operator:
+        _grid_operator(families, report.grid_operator)
     _buffer(families, report.buffer)
     return "".join(line + "\n" for line in _lines(families))
 
@@ -134,6 +137,7 @@ def _parts(report: Report) -> dict[str, list[Part]]:
         "destination": [*report.destinations],
         "buffer": [report.buffer],
         "mqtt": [report.mqtt] if report.mqtt else [],
+        "grid_operator": [report.grid_operator] if report.grid_operator else [],
     }
 
 
@@ -384,6 +388,48 @@ def _refusals(families: _Families, destination: DestinationReport) -> None:
         destination.unheard_items,
         destination=destination.name,
     )
+
+
+def _grid_operator(families: _Families, operator: GridOperatorReport) -> None:
+    families.gauge(
+        "grid_operator_slot_timestamp_seconds",
+        "Start of the slot that runs, by the exchange, Unix time",
+        operator.slot_s,
+    )
+    families.gauge("grid_operator_markets", "Markets that fees are set in", len(operator.markets))
+    families.gauge(
+        "grid_operator_left_out_markets",
+        "Markets whose fees are not set though they should be",
+        len(operator.left_out),
+    )
+    families.counter(
+        "grid_operator_stray_events",
+        "Events of the exchange that were doubled, or older than what had been told",
+        operator.stray_events,
+    )
+    for market in operator.markets:
+        labels = {"market": market.name, "unit": operator.unit}
+        families.gauge(
+            "grid_fee", "What a market charges in the slot that runs", market.fee, **labels
+        )
+        families.gauge(
+            "grid_fee_next",
+            "What a market is to charge in the next slot",
+            market.next_fee,
+            **labels,
+        )
+        families.gauge(
+            "grid_fee_taken",
+            "1 where the exchange has taken the fee of the next slot",
+            None if market.next_fee is None else market.state == "taken",
+            market=market.name,
+        )
+        families.gauge(
+            "grid_feeder_load_percent",
+            "The feeder's load by this gateway's own meters, in percent of its rating",
+            market.load_percent,
+            market=market.name,
+        )
 
 
 def _buffer(families: _Families, buffer: BufferReport) -> None:

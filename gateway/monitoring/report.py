@@ -254,6 +254,48 @@ class BufferReport(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarketReport:
+    """One market that the grid operator's agent sets fees in. Fees are in the network's unit."""
+
+    name: str
+    uuid: str
+    model: str = ""
+    fee: float | None = None
+    """What it charges in the slot that runs, by the exchange's own word; None: not told."""
+    next_fee: float | None = None
+    """What it is to charge in the next slot; None: not decided yet."""
+    next_slot_s: int | None = None
+    state: str = ""
+    """What became of that: decided, sent, taken …"""
+    why: str = ""
+    """Why it is that fee."""
+    reason: str = ""
+    """Why it was not taken."""
+    load_percent: float | None = None
+    """Of the transformer's rating, where the model goes by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridOperatorReport(Part):
+    """The grid operator's agent. Its last success is a fee that was taken."""
+
+    url: str
+    aggregator: str
+    unit: str
+    """Of the fees: ct/kWh or %."""
+    dry_run: bool = False
+    connection: str = ""
+    """How the exchange is heard."""
+    slot_s: int | None = None
+    """The slot that runs, by the exchange."""
+    markets: list[MarketReport] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """The markets whose fees are not set, and why."""
+    stray_events: int = 0
+    """Events since start that were doubled, or older than what had been told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything, at one instant."""
 
@@ -269,6 +311,8 @@ class Report:
     clock: ClockReport
     buffer: BufferReport
     mqtt: Part | None = None
+    grid_operator: GridOperatorReport | None = None
+    """None where there is none."""
     warnings: list[str] = field(default_factory=list)
     """What has to be changed in the configuration before the next version."""
 
@@ -296,6 +340,8 @@ class Report:
         awaited: list[Part] = [*self.meters, *(each for each in self.destinations if each.greets)]
         if self.mqtt:
             awaited.append(self.mqtt)
+        if self.grid_operator:
+            awaited.append(self.grid_operator)
         found = [
             f"{each.name} not heard yet" for each in awaited if each.is_awaited and self._ok(each)
         ]
@@ -330,6 +376,8 @@ class Report:
             for each in self.destinations
             if each.sent and each.verdicts.startswith(NOT_HEARD)
         ]
+        if self.grid_operator:
+            refused += _fees_not_taken(self.grid_operator)
         # Of the exchange the assets say it, one by one.
         refused += [
             f"{each.name} refuses {_few(sorted(each.refuses), ', ')} ({why})"
@@ -373,7 +421,7 @@ class Report:
     @property
     def _parts(self) -> list[Part]:
         parts: list[Part] = [*self.lines, *self.meters, *self.destinations, self.buffer]
-        return [*parts, self.mqtt] if self.mqtt else parts
+        return [*parts, *(part for part in (self.mqtt, self.grid_operator) if part)]
 
     def _ok(self, part: Part) -> bool:
         return part.healthy(self.now_s, self.started_s)
@@ -388,7 +436,7 @@ class Report:
             *document["meters"],
             *document["destinations"],
             document["buffer"],
-            *([document["mqtt"]] if document["mqtt"] else []),
+            *(document[key] for key in ("mqtt", "grid_operator") if document[key]),
         ]
         for entry, part in zip(shown, self._parts, strict=True):
             entry["age_s"] = part.age_s(self.now_s)
@@ -432,6 +480,21 @@ def masked_report(report: Report, masked: Callable[[str], str]) -> Report:
             _masked(report.buffer, masked), events=[masked(each) for each in report.buffer.events]
         ),
         mqtt=_masked(report.mqtt, masked) if report.mqtt else None,
+        grid_operator=_masked_operator(report.grid_operator, masked),
+    )
+
+
+def _masked_operator(
+    operator: GridOperatorReport | None, masked: Callable[[str], str]
+) -> GridOperatorReport | None:
+    if operator is None:
+        return None
+    return replace(
+        _masked(operator, masked),
+        url=masked(operator.url),
+        connection=masked(operator.connection),
+        markets=[replace(each, reason=masked(each.reason)) for each in operator.markets],
+        left_out={name: masked(text) for name, text in operator.left_out.items()},
     )
 
 
@@ -440,6 +503,19 @@ APart = TypeVar("APart", bound=Part)
 
 def _masked(part: APart, masked: Callable[[str], str]) -> APart:
     return replace(part, last_error=masked(part.last_error)) if part.last_error else part
+
+
+def _fees_not_taken(operator: GridOperatorReport) -> list[str]:
+    """The markets whose next fee will not be what it should be, in words."""
+    found = [
+        f"market {name}: {text}" if name else text
+        for name, text in sorted(operator.left_out.items())
+    ]
+    return found + [
+        f"market {each.name}: the next fee is {each.state.replace('_', ' ')} ({each.reason})"
+        for each in operator.markets
+        if each.state in ("refused", "kept_old", "too_late", "silent")
+    ]
 
 
 def _complaint(part: Part, silent_s: float) -> str:

@@ -17,6 +17,7 @@ from gateway.monitoring.report import (
     BufferReport,
     ClockReport,
     DestinationReport,
+    GridOperatorReport,
     LineReport,
     MeterReport,
     Part,
@@ -62,6 +63,13 @@ class Publisher(Protocol):
         """How that goes."""
 
 
+class Operator(Protocol):
+    """The grid operator's agent."""
+
+    def snapshot(self) -> GridOperatorReport:
+        """How it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Who is asked."""
@@ -75,6 +83,7 @@ class Parts:
     """How a meter's fold stands, as of its last sample."""
     disbelief_of: Callable[[str], Disbelief | None]
     """What of a meter is not believed at the moment."""
+    grid_operator: Operator | None = None
 
 
 class Reporter:
@@ -140,6 +149,7 @@ class Reporter:
             clock=clock_report(self._clock),
             buffer=self._buffer_report(),
             mqtt=publisher.snapshot() if publisher else None,
+            grid_operator=operator.snapshot() if (operator := self._parts.grid_operator) else None,
             warnings=self._settings.warnings(),
         )
 

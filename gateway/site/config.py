@@ -14,8 +14,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from drivers.net.masking import SecretsInUse, basic
 from drivers.profile import Profile, ProfileError, load_profile, shipped_folder
@@ -34,10 +36,13 @@ from gateway.site.credentials import (
 from gateway.site.devices import Device, DeviceFile
 from gateway.site.page_access import Access, access_of
 from gateway.site.settings import (
+    GRID_OPERATOR,
     DecodeDestination,
+    DecodeOperator,
     DestinationSection,
     DestinationSettings,
     GatewayFile,
+    OperatorSection,
     Settings,
     Site,
     Surroundings,
@@ -62,7 +67,7 @@ def schema(
 
     found = json_schema(GatewayFile, "gateway.yaml")
     if kinds:
-        found["$defs"] |= _kinds_schema(kinds)
+        found["$defs"] |= sections_by_kind(kinds)
         keys = found["$defs"]["GatewayFile"]["properties"]
         keys["destinations"]["additionalProperties"] = {"anyOf": [_ref(kind) for kind in kinds]}
 
@@ -83,7 +88,7 @@ def _without_kind(section: Mapping[str, Any]) -> dict[str, Any]:
     return {**section, "title": "Exchange", "properties": properties, "required": required}
 
 
-def _kinds_schema(kinds: Mapping[str, type]) -> dict[str, Any]:
+def sections_by_kind(kinds: Mapping[str, type]) -> dict[str, Any]:
     """The section of each kind of destination, and what their keys refer to."""
     parts: dict[str, Any] = {}
     for kind, settings in kinds.items():
@@ -102,14 +107,19 @@ def profile_folders(folder: Path) -> tuple[Path, ...]:
 
 
 def load(
-    folder: Path, *, logins: bool = True, decode_destination: DecodeDestination | None = None
+    folder: Path,
+    *,
+    logins: bool = True,
+    decode_destination: DecodeDestination | None = None,
+    decode_operator: DecodeOperator | None = None,
 ) -> Settings:
     """The settings of a configuration folder. Raises ConfigError with every problem of every file.
     Where the daemon can go on with each of them, it raises nothing, and they are in `borne`.
 
     Without `logins` the credential files are not looked at: commands that only read need none, and
     whoever runs them may not see them. Without `decode_destination` what `exchange:`
-    and `destinations:` say is not looked into, and there are no destinations.
+    and `destinations:` say is not looked into, and there are no destinations. So it is with
+    `grid_operator:` and `decode_operator`.
     """
     files = _Files(folder, logins)
     document = files.read(folder / "gateway.yaml")
@@ -138,6 +148,10 @@ def load(
     if decode_destination is not None:
         destinations = _destinations(document, site, decode_destination)
 
+    operator = None
+    if decode_operator is not None and (section := _operator(folder, gateway, site, document)):
+        operator = decode_operator(section)
+
     for login in _logins(document.data) if logins else ():
         document.problems.extend(read_credentials(folder, login)[1])
 
@@ -147,7 +161,7 @@ def load(
     if gateway is None or not all(problem.is_borne for problem in problems):
         raise ConfigError(problems)
     settings = _settings(folder, gateway, devices, destinations)
-    return replace(settings, page_access=access, borne=tuple(problems))
+    return replace(settings, page_access=access, borne=tuple(problems), grid_operator=operator)
 
 
 def load_device(folder: Path, name: str) -> Device:
@@ -326,7 +340,7 @@ class _Files:
 
 
 def _check_devices_folder(folder: Path, names: frozenset[str], document: Document) -> None:
-    """No device file at all, or files whose names are not read."""
+    """No device file at all (a grid operator needs none), or files whose names are not read."""
     devices = folder / "devices"
     try:
         there = sorted(devices.iterdir()) if devices.is_dir() else []
@@ -337,7 +351,9 @@ def _check_devices_folder(folder: Path, names: frozenset[str], document: Documen
             document.problems.append(Problem(str(devices), 0, "", problem, _remedy(error)))
         return
 
-    if not names and is_folder:
+    data = document.data if isinstance(document.data, dict) else {}
+    has_work = data.get(GRID_OPERATOR) is not None
+    if not names and is_folder and not has_work:
         hint = "write one file per meter into this folder"
         document.problems.append(Problem(str(devices), 0, "", "there is no meter", hint))
     for path in there:
@@ -373,6 +389,23 @@ def _destinations(
     return found
 
 
+def _operator(
+    folder: Path, gateway: GatewayFile | None, site: Surroundings | None, document: Document
+) -> OperatorSection | None:
+    """`grid_operator:`, if it is there and a mapping. What is not has been reported."""
+    data = document.data.get(GRID_OPERATOR) if isinstance(document.data, dict) else None
+    if not isinstance(data, dict):
+        return None
+    zone = machine_timezone() if gateway is None else _timezone(gateway.site)
+    return OperatorSection(
+        document=document,
+        data=data,
+        folder=folder,
+        timezone=UTC if zone.name == "UTC" else ZoneInfo(zone.name),
+        site=site,
+    )
+
+
 def _sections(document: Document) -> Iterator[DestinationSection]:
     """Every destination that is a mapping with a kind. What is not has been reported."""
     data = document.data if isinstance(document.data, dict) else {}
@@ -401,7 +434,7 @@ def _logins(data: object) -> list[str]:
     if not isinstance(data, dict):
         return []
     destinations = data.get("destinations")
-    sections = [data.get("exchange"), data.get("mqtt")]
+    sections = [data.get("exchange"), data.get("mqtt"), data.get(GRID_OPERATOR)]
     sections += destinations.values() if isinstance(destinations, dict) else ()
 
     named = [section.get("credentials") for section in sections if isinstance(section, dict)]

@@ -12,7 +12,7 @@ from drivers.settings_file import entries, read_bounded, settings_files
 from drivers.strict_yaml import parse
 from gateway.site.config import profile_folders
 
-Kind = Literal["settings", "profile", "credentials", "certificate"]
+Kind = Literal["settings", "profile", "credentials", "certificate", "tariff"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ def named_files(folder: Path) -> Iterator[NamedFile]:
     """Every file of the folder, and every one that they name, whether it is there or not."""
     gateway = folder / "gateway.yaml"
     yield NamedFile(gateway, "settings")
-    yield from _named_by(_keys(gateway), folder)
+    keys = _keys(gateway)
+    yield from _named_by(keys, folder)
+    yield from _tariffs(keys.get("grid_operator"), folder)
 
     for path in settings_files(folder / "devices"):
         yield NamedFile(path, "settings")
@@ -60,6 +62,16 @@ def _named_by(sections: dict[str, object], folder: Path) -> Iterator[NamedFile]:
                 yield NamedFile(folder / name, "credentials", name)
         if isinstance(name := section.get("ca_file"), str):
             yield NamedFile(folder / name, "certificate")
+
+
+def _tariffs(section: object, folder: Path) -> Iterator[NamedFile]:
+    """What the grid operator's models name."""
+    if not isinstance(section, dict):
+        return
+    own = section.get("models")
+    for model in (section.get("model"), *(own.values() if isinstance(own, dict) else ())):
+        if isinstance(model, dict) and isinstance(name := model.get("file"), str):
+            yield NamedFile(folder / name, "tariff")
 
 
 def _certificates(line: object) -> Iterator[NamedFile]:

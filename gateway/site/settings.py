@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID, uuid5
@@ -366,6 +367,22 @@ class DestinationData(dict[str, object]):
         return cls(raw)
 
 
+class GridOperatorData(dict[str, object]):
+    """`grid_operator:` before its room has read it (`gateway/operator/`)."""
+
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "description": "the grid fees of an exchange's markets",
+    }
+
+    @classmethod
+    def parse(cls, raw: object) -> "GridOperatorData":
+        """Raises ValueError where `raw` is no mapping."""
+        if not isinstance(raw, dict):
+            raise ValueError(f"expected key: value pairs, found {found_text(raw)}")
+        return cls(raw)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayFile:
     """`gateway.yaml`."""
@@ -386,6 +403,7 @@ class GatewayFile:
             examples=["{backup: {kind: exchange, …}}"],
         ),
     ] = field(default_factory=dict)
+    grid_operator: GridOperatorData | None = None
 
     def check(self, site: "Surroundings") -> Iterator[Mistake]:
         """What does not fit together, of every section that checks itself."""
@@ -469,6 +487,48 @@ document. It is handed in by the caller, for this room knows no kind.
 """
 
 
+GRID_OPERATOR = "grid_operator"
+"""The key of the grid operator's section."""
+
+
+class OperatorSettings(Protocol):
+    """What the grid operator's agent is told. Its room has the type (`gateway/operator/`)."""
+
+    @property
+    def credentials(self) -> str:
+        """The file of its account's login."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSection:
+    """`grid_operator:` as it is written."""
+
+    document: Document
+    data: Mapping[str, object]
+    folder: Path
+    timezone: tzinfo
+    """Of the site."""
+    site: Surroundings | None
+    """None where the rest of the file has mistakes of its own."""
+
+    def decode(
+        self, kind: type[T], path: KeyPath = (), data: Mapping[str, object] | None = None
+    ) -> T | None:
+        """What the section says, or what `data` says at that path of it. None where there are
+        mistakes, which are noted in the document.
+        """
+        found = self.data if data is None else data
+        return decode(kind, self.document, (GRID_OPERATOR, *path), found)
+
+    def report(self, mistakes: Iterable[Mistake]) -> None:
+        """Note mistakes, with key paths inside this section."""
+        self.document.report_all((GRID_OPERATOR,), mistakes)
+
+
+DecodeOperator = Callable[[OperatorSection], OperatorSettings | None]
+"""Makes of the section what the agent is told, as `DecodeDestination` does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the daemon is told. `buffer_path` is absolute."""
@@ -490,6 +550,8 @@ class Settings:
     """By name, first the one that `exchange:` stands for; empty where the caller of `load` decodes
     none.
     """
+    grid_operator: OperatorSettings | None = None
+    """None where there is no such section, and where the caller of `load` decodes none."""
 
     borne: tuple[Problem, ...] = ()
     """Mistakes with which the daemon goes on, and warns."""
@@ -510,7 +572,7 @@ class Settings:
 
     def read_logins(self) -> None:
         """Know the secrets of the logins that this process may read, so that none is shown."""
-        sections = (*self.destinations.values(), self.mqtt)
+        sections = (*self.destinations.values(), self.mqtt, self.grid_operator)
         for name in {getattr(section, "credentials", None) for section in sections}:
             with contextlib.suppress(ConfigError):
                 if isinstance(name, str):

@@ -360,6 +360,7 @@ def _remove_old(database: Database, tables: Tables, oldest_s: int) -> None:
     with database.transaction():
         tables.outbox.remove_before(oldest_s)
         tables.unallocated.remove_before(oldest_s)
+        tables.grid_fees.remove_before(oldest_s)
 
         # What a destination is still owed keeps its slots, and all that are newer.
         kept_s = tables.outbox.oldest_slot_s()

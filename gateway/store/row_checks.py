@@ -11,6 +11,7 @@ from gateway.energy.assets import Direction
 from gateway.energy.slot import AssetSlot, Slot
 from gateway.outbox.item import Item
 from gateway.outbox.owed import MAX_ANSWER_CHARACTERS, Owed
+from gateway.store.grid_fee_rows import GridFee
 
 
 def _in(names: object) -> str:
@@ -79,6 +80,15 @@ VALID: Mapping[str, str] = {
             _text_or_null("answer", "transaction_id"),
             f"coalesce(length(answer), 0) <= {MAX_ANSWER_CHARACTERS}",
             f"typeof(destination) = 'text' AND (({_uuid('subject')}) OR ({_series('subject')}))",
+        ]
+    ),
+    "grid_fees": " AND ".join(
+        [
+            *(f"{column} IN {words}" for column, words in _words(GridFee).items()),
+            _uuid("market"),
+            _whole("slot_s", "sent", "slots_without"),
+            _whole_or_null("fee", "wanted", "in_force"),
+            "typeof(name) = 'text' AND json_valid(inputs) AND json_valid(memory)",
         ]
     ),
     "counters": "typeof(device) = 'text' AND typeof(state) = 'blob' AND json_valid(CAST(state "

@@ -4,6 +4,7 @@ from gateway.store.asset_slot_table import AssetSlotTable
 from gateway.store.counter_table import CounterTable
 from gateway.store.database import Database
 from gateway.store.event_table import EventTable
+from gateway.store.grid_fee_table import GridFeeTable
 from gateway.store.integrity import IntegrityCheck
 from gateway.store.outbox_table import OutboxTable
 from gateway.store.samples import SampleTable
@@ -23,5 +24,6 @@ class Tables:
         self.asset_slots = AssetSlotTable(database)
         self.unallocated = UnallocatedTable(database)
         self.outbox = OutboxTable(database)
+        self.grid_fees = GridFeeTable(database)
         self.events = EventTable(database)
         self.integrity = IntegrityCheck(database)

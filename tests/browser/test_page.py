@@ -13,7 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from gateway.monitoring.report import Report
+from gateway.monitoring.report import GridOperatorReport, Report
 from gateway.monitoring.server import StatusServer
 from gateway.site.settings import StatusSettings
 
@@ -339,3 +339,17 @@ async def test_the_page_fits_a_window_and_the_readme_shows_it(
     assert len(png) < 150_000, "compact enough for a README"
     if path := os.environ.get("PICTURE"):
         await asyncio.to_thread(Path(path).write_bytes, png)
+
+
+async def test_a_grid_operator_sees_what_its_markets_charge_now_and_next(
+    served: Served, operator_report: GridOperatorReport, chromium: webdriver.Chrome
+) -> None:
+    served.report = replace(served.report, grid_operator=operator_report)
+    text = await seen(chromium, served.url, "All is well")
+    for expected in ("Grid fees", "House 1", "2 ct/kWh", "3.25 ct/kWh", "71.5 %", "taken"):
+        assert expected in text
+    assert "null" not in text
+    assert complaints(chromium) == []
+
+    served.report = replace(served.report, grid_operator=None)
+    assert "Grid fees" not in await seen(chromium, served.url, "All is well")

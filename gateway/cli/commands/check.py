@@ -49,7 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--online",
         action="store_true",
         help="then log in to each exchange and compare its registry with gateway.yaml: assets that "
-        "are missing, renamed, there twice, of another kind or switched off",
+        "are missing, renamed, there twice, of another kind or switched off; and a grid operator's "
+        "markets that are not there, not the account's, or another aggregator's",
     )
     parser.add_argument(
         "--schema",
@@ -83,12 +84,12 @@ def _compare(folder: Path) -> int:
     """Compare gateway.yaml with the registries of its exchanges. Returns 0 where they agree."""
     from gateway.cli import registry_comparison as comparison
     from gateway.cli.terminal import Refused
-    from gateway.delivery import kinds
     from gateway.delivery.destination import spoken
+    from gateway.operator.loading import load
     from gateway.site.credentials import ConfigError
 
     try:
-        settings = kinds.load(folder)
+        settings = load(folder)
     except ConfigError:
         print("No exchange has been asked: mend this first.")
         return 1
@@ -108,14 +109,38 @@ def _compare(folder: Path) -> int:
         if not found:
             print(f"The registry of {spoken(name)} has every asset as gateway.yaml has it.")
         failed |= bool(found)
-    return int(failed)
+    return _compare_markets(settings) or int(failed)
+
+
+def _compare_markets(settings: "Settings") -> int:
+    """Compare the grid operator's markets with the registry. Returns 0 where they agree."""
+    operator = settings.grid_operator
+    if operator is None:
+        return 0
+    from gateway.cli.markets_comparison import compared
+    from gateway.cli.terminal import Refused
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    try:
+        found = compared(settings, operator)
+    except Refused as error:
+        print(f"problem: {error}")
+        return 1
+    for problem in found.problems:
+        print(problem)
+    for text in found.warnings:
+        print(f"warning: {text}")
+    names = ", ".join(market.name for market in found.markets) or "no market"
+    print(f"By the registry, grid fees are set of: {names}.")
+    return int(bool(found.problems))
 
 
 def _check(folder: Path, *, tries: bool) -> int:
     """Look the folder over, and try what it says."""
     from drivers.strict_yaml import Problem
     from gateway.cli.as_service import passed_credentials
-    from gateway.delivery import kinds
+    from gateway.operator.loading import load
     from gateway.site.access import access_problems
     from gateway.site.credentials import ConfigError
     from gateway.site.service_unit import account_of, service_unit
@@ -129,7 +154,7 @@ def _check(folder: Path, *, tries: bool) -> int:
         if passed is not None:
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(passed))
         try:
-            settings = kinds.load(folder)
+            settings = load(folder)
             problems = list(settings.borne)
         except ConfigError as error:
             problems = error.problems
@@ -167,6 +192,8 @@ def _tell(settings: "Settings") -> list[str]:
             print(line)
         for suspicion in suspicions(settings):
             print(f"suspect: {suspicion}")
+        for text in _cut_fees(settings):
+            print(f"suspect: {text}")
         for text in _warnings(settings):
             print(f"warning: {text}")
     found = list(_unusable(settings))
@@ -272,11 +299,14 @@ def schema_names() -> list[str]:
 
 def schema_of(name: str) -> dict[str, Any]:
     """The JSON Schema of that kind of file."""
+    from gateway.operator.schema import with_operator
     from gateway.site import config
 
     if name.startswith("profile-"):
         return profile_schema(name.removeprefix("profile-"))
-    return config.schema(name, destination_kinds())  # type: ignore[arg-type]  # argparse lets no other through
+    kinds = destination_kinds() if name == "gateway" else {}
+    found = config.schema(name, kinds)  # type: ignore[arg-type]  # argparse lets no other through
+    return with_operator(found) if name == "gateway" else found
 
 
 def _page() -> str:
@@ -284,11 +314,13 @@ def _page() -> str:
     from drivers.profile import credential_entries
     from drivers.settings_schema import json_schema
     from gateway.cli.configuration_page import page
+    from gateway.operator.models import settings_by_model
 
     return page(
         schema_of("gateway"),
         schema_of("device"),
         {kind: json_schema(settings, kind) for kind, settings in destination_kinds().items()},
+        {name: json_schema(settings, name) for name, settings in settings_by_model().items()},
         {protocol: credential_entries(protocol) for protocol in protocols()},
     )
 
@@ -307,7 +339,7 @@ def _told(settings: "Settings") -> Iterator[str]:
         f"{_length(settings.market.slot)}."
     )
     yield f"Time zone {settings.timezone.name} ({settings.timezone.source})."
-    yield "Reads:"
+    yield "Reads:" if settings.devices else "Reads no meter."
     for device in settings.devices:
         where = (
             f"{device.line} address {device.address}" if device.profile.bus else str(device.line)
@@ -387,9 +419,50 @@ def _sends(settings: "Settings") -> Iterator[str]:
             "once its engine's verdict says so" if exchange.hears_verdicts else "once HTTP says so"
         )
         yield f"  accepted {who} (verdicts: {'on' if exchange.hears_verdicts else 'off'})"
+    yield from _operates(settings)
     others = [name for name in settings.destinations if exchange is None or name != EXCHANGE]
     if others:
         yield f"Sends to these destinations, too: {', '.join(others)}."
+
+
+def _operates(settings: "Settings") -> Iterator[str]:
+    """Whose fees are set, and how."""
+    operator = settings.grid_operator
+    if operator is None:
+        return
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    keys, bounds = operator.settings, operator.bounds
+    named = "every market that the registry gives the account"
+    markets = ", ".join(keys.markets) or named
+    verb = "Decides the grid fees (dry_run: none is sent)" if keys.dry_run else "Sets the grid fees"
+    yield f"{verb} of {markets} at {keys.url}, as the aggregator {keys.aggregator}:"
+
+    step = f", at most {bounds.step} a slot" if bounds.step else ""
+    yield f"  from {bounds.lowest} to {bounds.highest}{step}; model {operator.default.kind}"
+    for name, model in operator.models.items():
+        yield f"  but for {name}: {model.kind}"
+    slots = f"{bounds.fallback_after} slot{'s in a row' * (bounds.fallback_after > 1)}"
+    yield f"  fallback {bounds.fallback}, once a model has lacked what it needs for {slots}"
+
+
+def _cut_fees(settings: "Settings") -> Iterator[str]:
+    """Models that want what their bounds never let them have."""
+    operator = settings.grid_operator
+    if operator is None:
+        return
+    from gateway.operator.model import OfFees
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    bounds = operator.bounds
+    for name, model in {"model": operator.default, **operator.models}.items():
+        fees = model.every_fee if isinstance(model, OfFees) else ()
+        if fees and max(fees) > bounds.highest:
+            yield f"grid_operator, {name}: it has {max(fees)}; highest: {bounds.highest} cuts it"
+        if fees and min(fees) < bounds.lowest:
+            yield f"grid_operator, {name}: it has {min(fees)}; lowest: {bounds.lowest} raises it"
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:

@@ -17,7 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "compares what the home did with what the "
         "exchange accepted; the exit code is 0 only where they agree within the registers' steps."
     )
-    parser.epilog = "examples:\n  meter-gateway demo\n  meter-gateway demo --for 90s --outage"
+    parser.epilog = (
+        "examples:\n  meter-gateway demo\n  meter-gateway demo --for 90s --outage\n"
+        "  meter-gateway demo --grid-operator"
+    )
     parser.add_argument(
         "--for",
         dest="for_s",
@@ -27,6 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--outage", action="store_true", help="take the exchange away for three slots in the middle"
+    )
+    parser.add_argument(
+        "--grid-operator",
+        action="store_true",
+        help="a street with a congested evening instead, whose grid fees this gateway sets: a day "
+        "of it in two minutes (or --for); the exit code is 0 only where each slot's fee was taken, "
+        "or says why not, and what was charged is what the models say",
     )
     parser.add_argument(
         "--folder",
@@ -47,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from rich.console import Console
+
+    if args.grid_operator:
+        from gateway.cli.demo_street import run_street
+
+        return asyncio.run(run_street(args.folder, args.for_s, args.outage, Console()))
 
     from gateway.cli.demo_home import run_demo
 

@@ -150,10 +150,10 @@ def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], N
     """Read the configuration and run the daemon until it is told to stop. Raises what stands in the
     way of it; `on_started` is called when nothing does any more. `form` is the log's.
     """
-    from gateway.delivery import kinds
     from gateway.monitoring.exhaustion import is_exhaustion
+    from gateway.operator.loading import load
 
-    settings = kinds.load(folder)
+    settings = load(folder)
     _keep_quiet_about(settings.secrets.masked, form)
     code = 0
     try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.monitoring.report import (
         AssetReport,
         DestinationReport,
+        GridOperatorReport,
         LineReport,
         MeterReport,
         Part,
@@ -317,6 +318,7 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         *(_destination_row(report, destination) for destination in report.destinations),
         *(_line_row(report, line) for line in report.lines),
         *([_part_row(report, report.mqtt)] if report.mqtt else []),
+        *([_operator_row(report, report.grid_operator)] if report.grid_operator else []),
     ]
     yield table(
         ["part", "state", "last success", "errors", "last error", "notes"],
@@ -325,6 +327,8 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         right=["errors"],
         spare=["errors", "last success", "notes"],
     )
+    if report.grid_operator and report.grid_operator.markets:
+        yield _market_table(report.grid_operator)
     clock, buffer = report.clock, report.buffer
     yield Text(
         f"clock   {'trusted' if clock.trusted else 'NOT TRUSTED'}: {clock.why}",
@@ -407,6 +411,46 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
     if destination.disputed:
         notes += f", {destination.disputed} HELD OTHERWISE: meter-gateway outbox --state disputed"
     return [*_part_row(report, destination)[:-1], notes]
+
+
+def _operator_row(report: "Report", operator: "GridOperatorReport") -> list[Any]:
+    notes = f"{operator.url}; aggregator {operator.aggregator}; {len(operator.markets)} markets"
+    if operator.dry_run:
+        notes += "; DRY RUN: nothing is sent"
+    for name, text in sorted(operator.left_out.items()):
+        notes += f"; {name}: {text}" if name else f"; {text}"
+    return [*_part_row(report, operator)[:-1], notes]
+
+
+def _market_table(operator: "GridOperatorReport") -> "RenderableType":
+    from rich.text import Text
+
+    from gateway.cli.terminal import table
+
+    mood = {"taken": "green", "refused": "red", "kept_old": "red", "silent": "red"}
+    return table(
+        ["market", "now", "next", "from", "state", "load", "model", "why"],
+        [
+            [
+                market.name,
+                _fee(market.fee),
+                _fee(market.next_fee),
+                _slot(market.next_slot_s),
+                Text(market.state or "–", style=mood.get(market.state, "")),
+                "–" if market.load_percent is None else f"{market.load_percent:.1f} %",
+                market.model,
+                market.reason or market.why,
+            ]
+            for market in operator.markets
+        ],
+        title=f"Grid fees, {operator.unit}",
+        right=["now", "next", "load"],
+        spare=["model", "why", "from", "load"],
+    )
+
+
+def _fee(fee: float | None) -> str:
+    return "–" if fee is None else f"{fee:g}"
 
 
 def _line_row(report: "Report", line: "LineReport") -> list[Any]:

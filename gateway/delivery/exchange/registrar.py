@@ -212,9 +212,8 @@ class Registrar:
         to. Raises ExchangeError.
         """
         name = self._task.aggregator
-        uuid = (await self._api.aggregators()).get(name)
-        if uuid is None:
-            uuid = await self._api.create_aggregator(name)
+        uuid, is_new = await self._api.find_or_create_aggregator(name)
+        if is_new:
             self._selected.clear()
             _log.info("made the aggregator %s", name)
         if uuid != self._addresses.aggregator:

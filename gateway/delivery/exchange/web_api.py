@@ -4,12 +4,14 @@
     GET  external-connection/aggregator-api/{network}/list-aggregators/
     POST …/create-aggregator/        {"name": …}
     POST …/select-aggregator/        {"aggregator_uuid": …, "device_uuid": …}
+    POST …/unselect-aggregator/      the same
+    POST …/batch-commands/           {"aggregator_uuid": …, "batch_commands": {uuid: [command, …]}}
     POST graphql/                    readConfiguration: the tree, with what is switched on
 
 Every body has a transaction id, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID, uuid4
 
 from gateway.delivery.exchange.beside import Beside, NotTaken
@@ -65,14 +67,39 @@ class WebApi:
             raise NotTaken("it made an aggregator, and did not tell its UUID")
         return str(uuid)
 
-    async def select_aggregator(self, aggregator: str, asset: UUID) -> None:
-        """Have it act for an asset."""
+    async def find_or_create_aggregator(self, name: str) -> tuple[str, bool]:
+        """The UUID of the aggregator of that name, and whether it was made just now."""
+        found = (await self.aggregators()).get(name)
+        return (found, False) if found else (await self.create_aggregator(name), True)
+
+    async def select_aggregator(self, aggregator: str, thing: UUID) -> None:
+        """Have it act for an asset or a market."""
+        await self._choose("select-aggregator", aggregator, thing)
+
+    async def unselect_aggregator(self, aggregator: str, thing: UUID) -> None:
+        """Have it act for an asset or a market no longer."""
+        await self._choose("unselect-aggregator", aggregator, thing)
+
+    async def command(
+        self, aggregator: str, transaction_id: str, commands: Mapping[str, object]
+    ) -> None:
+        """Hand on commands by the UUID of whom they are for. The answer comes over the websocket,
+        under that transaction.
+        """
         body = {
             "aggregator_uuid": aggregator,
-            "device_uuid": str(asset),
+            "batch_commands": commands,
+            "transaction_id": transaction_id,
+        }
+        await self._beside.ask("POST", self._path("batch-commands"), body)
+
+    async def _choose(self, what: str, aggregator: str, thing: UUID) -> None:
+        body = {
+            "aggregator_uuid": aggregator,
+            "device_uuid": str(thing),
             "transaction_id": str(uuid4()),
         }
-        await self._beside.ask("POST", self._path("select-aggregator"), body)
+        await self._beside.ask("POST", self._path(what), body)
 
     def _path(self, what: str) -> str:
         return f"external-connection/aggregator-api/{self._network}/{what}/"

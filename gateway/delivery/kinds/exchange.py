@@ -5,7 +5,7 @@ in one of the dialects of gateway/outbox/dialects/.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Meta
@@ -277,7 +277,27 @@ def settings_of(site: SiteSettings) -> Settings | None:
     return found if isinstance(found, Settings) else None
 
 
-def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
+class Account(Protocol):
+    """Where to log in, and as whom."""
+
+    @property
+    def url(self) -> HttpUrl:
+        """Of the exchange."""
+
+    @property
+    def canary_network(self) -> UUID:
+        """The network there."""
+
+    @property
+    def credentials(self) -> str:
+        """The file of the login."""
+
+    @property
+    def timeout(self) -> Seconds:
+        """How long the exchange may take to answer."""
+
+
+def session_for_a_person(settings: Account, site: SiteSettings) -> Session:
     """A session for one look, by a command."""
     return Session(
         settings.url,
@@ -288,7 +308,7 @@ def session_for_a_person(settings: Settings, site: SiteSettings) -> Session:
     )
 
 
-async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str:
+async def log_in(settings: Account, site: SiteSettings, within_s: float) -> str:
     """Log in once, and send nothing. Returns what is worth knowing beside that, in words. Raises
     ExchangeError, which says what is wrong and what to do.
     """
@@ -300,7 +320,7 @@ async def log_in(settings: Settings, site: SiteSettings, within_s: float) -> str
         await session.aclose()
 
 
-async def look_up(settings: Settings, site: SiteSettings) -> list[Node]:
+async def look_up(settings: Account, site: SiteSettings) -> list[Node]:
     """The network's registry. Raises ExchangeError."""
     session = session_for_a_person(settings, site)
     return await look_up_once(session, str(settings.canary_network), LOGIN_WITHIN_S)

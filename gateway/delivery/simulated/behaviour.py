@@ -29,3 +29,7 @@ class Behaviour:
     """Whether the account may use the exchange's interfaces at all."""
     fee_type: FeeType = "constant"
     """How the markets of this network charge grid fees."""
+    knows_aggregators: bool = True
+    """A web backend that lets nobody act for anything by way of an aggregator that it does not
+    know. The engine itself does not look: such a one takes over what another one acts for.
+    """

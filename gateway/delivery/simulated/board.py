@@ -78,6 +78,8 @@ def summary(exchange: StrictExchange, websockets: int) -> Iterator[str]:
     yield f"requests: {answers or 'none yet'}; logins: {exchange.logins}; websockets: {websockets}"
     if engine.unanswered:
         yield f"requests to which no verdict will come: {engine.unanswered}"
+    if charged := [_charged(exchange, node) for node in exchange.community.markets_acted_for()]:
+        yield f"grid fees now, and in the next slot: {', '.join(charged)}"
     for kind, reason in (
         ("measurement", "their slot had not begun"),
         ("forecast", "their slot had begun, by the exchange's clock"),
@@ -91,6 +93,11 @@ def summary(exchange: StrictExchange, websockets: int) -> Iterator[str]:
             yield f"{node.name}: whatever is sent to it vanishes — {why}"
     if engine.ended:
         yield f"THE SIMULATION HAS ENDED for everybody, at {engine.ended}: start it again"
+
+
+def _charged(exchange: StrictExchange, node: Node) -> str:
+    fees = exchange.engine.fees
+    return f"{node.name} {fees.running(node):g} → {fees.asked(node):g}"
 
 
 def page(exchange: StrictExchange, websockets: int, slots: int, links: Sequence[str]) -> str:
@@ -131,6 +138,16 @@ def held(exchange: StrictExchange) -> dict[str, object]:
         "ended": exchange.engine.ended,
         "unanswered": exchange.engine.unanswered,
         "dropped": dict(exchange.books.dropped),
+        "markets": {
+            str(node.uuid): {
+                "name": node.name,
+                "aggregator": exchange.community.aggregator_of(node),
+                "fee": exchange.engine.fees.running(node),
+                "next_fee": exchange.engine.fees.asked(node),
+            }
+            for node in exchange.community.nodes()
+            if node.is_market
+        },
         "assets": {
             str(node.uuid): {"name": node.name, "type": node.kind, **of(node.uuid)}
             for node in exchange.community.assets()

@@ -84,6 +84,10 @@ class Community:
         """The leaves."""
         return (node for node in self.nodes() if not node.is_market)
 
+    def markets_acted_for(self) -> list[Node]:
+        """The markets that an aggregator acts for."""
+        return [node for node in self.nodes() if node.is_market and node.uuid in self.controlled]
+
     def find(self, uuid: UUID) -> Node | None:
         """The asset or market of that UUID."""
         return next((node for node in self.nodes() if node.uuid == uuid), None)

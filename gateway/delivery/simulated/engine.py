@@ -32,7 +32,8 @@ from gateway.delivery.simulated.commands import (
 from gateway.delivery.simulated.community import Community, Node
 from gateway.delivery.simulated.engine_clock import EngineClock
 from gateway.delivery.simulated.events import PARTS_PER_SLOT, event
-from gateway.delivery.simulated.market import Crashed, GridFees, statistics
+from gateway.delivery.simulated.market import Crashed, GridFees
+from gateway.delivery.simulated.market_statistics import MarketStatistics
 
 Sink = Callable[[bytes | str], None]
 """Takes one whole message: bytes as a binary frame, as the exchange sends them all."""
@@ -61,13 +62,19 @@ class Engine:
         """The transactions of batches that wait for their tick."""
         self._sinks: dict[UUID, list[Sink]] = {}
         self._part = self._part_now()
-        self.fees = GridFees(behaviour)
+        fees = GridFees(behaviour)
+        self.statistics = MarketStatistics(community, books, clock, fees, behaviour)
         self.is_mute = False
         """All that it tells is lost on the way."""
         self.ended = ""
         """Why the simulation has ended; empty while it runs."""
         self.unanswered = 0
         """Requests to which nothing was or will be said."""
+
+    @property
+    def fees(self) -> GridFees:
+        """What the markets charge."""
+        return self.statistics.fees
 
     # --- who listens ------------------------------------------------------------------------------
 
@@ -171,9 +178,17 @@ class Engine:
             self._part = part
             is_new_slot = part // PARTS_PER_SLOT > before // PARTS_PER_SLOT
             if is_new_slot:
-                self.fees.next_slot()
+                self.fees.next_slot(edge_s)
             self._announce("market" if is_new_slot else "tick")
         self._work_before(math.nextafter(now_s, math.inf))
+
+    def finish(self) -> None:
+        """The simulation has come to its end."""
+        if not self.ended:
+            for aggregator in list(self._community.aggregators):
+                self.tell(aggregator, {"event": "finish"})
+            self.ended = "its end"
+            self._pending.clear()
 
     def _work_before(self, engine_s: float) -> None:
         while self._pending and self._pending[0][0] < engine_s and not self.ended:
@@ -197,7 +212,7 @@ class Engine:
                 name,
                 self._community,
                 self._books,
-                self.fees,
+                self.statistics,
                 aggregator=aggregator,
                 simulation=self._simulation,
                 at=(slot_s, self._part % PARTS_PER_SLOT, self._clock.slot_s),
@@ -224,7 +239,7 @@ class Engine:
         if name == "grid_fees" and node.is_market:
             return self.fees.command(node, command)
         if name == "dso_market_stats" and node.is_market:
-            return statistics(node)
+            return self.statistics.answer(node)
         return not_supported(name, node.uuid)
 
     def _book(self, command: str, node: Node, arguments: Mapping[str, object]) -> bool:

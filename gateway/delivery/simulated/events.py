@@ -1,7 +1,8 @@
 """What the simulated exchange tells an aggregator by itself. Pure.
 
-`market` at each slot's begin, `tick` at each tenth of it where the aggregator acts for an asset.
-Nobody trades here, so there is never a `trade`.
+`market` at each slot's begin, but the first one's; `tick` at each tenth of it where the aggregator
+acts for an asset; `finish` at the end. Nobody is told of single trades here. Before there was a
+market, the tree is empty.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from uuid import UUID
 from gateway.delivery.simulated.books import SETTLED_S, Books, slot_text
 from gateway.delivery.simulated.commands import UWH_PER_KWH
 from gateway.delivery.simulated.community import Community, Node
-from gateway.delivery.simulated.market import NO_TRADES, GridFees
+from gateway.delivery.simulated.market_statistics import MarketStatistics
 
 PARTS_PER_SLOT = 10
 """Ticks that are told of a slot."""
@@ -20,7 +21,7 @@ def event(
     name: str,
     community: Community,
     books: Books,
-    fees: GridFees,
+    statistics: MarketStatistics,
     *,
     aggregator: UUID,
     simulation: UUID,
@@ -30,14 +31,15 @@ def event(
     length of a slot.
     """
     slot_s, tenths, length_s = at
+    has_past = statistics.has_past(slot_s)
 
     def told(node: Node) -> dict[str, object]:
         said: dict[str, object] = {"area_name": node.name}
         if node.is_market:
             said |= {
                 "last_market_bill": {"accumulated_trades": {}, "external_trades": {}},
-                "last_market_stats": dict(NO_TRADES),
-                **fees.in_tree(node),
+                "last_market_stats": statistics.trades(node, slot_s),
+                **statistics.fees.in_tree(node),
                 "children": {str(child.uuid): told(child) for child in node.children},
             }
         elif community.controlled.get(node.uuid) == aggregator:
@@ -52,7 +54,7 @@ def event(
         "event": name,
         "market_slot": slot_text(slot_s, length_s),
         "slot_completion": f"{tenths * 100 // PARTS_PER_SLOT}%",
-        "grid_tree": {str(community.root.uuid): told(community.root)},
+        "grid_tree": {str(community.root.uuid): told(community.root)} if has_past else {},
         "feed_in_tariff_rate": 0,
         "market_maker_rate": None,
         "simulation_id": str(simulation),

@@ -1,9 +1,6 @@
-"""Grid fees and market statistics of the simulated exchange, as far as commands ask for them. Pure.
+"""Grid fees of the simulated exchange's markets. Pure."""
 
-Nothing is traded here, so the statistics are those of a market in which nothing happened. A grid
-operator's side of the exchange begins in this file.
-"""
-
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +8,7 @@ from uuid import UUID
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.community import Node
 
+MAX_CHARGED = 10_000
 KEY_OF = {"constant": "fee_const", "percent": "fee_percent"}
 
 
@@ -34,6 +32,8 @@ class GridFees:
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._fees: dict[UUID, _Fee] = {}
+        self.charged: deque[tuple[int, Mapping[UUID, float]]] = deque(maxlen=MAX_CHARGED)
+        """What the markets charged of which anything was asked, slot after slot."""
 
     def command(self, node: Node, command: Mapping[str, object]) -> dict[str, object]:
         """The answer to `grid_fees` in a batch: what holds is echoed, as text. Raises Crashed where
@@ -56,20 +56,33 @@ class GridFees:
             of.asked = fee
         return {**said, "status": "ready", **self._echoed(of.asked)}
 
-    def next_slot(self) -> None:
-        """A slot begins: fees that were set in the one before hold now."""
+    def next_slot(self, slot_s: int) -> None:
+        """The slot that starts then begins: fees that were set in the one before hold now."""
         for fee in self._fees.values():
             fee.last, fee.running = fee.running, fee.asked
+        self.charged.append((slot_s, {uuid: fee.running for uuid, fee in self._fees.items()}))
 
     def in_tree(self, node: Node) -> dict[str, object]:
         """The fees as the grid tree of an event has them. In percent the last one is a fraction."""
-        fee = self._of(node)
-        last = fee.running if fee.last is None else fee.last
+        last = self.last(node)
         is_percent = self._behaviour.fee_type == "percent"
         return {
             "last_market_fee": last / 100 if is_percent else float(last),
-            "current_market_fee": fee.asked,
+            "current_market_fee": self._of(node).asked,
         }
+
+    def last(self, node: Node) -> float:
+        """What held in the slot before the one that runs."""
+        fee = self._of(node)
+        return fee.running if fee.last is None else fee.last
+
+    def running(self, node: Node) -> float:
+        """What holds in the slot that runs."""
+        return self._of(node).running
+
+    def asked(self, node: Node) -> float:
+        """What was set last."""
+        return self._of(node).asked
 
     def _of(self, node: Node) -> _Fee:
         return self._fees.setdefault(node.uuid, _Fee(node.fee, node.fee))
@@ -80,31 +93,3 @@ class GridFees:
             "market_fee_const": "None" if is_percent else str(fee),
             "market_fee_percent": str(fee) if is_percent else "None",
         }
-
-
-NO_TRADES: Mapping[str, object] = {
-    "min_trade_rate": None,
-    "max_trade_rate": None,
-    "avg_trade_rate": None,
-    "median_trade_rate": None,
-    "total_traded_energy_kWh": None,
-}
-
-
-def statistics(node: Node) -> dict[str, object]:
-    """The answer to `dso_market_stats` in a batch, of a slot in which nobody traded."""
-    return {
-        "status": "ready",
-        "name": node.name,
-        "area_uuid": str(node.uuid),
-        "command": "dso_market_stats",
-        "market_stats": {
-            **NO_TRADES,
-            "market_bill": {"Accumulated Trades": {}},
-            "market_fee_revenue": 0,
-            "area_throughput": {"import": 0.0, "export": 0.0},
-            "self_sufficiency": None,
-            "self_consumption": None,
-            "market_energy_deviance": None,
-        },
-    }

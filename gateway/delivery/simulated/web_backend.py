@@ -178,6 +178,8 @@ class WebBackend:
 
     def _select(self, _: re.Match[str], headers: Mapping[str, str], body: bytes) -> object:
         aggregator, node = self._both(object_in(headers, body))
+        if aggregator not in self._community.aggregators:
+            self._community.controlled.pop(node.uuid, None)  # it takes it over
         holds = self._community.controlled.setdefault(node.uuid, aggregator)
         if holds != aggregator:
             raise Refused(400, f"Device already have selected aggregator {holds}")
@@ -249,7 +251,8 @@ class WebBackend:
 
     def _aggregator(self, text: object) -> UUID:
         uuid = uuid_in(text)
-        if uuid is None or uuid not in self._community.aggregators:
+        is_known = uuid in self._community.aggregators or not self._behaviour.knows_aggregators
+        if uuid is None or not is_known:
             raise Refused(404, "there is no such aggregator")
         return uuid
 

@@ -17,6 +17,7 @@ _FIRST = (
     "slots",
     "asset_slots",
     "unallocated",
+    "grid_fees",
     "events",
 )
 _SUBJECT = "a UUID or a text"
@@ -168,6 +169,6 @@ def old_table(shape: Shape, source: sqlite3.Connection) -> str | None:
     is_before_003 = "asset" in columns
     if shape.old_names:
         return BEFORE_003 if BEFORE_003 in names else "outbox" if is_before_003 else None
-    if is_before_003 and shape.name in ("outbox", "asset_slots"):
+    if is_before_003 and shape.name in ("outbox", "asset_slots", "grid_fees"):
         return None
     return shape.name

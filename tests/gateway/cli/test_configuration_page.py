@@ -62,7 +62,7 @@ class Fleet:
 def test_a_new_kind_of_destination_is_on_the_page_and_in_the_schema_by_itself():
     fleet = json_schema(Fleet, "fleet")
     text = page(
-        schema_of("gateway"), schema_of("device"), {"fleet": fleet}, {"ask": {"token": "t"}}
+        schema_of("gateway"), schema_of("device"), {"fleet": fleet}, {}, {"ask": {"token": "t"}}
     )
     assert "## A destination of kind fleet" in text
     assert "| `host` | text | **needed** | where it is | `fleet.example` |" in text

@@ -16,7 +16,7 @@ import pytest
 from drivers.strict_yaml import Seconds
 from gateway.delivery.mqtt_publisher import MAX_WAITING
 from gateway.energy.slot import Slot
-from gateway.monitoring.report import Report
+from gateway.monitoring.report import GridOperatorReport, Report
 from gateway.outbox.item import Item
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import Credentials
@@ -97,6 +97,21 @@ async def test_samples_slots_and_status_reach_a_listener_with_units_and_utc(
         late.close()
     await listener.until("meter-gateway/home-12/status/online", lambda body: body == "offline")
     listener.close()
+
+
+async def test_what_a_market_charges_stays_with_the_broker(
+    broker: Broker, healthy_report: Report, operator_report: GridOperatorReport
+) -> None:
+    await broker.start()
+    publisher = a_publisher(settings(broker.port))
+    async with running(publisher):
+        publisher.status(replace(healthy_report, grid_operator=operator_report))
+        listener = await Listener.open(broker.port)
+        uuid = operator_report.markets[0].uuid
+        market = await listener.until(f"meter-gateway/home-12/market/{uuid}")
+        assert (market["fee"], market["next_fee"], market["load_percent"]) == (2.0, 3.25, 71.5)
+        assert market["next_slot"].endswith("Z")
+        listener.close()
 
 
 async def test_a_meter_is_published_once_per_window(broker: Broker) -> None:

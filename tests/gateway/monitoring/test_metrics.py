@@ -9,7 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drivers.sample import QUANTITIES
 from gateway.monitoring.metrics import exposition
-from gateway.monitoring.report import BufferReport, ClockReport, LineReport, MeterReport, Report
+from gateway.monitoring.report import (
+    BufferReport,
+    ClockReport,
+    GridOperatorReport,
+    LineReport,
+    MeterReport,
+    Report,
+)
 
 
 def parsed(report: Report) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -172,3 +179,17 @@ def test_a_line_tells_what_it_has_to_carry(healthy_report: Report) -> None:
         "cannot keep up: needs 11,000 of 10,000 ms"
     )
     assert healthy_report.lines[0].carries == "", "a meter that pushes takes no turns"
+
+
+def test_grid_fees_are_exposed_market_by_market(
+    healthy_report: Report, operator_report: GridOperatorReport
+) -> None:
+    found = parsed(replace(healthy_report, grid_operator=operator_report))
+    house = (("market", "House 1"), ("unit", "ct/kWh"))
+    assert found["meter_gateway_grid_fee", house] == 2
+    assert found["meter_gateway_grid_fee_next", house] == 3.25
+    assert found["meter_gateway_grid_fee_taken", (("market", "House 1"),)] == 1
+    assert found["meter_gateway_grid_fee_taken", (("market", "Grid"),)] == 0
+    assert found["meter_gateway_grid_feeder_load_percent", (("market", "House 1"),)] == 71.5
+    assert ("meter_gateway_grid_fee", (("market", "Grid"), ("unit", "ct/kWh"))) not in found
+    assert found["meter_gateway_grid_operator_markets", ()] == 2

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.monitoring.report import LineReport, Part, Report, masked_report
+from gateway.monitoring.report import (
+    GridOperatorReport,
+    LineReport,
+    Part,
+    Report,
+    masked_report,
+)
 
 
 def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
@@ -191,3 +197,30 @@ def test_programs_are_told_the_same(healthy_report: Report) -> None:
     assert document["headline"] == report.headline()
     assert document["reasons"] == report.reasons()
     assert [meter["healthy"] for meter in document["meters"]] == [True, True, True]
+
+
+def test_a_grid_operators_agent_is_a_part_like_others(
+    healthy_report: Report, operator_report: GridOperatorReport
+) -> None:
+    report = replace(healthy_report, grid_operator=operator_report)
+    assert report.verdict == "well"
+    assert Report.from_json(report.to_json()) == report
+
+    silent = replace(operator_report, state="not heard", last_success_s=report.now_s - 3000)
+    assert replace(report, grid_operator=silent).verdict == "unwell"
+    awaited = replace(operator_report, last_success_s=None)
+    starting = replace(report, grid_operator=awaited, started_s=report.now_s - 10)
+    assert starting.starting() == ["grid operator not heard yet"]
+
+
+def test_a_fee_that_was_not_taken_and_a_market_left_out_are_worth_a_look(
+    healthy_report: Report, operator_report: GridOperatorReport
+) -> None:
+    refused = replace(operator_report.markets[0], state="refused", reason="says: no")
+    operator = replace(
+        operator_report, markets=[refused], left_out={"Grid": "another one sets its fees"}
+    )
+    assert replace(healthy_report, grid_operator=operator).undelivered() == [
+        "market Grid: another one sets its fees",
+        "market House 1: the next fee is refused (says: no)",
+    ]

@@ -1,0 +1,257 @@
+"""Where fees are decided, and each decision is kept before it is sent: the models, what is known of
+the markets, and the store. Shell.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, runtime_checkable
+from uuid import UUID
+
+from gateway.energy.assets import Formula
+from gateway.monitoring.report import MarketReport
+from gateway.operator.decision import Bounds, decide
+from gateway.operator.fee import Fee, FeeType
+from gateway.operator.frames import Replies, SlotRuns
+from gateway.operator.history import KEPT_SLOTS, History, decision_of, ended, missed_rows
+from gateway.operator.markets import Market
+from gateway.operator.model import NOTICE_SLOTS, Asked, Model, Proposal
+from gateway.operator.reporting import market_report
+from gateway.operator.slot_round import Place, SlotRound
+from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
+from gateway.store.grid_fee_table import GridFeeTable
+
+MOST_MISSED = 96
+"""So many slots that went by without a decision are written down one by one."""
+
+LoadOf = Callable[[Formula, int], float | None]
+"""The kWh of a formula's meters in the slot that starts then; None: not closed yet, or not wholly
+metered.
+"""
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A model that looks at this gateway's own meters."""
+
+    @property
+    def load(self) -> Formula:
+        """Which of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is in the place of every model once a person has said at which fee markets are left."""
+
+    fee: Fee
+    kind: str = "stop"
+    needs_statistics: bool = False
+    needs_load: bool = False
+
+    def propose(self, asked: Asked) -> Proposal:  # noqa: ARG002 — whatever is asked
+        """That fee."""
+        return Proposal(fee=self.fee, why=f"left at {self.fee} by fees stop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the operator wants."""
+
+    slot_s: int
+    fee_type: FeeType
+    bounds: Bounds
+    model_of: Callable[[str], Model]
+    """By a market's name."""
+    dry_run: bool = False
+
+
+class Desk:
+    """Of one network. What asks or writes may raise StoreError."""
+
+    def __init__(self, plan: Plan, fees: GridFeeTable, load_of: LoadOf) -> None:
+        self.plan = plan
+        self._fees = fees
+        self._load_of = load_of
+        self._history = History(plan.slot_s, plan.fee_type)
+        self._is_read = False
+        """Whether what was known before a restart is known again."""
+        self._written: dict[UUID, GridFee] = {}
+        """The rows of the current slot as they are on disk."""
+        self.current: SlotRound | None = None
+        """The slot that fees are decided for."""
+        self.past: SlotRound | None = None
+        """The one before: it runs."""
+        self.stop_at: Fee | None = None
+        """What every market is left at, whatever its model says."""
+
+    def begin(self, runs: SlotRuns, markets: Sequence[Market], why_missed: str) -> SlotRound:
+        """A slot has begun: fees for the next one are due. `why_missed`: why nothing was decided
+        for slots in between.
+        """
+        slot_s = runs.slot_s + self.plan.slot_s
+        self._end_past(runs)
+        self.past, self.current = self.current, None
+        if not self._is_read:
+            self._read(runs)
+            self._is_read = True
+        self._history.charges({m.uuid: runs.fees[m.uuid] for m in markets if m.uuid in runs.fees})
+        self._fees.note_in_force(
+            runs.slot_s,
+            [(m.uuid, runs.fees[m.uuid].micros) for m in markets if m.uuid in runs.fees],
+        )
+        self._write_missed(slot_s, markets, why_missed)
+        self.current = self._begun(slot_s, markets)
+        return self.current
+
+    def _read(self, runs: SlotRuns) -> None:
+        """Know again what was known before a restart, and end what that has cut short."""
+        since_s = runs.slot_s - KEPT_SLOTS * self.plan.slot_s
+        rows = list(self._fees.between(since_s, runs.slot_s + self.plan.slot_s))
+        self._history.read(rows)
+        cut_short = [ended(row) for row in rows if row.state in ("sent", "decided")]
+        if cut_short:
+            self._fees.write(cut_short)
+
+    def _end_past(self, runs: SlotRuns) -> None:
+        """What is still open of the slot that begins stays so. What does it charge?"""
+        past = self.current
+        if past is None:
+            return
+        past.end("the slot began")
+        self._history.ended(past)
+        for market, place in past.places.items():
+            charged = runs.fees.get(market) if past.slot_s == runs.slot_s else None
+            fee = None if place.decision is None else place.decision.fee
+            if charged is not None and place.state == "taken" and charged != fee:
+                place.reason = f"the exchange took it, and charges {charged} in this slot"
+            elif charged is not None and place.state == "silent" and charged == fee:
+                place.reason += "; it is in force all the same"
+        self.keep(past)
+
+    def _begun(self, slot_s: int, markets: Sequence[Market]) -> SlotRound:
+        plan = self.plan
+        begun = SlotRound.of_markets(markets, slot_s, plan.fee_type, dry_run=plan.dry_run)
+        self._written = {}
+        for row in self._fees.between(slot_s, slot_s + 1):
+            decision = decision_of(row)
+            if row.market in begun.places and decision and row.fee_type == plan.fee_type:
+                begun.restore(row.market, decision, row)
+        return begun
+
+    def _write_missed(self, slot_s: int, markets: Sequence[Market], why: str) -> None:
+        newest_s = self._fees.newest_s(slot_s)
+        if newest_s is None:
+            return
+        length_s = self.plan.slot_s
+        first_s = max(newest_s + length_s, slot_s - MOST_MISSED * length_s)
+        slots = range(first_s, slot_s, length_s)
+        if slots and markets:
+            named = [(market.uuid, market.name) for market in markets]
+            self._fees.write(missed_rows(named, slots, self.plan.fee_type, why))
+
+    # --- deciding ---------------------------------------------------------------------------------
+
+    def decide(self, now: SlotRound, *, is_last: bool) -> None:
+        """Decide what can be; `is_last`: with what is known, since nothing more is waited for."""
+        for place in now.undecided():
+            model = self._model_of(place.market.name)
+            loads = self._loads(model, now.slot_s)
+            lacks = model.needs_statistics and place.statistics is None
+            if not is_last and (lacks or (model.needs_load and not loads)):
+                continue
+            asked = self._history.asked(place.market.uuid, place.market.name, now.slot_s, loads)
+            decision = decide(model, asked, self.plan.bounds)
+            self._history.decided(place.market.uuid, decision)
+            now.decide(place.market.uuid, decision)
+
+    def _model_of(self, market: str) -> Model:
+        if self.stop_at is not None:
+            return Left(self.stop_at)
+        return self.plan.model_of(market)
+
+    def _loads(self, model: Model, slot_s: int) -> dict[int, float]:
+        if not (model.needs_load and isinstance(model, Measures)):
+            return {}
+        length_s = self.plan.slot_s
+        starts = (slot_s - notice * length_s for notice in range(1, NOTICE_SLOTS + 1))
+        found = {start_s: self._load_of(model.load, start_s) for start_s in starts}
+        return {start_s: kwh for start_s, kwh in found.items() if kwh is not None}
+
+    def waits_for_load(self, now: SlotRound) -> bool:
+        """Whether some market's fee waits for the meters' slot to close."""
+        return any(self._model_of(place.market.name).needs_load for place in now.undecided())
+
+    @property
+    def is_at_stop(self) -> bool:
+        """Whether every market is left at the fee it was to be left at."""
+        if self.stop_at is None or self.current is None:
+            return False
+        return self.plan.dry_run or all(
+            place.state == "taken" and place.decision and place.decision.fee == self.stop_at
+            for place in self.current.places.values()
+        )
+
+    def report(self, market: Market) -> MarketReport:
+        """How a market is."""
+        in_force = self._history.of(market.uuid).in_force
+        model = self._model_of(market.name).kind
+        return market_report(market, self.current, in_force, model)
+
+    # --- hearing and keeping ----------------------------------------------------------------------
+
+    def hear(self, replies: Replies, now_s: float) -> bool:
+        """Whether they were to something that we said of a slot's fees."""
+        current, past = self.current, self.past
+        if past is not None and past.hear(replies, now_s):
+            self._hear_late(past)
+            return True
+        if current is None:
+            return False
+        before = {m for m, place in current.places.items() if place.statistics is not None}
+        if not current.hear(replies, now_s):
+            return False
+        told = [
+            p for m, p in current.places.items() if p.statistics is not None and m not in before
+        ]
+        self._observe(current.slot_s - NOTICE_SLOTS * self.plan.slot_s, told)
+        self.keep(current)
+        return True
+
+    def _hear_late(self, past: SlotRound) -> None:
+        """The answer to a fee came when its slot had begun."""
+        rows = [row for row in past.rows() if row.state in ("taken", "kept_old", "refused")]
+        for row in rows:
+            place = past.places[row.market]
+            known = self._history.of(row.market).in_force
+            if place.state == "taken" and place.decision and known == place.decision.fee:
+                place.reason = ""
+            elif not place.reason:
+                place.reason = f"answered when the slot had begun, which charges {known or '?'}"
+        self._fees.write([row for row in past.rows() if row.fee is not None])
+
+    def _observe(self, slot_s: int, told: Sequence[Place]) -> None:
+        rows = []
+        for place in told:
+            assert place.statistics is not None
+            each = place.statistics
+            self._history.told(place.market.uuid, slot_s, each)
+            kept = SlotStatistics(*(getattr(each, name) for name in STATISTICS))
+            rows.append((place.market.uuid, place.market.name, kept))
+        if rows:
+            self._fees.observe(slot_s, rows, self.plan.fee_type)
+
+    def keep(self, what: SlotRound) -> None:
+        """Write what is not on disk as it is."""
+        rows = [
+            row
+            for row in what.rows()
+            if row != self._written.get(row.market) and (row.fee is not None or row.reason)
+        ]
+        for portion in _portions(rows, 500):
+            self._fees.write(portion)
+        self._written |= {row.market: row for row in rows}
+
+
+def _portions(rows: Sequence[GridFee], most: int) -> list[list[GridFee]]:
+    each = iter(rows)
+    return list(iter(lambda: list(islice(each, most)), []))
