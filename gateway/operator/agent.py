@@ -64,7 +64,9 @@ class Doings:
     """What the agent has done since its start."""
 
     taken_s: float | None = None
-    """When a fee was last taken, or an event last heard where none is to be sent; Unix time."""
+    """When a fee was last taken, or an event last heard where none is to be sent; before the first,
+    when the exchange let us in. Unix time.
+    """
     stray_events: int = 0
     """Doubled, or older than what was told."""
     problem: str = ""
@@ -225,6 +227,9 @@ class Agent:
                 _log.warning("%s", self._lost)
             case None if problem := self.connection.condition.problem:
                 self._lost = f"the exchange was not heard: {problem}"
+            case None if self.connection.markets and self.doings.taken_s is None:
+                # The first fee is a slot away; that fees can be set is known.
+                self.doings.taken_s = self._now()
 
     def _begin(self, runs: SlotRuns, group: asyncio.TaskGroup) -> None:
         """A slot has begun: the fees of the next one are due."""
