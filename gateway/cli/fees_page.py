@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,11 +56,12 @@ class Scale:
 def page(past: Past, tallies: Sequence[Tally]) -> str:
     """The page. `tallies` are the fees by model and market."""
     parts = [HEAD, "<h1>Grid fees, replayed</h1>", f"<p>{_about(past)}</p>"]
-    for market in past.markets:
+    colours = _colours(tallies)
+    for market in dict.fromkeys(tally.market for tally in tallies):
         of_market = [tally for tally in tallies if tally.market == market]
         parts.append(f"<h2>{html.escape(market)}</h2>")
-        parts.append(_legend(of_market, has_then=any(_then(past, market))))
-        parts.append(_picture(past, market, of_market))
+        parts.append(_legend(of_market, colours, has_then=any(_then(past, market))))
+        parts.append(_picture(past, market, of_market, colours))
         totals = [tally.total() for tally in of_market]
         parts.append(_table(totals, told_cents(past, market)))
     return "\n".join((*parts, "</html>\n"))
@@ -84,8 +85,8 @@ def _then(past: Past, market: str) -> list[float]:
     return [fee for fee in charged_fees(past, market) if fee is not None]
 
 
-def _legend(tallies: Sequence[Tally], *, has_then: bool) -> str:
-    keys = [(tally.model, _colour(n)) for n, tally in enumerate(tallies)]
+def _legend(tallies: Sequence[Tally], colours: Mapping[str, str], *, has_then: bool) -> str:
+    keys = [(tally.model, colours[tally.model]) for tally in tallies]
     keys += [("charged then", THEN)] * has_then
     entries = (
         f'<span class="key" style="background:{colour}"></span>{html.escape(label)}'
@@ -94,14 +95,16 @@ def _legend(tallies: Sequence[Tally], *, has_then: bool) -> str:
     return f"<p>{' '.join(entries)}</p>"
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+def _colours(tallies: Sequence[Tally]) -> Mapping[str, str]:
+    """A model has the same colour in every market."""
+    labels = dict.fromkeys(tally.model for tally in tallies)
+    return {label: COLOURS[n % len(COLOURS)] for n, label in enumerate(labels)}
 
 
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def _picture(past: Past, market: str, tallies: Sequence[Tally]) -> str:
+def _picture(past: Past, market: str, tallies: Sequence[Tally], colours: Mapping[str, str]) -> str:
     then = charged_fees(past, market)
     lines = [[micros / MILLION for micros in tally.fees] for tally in tallies]
     highest = max(*map(max, lines), *_then(past, market), 0)
@@ -116,7 +119,8 @@ def _picture(past: Past, market: str, tallies: Sequence[Tally]) -> str:
     parts += _bars(past, market, 10 + HEIGHT + GAP)
     if any(fee is not None for fee in then):
         parts.append(_line(past, then, fees, THEN, 'stroke-dasharray="4 3"'))
-    parts += [_line(past, line, fees, _colour(n), "") for n, line in enumerate(lines)]
+    for tally, line in zip(tallies, lines, strict=True):
+        parts.append(_line(past, line, fees, colours[tally.model], ""))
     return "".join((*parts, "</svg>"))
 
 

@@ -75,7 +75,10 @@ def simulate(args: argparse.Namespace) -> int:
     if past is None:
         return 1
 
-    tallies = [Tally(each.label, market) for market in past.markets for each in contenders]
+    pairs = [(each, market) for market in past.markets for each in contenders]
+    tallies = [Tally(each.label, market) for each, market in pairs if _is_shown(each, market)]
+    if not tallies:
+        raise Refused(f"no model has anything for the markets {', '.join(past.markets)}")
     rows = _replayed(past, {each.label: each for each in contenders}, bounds, tallies)
     _write_slots(args, rows)
     totals = [tally.total() for tally in tallies]
@@ -87,6 +90,14 @@ def simulate(args: argparse.Namespace) -> int:
             print(f"note: {what} — {tally.why}", file=sys.stderr)
     _write_plot(args, past, tallies)
     return 0
+
+
+def _is_shown(contender: "Contender", market: str) -> bool:
+    """What is configured is shown as it is; of others what can be compared."""
+    if contender.label == CONFIGURED or contender.knows(market):
+        return True
+    print(f"note: {contender.label} has nothing for the market {market}", file=sys.stderr)
+    return False
 
 
 def _replayed(
@@ -148,12 +159,17 @@ def _contenders(
         return [Contender(label=text, default=_model(text, fee_type)) for text in labels]
 
     own = operator.models
-    found = [Contender(label="as configured", default=operator.default, models=own)]
-    by_kind = {model.kind: model for model in (*own.values(), operator.default)}
-    if len(by_kind) > 1:
-        found += [Contender(label=kind, default=model) for kind, model in by_kind.items()]
+    found = [Contender(label=CONFIGURED, default=operator.default, models=own)]
+    kinds = dict.fromkeys(model.kind for model in (operator.default, *own.values()))
+    for kind in kinds if len(kinds) > 1 else ():
+        of_kind = {name: model for name, model in own.items() if model.kind == kind}
+        default = next(m for m in (operator.default, *of_kind.values()) if m.kind == kind)
+        found.append(Contender(label=kind, default=default, models=of_kind))
     return found
 
+
+CONFIGURED = "as configured"
+"""The label of the models as gateway.yaml has them for each market."""
 
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "fixed": {"": {}},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
-from drivers.yaml_words import shortened
+from drivers.yaml_words import found_text, shortened
 
 FeeType = Literal["constant", "percent"]
 """Of a whole network: cents per kWh, or percent of the energy's price."""
@@ -107,7 +107,7 @@ def number_of(raw: object) -> Decimal:
         return Decimal(bare.replace(",", "."))
 
     if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
-        raise FeeError(f"expected a number, found {shortened(str(raw))} — such as 3.25")
+        raise FeeError(f"expected a number, found {found_text(raw)} — such as 3.25")
     if isinstance(raw, int):
         return Decimal(raw)
     value = Decimal(raw) if isinstance(raw, Decimal) else Decimal(repr(raw))

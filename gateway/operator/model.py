@@ -140,3 +140,12 @@ class OfMarkets(Protocol):
     @property
     def markets(self) -> Collection[str]:
         """The names of the markets that it has something for."""
+
+
+@runtime_checkable
+class OfFees(Protocol):
+    """A model that knows every fee it may ever propose."""
+
+    @property
+    def every_fee(self) -> Collection[Fee]:
+        """Those fees."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from gateway.operator.decision import Bounds, Decision, decide
 from gateway.operator.fee import MILLION, Fee, FeeType
-from gateway.operator.model import NOTICE_SLOTS, Asked, Model
+from gateway.operator.model import NOTICE_SLOTS, Asked, Model, OfMarkets
 from gateway.operator.past_slots import Past, PastSlot, in_order
 from gateway.operator.statistics import Statistics
 
@@ -159,6 +159,11 @@ class Contender:
     def model_of(self, market: str) -> Model:
         """The model of that market."""
         return self.models.get(market, self.default)
+
+    def knows(self, market: str) -> bool:
+        """Whether it has anything for that market: a tariff file may not."""
+        model = self.model_of(market)
+        return not isinstance(model, OfMarkets) or market in model.markets
 
 
 def told_cents(past: Past, market: str) -> float | None:

@@ -351,7 +351,8 @@ def _check_devices_folder(folder: Path, names: frozenset[str], document: Documen
             document.problems.append(Problem(str(devices), 0, "", problem, _remedy(error)))
         return
 
-    has_work = isinstance(document.data, dict) and GRID_OPERATOR in document.data
+    data = document.data if isinstance(document.data, dict) else {}
+    has_work = data.get(GRID_OPERATOR) is not None
     if not names and is_folder and not has_work:
         hint = "write one file per meter into this folder"
         document.problems.append(Problem(str(devices), 0, "", "there is no meter", hint))

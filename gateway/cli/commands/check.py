@@ -192,6 +192,8 @@ def _tell(settings: "Settings") -> list[str]:
             print(line)
         for suspicion in suspicions(settings):
             print(f"suspect: {suspicion}")
+        for text in _cut_fees(settings):
+            print(f"suspect: {text}")
         for text in _warnings(settings):
             print(f"warning: {text}")
     found = list(_unusable(settings))
@@ -443,6 +445,24 @@ def _operates(settings: "Settings") -> Iterator[str]:
         yield f"  but for {name}: {model.kind}"
     slots = f"{bounds.fallback_after} slot{'s in a row' * (bounds.fallback_after > 1)}"
     yield f"  fallback {bounds.fallback}, once a model has lacked what it needs for {slots}"
+
+
+def _cut_fees(settings: "Settings") -> Iterator[str]:
+    """Models that want what their bounds never let them have."""
+    operator = settings.grid_operator
+    if operator is None:
+        return
+    from gateway.operator.model import OfFees
+    from gateway.operator.settings import GridOperator
+
+    assert isinstance(operator, GridOperator)
+    bounds = operator.bounds
+    for name, model in {"model": operator.default, **operator.models}.items():
+        fees = model.every_fee if isinstance(model, OfFees) else ()
+        if fees and max(fees) > bounds.highest:
+            yield f"grid_operator, {name}: it has {max(fees)}; highest: {bounds.highest} cuts it"
+        if fees and min(fees) < bounds.lowest:
+            yield f"grid_operator, {name}: it has {min(fees)}; lowest: {bounds.lowest} raises it"
 
 
 def _loads(settings: "Settings") -> Iterator[tuple[str, str]]:

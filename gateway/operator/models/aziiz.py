@@ -91,6 +91,12 @@ class Aziiz:
         """The markets that the file has."""
         return self.thresholds.keys()
 
+    @property
+    def every_fee(self) -> Collection[Fee]:
+        """All that it may propose."""
+        above = set() if self.above is None else {self.above}
+        return {step.fee for steps in self.thresholds.values() for step in steps} | above
+
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of the first threshold that is not below what flowed."""
         steps = self.thresholds.get(asked.market)

@@ -4,7 +4,7 @@ It goes up and down in steps. A step is left downwards only once the load is bel
 hysteresis, and no step is left before its lowest time is over: a fee that flutters moves nobody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -111,6 +111,11 @@ class Feeder:
     kind: str = "feeder"
     needs_statistics: bool = False
     needs_load: bool = True
+
+    @property
+    def every_fee(self) -> Collection[Fee]:
+        """All that it may propose."""
+        return {step.fee for step in self.steps}
 
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of the step that the load has led to."""

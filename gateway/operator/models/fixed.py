@@ -1,6 +1,6 @@
 """`fixed`: the same fee in every slot. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,6 +32,11 @@ class Fixed:
     kind: str = "fixed"
     needs_statistics: bool = False
     needs_load: bool = False
+
+    @property
+    def every_fee(self) -> Collection[Fee]:
+        """All that it may propose."""
+        return (self.fee,)
 
     def propose(self, asked: Asked) -> Proposal:  # noqa: ARG002 — whatever is asked
         """The fee."""

@@ -65,6 +65,11 @@ class TimeOfUse:
         """The markets that the file has."""
         return self.fees.keys()
 
+    @property
+    def every_fee(self) -> Collection[Fee]:
+        """All that it may propose."""
+        return {fee for day in self.fees.values() for fee in day}
+
     def propose(self, asked: Asked) -> Proposal | Unable:
         """The fee of that quarter of an hour. Unable where the file knows no such market."""
         day = self.fees.get(asked.market)

@@ -56,6 +56,17 @@ def test_a_box_without_meters_is_told_to_read_none(station, run):
     assert "Reads no meter." in out
 
 
+def test_fees_that_the_bounds_never_let_pass_are_suspected(station, run):
+    text = (station / "gateway.yaml").read_text()
+    text = text.replace("lowest: 0 ", "lowest: 1 ").replace("highest: 12", "highest: 5")
+    (station / "gateway.yaml").write_text(text)
+    code, out, _ = run("--config", str(station), "check")
+    assert code == 0
+    assert "suspect: grid_operator, model: it has 6 ct/kWh; highest: 5 ct/kWh cuts it" in out
+    assert "suspect: grid_operator, model: it has 0.5 ct/kWh; lowest: 1 ct/kWh raises it" in out
+    assert "suspect: grid_operator, Community: it has 8 ct/kWh" in out
+
+
 def test_every_mistake_of_every_file_is_named_in_one_run(station, run):
     for name, before, after in (
         ("tou.csv", "07:15:00;1,20", "07:15:00;dear"),

@@ -24,6 +24,7 @@ def desk(tmp_path, monkeypatch):
             at = f"2026-11-28T{n // 4:02}:{n % 4 * 15:02}Z"
             rows.append(f"{at},{market},{kwh},0,{kwh},{kwh * 2},{kwh},2")
     (tmp_path / "history.csv").write_text("\n".join(rows))
+    (tmp_path / "other.csv").write_text(f"{rows[0]}\n{rows[1].replace('Grid', 'Else')}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -99,6 +100,10 @@ def test_a_spreadsheet_s_mistake_is_told_with_its_cell(desk, run):
         ),
         (("--simulate", "history.csv", "--model", "aziiz=no.json"), "no.json: cannot be read"),
         (("--simulate", "history.csv"), "name some with --model"),
+        (
+            ("--simulate", "other.csv", "--model", "aziiz=aziiz.json"),
+            "has anything for the markets",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told(desk, run, words, told):
@@ -109,14 +114,15 @@ def test_what_cannot_be_done_is_told(desk, run, words, told):
 
 def test_models_are_replayed_side_by_side_with_their_money(desk, run):
     words = ["--model", "fixed=3", "--model", "aziiz:peak=aziiz.json", "--json"]
-    code, out, _ = run("fees", "--simulate", "history.csv", *words)
+    code, out, err = run("fees", "--simulate", "history.csv", *words)
     found = {(row["model"], row["market"]): row for row in json.loads(out)}
     assert code == 0
     assert found["fixed=3", "Grid"]["cents"] == 3 * (80 * 5 + 16 * 40)
     assert found["fixed=3", "Grid"]["cents_told"] == 2 * (80 * 5 + 16 * 40)
     aziiz = found["aziiz:peak=aziiz.json", "Grid"]
     assert (aziiz["lowest_fee"], aziiz["highest_fee"], aziiz["changes"]) == (0, 6, 3)
-    assert found["aziiz:peak=aziiz.json", "Community"]["fallback_slots"] == 96
+    assert ("aziiz:peak=aziiz.json", "Community") not in found
+    assert "note: aziiz:peak=aziiz.json has nothing for the market Community" in err
 
 
 def test_the_configured_models_are_replayed_and_each_kind_beside_them(desk, run):
@@ -129,6 +135,23 @@ def test_the_configured_models_are_replayed_and_each_kind_beside_them(desk, run)
     assert found["as configured", "Grid"] | {"model": "aziiz"} == found["aziiz", "Grid"]
     feeder = found["as configured", "Community"]
     assert (feeder["lowest_fee"], feeder["highest_fee"]) == (1, 3)
+
+
+def test_of_two_models_of_a_kind_each_is_replayed_in_its_own_market(desk, run):
+    folder = desk / "station"
+    shutil.copytree(EXAMPLE, folder)
+    other = (folder / "aziiz.json").read_text().replace('"Grid":', '"Community":')
+    (folder / "other.json").write_text(other.replace("0.9", "0.1"))
+    text = (folder / "gateway.yaml").read_text()
+    begin, end = text.index("    Community:"), text.index("  lowest:")
+    own = "    Community: {kind: aziiz, file: other.json}\n\n"
+    (folder / "gateway.yaml").write_text(text[:begin] + own + text[end:])
+    code, out, _ = run("--config", str(folder), "fees", "--simulate", "history.csv", "--json")
+    found = {(row["model"], row["market"]): row for row in json.loads(out)}
+    assert code == 0
+    for market in ("Grid", "Community"):
+        assert found["aziiz", market] == found["as configured", market] | {"model": "aziiz"}
+    assert found["aziiz", "Community"]["lowest_fee"] == 0.1
 
 
 class Pictures(HTMLParser):
@@ -146,7 +169,7 @@ class Pictures(HTMLParser):
 def test_the_plot_is_one_file_that_needs_nothing_else(desk, run):
     text = (desk / "history.csv").read_text().replace(",Grid,", ",<Grid & Co>,")
     (desk / "history.csv").write_text(text)
-    words = ["--model", "fixed=3", "--model", "aziiz=aziiz.json", "--plot", "fees.html"]
+    words = ["--model", "fixed=3", "--model", "time_of_use=tou.csv", "--plot", "fees.html"]
     code, _, _ = run("fees", "--simulate", "history.csv", *words, "--slots", "slots.csv")
     page = (desk / "fees.html").read_text()
     pictures = Pictures()
@@ -158,7 +181,7 @@ def test_the_plot_is_one_file_that_needs_nothing_else(desk, run):
     assert "<h2>&lt;Grid &amp; Co&gt;</h2>" in page
     for svg in page.split("<svg")[1:]:
         ElementTree.fromstring(f"<svg{svg.partition('</svg>')[0]}</svg>")
-    assert len((desk / "slots.csv").read_text().splitlines()) == 1 + 2 * 2 * 96
+    assert len((desk / "slots.csv").read_text().splitlines()) == 1 + 3 * 96
 
 
 def test_a_file_that_is_there_is_not_replaced_unless_told(desk, run):

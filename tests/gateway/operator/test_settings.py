@@ -100,7 +100,8 @@ def test_a_site_without_the_section_has_no_operator(folder: Path) -> None:
 
 
 def test_without_meters_and_without_the_section_there_is_no_work(folder: Path) -> None:
-    assert "there is no meter" in mistakes(folder, "site: home\n")[0]
+    for empty in ("site: home\n", "site: home\ngrid_operator:\n"):
+        assert "there is no meter" in mistakes(folder, empty)[0]
 
 
 @pytest.mark.parametrize(

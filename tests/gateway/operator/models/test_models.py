@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from drivers.strict_yaml import decode, parse
 from gateway.operator.decision import Bounds, decide
 from gateway.operator.fee import fee_of
-from gateway.operator.model import Asked, Given, Model, Proposal
+from gateway.operator.model import Asked, Given, Model, OfFees, Proposal
 from gateway.operator.models import model_names, model_of
 from gateway.operator.statistics import Statistics, parse_statistics
 from gateway.operator.tariffs.reading import Tariffs
@@ -123,6 +123,14 @@ def test_nulls_and_the_root_s_zeros_are_no_inputs(name: str, slot: int) -> None:
     )
     found = model(name).propose(asked)
     assert not (isinstance(found, Proposal) and model(name).needs_statistics)
+
+
+@pytest.mark.parametrize("name", model_names())
+@given(asked=questions())
+def test_it_proposes_only_fees_that_it_says_it_has(name: str, asked: Asked) -> None:
+    found, known = model(name).propose(asked), model(name)
+    if isinstance(found, Proposal) and isinstance(known, OfFees):
+        assert found.fee in known.every_fee
 
 
 @pytest.mark.parametrize("name", model_names())
