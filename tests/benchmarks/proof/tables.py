@@ -36,10 +36,6 @@ NOT_REACHED = {
         0.40,
         "0.31 is asked: at 300 W a step lasts for 20 minutes, and 5 are looked back (60: 0.30)",
     ),
-    "1 Wh register refreshed every 10 s": (
-        0.35,
-        "0.34 is asked: in the first morning the delay of the register is not known yet",
-    ),
     "grid held at 0 W by a battery, mean power, 10 Wh": (
         0.54,
         "0.46 is asked: a step lasts for hours, and neither net power nor pace says when in them",
