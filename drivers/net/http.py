@@ -299,7 +299,7 @@ def _words(error: BaseException, url: str) -> str:
         return "it speaks TLS on this port — write https://"
     if isinstance(deepest, ssl.SSLCertVerificationError):
         what = f"its certificate is not valid ({deepest.verify_message})"
-        if deepest.verify_code in _UNKNOWN_AUTHORITY:
+        if getattr(deepest, "verify_code", None) in _UNKNOWN_AUTHORITY:
             return (
                 f"{what} — check the URL, or name its authority's file: SSL_CERT_FILE=… in the "
                 "environment"
