@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
-from uuid import UUID
 
 from msgspec import Meta
 
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from drivers.yaml_words import found_text, shortened
-from gateway.delivery.exchange.url import HttpUrl
+from gateway.delivery.exchange.url import HOSTED_URL, CanaryNetwork, ExchangeUrl, HttpUrl
 from gateway.operator.decision import Bounds
 from gateway.operator.fee import FeeType
 from gateway.operator.keys import FeeNumber, unfit
@@ -86,20 +85,8 @@ class ModelData(dict[str, object]):
 class Settings:
     """The grid fees of an exchange's markets."""
 
-    url: Annotated[
-        HttpUrl,
-        Meta(
-            description="base URL of the exchange; plain http only to this machine",
-            examples=["https://gsyweb.gridsingularity.com"],
-        ),
-    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
-    canary_network: Annotated[
-        UUID,
-        Meta(
-            description="UUID of the canary (test) network",
-            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
-        ),
-    ]
+    url: ExchangeUrl = field(default_factory=lambda: HttpUrl(HOSTED_URL))
+    canary_network: CanaryNetwork
     credentials: Annotated[
         str,
         Meta(

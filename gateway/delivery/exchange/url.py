@@ -1,8 +1,11 @@
-"""The URL of an exchange, as the installer writes it. Pure."""
+"""Where an exchange is, as the installer writes it: its URL, and the network there. Pure."""
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from msgspec import Meta
 
 from drivers.net.addresses import address_of, is_host_name, is_loopback
 
@@ -50,3 +53,22 @@ class HttpUrl(str):
 def _is_host(text: str) -> bool:
     """Whether it can be the host of a URL: an address of IPv6 in brackets, or a name."""
     return address_of(text) is not None if text.startswith("[") else is_host_name(text)
+
+
+HOSTED_URL = "https://gsyweb.gridsingularity.com"
+"""Of the exchange that Grid Singularity runs."""
+
+ExchangeUrl = Annotated[
+    HttpUrl,
+    Meta(
+        description="base URL of the exchange; plain http only to this machine",
+        examples=[HOSTED_URL],
+    ),
+]
+CanaryNetwork = Annotated[
+    UUID,
+    Meta(
+        description="UUID of the canary (test) network",
+        examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
+    ),
+]

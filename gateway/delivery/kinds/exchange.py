@@ -18,7 +18,7 @@ from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
 from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
-from gateway.delivery.exchange.url import HttpUrl
+from gateway.delivery.exchange.url import HOSTED_URL, CanaryNetwork, ExchangeUrl, HttpUrl
 from gateway.delivery.exchange.verdicts import Verdicts
 from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
@@ -105,20 +105,8 @@ class Settings:
     dialect: Annotated[
         DialectName, Meta(description="how the exchange is spoken to", examples=["sdk"])
     ]
-    url: Annotated[
-        HttpUrl,
-        Meta(
-            description="base URL of the exchange; plain http only to this machine",
-            examples=["https://gsyweb.gridsingularity.com"],
-        ),
-    ] = field(default_factory=lambda: HttpUrl("https://gsyweb.gridsingularity.com"))
-    canary_network: Annotated[
-        UUID,
-        Meta(
-            description="UUID of the canary (test) network",
-            examples=["8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"],
-        ),
-    ]
+    url: ExchangeUrl = field(default_factory=lambda: HttpUrl(HOSTED_URL))
+    canary_network: CanaryNetwork
     credentials: Annotated[
         str,
         Meta(
