@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gateway.energy.assets import Formula
 from gateway.monitoring.report import MarketReport
-from gateway.operator.decision import Bounds, decide
+from gateway.operator.decision import Bounds, Decision, decide
 from gateway.operator.fee import Fee, FeeType
 from gateway.operator.frames import Replies, SlotRuns
 from gateway.operator.history import KEPT_SLOTS, History, decision_of, ended, missed_rows
@@ -134,9 +134,20 @@ class Desk:
         self._written = {}
         for row in self._fees.between(slot_s, slot_s + 1):
             decision = decision_of(row)
-            if row.market in begun.places and decision and row.fee_type == plan.fee_type:
+            if row.market in begun.places and decision and self._still_holds(decision, row):
                 begun.restore(row.market, decision, row)
         return begun
+
+    def _still_holds(self, decision: Decision, row: GridFee) -> bool:
+        """Whether what was decided before a restart is what this configuration would allow. What is
+        not is decided anew.
+        """
+        plan = self.plan
+        return (
+            row.fee_type == plan.fee_type
+            and plan.bounds.within(decision.fee) == decision.fee
+            and (row.state != "dry_run" or plan.dry_run)
+        )
 
     def _write_missed(self, slot_s: int, markets: Sequence[Market], why: str) -> None:
         newest_s = self._fees.newest_s(slot_s)

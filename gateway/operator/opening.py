@@ -45,6 +45,7 @@ def open_agent(
         markets=settings.markets,
         fee_type=settings.fee_type,
         take_over=settings.take_over,
+        dry_run=settings.dry_run,
     )
     plan = Plan(
         slot_s=int(site.market.slot),
