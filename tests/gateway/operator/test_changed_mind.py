@@ -1,8 +1,13 @@
-"""A grid operator who changes the configuration while a slot runs, and restarts the agent."""
+"""A grid operator who changes the configuration while a slot runs, and restarts the agent; and
+somebody else who sets fees beside.
+"""
 
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from gateway.operator.money import charged_fee
 from tests.gateway.operator.street import HOUSE, Operator, fixed
 from tests.gateway.operator.test_faults import OTHER, asks
 from tests.gateway.operator.world import SLOT_S, START_S, World
@@ -61,5 +66,26 @@ def test_a_dry_run_takes_no_market_from_another_aggregator(tmp_path: Path) -> No
         problem = world.agent.connection.problems["House 1"]
         assert "'other' sets its fees, and a dry run takes no market over" in problem
         assert {row.name for row in world.rows("dry_run")} == {"Grid", "Street"}
+
+    world.run(hours)
+
+
+@pytest.mark.parametrize("number", [150.0, -5.0])
+def test_what_somebody_else_set_beyond_any_fee_is_told_as_it_is(
+    tmp_path: Path, number: float
+) -> None:
+    world = World(Operator(fixed(3, "percent"), fee_type="percent", step=1), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(4.9)
+        house = world.community.find(HOUSE)
+        assert house is not None
+        world.exchange.engine.fees.command(house, {"data": {"fee_percent": number}})
+        await world.slots(2)
+        row = world.by_slot(HOUSE)[5]
+        assert (row.state, row.in_force) == ("taken", number * 1_000_000)
+        assert row.reason == f"the exchange took it, and charges {number:g} % in this slot"
+        assert charged_fee(row) == number
+        assert world.by_slot(HOUSE)[6].fee == 3_000_000
 
     world.run(hours)
