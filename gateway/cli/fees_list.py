@@ -55,13 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def show(args: argparse.Namespace, settings: "Settings") -> int:
     """Returns 1 where nothing is kept of what was asked for. Raises Refused, StoreError."""
     with reading(settings) as buffer:
-        rows = _found(args, settings, buffer)
+        found = _found(args, settings, buffer)
+    rows = [row for row in found if args.market in (None, row.name)]
     if args.json:
         print(json_text([_for_programs(row) for row in rows], indent=2))
     elif args.csv:
         _write_csv(rows)
     elif not rows:
-        _say_nothing(args, settings)
+        _say_nothing(args, settings, sorted({row.name for row in found}))
     elif args.explain is not None:
         print("\n\n".join("\n".join(_explained(row)) for row in rows))
     else:
@@ -85,15 +86,21 @@ def _found(args: argparse.Namespace, settings: "Settings", buffer: "Buffer") -> 
     return [
         row
         for row in fees.between(since_s, until_s)
-        if args.market in (None, row.name) and not (is_for_people and row.state == "observed")
+        if not (is_for_people and row.state == "observed")
     ]
 
 
-def _say_nothing(args: argparse.Namespace, settings: "Settings") -> None:
-    what = f" of the market {args.market!r}" if args.market else ""
-    if args.explain is not None:
+def _say_nothing(
+    args: argparse.Namespace, settings: "Settings", markets_then: Sequence[str]
+) -> None:
+    from drivers.strict_yaml import nearest
+
+    if markets_then:
+        hint = nearest(args.market, markets_then)
+        print(f"Nothing is kept of a market {args.market!r} then — {hint}", file=sys.stderr)
+    elif args.explain is not None:
         print(
-            f"Nothing is kept{what} of the slot {utc_text(args.explain)}: the agent was not there, "
+            f"Nothing is kept of the slot {utc_text(args.explain)}: the agent was not there, "
             "or it is older than what is kept. meter-gateway fees lists what there is.",
             file=sys.stderr,
         )
@@ -101,7 +108,7 @@ def _say_nothing(args: argparse.Namespace, settings: "Settings") -> None:
         print("There is no grid_operator: in gateway.yaml, and no fee is kept.", file=sys.stderr)
     else:
         print(
-            f"No fee is kept{what} of that time. The first one comes with the second slot that the "
+            "No fee is kept of that time. The first one comes with the second slot that the "
             "exchange tells of; meter-gateway status says how it is.",
             file=sys.stderr,
         )

@@ -30,7 +30,9 @@ def compared(settings: "Settings", operator: "GridOperator") -> Compared:
 
     keys = operator.settings
     nodes = _nodes(settings, operator)
-    chosen = choose(nodes, keys.markets, keys.aggregator, take_over=keys.take_over)
+    chosen = choose(
+        nodes, keys.markets, keys.aggregator, take_over=keys.take_over, dry_run=keys.dry_run
+    )
     markets = (*chosen.ours, *(held.market for held in chosen.to_select))
     return Compared(
         markets,

@@ -49,6 +49,8 @@ class Wanted:
     fee_type: FeeType
     take_over: bool = False
     """Whether markets are taken from other aggregators."""
+    dry_run: bool = False
+    """Whether no fee is sent: then no market is taken over, either."""
 
 
 @dataclass(slots=True)
@@ -169,7 +171,10 @@ class Connection:
             _log.info("made the aggregator %s", name)
 
         nodes = await self._api.registry()
-        chosen = choose(nodes, self._wanted.markets, name, take_over=self._wanted.take_over)
+        wanted = self._wanted
+        chosen = choose(
+            nodes, wanted.markets, name, take_over=wanted.take_over, dry_run=wanted.dry_run
+        )
         markets = list(chosen.ours)
         for market in chosen.ours if again or is_new else ():
             await self._select(Held(market), chosen.problems)

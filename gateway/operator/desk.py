@@ -11,8 +11,8 @@ from uuid import UUID
 
 from gateway.energy.assets import Formula
 from gateway.monitoring.report import MarketReport
-from gateway.operator.decision import Bounds, decide
-from gateway.operator.fee import Fee, FeeType
+from gateway.operator.decision import Bounds, Decision, decide
+from gateway.operator.fee import MILLION, UNITS, Fee, FeeType
 from gateway.operator.frames import Replies, SlotRuns
 from gateway.operator.history import KEPT_SLOTS, History, decision_of, ended, missed_rows
 from gateway.operator.markets import Market
@@ -101,10 +101,13 @@ class Desk:
         if not self._is_read:
             self._read(runs)
             self._is_read = True
-        self._history.charges({m.uuid: runs.fees[m.uuid] for m in markets if m.uuid in runs.fees})
+        charged = {
+            m.uuid: runs.fees.get(m.uuid) for m in markets if runs.charged(m.uuid) is not None
+        }
+        self._history.charges(charged)
+        told = [(m.uuid, runs.charged(m.uuid)) for m in markets]
         self._fees.note_in_force(
-            runs.slot_s,
-            [(m.uuid, runs.fees[m.uuid].micros) for m in markets if m.uuid in runs.fees],
+            runs.slot_s, [(uuid, micros) for uuid, micros in told if micros is not None]
         )
         self._write_missed(slot_s, markets, why_missed)
         begun = self._begun(slot_s, markets)
@@ -129,10 +132,12 @@ class Desk:
         past.end("the slot began")
         self._history.ended(past)
         for market, place in past.places.items():
-            charged = runs.fees.get(market) if past.slot_s == runs.slot_s else None
-            fee = None if place.decision is None else place.decision.fee
+            charged = runs.charged(market) if past.slot_s == runs.slot_s else None
+            fee = None if place.decision is None else place.decision.fee.micros
             if charged is not None and place.state == "taken" and charged != fee:
-                place.reason = f"the exchange took it, and charges {charged} in this slot"
+                number = f"{charged / MILLION:.6f}".rstrip("0").rstrip(".")
+                what = f"{number} {UNITS[self.plan.fee_type]}"
+                place.reason = f"the exchange took it, and charges {what} in this slot"
             elif charged is not None and place.state == "silent" and charged == fee:
                 place.reason += "; it is in force all the same"
         self.keep(past)
@@ -143,9 +148,20 @@ class Desk:
         self._written = {}
         for row in self._fees.between(slot_s, slot_s + 1):
             decision = decision_of(row)
-            if row.market in begun.places and decision and row.fee_type == plan.fee_type:
+            if row.market in begun.places and decision and self._still_holds(decision, row):
                 begun.restore(row.market, decision, row)
         return begun
+
+    def _still_holds(self, decision: Decision, row: GridFee) -> bool:
+        """Whether what was decided before a restart is what this configuration would allow. What is
+        not is decided anew.
+        """
+        plan = self.plan
+        return (
+            row.fee_type == plan.fee_type
+            and plan.bounds.within(decision.fee) == decision.fee
+            and (row.state != "dry_run" or plan.dry_run)
+        )
 
     def _write_missed(self, slot_s: int, markets: Sequence[Market], why: str) -> None:
         newest_s = self._fees.newest_s(slot_s)

@@ -13,20 +13,21 @@ of the slot that runs. What is neither, and what is not as it should be, says no
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from gateway.operator.fee import Fee, FeeError, FeeType, fee_of
+from gateway.operator.fee import MILLION, Fee, FeeError, FeeType, fee_of
 from gateway.outbox.held import slot_start_s
 
 MAX_FRAME_BYTES = 4 << 20
 """An event has the whole tree: some 500 bytes for each market and each asset of one's own."""
 MAX_DEPTH = 32
 MAX_REASON_CHARACTERS = 200
+MAX_CHARGED = 1e9
+"""What is beyond is no number that anybody charges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,15 @@ class SlotRuns:
     """How much of it is over, 0 to 1."""
     fees: Mapping[UUID, Fee] = field(default_factory=dict)
     """What each market charges in it, as far as the event says so."""
+    odd: Mapping[UUID, int] = field(default_factory=dict)
+    """In millionths, where that is no fee that could be set here, such as 150 %: somebody else has
+    set it.
+    """
+
+    def charged(self, market: UUID) -> int | None:
+        """In millionths; None: the event does not say."""
+        fee = self.fees.get(market)
+        return self.odd.get(market) if fee is None else fee.micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +108,10 @@ def said_in(frame: bytes, fee_type: FeeType) -> Said | None:
         slot_s = slot_start_s(_text(found.market_slot))
         if slot_s is None:
             return None
-        fees = dict(_fees(found.grid_tree, fee_type, 0)) if event == "market" else {}
-        part = 0.0 if event == "market" else _part(_text(found.slot_completion))
-        return None if part is None else SlotRuns(slot_s, part, fees)
+        if event == "market":
+            return SlotRuns(slot_s, 0.0, *_charged(found.grid_tree, fee_type))
+        part = _part(_text(found.slot_completion))
+        return None if part is None else SlotRuns(slot_s, part)
 
     transaction_id = _text(found.transaction_id)
     if transaction_id and _text(found.command) == "batch_commands":
@@ -122,19 +133,29 @@ def _frame(data: bytes) -> _Frame:
         raise Strange("it is no JSON object") from error
 
 
-def _fees(raw: msgspec.Raw, fee_type: FeeType, depth: int) -> Iterator[tuple[UUID, Fee]]:
+def _charged(tree: msgspec.Raw, fee_type: FeeType) -> tuple[Mapping[UUID, Fee], Mapping[UUID, int]]:
+    """What markets charge: fees, and in millionths what is none."""
+    fees: dict[UUID, Fee] = {}
+    odd: dict[UUID, int] = {}
+    for uuid, number in _fees(tree, 0):
+        try:
+            fees[uuid] = fee_of(number, fee_type)
+        except FeeError:
+            odd[uuid] = round(number * MILLION)
+    return fees, odd
+
+
+def _fees(raw: msgspec.Raw, depth: int) -> Iterator[tuple[UUID, float]]:
     nodes = _decoded(raw, dict[str, _Node])
     if not isinstance(nodes, dict) or depth > MAX_DEPTH:
         return
     for text, node in nodes.items():
         fee = _decoded(node.current_market_fee, float)
         uuid = _uuid(text)
-        if uuid is not None and fee is not None:
-            # One that is no fee of ours was set by somebody else.
-            with suppress(FeeError):
-                yield uuid, fee_of(fee, fee_type)
+        if uuid is not None and fee is not None and abs(fee) <= MAX_CHARGED:
+            yield uuid, fee
         if node.children:
-            yield from _fees(node.children, fee_type, depth + 1)
+            yield from _fees(node.children, depth + 1)
 
 
 def _replies(raw: msgspec.Raw) -> Iterator[tuple[UUID, tuple[Reply, ...]]]:

@@ -55,8 +55,10 @@ class History:
         """What is known of it."""
         return self._known.setdefault(market, Known())
 
-    def charges(self, fees: Mapping[UUID, Fee]) -> None:
-        """An event has said what markets charge in the slot that begins."""
+    def charges(self, fees: Mapping[UUID, Fee | None]) -> None:
+        """An event has said what markets charge in the slot that begins. None: no fee that could be
+        set here.
+        """
         for market, fee in fees.items():
             self.of(market).in_force = fee
 

@@ -44,9 +44,16 @@ class Chosen:
 
 
 def choose(
-    nodes: Sequence[Node], names: Sequence[str], aggregator: str, *, take_over: bool
+    nodes: Sequence[Node],
+    names: Sequence[str],
+    aggregator: str,
+    *,
+    take_over: bool,
+    dry_run: bool = False,
 ) -> Chosen:
-    """The markets of these names; without names all that are registered for the account."""
+    """The markets of these names; without names all that are registered for the account. A dry run
+    takes none from another aggregator: nobody would set its fees then.
+    """
     markets = [node for node in nodes if node.is_market and node.uuid is not None]
     chosen = Chosen()
     wanted = [node for node in markets if node.registered]
@@ -62,10 +69,12 @@ def choose(
         market = Market(node.name, node.uuid, is_root=node.depth == 0)
         if node.aggregator == aggregator:
             chosen.ours.append(market)
-        elif node.aggregator and not take_over:
+        elif node.aggregator and not (take_over and not dry_run):
+            held = f"the aggregator {node.aggregator!r} sets its fees"
             chosen.problems[node.name] = (
-                f"the aggregator {node.aggregator!r} sets its fees — have it let go of the market, "
-                "or write take_over: true"
+                f"{held}, and a dry run takes no market over — without dry_run it is taken"
+                if take_over
+                else f"{held} — have it let go of the market, or write take_over: true"
             )
         else:
             chosen.to_select.append(Held(market, node.aggregator))

@@ -44,7 +44,8 @@ def open_agent(
         aggregator=settings.aggregator,
         markets=settings.markets,
         fee_type=settings.fee_type,
-        take_over=settings.take_over and not settings.dry_run,
+        take_over=settings.take_over,
+        dry_run=settings.dry_run,
     )
     plan = Plan(
         slot_s=int(site.market.slot),

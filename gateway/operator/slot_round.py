@@ -129,7 +129,7 @@ class SlotRound:
             asks = place.statistics is None and (again or not place.is_asked)
             wanted: list[Fee | None] = [None] if asks else []
             is_due = not place.is_settled and (again or place.state != "sent")
-            if place.decision is not None and is_due:
+            if place.decision is not None and is_due and not self.dry_run:
                 wanted.append(place.decision.fee)
             if wanted and len(found) < most:
                 found[uuid] = tuple(wanted)

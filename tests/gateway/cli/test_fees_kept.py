@@ -137,9 +137,10 @@ def test_a_slot_is_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -
 def test_of_a_market_that_is_not_there_nothing_is_found(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = run(folder, capsys, "--market", "House 7")
+    code, _, err = run(folder, capsys, "--market", "Hause 1")
     assert code == 1
-    assert "'House 7'" in err
+    assert "'Hause 1' then — did you mean 'House 1'?" in err
+    assert run(folder, capsys, "--market", "House 7", "--explain", "2025-01-01")[0] == 1
 
 
 def test_a_percent_fee_is_a_part_of_what_was_paid(

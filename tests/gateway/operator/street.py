@@ -99,6 +99,7 @@ def agent_of(
         markets=operator.markets,
         fee_type=operator.fee_type,
         take_over=operator.take_over,
+        dry_run=operator.dry_run,
     )
     connection = Connection(session, wanted, jitter=lambda: 0.0)
     desk = Desk(operator.plan(slot_s), buffer.tables.grid_fees, operator.load_of)

@@ -1,0 +1,91 @@
+"""A grid operator who changes the configuration while a slot runs, and restarts the agent; and
+somebody else who sets fees beside.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.operator.money import charged_fee
+from tests.gateway.operator.street import HOUSE, Operator, fixed
+from tests.gateway.operator.test_faults import OTHER, asks
+from tests.gateway.operator.world import SLOT_S, START_S, World
+
+
+async def _restarted(world: World, operator: Operator) -> None:
+    """In the middle of a slot whose fee was sent and not answered; its event is told once more."""
+    await world.slots(3)
+    world.exchange.engine.is_mute = True
+    await world.slots(0.05)
+    world.operator = operator
+    await world.restart()
+    await world.slots(0.05)
+    world.exchange.engine.is_mute = False
+    event = {"event": "market", "market_slot": "2026-11-28T00:45", "grid_tree": {}}
+    for aggregator in world.community.aggregators:
+        world.exchange.engine.tell(aggregator, event)
+    await world.slots(0.6)
+
+
+def test_what_was_sent_before_a_dry_run_is_not_sent_again_in_it(tmp_path: Path) -> None:
+    world = World(Operator(fixed(5)), tmp_path)
+
+    async def an_hour(world: World) -> None:
+        await _restarted(world, replace(world.operator, dry_run=True))
+        in_slot = [each for each in world.arrived if each.slot_s == START_S + 3 * SLOT_S]
+        assert len(in_slot) == 3
+        await world.slots(1)
+        assert world.by_slot(HOUSE)[4].state == "silent"
+        assert world.by_slot(HOUSE)[5].state == "dry_run"
+        assert len([each for each in world.arrived if each.slot_s > START_S + 2 * SLOT_S]) == 3
+
+    world.run(an_hour)
+
+
+def test_what_was_sent_before_the_bounds_were_narrowed_is_decided_anew(tmp_path: Path) -> None:
+    world = World(Operator(fixed(5)), tmp_path)
+
+    async def an_hour(world: World) -> None:
+        await _restarted(world, replace(world.operator, highest=4.5))
+        row = world.by_slot(HOUSE)[4]
+        assert (row.fee, row.state) == (4_500_000, "taken")
+        assert [each.data for each in world.arrived[-3:]] == [{"fee_const": 4.5}] * 3
+
+    world.run(an_hour)
+
+
+def test_a_dry_run_takes_no_market_from_another_aggregator(tmp_path: Path) -> None:
+    world = World(asks(take_over=True, dry_run=True), tmp_path)
+    world.community.aggregators[OTHER] = "other"
+    world.community.controlled[HOUSE] = OTHER
+
+    async def hours(world: World) -> None:
+        await world.slots(3)
+        assert world.community.controlled[HOUSE] == OTHER
+        problem = world.agent.connection.problems["House 1"]
+        assert "'other' sets its fees, and a dry run takes no market over" in problem
+        assert {row.name for row in world.rows("dry_run")} == {"Grid", "Street"}
+
+    world.run(hours)
+
+
+@pytest.mark.parametrize("number", [150.0, -5.0])
+def test_what_somebody_else_set_beyond_any_fee_is_told_as_it_is(
+    tmp_path: Path, number: float
+) -> None:
+    world = World(Operator(fixed(3, "percent"), fee_type="percent", step=1), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(4.9)
+        house = world.community.find(HOUSE)
+        assert house is not None
+        world.exchange.engine.fees.command(house, {"data": {"fee_percent": number}})
+        await world.slots(2)
+        row = world.by_slot(HOUSE)[5]
+        assert (row.state, row.in_force) == ("taken", number * 1_000_000)
+        assert row.reason == f"the exchange took it, and charges {number:g} % in this slot"
+        assert charged_fee(row) == number
+        assert world.by_slot(HOUSE)[6].fee == 3_000_000
+
+    world.run(hours)
