@@ -1,9 +1,12 @@
 """How far each destination has accepted, in a small file beside the buffer, `<buffer>.accepted`.
 
+What was sent and has no verdict yet counts, too. The exchange may have taken it, and the verdict
+may never come.
+
 The buffer itself cannot tell that it is an old copy: in it, what was accepted since is still owed,
 or is settled anew, and differently. The marks tell, because they are not in it. They are written
-down when the first number of a slot is accepted, before the verdict itself is, and cover whatever
-of that slot is about to be sent to the same destination: one small write for each slot.
+down when the first number of a slot is sent or accepted, before the buffer says so, and cover
+whatever of that slot is about to be sent to the same destination: one small write for each slot.
 
 Who puts a copy of the whole folder back puts old marks back with it. So what was accepted is noted
 in a second place, too: the service's cache folder, which no such copy touches. That file may be
@@ -59,7 +62,7 @@ class AcceptedMarks:
     path: Path
     """Of the file."""
     accepted: dict[Series, int] = field(default_factory=dict)
-    """The newest slot that was accepted."""
+    """The newest slot that was accepted, or was sent and may have been."""
     assumed: dict[Series, int] = field(default_factory=dict)
     """The newest slot that is assumed to be accepted."""
     assumed_before_s: int = 0

@@ -83,8 +83,8 @@ def _newest_known_s(database: Database, destination: str) -> int | None:
 
 
 def note_accepted(database: Database, marks: AcceptedMarks) -> None:
-    """What the buffer itself knows to be accepted, for a file of marks that is new, or lags behind.
-    Raises StoreError.
+    """What the buffer itself knows to be accepted, or sent and not answered yet, for a file of
+    marks that is new, or lags behind. Raises StoreError.
     """
     names = [name for (name,) in database.rows(_DESTINATIONS)]
     for destination in names:
@@ -93,7 +93,8 @@ def note_accepted(database: Database, marks: AcceptedMarks) -> None:
             continue
         rows = database.rows(
             """SELECT subject, max(slot_s) FROM outbox WHERE destination = ? AND slot_s >= ?
-               AND state = 'accepted' AND attempts > 0 AND kind = 'measurement' GROUP BY subject""",
+               AND state IN ('accepted', 'sent') AND attempts > 0
+               AND kind = 'measurement' GROUP BY subject""",
             *(destination, newest_s - _KNOWN_S),
         )
         for subject, slot_s in rows:

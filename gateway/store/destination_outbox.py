@@ -157,7 +157,7 @@ class DestinationOutbox:
         Older revisions of what is accepted are not owed any more. What a person gave up meanwhile
         stays given up, unless the destination took it or refused it.
         """
-        if state == "accepted":
+        if state in ("accepted", "sent"):
             self._mark(items)
         if state == "sent" and sent_s is None:
             sent_s = now_s
@@ -198,7 +198,9 @@ class DestinationOutbox:
                 )
 
     def _mark(self, items: Sequence[Item]) -> None:
-        """Note outside the file what is accepted, and with it what is about to be."""
+        """Note outside the file what is accepted, and with it what is about to be. What was sent
+        may be accepted, though its verdict never comes: an older buffer must not send over it.
+        """
         marks = self._marks()
         news = [
             item.slot_s

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.outbox.owed import State
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.buffer import Buffer
 from gateway.store.errors import Reopened
@@ -162,6 +163,42 @@ def test_a_first_start_of_this_version_learns_the_marks_from_the_buffer(path: Pa
     store = opened(path)
     assert behind(store) == []
     store.close_file()
+    assert set(AcceptedMarks.beside(path).accepted.values()) == {900}
+
+
+@pytest.mark.parametrize("after", ["", "pending"])
+def test_what_was_sent_and_never_answered_is_not_sent_again_by_an_old_copy(
+    path: Path, after: State
+) -> None:
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    store.close_file()
+    old = copied(path)
+    store = opened(path)
+    settle(store, 1800)
+    outbox = store.outbox("exchange")
+    outbox.record([owed(1800).item], "sent", "", NOW_S)
+    if after:
+        outbox.record([owed(1800).item], after, "no answer came", NOW_S)
+    store.close_file()
+
+    shutil.copy(old, path)
+    store = opened(path)
+    settle(store, 1800, 2700)
+    assert states(store) == {900: "accepted", 1800: "accepted", 2700: "pending"}
+    assert assumed(store) == {1800}
+    assert len(behind(store)) == 1
+    store.close_file()
+
+
+def test_a_first_start_of_this_version_learns_what_was_sent_too(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900)
+    store.outbox("exchange").record([owed(900).item], "sent", "", NOW_S)
+    store.close_file()
+    AcceptedMarks.beside(path).path.unlink()
+    opened(path).close_file()
     assert set(AcceptedMarks.beside(path).accepted.values()) == {900}
 
 
