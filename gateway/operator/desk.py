@@ -21,6 +21,7 @@ from gateway.operator.slot_round import Place, SlotRound
 from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
 from gateway.store.grid_fee_table import GridFeeTable
 
+ALWAYS_S = 1 << 40
 MOST_MISSED = 96
 """So many slots that went by without a decision are written down one by one."""
 
@@ -91,7 +92,8 @@ class Desk:
         slot_s = runs.slot_s + self.plan.slot_s
         self._end_past(runs)
         self.past, self.current = self.current, None
-        if not self._is_read:
+        is_first = not self._is_read
+        if is_first:
             self._read(runs)
             self._is_read = True
         charged = {
@@ -103,7 +105,9 @@ class Desk:
             runs.slot_s, [(uuid, micros) for uuid, micros in told if micros is not None]
         )
         self._write_missed(slot_s, markets, why_missed)
-        self.current = self._begun(slot_s, markets)
+        # Where later slots are known already, a simulation was begun anew: it has taken nothing.
+        restores = is_first and (self._fees.newest_s(ALWAYS_S) or 0) <= slot_s
+        self.current = self._begun(slot_s, markets, restores=restores)
         return self.current
 
     def _read(self, runs: SlotRuns) -> None:
@@ -133,11 +137,11 @@ class Desk:
                 place.reason += "; it is in force all the same"
         self.keep(past)
 
-    def _begun(self, slot_s: int, markets: Sequence[Market]) -> SlotRound:
+    def _begun(self, slot_s: int, markets: Sequence[Market], *, restores: bool) -> SlotRound:
         plan = self.plan
         begun = SlotRound.of_markets(markets, slot_s, plan.fee_type, dry_run=plan.dry_run)
         self._written = {}
-        for row in self._fees.between(slot_s, slot_s + 1):
+        for row in self._fees.between(slot_s, slot_s + 1) if restores else ():
             decision = decision_of(row)
             if row.market in begun.places and decision and self._still_holds(decision, row):
                 begun.restore(row.market, decision, row)
