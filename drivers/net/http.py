@@ -286,6 +286,10 @@ _NO_ANSWER = "disconnected without sending a response"
 """In the text of the error, as h11 and httpx have it."""
 
 
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""X509_V_ERR_…: self-signed, alone or in the chain, or of an authority that is not known here."""
+
+
 def _words(error: BaseException, url: str) -> str:
     """What the network said, dug out of the layers that wrapped it."""
     deepest = _deepest(error)
@@ -294,10 +298,13 @@ def _words(error: BaseException, url: str) -> str:
     if isinstance(deepest, h11.RemoteProtocolError) and _SPEAKS_TLS in str(deepest):
         return "it speaks TLS on this port — write https://"
     if isinstance(deepest, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not valid ({deepest.verify_message}) — check this machine's "
-            "clock and the URL"
-        )
+        what = f"its certificate is not valid ({deepest.verify_message})"
+        if getattr(deepest, "verify_code", None) in _UNKNOWN_AUTHORITY:
+            return (
+                f"{what} — check the URL, or name its authority's file: SSL_CERT_FILE=… in the "
+                "environment"
+            )
+        return f"{what} — check this machine's clock and the URL"
     if isinstance(deepest, h11.RemoteProtocolError) and r"b'\x15\x03" in str(deepest):
         return "it speaks TLS on this port — write https://"
 

@@ -50,6 +50,8 @@ SILENT_SLOTS = 1.25
 BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
 SEND_AGAIN_S, MAX_SEND_AGAIN_S = 0.5, 30.0
 LEAST_S = 0.05
+STORE_AGAIN_S = 1.0
+NOT_TOLD = "the exchange told of no slot in which it could have been decided"
 ORDER_POLL_S = 2.0
 MOST_TOLD = 5
 """Markets in one line of the log."""
@@ -64,7 +66,9 @@ class Doings:
     """What the agent has done since its start."""
 
     taken_s: float | None = None
-    """When a fee was last taken, or an event last heard where none is to be sent; Unix time."""
+    """When a fee was last taken, or an event last heard where none is to be sent; before the first,
+    when the exchange let us in. Unix time.
+    """
     stray_events: int = 0
     """Doubled, or older than what was told."""
     problem: str = ""
@@ -225,6 +229,9 @@ class Agent:
                 _log.warning("%s", self._lost)
             case None if problem := self.connection.condition.problem:
                 self._lost = f"the exchange was not heard: {problem}"
+            case None if self.connection.markets and self.doings.taken_s is None:
+                # The first fee is a slot away; that fees can be set is known.
+                self.doings.taken_s = self._now()
 
     def _begin(self, runs: SlotRuns, group: asyncio.TaskGroup) -> None:
         """A slot has begun: the fees of the next one are due."""
@@ -235,17 +242,8 @@ class Agent:
         self._heard_s, self.doings.has_ended = loop_s, False
         if self._task is not None:
             self._task.cancel()
-        try:
-            current = self.desk.begin(runs, self.connection.markets, self._lost)
-        except StoreError as error:
-            self._note_problem(str(error))
-            self._lost = f"what is decided could not be kept: {error}"
-            return
-        self._lost = "the exchange told of no slot in which it could have been decided"
-        if self.desk.plan.dry_run and current.places:
-            self.doings.taken_s = self._now()
         self._changed.clear()
-        self._task = group.create_task(self._set_fees(current))
+        self._task = group.create_task(self._set_fees_after(runs))
 
     def _hear(self, replies: Replies) -> None:
         current = self.desk.current
@@ -289,6 +287,24 @@ class Agent:
                 self.connection.doubt()
 
     # --- what is said -----------------------------------------------------------------------------
+
+    async def _set_fees_after(self, runs: SlotRuns) -> None:
+        """The slot after the one that has begun. Where the disk refuses, it is tried again."""
+        lost, self._lost = self._lost, NOT_TOLD
+        while True:
+            try:
+                current = self.desk.begin(runs, self.connection.markets, lost)
+                break
+            except StoreError as error:
+                self._note_problem(str(error))
+                self._lost = f"what is decided could not be kept: {error}"
+            if asyncio.get_running_loop().time() >= self.pace.deadline_s():
+                return
+            await asyncio.sleep(min(STORE_AGAIN_S, self.pace.lasts_s / 20))
+        self._lost = NOT_TOLD
+        if self.desk.plan.dry_run and current.places:
+            self.doings.taken_s = self._now()
+        await self._set_fees(current)
 
     async def _set_fees(self, current: SlotRound) -> None:
         """All that is to be said for one slot, until it is over or nothing is open."""

@@ -2,6 +2,7 @@
 the markets, and the store. Shell.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,9 @@ from gateway.store.grid_fee_table import GridFeeTable
 ALWAYS_S = 1 << 40
 MOST_MISSED = 96
 """So many slots that went by without a decision are written down one by one."""
+
+MOST_UNWRITTEN = 5_000
+"""Statistics of markets that wait for a disk that refuses; beyond, the oldest are gone."""
 
 LoadOf = Callable[[Formula, int], float | None]
 """The kWh of a formula's meters in the slot that starts then; None: not closed yet, or not wholly
@@ -76,6 +80,10 @@ class Desk:
         self._history = History(plan.slot_s, plan.fee_type)
         self._is_read = False
         """Whether what was known before a restart is known again."""
+        self._unwritten: deque[tuple[int, tuple[UUID, str, SlotStatistics]]] = deque(
+            maxlen=MOST_UNWRITTEN
+        )
+        """Statistics by slot, until they are on disk."""
         self._written: dict[UUID, GridFee] = {}
         """The rows of the current slot as they are on disk."""
         self.current: SlotRound | None = None
@@ -91,9 +99,7 @@ class Desk:
         """
         slot_s = runs.slot_s + self.plan.slot_s
         self._end_past(runs)
-        self.past, self.current = self.current, None
-        is_first = not self._is_read
-        if is_first:
+        if not self._is_read:
             self._read(runs)
             self._is_read = True
         charged = {
@@ -106,9 +112,12 @@ class Desk:
         )
         self._write_missed(slot_s, markets, why_missed)
         # Where later slots are known already, a simulation was begun anew: it has taken nothing.
-        restores = is_first and (self._fees.newest_s(ALWAYS_S) or 0) <= slot_s
-        self.current = self._begun(slot_s, markets, restores=restores)
-        return self.current
+        is_known = self.current is None or self.current.slot_s == slot_s
+        restores = is_known and (self._fees.newest_s(ALWAYS_S) or 0) <= slot_s
+        begun = self._begun(slot_s, markets, restores=restores)
+        # Not before: where the disk refuses, this is tried again.
+        self.past, self.current = self.current, begun
+        return begun
 
     def _read(self, runs: SlotRuns) -> None:
         """Know again what was known before a restart, and end what that has cut short."""
@@ -122,7 +131,7 @@ class Desk:
     def _end_past(self, runs: SlotRuns) -> None:
         """What is still open of the slot that begins stays so. What does it charge?"""
         past = self.current
-        if past is None:
+        if past is None or past.slot_s > runs.slot_s:
             return
         past.end("the slot began")
         self._history.ended(past)
@@ -250,18 +259,23 @@ class Desk:
         self._fees.write([row for row in past.rows() if row.fee is not None])
 
     def _observe(self, slot_s: int, told: Sequence[Place]) -> None:
-        rows = []
         for place in told:
             assert place.statistics is not None
             each = place.statistics
             self._history.told(place.market.uuid, slot_s, each)
             kept = SlotStatistics(*(getattr(each, name) for name in STATISTICS))
-            rows.append((place.market.uuid, place.market.name, kept))
-        if rows:
+            self._unwritten.append((slot_s, (place.market.uuid, place.market.name, kept)))
+        self._write_observed()
+
+    def _write_observed(self) -> None:
+        for slot_s in sorted({slot_s for slot_s, _ in self._unwritten}):
+            rows = [told for at_s, told in self._unwritten if at_s == slot_s]
             self._fees.observe(slot_s, rows, self.plan.fee_type)
+        self._unwritten.clear()
 
     def keep(self, what: SlotRound) -> None:
         """Write what is not on disk as it is."""
+        self._write_observed()
         rows = [
             row
             for row in what.rows()

@@ -416,6 +416,11 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
             names & {*TABLES} and not (version and {*TABLES} <= names)
         ):
             raise sqlite3.DatabaseError(f"of schema {version}, with {len(names)} tables")
+        if is_unfinished(names):
+            raise StoreError(
+                f"{path}: its upgrade is not finished; wait for the daemon, or start it: it goes "
+                "on with it"
+            )
         if version != newest_version():
             if version > newest_version():
                 raise StoreError(
@@ -429,11 +434,6 @@ def _opened(db: sqlite3.Connection, path: Path, limits: Limits) -> Buffer:
             raise StoreError(
                 f"{path}: was written by an older version (schema {version}); start the daemon "
                 "once, it upgrades the file"
-            )
-        if is_unfinished(names):
-            raise StoreError(
-                f"{path}: its upgrade is not finished; wait for the daemon, or start it: it goes "
-                "on with it"
             )
         return Buffer(db, path, limits)
     except BaseException:

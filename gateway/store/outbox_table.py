@@ -90,22 +90,23 @@ class OutboxTable:
 
     # --- what the ledger writes and asks ----------------------------------------------------------
 
-    def write(self, owed: Sequence[Owed], *, again: bool = False) -> None:
+    def write(self, owed: Sequence[Owed], *, again: bool = False) -> tuple[Owed, ...]:
         """Inside a transaction. What is owed already stays as it is. What is assumed to be accepted
         counts as that. `again`: it was written once before, with these very numbers; those that
-        name their slots do no harm when they are sent twice.
+        name their slots do no harm when they are sent twice. Returns what was to be written.
         """
         if not owed:
-            return
+            return ()
         self.forget()
-        owed = [
+        owed = tuple(
             each if again and each.closes_s is None else self._or_assumed(each) for each in owed
-        ]
+        )
         marks = ", ".join("?" * (OWED_LIST.count(",") + 1))
         self._database.connection.executemany(
             f"INSERT INTO outbox ({OWED_LIST}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
             [owed_row(each) for each in owed],
         )
+        return owed
 
     def _or_assumed(self, owed: Owed) -> Owed:
         item = owed.item

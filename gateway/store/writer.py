@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from drivers.sample import Sample
 from gateway.energy.slot import Event, TakenBack
@@ -211,6 +212,7 @@ class Writer:
     def _write_all(self) -> None:
         tables = self._tables
         new_slots = 0
+        written: list[Closing] = []
         with self._database.transaction():
             # Inside: to begin it may have had something to tell.
             events = [
@@ -226,13 +228,15 @@ class Writer:
                 tables.counters.write(closing.device, closing.sample_id, closing.state)
                 new_slots += tables.slots.write(closing.slots)
                 tables.asset_slots.write(closing.asset_slots)
-                tables.outbox.write(closing.owed)
+                # What only counts as accepted does so when it is written again, too.
+                owed = tables.outbox.write(closing.owed)
+                written.append(replace(closing, owed=owed))
                 self._withdraw(closing.taken_back)
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
 
         self._is_other_file = False
-        self._recent.add(self.closings)
+        self._recent.add(written)
         tables.samples.count += len(self._samples)
         tables.slots.count += new_slots
         self._samples.clear()

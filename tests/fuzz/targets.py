@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tests.fuzz import (
     exchange,
+    grid_operator,
     iec62056,
     lines,
     meter_drivers,
@@ -31,6 +32,7 @@ TARGETS: Mapping[str, Target] = {
         recordings,
         services,
         exchange,
+        grid_operator,
     )
     for target in module.TARGETS
 }

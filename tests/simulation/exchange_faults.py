@@ -51,7 +51,7 @@ def _exchange_refuses_asset(world: "World", event: FaultEvent) -> Undo:
 
     def undo() -> None:
         world.exchange.mode("ok")
-        refused_ms = world.fault_log.refused_ms.setdefault(str(asset), [])
+        refused_ms = world.fault_log.refused_ms.setdefault(name, [])
         refused_ms.append((begin_ms, world.time.ms()))
 
     return undo

@@ -374,7 +374,7 @@ def _fair(books: Books, _: Verdict) -> Iterator[str]:
         if row["state"] != "rejected":
             continue
         decided_ms = row["decided_s"] * 1000
-        refused_ms = books.run.faults.refused_ms.get(row["asset"], ())
+        refused_ms = books.run.faults.refused_ms.get(books.names[row["asset"]], ())
         if not any(
             begin_ms - books.wrong_ms <= decided_ms <= end_ms + books.wrong_ms + 60_000
             for begin_ms, end_ms in refused_ms

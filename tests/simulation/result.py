@@ -39,7 +39,7 @@ class FaultLog:
     nothing is written, say.
     """
     refused_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    """From when to when the exchange refused one asset only, by the asset's UUID."""
+    """From when to when the exchange refused one asset only, by its name."""
     known_there: dict[UUID, str] = field(default_factory=dict)
     """The assets' names, by every UUID that they ever had at the exchange."""
 

@@ -142,8 +142,7 @@ def _asset_removed(world: "World", event: FaultEvent) -> Undo:
 
     def undo() -> None:
         root.children.append(node)
-        asset = next(str(each.uuid) for each in world.settings.assets if each.name == name)
-        refused_ms = world.fault_log.refused_ms.setdefault(asset, [])
+        refused_ms = world.fault_log.refused_ms.setdefault(name, [])
         refused_ms.append((begin_ms, world.time.ms()))
 
     return undo

@@ -34,6 +34,8 @@ LOOK_AGAIN_S = 300.0
 LEAST_BETWEEN_S = 30.0
 """Addresses that are refused have it looked at no more often."""
 BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
+MOST_TOLD = 2
+"""So often an aggregator that is told to act for an asset counts as one that did not before."""
 TOLD_FOR_S = 86_400.0
 """A UUID that changed is told for so long."""
 
@@ -81,8 +83,10 @@ class Registrar:
         self._differences: dict[str, str] = {}
         self._changes: dict[str, tuple[float, str]] = {}
         """UUIDs that changed, by the asset's name: when, and the words for it."""
-        self._selected: set[UUID] = set()
-        """The assets that our aggregator acts for, by its own answers."""
+        self._selected: dict[UUID, int] = {}
+        """The assets that our aggregator acts for, by its own answers: how often it was told to
+        since the registry has said so.
+        """
         self._problem = ""
         """Why it could not be looked at."""
 
@@ -124,12 +128,10 @@ class Registrar:
         if not self._task.needs_registry:
             await self._doubts.wait()
         while True:
-            if self._doubts.is_set():
-                # An aggregator may not act any more for what it was told to.
-                self._selected.clear()
+            is_doubted = self._doubts.is_set()
             self._doubts.clear()
             try:
-                moved = await self._look()
+                moved = await self._look(is_doubted)
             except NobodyLoggedIn:
                 await asyncio.sleep(BACKOFF_S)
                 continue
@@ -152,7 +154,7 @@ class Registrar:
             async with asyncio.timeout(LOOK_AGAIN_S if self._differences else LOOK_EVERY_S):
                 await self._doubts.wait()
 
-    async def _look(self) -> Set[Subject]:
+    async def _look(self, is_doubted: bool) -> Set[Subject]:
         """Returns the assets whose numbers go elsewhere now. Raises ExchangeError."""
         before = {e.id: self._address_of(e.id) for e in self._task.wanted if self.knows(e.id)}
         nodes = await self._api.registry()
@@ -165,7 +167,7 @@ class Registrar:
         differences = {each.asset: str(each) for each in resolved.differences}
         newly: Set[Subject] = set()
         if self._task.aggregator:
-            newly, problems = await self._select(resolved.nodes)
+            newly, problems = await self._select(resolved.nodes, is_doubted)
             differences |= problems
         self._tell_differences(differences)
         moved = {here for here, there in before.items() if self._address_of(here) != there}
@@ -202,9 +204,12 @@ class Registrar:
 
     # --- the aggregator ---------------------------------------------------------------------------
 
-    async def _select(self, nodes: Mapping[UUID, Node]) -> tuple[Set[Subject], dict[str, str]]:
+    async def _select(
+        self, nodes: Mapping[UUID, Node], is_doubted: bool
+    ) -> tuple[Set[Subject], dict[str, str]]:
         """Have the aggregator act for every asset. Returns for which it did not before, and what
-        is wrong, by the asset's name. Raises ExchangeError.
+        is wrong, by the asset's name. `is_doubted`: it may not act any more for what it was told
+        to. Raises ExchangeError.
         """
         name = self._task.aggregator
         uuid, is_new = await self._api.find_or_create_aggregator(name)
@@ -219,17 +224,27 @@ class Registrar:
         for each in self._task.wanted:
             there = self._addresses.there(each.id)
             node = nodes.get(each.id)
-            if there is None or there in self._selected:
+            if there is None:
                 continue
             if node is not None and node.aggregator == name:
-                self._selected.add(there)
+                self._selected[there] = 0
+                continue
+            times = self._selected.get(there)
+            if times is not None and not is_doubted:
                 continue
             try:
                 await self._api.select_aggregator(uuid, there)
-                self._selected.add(there)
-                newly.add(each.id)
+                self._selected[there] = (times or 0) + 1
+                # A registry that never tells for whom it acts must not have all tried anew for
+                # each asset that is silent.
+                if times is None or times < MOST_TOLD:
+                    newly.add(each.id)
             except (NotTaken, NotAllowed) as error:
-                whose = f", and {node.aggregator!r} does" if node and node.aggregator else ""
+                their = node.aggregator if node is not None else ""
+                if times is not None and not their:
+                    continue  # perhaps it acts for it already
+                self._selected.pop(there, None)
+                whose = f", and {their!r} does" if their else ""
                 problems[each.name] = (
                     f"the aggregator {name!r} does not act for it{whose}: {error} — have the "
                     "exchange's operator, or that aggregator's user, let it go"

@@ -46,6 +46,8 @@ MOMENT_S = 3.0
 """So long a first handshake has, before a backlog goes without it."""
 MAX_WAITING = 256
 """Answers that were not looked at yet: beyond, the exchange has to wait."""
+REMINDER_S = 3600.0
+"""A connection that is lost over and over is said so often."""
 VAIN_HANDSHAKES = 3
 """So many handshakes in a row that came to nothing, without a word or in another language, say that
 there is no websocket, where there never was one.
@@ -79,6 +81,18 @@ class _Channel:
     """Frames that were no JSON, or too long, since the start."""
 
 
+@dataclass(slots=True)
+class _Past:
+    """What was, since the start."""
+
+    has_opened: bool = False
+    """There was ever a websocket."""
+    is_said_lost: bool = False
+    """That they are not heard was said, and not yet that they are again."""
+    said_s: float = 0.0
+    """When that was said last, Unix time."""
+
+
 class Verdicts:
     """Of one exchange. `now` is Unix time, `jitter` gives random numbers from 0 to 1."""
 
@@ -108,8 +122,7 @@ class Verdicts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._answers: asyncio.Queue[Answer | BaseException] = asyncio.Queue(MAX_WAITING)
         self._turn = asyncio.Semaphore(OPEN_AT_ONCE)
-        self._has_opened = False
-        """Whether there was ever a websocket, since the start."""
+        self._past = _Past()
 
     # --- Acknowledges -----------------------------------------------------------------------------
 
@@ -143,7 +156,7 @@ class Verdicts:
     @property
     def words_come(self) -> bool:
         """Whether there are verdicts."""
-        return self._has_opened or not any(each.is_none for each in self._channels.values())
+        return self._past.has_opened or not any(each.is_none for each in self._channels.values())
 
     @property
     def is_awake(self) -> bool:
@@ -224,7 +237,7 @@ class Verdicts:
                 self._lose(channel, str(error))
                 channel.handshakes_in_vain += 1
                 in_vain = channel.handshakes_in_vain >= VAIN_HANDSHAKES
-                is_expected = self._has_opened or _loop_s() < self._expected_until_s
+                is_expected = self._past.has_opened or _loop_s() < self._expected_until_s
                 channel.is_none = (error.is_plain or in_vain) and not is_expected
                 await self._answers.put(_NEWS)
             except NobodyLoggedIn:
@@ -235,7 +248,7 @@ class Verdicts:
                 self._lose(channel, str(error))
             if _loop_s() - began_s >= STEADY_S:
                 backoff.succeed()
-            rarely = channel.is_none and not self._has_opened
+            rarely = channel.is_none and not self._past.has_opened
             await asyncio.sleep(RARELY_S if rarely else backoff.fail())
 
     async def _listen(self, channel: _Channel, socket: "WebSocket") -> None:
@@ -273,28 +286,33 @@ class Verdicts:
     def _found(self, channel: _Channel) -> None:
         """It is open."""
         channel.opens_s = None
-        was_lost = bool(channel.problem) or not self._has_opened
-        if not self._has_opened:
+        is_news = self._past.is_said_lost or not self._past.has_opened
+        if not self._past.has_opened:
             self._known.note_heard()
-        self._has_opened = True
+        self._past.has_opened = True
         channel.problem, channel.is_none, channel.handshakes_in_vain = "", False, 0
-        if was_lost and not any(each.problem for each in self._channels.values()):
+        if is_news and not any(each.problem for each in self._channels.values()):
+            self._past.is_said_lost = False
             _log.info("the exchange's verdicts are heard")
         channel.since_s = self._now()
 
     def _lose(self, channel: _Channel, problem: str) -> None:
-        """It is not open. Said once, until it is."""
+        """It is not open. Said once, until it is. One that is lost over and over, and comes back at
+        once, is said once an hour.
+        """
         was_s, channel.since_s = channel.since_s, None
         channel.opens_s = None
-        is_news = not any(each.problem for each in self._channels.values())
-        if is_news:
-            heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
-            _log.warning(
-                "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
-                heard,
-                problem,
-            )
         channel.problem = problem
+        is_again = was_s is not None and 0 <= self._now() - self._past.said_s < REMINDER_S
+        if self._past.is_said_lost or is_again:
+            return
+        self._past.is_said_lost, self._past.said_s = True, self._now()
+        heard = f"heard since {utc_seconds(int(was_s))}, and lost" if was_s else "not heard"
+        _log.warning(
+            "the exchange's verdicts are %s: %s; deliveries go on, and it is tried again",
+            heard,
+            problem,
+        )
 
 
 def _loop_s() -> float:

@@ -11,10 +11,14 @@ from uuid import UUID
 
 import msgspec
 
+from drivers.strict_yaml import nearest
+
 MAX_BYTES = 1024 * 1024
 """Of a registry: some 5,000 assets."""
 MAX_DEPTH = 32
 MAX_SHOWN = 100
+MAX_NAMES = 12
+"""So many are listed where a name is not among them."""
 
 KIND_OF: Mapping[str, str] = {
     "load": "load",
@@ -50,8 +54,13 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """Our word for what it is; the exchange's where we have none."""
-        return KIND_OF.get(self.type.lower().replace("_", "").replace(" ", ""), self.type)
+        """Our word for what it is; the exchange's where we have none. A type may say more than
+        the kind, such as LoadProfile or PVUserProfile.
+        """
+        type_ = self.type.lower().replace("_", "").replace(" ", "")
+        if type_.startswith(("load", "pv")):
+            return "pv" if type_.startswith("pv") else "load"
+        return KIND_OF.get(type_, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +174,9 @@ def _not_one(wanted: Wanted, named: Sequence[Node], assets: Sequence[Node]) -> D
         message = f"{len(named)} assets of the network are named {wanted.name!r}: {found}"
         return Difference(wanted.name, "name", message, "write the uuid of the one that is meant")
     known = sorted({node.name for node in assets})
-    hint = f"its assets are {', '.join(known[:12])}" if known else "it has no assets"
-    hint += ", …" if len(known) > 12 else ""
+    hint = f"its assets are {', '.join(known)}" if known else "it has no assets"
+    if len(known) > MAX_NAMES:
+        hint = nearest(wanted.name, known)
     message = f"no asset of the network is named {wanted.name!r}"
     return Difference(wanted.name, "name", message, hint)
 

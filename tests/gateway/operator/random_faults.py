@@ -12,6 +12,9 @@ from tests.gateway.operator.world import SLOT_S, World
 QUIET_SLOTS = 6
 """At the end nothing goes wrong any more."""
 
+KNOWN_SLOTS = 3
+"""At first neither: how late the very first event is, nobody can know."""
+
 Fault = Callable[[World, Random], Awaitable[None]]
 
 
@@ -19,6 +22,7 @@ async def live(world: World, days: float, rng: Random) -> None:
     """So many days, with a fault every few hours."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + days * 86_400 - QUIET_SLOTS * SLOT_S
+    await world.slots(KNOWN_SLOTS)
     while True:
         calm_s = rng.expovariate(1 / (6 * SLOT_S))
         if loop.time() + calm_s >= end_s:

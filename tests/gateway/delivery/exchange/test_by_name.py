@@ -292,6 +292,37 @@ async def test_an_aggregator_that_acts_for_nothing_any_more_is_told_to_act_again
             assert len(measured(exchange, house.uuid)) == (3 if has_new_uuids else 4)
 
 
+async def test_a_registry_that_tells_of_no_aggregators_makes_no_false_alarm_of_a_silent_asset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Community, "aggregator_of", lambda *_: None)
+    house, pv = house_and_pv()
+    async with twin(community(house, pv)) as exchange:
+        text = yaml(exchange, "aggregator: home-12")
+        async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            owe_all(buffer)
+            await until(lambda: states(buffer, HOUSE) + states(buffer, PV) == ["accepted"] * 2, 10)
+
+            def selections() -> int:
+                return sum("select-aggregator" in path for _, path, _ in exchange.journal)
+
+            pv.is_live = False
+            exchange.mode("status", status=400, where="select-aggregator")  # it is taken already
+            owe(buffer, PV, [NEWEST_S - SLOT])
+            delivery.wake()
+            await until(lambda: selections() >= 4, 5)
+            assert delivery.snapshot(now_s()).registry == {}
+
+            exchange.mode("ok")
+            attends = delivery._destination.attends
+            assert attends is not None
+            for count in (6, 8, 10):
+                attends.doubt()
+                await until(lambda count=count: selections() >= count, 5)
+            batches = sum("batch-commands" in path for _, path, _ in exchange.journal)
+            assert batches <= 4, "the silent asset is tried in each slot, and once for the doubt"
+
+
 async def test_what_was_sent_to_where_an_asset_was_goes_at_once_to_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

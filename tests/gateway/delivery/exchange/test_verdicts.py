@@ -271,6 +271,27 @@ async def test_bytes_that_are_no_frames_cost_the_connection_and_no_more(tmp_path
         await until(lambda: site.states(HOUSE) == ["accepted"], 5)
 
 
+async def test_a_connection_that_is_lost_over_and_over_is_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by a proxy that ends what is idle for a minute; and one that stays away is told."""
+    caplog.set_level("INFO", "gateway.delivery.exchange.verdicts")
+    async with talking_site(tmp_path, TICK) as site:
+        await listens(site)
+        for n in range(2, 5):
+            site.exchange.hang_up()
+            await until(lambda n=n: site.exchange.handshakes == 2 * n, 10)  # type: ignore[misc]
+            await listens(site)
+        await until(lambda: site.delivery.snapshot(0.0).verdicts == "on", 10)
+        said = [record.getMessage() for record in caplog.records]
+        assert len([text for text in said if "and lost" in text]) == 1
+        assert len([text for text in said if text.endswith("are heard")]) == 2
+
+        site.exchange.refuses_websockets = 503
+        site.exchange.hang_up()
+        await until(lambda: "are not heard" in caplog.text, 10)
+
+
 async def test_a_verdict_that_came_for_another_asset_says_nothing(tmp_path: Path) -> None:
     async with talking_site(tmp_path, "tick: 15s") as site:
         await listens(site)

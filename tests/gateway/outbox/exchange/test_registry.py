@@ -62,6 +62,8 @@ def test_the_tree_is_told_market_by_market() -> None:
         ),
         ([leaf("Haus", LOAD)], by_uuid(LOAD), LOAD, ("name", "is named 'Haus' in the exchange")),
         ([leaf("House", PV)], by_uuid(LOAD), LOAD, ("uuid", f"has the UUID {LOAD}")),
+        ([leaf("House", LOAD, "LoadProfile")], by_uuid(LOAD), LOAD, None),
+        ([leaf("House", PV, "PVUserProfile")], by_uuid(PV, kind="pv"), PV, None),
         ([leaf("House", LOAD, "PV")], by_name(), LOAD, ("kind", "House is a PV in the exchange")),
         ([leaf("House", LOAD, "Storage")], by_uuid(LOAD), LOAD, ("kind", "is a Storage")),
     ],
@@ -80,6 +82,12 @@ def test_what_is_otherwise_is_named_with_its_key(
         [difference] = resolved.differences
         assert difference.key == words[0] and words[1] in difference.message
         assert difference.hint
+
+
+def test_of_many_names_the_nearest_is_told() -> None:
+    many = [leaf(f"Flat {n}", UUID(int=n)) for n in range(20)]
+    [difference] = resolve(tree(leaf("House ", LOAD), *many), [by_name()]).differences
+    assert difference.hint == "did you mean 'House '?"
 
 
 def test_a_market_is_no_asset_though_it_has_the_name() -> None:
