@@ -22,6 +22,7 @@ from gateway.operator.slot_round import Place, SlotRound
 from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
 from gateway.store.grid_fee_table import GridFeeTable
 
+ALWAYS_S = 1 << 40
 MOST_MISSED = 96
 """So many slots that went by without a decision are written down one by one."""
 
@@ -110,7 +111,10 @@ class Desk:
             runs.slot_s, [(uuid, micros) for uuid, micros in told if micros is not None]
         )
         self._write_missed(slot_s, markets, why_missed)
-        begun = self._begun(slot_s, markets)
+        # Where later slots are known already, a simulation was begun anew: it has taken nothing.
+        is_known = self.current is None or self.current.slot_s == slot_s
+        restores = is_known and (self._fees.newest_s(ALWAYS_S) or 0) <= slot_s
+        begun = self._begun(slot_s, markets, restores=restores)
         # Not before: where the disk refuses, this is tried again.
         self.past, self.current = self.current, begun
         return begun
@@ -142,11 +146,11 @@ class Desk:
                 place.reason += "; it is in force all the same"
         self.keep(past)
 
-    def _begun(self, slot_s: int, markets: Sequence[Market]) -> SlotRound:
+    def _begun(self, slot_s: int, markets: Sequence[Market], *, restores: bool) -> SlotRound:
         plan = self.plan
         begun = SlotRound.of_markets(markets, slot_s, plan.fee_type, dry_run=plan.dry_run)
         self._written = {}
-        for row in self._fees.between(slot_s, slot_s + 1):
+        for row in self._fees.between(slot_s, slot_s + 1) if restores else ():
             decision = decision_of(row)
             if row.market in begun.places and decision and self._still_holds(decision, row):
                 begun.restore(row.market, decision, row)

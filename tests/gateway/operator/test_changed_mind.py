@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.operator.money import charged_fee
+from gateway.store.grid_fee_rows import GridFee
 from tests.gateway.operator.street import HOUSE, Operator, fixed
 from tests.gateway.operator.test_faults import OTHER, asks
 from tests.gateway.operator.world import SLOT_S, START_S, World
@@ -87,5 +88,30 @@ def test_what_somebody_else_set_beyond_any_fee_is_told_as_it_is(
         assert row.reason == f"the exchange took it, and charges {number:g} % in this slot"
         assert charged_fee(row) == number
         assert world.by_slot(HOUSE)[6].fee == 3_000_000
+
+    world.run(hours)
+
+
+def test_a_simulation_begun_anew_has_taken_nothing_of_what_the_one_before_took(
+    tmp_path: Path,
+) -> None:
+    world = World(Operator(fixed(5)), tmp_path)
+
+    async def hours(world: World) -> None:
+        rows = [
+            GridFee(
+                slot_s=START_S + n * SLOT_S,
+                market=HOUSE,
+                name="House 1",
+                state="taken",
+                fee_type="constant",
+                fee=9_000_000,
+            )
+            for n in range(2, 7)
+        ]
+        world.buffer.tables.grid_fees.write(rows)
+        await world.slots(9)
+        assert {world.by_slot(HOUSE)[n].fee for n in (2, 3, 6, 7)} == {5_000_000}
+        assert world.judge() == []
 
     world.run(hours)
