@@ -45,7 +45,7 @@ async def test_a_box_without_meters_has_an_agent_and_a_dry_one_takes_nothing_ove
     gateway = Gateway(load(folder), Clock("assured"))
     try:
         assert gateway.agent is not None
-        assert gateway.agent.connection._wanted.take_over == (not is_dry)
+        assert gateway.agent.connection._wanted.dry_run == is_dry
         report = gateway.reporter.report().grid_operator
         assert report is not None
         assert (report.unit, report.dry_run, report.state) == ("%", is_dry, "connecting")
