@@ -1,6 +1,7 @@
 """What is kept of an asset goes with it when gateway.yaml has another UUID."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -104,7 +105,7 @@ def test_what_was_accepted_counts_as_that_at_the_next_start(tmp_path: Path) -> N
         told = buffer.latest_events()
         buffer.close_file()
         assert not [text for text in told if "behind" in text]
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM outbox WHERE subject = ?", (U2.bytes,)).fetchone()
     marks = path.with_name("buffer.sqlite.accepted").read_text()
     assert (str(U1) in marks, str(U2) in marks) == (False, True)
