@@ -327,16 +327,19 @@ async def wrong_password(suffering: Suffering) -> None:
     site.exchange.password = "another one"
     site.exchange.revoke_tokens()
     before = (await site.report()).destinations[0]
-    report = await site.until(
-        lambda r: r.destinations[0].errors >= before.errors + 3, "the page says so"
-    )
-    assert "does not take this user name and password" in report.destinations[0].last_error
-    assert site.exchange.logins == logins + 1, (
-        "the answer will be the same as long as the password is"
-    )
-    assert len(site.log("WARNING deliveries fail", since=mark)) == 1
-    credentials = site.site.folder / "exchange.credentials"
-    credentials.write_text(credentials.read_text().replace(password, "another one"))
+    try:
+        report = await site.until(
+            lambda r: r.destinations[0].errors >= before.errors + 3, "the page says so"
+        )
+        assert "does not take this user name and password" in report.destinations[0].last_error
+        assert site.exchange.logins == logins + 1, (
+            "the answer will be the same as long as the password is"
+        )
+        assert len(site.log("WARNING deliveries fail", since=mark)) == 1
+    finally:
+        # Whatever came of it: the cases after this one need the right password.
+        credentials = site.site.folder / "exchange.credentials"
+        credentials.write_text(credentials.read_text().replace(password, "another one"))
     await exchange_is_well(site, mark)
     assert site.exchange.logins == logins + 2
     everything = site.daemon.log_path.read_text() + (await site.page.get("/status")).text
