@@ -15,7 +15,7 @@ from gateway.cli.terminal import Refused, of_the_machine, reading
 if TYPE_CHECKING:
     from gateway.operator.fee import Fee
     from gateway.operator.settings import GridOperator
-    from gateway.operator.stop_order import StopOrder
+    from gateway.operator.stop_order import Order, StopOrder
     from gateway.site.settings import Settings
 
 LOOK_S = 1.0
@@ -40,7 +40,7 @@ def stop(args: argparse.Namespace, settings: "Settings") -> int:
     fee = _fee_of(args, operator)
     order = StopOrder.beside(settings.buffer_path)
     try:
-        order.write(Order(fee.micros, time.time()))
+        order.write(Order(fee.micros, time.time(), fee.type))
     except OSError as error:
         raise Refused(of_the_machine(error) or f"{order.path}: {error}") from error
 
@@ -134,9 +134,24 @@ def _wait(settings: "Settings", order: "StopOrder", fee: "Fee", within_s: float)
             if found is None:
                 raise Refused("fees start has taken it back meanwhile")
             if found.done_s is not None:
-                return _tell(settings, fee, is_done=True)
+                return _tell_left(settings, found, fee)
         time.sleep(LOOK_S)
     return _tell(settings, fee, is_done=False)
+
+
+def _tell_left(settings: "Settings", order: "Order", fee: "Fee") -> int:
+    """What the daemon has done. Its bounds may be others than those of gateway.yaml as it is now,
+    which allow the fee.
+    """
+    if order.left_at in ("", str(fee)):
+        return _tell(settings, fee, is_done=True)
+    print(
+        f"Every market is left at {order.left_at}: the running daemon was started with a "
+        f"gateway.yaml that does not allow {fee}. For {fee} restart it, say fees start, and then "
+        "fees stop again.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _tell(settings: "Settings", fee: "Fee", *, is_done: bool) -> int:

@@ -15,18 +15,17 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from uuid import uuid4
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.delivery.http_session import ExchangeError
 from gateway.monitoring.report import GridOperatorReport
 from gateway.operator.connection import Connection
-from gateway.operator.desk import Desk
+from gateway.operator.desk import Desk, Left
 from gateway.operator.fee import UNITS, Fee
 from gateway.operator.frames import Finished, Replies, Said, SlotRuns
-from gateway.operator.history import fee_in_row
 from gateway.operator.pace import Pace
 from gateway.operator.slot_round import Batch, SlotRound
 from gateway.operator.stop_order import Order, StopOrder
@@ -61,8 +60,7 @@ FRESH_SLOTS = 3
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Doings:
+class Doings(Struct):
     """What the agent has done since its start."""
 
     taken_s: float | None = None
@@ -136,10 +134,12 @@ class Agent:
                 if task is not None:
                     task.cancel()
 
+        left = self.desk.left
+        assert left is not None
         await self.connection.let_go()
-        self._order.write(msgspec.structs.replace(order, done_s=self._now()))
+        self._order.write(replace(order, done_s=self._now(), left_at=str(left.fee)))
         self._lost = "the agent was stopped by fees stop"
-        _log.info("the markets are left at %s, as fees stop said", self.desk.stop_at)
+        _log.info("the markets are %s", left.why)
 
     def snapshot(self) -> GridOperatorReport:
         """How it is."""
@@ -205,8 +205,10 @@ class Agent:
         except (OSError, ValueError) as error:
             self._note_problem(f"{self._order.path} cannot be read: {error}")
             return None
-        plan = self.desk.plan
-        self.desk.stop_at = None if order is None else fee_in_row(plan.fee_type, order.micros)
+        plan, before = self.desk.plan, self.desk.left
+        self.desk.left = None if order is None else Left.by(order, plan.fee_type, plan.bounds)
+        if order is not None and order.done_s is None and self.desk.left not in (before, None):
+            _log.warning("fees stop: the markets are to be %s", self.desk.left.why)
         return order
 
     # --- what is heard ----------------------------------------------------------------------------

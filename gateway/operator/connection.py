@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gateway.delivery.exchange.beside import Beside, NotTaken
 from gateway.delivery.exchange.web_api import WebApi
@@ -37,8 +38,7 @@ LEAST_BETWEEN_S = 10.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What the connection is for."""
 
     network: str
@@ -53,8 +53,7 @@ class Wanted:
     """Whether no fee is sent: then no market is taken over, either."""
 
 
-@dataclass(slots=True)
-class Condition:
+class Condition(Struct):
     """How the connection is."""
 
     since_s: float | None = None

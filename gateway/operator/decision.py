@@ -8,14 +8,14 @@ whatever the model and the statistics say.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gateway.operator.fee import Fee
 from gateway.operator.model import Asked, Memory, Model, Unable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class Bounds(Struct, frozen=True, kw_only=True):
     """What the operator allows, for every market and every model."""
 
     lowest: Fee
@@ -51,8 +51,7 @@ class Bounds:
         return Fee(wanted.type, min(max(wanted.micros, low), high))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """The fee of one market for one slot, and why."""
 
     market: str

@@ -4,21 +4,23 @@ the markets, and the store. Shell.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
+from msgspec import Struct
+
 from gateway.energy.assets import Formula
 from gateway.monitoring.report import MarketReport
 from gateway.operator.decision import Bounds, Decision, decide
-from gateway.operator.fee import MILLION, UNITS, Fee, FeeType
+from gateway.operator.fee import UNITS, Fee, FeeType, fee_text
 from gateway.operator.frames import Replies, SlotRuns
 from gateway.operator.history import KEPT_SLOTS, History, decision_of, ended, missed_rows
 from gateway.operator.markets import Market
 from gateway.operator.model import NOTICE_SLOTS, Asked, Model, Proposal
 from gateway.operator.reporting import market_report
 from gateway.operator.slot_round import Place, SlotRound
+from gateway.operator.stop_order import Order
 from gateway.store.grid_fee_rows import STATISTICS, GridFee, SlotStatistics
 from gateway.store.grid_fee_table import GridFeeTable
 
@@ -44,22 +46,36 @@ class Measures(Protocol):
         """Which of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """What is in the place of every model once a person has said at which fee markets are left."""
 
     fee: Fee
+    why: str
     kind: str = "stop"
     needs_statistics: bool = False
     needs_load: bool = False
 
     def propose(self, asked: Asked) -> Proposal:  # noqa: ARG002 — whatever is asked
         """That fee."""
-        return Proposal(fee=self.fee, why=f"left at {self.fee} by fees stop")
+        return Proposal(fee=self.fee, why=self.why)
+
+    @classmethod
+    def by(cls, order: Order, fee_type: FeeType, bounds: Bounds) -> "Left":
+        """As ordered, as far as the bounds allow: they may have been narrowed since. An order in
+        the unit of another network leaves the fallback.
+        """
+        if order.fee_type not in (None, fee_type):
+            why = "fees stop said a fee of the other type"
+            return cls(bounds.fallback, f"left at the fallback, {bounds.fallback}: {why}")
+        low, high = bounds.lowest, bounds.highest
+        fee = Fee(fee_type, min(max(order.micros, low.micros), high.micros))
+        if fee.micros == order.micros:
+            return cls(fee, f"left at {fee} by fees stop")
+        said = f"fees stop said {fee_text(order.micros)}, and gateway.yaml allows {low} to {high}"
+        return cls(fee, f"left at {fee}: {said}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What the operator wants."""
 
     slot_s: int
@@ -90,8 +106,8 @@ class Desk:
         """The slot that fees are decided for."""
         self.past: SlotRound | None = None
         """The one before: it runs."""
-        self.stop_at: Fee | None = None
-        """What every market is left at, whatever its model says."""
+        self.left: Left | None = None
+        """Where every market is left, whatever its model says."""
 
     def begin(self, runs: SlotRuns, markets: Sequence[Market], why_missed: str) -> SlotRound:
         """A slot has begun: fees for the next one are due. `why_missed`: why nothing was decided
@@ -139,8 +155,7 @@ class Desk:
             charged = runs.charged(market) if past.slot_s == runs.slot_s else None
             fee = None if place.decision is None else place.decision.fee.micros
             if charged is not None and place.state == "taken" and charged != fee:
-                number = f"{charged / MILLION:.6f}".rstrip("0").rstrip(".")
-                what = f"{number} {UNITS[self.plan.fee_type]}"
+                what = f"{fee_text(charged)} {UNITS[self.plan.fee_type]}"
                 place.reason = f"the exchange took it, and charges {what} in this slot"
             elif charged is not None and place.state == "silent" and charged == fee:
                 place.reason += "; it is in force all the same"
@@ -194,9 +209,7 @@ class Desk:
             now.decide(place.market.uuid, decision)
 
     def _model_of(self, market: str) -> Model:
-        if self.stop_at is not None:
-            return Left(self.stop_at)
-        return self.plan.model_of(market)
+        return self.left or self.plan.model_of(market)
 
     def _loads(self, model: Model, slot_s: int) -> dict[int, float]:
         if not (model.needs_load and isinstance(model, Measures)):
@@ -213,10 +226,10 @@ class Desk:
     @property
     def is_at_stop(self) -> bool:
         """Whether every market is left at the fee it was to be left at."""
-        if self.stop_at is None or self.current is None:
+        if self.left is None or self.current is None:
             return False
         return self.plan.dry_run or all(
-            place.state == "taken" and place.decision and place.decision.fee == self.stop_at
+            place.state == "taken" and place.decision and place.decision.fee == self.left.fee
             for place in self.current.places.values()
         )
 

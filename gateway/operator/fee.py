@@ -7,9 +7,10 @@ all are whole millionths, finite and in range, and arithmetic with bounds and st
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from drivers.yaml_words import found_text, shortened
 
@@ -32,8 +33,7 @@ class FeeError(ValueError):
     """What cannot be a fee: `what is wrong — what to do`."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fee:
+class Fee(Struct, frozen=True, order=True):
     """A fee in the unit of its network. Only fees of one type are compared."""
 
     type: FeeType
@@ -59,8 +59,7 @@ class Fee:
     @property
     def text(self) -> str:
         """Its number alone, with a decimal point and no zeros at its end."""
-        whole, rest = divmod(self.micros, MILLION)
-        return f"{whole}.{rest:06}".rstrip("0").rstrip(".")
+        return fee_text(self.micros)
 
     @property
     def number(self) -> float:
@@ -77,6 +76,12 @@ class Fee:
         a fee that was not applied is answered with the old one.
         """
         return echoed(answer, self.type) == self
+
+
+def fee_text(micros: int) -> str:
+    """Of millionths, the number: with a decimal point and no zeros at its end."""
+    whole, rest = divmod(abs(micros), MILLION)
+    return "-" * (micros < 0) + f"{whole}.{rest:06}".rstrip("0").rstrip(".")
 
 
 def fee_of(raw: object, type_: FeeType) -> Fee:

@@ -13,11 +13,11 @@ of the slot that runs. What is neither, and what is not as it should be, says no
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct, field
 
 from gateway.operator.fee import MILLION, Fee, FeeError, FeeType, fee_of
 from gateway.outbox.held import slot_start_s
@@ -30,8 +30,7 @@ MAX_CHARGED = 1e9
 """What is beyond is no number that anybody charges."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRuns:
+class SlotRuns(Struct, frozen=True):
     """A slot has begun, or runs."""
 
     slot_s: int
@@ -51,8 +50,7 @@ class SlotRuns:
         return self.odd.get(market) if fee is None else fee.micros
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The engine's word on one command."""
 
     command: str
@@ -62,8 +60,7 @@ class Reply:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Replies:
+class Replies(Struct, frozen=True):
     """The engine's words on a batch, in the order of each market's commands."""
 
     transaction_id: str
@@ -71,8 +68,7 @@ class Replies:
     """A market that it does not know is not among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The simulation has come to its end."""
 
 
@@ -83,12 +79,12 @@ class Strange(ValueError):
     """What came is no JSON object."""
 
 
-class _Node(msgspec.Struct):
+class _Node(Struct):
     current_market_fee: msgspec.Raw = msgspec.Raw()
     children: msgspec.Raw = msgspec.Raw()
 
 
-class _Frame(msgspec.Struct):
+class _Frame(Struct):
     event: msgspec.Raw = msgspec.Raw()
     market_slot: msgspec.Raw = msgspec.Raw()
     slot_completion: msgspec.Raw = msgspec.Raw()

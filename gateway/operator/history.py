@@ -1,8 +1,10 @@
 """What is known of each market, slot after slot: what models are asked with. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from gateway.operator.decision import Decision
 from gateway.operator.fee import Fee, FeeError, FeeType
@@ -15,8 +17,7 @@ KEPT_SLOTS = 16
 """So many slots back a model may look."""
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """Of one market."""
 
     statistics: dict[int, Statistics] = field(default_factory=dict)

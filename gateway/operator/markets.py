@@ -5,15 +5,15 @@ another aggregator acts for is left to it, unless the operator says otherwise.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from drivers.strict_yaml import nearest
 from gateway.outbox.exchange.registry import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
+class Market(Struct, frozen=True):
     """One market that fees are set in."""
 
     name: str
@@ -22,8 +22,7 @@ class Market:
     """The uppermost one: its throughput is always told as 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A market that has to be selected first. `by`: the name of the aggregator that acts for it
     now; empty where none does.
     """
@@ -32,8 +31,7 @@ class Held:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What the registry comes to."""
 
     ours: list[Market] = field(default_factory=list)

@@ -5,9 +5,10 @@ step, and since when) is in its proposal, is stored with the decision, and is ha
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from drivers.strict_yaml import Mistake, Problem
 from gateway.operator.fee import Fee, FeeType
@@ -24,8 +25,7 @@ Memory = Mapping[str, int]
 """What a model remembers. It is stored as JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """All that a fee is decided from."""
 
     market: str
@@ -52,8 +52,7 @@ class Asked:
         return self.slot_s - NOTICE_SLOTS * self.slot_length_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """What a model wants, before bounds and steps."""
 
     fee: Fee
@@ -64,8 +63,7 @@ class Proposal:
     memory: Memory = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Unable:
+class Unable(Struct, frozen=True):
     """A model lacks what it needs."""
 
     why: str
@@ -98,8 +96,7 @@ class TariffFiles(Protocol):
         """Fees by what flows. Raises TariffError with all that is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """What a model is made from, beside its own keys."""
 
     fee_type: FeeType

@@ -11,8 +11,9 @@ those before it.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 LATEST = 0.8
 """A fee is sent within this part of a slot. What arrives in its last tick is looked at when the
@@ -49,8 +50,7 @@ ANEW_AFTER_SLOTS = 6
 """So long nothing newer was told where a simulation was begun anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A slot that began, and when that was heard."""
 
     slot_s: int

@@ -11,9 +11,10 @@ commas, by a semicolon.
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from drivers.strict_yaml import nearest
 from drivers.yaml_words import shortened
@@ -36,8 +37,7 @@ MAX_ROWS = 500_000
 DEFAULT_SLOT_S = 900
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastSlot:
+class PastSlot(Struct, frozen=True, kw_only=True):
     """One market's slot."""
 
     statistics: Statistics
@@ -59,8 +59,7 @@ class PastSlot:
         return told.import_kwh + told.export_kwh
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """The slots of each market, by their begins."""
 
     markets: Mapping[str, Mapping[int, PastSlot]]

@@ -5,8 +5,9 @@ Nobody knows how people would have answered to other fees: energies stay as they
 
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from gateway.operator.decision import Bounds, Decision, decide
 from gateway.operator.fee import MILLION, Fee, FeeType
@@ -18,8 +19,7 @@ REMEMBERED_SLOTS = 8
 """No model looks back further."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charged:
+class Charged(Struct, frozen=True):
     """A fee for a slot, and its money."""
 
     decision: Decision
@@ -29,8 +29,7 @@ class Charged:
     """None where the energy, or its price, is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class Total(Struct, frozen=True, kw_only=True):
     """What a model did in a market."""
 
     model: str
@@ -148,8 +147,7 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
+class Contender(Struct, frozen=True, kw_only=True):
     """A model to be replayed, or one for each market."""
 
     label: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from drivers.yaml_words import found_text, shortened
@@ -231,8 +231,7 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridOperator:
+class GridOperator(Struct, frozen=True, kw_only=True):
     """All that `grid_operator:` says, with its tariff files read."""
 
     settings: Settings

@@ -11,8 +11,10 @@ there is never more than one fee for a market.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from gateway.operator.decision import Decision
 from gateway.operator.fee import Fee, FeeType, echoed
@@ -30,8 +32,7 @@ TRIED_AGAIN = 2
 """A fee that the exchange refused, or answered with another one, is sent so often in a slot."""
 
 
-@dataclass(slots=True)
-class Place:
+class Place(Struct):
     """One market in it."""
 
     market: Market
@@ -53,8 +54,7 @@ class Place:
         return refused or self.state in ("taken", "dry_run")
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Commands by market."""
 
     of: Mapping[UUID, tuple[Fee | None, ...]]
@@ -77,8 +77,7 @@ def _command(fee: Fee | None) -> dict[str, object]:
     return {"type": FEES, "data": fee.data}
 
 
-@dataclass(slots=True)
-class SlotRound:
+class SlotRound(Struct):
     """Of the slot that starts at `slot_s`."""
 
     slot_s: int

@@ -6,14 +6,14 @@ there is a past market, and the root market's throughput is always 0, whatever f
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_KWH = 1e9
 """What is beyond is no energy of a slot."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class Statistics(Struct, frozen=True, kw_only=True):
     """A market's past slot. None is what was not said."""
 
     import_kwh: float | None = None

@@ -2,10 +2,12 @@
 `<buffer>.fees-stop`. It holds for every start until it is taken back. Shell.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
+
+from gateway.operator.fee import FeeType
 
 MAX_BYTES = 4096
 
@@ -15,18 +17,21 @@ _ABOUT = (
 )
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(Struct, frozen=True):
     """Leave them at that fee, which is in millionths of the network's unit."""
 
     micros: int
     given_s: float
+    fee_type: FeeType | None = None
+    """Of the network, as it was known then. None: an older gateway wrote this."""
     done_s: float | None = None
-    """When every market had it."""
+    """When every market was left."""
+    left_at: str = ""
+    """At which fee: the order's, or what was allowed in its place when it was obeyed."""
     about: str = _ABOUT
 
 
-@dataclass(frozen=True, slots=True)
-class StopOrder:
+class StopOrder(Struct, frozen=True):
     """The file of one buffer."""
 
     path: Path

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake
 from gateway.operator.fee import Fee, FeeType
@@ -29,8 +29,7 @@ class Settings:
         yield from unfit(self.weekend, fee_type, "weekend")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weekend:
+class Weekend(Struct, frozen=True, kw_only=True):
     """By the day of the week, on the site's clocks."""
 
     weekday: Fee

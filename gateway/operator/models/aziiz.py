@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake
 from gateway.operator.fee import Fee, FeeType
@@ -64,8 +64,7 @@ class Settings:
         yield from unfit(self.above, fee_type, "above")
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """What flowed through a market, in kWh of a slot, and how that is known."""
 
     kwh: float
@@ -73,8 +72,7 @@ class Flow:
     inputs: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aziiz:
+class Aziiz(Struct, frozen=True, kw_only=True):
     """A fee by thresholds of what flows."""
 
     file: str

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake, Seconds
 from gateway.energy.assets import Formula
@@ -90,16 +90,14 @@ class Settings:
                 yield Mistake(("steps", n, "above"), message, "steps go upwards")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """From that load on, that fee."""
 
     above_percent: float
     fee: Fee
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feeder:
+class Feeder(Struct, frozen=True, kw_only=True):
     """A fee by the load of the transformer."""
 
     rating_kw: float

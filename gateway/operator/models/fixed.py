@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake
 from gateway.operator.fee import Fee, FeeType
@@ -24,8 +24,7 @@ class Settings:
         yield from unfit(self.fee, fee_type, "fee")
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """The same fee in every slot."""
 
     fee: Fee

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from drivers.strict_yaml import Mistake
 from gateway.operator.fee import Fee, FeeType
@@ -48,8 +48,7 @@ class Settings:
         yield from ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeOfUse:
+class TimeOfUse(Struct, frozen=True, kw_only=True):
     """The fee of the quarter of an hour in which a slot begins."""
 
     file: str

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from string import ascii_uppercase
+
+from msgspec import Struct, field
 
 from drivers.strict_yaml import Problem
 from drivers.yaml_words import shortened
@@ -14,8 +15,7 @@ DAY_S = 86400
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.0+)?)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One value, and where it is: a line of a text file, or a cell's name in a spreadsheet."""
 
     value: object
@@ -36,8 +36,7 @@ class Cell:
 Row = Sequence[Cell]
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """One table of a file. A text file has one, without a name."""
 
     name: str
@@ -48,8 +47,7 @@ MAX_TOLD = 20
 """So many mistakes of a file are told: a column that is wrong has 96."""
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """All that is wrong with one file."""
 
     file: str

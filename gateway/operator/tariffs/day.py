@@ -7,7 +7,8 @@ Columns without a name may hold notes, but no numbers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from drivers.strict_yaml import nearest
 from drivers.yaml_words import shortened
@@ -34,8 +35,7 @@ MAX_NAMED = 8
 """So many of the missing quarters of an hour are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayTariff:
+class DayTariff(Struct, frozen=True):
     """The fees of each market, by the quarter of an hour since midnight."""
 
     fees: Mapping[str, Sequence[Fee]]

@@ -8,7 +8,8 @@ is a placeholder, and stands for no market.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from drivers.strict_yaml import Document, parse
 from drivers.yaml_words import found_text, shortened
@@ -21,16 +22,14 @@ FEE = "Grid fee"
 HINT = f'{{"Grid": [{{"{THRESHOLD}": 10, "{FEE}": 0.9}}]}}'
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """Up to so many kWh in a slot, that fee."""
 
     kwh: float
     fee: Fee
 
 
-@dataclass(frozen=True, slots=True)
-class ThresholdTariff:
+class ThresholdTariff(Struct, frozen=True):
     """The thresholds of each market, the lowest first."""
 
     thresholds: Mapping[str, Sequence[Threshold]]
@@ -40,8 +39,7 @@ class _Object(list[tuple[str, object]]):
     """A JSON object, with the keys that are there twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(Struct, frozen=True):
     """A threshold and its fee, as they are written."""
 
     kwh: Cell

@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from gateway.cli import fees_stop
 from gateway.cli.main import main
 from gateway.operator.past_slots import past_slots
-from gateway.operator.stop_order import Order, StopOrder
+from gateway.operator.stop_order import StopOrder
 from gateway.operator.tariffs.cells import Findings
 from gateway.store.grid_fee_rows import GridFee, SlotStatistics
 from gateway.store.opening import open_buffer
@@ -183,7 +184,7 @@ def test_beside_a_running_daemon_stop_waits_until_the_daemon_has_done_it(
     def obey() -> None:
         while (found := order.read()) is None:
             time.sleep(0.01)
-        order.write(Order(found.micros, found.given_s, done_s=time.time()))
+        order.write(msgspec.structs.replace(found, done_s=time.time(), left_at="2.5 ct/kWh"))
 
     obeying = threading.Thread(target=obey)
     obeying.start()
@@ -202,6 +203,29 @@ def test_beside_a_running_daemon_stop_waits_until_the_daemon_has_done_it(
     assert "Taken back" in out
     assert order.read() is None
     assert "not stopped" in run(folder, capsys, "start")[1]
+
+
+def test_a_daemon_that_does_not_allow_the_fee_says_where_it_left_the_markets(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fees_stop, "LOOK_S", 0.02)
+    order = StopOrder.beside(folder / "buffer.sqlite")
+    daemon = open_buffer(folder / "buffer.sqlite", now_s=float(START_S), says="the daemon")
+
+    def obey() -> None:
+        while (found := order.read()) is None:
+            time.sleep(0.01)
+        order.write(msgspec.structs.replace(found, done_s=time.time(), left_at="2 ct/kWh"))
+
+    obeying = threading.Thread(target=obey)
+    obeying.start()
+    try:
+        code, _, err = run(folder, capsys, "stop", "--at", "2,5")
+    finally:
+        obeying.join()
+        daemon.abandon()
+    assert code == 1
+    assert "Every market is left at 2 ct/kWh: the running daemon was started with" in err
 
 
 def test_without_a_grid_operator_nothing_of_it_is_loaded() -> None:

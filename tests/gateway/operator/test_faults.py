@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -367,6 +368,46 @@ def test_a_person_leaves_the_markets_at_a_fee_and_goes_on_again(tmp_path: Path) 
         await world.slots(3)
         assert "did not run" in world.by_slot(HOUSE)[12].reason
         assert world.rows("taken")[-1].fee == 5_000_000
+
+    world.run(hours)
+
+
+def test_bounds_that_are_narrowed_hold_for_an_order_to_stop_that_is_open(tmp_path: Path) -> None:
+    world = World(Operator(fixed(5), step=1), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(6)
+        order = world.agent._order
+        order.write(Order(9_000_000, world.exchange.now(), "constant"))
+        await world.slots(2.1)
+        world.operator = replace(world.operator, highest=6.5)
+        sent = len(world.arrived)
+        await world.restart()
+        await world.slots(4)
+        assert {each.data["fee_const"] for each in world.arrived[sent:]} == {6.5}
+        found = order.read()
+        assert found is not None and found.done_s is not None
+        assert (found.micros, found.left_at) == (9_000_000, "6.5 ct/kWh")
+        assert world.charged[world.slot_s, HOUSE] == 6.5
+        why = world.rows("taken")[-1].why
+        assert "fees stop said 9, and gateway.yaml allows 0 ct/kWh to 6.5 ct/kWh" in why
+
+    world.run(hours)
+
+
+def test_an_order_to_stop_in_the_unit_of_another_network_leaves_the_fallback(
+    tmp_path: Path,
+) -> None:
+    world = World(Operator(fixed(5), fallback=4), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(3)
+        world.agent._order.write(Order(9_000_000, world.exchange.now(), "percent"))
+        await world.slots(3)
+        row = world.rows("taken")[-1]
+        assert row.fee == 4_000_000
+        assert "fees stop said a fee of the other type" in row.why
+        assert world.agent.snapshot().state == "stopped"
 
     world.run(hours)
 
