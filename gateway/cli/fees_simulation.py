@@ -239,7 +239,7 @@ def _bounds(
         highest = fee_of(HIGHEST[fee_type], fee_type)
         before = Bounds(lowest=lowest, highest=highest, fallback=lowest)
     try:
-        return replace(before, **said)  # type: ignore[arg-type]  # all of these are fees
+        return replace(before, **said)
     except ValueError as error:
         raise Refused(f"{error} — --lowest, --fallback, --highest go upwards") from error
 

@@ -127,6 +127,7 @@ def _summary(total: "Tally") -> str:
     faults = sum(total.faults.values())
     slots = ", ".join(f"{count} {quality}" for quality, count in total.qualities.most_common())
     deliveries = ", ".join(f"{count} {state}" for state, count in total.deliveries.most_common())
+    fees = ", ".join(f"{count} {state}" for state, count in total.fees.most_common())
     felt = "".join(
         f"; {fault} was felt {count} times" for fault, count in sorted(total.felt.items())
     )
@@ -135,6 +136,7 @@ def _summary(total: "Tally") -> str:
         f"({total.seconds / YEAR_S:.2f} years), {faults} faults of "
         f"{len(total.faults)} kinds, {total.starts} starts of the daemon{felt}\nmeters' slots: "
         f"{slots}\nassets' slots: {deliveries}\n"
+        f"markets' fees: {fees or 'none'}\n"
         f"runs that broke a law: {len(total.broken)}"
     )
 

@@ -62,6 +62,9 @@ class Books:
                     "ORDER BY slot_s, subject, revision"
                 )
             )
+            self.fees: list[Any] = list(
+                db.execute("SELECT uuid_text(market) AS market_text, * FROM grid_fees")
+            )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
             self.events: list[tuple[str, float]] = [
                 (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
@@ -115,6 +118,11 @@ class Books:
     def lost_s(self) -> float:
         """When the database was last damaged or deleted."""
         return max(self.run.faults.lost_store_ms, default=-1) / 1000
+
+    @property
+    def fees_lost_s(self) -> float:
+        """What was kept of fees before that may be gone, by damage or an old copy."""
+        return max(self.lost_s, *(ms / 1000 for ms in self.run.faults.restored_ms), -1)
 
     @property
     def wrong_ms(self) -> int:

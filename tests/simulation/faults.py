@@ -20,6 +20,7 @@ from gateway.store.errors import InUse
 from gateway.timing.clock import BATTERY_S
 from tests.simulation.applying import Apply, Undo
 from tests.simulation.exchange_faults import EXCHANGE_FAULTS
+from tests.simulation.fee_faults import FEE_APPLY
 from tests.simulation.home import profile_of
 from tests.simulation.process import RESTART_S
 from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
@@ -471,5 +472,6 @@ APPLY: Mapping[str, Apply] = {
     "leap_smear": _leap_smear,
     **EXCHANGE_FAULTS,
     **WORD_FAULTS,
+    **FEE_APPLY,
 }
 """What each fault does."""

@@ -11,6 +11,7 @@ from drivers.line import LineUrl
 from drivers.profile import Profile, load_profile
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Direction
+from tests.simulation.markets import write_operator
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Home, Stream, TrueMeter
 from tests.simulation.wires import ModbusMeter, Wire
@@ -146,6 +147,8 @@ def write_site(folder: Path, scenario: Scenario, assets: Mapping[str, UUID], net
         "status: {port: 0}",
         f"clock: {{trust: {scenario.trust}}}",
     ]
+    if scenario.grid_operator:
+        lines += write_operator(folder, network)
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")
 
 

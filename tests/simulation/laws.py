@@ -12,6 +12,7 @@ from typing import Any
 from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import UWH_PER_WH
 from tests.simulation.books import Booked, Books, wh_text
+from tests.simulation.fee_laws import broken_by_fees
 from tests.simulation.home import ASSETS
 from tests.simulation.result import RunResult
 from tests.simulation.scenario import Must, Scenario
@@ -30,6 +31,8 @@ class Verdict:
     qualities: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     deliveries: Counter[str] = field(default_factory=Counter)
+    fees: Counter[str] = field(default_factory=Counter)
+    """A grid operator's, of every market and slot."""
     felt: Counter[str] = field(default_factory=Counter)
     """As `FaultLog.felt`."""
     unallocated_wh: float = 0.0
@@ -51,6 +54,7 @@ def judge(run: RunResult) -> Verdict:
     # Of a slot that was revised the newest number counts.
     newest = {(row["asset"], row["slot_s"], row["kind"]): row["state"] for row in books.outbox}
     verdict.deliveries.update(newest.values())
+    verdict.fees.update(row["state"] for row in books.fees if row["state"] != "observed")
     verdict.unallocated_wh = (
         sum(
             row["end_uwh"] - row["begin_uwh"]
@@ -72,6 +76,7 @@ def judge(run: RunResult) -> Verdict:
         _complete,
         _fair,
         _expected,
+        _lawful_fees,
     )
     verdict.violations += [
         f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
@@ -90,6 +95,11 @@ def _few(texts: Iterator[str]) -> Iterator[str]:
             yield "… and more of this kind"
             return
         yield text
+
+
+def _lawful_fees(books: Books, _: Verdict) -> Iterator[str]:
+    """Those that arrived at the engine, and what is kept of them."""
+    yield from broken_by_fees(books)
 
 
 def _alive(books: Books, _: Verdict) -> Iterator[str]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from gateway.delivery.simulated.exchange import StrictExchange
 from gateway.site import config
 from tests.simulation.machine import Boot
+from tests.simulation.markets import Markets
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import Home, TrueMeter
 
@@ -53,6 +54,7 @@ class RunResult:
     home: Home
     meters: Mapping[str, TrueMeter]
     exchange: StrictExchange
+    markets: Markets
     assets: Mapping[str, UUID]
     """Under which UUIDs the gateway keeps them, by their names."""
     boots: Mapping[str, Boot]

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 from gateway import MADE_S
+from tests.simulation.fee_events import AGENT_SHARE, FEE_FAULTS, drawn
 
 QUIET_S = 5400.0
 """No fault begins or ends in the last hour and a half of a random scenario, so that what is owed
@@ -125,6 +126,8 @@ FAULTS: Mapping[str, str] = {
     "password_changed": "the password is changed, and corrected in the credential file at the end",
     # what the exchange says beside its replies, and how it knows us
     **EXCHANGE_WORDS,
+    # what a grid operator's agent meets
+    **FEE_FAULTS,
 }
 """Every fault, and what it does."""
 
@@ -232,6 +235,9 @@ class Scenario:
     verdicts: Annotated[bool, Meta(description="the engine's verdicts are heard; sdk only")] = False
     by_name: Annotated[bool, Meta(description="gateway.yaml has no UUIDs of assets")] = False
     aggregator: Annotated[bool, Meta(description="all goes by way of one; sdk only")] = False
+    grid_operator: Annotated[
+        bool, Meta(description="the gateway sets the fees of the network's markets, too")
+    ] = False
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
@@ -277,7 +283,7 @@ def _check(scenario: Scenario, document: Document) -> None:
             )
 
 
-_SWITCHES = ("verdicts", "by_name", "aggregator")
+_SWITCHES = ("verdicts", "by_name", "aggregator", "grid_operator")
 
 
 def written(scenario: Scenario) -> str:
@@ -356,6 +362,11 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     if hears:
         times = words.choice((1, 2, 3))
         happens += (_of_words(words, lasts_s - QUIET_S) for _ in range(times))
+    fees = Random(f"fees {seed}")
+    is_operator = fees.random() < AGENT_SHARE
+    if is_operator:
+        times = fees.choice((1, 2, 3))
+        happens += (_of_fees(fees, lasts_s - QUIET_S) for _ in range(times))
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
@@ -365,6 +376,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         verdicts=hears,
         by_name=hears and words.random() < 0.5,
         aggregator=hears and words.random() < 0.5,
+        grid_operator=is_operator,
         interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
         trust=trust,
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
@@ -425,6 +437,12 @@ def _of_words(rng: Random, until_s: float) -> FaultEvent:
     )
 
 
+def _of_fees(rng: Random, until_s: float) -> FaultEvent:
+    """What a grid operator's agent meets."""
+    fault, at_s, lasts_s, amount = drawn(rng, until_s)
+    return FaultEvent(at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), amount=amount)
+
+
 def _zeros(within_s: float) -> tuple[int, ...]:
     return tuple(max(1, min(many, int(within_s / 300))) for many in (5, 20, 200))
 
@@ -437,7 +455,7 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    by_themselves = REGISTER_AMOUNTS.keys() | EXCHANGE_WORDS.keys()
+    by_themselves = REGISTER_AMOUNTS.keys() | EXCHANGE_WORDS.keys() | FEE_FAULTS.keys()
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s

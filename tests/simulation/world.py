@@ -18,13 +18,14 @@ from uuid import UUID
 from drivers.line import LineUrl, SerialSettings
 from gateway import MADE_S
 from gateway.app import Gateway
-from gateway.delivery import kinds
 from gateway.delivery.simulated.http_server import StandInExchange
+from gateway.operator.loading import load
 from gateway.timing.clock import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
 from tests.simulation.home import ASSETS, SimulatedHome, write_folder, write_site
 from tests.simulation.machine import Machine, TrueTime
+from tests.simulation.markets import Markets
 from tests.simulation.network import Network
 from tests.simulation.other_programs import OtherPrograms
 from tests.simulation.process import Process
@@ -62,6 +63,9 @@ class World:
             now=self.time.s,
             max_history=None,
         )
+        self.markets = Markets(self.exchange, Random(f"markets {scenario.seed}"))
+        if scenario.grid_operator:
+            self.markets.open()
         self.nodes = {node.name: node for node in self.exchange.community.assets()}
         """The assets there, by their names here."""
         self.fault_log = FaultLog(known_there={u: name for name, u in self.assets.items()})
@@ -69,7 +73,7 @@ class World:
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
         self.home = SimulatedHome(scenario.seed, origin_s, self.time.ms, self.rng)
         write_folder(folder, scenario, self.assets, self.exchange)
-        self.settings = kinds.load(folder)
+        self.settings = load(folder)
 
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after
@@ -110,7 +114,7 @@ class World:
 
     async def _tick(self) -> None:
         """The exchange's engine, where somebody hears it."""
-        if self.scenario.verdicts:
+        if self.scenario.verdicts or self.scenario.grid_operator:
             await self.exchange.tick()
 
     def configure(self, scenario: Scenario) -> None:
@@ -118,7 +122,7 @@ class World:
         start on.
         """
         write_site(self.folder, scenario, self.assets, self.exchange.network)
-        self.settings = kinds.load(self.folder)
+        self.settings = load(self.folder)
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
         """Do something then."""
@@ -154,6 +158,7 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
+            markets=self.markets,
             assets={asset.name: asset.uuid for asset in self.settings.assets},
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,

@@ -26,6 +26,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     qualities: Counter[str] = field(default_factory=Counter)
     deliveries: Counter[str] = field(default_factory=Counter)
+    fees: Counter[str] = field(default_factory=Counter)
     felt: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     broken: list[Verdict] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Tally:
         self.felt.update(verdict.felt)
         self.qualities.update(verdict.qualities)
         self.deliveries.update(verdict.deliveries)
+        self.fees.update(verdict.fees)
         if verdict.violations:
             self.broken.append(verdict)
 
