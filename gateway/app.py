@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS_S = 60
+MARKETS_S = 1.0
+"""What changes within so long is published once."""
 """Time between two publications of the status over MQTT."""
 
 
@@ -145,6 +147,8 @@ class Gateway:
             yield self._publish_status(self.mqtt)
         if self.agent:
             yield self.agent.run()
+        if self.agent and self.mqtt:
+            yield _publish_markets(self.agent, self.mqtt)
         yield self.status.run()
         yield self.watchdog.run()
         yield self.watchdog.tell(self.reporter.summary)
@@ -235,6 +239,15 @@ def _status(settings: Settings, reporter: Reporter) -> StatusServer:
         settings.page_token(),
         open_to_all=settings.page_access == "open",
     )
+
+
+async def _publish_markets(agent: "Agent", mqtt: "MqttPublisher") -> None:
+    """As soon as they are otherwise."""
+    while True:
+        await agent.news.wait()
+        agent.news.clear()
+        mqtt.markets(agent.snapshot())
+        await asyncio.sleep(MARKETS_S)
 
 
 def _mqtt(settings: Settings, clock: Clock, jitter: Callable[[], float]) -> "MqttPublisher":

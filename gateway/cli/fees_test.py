@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -158,8 +159,9 @@ def _show_day(args: argparse.Namespace, tariffs: "Tariffs") -> None:
     found = _stretches(quarters, fees, zone if args.times == "local" else UTC)
     rows = [[_utc(begin), _local(begin, zone), *map(str, each)] for begin, each in found]
     print_table(["from (UTC)", "from (local)", *fees], rows, right=list(fees))
-    if args.times == "local" and len(quarters) != QUARTERS:
-        print("An hour of that day is skipped or comes twice: its fees, too.", file=sys.stderr)
+    if args.times == "local":
+        for text in _oddities(quarters, zone):
+            print(text, file=sys.stderr)
 
 
 def _zone(args: argparse.Namespace) -> tzinfo:
@@ -181,14 +183,34 @@ def _quarters(day: date, zone: tzinfo) -> Iterator[datetime]:
         begin += timedelta(minutes=15)
 
 
+def _oddities(quarters: Sequence[datetime], zone: tzinfo) -> Iterator[str]:
+    """What of a file's day that day lacks, or has twice."""
+    from gateway.operator.tariffs.cells import time_text
+    from gateway.operator.tariffs.day import QUARTER_S, QUARTERS
+
+    times = Counter(_number(begin.astimezone(zone)) for begin in quarters)
+    for count, words in (
+        (0, "is not there on that day, nor are the file's fees of it"),
+        (2, "comes twice on that day, with the file's fees of it"),
+    ):
+        found = [number for number in range(QUARTERS) if times[number] == count]
+        if found:
+            first, after = (time_text(n * QUARTER_S) for n in (found[0], found[-1] + 1))
+            yield f"{first} to {after} {words}."
+
+
+def _number(at: datetime) -> int:
+    """Which quarter of an hour of a file's day that is."""
+    return at.hour * 4 + at.minute // 15
+
+
 def _stretches(
     quarters: Sequence[datetime], fees: "Mapping[str, Sequence[Fee]]", file_zone: tzinfo
 ) -> Iterator[tuple[datetime, list["Fee"]]]:
     """Where a fee of any market changes, with all of them."""
     before: list[Fee] | None = None
     for begin in quarters:
-        at = begin.astimezone(file_zone)
-        number = at.hour * 4 + at.minute // 15
+        number = _number(begin.astimezone(file_zone))
         now = [day[number] for day in fees.values()]
         if now != before:
             yield begin, now

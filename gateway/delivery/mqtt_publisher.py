@@ -200,9 +200,13 @@ class MqttPublisher:
         """Publish the daemon's report; it stays with the broker until the next one."""
         self._retain("status", report.to_json())
         if report.grid_operator is not None:
-            for market in report.grid_operator.markets:
-                document = _market_document(market, report.grid_operator)
-                self._retain(f"market/{market.uuid}", json.encode(document))
+            self.markets(report.grid_operator)
+
+    def markets(self, operator: GridOperatorReport) -> None:
+        """Publish what of the markets is not as it was published last; it stays with the broker."""
+        for market in operator.markets:
+            document = json.encode(_market_document(market, operator))
+            self._queue.retain_news(f"{self._root}/market/{market.uuid}", document)
 
     def snapshot(self) -> Part:
         """How the publication goes."""

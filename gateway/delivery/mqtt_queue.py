@@ -61,6 +61,8 @@ class PublicationQueue:
         """How often a connection ended on a topic, since a message of it was last taken."""
         self._refused_until_s: dict[str, float] = {}
         """Topics that are left out, and for how long."""
+        self._held: dict[str, bytes] = {}
+        """What the broker holds, or is to hold, of topics that are said when they change."""
         self.dropped = 0
         """Messages that were given up because too many waited."""
 
@@ -80,9 +82,16 @@ class PublicationQueue:
         self._retained[topic] = Message(topic, payload, retained=True)
         self._has_news()
 
+    def retain_news(self, topic: str, payload: bytes) -> None:
+        """The same, unless this connection's broker has been told so already."""
+        if self._held.get(topic) != payload:
+            self._held[topic] = payload
+            self.retain(topic, payload)
+
     def greet(self, greeting: Message) -> None:
         """What goes first on this connection."""
         self._greeting = greeting
+        self._held.clear()  # another broker, or one that has lost what it held
 
     def hand_out(self, connection: MqttConnection, now_s: float) -> None:
         """Publish what waits, as long as the broker keeps up. Raises OSError."""
@@ -199,4 +208,5 @@ class PublicationQueue:
 
     def _leave_out(self, message: Message, now_s: float, why: str) -> None:
         self._refused_until_s[message.topic] = now_s + LEFT_OUT_S
+        self._held.pop(message.topic, None)
         self._left_out(message.topic, why)

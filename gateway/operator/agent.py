@@ -67,6 +67,8 @@ class Doings(Struct):
     """When a fee was last taken, or an event last heard where none is to be sent; before the first,
     when the exchange let us in. Unix time.
     """
+    heard_s: float | None = None
+    """When an event last came, by the loop's clock."""
     stray_events: int = 0
     """Doubled, or older than what was told."""
     problem: str = ""
@@ -97,8 +99,8 @@ class Agent:
         self._order = order
         self._now = now
         self._jitter = jitter
-        self._heard_s: float | None = None
-        """When an event last came, by the loop's clock."""
+        self.news = asyncio.Event()
+        """Something may be otherwise than it was."""
         self._lost = "this gateway did not run, or had not heard the exchange yet"
         """Why slots may have gone by."""
         self._task: asyncio.Task[None] | None = None
@@ -241,7 +243,7 @@ class Agent:
         if not self.pace.hear(runs.slot_s, loop_s - runs.part * self.pace.lasts_s):
             self.doings.stray_events += 1
             return
-        self._heard_s, self.doings.has_ended = loop_s, False
+        self.doings.heard_s, self.doings.has_ended = loop_s, False
         if self._task is not None:
             self._task.cancel()
         self._changed.clear()
@@ -264,6 +266,7 @@ class Agent:
             self.doings.taken_s = self._now()
             self._tell(current.slot_s, taken)
         self._changed.set()
+        self.news.set()
 
     def _tell(self, slot_s: int, taken: dict[str, Fee]) -> None:
         """A line where fees are others than they were."""
@@ -284,7 +287,7 @@ class Agent:
             since_s = self.connection.condition.since_s
             if since_s is None:
                 continue
-            silent_s = asyncio.get_running_loop().time() - max(since_s, self._heard_s or 0.0)
+            silent_s = asyncio.get_running_loop().time() - max(since_s, self.doings.heard_s or 0.0)
             if silent_s >= SILENT_SLOTS * self.pace.lasts_s:
                 self.connection.doubt()
 
@@ -337,9 +340,11 @@ class Agent:
         if loop.time() >= self.pace.deadline_s():
             current.end("the slot was about to begin, or its event came too late")
             self._keep(current)
+        self.news.set()
 
     async def _wait(self, seconds: float) -> None:
         """So long, or until an answer comes."""
+        self.news.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

@@ -48,6 +48,38 @@ def test_a_day_on_which_summer_time_begins_or_ends_is_shown_as_it_is(desk, run, 
     assert f"{first}   {day[5:]} 00:00" in out
 
 
+SPRING = [*range(8), *range(12, 96)]
+AUTUMN = [*range(12), *range(8, 96)]
+LORD_HOWE = [*range(8), *range(6, 96)]
+UTC_SPRING = [*range(92, 96), *range(88)]
+UTC_AUTUMN = [*range(88, 96), *range(92)]
+
+
+@pytest.mark.parametrize(
+    ("times", "day", "zone", "quarters", "told"),
+    [
+        ("local", "2026-03-29", "Europe/Berlin", SPRING, "02:00 to 03:00 is not there on that day"),
+        ("local", "2026-10-25", "Europe/Berlin", AUTUMN, "02:00 to 03:00 comes twice on that day"),
+        ("local", "2026-04-05", "Australia/Lord_Howe", LORD_HOWE, "01:30 to 02:00 comes twice"),
+        ("local", "2018-11-04", "America/Sao_Paulo", [*range(4, 96)], "00:00 to 01:00 is not"),
+        ("local", "2026-03-30", "Europe/Berlin", [*range(96)], ""),
+        ("utc", "2026-03-29", "Europe/Berlin", UTC_SPRING, ""),
+        ("utc", "2026-10-25", "Europe/Berlin", UTC_AUTUMN, ""),
+    ],
+)
+def test_each_quarter_of_a_day_of_23_or_25_hours_has_the_fee_of_its_time(
+    desk, run, times, day, zone, quarters, told
+):
+    rows = (f"{q // 4:02}:{q % 4 * 15:02};{q}" for q in range(96))
+    (desk / "each.csv").write_text("\n".join(("Time;Grid", *rows)))
+    words = ["--times", times, "--timezone", zone, "--day", day]
+    code, out, err = run("fees", "test", "time_of_use", "each.csv", *words)
+    assert code == 0
+    shown = [line.split()[-2] for line in out.splitlines() if line.endswith("ct/kWh ")]
+    assert shown == [str(quarter) for quarter in quarters]
+    assert err == "" if not told else told in err
+
+
 def test_thresholds_are_shown(desk, run):
     code, out, _ = run("fees", "test", "aziiz", "aziiz.json", "--fee-type", "percent")
     assert code == 0

@@ -114,6 +114,39 @@ async def test_what_a_market_charges_stays_with_the_broker(
         listener.close()
 
 
+async def test_a_market_is_published_when_it_changes_and_to_a_broker_that_is_new(
+    broker: Broker, healthy_report: Report, operator_report: GridOperatorReport
+) -> None:
+    await broker.start()
+    publisher = a_publisher(settings(broker.port))
+    market = operator_report.markets[0]
+    others = operator_report.markets[1:]
+    topic = f"meter-gateway/home-12/market/{market.uuid}"
+    dearer = replace(operator_report, markets=[replace(market, next_fee=7.5), *others])
+    async with running(publisher):
+        listener = await Listener.open(broker.port)
+        for n, report in enumerate((operator_report, operator_report, dearer, dearer)):
+            publisher.markets(report)
+            publisher.status(replace(healthy_report, grid_operator=report))
+            publisher.sample(a_sample(boottime_ms=n * 60_000))
+            await listener.until(
+                "meter-gateway/home-12/sample/grid",
+                lambda body, ms=n * 60_000: body["boottime_ms"] == ms,
+            )
+        told = [body["next_fee"] for t, body, _ in listener.heard if t == topic]
+        assert told == [3.25, 7.5]
+        listener.close()
+
+        await broker.stop()
+        await state(publisher, "retrying")
+        await broker.start()
+        await state(publisher, "connected")
+        publisher.markets(dearer)
+        listener = await Listener.open(broker.port)
+        assert (await listener.until(topic))["next_fee"] == 7.5
+        listener.close()
+
+
 async def test_a_meter_is_published_once_per_window(broker: Broker) -> None:
     await broker.start()
     publisher = a_publisher(settings(broker.port, samples=Seconds(60)))
