@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.demo_feeder import FeederMeter, model
 from gateway.cli.demo_home import Daemon, free_port
 from gateway.cli.tables import utc_text
 from gateway.delivery.simulated.behaviour import Behaviour
@@ -65,12 +66,16 @@ def _community() -> Community:
         for n in range(1, HOUSES + 1)
     ]
     street = Node(uuid5(NETWORK, "Street"), "Street", AREA, children=houses, fee=1)
-    return Community(Node(uuid5(NETWORK, "Grid"), "Grid", AREA, children=[street]))
+    feeder = Node(uuid5(NETWORK, "Feeder"), "Feeder", AREA, children=[street], fee=1)
+    return Community(Node(uuid5(NETWORK, "Grid"), "Grid", AREA, children=[feeder]))
 
 
-def write_station(folder: Path, exchange: StandInExchange) -> Station:
-    """An ordinary configuration folder of a grid operator, without a meter."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_station(
+    folder: Path, exchange: StandInExchange, meter: FeederMeter, meter_port: int
+) -> Station:
+    """An ordinary configuration folder of a grid operator with a meter at the transformer."""
+    (folder / "devices").mkdir(parents=True, exist_ok=True)
+    (folder / "devices" / "feeder.yaml").write_text(meter.device_file(meter_port))
     credentials = folder / "grid-operator.credentials"
     credentials.touch(mode=0o600)
     credentials.write_text(f"username: {exchange.username}\npassword: {exchange.password}\n")
@@ -90,10 +95,11 @@ def write_station(folder: Path, exchange: StandInExchange) -> Station:
         "  credentials: grid-operator.credentials",
         "  aggregator: dso",
         "  fee_type: constant",
-        f"  markets: [Street, {houses}]",
+        f"  markets: [Feeder, Street, {houses}]",
         "  model: {kind: time_of_use, file: tou.csv}",
         "  models:",
         "    Street: {kind: aziiz, file: aziiz.json, measure: peak}",
+        f"    Feeder: {model()}",
         "  lowest: 0.5",
         "  highest: 12",
         "  fallback: 2",
@@ -130,12 +136,16 @@ async def run_street(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     behaviour = Behaviour(lead_s=LEAD_S, tick_s=TICK_S)
-    async with StandInExchange(
-        NETWORK, _community(), slot_s=SLOT_S, behaviour=behaviour
-    ) as exchange:
-        street = Street(SLOT_S, DAY_S, noon_s=time.time() - DAY_S / 24)
+    community = _community()
+    street = Street(SLOT_S, DAY_S, noon_s=time.time() - DAY_S / 24)
+    feeder = next(node for node in community.nodes() if node.name == "Feeder")
+    meter = FeederMeter(street, feeder, int(time.time()) // SLOT_S * SLOT_S)
+    async with (
+        meter.serving() as meter_port,
+        StandInExchange(NETWORK, community, slot_s=SLOT_S, behaviour=behaviour) as exchange,
+    ):
         exchange.engine.statistics.flows = street.flow
-        station = write_station(folder, exchange)
+        station = write_station(folder, exchange, meter, meter_port)
         console.print(
             f"Configuration folder: {folder}\nStatus page:          {station.page}\nThe gateway's "
             f"log:    {folder / 'gateway.log'}\nOne slot of {SLOT_S} s is an hour of the street; "
@@ -156,7 +166,7 @@ async def run_street(
             exchange.mode("ok")
             for task in tasks:
                 task.cancel()
-        return _tell(Verdict.of(_rows(station), exchange, street), daemon, console)
+        return _tell(Verdict.of(_rows(station), exchange, meter), daemon, console)
 
 
 async def _take_away(exchange: StandInExchange, console: Console) -> None:
@@ -186,18 +196,24 @@ async def _show(
                 continue
             printed = slot_s
             fee = fees.get(node.uuid, node.fee)
-            rows = {row.slot_s: row for row in _rows(station) if row.market == node.uuid}
-            row = rows.get(slot_s)
+            rows = {row.name: row for row in _rows(station) if row.slot_s == slot_s}
+            row = rows.get(node.name)
             flow = street.flow(node, slot_s)
             kwh = max(flow.import_kwh, flow.export_kwh) * 3600 / SLOT_S
             state = "" if row is None else f"{row.state}: {row.reason or row.why}"
             console.print(
                 f"{utc_text(slot_s)}  street {street.hour(slot_s):4.1f} h  {kwh:5.1f} kWh/h  "
-                f"fee {fee:4.1f} {'█' * round(fee * 2):<24}{state}",
+                f"fee {fee:4.1f} {'█' * round(fee * 2):<24}{state}{_of_feeder(rows)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _of_feeder(rows: Mapping[str, GridFee]) -> str:
+    """The other market that has a model of what flows: by the gateway's own meter."""
+    row = rows.get("Feeder")
+    return "" if row is None else f"; feeder, {row.state}: {row.reason or row.why}"
 
 
 def _rows(station: Station) -> list[GridFee]:
@@ -227,7 +243,9 @@ class Verdict:
     wrong: Sequence[str]
 
     @classmethod
-    def of(cls, rows: Sequence[GridFee], exchange: StandInExchange, street: Street) -> "Verdict":
+    def of(
+        cls, rows: Sequence[GridFee], exchange: StandInExchange, meter: FeederMeter
+    ) -> "Verdict":
         """Of all slots that have begun."""
         charged = {
             (slot_s, market): fee
@@ -235,7 +253,7 @@ class Verdict:
             for market, fee in fees.items()
         }
         begun = [row for row in rows if (row.slot_s, row.market) in charged]
-        wrong = [text for row in begun if (text := _wrong(row, charged, street, exchange))]
+        wrong = [text for row in begun if (text := _wrong(row, charged, meter, exchange))]
         wrong += _unexplained(begun)
         markets = {}
         for name in sorted({row.name for row in begun}):
@@ -243,17 +261,22 @@ class Verdict:
             fees = [charged[row.slot_s, row.market] for row in mine]
             taken = sum(row.state == "taken" for row in mine)
             markets[name] = (taken, len(mine) - taken, min(fees), max(fees))
-        if not markets.keys() >= {"Street", *(f"House {n}" for n in range(1, HOUSES + 1))}:
+        if not markets.keys() >= {
+            "Feeder",
+            "Street",
+            *(f"House {n}" for n in range(1, HOUSES + 1)),
+        }:
             wrong.append("fees were not set in every market")
-        elif len(begun) > HOURS and markets["Street"][2] == markets["Street"][3]:
-            wrong.append("the street's fee has neither risen nor fallen")
+        elif len(begun) > HOURS * len(markets) / 2:
+            still = [name for name in ("Feeder", "Street") if len(set(markets[name][2:])) == 1]
+            wrong += [f"{name}: its fee has neither risen nor fallen" for name in still]
         return cls(markets, wrong)
 
 
 def _wrong(
     row: GridFee,
     charged: Mapping[tuple[int, UUID], float],
-    street: Street,
+    meter: FeederMeter,
     exchange: StandInExchange,
 ) -> str:
     """What is wrong with one slot's fee; empty where nothing is."""
@@ -268,7 +291,10 @@ def _wrong(
         return ""  # a marked fallback
     node = exchange.community.find(row.market)
     assert node is not None
-    said = _said(node, row.slot_s, street)
+    if node.name == "Feeder":
+        text = meter.wrong(row)
+        return text and f"Feeder {utc_text(row.slot_s)}: {text}"
+    said = _said(node, row.slot_s, meter.street)
     if round(said * MILLION) != row.wanted:
         return f"{row.name} {utc_text(row.slot_s)}: the model says {said}, and wanted {row.wanted}"
     return ""
