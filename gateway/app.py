@@ -33,6 +33,7 @@ from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer, Limits
 from gateway.store.health import StoreHealth
 from gateway.store.moved_assets import follow_assets
+from gateway.store.newest import Newest, newest
 from gateway.store.opening import open_buffer
 from gateway.timing.clock import Clock
 
@@ -197,10 +198,10 @@ class Gateway:
 
 def _take_up(buffer: Buffer, settings: Settings, clock: Clock, health: StoreHealth) -> None:
     """Go on from what is stored: no time before it is right, and its assets are those of now."""
-    newest_s = health.ask(buffer.tables.undated.newest_s, None)
-    if newest_s is not None:
-        offset_ms = health.ask(lambda: buffer.newest_offset_ms(clock.boot_id), None)
-        clock.know(newest_s, of_this_boot=offset_ms is not None)
+    slot_s = int(settings.market.slot)
+    known = health.ask(lambda: newest(buffer.tables, clock.boot_id, slot_s), Newest(0.0, 0.0))
+    clock.know(known.at_s, earlier_boot_s=known.earlier_boot_s)
+    buffer.tables.outbox.marks.this_boot = clock.boot_id
 
     kept = {a.name: KeptAsset(a.uuid, a.kind, str(a.energy)) for a in settings.assets}
     follow_assets(buffer, kept, clock.now_s())

@@ -279,7 +279,7 @@ def _end_before(old: DirectionState, after: DirectionState, entries: Entries) ->
 
     slot = revised(old, rules)
     has_metered = slot.from_ms < before_ms or before.counter_uwh > slot.begin_uwh
-    if has_metered or at_ms > before_ms or slot.revision:
+    if has_metered or at_ms > before_ms or slot.revision or slot.missed_from_ms:
         entries.close(slot, end_of_metering(old, entries.register))
 
     first_ms = old.slot.start_ms + rules.slot_ms

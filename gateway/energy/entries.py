@@ -63,7 +63,14 @@ class Entries:
         return bool(self.slots or self.provisional or self.unallocated)
 
     def close(self, slot: OpenSlot, end: Edge) -> None:
-        """The slot was metered up to there."""
+        """The slot was metered up to there. Of those that are missing before it, nothing was known
+        until now: not even where the counter stood.
+        """
+        begin = Edge(slot.start_ms, slot.begin_uwh, slot.begin_register_uwh, None)
+        first_ms = slot.missed_from_ms or slot.start_ms
+        for start_ms in range(first_ms, slot.start_ms, self.rules.slot_ms):
+            empty = replace(begin, at_ms=start_ms)
+            self.slots.append(self._closed(OpenSlot.after(empty), empty))
         self.slots.append(self._closed(slot, end))
 
     def close_provisionally(self, slot: OpenSlot, end: Edge) -> None:

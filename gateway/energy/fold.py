@@ -93,6 +93,7 @@ def _advance_series(
     directions: dict[Direction, DirectionState] = {}
     books: list[Entries] = []
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
+    missed_from_ms = dict(state.missed_from_ms)
 
     for direction in _zeros_last(shown):
         raw_uwh, power_w = shown[direction]
@@ -103,6 +104,8 @@ def _advance_series(
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, heard, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
+        if new is not None and direction in missed_from_ms:
+            new = _missed_from(new, missed_from_ms.pop(direction), rules)
         if new is not None:
             directions[direction] = new
         if not entries.are_empty:
@@ -121,6 +124,7 @@ def _advance_series(
         boottime_ms=sample.boottime_ms,
         changed_after=state.changed_after,
         previous=previous,
+        missed_from_ms=missed_from_ms,
     )
     if state.changed_after and not _reads_as_before(rules) and not new_state.counts_another(rules):
         new_state = replace(new_state, changed_after=0)
@@ -484,7 +488,19 @@ def _begin_anew(
     rises = begun.counter.register_uwh > before.counter.register_uwh
     agreed = min(before.counter.agreed, 1) - 1 if rises else 0
     counter = replace(begun.counter, agreed=agreed)
-    return replace(begun, counter=counter)
+    missed_from_ms = before.slot.missed_from_ms or before.slot.start_ms
+    return _missed_from(replace(begun, counter=counter), missed_from_ms, entries.rules)
+
+
+def _missed_from(begun: DirectionState, missed_from_ms: int, rules: MeterRules) -> DirectionState:
+    """The direction, which begins later than it was to begin: slots are missing before it."""
+    start_ms = begun.slot.start_ms
+    # Slots may have had another length then.
+    missed_from_ms += -missed_from_ms % rules.slot_ms
+    if missed_from_ms >= start_ms:
+        return begun
+    missed_from_ms = max(missed_from_ms, start_ms - MAX_MISSING * rules.slot_ms)
+    return replace(begun, slot=replace(begun.slot, missed_from_ms=missed_from_ms))
 
 
 def _change_register(
@@ -625,6 +641,13 @@ def _swap(state: MeterState, sample: Sample, at_ms: int, rules: MeterRules) -> S
         replace(state, previous=None, candidate_serial=None, candidate_readings=0)
     )
     begun = replace(_begin(sample, at_ms, rules), previous=gone)
+    next_ms = at_ms - at_ms % rules.slot_ms
+    missed_from_ms = dict.fromkeys(state.directions, next_ms) | state.missed_from_ms
+    directions = {
+        direction: _missed_from(each, missed_from_ms.pop(direction, each.slot.start_ms), rules)
+        for direction, each in begun.directions.items()
+    }
+    begun = replace(begun, directions=directions, missed_from_ms=missed_from_ms)
     return Step(begun, tuple(slots), (swap,))
 
 

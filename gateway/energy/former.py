@@ -201,7 +201,13 @@ def _begin_of(
     )
     unseen = counting.integrate(began, rules, at_ms=seen.last_sample_ms, power_w=None, stale_ms=0)
     empty = OpenSlot.after(slot.begin)
-    empty = replace(empty, start_ms=slot.start_ms, placed=slot.placed, revision=slot.revision)
+    empty = replace(
+        empty,
+        start_ms=slot.start_ms,
+        placed=slot.placed,
+        revision=slot.revision,
+        missed_from_ms=slot.missed_from_ms,
+    )
     old = replace(state, counter=unseen, slot=empty, marks=(), passed=None, refinement=None)
     return Former("rise", old, shown_uwh=seen.shown_uwh)
 

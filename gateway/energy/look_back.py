@@ -44,7 +44,12 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
         return one
     said = one.end
     entries.close(slot, said)
-    return replace(one, said_uwh=said.counter_uwh, said_uncertainty_uwh=said.uncertainty_uwh)
+    return replace(
+        one,
+        slot=replace(slot, missed_from_ms=0),
+        said_uwh=said.counter_uwh,
+        said_uncertainty_uwh=said.uncertainty_uwh,
+    )
 
 
 def look_back(interval: Interval, entries: Entries) -> Interval:

@@ -39,7 +39,8 @@ def looked_back_at(state: MeterState, elapsed_ms: int, rules: MeterRules) -> Ite
         entries = Entries(state.serial_number, direction, rules)
         settle(each, entries)
         due_ms = _due_ms(each.passed, rules)
-        yield from (Due(due_ms - steady_ms, slot) for slot in entries.slots)
+        # Nobody waits for those that are missing before it.
+        yield from (Due(due_ms - steady_ms, slot) for slot in entries.slots[-1:])
 
 
 def _due_ms(one: Passed, rules: MeterRules) -> int:

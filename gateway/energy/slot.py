@@ -222,6 +222,10 @@ class OpenSlot(msgspec.Struct, frozen=True):
     revision: int = 0
     begin_uncertainty_uwh: int | None = None
     """None: the version that opened it did not say."""
+    missed_from_ms: int = 0
+    """The slots from this start on up to it are missing, and are written with it: the series was
+    first taken to begin there. 0: there are none.
+    """
 
     @property
     def begin(self) -> Edge:
@@ -398,6 +402,10 @@ class MeterState(
     """
     previous: "MeterState | None" = None
     """The series before this one, while its meter may yet come back."""
+    missed_from_ms: dict[Direction, int] = {}
+    """Directions that the series before had, and whose register this one has not shown yet: from
+    which slot on they are missing.
+    """
 
     def elapsed_ms(self, boot_id: str, boottime_ms: int, at_ms: int) -> int:
         """How long after the last sample it is, or one was taken, at `at_ms` (UTC); 0 or less for

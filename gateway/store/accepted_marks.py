@@ -16,6 +16,9 @@ Where the buffer is found to be behind the marks, its slots up to them are *assu
 accepted, and are sent again only by a person's word. So it is where `meter-gateway restore` says
 so.
 
+They also say which boot of the machine the newest of them is of: where the buffer is lost, they are
+all that tells a clock that is behind (`Clock.know`).
+
 Bounds: a file beyond `MAX_BYTES` is not read; of what is not configured any more nothing is added.
 """
 
@@ -49,6 +52,7 @@ class _Written(msgspec.Struct, omit_defaults=True):
     """The file. Times are starts of slots, as people read them."""
 
     about: str = ""
+    boot: str = ""
     accepted: dict[str, dict[str, str]] = {}
     assumed: dict[str, dict[str, str]] = {}
     assumed_before: str = ""
@@ -73,6 +77,10 @@ class AcceptedMarks:
     """Whether it is sure that nothing is assumed of the time to come."""
     is_stored: bool = False
     """Whether the file says the same."""
+    boot_id: str = ""
+    """The boot in which the newest of them was noted; empty where that is not known."""
+    this_boot: str = ""
+    """The boot of now, once this is the daemon's."""
     second: Path | None = None
     """The second place for what was accepted, if there is one."""
     _told: bool = False
@@ -83,6 +91,11 @@ class AcceptedMarks:
         """The newest slot that a destination is known to have accepted."""
         found = (slot_s for (name, _), slot_s in self.accepted.items() if name == destination)
         return max(found, default=None)
+
+    @property
+    def newest_of_all_s(self) -> int | None:
+        """The newest slot that any destination is known to have accepted."""
+        return max(self.accepted.values(), default=None)
 
     def assumes(self, destination: str, subject: Subject, slot_s: int) -> bool:
         """Whether a slot counts as accepted, though this buffer does not know it to be."""
@@ -100,7 +113,9 @@ class AcceptedMarks:
             if slot_s > self.accepted.get(series, -1):
                 self.accepted[series] = slot_s
                 news = True
-        self.is_stored &= not news
+        if news:
+            self.boot_id = self.this_boot
+            self.is_stored = False
         return news
 
     def assume(self, behind: Collection[Series]) -> bool:
@@ -152,7 +167,10 @@ class AcceptedMarks:
         cache = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
         if cache:
             marks.second = Path(cache, SECOND_NAME)
-            for series, slot_s in cls._of(marks.second).accepted.items():
+            second = cls._of(marks.second)
+            if (second.newest_of_all_s or 0) > (marks.newest_of_all_s or 0):
+                marks.boot_id = second.boot_id
+            for series, slot_s in second.accepted.items():
                 if slot_s > marks.accepted.get(series, -1):
                     marks.accepted[series] = slot_s
                     marks.is_stored = False
@@ -164,6 +182,7 @@ class AcceptedMarks:
         marks = cls(path)
         try:
             written = msgspec.json.decode(_read(path), type=_Written)
+            marks.boot_id = written.boot
             marks.accepted = _starts(written.accepted)
             for _, subject in marks.accepted:
                 subject_of(subject)
@@ -188,7 +207,8 @@ class AcceptedMarks:
         refused = []
         if self.second is not None:
             try:
-                _put(self.second, _Written(_ABOUT, _texts(self.accepted)), synced=False)
+                written = _Written(_ABOUT, self.boot_id, _texts(self.accepted))
+                _put(self.second, written, synced=False)
             except OSError as error:
                 refused.append((self.second, error.strerror))
         try:
@@ -207,6 +227,7 @@ class AcceptedMarks:
         """
         written = _Written(
             _ABOUT,
+            self.boot_id,
             _texts(self.accepted),
             _texts(self.assumed),
             utc_seconds(self.assumed_before_s) if self.assumed_before_s else "",

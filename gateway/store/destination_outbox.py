@@ -19,7 +19,7 @@ from gateway.outbox.owed import (
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
-from gateway.store.held_rows import confirm, dispute, forecasts_uwh, owe_once_more
+from gateway.store.held_rows import confirm, dispute, forecasts_uwh, leave, owe_once_more
 from gateway.store.rows import (
     OWED_LIST,
     REPLACED,
@@ -327,9 +327,15 @@ class DestinationOutbox:
         """The forecast of the same slot that the destination accepted, where there is one."""
         return forecasts_uwh(self._database, items)
 
+    def _may_be_later(self, held: Held) -> bool:
+        item = held.item
+        assumes = self._marks().assumes(self.destination, item.subject, item.slot_s)
+        return assumes and held.energy_uwh is not None
+
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the destination holds. What it holds otherwise is owed once more, and the
-        second time left as it is. Returns what is owed again.
+        second time left as it is; so is what may be a revision that this buffer, an old copy, knows
+        nothing of. Returns what is owed again.
         """
         self._windows = None
         again: list[Item] = []
@@ -337,6 +343,8 @@ class DestinationOutbox:
             for held in found:
                 if held.agrees:
                     confirm(self._database, held.item, now_s)
+                elif self._may_be_later(held):
+                    leave(self._database, held)
                 elif owe_once_more(self._database, held):
                     again.append(held.item)
                 else:

@@ -59,5 +59,20 @@ def dispute(database: Database, held: Held) -> None:
     )
 
 
+def leave(database: Database, held: Held) -> None:
+    """It holds something else, which may be a revision that was lost with what this buffer was
+    before: that is for a person.
+    """
+    reason = (
+        f"the exchange holds {_amount(held)}, which may be a later number of ours: this buffer is "
+        "older than what was accepted, and does not know; it is left as it is"
+    )
+    database.connection.execute(
+        f"""UPDATE outbox SET disagreements = 2, held_uwh = ?, reason = ?
+            WHERE state = 'accepted' AND disagreements < 2 AND {THIS_ITEM}""",  # noqa: S608
+        (held.energy_uwh, reason, *key_of(held.item)),
+    )
+
+
 def _amount(held: Held) -> str:
     return "nothing" if held.energy_uwh is None else f"{held.energy_uwh / 10**6:g} Wh"

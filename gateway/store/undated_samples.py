@@ -2,6 +2,8 @@
 time.
 """
 
+from typing import NamedTuple
+
 from gateway.store.database import Database
 from gateway.store.samples import SampleTable
 from gateway.timing.undated_boots import Dating, Stretch
@@ -10,7 +12,17 @@ DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time
 in which nothing else is done.
 """
+LOST_BOOT = "lost-"
+"""How the name begins that a boot is given whose own was lost with a damaged file."""
 _PLACED, _UNDATABLE = 1, 2  # what a boot's `placed` says
+
+
+class Sampled(NamedTuple):
+    """That a sample was taken."""
+
+    at_s: float
+    """When, Unix time."""
+    boot_id: str
 
 
 class UndatedSamples:
@@ -43,6 +55,17 @@ class UndatedSamples:
                UNION ALL SELECT max(start_s + length_s) FROM (SELECT start_s, length_s FROM slots
                    WHERE NOT imported ORDER BY start_s DESC LIMIT 1))"""
         )
+
+    def newest_boot(self) -> "Sampled | None":
+        """The newest sample that is dated. None where there is none, or where its boot was lost
+        with a damaged file.
+        """
+        rows = self._database.rows(
+            """SELECT utc_ms, boot_id FROM samples JOIN boots ON boots.id = boot
+               WHERE utc_ms IS NOT NULL ORDER BY samples.id DESC LIMIT 1"""
+        )
+        found = next((Sampled(utc_ms / 1000, boot_id) for utc_ms, boot_id in rows), None)
+        return None if found is None or found.boot_id.startswith(LOST_BOOT) else found
 
     def stretches(self) -> list[Stretch]:
         """What has no UTC yet, boot by boot in the order of the samples."""

@@ -6,9 +6,10 @@ the start where the operator answers for it (`clock: {trust: assured}`). Once tr
 for this boot: an NTP server that goes away does not stop a clock that has been set.
 
 A floor holds for both: a time before this version was made is wrong, whoever says so. A clock that
-the operator answers for also has the floor of what is stored: a boot cannot have begun before the
-newest sample of the boot before. A Pi without a battery begins in 1970, or where its clock was last
-saved; it is believed once it was set, or the kernel says that it is synchronised.
+the operator answers for also has the floor of what is stored, and of what was accepted, should the
+store be lost: a boot cannot have begun while the boot before still ran. A Pi without a battery
+begins in 1970, or where its clock was last saved; it is believed once it was set, or the kernel
+says that it is synchronised.
 
 The time of day and the boot clock run alike (whatever corrects the pace of one corrects that of the
 other), so their difference changes only when somebody sets the clock. Once trusted, our time is the
@@ -126,9 +127,9 @@ class Floor:
     made_s: float
     """When this version was made."""
     stored_s: float = 0.0
-    """The newest time that is stored."""
-    of_this_boot: bool = False
-    """What is stored is of this boot."""
+    """The newest time that is stored, or up to which something was accepted."""
+    earlier_boot_s: float = 0.0
+    """When a boot before this one still ran."""
 
     def doubt_of_any(self, now_s: float) -> str:
         """Why it cannot be now, whoever says so; nothing where it can."""
@@ -136,15 +137,19 @@ class Floor:
             return f"before this version was made ({utc_seconds(self.made_s)})"
         return ""
 
-    def doubt_of_assured(self, offset_s: float, boottime_s: float) -> str:
+    def doubt_of_assured(self, offset_s: float, boottime_s: float, *, was_set: bool) -> str:
         """Why an assured clock cannot be right that is `offset_s` ahead of the boot clock; nothing
-        where it can.
+        where it can. Where somebody has set the clock, what is stored of this boot may as well be
+        what was wrong.
         """
-        stored = f"the newest that is stored ({utc_seconds(self.stored_s)})"
-        if boottime_s + offset_s < self.stored_s:
-            return f"before {stored}"
-        if not self.of_this_boot and offset_s < self.stored_s - BATTERY_S:
-            return f"and this boot would have begun at {utc_seconds(offset_s)}, before {stored}"
+        stored_s = self.earlier_boot_s if was_set else self.stored_s
+        if boottime_s + offset_s < stored_s:
+            return f"before the newest that is stored or accepted ({utc_seconds(stored_s)})"
+        if offset_s < self.earlier_boot_s - BATTERY_S:
+            return (
+                f"and this boot would have begun at {utc_seconds(offset_s)}, when the one before "
+                f"it still ran (until {utc_seconds(self.earlier_boot_s)})"
+            )
         return ""
 
 
@@ -243,11 +248,11 @@ class Clock:
             "{trust: assured} into gateway.yaml"
         )
 
-    def know(self, newest_s: float, *, of_this_boot: bool) -> None:
-        """The newest time that is stored (Unix time), before anything is dated; `of_this_boot`: by
-        this boot's clock.
+    def know(self, newest_s: float, *, earlier_boot_s: float) -> None:
+        """What is known before anything is dated (Unix times): the newest time that is stored, or
+        up to which something was accepted; and when a boot before this one still ran, or 0.
         """
-        self._floor = replace(self._floor, stored_s=newest_s, of_this_boot=of_this_boot)
+        self._floor = replace(self._floor, stored_s=newest_s, earlier_boot_s=earlier_boot_s)
         boottime_s = self._sources.boottime_s()
         if self.trust == "assured" and self._doubt_of(self._offset_s, boottime_s):
             self.trusted_since_s = None
@@ -255,14 +260,12 @@ class Clock:
 
     def _doubt_of(self, offset_s: float, boottime_s: float, *, was_set: bool = False) -> str:
         """Why a time cannot be right, so far as that is known; nothing where it can. `offset_s` is
-        its difference to the boot clock. Where somebody has set the clock, what is stored of this
-        boot may as well be what was wrong.
+        its difference to the boot clock. `was_set`: somebody has set the clock to it.
         """
         if doubt := self._floor.doubt_of_any(boottime_s + offset_s):
             return doubt
-        weighs = self.trust == "assured" and not (was_set and self._floor.of_this_boot)
-        if weighs and not self._is_synchronised():
-            return self._floor.doubt_of_assured(offset_s, boottime_s)
+        if self.trust == "assured" and not self._is_synchronised():
+            return self._floor.doubt_of_assured(offset_s, boottime_s, was_set=was_set)
         return ""
 
     def resume(self, utc_minus_boottime_ms: int) -> None:

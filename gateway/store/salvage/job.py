@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.store.row_checks import VALID
 from gateway.store.salvage.shapes import Shape
+from gateway.store.undated_samples import LOST_BOOT
 
 SANE = 1e30
 """No quantity of a meter is this large: what claims to be is damage."""
@@ -115,7 +116,7 @@ class Job:
             # Which boot it was matters to samples without a date alone; that they are of one is
             # kept.
             self.target.execute(
-                "INSERT INTO boots (id, boot_id) VALUES (?, ?)", (number, f"lost-{number}")
+                "INSERT INTO boots (id, boot_id) VALUES (?, ?)", (number, f"{LOST_BOOT}{number}")
             )
             self.boots.add(number)
         return possible

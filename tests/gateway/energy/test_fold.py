@@ -231,6 +231,7 @@ def test_files_keep_the_keys_that_they_know() -> None:
         "boot_id",
         "boottime_ms",
         "changed_after",
+        "missed_from_ms",
         "previous",
     }
     assert (stored["stranger"], stored["strangers"]) == ("B", 1)
@@ -290,6 +291,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "placed",
         "revision",
         "begin_uncertainty_uwh",
+        "missed_from_ms",
     }
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.outbox.owed import State
+from gateway.outbox.owed import Held, State
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.buffer import Buffer
 from gateway.store.errors import Reopened
+from gateway.store.newest import newest
 from gateway.store.opening import open_buffer, open_for_deciding
 from tests.gateway.store.rig import NOW_S, SMALL, closing, owed, sample, slot
 
@@ -287,3 +288,58 @@ def test_a_second_place_that_is_of_no_use_is_in_nobodys_way(
     assert behind(store) == []
     store.close_file()
     assert set(AcceptedMarks.beside(path, {}).accepted.values()) == {900}
+
+
+def test_what_is_held_of_a_slot_that_an_old_copy_knows_may_be_a_later_number(path: Path) -> None:
+    store = opened(path)
+    settle(store, 900)
+    accept(store, 900)
+    store.close_file()
+    copy = copied(path)
+    store = opened(path)
+    settle(store, 1800)
+    accept(store, 1800)
+    store.close_file()
+
+    shutil.copy(copy, path)
+    store = opened(path)
+    one = owed(900).item
+    assert store.outbox("exchange").record_held([Held(one, 77)], NOW_S) == []
+    [kept] = [each for each in store.owed() if each.item == one]
+    assert (kept.state, kept.disagreements, kept.held_uwh) == ("accepted", 2, 77)
+    assert "may be a later number" in kept.reason
+
+
+@pytest.mark.parametrize("lost", ["buffer", "folder"])
+def test_the_marks_say_which_boot_they_are_of_where_the_buffer_is_lost(
+    tmp_path: Path, cache: Path, lost: str
+) -> None:
+    path = tmp_path / "state" / "buffer.sqlite"
+    store = opened(path)
+    store.tables.outbox.marks.this_boot = "this boot"
+    settle(store, NOW_S)
+    accept(store, NOW_S)
+    store.close_file()
+
+    assert cache.exists()
+    if lost == "folder":
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    store = opened(path)
+    assert newest(store.tables, "this boot", 900) == (NOW_S + 900, 0.0)
+    assert newest(store.tables, "the next one", 900) == (NOW_S + 900, NOW_S + 900)
+
+
+def test_a_boot_whose_name_was_lost_is_not_taken_for_an_earlier_one(path: Path) -> None:
+    store = opened(path)
+    store.append(sample(0, boot="lost-1"))
+    store.flush()
+    assert newest(store.tables, "boot", 900) == (NOW_S, 0.0)
+    store.append(sample(1, boot="before"))
+    store.append(sample(2, boot="boot", utc=False))
+    store.flush()
+    assert newest(store.tables, "boot", 900).earlier_boot_s == NOW_S + 10
+    store.append(sample(3, boot="boot"))
+    store.flush()
+    assert newest(store.tables, "boot", 900) == (NOW_S + 30, 0.0)

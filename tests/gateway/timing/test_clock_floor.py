@@ -13,7 +13,7 @@ def test_a_time_before_the_floor_is_not_believed_until_it_is_set(says_s: float) 
     watch = Watch()
     watch.utc_s, watch.boottime_s = says_s, 2 * BATTERY_S
     clock = Clock("assured", watch.sources(), made_s=MADE_S)
-    clock.know(NEWEST_S, of_this_boot=False)
+    clock.know(NEWEST_S, earlier_boot_s=NEWEST_S)
     assert not clock.trusted
     assert clock.date(0) == (round(watch.boottime_s * 1000), None)
     assert "before" in clock.why
@@ -37,3 +37,15 @@ def test_no_step_is_believed_to_a_time_before_this_version_was_made() -> None:
     watch.utc_s += 2 * PROOF_S
     watch.boottime_s += 2 * PROOF_S
     assert clock.now_s() == pytest.approx(NEWEST_S + 2 * PROOF_S)
+
+
+def test_a_boot_that_nobody_knows_to_be_a_later_one_may_have_begun_before() -> None:
+    watch = Watch()
+    watch.utc_s, watch.boottime_s = NEWEST_S + 60, 86_400.0
+    clock = Clock("assured", watch.sources(), made_s=MADE_S)
+    clock.know(NEWEST_S, earlier_boot_s=0.0)
+    assert clock.trusted
+    clock = Clock("assured", watch.sources(), made_s=MADE_S)
+    clock.know(NEWEST_S, earlier_boot_s=NEWEST_S)
+    assert not clock.trusted
+    assert "still ran" in clock.why
