@@ -290,6 +290,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "placed",
         "revision",
         "begin_uncertainty_uwh",
+        "begin_late_uwh",
     }
 
 
