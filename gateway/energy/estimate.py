@@ -816,11 +816,11 @@ def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
     inside = 4 * even.into * (1 - even.into)
     # No farther off than the steps around it.
     most = inside * even.between_wh**2 / 4
-    variance = min(0.15 * foretold * inside, most) + 0.003 * step2
+    variance = min(0.05 * foretold * inside, most) + 0.0015 * step2
     if not even.is_seen:
-        return variance + (0.1 * even.between_wh) ** 2
+        return variance + (0.15 * even.between_wh) ** 2
     variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
     is_refreshed = estimate.laziness > LAZY and estimate.power_w is None
     if is_refreshed or even.lasted_s <= 1.5 * estimate.interval_s:
-        variance += 0.03 * (even.between_wh * inside) ** 2
+        variance += 0.06 * (even.between_wh * inside) ** 2
     return variance
