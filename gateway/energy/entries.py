@@ -141,7 +141,12 @@ class Entries:
 
         uncertainty_uwh = None
         if is_known:
-            uncertainty_uwh = of_slot(slot.begin_uncertainty_uwh, end.uncertainty_uwh)
+            uncertainty_uwh = of_slot(
+                slot.begin_uncertainty_uwh,
+                end.uncertainty_uwh,
+                late_uwh=end.late_uwh - slot.begin_late_uwh,
+                passed_uwh=end.passed_uwh,
+            )
         step_uwh = self.register.step_uwh(end.register_uwh) if self.register else 0
         if is_too_uncertain(uncertainty_uwh, energy_uwh, step_uwh):
             slot = slot.doubted({"uncertain"})

@@ -19,6 +19,7 @@ is. `place` is a moment on that line.
 Energies are in Wh from where the series began, as floats; times in s; powers in W.
 """
 
+from math import sqrt
 from typing import NamedTuple
 
 import msgspec
@@ -72,8 +73,16 @@ only now and then. Its standing still says nothing.
 
 MOST_LAZY = 6.0
 
+FOREIGN_WORSE = 2.0
+"""Power that does not foretell steps best is worse than its own variance says by this many times
+(tried on the grid, two seeds of each home, with 0.4 to 6).
+"""
+
 MOSTLY = 0.99
 """With so much of a share power alone counts."""
+
+MOSTLY_POWER = 0.9
+"""With so much of a share power says what passed."""
 
 MOST_W = 3000.0
 MOST_PACES = 4.0
@@ -95,6 +104,35 @@ between them by this as its variance: 95 of 100 slots between two such are withi
 
 SURE_SD = 2.1
 """So many standard deviations hold 95 %."""
+
+SURE_STEPS = 0.008
+SURE_WH = 0.08
+"""No boundary is known to less than the smaller one of this part of a step and this, as a standard
+deviation: what moves a register is never quite what power shows (tried on the grid).
+"""
+
+SURE_PASSED_SD = 2.6
+"""The same of what passed by power alone: it errs seldom, and far (tried on the grid)."""
+
+LATE_WIDER = 1.3
+"""Where the register or power is late, a boundary is uncertain by so much more: not each reading is
+late by the same (tried on the grid with 1, 1.2 and 1.3).
+"""
+
+YOUNG_S = 8 * 3600.0
+YOUNG_WIDER = 1.8
+LITTLE_WEIGHT = 1.0
+"""For so long after the first reading a delay may have had no occasion to show, as at night: a
+boundary is uncertain by so much more until there were some comparisons.
+"""
+
+MEAN_DELAY_SD_S = 0.3
+"""Power that fits its register best as a mean is hardly late (chosen, not measured)."""
+
+FINE_DELAY_SD = 2.5
+"""At fine samples a delay is known to so many intervals by one comparison, and by n of them to that
+over their root.
+"""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -143,11 +181,23 @@ class Foretold(msgspec.Struct, frozen=True, array_like=True):
     variance_before: float
 
 
+class Milestone(msgspec.Struct, frozen=True, array_like=True):
+    """A boundary, where the track passed it, and what had passed by power then."""
+
+    end_s: float
+    power_w: float
+    sums: Sums
+
+
 class Refined(NamedTuple):
     """The energy at a boundary, as far as is known now."""
 
     wh: float
     variance: float
+    late_wh: float
+    """The standard deviation of what passes during the delay, of which nobody knows how long it is.
+    At all boundaries it is off the same way.
+    """
     is_known: bool
     """Whether later readings will hardly say more."""
 
@@ -155,6 +205,11 @@ class Refined(NamedTuple):
     def uncertainty_wh(self) -> float:
         """What holds the truth in 95 of 100 cases."""
         return float(SURE_SD * self.variance**0.5)
+
+    @property
+    def late_uncertainty_wh(self) -> float:
+        """The same of what is late."""
+        return SURE_SD * self.late_wh
 
 
 class Estimate(msgspec.Struct, frozen=True, array_like=True):
@@ -198,6 +253,8 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
     """Where samples are fine, and the register is not lazy."""
     idle: int = 0
     """Samples since `place` at which nothing passed (`_is_idle`)."""
+    milestones: tuple[Milestone, ...] = ()
+    """The last two boundaries."""
 
 
 def begun(at_s: float, seen: Seen, power_w: float | None) -> Estimate:
@@ -372,8 +429,13 @@ def _caught_up(estimate: Estimate, to: float, refreshed_s: float) -> Estimate:
             estimate = _looked_at(estimate, sight, refreshed_s)
         elif ahead is not None and ahead[0] <= to:
             estimate = _moved(estimate, ahead[0])
+            past = _passing(estimate, ahead)
+            milestone = _milestone(past, estimate.sums)
             estimate = replace(
-                estimate, ahead=estimate.ahead[1:], past=(*estimate.past, _passing(estimate, ahead))
+                estimate,
+                ahead=estimate.ahead[1:],
+                past=(*estimate.past, past),
+                milestones=(*estimate.milestones[-1:], milestone),
             )
         else:
             return estimate
@@ -425,6 +487,11 @@ def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
         high_wh if is_shown else None,
         power_at(estimate.segments, estimate.place, estimate.power_w or 0.0),
     )
+
+
+def _milestone(past: Past, sums: Sums) -> Milestone:
+    bare_sums = Sums(sums.nwh, sums.corrected_nwh, sums.variance, sums.idle_s)
+    return Milestone(past.end_s, rounded(past.power_w, 1e3), bare_sums)
 
 
 def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
@@ -526,6 +593,8 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
         by_wh = since_wh if estimate.power_w is not None else by_pace_wh
         wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
+    # Steps that overlap, as those of a coarse float do, leave that much open.
+    wide_wh = max(wide_wh, step_wh - moved_wh)
     sums = replace(estimate.sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
     crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
@@ -652,27 +721,77 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     even_wh = min(max(even.wh, low_wh), high_wh)
     even_variance = _pace_variance(estimate, even, step_wh)
     power_wh = min(max(past.wh, low_wh), high_wh)
-    power_variance = past.variance * min(max(estimate.scatter, 1.0), 4.0)
+    power_variance = past.variance * _scatter(estimate)
 
     share = _power_share(estimate, step_wh)
     if 0 < share < 1:
         # What is known worse here counts for less.
-        by_power, by_pace = share * even_variance, (1 - share) * power_variance
+        by_power = share * even_variance
+        by_pace = (1 - share) * power_variance * FOREIGN_WORSE
         share = by_power / (by_power + by_pace)
     apart_wh = power_wh - even_wh
     variance = share * power_variance + (1 - share) * even_variance
-    variance += share * (1 - share) * apart_wh * apart_wh
-    if estimate.search is None:
-        # Until the delay is known, nobody knows how much passed meanwhile.
-        variance += share * estimate.faults.delay.variance_s2 * (past.power_w * HOURS_PER_S) ** 2
-    widest = (high_wh - low_wh) ** 2 / WIDEST
-    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
+    variance += share * (1 - share) * apart_wh * apart_wh + min(SURE_STEPS * step_wh, SURE_WH) ** 2
+    delay = estimate.faults.delay
+    if estimate.laziness > LAZY or delay.aim_s:
+        variance *= LATE_WIDER**2
+    elif delay.weight < LITTLE_WEIGHT and end_s < YOUNG_S and estimate.power_w is not None:
+        variance *= YOUNG_WIDER**2
+    late_wh = share**0.5 * _delay_sd_s(estimate) * past.power_w * HOURS_PER_S
     if past.high_wh is not None:
+        widest = (high_wh - low_wh) ** 2 / WIDEST
         variance = min(variance, widest)
+        late_wh = min(late_wh, (widest - variance) ** 0.5)
+    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
     has_steps = share > MOSTLY or len(paced.steps) > KEPT
-    is_known = past.high_wh is not None and has_steps and to_come < LITTLE * variance
-    return Refined(wh, variance, is_known)
+    whole = variance + late_wh * late_wh
+    is_known = past.high_wh is not None and has_steps and to_come < LITTLE * whole
+    return Refined(wh, variance, late_wh, is_known)
+
+
+def passed_uncertainty_wh(
+    estimate: Estimate, begin_s: float, end: Refined, end_s: float, booked_wh: float
+) -> float | None:
+    """By how much the energy between two boundaries, of which so much is booked, may be off, as
+    far as power tells; None: power does not, or they are not kept.
+
+    The ends of a slot inside of one step of a coarse register are uncertain by a part of that step,
+    and both the same way. What passed between them is not.
+    """
+    step_wh = estimate.register[1] - estimate.register[0]
+    if estimate.laziness > LAZY or _power_share(estimate, step_wh) < MOSTLY_POWER:
+        return None
+    kept = {each.end_s: each for each in estimate.milestones}
+    if begin_s not in kept or end_s not in kept:
+        return None
+    before, after = kept[begin_s], kept[end_s]
+    wh = (after.sums.nwh - before.sums.nwh) / NWH_PER_WH
+    corrected_wh = (after.sums.corrected_nwh - before.sums.corrected_nwh) / NWH_PER_WH
+    idle_s = after.sums.idle_s - before.sums.idle_s
+    causes = (wh, (end_s - begin_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
+    variance = (after.sums.variance - before.sums.variance) * _scatter(estimate)
+    variance += (booked_wh - corrected_wh) ** 2
+    change_wh = (after.power_w - before.power_w) * HOURS_PER_S
+    late_wh = _delay_sd_s(estimate) * change_wh
+    faults = estimate.faults.correction.variance(causes) + late_wh * late_wh
+    # Had they moved it by more than the register leaves open, what is booked would not fit power.
+    variance += min(faults, 2 * end.variance)
+    return float(SURE_PASSED_SD * variance**0.5)
+
+
+def _scatter(estimate: Estimate) -> float:
+    return min(max(estimate.scatter, 1.0), 4.0)
+
+
+def _delay_sd_s(estimate: Estimate) -> float:
+    """By how much the delay may be another than is applied."""
+    search = estimate.search
+    if search is None and estimate.faults.mean.is_mean:
+        return MEAN_DELAY_SD_S
+    if search is None:
+        return sqrt(estimate.faults.delay.variance_s2)
+    return search.apart_s * min(FINE_DELAY_SD / sqrt(search.count + 1), 1.0)
 
 
 def forgotten(estimate: Estimate, before_s: float) -> Estimate:
@@ -709,11 +828,11 @@ def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
     inside = 4 * even.into * (1 - even.into)
     # No farther off than the steps around it.
     most = inside * even.between_wh**2 / 4
-    variance = min(0.15 * foretold * inside, most) + 0.003 * step2
+    variance = min(0.05 * foretold * inside, most) + 0.0015 * step2
     if not even.is_seen:
-        return variance + (0.1 * even.between_wh) ** 2
+        return variance + (0.15 * even.between_wh) ** 2
     variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
     is_refreshed = estimate.laziness > LAZY and estimate.power_w is None
     if is_refreshed or even.lasted_s <= 1.5 * estimate.interval_s:
-        variance += 0.03 * (even.between_wh * inside) ** 2
+        variance += 0.06 * (even.between_wh * inside) ** 2
     return variance

@@ -2,8 +2,8 @@
 
 Its end and the beginning of the slot after it move together, so that nothing is booked twice or
 lost. Where numbers are delivered at once (`MeterRules.says_at_once`) the slot is closed when it
-ends, and comes again as a revision where its end is found to have been elsewhere by more than it
-was said to be uncertain by.
+ends, and comes again as a revision where its end is found to have been elsewhere by more than that
+is uncertain by, as it is known then.
 """
 
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
     before = interval.before
     at_ms = end.at_ms - before.shift_ms
     boundary = Boundary(at_ms, end.counter_uwh, end.uncertainty_uwh or 0)
-    boundary = _refined(boundary, before, interval)
+    boundary = _refined(boundary, slot, before, interval)
     one = Passed(slot=slot, end_ms=end.at_ms, register_uwh=end.register_uwh, boundary=boundary)
     if not (entries.rules.says_at_once or boundary.is_known):
         return one
@@ -60,7 +60,7 @@ def look_back(interval: Interval, entries: Entries) -> Interval:
     one = before.passed
     if one is None:
         return interval
-    boundary = _refined(one.boundary, before, interval)
+    boundary = _refined(one.boundary, one.slot, before, interval)
     interval = replace(interval, before=replace(before, passed=replace(one, boundary=boundary)))
     is_over = interval.counter.at_ms >= deadline_ms(one, entries.rules)
     next_end_ms = before.slot.start_ms + entries.rules.slot_ms
@@ -87,8 +87,10 @@ def left_alone(*states: DirectionState) -> str:
     return "; the slot before is not looked back at any longer, and ends where it was known to end"
 
 
-def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> Boundary:
-    """The boundary as the estimate has it, after the interval.
+def _refined(
+    boundary: Boundary, slot: OpenSlot, state: DirectionState, interval: Interval
+) -> Boundary:
+    """The boundary that ends the slot as the estimate has it, after the interval.
 
     Where power is read and was missed for a while, nobody knows how it was meanwhile: then the
     counter has it, evenly. So it is where metering has just begun, and nobody knows where in its
@@ -100,16 +102,19 @@ def _refined(boundary: Boundary, state: DirectionState, interval: Interval) -> B
     has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
     if refinement is None or interval.counter.beginning is not None or has_gap:
         return replace(boundary, is_known=True)
-    found = at(refinement, boundary.at_ms)
+    found = at(refinement, boundary.at_ms, slot.from_ms - state.shift_ms, slot.begin_uwh)
     if found is None:
         # It may come to be known: where power is late, a boundary is reached late.
         return replace(boundary, is_known=False)
+    has_all = not (slot.uncovered_ms or slot.register_only)
     return replace(
         boundary,
         counter_uwh=found.counter_uwh,
         # An edge of a slot is made wider by that again, because most edges are bounds.
         uncertainty_uwh=round(found.uncertainty_uwh / WIDTH),
         is_known=found.is_known,
+        late_uwh=round(found.late_uwh / WIDTH),
+        passed_uwh=found.passed_uwh if has_all else None,
     )
 
 
@@ -127,16 +132,28 @@ def settle(state: DirectionState, entries: Entries) -> DirectionState:
     end = one.end
     if one.said_uwh is None:
         entries.close(one.slot, end)
-    elif abs(end.counter_uwh - one.said_uwh) > one.said_uncertainty_uwh:
+    elif abs(end.counter_uwh - one.said_uwh) > _worth_uwh(one):
         entries.close(replace(one.slot, revision=one.slot.revision + 1), end)
     else:
         return replace(state, passed=None)
     return begin_at(replace(state, passed=None), end)
 
 
+def _worth_uwh(one: Passed) -> int:
+    """By how much the end must have been elsewhere for a revision: by more than it is known now to
+    be uncertain by, which is mostly less than was said of it at first.
+    """
+    return min(one.said_uncertainty_uwh, one.boundary.uncertainty_uwh)
+
+
 def begin_at(state: DirectionState, end: Edge) -> DirectionState:
     """The state, whose open slot begins where the one before it ended."""
-    slot = replace(state.slot, begin_uwh=end.counter_uwh, begin_uncertainty_uwh=end.uncertainty_uwh)
+    slot = replace(
+        state.slot,
+        begin_uwh=end.counter_uwh,
+        begin_uncertainty_uwh=end.uncertainty_uwh,
+        begin_late_uwh=end.late_uwh,
+    )
     counter_uwh = max(state.counter.counter_uwh, end.counter_uwh)
     return replace(state, slot=slot, counter=replace(state.counter, counter_uwh=counter_uwh))
 

@@ -74,6 +74,9 @@ CHANCE_SHARE = 0.025
 DELAY_SD_S = 1.0
 """Before anything is known a delay is none, give or take so much."""
 
+LEAST_SCATTER = 0.25
+"""Comparisons are not taken to be better than this part of the variance that is foretold."""
+
 MEAN_LIKE = 0.2
 """A mean looks late by half an interval, give or take this part of one."""
 
@@ -98,6 +101,11 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
         gain, offset_w, idle_w = self.values
         extra_wh = (offset_w * shown_s + idle_w * idle_s) * HOURS_PER_S
         return max(wh * (1 + gain) + extra_wh, 0.0)
+
+    def variance(self, causes: Three) -> float:
+        """By how much what is applied may be off, squared, in Wh²; `causes` as for `learnt`."""
+        rows = zip(causes, self.covariance, strict=True)
+        return sum(a * b * c for a, row in rows for b, c in zip(row, causes, strict=True))
 
     def learnt(self, causes: Three, beyond_wh: float, variance: float, days: float) -> "Correction":
         """After the register moved by so much more than power says. `causes` are what gain and
@@ -182,7 +190,8 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
         """What is not known of it, in s²."""
         # Anything from none to twice what was told is as likely.
         prior_s2 = self.told_s**2 / 3 or DELAY_SD_S**2
-        return max(self.scatter, 1.0) / (self.weight + 1 / prior_s2)
+        scatter = max(self.scatter, LEAST_SCATTER)
+        return 1 / (self.weight / scatter + 1 / prior_s2)
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):

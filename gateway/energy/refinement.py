@@ -5,6 +5,8 @@ The counter says which readings are believed, and on which scale. The estimate f
 where the energy was at boundaries that have passed.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec.structs import replace
 
@@ -17,6 +19,7 @@ from gateway.energy.estimate import (
     begun,
     begun_again,
     forgotten,
+    passed_uncertainty_wh,
 )
 from gateway.energy.register import Rules
 
@@ -47,7 +50,11 @@ class Refined(msgspec.Struct, frozen=True):
 
     counter_uwh: int
     uncertainty_uwh: int
-    """Holds the truth in 95 of 100 cases, either way."""
+    """Holds the truth in 95 of 100 cases, either way, but for what is late."""
+    late_uwh: int
+    """The same of what passes during a delay that is not known: off the same way everywhere."""
+    passed_uwh: int | None
+    """The same of what passed since the slot began, as far as power tells; None: it does not."""
     is_known: bool
     """Whether later readings will hardly say more."""
 
@@ -111,24 +118,39 @@ def without_before(refinement: Refinement, wanted_ms: int) -> Refinement:
     return replace(refinement, estimate=forgotten(refinement.estimate, before_s))
 
 
-def at(refinement: Refinement, end_ms: int) -> Refined | None:
-    """The boundary at about this steady time; None: it is not known.
+def at(refinement: Refinement, end_ms: int, begin_ms: int, begin_uwh: int) -> Refined | None:
+    """The boundary at about this steady time, at which a slot ends that began at another one with
+    the counter there; None: it is not known.
 
     About, because steady time is not quite as long as UTC: the clock is corrected all the time.
     """
     estimate = refinement.estimate
-    end_s = (end_ms - refinement.origin_ms) / 1000
-    kept = [past.end_s for past in estimate.past if abs(past.end_s - end_s) * 1000 <= ABOUT_MS]
-    if not kept:
+    end_s = _kept(refinement, end_ms, (past.end_s for past in estimate.past))
+    if end_s is None:
         return None
-    found = at_boundary(estimate, min(kept, key=lambda each: abs(each - end_s)))
+    found = at_boundary(estimate, end_s)
     if found is None:
         return None
+    counter_uwh = refinement.origin_uwh + round(found.wh * UWH_PER_WH)
+    begin_s = _kept(refinement, begin_ms, (each.end_s for each in estimate.milestones))
+    passed_wh = None
+    if begin_s is not None:
+        booked_wh = (counter_uwh - begin_uwh) / UWH_PER_WH
+        passed_wh = passed_uncertainty_wh(estimate, begin_s, found, end_s, booked_wh)
     return Refined(
-        refinement.origin_uwh + round(found.wh * UWH_PER_WH),
+        counter_uwh,
         round(found.uncertainty_wh * UWH_PER_WH),
+        round(found.late_uncertainty_wh * UWH_PER_WH),
+        None if passed_wh is None else round(passed_wh * UWH_PER_WH),
         found.is_known,
     )
+
+
+def _kept(refinement: Refinement, at_ms: int, ends_s: Iterable[float]) -> float | None:
+    """Which of these is about then."""
+    at_s = (at_ms - refinement.origin_ms) / 1000
+    about = [end_s for end_s in ends_s if abs(end_s - at_s) * 1000 <= ABOUT_MS]
+    return min(about, key=lambda each: abs(each - at_s)) if about else None
 
 
 def _seen(counter: Counter, register: Rules, origin_uwh: int) -> Seen:

@@ -199,6 +199,12 @@ class Edge:
     """The register at the last reading at or before it."""
     uncertainty_uwh: int | None
     """By how much the truth may be off from the counter there, either way. None: not known."""
+    late_uwh: int = 0
+    """The same of what passes during a delay that nobody knows: off the same way at every edge."""
+    passed_uwh: int | None = None
+    """By how much what passed since the slot began may be off, as far as power tells. None: power
+    does not.
+    """
 
 
 class OpenSlot(msgspec.Struct, frozen=True):
@@ -226,13 +232,16 @@ class OpenSlot(msgspec.Struct, frozen=True):
     """The slots from this start on up to it are missing, and are written with it: the series was
     first taken to begin there. 0: there are none.
     """
+    begin_late_uwh: int = 0
+    """Of an `Edge`."""
 
     @property
     def begin(self) -> Edge:
         """The edge where metering begins."""
-        return Edge(
-            self.from_ms, self.begin_uwh, self.begin_register_uwh, self.begin_uncertainty_uwh
-        )
+        uncertainty_uwh = self.begin_uncertainty_uwh
+        register_uwh = self.begin_register_uwh
+        late_uwh = self.begin_late_uwh
+        return Edge(self.from_ms, self.begin_uwh, register_uwh, uncertainty_uwh, late_uwh)
 
     @classmethod
     def after(cls, edge: Edge) -> "OpenSlot":
@@ -243,6 +252,7 @@ class OpenSlot(msgspec.Struct, frozen=True):
             edge.counter_uwh,
             edge.register_uwh,
             begin_uncertainty_uwh=edge.uncertainty_uwh,
+            begin_late_uwh=edge.late_uwh,
         )
 
     def doubted(self, doubts: Set[Doubt]) -> "OpenSlot":
@@ -261,6 +271,9 @@ class Boundary(msgspec.Struct, frozen=True):
     uncertainty_uwh: int
     is_known: bool = False
     """Whether no later reading says more."""
+    late_uwh: int = 0
+    passed_uwh: int | None = None
+    """Of an `Edge`."""
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +294,14 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         """Its end, as far as it is known. No energy flows back."""
         boundary = self.boundary
         end_uwh = max(boundary.counter_uwh, self.slot.begin_uwh)
-        return Edge(self.end_ms, end_uwh, self.register_uwh, boundary.uncertainty_uwh)
+        return Edge(
+            self.end_ms,
+            end_uwh,
+            self.register_uwh,
+            boundary.uncertainty_uwh,
+            boundary.late_uwh,
+            boundary.passed_uwh,
+        )
 
 
 class Mark(msgspec.Struct, frozen=True, rename={"power_unknown_ms": "dark_ms"}):

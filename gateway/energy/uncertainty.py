@@ -88,13 +88,19 @@ def by_power(counter: Counter, register: Rules | None, surprise_uwh: int) -> int
     return now_uwh + 2 * counter.since.power_uncertainty_uwh + surprise_uwh
 
 
-def of_slot(begin_uwh: int | None, end_uwh: int | None) -> int | None:
+def of_slot(
+    begin_uwh: int | None, end_uwh: int | None, *, late_uwh: int = 0, passed_uwh: int | None = None
+) -> int | None:
     """By how much a slot's energy may be off, by what its edges may be. None where that of one is
     not known.
+
+    `late_uwh` is what passes during an unknown delay, at its end less at its begin: the delay is
+    the same at both. `passed_uwh` is by how much what passed may be off as far as power tells.
     """
     if begin_uwh is None or end_uwh is None:
         return None
-    return round(WIDTH * hypot(begin_uwh, end_uwh))
+    edges_uwh = round(WIDTH * hypot(begin_uwh, end_uwh, late_uwh))
+    return edges_uwh if passed_uwh is None else min(edges_uwh, passed_uwh)
 
 
 def is_too_uncertain(uncertainty_uwh: int | None, energy_uwh: int, step_uwh: int) -> bool:

@@ -22,6 +22,13 @@ WAIT_FRACTION = 1 / 2
 again.
 """
 
+REVISED_LOOK_BACK_S = 1800.0
+REVISED_LOOK_BACK_FRACTION = 9 / 10
+"""The same where numbers are sent at once and revisions are taken: nobody waits. But the next slot
+must be open still. It ends as soon as nothing more can be learnt: so long it is only for a register
+that is coarse for what flows, such as one of 100 Wh without power.
+"""
+
 _NO_MEASUREMENT = ("meter_utc_s",)
 """Quantities that a meter tells though it measures nothing."""
 
@@ -65,14 +72,17 @@ def look_back_s(settings: Settings, terms: Sequence[Terms]) -> float:
         return market.look_back
 
     slot_s = int(market.slot)
+    dated = [each for each in terms if each.format.dated]
     closes_s = [
         window.closes_s - slot_s
-        for each in terms
+        for each in dated or terms
         if "measurement" in each.format.kinds
         and (window := each.format.window("measurement", 0, each.kept)).closes_s is not None
     ]
-    longest_s = min([slot_s * LOOK_BACK_FRACTION, *(each * WAIT_FRACTION for each in closes_s)])
-    return min(LOOK_BACK_S, longest_s)
+    most_s, fraction = LOOK_BACK_S, LOOK_BACK_FRACTION
+    if dated:
+        most_s, fraction = REVISED_LOOK_BACK_S, REVISED_LOOK_BACK_FRACTION
+    return min(most_s, slot_s * fraction, *(each * WAIT_FRACTION for each in closes_s))
 
 
 def meter_rules(device: Device, settings: Settings) -> MeterRules:

@@ -79,9 +79,10 @@ class Market:
         Seconds | None,
         Meta(
             description="for so long after a slot's end readings still say more of where it was; "
-            "at most half a slot; 0s: not at all. Of an exchange that takes each number once "
-            "(rest), it is also how long a number may wait (default: 5 min, or a third of the "
-            "slot where that is less, or half of the time that an exchange takes it)",
+            "at most nine tenths of a slot; 0s: not at all. Of an exchange that takes each number "
+            "once (rest), it is also how long a number may wait (default: 5 min, or a third of "
+            "the slot where that is less, or half of the time that an exchange takes it; where "
+            "an exchange takes revisions (sdk), 30 min, or nine tenths of the slot)",
             examples=["5min"],
         ),
     ] = None
@@ -98,9 +99,9 @@ class Market:
         if self.max_gap < self.slot:
             yield Mistake(("max_gap",), "is shorter than a slot", f"at least {self.slot} s")
 
-        if self.look_back is not None and self.look_back > self.slot / 2:
-            hint = f"at most {self.slot / 2:g} s: the next slot is still open then"
-            yield Mistake(("look_back",), "is longer than half a slot", hint)
+        if self.look_back is not None and self.look_back > self.slot * 0.9:
+            hint = f"at most {self.slot * 0.9:g} s: the next slot is still open then"
+            yield Mistake(("look_back",), "is longer than nine tenths of a slot", hint)
 
 
 NO_UUID = UUID(int=0)

@@ -27,7 +27,12 @@ def figures() -> Iterator[Figure]:
     for combination in grid():
         progress(f"grid: {combination.title}")
         evaluations.append(evaluate(combination))
-    show(evaluations)
+    revised = []
+    for combination in grid():
+        if combination.row:
+            progress(f"grid: revised, {combination.title}")
+            revised.append(evaluate(combination, revises=True))
+    show(evaluations, revised)
 
     for row, asked in ASKED.items():
         ratio = ratio_to_baseline([each for each in evaluations if each.combination.row == row])

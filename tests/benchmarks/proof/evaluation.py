@@ -24,6 +24,8 @@ class Evaluation:
     """The part of the slots that hold the truth within their uncertainty; None: they state none."""
     mean_uncertainty_wh: float | None
     unbalanced_uwh: int
+    revised: float
+    """The part of the slots that were written anew."""
 
     @property
     def to_best(self) -> float:
@@ -36,15 +38,17 @@ class Evaluation:
         return BASELINE_WH.get(self.combination.title)
 
 
-def evaluate(combination: Combination) -> Evaluation:
-    """Read the home, settle it, and look at the truth. Raises AssertionError where a slot that
-    counts has no energy.
+def evaluate(combination: Combination, *, revises: bool = False) -> Evaluation:
+    """Read the home, settle it, and look at the truth; with `revises` as for an exchange that takes
+    revisions. Raises AssertionError where a slot that counts has no energy.
     """
     readings, truth = combination.read()
     ends_s = scored_ends_s(readings)
     true_wh = np.diff(truth.energy_wh(ends_s))
 
-    rules = rules_of(combination.meter, combination.direction, combination.interval_s)
+    rules = rules_of(
+        combination.meter, combination.direction, combination.interval_s, revises=revises
+    )
     settled = settle(readings, combination.direction, rules)
     # Slots whose register is still silent at the end of the readings are not settled yet.
     ends_s = ends_s[ends_s <= max(settled.slots) + rules.slot_ms // 1000]
@@ -69,4 +73,5 @@ def evaluate(combination: Combination) -> Evaluation:
         held(found_wh, true_wh, within_wh) if states_any else None,
         float(within_wh.mean()) if states_any else None,
         settled.unbalanced_uwh,
+        sum(slot.revision > 0 for slot in slots) / len(slots),
     )

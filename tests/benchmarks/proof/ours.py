@@ -7,6 +7,12 @@ from gateway.energy.assets import Direction
 from gateway.energy.fold import advance
 from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState, Slot
+from gateway.ledger.rules import (
+    LOOK_BACK_FRACTION,
+    LOOK_BACK_S,
+    REVISED_LOOK_BACK_FRACTION,
+    REVISED_LOOK_BACK_S,
+)
 from tests.benchmarks.proof.meters import Meter, Readings
 
 MIDNIGHT_S = 1_780_272_000
@@ -26,8 +32,15 @@ class Settled:
     """What their energies and what is unallocated differ by from the counter's change: nothing."""
 
 
-def rules_of(meter: Meter, direction: Direction, interval_s: float) -> MeterRules:
-    """What the gateway would know of such a meter."""
+def rules_of(
+    meter: Meter, direction: Direction, interval_s: float, *, revises: bool = False
+) -> MeterRules:
+    """What the gateway would know of such a meter, where each slot is closed once; or with
+    `revises`, where it is sent at once and again as a revision: as by default for `sdk`.
+    """
+    look_back_s = min(LOOK_BACK_S, SLOT_S * LOOK_BACK_FRACTION)
+    if revises:
+        look_back_s = min(REVISED_LOOK_BACK_S, SLOT_S * REVISED_LOOK_BACK_FRACTION)
     refresh_s = meter.refresh_s if meter.tells_refresh else 0
     register = Rules(
         round(meter.step_wh * UWH_PER_WH),
@@ -42,7 +55,8 @@ def rules_of(meter: Meter, direction: Direction, interval_s: float) -> MeterRule
         slot_ms=SLOT_S * 1000,
         stale_ms=round(max(3 * interval_s, 30) * 1000),
         max_gap_ms=2 * 3_600_000,
-        look_back_ms=300_000,
+        look_back_ms=round(look_back_s * 1000),
+        says_at_once=revises,
     )
 
 

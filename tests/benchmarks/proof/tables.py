@@ -47,11 +47,13 @@ MOST_TO_BEST = 1.05
 """Nowhere should ours be worse than the best of the simpler methods by more than this ratio."""
 
 
-def show(evaluations: Sequence[Evaluation]) -> None:
-    """Print both tables."""
+def show(evaluations: Sequence[Evaluation], revised: Sequence[Evaluation]) -> None:
+    """Print both tables. `revised` are the same where numbers are sent at once, and revised: of the
+    rows of what is promised.
+    """
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(_combinations(evaluations))
-    console.print(_rows(evaluations))
+    console.print(_rows(evaluations, revised))
 
 
 def ratio_to_baseline(evaluations: Sequence[Evaluation]) -> float | None:
@@ -96,7 +98,7 @@ def _combinations(evaluations: Sequence[Evaluation]) -> Table:
     return table
 
 
-def _rows(evaluations: Sequence[Evaluation]) -> Table:
+def _rows(evaluations: Sequence[Evaluation], revised: Sequence[Evaluation]) -> Table:
     table = _table(
         "The same by what is asked: rms in Wh",
         ("", "left"),
@@ -104,16 +106,25 @@ def _rows(evaluations: Sequence[Evaluation]) -> Table:
         ("now", "right"),
         ("ratio", "right"),
         ("asked", "right"),
+        ("sent at once and revised (sdk)", "right"),
+        ("ratio", "right"),
+        ("slots revised", "right"),
+        ("in ±u", "right"),
     )
     for row, asked in ASKED.items():
         those = [each for each in evaluations if each.combination.row == row]
         ratio = ratio_to_baseline(those)
+        anew = [each for each in revised if each.combination.row == row]
         table.add_row(
             row,
             " / ".join(_number(each.baseline_wh) for each in those),
             " / ".join(_number(each.score.rms) for each in those),
             _number(ratio),
             f"≤ {asked:.2f}{'' if ratio is None or ratio <= asked else ' !'}",
+            " / ".join(_number(each.score.rms) for each in anew),
+            _number(ratio_to_baseline(anew)),
+            f"{max(each.revised for each in anew):.0%}",
+            f"{min(each.held or 0 for each in anew):.1%}",
         )
     return table
 

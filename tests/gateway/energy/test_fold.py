@@ -292,6 +292,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "revision",
         "begin_uncertainty_uwh",
         "missed_from_ms",
+        "begin_late_uwh",
     }
 
 

@@ -215,3 +215,26 @@ def test_a_boundary_is_not_on_the_way_from_the_middle_of_a_large_move() -> None:
     _, closed = steps(samples, known)
     energy_wh = {slot.start_s - BEGIN_S: (slot.energy_uwh or 0) / WH for _, slot in closed}
     assert energy_wh[900] == pytest.approx(3, abs=2)
+
+
+def test_what_is_not_revised_ended_about_where_it_was_said_to() -> None:
+    """A load of 300 W with a kettle now and then. Closed once, each slot ends where later readings
+    say; said at once, it is written anew where that is worth it.
+    """
+    samples, energy_wh = [], 0.0
+    for n in range(12 * 360):
+        energy_wh += (2300.0 if n * 7 % 431 < 18 else 300.0) / 360
+        samples.append(sample(10 * n, 1000 + energy_wh // STEP_WH * STEP_WH))
+    _, of_once = steps(samples, rules())
+    _, of_many = steps(samples, rules(at_once=True))
+    once = {slot.start_s: slot for _, slot in of_once}
+    newest = {slot.start_s: slot for _, slot in of_many}
+    first = {slot.start_s: slot for _, slot in of_many if not slot.revision}
+    whole = sorted(once.keys() & newest.keys())[1:]
+    revised = [start_s for start_s in whole if newest[start_s].revision]
+    assert 0 < len(revised) < len(whole) / 2
+    for start_s in whole:
+        sure_uwh = once[start_s].uncertainty_uwh or 0
+        assert abs(newest[start_s].end_uwh - once[start_s].end_uwh) <= sure_uwh
+        if start_s in revised:
+            assert newest[start_s].end_uwh == once[start_s].end_uwh != first[start_s].end_uwh

@@ -1,6 +1,7 @@
 """By how much the energy of a slot may be off."""
 
 from dataclasses import replace
+from itertools import accumulate
 
 import msgspec
 import pytest
@@ -34,6 +35,33 @@ def test_nothing_is_said_where_an_edge_says_nothing(
     begin_uwh: int | None, end_uwh: int | None
 ) -> None:
     assert of_slot(begin_uwh, end_uwh) is None
+
+
+def test_what_is_late_at_both_ends_counts_by_its_difference_only() -> None:
+    assert of_slot(300, 400) == of_slot(300, 400, late_uwh=0) == 700
+    assert of_slot(300, 400, late_uwh=-1200) == of_slot(300, 400, late_uwh=1200) == 1820
+
+
+def test_what_power_says_of_all_of_a_slot_counts_where_it_is_surer_than_the_ends() -> None:
+    assert of_slot(300, 400, passed_uwh=650) == 650
+    assert of_slot(300, 400, passed_uwh=750) == 700
+
+
+def test_a_slot_inside_of_a_coarse_step_is_as_certain_as_its_power() -> None:
+    """2 kW that hardly change, and a register that steps every half hour: where in its step a slot
+    lies is not known, but what passed is.
+    """
+    powers_w = [2000.0 + 10 * (n % 3) for n in range(12 * 360)]
+    energies_wh = accumulate((power_w / 360 for power_w in powers_w), initial=0.0)
+    shown = zip(range(0, 12 * 3600, 10), energies_wh, powers_w, strict=False)
+    samples = [sample(t, 5000 + wh // 1000 * 1000, power_w) for t, wh, power_w in shown]
+    known = replace(meter(1000), look_back_ms=300_000)
+    _, slots, _ = fold(samples, known)
+    last = slots[-8:]
+    assert all((slot.uncertainty_uwh or 0) < 12 * WH for slot in last)
+    assert all(
+        abs((slot.energy_uwh or 0) - 502.5 * WH) < (slot.uncertainty_uwh or 0) for slot in last
+    )
 
 
 def test_both_limits_must_be_passed_before_a_slot_is_no_longer_measured() -> None:

@@ -53,7 +53,13 @@ def of_pv(home: Home) -> list[Owed]:
 
 @pytest.mark.parametrize(
     ("slot", "dialect", "expected_s"),
-    [("15min", "rest", 300), ("15min", "sdk", 300), ("5min", "sdk", 100), ("1h", "rest", 300)],
+    [
+        ("15min", "rest", 300),
+        ("15min", "sdk", 810),
+        ("5min", "sdk", 270),
+        ("1h", "sdk", 1800),
+        ("1h", "rest", 300),
+    ],
 )
 def test_a_slot_is_looked_back_at_for_as_long_as_its_exchange_allows(
     tmp_path: Path, slot: str, dialect: str, expected_s: float
