@@ -76,18 +76,13 @@ _DEFAULT_WEIGHTS = {
     "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
-_BAND_STEP = 0.08
+_BAND_STEP = 0.12
+_AIM_PER_DAY = 0.2
+_MOST_AIM = 0.05
+_RIDGE = 0.01
+_EARLY_RIDGE = {"load": 0.6, "pv": 1.5}
 _SOLVE_S = 2_700
 """So long after one regression the next one is solved, and at most one with each slot."""
-import os
-
-V = set(os.environ.get("V", "").split(","))
-
-
-def E(n, d):
-    return float(os.environ.get(n, d))
-
-
 _VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)
 """Where a forecast that waits for its slot has: whether it is one (2: a dark one), its root, the
 error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, and
@@ -297,7 +292,8 @@ def _learn(
             else:
                 counts = 1.0 if error <= _LARGE_ERROR * usual else _LARGE_ERROR * usual / error
             if rules.kind == "pv":
-                counts *= min(max(said[_MIXED] / max(s.level[WEEK], 1e-9), 0.2), 3)
+                # An error of the root costs most at noon.
+                counts *= min(max(said[_MIXED] / max(s.level[WEEK], 1e-9), 0.2), 3.0)
             regression.learn(s.regressions, at, x, products, quarter, root, counts * weight)
         error = min(error, 4.0 * usual) if s.known > per_day else error
         s.regressions[at + regression.SIZE] = usual + share * (error - usual)
@@ -305,18 +301,13 @@ def _learn(
         s.regressions[at + regression.SQUARE] = square + share * (error * error - square)
     keep = 0.5 ** (1.0 / (_MIXTURE_DAYS * per_day))
     blocks = _blocks(horizon, quarter)
-    if "wmix" in V:
-        mixture.learn(
-            s.mixtures,
-            blocks,
-            [e * e for e in experts],
-            said[_MIXED] ** 2,
-            root**2,
-            (keep, keep),
-            weight,
-        )
-    else:
-        mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, (keep, keep), weight)
+    mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, (keep, keep), weight)
+    aim = AIM + horizon - 1
+    level = max(s.level[WEEK] ** 2, said[_MIXED] ** 2)
+    if level > 0.0:
+        off = _AIM_PER_DAY / per_day * (root * root - said[_BALANCED] ** 2) / level
+        moved = s.level[aim] + max(min(off, _MOST_AIM), -_MOST_AIM)
+        s.level[aim] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
     band.learn(s.bands, (horizon - 1) * BAND, hour, said[_MIXED], said[_SCALE], root, _BAND_STEP)
 
 
@@ -381,7 +372,7 @@ def _solve(s: Learned, number: int, rules: Rules) -> None:
     days = s.known / per_day
     ridge = (
         per_day
-        * (E("R0", 0.01) + E("R1", 0.15) / (1.0 + days))
+        * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
         * s.regressions[at + regression.SQUARE]
     )
     regression.solve(s.regressions, at, ridge, _prior(rules))

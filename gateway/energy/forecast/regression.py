@@ -1,8 +1,8 @@
 """Weighted least squares that forget, with a ridge towards what is likely anyway. Pure.
 
 Normal equations are kept, and solved now and then by Cholesky's way. (Recursive least squares,
-which keep the inverse, explode when they forget: what is dark or absent for weeks is forgotten until
-nothing is known of it.)
+which keep the inverse, explode when they forget: what is dark or absent for weeks is forgotten
+until nothing is known of it.)
 """
 
 from __future__ import annotations  # array[float] is no class before Python 3.12
