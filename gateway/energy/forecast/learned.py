@@ -96,10 +96,11 @@ class Forecast:
     high_uwh: int
 
 
-DAY, WEEK, PEAK, BRIGHTNESS, BRIGHTEST, AIM = range(6)
+DAY, WEEK, PEAK, MEAN, BRIGHTNESS, BRIGHTEST, AIM = range(7)
 """Where `level` has: the means of about a day and a week; the largest slot of late, which sinks by
-half in two weeks (all √Wh); what the sun brought of a clear sky's, 0 to 1; the largest energy of
-the envelope (Wh); and the quantiles that make sums hold, one for each horizon.
+half in two months (all √Wh); the mean energy of a week (Wh); what the sun brought of a clear sky's,
+0 to 1; the largest energy of the envelope (Wh); and the quantiles that make sums hold, one for each
+horizon.
 """
 LEVEL = AIM + len(HORIZONS)
 

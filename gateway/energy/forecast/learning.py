@@ -27,6 +27,7 @@ from gateway.energy.forecast.learned import (
     FEATURES,
     HORIZONS,
     HOURS,
+    MEAN,
     MIXTURE,
     MIXTURES,
     NEVER,
@@ -77,8 +78,7 @@ _DEFAULT_WEIGHTS = {
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _BAND_STEP = 0.12
-_AIM_PER_DAY = 0.2
-_MOST_AIM = 0.05
+_AIM_PER_DAY = 0.1
 _RIDGE = 0.01
 _EARLY_RIDGE = {"load": 0.6, "pv": 1.5}
 _SOLVE_S = 2_700
@@ -303,10 +303,9 @@ def _learn(
     blocks = _blocks(horizon, quarter)
     mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, (keep, keep), weight)
     aim = AIM + horizon - 1
-    level = max(s.level[WEEK] ** 2, said[_MIXED] ** 2)
-    if level > 0.0:
-        off = _AIM_PER_DAY / per_day * (root * root - said[_BALANCED] ** 2) / level
-        moved = s.level[aim] + max(min(off, _MOST_AIM), -_MOST_AIM)
+    if s.level[MEAN] > 0.0:
+        off = (root * root - said[_BALANCED] ** 2) / s.level[MEAN]
+        moved = s.level[aim] + _AIM_PER_DAY / per_day * off
         s.level[aim] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
     band.learn(s.bands, (horizon - 1) * BAND, hour, said[_MIXED], said[_SCALE], root, _BAND_STEP)
 
@@ -330,10 +329,10 @@ def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rule
 def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: Rules) -> None:
     """Learn what is usual: habits, the last days, the clear sky, the whole level."""
     per_day = rules.slots_per_day
-    days = s.known / per_day
+    age = s.known / per_day
     for place, share in (
-        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + days))),
-        (2 * per_day + when.utc, max(_LATELY_SHARE, 0.7 / (1.0 + days))),
+        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + age))),
+        (2 * per_day + when.utc, max(_LATELY_SHARE, 0.7 / (1.0 + age))),
     ):
         before = s.profiles[place]
         s.profiles[place] = root if before < 0.0 else before + weight * share * (root - before)
@@ -351,8 +350,9 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
             level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
     clear = s.profiles[sky]
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
-    for place, share in ((DAY, 1.0 / per_day), (WEEK, 1.0 / (7.0 * per_day))):
-        level[place] += max(share, 1.0 / max(s.known, 1)) * (root - level[place])
+    for place, value, days in ((DAY, root, 1.0), (WEEK, root, 7.0), (MEAN, energy, 7.0)):
+        share = max(1.0 / (days * per_day), 1.0 / (1.0 + s.known))
+        level[place] += share * (value - level[place])
     level[PEAK] = max(root, level[PEAK] * 0.5 ** (1.0 / (_PEAK_DAYS * per_day)))
 
 
