@@ -5,9 +5,9 @@ them as should. Pure.
 from __future__ import annotations  # array[float] is no class before Python 3.12
 
 from array import array
-from itertools import pairwise
+from bisect import bisect_left
 
-from gateway.energy.forecast.learned import HOURS, QUANTILES
+from gateway.energy.forecast.learned import BAND, HOURS, QUANTILES
 
 _WIDEST = 30.0
 _SIZE_SHARE = 0.08
@@ -21,16 +21,22 @@ def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
 
 def quantile(numbers: array[float], at: int, share: float) -> float:
     """The error, in usual ones of its hour, below which `share` of all lie; between the quantiles
-    that are kept it is interpolated, and beyond them the outermost one counts.
+    that are kept it is interpolated, and beyond them the outermost one counts. Half of all lie
+    below the forecast itself.
     """
-    values = numbers[at + HOURS : at + HOURS + len(QUANTILES)]
+    # Each adapts by itself, and for a while they may cross.
+    values = sorted(numbers[at + HOURS : at + BAND])
+    middle = len(values) // 2
+    values[:middle] = [min(value, 0.0) for value in values[:middle]]
+    values[middle:] = [0.0, *(max(value, 0.0) for value in values[middle + 1 :])]
     if share <= QUANTILES[0]:
         return values[0]
-    for (low, high), (below, above) in zip(pairwise(QUANTILES), pairwise(values), strict=True):
-        if share <= high:
-            # Each adapts by itself, and for a while they may cross.
-            return below + (max(above, below) - below) * (share - low) / (high - low)
-    return values[-1]
+    place = bisect_left(QUANTILES, share)
+    if place == len(QUANTILES):
+        return values[-1]
+    low, high = QUANTILES[place - 1], QUANTILES[place]
+    part = (share - low) / (high - low)
+    return values[place - 1] + part * (values[place] - values[place - 1])
 
 
 def learn(

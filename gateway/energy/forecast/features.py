@@ -223,7 +223,7 @@ def look(
     return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
-LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.1, 0.2, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
+LOAD_PRIOR = (0.5, 0.0, 0.2, 0.1, 0.05, 0.15, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
 SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.0, 0.35, *(0.0,) * 4, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 

@@ -73,14 +73,14 @@ _ABSURD = 2.5
 home does not grow sixfold in a quarter of an hour. When a second one follows, both are true.
 """
 _DEFAULT_WEIGHTS = {
-    "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3),
+    "load": (0.4, 0.0, 0.0, 0.1, 0.0, 0.0, 0.3, 0.2),
     "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _BAND_STEP = 0.12
 _AIM_PER_DAY = 0.1
 _RIDGE = 0.01
-_EARLY_RIDGE = {"load": 0.6, "pv": 1.5}
+_EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
 _SOLVE_S = 2_700
 """So long after one regression the next one is solved, and at most one with each slot."""
 _VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)

@@ -66,8 +66,8 @@ def run(
     judged_by: Series | None = None,
     windows: Mapping[str, tuple[int, int]] = WINDOWS,
 ) -> Outcome:
-    """Forecast one and two slots ahead all along the series. `judged_by`: what was truly used, where
-    the series itself is spoiled (missing there: not judged).
+    """Forecast one and two slots ahead all along the series. `judged_by`: what was truly used,
+    where the series itself is spoiled (missing there: not judged).
     """
     rules = series.rules
     learned = begin(rules)
