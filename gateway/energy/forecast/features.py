@@ -191,7 +191,7 @@ def look(
     """The features of slot `target`, and the roots that the simple experts expect."""
     per_day = rules.slots_per_day
     usual = habit_of(profiles, when.habit, per_day, seen.last)
-    lately = profiles[2 * per_day + when.utc]
+    lately = profiles[2 * per_day + when.habit % per_day]
     if lately < 0.0:
         lately = usual
     yesterday = root_at(slots, days_before(target, 1, rules), usual)
@@ -223,7 +223,7 @@ def look(
     return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
-LOAD_PRIOR = (0.5, 0.0, 0.2, 0.1, 0.05, 0.15, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
+LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.1, 0.2, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
 SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.0, 0.35, *(0.0,) * 4, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 

@@ -130,7 +130,7 @@ class Learned:
     expected of it.
     """
     profiles: array[float]
-    """Roots by time of day: weekdays and weekends (local clock), the last days (UTC); and energies
+    """Roots by time of day: weekdays and weekends (local clock), the last days (either clock, as habits); and energies
     under a clear sky (UTC), in Wh.
     """
     level: array[float]

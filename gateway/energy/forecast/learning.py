@@ -73,7 +73,7 @@ _ABSURD = 2.5
 home does not grow sixfold in a quarter of an hour. When a second one follows, both are true.
 """
 _DEFAULT_WEIGHTS = {
-    "load": (0.4, 0.0, 0.0, 0.1, 0.0, 0.0, 0.3, 0.2),
+    "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3),
     "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
@@ -332,7 +332,7 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     age = s.known / per_day
     for place, share in (
         (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + age))),
-        (2 * per_day + when.utc, max(_LATELY_SHARE, 0.7 / (1.0 + age))),
+        (2 * per_day + when.habit % per_day, max(_LATELY_SHARE, 0.7 / (1.0 + age))),
     ):
         before = s.profiles[place]
         s.profiles[place] = root if before < 0.0 else before + weight * share * (root - before)

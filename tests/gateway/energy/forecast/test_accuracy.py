@@ -10,8 +10,8 @@ from gateway.energy.forecast import begin, predict, score, update, used_method
 from tests.gateway.energy.forecast.series import shipped
 from tests.gateway.energy.forecast.trial import run
 
-BOUNDS = {"britain-116": 0.90, "california-pv-4": 0.90}
-"""Errors over the best naive one's, in weeks four to six. Here 0.00 and 0.00 were measured; what
+BOUNDS = {"britain-116": 0.88, "california-pv-4": 0.78}
+"""Errors over the best naive one's, in weeks four to six. Here 0.79 and 0.69 were measured; what
 spoils the method moves them by much more than what another Python may.
 """
 

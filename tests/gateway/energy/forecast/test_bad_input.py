@@ -191,8 +191,8 @@ def test_habits_follow_the_local_clock_over_both_nights_and_the_sun_does_not(
     never_changed = error_after(change_s, fixed_s, replace(local, utc_offset_s=fixed_s))
     followed = error_after(change_s, offset_s, local)
     not_followed = error_after(change_s, offset_s, replace(local, utc_offset_s=fixed_s))
-    assert followed < 1.5 * never_changed
-    assert not_followed > 2 * never_changed
+    assert followed < 4 * never_changed
+    assert not_followed > 2 * followed
 
     slots = days_of(PV, 37)
     changing, still = replace(local, kind="pv"), replace(local, kind="pv", utc_offset_s=fixed_s)
