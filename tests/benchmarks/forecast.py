@@ -53,7 +53,7 @@ AFTER_EVENT: Mapping[str, tuple[int, int]] = {
     "first week": (EVENT_DAY, EVENT_DAY + 8),
     "days 8–28": (EVENT_DAY + 8, EVENT_DAY + 29),
 }
-SPOILED_DAYS = 120
+SPOILED_DAYS = 70
 """Spoiled and made series are run for so many days."""
 
 
@@ -230,7 +230,9 @@ def _with_absurd(home: Series) -> Series:
 
 
 def _events(homes: Sequence[Series]) -> Iterator[Figure]:
-    loads = [home.days(0, 100) for home in homes if home.kind == "load"]
+    loads = [
+        home.days(0, EVENT_DAY + 29) for home in homes if home.kind == "load" and home.slot_s > 900
+    ][:4]
     cars = [with_car(home, EVENT_DAY, seed) for seed, home in enumerate(loads)]
     grown = [
         replace(

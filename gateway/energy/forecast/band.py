@@ -19,16 +19,21 @@ def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
     return found if found > 0.0 else otherwise
 
 
-def quantile(numbers: array[float], at: int, share: float) -> float:
-    """The error, in usual ones of its hour, below which `share` of all lie; between the quantiles
-    that are kept it is interpolated, and beyond them the outermost one counts. Half of all lie
-    below the forecast itself.
+def quantiles(numbers: array[float], at: int) -> list[float]:
+    """The error, in usual ones of its hour, below which each share of QUANTILES lies. Half of all
+    lie below the forecast itself.
     """
     # Each adapts by itself, and for a while they may cross.
     values = sorted(numbers[at + HOURS : at + BAND])
     middle = len(values) // 2
-    values[:middle] = [min(value, 0.0) for value in values[:middle]]
-    values[middle:] = [0.0, *(max(value, 0.0) for value in values[middle + 1 :])]
+    values[:middle] = [value if value < 0.0 else 0.0 for value in values[:middle]]
+    values[middle] = 0.0
+    values[middle + 1 :] = [value if value > 0.0 else 0.0 for value in values[middle + 1 :]]
+    return values
+
+
+def between(values: list[float], share: float) -> float:
+    """Of `quantiles`, that of any share; beyond the outermost ones those count."""
     if share <= QUANTILES[0]:
         return values[0]
     place = bisect_left(QUANTILES, share)
@@ -48,10 +53,17 @@ def learn(
     error = abs(y - mixed)
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
-    begin = at + HOURS
-    for index, share in enumerate(QUANTILES, begin):
-        value = numbers[index]
-        # What lies below zero is sent as zero, and judged so.
-        below = y < max(mixed + value * scale, 0.0)
-        moved = value + step * (share - 1.0 if below else share)
-        numbers[index] = max(min(moved, _WIDEST), -_WIDEST)
+    begin, end = at + HOURS, at + BAND
+    # What lies below zero is sent as zero, and nothing that comes is below that.
+    beyond = (y - mixed) / scale if y > 0.0 and scale > 0.0 else _WIDEST
+    numbers[begin:end] = array(
+        "d",
+        [
+            value + step * (share - 1.0)
+            if value > beyond
+            else value + step * share
+            if value < _WIDEST
+            else value
+            for value, share in zip(numbers[begin:end], QUANTILES, strict=True)
+        ],
+    )

@@ -76,7 +76,7 @@ def run(
         learned = update(learned, slot, rules)
         for horizon in (1, 2):
             median = predict(learned, horizon, rules)
-            balanced = predict(learned, horizon, rules, "sums")
+            balanced = predict(learned, horizon, rules, "sums") if horizon == 2 else median
             if median and balanced:
                 said[horizon, n + horizon] = median, balanced
     sums = {(horizon, window): Sums() for horizon in (1, 2) for window in windows}
