@@ -24,7 +24,7 @@ from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
-from gateway.energy.forecast import Forecast
+from gateway.energy.forecast.naive import Naive
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
 from gateway.outbox.dialects import dialect_names, load_dialect
@@ -116,7 +116,7 @@ class Settings:
         ),
     ]
     forecast: Annotated[
-        Forecast,
+        Naive,
         Meta(description="what the next slot is expected to be", examples=["yesterday"]),
     ] = "last_slot"
     margin: Annotated[
