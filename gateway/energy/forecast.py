@@ -5,6 +5,9 @@ from typing import Literal
 
 Forecast = Literal["last_slot", "yesterday", "last_week", "none"]
 
+Method = Literal["auto", "last_slot", "yesterday", "last_week", "none"]
+"""How the next slots are forecast. auto: learned from the asset itself. none: not at all."""
+
 _BACK_S = {"yesterday": 86_400, "last_week": 7 * 86_400}
 
 

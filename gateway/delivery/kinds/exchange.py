@@ -14,6 +14,12 @@ from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.forecast_settings import (
+    ForecastBias,
+    ForecastPrices,
+    RestSettings,
+    check_forecasts,
+)
 from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
@@ -24,10 +30,10 @@ from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
-from gateway.energy.forecast import Forecast
+from gateway.energy.forecast import Method
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
-from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.dialects import dialect_names, load_dialect, rest
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
 from gateway.outbox.exchange.registry import Node, Wanted
 from gateway.outbox.format import Margins
@@ -116,9 +122,30 @@ class Settings:
         ),
     ]
     forecast: Annotated[
-        Forecast,
-        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
-    ] = "last_slot"
+        Method,
+        Meta(
+            description="what the next slots are expected to be: auto learns it from each asset; "
+            "an asset's own forecast says otherwise",
+            examples=["auto"],
+        ),
+    ] = "auto"
+    forecast_bias: Annotated[
+        ForecastBias,
+        Meta(
+            description="median: as many slots are above what is forecast as below, which errs "
+            "least; sums within 5 %: so that sums hold, which errs a little more; or the quantile "
+            "to send, from 0.05 to 0.95 (of auto only)",
+            examples=["median"],
+        ),
+    ] = field(default_factory=lambda: ForecastBias("median"))
+    forecast_prices: Annotated[
+        ForecastPrices | None,
+        Meta(description="what being short or long costs: the quantile that costs least is sent"),
+    ] = None
+    rest: Annotated[
+        RestSettings,
+        Meta(description="what the dialect rest carries"),
+    ] = field(default_factory=RestSettings)
     margin: Annotated[
         Seconds,
         Meta(
@@ -240,6 +267,10 @@ class Settings:
             hint = "its requests carry no id by which one could be told apart: write off, or sdk"
             yield Mistake(("verdicts",), message, hint)
 
+        yield from check_forecasts(
+            self.dialect, self.rest, self.forecast_bias, self.forecast_prices
+        )
+
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
             yield Mistake(("spread",), "leaves too little time to deliver", hint)
@@ -358,6 +389,8 @@ def dialect_of(settings: Settings, slot_s: int) -> Dialect:
     network = str(settings.canary_network)
     if settings.aggregator is not None:
         return BatchDialect(network, slot_s)
+    if settings.rest.sends == "forecast":
+        return rest.ForecastDialect(network, slot_s)
     return load_dialect(settings.dialect, network, slot_s)
 
 

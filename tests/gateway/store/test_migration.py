@@ -237,7 +237,7 @@ def cannot_be_read_yet(path: Path) -> bool:
         except StoreError as error:
             if "its upgrade is not finished" in str(error):
                 continue
-            assert re.search(r"was written by an older version \(schema [23]\)", str(error))
+            assert re.search(r"was written by an older version \(schema [2-4]\)", str(error))
         return False
     return True
 
