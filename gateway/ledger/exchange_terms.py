@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from gateway.energy.forecast import Forecast
+from gateway.energy.forecast.naive import Naive
 from gateway.outbox.format import Format, Margins, Terms
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.selects import AssetsByFormula
@@ -15,7 +15,7 @@ def exchange_terms(
     form: Format,
     buffer: Buffer,
     *,
-    forecast: Forecast,
+    forecast: Naive,
     kept: Margins,
     name: str = EXCHANGE,
 ) -> Terms:

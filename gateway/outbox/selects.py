@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gateway.energy.asset_slots import energy_of, once_written, parts_of, worst_of
 from gateway.energy.assets import Direction, Formula, Term
-from gateway.energy.forecast import Forecast, forecast_uwh
+from gateway.energy.forecast.naive import Naive, naive_uwh
 from gateway.energy.slot import Slot
 from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import SeriesKey, Subject
@@ -38,7 +38,7 @@ class AssetsByFormula:
         measured_uwh: MeasuredUwh,
         *,
         slot_s: int,
-        forecast: Forecast,
+        forecast: Naive,
         provisional: bool,
     ) -> None:
         """`provisional`: whether slots are wanted that will be written anew, since the destination
@@ -48,7 +48,7 @@ class AssetsByFormula:
         self._slots_at = slots_at
         self._measured_uwh = measured_uwh
         self._slot_s = slot_s
-        self._forecast_method: Forecast = forecast
+        self._forecast_method: Naive = forecast
         self._provisional = provisional
 
     def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:
@@ -84,7 +84,7 @@ class AssetsByFormula:
         target_s = start_s + 2 * self._slot_s
         if target_s <= now_s:
             return
-        expected_uwh = forecast_uwh(
+        expected_uwh = naive_uwh(
             self._forecast_method,
             target_s,
             energy_uwh,

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.energy.asset_slots import asset_slot, once_written, parts_of
 from gateway.energy.assets import Formula
-from gateway.energy.forecast import Forecast
+from gateway.energy.forecast.naive import Naive
 from gateway.energy.slot import Slot
 from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import SeriesKey
@@ -51,7 +51,7 @@ def assets(
     booked: Sequence[Slot] = (),
     *,
     provisional: bool = True,
-    forecast: Forecast = "none",
+    forecast: Naive = "none",
     now_s: float = NOW_S,
 ) -> list[Number]:
     asked = AssetsByFormula(

@@ -1,18 +1,21 @@
-"""What the next slot of an asset is expected to be. Pure."""
+"""Forecasts that take an earlier slot as it was. Pure."""
 
 from collections.abc import Callable
 from typing import Literal
 
-Forecast = Literal["last_slot", "yesterday", "last_week", "none"]
-
+Naive = Literal["last_slot", "yesterday", "last_week", "none"]
 Method = Literal["auto", "last_slot", "yesterday", "last_week", "none"]
 """How the next slots are forecast. auto: learned from the asset itself. none: not at all."""
 
-_BACK_S = {"yesterday": 86_400, "last_week": 7 * 86_400}
+NAIVE: tuple[Naive, ...] = ("last_slot", "yesterday", "last_week")
+"""Those that forecast something, in the order of the scores."""
+
+DAYS_BACK = {"yesterday": 1, "last_week": 7}
+_DAY_S = 86_400
 
 
-def forecast_uwh(
-    method: Forecast, target_s: int, last_uwh: int, known: Callable[[int], int | None]
+def naive_uwh(
+    method: Naive, target_s: int, last_uwh: int, known: Callable[[int], int | None]
 ) -> int | None:
     """Energy (µWh) expected of the slot starting at `target_s`; None for no forecast.
 
@@ -21,5 +24,6 @@ def forecast_uwh(
     """
     if method == "none":
         return None
-    earlier = known(target_s - _BACK_S[method]) if method in _BACK_S else None
+    back = DAYS_BACK.get(method)
+    earlier = known(target_s - back * _DAY_S) if back else None
     return max(last_uwh if earlier is None else earlier, 0)

@@ -1,0 +1,227 @@
+"""What a slot is forecast from: the last slots, earlier days, habits by the clock, and the sun.
+Pure.
+"""
+
+from __future__ import annotations  # array[float] is no class before Python 3.12
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from gateway.energy.forecast.learned import (
+    BRIGHTEST,
+    BRIGHTNESS,
+    DAY,
+    DAY_S,
+    FEATURES,
+    HOUR_S,
+    NEVER,
+    PEAK,
+    QUARTERS,
+    UNKNOWN,
+    WEEK,
+    Rules,
+)
+
+DARK_SHARE = 0.003
+"""A slot in which a clear sky brings less than this of its best is dark."""
+
+_WEIGHT_OF_BRIGHTNESS = 0.02
+_MOST_BRIGHT = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where in the day a slot lies."""
+
+    utc: int
+    """Its slot of the UTC day."""
+    habit: int
+    """Where its habit lies among the profiles: by the local clock, weekday or weekend."""
+    hour: int
+    """Of the local day."""
+    quarter: int
+    """Of the local day."""
+    day_before: int
+    """The number of the slot a day earlier, by the clock that counts for this kind of asset."""
+    week_before: int
+
+
+def clock(number: int, rules: Rules) -> Clock:
+    """Where slot `number` lies."""
+    per_day = rules.slots_per_day
+    start_s = number * rules.slot_s
+    offset_s = rules.utc_offset_s(start_s)
+    local_s = start_s + offset_s
+    in_day_s = local_s % DAY_S
+    hour = in_day_s // HOUR_S
+    quarter = hour * QUARTERS // 24
+    if rules.kind == "pv":
+        utc = number % per_day
+        return Clock(utc, utc, hour, quarter, number - per_day, number - 7 * per_day)
+    weekend = (local_s // DAY_S + 3) % 7 >= 5
+    habit = min(in_day_s // rules.slot_s, per_day - 1) + (per_day if weekend else 0)
+    back = [
+        (start_s - days * DAY_S + offset_s - rules.utc_offset_s(start_s - days * DAY_S))
+        // rules.slot_s
+        for days in (1, 7)
+    ]
+    return Clock(number % per_day, habit, hour, quarter, back[0], back[1])
+
+
+def root_at(slots: array[float], number: int, otherwise: float) -> float:
+    """The root of that slot's energy, or of what was expected of it."""
+    value = slots[number % len(slots)]
+    if value >= 0.0:
+        return value
+    return -1.0 - value if value > NEVER else otherwise
+
+
+def ring(values: Sequence[float], end: int, count: int) -> Sequence[float]:
+    """The `count` values before place `end` of a ring."""
+    size = len(values)
+    end %= size
+    if count <= end:
+        return values[end - count : end]
+    return [*values[end - count :], *values[:end]]
+
+
+def habit_of(profiles: array[float], place: int, per_day: int, otherwise: float) -> float:
+    """What is usual there; where a weekend is not known yet, what is usual on weekdays, and the
+    other way round.
+    """
+    value = profiles[place]
+    if value >= 0.0:
+        return value
+    value = profiles[place - per_day if place >= per_day else place + per_day]
+    return value if value >= 0.0 else otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the newest slots say, whichever slot is forecast from them."""
+
+    number: int
+    last: float
+    change: float
+    of_four: float
+    lowest: float
+    day: float
+    week: float
+    above_habit: float
+    from_habit: float
+    bright_1h: float
+    bright_4h: float
+    peak: float
+    brightest: float
+
+
+def origin(
+    slots: array[float], profiles: array[float], level: array[float], number: int, rules: Rules
+) -> Origin:
+    """Look back from slot `number`, the newest one."""
+    per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
+    span = 4 * per_hour
+    recent = [
+        v if v >= 0.0 else -1.0 - v if v > NEVER else 0.0
+        for v in ring(slots, number + 1, max(span, 4))
+    ]
+    last = recent[-1]
+    usual = habit_of(profiles, clock(number, rules).habit, per_day, level[DAY])
+    sky = ring(profiles[3 * per_day :], number + 1, span)
+    bright = [brightness(recent[-n:], sky[-n:], level) for n in (per_hour, span)]
+    return Origin(
+        number,
+        last,
+        last - recent[-2],
+        (recent[-1] + recent[-2] + recent[-3] + recent[-4]) * 0.25 - last,
+        min(recent[-span:]),
+        level[DAY],
+        level[WEEK],
+        max(last - usual, 0.0),
+        last - usual,
+        bright[0],
+        bright[1],
+        level[PEAK],
+        level[BRIGHTEST],
+    )
+
+
+def brightness(roots: Sequence[float], sky: Sequence[float], level: array[float]) -> float:
+    """What there was of a clear sky's energy. Where the sky is nearly dark, of late."""
+    clear = sum(c for c in sky if c > 0.0)
+    there = sum([r * r for r in roots])
+    trust = _WEIGHT_OF_BRIGHTNESS * level[BRIGHTEST]
+    if clear + trust <= 0.0:
+        return level[BRIGHTNESS]
+    return min((there + trust * level[BRIGHTNESS]) / (clear + trust), _MOST_BRIGHT)
+
+
+def is_dark(
+    slots: array[float], profiles: array[float], seen: Origin, target: int, rules: Rules
+) -> bool:
+    """Whether no energy can come of a PV then: a clear sky brings nothing, or the two days before
+    brought nothing, and nothing comes now.
+    """
+    per_day = rules.slots_per_day
+    clear = profiles[3 * per_day + target % per_day]
+    if clear == UNKNOWN:
+        return False
+    if clear <= DARK_SHARE * seen.brightest:
+        return True
+    return (
+        seen.last == 0.0
+        and root_at(slots, target - per_day, 1.0) == 0.0
+        and root_at(slots, target - 2 * per_day, 1.0) == 0.0
+    )
+
+
+def look(
+    slots: array[float], profiles: array[float], seen: Origin, target: int, rules: Rules
+) -> tuple[list[float], list[float], Clock]:
+    """The features of slot `target`, the simple experts' roots, and where the slot lies."""
+    per_day = rules.slots_per_day
+    when = clock(target, rules)
+    usual = habit_of(profiles, when.habit, per_day, seen.last)
+    lately = profiles[2 * per_day + when.utc]
+    if lately < 0.0:
+        lately = usual
+    yesterday = root_at(slots, when.day_before, usual)
+    last_week = root_at(slots, when.week_before, yesterday)
+    clear = profiles[3 * per_day + when.utc]
+    if clear >= 0.0:
+        sun_1h = sqrt(seen.bright_1h * clear)
+        sun_4h = sqrt(seen.bright_4h * clear)
+        clear = sqrt(clear)
+    else:
+        sun_1h = sun_4h = clear = seen.last
+    features = [
+        seen.last,
+        seen.change,
+        seen.of_four,
+        yesterday,
+        last_week,
+        usual,
+        lately,
+        seen.day,
+        seen.week,
+        seen.lowest,
+        seen.above_habit,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        sun_1h,
+        sun_4h,
+        clear,
+    ]
+    features[11 + when.quarter] = seen.from_habit
+    return features, [seen.last, yesterday, last_week, usual, lately, sun_1h], when
+
+
+LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.1, 0.2, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
+SUN_PRIOR = (0.1, *(0.0,) * 2, 0.05, 0.0, 0.05, 0.1, *(0.0,) * 8, 0.45, 0.25, 0.0)
+"""What the coefficients are near before anything is known: they add up to about 1."""
+
+assert len(LOAD_PRIOR) == len(SUN_PRIOR) == FEATURES

@@ -1,0 +1,434 @@
+"""The forecast that learns from the asset itself: slot by slot, without weather and without knobs.
+Pure.
+
+Each slot that comes judges what was said of it, one and two slots before. Two regressions learn
+from that (one that minds many small errors and changes in ten days, one that minds large ones and
+changes in forty), a mixture weighs them against six simple experts, and the quantiles of the error
+adapt. Then the next two slots are forecast anew.
+"""
+
+from __future__ import annotations  # array[float] is no class before Python 3.12
+
+from array import array
+from dataclasses import replace
+from math import isfinite, sqrt
+from typing import Literal
+
+from gateway.energy.forecast import band, features, mixture, regression, scores
+from gateway.energy.forecast.features import Origin, root_at
+from gateway.energy.forecast.learned import (
+    AIM,
+    BAND,
+    BRIGHTEST,
+    BRIGHTNESS,
+    DAY,
+    DAY_S,
+    EXPERTS,
+    FEATURES,
+    HORIZONS,
+    HOURS,
+    MIXTURE,
+    MIXTURES,
+    NEVER,
+    PEAK,
+    PENDING,
+    QUANTILES,
+    REGRESSION,
+    REGRESSIONS,
+    SCORE,
+    SCORE_DAYS,
+    UNKNOWN,
+    WEEK,
+    Forecast,
+    Learned,
+    Rules,
+    blank,
+    sizes,
+)
+from gateway.energy.forecast.naive import NAIVE, Method
+from gateway.energy.slot import AssetSlot, Quality
+
+WEIGHTS: dict[Quality, float] = {"measured": 1.0, "estimated": 0.5}
+"""What a slot counts by how it is known. A partial or missing one counts nothing. An imported one
+counts by its quality: the energy was metered, only not here. So does a revised one; it is learned
+once, as it was when the next slot closed.
+"""
+
+SUMS: Literal["sums"] = "sums"
+
+HALF_LIFE_DAYS = (10.0, 40.0)
+_FLOOR_OF_ERROR = 0.3
+_LARGE_ERROR = 1.5
+_MIXTURE_DAYS = 20.0
+_PEAK_DAYS = 14.0
+_HABIT_SHARE = 0.06
+_LATELY_SHARE = 0.2
+_SKY_UP, _SKY_DOWN = 0.35, 0.03
+_SIZE_SHARE_PER_DAY = 0.3
+_ABSURD = 2.5
+"""A slot whose root is larger than this many times the largest one's of late is not believed: a
+home does not grow sixfold in a quarter of an hour. When a second one follows, both are true.
+"""
+_DEFAULT_WEIGHTS = (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3)
+_FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
+_BAND_STEP = 0.03
+
+_VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _X = range(7)
+"""Where a forecast that waits for its slot has: whether it is one (2: a dark one), its root, the
+error's usual size, the band and the sum-holding one (roots), and then features and experts.
+"""
+_EXPERTS_AT = _X + FEATURES
+assert _EXPERTS_AT + EXPERTS == PENDING
+
+
+def begin(rules: Rules) -> Learned:
+    """Nothing is known yet."""
+    arrays = {name: blank(code, count) for name, (code, count) in sizes(rules).items()}
+    arrays["slots"] = array("d", [NEVER]) * len(arrays["slots"])
+    arrays["profiles"] = array("d", [UNKNOWN]) * len(arrays["profiles"])
+    arrays["level"][BRIGHTNESS] = 1.0
+    for at in range(SCORE_DAYS):
+        arrays["scores"][at * SCORE] = -1.0
+    for horizon in range(len(HORIZONS)):
+        arrays["level"][AIM + horizon] = 0.5
+        at = horizon * BAND + HOURS
+        arrays["bands"][at : at + len(QUANTILES)] = array("d", _FIRST_QUANTILES)
+        for which in range(REGRESSIONS):
+            beta = (horizon * REGRESSIONS + which) * REGRESSION + regression.BETA
+            arrays["regressions"][beta : beta + FEATURES] = array("d", _prior(rules))
+    return Learned(
+        slot_s=rules.slot_s,
+        kind=rules.kind,
+        identity=rules.identity,
+        newest=None,
+        since_s=None,
+        known=0,
+        stale=0,
+        absurd=0,
+        **arrays,
+    )
+
+
+def update(learned: Learned, slot: AssetSlot, rules: Rules) -> Learned:
+    """What is known once `slot` is, which must be newer than the newest.
+
+    Slots in between are taken as missing. One that is not newer, or of another length, changes
+    nothing, and the same object comes back: unless a day's worth in a row is older by more than a
+    day. Then the newest was written by a clock that was ahead, and counts no more.
+    """
+    if not _is_of(learned, rules):
+        learned = begin(rules)
+    if slot.length_s != rules.slot_s:
+        return learned
+    number = slot.start_s // rules.slot_s
+    if learned.newest is not None and number <= learned.newest:
+        if number > learned.newest - rules.slots_per_day:
+            return learned
+        if learned.stale < rules.slots_per_day:
+            return replace(learned, stale=learned.stale + 1)
+        learned = _moved(learned, number - 1)
+    elif learned.newest is not None and number - learned.newest > 2 * rules.slots_per_day:
+        learned = _moved(learned, number - 1)
+    energy_uwh = slot.energy_uwh
+    weight = WEIGHTS.get(slot.quality, 0.0)
+    root = None
+    if energy_uwh is not None and weight:
+        root = sqrt(max(energy_uwh, 0) / 1e6)
+    if learned.newest is None and root is None:
+        return learned
+    state = _copied(learned)
+    if learned.newest is not None:
+        for missing in range(learned.newest + 1, number):
+            _step(state, missing, None, 0.0, rules)
+    absurd = 0
+    if root is not None and _is_absurd(state, root, rules):
+        absurd = state.absurd + 1
+        if absurd < 2:
+            root = None
+        else:
+            absurd = 0
+    state = replace(state, known=state.known + (root is not None))
+    _step(state, number, root, weight, rules)
+    since_s = number * rules.slot_s if state.since_s is None else state.since_s
+    return replace(state, newest=number, since_s=since_s, stale=0, absurd=absurd)
+
+
+def predict(
+    learned: Learned, horizon: int, rules: Rules, quantile: float | Literal["sums"] = 0.5
+) -> Forecast | None:
+    """What is expected of the slot `horizon` (1 or 2) after the newest one. None: nothing is known
+    yet (`why_none`).
+
+    `quantile` is the share of slots that are to be below the energy: 0.5 errs least. "sums" moves
+    it slowly so that sums hold. Raises ValueError for another horizon or quantile.
+    """
+    if horizon not in HORIZONS:
+        raise ValueError(f"horizon {horizon}: forecasts are made for 1 or 2 slots ahead")
+    if quantile != SUMS and not 0.0 < float(quantile) < 1.0:
+        raise ValueError(f"quantile {quantile}: it lies between 0 and 1")
+    if learned.newest is None or not _is_of(learned, rules):
+        return None
+    at = (horizon - 1) * PENDING if horizon == 1 else 2 * PENDING
+    waiting = learned.pending[at : at + PENDING]
+    if not waiting[_VALID]:
+        return None
+    if waiting[_VALID] == 2.0:
+        return Forecast(0, 0, 0)
+    mixed, scale = waiting[_MIXED], waiting[_SCALE]
+    peak = learned.level[PEAK]
+    share = learned.level[AIM + horizon - 1] if quantile == SUMS else float(quantile)
+    root = _quantile_root(learned.bands, horizon, mixed, scale, share, peak)
+    method = used_method(learned)
+    if method != "auto":
+        naive = _naive_root(learned.slots, learned.newest, learned.newest + horizon, method, rules)
+        shift = root - mixed
+        root = min(max(naive + shift, 0.0), peak)
+    low, high = min(waiting[_LOW], root), max(waiting[_HIGH], root)
+    return Forecast(_uwh(root), _uwh(low), _uwh(high))
+
+
+def used_method(learned: Learned) -> Method:
+    """What `predict` says: "auto", or the naive one that was better over the last 14 days."""
+    if learned.newest is None:
+        return "auto"
+    return scores.used(learned.scores, learned.newest, learned.slot_s)
+
+
+def why_none(learned: Learned) -> str:
+    """Why there is no forecast, in words; empty where there is one."""
+    if learned.newest is None:
+        return "no slot of it has been metered yet"
+    return ""
+
+
+# --- one slot -------------------------------------------------------------------------------------
+
+
+def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rules) -> None:
+    """Slot `number` came, with that root or missing. Changes the arrays of `s`."""
+    per_day = rules.slots_per_day
+    waiting = [s.pending[:PENDING], s.pending[PENDING : 2 * PENDING]]
+    if root is not None:
+        when = features.clock(number, rules)
+        for horizon, said in zip(HORIZONS, waiting, strict=True):
+            if said[_VALID] == 1.0:
+                _learn(s, horizon, said, root, weight, when, rules)
+        if waiting[1][_VALID]:
+            _judge(s, number, waiting[1], root, rules)
+        _usual(s, root, weight, when, rules)
+        s.slots[number % len(s.slots)] = root
+    else:
+        expected = (
+            waiting[0][_MIXED] if waiting[0][_VALID] else root_at(s.slots, number - per_day, 0.0)
+        )
+        s.slots[number % len(s.slots)] = -1.0 - expected
+    _solve(s, number, rules)
+    s.pending[PENDING : 2 * PENDING] = s.pending[2 * PENDING :]
+    seen = features.origin(s.slots, s.profiles, s.level, number, rules)
+    for horizon in HORIZONS:
+        at = 0 if horizon == 1 else 2 * PENDING
+        s.pending[at : at + PENDING] = _said(s, seen, horizon, rules)
+
+
+def _said(s: Learned, seen: Origin, horizon: int, rules: Rules) -> array[float]:
+    """The forecast of the slot `horizon` after the newest, and all it was made of."""
+    target = seen.number + horizon
+    if rules.kind == "pv" and features.is_dark(s.slots, s.profiles, seen, target, rules):
+        return array("d", (2.0, *(0.0,) * (PENDING - 1)))
+    x, experts, when = features.look(s.slots, s.profiles, seen, target, rules)
+    peak = s.level[PEAK]
+    for which in range(REGRESSIONS):
+        beta = _regression(horizon, which) + regression.BETA
+        found = regression.dot(s.regressions[beta : beta + FEATURES], x)
+        experts.append(min(max(found, 0.0), peak))
+    shares = mixture.weights(s.mixtures, _blocks(horizon, when.quarter), _DEFAULT_WEIGHTS)
+    mixed = min(regression.dot(shares, experts), peak)
+    usual = s.regressions[_regression(horizon, 0) + regression.SIZE]
+    scale = band.size(s.bands, (horizon - 1) * BAND, when.hour, usual)
+    low, high, balanced = (
+        _quantile_root(s.bands, horizon, mixed, scale, share, peak)
+        for share in (0.1, 0.9, s.level[AIM + horizon - 1])
+    )
+    return array("d", (1.0, mixed, scale, low, high, balanced, *x, *experts))
+
+
+def _learn(
+    s: Learned,
+    horizon: int,
+    said: array[float],
+    root: float,
+    weight: float,
+    when: features.Clock,
+    rules: Rules,
+) -> None:
+    """Learn from how far a forecast was off."""
+    per_day = rules.slots_per_day
+    x = said[_X : _X + FEATURES]
+    experts = said[_EXPERTS_AT : _EXPERTS_AT + EXPERTS]
+    products = regression.outer(x)
+    share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
+    for which in range(REGRESSIONS):
+        at = _regression(horizon, which)
+        error = abs(root - experts[EXPERTS - REGRESSIONS + which])
+        usual = s.regressions[at + regression.SIZE] or error
+        if usual > 0.0:
+            if which == 0:
+                counts = usual / max(error, _FLOOR_OF_ERROR * usual)
+            else:
+                counts = 1.0 if error <= _LARGE_ERROR * usual else _LARGE_ERROR * usual / error
+            keep = 0.5 ** (1.0 / (HALF_LIFE_DAYS[which] * per_day))
+            regression.learn(s.regressions, at, x, products, root, counts * weight, keep)
+        error = min(error, 4.0 * usual) if s.known > per_day else error
+        s.regressions[at + regression.SIZE] = usual + share * (error - usual)
+        square = s.regressions[at + regression.SQUARE]
+        s.regressions[at + regression.SQUARE] = square + share * (error * error - square)
+    keep = 0.5 ** (1.0 / (_MIXTURE_DAYS * per_day))
+    mixture.learn(
+        s.mixtures,
+        _blocks(horizon, when.quarter),
+        experts,
+        said[_MIXED],
+        root,
+        (keep, keep),
+        weight,
+    )
+    band.learn(
+        s.bands, (horizon - 1) * BAND, when.hour, said[_MIXED], said[_SCALE], root, _BAND_STEP
+    )
+
+
+def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rules) -> None:
+    """Keep how far the forecast of two slots before was off, beside the naive ones."""
+    naive = [_naive_root(s.slots, number - 2, number, method, rules) for method in NAIVE]
+    came = root * root
+    lit = said[_VALID] == 1.0
+    scores.add(
+        s.scores,
+        number * rules.slot_s // DAY_S,
+        came,
+        said[_MIXED] ** 2,
+        (naive[0] ** 2, naive[1] ** 2, naive[2] ** 2),
+        said[_LOW] <= root <= said[_HIGH] if lit else None,
+        said[_BALANCED] ** 2,
+    )
+
+
+def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: Rules) -> None:
+    """Learn what is usual: habits, the last days, the clear sky, the whole level."""
+    per_day = rules.slots_per_day
+    days = s.known / per_day
+    for place, share in (
+        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + days))),
+        (2 * per_day + when.utc, max(_LATELY_SHARE, 0.7 / (1.0 + days))),
+    ):
+        before = s.profiles[place]
+        s.profiles[place] = root if before < 0.0 else before + weight * share * (root - before)
+    level = s.level
+    energy = root * root
+    sky = 3 * per_day + when.utc
+    before = s.profiles[sky]
+    if before < 0.0:
+        s.profiles[sky] = energy
+    else:
+        share = _SKY_UP if energy > before else _SKY_DOWN
+        s.profiles[sky] = before + weight * share * (energy - before)
+        if before > 0.1 * level[BRIGHTEST]:
+            bright = min(energy / before, 1.5)
+            level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
+    clear = s.profiles[sky]
+    level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
+    for place, share in ((DAY, 1.0 / per_day), (WEEK, 1.0 / (7.0 * per_day))):
+        level[place] += max(share, 1.0 / max(s.known, 1)) * (root - level[place])
+    level[PEAK] = max(root, level[PEAK] * 0.5 ** (1.0 / (_PEAK_DAYS * per_day)))
+
+
+def _solve(s: Learned, number: int, rules: Rules) -> None:
+    """Solve one of the regressions' equations, in turn."""
+    turn = number % 12
+    if turn % 3:
+        return
+    which = turn // 3
+    horizon, which = HORIZONS[which // REGRESSIONS], which % REGRESSIONS
+    at = _regression(horizon, which)
+    days = s.known / rules.slots_per_day
+    ridge = (
+        rules.slots_per_day * (0.01 + 0.15 / (1.0 + days)) * s.regressions[at + regression.SQUARE]
+    )
+    regression.solve(s.regressions, at, ridge, _prior(rules))
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def _prior(rules: Rules) -> tuple[float, ...]:
+    return features.SUN_PRIOR if rules.kind == "pv" else features.LOAD_PRIOR
+
+
+def _regression(horizon: int, which: int) -> int:
+    return ((horizon - 1) * REGRESSIONS + which) * REGRESSION
+
+
+def _blocks(horizon: int, quarter: int) -> tuple[int, int]:
+    first = (horizon - 1) * MIXTURES * MIXTURE
+    return first, first + (1 + quarter) * MIXTURE
+
+
+def _quantile_root(
+    bands: array[float], horizon: int, mixed: float, scale: float, share: float, peak: float
+) -> float:
+    if share == 0.5:
+        return mixed
+    found = mixed + scale * band.quantile(bands, (horizon - 1) * BAND, share)
+    return min(max(found, 0.0), max(peak, mixed))
+
+
+def _naive_root(
+    slots: array[float], newest: int, target: int, method: Method, rules: Rules
+) -> float:
+    """What a naive forecast says, from slots that are known; one that is not falls back."""
+    per_day = rules.slots_per_day
+    last = root_at(slots, newest, 0.0)
+    back = {"yesterday": per_day, "last_week": 7 * per_day}.get(method)
+    if back is None:
+        return last
+    earlier = slots[(target - back) % len(slots)]
+    return earlier if earlier >= 0.0 else last
+
+
+def _uwh(root: float) -> int:
+    energy = root * root * 1e6
+    return round(energy) if isfinite(energy) else 0
+
+
+def _is_absurd(s: Learned, root: float, rules: Rules) -> bool:
+    return s.known > rules.slots_per_day and root > _ABSURD * s.level[PEAK] > 0.0
+
+
+def _is_of(learned: Learned, rules: Rules) -> bool:
+    return (learned.slot_s, learned.kind, learned.identity) == (
+        rules.slot_s,
+        rules.kind,
+        rules.identity,
+    )
+
+
+def _copied(learned: Learned) -> Learned:
+    return replace(
+        learned,
+        slots=learned.slots[:],
+        profiles=learned.profiles[:],
+        level=learned.level[:],
+        regressions=learned.regressions[:],
+        mixtures=learned.mixtures[:],
+        bands=learned.bands[:],
+        pending=learned.pending[:],
+        scores=learned.scores[:],
+    )
+
+
+def _moved(learned: Learned, newest: int) -> Learned:
+    """What is known, with the slots themselves forgotten: they lie too far from the next."""
+    moved = _copied(learned)
+    moved.slots[:] = array("d", [NEVER]) * len(moved.slots)
+    moved.pending[:] = array("d", bytes(8 * len(moved.pending)))
+    return replace(moved, newest=newest, stale=0)

@@ -1,0 +1,55 @@
+"""A mixture of experts, weighted by what each would have saved: polynomially weighted averages with
+a learning rate per expert (ML-Poly). Pure.
+"""
+
+from __future__ import annotations  # array[float] is no class before Python 3.12
+
+from array import array
+from collections.abc import Sequence
+
+from gateway.energy.forecast.learned import EXPERTS, MIXTURE
+
+
+def weights(numbers: array[float], blocks: Sequence[int], default: Sequence[float]) -> list[float]:
+    """Each expert's weight: the mean of what the blocks that begin there say; they add up to 1."""
+    total = [0.0] * EXPERTS
+    for at in blocks:
+        found = [
+            regret / squares if regret > 0.0 else 0.0
+            for regret, squares in zip(
+                numbers[at : at + EXPERTS], numbers[at + EXPERTS : at + MIXTURE], strict=True
+            )
+        ]
+        whole = sum(found)
+        if whole > 0.0:
+            total = [t + each / whole for t, each in zip(total, found, strict=True)]
+        else:
+            total = [t + each for t, each in zip(total, default, strict=True)]
+    share = 1.0 / len(blocks)
+    return [each * share for each in total]
+
+
+def learn(
+    numbers: array[float],
+    blocks: Sequence[int],
+    experts: Sequence[float],
+    mixed: float,
+    y: float,
+    keep: Sequence[float],
+    weight: float,
+) -> None:
+    """Give each expert what following it would have saved, near enough: the loss's slope times by
+    how much it differs.
+    """
+    slope = weight if mixed > y else -weight if mixed < y else 0.0
+    regrets = [slope * (mixed - each) for each in experts]
+    for at, fade in zip(blocks, keep, strict=True):
+        middle, end = at + EXPERTS, at + MIXTURE
+        numbers[at:end] = array(
+            "d",
+            [fade * old + new for old, new in zip(numbers[at:middle], regrets, strict=True)]
+            + [
+                fade * old + new * new
+                for old, new in zip(numbers[middle:end], regrets, strict=True)
+            ],
+        )
