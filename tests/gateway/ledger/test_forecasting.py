@@ -127,9 +127,7 @@ def test_a_restart_changes_nothing_bit_for_bit(rig: Rig, other: Rig) -> None:
         found |= rig.run(first, last)
         standing = {a: dict(f.standing) for a, f in rig.forecasting.forecasters.items()}
         rig.restart()
-        if last > 60:
-            assert not rig.forecasting.is_behind, "what is kept is read before anything closes"
-        rig.learn()
+        assert not rig.forecasting.is_behind, "what is kept is read before anything closes"
         after = {a: f.standing for a, f in rig.forecasting.forecasters.items()}
         newest_s = BEGIN_S + (last - 1) * SLOT_S
         assert {
@@ -147,9 +145,8 @@ def test_what_was_learned_is_kept_once_a_day(rig: Rig) -> None:
     for n in range(3 * DAY_SLOTS):
         rig.run(n, n + 1)
         state = rig.buffer.tables.forecast_states.of(HOUSE)
-        kept |= {state.as_of_s} if state else set()
-    assert len(kept) == 4, "the first slot, and the first of each day"
-    assert {as_of_s // 86_400 - BEGIN_S // 86_400 for as_of_s in kept} == {0, 1, 2, 3}
+        kept |= {state.as_of_s} if state and state.state else set()
+    assert sorted(as_of_s // 86_400 - BEGIN_S // 86_400 for as_of_s in kept) == [1, 2, 3]
     state = rig.buffer.tables.forecast_states.of(HOUSE)
     assert state is not None
     assert len(state.state) <= 20_000
@@ -178,7 +175,7 @@ def test_a_state_that_is_damaged_is_learned_again_and_that_is_said(
     assert state is not None
     damaged = bytearray(state.state)
     damaged[at] ^= 0x55
-    for bad in (bytes(damaged), state.state[: at if at > 0 else 7], b""):
+    for bad in (bytes(damaged), state.state[: at if at > 0 else 7]):
         with rig.buffer.database.transaction():
             rig.buffer.tables.forecast_states.write([replace(state, state=bad)])
         rig.restart()
