@@ -52,7 +52,10 @@ LEARNED_S = 200 * 86_400
 """What is older is forgotten by what is learned after it: half of it every 40 days at the most."""
 
 BETTER_FRACTION = 1 / 30
-"""The part of a slot that is left for sending a better forecast, before it must be there."""
+LEAST_TO_SEND_S = 2.0
+"""The part of a slot that is left for sending a better forecast, before it must be there; where
+slots are short, the way takes time, too.
+"""
 
 _DAY_S = 86_400
 _BEFORE_ALL_S = -1
@@ -250,7 +253,7 @@ class Forecasting:
         """How long it is until the next slots' forecasts are made once more: as late as leaves time
         to send them.
         """
-        before_s = self.lead_s + self._slot_s * BETTER_FRACTION
+        before_s = self.lead_s + max(self._slot_s * BETTER_FRACTION, LEAST_TO_SEND_S)
         since_s = (now_s + before_s) % self._slot_s
         return self._slot_s - since_s
 
@@ -431,7 +434,8 @@ class Forecasting:
             sent = self._buffer.newest_owed(
                 forecaster.asset.uuid, target_s, destination, "forecast"
             )
-            if sent is not None and sent.item.revision > 0:
+            is_out = sent is not None and sent.state in ("pending", "sent", "accepted")
+            if sent is not None and is_out and sent.item.revision > 0:
                 energy_uwh = sent.item.energy_uwh
                 low_uwh, high_uwh = said.low_uwh, said.high_uwh
                 return replace(
