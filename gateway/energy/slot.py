@@ -50,6 +50,9 @@ ever tell. `uncertain`: it may be off by more than a measured slot may (`uncerta
 and no clock said when.
 """
 
+ForecastBy = Literal["", "auto", "last_slot", "yesterday", "last_week"]
+"""How a slot was foretold: by what was learned of the asset, or as an earlier slot was."""
+
 BeliefKind = Literal["reset", "jump", "rollover", "rise"]
 """What a register can be believed to have done, though its readings do not follow each other, or
 though nothing but itself speaks for it (`rise`).
@@ -139,6 +142,14 @@ class AssetSlot:
     """How many times it was written anew since it was first closed."""
     imported: bool = False
     """Brought in from elsewhere, and not metered here."""
+    forecast_uwh: int | None = None
+    """What was expected of it when it began; None: nothing was."""
+    forecast_low_uwh: int | None = None
+    """It was expected to be less in 10 % of such slots; None: nobody said."""
+    forecast_high_uwh: int | None = None
+    """It was expected to be more in 10 % of such slots; None: nobody said."""
+    forecast_by: ForecastBy = ""
+    """How that was foretold; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True)

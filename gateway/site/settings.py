@@ -22,6 +22,7 @@ from drivers.strict_yaml import Document, Mistake, Problem, Seconds, decode, nea
 from drivers.strict_yaml import Path as KeyPath
 from drivers.yaml_words import found_text
 from gateway.energy.assets import Formula
+from gateway.energy.forecast import Method
 from gateway.outbox.item import EXCHANGE
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.devices import Device
@@ -155,6 +156,14 @@ class Asset:
             examples=["grid.import - grid.export + pv.export"],
         ),
     ]
+    forecast: Annotated[
+        Method | None,
+        Meta(
+            description="how its next slots are forecast (default: as the destination's forecast "
+            "says, and auto where there is none)",
+            examples=["auto"],
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Where no UUID is written down, the same name always makes the same one."""

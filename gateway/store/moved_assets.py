@@ -15,7 +15,7 @@ from gateway.store.known_uuids import KnownAssets
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = (("outbox", "subject"), ("asset_slots", "asset"))
+_COLUMNS = (("outbox", "subject"), ("asset_slots", "asset"), ("forecast_states", "asset"))
 _UNDER_WAY = b"to "
 """What is moved is kept so meanwhile: two may be swapped."""
 

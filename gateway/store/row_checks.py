@@ -67,7 +67,15 @@ VALID: Mapping[str, str] = {
             _uuid("asset"),
             _whole("start_s", "length_s", "revision"),
             _whole_or_null("energy_uwh", "uncertainty_uwh"),
+            _whole_or_null("forecast_uwh", "forecast_low_uwh", "forecast_high_uwh"),
             "length_s > 0 AND imported IN (0, 1)",
+        ]
+    ),
+    "forecast_states": " AND ".join(
+        [
+            _uuid("asset"),
+            _whole("since_s", "as_of_s"),
+            "typeof(formula) = 'text' AND typeof(state) = 'blob'",
         ]
     ),
     "outbox": " AND ".join(

@@ -14,6 +14,12 @@ from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
+from gateway.delivery.exchange.forecast_settings import (
+    ForecastBias,
+    ForecastPrices,
+    RestSettings,
+    check_forecasts,
+)
 from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
@@ -24,15 +30,16 @@ from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
 from gateway.delivery.opening import Opening
-from gateway.energy.forecast.naive import Naive
+from gateway.energy.forecast import Method
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
-from gateway.outbox.dialects import dialect_names, load_dialect
+from gateway.outbox.dialects import dialect_names, load_dialect, rest
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
 from gateway.outbox.exchange.registry import Node, Wanted
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
+from gateway.outbox.quantiles import Prices, Share
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
 from gateway.store.known_uuids import KnownUuids
@@ -116,9 +123,30 @@ class Settings:
         ),
     ]
     forecast: Annotated[
-        Naive,
-        Meta(description="what the next slot is expected to be", examples=["yesterday"]),
-    ] = "last_slot"
+        Method,
+        Meta(
+            description="what the next slots are expected to be: auto learns it from each asset; "
+            "an asset's own forecast says otherwise",
+            examples=["auto"],
+        ),
+    ] = "auto"
+    forecast_bias: Annotated[
+        ForecastBias,
+        Meta(
+            description="median: as many slots are above what is forecast as below, which errs "
+            "least; sums within 5 %: so that sums hold, which errs a little more; or the quantile "
+            "to send, from 0.05 to 0.95 (of auto only)",
+            examples=["median"],
+        ),
+    ] = field(default_factory=lambda: ForecastBias("median"))
+    forecast_prices: Annotated[
+        ForecastPrices | None,
+        Meta(description="what being short or long costs: the quantile that costs least is sent"),
+    ] = None
+    rest: Annotated[
+        RestSettings,
+        Meta(description="what the dialect rest carries"),
+    ] = field(default_factory=RestSettings)
     margin: Annotated[
         Seconds,
         Meta(
@@ -198,6 +226,12 @@ class Settings:
         return Margins(self.margin, max(self.margin, lead_s))
 
     @property
+    def bias(self) -> Share | Prices:
+        """Which quantile of what is expected costs least."""
+        prices = self.forecast_prices
+        return self.forecast_bias.share if prices is None else prices.prices
+
+    @property
     def hears_verdicts(self) -> bool:
         """Whether the engine's own word counts."""
         return self.dialect in _WITH_IDS if self.verdicts is None else self.verdicts == "on"
@@ -239,6 +273,10 @@ class Settings:
             message = f"the dialect {self.dialect} has no verdicts"
             hint = "its requests carry no id by which one could be told apart: write off, or sdk"
             yield Mistake(("verdicts",), message, hint)
+
+        yield from check_forecasts(
+            self.dialect, self.rest, self.forecast_bias, self.forecast_prices
+        )
 
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
@@ -358,6 +396,8 @@ def dialect_of(settings: Settings, slot_s: int) -> Dialect:
     network = str(settings.canary_network)
     if settings.aggregator is not None:
         return BatchDialect(network, slot_s)
+    if settings.rest.sends == "forecast":
+        return rest.ForecastDialect(network, slot_s)
     return load_dialect(settings.dialect, network, slot_s)
 
 
@@ -396,6 +436,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         forecast=settings.forecast,
         kept=kept,
         name=opening.name,
+        bias=settings.bias,
     )
     http = HttpTransport(session, dialect, verdicts)
     transport = AddressedTransport(http, addresses, registrar, beside)
@@ -404,6 +445,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
         selects=terms.selects,
+        forecast=terms.forecast,
         format=dialect,
         transport=transport,
         policy=Policy(

@@ -8,6 +8,8 @@ The number carries no time: the exchange books it to whatever slot comes next wh
 the energy of the closed slot n is sent inside slot n + 1, and there it is the exchange's figure for
 slot n + 2. Sent any later it would be booked to a slot it was never meant for; so it is missed
 instead, stays in the buffer, and can be exported.
+
+With `rest: {sends: forecast}` the number is a forecast of that slot n + 2.
 """
 
 from collections.abc import Sequence
@@ -55,3 +57,16 @@ class Dialect:
     def _check(self, kind: Kind) -> None:
         if kind not in self.kinds:
             raise ValueError(f"the rest dialect has no way to say a {kind}")
+
+
+class ForecastDialect(Dialect):
+    """The same, where the number is what is expected of the slot that it is booked to. A better one
+    replaces it until that slot begins.
+    """
+
+    kinds: frozenset[Kind] = frozenset({"forecast"})
+
+    def window(self, kind: Kind, slot_s: int, kept: Margins) -> Window:
+        """Inside the slot before: sent any earlier, it would be booked to that one."""
+        self._check(kind)
+        return Window(slot_s - self._slot_s + kept.margin_s, slot_s - kept.lead_s)

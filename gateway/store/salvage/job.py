@@ -33,6 +33,9 @@ _BETTER: Mapping[str, str] = {
         energy_uwh = excluded.energy_uwh, uncertainty_uwh = excluded.uncertainty_uwh,
         quality = excluded.quality, revision = excluded.revision, imported = excluded.imported
         WHERE excluded.revision > asset_slots.revision""",
+    "forecast_states": """(asset) DO UPDATE SET formula = excluded.formula,
+        since_s = excluded.since_s, as_of_s = excluded.as_of_s, state = excluded.state
+        WHERE excluded.as_of_s > forecast_states.as_of_s""",
 }
 """Which of two rows that claim the same place is the later one."""
 

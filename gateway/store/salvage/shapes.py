@@ -16,6 +16,7 @@ _FIRST = (
     "outbox",
     "slots",
     "asset_slots",
+    "forecast_states",
     "unallocated",
     "grid_fees",
     "events",
@@ -170,5 +171,7 @@ def old_table(shape: Shape, source: sqlite3.Connection) -> str | None:
     if shape.old_names:
         return BEFORE_003 if BEFORE_003 in names else "outbox" if is_before_003 else None
     if is_before_003 and shape.name in ("outbox", "asset_slots", "grid_fees"):
+        return None
+    if shape.name == "forecast_states" and shape.name not in names:
         return None
     return shape.name
