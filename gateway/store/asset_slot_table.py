@@ -44,6 +44,11 @@ class AssetSlotTable:
         )
         return map(asset_slot_of, rows)
 
+    def newest_s(self) -> int | None:
+        """The start of the newest slot of any asset."""
+        newest_s: int | None = self._database.one("SELECT max(start_s) FROM asset_slots")
+        return newest_s
+
     def remove_before(self, oldest_s: int) -> None:
         """Remove what began before a time. Inside a transaction."""
         self._database.connection.execute("DELETE FROM asset_slots WHERE start_s < ?", (oldest_s,))
