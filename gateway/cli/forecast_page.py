@@ -8,7 +8,6 @@ from datetime import UTC, datetime, tzinfo
 from gateway.cli.forecast_account import Account
 from gateway.cli.forecast_table import COLUMNS, score_cells
 from gateway.cli.pictures import (
-    COLOURS,
     HEIGHT,
     WIDTH,
     Scale,
@@ -19,11 +18,15 @@ from gateway.cli.pictures import (
 )
 from gateway.energy.forecast_errors import Beside
 
-FORECAST, MEASURED = COLOURS[1], COLOURS[0]
 MOST_POINTS = 2016
 """Three weeks of slots of 15 minutes. Where there are more, a point is the mean of several."""
 
-_STYLE = ".band { opacity: .22 } table { display: block; overflow-x: auto } .soft { opacity: .7 }"
+_STYLE = """.measured { --of: #0072b2 } .forecast { --of: #d55e00 } .soft { opacity: .7 }
+@media (prefers-color-scheme: dark) { .measured { --of: #56b4e9 } .forecast { --of: #e69f00 } }
+path { fill: none; stroke: var(--of); stroke-width: 1.5 } .key { background: var(--of) }
+path.band { fill: var(--of); stroke: none; opacity: .25 } .key.band { height: .8em; opacity: .35 }
+.wide { overflow-x: auto } svg { min-width: 640px } td, th { white-space: nowrap }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +83,12 @@ def _mean(energies_uwh: Sequence[int | None]) -> float | None:
 
 
 def _legend() -> str:
-    keys = (("measured", MEASURED, ""), ("forecast", FORECAST, ""))
-    texts = [
-        f'<span class="key" style="background:{colour}"></span>{name}' for name, colour, _ in keys
-    ]
-    band = (
-        f'<span class="key" style="background:{FORECAST};opacity:.3;height:.8em"></span>'
-        "the band in which 80 % of slots should be"
+    keys = (
+        ("measured", "measured"),
+        ("forecast", "forecast"),
+        ("forecast band", "the band in which 80 % of slots should be"),
     )
-    return " ".join((*texts, band))
+    return " ".join(f'<span class="key {kind}"></span>{text}' for kind, text in keys)
 
 
 def _about(account: Account) -> str:
@@ -111,15 +111,16 @@ def _picture(account: Account, points: Sequence[Point], zone: tzinfo) -> str:
     scale = Scale(0, round_up(highest), 10, HEIGHT)
     times = Times(points[0].start_s, points[-1].end_s)
     bottom = 10 + HEIGHT
-    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + 24}" role="img">']
+    parts = [f'<div class="wide"><svg viewBox="0 0 {WIDTH} {bottom + 24}" role="img">']
     parts.append(f"<title>Forecast and measurement of {html.escape(account.asset.name)}</title>")
     parts += grid(scale, "Wh")
     parts += _dates(points, times, bottom, zone)
     parts += _band(points, times, scale)
-    for name, colour in (("measured", MEASURED), ("forecast", FORECAST)):
-        values = [getattr(point, name) for point in points]
-        parts.append(_steps(points, values, times, scale, colour))
-    return "".join((*parts, "</svg>"))
+    measured = [point.measured for point in points]
+    forecast = [point.forecast for point in points]
+    parts.append(_steps(points, measured, times, scale, "measured"))
+    parts.append(_steps(points, forecast, times, scale, "forecast"))
+    return "".join((*parts, "</svg></div>"))
 
 
 def _dates(points: Sequence[Point], times: Times, bottom: int, zone: tzinfo) -> Iterator[str]:
@@ -153,7 +154,7 @@ def _shape(run: Sequence[Point], times: Times, scale: Scale) -> str:
     above = "".join(f"V{scale.y(p.high or 0)}H{times.x(p.end_s)}" for p in run)
     below = "".join(f"V{scale.y(p.low or 0)}H{times.x(p.start_s)}" for p in reversed(run))
     start = f"M{times.x(run[0].start_s)} {scale.y(run[0].low or 0)}"
-    return f'<path class="band" d="{start}{above}{below}Z" fill="{FORECAST}"/>'
+    return f'<path class="forecast band" d="{start}{above}{below}Z"/>'
 
 
 def _steps(
@@ -161,7 +162,7 @@ def _steps(
     values: Sequence[float | None],
     times: Times,
     scale: Scale,
-    colour: str,
+    kind: str,
 ) -> str:
     """A line in steps, which is interrupted where nothing is known."""
     path: list[str] = []
@@ -174,7 +175,7 @@ def _steps(
         path.append(f"V{y}" if end_s == point.start_s else f"M{times.x(point.start_s)} {y}")
         path.append(f"H{times.x(point.end_s)}")
         end_s = point.end_s
-    return f'<path d="{"".join(path)}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    return f'<path class="{kind}" d="{"".join(path)}"/>'
 
 
 def _table(account: Account) -> str:
@@ -184,4 +185,4 @@ def _table(account: Account) -> str:
     body = "".join(
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
     )
-    return f"<table><tr>{header}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{header}</tr>{body}</table></div>'

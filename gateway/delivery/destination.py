@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.energy.forecast import Method
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Answer, Batch, Format, Margins, Outcome, Retry, Selects, Terms
 from gateway.outbox.item import EXCHANGE, Item, Subject
@@ -169,11 +170,13 @@ class Destination:
     attends: Attends | None = None
     name_of: Callable[[Subject], str] = str
     """What people call a subject."""
+    forecast: Method | None = None
+    """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
 
     @property
     def terms(self) -> Terms:
         """What the ledger must know of it."""
-        return Terms(self.name, self.selects, self.format, self.policy.kept)
+        return Terms(self.name, self.selects, self.format, self.policy.kept, self.forecast)
 
 
 class Delivery(Protocol):

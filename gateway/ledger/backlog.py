@@ -41,7 +41,7 @@ class Backlog:
 
     def begin_anew(self) -> None:
         """Have everything looked through again, where the clock is trusted. Raises StoreError."""
-        if self._trusted():
+        if self.is_trusted():
             self.folded, self._portions = False, None
 
     def fold_some(self) -> bool:
@@ -51,7 +51,7 @@ class Backlog:
         if not self._knows_profiles:
             self._books.look_at_profiles()
             self._knows_profiles = True
-        if self.folded or not self._trusted():
+        if self.folded or not self.is_trusted():
             return False
 
         self._portions = self._portions or self._in_portions()
@@ -65,7 +65,7 @@ class Backlog:
             raise
         return True
 
-    def _trusted(self) -> bool:
+    def is_trusted(self) -> bool:
         """Whether the clock is right, be it that an earlier run of the daemon was told so in this
         boot. Raises StoreError.
         """

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -19,9 +20,11 @@ from gateway.energy.overdue import Due, looked_back_at
 from gateway.energy.slot import AssetSlot, Event, MeterRules, MeterState, Slot, Step, Unallocated
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.decision import Book, Clash, Revise, Same, decide, write_over
+from gateway.ledger.forecasting import Forecasting
 from gateway.ledger.rules import rules_of, unchanged
 from gateway.ledger.settling import Settling
 from gateway.ledger.word import without_confirmed
+from gateway.outbox.foreseen import Foreseen
 from gateway.outbox.format import Terms
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Settings
@@ -54,7 +57,8 @@ class Books:
         """`terms`: of every destination that is owed something."""
         self._buffer = buffer
         self._clock = clock
-        self._settling = Settling(settings, buffer, terms)
+        self.forecasting = Forecasting(settings, buffer, terms, clock.now_s)
+        self._settling = Settling(settings, buffer, terms, self.forecasting)
         self._rules = rules_of(settings, terms)
         self._former_number = buffer.last_number
         """The newest sample that was there at the start: read with the profiles as they were."""
@@ -187,6 +191,28 @@ class Books:
                     yield closed
             if len(slots) == len(due):
                 self._looking_back.discard(device)
+
+    def foresee(self, foreseen: Sequence[Foreseen]) -> Sequence[Owed]:
+        """Have what is expected of slots to come written with the next flush. Returns what is owed
+        for it. Raises StoreError.
+        """
+        owed = self._settling.foreseen(foreseen, self._clock.now_s) if foreseen else ()
+        if owed and self.states:
+            # It goes with a fold as it stands: what is written is always a sample's.
+            device, (number, state) = next(iter(self.states.items()))
+            self._buffer.close(Closing(device, number, state, (), owed, ()))
+            return owed
+        return ()
+
+    def foresee_better(self, asset: UUID) -> Sequence[Owed]:
+        """The same, of an asset's next slot, now that most of the one that runs is known. Raises
+        StoreError.
+        """
+        return self.foresee(tuple(self.forecasting.better(asset, self._fold_of)))
+
+    def _fold_of(self, device: str) -> MeterState | None:
+        found = self.states.get(device)
+        return found[1] if found else None
 
     def _due(self, device: str) -> Iterator[Due]:
         """What the clock has to close of a meter, sooner or later."""

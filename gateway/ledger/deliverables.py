@@ -9,8 +9,9 @@ from uuid import UUID
 from gateway.energy.asset_slots import asset_slot, once_written, parts_of
 from gateway.energy.assets import Formula
 from gateway.energy.slot import KNOWN, AssetSlot, Slot
+from gateway.outbox.foreseen import Said
 from gateway.outbox.format import Closed, Number, Terms
-from gateway.outbox.item import Item, Subject
+from gateway.outbox.item import Item, Kind, Subject
 from gateway.outbox.owed import Owed
 
 SlotsAt = Callable[[int], Iterable[Slot]]
@@ -19,9 +20,11 @@ SlotsAt = Callable[[int], Iterable[Slot]]
 AssetSlotAt = Callable[[UUID, int], AssetSlot | None]
 """An asset's slot that is in the books already."""
 
-NewestOwed = Callable[[str, Subject, int], Owed | None]
-"""The newest revision of the measurement of a subject and slot that a destination is owed already.
-"""
+NewestOwed = Callable[[str, Subject, int, Kind], Owed | None]
+"""The newest revision of what a destination is owed already for a subject and slot."""
+
+ForetoldAt = Callable[[UUID, int], Said | None]
+"""What is expected of an asset's slot."""
 
 
 def asset_slots_for(
@@ -30,9 +33,10 @@ def asset_slots_for(
     slot_s: int,
     slots_at: SlotsAt,
     booked: AssetSlotAt,
+    foretold: ForetoldAt,
 ) -> Iterator[AssetSlot]:
-    """The slots of every asset whose meters have all closed theirs, once `new` is written. Slots
-    of another length than the market's (`slot_s`) make none.
+    """The slots of every asset whose meters have all closed theirs, once `new` is written, with
+    what was expected of them. Slots of another length than the market's (`slot_s`) make none.
     """
     new = [slot for slot in new if slot.length_s == slot_s]
     devices = {slot.device for slot in new}
@@ -48,16 +52,39 @@ def asset_slots_for(
         for asset, formula in touched.items():
             if parts := parts_of(formula, known):
                 settled = asset_slot(asset, formula, parts)
-                yield _next_revision(settled, booked(asset, start_s))
+                before = booked(asset, start_s)
+                if before is None:
+                    yield _beside(settled, foretold(asset, start_s))
+                else:
+                    yield _next_revision(settled, before)
 
 
-def _next_revision(settled: AssetSlot, before: AssetSlot | None) -> AssetSlot:
-    """The asset's slot with the revision that it has where something is there already."""
-    if before is None:
+def _beside(settled: AssetSlot, said: Said | None) -> AssetSlot:
+    """The slot, and what was expected of it."""
+    if said is None:
         return settled
-    if replace(settled, revision=before.revision) == before:
-        return before
-    return replace(settled, revision=before.revision + 1)
+    return replace(
+        settled,
+        forecast_uwh=said.energy_uwh,
+        forecast_low_uwh=said.low_uwh,
+        forecast_high_uwh=said.high_uwh,
+        forecast_by=said.by,
+    )
+
+
+def _next_revision(settled: AssetSlot, before: AssetSlot) -> AssetSlot:
+    """The asset's slot with the revision that it has where something is there already. What was
+    expected of it stays.
+    """
+    settled = replace(
+        settled,
+        revision=before.revision,
+        forecast_uwh=before.forecast_uwh,
+        forecast_low_uwh=before.forecast_low_uwh,
+        forecast_high_uwh=before.forecast_high_uwh,
+        forecast_by=before.forecast_by,
+    )
+    return before if settled == before else replace(settled, revision=before.revision + 1)
 
 
 def deliverables_for(
@@ -67,7 +94,8 @@ def deliverables_for(
 
     What is written anew is owed again, as the next revision, where the destination's numbers name
     their slots and this is another number than is owed already. Where they do not, what is owed
-    once stays as it is.
+    once stays as it is. A forecast is owed once, and anew where a better one says something else,
+    as long as it can be sent: it takes the place of the one before, with a time or without.
     """
     for each in terms:
         for number in each.selects.numbers(closed, now_s):
@@ -75,15 +103,30 @@ def deliverables_for(
                 continue
 
             owed = _owed(each, number, slot_s, now_s)
-            if not number.revised:
+            if number.kind == "measurement" and not number.revised:
                 yield owed
                 continue
 
-            before = newest(each.destination, number.subject, number.slot_s)
+            before = newest(each.destination, number.subject, number.slot_s, number.kind)
+            if number.kind == "forecast":
+                yield from _forecast(owed, before, number.beyond_uwh, now_s)
+                continue
             if before is None:
                 yield owed
             elif each.format.dated and not number.undeliverable and not _same(before, owed):
                 yield owed.revised(before.item.revision + 1)
+
+
+def _forecast(
+    owed: Owed, before: Owed | None, beyond_uwh: int | None, now_s: float
+) -> Iterator[Owed]:
+    if before is None:
+        yield owed
+        return
+    can_be_sent = owed.closes_s is None or now_s < owed.closes_s
+    differs_by_uwh = abs(owed.item.energy_uwh - before.item.energy_uwh)
+    if beyond_uwh is not None and can_be_sent and differs_by_uwh > beyond_uwh:
+        yield owed.revised(before.item.revision + 1)
 
 
 def _owed(terms: Terms, number: Number, slot_s: int, now_s: float) -> Owed:

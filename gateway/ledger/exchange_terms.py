@@ -1,10 +1,10 @@
 """What the ledger must know of an exchange to write down what it is owed."""
 
-from functools import partial
-
-from gateway.energy.forecast.naive import Naive
+from gateway.energy.forecast import Method
+from gateway.outbox.foreseen import Wish
 from gateway.outbox.format import Format, Margins, Terms
 from gateway.outbox.item import EXCHANGE
+from gateway.outbox.quantiles import MEDIAN, Prices, Share
 from gateway.outbox.selects import AssetsByFormula
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
@@ -15,19 +15,27 @@ def exchange_terms(
     form: Format,
     buffer: Buffer,
     *,
-    forecast: Naive,
+    forecast: Method,
     kept: Margins,
     name: str = EXCHANGE,
+    bias: Share | Prices = MEDIAN,
 ) -> Terms:
     """The terms of the exchange of that name, for every asset of the site. `kept` is the time kept
-    from the edges of slots.
+    from the edges of slots; `bias` which quantile of what is expected costs least there.
     """
+    wishes = {
+        asset.uuid: Wish(
+            asset.forecast or forecast,
+            bias.share(asset.market_kind) if isinstance(bias, Prices) else bias,
+        )
+        for asset in settings.assets
+    }
     selects = AssetsByFormula(
         {asset.uuid: asset.energy for asset in settings.assets},
         buffer.slots_at,
-        partial(buffer.measurement_uwh, destination=name),
         slot_s=int(settings.market.slot),
-        forecast=forecast,
         provisional=form.dated,
+        wishes=wishes,
     )
-    return Terms(name, selects, form, kept)
+    takes = "forecast" in form.kinds
+    return Terms(name, selects, form, kept, forecast if takes else None)

@@ -8,6 +8,7 @@ tried again.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 from drivers.sample import Sample
@@ -33,6 +34,9 @@ RETRY_S = 1.0
 
 LEAST_WAIT_S = 1.0
 """Slots of silent meters are closed so late, at least, also where the disk could not be read."""
+
+MOST_REST_S = 1.0
+"""Between two portions that are learned for forecasts."""
 
 HOPELESS = 3
 """After so many writes in a row that failed through nobody's fault the daemon ends: begun anew, it
@@ -63,6 +67,8 @@ class Housekeeping:
         self._flush_s = flush_s
         self._on_committed = on_committed
         self._closed = asyncio.Event()
+        self._learns = asyncio.Event()
+        self._learns.set()
         self._looks_back = asyncio.Event()
         self._behind = asyncio.Event()
         self._behind.set()
@@ -91,6 +97,8 @@ class Housekeeping:
             group.create_task(self._commit())
             group.create_task(self._keep())
             group.create_task(self._look_back())
+            group.create_task(self._learn())
+            group.create_task(self._foresee())
 
     def finish(self) -> None:
         """Write what waits, and close the file. Where that cannot be, say what is lost by it."""
@@ -127,6 +135,35 @@ class Housekeeping:
                 self._on_committed(Committed())
             if self._ledger.looks_back:
                 self._looks_back.set()
+            self._learns.set()
+
+    async def _learn(self) -> None:
+        """Learn for forecasts what the buffer holds and they have not seen: a portion at a time,
+        and resting for as long as each took, since it may be months.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._learns.wait()
+            began_s = loop.time()
+            if self._health.ask(self._ledger.learn_some, otherwise=False):
+                await asyncio.sleep(min(loop.time() - began_s, MOST_REST_S))
+            else:
+                self._learns.clear()
+            if self._ledger.owes_uncommitted:
+                self._closed.set()
+
+    async def _foresee(self) -> None:
+        """Shortly before the next slot's forecasts must be there, forecast them once more: most of
+        the slot that runs is known by then.
+        """
+        forecasting = self._ledger.forecasting
+        while forecasting.forecasters:
+            await asyncio.sleep(forecasting.better_in_s(self._clock.now_s()))
+            for asset in forecasting.forecasters:
+                foresee = partial(self._ledger.foresee_better, asset)
+                if self._health.ask(foresee, otherwise=False):
+                    self._closed.set()
+                await asyncio.sleep(0)
 
     async def _commit(self) -> None:
         """Meters close a slot one after the other; what they close within a moment is one
@@ -196,6 +233,8 @@ class Housekeeping:
             self._health.does(self._buffer.check_some, writes=False)
             if not self._ledger.caught_up:
                 self._behind.set()  # also where no meter has anything to say
+            if self._ledger.is_learning:
+                self._learns.set()
 
             if self.turned_s - pruned_s >= PRUNE_S:
                 pruned_s = self.turned_s

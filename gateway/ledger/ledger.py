@@ -6,6 +6,7 @@ runs them again over what the buffer holds, and comes to the same numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.cross_check import CrossChecks
@@ -13,6 +14,7 @@ from gateway.energy.slot import MeterState, Slot
 from gateway.ledger.backlog import Backlog
 from gateway.ledger.beliefs import Beliefs
 from gateway.ledger.books import Books
+from gateway.ledger.forecasting import Forecasting
 from gateway.ledger.meter_clocks import MeterClocks
 from gateway.ledger.set_back import SetBack
 from gateway.outbox.format import Terms
@@ -111,6 +113,7 @@ class Ledger:
         if self._buffer.database.access.take_begun_anew():
             self._uncommitted = [], []
             self._backlog.begin_anew()
+            self._books.forecasting.begin_anew()
         return wrote
 
     # --- what it has not seen ---------------------------------------------------------------------
@@ -124,12 +127,14 @@ class Ledger:
         """Do a portion of what is left to fold; returns whether there is more to do. Samples may be
         taken in between. Raises StoreError; it begins again then, when called.
         """
+        if not self.caught_up and self._backlog.is_trusted() and self._books.forecasting.resume():
+            return True
         return self._backlog.fold_some()
 
     def replay(self) -> None:
         """Catch up with everything anew, at once. Raises StoreError, as `catch_up`."""
         self._backlog.begin_anew()
-        while self.catch_up():
+        while self.catch_up() or self.learn_some():
             pass
 
     def checkpoint(self) -> None:
@@ -138,6 +143,44 @@ class Ledger:
         """
         if self.caught_up:  # else there are samples on disk that the folds have not seen
             self._books.store_states()
+
+    # --- what is expected -------------------------------------------------------------------------
+
+    def learn_some(self) -> bool:
+        """Learn a portion of what forecasts have not seen; returns whether there is more to do.
+        What is owed for it waits for `commit`. Raises StoreError; it begins again then.
+        """
+        if not self.caught_up:
+            return False
+        foreseen = self._books.forecasting.learn_some()
+        if foreseen:
+            self._add((), self._books.foresee(foreseen))
+        return foreseen is not None
+
+    @property
+    def owes_uncommitted(self) -> bool:
+        """Whether something that is owed waits for `commit`."""
+        return bool(self._uncommitted[1])
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether there is something left for `learn_some`."""
+        return self.caught_up and self._books.forecasting.is_behind
+
+    def foresee_better(self, asset: UUID) -> bool:
+        """Forecast an asset's next slot once more, now that most of the one that runs is known;
+        returns whether that is owed, and waits for `commit`. Raises StoreError.
+        """
+        if not self.caught_up:
+            return False
+        owed = self._books.foresee_better(asset)
+        self._add((), owed)
+        return bool(owed)
+
+    @property
+    def forecasting(self) -> Forecasting:
+        """What is expected of assets' slots, and what has been learned of them."""
+        return self._books.forecasting
 
     # --- what it knows ----------------------------------------------------------------------------
 

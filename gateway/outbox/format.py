@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.energy.forecast import Method
 from gateway.energy.slot import AssetSlot, Quality, Slot
+from gateway.outbox.foreseen import Foreseen
 from gateway.outbox.item import Item, Kind, Subject
 
 
@@ -31,6 +33,8 @@ class Closed:
     """Of meters, those that are written anew among them."""
     asset_slots: Sequence[AssetSlot]
     """Of the assets whose meters have all closed that slot."""
+    foreseen: Sequence[Foreseen] = ()
+    """What is expected of assets' slots to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Number:
     """Why there is no number to send; empty where there is one."""
     revised: bool = False
     """The slot was written anew: owed as the next revision, where this is another number."""
+    beyond_uwh: int | None = None
+    """Of a forecast: it is owed as the next revision where what is owed already differs by more.
+    None: only where none is owed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class Terms:
     selects: Selects
     format: Format
     kept: Margins
+    forecast: Method | None = None
+    """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,49 +10,38 @@ from uuid import UUID
 
 from gateway.energy.asset_slots import energy_of, once_written, parts_of, worst_of
 from gateway.energy.assets import Direction, Formula, Term
-from gateway.energy.forecast.naive import Naive, naive_uwh
 from gateway.energy.slot import Slot
+from gateway.outbox.foreseen import Foreseen, Wish
 from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import SeriesKey, Subject
 
 SlotsAt = Callable[[int], Iterable[Slot]]
 """All slots in the books that start then (Unix time); may raise StoreError."""
 
-MeasuredUwh = Callable[[UUID, int], int | None]
-"""The energy of an asset's slot (by its start, Unix time) as it was last measured; may raise
-StoreError.
-"""
-
 
 class AssetsByFormula:
-    """The measured energy of assets, and a forecast of each asset's next slot.
-
-    A number that is written anew is not forecast from: the slot that it foretells was foretold when
-    the number was first there.
-    """
+    """The measured energy of assets, and forecasts of their slots to come."""
 
     def __init__(
         self,
         formulas: Mapping[UUID, Formula],
         slots_at: SlotsAt,
-        measured_uwh: MeasuredUwh,
         *,
         slot_s: int,
-        forecast: Naive,
         provisional: bool,
+        wishes: Mapping[UUID, Wish],
     ) -> None:
         """`provisional`: whether slots are wanted that will be written anew, since the destination
-        takes revisions.
+        takes revisions. `wishes`: of assets that are to be forecast, how.
         """
         self._formulas = formulas
         self._slots_at = slots_at
-        self._measured_uwh = measured_uwh
         self._slot_s = slot_s
-        self._forecast_method: Naive = forecast
+        self._wishes = wishes
         self._provisional = provisional
 
     def numbers(self, closed: Closed, now_s: float) -> Iterator[Number]:
-        """The energy of each asset whose meters have all closed that slot, and its forecasts."""
+        """The energy of each asset whose meters have all closed that slot, and forecasts."""
         for slot in closed.asset_slots:
             formula = self._formulas.get(slot.asset)
             if formula is None:
@@ -70,28 +59,28 @@ class AssetsByFormula:
                 if _wanted(part, self._slot_s, self._provisional)
             ]
             number = _number(slot.asset, formula, new, booked, self._slots_at)
-            if number is None:
-                continue
+            if number is not None:
+                yield number
 
-            yield number
-            if not number.revised and not number.undeliverable:
-                yield from self._forecast(slot.asset, slot.start_s, number.energy_uwh, now_s)
+        for foreseen in closed.foreseen:
+            yield from self._forecast(foreseen, now_s)
 
-    def _forecast(
-        self, asset: UUID, start_s: int, energy_uwh: int, now_s: float
-    ) -> Iterator[Number]:
-        """During slot n + 1 the energy of slot n is known, and n + 2 is the next slot."""
-        target_s = start_s + 2 * self._slot_s
-        if target_s <= now_s:
+    def _forecast(self, foreseen: Foreseen, now_s: float) -> Iterator[Number]:
+        """Of a slot that has not begun: the exchange takes no other."""
+        wish = self._wishes.get(foreseen.asset)
+        if wish is None or foreseen.slot_s <= now_s:
             return
-        expected_uwh = naive_uwh(
-            self._forecast_method,
-            target_s,
-            energy_uwh,
-            lambda slot_s: self._measured_uwh(asset, slot_s),
-        )
-        if expected_uwh is not None:
-            yield Number(asset, target_s, "forecast", expected_uwh, "estimated")
+        said = foreseen.said(wish)
+        if said is not None:
+            beyond_uwh = said.half_width_uwh if foreseen.is_better else None
+            yield Number(
+                foreseen.asset,
+                foreseen.slot_s,
+                "forecast",
+                said.energy_uwh,
+                "estimated",
+                beyond_uwh=beyond_uwh,
+            )
 
 
 class EverySeries:

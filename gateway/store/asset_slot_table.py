@@ -44,6 +44,15 @@ class AssetSlotTable:
         )
         return map(asset_slot_of, rows)
 
+    def of(self, asset: UUID, after_s: int, until_s: int, limit: int) -> list[AssetSlot]:
+        """The first slots of an asset that start after a time and before another."""
+        rows = self._database.rows(
+            f"SELECT {ASSET_SLOT_LIST} FROM asset_slots "  # noqa: S608
+            "WHERE start_s > ? AND start_s < ? AND asset = ? ORDER BY start_s LIMIT ?",
+            *(after_s, until_s, asset.bytes, limit),
+        )
+        return [asset_slot_of(row) for row in rows]
+
     def newest_s(self) -> int | None:
         """The start of the newest slot of any asset."""
         newest_s: int | None = self._database.one("SELECT max(start_s) FROM asset_slots")

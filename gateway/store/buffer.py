@@ -25,11 +25,12 @@ from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.slot import AssetSlot, Event, MeterState, Slot
-from gateway.outbox.item import EXCHANGE, Item, Subject
+from gateway.outbox.item import EXCHANGE, Item, Kind, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
 from gateway.store.destination_outbox import DestinationOutbox
 from gateway.store.file_lock import FileLock
+from gateway.store.forecast_state_table import ForecastState
 from gateway.store.integrity import CHECKED_AT_ONCE, copy_to
 from gateway.store.reserve import RESERVE_BYTES, Reserve
 from gateway.store.rows import Closing, UnallocatedRecord
@@ -89,6 +90,10 @@ class Buffer:
     def close(self, closing: Closing) -> None:
         """Keep what a sample closed; written with the next flush."""
         self._writer.close(closing)
+
+    def keep(self, state: ForecastState) -> None:
+        """Keep what was learned of an asset; written with the next flush that writes anything."""
+        self._writer.keep(state)
 
     @property
     def waiting(self) -> int:
@@ -275,24 +280,24 @@ class Buffer:
         return self.tables.outbox.owed(since_s, until_s, destination)
 
     def newest_owed(
-        self, subject: Subject, slot_s: int, destination: str = EXCHANGE
+        self,
+        subject: Subject,
+        slot_s: int,
+        destination: str = EXCHANGE,
+        kind: Kind = "measurement",
     ) -> Owed | None:
-        """The newest revision of what a destination is owed for a subject's measured slot, also
-        where it still waits to be written.
+        """The newest revision of what a destination is owed for a subject's slot, also where it
+        still waits to be written.
         """
-        this = destination, subject, slot_s, "measurement"
+        this = destination, subject, slot_s, kind
         waiting = (
             owed
             for closing in self._writer.closings.at(slot_s)
             for owed in closing.owed
             if (owed.item.destination, owed.item.subject, owed.item.slot_s, owed.item.kind) == this
         )
-        found = (*waiting, *self.tables.outbox.revisions(destination, subject, slot_s))
+        found = (*waiting, *self.tables.outbox.revisions(destination, subject, slot_s, kind))
         return max(found, key=lambda owed: owed.item.revision, default=None)
-
-    def measurement_uwh(self, asset: UUID, slot_s: int, destination: str = EXCHANGE) -> int | None:
-        """The energy of an asset's slot as a destination was last owed it, if it was."""
-        return self.tables.outbox.measurement_uwh(destination, asset, slot_s)
 
     def not_begun(self, now_s: float, slot_s: int) -> list[Item]:
         """What waits for slots that have not begun: of a clock that was ahead."""

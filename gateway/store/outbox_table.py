@@ -6,9 +6,8 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from uuid import UUID
 
-from gateway.outbox.item import Item, Subject
+from gateway.outbox.item import Item, Kind, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import ASSUMED, look_whether_behind
@@ -116,24 +115,16 @@ class OutboxTable:
             return owed
         return replace(owed, state="accepted", reason=ASSUMED, decided_s=self._database.now_s)
 
-    def revisions(self, destination: str, subject: Subject, slot_s: int) -> Iterator[Owed]:
-        """Every revision of what a destination is owed for a subject's measured slot."""
+    def revisions(
+        self, destination: str, subject: Subject, slot_s: int, kind: Kind
+    ) -> Iterator[Owed]:
+        """Every revision of what a destination is owed for a subject's slot."""
         rows = self._database.rows(
             f"SELECT {OWED_LIST} FROM outbox "  # noqa: S608
-            "WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'",
-            *(destination, slot_s, subject_value(subject)),
+            "WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = ?",
+            *(destination, slot_s, subject_value(subject), kind),
         )
         return map(owed_of, rows)
-
-    def measurement_uwh(self, destination: str, asset: UUID, slot_s: int) -> int | None:
-        """The energy of an asset's slot as a destination was last owed it, if it was."""
-        rows = self._database.rows(
-            """SELECT energy_uwh FROM outbox
-               WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'measurement'
-               AND energy_uwh IS NOT NULL ORDER BY revision DESC LIMIT 1""",
-            *(destination, slot_s, subject_value(asset)),
-        )
-        return next((energy_uwh for (energy_uwh,) in rows), None)
 
     def destinations(self) -> list[str]:
         """All that something is or was owed to, also those that are not configured any more."""

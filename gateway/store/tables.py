@@ -4,6 +4,7 @@ from gateway.store.asset_slot_table import AssetSlotTable
 from gateway.store.counter_table import CounterTable
 from gateway.store.database import Database
 from gateway.store.event_table import EventTable
+from gateway.store.forecast_state_table import ForecastStateTable
 from gateway.store.grid_fee_table import GridFeeTable
 from gateway.store.integrity import IntegrityCheck
 from gateway.store.outbox_table import OutboxTable
@@ -22,6 +23,7 @@ class Tables:
         self.counters = CounterTable(database)
         self.slots = SlotTable(database)
         self.asset_slots = AssetSlotTable(database)
+        self.forecast_states = ForecastStateTable(database)
         self.unallocated = UnallocatedTable(database)
         self.outbox = OutboxTable(database)
         self.grid_fees = GridFeeTable(database)

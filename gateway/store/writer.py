@@ -4,12 +4,14 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from drivers.sample import Sample
 from gateway.energy.slot import Event, TakenBack
 from gateway.store.database import Database
 from gateway.store.errors import FREE_SPACE, DiskFull, Locked, Reopened
 from gateway.store.file_lock import FileLock
+from gateway.store.forecast_state_table import ForecastState
 from gateway.store.pending_writes import RecentClosings, WaitingClosings, bounded, thinned
 from gateway.store.reserve import Reserve
 from gateway.store.rows import Closing
@@ -33,6 +35,7 @@ class Writer:
         self._samples: list[tuple[int, Sample]] = []
         self.closings = WaitingClosings()
         self._recent = RecentClosings()
+        self._forecast_states: dict[UUID, ForecastState] = {}
         self._is_other_file = False
         """What was written last may not be in it."""
         self.disk_is_full = False
@@ -73,6 +76,12 @@ class Writer:
         """Keep what a sample closed."""
         for event in self.closings.add(closing):
             self._database.note(event)
+
+    def keep(self, state: ForecastState) -> None:
+        """Keep what was learned of an asset from slots that are written by then, or with it. It can
+        be learned again: a full disk has no room for it.
+        """
+        self._forecast_states[state.asset] = state
 
     @property
     def sample_count(self) -> int:
@@ -146,6 +155,7 @@ class Writer:
         self._database.access.found_books = False
         self._database.access.begun_anew = True
         self.closings.clear()
+        self._forecast_states.clear()
         take = self._tables.samples.take_number
         self._samples = [(take(), sample) for _, sample in self._samples]
 
@@ -160,6 +170,7 @@ class Writer:
         for closing in self.closings:
             self._database.waiting_events.extend(closing.events)
         self.closings.clear()
+        self._forecast_states.clear()
 
         count = len(self._samples)
         self._write_all()
@@ -234,6 +245,8 @@ class Writer:
                 self._withdraw(closing.taken_back)
                 tables.unallocated.write(closing.unallocated)
             tables.events.write(events)
+            if not self.disk_is_full:
+                tables.forecast_states.write(self._forecast_states.values())
 
         self._is_other_file = False
         self._recent.add(written)
@@ -241,6 +254,7 @@ class Writer:
         tables.slots.count += new_slots
         self._samples.clear()
         self.closings.clear()
+        self._forecast_states.clear()
         self._database.waiting_events.clear()
 
     def _withdraw(self, taken_back: Sequence[TakenBack]) -> None:

@@ -39,6 +39,7 @@ from gateway.outbox.exchange.registry import Node, Wanted
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
+from gateway.outbox.quantiles import Prices, Share
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
 from gateway.store.known_uuids import KnownUuids
@@ -223,6 +224,12 @@ class Settings:
         """The time that is kept from the edges of slots."""
         lead_s = min(LEAD_S, slot_s / LEAST_LEADS) if self.lead is None else self.lead
         return Margins(self.margin, max(self.margin, lead_s))
+
+    @property
+    def bias(self) -> Share | Prices:
+        """Which quantile of what is expected costs least."""
+        prices = self.forecast_prices
+        return self.forecast_bias.share if prices is None else prices.prices
 
     @property
     def hears_verdicts(self) -> bool:
@@ -429,6 +436,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         forecast=settings.forecast,
         kept=kept,
         name=opening.name,
+        bias=settings.bias,
     )
     http = HttpTransport(session, dialect, verdicts)
     transport = AddressedTransport(http, addresses, registrar, beside)
@@ -437,6 +445,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         name=opening.name,
         kind=str(settings.dialect),  # JSON knows plain text only
         selects=terms.selects,
+        forecast=terms.forecast,
         format=dialect,
         transport=transport,
         policy=Policy(

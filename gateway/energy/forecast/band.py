@@ -9,10 +9,8 @@ from itertools import pairwise
 
 from gateway.energy.forecast.learned import HOURS, QUANTILES
 
-_STEP = 0.02
-"""By how much a quantile moves, of an hour's usual error, for one slot of one in an hour."""
 _WIDEST = 30.0
-_SIZE_SHARE = 0.05
+_SIZE_SHARE = 0.08
 
 
 def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:

@@ -6,8 +6,8 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 from gateway.energy.forecast.learned import (
     BRIGHTEST,
@@ -16,6 +16,7 @@ from gateway.energy.forecast.learned import (
     DAY_S,
     FEATURES,
     HOUR_S,
+    HOURS,
     NEVER,
     PEAK,
     QUARTERS,
@@ -31,8 +32,7 @@ _WEIGHT_OF_BRIGHTNESS = 0.02
 _MOST_BRIGHT = 1.6
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """Where in the day a slot lies."""
 
     utc: int
@@ -43,31 +43,30 @@ class Clock:
     """Of the local day."""
     quarter: int
     """Of the local day."""
-    day_before: int
-    """The number of the slot a day earlier, by the clock that counts for this kind of asset."""
-    week_before: int
 
 
 def clock(number: int, rules: Rules) -> Clock:
     """Where slot `number` lies."""
     per_day = rules.slots_per_day
     start_s = number * rules.slot_s
-    offset_s = rules.utc_offset_s(start_s)
-    local_s = start_s + offset_s
+    local_s = start_s + rules.utc_offset_s(start_s)
     in_day_s = local_s % DAY_S
     hour = in_day_s // HOUR_S
-    quarter = hour * QUARTERS // 24
+    utc = number % per_day
     if rules.kind == "pv":
-        utc = number % per_day
-        return Clock(utc, utc, hour, quarter, number - per_day, number - 7 * per_day)
+        return Clock(utc, utc, hour, hour * QUARTERS // HOURS)
     weekend = (local_s // DAY_S + 3) % 7 >= 5
     habit = min(in_day_s // rules.slot_s, per_day - 1) + (per_day if weekend else 0)
-    back = [
-        (start_s - days * DAY_S + offset_s - rules.utc_offset_s(start_s - days * DAY_S))
-        // rules.slot_s
-        for days in (1, 7)
-    ]
-    return Clock(number % per_day, habit, hour, quarter, back[0], back[1])
+    return Clock(utc, habit, hour, hour * QUARTERS // HOURS)
+
+
+def days_before(number: int, days: int, rules: Rules) -> int:
+    """The number of the slot so many days earlier, by the clock that counts for such an asset."""
+    if rules.kind == "pv":
+        return number - days * rules.slots_per_day
+    start_s = number * rules.slot_s
+    moved_s = rules.utc_offset_s(start_s) - rules.utc_offset_s(start_s - days * DAY_S)
+    return (start_s - days * DAY_S + moved_s) // rules.slot_s
 
 
 def root_at(slots: array[float], number: int, otherwise: float) -> float:
@@ -98,8 +97,7 @@ def habit_of(profiles: array[float], place: int, per_day: int, otherwise: float)
     return value if value >= 0.0 else otherwise
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What the newest slots say, whichever slot is forecast from them."""
 
     number: int
@@ -118,7 +116,12 @@ class Origin:
 
 
 def origin(
-    slots: array[float], profiles: array[float], level: array[float], number: int, rules: Rules
+    slots: array[float],
+    profiles: array[float],
+    level: array[float],
+    number: int,
+    habit: int,
+    rules: Rules,
 ) -> Origin:
     """Look back from slot `number`, the newest one."""
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
@@ -128,7 +131,7 @@ def origin(
         for v in ring(slots, number + 1, max(span, 4))
     ]
     last = recent[-1]
-    usual = habit_of(profiles, clock(number, rules).habit, per_day, level[DAY])
+    usual = habit_of(profiles, habit, per_day, level[DAY])
     sky = ring(profiles[3 * per_day :], number + 1, span)
     bright = [brightness(recent[-n:], sky[-n:], level) for n in (per_hour, span)]
     return Origin(
@@ -178,17 +181,21 @@ def is_dark(
 
 
 def look(
-    slots: array[float], profiles: array[float], seen: Origin, target: int, rules: Rules
-) -> tuple[list[float], list[float], Clock]:
-    """The features of slot `target`, the simple experts' roots, and where the slot lies."""
+    slots: array[float],
+    profiles: array[float],
+    seen: Origin,
+    target: int,
+    when: Clock,
+    rules: Rules,
+) -> tuple[list[float], list[float]]:
+    """The features of slot `target`, and the roots that the simple experts expect."""
     per_day = rules.slots_per_day
-    when = clock(target, rules)
     usual = habit_of(profiles, when.habit, per_day, seen.last)
     lately = profiles[2 * per_day + when.utc]
     if lately < 0.0:
         lately = usual
-    yesterday = root_at(slots, when.day_before, usual)
-    last_week = root_at(slots, when.week_before, yesterday)
+    yesterday = root_at(slots, days_before(target, 1, rules), usual)
+    last_week = root_at(slots, days_before(target, 7, rules), yesterday)
     clear = profiles[3 * per_day + when.utc]
     if clear >= 0.0:
         sun_1h = sqrt(seen.bright_1h * clear)
@@ -196,7 +203,7 @@ def look(
         clear = sqrt(clear)
     else:
         sun_1h = sun_4h = clear = seen.last
-    features = [
+    x = [
         seen.last,
         seen.change,
         seen.of_four,
@@ -208,20 +215,16 @@ def look(
         seen.week,
         seen.lowest,
         seen.above_habit,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
         sun_1h,
         sun_4h,
         clear,
+        seen.from_habit,
     ]
-    features[11 + when.quarter] = seen.from_habit
-    return features, [seen.last, yesterday, last_week, usual, lately, sun_1h], when
+    return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
 LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.1, 0.2, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
-SUN_PRIOR = (0.1, *(0.0,) * 2, 0.05, 0.0, 0.05, 0.1, *(0.0,) * 8, 0.45, 0.25, 0.0)
+SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.0, 0.35, *(0.0,) * 4, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 
 assert len(LOAD_PRIOR) == len(SUN_PRIOR) == FEATURES

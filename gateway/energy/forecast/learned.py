@@ -19,18 +19,26 @@ HORIZONS = (1, 2)
 """Slots after the newest one: `sdk` asks for the second, and a provisional slot makes it a first.
 """
 
-FEATURES = 18
+SHARED = 14
+"""Features of every slot; one more is of the quarter of the day in which the slot lies."""
+QUARTERS = 4
+FEATURES = SHARED + QUARTERS
 EXPERTS = 8
 REGRESSIONS = 2
-TRIANGLE = FEATURES * (FEATURES + 1) // 2
-REGRESSION = TRIANGLE + 2 * FEATURES + 2
-"""Numbers of one regression: half of its matrix, its right side, its coefficients, the mean of its
-error's size and of its square.
+
+TRIANGLE = SHARED * (SHARED + 1) // 2
+ROW = SHARED + 1
+MATRIX = TRIANGLE + QUARTERS * ROW
+"""Half of a regression's matrix: the features of every slot, then a row for each quarter. No slot
+lies in two quarters: between those the matrix is zero.
+"""
+REGRESSION = MATRIX + 2 * FEATURES + 2
+"""Numbers of one regression: its matrix, its right side, its coefficients, the mean of its error's
+size and of its square.
 """
 
 MIXTURE = 2 * EXPERTS
 """Numbers of one mixture: each expert's regret, and the sum of its squares."""
-QUARTERS = 4
 MIXTURES = QUARTERS + 1
 """One for each quarter of the day, and one for all of it."""
 
@@ -39,8 +47,8 @@ HOURS = 24
 BAND = HOURS + len(QUANTILES)
 """Numbers of one horizon's band: the errors' usual size in each hour, and the quantiles."""
 
-PENDING = FEATURES + EXPERTS + 6
-"""Numbers of one forecast that is not judged yet; see `pending.py`."""
+PENDING = SHARED + 1 + EXPERTS + 9
+"""Numbers of one forecast that is not judged yet; see `learning.py`."""
 
 SCORE_DAYS = 29
 """Days of which the errors are kept: 28, and the one that runs."""

@@ -37,6 +37,7 @@ from gateway.energy.forecast.learned import (
     REGRESSIONS,
     SCORE,
     SCORE_DAYS,
+    SHARED,
     UNKNOWN,
     WEEK,
     Forecast,
@@ -60,7 +61,8 @@ HALF_LIFE_DAYS = (10.0, 40.0)
 _FLOOR_OF_ERROR = 0.3
 _LARGE_ERROR = 1.5
 _MIXTURE_DAYS = 20.0
-_PEAK_DAYS = 14.0
+_PEAK_DAYS = 60.0
+_ABOVE_PEAK = 1.05
 _HABIT_SHARE = 0.06
 _LATELY_SHARE = 0.2
 _SKY_UP, _SKY_DOWN = 0.35, 0.03
@@ -69,15 +71,24 @@ _ABSURD = 2.5
 """A slot whose root is larger than this many times the largest one's of late is not believed: a
 home does not grow sixfold in a quarter of an hour. When a second one follows, both are true.
 """
-_DEFAULT_WEIGHTS = (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3)
+_DEFAULT_WEIGHTS = {
+    "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3),
+    "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
+}
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
-_BAND_STEP = 0.03
-
-_VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _X = range(7)
+_BAND_STEP = 0.12
+_AIM_PER_DAY = 0.2
+_MOST_AIM = 0.05
+_RIDGE = 0.01
+_EARLY_RIDGE = {"load": 0.6, "pv": 1.5}
+_SOLVE_S = 2_700
+"""So long after one regression the next one is solved, and at most one with each slot."""
+_VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)
 """Where a forecast that waits for its slot has: whether it is one (2: a dark one), its root, the
-error's usual size, the band and the sum-holding one (roots), and then features and experts.
+error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, and
+then features and experts.
 """
-_EXPERTS_AT = _X + FEATURES
+_EXPERTS_AT = _X + SHARED + 1
 assert _EXPERTS_AT + EXPERTS == PENDING
 
 
@@ -129,28 +140,24 @@ def update(learned: Learned, slot: AssetSlot, rules: Rules) -> Learned:
         learned = _moved(learned, number - 1)
     elif learned.newest is not None and number - learned.newest > 2 * rules.slots_per_day:
         learned = _moved(learned, number - 1)
-    energy_uwh = slot.energy_uwh
     weight = WEIGHTS.get(slot.quality, 0.0)
     root = None
-    if energy_uwh is not None and weight:
-        root = sqrt(max(energy_uwh, 0) / 1e6)
-    if learned.newest is None and root is None:
-        return learned
+    if slot.energy_uwh is not None and weight:
+        root = sqrt(max(slot.energy_uwh, 0) / 1e6)
+    if learned.newest is None:
+        if root is None:
+            return learned
+        learned = replace(learned, since_s=number * rules.slot_s)
     state = _copied(learned)
     if learned.newest is not None:
         for missing in range(learned.newest + 1, number):
             _step(state, missing, None, 0.0, rules)
     absurd = 0
-    if root is not None and _is_absurd(state, root, rules):
-        absurd = state.absurd + 1
-        if absurd < 2:
-            root = None
-        else:
-            absurd = 0
-    state = replace(state, known=state.known + (root is not None))
+    if root is not None and _is_absurd(learned, root, rules) and not learned.absurd:
+        root, absurd = None, 1
+    known = learned.known + (root is not None)
     _step(state, number, root, weight, rules)
-    since_s = number * rules.slot_s if state.since_s is None else state.since_s
-    return replace(state, newest=number, since_s=since_s, stale=0, absurd=absurd)
+    return replace(state, newest=number, known=known, stale=0, absurd=absurd)
 
 
 def predict(
@@ -175,7 +182,7 @@ def predict(
     if waiting[_VALID] == 2.0:
         return Forecast(0, 0, 0)
     mixed, scale = waiting[_MIXED], waiting[_SCALE]
-    peak = learned.level[PEAK]
+    peak = _ABOVE_PEAK * learned.level[PEAK]
     share = learned.level[AIM + horizon - 1] if quantile == SUMS else float(quantile)
     root = _quantile_root(learned.bands, horizon, mixed, scale, share, peak)
     method = used_method(learned)
@@ -206,42 +213,54 @@ def why_none(learned: Learned) -> str:
 
 def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rules) -> None:
     """Slot `number` came, with that root or missing. Changes the arrays of `s`."""
-    per_day = rules.slots_per_day
     waiting = [s.pending[:PENDING], s.pending[PENDING : 2 * PENDING]]
+    next_but_one = s.pending[2 * PENDING :]
+    when = _when(waiting[0], number, rules)
     if root is not None:
-        when = features.clock(number, rules)
         for horizon, said in zip(HORIZONS, waiting, strict=True):
             if said[_VALID] == 1.0:
-                _learn(s, horizon, said, root, weight, when, rules)
+                _learn(s, horizon, said, root, weight, rules)
         if waiting[1][_VALID]:
             _judge(s, number, waiting[1], root, rules)
         _usual(s, root, weight, when, rules)
         s.slots[number % len(s.slots)] = root
     else:
-        expected = (
-            waiting[0][_MIXED] if waiting[0][_VALID] else root_at(s.slots, number - per_day, 0.0)
+        expected = root_at(s.slots, number - rules.slots_per_day, 0.0)
+        s.slots[number % len(s.slots)] = -1.0 - (
+            waiting[0][_MIXED] if waiting[0][_VALID] else expected
         )
-        s.slots[number % len(s.slots)] = -1.0 - expected
     _solve(s, number, rules)
-    s.pending[PENDING : 2 * PENDING] = s.pending[2 * PENDING :]
-    seen = features.origin(s.slots, s.profiles, s.level, number, rules)
-    for horizon in HORIZONS:
-        at = 0 if horizon == 1 else 2 * PENDING
-        s.pending[at : at + PENDING] = _said(s, seen, horizon, rules)
+    seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
+    next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules)
+    last = _said(s, seen, 2, features.clock(number + 2, rules), rules)
+    s.pending[:] = next_one + next_but_one + last
 
 
-def _said(s: Learned, seen: Origin, horizon: int, rules: Rules) -> array[float]:
+def _when(said: array[float], number: int, rules: Rules) -> features.Clock:
+    """Where the slot lies, as it was found when it was first forecast."""
+    if not said[_VALID]:
+        return features.clock(number, rules)
+    return features.Clock(
+        number % rules.slots_per_day, int(said[_HABIT]), int(said[_HOUR]), int(said[_QUARTER])
+    )
+
+
+def _said(
+    s: Learned, seen: Origin, horizon: int, when: features.Clock, rules: Rules
+) -> array[float]:
     """The forecast of the slot `horizon` after the newest, and all it was made of."""
     target = seen.number + horizon
     if rules.kind == "pv" and features.is_dark(s.slots, s.profiles, seen, target, rules):
-        return array("d", (2.0, *(0.0,) * (PENDING - 1)))
-    x, experts, when = features.look(s.slots, s.profiles, seen, target, rules)
-    peak = s.level[PEAK]
+        where = (2.0, *(0.0,) * 5, when.habit, when.hour, when.quarter)
+        return array("d", where + (0.0,) * (PENDING - len(where)))
+    x, experts = features.look(s.slots, s.profiles, seen, target, when, rules)
+    peak = _ABOVE_PEAK * s.level[PEAK]
     for which in range(REGRESSIONS):
-        beta = _regression(horizon, which) + regression.BETA
-        found = regression.dot(s.regressions[beta : beta + FEATURES], x)
+        found = regression.says(s.regressions, _regression(horizon, which), x, when.quarter)
         experts.append(min(max(found, 0.0), peak))
-    shares = mixture.weights(s.mixtures, _blocks(horizon, when.quarter), _DEFAULT_WEIGHTS)
+    shares = mixture.weights(
+        s.mixtures, _blocks(horizon, when.quarter), _DEFAULT_WEIGHTS[rules.kind]
+    )
     mixed = min(regression.dot(shares, experts), peak)
     usual = s.regressions[_regression(horizon, 0) + regression.SIZE]
     scale = band.size(s.bands, (horizon - 1) * BAND, when.hour, usual)
@@ -249,22 +268,18 @@ def _said(s: Learned, seen: Origin, horizon: int, rules: Rules) -> array[float]:
         _quantile_root(s.bands, horizon, mixed, scale, share, peak)
         for share in (0.1, 0.9, s.level[AIM + horizon - 1])
     )
-    return array("d", (1.0, mixed, scale, low, high, balanced, *x, *experts))
+    head = (1.0, mixed, scale, low, high, balanced, when.habit, when.hour, when.quarter)
+    return array("d", (*head, *x, *experts))
 
 
 def _learn(
-    s: Learned,
-    horizon: int,
-    said: array[float],
-    root: float,
-    weight: float,
-    when: features.Clock,
-    rules: Rules,
+    s: Learned, horizon: int, said: array[float], root: float, weight: float, rules: Rules
 ) -> None:
     """Learn from how far a forecast was off."""
     per_day = rules.slots_per_day
-    x = said[_X : _X + FEATURES]
-    experts = said[_EXPERTS_AT : _EXPERTS_AT + EXPERTS]
+    hour, quarter = int(said[_HOUR]), int(said[_QUARTER])
+    x = said[_X:_EXPERTS_AT]
+    experts = said[_EXPERTS_AT:]
     products = regression.outer(x)
     share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
     for which in range(REGRESSIONS):
@@ -276,25 +291,24 @@ def _learn(
                 counts = usual / max(error, _FLOOR_OF_ERROR * usual)
             else:
                 counts = 1.0 if error <= _LARGE_ERROR * usual else _LARGE_ERROR * usual / error
-            keep = 0.5 ** (1.0 / (HALF_LIFE_DAYS[which] * per_day))
-            regression.learn(s.regressions, at, x, products, root, counts * weight, keep)
+            if rules.kind == "pv":
+                # An error of the root costs most at noon.
+                counts *= min(max(said[_MIXED] / max(s.level[WEEK], 1e-9), 0.2), 3.0)
+            regression.learn(s.regressions, at, x, products, quarter, root, counts * weight)
         error = min(error, 4.0 * usual) if s.known > per_day else error
         s.regressions[at + regression.SIZE] = usual + share * (error - usual)
         square = s.regressions[at + regression.SQUARE]
         s.regressions[at + regression.SQUARE] = square + share * (error * error - square)
     keep = 0.5 ** (1.0 / (_MIXTURE_DAYS * per_day))
-    mixture.learn(
-        s.mixtures,
-        _blocks(horizon, when.quarter),
-        experts,
-        said[_MIXED],
-        root,
-        (keep, keep),
-        weight,
-    )
-    band.learn(
-        s.bands, (horizon - 1) * BAND, when.hour, said[_MIXED], said[_SCALE], root, _BAND_STEP
-    )
+    blocks = _blocks(horizon, quarter)
+    mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, (keep, keep), weight)
+    aim = AIM + horizon - 1
+    level = max(s.level[WEEK] ** 2, said[_MIXED] ** 2)
+    if level > 0.0:
+        off = _AIM_PER_DAY / per_day * (root * root - said[_BALANCED] ** 2) / level
+        moved = s.level[aim] + max(min(off, _MOST_AIM), -_MOST_AIM)
+        s.level[aim] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
+    band.learn(s.bands, (horizon - 1) * BAND, hour, said[_MIXED], said[_SCALE], root, _BAND_STEP)
 
 
 def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rules) -> None:
@@ -343,16 +357,23 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
 
 
 def _solve(s: Learned, number: int, rules: Rules) -> None:
-    """Solve one of the regressions' equations, in turn."""
-    turn = number % 12
-    if turn % 3:
+    """Solve one of the regressions, in turn: each after a round of slots, and never two at once."""
+    among = len(HORIZONS) * REGRESSIONS
+    apart = max(_SOLVE_S // rules.slot_s, 1)
+    slots = among * apart
+    block, rest = divmod(number % slots, apart)
+    if rest:
         return
-    which = turn // 3
-    horizon, which = HORIZONS[which // REGRESSIONS], which % REGRESSIONS
-    at = _regression(horizon, which)
-    days = s.known / rules.slots_per_day
+    at = block * REGRESSION
+    per_day = rules.slots_per_day
+    regression.fade(
+        s.regressions, at, 0.5 ** (slots / (HALF_LIFE_DAYS[block % REGRESSIONS] * per_day))
+    )
+    days = s.known / per_day
     ridge = (
-        rules.slots_per_day * (0.01 + 0.15 / (1.0 + days)) * s.regressions[at + regression.SQUARE]
+        per_day
+        * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
+        * s.regressions[at + regression.SQUARE]
     )
     regression.solve(s.regressions, at, ridge, _prior(rules))
 

@@ -1,8 +1,8 @@
 """Weighted least squares that forget, with a ridge towards what is likely anyway. Pure.
 
-Normal equations are kept and solved now and then by Cholesky's way. (Recursive least squares, which
-keep the inverse, explode when they forget: what is dark or absent for weeks is forgotten until
-nothing is known of it.)
+Normal equations are kept, and solved now and then by Cholesky's way. (Recursive least squares,
+which keep the inverse, explode when they forget: what is dark or absent for weeks is forgotten
+until nothing is known of it.)
 """
 
 from __future__ import annotations  # array[float] is no class before Python 3.12
@@ -11,14 +11,14 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from math import sqrt
-from operator import add, itemgetter, mul
+from operator import itemgetter, mul
 
-from gateway.energy.forecast.learned import FEATURES, TRIANGLE
+from gateway.energy.forecast.learned import FEATURES, MATRIX, QUARTERS, ROW, SHARED, TRIANGLE
 
-_ROWS = itemgetter(*(i for i in range(FEATURES) for _ in range(i + 1)))
-_COLUMNS = itemgetter(*(j for i in range(FEATURES) for j in range(i + 1)))
+_ROWS = itemgetter(*(i for i in range(ROW) for _ in range(i + 1)))
+_COLUMNS = itemgetter(*(j for i in range(ROW) for j in range(i + 1)))
 
-RIGHT = TRIANGLE
+RIGHT = MATRIX
 BETA = RIGHT + FEATURES
 SIZE = BETA + FEATURES
 SQUARE = SIZE + 1
@@ -26,7 +26,7 @@ SQUARE = SIZE + 1
 
 
 def outer(x: Sequence[float]) -> list[float]:
-    """The lower half of x·xᵀ, row by row."""
+    """The lower half of x·xᵀ, row by row. The feature of the quarter is the last one."""
     return list(map(mul, _ROWS(x), _COLUMNS(x)))
 
 
@@ -36,46 +36,57 @@ def dot(x: Sequence[float], y: Sequence[float]) -> float:
     return sum(products)
 
 
+def says(numbers: array[float], at: int, x: Sequence[float], quarter: int) -> float:
+    """What the regression that begins at `at` makes of features `x`."""
+    beta = at + BETA
+    return dot(numbers[beta : beta + SHARED], x) + numbers[beta + SHARED + quarter] * x[SHARED]
+
+
 def learn(
     numbers: array[float],
     at: int,
     x: Sequence[float],
     products: Sequence[float],
+    quarter: int,
     y: float,
     weight: float,
-    keep: float,
 ) -> None:
-    """Add one observation to the equations that begin at `at`, and let all earlier ones fade by
-    `keep`.
-    """
+    """Add one observation, with its `outer` products, to the equations that begin at `at`."""
     end = at + TRIANGLE
     numbers[at:end] = array(
-        "d",
-        map(add, map(mul, numbers[at:end], repeat(keep)), map(mul, products, repeat(weight))),
+        "d", [a + weight * p for a, p in zip(numbers[at:end], products, strict=False)]
     )
-    weighted = weight * y
-    numbers[end : end + FEATURES] = array(
+    row = end + quarter * ROW
+    numbers[row : row + ROW] = array(
         "d",
         [
-            keep * b + weighted * each
-            for b, each in zip(numbers[end : end + FEATURES], x, strict=True)
+            a + weight * p
+            for a, p in zip(numbers[row : row + ROW], products[TRIANGLE:], strict=True)
         ],
     )
+    right = at + RIGHT
+    weighted = weight * y
+    numbers[right : right + SHARED] = array(
+        "d", [b + weighted * p for b, p in zip(numbers[right : right + SHARED], x, strict=False)]
+    )
+    numbers[right + SHARED + quarter] += weighted * x[SHARED]
+
+
+def fade(numbers: array[float], at: int, keep: float) -> None:
+    """Let all observations so far count less."""
+    end = at + BETA
+    numbers[at:end] = array("d", map(mul, numbers[at:end], repeat(keep)))
 
 
 def solve(numbers: array[float], at: int, ridge: float, prior: Sequence[float]) -> None:
     """Write the coefficients anew: (A + ridge·I)β = b + ridge·prior. A ridge of 0 leaves them."""
     if not ridge > 0.0:
         return
-    triangle = numbers[at : at + TRIANGLE]
     right = numbers[at + RIGHT : at + RIGHT + FEATURES]
     rows: list[list[float]] = []
     inverse: list[float] = []
     z: list[float] = []
-    begin = 0
-    for i in range(FEATURES):
-        given = triangle[begin : begin + i + 1]
-        begin += i + 1
+    for i, given in enumerate(_matrix(numbers[at : at + MATRIX])):
         row: list[float] = []
         for value, above, scale in zip(given, rows, inverse, strict=False):
             row.append((value - sum(map(mul, row, above))) * scale)
@@ -84,10 +95,21 @@ def solve(numbers: array[float], at: int, ridge: float, prior: Sequence[float]) 
         z.append((right[i] + ridge * prior[i] - sum(map(mul, row, z))) * scale)
         rows.append(row)
         inverse.append(scale)
-    beta = z
     for i in reversed(range(FEATURES)):
-        value = beta[i] * inverse[i]
-        beta[i] = value
-        for j, factor in enumerate(rows[i]):
-            beta[j] -= factor * value
-    numbers[at + BETA : at + BETA + FEATURES] = array("d", beta)
+        value = z[i] * inverse[i]
+        z[i] = value
+        row = rows[i]
+        z[:i] = [each - factor * value for each, factor in zip(z, row, strict=False)]
+    numbers[at + BETA : at + BETA + FEATURES] = array("d", z)
+
+
+def _matrix(half: array[float]) -> Iterator[Sequence[float]]:
+    """Its rows up to the diagonal."""
+    begin = 0
+    for i in range(SHARED):
+        yield half[begin : begin + i + 1]
+        begin += i + 1
+    for quarter in range(QUARTERS):
+        row = half[begin : begin + ROW]
+        yield [*row[:SHARED], *(0.0,) * quarter, row[SHARED]]
+        begin += ROW

@@ -9,12 +9,13 @@ import pytest
 from gateway.energy.assets import Formula
 from gateway.energy.slot import AssetSlot, Slot
 from gateway.ledger.deliverables import asset_slots_for, deliverables_for
+from gateway.outbox.foreseen import Said
 from gateway.outbox.format import Batch, Closed, Margins, Number, Terms, Window
 from gateway.outbox.item import Item, Kind
 from gateway.outbox.owed import Owed
 
 START_S = 1_800_000_000
-ASSET, OTHER = UUID(int=1), UUID(int=2)
+ASSET, OTHER, FORETOLD = UUID(int=1), UUID(int=2), UUID(int=3)
 FORMULAS = {ASSET: Formula.parse("grid.import"), OTHER: Formula.parse("grid.import + pv.export")}
 SLOT = Slot(
     device="grid",
@@ -74,7 +75,8 @@ def owed_for(
         return before
 
     found = list(deliverables_for([terms], Closed([], []), newest, 900, now_s=5.0))
-    assert set(asked) <= {("market", ASSET, START_S)}
+    kinds = {number.kind for number in numbers}
+    assert set(asked) <= {("market", ASSET, START_S, kind) for kind in kinds}
     return found
 
 
@@ -89,6 +91,7 @@ def asset_slots(new: Sequence[Slot], booked: Sequence[Slot] = (), **before: Asse
             lambda asset, start_s: next(
                 (each for each in known if (each.asset, each.start_s) == (asset, start_s)), None
             ),
+            lambda asset, _: Said(500, 450, 560, "auto") if asset == FORETOLD else None,
         )
     )
 
@@ -121,6 +124,19 @@ def test_an_assets_slot_counts_how_often_it_was_written_anew() -> None:
 def test_the_same_assets_slot_again_is_no_revision() -> None:
     before = AssetSlot(ASSET, START_S, 900, 400, None, "measured", revision=3)
     assert asset_slots([replace(SLOT, samples=12)], a=before) == [before]
+
+
+def test_what_was_expected_stands_beside_what_came_and_stays_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FORMULAS, FORETOLD, Formula.parse("grid.import"))
+    made = next(each for each in asset_slots([SLOT]) if each.asset == FORETOLD)
+    assert (made.forecast_uwh, made.forecast_low_uwh, made.forecast_high_uwh) == (500, 450, 560)
+    assert made.forecast_by == "auto"
+    before = replace(made, forecast_uwh=480)
+    again = replace(SLOT, energy_uwh=390, revision=1)
+    anew = next(each for each in asset_slots([again], a=before) if each.asset == FORETOLD)
+    assert (anew.energy_uwh, anew.revision, anew.forecast_uwh) == (390, 1, 480)
 
 
 # --- destinations ---------------------------------------------------------------------------------
@@ -204,3 +220,36 @@ def test_what_turns_out_undeliverable_after_all_leaves_what_is_owed_as_it_is() -
     [before] = owed_for(NUMBER)
     gone = replace(NUMBER, quality="partial", undeliverable="half of it", revised=True)
     assert owed_for(gone, before=before) == []
+
+
+FORECASTS = Format(kinds=frozenset({"forecast"}))
+FORECAST = Number(ASSET, START_S, "forecast", 400, "estimated")
+
+
+def test_a_forecast_is_owed_once() -> None:
+    [before] = owed_for(FORECAST, form=FORECASTS)
+    again = replace(FORECAST, energy_uwh=900)
+    assert owed_for(again, before=before, form=FORECASTS) == []
+
+
+@pytest.mark.parametrize("dated", [True, False])
+@pytest.mark.parametrize(
+    ("energy_uwh", "revisions"), [(450, []), (350, []), (451, [3]), (349, [3])]
+)
+def test_a_better_one_takes_its_place_where_it_says_something_else(
+    energy_uwh: int, revisions: list[int], dated: bool
+) -> None:
+    form = replace(FORECASTS, dated=dated)
+    [before] = owed_for(FORECAST, form=form)
+    better = replace(FORECAST, energy_uwh=energy_uwh, beyond_uwh=50)
+    found = owed_for(better, before=before.revised(2), form=form)
+    assert [owed.item.revision for owed in found] == revisions
+
+
+def test_a_better_one_that_cannot_be_sent_any_more_is_not_owed() -> None:
+    past = replace(FORECAST, slot_s=-3000, beyond_uwh=50)
+    form = replace(FORECASTS, dated=False)
+    terms = Terms("market", Numbers([past]), form, Margins(2.0, 2.0))
+    [before] = owed_for(FORECAST, form=form)
+    sent = replace(before, item=replace(before.item, slot_s=-3000, energy_uwh=9000))
+    assert list(deliverables_for([terms], Closed([], []), lambda *_: sent, 900, 5.0)) == []

@@ -133,7 +133,6 @@ def test_a_slot_that_was_not_wholly_metered_is_written_down_as_missed_with_the_r
     assert owed[LOAD, 0].reason == "grid was metered for 67 % of the slot: it started mid-slot"
     assert owed[LOAD, 0].decided_s is not None
     assert owed[LOAD, 900].state == "pending"
-    assert home.buffer.measurement_uwh(owed[LOAD, 0].item.subject, BEGIN_S) is None
     assert [
         o.item.slot_s
         for o in home.buffer.outbox("exchange").due(BEGIN_S + 10_000, since_s=None, limit=100)

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.energy.asset_slots import asset_slot, once_written, parts_of
 from gateway.energy.assets import Formula
-from gateway.energy.forecast.naive import Naive
 from gateway.energy.slot import Slot
+from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Closed, Number
 from gateway.outbox.item import SeriesKey
 from gateway.outbox.selects import AssetsByFormula, EverySeries
@@ -51,18 +51,17 @@ def assets(
     booked: Sequence[Slot] = (),
     *,
     provisional: bool = True,
-    forecast: Naive = "none",
+    foreseen: Sequence[Foreseen] = (),
     now_s: float = NOW_S,
 ) -> list[Number]:
     asked = AssetsByFormula(
         FORMULAS,
         lambda start_s: [slot for slot in booked if slot.start_s == start_s],
-        lambda asset, slot_s: {(SUN, START_S - 84_600): 77}.get((asset, slot_s)),
         slot_s=900,
-        forecast=forecast,
         provisional=provisional,
+        wishes={SUN: Wish("auto", 0.3)},
     )
-    return list(asked.numbers(closed(new, booked), now_s))
+    return list(asked.numbers(replace(closed(new, booked), foreseen=foreseen), now_s))
 
 
 def series(
@@ -83,7 +82,7 @@ def test_assets_are_owed_in_their_order_once_all_their_meters_have_closed_the_sl
 
 def test_what_was_not_wholly_metered_has_a_reason_instead_of_a_number() -> None:
     partial = replace(GRID, quality="partial", coverage_permille=671)
-    [house] = assets([partial], [PV], forecast="last_slot")
+    [house] = assets([partial], [PV])
     assert house == Number(
         HOUSE,
         START_S,
@@ -123,29 +122,45 @@ def test_provisional_slots_are_owed_only_where_numbers_can_be_replaced() -> None
     assert series([provisional], provisional=False) == []
 
 
-def test_what_is_written_anew_says_so_and_is_not_forecast_from() -> None:
+def test_what_is_written_anew_says_so() -> None:
     revised = replace(PV, energy_uwh=1100, revision=1)
-    numbers = assets([revised], [GRID, PV], forecast="last_slot")
+    numbers = assets([revised], [GRID, PV])
     assert [(n.subject, n.kind, n.energy_uwh, n.revised) for n in numbers] == [
         (HOUSE, "measurement", 1500, True),
         (SUN, "measurement", 1100, True),
     ]
 
 
-def test_the_slot_after_the_next_is_forecast_from_the_one_that_closed() -> None:
-    measured, foretold = assets([PV], forecast="last_slot")
-    assert measured.kind == "measurement"
-    assert foretold == Number(SUN, START_S + 1800, "forecast", 1000, "estimated")
+def foreseen(asset: UUID = SUN, *, is_better: bool = False) -> Foreseen:
+    """What is expected of the slot after the next one, less for a higher quantile."""
+
+    def said(wish: Wish) -> Said | None:
+        if wish.method != "auto":
+            return None
+        energy_uwh = round(1000 - 200 * float(wish.share))
+        return Said(energy_uwh, energy_uwh - 30, energy_uwh + 50, "auto")
+
+    return Foreseen(asset, START_S + 1800, said, is_better)
 
 
-def test_a_forecast_asks_for_what_was_measured_before() -> None:
-    assert [n.energy_uwh for n in assets([PV], forecast="yesterday")] == [1000, 77]
+def test_what_is_expected_is_owed_as_the_destination_wishes_it() -> None:
+    [foretold] = assets([], foreseen=[foreseen()])
+    assert foretold == Number(SUN, START_S + 1800, "forecast", 940, "estimated")
+
+
+def test_an_asset_of_which_no_forecast_is_wanted_has_none() -> None:
+    assert assets([], foreseen=[foreseen(HOUSE)]) == []
+
+
+def test_a_better_forecast_says_by_how_much_it_has_to_differ() -> None:
+    [foretold] = assets([], foreseen=[foreseen(is_better=True)])
+    assert foretold.beyond_uwh == 40, "half of its band"
 
 
 @pytest.mark.parametrize(("late_s", "kinds"), [(1799, ["forecast"]), (1800, [])])
 def test_nothing_is_forecast_for_a_slot_that_has_begun(late_s: float, kinds: list[str]) -> None:
-    numbers = assets([PV], forecast="last_slot", now_s=START_S + late_s)
-    assert [number.kind for number in numbers[1:]] == kinds
+    numbers = assets([], foreseen=[foreseen()], now_s=START_S + late_s)
+    assert [number.kind for number in numbers] == kinds
 
 
 def test_every_series_is_owed_by_itself_in_order() -> None:

@@ -160,14 +160,28 @@ def test_a_slot_that_was_not_wholly_metered_is_kept_as_missed_without_energy(sto
         "partial",
         "grid was metered for 50 % of the slot",
     )
-    assert store.measurement_uwh(ASSETS[0], 900) is None
     assert store.database.connection.execute("SELECT energy_uwh FROM outbox").fetchall() == [
         (None,)
     ]
 
 
-def test_a_measurement_is_found_whatever_became_of_it(store: Buffer) -> None:
-    keep(store, owed(900, state="rejected"), owed(900, 1, kind="forecast"))
-    assert store.measurement_uwh(ASSETS[0], 900) == 7_000_000
-    assert store.measurement_uwh(ASSETS[1], 900) is None
-    assert store.measurement_uwh(ASSETS[0], 1800) is None
+def test_the_newest_of_each_kind_is_found_whatever_became_of_it(store: Buffer) -> None:
+    keep(
+        store,
+        owed(900, state="rejected"),
+        owed(900, 1, kind="forecast"),
+        owed(900, kind="forecast"),
+        owed(900, kind="forecast").revised(1),
+    )
+    found = store.newest_owed(ASSETS[0], 900)
+    assert found is not None
+    assert (found.state, found.item.kind, found.item.energy_uwh) == (
+        "rejected",
+        "measurement",
+        7_000_000,
+    )
+    assert store.newest_owed(ASSETS[1], 900) is None
+    assert store.newest_owed(ASSETS[0], 1800) is None
+    forecast = store.newest_owed(ASSETS[0], 900, kind="forecast")
+    assert forecast is not None
+    assert forecast.item.revision == 1
