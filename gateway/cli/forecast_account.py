@@ -23,6 +23,8 @@ DAYS = (1, 7, 28)
 DAY_S = 86_400
 LONGEST_S = DAYS[-1] * DAY_S
 
+AT_ONCE = 1000
+ALWAYS_S = 1 << 40
 NEWEST_SLOTS = 8
 """An asset whose newest slot is further behind the others' has none that counts as such."""
 
@@ -85,12 +87,16 @@ def _newest(buffer: "Buffer", asset: Asset, slot_s: int) -> AssetSlot | None:
 
 def slots_beside(buffer: "Buffer", asset: Asset, since_s: int, until_s: int) -> Iterator[Beside]:
     """An asset's slots that start within a time, beside what was and would have been expected."""
-    slots = (
-        slot
-        for slot in buffer.asset_slots(max(since_s - NEEDED_S, 0), until_s)
-        if slot.asset == asset.uuid
-    )
+    slots = _slots(buffer, asset, max(since_s - NEEDED_S, 0), until_s)
     return (each for each in beside(slots) if each.slot.start_s >= since_s)
+
+
+def _slots(buffer: "Buffer", asset: Asset, since_s: int, until_s: int) -> Iterator[AssetSlot]:
+    """Its slots that start within a time, in portions: there may be years of them."""
+    after_s = since_s - 1
+    while portion := buffer.tables.asset_slots.of(asset.uuid, after_s, until_s, AT_ONCE):
+        yield from portion
+        after_s = portion[-1].start_s
 
 
 def method_of(settings: Settings, asset: Asset) -> Method:
@@ -120,14 +126,8 @@ def zone_of(settings: Settings) -> tzinfo:
 
 def _since_s(buffer: "Buffer", asset: Asset) -> int | None:
     """Where the first slot of it begins that is known."""
-    return next(
-        (
-            slot.start_s
-            for slot in buffer.asset_slots()
-            if slot.asset == asset.uuid and slot.energy_uwh is not None
-        ),
-        None,
-    )
+    slots = _slots(buffer, asset, 0, ALWAYS_S)
+    return next((slot.start_s for slot in slots if slot.energy_uwh is not None), None)
 
 
 def _upcoming(buffer: "Buffer", asset: Asset, now_s: int, slot_s: int) -> "list[Owed]":
