@@ -231,15 +231,18 @@ class Forecasting:
             forecaster.standing[target_s] = said
 
     def _keep_daily(self, forecaster: Forecaster) -> None:
-        if forecaster.learned_s // _DAY_S != forecaster.kept_s // _DAY_S:
-            self._keep(forecaster)
+        learned = forecaster.learned
+        if learned.newest is None:
+            return
+        kept_s = learned.since_s or 0 if forecaster.kept_s < 0 else forecaster.kept_s
+        if forecaster.learned_s // _DAY_S != kept_s // _DAY_S:
+            self._keep(forecaster, pack(learned))
+            forecaster.kept_s = forecaster.learned_s
 
-    def _keep(self, forecaster: Forecaster) -> None:
-        as_of_s = forecaster.learned_s
+    def _keep(self, forecaster: Forecaster, packed: bytes) -> None:
+        as_of_s = forecaster.learned_s if packed else _BEFORE_ALL_S
         asset, formula = forecaster.asset.uuid, forecaster.rules.identity
-        packed = pack(forecaster.learned)
         self._buffer.keep(ForecastState(asset, formula, forecaster.since_s, as_of_s, packed))
-        forecaster.kept_s = as_of_s
 
     # --- slots that run -----------------------------------------------------------------------
 
@@ -297,7 +300,7 @@ class Forecasting:
         return any(forecaster.is_behind for forecaster in self.forecasters.values())
 
     def resume(self) -> bool:
-        """Do a portion for those of which something is kept, which is soon done; returns whether
+        """Do a portion for those that have little to learn, since something is kept; returns whether
         there is more to do. To be done before anything closes. Raises StoreError.
         """
         return self._learn_some(only_kept=True)
@@ -331,8 +334,14 @@ class Forecasting:
         return False
 
     def _is_kept(self, forecaster: Forecaster) -> bool:
-        kept = self._buffer.tables.forecast_states.of(forecaster.asset.uuid)
-        return kept is not None and kept.formula == forecaster.rules.identity
+        asset = forecaster.asset.uuid
+        kept = self._buffer.tables.forecast_states.of(asset)
+        if kept is None or kept.formula != forecaster.rules.identity:
+            return False
+        now_s = int(self._now_s())
+        first = self._buffer.tables.asset_slots.of(asset, kept.since_s - 1, now_s, 1)
+        is_first_day = not first or first[0].start_s > now_s - _DAY_S
+        return bool(kept.state) or is_first_day
 
     def _catch_up(self, forecaster: Forecaster) -> Iterator[None]:
         self._buffer.flush()
@@ -368,6 +377,7 @@ class Forecasting:
         oldest_s = int(self._now_s()) - LEARNED_S
         if kept is None:
             forecaster.since_s = max(oldest_s, 0)
+            self._keep(forecaster, b"")  # so that another formula is seen to be one
             return
 
         if kept.formula != rules.identity:
@@ -377,14 +387,15 @@ class Forecasting:
                 f"{name}: its formula was {kept.formula}, and is {rules.identity}: its "
                 "forecasts begin anew"
             )
-            self._keep(forecaster)
+            self._keep(forecaster, b"")
             return
 
-        forecaster.since_s = kept.since_s
+        forecaster.since_s = max(oldest_s, kept.since_s)
+        if not kept.state:
+            return  # not kept yet
         try:
             learned = unpack(kept.state, rules)
         except ValueError as error:
-            forecaster.since_s = max(oldest_s, kept.since_s)
             self._tell(
                 f"{name}: what was learned for its forecasts cannot be used: {error}; it is "
                 "learned again from the slots that are kept"
@@ -395,8 +406,8 @@ class Forecasting:
                 f"{name}: what was learned for its forecasts is of a clock that was ahead; "
                 "it is learned again from the slots that are kept"
             )
-            forecaster.since_s = max(oldest_s, kept.since_s)
             return
+        forecaster.since_s = kept.since_s
         forecaster.learned, forecaster.kept_s = learned, kept.as_of_s
 
     def _recall(self, forecaster: Forecaster) -> None:

@@ -17,8 +17,9 @@ class ForecastState:
     since_s: int
     """Earlier slots are of another formula."""
     as_of_s: int
-    """The slot that was learned last; less than `since_s`: none was."""
+    """The slot that was learned last; less than `since_s`: what was learned is not kept yet."""
     state: bytes
+    """Empty where it is not kept yet."""
 
 
 class ForecastStateTable:
@@ -30,8 +31,10 @@ class ForecastStateTable:
     def write(self, states: Iterable[ForecastState]) -> None:
         """Inside a transaction. Each takes the place of the one before."""
         self._database.connection.executemany(
-            "INSERT OR REPLACE INTO forecast_states (asset, formula, since_s, as_of_s, state) "
-            "VALUES (?, ?, ?, ?, ?)",
+            # In place: a state mostly is as long as the one before.
+            "INSERT INTO forecast_states (asset, formula, since_s, as_of_s, state) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET formula = excluded.formula, "
+            "since_s = excluded.since_s, as_of_s = excluded.as_of_s, state = excluded.state",
             [(s.asset.bytes, s.formula, s.since_s, s.as_of_s, s.state) for s in states],
         )
 

@@ -38,6 +38,9 @@ CLOSE_TO_DELIVERY_S = 1.5
 READ_BACK_S = 100
 """After the end of a slot: when the exchange is asked what it holds of what it accepted before."""
 
+BETTER_S = 50
+"""Before the end of a slot: when the next one is forecast once more."""
+
 HOUSEKEEPING_S = 3600
 
 _SITE = """\
@@ -149,6 +152,12 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
             day.verdict_commits += _deliver(buffer, dialect, now_s)
         if due_s % SLOT_S == READ_BACK_S:
             day.verdict_commits += _confirm(buffer, due_s - READ_BACK_S, now_s)
+        if due_s % SLOT_S == SLOT_S - BETTER_S:
+            better = [ledger.foresee_better(asset.uuid) for asset in site.assets]
+            if any(better):
+                ledger.commit()
+                flushed_s = due_s
+                day.verdict_commits += _deliver(buffer, dialect, now_s)
         if flush_s and now_s - flushed_s >= flush_s:
             flushed_s = due_s
             buffer.flush()

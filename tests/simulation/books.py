@@ -62,6 +62,19 @@ class Books:
                     "ORDER BY slot_s, subject, revision"
                 )
             )
+            self.forecasts: list[Any] = list(
+                db.execute(
+                    "SELECT uuid_text(subject) AS asset, * FROM outbox "
+                    "WHERE destination = 'exchange' AND kind = 'forecast'"
+                )
+            )
+            self.foretold: list[Any] = list(
+                db.execute(
+                    "SELECT uuid_text(asset) AS asset, start_s, energy_uwh, forecast_uwh, "
+                    "forecast_low_uwh, forecast_high_uwh FROM asset_slots "
+                    "WHERE forecast_uwh IS NOT NULL"
+                )
+            )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
             self.events: list[tuple[str, float]] = [
                 (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
@@ -211,6 +224,12 @@ class Books:
         """The highest that its register stood."""
         mine = (s for s in self.slots if (s.device, s.direction) == (device, direction))
         return max(slot.end_register_uwh for slot in mine)
+
+    def most_uwh(self, asset: str) -> float:
+        """What the fuses of an asset's meters carry in a slot."""
+        fuses_w = {device.name: device.max_power_w for device in self.run.settings.devices}
+        most_w = sum(fuses_w[device] for device in _meters_of(asset))
+        return most_w * self.slot_s / 3600 * UWH_PER_WH
 
     def true_uwh(self, slot: Booked) -> float:
         meter = self.run.meters[slot.device]

@@ -70,6 +70,7 @@ def judge(run: RunResult) -> Verdict:
         _kept,
         _itself,
         _complete,
+        _foretold,
         _fair,
         _expected,
     )
@@ -325,6 +326,31 @@ def _itself(books: Books, _: Verdict) -> Iterator[str]:
                 f"{books.names[asset]}: {wh_text(booking.energy_uwh)} arrived for "
                 f"{booking.slot_s}, and were never owed of it"
             )
+
+
+def _foretold(books: Books, _: Verdict) -> Iterator[str]:
+    """No forecast of a slot that has begun, none below nothing, none beyond the fuses; and of what
+    is kept beside the slots, the band holds what was expected.
+    """
+    for row in books.forecasts:
+        name = books.names[row["asset"]]
+        which = f"{name}: the forecast of {row['slot_s']}"
+        if row["last_sent_s"] is not None and row["last_sent_s"] >= row["slot_s"]:
+            yield f"{which} was sent {row['last_sent_s'] - row['slot_s']:g} s after it had begun"
+        if not 0 <= row["energy_uwh"] <= books.most_uwh(name):
+            yield f"{which} is {wh_text(row['energy_uwh'])}"
+    for row in books.foretold:
+        name = books.names[row["asset"]]
+        low, high = row["forecast_low_uwh"], row["forecast_high_uwh"]
+        expected = row["forecast_uwh"]
+        if (
+            not 0
+            <= (expected if low is None else low)
+            <= expected
+            <= (expected if high is None else high)
+            <= books.most_uwh(name)
+        ):
+            yield f"{name}: of {row['start_s']} {wh_text(expected)} were expected, {low} to {high}"
 
 
 def _complete(books: Books, _: Verdict) -> Iterator[str]:

@@ -10,6 +10,6 @@ CREATE TABLE forecast_states (
     asset BLOB PRIMARY KEY,     -- the 16 bytes of its UUID
     formula TEXT NOT NULL,      -- what it was the sum of: that of another says nothing
     since_s INTEGER NOT NULL,   -- slots that start earlier are of another formula
-    as_of_s INTEGER NOT NULL,   -- start of the slot that was learned last; less than since_s: none was
+    as_of_s INTEGER NOT NULL,   -- start of the slot that was learned last; less than since_s: what was learned is not kept yet
     state BLOB NOT NULL
 );
