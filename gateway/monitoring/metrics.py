@@ -296,10 +296,11 @@ def _forecast(
 ) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
     coming = forecast.next_slot(now_s)
+    expected_wh = coming.energy_wh if coming else None
     for name, what, value in (
         ("slot_timestamp_seconds", "Start of the asset's next slot that is forecast, Unix time",
             coming.start_s if coming else None),
-        ("watt_hours", "What is expected of the asset's next slot", coming.energy_wh if coming else None),
+        ("watt_hours", "What is expected of the asset's next slot", expected_wh),
         ("low_watt_hours", "In 10 % of slots it is less", coming.low_wh if coming else None),
         ("high_watt_hours", "In 10 % of slots it is more", coming.high_wh if coming else None),
         ("learning_since_timestamp_seconds", "Start of the first slot that was learned, Unix time",
