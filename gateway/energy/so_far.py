@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gateway.energy.assets import Formula
 from gateway.energy.slot import DirectionState, MeterState
 
-LEAST_SEEN = 0.8
+LEAST_SEEN = 0.75
 """The part of a slot that must have been metered before it says what the whole will be.
 
 Chosen, not measured: at less, what is expected of a slot is worth more than what a part of it says.

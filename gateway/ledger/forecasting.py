@@ -52,7 +52,10 @@ LEARNED_S = 200 * 86_400
 """What is older is forgotten by what is learned after it: half of it every 40 days at the most."""
 
 BETTER_FRACTION = 1 / 30
-"""The part of a slot that is left for sending a better forecast, before it must be there."""
+LEAST_TO_SEND_S = 2.0
+"""The part of a slot that is left for sending a better forecast, before it must be there; where
+slots are short, the way takes time, too.
+"""
 
 _DAY_S = 86_400
 _BEFORE_ALL_S = -1
@@ -250,7 +253,7 @@ class Forecasting:
         """How long it is until the next slots' forecasts are made once more: as late as leaves time
         to send them.
         """
-        before_s = self.lead_s + self._slot_s * BETTER_FRACTION
+        before_s = self.lead_s + max(self._slot_s * BETTER_FRACTION, LEAST_TO_SEND_S)
         since_s = (now_s + before_s) % self._slot_s
         return self._slot_s - since_s
 
@@ -300,9 +303,7 @@ class Forecasting:
         return any(forecaster.is_behind for forecaster in self.forecasters.values())
 
     def resume(self) -> bool:
-        """Do a portion for those that have little to learn, since something is kept; returns whether
-        there is more to do. To be done before anything closes. Raises StoreError.
-        """
+        """Do a portion for those that have little to learn; returns whether there is more to do. To be done before anything closes. Raises StoreError."""
         return self._learn_some(only_kept=True)
 
     def learn_some(self) -> Sequence[Foreseen] | None:
@@ -420,26 +421,33 @@ class Forecasting:
             target_s = newest.start_s + after * slot_s
             if ahead.newest != newest.start_s // slot_s + after - 2:
                 continue  # of a slot that was not there
-            if target_s + slot_s <= self._now_s() or target_s in forecaster.standing:
+            if target_s in forecaster.standing:
                 continue
             said = self._said(forecaster, ahead, 2, target_s, wish)
             self._stand(forecaster, target_s, said and self._as_sent(forecaster, target_s, said))
 
-    def _as_sent(self, forecaster: Forecaster, target_s: int, said: Said) -> Said:
-        """A better forecast may have been sent before a restart: of it the outbox knows."""
-        for destination in self._destinations:
-            sent = self._buffer.newest_owed(
-                forecaster.asset.uuid, target_s, destination, "forecast"
+    def _as_sent(self, forecaster: Forecaster, target_s: int, said: Said) -> Said | None:
+        """A better forecast may have been sent before a restart, or none in time: the outbox
+        knows, where there is a destination.
+        """
+        asset = forecaster.asset.uuid
+        owed = [
+            self._buffer.newest_owed(asset, target_s, name, "forecast")
+            for name in self._destinations
+        ]
+        if self._destinations and not any(owed):
+            return None
+        for sent in owed:
+            if sent is None or not sent.item.revision or sent.state in ("missed", "rejected"):
+                continue
+            energy_uwh = sent.item.energy_uwh
+            low_uwh, high_uwh = said.low_uwh, said.high_uwh
+            return replace(
+                said,
+                energy_uwh=energy_uwh,
+                low_uwh=None if low_uwh is None else min(low_uwh, energy_uwh),
+                high_uwh=None if high_uwh is None else max(high_uwh, energy_uwh),
             )
-            if sent is not None and sent.item.revision > 0:
-                energy_uwh = sent.item.energy_uwh
-                low_uwh, high_uwh = said.low_uwh, said.high_uwh
-                return replace(
-                    said,
-                    energy_uwh=energy_uwh,
-                    low_uwh=None if low_uwh is None else min(low_uwh, energy_uwh),
-                    high_uwh=None if high_uwh is None else max(high_uwh, energy_uwh),
-                )
         return said
 
     def _upcoming(self, forecaster: Forecaster) -> Iterator[Foreseen]:

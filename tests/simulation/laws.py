@@ -428,6 +428,8 @@ def _expected(books: Books, verdict: Verdict) -> Iterator[str]:
     ):
         if most is not None and count > most:
             yield f"{count:g} {name}, at most {most:g} may be"
+    if must.foretold is not None and len(books.foretold) < must.foretold:
+        yield f"{len(books.foretold)} slots were foretold, at least {must.foretold} must be"
     if must.starts is not None and verdict.starts != must.starts:
         yield f"the daemon was started {verdict.starts} times, where {must.starts} must be"
     if must.events is not None and must.events != verdict.events:

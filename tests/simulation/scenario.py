@@ -93,6 +93,8 @@ FAULTS: Mapping[str, str] = {
     "state_folder_restored": "the daemon is killed, and its state folder is replaced by a copy "
     "that was made `lasts` before",
     "store_log_left": "the daemon is killed, and the database is gone, but not its log",
+    "learned_lost": "the daemon is killed, and what it had learned for forecasts is cut short "
+    "(`amount` 0), of another version (1) or of another formula (2)",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
@@ -201,6 +203,9 @@ class Must:
     ] = None
     unallocated_wh: Annotated[
         float | None, Meta(description="at most so much energy is in no slot")
+    ] = None
+    foretold: Annotated[
+        int | None, Meta(description="of at least so many slots of assets something was expected")
     ] = None
     starts: Annotated[int | None, Meta(description="how often the daemon was started, exactly")] = (
         None
@@ -457,6 +462,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "power_gain": rng.choice((0.98, 1.02)),
         "power_cut": rng.randrange(40),
         "store_noise": rng.choice((0.01, 0.2)),
+        "learned_lost": rng.choice((0, 1, 2)),
         "clock_wrong_at_boot": rng.choice((-20 * 365 * 86400, -86400, -600, 600, 86400)),
         "clock_step": rng.choice((-86400, -3600, -60, -1, 1, 60, 3600, 86400)),
         "exchange_slow": rng.choice((3, 30)),
