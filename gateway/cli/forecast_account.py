@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from gateway.cli.tables import local_text, utc_text, wh
 from gateway.energy.forecast import Method, Score
@@ -50,7 +51,7 @@ class Account:
 
 def account(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) -> Account:
     """All that is known of an asset's forecasts now. Raises StoreError."""
-    seen = slots_beside(buffer, asset, int(now_s) - LONGEST_S, int(now_s) + 1)
+    seen = slots_beside(buffer, asset.uuid, int(now_s) - LONGEST_S, int(now_s) + 1)
     found = scores(seen, [int(now_s) - days * DAY_S for days in DAYS])
     by, told = words_of(buffer, settings, asset, now_s)
     return Account(
@@ -85,16 +86,16 @@ def _newest(buffer: "Buffer", asset: Asset, slot_s: int) -> AssetSlot | None:
     return next((each for each in reversed(list(found)) if each.asset == asset.uuid), None)
 
 
-def slots_beside(buffer: "Buffer", asset: Asset, since_s: int, until_s: int) -> Iterator[Beside]:
+def slots_beside(buffer: "Buffer", asset: UUID, since_s: int, until_s: int) -> Iterator[Beside]:
     """An asset's slots that start within a time, beside what was and would have been expected."""
     slots = _slots(buffer, asset, max(since_s - NEEDED_S, 0), until_s)
     return (each for each in beside(slots) if each.slot.start_s >= since_s)
 
 
-def _slots(buffer: "Buffer", asset: Asset, since_s: int, until_s: int) -> Iterator[AssetSlot]:
+def _slots(buffer: "Buffer", asset: UUID, since_s: int, until_s: int) -> Iterator[AssetSlot]:
     """Its slots that start within a time, in portions: there may be years of them."""
     after_s = since_s - 1
-    while portion := buffer.tables.asset_slots.of(asset.uuid, after_s, until_s, AT_ONCE):
+    while portion := buffer.tables.asset_slots.of(asset, after_s, until_s, AT_ONCE):
         yield from portion
         after_s = portion[-1].start_s
 
@@ -126,7 +127,7 @@ def zone_of(settings: Settings) -> tzinfo:
 
 def _since_s(buffer: "Buffer", asset: Asset) -> int | None:
     """Where the first slot of it begins that is known."""
-    slots = _slots(buffer, asset, 0, ALWAYS_S)
+    slots = _slots(buffer, asset.uuid, 0, ALWAYS_S)
     return next((slot.start_s for slot in slots if slot.energy_uwh is not None), None)
 
 

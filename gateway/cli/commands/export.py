@@ -226,7 +226,7 @@ def _forecast_rows(
 ) -> Iterator[Row]:
     """One asset after the other."""
     for asset in assets:
-        found = slots_beside(buffer, asset, since_s, until_s)
+        found = slots_beside(buffer, asset.uuid, since_s, until_s)
         for each in _watched(found, lambda b: b.slot.start_s, until_s):
             yield beside_row(each, asset.name)
 

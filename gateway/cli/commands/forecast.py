@@ -104,7 +104,8 @@ def _write_plot(
 
     since_s = int(now_s) - (args.days or DEFAULT_DAYS) * DAY_S
     found = [
-        (each, list(slots_beside(buffer, each.asset, since_s, int(now_s)))) for each in accounts
+        (each, list(slots_beside(buffer, each.asset.uuid, since_s, int(now_s))))
+        for each in accounts
     ]
     with replacing(args.plot, force=args.force) as part:
         part.write_text(page(settings.site, found, zone_of(settings)), encoding="utf-8")
