@@ -195,6 +195,7 @@ def _lines(buffer: Buffer, names: Mapping[Subject, str], since_s: int) -> list[L
     owed: dict[int, list[Owed]] = {}
     for slot in buffer.slots(since_s):
         slots.setdefault(slot.start_s, []).append(slot)
+    expected: dict[tuple[int, Subject], int | None]
     expected = {(s.start_s, s.asset): s.forecast_uwh for s in buffer.asset_slots(since_s)}
     for each in buffer.owed(since_s):
         if each.item.kind == "measurement":
