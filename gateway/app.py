@@ -107,6 +107,7 @@ class Gateway:
             fold_of=self.ledger.state_of,
             disbelief_of=self.ledger.beliefs.of,
             grid_operator=self.agent,
+            forecasts=self.ledger.forecasting,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
         self.status = _status(settings, self.reporter)

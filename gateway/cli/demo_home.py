@@ -26,10 +26,12 @@ from rich.text import Text
 
 from drivers.simulated.home import Household
 from drivers.simulated.meters import Home, simulated_home
+from gateway.cli.forecast_account import ALWAYS_S, slots_beside
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.energy.assets import Formula
 from gateway.energy.counter import UWH_PER_WH
+from gateway.energy.forecast_errors import Sums
 from gateway.energy.slot import Slot
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
@@ -193,15 +195,24 @@ def _lines(buffer: Buffer, names: Mapping[Subject, str], since_s: int) -> list[L
     owed: dict[int, list[Owed]] = {}
     for slot in buffer.slots(since_s):
         slots.setdefault(slot.start_s, []).append(slot)
+    expected: dict[tuple[int, Subject], int | None]
+    expected = {(s.start_s, s.asset): s.forecast_uwh for s in buffer.asset_slots(since_s)}
     for each in buffer.owed(since_s):
         if each.item.kind == "measurement":
             owed.setdefault(each.item.slot_s, []).append(each)
     return [
-        _line(start_s, slots[start_s], owed.get(start_s, []), names) for start_s in sorted(slots)
+        _line(start_s, slots[start_s], owed.get(start_s, []), names, expected)
+        for start_s in sorted(slots)
     ]
 
 
-def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[Subject, str]) -> Line:
+def _line(
+    start_s: int,
+    slots: list[Slot],
+    owed: list[Owed],
+    names: Mapping[Subject, str],
+    expected_uwh: Mapping[tuple[int, Subject], int | None],
+) -> Line:
     meters = "  ".join(
         (
             f"{slot.device} {'→' if slot.direction == 'export' else '←'} "
@@ -214,6 +225,7 @@ def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[Subj
     delivery = tuple(
         (
             f"{names.get(each.item.subject, '?')} {each.item.energy_uwh / UWH_PER_WH:.2f}"
+            f"{_beside(expected_uwh.get((start_s, each.item.subject)))}"
             if each.quality != "partial"
             else "",
             each.state,
@@ -221,6 +233,11 @@ def _line(start_s: int, slots: list[Slot], owed: list[Owed], names: Mapping[Subj
         for each in sorted(owed, key=lambda o: names.get(o.item.subject, ""))
     )
     return Line(start_s, meters, ", ".join(qualities), delivery)
+
+
+def _beside(expected_uwh: int | None) -> str:
+    """What was expected of a slot when it began, beside what came; empty where nothing was."""
+    return "" if expected_uwh is None else f" (expected {expected_uwh / UWH_PER_WH:.2f})"
 
 
 _COLOURS = {"accepted": "green", "pending": "yellow", "rejected": "red", "missed": "red"}
@@ -281,6 +298,7 @@ async def run_demo(folder: Path | None, for_s: float | None, outage: bool, conso
             _compare(name, exchange.books.measurements[uuid], home.truth, started_s, end_s)
             for name, uuid in assets.items()
         ]
+        _tell_forecasts(site, console)
         return _tell(found, exchange, daemon, console)
 
 
@@ -413,6 +431,34 @@ def _compare(
         # The counter is inside the register's step at the first boundary and at the last one.
         allowed_wh=2 * sum(_STEP_WH[term.device] for term in Formula.parse(energy).terms),
     )
+
+
+def _tell_forecasts(site: Site, console: Console) -> None:
+    """Print what was expected of each asset's slots beside what was measured."""
+    table = Table(title="What was expected, and what was measured", title_justify="left")
+    for column in (
+        *("asset", "slots", "expected Wh", "measured Wh", "mean error", "of the last slot's"),
+    ):
+        table.add_column(column, justify="left" if column == "asset" else "right", no_wrap=True)
+    with _reading(site.buffer_path) as buffer:
+        for name, uuid in site.assets.items():
+            sums = Sums()
+            for each in slots_beside(buffer, uuid, 0, ALWAYS_S) if buffer else ():
+                sums.add(each)
+            score = sums.score
+            table.add_row(
+                name,
+                str(score.slots),
+                f"{sums.forecast_uwh / UWH_PER_WH:.2f}",
+                f"{sums.measured_uwh / UWH_PER_WH:.2f}",
+                _wh_text(score.mae_uwh),
+                _wh_text(score.naive_mae_uwh["last_slot"]),
+            )
+    console.print(table)
+
+
+def _wh_text(energy_uwh: float | None) -> str:
+    return "–" if energy_uwh is None else f"{energy_uwh / UWH_PER_WH:.2f}"
 
 
 def _tell(

@@ -3,18 +3,25 @@
 import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway.cli.pictures import (
+    COLOURS,
+    HEIGHT,
+    LEFT,
+    WIDTH,
+    Scale,
+    Times,
+    grid,
+    head,
+    round_up,
+    utc_minute,
+)
 from gateway.operator.fee import MILLION, UNITS
 from gateway.operator.past_slots import Past
 from gateway.operator.replay import Tally, Total, charged_fees, told_cents
 
-WIDTH, HEIGHT, ENERGY_HEIGHT = 960, 220, 90
-LEFT, RIGHT, GAP = 56, 12, 26
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, which all can tell apart."""
+ENERGY_HEIGHT, GAP = 90, 26
 
 THEN = "#888888"
 """Of the fees that were charged."""
@@ -22,40 +29,10 @@ THEN = "#888888"
 MOST_BARS = 960
 """A bar for each pixel; where there are more slots, the largest of those under it."""
 
-HEAD = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Grid fees</title>
-<style>
-:root { color-scheme: light dark }
-body { font: 15px/1.4 system-ui, sans-serif; max-width: 1000px; margin: 1.5em auto; padding: 0 1em }
-svg { width: 100%; height: auto } text { font-size: 12px; fill: currentColor }
-table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: right }
-th { font-weight: 600; border-bottom: 1px solid }
-td:first-child, th:first-child { text-align: left }
-.key { display: inline-block; width: 1.6em; height: .3em; vertical-align: middle; margin: 0 .4em }
-.grid { stroke: currentColor; opacity: .15 } .bar { fill: currentColor; opacity: .35 }
-</style>
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Values → pixels, from `low` at the bottom to `high` at the top."""
-
-    low: float
-    high: float
-    top: float
-    height: float
-
-    def y(self, value: float) -> float:
-        """Downwards from the top of the picture."""
-        span = self.high - self.low or 1
-        return round(self.top + self.height * (self.high - value) / span, 1)
-
 
 def page(past: Past, tallies: Sequence[Tally]) -> str:
     """The page. `tallies` are the fees by model and market."""
-    parts = [HEAD, "<h1>Grid fees, replayed</h1>", f"<p>{_about(past)}</p>"]
+    parts = [head("Grid fees"), "<h1>Grid fees, replayed</h1>", f"<p>{_about(past)}</p>"]
     colours = _colours(tallies)
     for market in dict.fromkeys(tally.market for tally in tallies):
         of_market = [tally for tally in tallies if tally.market == market]
@@ -70,15 +47,11 @@ def page(past: Past, tallies: Sequence[Tally]) -> str:
 def _about(past: Past) -> str:
     first, last = past.starts[0], past.starts[-1] + past.slot_s
     return (
-        f"{len(past.starts)} slots from {_time(first)} to {_time(last)} UTC. Lines: the fee of "
-        "each model. Bars: what flowed into the market (up) and out of it (down), kWh in a slot. "
-        "Energies stay as they were. ct told: what the exchange says that the fees of then have "
-        "brought."
+        f"{len(past.starts)} slots from {utc_minute(first)} to {utc_minute(last)} UTC. Lines: the "
+        "fee of each model. Bars: what flowed into the market (up) and out of it (down), kWh in a "
+        "slot. Energies stay as they were. ct told: what the exchange says that the fees of then "
+        "have brought."
     )
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _then(past: Past, market: str) -> list[float]:
@@ -108,13 +81,13 @@ def _picture(past: Past, market: str, tallies: Sequence[Tally], colours: Mapping
     then = charged_fees(past, market)
     lines = [[micros / MILLION for micros in tally.fees] for tally in tallies]
     highest = max(*map(max, lines), *_then(past, market), 0)
-    fees = Scale(0, _round_up(highest), 10, HEIGHT)
+    fees = Scale(0, round_up(highest), 10, HEIGHT)
     unit = UNITS[tallies[0].total().lowest.type]
     bottom = 10 + HEIGHT + GAP + ENERGY_HEIGHT
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + 24}" role="img">']
     parts.append(f"<title>Fees of {html.escape(market)} in {unit}</title>")
-    parts += _grid(fees, unit)
+    parts += grid(fees, unit)
     parts += _dates(past, bottom)
     parts += _bars(past, market, 10 + HEIGHT + GAP)
     if any(fee is not None for fee in then):
@@ -124,26 +97,8 @@ def _picture(past: Past, market: str, tallies: Sequence[Tally], colours: Mapping
     return "".join((*parts, "</svg>"))
 
 
-def _round_up(value: float) -> float:
-    """The next number that begins with 1, 2 or 5."""
-    if value <= 0:
-        return 1
-    power = math.pow(10, math.floor(math.log10(value)))
-    return next(power * n for n in (1, 2, 5, 10) if power * n >= value)
-
-
-def _grid(scale: Scale, unit: str) -> Iterator[str]:
-    for n in range(5):
-        value = scale.low + (scale.high - scale.low) * n / 4
-        y = scale.y(value)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-        yield f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{value:g}</text>'
-    yield f'<text x="{LEFT + 4}" y="{scale.top + 12}">{unit}</text>'
-
-
 def _x(past: Past, at_s: float) -> float:
-    first, last = past.starts[0], past.starts[-1] + past.slot_s
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * (at_s - first) / (last - first), 1)
+    return Times(past.starts[0], past.starts[-1] + past.slot_s).x(at_s)
 
 
 def _dates(past: Past, bottom: float) -> Iterator[str]:
@@ -180,7 +135,7 @@ def _bars(past: Past, market: str, top: float) -> Iterator[str]:
     """What flowed, import upwards and export downwards; or the load, where that is all there is."""
     flows = [(start, *_flow(past, market, start)) for start in past.starts]
     most = max((max(up, down) for _, up, down in flows), default=0.0)
-    scale = Scale(-_round_up(most), _round_up(most), top, ENERGY_HEIGHT)
+    scale = Scale(-round_up(most), round_up(most), top, ENERGY_HEIGHT)
     yield f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{scale.high:g}</text>'
     yield f'<text x="{LEFT + 4}" y="{top + 10}">kWh</text>'
 

@@ -6,7 +6,7 @@ time beside it where people look.
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from drivers.sample import QUANTITIES, Sample
 from drivers.strict_yaml import Seconds
 from gateway.energy.asset_slots import uncertainty_of
 from gateway.energy.assets import Direction
-from gateway.energy.slot import KNOWN, Quality, Slot
+from gateway.energy.slot import KNOWN, AssetSlot, Quality, Slot
 from gateway.outbox.item import Kind, Subject
 from gateway.outbox.owed import TAKEN_BY_HTTP, Owed, State
 from gateway.site.settings import Asset
@@ -114,17 +114,23 @@ class AssetSlotRow:
     reason: str
     attempts: int
     decided_s: float | None
+    expected: AssetSlot | None = None
+    """What was expected of the slot when it began; None where that is not told."""
 
 
 def asset_slots(
-    slots: Iterable[Slot], owed: Iterable[Owed], assets: Sequence[Asset]
+    slots: Iterable[Slot],
+    owed: Iterable[Owed],
+    assets: Sequence[Asset],
+    settled: Iterable[AssetSlot] = (),
 ) -> Iterator[AssetSlotRow]:
-    """What is owed, and the assets' slots for which nothing is, by time. Both streams must be in
-    the order of time; neither is kept.
+    """What is owed, and the assets' slots for which nothing is, by time, with what `settled` has of
+    forecasts. The streams must be in the order of time; none is kept.
     """
     merged = heapq.merge(
         ((s.start_s, 0, s) for s in slots),
         ((o.item.slot_s, 1, o) for o in owed),
+        ((s.start_s, 2, s) for s in settled),
         key=lambda row: row[:2],
     )
     for start_s, group in groupby(merged, key=lambda row: row[0]):
@@ -134,11 +140,16 @@ def asset_slots(
             [m for m in members if isinstance(m, Slot)],
             [m for m in members if isinstance(m, Owed)],
             assets,
+            {m.asset: m for m in members if isinstance(m, AssetSlot)},
         )
 
 
 def _at(
-    start_s: int, slots: Sequence[Slot], owed: Sequence[Owed], assets: Sequence[Asset]
+    start_s: int,
+    slots: Sequence[Slot],
+    owed: Sequence[Owed],
+    assets: Sequence[Asset],
+    settled: Mapping[Subject, AssetSlot],
 ) -> Iterator[AssetSlotRow]:
     by_uuid: dict[Subject, Asset] = {asset.uuid: asset for asset in assets}
     order: dict[Subject, int] = {asset.uuid: i for i, asset in enumerate(assets)}
@@ -148,7 +159,10 @@ def _at(
         _metered_row(start_s, asset, slots) for asset in assets if slots and asset.uuid not in there
     ]
     yield from sorted(
-        rows,
+        (
+            replace(row, expected=settled.get(row.asset)) if row.kind == "measurement" else row
+            for row in rows
+        ),
         key=lambda r: (
             order.get(r.asset, len(order)),
             str(r.asset),
@@ -268,6 +282,10 @@ ASSET_COLUMNS = (
     "reason",
     "attempts",
     "decided_utc",
+    "forecast_wh",
+    "forecast_low_wh",
+    "forecast_high_wh",
+    "forecast_by",
 )
 METER_COLUMNS = (
     "start_utc",
@@ -295,6 +313,7 @@ METER_COLUMNS = (
 
 def asset_row(slot: AssetSlotRow) -> Row:
     """For JSON, CSV and spreadsheets."""
+    expected = slot.expected
     return {
         "start_utc": utc_text(slot.start_s),
         "start_local": local_text(slot.start_s),
@@ -314,6 +333,10 @@ def asset_row(slot: AssetSlotRow) -> Row:
         "reason": slot.reason,
         "attempts": slot.attempts,
         "decided_utc": None if slot.decided_s is None else utc_text(round(slot.decided_s)),
+        "forecast_wh": wh(expected.forecast_uwh) if expected else None,
+        "forecast_low_wh": wh(expected.forecast_low_uwh) if expected else None,
+        "forecast_high_wh": wh(expected.forecast_high_uwh) if expected else None,
+        "forecast_by": expected.forecast_by if expected else "",
     }
 
 

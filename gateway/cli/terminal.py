@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from gateway.site.settings import Settings
+    from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
 PIPED_COLUMNS = 200
@@ -76,6 +76,23 @@ def settings_of(args: argparse.Namespace) -> "Settings":
     from gateway.delivery import kinds
 
     return kinds.load(args.config, logins=False)
+
+
+def assets_named(settings: "Settings", name: str | None) -> "tuple[Asset, ...]":
+    """The assets that were asked for: all, or the one of that name or UUID. Raises Refused where
+    there is none.
+    """
+    from drivers.strict_yaml import nearest
+
+    if name is None:
+        return settings.assets
+    found = tuple(asset for asset in settings.assets if name in (asset.name, str(asset.uuid)))
+    if not found:
+        raise Refused(
+            f"there is no asset {name!r} — "
+            f"{nearest(name, [asset.name for asset in settings.assets])}"
+        )
+    return found
 
 
 @contextlib.contextmanager

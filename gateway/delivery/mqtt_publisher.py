@@ -6,6 +6,7 @@ Topics, below `<topic>/<site>/`; JSON with units in the names and times in UTC (
     sample/<device>             a sample: at most one per meter in each window of `samples` seconds
     slot/<device>/<direction>   a closed slot of one meter
     asset/<uuid>                what a destination is owed for a slot of an asset
+    forecast/<uuid>             what is expected of an asset's next slots (retained)
     status                      the daemon's report as `/status` has it (retained)
     status/online               `online`, or `offline` once the broker misses us: our last will
                                 (retained)
@@ -53,7 +54,14 @@ from gateway.delivery.mqtt_queue import (
     Unanswered,
 )
 from gateway.energy.slot import KNOWN, Slot
-from gateway.monitoring.report import GridOperatorReport, MarketReport, Part, Report
+from gateway.monitoring.report import (
+    ForecastReport,
+    ForecastSlot,
+    GridOperatorReport,
+    MarketReport,
+    Part,
+    Report,
+)
 from gateway.outbox.owed import Owed
 from gateway.site.credentials import ConfigError, Credentials
 from gateway.site.settings import MqttSettings
@@ -199,6 +207,10 @@ class MqttPublisher:
     def status(self, report: Report) -> None:
         """Publish the daemon's report; it stays with the broker until the next one."""
         self._retain("status", report.to_json())
+        for asset in report.assets:
+            if asset.forecast is not None:
+                document = _forecast_document(asset.forecast, report.slot_length_s)
+                self._retain(f"forecast/{asset.uuid}", json.encode(document))
         if report.grid_operator is not None:
             self.markets(report.grid_operator)
 
@@ -418,6 +430,28 @@ def _utc(unix_s: float) -> str:
         .replace("+00:00", "Z")
         .replace(".000Z", "Z")
     )
+
+
+def _forecast_document(forecast: ForecastReport, slot_s: int) -> dict[str, Any]:
+    """What is expected of an asset's slots, and how it is learned."""
+
+    def document(slot: ForecastSlot) -> dict[str, Any]:
+        return {
+            "start": _utc(slot.start_s),
+            "length_s": slot_s,
+            "energy_wh": slot.energy_wh,
+            "low_wh": slot.low_wh,
+            "high_wh": slot.high_wh,
+            "by": slot.by,
+        }
+
+    return {
+        "method": forecast.method,
+        "by": forecast.by,
+        "words": forecast.words,
+        "learning_since": None if forecast.since_s is None else _utc(forecast.since_s),
+        "slots": [document(slot) for slot in forecast.upcoming],
+    }
 
 
 def _market_document(market: MarketReport, operator: GridOperatorReport) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What the status page says of assets: the last day of each. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import AssetSlot
-from gateway.monitoring.report import AssetReport
+from gateway.monitoring.report import AssetReport, ForecastReport
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Asset
@@ -18,16 +19,23 @@ def asset_reports(
     assets: Sequence[Asset],
     day: Iterable[Owed],
     settled: Callable[[UUID, int], AssetSlot | None],
+    forecasts: Mapping[UUID, ForecastReport],
 ) -> list[AssetReport]:
-    """One report per asset, from what was owed for the slots of the last day, in their order, and
-    what the books have of each asset's slot (by its start).
+    """One report per asset, from what was owed for the slots of the last day, in their order, what
+    the books have of each asset's slot (by its start), and how it is with its forecasts.
     """
     recent: dict[Subject, dict[int, Owed]] = {asset.uuid: {} for asset in assets}
     for owed in day:
         item = owed.item
         if item.kind == "measurement" and item.subject in recent:
             recent[item.subject][item.slot_s] = owed  # the newest revision comes last
-    return [_asset_report(asset, list(recent[asset.uuid].values()), settled) for asset in assets]
+    return [
+        replace(
+            _asset_report(asset, list(recent[asset.uuid].values()), settled),
+            forecast=forecasts.get(asset.uuid),
+        )
+        for asset in assets
+    ]
 
 
 def _asset_report(

@@ -16,6 +16,7 @@ from gateway.monitoring.report import (
     AssetReport,
     BufferReport,
     DestinationReport,
+    ForecastReport,
     GridOperatorReport,
     LineReport,
     MeterReport,
@@ -122,6 +123,8 @@ def exposition(report: Report) -> str:
         _meter(families, meter)
     for asset in report.assets:
         _asset(families, asset)
+        if asset.forecast:
+            _forecast(families, asset, asset.forecast, report.now_s)
     for destination in report.destinations:
         _destination(families, destination)
     if report.grid_operator:
@@ -285,6 +288,48 @@ def _asset(families: _Families, asset: AssetReport) -> None:
             getattr(asset, state),
             **labels,
             state=state,
+        )
+
+
+def _forecast(
+    families: _Families, asset: AssetReport, forecast: ForecastReport, now_s: float
+) -> None:
+    labels = {"asset": asset.name, "uuid": asset.uuid}
+    coming = forecast.next_slot(now_s)
+    expected_wh = coming.energy_wh if coming else None
+    for name, what, value in (
+        ("slot_timestamp_seconds", "Start of the asset's next slot that is forecast, Unix time",
+            coming.start_s if coming else None),
+        ("watt_hours", "What is expected of the asset's next slot", expected_wh),
+        ("low_watt_hours", "In 10 % of slots it is less", coming.low_wh if coming else None),
+        ("high_watt_hours", "In 10 % of slots it is more", coming.high_wh if coming else None),
+        ("learning_since_timestamp_seconds", "Start of the first slot that was learned, Unix time",
+            forecast.since_s),
+        ("replaced", "1 while a naive forecast is sent, since what is learned was worse",
+            forecast.is_replaced),
+    ):  # fmt: skip
+        families.gauge(f"asset_forecast_{name}", what, value, **labels)
+    for errors in forecast.errors:
+        over = {**labels, "days": str(errors.days)}
+        for method, wh in {"auto": errors.mean_error_wh, **errors.naive_mean_error_wh}.items():
+            families.gauge(
+                "asset_forecast_mean_error_watt_hours",
+                "How far forecasts of the second slot ahead were off, over whole days",
+                wh,
+                **over,
+                method=method,
+            )
+        families.gauge(
+            "asset_forecast_inside_band_ratio",
+            "Share of slots within the band of 10 to 90 %",
+            errors.inside_band,
+            **over,
+        )
+        families.gauge(
+            "asset_forecast_sums_off_ratio",
+            "By how much the sum of forecasts is more than what came, as a share of that",
+            errors.sums_off_by,
+            **over,
         )
 
 

@@ -136,6 +136,69 @@ class MeterReport(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastSlot:
+    """What is expected of a slot, or was when it began."""
+
+    start_s: int
+    energy_wh: float
+    low_wh: float | None = None
+    """In 10 % of slots it is less; None: nobody knows."""
+    high_wh: float | None = None
+    """In 10 % of slots it is more."""
+    by: str = ""
+    """How: auto, last_slot, yesterday or last_week."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastErrors:
+    """How far forecasts of the second slot ahead were off, over whole days (UTC)."""
+
+    days: int
+    slots: int = 0
+    """How many were judged."""
+    mean_error_wh: float | None = None
+    """Of what is learned; None: nothing was judged."""
+    naive_mean_error_wh: dict[str, float | None] = field(default_factory=dict)
+    """Of the naive ones, for the same slots, by their names."""
+    best_naive: str = ""
+    inside_band: float | None = None
+    """Share of slots within the band of 10 to 90 %, 0 to 1; dark ones do not count."""
+    sums_off_by: float | None = None
+    """By how much the sum of forecasts is more than what came, as a share of that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastReport:
+    """One asset's forecasts."""
+
+    method: str
+    """As gateway.yaml has it: auto, last_slot, yesterday, last_week or none."""
+    by: str = ""
+    """How they come about now: another than `method` where that was worse; empty: there is none."""
+    since_s: int | None = None
+    """Start of the first slot that was learned."""
+    words: str = ""
+    """How far it is, for people: learning since Tuesday."""
+    upcoming: list[ForecastSlot] = field(default_factory=list)
+    """The slot that runs, and those to come."""
+    last: ForecastSlot | None = None
+    """The newest slot that has closed, as it was expected when it began."""
+    last_energy_wh: float | None = None
+    """What came of it."""
+    errors: list[ForecastErrors] = field(default_factory=list)
+    """Over 1, 7 and 28 days."""
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether a naive one is sent, since what was learned was worse."""
+        return self.method == "auto" and self.by not in ("", "auto")
+
+    def next_slot(self, now_s: float) -> ForecastSlot | None:
+        """The first one that has not begun."""
+        return next((each for each in self.upcoming if each.start_s >= now_s), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssetReport:
     """One asset: its last closed slot and what became of its items."""
 
@@ -161,6 +224,8 @@ class AssetReport:
     """Why the exchange refuses the newest slot that it was sent, which is kept and asked for again;
     empty where it took that.
     """
+    forecast: ForecastReport | None = None
+    """None: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

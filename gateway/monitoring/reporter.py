@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from math import inf
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from gateway import __version__
 from gateway.energy.counter import UWH_PER_WH
@@ -12,6 +14,7 @@ from gateway.energy.cross_check import CrossChecks
 from gateway.energy.disbelief import Disbelief
 from gateway.energy.slot import MeterState
 from gateway.monitoring.asset_report import DAY_S, asset_reports
+from gateway.monitoring.forecast_report import Forecasts, forecast_reports
 from gateway.monitoring.report import (
     AssetReport,
     BufferReport,
@@ -84,6 +87,7 @@ class Parts:
     disbelief_of: Callable[[str], Disbelief | None]
     """What of a meter is not believed at the moment."""
     grid_operator: Operator | None = None
+    forecasts: Forecasts | None = None
 
 
 class Reporter:
@@ -105,6 +109,8 @@ class Reporter:
         self._health = health
         self._parts = parts
         self._started_boottime_s = started_boottime_s
+        name = settings.timezone.name
+        self._zone = UTC if name == "UTC" else ZoneInfo(name)
         self._last_assets: list[AssetReport] = []
         self._assets_up_s = -inf
         """How long the daemon had been running when these were looked at."""
@@ -203,7 +209,10 @@ class Reporter:
         # A clock that was ahead may have dated slots that have not begun.
         until_s = int(now_s) + 1 if self._clock.trusted else ALWAYS_S
         day = self._buffer.owed(int(now_s) - DAY_S, until_s, destination=EXCHANGE)
-        return asset_reports(self._settings.assets, day, self._buffer.asset_slot)
+        slot_s = int(self._settings.market.slot)  # JSON knows plain numbers only
+        uuids = [asset.uuid for asset in self._settings.assets]
+        forecasts = forecast_reports(self._parts.forecasts, uuids, slot_s, now_s, self._zone)
+        return asset_reports(self._settings.assets, day, self._buffer.asset_slot, forecasts)
 
     def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:
         snapshots = [destination.snapshot(now_s) for destination in self._parts.destinations]

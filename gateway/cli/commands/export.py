@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from gateway.cli.forecast_account import FORECAST_COLUMNS, beside_row, slots_beside
 from gateway.cli.profile_files import write_undelivered
 from gateway.cli.profile_weeks import write_days, write_typical
 from gateway.cli.spreadsheets import FORMATS, write_table
@@ -19,15 +20,15 @@ from gateway.cli.tables import (
     sample_columns,
     sample_row,
 )
-from gateway.cli.terminal import Refused, add_period, reading, settings_of
+from gateway.cli.terminal import add_period, assets_named, reading, settings_of
 
 if TYPE_CHECKING:
     from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
 SUMMARY = (
-    "write slots, samples, undelivered energy or profiles to files (CSV, XLSX, the exchange's "
-    "upload format)"
+    "write slots, samples, forecasts, undelivered energy or profiles to files (CSV, XLSX, the "
+    "exchange's upload format)"
 )
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "slots: each asset's slots with their delivery (with --meters, each meter's slots with "
         "registers, coverage and gaps).\n"
         "samples: every sample, a column per quantity.\n"
+        "forecasts: each asset's slots beside what was expected of them when they began (energy, "
+        "the band of 10 to 90 %, how it was made), by how much that was off, and what the naive "
+        "forecasts would have said.\n"
         "undelivered: the days of which the exchange lacks a slot whose energy is known, as "
         "profile files for its upload page: one per asset, in the folder OUTPUT, times in UTC. "
         "Every slot of such a day is in it, delivered or not: the exchange fills what a file "
@@ -60,10 +64,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  meter-gateway export slots --output march.xlsx --since 2026-03-01 --until 2026-04-01\n"
         "  meter-gateway export samples --output samples.csv --since 2d\n"
+        "  meter-gateway export forecasts --output forecasts.csv --since 28d\n"
         "  meter-gateway export undelivered --output upload/ --since 7d\n"
         "  meter-gateway export profile --output upload/ --days typical --asset 'House load'"
     )
-    parser.add_argument("what", choices=["slots", "samples", *_IN_A_FOLDER], help="what to write")
+    parser.add_argument(
+        "what", choices=["slots", "samples", "forecasts", *_IN_A_FOLDER], help="what to write"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -118,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 once the files are complete."""
     _check(args)
     settings = settings_of(args)
-    assets = _chosen(settings, args.asset)
+    assets = assets_named(settings, args.asset)
     since_s = 0 if args.since is None else int(args.since)
     until_s = 1 << 40 if args.until is None else int(args.until)
     with reading(settings) as buffer:
@@ -138,6 +145,8 @@ def run(args: argparse.Namespace) -> int:
         columns: Sequence[str]
         if args.what == "samples":
             columns, rows = _sample_rows(args, assets, buffer)
+        elif args.what == "forecasts":
+            columns, rows = FORECAST_COLUMNS, _forecast_rows(assets, buffer, since_s, until_s)
         elif args.meters:
             columns, rows = METER_COLUMNS, _meter_rows(args, assets, buffer, since_s, until_s)
         else:
@@ -145,21 +154,6 @@ def run(args: argparse.Namespace) -> int:
         count = write_table(args.output, columns, rows, force=args.force)
     print(f"{args.output}: {count} {args.what}", file=sys.stderr)
     return 0
-
-
-def _chosen(settings: "Settings", name: str | None) -> "tuple[Asset, ...]":
-    """The assets that were asked for. Raises Refused where there is none of that name."""
-    from drivers.strict_yaml import nearest
-
-    if name is None:
-        return settings.assets
-    found = tuple(asset for asset in settings.assets if name in (asset.name, str(asset.uuid)))
-    if not found:
-        raise Refused(
-            f"there is no asset {name!r} — "
-            f"{nearest(name, [asset.name for asset in settings.assets])}"
-        )
-    return found
 
 
 def _write_profile(
@@ -203,7 +197,12 @@ def _asset_rows(
     until_s: int,
 ) -> Iterator[Row]:
     wanted = {asset.uuid for asset in assets}
-    found = asset_slots(buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), assets)
+    found = asset_slots(
+        buffer.slots(since_s, until_s),
+        buffer.owed(since_s, until_s),
+        assets,
+        buffer.asset_slots(since_s, until_s),
+    )
     for slot in _watched(found, lambda s: s.start_s, until_s):
         if args.asset is None or slot.asset in wanted:
             yield asset_row(slot)
@@ -220,6 +219,16 @@ def _meter_rows(
     for slot in _watched(buffer.slots(since_s, until_s), lambda s: s.start_s, until_s):
         if args.asset is None or slot.device in devices:
             yield meter_row(slot)
+
+
+def _forecast_rows(
+    assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int
+) -> Iterator[Row]:
+    """One asset after the other."""
+    for asset in assets:
+        found = slots_beside(buffer, asset.uuid, since_s, until_s)
+        for each in _watched(found, lambda b: b.slot.start_s, until_s):
+            yield beside_row(each, asset.name)
 
 
 def _sample_rows(

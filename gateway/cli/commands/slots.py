@@ -38,6 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "daemon runs, and without it.\n"
         "Quality: measured, estimated (a gap inside was interpolated), partial (metered for a "
         "part of the slot; not delivered), missing.\n"
+        "Forecast: what was expected of the slot when it began (Wh); meter-gateway forecast "
+        "tells how far that is off.\n"
         "Delivery: pending, accepted, rejected, missed (its time passed, or it was not wholly "
         "metered), open (a meter has not closed the "
         "slot yet), kept (no exchange wants it).\n"
@@ -83,12 +85,16 @@ def run(args: argparse.Namespace) -> int:
                 _meter_table(meter_slots)
         else:
             found = asset_slots(
-                buffer.slots(since_s, until_s), buffer.owed(since_s, until_s), settings.assets
+                buffer.slots(since_s, until_s),
+                buffer.owed(since_s, until_s),
+                settings.assets,
+                buffer.asset_slots(since_s, until_s),
             )
             if args.json or args.csv:
                 _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
                 _asset_table(found)
+                _say_what_is_not_forecast(settings, buffer)
                 _say_what_accepted_means(settings)
         count, energy_uwh = buffer.unallocated_total()
         if count:
@@ -99,6 +105,21 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     return 0
+
+
+def _say_what_is_not_forecast(settings: "Settings", buffer: "Buffer") -> None:
+    """Of assets of which nothing was expected of late: since when they are learned."""
+    import time
+
+    from gateway.cli.forecast_account import method_of, words_of
+
+    now_s = time.time()
+    for asset in settings.assets:
+        if method_of(settings, asset) == "none":
+            continue
+        by, words = words_of(buffer, settings, asset, now_s)
+        if not by:
+            print(f"{asset.name}: {words}", file=sys.stderr)
 
 
 def _say_what_accepted_means(settings: "Settings") -> None:
@@ -163,6 +184,7 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "kind",
         "Wh",
         "± Wh",
+        "forecast",
         "quality",
         "doubts",
         "coverage",
@@ -170,8 +192,8 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "reason",
     ]
     rows = list(_blanked(_asset_cells(found)))
-    spare = ["doubts", "coverage", "local time", "reason", "± Wh", "kind", "quality"]
-    print_table(columns, rows, right=["Wh", "± Wh", "coverage"], spare=spare)
+    spare = ["doubts", "coverage", "local time", "reason", "± Wh", "forecast", "kind", "quality"]
+    print_table(columns, rows, right=["Wh", "± Wh", "forecast", "coverage"], spare=spare)
     _say_if_empty(rows)
 
 
@@ -186,6 +208,7 @@ def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
             kind,
             wh_text(slot.energy_uwh) + negative,
             wh_text(slot.uncertainty_uwh),
+            wh_text(slot.expected.forecast_uwh) if slot.expected else "",
             slot.quality,
             slot.doubts,
             "" if slot.coverage_permille is None else f"{slot.coverage_permille / 10:g} %",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.monitoring.report import (
         AssetReport,
         DestinationReport,
+        ForecastReport,
         GridOperatorReport,
         LineReport,
         MeterReport,
@@ -306,6 +307,8 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         right=["energy", "waiting"],
         spare=["last 24 h", "waiting", "quality"],
     )
+    if any(asset.forecast for asset in report.assets):
+        yield _forecast_table(report)
     meters = (_meter_row(report, meter) for meter in report.meters)
     yield table(
         ["meter", "state", "last heard", "power", "import", "export", "errors", "last error"],
@@ -372,6 +375,48 @@ def _asset_row(asset: "AssetReport") -> list[Any]:
         str(asset.pending),
         f"{ended} ({asset.last_reason})" if asset.last_reason else ended,
     ]
+
+
+def _forecast_table(report: "Report") -> "RenderableType":
+    from gateway.cli.terminal import table
+
+    return table(
+        ["asset", "next slot", "expected", "last: came", "expected ", "mean error", "best naive",
+         "over", "in the band", "sums", "notes"],
+        [_forecast_row(asset, asset.forecast, report.now_s) for asset in report.assets
+         if asset.forecast],
+        title="Forecasts",
+        right=["expected", "last: came", "expected ", "mean error", "in the band"],
+        spare=["last: came", "expected ", "sums", "in the band", "over", "best naive"],
+    )  # fmt: skip
+
+
+def _forecast_row(asset: "AssetReport", forecast: "ForecastReport", now_s: float) -> list[Any]:
+    coming = forecast.next_slot(now_s)
+    judged = [each for each in forecast.errors if each.slots]
+    errors = next((each for each in judged if each.days == 7), judged[0] if judged else None)
+    best = errors.best_naive if errors else ""
+    naive_wh = errors.naive_mean_error_wh.get(best) if errors else None
+    off = errors.sums_off_by if errors else None
+    return [
+        asset.name,
+        _slot(coming.start_s if coming else None),
+        _wh(coming.energy_wh if coming else None),
+        _wh(forecast.last_energy_wh if forecast.last else None),
+        _wh(forecast.last.energy_wh if forecast.last else None),
+        _wh(errors.mean_error_wh if errors else None),
+        f"{_wh(naive_wh)} ({best.replace('_', ' ')})" if best else "–",
+        "–" if errors is None else "1 day" if errors.days == 1 else f"{errors.days} days",
+        "–"
+        if errors is None or errors.inside_band is None
+        else f"{100 * errors.inside_band:.0f} %",
+        "–" if off is None else f"{100 * abs(off):.0f} % {'low' if off < 0 else 'high'}",
+        forecast.words,
+    ]
+
+
+def _wh(energy_wh: float | None) -> str:
+    return "–" if energy_wh is None else f"{energy_wh:,.1f} Wh"
 
 
 def _meter_row(report: "Report", meter: "MeterReport") -> list[Any]:
