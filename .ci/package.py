@@ -1,12 +1,13 @@
-"""Builds the Debian packages of meter-gateway: a plain tree with the compiled parts of the libraries
-for each Python of `PYTHONS` side by side, so that nothing is fetched or built where it is installed.
+"""Builds the Debian packages of meter-gateway: a plain tree with the compiled parts of the
+libraries for each Python of `PYTHONS` side by side, so that nothing is fetched or built where it is
+installed.
 
     python3 .ci/package.py build [--architecture amd64] [--output dist] [--suffix +test1]
     python3 .ci/package.py lock      choose the libraries anew, as pyproject.toml allows them
 
 Libraries come as wheels, whose names and SHA-256 are in systemd/debian/wheels.sha256. They are
-fetched once by pip, into build/wheels. The same sources and wheels give the same bytes. A package is
-put together on any architecture for any other one; dpkg-deb writes it.
+fetched once by pip, into build/wheels. The same sources and wheels give the same bytes. A package
+is put together on any architecture for any other one; dpkg-deb writes it.
 """
 
 import argparse
@@ -268,7 +269,7 @@ def schema() -> int:
 
 
 def epoch_s() -> int:
-    """The time that all files get: SOURCE_DATE_EPOCH, that of the commit, or that of the version."""
+    """The time of all files: SOURCE_DATE_EPOCH, that of the commit, or that of the version."""
     if told := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(told)
     git = shutil.which("git")

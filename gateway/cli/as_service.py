@@ -19,7 +19,7 @@ TOLD_VARIABLE = "METER_GATEWAY_TOLD"
 """Set for a command that need not repeat what whoever started it has told."""
 
 PACKAGES = Path(gateway.__file__).parents[1]
-"""Where a Python of its own has to look for us: the Debian package is a tree that no Python knows."""
+"""Where another Python has to look for us: the Debian package is a tree that no Python knows."""
 
 PATIENCE_S = 600.0
 """How long all of it may take: then it is ended."""

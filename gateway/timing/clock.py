@@ -1,9 +1,10 @@
 """Trusted time. A Pi has no RTC: until its clock is known to be right, samples keep boot id and
 boot time, and no slot closes.
 
-The clock is trusted once the kernel says that it is synchronised (`kernel_synchronised`; or systemd
-in its place: `time_service.py`), or from the start where the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so
-for this boot: an NTP server that goes away does not stop a clock that has been set.
+The clock is trusted once the kernel says that it is synchronised (`kernel_synchronised`; or
+systemd in its place: `time_service.py`), or from the start where the operator answers for it
+(`clock: {trust: assured}`). Once trusted it stays so for this boot: an NTP server that goes away
+does not stop a clock that has been set.
 
 A floor holds for both: a time before this version was made is wrong, whoever says so. A clock that
 the operator answers for also has the floor of what is stored: a boot cannot have begun before the
@@ -96,8 +97,8 @@ BOOT_ID_VARIABLE = "METER_GATEWAY_BOOT_ID"
 
 
 def read_boot_id(file: Path = BOOT_ID_FILE, environ: Mapping[str, str] = os.environ) -> str:
-    """The identifier of this boot, as the kernel writes it: systemd leaves the dashes out, and would
-    make every upgrade of the unit look like another boot. Raises OSError where nobody tells.
+    """The identifier of this boot, as the kernel writes it: systemd leaves the dashes out, and
+    every upgrade of the unit would look like another boot. Raises OSError where nobody tells.
     """
     try:
         return file.read_text().strip()

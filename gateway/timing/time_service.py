@@ -1,7 +1,7 @@
 """Whether this machine's clock is synchronised, asked of whoever may be asked.
 
-The service may not call adjtimex(2): a filter that lets it read lets it set as well. Then systemd is
-asked over D-Bus: `NTPSynchronized` of org.freedesktop.timedate1 is what adjtimex says to it
+The service may not call adjtimex(2): a filter that lets it read lets it set as well. Then systemd
+is asked over D-Bus: `NTPSynchronized` of org.freedesktop.timedate1 is what adjtimex says to it
 (org.freedesktop.timedate1(5)), whichever time service runs. Where there is no D-Bus,
 systemd-timesyncd leaves a file once it has put the clock right (systemd-timesyncd.service(8)).
 
