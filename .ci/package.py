@@ -3,6 +3,7 @@ libraries for each Python of `PYTHONS` side by side, so that nothing is fetched 
 installed.
 
     python3 .ci/package.py build [--architecture amd64] [--output dist] [--suffix +test1]
+    python3 .ci/package.py check FILE   install it into a folder, and try what can be tried there
     python3 .ci/package.py lock      choose the libraries anew, as pyproject.toml allows them
 
 Libraries come as wheels, whose names and SHA-256 are in systemd/debian/wheels.sha256. They are
@@ -18,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -374,6 +376,57 @@ def build(architecture: Architecture, output: Path, suffix: str = "") -> Path:
     return file
 
 
+# --- the package's own checks ---------------------------------------------------------------------
+
+MOST_BYTES = 10_000_000
+MOST_INSTALLED_KB = 45_000
+"""With the bytecode that is made when it is installed."""
+MOST_EXPOSED = 13
+"""Tenths of what `systemd-analyze security` says."""
+
+
+def said_by(*command: str | Path) -> str:
+    """What a program prints. Raises Unbuildable where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = " ".join(map(str, command))
+        raise Unbuildable(f"{words}: exit code {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def check(file: Path) -> Iterator[str]:
+    """Try what can be tried of a package without installing it on this machine: a line for each.
+    Raises Unbuildable.
+    """
+    if file.stat().st_size > MOST_BYTES:
+        raise Unbuildable(f"{file} has more than {MOST_BYTES / 1e6:g} MB")
+    info = said_by("dpkg", "--info", file)
+    if "conffiles" in info:
+        raise Unbuildable(f"{file} has conffiles: dpkg would ask about them in an upgrade")
+    yield f"dpkg --info: version {said_by('dpkg-deb', '-f', file, 'Version').strip()}"
+
+    with tempfile.TemporaryDirectory(prefix="meter-gateway-deb-") as made:
+        root = Path(made)
+        said_by("dpkg-deb", "--extract", file, root)
+        python, program = "/usr/bin/python3", root / "usr/bin/meter-gateway"
+        said_by(python, "-I", "-m", "compileall", "-q", root / LIBRARY)
+        installed_kb = sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) // 1000
+        if installed_kb > MOST_INSTALLED_KB:
+            raise Unbuildable(f"it takes {installed_kb} kB when it is installed")
+        yield f"installed, with bytecode: {installed_kb / 1000:.1f} MB"
+
+        yield f"starts: {said_by(python, '-I', program, '--version').strip()}"
+        home = root / DOCS / "docs/examples/home"
+        (home / "exchange.credentials").write_text("username: 'a'\npassword: 'b'\n")
+        (home / "exchange.credentials").chmod(0o600)
+        last = said_by(python, "-I", program, "--config", home, "check").strip().splitlines()[-1]
+        yield f"check of docs/examples/home: {last}"
+        unit = root / "usr/lib/systemd/system/meter-gateway.service"
+        score = ("--offline=yes", f"--threshold={MOST_EXPOSED}", "--no-pager", str(unit))
+        found = said_by("systemd-analyze", "security", *score).strip().splitlines()[-1]
+        yield f"systemd-analyze security: {found.encode('ascii', 'ignore').decode().strip()}"
+
+
 def told(file: Path) -> str:
     """A line about a package that was built."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -390,8 +443,18 @@ def main() -> int:
     building.add_argument("--architecture", action="append", choices=ARCHITECTURES)
     building.add_argument("--output", type=Path, default=ROOT / "dist")
     building.add_argument("--suffix", default="", help="added to the version, such as +test1")
+    checking = commands.add_parser("check", help="check a package")
+    checking.add_argument("file", type=Path)
     args = parser.parse_args()
 
+    if args.command == "check":
+        try:
+            for line in check(args.file):
+                print(line)
+        except Unbuildable as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
     if args.command == "lock":
         lines = [f"{each.sha256}  {each.file}\n" for each in choose_wheels()]
         LOCK.write_text("".join(lines))
