@@ -11,8 +11,9 @@ SEED ?=
 INPUTS ?=
 TARGET ?=
 ID ?=
+ARCHITECTURE ?=
 
-.PHONY: help setup demo profile test test-long simulate bench picture fuzz check format clean
+.PHONY: help setup demo profile test test-long simulate bench picture fuzz check format deb clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
@@ -25,6 +26,7 @@ help:
 	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
 	@echo "make check                      ruff and mypy"
 	@echo "make format                     let ruff format the code"
+	@echo "make deb [ARCHITECTURE=arm64]   build the Debian packages, into dist/"
 	@echo "make picture                    make the README's picture of the status page anew"
 	@echo "make clean                      remove .venv and what was built"
 	@echo "PYTHON=python3.13 before or after any of them: make .venv with that Python"
@@ -89,6 +91,9 @@ check: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+deb: .venv/run.stamp
+	@$(BIN)/python .ci/package.py build $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -95,7 +95,10 @@ def _join(listening: socket.socket, url: LineUrl) -> None:
 
 def _why_not_joined(url: LineUrl, error: OSError) -> str:
     """Cause and remedy."""
-    interfaces = ", ".join(name for _, name in socket.if_nameindex())
+    try:
+        interfaces = ", ".join(name for _, name in socket.if_nameindex())
+    except OSError:
+        interfaces = url.interface or ""  # the service may not ask: it has no AF_NETLINK
     if url.interface and url.interface not in interfaces.split(", "):
         return f"there is no network interface {url.interface!r} — there are {interfaces}"
     cause = os.strerror(error.errno) if error.errno else str(error)

@@ -11,11 +11,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import gateway
 from gateway.cli.terminal import Refused
 from gateway.site.service_unit import Account, ServiceUnit
 
 TOLD_VARIABLE = "METER_GATEWAY_TOLD"
 """Set for a command that need not repeat what whoever started it has told."""
+
+PACKAGES = Path(gateway.__file__).parents[1]
+"""Where another Python has to look for us: the Debian package is a tree that no Python knows."""
 
 PATIENCE_S = 600.0
 """How long all of it may take: then it is ended."""
@@ -33,8 +37,8 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
     """Run `meter-gateway WORDS` as that account. Returns its exit code. Raises Refused where that
     cannot be done.
     """
-    command = [sys.executable, "-m", "gateway", *words]
-    told = {TOLD_VARIABLE: "1"}
+    command = [sys.executable, "-P", "-m", "gateway", *words]
+    told = {TOLD_VARIABLE: "1", "PYTHONPATH": str(PACKAGES)}
     sys.stdout.flush()
     if unit.is_installed and Path("/run/systemd/system").is_dir() and shutil.which("systemd-run"):
         done = _run(in_walls(command, unit, account, told))

@@ -8,6 +8,7 @@ it, and restarted as systemd would: kill it and see.
 import asyncio
 import contextlib
 import math
+import os
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from rich.text import Text
 
 from drivers.simulated.home import Household
 from drivers.simulated.meters import Home, simulated_home
+from gateway.cli.as_service import PACKAGES
 from gateway.cli.forecast_account import ALWAYS_S, slots_beside
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.http_server import StandInExchange
@@ -147,13 +149,14 @@ class Daemon:
         with self.log_path.open("ab") as log:
             while True:
                 # A session of its own: Ctrl-C in the terminal is ours to handle.
-                arguments = ("-m", "gateway", "run", "--config", str(self._folder))
+                arguments = ("-P", "-m", "gateway", "run", "--config", str(self._folder))
                 self.process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *arguments,
                     stdout=log,
                     stderr=log,
                     stdin=asyncio.subprocess.DEVNULL,
+                    env=os.environ | {"PYTHONPATH": str(PACKAGES)},
                     start_new_session=True,
                 )
                 self.starts += 1

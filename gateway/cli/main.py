@@ -9,7 +9,8 @@ A command is a module with
   folder.
 
 Only the module of the command that was asked for is imported, and it imports what only people need
-(rich, pandas) inside its functions: the daemon, which is the command `run`, shares a small machine.
+(rich, openpyxl) inside its functions: the daemon, which is the command `run`, shares a small
+machine.
 
 Exit codes: 0 done; 1 it could not be done, and standard error says why and what to do; 2 the
 command line is wrong; 130 interrupted; 141 whoever read our output went away. Expected errors end

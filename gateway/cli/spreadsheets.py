@@ -3,21 +3,19 @@ complete.
 """
 
 import contextlib
+import csv
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gateway.cli.tables import Row
 from gateway.cli.terminal import Refused
-
-if TYPE_CHECKING:
-    import pandas
 
 CHUNK_ROWS = 5000
 """Rows held in memory at a time: 30 days of samples of ten meters are 2.6 million."""
@@ -39,13 +37,10 @@ def write_table(
     Raises Refused, and leaves what was there untouched, where the file is there already (unless
     `force`), cannot be written, or cannot hold so many rows.
     """
-    import pandas
-
     form = FORMATS[path.suffix.lower()]
     most = sheet_rows - 1 if form is _Xlsx else sys.maxsize
     count = 0
-    with replacing(path, force=force) as part, contextlib.closing(form(part)) as table:
-        table.add(pandas.DataFrame([], columns=list(columns), dtype=object))
+    with replacing(path, force=force) as part, contextlib.closing(form(part, columns)) as table:
         while chunk := list(islice(rows, CHUNK_ROWS)):
             count += len(chunk)
             if count > most:
@@ -53,14 +48,7 @@ def write_table(
                     f"{path}: an XLSX sheet holds {most} rows, and there are more — write a "
                     ".csv, or less with --since and --until"
                 )
-            # As objects: whole numbers stay whole beside missing ones.
-            table.add(
-                pandas.DataFrame(
-                    [[row.get(name) for name in columns] for row in chunk],
-                    columns=list(columns),
-                    dtype=object,
-                )
-            )
+            table.add([row.get(name) for name in columns] for row in chunk)
         table.finish()
     return count
 
@@ -98,9 +86,9 @@ def _check_free(path: Path, force: bool) -> None:
 
 
 class _Table(Protocol):
-    """A file that rows are added to."""
+    """A file that rows are added to, below the names of its columns."""
 
-    def add(self, frame: "pandas.DataFrame") -> None:
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Append these rows."""
 
     def finish(self) -> None:
@@ -111,13 +99,13 @@ class _Table(Protocol):
 
 
 class _Csv:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._stream = path.open("w", encoding="utf-8", newline="")
-        self._header = True
+        self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._writer.writerow(columns)
 
-    def add(self, frame: "pandas.DataFrame") -> None:
-        frame.to_csv(self._stream, header=self._header, index=False, lineterminator="\n")
-        self._header = False
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        self._writer.writerows(rows)
 
     def finish(self) -> None:
         """All is written when it is closed."""
@@ -127,32 +115,29 @@ class _Csv:
 
 
 class _Xlsx:
-    """Written row by row: pandas' own writer would hold the whole sheet in memory."""
+    """Written row by row: a whole sheet would not fit into the memory of a small machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
         from openpyxl import Workbook  # type: ignore[import-untyped]
 
         self._path = path
-        self._header = True
+        self._is_date = [name.endswith("_utc") for name in columns]
         # openpyxl collects the sheet in a temporary file. /tmp may be memory, so it goes where
         # there must be room for the result.
         self._room = tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent)
         self._book = Workbook(write_only=True)
         self._sheet = self._book.create_sheet("meter-gateway")
         self._sheet.freeze_panes = "A2"
+        before, tempfile.tempdir = tempfile.tempdir, self._room.name
+        try:
+            self._sheet.append(list(columns))
+        finally:
+            tempfile.tempdir = before
 
-    def add(self, frame: "pandas.DataFrame") -> None:
-        if self._header:
-            self._header = False
-            before, tempfile.tempdir = tempfile.tempdir, self._room.name
-            try:
-                self._sheet.append(list(frame.columns))
-            finally:
-                tempfile.tempdir = before
-        dates = [str(name).endswith("_utc") for name in frame.columns]
-        for row in frame.itertuples(index=False, name=None):
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
             self._sheet.append(
-                [self._cell(value, date) for value, date in zip(row, dates, strict=True)]
+                [self._cell(value, date) for value, date in zip(row, self._is_date, strict=True)]
             )
 
     def _cell(self, value: Any, date: bool) -> Any:
@@ -182,4 +167,4 @@ class _Xlsx:
             self._room.cleanup()
 
 
-FORMATS: Mapping[str, Callable[[Path], _Table]] = {".csv": _Csv, ".xlsx": _Xlsx}
+FORMATS: Mapping[str, Callable[[Path, Sequence[str]], _Table]] = {".csv": _Csv, ".xlsx": _Xlsx}

@@ -1,9 +1,10 @@
 """Trusted time. A Pi has no RTC: until its clock is known to be right, samples keep boot id and
 boot time, and no slot closes.
 
-The clock is trusted once the kernel says that it is synchronised (`kernel_synchronised`), or from
-the start where the operator answers for it (`clock: {trust: assured}`). Once trusted it stays so
-for this boot: an NTP server that goes away does not stop a clock that has been set.
+The clock is trusted once the kernel says that it is synchronised (`kernel_synchronised`; or
+systemd in its place: `time_service.py`), or from the start where the operator answers for it
+(`clock: {trust: assured}`). Once trusted it stays so for this boot: an NTP server that goes away
+does not stop a clock that has been set.
 
 A floor holds for both: a time before this version was made is wrong, whoever says so. A clock that
 the operator answers for also has the floor of what is stored, and of what was accepted, should the
@@ -23,11 +24,13 @@ import ctypes
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from gateway.timing.time_service import TimeService
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -89,9 +92,25 @@ def kernel_synchronised() -> bool:
     return 0 <= most_error_us < MOST_ERROR_US
 
 
-def read_boot_id() -> str:
-    """The kernel's identifier of this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_VARIABLE = "METER_GATEWAY_BOOT_ID"
+"""Where systemd hands it over (`%b`), as the service sees nothing of /proc but processes."""
+
+
+def read_boot_id(file: Path = BOOT_ID_FILE, environ: Mapping[str, str] = os.environ) -> str:
+    """The identifier of this boot, as the kernel writes it: systemd leaves the dashes out, and
+    every upgrade of the unit would look like another boot. Raises OSError where nobody tells.
+    """
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        try:
+            return str(uuid.UUID(environ.get(BOOT_ID_VARIABLE, "")))
+        except ValueError:
+            text = (
+                f"cannot be read, and {BOOT_ID_VARIABLE} is not set: use the unit of this version"
+            )
+            raise OSError(error.errno, text, str(file)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +121,9 @@ class Sources:
 
     utc_s: Callable[[], float] = time.time
     boottime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
-    synchronised: Callable[[], bool] = kernel_synchronised
+    synchronised: Callable[[], bool] = field(
+        default_factory=lambda: TimeService(kernel_synchronised)
+    )
     """Raises OSError where it cannot be asked."""
     boot_id: Callable[[], str] = read_boot_id
 
@@ -234,10 +255,10 @@ class Clock:
         kept = "samples are kept and get their time later"
         if self.refusal:
             return (
-                f"this process may not ask the kernel whether its clock is synchronised (adjtimex: "
-                f"{self.refusal}); {kept}. Take ProtectClock=yes and filters of adjtimex out of "
-                "the service (systemctl edit), or allow it in the container; or, where somebody "
-                "answers for this clock, write clock: {trust: assured} into gateway.yaml"
+                f"nobody tells this process whether the clock is synchronised ({self.refusal}); "
+                f"{kept}. Install dbus, so that systemd can be asked; in a container, allow "
+                "adjtimex; or, where somebody answers for this clock, write clock: "
+                "{trust: assured} into gateway.yaml"
             )
         if self._sources.boottime_s() - self._began_s < UNTRUSTED_S:
             return f"waiting for time synchronisation (NTP); {kept}"

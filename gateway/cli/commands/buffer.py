@@ -31,7 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "it. The daemon does that by itself where "
         "it meets damage, so that this is for a file that check complains about, or for looking "
         "at one on another machine. The daemon must "
-        "be stopped; the file that was set aside stays."
+        "be stopped; the file that was set aside stays.\n"
+        "path: says where the file is."
     )
     parser.epilog = (
         "exit codes of check:\n  0 all is well; 1 it is damaged, or some numbers do not agree\n\n"
@@ -40,12 +41,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  systemctl stop meter-gateway && meter-gateway buffer repair && systemctl start "
         "meter-gateway"
     )
-    parser.add_argument("action", choices=["check", "repair"], help="what to do")
+    parser.add_argument("action", choices=["check", "repair", "path"], help="what to do")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns the exit code. Raises ConfigError, Refused or StoreError."""
     settings = settings_of(args)
+    if args.action == "path":
+        print(settings.buffer_path)
+        return 0
     return _check(settings) if args.action == "check" else _repair(settings)
 
 

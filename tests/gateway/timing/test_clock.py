@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -18,6 +19,7 @@ from gateway.timing.clock import (
     kernel_synchronised,
     read_boot_id,
 )
+from gateway.timing.time_service import TimeService
 
 
 class Watch:
@@ -74,6 +76,7 @@ def test_what_was_taken_before_gets_the_time_it_was_taken_at() -> None:
 
 def test_this_machine_tells_its_boot_and_whether_its_clock_is_synchronised() -> None:
     assert read_boot_id() == read_boot_id() != ""
+    assert str(UUID(read_boot_id())) == read_boot_id()
     assert kernel_synchronised() in (True, False)
     clock = Clock("assured")
     boottime_ms, utc_ms = clock.date(0)
@@ -201,18 +204,20 @@ def test_a_clock_that_nobody_puts_right_is_told_with_the_remedy_after_ten_minute
 
 
 def test_a_kernel_that_may_not_be_asked_is_told_apart_at_once(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     def refuse() -> bool:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     watch = Watch()
-    clock = Clock("kernel", replace(watch.sources(), synchronised=refuse))
+    ask = TimeService(refuse, bus=str(tmp_path / "no-bus"), mark=tmp_path / "no-mark")
+    clock = Clock("kernel", replace(watch.sources(), synchronised=ask))
     assert not clock.trusted
     assert clock.is_overdue
     for text in (clock.why, caplog.text):
         assert "adjtimex: Operation not permitted" in text
-        assert "ProtectClock" in text
+        assert "org.freedesktop.timedate1: No such file or directory" in text
+        assert "Install dbus" in text
         assert "trust: assured" in text
     clock.now_s()
     assert len(caplog.records) == 1

@@ -1,0 +1,141 @@
+"""`.ci/package.py`: what is in a package, and what cannot become one."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Callable
+from importlib import util
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.package.small_checkout import AMD64, ROOT, Checkout, elf
+
+pytestmark = pytest.mark.xdist_group("package")
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    spec = util.spec_from_file_location("package_builder", ROOT / ".ci" / "package.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def files_of(deb: Path) -> dict[str, tarfile.TarInfo]:
+    tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], check=True, capture_output=True)
+    with tarfile.open(fileobj=BytesIO(tar.stdout)) as archive:
+        return {each.name: each for each in archive}
+
+
+def test_compiled_parts_of_both_pythons_lie_side_by_side(checkout: Checkout) -> None:
+    files = files_of(checkout.build())
+    tree = "./usr/lib/meter-gateway"
+    for python in ("311", "313"):
+        assert f"{tree}/quick/core.cpython-{python}-x86_64-linux-gnu.so" in files
+    assert f"{tree}/plain/__init__.py" in files
+    assert f"{tree}/gateway/cli/entry.py" in files
+    assert f"{tree}/quick-2.0.dist-info/METADATA" in files, "it states the licence"
+    assert not [name for name in files if "aarch64" in name or name.endswith((".pyi", "RECORD"))]
+    assert files["./usr/bin/meter-gateway"].mode == 0o755
+    assert files["./usr/lib/systemd/system/meter-gateway.service"].mode == 0o644
+    assert {(each.uid, each.gid) for each in files.values()} == {(0, 0)}
+
+
+def test_nothing_in_etc_is_the_packages_own(checkout: Checkout) -> None:
+    """A question about a changed file of the package would hold unattended upgrades."""
+    deb = checkout.build()
+    assert not [name for name in files_of(deb) if name.startswith("./etc")]
+    control = subprocess.run(["dpkg-deb", "--ctrl-tarfile", deb], check=True, capture_output=True)
+    with tarfile.open(fileobj=BytesIO(control.stdout)) as archive:
+        assert "./conffiles" not in archive.getnames()
+
+
+def test_the_same_sources_and_wheels_give_the_same_bytes(
+    new_checkout: Callable[[Path], Checkout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    first = new_checkout(tmp_path / "one").build()
+    before = os.umask(0o077)
+    try:
+        other = new_checkout(tmp_path / "another place")
+        cache = other.folder / "gateway" / "__pycache__"
+        cache.mkdir()
+        (cache / "entry.cpython-311.pyc").write_bytes(b"stale")
+        (other.folder / "gateway/cli/.entry.py.swp").write_text("an editor's")
+        second = other.build()
+    finally:
+        os.umask(before)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_arm64_is_put_together_here(checkout: Checkout) -> None:
+    deb = checkout.build(architecture="arm64")
+    fields = subprocess.run(["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True)
+    assert "Architecture: arm64\n" in fields.stdout
+    assert [name for name in files_of(deb) if name.endswith("aarch64-linux-gnu.so")]
+
+
+def refusal(checkout: Checkout, architecture: str = "amd64") -> str:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        checkout.build(architecture=architecture)
+    said: str = failed.value.stderr
+    assert "Traceback" not in said
+    return said
+
+
+def test_where_there_are_no_wheels_it_says_which_and_what_to_do(checkout: Checkout) -> None:
+    said = refusal(checkout, "armhf")
+    assert "no wheels for armhf of: quick 2.0 for Python 3.11; quick 2.0 for Python 3.13" in said
+    assert "pip wheel" in said
+    assert "plain" not in said
+
+
+def test_wheels_that_somebody_built_are_used(checkout: Checkout) -> None:
+    lock = checkout.folder / "systemd/debian/wheels.sha256"
+    before = lock.read_text()
+    for python in ("311", "313"):
+        name = f"quick-2.0-cp{python}-cp{python}-linux_armv7l.whl"
+        checkout.add_wheel(name, {f"quick/core.cpython-{python}.so": elf(40)})
+    lock.write_text(before)
+    assert checkout.build(architecture="armhf").is_file()
+
+
+def test_compiled_parts_of_another_machine_are_refused(checkout: Checkout) -> None:
+    wheel = {"odd/core.abi3.so": elf(AMD64 + 1)}
+    checkout.add_wheel("odd-1-cp311-abi3-manylinux_2_17_x86_64.whl", wheel)
+    assert "core.abi3.so is not for amd64" in refusal(checkout)
+
+
+def test_wheels_that_disagree_are_refused(checkout: Checkout) -> None:
+    checkout.add_wheel("rival-1-py3-none-any.whl", {"plain/__init__.py": b"x = 2\n"})
+    assert "have different plain/__init__.py" in refusal(checkout)
+
+
+def test_the_list_of_wheels_has_what_the_project_needs(builder: ModuleType) -> None:
+    wheels = builder.read_lock(builder.LOCK.read_text())
+    assert wheels == sorted(wheels, key=lambda each: each.file)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for architecture in ("amd64", "arm64"):
+        for python in builder.PYTHONS:
+            suits = [w for w in wheels if w.suits(builder.ARCHITECTURES[architecture], python)]
+            found = {each.name: each.version for each in suits}
+            assert len(found) == len(suits), "one wheel of each"
+            for line in project["dependencies"]:
+                wanted = Requirement(line)
+                assert wanted.specifier.contains(found[wanted.name.lower()]), line
+
+
+def test_the_program_starts_with_the_pythons_of_the_package(builder: ModuleType) -> None:
+    text = (ROOT / "systemd/debian/meter-gateway").read_text()
+    pythons = re.findall(r"\((\d+), (\d+)\)", text.split("PYTHONS = ")[1].splitlines()[0])
+    assert tuple(".".join(each) for each in pythons) == builder.PYTHONS
