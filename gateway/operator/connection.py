@@ -105,7 +105,6 @@ class Connection:
         while True:
             wait_s = None
             try:
-                await self._session.log_in(LOGIN_WITHIN_S)
                 await self._look()
                 path = f"external-ws/{self._wanted.network}/aggregator/{self._aggregator}/"
                 self._socket = await self._beside.open_websocket(path, MAX_FRAME_BYTES)
@@ -125,6 +124,8 @@ class Connection:
 
     async def send(self, transaction_id: str, batch: Batch) -> None:
         """Hand on a batch. Raises ExchangeError."""
+        # The websocket outlives a login that was taken away and refused for a while.
+        await self._session.log_in(LOGIN_WITHIN_S)
         await self._api.command(self._aggregator, transaction_id, batch.commands)
 
     async def let_go(self) -> None:
@@ -164,6 +165,7 @@ class Connection:
         """Know the aggregator and its markets. `again`: select them even where the registry says
         that it acts for them. Raises ExchangeError.
         """
+        await self._session.log_in(LOGIN_WITHIN_S)
         name = self._wanted.aggregator
         self._aggregator, is_new = await self._api.find_or_create_aggregator(name)
         if is_new:

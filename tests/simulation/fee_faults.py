@@ -16,18 +16,18 @@ BATCHES = "batch-commands"
 
 
 def _events_doubled(world: "World", event: FaultEvent) -> Undo:
-    world.markets.copies, world.markets.apart_s = COPIES, event.amount
-    return partial(setattr, world.markets, "copies", 1)
+    world.fault_log.markets.copies, world.fault_log.markets.apart_s = COPIES, event.amount
+    return partial(setattr, world.fault_log.markets, "copies", 1)
 
 
 def _events_late(world: "World", event: FaultEvent) -> Undo:
-    world.markets.late_s = event.amount
-    return partial(setattr, world.markets, "late_s", 0.0)
+    world.fault_log.markets.late_s = event.amount
+    return partial(setattr, world.fault_log.markets, "late_s", 0.0)
 
 
 def _events_lost(world: "World", _: FaultEvent) -> Undo:
-    world.markets.loses_events = True
-    return partial(setattr, world.markets, "loses_events", False)
+    world.fault_log.markets.loses_events = True
+    return partial(setattr, world.fault_log.markets, "loses_events", False)
 
 
 def _statistics_null(world: "World", _: FaultEvent) -> Undo:

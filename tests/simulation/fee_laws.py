@@ -20,7 +20,7 @@ def broken_by_fees(books: Books) -> Iterator[str]:
     """No fee outside its bounds or for a slot that has begun; each slot taken or explained; what
     counts as taken was charged; all is well again in the end.
     """
-    markets = books.run.markets
+    markets = books.run.faults.markets
     if not books.run.scenario.grid_operator:
         return
     rows = {(markets.names[row["market_text"]], row["slot_s"]): row for row in books.fees}
@@ -47,7 +47,7 @@ def _unlawful(each: Arrived, rows: Rows, books: Books) -> Iterator[str]:
 
 def _untrue(rows: Rows, books: Books) -> Iterator[str]:
     told = books.run.exchange.engine.fees.charged
-    names = books.run.markets.names
+    names = books.run.faults.markets.names
     charged = {
         (names[str(uuid)], slot_s): fee
         for slot_s, of in told

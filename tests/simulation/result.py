@@ -19,6 +19,8 @@ class FaultLog:
     All times are true time.
     """
 
+    markets: Markets
+    """Those whose fees the gateway sets, and all that arrived for them."""
     lost_store_ms: list[int] = field(default_factory=list)
     """When the database was damaged or deleted."""
     restored_ms: list[int] = field(default_factory=list)
@@ -54,7 +56,6 @@ class RunResult:
     home: Home
     meters: Mapping[str, TrueMeter]
     exchange: StrictExchange
-    markets: Markets
     assets: Mapping[str, UUID]
     """Under which UUIDs the gateway keeps them, by their names."""
     boots: Mapping[str, Boot]

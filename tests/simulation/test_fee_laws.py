@@ -50,7 +50,7 @@ def wrong_fees(result: RunResult) -> list[str]:
 
 def test_nothing_is_wrong_in_what_is_right(result: RunResult) -> None:
     assert judge(result).violations == []
-    assert len({each.fee for each in result.markets.arrived if each.market == "House 1"}) > 5
+    assert len({each.fee for each in result.faults.markets.arrived if each.market == "House 1"}) > 5
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_what_is_kept_otherwise_than_it_was_is_found(
 def test_what_arrived_and_should_not_have_is_found(
     result: RunResult, market: str, fee_of: Callable[[int], float], words: str
 ) -> None:
-    slot_s = result.markets.arrived[-1].slot_s
+    slot_s = result.faults.markets.arrived[-1].slot_s
     wrong = Arrived(slot_s, float(slot_s + 60), market, fee_of(slot_s))
-    result.markets.arrived.append(wrong)
+    result.faults.markets.arrived.append(wrong)
     try:
         assert any(words in text for text in wrong_fees(result))
     finally:
-        result.markets.arrived.remove(wrong)
+        result.faults.markets.arrived.remove(wrong)

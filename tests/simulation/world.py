@@ -63,12 +63,12 @@ class World:
             now=self.time.s,
             max_history=None,
         )
-        self.markets = Markets(self.exchange, Random(f"markets {scenario.seed}"))
+        markets = Markets(self.exchange, Random(f"markets {scenario.seed}"))
         if scenario.grid_operator:
-            self.markets.open()
+            markets.open()
         self.nodes = {node.name: node for node in self.exchange.community.assets()}
         """The assets there, by their names here."""
-        self.fault_log = FaultLog(known_there={u: name for name, u in self.assets.items()})
+        self.fault_log = FaultLog(markets, known_there={u: name for name, u in self.assets.items()})
 
         origin_s = (scenario.start_s - _HISTORY_S) // 60 * 60
         self.home = SimulatedHome(scenario.seed, origin_s, self.time.ms, self.rng)
@@ -158,7 +158,6 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
-            markets=self.markets,
             assets={asset.name: asset.uuid for asset in self.settings.assets},
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,

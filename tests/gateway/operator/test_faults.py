@@ -372,6 +372,25 @@ def test_a_person_leaves_the_markets_at_a_fee_and_goes_on_again(tmp_path: Path) 
     world.run(hours)
 
 
+def test_a_login_that_was_refused_for_a_while_is_made_again_though_the_websocket_stays(
+    tmp_path: Path,
+) -> None:
+    world = World(Operator(lambda _: Counting()), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(3.3)
+        world.exchange.mode("status", status=401, where="api-token-auth")
+        world.exchange.revoke_tokens()
+        await world.slots(2)
+        world.exchange.mode("ok")
+        await world.slots(6)
+        assert world.by_slot(HOUSE)[5].state in ("silent", "too_late")
+        assert [world.by_slot(HOUSE)[n].state for n in (10, 11)] == ["taken", "taken"]
+
+    world.run(hours)
+    assert world.arrived
+
+
 def test_bounds_that_are_narrowed_hold_for_an_order_to_stop_that_is_open(tmp_path: Path) -> None:
     world = World(Operator(fixed(5), step=1), tmp_path)
 
