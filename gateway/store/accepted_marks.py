@@ -33,6 +33,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.outbox.item import Subject, subject_of
+from gateway.outbox.owed import Held
 from gateway.timing.utc import utc_seconds
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,12 @@ class AcceptedMarks:
         if slot_s < self.assumed_before_s:
             return True
         return slot_s <= self.assumed.get((destination, str(subject)), -1)
+
+    def is_maybe_later(self, held: Held) -> bool:
+        """Whether a destination may hold a revision that this buffer does not know."""
+        item = held.item
+        is_known = self.assumes(item.destination, item.subject, item.slot_s)
+        return is_known and held.energy_uwh is not None
 
     # --- what becomes of them ---------------------------------------------------------------------
 

@@ -327,23 +327,19 @@ class DestinationOutbox:
         """The forecasts of the same slot that the destination may hold, where there are some."""
         return forecasts_uwh(self._database, items)
 
-    def _may_be_later(self, held: Held) -> bool:
-        item = held.item
-        assumes = self._marks().assumes(self.destination, item.subject, item.slot_s)
-        return assumes and held.energy_uwh is not None
-
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the destination holds. What it holds otherwise is owed once more, and the
         second time left as it is; so is what may be a revision that this buffer, an old copy, knows
         nothing of. Returns what is owed again.
         """
         self._windows = None
+        marks = self._marks()
         again: list[Item] = []
         with self._database.transaction():
             for held in found:
                 if held.agrees:
                     confirm(self._database, held.item, now_s)
-                elif self._may_be_later(held):
+                elif marks.is_maybe_later(held):
                     leave(self._database, held)
                 elif owe_once_more(self._database, held):
                     again.append(held.item)

@@ -113,5 +113,8 @@ VALID: Mapping[str, str] = {
 }
 """Per table: the condition that a row is one of ours."""
 
+LOST_BOOT = "lost-"
+"""How the name begins that a boot is given whose own was lost with a damaged file."""
+
 TABLES = ("boots", "layouts", "samples", "counters", "slots", "outbox", "events")
 """The tables that every version has."""

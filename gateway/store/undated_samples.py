@@ -5,6 +5,7 @@ time.
 from typing import NamedTuple
 
 from gateway.store.database import Database
+from gateway.store.row_checks import LOST_BOOT
 from gateway.store.samples import SampleTable
 from gateway.timing.undated_boots import Dating, Stretch
 
@@ -12,8 +13,6 @@ DATED_AT_ONCE = 10_000
 """Samples that get their UTC in one transaction: what it writes stays small, and so does the time
 in which nothing else is done.
 """
-LOST_BOOT = "lost-"
-"""How the name begins that a boot is given whose own was lost with a damaged file."""
 _PLACED, _UNDATABLE = 1, 2  # what a boot's `placed` says
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.store.row_checks import VALID
+from gateway.store.row_checks import LOST_BOOT, VALID
 from gateway.store.salvage.shapes import Shape
-from gateway.store.undated_samples import LOST_BOOT
 
 SANE = 1e30
 """No quantity of a meter is this large: what claims to be is damage."""

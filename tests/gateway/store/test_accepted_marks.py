@@ -333,13 +333,13 @@ def test_the_marks_say_which_boot_they_are_of_where_the_buffer_is_lost(
 
 def test_a_boot_whose_name_was_lost_is_not_taken_for_an_earlier_one(path: Path) -> None:
     store = opened(path)
-    store.append(sample(0, boot="lost-1"))
+    store.add(sample(0, boot="lost-1"))
     store.flush()
     assert newest(store.tables, "boot", 900) == (NOW_S, 0.0)
-    store.append(sample(1, boot="before"))
-    store.append(sample(2, boot="boot", utc=False))
+    store.add(sample(1, boot="before"))
+    store.add(sample(2, boot="boot", utc=False))
     store.flush()
     assert newest(store.tables, "boot", 900).earlier_boot_s == NOW_S + 10
-    store.append(sample(3, boot="boot"))
+    store.add(sample(3, boot="boot"))
     store.flush()
     assert newest(store.tables, "boot", 900) == (NOW_S + 30, 0.0)
