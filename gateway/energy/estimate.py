@@ -740,7 +740,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     delay = estimate.faults.delay
     if estimate.laziness > LAZY or delay.aim_s:
         variance *= LATE_WIDER**2
-    elif delay.weight < LITTLE_WEIGHT and end_s < YOUNG_S and estimate.power_w is not None:
+    elif _is_young(estimate, end_s):
         variance *= YOUNG_WIDER**2
     late_wh = share**0.5 * _delay_sd_s(estimate) * past.power_w * HOURS_PER_S
     if past.high_wh is not None:
@@ -786,6 +786,13 @@ def passed_uncertainty_wh(
     # Had they moved it by more than the register leaves open, what is booked would not fit power.
     variance += min(faults, 2 * end.variance)
     return float(SURE_PASSED_SD * variance**0.5)
+
+
+def _is_young(estimate: Estimate, end_s: float) -> bool:
+    """Whether a delay had no occasion to show yet. At fine samples that has its own search."""
+    if estimate.power_w is None or estimate.search is not None:
+        return False
+    return end_s < YOUNG_S and estimate.faults.delay.weight < LITTLE_WEIGHT
 
 
 def _scatter(estimate: Estimate) -> float:
