@@ -72,7 +72,7 @@ def both_ways(name: str, meter: Meter) -> tuple[MeterRules, list[Sample]]:
         _sample(t, {"energy_import_wh": bought, "energy_export_wh": sold, "power_w": power_w})
         for t, bought, sold, power_w in shown
     ]
-    rules = rules_of(meter, "import", EVERY_S)
+    rules = rules_of(meter, "import", EVERY_S, revises=True)
     registers = {**rules.registers, "export": rules.registers["import"]}
     return replace(rules, registers=registers), samples
 

@@ -18,7 +18,7 @@ from tests.benchmarks.proof.tables import (
 TITLE = "energy per slot over a grid of homes and meters"
 
 SURE = 0.95
-MOST_COVERED = 60
+MOST_COVERED = 64
 
 
 def figures() -> Iterator[Figure]:
