@@ -303,7 +303,9 @@ class Forecasting:
         return any(forecaster.is_behind for forecaster in self.forecasters.values())
 
     def resume(self) -> bool:
-        """Do a portion for those that have little to learn; returns whether there is more to do. To be done before anything closes. Raises StoreError."""
+        """Do a portion for those that have little to learn; returns whether there is more to do. To
+        be done before anything closes. Raises StoreError.
+        """
         return self._learn_some(only_kept=True)
 
     def learn_some(self) -> Sequence[Foreseen] | None:
