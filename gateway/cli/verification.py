@@ -151,7 +151,7 @@ def _ours(
 ) -> dict[UUID, dict[int, Ours]]:
     newest: dict[UUID, dict[int, Owed]] = {asset: {} for asset in names}
     earlier: dict[tuple[UUID, int], tuple[int, ...]] = {}
-    forecasts: dict[tuple[UUID, int], int] = {}
+    forecasts: dict[tuple[UUID, int], list[Owed]] = {}
     for owed in buffer.owed(*period_s, destination=destination):
         item = owed.item
         if not isinstance(item.subject, UUID) or item.subject not in newest:
@@ -159,7 +159,7 @@ def _ours(
         key = item.subject, item.slot_s
         if item.kind == "forecast":
             if owed.state in ("accepted", "sent") or owed.attempts:
-                forecasts[key] = item.energy_uwh
+                forecasts.setdefault(key, []).append(owed)
             continue
         before = newest[item.subject].get(item.slot_s)  # revisions come in their order
         if before is not None:
@@ -170,14 +170,28 @@ def _ours(
 
     ours: dict[UUID, dict[int, Ours]] = {
         asset: {
-            slot_s: Ours(owed, earlier.get((asset, slot_s), ()), forecasts.get((asset, slot_s)))
+            slot_s: Ours(
+                owed,
+                earlier.get((asset, slot_s), ()),
+                *_foretold(forecasts.get((asset, slot_s), ())),
+            )
             for slot_s, owed in slots.items()
         }
         for asset, slots in newest.items()
     }
-    for (asset, slot_s), uwh in forecasts.items():
-        ours[asset].setdefault(slot_s, Ours(None, (), uwh))
+    for (asset, slot_s), foretold in forecasts.items():
+        ours[asset].setdefault(slot_s, Ours(None, (), *_foretold(foretold)))
     return ours
+
+
+def _foretold(revisions: Sequence[Owed]) -> tuple[int | None, tuple[int, ...]]:
+    """The forecast that was accepted last, or else the one that was sent last; and the others."""
+    if not revisions:
+        return None, ()
+    accepted = [owed for owed in revisions if owed.state == "accepted"]
+    last = (accepted or revisions)[-1]
+    others = tuple(owed.item.energy_uwh for owed in revisions if owed is not last)
+    return last.item.energy_uwh, others
 
 
 # --- the exchange ---------------------------------------------------------------------------------
@@ -372,7 +386,7 @@ def _strangers(
 
 def _has(ours: Ours | None, uwh: int) -> bool:
     """Whether that was ever its number."""
-    return ours is not None and uwh in (ours.energy_uwh, ours.forecast_uwh, *ours.earlier_uwh)
+    return ours is not None and (uwh in (ours.energy_uwh, *ours.earlier_uwh) or ours.foretold(uwh))
 
 
 def _check_time(told: Mapping[UUID, Told], since_s: int, until_s: int, problems: list[str]) -> None:

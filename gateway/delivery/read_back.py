@@ -17,7 +17,7 @@ this makes deliveries wait or the destination fail.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from math import inf
 
@@ -188,7 +188,9 @@ class ReadBack:
                 f"nothing that {spoken(self._destination.name)} tells agrees with what it accepted",
             )
 
-    def _follows_forecasts(self, found: Sequence[Held], forecasts_uwh: Mapping[Item, int]) -> bool:
+    def _follows_forecasts(
+        self, found: Sequence[Held], forecasts_uwh: Mapping[Item, Set[int]]
+    ) -> bool:
         """Whether the destination tells what it was told to expect, and not what was measured.
         Where that is so for a few slots only, their measurements may have got lost.
         """
@@ -197,15 +199,17 @@ class ReadBack:
         told = [
             held
             for held in found
-            if forecasts_uwh.get(held.item, held.item.energy_uwh) != held.item.energy_uwh
+            if held.item.energy_uwh not in forecasts_uwh.get(held.item, {held.item.energy_uwh})
         ]
-        if all(held.energy_uwh == forecasts_uwh[held.item] for held in told):
+        if all(held.energy_uwh in forecasts_uwh[held.item] for held in told):
             self._foretold.update(held.item for held in told)
         else:
             self._foretold.clear()
         return len(self._foretold) >= FEW_SLOTS
 
-    def _decided(self, found: Sequence[Held], forecasts_uwh: Mapping[Item, int]) -> Sequence[Held]:
+    def _decided(
+        self, found: Sequence[Held], forecasts_uwh: Mapping[Item, Set[int]]
+    ) -> Sequence[Held]:
         """Without what a destination that tells forecasts would tell as well, as long as nothing
         shows that this one tells measurements. Raises StoreError.
         """
@@ -213,9 +217,9 @@ class ReadBack:
             return found
         return [held for held in found if held.agrees or not self._is_open(held, forecasts_uwh)]
 
-    def _is_open(self, held: Held, forecasts_uwh: Mapping[Item, int]) -> bool:
+    def _is_open(self, held: Held, forecasts_uwh: Mapping[Item, Set[int]]) -> bool:
         if held.item in forecasts_uwh:
-            return held.energy_uwh == forecasts_uwh[held.item]
+            return held.energy_uwh in forecasts_uwh[held.item]
         if held.energy_uwh:
             return False
         # Nothing is told, and nothing was forecast: so it is when forecasts began a little later.
@@ -239,11 +243,11 @@ class ReadBack:
         )
 
 
-def can_differ(held: Held, forecasts_uwh: Mapping[Item, int]) -> bool:
+def can_differ(held: Held, forecasts_uwh: Mapping[Item, Set[int]]) -> bool:
     """Whether what is held says how a destination tells: where it agrees, one that tells the
     forecast of that slot, or 0 for want of anything, would have told something else.
     """
-    return not held.agrees or held.item.energy_uwh not in (0, forecasts_uwh.get(held.item))
+    return not held.agrees or held.item.energy_uwh not in {0, *forecasts_uwh.get(held.item, ())}
 
 
 def _loop_s() -> float:

@@ -26,8 +26,8 @@ class DeliveryRecords(Protocol):
         delivery.
         """
 
-    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, int]:
-        """The forecast of the same slot that was accepted, where there is one."""
+    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, frozenset[int]]:
+        """The forecasts of the same slot that may be held, where there are some."""
 
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:
         """Write down what the destination holds; returns what is owed again."""

@@ -198,9 +198,8 @@ class Books:
         """
         owed = self._settling.foreseen(foreseen, self._clock.now_s) if foreseen else ()
         if owed and self.states:
-            # It goes with a fold as it stands: what is written is always a sample's.
             device, (number, state) = next(iter(self.states.items()))
-            self._buffer.close(Closing(device, number, state, (), owed, ()))
+            self._buffer.close(Closing(device, number, state, (), owed, (), keeps_state=False))
             return owed
         return ()
 

@@ -51,7 +51,9 @@ class Ours:
     earlier_uwh: tuple[int, ...] = ()
     """What earlier revisions said."""
     forecast_uwh: int | None = None
-    """What was forecast of it, and not refused."""
+    """What was forecast of it last, and not refused."""
+    earlier_forecasts_uwh: tuple[int, ...] = ()
+    """What was forecast of it before: one that came late, or was lost, replaced nothing."""
 
     @property
     def energy_uwh(self) -> int | None:
@@ -59,6 +61,10 @@ class Ours:
         if self.owed is None or self.owed.quality not in KNOWN:
             return None
         return self.owed.item.energy_uwh
+
+    def foretold(self, uwh: int | None) -> bool:
+        """Whether that was ever forecast of it."""
+        return uwh is not None and uwh in (self.forecast_uwh, *self.earlier_forecasts_uwh)
 
 
 NOTHING = Ours(None)
@@ -209,11 +215,11 @@ class Comparison:
         if source in self._forecasts_only and not held_uwh and ours.forecast_uwh is None:
             return "forecast", "what was forecast is told there, and of this slot nothing was"
         owed = ours.owed
-        if owed is None and held_uwh != ours.forecast_uwh:
+        if owed is None and held_uwh != ours.forecast_uwh and not ours.foretold(held_uwh):
             return "not in this buffer", "this buffer has no number for it"
         if held_uwh and held_uwh in ours.earlier_uwh:
             return "revised since", "" if owed is None else self._how_far(owed)
-        if held_uwh is not None and held_uwh == ours.forecast_uwh:
+        if ours.foretold(held_uwh):
             return "forecast", "it is what was forecast, and not what was measured"
         if owed is None or owed.quality not in KNOWN:
             return "unknown", "here its energy is not known"
@@ -286,7 +292,8 @@ class Comparison:
     def _is_heard(self, asset: UUID) -> bool:
         told = self._told.get("history", {}).get(asset)
         return told is not None and any(
-            each.energy_uwh not in (None, 0, each.forecast_uwh)
+            each.energy_uwh not in (None, 0)
+            and not each.foretold(each.energy_uwh)
             and told.slots.get(slot_s) == each.energy_uwh
             for slot_s, each in self._ours[asset].items()
         )
@@ -302,10 +309,10 @@ class Comparison:
         if self._heard:
             return
         foretold = sum(
-            told.slots.get(slot_s) == each.forecast_uwh
+            each.foretold(told.slots.get(slot_s))
             for asset, told in self._told.get("history", {}).items()
             for slot_s, each in self._ours.get(asset, {}).items()
-            if each.forecast_uwh not in (None, 0, each.energy_uwh)
+            if each.forecast_uwh not in (None, 0) and not each.foretold(each.energy_uwh)
         )
         if foretold >= FEW_SLOTS:
             yield "history"
@@ -320,7 +327,7 @@ def shift_s(
 
     def alike(by_s: int) -> int:
         return sum(
-            uwh in (each.energy_uwh, each.forecast_uwh)
+            uwh == each.energy_uwh or each.foretold(uwh)
             for asset, of in told.items()
             for slot_s, uwh in of.slots.items()
             if uwh and (each := ours.get(asset, {}).get(slot_s - by_s)) is not None

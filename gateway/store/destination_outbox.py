@@ -323,8 +323,8 @@ class DestinationOutbox:
         )
         return Confirmations(unconfirmed, disputed)
 
-    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, int]:
-        """The forecast of the same slot that the destination accepted, where there is one."""
+    def forecasts_uwh(self, items: Sequence[Item]) -> dict[Item, frozenset[int]]:
+        """The forecasts of the same slot that the destination may hold, where there are some."""
         return forecasts_uwh(self._database, items)
 
     def record_held(self, found: Sequence[Held], now_s: float) -> list[Item]:

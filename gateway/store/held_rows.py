@@ -8,19 +8,21 @@ from gateway.store.database import Database
 from gateway.store.rows import REPLACED, THIS_ITEM, key_of
 
 
-def forecasts_uwh(database: Database, items: Sequence[Item]) -> dict[Item, int]:
-    """The forecast of the same slot that the destination accepted, where there is one."""
-    found: dict[Item, int] = {}
+def forecasts_uwh(database: Database, items: Sequence[Item]) -> dict[Item, frozenset[int]]:
+    """The forecasts of the same slot that the destination may hold, where there are some: a better
+    one takes the place of the first, and whether it came in time may not be known.
+    """
+    found: dict[Item, frozenset[int]] = {}
     for item in items:
         rows = database.rows(
             """SELECT energy_uwh FROM outbox
                WHERE destination = ? AND slot_s = ? AND subject = ? AND kind = 'forecast'
-               AND state = 'accepted' AND energy_uwh IS NOT NULL
-               ORDER BY revision DESC LIMIT 1""",
+               AND (state IN ('accepted', 'sent') OR (state = 'missed' AND attempts > 0))
+               AND energy_uwh IS NOT NULL""",
             *key_of(item)[:3],
         )
-        for (energy_uwh,) in rows:
-            found[item] = energy_uwh
+        if told := frozenset(energy_uwh for (energy_uwh,) in rows):
+            found[item] = told
     return found
 
 

@@ -39,6 +39,10 @@ class Closing:
     """Of the assets whose meters have all closed a slot with this."""
     taken_back: tuple[TakenBack, ...] = ()
     """What was unallocated by this is withdrawn before `unallocated` is written."""
+    keeps_state: bool = True
+    """Whether the state is written. It need not be where nothing but what is owed is new: a later
+    sample's writes it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,8 @@ class Writer:
             self._withdraw(self.closings.taken_back)
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
-                tables.counters.write(closing.device, closing.sample_id, closing.state)
+                if closing.keeps_state:
+                    tables.counters.write(closing.device, closing.sample_id, closing.state)
                 new_slots += tables.slots.write(closing.slots)
                 tables.asset_slots.write(closing.asset_slots)
                 # What only counts as accepted does so when it is written again, too.
@@ -268,7 +269,8 @@ class Writer:
         tables = self._tables
         new_slots = 0
         for closing in self._recent:
-            tables.counters.write(closing.device, closing.sample_id, closing.state)
+            if closing.keeps_state:
+                tables.counters.write(closing.device, closing.sample_id, closing.state)
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
             tables.outbox.write(closing.owed, again=True)

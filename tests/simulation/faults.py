@@ -303,7 +303,7 @@ def _learned_lost(world: "World", event: FaultEvent) -> None:
     """
     changes = (
         "state = substr(state, 1, length(state) / 2)",
-        "state = substr(state, 1, 4) || x'ff' || substr(state, 6)",
+        "state = CAST(substr(state, 1, 4) || x'7f' || substr(state, 6) AS BLOB)",
         "formula = 'other.import'",
     )
 

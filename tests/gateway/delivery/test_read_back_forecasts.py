@@ -125,3 +125,36 @@ def test_a_number_that_would_be_told_anyway_confirms_nothing(tmp_path: Path, uwh
             assert len(site.asked(A)) == 1, "it would say the same again"
 
     virtual(story())
+
+
+def test_one_that_tells_the_forecast_that_was_replaced_tells_forecasts_as_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A better one was sent, and came too late there: its engine holds the first."""
+
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            async with running(site.uploader()) as uploader:
+                for n in range(12):
+                    target_s = T0 + (n + 2) * SLOT
+                    site.owe(target_s, A, kind="forecast", uwh=500 + n)
+                    if n > 2:
+                        site.owe(T0 + (n - 1) * SLOT, A, uwh=1_000 + n)
+                    uploader.wake()
+                    await asyncio.sleep(T0 + (n + 1) * SLOT - 60 - site.now())
+                    first = dict(site.exchange.books.forecasts[A])
+                    site.owe(target_s, A, kind="forecast", uwh=700 + n, revision=1)
+                    uploader.wake()
+                    await asyncio.sleep(T0 + (n + 1) * SLOT - 1 - site.now())
+                    assert site.exchange.books.forecasts[A][target_s] == 700 + n, "replaced"
+                    site.exchange.books.forecasts[A].update(first)
+                    site.exchange.books.fresh.clear()
+                    site.exchange.books.held[A].update(first)
+                    await asyncio.sleep(1)
+            measured = [o for o in site.buffer.owed() if o.item.kind == "measurement"]
+            assert {(o.state, o.disagreements) for o in measured} == {("accepted", 0)}
+
+    caplog.set_level(logging.INFO, "gateway.delivery.read_back")
+    virtual(story())
+    said = [record.message for record in caplog.records if "are the forecasts" in record.message]
+    assert len(said) == 1
