@@ -10,6 +10,7 @@ from gateway.energy.forecast_words import bias_words, since_words, words
 from gateway.energy.slot import ForecastBy
 
 BERLIN = ZoneInfo("Europe/Berlin")
+TODAY = "learning since 14:00 today"
 NOW_S = datetime(2026, 3, 29, 12, 0, tzinfo=UTC).timestamp()  # a Sunday; summer time began
 
 
@@ -34,8 +35,8 @@ def test_since_when_it_is_learned(since: str, expected: str) -> None:
     [
         ("none", "", NOW_S, "not forecast: gateway.yaml says forecast: none"),
         ("auto", "", None, "no slot of it has been metered yet"),
-        ("auto", "", NOW_S, "learning since 14:00 today; nothing was expected of its newest slot yet"),
-        ("auto", "auto", NOW_S, "learning since 14:00 today"),
+        ("auto", "", NOW_S, f"{TODAY}; nothing was expected of its newest slot yet"),
+        ("auto", "auto", NOW_S, TODAY),
         ("yesterday", "yesterday", NOW_S, "yesterday's, as gateway.yaml says"),
     ],
 )  # fmt: skip
