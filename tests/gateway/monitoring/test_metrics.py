@@ -199,7 +199,7 @@ def test_grid_fees_are_exposed_market_by_market(
 def test_forecasts_and_their_errors_are_exposed(healthy_report: Report) -> None:
     found = parsed(with_forecasts(healthy_report))
     load = (("asset", "House load"), ("uuid", "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"))
-    stem = "meter_gateway_asset_forecast"
+    stem, pv = "meter_gateway_asset_forecast", ("asset", "PV")
     assert found[f"{stem}_watt_hours", load] == 191.5, "of the next slot, not of the one that runs"
     assert found[f"{stem}_low_watt_hours", load] == 130
     assert found[f"{stem}_high_watt_hours", load] == 280
@@ -215,7 +215,6 @@ def test_forecasts_and_their_errors_are_exposed(healthy_report: Report) -> None:
     assert found[f"{stem}_sums_off_ratio", tuple(sorted((*load, ("days", "1"))))] == -0.14
     replaced = {labels[0][1]: n for (name, labels), n in found.items() if name.endswith("replaced")}
     assert replaced == {"House load": 0, "PV": 1}
-    nothing = [
-        labels for name, labels in found if name.startswith(stem) and ("asset", "PV") in labels
-    ]
-    assert all(key != "days" for labels in nothing for key, _ in labels), "missing is not zero"
+    of_pv = [dict(labels) for name, labels in found if name.startswith(stem) and pv in labels]
+    assert of_pv
+    assert all("days" not in labels for labels in of_pv), "missing is not zero"

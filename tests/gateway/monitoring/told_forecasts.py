@@ -9,18 +9,15 @@ def with_forecasts(report: Report) -> Report:
     """Of a report of two assets."""
     length_s = report.slot_length_s
     runs_s = int(report.now_s) // length_s * length_s
-    upcoming = [
-        ForecastSlot(start_s=runs_s, energy_wh=180, low_wh=120, high_wh=260, by="auto"),
-        ForecastSlot(
-            start_s=runs_s + length_s, energy_wh=191.5, low_wh=130, high_wh=280, by="auto"
-        ),
-    ]
+    runs = ForecastSlot(start_s=runs_s, energy_wh=180, low_wh=120, high_wh=260, by="auto")
+    next_s = runs_s + length_s
+    comes = replace(runs, start_s=next_s, energy_wh=191.5, low_wh=130, high_wh=280)
     learned = ForecastReport(
         method="auto",
         by="auto",
         since_s=runs_s - 10 * 86_400,
         words="learning since 5 June",
-        upcoming=upcoming,
+        upcoming=[runs, comes],
         last=ForecastSlot(
             start_s=runs_s - length_s, energy_wh=165, low_wh=110, high_wh=240, by="auto"
         ),
