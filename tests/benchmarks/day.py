@@ -112,9 +112,9 @@ def settings(folder: Path) -> Settings:
     return load(folder, logins=False)
 
 
-def run(folder: Path, hours: float, flush_s: float) -> Day:
+def run(folder: Path, hours: float, flush_s: float, *, better: bool = False) -> Day:
     """Feed the samples of so many hours, flush as the daemon does, deliver what is owed as the
-    uploader does, and confirm it.
+    uploader does, and confirm it. `better`: forecasts are made once more before each slot.
     """
     site = settings(folder)
     day = Day(minutes=hours * 60)
@@ -152,7 +152,7 @@ def run(folder: Path, hours: float, flush_s: float) -> Day:
             day.verdict_commits += _deliver(buffer, dialect, now_s)
         if due_s % SLOT_S == READ_BACK_S:
             day.verdict_commits += _confirm(buffer, due_s - READ_BACK_S, now_s)
-        if due_s % SLOT_S == SLOT_S - BETTER_S:
+        if better and due_s % SLOT_S == SLOT_S - BETTER_S:
             better = [ledger.foresee_better(asset.uuid) for asset in site.assets]
             if any(better):
                 ledger.commit()
@@ -200,4 +200,7 @@ def _written_bytes() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(run(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))))
+    made = run(
+        Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), better="better" in sys.argv
+    )
+    print(json.dumps(asdict(made)))

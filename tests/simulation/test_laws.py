@@ -96,6 +96,14 @@ SLOT = "device = 'pv' AND direction = 'export' AND quality = 'measured' AND star
             ["booked", "itself"],
         ),
         ("DELETE FROM outbox WHERE kind = 'measurement'", ["booked", "complete", "itself"]),
+        ("UPDATE outbox SET last_sent_s = slot_s WHERE kind = 'forecast'", ["foretold"]),
+        ("UPDATE outbox SET energy_uwh = -1 WHERE kind = 'forecast'", ["foretold"]),
+        ("UPDATE outbox SET energy_uwh = 9000000000000 WHERE kind = 'forecast'", ["foretold"]),
+        (
+            "UPDATE asset_slots SET forecast_low_uwh = forecast_uwh + 1 "
+            "WHERE forecast_uwh IS NOT NULL",
+            ["foretold"],
+        ),
     ],
 )
 def test_the_judge_finds_what_is_wrong_in_the_books(

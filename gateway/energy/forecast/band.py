@@ -5,9 +5,9 @@ them as should. Pure.
 from __future__ import annotations  # array[float] is no class before Python 3.12
 
 from array import array
-from itertools import pairwise
+from bisect import bisect_left
 
-from gateway.energy.forecast.learned import HOURS, QUANTILES
+from gateway.energy.forecast.learned import BAND, HOURS, QUANTILES
 
 _WIDEST = 30.0
 _SIZE_SHARE = 0.08
@@ -19,18 +19,29 @@ def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
     return found if found > 0.0 else otherwise
 
 
-def quantile(numbers: array[float], at: int, share: float) -> float:
-    """The error, in usual ones of its hour, below which `share` of all lie; between the quantiles
-    that are kept it is interpolated, and beyond them the outermost one counts.
+def quantiles(numbers: array[float], at: int) -> list[float]:
+    """The error, in usual ones of its hour, below which each share of QUANTILES lies. Half of all
+    lie below the forecast itself.
     """
-    values = numbers[at + HOURS : at + HOURS + len(QUANTILES)]
+    # Each adapts by itself, and for a while they may cross.
+    values = sorted(numbers[at + HOURS : at + BAND])
+    middle = len(values) // 2
+    values[:middle] = [value if value < 0.0 else 0.0 for value in values[:middle]]
+    values[middle] = 0.0
+    values[middle + 1 :] = [value if value > 0.0 else 0.0 for value in values[middle + 1 :]]
+    return values
+
+
+def between(values: list[float], share: float) -> float:
+    """Of `quantiles`, that of any share; beyond the outermost ones those count."""
     if share <= QUANTILES[0]:
         return values[0]
-    for (low, high), (below, above) in zip(pairwise(QUANTILES), pairwise(values), strict=True):
-        if share <= high:
-            # Each adapts by itself, and for a while they may cross.
-            return below + (max(above, below) - below) * (share - low) / (high - low)
-    return values[-1]
+    place = bisect_left(QUANTILES, share)
+    if place == len(QUANTILES):
+        return values[-1]
+    low, high = QUANTILES[place - 1], QUANTILES[place]
+    part = (share - low) / (high - low)
+    return values[place - 1] + part * (values[place] - values[place - 1])
 
 
 def learn(
@@ -42,10 +53,17 @@ def learn(
     error = abs(y - mixed)
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
-    begin = at + HOURS
-    for index, share in enumerate(QUANTILES, begin):
-        value = numbers[index]
-        # What lies below zero is sent as zero, and judged so.
-        below = y < max(mixed + value * scale, 0.0)
-        moved = value + step * (share - 1.0 if below else share)
-        numbers[index] = max(min(moved, _WIDEST), -_WIDEST)
+    begin, end = at + HOURS, at + BAND
+    # What lies below zero is sent as zero, and nothing that comes is below that.
+    beyond = (y - mixed) / scale if y > 0.0 and scale > 0.0 else _WIDEST
+    numbers[begin:end] = array(
+        "d",
+        [
+            value + step * (share - 1.0)
+            if value > beyond
+            else value + step * share
+            if value < _WIDEST
+            else value
+            for value, share in zip(numbers[begin:end], QUANTILES, strict=True)
+        ],
+    )

@@ -191,7 +191,7 @@ def look(
     """The features of slot `target`, and the roots that the simple experts expect."""
     per_day = rules.slots_per_day
     usual = habit_of(profiles, when.habit, per_day, seen.last)
-    lately = profiles[2 * per_day + when.utc]
+    lately = profiles[2 * per_day + when.habit % per_day]
     if lately < 0.0:
         lately = usual
     yesterday = root_at(slots, days_before(target, 1, rules), usual)

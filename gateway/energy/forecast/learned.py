@@ -37,6 +37,11 @@ REGRESSION = MATRIX + 2 * FEATURES + 2
 size and of its square.
 """
 
+ROUND = 12
+"""Slots in which each regression is solved once. What came meanwhile waits in rows until then."""
+OBSERVATION = ROW + 2 + REGRESSIONS
+"""Numbers of one row: features, the quarter, what came, and what it counts in each regression."""
+
 MIXTURE = 2 * EXPERTS
 """Numbers of one mixture: each expert's regret, and the sum of its squares."""
 MIXTURES = QUARTERS + 1
@@ -96,12 +101,12 @@ class Forecast:
     high_uwh: int
 
 
-DAY, WEEK, PEAK, BRIGHTNESS, BRIGHTEST, AIM = range(6)
+DAY, WEEK, PEAK, MEAN, BRIGHTNESS, BRIGHTEST, AIM = range(7)
 """Where `level` has: the means of about a day and a week; the largest slot of late, which sinks by
-half in two weeks (all √Wh); what the sun brought of a clear sky's, 0 to 1; the largest energy of
-the envelope (Wh); and the quantiles that make sums hold, one for each horizon.
+half in two months (all √Wh); the mean energy of a week (Wh); what the sun brought of a clear sky's,
+0 to 1; the largest energy of the envelope (Wh); and the quantile that makes sums hold.
 """
-LEVEL = AIM + len(HORIZONS)
+LEVEL = AIM + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +134,12 @@ class Learned:
     expected of it.
     """
     profiles: array[float]
-    """Roots by time of day: weekdays and weekends (local clock), the last days (UTC); and energies
-    under a clear sky (UTC), in Wh.
+    """Roots by time of day: weekdays, weekends and the last days (a load's by the local clock, a
+    roof's by UTC); and energies under a clear sky (UTC), in Wh.
     """
     level: array[float]
+    rows: array[float]
+    """What came since the regressions were solved."""
     regressions: array[float]
     mixtures: array[float]
     bands: array[float]
@@ -149,9 +156,11 @@ def sizes(rules: Rules) -> dict[str, tuple[str, int]]:
     """The type code and length of each array of `Learned`, in order."""
     horizons = len(HORIZONS)
     return {
-        "slots": ("d", ring_size(rules)),
+        # What rounding to seven digits takes from a root is nothing beside what a home does.
+        "slots": ("f", ring_size(rules)),
         "profiles": ("d", 4 * rules.slots_per_day),
         "level": ("d", LEVEL),
+        "rows": ("f", horizons * ROUND * OBSERVATION),
         "regressions": ("d", horizons * REGRESSIONS * REGRESSION),
         "mixtures": ("d", horizons * MIXTURES * MIXTURE),
         "bands": ("d", horizons * BAND),
@@ -161,7 +170,17 @@ def sizes(rules: Rules) -> dict[str, tuple[str, int]]:
     }
 
 
-ARRAYS = ("slots", "profiles", "level", "regressions", "mixtures", "bands", "pending", "scores")
+ARRAYS = (
+    "slots",
+    "profiles",
+    "level",
+    "rows",
+    "regressions",
+    "mixtures",
+    "bands",
+    "pending",
+    "scores",
+)
 """The arrays of `Learned`, in the order in which they are packed."""
 
 

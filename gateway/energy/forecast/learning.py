@@ -27,14 +27,17 @@ from gateway.energy.forecast.learned import (
     FEATURES,
     HORIZONS,
     HOURS,
+    MEAN,
     MIXTURE,
     MIXTURES,
     NEVER,
+    OBSERVATION,
     PEAK,
     PENDING,
     QUANTILES,
     REGRESSION,
     REGRESSIONS,
+    ROUND,
     SCORE,
     SCORE_DAYS,
     SHARED,
@@ -77,12 +80,9 @@ _DEFAULT_WEIGHTS = {
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _BAND_STEP = 0.12
-_AIM_PER_DAY = 0.2
-_MOST_AIM = 0.05
+_AIM_PER_DAY = 0.1
 _RIDGE = 0.01
-_EARLY_RIDGE = {"load": 0.6, "pv": 1.5}
-_SOLVE_S = 2_700
-"""So long after one regression the next one is solved, and at most one with each slot."""
+_EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
 _VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)
 """Where a forecast that waits for its slot has: whether it is one (2: a dark one), its root, the
 error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, and
@@ -95,13 +95,13 @@ assert _EXPERTS_AT + EXPERTS == PENDING
 def begin(rules: Rules) -> Learned:
     """Nothing is known yet."""
     arrays = {name: blank(code, count) for name, (code, count) in sizes(rules).items()}
-    arrays["slots"] = array("d", [NEVER]) * len(arrays["slots"])
+    arrays["slots"] = array("f", [NEVER]) * len(arrays["slots"])
     arrays["profiles"] = array("d", [UNKNOWN]) * len(arrays["profiles"])
     arrays["level"][BRIGHTNESS] = 1.0
+    arrays["level"][AIM] = 0.5
     for at in range(SCORE_DAYS):
         arrays["scores"][at * SCORE] = -1.0
     for horizon in range(len(HORIZONS)):
-        arrays["level"][AIM + horizon] = 0.5
         at = horizon * BAND + HOURS
         arrays["bands"][at : at + len(QUANTILES)] = array("d", _FIRST_QUANTILES)
         for which in range(REGRESSIONS):
@@ -183,14 +183,18 @@ def predict(
         return Forecast(0, 0, 0)
     mixed, scale = waiting[_MIXED], waiting[_SCALE]
     peak = _ABOVE_PEAK * learned.level[PEAK]
-    share = learned.level[AIM + horizon - 1] if quantile == SUMS else float(quantile)
-    root = _quantile_root(learned.bands, horizon, mixed, scale, share, peak)
+    share = learned.level[AIM] if quantile == SUMS else float(quantile)
+    root = _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
     method = used_method(learned)
     if method != "auto":
         naive = _naive_root(learned.slots, learned.newest, learned.newest + horizon, method, rules)
         shift = root - mixed
         root = min(max(naive + shift, 0.0), peak)
-    low, high = min(waiting[_LOW], root), max(waiting[_HIGH], root)
+    low, high = (
+        _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
+        for share in (0.1, 0.9)
+    )
+    low, high = min(low, root), max(high, root)
     return Forecast(_uwh(root), _uwh(low), _uwh(high))
 
 
@@ -219,7 +223,7 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
     if root is not None:
         for horizon, said in zip(HORIZONS, waiting, strict=True):
             if said[_VALID] == 1.0:
-                _learn(s, horizon, said, root, weight, rules)
+                _learn(s, horizon, number, said, root, weight, rules)
         if waiting[1][_VALID]:
             _judge(s, number, waiting[1], root, rules)
         _usual(s, root, weight, when, rules)
@@ -264,23 +268,31 @@ def _said(
     mixed = min(regression.dot(shares, experts), peak)
     usual = s.regressions[_regression(horizon, 0) + regression.SIZE]
     scale = band.size(s.bands, (horizon - 1) * BAND, when.hour, usual)
-    low, high, balanced = (
-        _quantile_root(s.bands, horizon, mixed, scale, share, peak)
-        for share in (0.1, 0.9, s.level[AIM + horizon - 1])
-    )
+    low = high = balanced = mixed
+    if horizon == HORIZONS[-1]:
+        values = _quantiles(s, horizon)
+        low = _quantile_root(values, mixed, scale, 0.1, peak)
+        high = _quantile_root(values, mixed, scale, 0.9, peak)
+        balanced = _quantile_root(values, mixed, scale, s.level[AIM], peak)
     head = (1.0, mixed, scale, low, high, balanced, when.habit, when.hour, when.quarter)
     return array("d", (*head, *x, *experts))
 
 
 def _learn(
-    s: Learned, horizon: int, said: array[float], root: float, weight: float, rules: Rules
+    s: Learned,
+    horizon: int,
+    number: int,
+    said: array[float],
+    root: float,
+    weight: float,
+    rules: Rules,
 ) -> None:
     """Learn from how far a forecast was off."""
     per_day = rules.slots_per_day
     hour, quarter = int(said[_HOUR]), int(said[_QUARTER])
     x = said[_X:_EXPERTS_AT]
     experts = said[_EXPERTS_AT:]
-    products = regression.outer(x)
+    weights = [0.0] * REGRESSIONS
     share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
     for which in range(REGRESSIONS):
         at = _regression(horizon, which)
@@ -294,20 +306,20 @@ def _learn(
             if rules.kind == "pv":
                 # An error of the root costs most at noon.
                 counts *= min(max(said[_MIXED] / max(s.level[WEEK], 1e-9), 0.2), 3.0)
-            regression.learn(s.regressions, at, x, products, quarter, root, counts * weight)
+            weights[which] = counts * weight
         error = min(error, 4.0 * usual) if s.known > per_day else error
         s.regressions[at + regression.SIZE] = usual + share * (error - usual)
         square = s.regressions[at + regression.SQUARE]
         s.regressions[at + regression.SQUARE] = square + share * (error * error - square)
+    begin = ((horizon - 1) * ROUND + number % ROUND) * OBSERVATION
+    s.rows[begin : begin + OBSERVATION] = array("f", (*x, quarter, root, *weights))
     keep = 0.5 ** (1.0 / (_MIXTURE_DAYS * per_day))
     blocks = _blocks(horizon, quarter)
-    mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, (keep, keep), weight)
-    aim = AIM + horizon - 1
-    level = max(s.level[WEEK] ** 2, said[_MIXED] ** 2)
-    if level > 0.0:
-        off = _AIM_PER_DAY / per_day * (root * root - said[_BALANCED] ** 2) / level
-        moved = s.level[aim] + max(min(off, _MOST_AIM), -_MOST_AIM)
-        s.level[aim] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
+    mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, keep, weight)
+    if horizon == HORIZONS[-1] and s.level[MEAN] > 0.0:
+        off = (root * root - said[_BALANCED] ** 2) / s.level[MEAN]
+        moved = s.level[AIM] + _AIM_PER_DAY / per_day * off
+        s.level[AIM] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
     band.learn(s.bands, (horizon - 1) * BAND, hour, said[_MIXED], said[_SCALE], root, _BAND_STEP)
 
 
@@ -330,10 +342,10 @@ def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rule
 def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: Rules) -> None:
     """Learn what is usual: habits, the last days, the clear sky, the whole level."""
     per_day = rules.slots_per_day
-    days = s.known / per_day
+    age = s.known / per_day
     for place, share in (
-        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + days))),
-        (2 * per_day + when.utc, max(_LATELY_SHARE, 0.7 / (1.0 + days))),
+        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + age))),
+        (2 * per_day + when.habit % per_day, max(_LATELY_SHARE, 0.7 / (1.0 + age))),
     ):
         before = s.profiles[place]
         s.profiles[place] = root if before < 0.0 else before + weight * share * (root - before)
@@ -351,31 +363,29 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
             level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
     clear = s.profiles[sky]
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
-    for place, share in ((DAY, 1.0 / per_day), (WEEK, 1.0 / (7.0 * per_day))):
-        level[place] += max(share, 1.0 / max(s.known, 1)) * (root - level[place])
+    for place, value, days in ((DAY, root, 1.0), (WEEK, root, 7.0), (MEAN, energy, 7.0)):
+        share = max(1.0 / (days * per_day), 1.0 / (1.0 + s.known))
+        level[place] += share * (value - level[place])
     level[PEAK] = max(root, level[PEAK] * 0.5 ** (1.0 / (_PEAK_DAYS * per_day)))
 
 
 def _solve(s: Learned, number: int, rules: Rules) -> None:
-    """Solve one of the regressions, in turn: each after a round of slots, and never two at once."""
-    among = len(HORIZONS) * REGRESSIONS
-    apart = max(_SOLVE_S // rules.slot_s, 1)
-    slots = among * apart
-    block, rest = divmod(number % slots, apart)
+    """Solve one of the regressions, in turn: each once in a round, and never two at once."""
+    block, rest = divmod(number % ROUND, ROUND // (len(HORIZONS) * REGRESSIONS))
     if rest:
         return
+    horizon, which = divmod(block, REGRESSIONS)
     at = block * REGRESSION
     per_day = rules.slots_per_day
-    regression.fade(
-        s.regressions, at, 0.5 ** (slots / (HALF_LIFE_DAYS[block % REGRESSIONS] * per_day))
-    )
+    begin, end = horizon * ROUND * OBSERVATION, (horizon + 1) * ROUND * OBSERVATION
+    rows = s.rows[begin:end]
+    keep = 0.5 ** (ROUND / (HALF_LIFE_DAYS[which] * per_day))
+    regression.fold(s.regressions, at, rows, which, keep)
+    s.rows[begin:end] = rows
     days = s.known / per_day
-    ridge = (
-        per_day
-        * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
-        * s.regressions[at + regression.SQUARE]
-    )
-    regression.solve(s.regressions, at, ridge, _prior(rules))
+    ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
+    square = s.regressions[at + regression.SQUARE]
+    regression.solve(s.regressions, at, ridge * square, _prior(rules))
 
 
 # --- small things ---------------------------------------------------------------------------------
@@ -394,12 +404,14 @@ def _blocks(horizon: int, quarter: int) -> tuple[int, int]:
     return first, first + (1 + quarter) * MIXTURE
 
 
+def _quantiles(s: Learned, horizon: int) -> list[float]:
+    return band.quantiles(s.bands, (horizon - 1) * BAND)
+
+
 def _quantile_root(
-    bands: array[float], horizon: int, mixed: float, scale: float, share: float, peak: float
+    values: list[float], mixed: float, scale: float, share: float, peak: float
 ) -> float:
-    if share == 0.5:
-        return mixed
-    found = mixed + scale * band.quantile(bands, (horizon - 1) * BAND, share)
+    found = mixed + scale * band.between(values, share)
     return min(max(found, 0.0), max(peak, mixed))
 
 
@@ -439,6 +451,7 @@ def _copied(learned: Learned) -> Learned:
         slots=learned.slots[:],
         profiles=learned.profiles[:],
         level=learned.level[:],
+        rows=learned.rows[:],
         regressions=learned.regressions[:],
         mixtures=learned.mixtures[:],
         bands=learned.bands[:],
@@ -450,6 +463,6 @@ def _copied(learned: Learned) -> Learned:
 def _moved(learned: Learned, newest: int) -> Learned:
     """What is known, with the slots themselves forgotten: they lie too far from the next."""
     moved = _copied(learned)
-    moved.slots[:] = array("d", [NEVER]) * len(moved.slots)
+    moved.slots[:] = array("f", [NEVER]) * len(moved.slots)
     moved.pending[:] = array("d", bytes(8 * len(moved.pending)))
     return replace(moved, newest=newest, stale=0)

@@ -35,7 +35,7 @@ def learn(
     experts: Sequence[float],
     mixed: float,
     y: float,
-    keep: Sequence[float],
+    keep: float,
     weight: float,
 ) -> None:
     """Give each expert what following it would have saved, near enough: the loss's slope times by
@@ -43,13 +43,9 @@ def learn(
     """
     slope = weight if mixed > y else -weight if mixed < y else 0.0
     regrets = [slope * (mixed - each) for each in experts]
-    for at, fade in zip(blocks, keep, strict=True):
-        middle, end = at + EXPERTS, at + MIXTURE
+    new = regrets + [each * each for each in regrets]
+    for at in blocks:
+        end = at + MIXTURE
         numbers[at:end] = array(
-            "d",
-            [fade * old + new for old, new in zip(numbers[at:middle], regrets, strict=True)]
-            + [
-                fade * old + new * new
-                for old, new in zip(numbers[middle:end], regrets, strict=True)
-            ],
+            "d", [keep * old + each for old, each in zip(numbers[at:end], new, strict=True)]
         )

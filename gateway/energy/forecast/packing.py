@@ -81,6 +81,7 @@ def unpack(data: bytes, rules: Rules) -> Learned:
         arrays["slots"],
         arrays["profiles"],
         arrays["level"],
+        arrays["rows"],
         arrays["regressions"],
         arrays["mixtures"],
         arrays["bands"],

@@ -11,23 +11,15 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from math import sqrt
-from operator import itemgetter, mul
+from operator import mul
 
-from gateway.energy.forecast.learned import FEATURES, MATRIX, QUARTERS, ROW, SHARED, TRIANGLE
-
-_ROWS = itemgetter(*(i for i in range(ROW) for _ in range(i + 1)))
-_COLUMNS = itemgetter(*(j for i in range(ROW) for j in range(i + 1)))
+from gateway.energy.forecast.learned import FEATURES, MATRIX, OBSERVATION, QUARTERS, ROW, SHARED
 
 RIGHT = MATRIX
 BETA = RIGHT + FEATURES
 SIZE = BETA + FEATURES
 SQUARE = SIZE + 1
 """Where the right side, the coefficients, and the error's mean size and square lie in a block."""
-
-
-def outer(x: Sequence[float]) -> list[float]:
-    """The lower half of x·xᵀ, row by row. The feature of the quarter is the last one."""
-    return list(map(mul, _ROWS(x), _COLUMNS(x)))
 
 
 def dot(x: Sequence[float], y: Sequence[float]) -> float:
@@ -42,40 +34,44 @@ def says(numbers: array[float], at: int, x: Sequence[float], quarter: int) -> fl
     return dot(numbers[beta : beta + SHARED], x) + numbers[beta + SHARED + quarter] * x[SHARED]
 
 
-def learn(
-    numbers: array[float],
-    at: int,
-    x: Sequence[float],
-    products: Sequence[float],
-    quarter: int,
-    y: float,
-    weight: float,
-) -> None:
-    """Add one observation, with its `outer` products, to the equations that begin at `at`."""
-    end = at + TRIANGLE
-    numbers[at:end] = array(
-        "d", [a + weight * p for a, p in zip(numbers[at:end], products, strict=False)]
-    )
-    row = end + quarter * ROW
-    numbers[row : row + ROW] = array(
-        "d",
-        [
-            a + weight * p
-            for a, p in zip(numbers[row : row + ROW], products[TRIANGLE:], strict=True)
-        ],
-    )
-    right = at + RIGHT
-    weighted = weight * y
-    numbers[right : right + SHARED] = array(
-        "d", [b + weighted * p for b, p in zip(numbers[right : right + SHARED], x, strict=False)]
-    )
-    numbers[right + SHARED + quarter] += weighted * x[SHARED]
-
-
-def fade(numbers: array[float], at: int, keep: float) -> None:
-    """Let all observations so far count less."""
+def fold(numbers: array[float], at: int, rows: array[float], which: int, keep: float) -> None:
+    """Let all that is in the equations at `at` fade by `keep`, and add what waits in `rows` for
+    that regression; it waits no more.
+    """
+    place = ROW + 2 + which
+    waiting = [
+        rows[begin : begin + OBSERVATION]
+        for begin in range(0, len(rows), OBSERVATION)
+        if rows[begin + place]
+    ]
+    for begin in range(0, len(rows), OBSERVATION):
+        rows[begin + place] = 0.0
     end = at + BETA
-    numbers[at:end] = array("d", map(mul, numbers[at:end], repeat(keep)))
+    if not waiting:
+        numbers[at:end] = array("d", map(mul, numbers[at:end], repeat(keep)))
+        return
+    columns = list(zip(*waiting, strict=True))
+    shared, last, quarters, came = columns[:SHARED], columns[SHARED], columns[ROW], columns[ROW + 1]
+    weights = columns[place]
+    new: list[float] = []
+    right: list[float] = []
+    for i, column in enumerate(shared, 1):
+        weighted = list(map(mul, weights, column))
+        new += [sum(map(mul, weighted, other)) for other in shared[:i]]
+        right.append(sum(map(mul, weighted, came)))
+    for quarter in range(QUARTERS):
+        if quarter not in quarters:
+            new += [0.0] * ROW
+            right.append(0.0)
+            continue
+        own = [each if q == quarter else 0.0 for each, q in zip(last, quarters, strict=True)]
+        weighted = list(map(mul, weights, own))
+        new += [sum(map(mul, weighted, other)) for other in shared]
+        new.append(sum(map(mul, weighted, own)))
+        right.append(sum(map(mul, weighted, came)))
+    numbers[at:end] = array(
+        "d", [keep * old + each for old, each in zip(numbers[at:end], new + right, strict=True)]
+    )
 
 
 def solve(numbers: array[float], at: int, ridge: float, prior: Sequence[float]) -> None:

@@ -1,0 +1,46 @@
+"""How far forecasts are off on real homes: some weeks, in seconds. `python -m tests.benchmarks
+forecast` measures all of it.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.energy.forecast import begin, predict, score, update, used_method
+from tests.gateway.energy.forecast.series import shipped
+from tests.gateway.energy.forecast.trial import run
+
+BOUNDS = {"britain-116": 0.88, "california-pv-4": 0.78}
+"""Errors over the best naive one's, in weeks four to six. Here 0.79 and 0.69 were measured; what
+spoils the method moves them by much more than what another Python may.
+"""
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_forecasts_are_better_than_the_best_naive_one_in_hindsight(name: str) -> None:
+    outcome = run(shipped()[name].days(0, 45), windows={"late": (21, 45)})
+    sums = outcome.sums[2, "late"]
+    assert sums.ratio < BOUNDS[name]
+    assert 0.70 < sums.held < 0.90
+    assert outcome.dark_share <= 0.0005
+
+
+def test_where_a_naive_one_is_better_for_14_days_it_is_sent() -> None:
+    # No habit and no sun: only the last slot says anything, by chance of a walk.
+    home = shipped()["california-load-2"].days(0, 45)
+    day = [100.0 * (1 + n * 37 % 11) for n in range(24)]
+    exact = replace(home, energies_wh=tuple(day * 45))
+    rules = exact.rules
+    learned = begin(rules)
+    for slot in exact.slots():
+        learned = update(learned, slot, rules)
+    weeks = score(learned, 14)
+    # Every day is the same: yesterday is never off, and nothing that learns is as good.
+    assert weeks.naive_mae_uwh["yesterday"] == 0
+    assert weeks.mae_uwh
+    assert weeks.mae_uwh > 0
+    assert used_method(learned) == "yesterday"
+    forecast = predict(learned, 2, rules)
+    assert forecast is not None
+    assert forecast.energy_uwh == pytest.approx(day[1] * 1e6, rel=1e-9)
+    assert forecast.low_uwh <= forecast.energy_uwh <= forecast.high_uwh
