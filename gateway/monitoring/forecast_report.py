@@ -55,14 +55,16 @@ def forecast_report(
     if forecaster is None:
         return ForecastReport(method="none", words=words("none", "", None, now_s, zone))
 
+    if forecaster.is_behind:  # what it has come to so far is of days long ago
+        told = "being learned from the slots that are kept"
+        return ForecastReport(method=forecaster.method, words=told)
+
     learned, newest = forecaster.learned, forecaster.newest
     by = _by(forecaster)
     since_s = learned.since_s
     if since_s is None and newest is not None and newest.quality in KNOWN:
         since_s = newest.start_s
     told = words(forecaster.method, by, since_s, now_s, zone)
-    if forecaster.is_behind:
-        told = "being learned from the slots that are kept"
     return ForecastReport(
         method=forecaster.method,
         by=by,

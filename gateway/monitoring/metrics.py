@@ -296,19 +296,46 @@ def _forecast(
 ) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
     coming = forecast.next_slot(now_s)
-    expected_wh = coming.energy_wh if coming else None
-    for name, what, value in (
-        ("slot_timestamp_seconds", "Start of the asset's next slot that is forecast, Unix time",
-            coming.start_s if coming else None),
-        ("watt_hours", "What is expected of the asset's next slot", expected_wh),
-        ("low_watt_hours", "In 10 % of slots it is less", coming.low_wh if coming else None),
-        ("high_watt_hours", "In 10 % of slots it is more", coming.high_wh if coming else None),
-        ("learning_since_timestamp_seconds", "Start of the first slot that was learned, Unix time",
-            forecast.since_s),
-        ("replaced", "1 while a naive forecast is sent, since what is learned was worse",
-            forecast.is_replaced),
-    ):  # fmt: skip
-        families.gauge(f"asset_forecast_{name}", what, value, **labels)
+    if coming:
+        families.gauge(
+            "asset_forecast_slot_timestamp_seconds",
+            "Start of the asset's next slot that is forecast, Unix time",
+            coming.start_s,
+            **labels,
+        )
+        families.gauge(
+            "asset_forecast_watt_hours",
+            "What is expected of the asset's next slot",
+            coming.energy_wh,
+            **labels,
+        )
+        families.gauge(
+            "asset_forecast_low_watt_hours", "In 10 % of slots it is less", coming.low_wh, **labels
+        )
+        families.gauge(
+            "asset_forecast_high_watt_hours",
+            "In 10 % of slots it is more",
+            coming.high_wh,
+            **labels,
+        )
+    families.gauge(
+        "asset_forecast_learning_since_timestamp_seconds",
+        "Start of the first slot that was learned, Unix time",
+        forecast.since_s,
+        **labels,
+    )
+    families.gauge(
+        "asset_forecast_replaced",
+        "1 while a naive forecast is sent, since what is learned was worse",
+        forecast.is_replaced,
+        **labels,
+    )
+    _forecast_errors(families, forecast, labels)
+
+
+def _forecast_errors(
+    families: _Families, forecast: ForecastReport, labels: Mapping[str, str]
+) -> None:
     for errors in forecast.errors:
         over = {**labels, "days": str(errors.days)}
         for method, wh in {"auto": errors.mean_error_wh, **errors.naive_mean_error_wh}.items():

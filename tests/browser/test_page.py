@@ -16,6 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from gateway.monitoring.report import GridOperatorReport, Report
 from gateway.monitoring.server import StatusServer
 from gateway.site.settings import StatusSettings
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 
 
 @dataclass
@@ -353,3 +354,38 @@ async def test_a_grid_operator_sees_what_its_markets_charge_now_and_next(
 
     served.report = replace(served.report, grid_operator=None)
     assert "Grid fees" not in await seen(chromium, served.url, "All is well")
+
+
+async def test_forecasts_stand_beside_what_came_and_beside_the_naive_ones(
+    served: Served, chromium: webdriver.Chrome
+) -> None:
+    assert "Forecasts" not in await seen(chromium, served.url, "All is well")
+    served.report = with_forecasts(served.report)
+    text = await seen(chromium, served.url, "All is well")
+    for expected in (
+        "Forecasts",
+        "learning since 5 June",
+        "192 Wh",
+        "130 Wh to 280 Wh",
+        "173 Wh came",
+        "165 Wh expected",
+        "28.4 Wh",
+        "yesterday’s: 42.4 Wh",
+        "over 7 days",
+        "81 %",
+        "14 % low",
+        "was worse for 14 days than yesterday's, which is sent instead",
+        "told after a whole day (UTC)",
+    ):
+        assert expected in text
+    assert "null" not in text
+    assert "over 28 days" not in text, "all of them are told when they are asked for"
+
+    def opened() -> str:
+        chromium.find_element(By.CSS_SELECTOR, "#forecasts summary").click()
+        return chromium.find_element(By.ID, "forecasts").text
+
+    told = await asyncio.to_thread(opened)
+    assert "over 28 days" in told
+    assert "863 slots" in told
+    assert complaints(chromium) == []

@@ -307,8 +307,7 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         right=["energy", "waiting"],
         spare=["last 24 h", "waiting", "quality"],
     )
-    if any(asset.forecast for asset in report.assets):
-        yield _forecast_table(report)
+    yield from _forecasts(report)
     meters = (_meter_row(report, meter) for meter in report.meters)
     yield table(
         ["meter", "state", "last heard", "power", "import", "export", "errors", "last error"],
@@ -377,41 +376,47 @@ def _asset_row(asset: "AssetReport") -> list[Any]:
     ]
 
 
-def _forecast_table(report: "Report") -> "RenderableType":
+def _forecasts(report: "Report") -> "Iterator[RenderableType]":
+    from rich.text import Text
+
     from gateway.cli.terminal import table
 
-    return table(
-        ["asset", "next slot", "expected", "last: came", "expected ", "mean error", "best naive",
-         "over", "in the band", "sums", "notes"],
-        [_forecast_row(asset, asset.forecast, report.now_s) for asset in report.assets
-         if asset.forecast],
+    told = [(asset.name, each) for asset in report.assets if (each := asset.forecast)]
+    if not told:
+        return
+    yield table(
+        ["asset", "next slot", "expected", "last: expected", "came", "mean error", "best naive",
+         "over", "in the band", "sums"],
+        [_forecast_row(name, forecast, report.now_s) for name, forecast in told],
         title="Forecasts",
-        right=["expected", "last: came", "expected ", "mean error", "in the band"],
-        spare=["last: came", "expected ", "sums", "in the band", "over", "best naive"],
+        right=["expected", "last: expected", "came", "mean error", "best naive", "in the band"],
+        spare=["sums", "in the band", "came", "last: expected", "over", "best naive"],
     )  # fmt: skip
+    yield from (Text(f"{name}: {forecast.words}") for name, forecast in told)
+    yield Text("")
 
 
-def _forecast_row(asset: "AssetReport", forecast: "ForecastReport", now_s: float) -> list[Any]:
-    coming = forecast.next_slot(now_s)
+def _forecast_row(name: str, forecast: "ForecastReport", now_s: float) -> list[Any]:
+    coming, last = forecast.next_slot(now_s), forecast.last
     judged = [each for each in forecast.errors if each.slots]
     errors = next((each for each in judged if each.days == 7), judged[0] if judged else None)
-    best = errors.best_naive if errors else ""
-    naive_wh = errors.naive_mean_error_wh.get(best) if errors else None
-    off = errors.sums_off_by if errors else None
-    return [
-        asset.name,
+    row = [
+        name,
         _slot(coming.start_s if coming else None),
         _wh(coming.energy_wh if coming else None),
-        _wh(forecast.last_energy_wh if forecast.last else None),
-        _wh(forecast.last.energy_wh if forecast.last else None),
-        _wh(errors.mean_error_wh if errors else None),
-        f"{_wh(naive_wh)} ({best.replace('_', ' ')})" if best else "–",
-        "–" if errors is None else "1 day" if errors.days == 1 else f"{errors.days} days",
-        "–"
-        if errors is None or errors.inside_band is None
-        else f"{100 * errors.inside_band:.0f} %",
+        _wh(last.energy_wh if last else None),
+        _wh(forecast.last_energy_wh if last else None),
+    ]
+    if errors is None:
+        return [*row, *"–––––"]
+    best, inside, off = errors.best_naive, errors.inside_band, errors.sums_off_by
+    return [
+        *row,
+        _wh(errors.mean_error_wh),
+        f"{_wh(errors.naive_mean_error_wh.get(best))} ({best.replace('_', ' ')})",
+        "1 day" if errors.days == 1 else f"{errors.days} days",
+        "–" if inside is None else f"{100 * inside:.0f} %",
         "–" if off is None else f"{100 * abs(off):.0f} % {'low' if off < 0 else 'high'}",
-        forecast.words,
     ]
 
 

@@ -13,6 +13,7 @@ from gateway.monitoring.report import Report, masked_report
 from gateway.monitoring.server import StatusServer
 from gateway.site.page_access import ListenHost
 from gateway.site.settings import StatusSettings
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 
 
 async def asked(report: Report, *options: str) -> int | None:
@@ -41,6 +42,25 @@ async def test_a_healthy_gateway_is_shown_and_exits_0(
         "-812 W",
         "12,345.678 kWh",
         "no reply in 1 s",
+    ):
+        assert expected in shown
+
+
+async def test_forecasts_are_shown_with_their_errors(
+    healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await asked(with_forecasts(healthy_report)) == 0
+    shown = capsys.readouterr().out
+    for expected in (
+        "Forecasts",
+        "191.5 Wh",
+        "28.4 Wh",
+        "42.4 Wh (yesterday)",
+        "7 days",
+        "81 %",
+        "14 % low",
+        "learning since 5 June",
+        "which is sent instead",
     ):
         assert expected in shown
 

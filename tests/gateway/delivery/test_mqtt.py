@@ -32,6 +32,7 @@ from tests.gateway.delivery.mosquitto import (
     settings,
     state,
 )
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 
 
 def a_slot() -> Slot:
@@ -97,6 +98,25 @@ async def test_samples_slots_and_status_reach_a_listener_with_units_and_utc(
         late.close()
     await listener.until("meter-gateway/home-12/status/online", lambda body: body == "offline")
     listener.close()
+
+
+async def test_what_is_expected_of_an_asset_stays_with_the_broker(
+    broker: Broker, healthy_report: Report
+) -> None:
+    await broker.start()
+    publisher = a_publisher(settings(broker.port))
+    async with running(publisher):
+        publisher.status(with_forecasts(healthy_report))
+        listener = await Listener.open(broker.port)
+        uuid = healthy_report.assets[0].uuid
+        told = await listener.until(f"meter-gateway/home-12/forecast/{uuid}")
+        assert (told["by"], told["words"]) == ("auto", "learning since 5 June")
+        [runs, comes] = told["slots"]
+        assert runs["start"] == "2025-06-15T15:15:00Z"
+        assert comes["start"] == "2025-06-15T15:30:00Z"
+        assert (comes["energy_wh"], comes["low_wh"], comes["high_wh"]) == (191.5, 130, 280)
+        assert comes["length_s"] == 900
+        listener.close()
 
 
 async def test_what_a_market_charges_stays_with_the_broker(
@@ -224,6 +244,7 @@ async def test_the_last_will_tells_that_we_broke_off(broker: Broker) -> None:
 import asyncio
 from gateway.site.settings import MqttSettings
 from gateway.delivery.mqtt_publisher import MqttPublisher
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 settings = MqttSettings(host="127.0.0.1", port={broker.port}, tls=False)
 asyncio.run(MqttPublisher(settings, "home-12", lambda name: None, now=lambda: 1.0).run())
 """

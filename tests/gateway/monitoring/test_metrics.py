@@ -17,6 +17,7 @@ from gateway.monitoring.report import (
     MeterReport,
     Report,
 )
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 
 
 def parsed(report: Report) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -193,3 +194,27 @@ def test_grid_fees_are_exposed_market_by_market(
     assert found["meter_gateway_grid_feeder_load_percent", (("market", "House 1"),)] == 71.5
     assert ("meter_gateway_grid_fee", (("market", "Grid"), ("unit", "ct/kWh"))) not in found
     assert found["meter_gateway_grid_operator_markets", ()] == 2
+
+
+def test_forecasts_and_their_errors_are_exposed(healthy_report: Report) -> None:
+    found = parsed(with_forecasts(healthy_report))
+    load = (("asset", "House load"), ("uuid", "26090dea-8a2c-4c39-a9ae-0f6b32c9d2a1"))
+    stem, pv = "meter_gateway_asset_forecast", ("asset", "PV")
+    assert found[f"{stem}_watt_hours", load] == 191.5, "of the next slot, not of the one that runs"
+    assert found[f"{stem}_low_watt_hours", load] == 130
+    assert found[f"{stem}_high_watt_hours", load] == 280
+    of_week = {
+        method: found[
+            f"{stem}_mean_error_watt_hours",
+            tuple(sorted((*load, ("days", "7"), ("method", method)))),
+        ]
+        for method in ("auto", "last_slot", "yesterday", "last_week")
+    }
+    assert of_week == {"auto": 28.4, "last_slot": 43.5, "yesterday": 42.4, "last_week": 44.2}
+    assert found[f"{stem}_inside_band_ratio", tuple(sorted((*load, ("days", "28"))))] == 0.81
+    assert found[f"{stem}_sums_off_ratio", tuple(sorted((*load, ("days", "1"))))] == -0.14
+    replaced = {labels[0][1]: n for (name, labels), n in found.items() if name.endswith("replaced")}
+    assert replaced == {"House load": 0, "PV": 1}
+    of_pv = [dict(labels) for name, labels in found if name.startswith(stem) and pv in labels]
+    assert of_pv
+    assert all("days" not in labels for labels in of_pv), "missing is not zero"

@@ -12,6 +12,7 @@ from gateway.monitoring.report import (
     Report,
     masked_report,
 )
+from tests.gateway.monitoring.told_forecasts import with_forecasts
 
 
 def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
@@ -28,6 +29,16 @@ def test_the_status_tells_the_age_of_every_last_success_and_what_is_not_well(
 
 def test_a_report_is_read_back_as_it_was_written(healthy_report: Report) -> None:
     assert Report.from_json(healthy_report.to_json()) == healthy_report
+
+
+def test_forecasts_are_read_back_and_a_report_of_before_has_none(healthy_report: Report) -> None:
+    report = with_forecasts(healthy_report)
+    assert Report.from_json(report.to_json()) == report
+    document = json.loads(report.to_json())
+    for asset in document["assets"]:
+        del asset["forecast"]
+    before = Report.from_json(json.dumps(document).encode())
+    assert [asset.forecast for asset in before.assets] == [None, None]
 
 
 def test_what_others_say_is_shown_masked_and_our_own_names_as_they_are(

@@ -1,0 +1,58 @@
+"""How forecasts are told to a person."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.energy.forecast import Method, Score
+from gateway.energy.forecast_words import bias_words, since_words, words
+from gateway.energy.slot import ForecastBy
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TODAY = "learning since 14:00 today"
+NOW_S = datetime(2026, 3, 29, 12, 0, tzinfo=UTC).timestamp()  # a Sunday; summer time began
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        ("2026-03-29T07:30", "learning since 09:30 today"),
+        ("2026-03-24T23:30", "learning since Wednesday"),  # by the site's clocks
+        ("2026-03-24T12:00", "learning since Tuesday"),
+        ("2026-03-20T12:00", "learning since 20 March"),
+        ("2026-02-01T12:00", "learned since 1 February"),
+        ("2025-12-24T12:00", "learned since 24 December 2025"),
+    ],
+)
+def test_since_when_it_is_learned(since: str, expected: str) -> None:
+    at_s = datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp()
+    assert since_words(at_s, NOW_S, BERLIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "by", "since_s", "expected"),
+    [
+        ("none", "", NOW_S, "not forecast: gateway.yaml says forecast: none"),
+        ("auto", "", None, "no slot of it has been metered yet"),
+        ("auto", "", NOW_S, f"{TODAY}; nothing was expected of its newest slot yet"),
+        ("auto", "auto", NOW_S, TODAY),
+        ("yesterday", "yesterday", NOW_S, "yesterday's, as gateway.yaml says"),
+    ],
+)  # fmt: skip
+def test_how_far_it_is(method: Method, by: ForecastBy, since_s: float, expected: str) -> None:
+    assert words(method, by, since_s, NOW_S, BERLIN) == expected
+
+
+def test_that_a_naive_one_is_sent_instead_is_said() -> None:
+    told = words("auto", "last_week", NOW_S - 30 * 86_400, NOW_S, BERLIN)
+    assert told.endswith("was worse for 14 days than last week's, which is sent instead")
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [(None, ""), (0.004, "sum right"), (-0.14, "sum 14 % low"), (0.05, "sum 5 % high")],
+)
+def test_by_how_much_sums_are_off(bias: float | None, expected: str) -> None:
+    nothing: dict[str, float | None] = {}
+    assert bias_words(Score(1, 1.0, nothing, None, bias, None)) == expected  # type: ignore[arg-type]
