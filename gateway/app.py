@@ -10,8 +10,9 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 from drivers.line import open_any_line
@@ -49,6 +50,16 @@ STATUS_S = 60
 MARKETS_S = 1.0
 """What changes within so long is published once."""
 """Time between two publications of the status over MQTT."""
+
+
+class Reloads(Protocol):
+    """What may replace the configuration while the gateway runs."""
+
+    def told(self, summary: str) -> str:
+        """The status line, with what there is to say of the last reload."""
+
+    async def accepted(self, rest_s: Callable[[], float]) -> None:
+        """Returns once there is another configuration, between two readings."""
 
 
 class Gateway:
@@ -113,9 +124,9 @@ class Gateway:
         self.status = _status(settings, self.reporter)
         self.watchdog = Watchdog(self._standstill)
 
-    async def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then write what waits and leave. An unexpected error ends
-        it loudly.
+    async def run(self, reload: Reloads | None = None) -> bool:
+        """Work until SIGTERM or SIGINT, or until `reload` has another configuration; then write
+        what waits and leave. Returns whether it is the latter. An unexpected error ends it loudly.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -124,12 +135,18 @@ class Gateway:
             loop.add_signal_handler(number, stop.set)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work) for work in self._works()]
+                told = reload.told if reload else str
+                tasks = [group.create_task(work) for work in self._works(told)]
                 self.watchdog.ready()
-                await stop.wait()
+                stopping = group.create_task(stop.wait())
+                ends = [stopping]
+                if reload:
+                    ends.append(group.create_task(_true_after(reload.accepted(self._rest_s))))
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping; samples that are written now: %d", self.buffer.waiting)
-                self.watchdog.stopping()
-                for task in tasks:
+                if stop.is_set():
+                    self.watchdog.stopping()
+                for task in (*tasks, *ends):
                     task.cancel()
         finally:
             for delivery in self.deliveries:
@@ -137,8 +154,13 @@ class Gateway:
             if self.agent:
                 await self.agent.aclose()
             self.housekeeping.finish()
+        return not stop.is_set()
 
-    def _works(self) -> Iterator[Coroutine[Any, Any, None]]:
+    def _rest_s(self) -> float:
+        """For how long no meter will be asked."""
+        return min((each.rest_s for each in self.collectors), default=inf)
+
+    def _works(self, told: Callable[[str], str]) -> Iterator[Coroutine[Any, Any, None]]:
         yield self.housekeeping.run()
         for collector in self.collectors:
             yield collector.run()
@@ -153,7 +175,7 @@ class Gateway:
             yield _publish_markets(self.agent, self.mqtt)
         yield self.status.run()
         yield self.watchdog.run()
-        yield self.watchdog.tell(self.reporter.summary)
+        yield self.watchdog.tell(lambda: told(self.reporter.summary()))
 
     def _take(self, sample: Sample) -> None:
         """A meter has been read."""
@@ -195,6 +217,11 @@ class Gateway:
             name = f"delivery to {spoken(delivery.name)}"
             parts.append(Turns(name, delivery.turned_s, delivery.longest_turn_s))
         return standstill(parts, asyncio.get_running_loop().time())
+
+
+async def _true_after(work: Coroutine[Any, Any, None]) -> Literal[True]:
+    await work
+    return True
 
 
 def _take_up(buffer: Buffer, settings: Settings, clock: Clock, health: StoreHealth) -> None:

@@ -106,6 +106,11 @@ class Collector:
         devices = [meter.device for meter in self.meters]
         return max(METER_CAP_S, *(2 * d.interval_s + (d.timeout_s or 0) + TURN_S for d in devices))
 
+    @property
+    def rest_s(self) -> float:
+        """For how long nobody will be asked; not positive while somebody is."""
+        return self._turns.next_s - self._now_s()
+
     # --- what the status page says ----------------------------------------------------------------
 
     def report(self) -> LineReport:

@@ -157,7 +157,7 @@ def _run(folder: Path, form: str, watchdog: Watchdog, on_started: Callable[[], N
     _keep_quiet_about(settings.secrets.masked, form)
     code = 0
     try:
-        asyncio.run(_work(settings, watchdog, on_started))
+        asyncio.run(_work(folder, settings, form, watchdog, on_started))
     except* InUse as errors:
         print(_first(errors), file=sys.stderr)
         code = IN_USE
@@ -188,15 +188,32 @@ def _first(errors: ExceptionGroup[Exception]) -> Exception:
     return error
 
 
-async def _work(settings: "Settings", watchdog: Watchdog, on_started: Callable[[], None]) -> None:
-    gateway = await _made(settings, watchdog)
-    # Not before: a start that fails is tried again and again.
-    _introduce(settings)
-    on_started()
-    # What exists now lives as long as the process: the garbage collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    await gateway.run()
+async def _work(
+    folder: Path,
+    settings: "Settings",
+    form: str,
+    watchdog: Watchdog,
+    on_started: Callable[[], None],
+) -> None:
+    from gateway.cli.reload import Reload
+    from gateway.operator.loading import load
+
+    reload = Reload(folder, settings, load)
+    while True:
+        gateway = await _made(reload.settings, watchdog)
+        # Not before: a start that fails is tried again and again.
+        _introduce(reload.settings)
+        on_started()
+        # What exists now lives as long as the configuration: the garbage collector need not look at
+        # it again.
+        gc.collect()
+        gc.freeze()
+        reload.listen()
+        if not await gateway.run(reload):
+            return
+        _keep_quiet_about(reload.settings.secrets.masked, form)
+        del gateway
+        gc.unfreeze()
 
 
 def _introduce(settings: "Settings") -> None:
