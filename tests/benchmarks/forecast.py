@@ -147,7 +147,11 @@ def _table(
 def _mean(
     name: str, outcomes: Sequence[Outcome], horizon: int, window: str, bound: float
 ) -> Figure:
-    ratios = [outcome.sums[horizon, window].ratio for outcome in outcomes]
+    # Where even the best naive one is never off, as in an empty home, there is nothing to compare.
+    judged = [outcome.sums[horizon, window] for outcome in outcomes]
+    ratios = [sums.ratio for sums in judged if min(sums.naive_wh) > 0]
+    if not ratios:
+        raise RuntimeError(f"{name}: no home used anything")
     beside = f"{len(ratios)} series, {min(ratios):.3f} to {max(ratios):.3f}"
     return Figure(f"{name}: mean over homes", fmean(ratios), "×", bound, "low", beside)
 

@@ -54,8 +54,8 @@ def learn(
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
     begin, end = at + HOURS, at + BAND
-    # What lies below zero is sent as zero, and nothing that comes is below that.
-    beyond = (y - mixed) / scale if y > 0.0 and scale > 0.0 else _WIDEST
+    # Holds where it is cut off at zero, too: nothing that comes is below that.
+    beyond = (y - mixed) / scale if scale > 0.0 else _WIDEST
     numbers[begin:end] = array(
         "d",
         [
