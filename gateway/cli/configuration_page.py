@@ -67,7 +67,9 @@ def page(
     parts = [HEAD]
     parts += _file(gateway, "gateway.yaml", "The site, its market and where its slots go.")
     for kind, schema in kinds.items():
-        parts += _file(schema, f"A destination of kind {kind}", f"With `kind: {kind}`.")
+        parts += _file(
+            schema, f"A destination of kind {kind}", f"With `kind: {kind}`.", is_part=True
+        )
     for name, schema in models.items():
         parts += _file(
             schema, f"A tariff model of kind {name}", f"With `kind: {name}`.", is_part=True

@@ -11,12 +11,12 @@ nothing.
 
 A formula that changed makes another asset of it: what was before is not learned.
 
-Limits: `LEARNED_S` of rows at most, `LEARNED_AT_ONCE` at a time; 20 kB on disk for each asset.
+Limits: `forecast_memory.LEARNED_S` of rows at most, `LEARNED_AT_ONCE` at a time; 20 kB on disk for
+each asset.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from uuid import UUID
@@ -28,103 +28,28 @@ from gateway.energy.forecast import (
     Rules,
     begin,
     naive_uwh,
-    pack,
     predict,
-    unpack,
     update,
     used_method,
     why_none,
 )
-from gateway.energy.slot import KNOWN, AssetSlot, Event, MeterState
+from gateway.energy.slot import KNOWN, AssetSlot, MeterState
 from gateway.energy.so_far import will_come_to_uwh
+from gateway.ledger.forecast_memory import ForecastMemory
+from gateway.ledger.forecaster import Forecaster
 from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Terms
 from gateway.site.settings import Asset, Settings
 from gateway.store.buffer import Buffer
-from gateway.store.forecast_state_table import ForecastState
-
-log = logging.getLogger(__name__)
 
 LEARNED_AT_ONCE = 20
-"""Slots that are learned before meters have their turn: some 10 ms on a Pi."""
-
-LEARNED_S = 200 * 86_400
-"""What is older is forgotten by what is learned after it: half of it every 40 days at the most."""
+"""Slots that are learned before meters have their turn: a few ms."""
 
 BETTER_FRACTION = 1 / 30
 LEAST_TO_SEND_S = 2.0
 """The part of a slot that is left for sending a better forecast, before it must be there; where
 slots are short, the way takes time, too.
 """
-
-_DAY_S = 86_400
-_BEFORE_ALL_S = -1
-
-OtherwiseUwh = Callable[[UUID, int], int | None]
-"""The forecast of an asset's slot that was sent last, if one was. May raise StoreError."""
-
-
-@dataclass(slots=True)
-class Forecaster:
-    """One asset, and how far it has been learned."""
-
-    asset: Asset
-    rules: Rules
-    method: Method
-    """How what is kept beside its slots is forecast."""
-    most_uwh: int
-    """More does not go through its meters' fuses in a slot."""
-    learned: Learned
-    newest: AssetSlot | None = None
-    """The newest slot that has closed: it is learned with the next one."""
-    since_s: int = 0
-    """Earlier slots are of another formula."""
-    kept_s: int = _BEFORE_ALL_S
-    """The newest slot of what is kept on disk."""
-    is_behind: bool = True
-    """The buffer has slots that it has not seen."""
-    standing: dict[int, Said] = field(default_factory=dict)
-    """What is expected of slots that have not closed, by their starts."""
-
-    @property
-    def learned_s(self) -> int:
-        """The start of the slot that was learned last."""
-        number = self.learned.newest
-        return _BEFORE_ALL_S if number is None else number * self.rules.slot_s
-
-    def closed(self, slot: AssetSlot) -> bool:
-        """One more slot, or one that is written anew. Returns whether it is the newest; has it
-        begin again where it was learned otherwise.
-        """
-        if self.newest is not None and slot.start_s < self.newest.start_s:
-            if slot.start_s > self.kept_s:
-                self.is_behind = True
-            return False
-        if self.newest is not None and slot.start_s > self.newest.start_s:
-            self.learned = update(self.learned, self.newest, self.rules)
-        self.newest = slot
-        return True
-
-    def ahead(self) -> Learned:
-        """What is known with the newest slot as it is now."""
-        if self.newest is None:
-            return self.learned
-        return update(self.learned, self.newest, self.rules)
-
-    def begin_anew(self) -> None:
-        """Nothing is known."""
-        self.learned, self.newest, self.kept_s = begin(self.rules), None, _BEFORE_ALL_S
-
-    def bounded(self, said: Said | None) -> Said | None:
-        """Never negative, and never more than can flow."""
-        if said is None:
-            return None
-
-        def within(energy_uwh: int | None) -> int | None:
-            return None if energy_uwh is None else min(max(energy_uwh, 0), self.most_uwh)
-
-        energy_uwh = min(max(said.energy_uwh, 0), self.most_uwh)
-        return Said(energy_uwh, within(said.low_uwh), within(said.high_uwh), said.by)
 
 
 class Forecasting:
@@ -139,6 +64,7 @@ class Forecasting:
     ) -> None:
         self._buffer = buffer
         self._now_s = now_s
+        self._memory = ForecastMemory(buffer, now_s)
         self._slot_s = int(settings.market.slot)
         self._destinations = [t.destination for t in terms if "forecast" in t.format.kinds]
         self._portions: dict[UUID, Iterator[None]] = {}
@@ -183,7 +109,7 @@ class Forecasting:
                 continue  # it will read them
             if forecaster.closed(slot):
                 yield from self._next(forecaster, slot.start_s + 2 * self._slot_s)
-                self._keep_daily(forecaster)
+                self._memory.keep_daily(forecaster)
             elif forecaster.newest and forecaster.newest.start_s > self._now_s():
                 forecaster.is_behind = True  # a clock that was ahead has dated the newest
 
@@ -232,20 +158,6 @@ class Forecasting:
             del forecaster.standing[start_s]
         if said is not None:
             forecaster.standing[target_s] = said
-
-    def _keep_daily(self, forecaster: Forecaster) -> None:
-        learned = forecaster.learned
-        if learned.newest is None:
-            return
-        kept_s = learned.since_s or 0 if forecaster.kept_s < 0 else forecaster.kept_s
-        if forecaster.learned_s // _DAY_S != kept_s // _DAY_S:
-            self._keep(forecaster, pack(learned))
-            forecaster.kept_s = forecaster.learned_s
-
-    def _keep(self, forecaster: Forecaster, packed: bytes) -> None:
-        as_of_s = forecaster.learned_s if packed else _BEFORE_ALL_S
-        asset, formula = forecaster.asset.uuid, forecaster.rules.identity
-        self._buffer.keep(ForecastState(asset, formula, forecaster.since_s, as_of_s, packed))
 
     # --- slots that run -----------------------------------------------------------------------
 
@@ -323,7 +235,7 @@ class Forecasting:
             if not forecaster.is_behind:
                 continue
             if asset not in self._portions:
-                if only_kept and not self._is_kept(forecaster):
+                if only_kept and not self._memory.is_kept(forecaster):
                     continue
                 self._portions[asset] = self._catch_up(forecaster)
             try:
@@ -336,19 +248,9 @@ class Forecasting:
             return True
         return False
 
-    def _is_kept(self, forecaster: Forecaster) -> bool:
-        asset = forecaster.asset.uuid
-        kept = self._buffer.tables.forecast_states.of(asset)
-        if kept is None or kept.formula != forecaster.rules.identity:
-            return False
-        now_s = int(self._now_s())
-        first = self._buffer.tables.asset_slots.of(asset, kept.since_s - 1, now_s, 1)
-        is_first_day = not first or first[0].start_s > now_s - _DAY_S
-        return bool(kept.state) or is_first_day
-
     def _catch_up(self, forecaster: Forecaster) -> Iterator[None]:
         self._buffer.flush()
-        self._load(forecaster)
+        self._memory.load(forecaster)
         table, asset = self._buffer.tables.asset_slots, forecaster.asset.uuid
         while True:
             after_s = max(
@@ -369,49 +271,8 @@ class Forecasting:
             ):
                 break
         forecaster.is_behind = False
-        self._keep_daily(forecaster)
+        self._memory.keep_daily(forecaster)
         self._recall(forecaster)
-
-    def _load(self, forecaster: Forecaster) -> None:
-        """Go on from what is kept, or begin anew. Raises StoreError."""
-        forecaster.begin_anew()
-        name, rules = forecaster.asset.name, forecaster.rules
-        kept = self._buffer.tables.forecast_states.of(forecaster.asset.uuid)
-        oldest_s = int(self._now_s()) - LEARNED_S
-        if kept is None:
-            forecaster.since_s = max(oldest_s, 0)
-            self._keep(forecaster, b"")  # so that another formula is seen to be one
-            return
-
-        if kept.formula != rules.identity:
-            newest_s = self._buffer.tables.asset_slots.newest_s()
-            forecaster.since_s = 0 if newest_s is None else newest_s + 1
-            self._tell(
-                f"{name}: its formula was {kept.formula}, and is {rules.identity}: its "
-                "forecasts begin anew"
-            )
-            self._keep(forecaster, b"")
-            return
-
-        forecaster.since_s = max(oldest_s, kept.since_s)
-        if not kept.state:
-            return  # not kept yet
-        try:
-            learned = unpack(kept.state, rules)
-        except ValueError as error:
-            self._tell(
-                f"{name}: what was learned for its forecasts cannot be used: {error}; it is "
-                "learned again from the slots that are kept"
-            )
-            return
-        if kept.as_of_s > self._now_s():
-            self._tell(
-                f"{name}: what was learned for its forecasts is of a clock that was ahead; "
-                "it is learned again from the slots that are kept"
-            )
-            return
-        forecaster.since_s = kept.since_s
-        forecaster.learned, forecaster.kept_s = learned, kept.as_of_s
 
     def _recall(self, forecaster: Forecaster) -> None:
         """What was expected of the slots that run or come, as it was before the restart."""
@@ -455,10 +316,6 @@ class Forecasting:
     def _upcoming(self, forecaster: Forecaster) -> Iterator[Foreseen]:
         if forecaster.newest is not None:
             yield from self._next(forecaster, forecaster.newest.start_s + 2 * self._slot_s)
-
-    def _tell(self, text: str) -> None:
-        log.warning("%s", text)
-        self._buffer.note(Event(round(self._now_s() * 1000), "", "forecast", text))
 
     # --- what it knows ------------------------------------------------------------------------
 

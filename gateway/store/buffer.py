@@ -286,9 +286,7 @@ class Buffer:
         destination: str = EXCHANGE,
         kind: Kind = "measurement",
     ) -> Owed | None:
-        """The newest revision of what a destination is owed for a subject's slot, also where it
-        still waits to be written.
-        """
+        """The newest revision of what a destination is owed, also where it waits to be written."""
         this = destination, subject, slot_s, kind
         waiting = (
             owed

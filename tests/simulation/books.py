@@ -65,19 +65,6 @@ class Books:
             self.fees: list[Any] = list(
                 db.execute("SELECT uuid_text(market) AS market_text, * FROM grid_fees")
             )
-            self.forecasts: list[Any] = list(
-                db.execute(
-                    "SELECT uuid_text(subject) AS asset, * FROM outbox "
-                    "WHERE destination = 'exchange' AND kind = 'forecast'"
-                )
-            )
-            self.foretold: list[Any] = list(
-                db.execute(
-                    "SELECT uuid_text(asset) AS asset, start_s, energy_uwh, forecast_uwh, "
-                    "forecast_low_uwh, forecast_high_uwh FROM asset_slots "
-                    "WHERE forecast_uwh IS NOT NULL"
-                )
-            )
             self.unallocated: list[Any] = list(db.execute("SELECT * FROM unallocated"))
             self.events: list[tuple[str, float]] = [
                 (row["kind"], row["at_s"]) for row in db.execute("SELECT kind, at_s FROM events")
@@ -201,7 +188,7 @@ class Books:
         a total that falls to 0 is no total, so nothing is said of it before more than 0 is shown.
         """
         since_s = math.inf
-        for device in _meters_of(asset):
+        for device in meters_of(asset):
             reset_ms = self.run.faults.reset_ms.get(device)
             if reset_ms is None:
                 continue
@@ -218,7 +205,7 @@ class Books:
         """Times of which not every missing slot is written down: after so many of a meter the event
         tells the rest (`booking.MAX_MISSING`).
         """
-        for device in _meters_of(asset):
+        for device in meters_of(asset):
             slots = [
                 slot for slot in self.slots if (slot.device, slot.direction) == (device, "import")
             ]
@@ -233,12 +220,6 @@ class Books:
         mine = (s for s in self.slots if (s.device, s.direction) == (device, direction))
         return max(slot.end_register_uwh for slot in mine)
 
-    def most_uwh(self, asset: str) -> float:
-        """What the fuses of an asset's meters carry in a slot."""
-        fuses_w = {device.name: device.max_power_w for device in self.run.settings.devices}
-        most_w = sum(fuses_w[device] for device in _meters_of(asset))
-        return most_w * self.slot_s / 3600 * UWH_PER_WH
-
     def true_uwh(self, slot: Booked) -> float:
         meter = self.run.meters[slot.device]
         return energy_uwh(
@@ -246,7 +227,7 @@ class Books:
         )
 
 
-def _meters_of(asset: str) -> set[str]:
+def meters_of(asset: str) -> set[str]:
     return {term.device for term in Formula.parse(ASSETS[asset][1]).terms}
 
 

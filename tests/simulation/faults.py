@@ -22,6 +22,7 @@ from tests.simulation.applying import Apply, Undo
 from tests.simulation.exchange_faults import EXCHANGE_FAULTS
 from tests.simulation.fee_faults import FEE_APPLY
 from tests.simulation.home import profile_of
+from tests.simulation.learned_faults import learned_lost
 from tests.simulation.process import RESTART_S
 from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
 from tests.simulation.scenario import Fault, FaultEvent
@@ -298,36 +299,6 @@ def _store_noise(world: "World", event: FaultEvent) -> None:
     _ruin(world, event, scribble)
 
 
-def _learned_lost(world: "World", event: FaultEvent) -> None:
-    """Kill the daemon, and change what it had learned before it is started again. No number of a
-    meter is lost.
-    """
-    changes = (
-        "state = substr(state, 1, length(state) / 2)",
-        "state = CAST(substr(state, 1, 4) || x'7f' || substr(state, 6) AS BLOB)",
-        "formula = 'other.import'",
-    )
-
-    def change() -> None:
-        path = world.settings.buffer_path
-        if not path.exists():
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, path.name)
-            for suffix in ("", "-wal"):
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copy(path.with_name(path.name + suffix), folder)
-            with contextlib.closing(sqlite3.connect(copy)) as db, db:
-                sql = f"UPDATE forecast_states SET {changes[int(event.amount)]}"
-                world.fault_log.felt[event.fault] += db.execute(sql).rowcount
-            data = copy.read_bytes()  # closed, it has all of its log
-        _delete(path)
-        path.write_bytes(data)
-
-    if not world.process.power_off:
-        world.process.die(event.lasts, change)
-
-
 def _delete(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -494,7 +465,7 @@ APPLY: Mapping[str, Apply] = {
     "store_restored": _restored(_database),
     "state_folder_restored": _restored(_state_folder),
     "store_log_left": _store_log_left,
-    "learned_lost": _learned_lost,
+    "learned_lost": learned_lost,
     "store_locked": _store_locked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_never_synchronised": _clock_never_synchronised,

@@ -13,6 +13,7 @@ from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import UWH_PER_WH
 from tests.simulation.books import Booked, Books, wh_text
 from tests.simulation.fee_laws import broken_by_fees
+from tests.simulation.forecast_law import foretold, kept_forecasts
 from tests.simulation.home import ASSETS
 from tests.simulation.result import RunResult
 from tests.simulation.scenario import Must, Scenario
@@ -74,13 +75,13 @@ def judge(run: RunResult) -> Verdict:
         _kept,
         _itself,
         _complete,
-        _foretold,
+        foretold,
         _fair,
         _expected,
         _lawful_fees,
     )
     verdict.violations += [
-        f"{law.__name__[1:]}: {text}" for law in laws for text in _few(law(books, verdict))
+        f"{law.__name__.lstrip('_')}: {text}" for law in laws for text in _few(law(books, verdict))
     ]
     what = (
         books.slots,
@@ -338,31 +339,6 @@ def _itself(books: Books, _: Verdict) -> Iterator[str]:
             )
 
 
-def _foretold(books: Books, _: Verdict) -> Iterator[str]:
-    """No forecast of a slot that has begun, none below nothing, none beyond the fuses; and of what
-    is kept beside the slots, the band holds what was expected.
-    """
-    for row in books.forecasts:
-        name = books.names[row["asset"]]
-        which = f"{name}: the forecast of {row['slot_s']}"
-        if row["last_sent_s"] is not None and row["last_sent_s"] >= row["slot_s"]:
-            yield f"{which} was sent {row['last_sent_s'] - row['slot_s']:g} s after it had begun"
-        if not 0 <= row["energy_uwh"] <= books.most_uwh(name):
-            yield f"{which} is {wh_text(row['energy_uwh'])}"
-    for row in books.foretold:
-        name = books.names[row["asset"]]
-        low, high = row["forecast_low_uwh"], row["forecast_high_uwh"]
-        expected = row["forecast_uwh"]
-        if (
-            not 0
-            <= (expected if low is None else low)
-            <= expected
-            <= (expected if high is None else high)
-            <= books.most_uwh(name)
-        ):
-            yield f"{name}: of {row['start_s']} {wh_text(expected)} were expected, {low} to {high}"
-
-
 def _complete(books: Books, _: Verdict) -> Iterator[str]:
     """Every slot of every asset is accepted, rejected with a reason, or missed with ours; what was
     whole is delivered.
@@ -438,8 +414,8 @@ def _expected(books: Books, verdict: Verdict) -> Iterator[str]:
     ):
         if most is not None and count > most:
             yield f"{count:g} {name}, at most {most:g} may be"
-    if must.foretold is not None and len(books.foretold) < must.foretold:
-        yield f"{len(books.foretold)} slots were foretold, at least {must.foretold} must be"
+    if must.foretold is not None and (count := len(kept_forecasts(books))) < must.foretold:
+        yield f"{count} slots were foretold, at least {must.foretold} must be"
     if must.starts is not None and verdict.starts != must.starts:
         yield f"the daemon was started {verdict.starts} times, where {must.starts} must be"
     if must.events is not None and must.events != verdict.events:

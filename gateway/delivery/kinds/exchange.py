@@ -415,11 +415,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
     )
     beside = Beside(session)
     known = KnownUuids(opening.buffer.path, opening.name)
-    found = known.read() if any(asset.is_by_name for asset in site.assets) else {}
-    addresses = Addresses(
-        {a.uuid: found.get(a.uuid) if a.is_by_name else a.uuid for a in site.assets},
-        aggregator=settings.aggregator is not None,
-    )
+    addresses = _addresses(settings, site, known)
     registrar = _registrar(settings, opening, beside, addresses, known)
     verdicts = None
     if settings.hears_verdicts:
@@ -462,6 +458,14 @@ def open(settings: Settings, opening: Opening) -> Destination:
         listening=verdicts or ByHttp(),
         attends=registrar,
         name_of=opening.name_of,
+    )
+
+
+def _addresses(settings: Settings, site: SiteSettings, known: KnownUuids) -> Addresses:
+    found = known.read() if any(asset.is_by_name for asset in site.assets) else {}
+    return Addresses(
+        {a.uuid: found.get(a.uuid) if a.is_by_name else a.uuid for a in site.assets},
+        aggregator=settings.aggregator is not None,
     )
 
 

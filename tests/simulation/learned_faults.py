@@ -1,0 +1,44 @@
+"""Faults of what the gateway has learned for its forecasts."""
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.simulation.scenario import FaultEvent
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def learned_lost(world: "World", event: FaultEvent) -> None:
+    """Kill the daemon, and change what it had learned before it is started again. No number of a
+    meter is lost.
+    """
+    changes = (
+        "state = substr(state, 1, length(state) / 2)",
+        "state = CAST(substr(state, 1, 4) || x'7f' || substr(state, 6) AS BLOB)",
+        "formula = 'other.import'",
+    )
+
+    def change() -> None:
+        path = world.settings.buffer_path
+        if not path.exists():
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, path.name)
+            for suffix in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copy(path.with_name(path.name + suffix), folder)
+            with contextlib.closing(sqlite3.connect(copy)) as db, db:
+                sql = f"UPDATE forecast_states SET {changes[int(event.amount)]}"
+                world.fault_log.felt[event.fault] += db.execute(sql).rowcount
+            data = copy.read_bytes()  # closed, it has all of its log
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.write_bytes(data)
+
+    if not world.process.power_off:
+        world.process.die(event.lasts, change)
