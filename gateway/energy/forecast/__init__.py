@@ -1,7 +1,7 @@
 """What the next slots of an asset are expected to be. Pure.
 
-`begin`, then `update` with each slot, then `predict`. See `learning.py` for how, and
-docs/forecasts.md for how well.
+`begin`, then `update` with each slot, then `predict`. `learning.py` tells how, and `python -m
+tests.benchmarks forecast` how well.
 """
 
 from gateway.energy.forecast.learned import Forecast, Learned, Rules

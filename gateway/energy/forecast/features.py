@@ -18,7 +18,6 @@ from gateway.energy.forecast.learned import (
     HOUR_S,
     HOURS,
     NEVER,
-    PEAK,
     QUARTERS,
     UNKNOWN,
     WEEK,
@@ -111,7 +110,6 @@ class Origin(NamedTuple):
     from_habit: float
     bright_1h: float
     bright_4h: float
-    peak: float
     brightest: float
 
 
@@ -126,11 +124,11 @@ def origin(
     """Look back from slot `number`, the newest one."""
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
     span = 4 * per_hour
+    last = root_at(slots, number, 0.0)
     recent = [
-        v if v >= 0.0 else -1.0 - v if v > NEVER else 0.0
+        v if v >= 0.0 else -1.0 - v if v > NEVER else last
         for v in ring(slots, number + 1, max(span, 4))
     ]
-    last = recent[-1]
     usual = habit_of(profiles, habit, per_day, level[DAY])
     sky = ring(profiles[3 * per_day :], number + 1, span)
     bright = [brightness(recent[-n:], sky[-n:], level) for n in (per_hour, span)]
@@ -146,7 +144,6 @@ def origin(
         last - usual,
         bright[0],
         bright[1],
-        level[PEAK],
         level[BRIGHTEST],
     )
 

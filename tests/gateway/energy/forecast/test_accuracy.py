@@ -26,7 +26,6 @@ def test_forecasts_are_better_than_the_best_naive_one_in_hindsight(name: str) ->
 
 
 def test_where_a_naive_one_is_better_for_14_days_it_is_sent() -> None:
-    # No habit and no sun: only the last slot says anything, by chance of a walk.
     home = shipped()["california-load-2"].days(0, 45)
     day = [100.0 * (1 + n * 37 % 11) for n in range(24)]
     exact = replace(home, energies_wh=tuple(day * 45))
@@ -35,12 +34,14 @@ def test_where_a_naive_one_is_better_for_14_days_it_is_sent() -> None:
     for slot in exact.slots():
         learned = update(learned, slot, rules)
     weeks = score(learned, 14)
-    # Every day is the same: yesterday is never off, and nothing that learns is as good.
-    assert weeks.naive_mae_uwh["yesterday"] == 0
-    assert weeks.mae_uwh
-    assert weeks.mae_uwh > 0
+    # Every day is the same: yesterday is never off, but for rounding, and nothing that learns is as
+    # good.
+    best_uwh = weeks.naive_mae_uwh["yesterday"]
+    assert best_uwh is not None
+    assert weeks.mae_uwh is not None
+    assert best_uwh < 1_000 < weeks.mae_uwh
     assert used_method(learned) == "yesterday"
     forecast = predict(learned, 2, rules)
     assert forecast is not None
-    assert forecast.energy_uwh == pytest.approx(day[1] * 1e6, rel=1e-9)
+    assert forecast.energy_uwh == pytest.approx(day[1] * 1e6, rel=1e-6)
     assert forecast.low_uwh <= forecast.energy_uwh <= forecast.high_uwh
