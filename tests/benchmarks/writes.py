@@ -65,11 +65,11 @@ def figures() -> Iterator[Figure]:
         "low",
         f"a commit per sample: {per_day / 1e6:.0f} MB",
     )
-    plain, _ = _day(6, FLUSH_S, None)
-    better, _ = _day(6, FLUSH_S, None, "better")
+    plain, _ = _day(12, FLUSH_S, None)
+    better, _ = _day(12, FLUSH_S, None, "better")
     yield Figure(
         "more in a day, with forecasts that are made once more before each slot",
-        4 * (better.written_bytes - plain.written_bytes) / 1e6,
+        2 * (better.written_bytes - plain.written_bytes) / 1e6,
         "MB",
         3,
         "low",

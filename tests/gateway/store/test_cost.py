@@ -43,7 +43,9 @@ HOT = {
     "record_held": lambda store: store.outbox("exchange").record_held(
         [Held(owed(900).item, None)], 1
     ),
-    "measurement_uwh": lambda store: store.measurement_uwh(ASSETS[0], 900),
+    "newest_owed of a forecast": lambda store: store.newest_owed(ASSETS[0], 900, kind="forecast"),
+    "slots to learn": lambda store: store.tables.asset_slots.of(ASSETS[0], 900, NOW_S, 20),
+    "forecast state": lambda store: store.tables.forecast_states.of(ASSETS[0]),
     "newest_owed": lambda store: store.newest_owed(ASSETS[0], 900),
     "record sent": lambda store: store.outbox("exchange").record([owed(900).item], "sent", "", 1),
     "owe_unanswered": lambda store: store.outbox("exchange").owe_unanswered(10**10, ""),
