@@ -166,14 +166,11 @@ class Collector:
 
     def _log_open(self) -> None:
         log.info("%s: open", self.name)
-        load = self._load
-        if load and load.too_much:
+        if (load := self._load) and load.too_much:
             log.warning("%s: cannot keep up: %s; %s", self.name, load, load.hint)
 
     def _line_failed(self, text: str) -> None:
-        """The line is gone, and none of its meters can be read. One line in the log until it works
-        again.
-        """
+        """None of its meters can be read. One line in the log until it works again."""
         now_s = self._clock.now_s()
         self._failures.note(text, now_s)
         for meter in self.meters:
@@ -202,8 +199,8 @@ class Collector:
             self._failures.backoff.succeed()
             return
         if self._failures.logged:
-            count = self._failures.in_a_row + self._floods.in_a_row
-            log.info("%s: works again after %d failures", self.name, count)
+            in_a_row = self._failures.in_a_row + self._floods.in_a_row
+            log.info("%s: works again after %d failures", self.name, in_a_row)
         self._failures.works()
         self._floods.works()
 

@@ -20,16 +20,14 @@ can be delivered.
 """
 
 EXCHANGE_WORDS: Mapping[str, str] = {
-    "live_off": "the live-data switch of the meter's own asset is off: all is answered 200, and "
-    "forgotten",
+    "live_off": "the live-data switch of the meter's own asset is off: all is taken, and forgotten",
     "kind_not_taken": "the meter's own asset is a Storage, whose energy the exchange forgets alike",
     "verdicts_lost": "nothing that the exchange's engine says arrives",
     "websockets_down": "every websocket is closed, and none is opened",
-    "hostile_frames": "each minute every websocket says what is no verdict: text, noise, half a "
-    "message; 10 MB once",
+    "hostile_frames": "each minute every websocket says what is no verdict; 10 MB once",
     "engine_leads": "the engine's clock is `amount` seconds ahead",
-    "made_anew": "the network is made anew: every asset has another UUID, and no aggregator acts "
-    "for it; where UUIDs are written down, all is as before at the end",
+    "made_anew": "the network is made anew: other UUIDs, and no aggregator; where UUIDs are written "
+    "down, all is as before at the end",
     "asset_renamed": "the meter's own asset has another name in the exchange",
     "asset_removed": "the meter's own asset is not in the network",
     "asset_twice": "the network has a second asset of the same name",
