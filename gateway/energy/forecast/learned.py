@@ -101,12 +101,13 @@ class Forecast:
     high_uwh: int
 
 
-DAY, WEEK, PEAK, MEAN, BRIGHTNESS, BRIGHTEST, AIM = range(7)
+DAY, WEEK, PEAK, MEAN, BRIGHTNESS, BRIGHTEST, AIM, SENT = range(8)
 """Where `level` has: the means of about a day and a week; the largest slot of late, which sinks by
 half in two months (all √Wh); the mean energy of a week (Wh); what the sun brought of a clear sky's,
-0 to 1; the largest energy of the envelope (Wh); and the quantile that makes sums hold.
+0 to 1; the largest energy of the envelope (Wh); the quantile that makes sums hold; and
+what is sent (0: what is learned, or the place of a naive one, from 1).
 """
-LEVEL = AIM + 1
+LEVEL = SENT + 1
 
 
 @dataclass(frozen=True, slots=True)

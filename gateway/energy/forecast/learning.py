@@ -18,6 +18,7 @@ from gateway.energy.forecast import band, features, mixture, regression, scores
 from gateway.energy.forecast.features import Origin, root_at
 from gateway.energy.forecast.learned import (
     AIM,
+    ARRAYS,
     BAND,
     BRIGHTEST,
     BRIGHTNESS,
@@ -40,6 +41,7 @@ from gateway.energy.forecast.learned import (
     ROUND,
     SCORE,
     SCORE_DAYS,
+    SENT,
     SHARED,
     UNKNOWN,
     WEEK,
@@ -144,20 +146,20 @@ def update(learned: Learned, slot: AssetSlot, rules: Rules) -> Learned:
     root = None
     if slot.energy_uwh is not None and weight:
         root = sqrt(max(slot.energy_uwh, 0) / 1e6)
-    if learned.newest is None:
-        if root is None:
-            return learned
-        learned = replace(learned, since_s=number * rules.slot_s)
-    state = _copied(learned)
-    if learned.newest is not None:
-        for missing in range(learned.newest + 1, number):
-            _step(state, missing, None, 0.0, rules)
+    if learned.newest is None and root is None:
+        return learned
     absurd = 0
     if root is not None and _is_absurd(learned, root, rules) and not learned.absurd:
         root, absurd = None, 1
-    known = learned.known + (root is not None)
+    state = _copied(learned, number, learned.known + (root is not None), absurd)
+    if learned.newest is not None:
+        for missing in range(learned.newest + 1, number):
+            _step(state, missing, None, 0.0, rules)
+        today = number * rules.slot_s // DAY_S
+        if today != learned.newest * rules.slot_s // DAY_S:
+            state.level[SENT] = scores.sent(state.scores, today)
     _step(state, number, root, weight, rules)
-    return replace(state, newest=number, known=known, stale=0, absurd=absurd)
+    return state
 
 
 def predict(
@@ -184,25 +186,23 @@ def predict(
     mixed, scale = waiting[_MIXED], waiting[_SCALE]
     peak = _ABOVE_PEAK * learned.level[PEAK]
     share = learned.level[AIM] if quantile == SUMS else float(quantile)
-    root = _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
+    root = mixed
+    if share != 0.5:
+        root = _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
     method = used_method(learned)
     if method != "auto":
         naive = _naive_root(learned.slots, learned.newest, learned.newest + horizon, method, rules)
         shift = root - mixed
         root = min(max(naive + shift, 0.0), peak)
-    low, high = (
-        _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
-        for share in (0.1, 0.9)
-    )
+    low, high = waiting[_LOW], waiting[_HIGH]
     low, high = min(low, root), max(high, root)
     return Forecast(_uwh(root), _uwh(low), _uwh(high))
 
 
 def used_method(learned: Learned) -> Method:
     """What `predict` says: "auto", or the naive one that was better over the last 14 days."""
-    if learned.newest is None:
-        return "auto"
-    return scores.used(learned.scores, learned.newest, learned.slot_s)
+    place = int(learned.level[SENT])
+    return NAIVE[place - 1] if place else "auto"
 
 
 def why_none(learned: Learned) -> str:
@@ -268,11 +268,11 @@ def _said(
     mixed = min(regression.dot(shares, experts), peak)
     usual = s.regressions[_regression(horizon, 0) + regression.SIZE]
     scale = band.size(s.bands, (horizon - 1) * BAND, when.hour, usual)
-    low = high = balanced = mixed
+    values = _quantiles(s, horizon)
+    low = _quantile_root(values, mixed, scale, 0.1, peak)
+    high = _quantile_root(values, mixed, scale, 0.9, peak)
+    balanced = mixed
     if horizon == HORIZONS[-1]:
-        values = _quantiles(s, horizon)
-        low = _quantile_root(values, mixed, scale, 0.1, peak)
-        high = _quantile_root(values, mixed, scale, 0.9, peak)
         balanced = _quantile_root(values, mixed, scale, s.level[AIM], peak)
     head = (1.0, mixed, scale, low, high, balanced, when.habit, when.hour, when.quarter)
     return array("d", (*head, *x, *experts))
@@ -364,7 +364,7 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     clear = s.profiles[sky]
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
     for place, value, days in ((DAY, root, 1.0), (WEEK, root, 7.0), (MEAN, energy, 7.0)):
-        share = max(1.0 / (days * per_day), 1.0 / (1.0 + s.known))
+        share = max(1.0 / (days * per_day), 1.0 / max(s.known, 1))
         level[place] += share * (value - level[place])
     level[PEAK] = max(root, level[PEAK] * 0.5 ** (1.0 / (_PEAK_DAYS * per_day)))
 
@@ -445,24 +445,25 @@ def _is_of(learned: Learned, rules: Rules) -> bool:
     )
 
 
-def _copied(learned: Learned) -> Learned:
-    return replace(
-        learned,
-        slots=learned.slots[:],
-        profiles=learned.profiles[:],
-        level=learned.level[:],
-        rows=learned.rows[:],
-        regressions=learned.regressions[:],
-        mixtures=learned.mixtures[:],
-        bands=learned.bands[:],
-        pending=learned.pending[:],
-        scores=learned.scores[:],
+def _copied(learned: Learned, newest: int, known: int, absurd: int) -> Learned:
+    """A copy whose arrays may be changed until it is handed out."""
+    since_s = newest * learned.slot_s if learned.since_s is None else learned.since_s
+    return Learned(
+        learned.slot_s,
+        learned.kind,
+        learned.identity,
+        newest,
+        since_s,
+        known,
+        0,
+        absurd,
+        *(getattr(learned, name)[:] for name in ARRAYS),
     )
 
 
 def _moved(learned: Learned, newest: int) -> Learned:
     """What is known, with the slots themselves forgotten: they lie too far from the next."""
-    moved = _copied(learned)
+    moved = _copied(learned, newest, learned.known, learned.absurd)
     moved.slots[:] = array("f", [NEVER]) * len(moved.slots)
     moved.pending[:] = array("d", bytes(8 * len(moved.pending)))
-    return replace(moved, newest=newest, stale=0)
+    return moved

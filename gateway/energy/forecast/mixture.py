@@ -12,21 +12,25 @@ from gateway.energy.forecast.learned import EXPERTS, MIXTURE
 
 def weights(numbers: array[float], blocks: Sequence[int], default: Sequence[float]) -> list[float]:
     """Each expert's weight: the mean of what the blocks that begin there say; they add up to 1."""
-    total = [0.0] * EXPERTS
+    total: list[float] = []
+    share = 1.0 / len(blocks)
     for at in blocks:
+        middle = at + EXPERTS
         found = [
             regret / squares if regret > 0.0 else 0.0
             for regret, squares in zip(
-                numbers[at : at + EXPERTS], numbers[at + EXPERTS : at + MIXTURE], strict=True
+                numbers[at:middle], numbers[middle : at + MIXTURE], strict=True
             )
         ]
         whole = sum(found)
-        if whole > 0.0:
-            total = [t + each / whole for t, each in zip(total, found, strict=True)]
+        part = share / whole if whole > 0.0 else share
+        if whole <= 0.0:
+            found = list(default)
+        if total:
+            total = [old + part * each for old, each in zip(total, found, strict=True)]
         else:
-            total = [t + each for t, each in zip(total, default, strict=True)]
-    share = 1.0 / len(blocks)
-    return [each * share for each in total]
+            total = [part * each for each in found]
+    return total
 
 
 def learn(

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 
 from gateway.energy.forecast.learned import DAY_S, SCORE, SCORE_DAYS, Learned
-from gateway.energy.forecast.naive import NAIVE, Method, Naive
+from gateway.energy.forecast.naive import NAIVE, Naive
 
 WORSE_DAYS = 14
 """When the mean error of so many days is larger than a naive one's, that one is sent."""
@@ -73,13 +73,15 @@ def score(learned: Learned, days: int) -> Score:
     return _score(_sums(learned.scores, today, days)[0])
 
 
-def used(scores: array[float], newest: int, slot_s: int) -> Method:
-    """What is sent: "auto", or the naive one that was better over the last days."""
-    sums, there = _sums(scores, newest * slot_s // DAY_S, WORSE_DAYS)
+def sent(scores: array[float], today: int) -> int:
+    """What is to be sent on UTC day `today`. 0: what is learned; from 1: the naive one that was
+    better over the last days, by its place in NAIVE.
+    """
+    sums, there = _sums(scores, today, WORSE_DAYS)
     if there < WORSE_DAYS:
-        return "auto"
+        return 0
     best = min(range(_LAST, _WEEK + 1), key=lambda place: sums[place])
-    return NAIVE[best - _LAST] if sums[best] < sums[_AUTO] else "auto"
+    return best - _LAST + 1 if sums[best] < sums[_AUTO] else 0
 
 
 def _sums(scores: array[float], today: int, days: int) -> tuple[list[float], int]:
