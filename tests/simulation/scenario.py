@@ -20,7 +20,7 @@ can be delivered.
 """
 
 EXCHANGE_WORDS: Mapping[str, str] = {
-    "live_off": "the live-data switch of the meter's own asset is off: all is taken, and forgotten",
+    "live_off": "the live data of the meter's own asset is off: all is taken, and forgotten",
     "kind_not_taken": "the meter's own asset is a Storage, whose energy the exchange forgets alike",
     "verdicts_lost": "nothing that the exchange's engine says arrives",
     "websockets_down": "every websocket is closed, and none is opened",
