@@ -26,7 +26,7 @@ EXCHANGE_WORDS: Mapping[str, str] = {
     "websockets_down": "every websocket is closed, and none is opened",
     "hostile_frames": "each minute every websocket says what is no verdict; 10 MB once",
     "engine_leads": "the engine's clock is `amount` seconds ahead",
-    "made_anew": "the network is made anew: other UUIDs, no aggregator; where UUIDs are written down, "
+    "made_anew": "the network is made anew: other UUIDs, no aggregator; where they are written, "
     "all is as before at the end",
     "asset_renamed": "the meter's own asset has another name in the exchange",
     "asset_removed": "the meter's own asset is not in the network",
