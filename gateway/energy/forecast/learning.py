@@ -148,16 +148,23 @@ def update(learned: Learned, slot: AssetSlot, rules: Rules) -> Learned:
         root = sqrt(max(slot.energy_uwh, 0) / 1e6)
     if learned.newest is None and root is None:
         return learned
+    if learned.newest is not None:
+        for missing in range(learned.newest + 1, number):
+            learned = _next(learned, missing, None, 0.0, rules)
+    return _next(learned, number, root, weight, rules)
+
+
+def _next(
+    learned: Learned, number: int, root: float | None, weight: float, rules: Rules
+) -> Learned:
+    """What is known after slot `number`, which follows the newest, or is the first."""
     absurd = 0
     if root is not None and _is_absurd(learned, root, rules) and not learned.absurd:
         root, absurd = None, 1
     state = _copied(learned, number, learned.known + (root is not None), absurd)
-    if learned.newest is not None:
-        for missing in range(learned.newest + 1, number):
-            _step(state, missing, None, 0.0, rules)
-        today = number * rules.slot_s // DAY_S
-        if today != learned.newest * rules.slot_s // DAY_S:
-            state.level[SENT] = scores.sent(state.scores, today)
+    today = number * rules.slot_s // DAY_S
+    if learned.newest is not None and today != learned.newest * rules.slot_s // DAY_S:
+        state.level[SENT] = scores.sent(state.scores, today)
     _step(state, number, root, weight, rules)
     return state
 
