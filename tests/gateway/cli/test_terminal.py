@@ -114,7 +114,7 @@ def test_eighty_columns_show_what_matters_most(shell, full):
     assert re.split(r"\s{2,}", lines[1].strip()) == [
         "slot (UTC)", "asset", "kind", "Wh", "quality", "delivery",
     ]  # fmt: skip
-    assert lines[-1] == "(no room for: local time, ± Wh, doubts, coverage, reason)"
+    assert lines[-1] == "(no room for: local time, ± Wh, forecast, doubts, coverage, reason)"
 
 
 def test_a_terminal_too_narrow_for_any_table_gets_records(shell, full):
