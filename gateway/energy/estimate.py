@@ -127,6 +127,7 @@ late by the same (tried on the grid with 1, 1.2 and 1.3).
 
 YOUNG_S = 8 * 3600.0
 YOUNG_WIDER = 1.8
+YOUNG_INTERVAL_S = 30.0
 LITTLE_WEIGHT = 1.0
 """For so long after the first reading a delay may have had no occasion to show, as at night: a
 boundary is uncertain by so much more until there were some comparisons.
@@ -792,8 +793,12 @@ def passed_uncertainty_wh(
 
 
 def _is_young(estimate: Estimate, end_s: float) -> bool:
-    """Whether a delay had no occasion to show yet. At fine samples that has its own search."""
+    """Whether a delay that would matter had no occasion to show yet. At fine samples that has its
+    own search, and between coarse ones more is unknown than it could hide.
+    """
     if estimate.power_w is None or estimate.search is not None:
+        return False
+    if estimate.interval_s > YOUNG_INTERVAL_S:
         return False
     return end_s < YOUNG_S and estimate.faults.delay.weight < LITTLE_WEIGHT
 
