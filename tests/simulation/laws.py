@@ -354,7 +354,9 @@ def _complete(books: Books, _: Verdict) -> Iterator[str]:
         if row["state"] in ("rejected", "missed") and not row["reason"]:
             yield f"{books.names[row['asset']]}: {row['slot_s']} is {row['state']} without a reason"
     for row in rows.values():
-        if dated and row["state"] == "missed" and row["energy_uwh"] is not None:
+        # The revision that replaced it may have been in a part of the file that was damaged since.
+        is_lost = row["reason"].startswith("replaced by") and row["decided_s"] <= books.lost_s
+        if dated and row["state"] == "missed" and row["energy_uwh"] is not None and not is_lost:
             yield (
                 f"{books.names[row['asset']]}: {row['slot_s']} was whole, and was missed: "
                 f"{row['reason']}"
