@@ -12,7 +12,11 @@ from gateway.energy.slot import AssetSlot
 from tests.gateway.cli.conftest import LOAD, PV
 
 SLOT_S = 900
-NEWEST_S = int(time.time()) // SLOT_S * SLOT_S - SLOT_S
+
+
+def newest_s():
+    """The newest slot that has closed."""
+    return int(time.time()) // SLOT_S * SLOT_S - SLOT_S
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def learned(home):
     """
     path = home.folder / "gateway.yaml"
     path.write_text(path.read_text().replace("forecast: none", "forecast: auto"))
-    write(home, [*load(9 * 96), AssetSlot(UUID(PV), NEWEST_S, SLOT_S, 5, 0, "measured")])
+    write(home, [*load(9 * 96), AssetSlot(UUID(PV), newest_s(), SLOT_S, 5, 0, "measured")])
     return home
 
 
@@ -33,12 +37,13 @@ def write(home, slots):
 
 def load(count, by="auto"):
     """Its energy alternates by 30 %, and grows a little each day."""
+    newest = newest_s()
     for n in range(count):
         energy_uwh = (100_000_000, 130_000_000, 100_000_000, 160_000_000)[n % 4] + n // 96 * 1_000
         expected_uwh = energy_uwh * 9 // 10
         yield AssetSlot(
             UUID(LOAD),
-            NEWEST_S - (count - 1 - n) * SLOT_S,
+            newest - (count - 1 - n) * SLOT_S,
             SLOT_S,
             energy_uwh,
             0,
@@ -166,7 +171,7 @@ def test_slots_show_what_was_expected_beside_what_came(run, home):
 def test_slots_say_since_when_an_asset_is_learned_that_is_not_forecast_yet(run, home):
     path = home.folder / "gateway.yaml"
     path.write_text(path.read_text().replace("forecast: none", "forecast: auto"))
-    write(home, [AssetSlot(UUID(PV), NEWEST_S, SLOT_S, 5, 0, "measured")])
+    write(home, [AssetSlot(UUID(PV), newest_s(), SLOT_S, 5, 0, "measured")])
     _, _, err = run("slots")
     assert "PV: learning since " in err
     assert "House load: no slot of it has been metered yet" in err
