@@ -117,6 +117,7 @@ class Desk:
         self._end_past(runs)
         if not self._is_read:
             self._read(runs)
+            self._write_unfinished(slot_s, markets, why_missed)
             self._is_read = True
         charged = {
             m.uuid: runs.fees.get(m.uuid) for m in markets if runs.charged(m.uuid) is not None
@@ -192,6 +193,17 @@ class Desk:
         if slots and markets:
             named = [(market.uuid, market.name) for market in markets]
             self._fees.write(missed_rows(named, slots, self.plan.fee_type, why))
+
+    def _write_unfinished(self, slot_s: int, markets: Sequence[Market], why: str) -> None:
+        """A restart may have come when a slot's fees were decided for some of the markets only."""
+        newest_s = self._fees.newest_s(slot_s)
+        if newest_s is None:
+            return
+        rows = self._fees.between(newest_s, newest_s + 1)
+        decided = {row.market for row in rows if row.state != "observed"}
+        named = [(market.uuid, market.name) for market in markets if market.uuid not in decided]
+        if named:
+            self._fees.write(missed_rows(named, [newest_s], self.plan.fee_type, why))
 
     # --- deciding ---------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.operator.money import charged_fee
 from gateway.store.grid_fee_rows import GridFee
-from tests.gateway.operator.street import HOUSE, Operator, fixed
+from tests.gateway.operator.street import HOUSE, STREET, Operator, fixed
 from tests.gateway.operator.test_faults import OTHER, asks
-from tests.gateway.operator.world import SLOT_S, START_S, World
+from tests.gateway.operator.world import SLOT_S, START_S, Counting, World
 
 
 async def _restarted(world: World, operator: Operator) -> None:
@@ -54,6 +54,30 @@ def test_what_was_sent_before_the_bounds_were_narrowed_is_decided_anew(tmp_path:
         assert [each.data for each in world.arrived[-3:]] == [{"fee_const": 4.5}] * 3
 
     world.run(an_hour)
+
+
+def test_a_restart_before_some_markets_were_decided_leaves_their_slot_explained(
+    tmp_path: Path,
+) -> None:
+    def mixed(market: str) -> Counting:
+        return Counting(needs_statistics=market != "Street")
+
+    world = World(Operator(mixed), tmp_path)
+
+    async def hours(world: World) -> None:
+        await world.slots(3)
+        world.exchange.engine.is_mute = True
+        await world.slots(0.001)  # the street's fee needs no statistics, and is sent at once
+        await world.restart()
+        world.exchange.engine.is_mute = False
+        await world.slots(2)
+        of_street, of_house = world.by_slot(STREET)[4], world.by_slot(HOUSE)[4]
+        assert of_street.fee is not None
+        assert (of_house.fee, of_house.state) == (None, "missed")
+        assert of_house.reason == "this gateway did not run, or had not heard the exchange yet"
+        assert world.by_slot(HOUSE)[5].state == "taken"
+
+    world.run(hours)
 
 
 def test_a_dry_run_takes_no_market_from_another_aggregator(tmp_path: Path) -> None:
