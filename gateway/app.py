@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS_S = 60
-MARKETS_S = 1.0
-"""What changes within so long is published once."""
 """Time between two publications of the status over MQTT."""
+MARKETS_S = 1.0
+"""What changes of markets within so long is published once."""
 
 
 class Reloads(Protocol):

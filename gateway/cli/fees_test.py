@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from gateway.operator.fee import Fee, FeeType
@@ -165,12 +164,12 @@ def _show_day(args: argparse.Namespace, tariffs: "Tariffs") -> None:
 
 
 def _zone(args: argparse.Namespace) -> tzinfo:
-    from gateway.site.timezone import is_known, machine_timezone
+    from gateway.site.timezone import is_known, machine_timezone, zone_of
 
     name = args.timezone or configured(args, "site", "timezone")
     if not isinstance(name, str) or not is_known(name):
         name = machine_timezone().name
-    return UTC if name == "UTC" else ZoneInfo(name)
+    return zone_of(name)
 
 
 def _quarters(day: date, zone: tzinfo) -> Iterator[datetime]:

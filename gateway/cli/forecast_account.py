@@ -4,14 +4,13 @@ off.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from gateway.cli.tables import local_text, utc_text, wh
 from gateway.energy.forecast import Method, Score
 from gateway.energy.forecast_errors import NEEDED_S, Beside, beside, scores
-from gateway.energy.forecast_words import words
+from gateway.energy.forecast_words import TOLD_DAYS, words
 from gateway.energy.slot import AssetSlot, ForecastBy
 from gateway.site.settings import Asset, Settings
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from gateway.outbox.owed import Owed
     from gateway.store.buffer import Buffer
 
-DAYS = (1, 7, 28)
-"""Over so many days errors are told."""
 DAY_S = 86_400
-LONGEST_S = DAYS[-1] * DAY_S
+LONGEST_S = TOLD_DAYS[-1] * DAY_S
 
 AT_ONCE = 1000
 ALWAYS_S = 1 << 40
@@ -52,16 +49,16 @@ class Account:
 def account(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) -> Account:
     """All that is known of an asset's forecasts now. Raises StoreError."""
     seen = slots_beside(buffer, asset.uuid, int(now_s) - LONGEST_S, int(now_s) + 1)
-    found = scores(seen, [int(now_s) - days * DAY_S for days in DAYS])
-    by, told = words_of(buffer, settings, asset, now_s)
+    found = scores(seen, [int(now_s) - days * DAY_S for days in TOLD_DAYS])
+    by, since_s, told = _how_far(buffer, settings, asset, now_s)
     return Account(
         asset,
         method_of(settings, asset),
         by,
-        _since_s(buffer, asset),
+        since_s,
         told,
         _upcoming(buffer, asset, int(now_s), int(settings.market.slot)),
-        dict(zip(DAYS, found, strict=True)),
+        dict(zip(TOLD_DAYS, found, strict=True)),
     )
 
 
@@ -71,10 +68,18 @@ def words_of(
     """How the newest slot of an asset was foretold, and how far it is with it, for a person. Raises
     StoreError.
     """
+    by, _, told = _how_far(buffer, settings, asset, now_s)
+    return by, told
+
+
+def _how_far(
+    buffer: "Buffer", settings: Settings, asset: Asset, now_s: float
+) -> tuple[ForecastBy, int | None, str]:
     newest = _newest(buffer, asset, int(settings.market.slot))
     by = newest.forecast_by if newest else ""
     since_s = _since_s(buffer, asset)
-    return by, words(method_of(settings, asset), by, since_s, now_s, zone_of(settings))
+    told = words(method_of(settings, asset), by, since_s, now_s, settings.timezone.zone)
+    return by, since_s, told
 
 
 def _newest(buffer: "Buffer", asset: Asset, slot_s: int) -> AssetSlot | None:
@@ -101,28 +106,16 @@ def _slots(buffer: "Buffer", asset: UUID, since_s: int, until_s: int) -> Iterato
 
 
 def method_of(settings: Settings, asset: Asset) -> Method:
-    """How an asset is forecast by gateway.yaml: as it says itself, or else as the first exchange
-    that wants any.
-    """
+    """How an asset is forecast by gateway.yaml."""
     from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
 
-    if asset.forecast is not None:
-        return asset.forecast
     wanted = [
         each.forecast
         for each in settings.destinations.values()
         if isinstance(each, ExchangeSettings)
         and (each.dialect != "rest" or each.rest.sends == "forecast")
     ]
-    return next((method for method in wanted if method != "none"), "none" if wanted else "auto")
-
-
-def zone_of(settings: Settings) -> tzinfo:
-    """The site's clocks."""
-    from zoneinfo import ZoneInfo
-
-    name = settings.timezone.name
-    return UTC if name == "UTC" else ZoneInfo(name)
+    return asset.forecast_method(wanted)
 
 
 def _since_s(buffer: "Buffer", asset: Asset) -> int | None:

@@ -4,9 +4,7 @@ goes by these where an asset's live data is switched off, and uses a week over a
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from gateway.cli.profile_days import DAY_S, Day, day_of
 from gateway.cli.profile_files import by_day, check_slot, date_of, file_stems, profile_stream
@@ -16,6 +14,7 @@ from gateway.cli.typical_week import LEAST, WEEKS, Measured, TypicalWeek, days_o
 from gateway.outbox.item import Subject
 from gateway.outbox.owed import Owed
 from gateway.site.settings import Asset
+from gateway.site.timezone import zone_of
 from gateway.store.buffer import Buffer
 from gateway.timing.utc import utc
 
@@ -85,7 +84,7 @@ def write_typical(
     check_slot(slot_s)
     end_s -= end_s % DAY_S
     since_s = end_s - WEEKS * WEEK_DAYS * DAY_S
-    zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)
+    zone = zone_of(timezone)
     measured: dict[Subject, Measured] = {asset.uuid: Measured(zone) for asset in assets}
     for _, slots in by_day(buffer, since_s, end_s - DAY_S):
         for uuid, of_asset in measured.items():

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, timedelta, tzinfo
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from gateway.cli.registry_comparison import where
 from gateway.cli.tables import utc_text
@@ -337,8 +336,7 @@ def _check_shift(
     ours: Mapping[UUID, Mapping[int, Ours]], told: Mapping[UUID, Told], asked: Asked
 ) -> None:
     """Raises Refused where the times are local ones, plainly."""
-    name = asked.settings.timezone.name
-    zone: tzinfo = UTC if name == "UTC" else ZoneInfo(name)
+    zone = asked.settings.timezone.zone
     offsets = {
         int(offset.total_seconds())
         for day in range(0, KEPT_S, 7 * 86_400)

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, tzinfo
 from gateway.energy.forecast import Method, Score
 from gateway.energy.forecast.scores import WORSE_DAYS
 
+TOLD_DAYS = (1, 7, 28)
+"""Over so many days errors are told."""
+
 LEARNING_DAYS = 28
 """After so many days it is hardly better than it will ever be."""
 

@@ -207,9 +207,10 @@ class Books:
         """The same, of an asset's next slot, now that most of the one that runs is known. Raises
         StoreError.
         """
-        return self.foresee(tuple(self.forecasting.better(asset, self._fold_of)))
+        return self.foresee(tuple(self.forecasting.better(asset, self.fold_of)))
 
-    def _fold_of(self, device: str) -> MeterState | None:
+    def fold_of(self, device: str) -> MeterState | None:
+        """The fold of a meter, as of its last sample."""
         found = self.states.get(device)
         return found[1] if found else None
 

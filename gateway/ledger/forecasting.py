@@ -17,14 +17,12 @@ each asset.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from gateway.energy.forecast import (
     Learned,
-    Method,
     Rules,
     begin,
     naive_uwh,
@@ -39,7 +37,7 @@ from gateway.ledger.forecast_memory import ForecastMemory
 from gateway.ledger.forecaster import Forecaster
 from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Terms
-from gateway.site.settings import Asset, Settings
+from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
 LEARNED_AT_ONCE = 20
@@ -73,12 +71,12 @@ class Forecasting:
             default=min(15.0, self._slot_s / 60),
         )
         """How long before a slot its forecast must be there, at the latest."""
-        zone = ZoneInfo(settings.timezone.name) if settings.timezone.name != "UTC" else UTC
-        utc_offset_s = partial(_utc_offset_s, zone)
+        utc_offset_s = partial(_utc_offset_s, settings.timezone.zone)
         fuses_w = {device.name: device.max_power_w for device in settings.devices}
         self.forecasters: dict[UUID, Forecaster] = {}
+        wanted = [t.forecast for t in terms if t.forecast is not None]
         for asset in settings.assets:
-            method = _method_of(asset, terms)
+            method = asset.forecast_method(wanted)
             if method == "none":
                 continue
             rules = Rules(
@@ -327,16 +325,6 @@ class Forecasting:
         if forecaster.is_behind:
             return "it is learned from the slots that are kept"
         return why_none(forecaster.learned)
-
-
-def _method_of(asset: Asset, terms: Sequence[Terms]) -> Method:
-    """How an asset is forecast for what is kept beside its slots: as it says itself, or else as the
-    first destination that wants any.
-    """
-    if asset.forecast is not None:
-        return asset.forecast
-    wanted = [each.forecast for each in terms if each.forecast is not None]
-    return next((method for method in wanted if method != "none"), "none" if wanted else "auto")
 
 
 def _utc_offset_s(zone: tzinfo, at_s: int) -> int:

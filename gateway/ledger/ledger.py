@@ -201,5 +201,4 @@ class Ledger:
 
     def state_of(self, device: str) -> MeterState | None:
         """The fold of a meter, as of its last sample."""
-        found = self._books.states.get(device)
-        return found[1] if found else None
+        return self._books.fold_of(device)

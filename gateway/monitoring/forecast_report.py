@@ -7,13 +7,10 @@ from uuid import UUID
 
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.forecast import Learned, Method, Score, score, used_method
-from gateway.energy.forecast_words import words
+from gateway.energy.forecast_words import TOLD_DAYS, words
 from gateway.energy.slot import KNOWN, AssetSlot, ForecastBy
 from gateway.monitoring.report import ForecastErrors, ForecastReport, ForecastSlot
 from gateway.outbox.foreseen import Said
-
-DAYS = (1, 7, 28)
-"""Over so many whole days (UTC) errors are told."""
 
 
 class Forecaster(Protocol):
@@ -77,7 +74,7 @@ def forecast_report(
         ],
         last=_last(newest),
         last_energy_wh=_wh(newest.energy_uwh) if newest and newest.quality in KNOWN else None,
-        errors=[_errors(score(learned, days), days) for days in DAYS],
+        errors=[_errors(score(learned, days), days) for days in TOLD_DAYS],
     )
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from math import inf
 from pathlib import Path
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from gateway import __version__
 from gateway.energy.counter import UWH_PER_WH
@@ -109,8 +107,7 @@ class Reporter:
         self._health = health
         self._parts = parts
         self._started_boottime_s = started_boottime_s
-        name = settings.timezone.name
-        self._zone = UTC if name == "UTC" else ZoneInfo(name)
+        self._zone = settings.timezone.zone
         self._last_assets: list[AssetReport] = []
         self._assets_up_s = -inf
         """How long the daemon had been running when these were looked at."""

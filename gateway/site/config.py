@@ -14,10 +14,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from drivers.net.masking import SecretsInUse, basic
 from drivers.profile import Profile, ProfileError, load_profile, shipped_folder
@@ -401,7 +399,7 @@ def _operator(
         document=document,
         data=data,
         folder=folder,
-        timezone=UTC if zone.name == "UTC" else ZoneInfo(zone.name),
+        timezone=zone.zone,
         site=site,
     )
 

@@ -165,6 +165,14 @@ class Asset:
         ),
     ] = None
 
+    def forecast_method(self, wanted: Sequence[Method]) -> Method:
+        """How what is kept beside its slots is forecast, where destinations want it so: as it says
+        itself, or else as the first that wants any.
+        """
+        if self.forecast is not None:
+            return self.forecast
+        return next((method for method in wanted if method != "none"), "none" if wanted else "auto")
+
     def __post_init__(self) -> None:
         """Where no UUID is written down, the same name always makes the same one."""
         if self.uuid == NO_UUID:

@@ -6,6 +6,7 @@ Slots are on the UTC clock and need none. Days, reports and tariffs are a person
 import os
 import zoneinfo
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -46,6 +47,16 @@ class SiteTimezone(NamedTuple):
 
     name: str
     source: str
+
+    @property
+    def zone(self) -> tzinfo:
+        """Its clocks."""
+        return zone_of(self.name)
+
+
+def zone_of(name: str) -> tzinfo:
+    """The clocks of a time zone whose data this machine has (`is_known`)."""
+    return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
 
 
 def is_known(name: str) -> bool:

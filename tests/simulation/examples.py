@@ -1,6 +1,11 @@
-"""Scenarios and events that the simulator's own tests use."""
+"""Scenarios and events that the simulator's own tests use, and books that are tampered with."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
 
 from drivers.strict_yaml import Seconds
+from tests.simulation.result import RunResult
 from tests.simulation.scenario import Fault, FaultEvent, Scenario
 
 HOUR = Scenario(
@@ -18,3 +23,24 @@ def fault_event(
     return FaultEvent(
         at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), on=on, amount=amount
     )
+
+
+@contextlib.contextmanager
+def tampering(
+    result: RunResult, judged: Callable[[RunResult], list[str]]
+) -> Iterator[Callable[[str], list[str]]]:
+    """Changes the books with SQL, and gives out what is said of them then. They are as before in
+    the end.
+    """
+    path = result.settings.buffer_path
+    before = path.read_bytes()
+
+    def tamper(sql: str) -> list[str]:
+        db = sqlite3.connect(path)
+        with db:
+            assert db.execute(sql).rowcount > 0
+        db.close()
+        return judged(result)
+
+    yield tamper
+    path.write_bytes(before)

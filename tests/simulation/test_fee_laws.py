@@ -2,14 +2,13 @@
 what is tampered with.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from drivers.strict_yaml import Seconds
-from tests.simulation.examples import HOUR
+from tests.simulation.examples import HOUR, tampering
 from tests.simulation.laws import judge
 from tests.simulation.markets import Arrived, street_fee
 from tests.simulation.result import RunResult
@@ -27,21 +26,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 @pytest.fixture
 def tampered(result: RunResult) -> Iterator[Callable[[str], list[str]]]:
-    """Changes the books with SQL, and gives out what is wrong then. They are as before in the
-    end.
-    """
-    path = result.settings.buffer_path
-    before = path.read_bytes()
-
-    def tamper(sql: str) -> list[str]:
-        db = sqlite3.connect(path)
-        with db:
-            assert db.execute(sql).rowcount > 0
-        db.close()
-        return wrong_fees(result)
-
-    yield tamper
-    path.write_bytes(before)
+    with tampering(result, wrong_fees) as tamper:
+        yield tamper
 
 
 def wrong_fees(result: RunResult) -> list[str]:

@@ -1,13 +1,12 @@
 """The judge finds nothing wrong in what is right, and what is wrong in what is tampered with."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from drivers.strict_yaml import Seconds
-from tests.simulation.examples import HOUR
+from tests.simulation.examples import HOUR, tampering
 from tests.simulation.laws import judge
 from tests.simulation.result import RunResult
 from tests.simulation.scenario import (
@@ -23,21 +22,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 @pytest.fixture
 def tampered(result: RunResult) -> Iterator[Callable[[str], list[str]]]:
-    """Changes the books with SQL, and gives out which laws are broken then. The books are as before
-    afterwards.
-    """
-    path = result.settings.buffer_path
-    before = path.read_bytes()
-
-    def tamper(sql: str) -> list[str]:
-        db = sqlite3.connect(path)
-        with db:
-            assert db.execute(sql).rowcount > 0
-        db.close()
-        return broken(result)
-
-    yield tamper
-    path.write_bytes(before)
+    with tampering(result, broken) as tamper:
+        yield tamper
 
 
 def broken(result: RunResult) -> list[str]:

@@ -98,7 +98,7 @@ def _write_plot(
     now_s: float,
 ) -> None:
     """Raises Refused, StoreError."""
-    from gateway.cli.forecast_account import DAY_S, slots_beside, zone_of
+    from gateway.cli.forecast_account import DAY_S, slots_beside
     from gateway.cli.forecast_page import page
     from gateway.cli.spreadsheets import replacing
 
@@ -108,7 +108,7 @@ def _write_plot(
         for each in accounts
     ]
     with replacing(args.plot, force=args.force) as part:
-        part.write_text(page(settings.site, found, zone_of(settings)), encoding="utf-8")
+        part.write_text(page(settings.site, found, settings.timezone.zone), encoding="utf-8")
     print(f"{args.plot}: the plot", file=sys.stderr)
 
 

@@ -27,8 +27,9 @@ class ForecastBias(str):
     @classmethod
     def parse(cls, raw: object) -> "ForecastBias":
         """Raises ValueError where it is none of them."""
-        if isinstance(raw, str) and " ".join(raw.split()).replace("5%", "5 %") in ("median", SUMS):
-            return cls(" ".join(raw.split()).replace("5%", "5 %"))
+        words = " ".join(raw.split()).replace("5%", "5 %") if isinstance(raw, str) else ""
+        if words in ("median", SUMS):
+            return cls(words)
         if isinstance(raw, (int, float)) and not isinstance(raw, bool) and LEAST <= raw <= MOST:
             return cls(f"{raw:g}")
         raise ValueError(

@@ -1,5 +1,6 @@
 """`meter-gateway fees`: what was decided, why, and leaving the markets at a fee."""
 
+import contextlib
 import csv
 import io
 import json
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -174,25 +176,32 @@ def test_a_fee_that_is_none_stops_nothing(
     assert StopOrder.beside(folder / "buffer.sqlite").read() is None
 
 
-def test_beside_a_running_daemon_stop_waits_until_the_daemon_has_done_it(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fees_stop, "LOOK_S", 0.02)
+@contextlib.contextmanager
+def obedient_daemon(folder: Path, left_at: str) -> Iterator[StopOrder]:
+    """Has the buffer, and does what it is told once it sees that."""
     order = StopOrder.beside(folder / "buffer.sqlite")
     daemon = open_buffer(folder / "buffer.sqlite", now_s=float(START_S), says="the daemon")
 
     def obey() -> None:
         while (found := order.read()) is None:
             time.sleep(0.01)
-        order.write(msgspec.structs.replace(found, done_s=time.time(), left_at="2.5 ct/kWh"))
+        order.write(msgspec.structs.replace(found, done_s=time.time(), left_at=left_at))
 
     obeying = threading.Thread(target=obey)
     obeying.start()
     try:
-        code, out, _ = run(folder, capsys, "stop", "--at", "2,5")
+        yield order
     finally:
         obeying.join()
         daemon.abandon()
+
+
+def test_beside_a_running_daemon_stop_waits_until_the_daemon_has_done_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fees_stop, "LOOK_S", 0.02)
+    with obedient_daemon(folder, left_at="2.5 ct/kWh") as order:
+        code, out, _ = run(folder, capsys, "stop", "--at", "2,5")
     assert code == 0
     assert "Every market is left at 2.5 ct/kWh" in out
     found = order.read()
@@ -209,21 +218,8 @@ def test_a_daemon_that_does_not_allow_the_fee_says_where_it_left_the_markets(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fees_stop, "LOOK_S", 0.02)
-    order = StopOrder.beside(folder / "buffer.sqlite")
-    daemon = open_buffer(folder / "buffer.sqlite", now_s=float(START_S), says="the daemon")
-
-    def obey() -> None:
-        while (found := order.read()) is None:
-            time.sleep(0.01)
-        order.write(msgspec.structs.replace(found, done_s=time.time(), left_at="2 ct/kWh"))
-
-    obeying = threading.Thread(target=obey)
-    obeying.start()
-    try:
+    with obedient_daemon(folder, left_at="2 ct/kWh"):
         code, _, err = run(folder, capsys, "stop", "--at", "2,5")
-    finally:
-        obeying.join()
-        daemon.abandon()
     assert code == 1
     assert "Every market is left at 2 ct/kWh: the running daemon was started with" in err
 

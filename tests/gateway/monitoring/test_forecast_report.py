@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from gateway.energy.forecast import Learned, Method, Rules, begin, score, update
+from gateway.energy.forecast_words import TOLD_DAYS
 from gateway.energy.slot import AssetSlot
-from gateway.monitoring.forecast_report import DAYS, forecast_report, forecast_reports
+from gateway.monitoring.forecast_report import forecast_report, forecast_reports
 from gateway.outbox.foreseen import Said
 
 ASSET, OTHER = UUID(int=1), UUID(int=2)
@@ -74,7 +75,7 @@ def test_the_next_slots_the_last_one_and_the_errors_are_told() -> None:
     assert comes.low_wh is None
     assert told.last is not None
     assert (told.last.energy_wh, told.last_energy_wh) == (25.0, 30.0)
-    for days, errors in zip(DAYS, told.errors, strict=True):
+    for days, errors in zip(TOLD_DAYS, told.errors, strict=True):
         found = score(forecaster.learned, days)
         assert (errors.days, errors.slots) == (days, found.slots)
         assert errors.mean_error_wh == (found.mae_uwh or 0) / 1e6
