@@ -1,5 +1,6 @@
 """Who is asked whether the clock is synchronised, and what is made of the answers."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -7,7 +8,6 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ UNKNOWN = "org.freedesktop.DBus.Error.ServiceUnknown"
 NO_SERVICE = message(3, 2, b"", b"", UNKNOWN)
 
 
-@contextmanager
+@contextlib.contextmanager
 def bus_that_says(path: Path, answer: bytes) -> Iterator[list[bytes]]:
     """A socket that takes one caller after the other, and what each of them said after BEGIN."""
     heard: list[bytes] = []
@@ -66,8 +66,10 @@ def bus_that_says(path: Path, answer: bytes) -> Iterator[list[bytes]]:
                     while b"NTPSynchronized\0" not in said:
                         said += caller.recv(4096)
                     heard.append(said)
-                    for at in range(len(answer)):
-                        caller.sendall(answer[at : at + 1])
+                    # Who has heard enough to know that it is no message listens no longer.
+                    with contextlib.suppress(BrokenPipeError):
+                        for at in range(len(answer)):
+                            caller.sendall(answer[at : at + 1])
 
         thread = threading.Thread(target=serve)
         thread.start()
