@@ -8,6 +8,7 @@ from drivers.line import MODBUS_TCP_PORT, LineUrl
 
 if TYPE_CHECKING:
     from gateway.cli.commissioning.meters_step import MeterFlag
+    from gateway.site.values import SlotLength
 
 SUMMARY = "set this gateway up: find meters, log in, write the configuration, start"
 
@@ -93,7 +94,11 @@ def _add_site(parser: argparse.ArgumentParser) -> None:
         "--timezone", metavar="NAME", help="in which its days begin (default: the machine's)"
     )
     group.add_argument(
-        "--slot", default="15min", metavar="TIME", help="length of a market slot (default: 15min)"
+        "--slot",
+        type=_slot,
+        default="15min",
+        metavar="TIME",
+        help="length of a market slot (default: 15min)",
     )
 
 
@@ -105,7 +110,11 @@ def _add_exchange(parser: argparse.ArgumentParser) -> None:
         "--canary-network", metavar="UUID", help="the network, as the exchange's page has it"
     )
     group.add_argument(
-        "--dialect", default="sdk", metavar="NAME", help="how it is spoken to: sdk (default), rest"
+        "--dialect",
+        type=_dialect,
+        default="sdk",
+        metavar="NAME",
+        help="how it is spoken to: sdk (default), rest",
     )
     group.add_argument("--username", metavar="NAME", help="of the account there")
     group.add_argument(
@@ -156,6 +165,24 @@ def _asset(text: str) -> tuple[str, str, str]:
 def _line(text: str) -> LineUrl:
     try:
         return LineUrl.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _slot(text: str) -> "SlotLength":
+    from gateway.site.values import SlotLength
+
+    try:
+        return SlotLength.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _dialect(text: str) -> str:
+    from gateway.delivery.kinds.exchange import DialectName
+
+    try:
+        return DialectName.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -41,7 +41,6 @@ class DeviceFolder:
         self._waiting: list[Found] = []
         self._has_site = False
         try:
-            make_folder(self.config)
             make_folder(self._devices)
             self._known = list(_endpoints(self.config))
         except OSError as error:

@@ -13,7 +13,7 @@ from gateway.cli.commissioning.proposals import Meter, Proposal, Wanted
 from gateway.cli.commissioning.site_file import AssetLine, ExchangeLines
 from gateway.cli.terminal import Refused
 from gateway.delivery.exchange.url import HOSTED_URL, HttpUrl
-from gateway.delivery.kinds.exchange import TAKEN_KINDS, DialectName
+from gateway.delivery.kinds.exchange import TAKEN_KINDS
 from gateway.energy.assets import Formula
 from gateway.outbox.exchange.registry import Node
 from gateway.site.credentials import Credentials, read_credentials
@@ -47,7 +47,6 @@ class ExchangeStep:
         network = ask.text(
             "UUID of the network there", args.canary_network or "", "--canary-network", _check_uuid
         )
-        DialectName.parse(args.dialect)
         exchange = ExchangeLines(url, UUID(network), args.dialect, LOGIN_FILE)
         path = self._folder / LOGIN_FILE
         for _ in range(_TRIES):
@@ -134,7 +133,10 @@ class ExchangeStep:
             print(f"    left out: {proposal.why}")
             return "", ""
         if said is not None:
-            _check_formula(said, devices)
+            try:
+                _check_formula(said, devices)
+            except ValueError as error:
+                raise Refused(f"--asset {name}: {error}") from error
             return said, ""
         print(f"    {proposal.energy or 'no proposal'}: {proposal.why}")
         if not proposal.energy and not self._ask.asks:

@@ -34,13 +34,15 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that the daemon may look into, where it is not there. Raises OSError."""
-    if path.is_dir():
-        return
-    path.mkdir(parents=True)
+    """Make a folder that the daemon may look into, and those above it, where they are not there.
+    Raises OSError.
+    """
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
     if (owner := daemon_owner()) is not None:
-        path.chmod(0o750)
-        os.chown(path, 0, owner[1])
+        for each in made:
+            each.chmod(0o750)
+            os.chown(each, 0, owner[1])
 
 
 def set_aside(path: Path, now_s: float) -> Path:

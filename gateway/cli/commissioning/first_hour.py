@@ -25,7 +25,6 @@ from gateway.site.credentials import ConfigError
 from gateway.site.devices import Device
 from gateway.site.settings import Settings, StatusSettings
 from gateway.site.timezone import TimezoneName, machine_timezone
-from gateway.site.values import SlotLength
 from gateway.timing.clock import Clock
 from gateway.timing.utc import utc_seconds
 
@@ -93,7 +92,6 @@ class FirstHour:
         name = ask.text("Name of this site", proposed, "--site", _check_site)
         zone = args.timezone or machine_timezone().name
         zone = ask.text("Time zone", zone, "--timezone", TimezoneName.parse)
-        SlotLength.parse(args.slot)
         exchange: ExchangeLines | None = None
         assets: list[AssetLine] = []
         if not args.no_exchange and (
@@ -104,7 +102,7 @@ class FirstHour:
         return SiteLines(
             name=name,
             timezone=zone,
-            slot=args.slot,
+            slot=args.slot.as_written(),
             exchange=exchange,
             assets=assets,
             buffer="" if self._folder == Path(DEFAULT_FOLDER) else "buffer.sqlite",

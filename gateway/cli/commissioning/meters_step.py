@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,9 +77,8 @@ class MetersStep:
         if lines or endpoints:
             print("Looking for meters:", flush=True)
         shown = Shown(None)
-        search = THOROUGH if self._args.thorough else FAST
         try:
-            asyncio.run(scan(lines, endpoints, usable(self._folder), search, shown))
+            asyncio.run(self._scan(lines, endpoints, shown))
         except KeyboardInterrupt:
             shown.clear()
             if not self._ask.agrees("Go on with what was found so far?", proposed=True):
@@ -88,6 +88,25 @@ class MetersStep:
             if not any(flag.means(found) for found in shown.founds):
                 self._left.append(f"{flag.name}: no meter was found at {flag.line}")
         return shown.founds
+
+    async def _scan(
+        self, lines: Sequence[LineUrl], endpoints: Sequence[LineUrl], shown: Shown
+    ) -> None:
+        """Search each line once. Where `--meter` says the addresses on it, only these are asked."""
+        search = THOROUGH if self._args.thorough else FAST
+        profiles = usable(self._folder)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(scan([], endpoints, profiles, search, shown))
+            for line in dict.fromkeys(lines):
+                flags = [flag for flag in self._args.meters if flag.line == line]
+                told = tuple(flag.address for flag in flags if flag.address is not None)
+                only = told if told and len(told) == len(flags) else None
+                its = replace(
+                    search,
+                    addresses=only or search.addresses,
+                    network_addresses=only or search.network_addresses,
+                )
+                group.create_task(scan([line], [], profiles, its, shown))
 
     def _take(self, found: Found, folder: DeviceFolder) -> None:
         """Name one, and write its file."""

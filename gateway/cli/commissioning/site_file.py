@@ -1,10 +1,12 @@
 """The text of `gateway.yaml`, as `init` writes it. Pure."""
 
-import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+import yaml
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[ ._/-][A-Za-z0-9]+)*")
 _YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
@@ -84,4 +86,5 @@ def scalar(text: str) -> str:
     """A text as YAML takes it for one: plain where nothing in it means anything, else in quotes."""
     if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    quoted: str = yaml.safe_dump(text, default_style='"', width=math.inf, allow_unicode=True)
+    return quoted.strip()
