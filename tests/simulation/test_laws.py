@@ -14,7 +14,6 @@ from tests.simulation.scenario import (
 )
 from tests.simulation.world import run
 
-
 pytestmark = pytest.mark.xdist_group("laws")  # what they judge takes long to make
 
 
