@@ -15,7 +15,7 @@ Limits: `forecast_memory.LEARNED_S` of rows at most, `LEARNED_AT_ONCE` at a time
 each asset.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import partial
@@ -37,6 +37,7 @@ from gateway.ledger.forecast_memory import ForecastMemory
 from gateway.ledger.forecaster import Forecaster
 from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Terms
+from gateway.outbox.quantiles import MEDIAN, Share
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
@@ -74,6 +75,13 @@ class Forecasting:
         utc_offset_s = partial(_utc_offset_s, settings.timezone.zone)
         fuses_w = {device.name: device.max_power_w for device in settings.devices}
         self.forecasters: dict[UUID, Forecaster] = {}
+        self.chosen: Mapping[UUID, tuple[str, Share]] = {
+            asset: (t.destination, wish.share)
+            for t in reversed(terms)
+            for asset, wish in t.wishes.items()
+            if wish.method == "auto" and wish.share != MEDIAN
+        }
+        """Of assets of which another quantile than the median is sent: to whom, and which."""
         wanted = [t.forecast for t in terms if t.forecast is not None]
         for asset in settings.assets:
             method = asset.forecast_method(wanted)
