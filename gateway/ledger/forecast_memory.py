@@ -84,7 +84,7 @@ class ForecastMemory:
         kept_s = learned.since_s or 0 if forecaster.kept_s < 0 else forecaster.kept_s
         if forecaster.learned_s // _DAY_S != kept_s // _DAY_S:
             self._keep(forecaster, pack(learned))
-            forecaster.kept_s = forecaster.learned_s
+            forecaster.kept()
 
     def _keep(self, forecaster: Forecaster, packed: bytes) -> None:
         as_of_s = forecaster.learned_s if packed else BEFORE_ALL_S

@@ -6,8 +6,8 @@ since it may be written anew until then. So it follows from the rows of the buff
 it is kept there as it is; after a restart it goes on from that, over the rows since, and comes to
 the same, bit for bit. Where nothing is kept that can be used, it begins with the rows there are: a
 portion at a time, since it may be months, and meters are read meanwhile. A row that is written anew
-after it was learned has it begin again from what is kept; one that is older than that changes
-nothing.
+after it was learned, here or by a person's command, has it begin again from what is kept; one that
+is older than that changes nothing.
 
 A formula that changed makes another asset of it: what was before is not learned.
 
@@ -66,6 +66,7 @@ class Forecasting:
         self._memory = ForecastMemory(buffer, now_s)
         self._slot_s = int(settings.market.slot)
         self._destinations = [t.destination for t in terms if "forecast" in t.format.kinds]
+        self._wishes = {t.destination: t.wishes for t in terms}
         self._portions: dict[UUID, Iterator[None]] = {}
         self.lead_s = max(
             (t.kept.lead_s for t in terms if "forecast" in t.format.kinds),
@@ -111,8 +112,12 @@ class Forecasting:
         """
         for slot in slots:
             forecaster = self.forecasters.get(slot.asset)
-            if forecaster is None or forecaster.is_behind:
-                continue  # it will read them
+            if forecaster is None:
+                continue
+            if forecaster.is_behind:  # it will read them
+                if forecaster.has_seen(slot):
+                    self._portions.pop(slot.asset, None)
+                continue
             if forecaster.closed(slot):
                 yield from self._next(forecaster, slot.start_s + 2 * self._slot_s)
                 self._memory.keep_daily(forecaster)
@@ -215,6 +220,21 @@ class Forecasting:
         for forecaster in self.forecasters.values():
             forecaster.is_behind = True
 
+    def look_elsewhere(self) -> None:
+        """Another process may have written slots anew that were learned here: energy that a person
+        has allocated. Raises StoreError.
+        """
+        table = self._buffer.tables.asset_slots
+        if self.is_behind or not table.changed_elsewhere:
+            return
+        for asset, forecaster in self.forecasters.items():
+            newest = forecaster.newest
+            if newest is None:
+                continue
+            after_s = max(forecaster.kept_s, forecaster.since_s - 1)
+            if table.writings(asset, after_s, newest.start_s + 1) != forecaster.writings:
+                forecaster.revised()
+
     @property
     def is_behind(self) -> bool:
         """Whether there is something to learn."""
@@ -279,9 +299,12 @@ class Forecasting:
         forecaster.is_behind = False
         self._memory.keep_daily(forecaster)
         self._recall(forecaster)
+        forecaster.is_revised = False
 
     def _recall(self, forecaster: Forecaster) -> None:
-        """What was expected of the slots that run or come, as it was before the restart."""
+        """What was expected of the slots that run or come, as it was before the restart. Where a
+        slot was written anew meanwhile, also without one: so there is no difference.
+        """
         newest = forecaster.newest
         if newest is None:
             return
@@ -290,14 +313,16 @@ class Forecasting:
             target_s = newest.start_s + after * slot_s
             if ahead.newest != newest.start_s // slot_s + after - 2:
                 continue  # of a slot that was not there
-            if target_s in forecaster.standing:
+            if target_s in forecaster.standing and not forecaster.is_revised:
                 continue
+            forecaster.standing.pop(target_s, None)
             said = self._said(forecaster, ahead, 2, target_s, wish)
             self._stand(forecaster, target_s, said and self._as_sent(forecaster, target_s, said))
 
     def _as_sent(self, forecaster: Forecaster, target_s: int, said: Said) -> Said | None:
-        """A better forecast may have been sent before a restart, or none in time: the outbox
-        knows, where there is a destination.
+        """A better forecast may have been sent before a restart, or one from slots as they were
+        then, or none in time: the outbox knows, where there is a destination. Where another
+        quantile was sent, it does not know the median.
         """
         asset = forecaster.asset.uuid
         owed = [
@@ -306,8 +331,11 @@ class Forecasting:
         ]
         if self._destinations and not any(owed):
             return None
-        for sent in owed:
-            if sent is None or not sent.item.revision or sent.state in ("missed", "rejected"):
+        by_median = Wish(forecaster.method)
+        for name, sent in zip(self._destinations, owed, strict=True):
+            if sent is None or self._wishes[name].get(asset) != by_median:
+                continue
+            if sent.state in ("missed", "rejected"):
                 continue
             energy_uwh = sent.item.energy_uwh
             low_uwh, high_uwh = said.low_uwh, said.high_uwh
