@@ -64,7 +64,7 @@ class ForecastMemory:
         except ValueError as error:
             self._tell(
                 f"{name}: what was learned for its forecasts cannot be used: {error}; it is "
-                "learned again from the slots that are kept"
+                f"learned again from the slots of {rules.slot_s} s that are kept"
             )
             return
         if kept.as_of_s > self._now_s():

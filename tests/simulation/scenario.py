@@ -94,6 +94,8 @@ FAULTS: Mapping[str, str] = {
     "store_log_left": "the daemon is killed, and the database is gone, but not its log",
     "learned_lost": "the daemon is killed, and what it had learned for forecasts is cut short "
     "(`amount` 0), of another version (1) or of another formula (2)",
+    "slot_changed": "gateway.yaml is changed to slots of `amount` seconds, and the daemon is "
+    "restarted; likewise at the end",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
@@ -459,6 +461,7 @@ def _behind(at_s: float, rng: Random) -> float:
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
     by_themselves = REGISTER_AMOUNTS.keys() | EXCHANGE_WORDS.keys() | FEE_FAULTS.keys()
+    by_themselves |= {"slot_changed"}  # a person's decision, and a scenario of its own
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
