@@ -67,7 +67,7 @@ def off_words(share: float) -> str:
 
 def share_words(share: float | str) -> str:
     """What is sent in place of the median: "sums within 5 %" or "the 60 % quantile"."""
-    return SUMS_WORDS if isinstance(share, str) else f"the {100 * share:g} % quantile"
+    return SUMS_WORDS if isinstance(share, str) else f"the {100 * share:.3g} % quantile"
 
 
 def cost_words(sent: float | None, median: float | None) -> str:

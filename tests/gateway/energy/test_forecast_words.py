@@ -84,6 +84,7 @@ def test_what_another_quantile_costs(
 def test_what_is_sent_in_place_of_the_median_is_told_with_its_cost() -> None:
     assert share_words("sums") == "sums within 5 %"
     assert share_words(0.6) == "the 60 % quantile"
+    assert share_words(18 / 22) == "the 81.8 % quantile"
     told = sent_words("sums within 5 %", "7 days", 672, (31.2, 30.0), (-0.01, -0.14))
     assert told == (
         "sent is sums within 5 %: over 7 days (672 slots) mean error 31.20 Wh, sum 1 % low; the "
