@@ -16,7 +16,6 @@ each asset.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import partial
 from uuid import UUID
@@ -35,9 +34,10 @@ from gateway.energy.slot import KNOWN, AssetSlot, MeterState
 from gateway.energy.so_far import will_come_to_uwh
 from gateway.ledger.forecast_memory import ForecastMemory
 from gateway.ledger.forecaster import Forecaster
+from gateway.ledger.told_forecasts import ToldForecasts
 from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Terms
-from gateway.outbox.quantiles import MEDIAN, Share
+from gateway.outbox.quantiles import Share
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
@@ -65,8 +65,7 @@ class Forecasting:
         self._now_s = now_s
         self._memory = ForecastMemory(buffer, now_s)
         self._slot_s = int(settings.market.slot)
-        self._destinations = [t.destination for t in terms if "forecast" in t.format.kinds]
-        self._wishes = {t.destination: t.wishes for t in terms}
+        self.told = ToldForecasts(buffer, terms)
         self._portions: dict[UUID, Iterator[None]] = {}
         self.lead_s = max(
             (t.kept.lead_s for t in terms if "forecast" in t.format.kinds),
@@ -76,13 +75,6 @@ class Forecasting:
         utc_offset_s = partial(_utc_offset_s, settings.timezone.zone)
         fuses_w = {device.name: device.max_power_w for device in settings.devices}
         self.forecasters: dict[UUID, Forecaster] = {}
-        self.chosen: Mapping[UUID, tuple[str, Share]] = {
-            asset: (t.destination, wish.share)
-            for t in reversed(terms)
-            for asset, wish in t.wishes.items()
-            if wish.method == "auto" and wish.share != MEDIAN
-        }
-        """Of assets of which another quantile than the median is sent: to whom, and which."""
         wanted = [t.forecast for t in terms if t.forecast is not None]
         for asset in settings.assets:
             method = asset.forecast_method(wanted)
@@ -192,6 +184,8 @@ class Forecasting:
         newest = forecaster.newest
         if forecaster.is_behind or newest is None or newest.start_s >= start_s:
             return
+        if not self.told.destinations:
+            return  # nobody would be told, and after a restart nobody would know of it
         formula = forecaster.asset.energy
         energy_uwh = will_come_to_uwh(formula, fold_of, start_s, self._slot_s)
         if energy_uwh is None:
@@ -317,41 +311,20 @@ class Forecasting:
                 continue
             forecaster.standing.pop(target_s, None)
             said = self._said(forecaster, ahead, 2, target_s, wish)
-            self._stand(forecaster, target_s, said and self._as_sent(forecaster, target_s, said))
-
-    def _as_sent(self, forecaster: Forecaster, target_s: int, said: Said) -> Said | None:
-        """A better forecast may have been sent before a restart, or one from slots as they were
-        then, or none in time: the outbox knows, where there is a destination. Where another
-        quantile was sent, it does not know the median.
-        """
-        asset = forecaster.asset.uuid
-        owed = [
-            self._buffer.newest_owed(asset, target_s, name, "forecast")
-            for name in self._destinations
-        ]
-        if self._destinations and not any(owed):
-            return None
-        by_median = Wish(forecaster.method)
-        for name, sent in zip(self._destinations, owed, strict=True):
-            if sent is None or self._wishes[name].get(asset) != by_median:
-                continue
-            if sent.state in ("missed", "rejected"):
-                continue
-            energy_uwh = sent.item.energy_uwh
-            low_uwh, high_uwh = said.low_uwh, said.high_uwh
-            return replace(
-                said,
-                energy_uwh=energy_uwh,
-                low_uwh=None if low_uwh is None else min(low_uwh, energy_uwh),
-                high_uwh=None if high_uwh is None else max(high_uwh, energy_uwh),
+            self._stand(
+                forecaster, target_s, said and self.told.as_sent(forecaster, target_s, said)
             )
-        return said
 
     def _upcoming(self, forecaster: Forecaster) -> Iterator[Foreseen]:
         if forecaster.newest is not None:
             yield from self._next(forecaster, forecaster.newest.start_s + 2 * self._slot_s)
 
     # --- what it knows ------------------------------------------------------------------------
+
+    @property
+    def chosen(self) -> Mapping[UUID, tuple[str, Share]]:
+        """Of assets of which another quantile than the median is sent: to whom, and which."""
+        return self.told.chosen
 
     def why_none(self, asset: UUID) -> str:
         """Why nothing is expected of an asset's next slot, in words; empty where something is."""
