@@ -10,7 +10,7 @@ from uuid import UUID
 from gateway.cli.tables import local_text, utc_text, wh
 from gateway.energy.forecast import Method, Score
 from gateway.energy.forecast_errors import NEEDED_S, Beside, Chosen, beside, chosen, scores
-from gateway.energy.forecast_words import TOLD_DAYS, sent_words, share_words, words
+from gateway.energy.forecast_words import LEARNING_DAYS, TOLD_DAYS, sent_words, share_words, words
 from gateway.energy.slot import AssetSlot, ForecastBy
 from gateway.ledger.exchange_terms import wish_of
 from gateway.outbox.quantiles import MEDIAN
@@ -115,14 +115,18 @@ def _sent(
     return share_words(share), sums
 
 
-def words_of(
-    buffer: "Buffer", settings: Settings, asset: Asset, now_s: float
-) -> tuple[ForecastBy, str]:
-    """How the newest slot of an asset was foretold, and how far it is with it, for a person. Raises
-    StoreError.
+def news_of(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) -> str:
+    """How far it is with an asset, for a person, as long as it is learned, nothing is expected of
+    it, or another forecast is sent; empty otherwise. Raises StoreError.
     """
-    by, _, told = _how_far(buffer, settings, asset, now_s)
-    return by, told
+    method = method_of(settings, asset)
+    if method == "none":
+        return ""
+    by, since_s, told = _how_far(buffer, settings, asset, now_s)
+    if not by:
+        return told
+    is_learning = since_s is None or now_s - since_s < LEARNING_DAYS * DAY_S
+    return told if method == "auto" and (is_learning or by != "auto") else ""
 
 
 def _how_far(

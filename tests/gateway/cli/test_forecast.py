@@ -204,6 +204,19 @@ def test_slots_show_what_was_expected_beside_what_came(run, home):
     assert "90.000" in run("slots")[1]
 
 
+@pytest.mark.parametrize(
+    ("days", "by", "told"),
+    [(9, "auto", "learning since "), (30, "auto", ""), (30, "yesterday", "sent instead")],
+)
+def test_slots_tell_how_far_it_is_until_that_is_no_news(run, home, days, by, told):
+    path = home.folder / "gateway.yaml"
+    path.write_text(path.read_text().replace("forecast: none", "forecast: auto"))
+    write(home, load(days * 96, by))
+    _, _, err = run("slots")
+    said = [line for line in err.splitlines() if line.startswith("House load: ")]
+    assert (told in said[0]) if told else (said == [])
+
+
 def test_slots_say_since_when_an_asset_is_learned_that_is_not_forecast_yet(run, home):
     path = home.folder / "gateway.yaml"
     path.write_text(path.read_text().replace("forecast: none", "forecast: auto"))
