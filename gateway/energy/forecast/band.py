@@ -11,6 +11,10 @@ from gateway.energy.forecast.learned import BAND, HOURS, QUANTILES
 
 _WIDEST = 30.0
 _SIZE_SHARE = 0.08
+_STEP = 0.12
+_STEPS = tuple((_STEP * (share - 1.0), _STEP * share) for share in QUANTILES)
+"""By how much each quantile sinks where a slot lies below it, and rises where one does not."""
+_MIDDLE = len(QUANTILES) // 2
 
 
 def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
@@ -21,49 +25,48 @@ def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
 
 def quantiles(numbers: array[float], at: int) -> list[float]:
     """The error, in usual ones of its hour, below which each share of QUANTILES lies. Half of all
-    lie below the forecast itself.
+    lie below the forecast itself (`between` sees to that).
     """
     # Each adapts by itself, and for a while they may cross.
-    values = sorted(numbers[at + HOURS : at + BAND])
-    middle = len(values) // 2
-    values[:middle] = [value if value < 0.0 else 0.0 for value in values[:middle]]
-    values[middle] = 0.0
-    values[middle + 1 :] = [value if value > 0.0 else 0.0 for value in values[middle + 1 :]]
-    return values
+    return sorted(numbers[at + HOURS : at + BAND])
 
 
 def between(values: list[float], share: float) -> float:
     """Of `quantiles`, that of any share; beyond the outermost ones those count."""
-    if share <= QUANTILES[0]:
-        return values[0]
     place = bisect_left(QUANTILES, share)
+    if place == 0:
+        return _own(values, 0)
     if place == len(QUANTILES):
-        return values[-1]
-    low, high = QUANTILES[place - 1], QUANTILES[place]
+        return _own(values, place - 1)
+    high = QUANTILES[place]
+    if share == high:
+        return _own(values, place)
+    low = QUANTILES[place - 1]
     part = (share - low) / (high - low)
-    return values[place - 1] + part * (values[place] - values[place - 1])
+    return (1.0 - part) * _own(values, place - 1) + part * _own(values, place)
 
 
-def learn(
-    numbers: array[float], at: int, hour: int, mixed: float, scale: float, y: float, step: float
-) -> None:
+def _own(values: list[float], place: int) -> float:
+    value = values[place]
+    if place < _MIDDLE:
+        return value if value < 0.0 else 0.0
+    if place > _MIDDLE:
+        return value if value > 0.0 else 0.0
+    return 0.0
+
+
+def learn(numbers: array[float], at: int, hour: int, mixed: float, scale: float, y: float) -> None:
     """Judge what was said of a slot that turned out to be `y`: its forecast was `mixed`, its usual
     error `scale` (√Wh, both).
     """
     error = abs(y - mixed)
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
-    begin, end = at + HOURS, at + BAND
     # Holds where it is cut off at zero, too: nothing that comes is below that.
     beyond = (y - mixed) / scale if scale > 0.0 else _WIDEST
-    numbers[begin:end] = array(
-        "d",
-        [
-            value + step * (share - 1.0)
-            if value > beyond
-            else value + step * share
-            if value < _WIDEST
-            else value
-            for value, share in zip(numbers[begin:end], QUANTILES, strict=True)
-        ],
-    )
+    for place, (down, up) in enumerate(_STEPS, at + HOURS):
+        value = numbers[place]
+        if value > beyond:
+            numbers[place] = value + down
+        elif value < _WIDEST:
+            numbers[place] = value + up

@@ -7,6 +7,7 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 from array import array
 from collections.abc import Sequence
 from math import sqrt
+from operator import mul
 from typing import NamedTuple
 
 from gateway.energy.forecast.learned import (
@@ -125,13 +126,14 @@ def origin(
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
     span = 4 * per_hour
     last = root_at(slots, number, 0.0)
-    recent = [
-        v if v >= 0.0 else -1.0 - v if v > NEVER else last
-        for v in ring(slots, number + 1, max(span, 4))
-    ]
+    recent = ring(slots, number + 1, max(span, 4))
+    if min(recent) < 0.0:
+        recent = [v if v >= 0.0 else -1.0 - v if v > NEVER else last for v in recent]
     usual = habit_of(profiles, habit, per_day, level[DAY])
     sky = ring(profiles[3 * per_day :], number + 1, span)
-    bright = [brightness(recent[-n:], sky[-n:], level) for n in (per_hour, span)]
+    if min(sky) < 0.0:
+        sky = [max(clear, 0.0) for clear in sky]
+    energies = list(map(mul, recent, recent))
     return Origin(
         number,
         last,
@@ -142,20 +144,19 @@ def origin(
         level[WEEK],
         max(last - usual, 0.0),
         last - usual,
-        bright[0],
-        bright[1],
+        brightness(energies[-per_hour:], sky[-per_hour:], level),
+        brightness(energies[-span:], sky, level),
         level[BRIGHTEST],
     )
 
 
-def brightness(roots: Sequence[float], sky: Sequence[float], level: array[float]) -> float:
+def brightness(energies: Sequence[float], sky: Sequence[float], level: array[float]) -> float:
     """What there was of a clear sky's energy. Where the sky is nearly dark, of late."""
-    clear = sum(c for c in sky if c > 0.0)
-    there = sum([r * r for r in roots])
     trust = _WEIGHT_OF_BRIGHTNESS * level[BRIGHTEST]
-    if clear + trust <= 0.0:
+    clear = sum(sky) + trust
+    if clear <= 0.0:
         return level[BRIGHTNESS]
-    return min((there + trust * level[BRIGHTNESS]) / (clear + trust), _MOST_BRIGHT)
+    return min((sum(energies) + trust * level[BRIGHTNESS]) / clear, _MOST_BRIGHT)
 
 
 def is_dark(
@@ -184,15 +185,21 @@ def look(
     target: int,
     when: Clock,
     rules: Rules,
+    earlier: Sequence[float] = (),
 ) -> tuple[list[float], list[float]]:
-    """The features of slot `target`, and the roots that the simple experts expect."""
+    """The features of slot `target`, and the roots that the simple experts expect. `earlier`: what
+    came a day and a week before it, where that is known already.
+    """
     per_day = rules.slots_per_day
     usual = habit_of(profiles, when.habit, per_day, seen.last)
     lately = profiles[2 * per_day + when.habit % per_day]
     if lately < 0.0:
         lately = usual
-    yesterday = root_at(slots, days_before(target, 1, rules), usual)
-    last_week = root_at(slots, days_before(target, 7, rules), yesterday)
+    if earlier:
+        yesterday, last_week = earlier
+    else:
+        yesterday = root_at(slots, days_before(target, 1, rules), usual)
+        last_week = root_at(slots, days_before(target, 7, rules), yesterday)
     clear = profiles[3 * per_day + when.utc]
     if clear >= 0.0:
         sun_1h = sqrt(seen.bright_1h * clear)

@@ -8,7 +8,7 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DAY_S = 86_400
@@ -79,15 +79,15 @@ class Rules:
     utc_offset_s: Callable[[int], int]
     """Local time less UTC at a Unix time, pure."""
 
-    @property
-    def slots_per_day(self) -> int:
-        """At least one."""
-        return max(DAY_S // self.slot_s, 1)
+    slots_per_day: int = field(init=False)
+    """At least one."""
+    slots_per_hour: int = field(init=False)
+    """At least one."""
 
-    @property
-    def slots_per_hour(self) -> int:
-        """At least one."""
-        return max(HOUR_S // self.slot_s, 1)
+    def __post_init__(self) -> None:
+        # Asked for some twenty times in each slot: kept, not worked out anew.
+        object.__setattr__(self, "slots_per_day", max(DAY_S // self.slot_s, 1))
+        object.__setattr__(self, "slots_per_hour", max(HOUR_S // self.slot_s, 1))
 
 
 @dataclass(frozen=True, slots=True)

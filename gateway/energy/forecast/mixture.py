@@ -6,31 +6,35 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Sequence
+from operator import mul
 
 from gateway.energy.forecast.learned import EXPERTS, MIXTURE
 
 
-def weights(numbers: array[float], blocks: Sequence[int], default: Sequence[float]) -> list[float]:
-    """Each expert's weight: the mean of what the blocks that begin there say; they add up to 1."""
-    total: list[float] = []
-    share = 1.0 / len(blocks)
+def mixed(
+    numbers: array[float],
+    blocks: Sequence[int],
+    default: Sequence[float],
+    experts: Sequence[float],
+) -> float:
+    """What comes of the experts: the mean of what the blocks that begin there make of them. In each
+    of those an expert's weight is its regret over the sum of its squares, where that is positive.
+    """
+    total = 0.0
     for at in blocks:
         middle = at + EXPERTS
-        found = [
+        weights = [
             regret / squares if regret > 0.0 else 0.0
             for regret, squares in zip(
                 numbers[at:middle], numbers[middle : at + MIXTURE], strict=True
             )
         ]
-        whole = sum(found)
-        part = share / whole if whole > 0.0 else share
-        if whole <= 0.0:
-            found = list(default)
-        if total:
-            total = [old + part * each for old, each in zip(total, found, strict=True)]
+        whole = sum(weights)
+        if whole > 0.0:
+            total += sum(map(mul, weights, experts)) / whole
         else:
-            total = [part * each for each in found]
-    return total
+            total += sum(map(mul, default, experts))
+    return total / len(blocks)
 
 
 def learn(
@@ -47,9 +51,7 @@ def learn(
     """
     slope = weight if mixed > y else -weight if mixed < y else 0.0
     regrets = [slope * (mixed - each) for each in experts]
-    new = regrets + [each * each for each in regrets]
+    new = [*regrets, *map(mul, regrets, regrets)]
     for at in blocks:
-        end = at + MIXTURE
-        numbers[at:end] = array(
-            "d", [keep * old + each for old, each in zip(numbers[at:end], new, strict=True)]
-        )
+        for place, each in enumerate(new, at):
+            numbers[place] = keep * numbers[place] + each
