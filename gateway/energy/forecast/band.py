@@ -14,6 +14,7 @@ _SIZE_SHARE = 0.08
 _STEP = 0.12
 _STEPS = tuple((_STEP * (share - 1.0), _STEP * share) for share in QUANTILES)
 """By how much each quantile sinks where a slot lies below it, and rises where one does not."""
+_LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
 _MIDDLE = len(QUANTILES) // 2
 
 
@@ -29,6 +30,12 @@ def quantiles(numbers: array[float], at: int) -> list[float]:
     """
     # Each adapts by itself, and for a while they may cross.
     return sorted(numbers[at + HOURS : at + BAND])
+
+
+def edges(values: list[float]) -> tuple[float, float]:
+    """Of `quantiles`, those between which eight slots of ten lie."""
+    low, high = values[_LOW], values[_HIGH]
+    return low if low < 0.0 else 0.0, high if high > 0.0 else 0.0
 
 
 def between(values: list[float], share: float) -> float:

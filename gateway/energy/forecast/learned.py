@@ -19,8 +19,10 @@ HORIZONS = (1, 2)
 """Slots after the newest one: `sdk` asks for the second, and a provisional slot makes it a first.
 """
 
-SHARED = 14
-"""Features of every slot; one more is of the quarter of the day in which the slot lies."""
+SHARED = 12
+"""Features of every slot (`features.look` has those of a load and those of a roof); one more is of
+the quarter of the day in which the slot lies.
+"""
 QUARTERS = 4
 FEATURES = SHARED + QUARTERS
 EXPERTS = 8

@@ -92,9 +92,9 @@ error's usual size, the band and the sum-holding one (roots), where the slot lie
 then features and experts.
 """
 _LIT, _DARK = 1.0, 2.0
-_EARLIER = _X + 3
-"""Where the features have what came a day before; next to it, a week before."""
 _EXPERTS_AT = _X + SHARED + 1
+_EARLIER = _EXPERTS_AT + 1
+"""The expert that says what came a day before; next to it, a week before."""
 assert _EXPERTS_AT + EXPERTS == PENDING
 
 
@@ -200,11 +200,11 @@ def predict(
     share = learned.level[AIM] if quantile == SUMS else float(quantile)
     if share != 0.5:
         values = band.quantiles(learned.bands, (horizon - 1) * BAND)
-        root = _quantile_root(values, mixed, pending[at + _SCALE], share, peak)
+        root = _within(mixed + pending[at + _SCALE] * band.between(values, share), peak)
     if place := int(learned.level[SENT]):
         target = learned.newest + horizon
         naive = _naive_roots(learned.slots, learned.newest, target, rules)[place - 1]
-        root = min(max(naive + root - mixed, 0.0), peak)
+        root = _within(naive + root - mixed, peak)
     low, high = pending[at + _LOW], pending[at + _HIGH]
     return Forecast(_uwh(root), _uwh(min(low, root)), _uwh(max(high, root)))
 
@@ -281,20 +281,19 @@ def _said(
     peak = _ABOVE_PEAK * s.level[PEAK]
     at = _regression(horizon, 0)
     for block in (at, at + REGRESSION):
-        found = regression.says(s.regressions, block, x, quarter)
-        experts.append(min(max(found, 0.0), peak))
+        experts.append(_within(regression.says(s.regressions, block, x, quarter), peak))
     mixed = mixture.mixed(
         s.mixtures, _blocks(horizon, quarter), _DEFAULT_WEIGHTS[rules.kind], experts
     )
-    mixed = min(mixed, peak)
+    mixed = _within(mixed, peak)
     bands = (horizon - 1) * BAND
     scale = band.size(s.bands, bands, hour, s.regressions[at + regression.SIZE])
     values = band.quantiles(s.bands, bands)
-    low = _quantile_root(values, mixed, scale, 0.1, peak)
-    high = _quantile_root(values, mixed, scale, 0.9, peak)
+    low, high = band.edges(values)
+    low, high = _within(mixed + scale * low, peak), _within(mixed + scale * high, peak)
     balanced = mixed
     if horizon == 2:
-        balanced = _quantile_root(values, mixed, scale, s.level[AIM], peak)
+        balanced = _within(mixed + scale * band.between(values, s.level[AIM]), peak)
     return array("d", (_LIT, mixed, scale, low, high, balanced, habit, hour, quarter, *x, *experts))
 
 
@@ -339,12 +338,13 @@ def _counts(s: Learned, at: int, which: int, error: float, per_day: int) -> floa
     usual = numbers[at + regression.SIZE] or error
     counts = 0.0
     if usual > 0.0:
+        least, most = _FLOOR_OF_ERROR * usual, _LARGE_ERROR * usual
         if which == 0:
-            counts = usual / max(error, _FLOOR_OF_ERROR * usual)
+            counts = usual / (error if error > least else least)
         else:
-            counts = 1.0 if error <= _LARGE_ERROR * usual else _LARGE_ERROR * usual / error
-    if s.known > per_day:
-        error = min(error, 4.0 * usual)
+            counts = 1.0 if error <= most else most / error
+    if s.known > per_day and error > 4.0 * usual:
+        error = 4.0 * usual
     share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
     numbers[at + regression.SIZE] = usual + share * (error - usual)
     square = numbers[at + regression.SQUARE]
@@ -370,14 +370,17 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     """Learn what is usual: habits, the last days, the clear sky, the whole level."""
     per_day = rules.slots_per_day
     level, profiles = s.level, s.profiles
-    young = 0.7 / (1.0 + s.known / per_day)
+    days = s.known / per_day
     place = when.habit
-    before = profiles[place]
-    share = weight * max(_HABIT_SHARE, young)
-    profiles[place] = root if before < 0.0 else before + share * (root - before)
+    own_days = days if rules.kind == "pv" else days * (2 / 7 if place >= per_day else 5 / 7)
+    share = max(_HABIT_SHARE, 0.7 / (1.0 + own_days))
+    before = features.habit_of(profiles, place, per_day, root)
+    if profiles[place] < 0.0:
+        share = 0.5  # the first weekend is half a weekday
+    profiles[place] = before + weight * share * (root - before)
     place = 2 * per_day + place % per_day
     before = profiles[place]
-    share = weight * max(_LATELY_SHARE, young)
+    share = weight * max(_LATELY_SHARE, 0.7 / (1.0 + days))
     profiles[place] = root if before < 0.0 else before + share * (root - before)
     energy = root * root
     sky = 3 * per_day + when.utc
@@ -433,11 +436,10 @@ def _blocks(horizon: int, quarter: int) -> tuple[int, int]:
     return first, first + (1 + quarter) * MIXTURE
 
 
-def _quantile_root(
-    values: list[float], mixed: float, scale: float, share: float, peak: float
-) -> float:
-    found = mixed + scale * band.between(values, share)
-    return min(max(found, 0.0), max(peak, mixed))
+def _within(root: float, peak: float) -> float:
+    """Neither negative nor more than can come."""
+    # `min` and `max` take five times as long, and this is done ten times in each slot.
+    return 0.0 if root < 0.0 else root if root < peak else peak
 
 
 def _naive_roots(

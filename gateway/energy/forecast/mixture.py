@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from operator import mul
 
-from gateway.energy.forecast.learned import EXPERTS, MIXTURE
+from gateway.energy.forecast.learned import EXPERTS
 
 
 def mixed(
@@ -22,18 +22,14 @@ def mixed(
     """
     total = 0.0
     for at in blocks:
-        middle = at + EXPERTS
-        weights = [
-            regret / squares if regret > 0.0 else 0.0
-            for regret, squares in zip(
-                numbers[at:middle], numbers[middle : at + MIXTURE], strict=True
-            )
-        ]
-        whole = sum(weights)
-        if whole > 0.0:
-            total += sum(map(mul, weights, experts)) / whole
-        else:
-            total += sum(map(mul, default, experts))
+        whole = part = 0.0
+        for place, expert in enumerate(experts, at):
+            regret = numbers[place]
+            if regret > 0.0:
+                weight = regret / numbers[place + EXPERTS]
+                whole += weight
+                part += weight * expert
+        total += part / whole if whole > 0.0 else sum(map(mul, default, experts))
     return total / len(blocks)
 
 
