@@ -201,19 +201,31 @@ def look(
         yesterday = root_at(slots, days_before(target, 1, rules), usual)
         last_week = root_at(slots, days_before(target, 7, rules), yesterday)
     clear = profiles[3 * per_day + when.utc]
-    sun_1h = sqrt(seen.bright_1h * clear) if clear >= 0.0 else seen.last
-    x = [seen.last, seen.change, seen.of_four, yesterday, usual, lately, seen.day, seen.week]
-    if rules.kind == "pv":
-        sun_4h = sqrt(seen.bright_4h * clear) if clear >= 0.0 else seen.last
-        sun = sqrt(clear) if clear >= 0.0 else seen.last
-        x += [sun_1h, sun_4h, sun, seen.above_habit, seen.from_habit]
+    if clear >= 0.0:
+        root = sqrt(clear)
+        sun_1h, sun_4h = root * sqrt(seen.bright_1h), root * sqrt(seen.bright_4h)
     else:
-        x += [sun_1h, last_week, seen.lowest, seen.above_habit, seen.from_habit]
+        root = sun_1h = sun_4h = seen.last
+    x = [
+        seen.last,
+        seen.change,
+        seen.of_four,
+        yesterday,
+        usual,
+        lately,
+        seen.day,
+        seen.week,
+        root,
+        sun_1h,
+        sun_4h if rules.kind == "pv" else seen.lowest,
+        seen.above_habit,
+        seen.from_habit,
+    ]
     return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
-LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.2, 0.05, 0.1, 0.0, 0.0, 0.1, 0.05, *(0.0,) * 5)
-SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.35, 0.0, 0.0, 0.4, 0.1, *(0.0,) * 6)
+LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.2, 0.05, 0.1, 0.0, 0.0, 0.0, 0.05, *(0.0,) * 5)
+SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.35, *(0.0,) * 3, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 
 assert len(LOAD_PRIOR) == len(SUN_PRIOR) == FEATURES

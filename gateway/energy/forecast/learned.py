@@ -39,8 +39,10 @@ REGRESSION = MATRIX + 2 * FEATURES + 2
 size and of its square.
 """
 
-ROUND = 12
-"""Slots in which each regression is solved once. What came meanwhile waits in rows until then."""
+ROUND = 18
+"""Slots in which what came is added to each regression once, and the regression solved once in the
+slot after. Until then it waits in rows. So more than half of all slots have neither to do.
+"""
 OBSERVATION = ROW + 2 + REGRESSIONS
 """Numbers of one row: features, the quarter, what came, and what it counts in each regression."""
 

@@ -403,21 +403,23 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
 
 
 def _solve(s: Learned, number: int, rules: Rules) -> None:
-    """Solve one of the regressions, in turn: each once in a round, and never two at once."""
+    """Each regression in turn: add what waits for it, and solve it in the slot after."""
     block, rest = divmod(number % ROUND, ROUND // (len(HORIZONS) * REGRESSIONS))
-    if rest:
+    if block == len(HORIZONS) * REGRESSIONS:
         return
     horizon, which = divmod(block, REGRESSIONS)
     at = block * REGRESSION
     per_day = rules.slots_per_day
-    begin, end = horizon * ROUND * OBSERVATION, (horizon + 1) * ROUND * OBSERVATION
-    rows = s.rows[begin:end]
-    regression.fold(s.regressions, at, rows, which, _keep(HALF_LIFE_DAYS[which] * per_day / ROUND))
-    s.rows[begin:end] = rows
-    days = s.known / per_day
-    ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
-    square = s.regressions[at + regression.SQUARE]
-    regression.solve(s.regressions, at, ridge * square, _prior(rules))
+    if rest == 0:
+        begin, end = horizon * ROUND * OBSERVATION, (horizon + 1) * ROUND * OBSERVATION
+        rows = s.rows[begin:end]
+        keep = _keep(HALF_LIFE_DAYS[which] * per_day / ROUND)
+        regression.fold(s.regressions, at, rows, which, keep)
+        s.rows[begin:end] = rows
+    elif rest == 1:
+        ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + s.known / per_day))
+        square = s.regressions[at + regression.SQUARE]
+        regression.solve(s.regressions, at, ridge * square, _prior(rules))
 
 
 # --- small things ---------------------------------------------------------------------------------
