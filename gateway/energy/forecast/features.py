@@ -77,13 +77,12 @@ def root_at(slots: array[float], number: int, otherwise: float) -> float:
     return -1.0 - value if value > NEVER else otherwise
 
 
-def ring(values: Sequence[float], end: int, count: int) -> Sequence[float]:
-    """The `count` values before place `end` of a ring."""
-    size = len(values)
-    end %= size
-    if count <= end:
+def ring(values: array[float], end: int, count: int, begin: int = 0) -> array[float]:
+    """The `count` values before place `end` of a ring, which is all that comes from `begin` on."""
+    end = begin + end % (len(values) - begin)
+    if end - count >= begin:
         return values[end - count : end]
-    return [*values[end - count :], *values[:end]]
+    return values[end - begin - count :] + values[begin:end]
 
 
 def habit_of(profiles: array[float], place: int, per_day: int, otherwise: float) -> float:
@@ -111,6 +110,7 @@ class Origin(NamedTuple):
     from_habit: float
     bright_1h: float
     bright_4h: float
+    """Of a load, that of an hour: no more is asked of it."""
     brightest: float
 
 
@@ -126,26 +126,30 @@ def origin(
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
     span = 4 * per_hour
     last = root_at(slots, number, 0.0)
-    recent = ring(slots, number + 1, max(span, 4))
-    if min(recent) < 0.0:
-        recent = [v if v >= 0.0 else -1.0 - v if v > NEVER else last for v in recent]
+    recent = ring(slots, number + 1, span)
+    lowest = min(recent)
+    if lowest < 0.0:
+        recent = array("f", [v if v >= 0.0 else -1.0 - v if v > NEVER else last for v in recent])
+        lowest = min(recent)
     usual = habit_of(profiles, habit, per_day, level[DAY])
-    sky = ring(profiles[3 * per_day :], number + 1, span)
+    above = last - usual
+    sky = ring(profiles, number + 1, span, 3 * per_day)
     if min(sky) < 0.0:
-        sky = [max(clear, 0.0) for clear in sky]
+        sky = array("d", [max(clear, 0.0) for clear in sky])
     energies = list(map(mul, recent, recent))
+    bright = brightness(energies[-per_hour:], sky[-per_hour:], level)
     return Origin(
         number,
         last,
         last - recent[-2],
         (recent[-1] + recent[-2] + recent[-3] + recent[-4]) * 0.25 - last,
-        min(recent[-span:]),
+        lowest,
         level[DAY],
         level[WEEK],
-        max(last - usual, 0.0),
-        last - usual,
-        brightness(energies[-per_hour:], sky[-per_hour:], level),
-        brightness(energies[-span:], sky, level),
+        above if above > 0.0 else 0.0,
+        above,
+        bright,
+        brightness(energies, sky, level) if rules.kind == "pv" else bright,
         level[BRIGHTEST],
     )
 
@@ -203,9 +207,12 @@ def look(
     clear = profiles[3 * per_day + when.utc]
     if clear >= 0.0:
         root = sqrt(clear)
-        sun_1h, sun_4h = root * sqrt(seen.bright_1h), root * sqrt(seen.bright_4h)
+        sun_1h = root * sqrt(seen.bright_1h)
     else:
-        root = sun_1h = sun_4h = seen.last
+        root = sun_1h = seen.last
+    other = seen.lowest
+    if rules.kind == "pv":
+        other = root * sqrt(seen.bright_4h) if clear >= 0.0 else seen.last
     x = [
         seen.last,
         seen.change,
@@ -217,7 +224,7 @@ def look(
         seen.week,
         root,
         sun_1h,
-        sun_4h if rules.kind == "pv" else seen.lowest,
+        other,
         seen.above_habit,
         seen.from_habit,
     ]

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Literal
 
 from gateway.energy.forecast import band, features, mixture, regression, scores
@@ -315,9 +315,11 @@ def _learn(
     if rules.kind == "pv":
         costs *= min(max(mixed / max(level[WEEK], 1e-9), 0.2), 3.0)
     at = _regression(horizon, 0)
+    share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
+    most = 4.0 if s.known > per_day else inf
     weights = (
-        costs * _counts(s, at, 0, abs(root - experts[-2]), per_day),
-        costs * _counts(s, at + REGRESSION, 1, abs(root - experts[-1]), per_day),
+        costs * _counts(s.regressions, at, 0, abs(root - experts[-2]), most, share),
+        costs * _counts(s.regressions, at + REGRESSION, 1, abs(root - experts[-1]), most, share),
     )
     begin = ((horizon - 1) * ROUND + number % ROUND) * OBSERVATION
     s.rows[begin : begin + OBSERVATION] = array(
@@ -332,23 +334,24 @@ def _learn(
     band.learn(s.bands, (horizon - 1) * BAND, hour, mixed, said[_SCALE], root)
 
 
-def _counts(s: Learned, at: int, which: int, error: float, per_day: int) -> float:
-    """What a slot counts in the regression at `at`, which was off by `error`; and keep that."""
-    numbers = s.regressions
+def _counts(
+    numbers: array[float], at: int, which: int, error: float, most: float, share: float
+) -> float:
+    """What a slot counts in the regression at `at`, which was off by `error`. Its usual error moves
+    towards that by `share`: towards `most` times the usual one at the most.
+    """
     usual = numbers[at + regression.SIZE] or error
-    counts = 0.0
-    if usual > 0.0:
-        least, most = _FLOOR_OF_ERROR * usual, _LARGE_ERROR * usual
-        if which == 0:
-            counts = usual / (error if error > least else least)
-        else:
-            counts = 1.0 if error <= most else most / error
-    if s.known > per_day and error > 4.0 * usual:
-        error = 4.0 * usual
-    share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
+    if not usual > 0.0:
+        return 0.0
+    off = error / usual
+    if which == 0:
+        counts = 1.0 / (off if off > _FLOOR_OF_ERROR else _FLOOR_OF_ERROR)
+    else:
+        counts = 1.0 if off <= _LARGE_ERROR else _LARGE_ERROR / off
+    if off > most:
+        error = most * usual
     numbers[at + regression.SIZE] = usual + share * (error - usual)
-    square = numbers[at + regression.SQUARE]
-    numbers[at + regression.SQUARE] = square + share * (error * error - square)
+    numbers[at + regression.SQUARE] += share * (error * error - numbers[at + regression.SQUARE])
     return counts
 
 

@@ -46,8 +46,11 @@ def learn(
     how much it differs.
     """
     slope = weight if mixed > y else -weight if mixed < y else 0.0
-    regrets = [slope * (mixed - each) for each in experts]
-    new = [*regrets, *map(mul, regrets, regrets)]
-    for at in blocks:
-        for place, each in enumerate(new, at):
-            numbers[place] = keep * numbers[place] + each
+    for n, expert in enumerate(experts):
+        regret = slope * (mixed - expert)
+        square = regret * regret
+        for at in blocks:
+            place = at + n
+            numbers[place] = keep * numbers[place] + regret
+            place += EXPERTS
+            numbers[place] = keep * numbers[place] + square
