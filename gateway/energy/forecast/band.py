@@ -7,7 +7,7 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 from array import array
 from bisect import bisect_left
 
-from gateway.energy.forecast.learned import BAND, HOURS, QUANTILES
+from gateway.energy.forecast.learned import HOURS, QUANTILES
 
 _WIDEST = 30.0
 _SIZE_SHARE = 0.08
@@ -16,6 +16,8 @@ _STEPS = tuple((_STEP * (share - 1.0), _STEP * share) for share in QUANTILES)
 """By how much each quantile sinks where a slot lies below it, and rises where one does not."""
 _LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
 _MIDDLE = len(QUANTILES) // 2
+_MIDDLES = HOURS + len(QUANTILES)
+_MIDDLE_STEP = 0.015
 
 
 def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
@@ -24,12 +26,19 @@ def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
     return found if found > 0.0 else otherwise
 
 
+def middle(numbers: array[float], at: int, hour: int) -> float:
+    """What is to be added in that hour of the day to what the experts say, in √Wh, for half of all
+    slots to be above the forecast. (Experts know means, and all hours alike.)
+    """
+    return numbers[at + _MIDDLES + hour]
+
+
 def quantiles(numbers: array[float], at: int) -> list[float]:
     """The error, in usual ones of its hour, below which each share of QUANTILES lies. Half of all
     lie below the forecast itself (`between` sees to that).
     """
     # Each adapts by itself, and for a while they may cross.
-    return sorted(numbers[at + HOURS : at + BAND])
+    return sorted(numbers[at + HOURS : at + _MIDDLES])
 
 
 def edges(values: list[float]) -> tuple[float, float]:
@@ -62,15 +71,17 @@ def _own(values: list[float], place: int) -> float:
     return 0.0
 
 
-def learn(numbers: array[float], at: int, hour: int, mixed: float, scale: float, y: float) -> None:
-    """Judge what was said of a slot that turned out to be `y`: its forecast was `mixed`, its usual
+def learn(numbers: array[float], at: int, hour: int, root: float, scale: float, y: float) -> None:
+    """Judge what was said of a slot that turned out to be `y`: its forecast was `root`, its usual
     error `scale` (√Wh, both).
     """
-    error = abs(y - mixed)
+    error = abs(y - root)
+    step = _MIDDLE_STEP * scale
+    numbers[at + _MIDDLES + hour] += step if y > root else -step if y < root else 0.0
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
     # Holds where it is cut off at zero, too: nothing that comes is below that.
-    beyond = (y - mixed) / scale if scale > 0.0 else _WIDEST
+    beyond = (y - root) / scale if scale > 0.0 else _WIDEST
     for place, (down, up) in enumerate(_STEPS, at + HOURS):
         value = numbers[place]
         if value > beyond:

@@ -53,10 +53,12 @@ MIXTURES = QUARTERS + 1
 
 QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 HOURS = 24
-BAND = HOURS + len(QUANTILES)
-"""Numbers of one horizon's band: the errors' usual size in each hour, and the quantiles."""
+BAND = 2 * HOURS + len(QUANTILES)
+"""Numbers of one horizon's band: the errors' usual size in each hour, the quantiles, and in each
+hour what brings half of all slots above the forecast.
+"""
 
-PENDING = SHARED + 1 + EXPERTS + 9
+PENDING = SHARED + 1 + EXPERTS + 10
 """Numbers of one forecast that is not judged yet; see `learning.py`."""
 
 SCORE_DAYS = 29

@@ -86,10 +86,10 @@ _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _AIM_PER_DAY = 0.1
 _RIDGE = 0.01
 _EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
-_VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)
+_VALID, _ROOT, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _MIXED, _X = range(11)
 """Where a forecast that waits for its slot has: whether it is one (_LIT, or _DARK), its root, the
-error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, and
-then features and experts.
+error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, what
+the experts say together, and then features and experts.
 """
 _LIT, _DARK = 1.0, 2.0
 _EXPERTS_AT = _X + SHARED + 1
@@ -195,16 +195,16 @@ def predict(
         return None
     if valid == _DARK:
         return Forecast(0, 0, 0)
-    root = mixed = pending[at + _MIXED]
+    root = likeliest = pending[at + _ROOT]
     peak = _ABOVE_PEAK * learned.level[PEAK]
     share = learned.level[AIM] if quantile == SUMS else float(quantile)
     if share != 0.5:
         values = band.quantiles(learned.bands, (horizon - 1) * BAND)
-        root = _within(mixed + pending[at + _SCALE] * band.between(values, share), peak)
+        root = _within(likeliest + pending[at + _SCALE] * band.between(values, share), peak)
     if place := int(learned.level[SENT]):
         target = learned.newest + horizon
         naive = _naive_roots(learned.slots, learned.newest, target, rules)[place - 1]
-        root = _within(naive + root - mixed, peak)
+        root = _within(naive + root - likeliest, peak)
     low, high = pending[at + _LOW], pending[at + _HIGH]
     return Forecast(_uwh(root), _uwh(min(low, root)), _uwh(max(high, root)))
 
@@ -240,7 +240,7 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
         s.slots[number % len(s.slots)] = root
     else:
         expected = root_at(s.slots, number - rules.slots_per_day, 0.0)
-        s.slots[number % len(s.slots)] = -1.0 - (first[_MIXED] if first[_VALID] else expected)
+        s.slots[number % len(s.slots)] = -1.0 - (first[_ROOT] if first[_VALID] else expected)
     _solve(s, number, rules)
     seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
     # What came a day and a week before was looked up when that slot was forecast as a second one.
@@ -285,16 +285,17 @@ def _said(
     mixed = mixture.mixed(
         s.mixtures, _blocks(horizon, quarter), _DEFAULT_WEIGHTS[rules.kind], experts
     )
-    mixed = _within(mixed, peak)
     bands = (horizon - 1) * BAND
+    root = _within(mixed + band.middle(s.bands, bands, hour), peak)
     scale = band.size(s.bands, bands, hour, s.regressions[at + regression.SIZE])
     values = band.quantiles(s.bands, bands)
     low, high = band.edges(values)
-    low, high = _within(mixed + scale * low, peak), _within(mixed + scale * high, peak)
-    balanced = mixed
+    low, high = _within(root + scale * low, peak), _within(root + scale * high, peak)
+    balanced = root
     if horizon == 2:
-        balanced = _within(mixed + scale * band.between(values, s.level[AIM]), peak)
-    return array("d", (_LIT, mixed, scale, low, high, balanced, habit, hour, quarter, *x, *experts))
+        balanced = _within(root + scale * band.between(values, s.level[AIM]), peak)
+    head = (_LIT, root, scale, low, high, balanced, habit, hour, quarter, mixed)
+    return array("d", (*head, *x, *experts))
 
 
 def _learn(
@@ -308,12 +309,12 @@ def _learn(
 ) -> None:
     """Learn from how far a forecast was off."""
     per_day, level = rules.slots_per_day, s.level
-    mixed, hour, quarter = said[_MIXED], int(said[_HOUR]), int(said[_QUARTER])
+    hour, quarter = int(said[_HOUR]), int(said[_QUARTER])
     experts = said[_EXPERTS_AT:].tolist()
     # An error of a roof's root costs most at noon.
     costs = weight
     if rules.kind == "pv":
-        costs *= min(max(mixed / max(level[WEEK], 1e-9), 0.2), 3.0)
+        costs *= min(max(said[_ROOT] / max(level[WEEK], 1e-9), 0.2), 3.0)
     at = _regression(horizon, 0)
     share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
     most = 4.0 if s.known > per_day else inf
@@ -326,12 +327,13 @@ def _learn(
         "f", (*said[_X:_EXPERTS_AT], quarter, root, *weights)
     )
     blocks = _blocks(horizon, quarter)
-    mixture.learn(s.mixtures, blocks, experts, mixed, root, _keep(_MIXTURE_DAYS * per_day), weight)
+    keep = _keep(_MIXTURE_DAYS * per_day)
+    mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, keep, weight)
     if horizon == 2 and level[MEAN] > 0.0:
         off = (root * root - said[_BALANCED] ** 2) / level[MEAN]
         moved = level[AIM] + _AIM_PER_DAY / per_day * off
         level[AIM] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
-    band.learn(s.bands, (horizon - 1) * BAND, hour, mixed, said[_SCALE], root)
+    band.learn(s.bands, (horizon - 1) * BAND, hour, said[_ROOT], said[_SCALE], root)
 
 
 def _counts(
@@ -362,7 +364,7 @@ def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rule
         s.scores,
         number * rules.slot_s // DAY_S,
         root * root,
-        said[_MIXED] ** 2,
+        said[_ROOT] ** 2,
         (last * last, yesterday * yesterday, last_week * last_week),
         said[_LOW] <= root <= said[_HIGH] if said[_VALID] == _LIT else None,
         said[_BALANCED] ** 2,
