@@ -210,9 +210,9 @@ def look(
         sun_1h = root * sqrt(seen.bright_1h)
     else:
         root = sun_1h = seen.last
-    other = seen.lowest
+    own = (seen.week, seen.lowest)
     if rules.kind == "pv":
-        other = root * sqrt(seen.bright_4h) if clear >= 0.0 else seen.last
+        own = (sun_1h, root * sqrt(seen.bright_4h) if clear >= 0.0 else seen.last)
     x = [
         seen.last,
         seen.change,
@@ -221,18 +221,16 @@ def look(
         usual,
         lately,
         seen.day,
-        seen.week,
         root,
-        sun_1h,
-        other,
+        *own,
         seen.above_habit,
         seen.from_habit,
     ]
     return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
-LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.2, 0.05, 0.1, 0.0, 0.0, 0.0, 0.05, *(0.0,) * 5)
-SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.35, *(0.0,) * 3, 0.4, 0.1, *(0.0,) * 5)
+LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.2, 0.05, 0.1, 0.0, 0.0, 0.05, *(0.0,) * 5)
+SUN_PRIOR = (0.0, 0.0, 0.0, 0.15, 0.0, 0.35, 0.0, 0.0, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 
 assert len(LOAD_PRIOR) == len(SUN_PRIOR) == FEATURES

@@ -19,7 +19,7 @@ HORIZONS = (1, 2)
 """Slots after the newest one: `sdk` asks for the second, and a provisional slot makes it a first.
 """
 
-SHARED = 12
+SHARED = 11
 """Features of every slot (`features.look` has those of a load and those of a roof); one more is of
 the quarter of the day in which the slot lies.
 """
