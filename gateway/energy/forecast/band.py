@@ -18,6 +18,8 @@ _LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
 _MIDDLE = len(QUANTILES) // 2
 _MIDDLES = HOURS + len(QUANTILES)
 _MIDDLE_STEP = 0.015
+_STEEP = 10.0
+"""What is off by more than a tenth of the usual error counts by its sign alone."""
 
 
 def size(numbers: array[float], at: int, hour: int, otherwise: float) -> float:
@@ -76,8 +78,8 @@ def learn(numbers: array[float], at: int, hour: int, root: float, scale: float, 
     error `scale` (√Wh, both).
     """
     error = abs(y - root)
-    step = _MIDDLE_STEP * scale
-    numbers[at + _MIDDLES + hour] += step if y > root else -step if y < root else 0.0
+    step = _STEEP * (y - root)
+    numbers[at + _MIDDLES + hour] += _MIDDLE_STEP * min(max(step, -scale), scale)
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
     # Holds where it is cut off at zero, too: nothing that comes is below that.

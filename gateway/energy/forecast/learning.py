@@ -229,11 +229,13 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
     """Slot `number` came, with that root or missing. Changes the arrays of `s`."""
     first, second = s.pending[:PENDING], s.pending[PENDING : 2 * PENDING]
     next_but_one = s.pending[2 * PENDING :]
+    # Counted from the first slot: the same slots at any other time are learned the same.
+    turn = (number - (s.since_s or 0) // rules.slot_s) % ROUND
     when = _when(first, number, rules)
     if root is not None:
         for horizon, said in ((1, first), (2, second)):
             if said[_VALID] == _LIT:
-                _learn(s, horizon, number, said, root, weight, rules)
+                _learn(s, horizon, turn, said, root, weight, rules)
         if second[_VALID]:
             _judge(s, number, second, root, rules)
         _usual(s, root, weight, when, rules)
@@ -241,7 +243,7 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
     else:
         expected = root_at(s.slots, number - rules.slots_per_day, 0.0)
         s.slots[number % len(s.slots)] = -1.0 - (first[_ROOT] if first[_VALID] else expected)
-    _solve(s, number, rules)
+    _solve(s, turn, rules)
     seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
     # What came a day and a week before was looked up when that slot was forecast as a second one.
     # Before there is a week, something newer stood in for it.
@@ -301,7 +303,7 @@ def _said(
 def _learn(
     s: Learned,
     horizon: int,
-    number: int,
+    turn: int,
     said: array[float],
     root: float,
     weight: float,
@@ -322,7 +324,7 @@ def _learn(
         costs * _counts(s.regressions, at, 0, abs(root - experts[-2]), most, share),
         costs * _counts(s.regressions, at + REGRESSION, 1, abs(root - experts[-1]), most, share),
     )
-    begin = ((horizon - 1) * ROUND + number % ROUND) * OBSERVATION
+    begin = ((horizon - 1) * ROUND + turn) * OBSERVATION
     s.rows[begin : begin + OBSERVATION] = array(
         "f", (*said[_X:_EXPERTS_AT], quarter, root, *weights)
     )
@@ -407,9 +409,9 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))
 
 
-def _solve(s: Learned, number: int, rules: Rules) -> None:
+def _solve(s: Learned, turn: int, rules: Rules) -> None:
     """Each regression in turn: add what waits for it, and solve it in the slot after."""
-    block, rest = divmod(number % ROUND, ROUND // (len(HORIZONS) * REGRESSIONS))
+    block, rest = divmod(turn, ROUND // (len(HORIZONS) * REGRESSIONS))
     if block == len(HORIZONS) * REGRESSIONS:
         return
     horizon, which = divmod(block, REGRESSIONS)

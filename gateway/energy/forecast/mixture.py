@@ -10,6 +10,9 @@ from operator import mul
 
 from gateway.energy.forecast.learned import EXPERTS
 
+_ROUNDING = 1e-6
+"""What is off by no larger a part than this is right: which sign it has is by chance."""
+
 
 def mixed(
     numbers: array[float],
@@ -45,7 +48,8 @@ def learn(
     """Give each expert what following it would have saved, near enough: the loss's slope times by
     how much it differs.
     """
-    slope = weight if mixed > y else -weight if mixed < y else 0.0
+    off, rounding = mixed - y, _ROUNDING * y
+    slope = weight if off > rounding else -weight if off < -rounding else 0.0
     for n, expert in enumerate(experts):
         regret = slope * (mixed - expert)
         square = regret * regret
