@@ -96,6 +96,12 @@ def report_of(args: argparse.Namespace) -> "Report":
     return _parsed(url, _fetch(url, token))
 
 
+def report_of_page(settings: "Settings") -> "Report":
+    """What the daemon at the page that these settings name says now. Raises NotReachable."""
+    url, token = _page_of(settings)
+    return _parsed(url, _fetch(url, token))
+
+
 def _watch(url: str, token: Token, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live
@@ -129,9 +135,8 @@ def _watch(url: str, token: Token, *, as_json: bool) -> int:
 
 def last_heard(settings: "Settings") -> dict[str, str]:
     """What the running daemon of these settings says of each meter; nothing where none runs."""
-    url, token = _page_of(settings)
     try:
-        report = _parsed(url, _fetch(url, token))
+        report = report_of_page(settings)
     except NotReachable:
         return {}
     ages = {meter.name: meter.age_s(report.now_s) for meter in report.meters}
