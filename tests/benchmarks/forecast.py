@@ -360,7 +360,8 @@ def _boosted(homes: Sequence[Series], of: Mapping[str, Outcome]) -> Iterator[Fig
         theirs = [(error_wh / best_wh, name) for (error_wh, best_wh), name in errors if best_wh]
         low, high = min(theirs), max(theirs)
         beside = f"LightGBM {low[0]:.3f} ({low[1]}) to {high[0]:.3f} ({high[1]})"
-        yield Figure(name, mean, "×", fmean(ratio for ratio, _ in theirs), "low", beside)
+        bound = round(fmean(ratio for ratio, _ in theirs), 3)
+        yield Figure(name, mean, "×", bound, "low", beside)
 
 
 def _errors_of_boosted(home: Series) -> tuple[tuple[float, float], str]:
