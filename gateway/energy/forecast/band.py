@@ -78,8 +78,9 @@ def learn(numbers: array[float], at: int, hour: int, root: float, scale: float, 
     error `scale` (√Wh, both).
     """
     error = abs(y - root)
-    step = _STEEP * (y - root)
-    numbers[at + _MIDDLES + hour] += _MIDDLE_STEP * min(max(step, -scale), scale)
+    off = _STEEP * (y - root)
+    step = scale if off > scale else off if off > -scale else -scale
+    numbers[at + _MIDDLES + hour] += _MIDDLE_STEP * step
     before = numbers[at + hour]
     numbers[at + hour] = error if before <= 0.0 else before + _SIZE_SHARE * (error - before)
     # Holds where it is cut off at zero, too: nothing that comes is below that.

@@ -38,7 +38,7 @@ def mixed(
 
 def learn(
     numbers: array[float],
-    blocks: Sequence[int],
+    blocks: tuple[int, int],
     experts: Sequence[float],
     mixed: float,
     y: float,
@@ -50,11 +50,15 @@ def learn(
     """
     off, rounding = mixed - y, _ROUNDING * y
     slope = weight if off > rounding else -weight if off < -rounding else 0.0
-    for n, expert in enumerate(experts):
+    first, second = blocks
+    apart = second - first
+    for place, expert in enumerate(experts, first):
         regret = slope * (mixed - expert)
         square = regret * regret
-        for at in blocks:
-            place = at + n
-            numbers[place] = keep * numbers[place] + regret
-            place += EXPERTS
-            numbers[place] = keep * numbers[place] + square
+        squares = place + EXPERTS
+        numbers[place] = keep * numbers[place] + regret
+        numbers[squares] = keep * numbers[squares] + square
+        other = place + apart
+        squares += apart
+        numbers[other] = keep * numbers[other] + regret
+        numbers[squares] = keep * numbers[squares] + square
