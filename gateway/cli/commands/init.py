@@ -101,6 +101,14 @@ def _add_site(parser: argparse.ArgumentParser) -> None:
         help="length of a market slot (default: 15min)",
     )
 
+    group.add_argument(
+        "--clock",
+        choices=["kernel", "assured"],
+        default="kernel",
+        help="who says that this machine's clock is right: the kernel, once it is synchronised "
+        "(default), or you, where a clock of its own keeps it and there is no network",
+    )
+
 
 def _add_exchange(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("exchange")

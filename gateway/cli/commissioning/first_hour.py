@@ -107,6 +107,7 @@ class FirstHour:
             assets=assets,
             buffer="" if self._folder == Path(DEFAULT_FOLDER) else "buffer.sqlite",
             page_port=self._page_port(),
+            is_clock_assured=args.clock == "assured",
         )
 
     # --- writing, checking, starting ---

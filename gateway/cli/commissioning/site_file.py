@@ -46,6 +46,8 @@ class SiteLines:
     """Its path. Empty: the daemon's own."""
     page_port: int | None = None
     """None: the default."""
+    is_clock_assured: bool = False
+    """Whether a person answers for the machine's clock."""
 
 
 def site_text(site: SiteLines, written: str) -> str:
@@ -77,6 +79,8 @@ def site_text(site: SiteLines, written: str) -> str:
             lines.append(f"  - {{name: {name},{uuid} kind: {asset.kind}, energy: {asset.energy}}}")
     if site.buffer:
         lines += ["", "buffer:", f"  path: {scalar(site.buffer)}"]
+    if site.is_clock_assured:
+        lines += ["", "clock:", "  trust: assured"]
     if site.page_port is not None:
         lines += ["", "status:", f"  port: {site.page_port}"]
     return "\n".join(lines) + "\n"
