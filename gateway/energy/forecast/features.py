@@ -22,6 +22,7 @@ from gateway.energy.forecast.learned import (
     QUARTERS,
     UNKNOWN,
     WEEK,
+    WEEK_DAYS,
     Rules,
 )
 
@@ -60,13 +61,18 @@ def clock(number: int, rules: Rules) -> Clock:
     return Clock(utc, habit, hour, hour * QUARTERS // HOURS)
 
 
-def days_before(number: int, days: int, rules: Rules) -> int:
-    """The number of the slot so many days earlier, by the clock that counts for such an asset."""
+def a_day_and_a_week_before(number: int, rules: Rules) -> tuple[int, int]:
+    """The numbers of those slots, by the clock that counts for such an asset."""
     if rules.kind == "pv":
-        return number - days * rules.slots_per_day
+        return number - rules.slots_per_day, number - WEEK_DAYS * rules.slots_per_day
     start_s = number * rules.slot_s
-    moved_s = rules.utc_offset_s(start_s) - rules.utc_offset_s(start_s - days * DAY_S)
-    return (start_s - days * DAY_S + moved_s) // rules.slot_s
+    utc_offset_s = rules.utc_offset_s
+    local_s = start_s + utc_offset_s(start_s)
+    day_s, week_s = start_s - DAY_S, start_s - WEEK_DAYS * DAY_S
+    return (
+        (local_s - DAY_S - utc_offset_s(day_s)) // rules.slot_s,
+        (local_s - WEEK_DAYS * DAY_S - utc_offset_s(week_s)) // rules.slot_s,
+    )
 
 
 def root_at(slots: array[float], number: int, otherwise: float) -> float:
@@ -202,8 +208,9 @@ def look(
     if earlier:
         yesterday, last_week = earlier
     else:
-        yesterday = root_at(slots, days_before(target, 1, rules), usual)
-        last_week = root_at(slots, days_before(target, 7, rules), yesterday)
+        day, week = a_day_and_a_week_before(target, rules)
+        yesterday = root_at(slots, day, usual)
+        last_week = root_at(slots, week, yesterday)
     clear = profiles[3 * per_day + when.utc]
     if clear >= 0.0:
         root = sqrt(clear)

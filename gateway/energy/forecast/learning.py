@@ -405,11 +405,11 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
             level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
     profiles[sky] = clear
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
-    least = 1.0 / max(s.known, 1)
-    level[DAY] += max(1.0 / per_day, least) * (root - level[DAY])
-    week = max(1.0 / (7.0 * per_day), least)
-    level[WEEK] += week * (root - level[WEEK])
-    level[MEAN] += week * (energy - level[MEAN])
+    share = 1.0 / max(min(s.known, per_day), 1)
+    level[DAY] += share * (root - level[DAY])
+    share = 1.0 / max(min(s.known, WEEK_DAYS * per_day), 1)
+    level[WEEK] += share * (root - level[WEEK])
+    level[MEAN] += share * (energy - level[MEAN])
     level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))
 
 
