@@ -293,7 +293,8 @@ def _said(
     )
     bands = (horizon - 1) * BAND
     root = _within(mixed + band.middle(s.bands, bands, hour), peak)
-    scale = band.size(s.bands, bands, hour, s.regressions[at + regression.SIZE])
+    # Before any error is known it may be off by all of it.
+    scale = band.size(s.bands, bands, hour, s.regressions[at + regression.SIZE]) or root
     values = band.quantiles(s.bands, bands)
     low, high = band.edges(values)
     low, high = _within(root + scale * low, peak), _within(root + scale * high, peak)
