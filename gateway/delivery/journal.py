@@ -53,6 +53,34 @@ class Counts:
     """The subjects whose last word from the destination was a refusal, by name, and why."""
 
 
+class _Delivered:
+    """What was delivered and is not in the log yet: kinds, subjects, and starts of slots."""
+
+    def __init__(self) -> None:
+        self._unsaid: dict[tuple[Kind, Subject, int], None] = {}
+        self._said_s: float | None = None
+
+    def due(self, items: Iterable[Item], now_s: float) -> Collection[tuple[Kind, Subject, int]]:
+        """With these, all that is to be said now. Empty: it is not time yet."""
+        self._unsaid |= dict.fromkeys((i.kind, i.subject, i.slot_s) for i in items)
+        is_time = self._said_s is None or not 0 <= now_s - self._said_s < DELIVERED_S
+        if not is_time and len(self._unsaid) < _MOST_UNSAID:
+            return ()
+        self._said_s, due, self._unsaid = now_s, self._unsaid, {}
+        return due
+
+
+@dataclass(slots=True)
+class _Failing:
+    """Deliveries fail, or did last."""
+
+    since_s: float = 0.0
+    logged: str = ""
+    """The kind of failure that was logged last, since they do."""
+    missed: int = 0
+    """What could not be delivered in time meanwhile."""
+
+
 class Journal:
     """Of one destination. `name_of` names a subject, and `note` keeps what a person should know.
     Times are Unix seconds.
@@ -76,14 +104,9 @@ class Journal:
         """When refusals of a subject were logged last, and (None) of everything."""
         self.is_met = False
         """Whether the destination has given a verdict, or taken our login, since the start."""
-        self._failure_logged = ""
-        """The kind of failure that was logged last, since deliveries fail."""
-        self._failing_since_s = 0.0
-        self._missed_meanwhile = 0
+        self._failing = _Failing()
         self._rejection_logged = ""
-        self._delivered: dict[tuple[Kind, Subject, int], None] = {}
-        """What was delivered and is not in the log yet: kinds, subjects, and starts of slots."""
-        self._delivered_logged_s: float | None = None
+        self._delivered = _Delivered()
 
     def accepted(self, items: Sequence[Item], now_s: float) -> None:
         """The destination has these, by its own word."""
@@ -93,13 +116,8 @@ class Journal:
             for subject in {item.subject for item in items}:
                 self.counts.refuses.pop(self._name_of(subject), None)
         _log.debug("%sdelivered %s", self._prefix, self.say(items))
-        self._delivered |= dict.fromkeys((i.kind, i.subject, i.slot_s) for i in items)
-        logged_s = self._delivered_logged_s
-        is_full = len(self._delivered) >= _MOST_UNSAID
-        if logged_s is None or not 0 <= now_s - logged_s < DELIVERED_S or is_full:
-            self._delivered_logged_s = now_s
-            _log.info("%sdelivered %s", self._prefix, self._say(self._delivered))
-            self._delivered = {}
+        if due := self._delivered.due(items, now_s):
+            _log.info("%sdelivered %s", self._prefix, self._say(due))
 
     def sent(self, items: Sequence[Item], now_s: float, *, is_receipt: bool) -> None:
         """These are on their way, or the destination has taken them: its own word follows, which
@@ -118,7 +136,7 @@ class Journal:
     @property
     def is_refused(self) -> bool:
         """Whether the destination does not take who we are."""
-        return self.state == "retrying" and self._failure_logged == REFUSED
+        return self.state == "retrying" and self._failing.logged == REFUSED
 
     def rejected(self, items: Sequence[Item], reason: str, now_s: float) -> None:
         """The destination will never take these. A line is logged when the reason is another
@@ -213,13 +231,13 @@ class Journal:
         items = [i for i in items if (self._name_of(i.subject), i.kind) not in self.counts.unheard]
         if not items:
             return
-        if self.state not in _FAILING or not self._missed_meanwhile:
+        if self.state not in _FAILING or not self._failing.missed:
             _log.warning(
                 "%s%s can no longer be delivered: the time for it has passed",
                 self._prefix,
                 self.say(items),
             )
-        self._missed_meanwhile += len(items)
+        self._failing.missed += len(items)
 
     def failed(self, cause: str, reason: str, now_s: float) -> None:
         """A try came to nothing. Reasons differ from try to try; a line is logged when the cause is
@@ -232,9 +250,9 @@ class Journal:
         self.state = "retrying"
         self.refusing_since_s = None
 
-        if cause == self._failure_logged:
+        if cause == self._failing.logged:
             return
-        self._failure_logged = cause
+        self._failing.logged = cause
         who = f"{self._who} " if cause == "reply" else ""
         _log.warning(
             "%sdeliveries fail: %s%s; what is owed is kept and tried again",
@@ -248,12 +266,12 @@ class Journal:
         self.is_met = True
         self.refusing_since_s = None
         if self.state in _FAILING:
-            missed = self._missed_meanwhile
+            missed = self._failing.missed
             _log.info(
                 "%s takes deliveries again, after %d failures in %.0f s%s",
                 self._who,
                 failures,
-                now_s - self._failing_since_s,
+                now_s - self._failing.since_s,
                 f"; missed meanwhile: {missed}" if missed else "",
             )
         self.state = "ok"
@@ -279,9 +297,7 @@ class Journal:
         return True
 
     def _begin_to_fail(self, now_s: float) -> None:
-        self._failing_since_s = now_s
-        self._failure_logged = ""
-        self._missed_meanwhile = 0
+        self._failing = _Failing(now_s)
 
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""
