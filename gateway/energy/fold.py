@@ -28,7 +28,6 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
-from gateway.energy.quiet import after_quiet, is_quiet
 from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
     ABOUT_MS,
@@ -49,6 +48,7 @@ from gateway.energy.slot import (
     Slot,
     Step,
 )
+from gateway.energy.usual import after_usual, as_usual
 
 _POWER: dict[Direction, str] = {"import": "power_import_w", "export": "power_export_w"}
 _ENERGY: dict[Direction, str] = {"import": "energy_import_wh", "export": "energy_export_wh"}
@@ -198,8 +198,11 @@ def advance_direction(
     if before is None:
         return _begin_direction(reading, entries)
     before = _heard(before, reading)
-    if is_quiet(before, reading, rules, register):
-        return _quiet(before, reading, entries)
+    usual = as_usual(before, reading, rules, register)
+    if usual is not None:
+        after = _as_usual(before, *usual, reading, entries)
+        if after is not None:
+            return after
     is_another = before.counts_another(register, widened=reading.widened)
     before = before if is_another else before.counting(register)
     if is_overdue(before, reading.steady_ms, entries):
@@ -238,11 +241,17 @@ def _heard(before: DirectionState, reading: Reading) -> DirectionState:
     return replace(before, counter=believing.heard(before.counter))
 
 
-def _quiet(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
-    """The direction after a reading that brought nothing new."""
-    counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+def _as_usual(
+    before: DirectionState,
+    counter: counting.Counter,
+    since: counting.Since,
+    reading: Reading,
+    entries: Entries,
+) -> DirectionState | None:
+    """The direction after a usual reading; None where it turns out to be none."""
     refinement = _refined(before, counter, reading, entries, False)
-    return after_quiet(before, counter, reading, refinement)
+    register = entries.rules.registers[entries.direction]
+    return after_usual(before, counter, since, reading, refinement, register)
 
 
 def _with_register(
