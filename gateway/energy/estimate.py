@@ -41,12 +41,14 @@ from gateway.energy.power_faults import (
 from gateway.energy.power_line import (
     CHANGES,
     HOURS_PER_S,
+    Passed,
     Segment,
     passed,
     power_at,
     rounded,
     segment,
     towards,
+    whole,
 )
 from gateway.energy.track import Past, Track, looked_back, surprise, within
 
@@ -354,49 +356,71 @@ def _sampled(
 ) -> Estimate:
     """One sample further, or so many that are one: power's noise is drawn anew at each."""
     elapsed_s = at_s - estimate.at_s
-    begin_w, end_w = _powers(estimate, power_w)
+    before_w = estimate.power_w
+    # What is not shown is as the other one was.
+    end_w = power_w if power_w is not None else before_w or 0.0
+    begin_w = before_w if before_w is not None else end_w
     change_w2 = (end_w - begin_w) ** 2
-    wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
-    changes = (*estimate.changes, *(change_w2,) * samples)[-CHANGES:]
-    sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
-    delay_s = estimate.faults.delay.now_s
+    changes = estimate.changes
+    wobble_w2 = changes[-1] if changes and changes[-1] > change_w2 else change_w2
+    changes = (*changes, *(change_w2,) * samples)[-CHANGES:]
     low_wh, high_wh = (None, None) if seen is None else (seen.low_wh, seen.high_wh)
-    both = sums.slope_nwh, sums.stair_nwh
-    sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
+    sums = estimate.sums
+    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
+    # What passed as if power were of the moment, and as if it were a mean.
+    slope_nwh = sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2)
+    stair_nwh = sums.stair_nwh + round(end_w * nwh_per_w)
+    delay_s = estimate.faults.delay.now_s
+    sight = Sight(
+        at_s + delay_s, at_s, low_wh, high_wh, slope_nwh, stair_nwh, change_w2, wobble_w2
+    )
+    one = segment(estimate.at_s, at_s, begin_w, end_w, changes, samples)
+    if elapsed_s <= FINE_S or estimate.search is not None:
+        estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
+    delay = estimate.faults.delay
+    if not (ends_s or delay.now_s or delay.aim_s) and _is_caught_up(estimate):
+        # Nearly always: what was shown is looked at when it is.
+        what = whole(one, is_mean=estimate.faults.mean.is_mean)
+        corrected_wh, sums = _corrected(estimate, what, elapsed_s, slope_nwh, stair_nwh)
+        estimate = replace(
+            estimate,
+            at_s=at_s,
+            power_w=power_w,
+            place=at_s,
+            track=estimate.track.moved(corrected_wh, what.variance),
+            changes=changes,
+            sums=sums,
+        )
+        return _looked_at(estimate, sight, refreshed_s)
+
     late_s = max(delay_s, 0.0)
-    estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
+    ahead, paced = estimate.ahead, estimate.paced
+    if ends_s:
+        ahead = (*ahead, *((end_s + late_s, end_s) for end_s in ends_s))
+        paced = (*paced, *(Paced(end_s) for end_s in ends_s))
+    faults = estimate.faults
+    if delay.now_s != delay.aim_s:
+        now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
+        faults = replace(faults, delay=replace(delay, now_s=now_s))
     estimate = replace(
         estimate,
         at_s=at_s,
         power_w=power_w,
-        segments=(
-            *estimate.segments,
-            segment(estimate.at_s, at_s, begin_w, end_w, changes, samples),
-        ),
+        segments=(*estimate.segments, one),
         changes=changes,
         sights=(*estimate.sights, sight),
-        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s))
-        if ends_s
-        else estimate.ahead,
-        paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)) if ends_s else estimate.paced,
-        sums=sums,
+        ahead=ahead,
+        paced=paced,
+        sums=replace(sums, slope_nwh=slope_nwh, stair_nwh=stair_nwh),
+        faults=faults,
     )
-    delay = estimate.faults.delay
-    if delay.now_s != delay.aim_s:
-        now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
-        faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
-        estimate = replace(estimate, faults=faults)
-    return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+    return _caught_up(estimate, at_s + min(faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
 
 
-def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Sums:
-    """What passed as if power were of the moment, and as if it were a mean."""
-    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
-    return replace(
-        sums,
-        slope_nwh=sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2),
-        stair_nwh=sums.stair_nwh + round(end_w * nwh_per_w),
-    )
+def _is_caught_up(estimate: Estimate) -> bool:
+    """Whether the track has come as far as the last sample, and nothing waits."""
+    waits = estimate.sights or estimate.ahead or estimate.segments
+    return not waits and estimate.place == estimate.at_s
 
 
 def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool) -> Estimate:
@@ -417,22 +441,13 @@ def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown:
     return replace(estimate, search=search)
 
 
-def _powers(estimate: Estimate, power_w: float | None) -> tuple[float, float]:
-    """Power at the last sample and at this one; what is not shown is as the other one was."""
-    before_w = estimate.power_w
-    if power_w is None:
-        return (before_w or 0.0, before_w or 0.0)
-    return (power_w if before_w is None else before_w, power_w)
-
-
 def _caught_up(estimate: Estimate, to: float, refreshed_s: float) -> Estimate:
     """Everything that lies up to there on the power line, in order."""
     while True:
         sight = estimate.sights[0] if estimate.sights else None
         ahead = estimate.ahead[0] if estimate.ahead else None
         if sight is not None and sight.place <= to and (ahead is None or sight.place <= ahead[0]):
-            estimate = _moved(estimate, sight.place)
-            estimate = replace(estimate, sights=estimate.sights[1:])
+            estimate = replace(_moved(estimate, sight.place), sights=estimate.sights[1:])
             estimate = _looked_at(estimate, sight, refreshed_s)
         elif ahead is not None and ahead[0] <= to:
             estimate = _moved(estimate, ahead[0])
@@ -452,12 +467,11 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
     """The track further on, by power."""
     if place <= estimate.place:
         return estimate
-    faults = estimate.faults
-    segments = estimate.segments
-    what = passed(segments, estimate.place, place, is_mean=faults.mean.is_mean)
-    shown_s = place - estimate.place - what.idle_s
-    corrected_wh = faults.correction.applied(what.wh, shown_s, what.idle_s)
-    sums = estimate.sums
+    segments, sums = estimate.segments, estimate.sums
+    is_mean = estimate.faults.mean.is_mean
+    what = passed(segments, estimate.place, place, is_mean=is_mean)
+    lasted_s = place - estimate.place
+    corrected_wh, sums = _corrected(estimate, what, lasted_s, sums.slope_nwh, sums.stair_nwh)
     gone = 0
     while gone < len(segments) and segments[gone].end_s <= place:
         gone += 1
@@ -466,14 +480,24 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
         segments=segments[gone:],
-        sums=Sums(
-            sums.nwh + round(what.wh * NWH_PER_WH),
-            sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
-            sums.variance + what.variance,
-            sums.idle_s + what.idle_s,
-            sums.slope_nwh,
-            sums.stair_nwh,
-        ),
+        sums=sums,
+    )
+
+
+def _corrected(
+    estimate: Estimate, what: Passed, lasted_s: float, slope_nwh: int, stair_nwh: int
+) -> tuple[float, Sums]:
+    """What passed by power, once that is corrected, and what has passed in all."""
+    shown_s = lasted_s - what.idle_s
+    corrected_wh = estimate.faults.correction.applied(what.wh, shown_s, what.idle_s)
+    sums = estimate.sums
+    return corrected_wh, Sums(
+        sums.nwh + round(what.wh * NWH_PER_WH),
+        sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
+        sums.variance + what.variance,
+        sums.idle_s + what.idle_s,
+        slope_nwh,
+        stair_nwh,
     )
 
 
@@ -504,7 +528,6 @@ def _milestone(past: Past, sums: Sums) -> Milestone:
 def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
     """After the register was looked at."""
     interval_s = sight.at_s - estimate.seen_s
-    since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
     faults = estimate.faults
     if faults.candidate is not None:
         if is_steady(sight.change_w2, faults.candidate.power_w):
@@ -512,31 +535,34 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
             faults = stayed(faults, interval_s, step_wh)
         else:
             faults = replace(faults, candidate=None)
-        estimate = replace(estimate, faults=faults)
     if sight.low_wh is None or sight.high_wh is None:
-        return estimate
+        return estimate if faults is estimate.faults else replace(estimate, faults=faults)
 
-    estimate = replace(
+    laziness = estimate.laziness
+    if refreshed_s > 1.5 * interval_s:
+        laziness = MOST_LAZY
+    elif refreshed_s and not faults.delay.told_s:
+        # Its reading is anything from new to as old as it gets.
+        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
+        faults = replace(faults, delay=delay)
+    has_moved = sight.low_wh > estimate.register[0]
+    looked = replace(
         estimate,
         seen_s=sight.at_s,
         seen_nwh=estimate.sums.corrected_nwh,
         interval_s=interval_s,
+        laziness=laziness,
+        faults=faults,
     )
-    if refreshed_s > 1.5 * interval_s:
-        estimate = replace(estimate, laziness=MOST_LAZY)
-    elif refreshed_s and not faults.delay.told_s:
-        # Its reading is anything from new to as old as it gets.
-        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
-        estimate = replace(estimate, faults=replace(faults, delay=delay))
-    has_moved = sight.low_wh > estimate.register[0]
-    if not has_moved and estimate.laziness > LAZY:
-        return estimate
+    if not has_moved and laziness > LAZY:
+        return looked
 
-    begins = estimate.last is None
+    first = None
     if has_moved:
-        estimate = _stepped(estimate, sight, interval_s, since_wh)
-    first = estimate.last if begins else None
-    return _held(estimate, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
+        since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
+        looked = _stepped(looked, sight, since_wh)
+        first = looked.last if estimate.last is None else None
+    return _held(looked, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
 
 
 def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -> Estimate:
@@ -584,14 +610,15 @@ def _between(past: Past, estimate: Estimate, seen: Seen, at_s: float) -> Past:
     return replace(past, low_wh=low_wh, high_wh=max(high_wh, low_wh))
 
 
-def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: float) -> Estimate:
+def _stepped(estimate: Estimate, sight: Sight, since_wh: float) -> Estimate:
     """The register has moved: what that says of the register, of power, and of their being one."""
     assert sight.low_wh is not None and sight.high_wh is not None
     step_wh = sight.high_wh - sight.low_wh
     moved_wh = sight.low_wh - estimate.register[0]
+    interval_s = estimate.interval_s
     last = estimate.last
     elapsed_s = sight.at_s - (last.at_s if last else estimate.steps[0].at_s)
-    laziness = _laziness(estimate, moved_wh, step_wh, interval_s, elapsed_s, since_wh)
+    laziness = _laziness(estimate, moved_wh, step_wh, elapsed_s, since_wh)
     is_lazy = laziness > LAZY
 
     wide_wh = step_wh
@@ -602,32 +629,35 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
     # Steps that overlap, as those of a coarse float do, leave that much open.
     wide_wh = max(wide_wh, step_wh - moved_wh)
-    sums = replace(estimate.sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
+    sums = estimate.sums
+    if sums.slope_nwh != sight.slope_nwh or sums.stair_nwh != sight.stair_nwh:
+        sums = replace(sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
     crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
-    paced = tuple(each.and_then(step, steps) for each in estimate.paced)
+    paced = estimate.paced
+    if paced:
+        paced = tuple([each.and_then(step, steps) for each in paced])
 
     faults = estimate.faults
     if estimate.power_w is not None:
         if faults.candidate is None and is_steady(sight.wobble_w2, power_w):
             faults = replace(faults, candidate=crossing)
         faults = crossed(faults, crossing, step_wh)
-    estimate = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
-    return _rated(estimate, crossing, step_wh, elapsed_s)
+    new = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
+    return _rated(new, crossing, step_wh, elapsed_s)
 
 
 def _laziness(
     estimate: Estimate,
     moved_wh: float,
     step_wh: float,
-    interval_s: float,
     elapsed_s: float,
     since_wh: float,
 ) -> float:
     """How sure it is that the register is refreshed only now and then."""
     laziness = estimate.laziness
-    if elapsed_s <= 1.01 * interval_s:
+    if elapsed_s <= 1.01 * estimate.interval_s:
         return max(laziness - 0.5, 0.0)
     last = estimate.last
     if last is None or estimate.power_w is None:
