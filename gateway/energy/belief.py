@@ -176,8 +176,8 @@ def read(
 
 
 def is_plain(counter: Counter, rules: Rules, moved_uwh: int, raw_uwh: int) -> bool:
-    """Whether a register that moved so much (≥ 0), to `raw_uwh`, is believed at once and no leap: as
-    `read` would have it, of a counter that suspects nothing and whose beginning is known.
+    """Whether a register that moved so much (≥ 0), to `raw_uwh`, is believed at once, and no leap:
+    as `read` has it, of a counter that suspects nothing and whose beginning is known.
     """
     step_uwh = rules.step_uwh(counter.register_uwh - counter.offset_uwh)
     if moved_uwh > step_uwh and moved_uwh - explained_uwh(counter) > step_uwh:

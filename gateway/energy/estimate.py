@@ -356,10 +356,9 @@ def _sampled(
 ) -> Estimate:
     """One sample further, or so many that are one: power's noise is drawn anew at each."""
     elapsed_s = at_s - estimate.at_s
-    before_w = estimate.power_w
     # What is not shown is as the other one was.
-    end_w = power_w if power_w is not None else before_w or 0.0
-    begin_w = before_w if before_w is not None else end_w
+    end_w = power_w if power_w is not None else estimate.power_w or 0.0
+    begin_w = estimate.power_w if estimate.power_w is not None else end_w
     change_w2 = (end_w - begin_w) ** 2
     changes = estimate.changes
     wobble_w2 = changes[-1] if changes and changes[-1] > change_w2 else change_w2
@@ -371,9 +370,7 @@ def _sampled(
     slope_nwh = sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2)
     stair_nwh = sums.stair_nwh + round(end_w * nwh_per_w)
     delay_s = estimate.faults.delay.now_s
-    sight = Sight(
-        at_s + delay_s, at_s, low_wh, high_wh, slope_nwh, stair_nwh, change_w2, wobble_w2
-    )
+    sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, slope_nwh, stair_nwh, change_w2, wobble_w2)
     one = segment(estimate.at_s, at_s, begin_w, end_w, changes, samples)
     if elapsed_s <= FINE_S or estimate.search is not None:
         estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
@@ -393,15 +390,6 @@ def _sampled(
         )
         return _looked_at(estimate, sight, refreshed_s)
 
-    late_s = max(delay_s, 0.0)
-    ahead, paced = estimate.ahead, estimate.paced
-    if ends_s:
-        ahead = (*ahead, *((end_s + late_s, end_s) for end_s in ends_s))
-        paced = (*paced, *(Paced(end_s) for end_s in ends_s))
-    faults = estimate.faults
-    if delay.now_s != delay.aim_s:
-        now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
-        faults = replace(faults, delay=replace(delay, now_s=now_s))
     estimate = replace(
         estimate,
         at_s=at_s,
@@ -409,12 +397,30 @@ def _sampled(
         segments=(*estimate.segments, one),
         changes=changes,
         sights=(*estimate.sights, sight),
-        ahead=ahead,
-        paced=paced,
         sums=replace(sums, slope_nwh=slope_nwh, stair_nwh=stair_nwh),
-        faults=faults,
     )
-    return _caught_up(estimate, at_s + min(faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+    if ends_s:
+        estimate = _with_ends(estimate, ends_s, max(delay_s, 0.0))
+    if delay.now_s != delay.aim_s:
+        estimate = _slewed(estimate, elapsed_s)
+    return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
+
+
+def _slewed(estimate: Estimate, elapsed_s: float) -> Estimate:
+    """The delay that is applied, nearer to its aim."""
+    faults = estimate.faults
+    delay = faults.delay
+    now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
+    return replace(estimate, faults=replace(faults, delay=replace(delay, now_s=now_s)))
+
+
+def _with_ends(estimate: Estimate, ends_s: tuple[float, ...], late_s: float) -> Estimate:
+    """The boundaries wait to be reached, and for the register's steps after them."""
+    return replace(
+        estimate,
+        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s)),
+        paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)),
+    )
 
 
 def _is_caught_up(estimate: Estimate) -> bool:
@@ -746,18 +752,26 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     """The energy at a boundary that has passed and is kept; None: it is not, or the track has not
     reached it yet.
     """
-    past = next((each for each in estimate.past if each.end_s == end_s), None)
-    paced = next((each for each in estimate.paced if each.end_s == end_s), None)
-    if past is None or paced is None:
+    for past in estimate.past:
+        if past.end_s == end_s:
+            break
+    else:
+        return None
+    for paced in estimate.paced:
+        if paced.end_s == end_s:
+            break
+    else:
         return None
 
-    step_wh = estimate.register[1] - estimate.register[0]
-    low_wh = past.low_wh
-    high_wh = estimate.register[1] if past.high_wh is None else past.high_wh
-    even = at_pace(paced, estimate.steps, estimate.register[1], estimate.at_s, step_wh)
-    even_wh = min(max(even.wh, low_wh), high_wh)
+    register_high_wh = estimate.register[1]
+    step_wh = register_high_wh - estimate.register[0]
+    low_wh, high_wh = past.low_wh, past.high_wh
+    if high_wh is None:
+        high_wh = register_high_wh
+    even = at_pace(paced, estimate.steps, register_high_wh, estimate.at_s, step_wh)
+    even_wh = _inside(even.wh, low_wh, high_wh)
     even_variance = _pace_variance(estimate, even, step_wh)
-    power_wh = min(max(past.wh, low_wh), high_wh)
+    power_wh = _inside(past.wh, low_wh, high_wh)
     power_variance = past.variance * _scatter(estimate)
 
     share = _power_share(estimate, step_wh)
@@ -771,8 +785,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     variance += share * (1 - share) * apart_wh * apart_wh
     if estimate.search is None:
         variance += min(SURE_STEPS * step_wh, SURE_WH) ** 2
-    delay = estimate.faults.delay
-    if estimate.laziness > LAZY or delay.aim_s:
+    if estimate.laziness > LAZY or estimate.faults.delay.aim_s:
         variance *= LATE_WIDER**2
     elif _is_young(estimate, end_s):
         variance *= YOUNG_WIDER**2
@@ -781,22 +794,28 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
         widest = (high_wh - low_wh) ** 2 / WIDEST
         variance = min(variance, widest)
         late_wh = min(late_wh, (widest - variance) ** 0.5)
-    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
+    wh = _inside(share * power_wh + (1 - share) * even_wh, low_wh, high_wh)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
     has_steps = share > MOSTLY or len(paced.steps) > KEPT
-    whole = variance + late_wh * late_wh
-    is_told = (has_steps and to_come < LITTLE * whole) or (
+    total = variance + late_wh * late_wh
+    is_told = (has_steps and to_come < LITTLE * total) or (
         share > MOSTLY_POWER and estimate.at_s > end_s + ENOUGH_S
     )
     is_known = past.high_wh is not None and is_told
     return Refined(wh, variance, late_wh, is_known)
 
 
+def _inside(wh: float, low_wh: float, high_wh: float) -> float:
+    if low_wh <= wh <= high_wh:
+        return wh
+    return min(max(wh, low_wh), high_wh)
+
+
 def passed_uncertainty_wh(
-    estimate: Estimate, begin_s: float, end: Refined, end_s: float, booked_wh: float
+    estimate: Estimate, before: Milestone, end: Refined, end_s: float, booked_wh: float
 ) -> float | None:
     """By how much the energy between two boundaries, of which so much is booked, may be off, as
-    far as power tells; None: power does not, or they are not kept.
+    far as power tells; None: power does not, or the later one is not kept.
 
     The ends of a slot inside of one step of a coarse register are uncertain by a part of that step,
     and both the same way. What passed between them is not.
@@ -804,14 +823,15 @@ def passed_uncertainty_wh(
     step_wh = estimate.register[1] - estimate.register[0]
     if estimate.laziness > LAZY or _power_share(estimate, step_wh) < MOSTLY_POWER:
         return None
-    kept = {each.end_s: each for each in estimate.milestones}
-    if begin_s not in kept or end_s not in kept:
-        return None
-    before, after = kept[begin_s], kept[end_s]
+    after = estimate.milestones[-1]
+    if after.end_s != end_s:
+        after = estimate.milestones[0]
+        if after.end_s != end_s:
+            return None
     wh = (after.sums.nwh - before.sums.nwh) / NWH_PER_WH
     corrected_wh = (after.sums.corrected_nwh - before.sums.corrected_nwh) / NWH_PER_WH
     idle_s = after.sums.idle_s - before.sums.idle_s
-    causes = (wh, (end_s - begin_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
+    causes = (wh, (end_s - before.end_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
     variance = (after.sums.variance - before.sums.variance) * _scatter(estimate)
     variance += (booked_wh - corrected_wh) ** 2
     change_wh = (after.power_w - before.power_w) * HOURS_PER_S

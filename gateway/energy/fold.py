@@ -198,11 +198,8 @@ def advance_direction(
     if before is None:
         return _begin_direction(reading, entries)
     before = _heard(before, reading)
-    usual = as_usual(before, reading, rules, register)
-    if usual is not None:
-        after = _as_usual(before, *usual, reading, entries)
-        if after is not None:
-            return after
+    if (usual := _as_usual(before, reading, entries)) is not None:
+        return usual
     is_another = before.counts_another(register, widened=reading.widened)
     before = before if is_another else before.counting(register)
     if is_overdue(before, reading.steady_ms, entries):
@@ -241,16 +238,15 @@ def _heard(before: DirectionState, reading: Reading) -> DirectionState:
     return replace(before, counter=believing.heard(before.counter))
 
 
-def _as_usual(
-    before: DirectionState,
-    counter: counting.Counter,
-    since: counting.Since,
-    reading: Reading,
-    entries: Entries,
-) -> DirectionState | None:
-    """The direction after a usual reading; None where it turns out to be none."""
+def _as_usual(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState | None:
+    """The direction after a usual reading; None where it is none."""
+    rules = entries.rules
+    register = rules.registers[entries.direction]
+    confirmed = as_usual(before, reading, rules, register)
+    if confirmed is None:
+        return None
+    counter, since = confirmed
     refinement = _refined(before, counter, reading, entries, False)
-    register = entries.rules.registers[entries.direction]
     return after_usual(before, counter, since, reading, refinement, register)
 
 

@@ -130,9 +130,7 @@ def _refined(
     """The same after the interval."""
     counter = interval.counter
     has_gap = interval.since.power_unknown_ms > 0 and counter.power_w is not None
-    return refined(
-        boundary, slot, state.refinement, state.shift_ms, counter, has_gap=has_gap
-    )
+    return refined(boundary, slot, state.refinement, state.shift_ms, counter, has_gap=has_gap)
 
 
 def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:

@@ -110,9 +110,7 @@ def after_usual(
     slot, at_ms, steady_ms = before.slot, reading.at_ms, reading.steady_ms
     elapsed_ms = steady_ms - before.counter.at_ms
     by_clock_ms = at_ms - before.counter.at_ms - shift_ms
-    gap_ms = elapsed_ms if elapsed_ms > by_clock_ms else by_clock_ms
-    if gap_ms < slot.largest_gap_ms:
-        gap_ms = slot.largest_gap_ms
+    gap_ms = max(elapsed_ms, by_clock_ms, slot.largest_gap_ms)
     surprise = before.surprise
     if since is not _NOTHING:
         surprise = surprise.after(before.counter, since, counter, register)
