@@ -341,7 +341,9 @@ def _is_idle(
         return False
     was_seen = estimate.seen_s == estimate.place
     is_done = not estimate.sights and not estimate.ahead and estimate.faults.candidate is None
-    return was_seen and is_done and all(each.high_wh is not None for each in estimate.past)
+    if not (was_seen and is_done):
+        return False
+    return not estimate.past or all(each.high_wh is not None for each in estimate.past)
 
 
 def _sampled(
@@ -854,7 +856,7 @@ def _is_young(estimate: Estimate, end_s: float) -> bool:
 
 
 def _scatter(estimate: Estimate) -> float:
-    return min(max(estimate.scatter, 1.0), 4.0)
+    return _inside(estimate.scatter, 1.0, 4.0)
 
 
 def _delay_sd_s(estimate: Estimate) -> float:

@@ -93,7 +93,7 @@ def _advance_series(
     directions: dict[Direction, DirectionState] = {}
     books: list[Entries] = []
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
-    missed_from_ms = dict(state.missed_from_ms)
+    missed_from_ms = state.missed_from_ms
 
     for direction in _zeros_last(shown):
         raw_uwh, power_w = shown[direction]
@@ -104,9 +104,10 @@ def _advance_series(
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, heard, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
-        if new is not None and direction in missed_from_ms:
-            new = _missed_from(new, missed_from_ms.pop(direction), rules)
         if new is not None:
+            if direction in missed_from_ms:
+                new = _missed_from(new, missed_from_ms[direction], rules)
+                missed_from_ms = {n: ms for n, ms in missed_from_ms.items() if n != direction}
             directions[direction] = new
         if not entries.are_empty:
             books.append(entries)
@@ -197,7 +198,8 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
-    before = _heard(before, reading)
+    if reading.is_heard:
+        before = replace(before, counter=believing.heard(before.counter))
     if (usual := _as_usual(before, reading, entries)) is not None:
         return usual
     is_another = before.counts_another(register, widened=reading.widened)
@@ -229,13 +231,6 @@ def advance_direction(
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
-
-
-def _heard(before: DirectionState, reading: Reading) -> DirectionState:
-    """The direction, whose meter is heard where the reading says so."""
-    if not reading.is_heard:
-        return before
-    return replace(before, counter=believing.heard(before.counter))
 
 
 def _as_usual(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState | None:
@@ -589,11 +584,12 @@ def _shown(
     direction = _on_meter(direction, rules)
     values = sample.values
     power_w = values.get(_POWER[direction])
-    if power_w is None and (net_w := values.get("power_w")) is not None:
-        power_w = max(net_w if direction == "import" else -net_w, 0.0)
-        if not abs(net_w) <= register.most_power_w:
-            # No power (−∞, −2³¹ W) says nothing of either direction.
-            power_w = None
+    if power_w is None:
+        net_w = values.get("power_w")
+        # No power (−∞, −2³¹ W) says nothing of either direction.
+        if net_w is not None and abs(net_w) <= register.most_power_w:
+            one_way_w = net_w if direction == "import" else -net_w
+            power_w = one_way_w if one_way_w > 0 else 0.0
 
     wh = values.get(_ENERGY[direction])
     if wh is None or not 0 <= wh <= MOST_WH:
@@ -601,7 +597,8 @@ def _shown(
         return None, power_w
     if wh == 0 and is_void(sample, rules):
         return None, power_w
-    return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
+    uwh = round(wh * UWH_PER_WH)
+    return register.exact_uwh(uwh) if register.float32 else uwh, power_w
 
 
 # --- another meter, another length of slots -------------------------------------------------------

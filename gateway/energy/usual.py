@@ -48,7 +48,8 @@ def as_usual(
     if passed is not None and reading.steady_ms >= deadline_ms(passed, rules):
         return None
 
-    if moved_uwh == 0 and _is_quiet(counter, reading, register, elapsed_ms):
+    has_power = reading.power_w != 0 or counter.power_w != 0
+    if not (moved_uwh or has_power) and _is_quiet(counter, register, elapsed_ms):
         return replace(counter, at_ms=reading.steady_ms, pace_w=0.0), _NOTHING
     if counter.beginning is not None:
         return None
@@ -63,15 +64,13 @@ def as_usual(
     if since.power_unknown_ms or not is_plain(seen, register, moved_uwh, raw_uwh):
         return None
     after = confirmed(seen, register, moved_uwh)
-    return None if after.power_disproved else (after, since)
+    return None if after.still_uwh < 0 else (after, since)
 
 
-def _is_quiet(counter: Counter, reading: Reading, register: Rules, elapsed_ms: int) -> bool:
-    """Whether a register that stands still leaves the counter as it is: there is no power, the last
+def _is_quiet(counter: Counter, register: Rules, elapsed_ms: int) -> bool:
+    """Whether a register that stands still, without power, leaves the counter as it is: the last
     sample confirmed the counter, and its bounds lie in the register's step.
     """
-    if reading.power_w != 0 or counter.power_w != 0:
-        return False
     was_confirmed = counter.seen_ms is None and counter.power_ms is None
     low_uwh, high_uwh = counter.low_uwh, counter.high_uwh
     if not was_confirmed or counter.since != _NOTHING or low_uwh is None or high_uwh is None:
