@@ -13,7 +13,7 @@ TARGET ?=
 ID ?=
 ARCHITECTURE ?=
 
-.PHONY: help setup demo profile test test-long simulate bench picture fuzz check format deb clean
+.PHONY: help setup demo profile test test-long test-system simulate bench picture fuzz check format deb clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
@@ -21,6 +21,7 @@ help:
 	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
 	@echo "make test                       pass the tests, in a few minutes"
 	@echo "make test-long                  pass those that take long, too: properties over new examples, random days, a month, a week"
+	@echo "make test-system                boot Debian 12 and 13, and install, use, upgrade and remove the package there (as root)"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
 	@echo "make bench                      print the figures beside their bounds"
 	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
@@ -66,6 +67,10 @@ test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m "hypothesis and not long" --hypothesis-profile=anew
 	$(MAKE) simulate DAYS=$(or $(DAYS),200)
 	$(BIN)/python -m tests.benchmarks month soak
+
+# As root, with debootstrap and systemd-container: boots Debian 12 and 13.
+test-system: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/machines -m long
 
 simulate: .venv/run.stamp
 	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))

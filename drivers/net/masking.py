@@ -114,10 +114,19 @@ _Find = Callable[[str], str]
 def _finders(secrets: frozenset[str], in_data: bool) -> tuple[_Find, ...]:
     """What takes the secrets out of a text, the longest first: one may be a part of another."""
     known = sorted((s for s in secrets if len(s) >= LEAST_CHARS), key=lambda s: (-len(s), s))
-    finds = [_Replace(pattern) for secret in known for pattern in _whole(secret, in_data)]
-    finds_encoded = [_ReplaceRun(core) for secret in known for core in _in_base64(secret)]
-    finds_cut = [_ReplaceCut(secret) for secret in known if _may_be_cut(secret)]
-    return (*finds, *finds_encoded, *finds_cut)
+    ways = [_finders_of(secret, in_data) for secret in known]
+    return tuple(find for way in zip(*ways, strict=True) for finds in way for find in finds)
+
+
+@lru_cache(maxsize=32)
+def _finders_of(secret: str, in_data: bool) -> tuple[tuple[_Find, ...], ...]:
+    """The same of one secret: as a whole, in base64, in part. A token is another one after each
+    login, and the others stay.
+    """
+    whole = tuple(_Replace(pattern) for pattern in _whole(secret, in_data))
+    encoded = tuple(_ReplaceRun(core) for core in _in_base64(secret))
+    cut = (_ReplaceCut(secret),) if _may_be_cut(secret) else ()
+    return whole, encoded, cut
 
 
 # --- as a whole -----------------------------------------------------------------------------------

@@ -439,9 +439,7 @@ def _compare(
 def _tell_forecasts(site: Site, console: Console) -> None:
     """Print what was expected of each asset's slots beside what was measured."""
     table = Table(title="What was expected, and what was measured", title_justify="left")
-    for column in (
-        *("asset", "slots", "expected Wh", "measured Wh", "mean error", "of the last slot's"),
-    ):
+    for column in ("asset", "slots", "expected Wh", "measured Wh", "mean error", "last slot's"):
         table.add_column(column, justify="left" if column == "asset" else "right", no_wrap=True)
     with _reading(site.buffer_path) as buffer:
         for name, uuid in site.assets.items():

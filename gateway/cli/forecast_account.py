@@ -9,12 +9,15 @@ from uuid import UUID
 
 from gateway.cli.tables import local_text, utc_text, wh
 from gateway.energy.forecast import Method, Score
-from gateway.energy.forecast_errors import NEEDED_S, Beside, beside, scores
-from gateway.energy.forecast_words import TOLD_DAYS, words
+from gateway.energy.forecast_errors import NEEDED_S, Beside, Chosen, beside, chosen, scores
+from gateway.energy.forecast_words import LEARNING_DAYS, TOLD_DAYS, sent_words, share_words, words
 from gateway.energy.slot import AssetSlot, ForecastBy
+from gateway.ledger.exchange_terms import wish_of
+from gateway.outbox.quantiles import MEDIAN
 from gateway.site.settings import Asset, Settings
 
 if TYPE_CHECKING:
+    from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
     from gateway.outbox.owed import Owed
     from gateway.store.buffer import Buffer
 
@@ -44,12 +47,33 @@ class Account:
     """What was sent of slots that have not ended, the newest number of each."""
     scores: Mapping[int, Score]
     """By days."""
+    sends: str
+    """What is sent in place of the median; empty: the median is."""
+    sent: Mapping[int, Chosen]
+    """How far that was off, by days; empty where the median is sent."""
+
+    @property
+    def cost(self) -> str:
+        """What it costs to send that, for a person; empty where the median is sent."""
+        if not self.sends:
+            return ""
+        days = next((n for n in (7, 28, 1) if self.sent[n].slots), TOLD_DAYS[0])
+        found = self.sent[days]
+        return sent_words(
+            self.sends,
+            "1 day" if days == 1 else f"{days} days",
+            found.slots,
+            (_per_million(found.mae_uwh), _per_million(found.median_mae_uwh)),
+            (found.bias, found.median_bias),
+        )
 
 
 def account(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) -> Account:
     """All that is known of an asset's forecasts now. Raises StoreError."""
     seen = slots_beside(buffer, asset.uuid, int(now_s) - LONGEST_S, int(now_s) + 1)
-    found = scores(seen, [int(now_s) - days * DAY_S for days in TOLD_DAYS])
+    begins_s = [int(now_s) - days * DAY_S for days in TOLD_DAYS]
+    found = scores(seen, begins_s)
+    sends, sent = _sent(buffer, settings, asset, begins_s)
     by, since_s, told = _how_far(buffer, settings, asset, now_s)
     return Account(
         asset,
@@ -59,17 +83,50 @@ def account(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) ->
         told,
         _upcoming(buffer, asset, int(now_s), int(settings.market.slot)),
         dict(zip(TOLD_DAYS, found, strict=True)),
+        sends,
+        dict(zip(TOLD_DAYS, sent, strict=False)),
     )
 
 
-def words_of(
-    buffer: "Buffer", settings: Settings, asset: Asset, now_s: float
-) -> tuple[ForecastBy, str]:
-    """How the newest slot of an asset was foretold, and how far it is with it, for a person. Raises
-    StoreError.
+def _sent(
+    buffer: "Buffer", settings: Settings, asset: Asset, begins_s: Sequence[int]
+) -> tuple[str, list[Chosen]]:
+    """What is sent of an asset in place of the median, and how far that was off from each of these
+    times on. Raises StoreError.
     """
-    by, _, told = _how_far(buffer, settings, asset, now_s)
-    return by, told
+    found = next(
+        (
+            (name, wish.share)
+            for name, each in _exchanges(settings)
+            if (wish := wish_of(asset, each.forecast, each.bias)).method == "auto"
+            and wish.share != MEDIAN
+        ),
+        None,
+    )
+    if found is None:
+        return "", []
+    destination, share = found
+    sent = buffer.tables.outbox.sent_forecasts(destination, min(begins_s), ALWAYS_S)
+    slots = list(_slots(buffer, asset.uuid, min(begins_s), ALWAYS_S))
+    sums = [
+        chosen((slot for slot in slots if slot.start_s >= begin_s), sent).get(asset.uuid, Chosen())
+        for begin_s in begins_s
+    ]
+    return share_words(share), sums
+
+
+def news_of(buffer: "Buffer", settings: Settings, asset: Asset, now_s: float) -> str:
+    """How far it is with an asset, for a person, as long as it is learned, nothing is expected of
+    it, or another forecast is sent; empty otherwise. Raises StoreError.
+    """
+    method = method_of(settings, asset)
+    if method == "none":
+        return ""
+    by, since_s, told = _how_far(buffer, settings, asset, now_s)
+    if not by:
+        return told
+    is_learning = since_s is None or now_s - since_s < LEARNING_DAYS * DAY_S
+    return told if method == "auto" and (is_learning or by != "auto") else ""
 
 
 def _how_far(
@@ -107,15 +164,18 @@ def _slots(buffer: "Buffer", asset: UUID, since_s: int, until_s: int) -> Iterato
 
 def method_of(settings: Settings, asset: Asset) -> Method:
     """How an asset is forecast by gateway.yaml."""
+    return asset.forecast_method([each.forecast for _, each in _exchanges(settings)])
+
+
+def _exchanges(settings: Settings) -> "Iterator[tuple[str, ExchangeSettings]]":
+    """Those that are sent forecasts, by their names."""
     from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
 
-    wanted = [
-        each.forecast
-        for each in settings.destinations.values()
-        if isinstance(each, ExchangeSettings)
-        and (each.dialect != "rest" or each.rest.sends == "forecast")
-    ]
-    return asset.forecast_method(wanted)
+    for name, each in settings.destinations.items():
+        if isinstance(each, ExchangeSettings) and (
+            each.dialect != "rest" or each.rest.sends == "forecast"
+        ):
+            yield name, each
 
 
 def _since_s(buffer: "Buffer", asset: Asset) -> int | None:
@@ -154,7 +214,24 @@ def account_row(found: Account) -> dict[str, Any]:
             }
             for owed in found.upcoming
         ],
-        "errors": [{"days": days, **_score_row(each)} for days, each in found.scores.items()],
+        "sends": found.sends,
+        "errors": [
+            {"days": days, **_score_row(each), "sent": _sent_row(found.sent.get(days))}
+            for days, each in found.scores.items()
+        ],
+    }
+
+
+def _sent_row(found: Chosen | None) -> dict[str, Any] | None:
+    """None where the median is sent, or nothing was judged."""
+    if found is None or not found.slots:
+        return None
+    return {
+        "slots": found.slots,
+        "mean_error_wh": _per_million(found.mae_uwh),
+        "median_mean_error_wh": _per_million(found.median_mae_uwh),
+        "sums_off_by": found.bias,
+        "median_sums_off_by": found.median_bias,
     }
 
 

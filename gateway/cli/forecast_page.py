@@ -93,7 +93,9 @@ def _legend() -> str:
 
 def _about(account: Account) -> str:
     text = account.words[0].upper() + account.words[1:]
-    return f"{text}. Energy: {account.asset.energy}."
+    cost = account.cost
+    cost = f" {cost[0].upper()}{cost[1:]}." if cost else ""
+    return f"{text}. Energy: {account.asset.energy}.{cost}"
 
 
 def _nothing() -> str:

@@ -1,7 +1,7 @@
 """How far forecasts were off, as the cells of a table. Pure."""
 
 from gateway.energy.forecast import Score
-from gateway.energy.forecast_words import bias_words
+from gateway.energy.forecast_words import off_words
 
 COLUMNS = (
     "asset",
@@ -27,7 +27,7 @@ def score_cells(days: int, score: Score) -> list[str]:
         *(energy_text(uwh) for uwh in score.naive_mae_uwh.values()),
         beside_best_text(score),
         "–" if score.inside is None else f"{score.inside:.0%}".replace("%", " %"),
-        bias_words(score).removeprefix("sum ") or "–",
+        "–" if score.bias is None else off_words(score.bias),
     ]
 
 

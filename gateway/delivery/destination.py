@@ -5,11 +5,13 @@ that keeps its own record of what it owes is a `Delivery` by itself.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from gateway.energy.forecast import Method
 from gateway.monitoring.report import DestinationReport
+from gateway.outbox.foreseen import Wish
 from gateway.outbox.format import Answer, Batch, Format, Margins, Outcome, Retry, Selects, Terms
 from gateway.outbox.item import EXCHANGE, Item, Subject
 
@@ -172,11 +174,14 @@ class Destination:
     """What people call a subject."""
     forecast: Method | None = None
     """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
+    wishes: Mapping[UUID, Wish] = field(default_factory=dict)
+    """How each asset is forecast for it."""
 
     @property
     def terms(self) -> Terms:
         """What the ledger must know of it."""
-        return Terms(self.name, self.selects, self.format, self.policy.kept, self.forecast)
+        kept = self.policy.kept
+        return Terms(self.name, self.selects, self.format, kept, self.forecast, self.wishes)
 
 
 class Delivery(Protocol):

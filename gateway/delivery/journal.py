@@ -1,9 +1,9 @@
-"""What is said and counted of one destination's deliveries: one line per change of state and per
-delivery, never one per failure. Shell: it logs.
+"""What is said and counted of one destination's deliveries: one line per change of state, one an
+hour of what was delivered, never one per failure. Shell: it logs.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -18,8 +18,13 @@ _FAILING = ("retrying", "refusing")
 """States in which nothing is taken."""
 REMINDER_S = 3600.0
 """A destination that refuses everything, or one subject, is in the log so often."""
+DELIVERED_S = 3600.0
+"""What was delivered is in the log so often, and item by item at the level `debug`."""
 NEWS_S = 300.0
 """One that begins anew to refuse everything is, no sooner than this after the last time."""
+
+_MOST_UNSAID = 2000
+"""A backlog that drains is said in between."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +81,9 @@ class Journal:
         self._failing_since_s = 0.0
         self._missed_meanwhile = 0
         self._rejection_logged = ""
+        self._delivered: dict[tuple[Kind, Subject, int], None] = {}
+        """What was delivered and is not in the log yet: kinds, subjects, and starts of slots."""
+        self._delivered_logged_s: float | None = None
 
     def accepted(self, items: Sequence[Item], now_s: float) -> None:
         """The destination has these, by its own word."""
@@ -84,7 +92,14 @@ class Journal:
         if self.counts.refuses:
             for subject in {item.subject for item in items}:
                 self.counts.refuses.pop(self._name_of(subject), None)
-        _log.info("%sdelivered %s", self._prefix, self.say(items))
+        _log.debug("%sdelivered %s", self._prefix, self.say(items))
+        self._delivered |= dict.fromkeys((i.kind, i.subject, i.slot_s) for i in items)
+        logged_s = self._delivered_logged_s
+        is_full = len(self._delivered) >= _MOST_UNSAID
+        if logged_s is None or not 0 <= now_s - logged_s < DELIVERED_S or is_full:
+            self._delivered_logged_s = now_s
+            _log.info("%sdelivered %s", self._prefix, self._say(self._delivered))
+            self._delivered = {}
 
     def sent(self, items: Sequence[Item], now_s: float, *, is_receipt: bool) -> None:
         """These are on their way, or the destination has taken them: its own word follows, which
@@ -270,17 +285,19 @@ class Journal:
 
     def say(self, items: Sequence[Item]) -> str:
         """Items in words: how many, of which subject, from when to when."""
-        kind = items[0].kind if len({item.kind for item in items}) == 1 else "number"
-        starts_s = {item.slot_s for item in items}
+        return self._say([(item.kind, item.subject, item.slot_s) for item in items])
+
+    def _say(self, items: Collection[tuple[Kind, Subject, int]]) -> str:
+        kinds, subjects, starts_s = map(set, zip(*items, strict=True))
+        kind = next(iter(kinds)) if len(kinds) == 1 else "number"
         slots = "one slot" if len(starts_s) == 1 else f"{len(starts_s)} slots"
-        count = f"{kind}{'s' if len(items) > 1 else ''} of {slots}"
         first, last = (utc_seconds(at_s) for at_s in (min(starts_s), max(starts_s)))
         span = first if first == last else f"{first} to {last}"
-        return f"{count} of {self._subjects(items)}, {span}"
+        plural = "s" if len(items) > 1 else ""
+        return f"{kind}{plural} of {slots} of {self._subjects(subjects)}, {span}"
 
-    def _subjects(self, items: Sequence[Item]) -> str:
-        subjects = {item.subject for item in items}
-        are_assets = isinstance(items[0].subject, UUID)
+    def _subjects(self, subjects: Collection[Subject]) -> str:
+        are_assets = isinstance(next(iter(subjects)), UUID)
         if len(subjects) > 1:
             return f"{len(subjects)} {'assets' if are_assets else 'series'}"
-        return f"{'asset ' if are_assets else ''}{self._name_of(items[0].subject)}"
+        return f"{'asset ' if are_assets else ''}{self._name_of(next(iter(subjects)))}"

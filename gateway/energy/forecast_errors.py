@@ -7,6 +7,7 @@ could have been sent for the same slot: two slots before it, from what was known
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from gateway.energy.forecast import NAIVE, Naive, Score, naive_uwh
 from gateway.energy.slot import KNOWN, AssetSlot
@@ -113,6 +114,68 @@ class Sums:
             bias=self.forecast_uwh / self.measured_uwh - 1.0 if self.measured_uwh else None,
             balanced_bias=None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Errors of what was sent where that is another quantile than the median, added up; and of the
+    median that stood, for the same slots. Energies in µWh.
+    """
+
+    slots: int = 0
+    sent_error_uwh: int = 0
+    median_error_uwh: int = 0
+    sent_uwh: int = 0
+    median_uwh: int = 0
+    measured_uwh: int = 0
+
+    def __add__(self, other: "Chosen") -> "Chosen":
+        sums = (getattr(self, name) + getattr(other, name) for name in self.__slots__)
+        return Chosen(*sums)
+
+    @property
+    def mae_uwh(self) -> float | None:
+        """Of what was sent; None where nothing was judged."""
+        return self.sent_error_uwh / self.slots if self.slots else None
+
+    @property
+    def median_mae_uwh(self) -> float | None:
+        """Of the median, for the same slots."""
+        return self.median_error_uwh / self.slots if self.slots else None
+
+    @property
+    def bias(self) -> float | None:
+        """By how much the sum of what was sent is more than what came, as a share of that."""
+        return self.sent_uwh / self.measured_uwh - 1.0 if self.measured_uwh else None
+
+    @property
+    def median_bias(self) -> float | None:
+        """The same of the median."""
+        return self.median_uwh / self.measured_uwh - 1.0 if self.measured_uwh else None
+
+
+def chosen(slots: Iterable[AssetSlot], sent: Mapping[tuple[UUID, int], int]) -> dict[UUID, Chosen]:
+    """Of each asset's slots, what was sent of them beside what stood: `sent` has the energy (µWh)
+    by asset and start. A slot of which one of the three is not known judges nobody.
+    """
+    sums: dict[UUID, Chosen] = {}
+    for slot in slots:
+        sent_uwh = sent.get((slot.asset, slot.start_s))
+        if sent_uwh is None or slot.forecast_uwh is None or slot.energy_uwh is None:
+            continue
+        if slot.quality not in KNOWN:
+            continue
+        came_uwh = max(slot.energy_uwh, 0)
+        one = Chosen(
+            1,
+            abs(sent_uwh - came_uwh),
+            abs(slot.forecast_uwh - came_uwh),
+            sent_uwh,
+            slot.forecast_uwh,
+            came_uwh,
+        )
+        sums[slot.asset] = sums.get(slot.asset, Chosen()) + one
+    return sums
 
 
 def scores(found: Iterable[Beside], begins_s: Sequence[int]) -> list[Score]:

@@ -64,7 +64,7 @@ class ForecastMemory:
         except ValueError as error:
             self._tell(
                 f"{name}: what was learned for its forecasts cannot be used: {error}; it is "
-                "learned again from the slots that are kept"
+                f"learned again from the slots of {rules.slot_s} s that are kept"
             )
             return
         if kept.as_of_s > self._now_s():
@@ -84,7 +84,7 @@ class ForecastMemory:
         kept_s = learned.since_s or 0 if forecaster.kept_s < 0 else forecaster.kept_s
         if forecaster.learned_s // _DAY_S != kept_s // _DAY_S:
             self._keep(forecaster, pack(learned))
-            forecaster.kept_s = forecaster.learned_s
+            forecaster.kept()
 
     def _keep(self, forecaster: Forecaster, packed: bytes) -> None:
         as_of_s = forecaster.learned_s if packed else BEFORE_ALL_S

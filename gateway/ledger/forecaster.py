@@ -30,6 +30,10 @@ class Forecaster:
     """The newest slot of what is kept on disk."""
     is_behind: bool = True
     """The buffer has slots that it has not seen."""
+    is_revised: bool = False
+    """It is behind because of a slot that was written anew after it was learned."""
+    writings: int = 0
+    """How often the slots were written, as far as it has seen, that are newer than what is kept."""
     standing: dict[int, Said] = field(default_factory=dict)
     """What is expected of slots that have not closed, by their starts."""
 
@@ -43,14 +47,31 @@ class Forecaster:
         """One more slot, or one that is written anew. Returns whether it is the newest; has it
         begin again where it was learned otherwise.
         """
-        if self.newest is not None and slot.start_s < self.newest.start_s:
+        newest = self.newest
+        if newest is not None and slot.start_s < newest.start_s:
             if slot.start_s > self.kept_s:
-                self.is_behind = True
+                self.revised()
             return False
-        if self.newest is not None and slot.start_s > self.newest.start_s:
-            self.learned = update(self.learned, self.newest, self.rules)
+        self.writings += slot.revision + 1
+        if newest is not None and slot.start_s == newest.start_s:
+            self.writings -= newest.revision + 1
+        elif newest is not None:
+            self.learned = update(self.learned, newest, self.rules)
         self.newest = slot
         return True
+
+    def has_seen(self, slot: AssetSlot) -> bool:
+        """Whether it has seen that slot already, or a later one."""
+        return self.newest is not None and slot.start_s <= self.newest.start_s
+
+    def revised(self) -> None:
+        """A slot was written anew after it was learned: it is learned again from what is kept."""
+        self.is_behind = self.is_revised = True
+
+    def kept(self) -> None:
+        """What was learned is on disk, or will be with the next flush."""
+        self.kept_s = self.learned_s
+        self.writings = self.newest.revision + 1 if self.newest else 0
 
     def ahead(self) -> Learned:
         """What is known with the newest slot as it is now."""
@@ -61,6 +82,7 @@ class Forecaster:
     def begin_anew(self) -> None:
         """Nothing is known."""
         self.learned, self.newest, self.kept_s = begin(self.rules), None, BEFORE_ALL_S
+        self.writings = 0
 
     def bounded(self, said: Said | None) -> Said | None:
         """Never negative, and never more than can flow."""

@@ -6,8 +6,8 @@ since it may be written anew until then. So it follows from the rows of the buff
 it is kept there as it is; after a restart it goes on from that, over the rows since, and comes to
 the same, bit for bit. Where nothing is kept that can be used, it begins with the rows there are: a
 portion at a time, since it may be months, and meters are read meanwhile. A row that is written anew
-after it was learned has it begin again from what is kept; one that is older than that changes
-nothing.
+after it was learned, here or by a person's command, has it begin again from what is kept; one that
+is older than that changes nothing.
 
 A formula that changed makes another asset of it: what was before is not learned.
 
@@ -15,8 +15,7 @@ Limits: `forecast_memory.LEARNED_S` of rows at most, `LEARNED_AT_ONCE` at a time
 each asset.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
 from uuid import UUID
@@ -35,8 +34,10 @@ from gateway.energy.slot import KNOWN, AssetSlot, MeterState
 from gateway.energy.so_far import will_come_to_uwh
 from gateway.ledger.forecast_memory import ForecastMemory
 from gateway.ledger.forecaster import Forecaster
+from gateway.ledger.told_forecasts import ToldForecasts
 from gateway.outbox.foreseen import Foreseen, Said, Wish
 from gateway.outbox.format import Terms
+from gateway.outbox.quantiles import Share
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
 
@@ -64,7 +65,7 @@ class Forecasting:
         self._now_s = now_s
         self._memory = ForecastMemory(buffer, now_s)
         self._slot_s = int(settings.market.slot)
-        self._destinations = [t.destination for t in terms if "forecast" in t.format.kinds]
+        self.told = ToldForecasts(buffer, terms)
         self._portions: dict[UUID, Iterator[None]] = {}
         self.lead_s = max(
             (t.kept.lead_s for t in terms if "forecast" in t.format.kinds),
@@ -103,8 +104,12 @@ class Forecasting:
         """
         for slot in slots:
             forecaster = self.forecasters.get(slot.asset)
-            if forecaster is None or forecaster.is_behind:
-                continue  # it will read them
+            if forecaster is None:
+                continue
+            if forecaster.is_behind:  # it will read them
+                if forecaster.has_seen(slot):
+                    self._portions.pop(slot.asset, None)
+                continue
             if forecaster.closed(slot):
                 yield from self._next(forecaster, slot.start_s + 2 * self._slot_s)
                 self._memory.keep_daily(forecaster)
@@ -179,6 +184,8 @@ class Forecasting:
         newest = forecaster.newest
         if forecaster.is_behind or newest is None or newest.start_s >= start_s:
             return
+        if not self.told.destinations:
+            return  # nobody would be told, and after a restart nobody would know of it
         formula = forecaster.asset.energy
         energy_uwh = will_come_to_uwh(formula, fold_of, start_s, self._slot_s)
         if energy_uwh is None:
@@ -206,6 +213,21 @@ class Forecasting:
         self._portions.clear()
         for forecaster in self.forecasters.values():
             forecaster.is_behind = True
+
+    def look_elsewhere(self) -> None:
+        """Another process may have written slots anew that were learned here: energy that a person
+        has allocated. Raises StoreError.
+        """
+        table = self._buffer.tables.asset_slots
+        if self.is_behind or not table.changed_elsewhere:
+            return
+        for asset, forecaster in self.forecasters.items():
+            newest = forecaster.newest
+            if newest is None:
+                continue
+            after_s = max(forecaster.kept_s, forecaster.since_s - 1)
+            if table.writings(asset, after_s, newest.start_s + 1) != forecaster.writings:
+                forecaster.revised()
 
     @property
     def is_behind(self) -> bool:
@@ -271,9 +293,12 @@ class Forecasting:
         forecaster.is_behind = False
         self._memory.keep_daily(forecaster)
         self._recall(forecaster)
+        forecaster.is_revised = False
 
     def _recall(self, forecaster: Forecaster) -> None:
-        """What was expected of the slots that run or come, as it was before the restart."""
+        """What was expected of the slots that run or come, as it was before the restart. Where a
+        slot was written anew meanwhile, also without one: so there is no difference.
+        """
         newest = forecaster.newest
         if newest is None:
             return
@@ -282,40 +307,24 @@ class Forecasting:
             target_s = newest.start_s + after * slot_s
             if ahead.newest != newest.start_s // slot_s + after - 2:
                 continue  # of a slot that was not there
-            if target_s in forecaster.standing:
+            if target_s in forecaster.standing and not forecaster.is_revised:
                 continue
+            forecaster.standing.pop(target_s, None)
             said = self._said(forecaster, ahead, 2, target_s, wish)
-            self._stand(forecaster, target_s, said and self._as_sent(forecaster, target_s, said))
-
-    def _as_sent(self, forecaster: Forecaster, target_s: int, said: Said) -> Said | None:
-        """A better forecast may have been sent before a restart, or none in time: the outbox
-        knows, where there is a destination.
-        """
-        asset = forecaster.asset.uuid
-        owed = [
-            self._buffer.newest_owed(asset, target_s, name, "forecast")
-            for name in self._destinations
-        ]
-        if self._destinations and not any(owed):
-            return None
-        for sent in owed:
-            if sent is None or not sent.item.revision or sent.state in ("missed", "rejected"):
-                continue
-            energy_uwh = sent.item.energy_uwh
-            low_uwh, high_uwh = said.low_uwh, said.high_uwh
-            return replace(
-                said,
-                energy_uwh=energy_uwh,
-                low_uwh=None if low_uwh is None else min(low_uwh, energy_uwh),
-                high_uwh=None if high_uwh is None else max(high_uwh, energy_uwh),
+            self._stand(
+                forecaster, target_s, said and self.told.as_sent(forecaster, target_s, said)
             )
-        return said
 
     def _upcoming(self, forecaster: Forecaster) -> Iterator[Foreseen]:
         if forecaster.newest is not None:
             yield from self._next(forecaster, forecaster.newest.start_s + 2 * self._slot_s)
 
     # --- what it knows ------------------------------------------------------------------------
+
+    @property
+    def chosen(self) -> Mapping[UUID, tuple[str, Share]]:
+        """Of assets of which another quantile than the median is sent: to whom, and which."""
+        return self.told.chosen
 
     def why_none(self, asset: UUID) -> str:
         """Why nothing is expected of an asset's next slot, in words; empty where something is."""

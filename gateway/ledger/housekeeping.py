@@ -233,6 +233,7 @@ class Housekeeping:
             self._health.does(self._buffer.check_some, writes=False)
             if not self._ledger.caught_up:
                 self._behind.set()  # also where no meter has anything to say
+            self._health.does(self._ledger.look_elsewhere, writes=False)
             if self._ledger.is_learning:
                 self._learns.set()
 

@@ -157,6 +157,11 @@ class Ledger:
             self._add((), self._books.foresee(foreseen))
         return foreseen is not None
 
+    def look_elsewhere(self) -> None:
+        """Another process may have written slots anew that were learned here. Raises StoreError."""
+        if self.caught_up:
+            self._books.forecasting.look_elsewhere()
+
     @property
     def owes_uncommitted(self) -> bool:
         """Whether something that is owed waits for `commit`."""

@@ -1,16 +1,19 @@
 """What the status says of forecasts: what is expected, and how far what was expected was off."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.forecast import Learned, Method, Score, score, used_method
-from gateway.energy.forecast_words import TOLD_DAYS, words
+from gateway.energy.forecast_errors import Chosen
+from gateway.energy.forecast_words import TOLD_DAYS, share_words, words
 from gateway.energy.slot import KNOWN, AssetSlot, ForecastBy
-from gateway.monitoring.report import ForecastErrors, ForecastReport, ForecastSlot
+from gateway.monitoring.report import ForecastErrors, ForecastReport, ForecastSlot, SentErrors
 from gateway.outbox.foreseen import Said
+from gateway.outbox.quantiles import Share
 
 
 class Forecaster(Protocol):
@@ -41,14 +44,25 @@ class Forecasts(Protocol):
     """All that are forecast."""
 
     @property
+    def chosen(self) -> Mapping[UUID, tuple[str, Share]]:
+        """Of assets of which another quantile than the median is sent: to whom, and which."""
+
+    @property
     def forecasters(self) -> Mapping[UUID, Forecaster]:
         """By asset; one that nobody wants to have forecast is not there."""
 
 
 def forecast_report(
-    forecaster: Forecaster | None, slot_s: int, now_s: float, zone: tzinfo
+    forecaster: Forecaster | None,
+    slot_s: int,
+    now_s: float,
+    zone: tzinfo,
+    sends: str = "",
+    sent: Callable[[int], Chosen | None] = lambda _: None,
 ) -> ForecastReport:
-    """How it is with one asset's forecasts. `zone` is the site's."""
+    """How it is with one asset's forecasts. `zone` is the site's. `sends`: what is sent in place
+    of the median; `sent`: how far that was off over so many days.
+    """
     if forecaster is None:
         return ForecastReport(method="none", words=words("none", "", None, now_s, zone))
 
@@ -67,6 +81,7 @@ def forecast_report(
         by=by,
         since_s=since_s,
         words=told,
+        sends=sends,
         upcoming=[
             _slot(start_s, said)
             for start_s, said in sorted(forecaster.standing.items())
@@ -74,7 +89,7 @@ def forecast_report(
         ],
         last=_last(newest),
         last_energy_wh=_wh(newest.energy_uwh) if newest and newest.quality in KNOWN else None,
-        errors=[_errors(score(learned, days), days) for days in TOLD_DAYS],
+        errors=[_errors(score(learned, days), days, sent(days)) for days in TOLD_DAYS],
     )
 
 
@@ -104,7 +119,7 @@ def _last(slot: AssetSlot | None) -> ForecastSlot | None:
     return _slot(slot.start_s, said)
 
 
-def _errors(found: Score, days: int) -> ForecastErrors:
+def _errors(found: Score, days: int, sent: Chosen | None) -> ForecastErrors:
     return ForecastErrors(
         days=days,
         slots=found.slots,
@@ -113,6 +128,19 @@ def _errors(found: Score, days: int) -> ForecastErrors:
         best_naive=found.best_naive or "",
         inside_band=found.inside,
         sums_off_by=found.bias,
+        sent=_sent(sent),
+    )
+
+
+def _sent(found: Chosen | None) -> SentErrors | None:
+    if found is None or found.mae_uwh is None or found.median_mae_uwh is None:
+        return None
+    return SentErrors(
+        slots=found.slots,
+        mean_error_wh=found.mae_uwh / UWH_PER_WH,
+        median_mean_error_wh=found.median_mae_uwh / UWH_PER_WH,
+        sums_off_by=found.bias,
+        median_sums_off_by=found.median_bias,
     )
 
 
@@ -121,10 +149,25 @@ def _wh(energy_uwh: float | None) -> float | None:
 
 
 def forecast_reports(
-    forecasts: Forecasts | None, assets: Sequence[UUID], slot_s: int, now_s: float, zone: tzinfo
+    forecasts: Forecasts | None,
+    assets: Sequence[UUID],
+    slot_s: int,
+    now_s: float,
+    zone: tzinfo,
+    sent: Callable[[UUID, int], Chosen | None] = lambda *_: None,
 ) -> Mapping[UUID, ForecastReport]:
-    """Of each asset; nothing where nothing forecasts."""
+    """Of each asset; nothing where nothing forecasts. `sent`: as for one, of each."""
     if forecasts is None:
         return {}
-    known = forecasts.forecasters
-    return {asset: forecast_report(known.get(asset), slot_s, now_s, zone) for asset in assets}
+    known, chosen = forecasts.forecasters, forecasts.chosen
+    return {
+        asset: forecast_report(
+            known.get(asset),
+            slot_s,
+            now_s,
+            zone,
+            share_words(chosen[asset][1]) if asset in chosen else "",
+            partial(sent, asset),
+        )
+        for asset in assets
+    }

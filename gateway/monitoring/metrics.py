@@ -22,6 +22,7 @@ from gateway.monitoring.report import (
     MeterReport,
     Part,
     Report,
+    SentErrors,
 )
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -357,6 +358,30 @@ def _forecast_errors(
             "By how much the sum of forecasts is more than what came, as a share of that",
             errors.sums_off_by,
             **over,
+        )
+        if errors.sent is not None:
+            _sent_errors(families, errors.sent, over)
+
+
+def _sent_errors(families: _Families, sent: SentErrors, labels: Mapping[str, str]) -> None:
+    """Both of the same slots."""
+    for of, error_wh, off in (
+        ("sent", sent.mean_error_wh, sent.sums_off_by),
+        ("median", sent.median_mean_error_wh, sent.median_sums_off_by),
+    ):
+        families.gauge(
+            "asset_forecast_sent_mean_error_watt_hours",
+            "How far another quantile than the median was off, as sent, and the median beside it",
+            error_wh,
+            **labels,
+            of=of,
+        )
+        families.gauge(
+            "asset_forecast_sent_sums_off_ratio",
+            "By how much the sum of what was sent, and of the median, is more than what came",
+            off,
+            **labels,
+            of=of,
         )
 
 

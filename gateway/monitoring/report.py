@@ -150,6 +150,23 @@ class ForecastSlot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SentErrors:
+    """How far another quantile than the median was off, as it was sent, beside the median that
+    stood when the slot began: for the same slots of whole days (UTC).
+    """
+
+    slots: int
+    """How many were judged."""
+    mean_error_wh: float
+    median_mean_error_wh: float
+    sums_off_by: float | None
+    """By how much the sum of what was sent is more than what came, as a share of that; None:
+    nothing came.
+    """
+    median_sums_off_by: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastErrors:
     """How far forecasts of the second slot ahead were off, over whole days (UTC)."""
 
@@ -165,6 +182,8 @@ class ForecastErrors:
     """Share of slots within the band of 10 to 90 %, 0 to 1; dark ones do not count."""
     sums_off_by: float | None = None
     """By how much the sum of forecasts is more than what came, as a share of that."""
+    sent: SentErrors | None = None
+    """None: the median is sent, or nothing was judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +198,8 @@ class ForecastReport:
     """Start of the first slot that was learned."""
     words: str = ""
     """How far it is, for people: learning since Tuesday."""
+    sends: str = ""
+    """What is sent in place of the median: sums within 5 %; empty: the median is sent."""
     upcoming: list[ForecastSlot] = field(default_factory=list)
     """The slot that runs, and those to come."""
     last: ForecastSlot | None = None

@@ -25,6 +25,7 @@ from gateway.monitoring.report import (
     Report,
     masked_report,
 )
+from gateway.monitoring.sent_forecasts import SentForecasts
 from gateway.monitoring.sleep import Sleeper, asleep, excused
 from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Settings
@@ -108,6 +109,8 @@ class Reporter:
         self._parts = parts
         self._started_boottime_s = started_boottime_s
         self._zone = settings.timezone.zone
+        forecasts = parts.forecasts
+        self._sent_forecasts = SentForecasts(buffer, forecasts.chosen if forecasts else {})
         self._last_assets: list[AssetReport] = []
         self._assets_up_s = -inf
         """How long the daemon had been running when these were looked at."""
@@ -208,7 +211,15 @@ class Reporter:
         day = self._buffer.owed(int(now_s) - DAY_S, until_s, destination=EXCHANGE)
         slot_s = int(self._settings.market.slot)  # JSON knows plain numbers only
         uuids = [asset.uuid for asset in self._settings.assets]
-        forecasts = forecast_reports(self._parts.forecasts, uuids, slot_s, now_s, self._zone)
+        self._sent_forecasts.look(now_s)
+        forecasts = forecast_reports(
+            self._parts.forecasts,
+            uuids,
+            slot_s,
+            now_s,
+            self._zone,
+            lambda asset, days: self._sent_forecasts.over(asset, days, now_s),
+        )
         return asset_reports(self._settings.assets, day, self._buffer.asset_slot, forecasts)
 
     def _destinations(self, now_s: float, meters: Sequence[MeterReport]) -> list[DestinationReport]:

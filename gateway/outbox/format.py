@@ -8,10 +8,11 @@ in batches and gets an `Outcome` for each. `dialect.py` has what an exchange ove
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from gateway.energy.forecast import Method
 from gateway.energy.slot import AssetSlot, Quality, Slot
-from gateway.outbox.foreseen import Foreseen
+from gateway.outbox.foreseen import Foreseen, Wish
 from gateway.outbox.item import Item, Kind, Subject
 
 
@@ -121,6 +122,8 @@ class Terms:
     kept: Margins
     forecast: Method | None = None
     """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
+    wishes: Mapping[UUID, Wish] = field(default_factory=dict)
+    """How each asset is forecast for it."""
 
 
 @dataclass(frozen=True, slots=True)

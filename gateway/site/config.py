@@ -11,7 +11,6 @@ What the keys mean, and what does not fit together, is said in `settings`.
 
 import errno
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from gateway.site.credentials import (
     read_device_credentials,
     read_token,
 )
-from gateway.site.devices import Device, DeviceFile
+from gateway.site.devices import DEVICE_NAME, Device, DeviceFile
 from gateway.site.page_access import Access, access_of
 from gateway.site.settings import (
     GRID_OPERATOR,
@@ -285,7 +284,7 @@ class _Files:
         """The meter of that file. None where the file has mistakes of its own."""
         document = self.read(path)
         name = path.stem
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        if not DEVICE_NAME.fullmatch(name):
             hint = "use letters, digits, - and _ in the file's name, beginning with a letter"
             document.report((), f"{name!r} cannot be a meter's name", hint)
 

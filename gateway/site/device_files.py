@@ -51,8 +51,10 @@ def names(founds: Iterable[Found], taken: Collection[str]) -> Iterator[tuple[str
         yield name, found
 
 
-def device_file(found: Found, line: LineUrl) -> str:
-    """The text of a device file for it; `line` with the settings by which it was found."""
+def device_file(found: Found, line: LineUrl, *, inverted: bool = False) -> str:
+    """The text of a device file for it; `line` with the settings by which it was found. `inverted`:
+    it is wired the other way round.
+    """
     text = [f"# {summary(found)}", f"profile: {found.profile.id}"]
     if found.also:
         text.insert(
@@ -63,6 +65,8 @@ def device_file(found: Found, line: LineUrl) -> str:
         text.append(f"address: {found.address}")
     if found.profile.min_interval_s > DEFAULT_INTERVAL_S:
         text.append(f"interval: {found.profile.min_interval_s:g}s")
+    if inverted:
+        text.append("invert: true  # wired the other way round: its import counts what it gives")
     return "\n".join(text) + "\n"
 
 

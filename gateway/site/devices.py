@@ -1,5 +1,6 @@
 """A meter of this site: what its device file says, and what it is with its profile."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -10,6 +11,9 @@ from drivers.line import LineUrl
 from drivers.profile import DeviceAddress, Profile
 from drivers.strict_yaml import Mistake, Seconds, nearest
 from gateway.energy.assets import Direction
+
+DEVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""Of a meter: the name of its file."""
 
 SMALLEST_FUSE_W = 200.0
 """One ampere at 230 V, and something less. A smaller number is not a fuse in watts: no reading of

@@ -13,6 +13,23 @@ class AssetSlotTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._data_version: int | None = None
+
+    @property
+    def changed_elsewhere(self) -> bool:
+        """Whether another process (a person) may have written since this was asked last."""
+        before, self._data_version = self._data_version, self._database.one("PRAGMA data_version")
+        return before != self._data_version
+
+    def writings(self, asset: UUID, after_s: int, until_s: int) -> int:
+        """How often the slots of an asset were written that start after a time, and before
+        another.
+        """
+        return self._database.one(  # type: ignore[no-any-return]
+            "SELECT coalesce(sum(revision + 1), 0) FROM asset_slots "
+            "WHERE start_s > ? AND start_s < ? AND asset = ?",
+            *(after_s, until_s, asset.bytes),
+        )
 
     def write(self, slots: Sequence[AssetSlot]) -> None:
         """Inside a transaction. What is there stays, unless this is a later revision of it."""

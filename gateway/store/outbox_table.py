@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from uuid import UUID
 
 from gateway.outbox.item import Item, Kind, Subject
 from gateway.outbox.owed import Owed
@@ -20,6 +21,7 @@ from gateway.store.rows import (
     key_of,
     owed_of,
     owed_row,
+    subject_from,
     subject_value,
 )
 
@@ -125,6 +127,21 @@ class OutboxTable:
             *(destination, slot_s, subject_value(subject), kind),
         )
         return map(owed_of, rows)
+
+    def sent_forecasts(
+        self, destination: str, since_s: int, until_s: int
+    ) -> dict[tuple[UUID, int], int]:
+        """What a destination has taken as forecasts (µWh) of slots that start within a time, by
+        asset and start: of each the newest revision.
+        """
+        rows = self._database.rows(
+            "SELECT subject, slot_s, energy_uwh FROM outbox WHERE destination = ? "
+            "AND slot_s >= ? AND slot_s < ? AND kind = 'forecast' "
+            "AND state IN ('accepted', 'sent') ORDER BY slot_s, subject, revision",
+            *(destination, since_s, until_s),
+        )
+        found = {(subject_from(subject), start_s): uwh for subject, start_s, uwh in rows}
+        return {(asset, s): uwh for (asset, s), uwh in found.items() if isinstance(asset, UUID)}
 
     def destinations(self) -> list[str]:
         """All that something is or was owed to, also those that are not configured any more."""

@@ -1,16 +1,20 @@
 """One simulated day of ten meters, fed straight to the ledger and its buffer: run by `writes` as a
 process of its own, to be watched.
 
-python -m tests.benchmarks.day FOLDER HOURS FLUSH_S     prints what it did as JSON; FLUSH_S 0
-commits every sample
+python -m tests.benchmarks.day FOLDER HOURS FLUSH_S [better | unkept | none]
+
+prints what it did as JSON. FLUSH_S 0 commits every sample. better: forecasts are made once more
+before each slot. unkept: what is learned for them is not written down. none: there are none.
 """
 
 import json
 import math
 import random
+import resource
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 from uuid import UUID
 
 from drivers.sample import Sample
@@ -43,9 +47,12 @@ BETTER_S = 50
 
 HOUSEKEEPING_S = 3600
 
+How = Literal["", "better", "unkept", "none"]
+
 _SITE = """\
 site: bench
-exchange: {{dialect: sdk, url: 'http://127.0.0.1:9', canary_network: {network}, credentials: none}}
+exchange: {{dialect: sdk, url: 'http://127.0.0.1:9', canary_network: {network}, credentials: none,
+    forecast: {forecast}}}
 assets:
 {assets}
 buffer: {{path: buffer.sqlite}}
@@ -62,6 +69,8 @@ class Day:
     closing_commits: int = 0
     verdict_commits: int = 0
     written_bytes: int = 0
+    rss_bytes: int = 0
+    """At its end."""
 
 
 @dataclass(slots=True)
@@ -94,7 +103,7 @@ class Meter:
         return Sample(self.name, self.serial_number, "bench-boot", boottime_ms, utc_ms, values)
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path, forecast: str) -> Settings:
     """An ordinary site: what is not said is as it is by default. An asset for each meter."""
     (folder / "devices").mkdir(parents=True)
     assets = "\n".join(
@@ -104,7 +113,9 @@ def settings(folder: Path) -> Settings:
         )
         for n in range(METERS)
     )
-    (folder / "gateway.yaml").write_text(_SITE.format(network=UUID(int=99), assets=assets))
+    (folder / "gateway.yaml").write_text(
+        _SITE.format(network=UUID(int=99), assets=assets, forecast=forecast)
+    )
     for n in range(METERS):
         (folder / "devices" / f"m{n}.yaml").write_text(
             f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{5000 + n}\ninterval: {INTERVAL_S}s\n"
@@ -112,11 +123,11 @@ def settings(folder: Path) -> Settings:
     return load(folder, logins=False)
 
 
-def run(folder: Path, hours: float, flush_s: float, *, better: bool = False) -> Day:
+def run(folder: Path, hours: float, flush_s: float, *, how: How = "") -> Day:
     """Feed the samples of so many hours, flush as the daemon does, deliver what is owed as the
-    uploader does, and confirm it. `better`: forecasts are made once more before each slot.
+    uploader does, and confirm it. `how` is told above.
     """
-    site = settings(folder)
+    site = settings(folder, "none" if how == "none" else "auto")
     day = Day(minutes=hours * 60)
     written_before = _written_bytes()
     now_s = float(BEGIN_S)
@@ -125,6 +136,8 @@ def run(folder: Path, hours: float, flush_s: float, *, better: bool = False) -> 
         Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
     )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
+    if how == "unkept":
+        buffer.keep = lambda _: None  # type: ignore[method-assign]  # to see what it costs
     dialect = _spoken(site)
     ledger = Ledger(site, buffer, clock, terms_of(site, buffer))
     ledger.replay()
@@ -152,7 +165,7 @@ def run(folder: Path, hours: float, flush_s: float, *, better: bool = False) -> 
             day.verdict_commits += _deliver(buffer, dialect, now_s)
         if due_s % SLOT_S == READ_BACK_S:
             day.verdict_commits += _confirm(buffer, due_s - READ_BACK_S, now_s)
-        if better and due_s % SLOT_S == SLOT_S - BETTER_S:
+        if how == "better" and due_s % SLOT_S == SLOT_S - BETTER_S:
             better = [ledger.foresee_better(asset.uuid) for asset in site.assets]
             if any(better):
                 ledger.commit()
@@ -164,6 +177,7 @@ def run(folder: Path, hours: float, flush_s: float, *, better: bool = False) -> 
         if due_s % HOUSEKEEPING_S == 0:
             ledger.checkpoint()
             buffer.prune(now_s)
+    day.rss_bytes = _rss_bytes()
     buffer.close_file()
     day.written_bytes = _written_bytes() - written_before
     return day
@@ -199,8 +213,18 @@ def _written_bytes() -> int:
     return int(Path("/proc/self/io").read_text().partition("\nwrite_bytes: ")[2].partition("\n")[0])
 
 
+def _rss_bytes() -> int:
+    """What this process has in memory (proc(5), /proc/pid/statm)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 if __name__ == "__main__":
+    told = get_args(How)
+    assert {*sys.argv[4:]} <= {*told}
     made = run(
-        Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), better="better" in sys.argv
+        Path(sys.argv[1]),
+        float(sys.argv[2]),
+        float(sys.argv[3]),
+        how=next((each for each in told if each in sys.argv[4:]), ""),
     )
     print(json.dumps(asdict(made)))

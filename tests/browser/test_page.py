@@ -374,6 +374,8 @@ async def test_forecasts_stand_beside_what_came_and_beside_the_naive_ones(
         "over 7 days",
         "81 %",
         "14 % low",
+        "sent (sums within 5 %): 29.8 Wh, 4 % more than the median",
+        "sent: 1 % low",
         "was worse for 14 days than yesterday's, which is sent instead",
         "told after a whole day (UTC)",
     ):
@@ -388,4 +390,6 @@ async def test_forecasts_stand_beside_what_came_and_beside_the_naive_ones(
     told = await asyncio.to_thread(opened)
     assert "over 28 days" in told
     assert "863 slots" in told
+    assert "the median, same 863 slots" in told
+    assert "28.6 Wh, sum 13 % low" in told
     assert complaints(chromium) == []

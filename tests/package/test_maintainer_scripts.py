@@ -109,7 +109,7 @@ def installed(machine: Machine, checkout: Checkout) -> Machine:
 
 def test_a_first_installation_says_what_to_do_next(machine: Machine, checkout: Checkout) -> None:
     said = machine.dpkg("--install", checkout.build())
-    assert "sudo meter-gateway scan --fast --write /etc/meter-gateway" in said
+    assert "sudo meter-gateway init" in said
     assert "meter-gateway:x:" in (machine.root / "etc/passwd").read_text()
     assert (machine.root / "etc/meter-gateway").stat().st_mode & 0o777 == 0o750
     assert list((machine.root / "usr/lib/meter-gateway").rglob("*.pyc")), "it starts faster"

@@ -101,6 +101,19 @@ class Books:
         """The assets' names, by what the outbox calls them."""
         return {str(uuid): name for name, uuid in self.run.assets.items()}
 
+    def starts_s(self, first_s: int, end_s: int) -> Iterator[int]:
+        """The starts of all slots from the first one on. One in which gateway.yaml was given
+        another length of slots is none: it ends early, or begins late.
+        """
+        changes = [*self.run.faults.slots_of, (math.inf, self.slot_s)]
+        start_s, length_s = first_s, self.slot_s
+        for at_s, next_length_s in changes:
+            while start_s < end_s and start_s + length_s <= at_s:
+                yield start_s
+                start_s += length_s
+            if at_s < end_s:
+                start_s, length_s = math.ceil(at_s / next_length_s) * next_length_s, next_length_s
+
     def here(self, there: UUID) -> UUID:
         """Under which UUID the gateway keeps what has that one at the exchange."""
         return self.run.assets[self.run.faults.known_there[there]]

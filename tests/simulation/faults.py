@@ -22,7 +22,7 @@ from tests.simulation.applying import Apply, Undo
 from tests.simulation.exchange_faults import EXCHANGE_FAULTS
 from tests.simulation.fee_faults import FEE_APPLY
 from tests.simulation.home import profile_of
-from tests.simulation.learned_faults import learned_lost
+from tests.simulation.learned_faults import learned_lost, slot_changed
 from tests.simulation.process import RESTART_S
 from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
 from tests.simulation.scenario import Fault, FaultEvent
@@ -466,6 +466,7 @@ APPLY: Mapping[str, Apply] = {
     "state_folder_restored": _restored(_state_folder),
     "store_log_left": _store_log_left,
     "learned_lost": learned_lost,
+    "slot_changed": slot_changed,
     "store_locked": _store_locked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_never_synchronised": _clock_never_synchronised,

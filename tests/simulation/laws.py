@@ -370,7 +370,7 @@ def _complete(books: Books, _: Verdict) -> Iterator[str]:
         if books.lost_s < 0 and first_s > trusted_ms / 1000 + 3 * books.slot_s:
             yield f"{name}: the first slot is {first_s}, long after the clock could be trusted"
         zero_since_s, untold_s = books.zero_since_s(name), list(books.untold_s(name))
-        for start_s in range(first_s, last_s, books.slot_s):
+        for start_s in books.starts_s(first_s, last_s):
             row = rows.get((asset, start_s))
             is_untold = any(start_s in each for each in untold_s)
             is_untold |= start_s + books.slot_s > zero_since_s

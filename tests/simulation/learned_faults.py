@@ -1,12 +1,16 @@
-"""Faults of what the gateway has learned for its forecasts."""
+"""Faults of what the gateway has learned for its forecasts, and of what it learns from."""
 
 import contextlib
 import shutil
 import sqlite3
 import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.strict_yaml import Seconds
+from tests.simulation.applying import Undo
 from tests.simulation.scenario import FaultEvent
 
 if TYPE_CHECKING:
@@ -42,3 +46,16 @@ def learned_lost(world: "World", event: FaultEvent) -> None:
 
     if not world.process.power_off:
         world.process.die(event.lasts, change)
+
+
+def slot_changed(world: "World", event: FaultEvent) -> Undo:
+    """Somebody writes another length of slots into gateway.yaml, and restarts the daemon."""
+
+    def change(slot_s: float) -> None:
+        world.configure(replace(world.scenario, slot=Seconds(slot_s)))
+        world.fault_log.slots_of.append((world.time.s(), int(slot_s)))
+        if not world.process.power_off:
+            world.process.restart(0)
+
+    change(event.amount)
+    return partial(change, world.scenario.slot)

@@ -41,6 +41,8 @@ class FaultLog:
     """How often the gateway met a fault, by its name; of those that it could miss: a lock while
     nothing is written, say.
     """
+    slots_of: list[tuple[float, int]] = field(default_factory=list)
+    """From when on gateway.yaml had another length of slots (Unix time), and which (s)."""
     refused_ms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """From when to when the exchange refused one asset only, by its name."""
     known_there: dict[UUID, str] = field(default_factory=dict)

@@ -87,13 +87,13 @@ FAULTS: Mapping[str, str] = {
     "store_folder_removed": "somebody deletes the database's folder while the daemon has it open",
     "store_emptied": "somebody empties the database while the daemon has it open",
     "store_log_cut": "somebody empties the database's log while the daemon has it open",
-    "store_restored": "the daemon is killed, and the database is replaced by a copy that was made "
-    "`lasts` before",
+    "store_restored": "the daemon is killed, and the database replaced by a copy of `lasts` before",
     "state_folder_restored": "the daemon is killed, and its state folder is replaced by a copy "
     "that was made `lasts` before",
     "store_log_left": "the daemon is killed, and the database is gone, but not its log",
     "learned_lost": "the daemon is killed, and what it had learned for forecasts is cut short "
     "(`amount` 0), of another version (1) or of another formula (2)",
+    "slot_changed": "gateway.yaml gets slots of `amount` seconds, with a restart; so at the end",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
@@ -458,7 +458,7 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    by_themselves = REGISTER_AMOUNTS.keys() | EXCHANGE_WORDS.keys() | FEE_FAULTS.keys()
+    by_themselves = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, "slot_changed"}
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s

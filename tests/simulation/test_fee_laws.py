@@ -15,6 +15,8 @@ from tests.simulation.result import RunResult
 from tests.simulation.scenario import Must
 from tests.simulation.world import run
 
+pytestmark = pytest.mark.xdist_group("fee_laws")  # what they judge takes long to make
+
 SLOT = "state = 'taken' AND slot_s % 3600 = 900"
 
 

@@ -14,6 +14,8 @@ from tests.simulation.scenario import (
 )
 from tests.simulation.world import run
 
+pytestmark = pytest.mark.xdist_group("laws")  # what they judge takes long to make
+
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:

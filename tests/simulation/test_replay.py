@@ -46,9 +46,9 @@ def test_another_seed_gives_another_run() -> None:
     assert years.try_out(HOUR).digest != years.try_out(replace(HOUR, seed=2)).digest
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13, 14])
-def test_a_random_half_day_breaks_no_law(seed: int) -> None:
-    assert years.try_out(at_random(seed, 43_200)).violations == []
+def test_a_random_quarter_of_a_day_breaks_no_law() -> None:
+    """Many and longer ones: `make simulate DAYS=…`."""
+    assert years.try_out(at_random(11, 21_600)).violations == []
 
 
 def test_a_random_scenario_depends_on_its_seed_alone() -> None:

@@ -11,6 +11,7 @@ from drivers.net.addresses import is_loopback
 from drivers.profile import profile_schema, protocols
 
 if TYPE_CHECKING:
+    from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
     from gateway.site.service_unit import Account, ServiceUnit
     from gateway.site.settings import Settings
 
@@ -383,27 +384,36 @@ def _status(settings: "Settings") -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in settings.warnings())
 
 
+def _numbers(settings: "Settings", exchange: "ExchangeSettings") -> str:
+    """What an exchange is sent of each slot, in words."""
+    from gateway.delivery.kinds.exchange import dialect_of
+    from gateway.energy.forecast_words import share_words
+    from gateway.outbox.quantiles import MEDIAN
+
+    how = str(exchange.forecast)
+    if exchange.forecast_prices is not None:
+        how += ", the quantile that costs least by forecast_prices"
+    elif exchange.bias != MEDIAN:
+        how += f", {share_words(exchange.forecast_bias.share)}"
+    kinds = dialect_of(exchange, int(settings.market.slot)).kinds
+    told = ["a measurement"] if "measurement" in kinds else []
+    if "forecast" in kinds and (exchange.forecast != "none" or not told):
+        told.append(f"a forecast ({how})")
+    return " and ".join(told)
+
+
 def _sends(settings: "Settings") -> Iterator[str]:
     """What goes where."""
     from gateway.delivery.kinds.exchange import settings_of
-    from gateway.outbox.dialects import load_dialect
     from gateway.outbox.item import EXCHANGE
 
     exchange = settings_of(settings)
     if not settings.destinations:
         yield "Sends nothing: there is no exchange in gateway.yaml."
     if exchange is not None:
-        kinds = load_dialect(
-            exchange.dialect, str(exchange.canary_network), settings.market.slot
-        ).kinds
-        forecast = (
-            f" and a forecast ({exchange.forecast})"
-            if "forecast" in kinds and exchange.forecast != "none"
-            else ""
-        )
         yield (
             f"Sends to {exchange.url} (dialect {exchange.dialect}), network "
-            f"{exchange.canary_network}, per slot a measurement{forecast}:"
+            f"{exchange.canary_network}, per slot {_numbers(settings, exchange)}:"
         )
         quiet_s = exchange.quiet_s(settings.site, settings.market.slot)
         if quiet_s:

@@ -27,8 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "an exchange is sent that), and how far forecasts were off over the last 1, 7 and 28 days: "
         "the mean error of a slot, beside the three naive forecasts as they could have been sent "
         "for the same slots; how many slots came within the band of 10 to 90 % (80 % should), and "
-        "by how much the sum of all forecasts is off. What is judged is the forecast that stood "
-        "when the slot began. Works while the daemon runs, and without it.\n"
+        "by how much the sum of all forecasts is off. Where another quantile than the median is "
+        "sent (forecast_bias), what that costs is told for the same slots. What is judged is the "
+        "forecast that stood when the slot began. Works while the daemon runs, and without it.\n"
         "--plot writes a page with the curves of the last days, which any browser shows. "
         "meter-gateway export forecasts writes every slot with its forecasts."
     )
@@ -129,6 +130,9 @@ def _print(accounts: "Sequence[Account]") -> None:
         right=COLUMNS[2:],
         spare=["slots", "last week", "yesterday", "last slot", "sums"],
     )
+    for found in accounts:
+        if found.cost:
+            print(f"{found.asset.name}: {found.cost}")
     if not any(score.slots for found in accounts for score in found.scores.values()):
         print(
             "no forecast can be judged yet: the first is of the second slot after the first one "

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -67,17 +69,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns when told to stop. Under systemd a start that fails is tried again here."""
-    # journald adds the time; a person at a terminal wants it too.
-    form = (
-        "%(asctime)s %(levelname)s %(message)s"
-        if sys.stdout.isatty()
-        else "%(levelname)s %(message)s"
-    )
-    logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
+    form = _log_to(args.log_level.upper())
     watchdog = Watchdog(lambda: None)
     if not watchdog.is_there:
         return _run(args.config, form, watchdog, lambda: None)
     return _under_systemd(args.config, form, watchdog)
+
+
+def _log_to(level: str) -> str:
+    """Log to the journal with fields where standard output is the journal's; else to standard
+    output, with the time for a person at a terminal. Returns the form of a line.
+    """
+    from gateway.monitoring.journal_stream import STREAM_VARIABLE, JournalHandler, is_journal
+
+    form = "%(levelname)s %(message)s"
+    if sys.stdout.isatty():
+        form = f"%(asctime)s {form}"
+    elif is_journal(sys.stdout.fileno(), os.environ.get(STREAM_VARIABLE)):
+        with contextlib.suppress(OSError):  # the stream is there, whatever became of the socket
+            handler = JournalHandler()
+            logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+            return "%(message)s"
+    logging.basicConfig(level=level, format=form, stream=sys.stdout)
+    return form
 
 
 def _under_systemd(folder: Path, form: str, watchdog: Watchdog) -> int:

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
                 _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
             else:
                 _asset_table(found)
-                _say_what_is_not_forecast(settings, buffer)
+                _say_what_is_learned(settings, buffer)
                 _say_what_accepted_means(settings)
         count, energy_uwh = buffer.unallocated_total()
         if count:
@@ -107,19 +107,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _say_what_is_not_forecast(settings: "Settings", buffer: "Buffer") -> None:
-    """Of assets of which nothing was expected of late: since when they are learned."""
+def _say_what_is_learned(settings: "Settings", buffer: "Buffer") -> None:
+    """Of assets that have not been learned for long, or not well: since when they are learned."""
     import time
 
-    from gateway.cli.forecast_account import method_of, words_of
+    from gateway.cli.forecast_account import news_of
 
     now_s = time.time()
     for asset in settings.assets:
-        if method_of(settings, asset) == "none":
-            continue
-        by, words = words_of(buffer, settings, asset, now_s)
-        if not by:
-            print(f"{asset.name}: {words}", file=sys.stderr)
+        if news := news_of(buffer, settings, asset, now_s):
+            print(f"{asset.name}: {news}", file=sys.stderr)
 
 
 def _say_what_accepted_means(settings: "Settings") -> None:

@@ -96,6 +96,12 @@ def report_of(args: argparse.Namespace) -> "Report":
     return _parsed(url, _fetch(url, token))
 
 
+def report_of_page(settings: "Settings") -> "Report":
+    """What the daemon at the page that these settings name says now. Raises NotReachable."""
+    url, token = _page_of(settings)
+    return _parsed(url, _fetch(url, token))
+
+
 def _watch(url: str, token: Token, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live
@@ -129,9 +135,8 @@ def _watch(url: str, token: Token, *, as_json: bool) -> int:
 
 def last_heard(settings: "Settings") -> dict[str, str]:
     """What the running daemon of these settings says of each meter; nothing where none runs."""
-    url, token = _page_of(settings)
     try:
-        report = _parsed(url, _fetch(url, token))
+        report = report_of_page(settings)
     except NotReachable:
         return {}
     ages = {meter.name: meter.age_s(report.now_s) for meter in report.meters}
@@ -393,10 +398,34 @@ def _forecasts(report: "Report") -> "Iterator[RenderableType]":
         spare=["sums", "in the band", "came", "last: expected", "over", "best naive"],
     )  # fmt: skip
     yield from (Text(f"{name}: {forecast.words}") for name, forecast in told)
+    yield from (Text(f"{name}: {text}") for name, each in told if (text := _sent_text(each)))
     yield Text("")
 
 
+def _sent_text(forecast: "ForecastReport") -> str:
+    """What another quantile than the median costs; empty where the median is sent."""
+    from gateway.energy.forecast_words import sent_words
+
+    if not forecast.sends:
+        return ""
+    told = [each for each in forecast.errors if each.sent]
+    main = next((each for each in told if each.days == 7), told[0] if told else None)
+    if main is None or main.sent is None:
+        return sent_words(forecast.sends)
+    sent = main.sent
+    over = "1 day" if main.days == 1 else f"{main.days} days"
+    return sent_words(
+        forecast.sends,
+        over,
+        sent.slots,
+        (sent.mean_error_wh, sent.median_mean_error_wh),
+        (sent.sums_off_by, sent.median_sums_off_by),
+    )
+
+
 def _forecast_row(name: str, forecast: "ForecastReport", now_s: float) -> list[Any]:
+    from gateway.energy.forecast_words import off_words
+
     coming, last = forecast.next_slot(now_s), forecast.last
     judged = [each for each in forecast.errors if each.slots]
     errors = next((each for each in judged if each.days == 7), judged[0] if judged else None)
@@ -416,7 +445,7 @@ def _forecast_row(name: str, forecast: "ForecastReport", now_s: float) -> list[A
         f"{_wh(errors.naive_mean_error_wh.get(best))} ({best.replace('_', ' ')})",
         "1 day" if errors.days == 1 else f"{errors.days} days",
         "–" if inside is None else f"{100 * inside:.0f} %",
-        "–" if off is None else f"{100 * abs(off):.0f} % {'low' if off < 0 else 'high'}",
+        "–" if off is None else off_words(off),
     ]
 
 

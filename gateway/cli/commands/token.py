@@ -1,7 +1,6 @@
 """`meter-gateway token`: a new token for the status page."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,15 +29,16 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 once it is written. Raises Refused."""
     import secrets
 
-    from gateway.cli.service import unit_owner, unit_passes_on
+    from gateway.cli.commissioning.files import daemon_owner, write_secret
+    from gateway.cli.service import unit_passes_on
     from gateway.cli.terminal import Refused
 
     status = _status(args)
     path = (args.config / status.credentials).absolute()
-    owner = unit_owner(UNIT) if os.geteuid() == 0 else None
+    owner = daemon_owner()
     is_new = not path.exists()
     try:
-        _write(path, f"token: '{secrets.token_urlsafe(32)}'\n", owner)
+        write_secret(path, f"token: '{secrets.token_urlsafe(32)}'\n")
     except OSError as error:
         raise Refused(
             f"{path}: the token cannot be written: {error.strerror or error} — run this as root "
@@ -65,24 +65,6 @@ def _status(args: argparse.Namespace) -> "StatusSettings":
         return kinds.load(args.config, logins=False).status
     except ConfigError:
         return StatusSettings()
-
-
-def _write(path: Path, text: str, owner: tuple[int, int] | None) -> None:
-    """All of it or nothing, and at no time readable by anybody else. Raises OSError."""
-    written = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), 0o600)
-            if owner is not None:
-                os.fchown(file.fileno(), *owner)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(path)
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
 
 
 def _advice(status: "StatusSettings", path: Path, *, passed_on: bool) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from drivers.strict_yaml import Mistake
+from gateway.energy.forecast_words import SUMS_WORDS
 from gateway.outbox.quantiles import LEAST, MEDIAN, MOST, Prices, Share
 
-SUMS = "sums within 5 %"
+SUMS = SUMS_WORDS
 
 
 class ForecastBias(str):

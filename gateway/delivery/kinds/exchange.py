@@ -442,6 +442,7 @@ def open(settings: Settings, opening: Opening) -> Destination:
         kind=str(settings.dialect),  # JSON knows plain text only
         selects=terms.selects,
         forecast=terms.forecast,
+        wishes=terms.wishes,
         format=dialect,
         transport=transport,
         policy=Policy(

@@ -7,6 +7,7 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 from array import array
 from collections.abc import Sequence
 from math import sqrt
+from operator import mul
 from typing import NamedTuple
 
 from gateway.energy.forecast.learned import (
@@ -21,6 +22,7 @@ from gateway.energy.forecast.learned import (
     QUARTERS,
     UNKNOWN,
     WEEK,
+    WEEK_DAYS,
     Rules,
 )
 
@@ -59,13 +61,18 @@ def clock(number: int, rules: Rules) -> Clock:
     return Clock(utc, habit, hour, hour * QUARTERS // HOURS)
 
 
-def days_before(number: int, days: int, rules: Rules) -> int:
-    """The number of the slot so many days earlier, by the clock that counts for such an asset."""
+def a_day_and_a_week_before(number: int, rules: Rules) -> tuple[int, int]:
+    """The numbers of those slots, by the clock that counts for such an asset."""
     if rules.kind == "pv":
-        return number - days * rules.slots_per_day
+        return number - rules.slots_per_day, number - WEEK_DAYS * rules.slots_per_day
     start_s = number * rules.slot_s
-    moved_s = rules.utc_offset_s(start_s) - rules.utc_offset_s(start_s - days * DAY_S)
-    return (start_s - days * DAY_S + moved_s) // rules.slot_s
+    utc_offset_s = rules.utc_offset_s
+    local_s = start_s + utc_offset_s(start_s)
+    day_s, week_s = start_s - DAY_S, start_s - WEEK_DAYS * DAY_S
+    return (
+        (local_s - DAY_S - utc_offset_s(day_s)) // rules.slot_s,
+        (local_s - WEEK_DAYS * DAY_S - utc_offset_s(week_s)) // rules.slot_s,
+    )
 
 
 def root_at(slots: array[float], number: int, otherwise: float) -> float:
@@ -76,13 +83,12 @@ def root_at(slots: array[float], number: int, otherwise: float) -> float:
     return -1.0 - value if value > NEVER else otherwise
 
 
-def ring(values: Sequence[float], end: int, count: int) -> Sequence[float]:
-    """The `count` values before place `end` of a ring."""
-    size = len(values)
-    end %= size
-    if count <= end:
+def ring(values: array[float], end: int, count: int, begin: int = 0) -> array[float]:
+    """The `count` values before place `end` of a ring, which is all that comes from `begin` on."""
+    end = begin + end % (len(values) - begin)
+    if end - count >= begin:
         return values[end - count : end]
-    return [*values[end - count :], *values[:end]]
+    return values[end - begin - count :] + values[begin:end]
 
 
 def habit_of(profiles: array[float], place: int, per_day: int, otherwise: float) -> float:
@@ -110,6 +116,7 @@ class Origin(NamedTuple):
     from_habit: float
     bright_1h: float
     bright_4h: float
+    """Of a load, that of an hour: no more is asked of it."""
     brightest: float
 
 
@@ -125,37 +132,41 @@ def origin(
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
     span = 4 * per_hour
     last = root_at(slots, number, 0.0)
-    recent = [
-        v if v >= 0.0 else -1.0 - v if v > NEVER else last
-        for v in ring(slots, number + 1, max(span, 4))
-    ]
+    recent = ring(slots, number + 1, span)
+    lowest = min(recent)
+    if lowest < 0.0:
+        recent = array("f", [v if v >= 0.0 else -1.0 - v if v > NEVER else last for v in recent])
+        lowest = min(recent)
     usual = habit_of(profiles, habit, per_day, level[DAY])
-    sky = ring(profiles[3 * per_day :], number + 1, span)
-    bright = [brightness(recent[-n:], sky[-n:], level) for n in (per_hour, span)]
+    above = last - usual
+    sky = ring(profiles, number + 1, span, 3 * per_day)
+    if min(sky) < 0.0:
+        sky = array("d", [max(clear, 0.0) for clear in sky])
+    energies = list(map(mul, recent, recent))
+    bright = brightness(energies[-per_hour:], sky[-per_hour:], level)
     return Origin(
         number,
         last,
         last - recent[-2],
         (recent[-1] + recent[-2] + recent[-3] + recent[-4]) * 0.25 - last,
-        min(recent[-span:]),
+        lowest,
         level[DAY],
         level[WEEK],
-        max(last - usual, 0.0),
-        last - usual,
-        bright[0],
-        bright[1],
+        above if above > 0.0 else 0.0,
+        above,
+        bright,
+        brightness(energies, sky, level) if rules.kind == "pv" else bright,
         level[BRIGHTEST],
     )
 
 
-def brightness(roots: Sequence[float], sky: Sequence[float], level: array[float]) -> float:
+def brightness(energies: Sequence[float], sky: Sequence[float], level: array[float]) -> float:
     """What there was of a clear sky's energy. Where the sky is nearly dark, of late."""
-    clear = sum(c for c in sky if c > 0.0)
-    there = sum([r * r for r in roots])
     trust = _WEIGHT_OF_BRIGHTNESS * level[BRIGHTEST]
-    if clear + trust <= 0.0:
+    clear = sum(sky) + trust
+    if clear <= 0.0:
         return level[BRIGHTNESS]
-    return min((there + trust * level[BRIGHTNESS]) / (clear + trust), _MOST_BRIGHT)
+    return min((sum(energies) + trust * level[BRIGHTNESS]) / clear, _MOST_BRIGHT)
 
 
 def is_dark(
@@ -184,44 +195,49 @@ def look(
     target: int,
     when: Clock,
     rules: Rules,
+    earlier: Sequence[float] = (),
 ) -> tuple[list[float], list[float]]:
-    """The features of slot `target`, and the roots that the simple experts expect."""
+    """The features of slot `target`, and the roots that the simple experts expect. `earlier`: what
+    came a day and a week before it, where that is known already.
+    """
     per_day = rules.slots_per_day
     usual = habit_of(profiles, when.habit, per_day, seen.last)
     lately = profiles[2 * per_day + when.habit % per_day]
     if lately < 0.0:
         lately = usual
-    yesterday = root_at(slots, days_before(target, 1, rules), usual)
-    last_week = root_at(slots, days_before(target, 7, rules), yesterday)
+    if earlier:
+        yesterday, last_week = earlier
+    else:
+        day, week = a_day_and_a_week_before(target, rules)
+        yesterday = root_at(slots, day, usual)
+        last_week = root_at(slots, week, yesterday)
     clear = profiles[3 * per_day + when.utc]
     if clear >= 0.0:
-        sun_1h = sqrt(seen.bright_1h * clear)
-        sun_4h = sqrt(seen.bright_4h * clear)
-        clear = sqrt(clear)
+        root = sqrt(clear)
+        sun_1h = root * sqrt(seen.bright_1h)
     else:
-        sun_1h = sun_4h = clear = seen.last
+        root = sun_1h = seen.last
+    own = (seen.week, seen.lowest)
+    if rules.kind == "pv":
+        own = (sun_1h, root * sqrt(seen.bright_4h) if clear >= 0.0 else seen.last)
     x = [
         seen.last,
         seen.change,
         seen.of_four,
         yesterday,
-        last_week,
         usual,
         lately,
         seen.day,
-        seen.week,
-        seen.lowest,
+        root,
+        *own,
         seen.above_habit,
-        sun_1h,
-        sun_4h,
-        clear,
         seen.from_habit,
     ]
     return x, [seen.last, yesterday, last_week, usual, lately, sun_1h]
 
 
-LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.1, 0.2, 0.05, 0.1, 0.0, 0.05, *(0.0,) * 8)
-SUN_PRIOR = (*(0.0,) * 3, 0.15, 0.0, 0.0, 0.35, *(0.0,) * 4, 0.4, 0.1, *(0.0,) * 5)
+LOAD_PRIOR = (0.35, 0.0, 0.15, 0.1, 0.2, 0.05, 0.1, 0.0, 0.0, 0.05, *(0.0,) * 5)
+SUN_PRIOR = (0.0, 0.0, 0.0, 0.15, 0.0, 0.35, 0.0, 0.0, 0.4, 0.1, *(0.0,) * 5)
 """What the coefficients are near before anything is known: they add up to about 1."""
 
 assert len(LOAD_PRIOR) == len(SUN_PRIOR) == FEATURES

@@ -8,7 +8,7 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DAY_S = 86_400
@@ -19,8 +19,10 @@ HORIZONS = (1, 2)
 """Slots after the newest one: `sdk` asks for the second, and a provisional slot makes it a first.
 """
 
-SHARED = 14
-"""Features of every slot; one more is of the quarter of the day in which the slot lies."""
+SHARED = 11
+"""Features of every slot (`features.look` has those of a load and those of a roof); one more is of
+the quarter of the day in which the slot lies.
+"""
 QUARTERS = 4
 FEATURES = SHARED + QUARTERS
 EXPERTS = 8
@@ -37,8 +39,10 @@ REGRESSION = MATRIX + 2 * FEATURES + 2
 size and of its square.
 """
 
-ROUND = 12
-"""Slots in which each regression is solved once. What came meanwhile waits in rows until then."""
+ROUND = 18
+"""Slots in which what came is added to each regression once, and the regression solved once in the
+slot after. Until then it waits in rows. So more than half of all slots have neither to do.
+"""
 OBSERVATION = ROW + 2 + REGRESSIONS
 """Numbers of one row: features, the quarter, what came, and what it counts in each regression."""
 
@@ -49,10 +53,12 @@ MIXTURES = QUARTERS + 1
 
 QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 HOURS = 24
-BAND = HOURS + len(QUANTILES)
-"""Numbers of one horizon's band: the errors' usual size in each hour, and the quantiles."""
+BAND = 2 * HOURS + len(QUANTILES)
+"""Numbers of one horizon's band: the errors' usual size in each hour, the quantiles, and in each
+hour what brings half of all slots above the forecast.
+"""
 
-PENDING = SHARED + 1 + EXPERTS + 9
+PENDING = SHARED + 1 + EXPERTS + 10
 """Numbers of one forecast that is not judged yet; see `learning.py`."""
 
 SCORE_DAYS = 29
@@ -79,15 +85,15 @@ class Rules:
     utc_offset_s: Callable[[int], int]
     """Local time less UTC at a Unix time, pure."""
 
-    @property
-    def slots_per_day(self) -> int:
-        """At least one."""
-        return max(DAY_S // self.slot_s, 1)
+    slots_per_day: int = field(init=False)
+    """At least one."""
+    slots_per_hour: int = field(init=False)
+    """At least one."""
 
-    @property
-    def slots_per_hour(self) -> int:
-        """At least one."""
-        return max(HOUR_S // self.slot_s, 1)
+    def __post_init__(self) -> None:
+        # Asked for some twenty times in each slot: kept, not worked out anew.
+        object.__setattr__(self, "slots_per_day", max(DAY_S // self.slot_s, 1))
+        object.__setattr__(self, "slots_per_hour", max(HOUR_S // self.slot_s, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,27 @@ Pure.
 
 Each slot that comes judges what was said of it, one and two slots before. Two regressions learn
 from that (one that minds many small errors and changes in ten days, one that minds large ones and
-changes in forty), a mixture weighs them against six simple experts, and the quantiles of the error
-adapt. Then the next two slots are forecast anew.
+changes in forty), a mixture weighs them against six simple experts, what brings half of all slots
+above the forecast is learned for each hour of the day, and the quantiles of the error adapt. Then
+the next two slots are forecast anew.
+
+To add up what came and to solve takes twice as long as all the rest: each of the four regressions
+has a slot for either, in turn, and more than half of all slots have neither.
 """
 
 from __future__ import annotations  # array[float] is no class before Python 3.12
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite, sqrt
+from functools import cache
+from math import inf, isfinite, sqrt
 from typing import Literal
 
 from gateway.energy.forecast import band, features, mixture, regression, scores
 from gateway.energy.forecast.features import Origin, root_at
 from gateway.energy.forecast.learned import (
     AIM,
-    ARRAYS,
     BAND,
     BRIGHTEST,
     BRIGHTNESS,
@@ -45,6 +50,7 @@ from gateway.energy.forecast.learned import (
     SHARED,
     UNKNOWN,
     WEEK,
+    WEEK_DAYS,
     Forecast,
     Learned,
     Rules,
@@ -81,16 +87,18 @@ _DEFAULT_WEIGHTS = {
     "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
-_BAND_STEP = 0.12
 _AIM_PER_DAY = 0.1
 _RIDGE = 0.01
 _EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
-_VALID, _MIXED, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _X = range(10)
-"""Where a forecast that waits for its slot has: whether it is one (2: a dark one), its root, the
-error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, and
-then features and experts.
+_VALID, _ROOT, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _MIXED, _X = range(11)
+"""Where a forecast that waits for its slot has: whether it is one (_LIT, or _DARK), its root, the
+error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, what
+the experts say together, and then features and experts.
 """
+_LIT, _DARK = 1.0, 2.0
 _EXPERTS_AT = _X + SHARED + 1
+_EARLIER = _EXPERTS_AT + 1
+"""The expert that says what came a day before; next to it, a week before."""
 assert _EXPERTS_AT + EXPERTS == PENDING
 
 
@@ -184,26 +192,25 @@ def predict(
         raise ValueError(f"quantile {quantile}: it lies between 0 and 1")
     if learned.newest is None or not _is_of(learned, rules):
         return None
-    at = (horizon - 1) * PENDING if horizon == 1 else 2 * PENDING
-    waiting = learned.pending[at : at + PENDING]
-    if not waiting[_VALID]:
+    pending = learned.pending
+    at = 0 if horizon == 1 else 2 * PENDING
+    valid = pending[at + _VALID]
+    if not valid:
         return None
-    if waiting[_VALID] == 2.0:
+    if valid == _DARK:
         return Forecast(0, 0, 0)
-    mixed, scale = waiting[_MIXED], waiting[_SCALE]
+    root = likeliest = pending[at + _ROOT]
     peak = _ABOVE_PEAK * learned.level[PEAK]
     share = learned.level[AIM] if quantile == SUMS else float(quantile)
-    root = mixed
     if share != 0.5:
-        root = _quantile_root(_quantiles(learned, horizon), mixed, scale, share, peak)
-    method = used_method(learned)
-    if method != "auto":
-        naive = _naive_root(learned.slots, learned.newest, learned.newest + horizon, method, rules)
-        shift = root - mixed
-        root = min(max(naive + shift, 0.0), peak)
-    low, high = waiting[_LOW], waiting[_HIGH]
-    low, high = min(low, root), max(high, root)
-    return Forecast(_uwh(root), _uwh(low), _uwh(high))
+        values = band.quantiles(learned.bands, (horizon - 1) * BAND)
+        root = _within(likeliest + pending[at + _SCALE] * band.between(values, share), peak)
+    if place := int(learned.level[SENT]):
+        target = learned.newest + horizon
+        naive = _naive_roots(learned.slots, learned.newest, target, rules)[place - 1]
+        root = _within(naive + root - likeliest, peak)
+    low, high = pending[at + _LOW], pending[at + _HIGH]
+    return Forecast(_uwh(root), _uwh(min(low, root)), _uwh(max(high, root)))
 
 
 def used_method(learned: Learned) -> Method:
@@ -224,25 +231,31 @@ def why_none(learned: Learned) -> str:
 
 def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rules) -> None:
     """Slot `number` came, with that root or missing. Changes the arrays of `s`."""
-    waiting = [s.pending[:PENDING], s.pending[PENDING : 2 * PENDING]]
+    first, second = s.pending[:PENDING], s.pending[PENDING : 2 * PENDING]
     next_but_one = s.pending[2 * PENDING :]
-    when = _when(waiting[0], number, rules)
+    # Counted from the first slot: the same slots at any other time are learned the same.
+    turn = (number - (s.since_s or 0) // rules.slot_s) % ROUND
+    when = _when(first, number, rules)
     if root is not None:
-        for horizon, said in zip(HORIZONS, waiting, strict=True):
-            if said[_VALID] == 1.0:
-                _learn(s, horizon, number, said, root, weight, rules)
-        if waiting[1][_VALID]:
-            _judge(s, number, waiting[1], root, rules)
+        for horizon, said in ((1, first), (2, second)):
+            if said[_VALID] == _LIT:
+                _learn(s, horizon, turn, said, root, weight, rules)
+        if second[_VALID]:
+            _judge(s, number, second, root, rules)
         _usual(s, root, weight, when, rules)
         s.slots[number % len(s.slots)] = root
     else:
         expected = root_at(s.slots, number - rules.slots_per_day, 0.0)
-        s.slots[number % len(s.slots)] = -1.0 - (
-            waiting[0][_MIXED] if waiting[0][_VALID] else expected
-        )
-    _solve(s, number, rules)
+        s.slots[number % len(s.slots)] = -1.0 - (first[_ROOT] if first[_VALID] else expected)
+    _solve(s, turn, rules)
     seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
-    next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules)
+    # What came a day and a week before was looked up when that slot was forecast as a second one.
+    # Before there is a week, something newer stood in for it.
+    known: Sequence[float] = ()
+    week_ago = (number + 1 - WEEK_DAYS * rules.slots_per_day) % len(s.slots)
+    if next_but_one[_VALID] == _LIT and s.slots[week_ago] > NEVER:
+        known = next_but_one[_EARLIER : _EARLIER + 2]
+    next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules, known)
     last = _said(s, seen, 2, features.clock(number + 2, rules), rules)
     s.pending[:] = next_one + next_but_one + last
 
@@ -257,91 +270,110 @@ def _when(said: array[float], number: int, rules: Rules) -> features.Clock:
 
 
 def _said(
-    s: Learned, seen: Origin, horizon: int, when: features.Clock, rules: Rules
+    s: Learned,
+    seen: Origin,
+    horizon: int,
+    when: features.Clock,
+    rules: Rules,
+    earlier: Sequence[float] = (),
 ) -> array[float]:
     """The forecast of the slot `horizon` after the newest, and all it was made of."""
     target = seen.number + horizon
+    _, habit, hour, quarter = when
     if rules.kind == "pv" and features.is_dark(s.slots, s.profiles, seen, target, rules):
-        where = (2.0, *(0.0,) * 5, when.habit, when.hour, when.quarter)
+        where = (_DARK, *(0.0,) * 5, habit, hour, quarter)
         return array("d", where + (0.0,) * (PENDING - len(where)))
-    x, experts = features.look(s.slots, s.profiles, seen, target, when, rules)
+    x, experts = features.look(s.slots, s.profiles, seen, target, when, rules, earlier)
     peak = _ABOVE_PEAK * s.level[PEAK]
-    for which in range(REGRESSIONS):
-        found = regression.says(s.regressions, _regression(horizon, which), x, when.quarter)
-        experts.append(min(max(found, 0.0), peak))
-    shares = mixture.weights(
-        s.mixtures, _blocks(horizon, when.quarter), _DEFAULT_WEIGHTS[rules.kind]
+    at = _regression(horizon, 0)
+    for block in (at, at + REGRESSION):
+        experts.append(_within(regression.says(s.regressions, block, x, quarter), peak))
+    mixed = mixture.mixed(
+        s.mixtures, _blocks(horizon, quarter), _DEFAULT_WEIGHTS[rules.kind], experts
     )
-    mixed = min(regression.dot(shares, experts), peak)
-    usual = s.regressions[_regression(horizon, 0) + regression.SIZE]
-    scale = band.size(s.bands, (horizon - 1) * BAND, when.hour, usual)
-    values = _quantiles(s, horizon)
-    low = _quantile_root(values, mixed, scale, 0.1, peak)
-    high = _quantile_root(values, mixed, scale, 0.9, peak)
-    balanced = mixed
-    if horizon == HORIZONS[-1]:
-        balanced = _quantile_root(values, mixed, scale, s.level[AIM], peak)
-    head = (1.0, mixed, scale, low, high, balanced, when.habit, when.hour, when.quarter)
+    bands = (horizon - 1) * BAND
+    root = _within(mixed + band.middle(s.bands, bands, hour), peak)
+    # Before any error is known it may be off by all of it.
+    scale = band.size(s.bands, bands, hour, s.regressions[at + regression.SIZE]) or root
+    values = band.quantiles(s.bands, bands)
+    low, high = band.edges(values)
+    low, high = _within(root + scale * low, peak), _within(root + scale * high, peak)
+    balanced = root
+    if horizon == 2:
+        balanced = _within(root + scale * band.between(values, s.level[AIM]), peak)
+    head = (_LIT, root, scale, low, high, balanced, habit, hour, quarter, mixed)
     return array("d", (*head, *x, *experts))
 
 
 def _learn(
     s: Learned,
     horizon: int,
-    number: int,
+    turn: int,
     said: array[float],
     root: float,
     weight: float,
     rules: Rules,
 ) -> None:
     """Learn from how far a forecast was off."""
-    per_day = rules.slots_per_day
+    per_day, level = rules.slots_per_day, s.level
     hour, quarter = int(said[_HOUR]), int(said[_QUARTER])
-    x = said[_X:_EXPERTS_AT]
-    experts = said[_EXPERTS_AT:]
-    weights = [0.0] * REGRESSIONS
+    experts = said[_EXPERTS_AT:].tolist()
+    # An error of a roof's root costs most at noon.
+    costs = weight
+    if rules.kind == "pv":
+        costs *= min(max(said[_ROOT] / max(level[WEEK], 1e-9), 0.2), 3.0)
+    at = _regression(horizon, 0)
     share = max(_SIZE_SHARE_PER_DAY / per_day, 1.0 / (1.0 + s.known))
-    for which in range(REGRESSIONS):
-        at = _regression(horizon, which)
-        error = abs(root - experts[EXPERTS - REGRESSIONS + which])
-        usual = s.regressions[at + regression.SIZE] or error
-        if usual > 0.0:
-            if which == 0:
-                counts = usual / max(error, _FLOOR_OF_ERROR * usual)
-            else:
-                counts = 1.0 if error <= _LARGE_ERROR * usual else _LARGE_ERROR * usual / error
-            if rules.kind == "pv":
-                # An error of the root costs most at noon.
-                counts *= min(max(said[_MIXED] / max(s.level[WEEK], 1e-9), 0.2), 3.0)
-            weights[which] = counts * weight
-        error = min(error, 4.0 * usual) if s.known > per_day else error
-        s.regressions[at + regression.SIZE] = usual + share * (error - usual)
-        square = s.regressions[at + regression.SQUARE]
-        s.regressions[at + regression.SQUARE] = square + share * (error * error - square)
-    begin = ((horizon - 1) * ROUND + number % ROUND) * OBSERVATION
-    s.rows[begin : begin + OBSERVATION] = array("f", (*x, quarter, root, *weights))
-    keep = 0.5 ** (1.0 / (_MIXTURE_DAYS * per_day))
+    most = 4.0 if s.known > per_day else inf
+    weights = (
+        costs * _counts(s.regressions, at, 0, abs(root - experts[-2]), most, share),
+        costs * _counts(s.regressions, at + REGRESSION, 1, abs(root - experts[-1]), most, share),
+    )
+    begin = ((horizon - 1) * ROUND + turn) * OBSERVATION
+    s.rows[begin : begin + OBSERVATION] = array(
+        "f", (*said[_X:_EXPERTS_AT], quarter, root, *weights)
+    )
     blocks = _blocks(horizon, quarter)
+    keep = _keep(_MIXTURE_DAYS * per_day)
     mixture.learn(s.mixtures, blocks, experts, said[_MIXED], root, keep, weight)
-    if horizon == HORIZONS[-1] and s.level[MEAN] > 0.0:
-        off = (root * root - said[_BALANCED] ** 2) / s.level[MEAN]
-        moved = s.level[AIM] + _AIM_PER_DAY / per_day * off
-        s.level[AIM] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
-    band.learn(s.bands, (horizon - 1) * BAND, hour, said[_MIXED], said[_SCALE], root, _BAND_STEP)
+    if horizon == 2 and level[MEAN] > 0.0:
+        off = (root * root - said[_BALANCED] ** 2) / level[MEAN]
+        moved = level[AIM] + _AIM_PER_DAY / per_day * off
+        level[AIM] = min(max(moved, QUANTILES[0]), QUANTILES[-1])
+    band.learn(s.bands, (horizon - 1) * BAND, hour, said[_ROOT], said[_SCALE], root)
+
+
+def _counts(
+    numbers: array[float], at: int, which: int, error: float, most: float, share: float
+) -> float:
+    """What a slot counts in the regression at `at`, which was off by `error`. Its usual error moves
+    towards that by `share`: towards `most` times the usual one at the most.
+    """
+    usual = numbers[at + regression.SIZE] or error
+    if not usual > 0.0:
+        return 0.0
+    off = error / usual
+    if which == 0:
+        counts = 1.0 / (off if off > _FLOOR_OF_ERROR else _FLOOR_OF_ERROR)
+    else:
+        counts = 1.0 if off <= _LARGE_ERROR else _LARGE_ERROR / off
+    if off > most:
+        error = most * usual
+    numbers[at + regression.SIZE] = usual + share * (error - usual)
+    numbers[at + regression.SQUARE] += share * (error * error - numbers[at + regression.SQUARE])
+    return counts
 
 
 def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rules) -> None:
     """Keep how far the forecast of two slots before was off, beside the naive ones."""
-    naive = [_naive_root(s.slots, number - 2, number, method, rules) for method in NAIVE]
-    came = root * root
-    lit = said[_VALID] == 1.0
+    last, yesterday, last_week = _naive_roots(s.slots, number - 2, number, rules)
     scores.add(
         s.scores,
         number * rules.slot_s // DAY_S,
-        came,
-        said[_MIXED] ** 2,
-        (naive[0] ** 2, naive[1] ** 2, naive[2] ** 2),
-        said[_LOW] <= root <= said[_HIGH] if lit else None,
+        root * root,
+        said[_ROOT] ** 2,
+        (last * last, yesterday * yesterday, last_week * last_week),
+        said[_LOW] <= root <= said[_HIGH] if said[_VALID] == _LIT else None,
         said[_BALANCED] ** 2,
     )
 
@@ -349,50 +381,57 @@ def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rule
 def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: Rules) -> None:
     """Learn what is usual: habits, the last days, the clear sky, the whole level."""
     per_day = rules.slots_per_day
-    age = s.known / per_day
-    for place, share in (
-        (when.habit, max(_HABIT_SHARE, 0.7 / (1.0 + age))),
-        (2 * per_day + when.habit % per_day, max(_LATELY_SHARE, 0.7 / (1.0 + age))),
-    ):
-        before = s.profiles[place]
-        s.profiles[place] = root if before < 0.0 else before + weight * share * (root - before)
-    level = s.level
+    level, profiles = s.level, s.profiles
+    days = s.known / per_day
+    place = when.habit
+    own_days = days if rules.kind == "pv" else days * (2 / 7 if place >= per_day else 5 / 7)
+    share = max(_HABIT_SHARE, 0.7 / (1.0 + own_days))
+    before = features.habit_of(profiles, place, per_day, root)
+    if profiles[place] < 0.0:
+        share = 0.5  # the first weekend is half a weekday
+    profiles[place] = before + weight * share * (root - before)
+    place = 2 * per_day + place % per_day
+    before = profiles[place]
+    share = weight * max(_LATELY_SHARE, 0.7 / (1.0 + days))
+    profiles[place] = root if before < 0.0 else before + share * (root - before)
     energy = root * root
     sky = 3 * per_day + when.utc
-    before = s.profiles[sky]
+    before = clear = profiles[sky]
     if before < 0.0:
-        s.profiles[sky] = energy
+        clear = energy
     else:
-        share = _SKY_UP if energy > before else _SKY_DOWN
-        s.profiles[sky] = before + weight * share * (energy - before)
+        clear += weight * (_SKY_UP if energy > before else _SKY_DOWN) * (energy - before)
         if before > 0.1 * level[BRIGHTEST]:
             bright = min(energy / before, 1.5)
             level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
-    clear = s.profiles[sky]
+    profiles[sky] = clear
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
-    for place, value, days in ((DAY, root, 1.0), (WEEK, root, 7.0), (MEAN, energy, 7.0)):
-        share = max(1.0 / (days * per_day), 1.0 / max(s.known, 1))
-        level[place] += share * (value - level[place])
-    level[PEAK] = max(root, level[PEAK] * 0.5 ** (1.0 / (_PEAK_DAYS * per_day)))
+    share = 1.0 / max(min(s.known, per_day), 1)
+    level[DAY] += share * (root - level[DAY])
+    share = 1.0 / max(min(s.known, WEEK_DAYS * per_day), 1)
+    level[WEEK] += share * (root - level[WEEK])
+    level[MEAN] += share * (energy - level[MEAN])
+    level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))
 
 
-def _solve(s: Learned, number: int, rules: Rules) -> None:
-    """Solve one of the regressions, in turn: each once in a round, and never two at once."""
-    block, rest = divmod(number % ROUND, ROUND // (len(HORIZONS) * REGRESSIONS))
-    if rest:
+def _solve(s: Learned, turn: int, rules: Rules) -> None:
+    """Each regression in turn: add what waits for it, and solve it in the slot after."""
+    block, rest = divmod(turn, ROUND // (len(HORIZONS) * REGRESSIONS))
+    if block == len(HORIZONS) * REGRESSIONS:
         return
     horizon, which = divmod(block, REGRESSIONS)
     at = block * REGRESSION
     per_day = rules.slots_per_day
-    begin, end = horizon * ROUND * OBSERVATION, (horizon + 1) * ROUND * OBSERVATION
-    rows = s.rows[begin:end]
-    keep = 0.5 ** (ROUND / (HALF_LIFE_DAYS[which] * per_day))
-    regression.fold(s.regressions, at, rows, which, keep)
-    s.rows[begin:end] = rows
-    days = s.known / per_day
-    ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + days))
-    square = s.regressions[at + regression.SQUARE]
-    regression.solve(s.regressions, at, ridge * square, _prior(rules))
+    if rest == 0:
+        begin, end = horizon * ROUND * OBSERVATION, (horizon + 1) * ROUND * OBSERVATION
+        rows = s.rows[begin:end]
+        keep = _keep(HALF_LIFE_DAYS[which] * per_day / ROUND)
+        regression.fold(s.regressions, at, rows, which, keep)
+        s.rows[begin:end] = rows
+    elif rest == 1:
+        ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + s.known / per_day))
+        square = s.regressions[at + regression.SQUARE]
+        regression.solve(s.regressions, at, ridge * square, _prior(rules))
 
 
 # --- small things ---------------------------------------------------------------------------------
@@ -411,28 +450,33 @@ def _blocks(horizon: int, quarter: int) -> tuple[int, int]:
     return first, first + (1 + quarter) * MIXTURE
 
 
-def _quantiles(s: Learned, horizon: int) -> list[float]:
-    return band.quantiles(s.bands, (horizon - 1) * BAND)
+def _within(root: float, peak: float) -> float:
+    """Neither negative nor more than can come."""
+    # `min` and `max` take five times as long, and this is done ten times in each slot.
+    return 0.0 if root < 0.0 else root if root < peak else peak
 
 
-def _quantile_root(
-    values: list[float], mixed: float, scale: float, share: float, peak: float
-) -> float:
-    found = mixed + scale * band.between(values, share)
-    return min(max(found, 0.0), max(peak, mixed))
-
-
-def _naive_root(
-    slots: array[float], newest: int, target: int, method: Method, rules: Rules
-) -> float:
-    """What a naive forecast says, from slots that are known; one that is not falls back."""
+def _naive_roots(
+    slots: array[float], newest: int, target: int, rules: Rules
+) -> tuple[float, float, float]:
+    """What the naive forecasts say, in the order of NAIVE, from slots that are known; one that is
+    not falls back.
+    """
     per_day = rules.slots_per_day
     last = root_at(slots, newest, 0.0)
-    back = {"yesterday": per_day, "last_week": 7 * per_day}.get(method)
-    if back is None:
-        return last
-    earlier = slots[(target - back) % len(slots)]
-    return earlier if earlier >= 0.0 else last
+    yesterday = slots[(target - per_day) % len(slots)]
+    last_week = slots[(target - 7 * per_day) % len(slots)]
+    return (
+        last,
+        yesterday if yesterday >= 0.0 else last,
+        last_week if last_week >= 0.0 else last,
+    )
+
+
+@cache
+def _keep(half_life: float) -> float:
+    """What is kept of what fades by half in so many steps."""
+    return float(0.5 ** (1.0 / half_life))
 
 
 def _uwh(root: float) -> int:
@@ -445,10 +489,10 @@ def _is_absurd(s: Learned, root: float, rules: Rules) -> bool:
 
 
 def _is_of(learned: Learned, rules: Rules) -> bool:
-    return (learned.slot_s, learned.kind, learned.identity) == (
-        rules.slot_s,
-        rules.kind,
-        rules.identity,
+    return (
+        learned.slot_s == rules.slot_s
+        and learned.kind == rules.kind
+        and learned.identity == rules.identity
     )
 
 
@@ -464,7 +508,15 @@ def _copied(learned: Learned, newest: int, known: int, absurd: int) -> Learned:
         known,
         0,
         absurd,
-        *(getattr(learned, name)[:] for name in ARRAYS),
+        learned.slots[:],
+        learned.profiles[:],
+        learned.level[:],
+        learned.rows[:],
+        learned.regressions[:],
+        learned.mixtures[:],
+        learned.bands[:],
+        learned.pending[:],
+        learned.scores[:],
     )
 
 

@@ -6,36 +6,39 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Sequence
+from operator import mul
 
-from gateway.energy.forecast.learned import EXPERTS, MIXTURE
+from gateway.energy.forecast.learned import EXPERTS
+
+_ROUNDING = 1e-6
+"""What is off by no larger a part than this is right: which sign it has is by chance."""
 
 
-def weights(numbers: array[float], blocks: Sequence[int], default: Sequence[float]) -> list[float]:
-    """Each expert's weight: the mean of what the blocks that begin there say; they add up to 1."""
-    total: list[float] = []
-    share = 1.0 / len(blocks)
+def mixed(
+    numbers: array[float],
+    blocks: Sequence[int],
+    default: Sequence[float],
+    experts: Sequence[float],
+) -> float:
+    """What comes of the experts: the mean of what the blocks that begin there make of them. In each
+    of those an expert's weight is its regret over the sum of its squares, where that is positive.
+    """
+    total = 0.0
     for at in blocks:
-        middle = at + EXPERTS
-        found = [
-            regret / squares if regret > 0.0 else 0.0
-            for regret, squares in zip(
-                numbers[at:middle], numbers[middle : at + MIXTURE], strict=True
-            )
-        ]
-        whole = sum(found)
-        part = share / whole if whole > 0.0 else share
-        if whole <= 0.0:
-            found = list(default)
-        if total:
-            total = [old + part * each for old, each in zip(total, found, strict=True)]
-        else:
-            total = [part * each for each in found]
-    return total
+        whole = part = 0.0
+        for place, expert in enumerate(experts, at):
+            regret = numbers[place]
+            if regret > 0.0:
+                weight = regret / numbers[place + EXPERTS]
+                whole += weight
+                part += weight * expert
+        total += part / whole if whole > 0.0 else sum(map(mul, default, experts))
+    return total / len(blocks)
 
 
 def learn(
     numbers: array[float],
-    blocks: Sequence[int],
+    blocks: tuple[int, int],
     experts: Sequence[float],
     mixed: float,
     y: float,
@@ -45,11 +48,17 @@ def learn(
     """Give each expert what following it would have saved, near enough: the loss's slope times by
     how much it differs.
     """
-    slope = weight if mixed > y else -weight if mixed < y else 0.0
-    regrets = [slope * (mixed - each) for each in experts]
-    new = regrets + [each * each for each in regrets]
-    for at in blocks:
-        end = at + MIXTURE
-        numbers[at:end] = array(
-            "d", [keep * old + each for old, each in zip(numbers[at:end], new, strict=True)]
-        )
+    off, rounding = mixed - y, _ROUNDING * y
+    slope = weight if off > rounding else -weight if off < -rounding else 0.0
+    first, second = blocks
+    apart = second - first
+    for place, expert in enumerate(experts, first):
+        regret = slope * (mixed - expert)
+        square = regret * regret
+        squares = place + EXPERTS
+        numbers[place] = keep * numbers[place] + regret
+        numbers[squares] = keep * numbers[squares] + square
+        other = place + apart
+        squares += apart
+        numbers[other] = keep * numbers[other] + regret
+        numbers[squares] = keep * numbers[squares] + square

@@ -55,8 +55,10 @@ def add(
         scores[at : at + SCORE] = array("f", (day, *(0.0,) * (SCORE - 1)))
     scores[at + _N] += 1.0
     scores[at + _AUTO] += abs(forecast_wh - came_wh)
-    for place, each in enumerate(naive_wh, at + _LAST):
-        scores[place] += abs(each - came_wh)
+    last_wh, yesterday_wh, week_wh = naive_wh
+    scores[at + _LAST] += abs(last_wh - came_wh)
+    scores[at + _YESTERDAY] += abs(yesterday_wh - came_wh)
+    scores[at + _WEEK] += abs(week_wh - came_wh)
     if inside is not None:
         scores[at + _LIT] += 1.0
         scores[at + _INSIDE] += inside

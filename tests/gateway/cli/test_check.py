@@ -48,6 +48,23 @@ def test_a_right_configuration_is_told_in_a_few_lines(run, home):
     assert "secret" not in out
 
 
+@pytest.mark.parametrize(
+    ("dialect", "forecast", "says"),
+    [
+        ("sdk", "forecast: none", "per slot a measurement:"),
+        ("sdk", "forecast: auto", "per slot a measurement and a forecast (auto):"),
+        ("sdk", "forecast_bias: sums within 5 %", "a forecast (auto, sums within 5 %):"),
+        ("rest", "forecast: auto", "per slot a measurement:"),
+        ("rest", "rest: {sends: forecast}", "per slot a forecast (auto):"),
+    ],
+)
+def test_what_is_sent_of_each_slot_is_told(run, home, dialect, forecast, says):
+    text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
+    text = text.replace("dialect: sdk", f"dialect: {dialect}")
+    home.write("gateway.yaml", text.replace("forecast: none", forecast))
+    assert says in run("check")[1]
+
+
 def test_a_site_s_turn_follows_the_spread_and_leaves_time_to_deliver(run, home):
     text = (home.folder / "gateway.yaml").read_text(encoding="utf-8")
     for spread, says in (

@@ -9,6 +9,8 @@ from uuid import UUID
 import pytest
 
 from gateway.energy.slot import AssetSlot
+from gateway.outbox.item import Item
+from gateway.outbox.owed import Owed
 from tests.gateway.cli.conftest import LOAD, PV
 
 SLOT_S = 900
@@ -90,6 +92,40 @@ def test_a_naive_one_that_is_sent_instead_is_said(run, home):
     assert "was worse for 14 days than yesterday's, which is sent instead" in run("forecast")[1]
 
 
+def test_what_sums_cost_is_told_for_the_same_slots(run, learned):
+    path = learned.folder / "gateway.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "forecast: auto", "forecast: auto\n  forecast_bias: sums within 5 %"
+        )
+    )
+    assert "what that costs is told once slots have come of it" in run("forecast")[1]
+
+    sent = [slot for slot in load(9 * 96) if slot.start_s > newest_s() - 50 * SLOT_S]
+    with learned.buffer() as buffer, buffer.database.transaction():
+        buffer.tables.outbox.write([owed(slot, "accepted") for slot in sent[:40]])
+        buffer.tables.outbox.write([owed(slot, "missed") for slot in sent[40:]])
+    of_load, of_pv = json.loads(run("forecast", "--json")[1])
+    assert of_load["sends"] == of_pv["sends"] == "sums within 5 %"
+    assert of_pv["errors"][0]["sent"] is None
+    week = of_load["errors"][1]["sent"]
+    assert week["slots"] == 40, "what was never taken costs nothing"
+    assert week["median_mean_error_wh"] == pytest.approx(12.25, abs=0.1)
+    assert week["mean_error_wh"] == pytest.approx(2 * 12.25, abs=0.2)
+    assert week["median_sums_off_by"] == pytest.approx(-0.1, abs=0.001)
+    assert week["sums_off_by"] == pytest.approx(0.2, abs=0.001)
+    out = run("forecast")[1]
+    assert "House load: sent is sums within 5 %: over 7 days (40 slots)" in out
+    assert "sum 20 % high" in out
+    assert "it costs 100 % more" in out
+
+
+def owed(slot, state):
+    """20 % too much was sent, in place of the median, which is 10 % too low."""
+    item = Item("exchange", slot.asset, slot.start_s, "forecast", 0, slot.energy_uwh * 12 // 10)
+    return Owed(item, SLOT_S, "estimated", slot.start_s - 900.0, slot.start_s, state=state)
+
+
 def test_where_nothing_is_there_it_says_what_it_waits_for(run, home):
     with home.buffer():
         pass
@@ -166,6 +202,19 @@ def test_slots_show_what_was_expected_beside_what_came(run, home):
     assert [row["forecast_wh"] for row in rows] == [90, None]
     assert rows[0]["forecast_by"] == "auto"
     assert "90.000" in run("slots")[1]
+
+
+@pytest.mark.parametrize(
+    ("days", "by", "told"),
+    [(9, "auto", "learning since "), (30, "auto", ""), (30, "yesterday", "sent instead")],
+)
+def test_slots_tell_how_far_it_is_until_that_is_no_news(run, home, days, by, told):
+    path = home.folder / "gateway.yaml"
+    path.write_text(path.read_text().replace("forecast: none", "forecast: auto"))
+    write(home, load(days * 96, by))
+    _, _, err = run("slots")
+    said = [line for line in err.splitlines() if line.startswith("House load: ")]
+    assert (told in said[0]) if told else (said == [])
 
 
 def test_slots_say_since_when_an_asset_is_learned_that_is_not_forecast_yet(run, home):

@@ -59,6 +59,8 @@ async def test_forecasts_are_shown_with_their_errors(
         "7 days",
         "81 %",
         "14 % low",
+        "sent is sums within 5 %",
+        "it costs 4 % more",
         "learning since 5 June",
         "which is sent instead",
     ):

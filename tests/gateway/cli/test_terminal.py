@@ -90,7 +90,7 @@ def outputs(
     done = subprocess.run(
         [sys.executable, "-c", f"END = {END!r}\n{RUN_ALL}", asked],
         env=os.environ | {"PYTHONIOENCODING": encoding}, cwd=folder,
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     assert b"Traceback" not in done.stderr, done.stderr
     assert b"\\u" not in done.stderr
@@ -150,7 +150,7 @@ def stranger(required_tool):
         return subprocess.run(
             [required_tool("setpriv"), "--bounding-set=-all", "--inh-caps=-all", "--clear-groups",
              sys.executable, "-m", "gateway", *map(str, words)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
     if os.geteuid() != 0:
@@ -206,7 +206,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(full):
     with open("/dev/full", "w") as nowhere:  # noqa: PTH123 — a device, for writing
         done = subprocess.run(
             [sys.executable, "-m", "gateway", "slots", "--config", str(full.folder)],
-            stdout=nowhere, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            stdout=nowhere, stderr=subprocess.PIPE, text=True, timeout=300, check=False,
         )  # fmt: skip
     assert done.returncode == 1
     assert "no room left" in done.stderr.splitlines()[0]

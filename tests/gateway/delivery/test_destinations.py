@@ -230,7 +230,7 @@ def test_a_destination_that_fails_or_is_slow_delays_the_other_by_nothing(
 def test_log_lines_name_a_destination_that_is_not_the_exchange(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "gateway.delivery.journal")
+    caplog.set_level("DEBUG", "gateway.delivery.journal")
     arrivals(tmp_path / "site", "ok")
     lines = {record.getMessage() for record in caplog.records}
     at = "2026-03-29 00:45:00Z"

@@ -5,8 +5,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.energy.forecast import Method, Score
-from gateway.energy.forecast_words import bias_words, since_words, words
+from gateway.energy.forecast import Method
+from gateway.energy.forecast_words import (
+    cost_words,
+    off_words,
+    sent_words,
+    share_words,
+    since_words,
+    words,
+)
 from gateway.energy.slot import ForecastBy
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -50,9 +57,37 @@ def test_that_a_naive_one_is_sent_instead_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bias", "expected"),
-    [(None, ""), (0.004, "sum right"), (-0.14, "sum 14 % low"), (0.05, "sum 5 % high")],
+    ("off", "expected"),
+    [(0.004, "right"), (-0.004, "right"), (-0.14, "14 % low"), (0.05, "5 % high")],
 )
-def test_by_how_much_sums_are_off(bias: float | None, expected: str) -> None:
-    nothing: dict[str, float | None] = {}
-    assert bias_words(Score(1, 1.0, nothing, None, bias, None)) == expected  # type: ignore[arg-type]
+def test_by_how_much_sums_are_off(off: float, expected: str) -> None:
+    assert off_words(off) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "median", "expected"),
+    [
+        (None, 1.0, ""),
+        (1.03, 1.0, "3 % more"),
+        (0.9, 1.0, "10 % less"),
+        (1.001, 1.0, "no more"),
+        (0.0, 0.0, "no more"),
+        (2.0, 0.0, "more"),
+    ],
+)
+def test_what_another_quantile_costs(
+    sent: float | None, median: float | None, expected: str
+) -> None:
+    assert cost_words(sent, median) == expected
+
+
+def test_what_is_sent_in_place_of_the_median_is_told_with_its_cost() -> None:
+    assert share_words("sums") == "sums within 5 %"
+    assert share_words(0.6) == "the 60 % quantile"
+    assert share_words(18 / 22) == "the 81.8 % quantile"
+    told = sent_words("sums within 5 %", "7 days", 672, (31.2, 30.0), (-0.01, -0.14))
+    assert told == (
+        "sent is sums within 5 %: over 7 days (672 slots) mean error 31.20 Wh, sum 1 % low; the "
+        "median's would have been 30.00 Wh, sum 14 % low: it costs 4 % more"
+    )
+    assert "is told once" in sent_words("sums within 5 %")

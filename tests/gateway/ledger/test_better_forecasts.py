@@ -1,5 +1,6 @@
 """A forecast is made once more shortly before its slot begins, from most of the slot that runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -141,4 +142,20 @@ def test_an_asset_that_is_forecast_naively_is_forecast_once(tmp_path: Path) -> N
     run(home, 0, 2 * SLOT_S, pv_w=1800)
     run(home, 2 * SLOT_S + 10, 2 * SLOT_S + LATE_S, pv_w=2400)
     assert not home.ledger.foresee_better(UUID(PV))
+    home.buffer.close_file()
+
+
+def test_where_nobody_is_sent_any_the_first_one_stands(folder: Path, tmp_path: Path) -> None:
+    """After a restart nobody could tell that there was a second one."""
+    for file in folder.glob("buffer.sqlite*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    home = Later(tmp_path, replace(site(tmp_path), destinations={}))
+    for t in range(SLOTS * SLOT_S - 440, SLOTS * SLOT_S + 1, 10):
+        sampled(home, t)
+    standing = home.ledger.forecasting.forecasters[UUID(LOAD)].standing
+    before = dict(standing)
+    assert BEGIN_S + (SLOTS + 1) * SLOT_S in before
+    rising(home, LATE_S, 3000)
+    assert not home.ledger.foresee_better(UUID(LOAD))
+    assert standing == before
     home.buffer.close_file()

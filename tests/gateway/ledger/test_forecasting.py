@@ -17,7 +17,7 @@ from gateway.ledger.forecasting import Forecasting
 from gateway.outbox.foreseen import Said, Wish
 from gateway.site.settings import Settings
 from gateway.store.buffer import Buffer
-from gateway.store.opening import open_buffer
+from gateway.store.opening import open_buffer, open_for_deciding
 from gateway.store.rows import Closing
 from tests.gateway.ledger.home import BEGIN_S, LOAD, PV, site
 
@@ -219,6 +219,80 @@ def test_a_slot_that_is_written_anew_is_learned_anew(rig: Rig, other: Rig) -> No
         other.close(revised if n == 125 else slot_of(n), slot_of(n, ROOF))
     assert rig.states() == other.states()
     rig.restart()
+    assert rig.states() == other.states()
+
+
+def elsewhere(rig: Rig, *slots: AssetSlot) -> None:
+    """Another process writes slots, as `meter-gateway allocate` does."""
+    other = open_for_deciding(rig.path)
+    with other.database.transaction():
+        other.tables.asset_slots.write(slots)
+    other.close_file()
+
+
+@pytest.mark.parametrize("at", [97, 125, 129], ids=["first since it was kept", "some", "newest"])
+def test_a_slot_that_another_process_writes_anew_is_learned_anew(
+    rig: Rig, other: Rig, at: int
+) -> None:
+    rig.run(0, 130)
+    rig.forecasting.look_elsewhere()
+    assert not rig.forecasting.is_behind
+    revised = replace(slot_of(at), energy_uwh=5 * 10**6, quality="estimated", revision=1)
+    elsewhere(rig, revised)
+    rig.forecasting.look_elsewhere()
+    assert [f.is_behind for f in rig.forecasting.forecasters.values()] == [True, False]
+    rig.learn()
+    assert not rig.forecasting.is_behind
+    for n in range(130):
+        other.close(revised if n == at else slot_of(n), slot_of(n, ROOF))
+    assert rig.states() == other.states()
+
+    standing = [dict(f.standing) for f in rig.forecasting.forecasters.values()]
+    rig.restart()
+    assert rig.states() == other.states()
+    newest_s = BEGIN_S + 129 * SLOT_S
+    assert [
+        {start_s: said for start_s, said in each.items() if start_s > newest_s} for each in standing
+    ] == [dict(f.standing) for f in rig.forecasting.forecasters.values()]
+    rig.forecasting.look_elsewhere()
+    assert not rig.forecasting.is_behind
+    assert rig.run(130, 240) == other.run(130, 240)
+
+
+def test_a_slot_that_another_process_is_first_to_write_is_learned_too(rig: Rig, other: Rig) -> None:
+    for n in [*range(120), 121, 122]:
+        rig.close(slot_of(n), slot_of(n, ROOF))
+    elsewhere(rig, slot_of(120), slot_of(120, ROOF))
+    rig.forecasting.look_elsewhere()
+    rig.learn()
+    other.run(0, 123)
+    assert rig.states() == other.states()
+
+
+def test_one_of_before_what_is_kept_changes_nothing_also_from_elsewhere(rig: Rig) -> None:
+    rig.run(0, 130)
+    before = rig.states()
+    elsewhere(rig, replace(slot_of(20), energy_uwh=5 * 10**6, revision=1))
+    rig.forecasting.look_elsewhere()
+    assert not rig.forecasting.is_behind
+    rig.restart()
+    assert rig.states() == before
+
+
+def test_one_that_is_written_anew_while_it_catches_up_is_learned_as_it_is_now(
+    rig: Rig, other: Rig
+) -> None:
+    rig.run(0, 60)
+    rig.close(replace(slot_of(50), energy_uwh=10**6, revision=1))
+    assert rig.forecasting.learn_some() is not None
+    assert rig.forecasting.is_behind
+    assert rig.forecasting.forecasters[HOUSE].newest is not None, "a portion is learned"
+    revised = replace(slot_of(5), energy_uwh=5 * 10**6, revision=1)
+    rig.close(revised)
+    rig.learn()
+    for n in range(60):
+        slot = {5: revised, 50: replace(slot_of(50), energy_uwh=10**6)}.get(n, slot_of(n))
+        other.close(slot, slot_of(n, ROOF))
     assert rig.states() == other.states()
 
 

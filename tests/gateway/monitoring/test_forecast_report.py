@@ -7,10 +7,12 @@ from uuid import UUID
 import pytest
 
 from gateway.energy.forecast import Learned, Method, Rules, begin, score, update
+from gateway.energy.forecast_errors import Chosen
 from gateway.energy.forecast_words import TOLD_DAYS
 from gateway.energy.slot import AssetSlot
 from gateway.monitoring.forecast_report import forecast_report, forecast_reports
 from gateway.outbox.foreseen import Said
+from gateway.outbox.quantiles import Share
 
 ASSET, OTHER = UUID(int=1), UUID(int=2)
 SLOT_S, DAY_S = 900, 86_400
@@ -34,6 +36,7 @@ class Forecasts:
     """As the ledger's."""
 
     forecasters: dict[UUID, Forecaster]
+    chosen: dict[UUID, tuple[str, Share]] = field(default_factory=dict)
 
 
 def slot(number: int, energy_uwh: int) -> AssetSlot:
@@ -117,3 +120,18 @@ def test_an_asset_that_nobody_wants_forecast_says_why() -> None:
     assert found[ASSET].method == "auto"
     assert found[OTHER].words == "not forecast: gateway.yaml says forecast: none"
     assert forecast_reports(None, [ASSET], SLOT_S, now_s(1), UTC) == {}
+
+
+def test_what_is_sent_in_place_of_the_median_is_told_beside_it() -> None:
+    def sent(asset: UUID, days: int) -> Chosen | None:
+        assert asset == ASSET
+        return Chosen(10, 40_000_000, 30_000_000, 99_000_000, 80_000_000, 100_000_000 * days)
+
+    forecasts = Forecasts({ASSET: after(1)}, {ASSET: ("exchange", "sums")})
+    told = forecast_reports(forecasts, [ASSET], SLOT_S, now_s(1), UTC, sent)[ASSET]
+    assert told.sends == "sums within 5 %"
+    of_day = told.errors[0].sent
+    assert of_day is not None
+    assert (of_day.slots, of_day.mean_error_wh, of_day.median_mean_error_wh) == (10, 4.0, 3.0)
+    assert of_day.sums_off_by == pytest.approx(-0.01)
+    assert of_day.median_sums_off_by == pytest.approx(-0.2)

@@ -213,6 +213,16 @@ def test_forecasts_and_their_errors_are_exposed(healthy_report: Report) -> None:
     assert of_week == {"auto": 28.4, "last_slot": 43.5, "yesterday": 42.4, "last_week": 44.2}
     assert found[f"{stem}_inside_band_ratio", tuple(sorted((*load, ("days", "28"))))] == 0.81
     assert found[f"{stem}_sums_off_ratio", tuple(sorted((*load, ("days", "1"))))] == -0.14
+    sent = {
+        of: found[
+            f"{stem}_sent_mean_error_watt_hours",
+            tuple(sorted((*load, ("days", "7"), ("of", of)))),
+        ]
+        for of in ("sent", "median")
+    }
+    assert sent == {"sent": 29.8, "median": 28.6}
+    off = tuple(sorted((*load, ("days", "1"), ("of", "sent"))))
+    assert found[f"{stem}_sent_sums_off_ratio", off] == -0.01
     replaced = {labels[0][1]: n for (name, labels), n in found.items() if name.endswith("replaced")}
     assert replaced == {"House load": 0, "PV": 1}
     of_pv = [dict(labels) for name, labels in found if name.startswith(stem) and pv in labels]

@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from gateway.monitoring.report import ForecastErrors, ForecastReport, ForecastSlot, Report
+from gateway.monitoring.report import (
+    ForecastErrors,
+    ForecastReport,
+    ForecastSlot,
+    Report,
+    SentErrors,
+)
 
 
 def with_forecasts(report: Report) -> Report:
@@ -17,6 +23,7 @@ def with_forecasts(report: Report) -> Report:
         by="auto",
         since_s=runs_s - 10 * 86_400,
         words="learning since 5 June",
+        sends="sums within 5 %",
         upcoming=[runs, comes],
         last=ForecastSlot(
             start_s=runs_s - length_s, energy_wh=165, low_wh=110, high_wh=240, by="auto"
@@ -45,4 +52,11 @@ def errors(days: int, slots: int) -> ForecastErrors:
         best_naive="yesterday",
         inside_band=0.81,
         sums_off_by=-0.14,
+        sent=SentErrors(
+            slots=slots,
+            mean_error_wh=29.8,
+            median_mean_error_wh=28.6,
+            sums_off_by=-0.01,
+            median_sums_off_by=-0.13,
+        ),
     )

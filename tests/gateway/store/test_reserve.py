@@ -88,7 +88,7 @@ def on_a_small_disk(tmp_path: Path, code: str, size: str = "40m") -> None:
         command,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
         cwd=Path(__file__).parents[3],
     )

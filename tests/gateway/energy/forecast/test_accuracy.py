@@ -2,12 +2,14 @@
 forecast` measures all of it.
 """
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from gateway.energy.forecast import begin, predict, score, update, used_method
 from tests.gateway.energy.forecast.series import shipped
+from tests.gateway.energy.forecast.test_properties import FIRST_S, HOUR_S, LOAD, made
 from tests.gateway.energy.forecast.trial import run
 
 BOUNDS = {"britain-116": 0.88, "california-pv-4": 0.78}
@@ -45,3 +47,24 @@ def test_where_a_naive_one_is_better_for_14_days_it_is_sent() -> None:
     assert forecast is not None
     assert forecast.energy_uwh == pytest.approx(day[1] * 1e6, rel=1e-6)
     assert forecast.low_uwh <= forecast.energy_uwh <= forecast.high_uwh
+
+
+def test_half_of_all_slots_lie_above_in_each_part_of_the_day() -> None:
+    # Mornings are quiet, afternoons spiky, evenings spiky and four times as high: what all hours
+    # have in common is too high for the one and too low for the other.
+    drawn = random.Random(1)
+    learned, said_uwh = begin(LOAD), 0
+    above: dict[str, list[bool]] = {"night and morning": [], "afternoon": [], "evening": []}
+    for n in range(90 * 24):
+        hour = n % 24
+        part = "night and morning" if hour < 12 else "afternoon" if hour < 18 else "evening"
+        spread, level_uwh = (0.3 if hour < 12 else 1.3), (1e8 if hour < 18 else 4e8)
+        energy_uwh = int(level_uwh * drawn.lognormvariate(0, spread))
+        if n > 30 * 24:
+            above[part].append(energy_uwh > said_uwh)
+        learned = update(learned, made(energy_uwh, FIRST_S + n * HOUR_S), LOAD)
+        forecast = predict(learned, 1, LOAD)
+        assert forecast is not None
+        said_uwh = forecast.energy_uwh
+    for part, found in above.items():
+        assert sum(found) / len(found) == pytest.approx(0.5, abs=0.05), part

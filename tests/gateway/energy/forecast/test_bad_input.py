@@ -17,6 +17,7 @@ from gateway.energy.forecast import (
     used_method,
     why_none,
 )
+from gateway.energy.forecast.packing import VERSION
 from gateway.energy.slot import AssetSlot
 from tests.gateway.energy.forecast.series import shipped
 from tests.gateway.energy.forecast.test_properties import (
@@ -227,7 +228,7 @@ def test_a_state_of_something_else_is_refused(rules: Rules, reason: str) -> None
 def test_another_version_is_refused() -> None:
     data = bytearray(pack(begin(LOAD)))
     data[4] += 1
-    with pytest.raises(ValueError, match="version 2, and this is version 1"):
+    with pytest.raises(ValueError, match=f"version {VERSION + 1}, and this is version {VERSION}"):
         unpack(bytes(data), LOAD)
 
 

@@ -190,6 +190,15 @@ def test_higher_quantiles_are_never_lower() -> None:
     assert found[0] < found[-1]
 
 
+def test_the_first_forecast_does_not_claim_to_be_sure() -> None:
+    learned = learned_of([made(10_000_000, FIRST_S)], LOAD)
+    for horizon in (1, 2):
+        forecast = predict(learned, horizon, LOAD)
+        assert forecast is not None
+        assert forecast.low_uwh < forecast.energy_uwh / 2
+        assert forecast.high_uwh > 1.2 * forecast.energy_uwh
+
+
 def test_its_errors_are_kept_by_the_day() -> None:
     learned = learned_of(days_of(LOAD, 12), LOAD)
     day, week = score(learned, 1), score(learned, 7)

@@ -1,0 +1,194 @@
+"""The steps of `meter-gateway init`, in their order. Each looks at what is there already, so that
+whoever was interrupted, or changes something, begins again.
+"""
+
+import argparse
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.cli.commissioning import starting
+from gateway.cli.commissioning.device_folder import SITE_TO_BEGIN_WITH
+from gateway.cli.commissioning.exchange_step import ExchangeStep
+from gateway.cli.commissioning.files import cannot_write, set_aside, write_settings
+from gateway.cli.commissioning.interview import Interview
+from gateway.cli.commissioning.meters_step import MetersStep
+from gateway.cli.commissioning.site_file import AssetLine, ExchangeLines, SiteLines, site_text
+from gateway.cli.terminal import Refused
+from gateway.cli.trial import tried_clock
+from gateway.delivery import kinds
+from gateway.site.config import DEFAULT_FOLDER
+from gateway.site.credentials import ConfigError
+from gateway.site.devices import Device
+from gateway.site.settings import Settings, StatusSettings
+from gateway.site.timezone import TimezoneName, machine_timezone
+from gateway.timing.clock import Clock
+from gateway.timing.utc import utc_seconds
+
+_OLDEST_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+"""No clock that is right is before this program was written."""
+_PORTS = range(8080, 8100)
+_MAX_SITE_NAME = 64
+
+
+class FirstHour:
+    """What an installer does in it. `folder` is the configuration folder."""
+
+    def __init__(self, folder: Path, args: argparse.Namespace, interview: Interview) -> None:
+        self._folder = folder
+        self._args = args
+        self._ask = interview
+        self._left: list[str] = []
+        """What is still to be done, in words."""
+
+    def run(self) -> int:
+        """Returns 0 where nothing is left to do. Raises Refused."""
+        self._tell_clock()
+        devices = MetersStep(self._folder, self._args, self._ask, self._left).run()
+        path = self._folder / "gateway.yaml"
+        if self._writes(path):
+            text = site_text(self._site(devices), datetime.now(UTC).date().isoformat())
+            self._put(path, text)
+        settings = self._checked()
+        if settings is not None:
+            self._begin(settings)
+        for text in self._left:
+            print(f"Left to do: {text}")
+        return 1 if self._left else 0
+
+    def _tell_clock(self) -> None:
+        now_s = time.time()
+        if now_s < _OLDEST_S:
+            print(
+                f"This machine believes that it is {utc_seconds(now_s)}. Until its clock is right "
+                "no login succeeds (certificates are not valid yet) and no slot is dated: connect "
+                "it to the network, or set it: timedatectl set-time '2026-11-29 21:00'"
+            )
+
+    # --- the site's file ---
+
+    def _writes(self, path: Path) -> bool:
+        """Whether `gateway.yaml` is to be written."""
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise Refused(f"{path}: cannot be read: {error.strerror} — run this with sudo") from (
+                error
+            )
+        if self._args.anew or text == SITE_TO_BEGIN_WITH:
+            return True
+        print(f"There is a configuration already: {path}")
+        return not self._ask.agrees("Keep it?", proposed=True)
+
+    def _site(self, devices: Sequence[Device]) -> SiteLines:
+        """Ask for all that stands in it."""
+        args, ask = self._args, self._ask
+        proposed = args.site or _site_name(socket.gethostname())
+        name = ask.text("Name of this site", proposed, "--site", _check_site)
+        zone = args.timezone or machine_timezone().name
+        zone = ask.text("Time zone", zone, "--timezone", TimezoneName.parse)
+        exchange: ExchangeLines | None = None
+        assets: list[AssetLine] = []
+        if not args.no_exchange and (
+            args.canary_network or ask.agrees("Deliver to an exchange?", proposed=True)
+        ):
+            step = ExchangeStep(self._folder, args, ask, self._left)
+            exchange, assets = step.run(devices)
+        return SiteLines(
+            name=name,
+            timezone=zone,
+            slot=args.slot.as_written(),
+            exchange=exchange,
+            assets=assets,
+            buffer="" if self._folder == Path(DEFAULT_FOLDER) else "buffer.sqlite",
+            page_port=self._page_port(),
+            is_clock_assured=args.clock == "assured",
+        )
+
+    # --- writing, checking, starting ---
+
+    def _page_port(self) -> int | None:
+        """The port of the page, where it is not the usual one. Another program may have that."""
+        usual = StatusSettings().port
+        with suppress(ConfigError):
+            there = kinds.load(self._folder, logins=False).status.port
+            return None if there == usual else there
+        if starting.is_service(self._folder) or _is_free(usual):
+            return None
+        port = next((each for each in _PORTS if _is_free(each)), None)
+        if port is not None:
+            print(f"Another program has port {usual}: the status page gets {port}.")
+        return port
+
+    def _put(self, path: Path, text: str) -> None:
+        try:
+            if path.exists() and path.read_text(encoding="utf-8") != SITE_TO_BEGIN_WITH:
+                print(f"    kept: {set_aside(path, time.time())}")
+            write_settings(path, text)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        print(f"    written: {path}")
+
+    def _checked(self) -> Settings | None:
+        """The configuration as the daemon sees it. None where it has mistakes, which are told."""
+        try:
+            return kinds.load(self._folder)
+        except ConfigError as error:
+            for problem in error.problems:
+                print(problem)
+            self._left.append("mend these, and run init again")
+            return None
+
+    def _begin(self, settings: Settings) -> None:
+        """Start it, and wait for the meters."""
+        told = tried_clock(Clock(settings.clock.trust))
+        if told.mark == "✗":
+            print(f"  {told}")
+        started = starting.is_service(self._folder) and not self._args.no_start
+        if started:
+            print("Starting the service …", flush=True)
+            if problem := starting.start():
+                self._left.append(f"the service does not start: {problem}")
+                return
+        heard = False
+        for is_well, text in starting.first_samples(settings, patient=started):
+            heard = True
+            print(f"  {'ok' if is_well else '✗ '} {text}", flush=True)
+            if not is_well:
+                self._left.append(f"{text} — meter-gateway check --try looks closer")
+        if heard:
+            if told.mark != "✗":
+                print(starting.first_slot(settings, time.time()))
+            print("meter-gateway status shows how it goes.")
+        elif started:
+            self._left.append("the status page does not answer: systemctl status meter-gateway")
+        else:
+            print(f"All is written. Start it with: meter-gateway --config {self._folder} run")
+
+
+def _site_name(host: str) -> str:
+    """A machine's name, as a site's can be."""
+    plain = "".join(
+        each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in host
+    )
+    return plain.strip("-._")[:_MAX_SITE_NAME] or "home"
+
+
+def _check_site(text: str) -> None:
+    if _site_name(text) != text:
+        raise ValueError(f"letters, digits, dot, - and _, at most {_MAX_SITE_NAME} of them")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,92 @@
+"""What of this machine decides whether a gateway runs well on it, with what to do."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway import __version__
+from gateway.cli.trial import Tried
+
+LEAST_MEMORY_BYTES = 60_000_000
+"""The daemon takes 40 MB; a command beside it as much again for a moment."""
+HOTTEST_C = 80.0
+"""Where a Pi begins to slow itself down (Raspberry Pi documentation, "Frequency management and
+thermal control").
+"""
+
+
+def machine(root: Path = Path("/")) -> Iterator[Tried]:
+    """`root` is where its files are."""
+    yield Tried("ok", "meter-gateway", f"{__version__}, Python {platform.python_version()}")
+    yield Tried("ok", "machine", _named(root))
+    yield _memory(root)
+    yield from _temperature(root)
+    yield from _voltage(root)
+    yield from _read_only(root)
+
+
+def _named(root: Path) -> str:
+    model = _text(root / "proc/device-tree/model").strip("\0 \n")
+    release = dict(
+        line.split("=", 1) for line in _text(root / "etc/os-release").splitlines() if "=" in line
+    )
+    system = release.get("PRETTY_NAME", "").strip('"')
+    kernel = f"Linux {os.uname().release} {platform.machine()}"
+    return ", ".join(filter(None, [model, system, kernel, f"{sys.maxsize.bit_length() + 1} bit"]))
+
+
+def _memory(root: Path) -> Tried:
+    for line in _text(root / "proc/meminfo").splitlines():
+        name, _, rest = line.partition(":")
+        number = rest.split()[0] if rest.split() else ""
+        if name == "MemAvailable" and number.isdigit():
+            free = int(number) * 1024
+            if free < LEAST_MEMORY_BYTES:
+                hint = "stop what else runs here: ps -eo rss,comm --sort=-rss"
+                return Tried("✗", "memory", f"only {free / 1e6:.0f} MB are free — {hint}")
+            return Tried("ok", "memory", f"{free / 1e6:,.0f} MB are free")
+    return Tried("–", "memory", "this machine does not say")
+
+
+def _temperature(root: Path) -> Iterator[Tried]:
+    text = _text(root / "sys/class/thermal/thermal_zone0/temp").strip()
+    if not text.lstrip("-").isdigit():
+        return
+    celsius = int(text) / 1000
+    if celsius >= HOTTEST_C:
+        hint = "it slows itself down: let air to it, or take it out of the sun"
+        yield Tried("✗", "temperature", f"{celsius:.0f} °C — {hint}")
+    else:
+        yield Tried("ok", "temperature", f"{celsius:.0f} °C")
+
+
+def _voltage(root: Path) -> Iterator[Tried]:
+    """The kernel's driver of a Pi's supply says whether it was too low since the start."""
+    for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _text(folder / "name").strip() == "rpi_volt":
+            if _text(folder / "in0_lcrit_alarm").strip() == "1":
+                hint = (
+                    "cards are damaged by that: take the Pi's own power supply, and a short cable"
+                )
+                yield Tried("✗", "supply", f"its voltage was too low since the start — {hint}")
+            else:
+                yield Tried("ok", "supply", "its voltage was never too low since the start")
+
+
+def _read_only(root: Path) -> Iterator[Tried]:
+    for line in _text(root / "proc/mounts").splitlines():
+        words = line.split()
+        if len(words) > 3 and words[1] == "/" and words[0] != "rootfs":
+            if "ro" in words[3].split(","):
+                hint = "the kernel does that where the card fails: see dmesg, and change the card"
+                yield Tried("✗", "root file system", f"is read-only — {hint}")
+            return
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

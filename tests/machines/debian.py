@@ -1,0 +1,123 @@
+"""A Debian of its own, booted with systemd as its first process: made by debootstrap, started by
+systemd-nspawn. It shares the network of this machine, so that a simulated meter and an exchange
+here are on its loopback.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "meter-gateway-machines"
+"""Where a Debian is kept once it was made: that takes minutes."""
+
+PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,ca-certificates,procps,iproute2"
+BOOT_S = 120.0
+TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "pgrep")
+
+
+def base(suite: str) -> Path:
+    """The files of that Debian, as they are before anything was done to it."""
+    folder = CACHE / suite
+    if (folder / "made").exists():
+        return folder / "root"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite]
+    subprocess.run([*words, str(folder / "root")], check=True, stdout=subprocess.DEVNULL)
+    (folder / "made").touch()
+    return folder / "root"
+
+
+class Machine:
+    """One that is booted."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root = root
+        self._leader = leader
+
+    def run(self, *words: str, code: int | None = 0, within_s: float = 300.0) -> str:
+        """What a command in it says on both its outputs. None: any exit code will do."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self._leader), "-a", "env", "-i", "HOME=/root", "LC_ALL=C.UTF-8",
+             "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            timeout=within_s,
+        )  # fmt: skip
+        if code is not None and done.returncode != code:
+            raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def gateway(self, *words: str, code: int | None = 0) -> str:
+        """The same, of our command."""
+        return self.run("meter-gateway", *words, code=code)
+
+    def shown(self, name: str) -> str:
+        """What systemd says of our unit."""
+        unit = "meter-gateway.service"
+        return self.run("systemctl", "show", unit, f"--property={name}", "--value").strip()
+
+    def until(self, what: str, holds: Callable[[], object], within_s: float = 120.0) -> float:
+        """Wait until that is so. Returns how long it took, in seconds."""
+        began_s = time.monotonic()
+        while not holds():
+            if time.monotonic() - began_s > within_s:
+                log = self.run("journalctl", "--no-pager", "-n", "40", "-u", "meter-gateway")
+                raise AssertionError(f"never: {what}\n{log}")
+            time.sleep(0.2)
+        return time.monotonic() - began_s
+
+    def install(self, deb: Path, code: int = 0) -> str:
+        """As a person does it. Nothing can be fetched."""
+        shutil.copy(deb, self.root / "root" / deb.name)
+        offline = ["-o", "Acquire::http::Proxy=http://127.0.0.1:9", "--no-install-recommends"]
+        return self.run("apt-get", "install", "-y", *offline, f"/root/{deb.name}", code=code)
+
+
+@contextlib.contextmanager
+def booted(suite: str, folder: Path) -> Iterator[Machine]:
+    """A fresh one. `folder` is where its files go."""
+    root = folder / suite
+    subprocess.run(["cp", "-a", "--reflink=auto", str(base(suite)), str(root)], check=True)
+    (root / "etc/machine-id").write_text("")
+    words = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot"]
+    environ = os.environ | {"SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"}
+    legacy = ["--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"] if suite != "bookworm" else []
+    with (folder / f"{suite}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*words, *legacy, f"--machine=mg-{suite}-{os.getpid()}", f"--directory={root}",
+             "--console=passive"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ,
+        )  # fmt: skip
+    try:
+        yield Machine(root, _leader(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _leader(process: "subprocess.Popen[bytes]") -> int:
+    """Its first process, once all of it has started."""
+    until_s = time.monotonic() + BOOT_S
+    while time.monotonic() < until_s and process.poll() is None:
+        found = subprocess.run(
+            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        if found and _is_up(found[0]):
+            return int(found[0])
+        time.sleep(0.3)
+    raise AssertionError("it does not boot")
+
+
+def _is_up(leader: str) -> bool:
+    words: Sequence[str] = ["nsenter", "-t", leader, "-a", "systemctl", "is-system-running"]
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    return said in ("running", "degraded")

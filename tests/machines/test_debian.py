@@ -1,0 +1,259 @@
+"""The package on Debian 12 and 13, booted: from nothing to an accepted slot, and all that may
+become of it afterwards. `make test-system` runs this, as root.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from drivers.profile import load_profile
+from drivers.simulated.meters import modbus_tcp
+from drivers.simulated.one_meter import Load, twin_of
+from gateway.delivery.simulated.community import AREA, Community, Node
+from gateway.delivery.simulated.http_server import StandInExchange
+from tests.machines.debian import TOOLS, Machine, booted
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("machines")]
+
+ROOT = Path(__file__).parents[2]
+NETWORK, LOAD = UUID("8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"), UUID(int=7)
+SLOT_S = 20
+STATE = "var/lib/meter-gateway"
+
+
+class World:
+    """A meter and an exchange on this machine's loopback, in a thread of their own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._stack = contextlib.AsyncExitStack()
+
+    def __enter__(self) -> "World":
+        self._thread.start()
+        self._do(self._begin())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    async def _begin(self) -> None:
+        twin = twin_of(load_profile("eastron/sdm630"), Load(1200, time.time(), 3), time.time)
+        self.port = await self._stack.enter_async_context(modbus_tcp({1: twin}))
+        house = Node(NETWORK, "Grid", AREA, children=[Node(LOAD, "House load")])
+        self.exchange = await self._stack.enter_async_context(
+            StandInExchange(NETWORK, Community(house), slot_s=SLOT_S)
+        )
+
+    def go_down(self) -> None:
+        """The exchange takes no connection any more."""
+        self._loop.call_soon_threadsafe(self.exchange.mode, "down")
+
+    @property
+    def accepted(self) -> dict[int, int]:
+        """The energy of each slot that the exchange has taken, in µWh."""
+        return dict(self.exchange.books.measurements["House load"])
+
+
+@pytest.fixture
+def as_root(required_tool: Callable[[str], str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can boot a machine: run make test-system with sudo")
+    for tool in TOOLS:
+        required_tool(tool)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path]:
+    """Builds this machine's package, with a suffix to its version; or one whose program ends."""
+
+    def make(suffix: str, broken: bool) -> Path:
+        folder = tmp_path_factory.mktemp("dist")
+        words = [sys.executable, ".ci/package.py", "build", "--output", str(folder)]
+        architecture = subprocess.run(
+            ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        words += ["--architecture", architecture, "--suffix", suffix]
+        subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        (deb,) = folder.glob("*.deb")
+        return _broken(deb) if broken else deb
+
+    return make
+
+
+def _broken(deb: Path) -> Path:
+    """The same, with a daemon that ends as soon as it has begun."""
+    tree = deb.parent / "tree"
+    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True)
+    run = tree / "usr/lib/meter-gateway/gateway/cli/commands/run.py"
+    text = run.read_text().replace("def run(args", "def _never(args")
+    run.write_text(text + "\n\ndef run(args):\n    raise SystemExit('broken on purpose')\n")
+    (tree / "DEBIAN/md5sums").unlink(missing_ok=True)
+    subprocess.run(["dpkg-deb", "--build", str(tree), str(deb)], check=True, capture_output=True)
+    return deb
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as world:
+        yield world
+
+
+def init(machine: Machine, world: World) -> str:
+    (machine.root / "root/password").write_text(f"{world.exchange.password}\n")
+    return machine.gateway(
+        *("init", "--yes", "--clock", "assured", "--site", "home-12", "--slot", f"{SLOT_S}s"),
+        *("--meter", f"grid=tcp:127.0.0.1:{world.port}@1", "--url", world.exchange.url),
+        *("--canary-network", str(NETWORK), "--username", world.exchange.username),
+        *("--password-file", "/root/password", "--asset", "House load=grid.import"),
+    )
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_a_box_lives_from_its_first_minute_to_its_removal(
+    suite: str,
+    as_root: None,
+    world: World,
+    build: Callable[[str, bool], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures: dict[str, str] = {}
+    deb = build("", False)
+    with booted(suite, tmp_path) as machine:
+        _begins(machine, world, deb, figures)
+        _survives(machine, world)
+        _reloads(machine)
+        _upgrades(machine, world, build)
+        _goes(machine, world)
+    with capsys.disabled():
+        print(f"\n{suite}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+
+
+def _begins(machine: Machine, world: World, deb: Path, figures: dict[str, str]) -> None:
+    """Two commands, and the first slot is accepted."""
+    began_s = time.monotonic()
+    said = machine.install(deb)
+    assert "sudo meter-gateway init" in said
+    assert machine.shown("ActiveState") == "inactive", "skipped, not failed"
+    assert machine.shown("ConditionResult") == "no"
+
+    said = init(machine, world)
+    assert "ok grid: import" in said and "The first whole slot ends at" in said
+    commands_s = time.monotonic() - began_s
+    machine.until("a slot is accepted", lambda: "accepted" in slots(machine))
+    figures["to the first accepted slot"] = f"{time.monotonic() - began_s:.0f} s"
+    figures["both commands"] = f"{commands_s:.0f} s"
+    assert time.monotonic() - began_s < 120 + 2 * SLOT_S
+
+    started, ready = (
+        int(machine.shown(f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter")
+    )
+    figures["READY after"] = f"{(ready - started) / 1e6:.2f} s"
+    status = machine.run("cat", f"/proc/{machine.shown('MainPID')}/status")
+    rss = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert rss is not None
+    figures["RSS"] = f"{int(rss[1]) / 1024:.1f} MB"
+    said = machine.run("systemd-analyze", "security", "meter-gateway", "--no-pager")
+    level = re.search(r"exposure level.*: ([\d.]+)", said)
+    assert level is not None and float(level[1]) <= 1.3
+    figures["exposure"] = level[1]
+
+    assert "Nothing needs attention." in machine.gateway("doctor")
+    fields = machine.run("journalctl", "-u", "meter-gateway", "-o", "export", "--no-pager")
+    assert "LOGGER=gateway." in fields and "MESSAGE_ID=" in fields
+    assert "There is a configuration already" in machine.gateway("init", "--yes", "--no-scan")
+
+
+def slots(machine: Machine) -> str:
+    return machine.gateway("slots", "--last", "40", code=None)
+
+
+def _survives(machine: Machine, world: World) -> None:
+    """A kill, and a process that hangs."""
+    pid = machine.shown("MainPID")
+    machine.run("systemctl", "kill", "--signal=KILL", "meter-gateway")
+    machine.until("it is there again", lambda: _runs(machine, other_than=pid))
+
+    pid = machine.shown("MainPID")
+    machine.run("kill", "-STOP", pid)
+    machine.until("the watchdog ends it", lambda: _runs(machine, other_than=pid), 180)
+    before = len(world.accepted)
+    machine.until("slots go on", lambda: len(world.accepted) > before)
+
+
+def _runs(machine: Machine, other_than: str) -> bool:
+    pid = machine.shown("MainPID")
+    return machine.shown("ActiveState") == "active" and pid not in ("0", other_than)
+
+
+def _reloads(machine: Machine) -> None:
+    """A configuration that is right, one that is half-written, and what only a restart changes."""
+    site = machine.root / "etc/meter-gateway/gateway.yaml"
+    text, pid = site.read_text(), machine.shown("MainPID")
+    site.write_text(text + "mqtt: {host: 127.0.0.1, port: 1, tls: false}\n")
+    machine.run("systemctl", "reload", "meter-gateway")
+    machine.until(
+        "it is used", lambda: '"mqtt":{' in machine.gateway("status", "--json", code=None)
+    )
+
+    site.write_text(text[: len(text) // 2])
+    machine.run("systemctl", "reload", "meter-gateway")
+    machine.until("it is refused", lambda: "reload refused" in machine.shown("StatusText"))
+    assert "reload refused" in machine.gateway("doctor", code=1)
+
+    site.write_text(text.replace(f"slot: {SLOT_S}s", "slot: 60s"))
+    machine.run("systemctl", "reload", "meter-gateway")
+    machine.until("its slot is named", lambda: "market.slot" in machine.shown("StatusText"))
+    site.write_text(text)
+    machine.run("systemctl", "reload", "meter-gateway")
+    machine.until("all is well", lambda: "reload refused" not in machine.shown("StatusText"))
+    assert machine.shown("MainPID") == pid
+
+
+def _upgrades(machine: Machine, world: World, build: Callable[[str, bool], Path]) -> None:
+    """A version that runs, one that does not, and none of a wrong architecture."""
+    machine.install(build("+good", False))
+    assert "+good" in machine.run("dpkg-query", "--show", "meter-gateway")
+    before = len(world.accepted)
+    machine.until("slots go on", lambda: len(world.accepted) > before)
+
+    said = machine.install(build("+hopeless", True))
+    assert "does not run here" in said and "goes on, until the next upgrade" in said
+    assert machine.shown("ActiveState") == "active"
+    before = len(world.accepted)
+    machine.until("slots go on with the version before", lambda: len(world.accepted) > before)
+
+    machine.install(build("+mended", False))
+    assert not (machine.root / "usr/lib/meter-gateway.previous/in-use").exists()
+    assert machine.shown("ActiveState") == "active"
+
+
+def _goes(machine: Machine, world: World) -> None:
+    """Removed, all that is theirs stays; purged, what was not delivered does."""
+    world.go_down()
+    machine.until("something is owed", lambda: "waiting" in slots(machine))
+    machine.run("apt-get", "remove", "-y", "meter-gateway")
+    assert (machine.root / "etc/meter-gateway/gateway.yaml").exists()
+    assert (machine.root / STATE / "buffer.sqlite").exists()
+    said = machine.run("apt-get", "purge", "-y", "meter-gateway")
+    assert not (machine.root / "etc/meter-gateway").exists()
+    (kept,) = (machine.root / "var/backups").glob("meter-gateway-*")
+    assert kept.name in said
+    assert list(kept.rglob("outbox.json"))
