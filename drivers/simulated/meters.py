@@ -12,9 +12,9 @@ import math
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
@@ -63,6 +63,10 @@ class ModbusTwin:
     profile: Profile
     values: Callable[[], Mapping[str, float]]
     serial_number: int | str = 12345678
+    _layouts: dict[int, "_Layout"] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """By function, once it was asked."""
 
     def read(self, function: int, address: int, count: int) -> list[int] | ExcCodes:
         """The words of one read request, or why the meter refuses it."""
@@ -70,40 +74,18 @@ class ModbusTwin:
         identity = self._identity(function, address, count)
         if identity is not None:
             return identity
-        rows = {
-            name: row
-            for name, row in settings.registers.items()
-            if settings.function_of(row) == function
-        }
-        table = [
-            (row.address, WORDS[settings.type_of(row)], name)
-            for name, row in rows.items()
-            if row.high_address is None
-        ]
-        apart = {name: row for name, row in rows.items() if row.high_address is not None}
-        for name, row in apart.items():
-            low, *_, high = sorted(settings.addresses_of(row))
-            table.append((low, high + 1 - low, name))
-        number = settings.serial_number
-        if number is not None and number.function == function:
-            table.append(
-                (
-                    number.address,
-                    number.words if number.type == "string" else WORDS[number.type],
-                    "",
-                )
-            )
-        if not table:
+        layout = self._layouts.get(function)
+        if layout is None:
+            layout = self._layouts[function] = _layout(settings, function)
+        if not layout.rows:
             return ExcCodes.ILLEGAL_FUNCTION
         if count > settings.max_registers:
             return ExcCodes.ILLEGAL_VALUE
-        first, beyond = min(row[0] for row in table), max(row[0] + row[1] for row in table)
-        if address < first or address + count > beyond:
+        if address < layout.first or address + count > layout.beyond:
             return ExcCodes.ILLEGAL_ADDRESS
         values = self.values()
         words: list[int | None] = [0 if settings.holes else None] * count
-        # What lies between two words that are apart is overwritten by what else is there.
-        for start, length, name in sorted(table, key=lambda each: each[2] not in apart):
+        for start, length, name in layout.rows:
             if start < address + count and address < start + length:
                 encoded = self._encoded(name, length, values)
                 for at, word in enumerate(encoded, start - address):
@@ -202,6 +184,41 @@ class ModbusTwin:
             )
         data = int(self.serial_number).to_bytes(number.count * 2, "big")
         return _words(data, number.word_order)
+
+
+class _Layout(NamedTuple):
+    """What is where, of what is read with one function."""
+
+    rows: list[tuple[int, int, str]]
+    """Address, words and quantity; empty for the serial number."""
+    first: int
+    beyond: int
+
+
+def _layout(settings: Settings, function: int) -> _Layout:
+    rows = {
+        name: row
+        for name, row in settings.registers.items()
+        if settings.function_of(row) == function
+    }
+    table = [
+        (row.address, WORDS[settings.type_of(row)], name)
+        for name, row in rows.items()
+        if row.high_address is None
+    ]
+    apart = {name: row for name, row in rows.items() if row.high_address is not None}
+    for name, row in apart.items():
+        low, *_, high = sorted(settings.addresses_of(row))
+        table.append((low, high + 1 - low, name))
+    number = settings.serial_number
+    if number is not None and number.function == function:
+        length = number.words if number.type == "string" else WORDS[number.type]
+        table.append((number.address, length, ""))
+    # What lies between two words that are apart is overwritten by what else is there.
+    table.sort(key=lambda each: each[2] not in apart)
+    first = min((start for start, _, _ in table), default=0)
+    beyond = max((start + length for start, length, _ in table), default=0)
+    return _Layout(table, first, beyond)
 
 
 def _words(data: bytes, order: str) -> list[int]:

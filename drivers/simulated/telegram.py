@@ -6,7 +6,7 @@ Source: DSMR 5.0.2 P1 companion standard: sections 5.2 (framing, CRC-16 over eve
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from fastcrc import crc16
 
@@ -34,51 +34,53 @@ def telegram(reading: GridReading) -> bytes:
     tariffs.
     """
     power_w = sum(reading.phases_w)
-    lines = [
-        IDENT,
-        "",
-        "1-3:0.2.8(50)",
-        f"0-0:1.0.0({local_time(reading.utc_s)})",
-        f"0-0:96.1.1({_hex(reading.serial_number)})",
-        f"1-0:1.8.1({_k(reading.import_wh[0], 6)}*kWh)",
-        f"1-0:1.8.2({_k(reading.import_wh[1], 6)}*kWh)",
-        f"1-0:2.8.1({_k(reading.export_wh[0], 6)}*kWh)",
-        f"1-0:2.8.2({_k(reading.export_wh[1], 6)}*kWh)",
-        f"0-0:96.14.0({reading.tariff:04d})",
-        f"1-0:1.7.0({_k(max(power_w, 0), 2)}*kW)",
-        f"1-0:2.7.0({_k(max(-power_w, 0), 2)}*kW)",
-        "0-0:96.7.21(00024)",
-        "0-0:96.7.9(00003)",
-        "1-0:99.97.0(1)(0-0:96.7.19)(210226092319W)(0000001247*s)",
-    ]
-    lines += [f"1-0:{p}2.32.0(00002)" for p in (3, 5, 7)]
-    lines += [f"1-0:{p}2.36.0(00000)" for p in (3, 5, 7)]
-    lines.append("0-0:96.13.0()")
-    lines += [
-        f"1-0:{p}2.7.0({v:05.1f}*V)" for p, v in zip((3, 5, 7), reading.voltages_v, strict=True)
-    ]
-    # The current has no sign and comes in whole amperes.
-    lines += [
-        f"1-0:{p}1.7.0({round(abs(w) / v):03d}*A)"
-        for p, w, v in zip((3, 5, 7), reading.phases_w, reading.voltages_v, strict=True)
-    ]
-    lines += [
-        f"1-0:{p}1.7.0({_k(max(w, 0), 2)}*kW)"
-        for p, w in zip((2, 4, 6), reading.phases_w, strict=True)
-    ]
-    lines += [
-        f"1-0:{p}2.7.0({_k(max(-w, 0), 2)}*kW)"
-        for p, w in zip((2, 4, 6), reading.phases_w, strict=True)
-    ]
-    lines += [
-        "0-1:24.1.0(003)",
-        f"0-1:96.1.0({_hex('G0053003358048471')})",
-        f"0-1:24.2.1({local_time(reading.utc_s // 300 * 300)})({_k(reading.gas_l, 5)}*m3)",
-    ]
-    body = ("\r\n".join(lines) + "\r\n!").encode("ascii")
+    meter = _hex(reading.serial_number)
+    (low_import, import_), (low_export, export) = reading.import_wh, reading.export_wh
+    (w1, w2, w3), (v1, v2, v3) = reading.phases_w, reading.voltages_v
+    # One text, because days of telegrams are written in the simulation. The current has no sign and
+    # comes in whole amperes.
+    body = f"""{IDENT}
+
+1-3:0.2.8(50)
+0-0:1.0.0({local_time(reading.utc_s)})
+0-0:96.1.1({meter})
+1-0:1.8.1({_k(low_import, 6)}*kWh)
+1-0:1.8.2({_k(import_, 6)}*kWh)
+1-0:2.8.1({_k(low_export, 6)}*kWh)
+1-0:2.8.2({_k(export, 6)}*kWh)
+0-0:96.14.0({reading.tariff:04d})
+1-0:1.7.0({_k(max(power_w, 0), 2)}*kW)
+1-0:2.7.0({_k(max(-power_w, 0), 2)}*kW)
+0-0:96.7.21(00024)
+0-0:96.7.9(00003)
+1-0:99.97.0(1)(0-0:96.7.19)(210226092319W)(0000001247*s)
+1-0:32.32.0(00002)
+1-0:52.32.0(00002)
+1-0:72.32.0(00002)
+1-0:32.36.0(00000)
+1-0:52.36.0(00000)
+1-0:72.36.0(00000)
+0-0:96.13.0()
+1-0:32.7.0({v1:05.1f}*V)
+1-0:52.7.0({v2:05.1f}*V)
+1-0:72.7.0({v3:05.1f}*V)
+1-0:31.7.0({round(abs(w1) / v1):03d}*A)
+1-0:51.7.0({round(abs(w2) / v2):03d}*A)
+1-0:71.7.0({round(abs(w3) / v3):03d}*A)
+1-0:21.7.0({_k(max(w1, 0), 2)}*kW)
+1-0:41.7.0({_k(max(w2, 0), 2)}*kW)
+1-0:61.7.0({_k(max(w3, 0), 2)}*kW)
+1-0:22.7.0({_k(max(-w1, 0), 2)}*kW)
+1-0:42.7.0({_k(max(-w2, 0), 2)}*kW)
+1-0:62.7.0({_k(max(-w3, 0), 2)}*kW)
+0-1:24.1.0(003)
+0-1:96.1.0({_GAS_METER})
+0-1:24.2.1({local_time(reading.utc_s // 300 * 300)})({_k(reading.gas_l, 5)}*m3)
+!""".replace("\n", "\r\n").encode("ascii")
     return body + f"{crc16.arc(body):04X}\r\n".encode("ascii")
 
 
+@lru_cache(maxsize=8)
 def local_time(utc_s: int) -> str:
     """A P1 timestamp, YYMMDDhhmmssX: Central European local time, X = S in summer and W in winter
     (DSMR 5.0.2, section 6.4).
@@ -106,5 +108,9 @@ def _k(value: int, digits: int) -> str:
     return f"{whole % 10**digits:0{digits}d}.{rest:03d}"
 
 
+@lru_cache(maxsize=64)
 def _hex(text: str) -> str:
     return text.encode("ascii").hex().upper()
+
+
+_GAS_METER = _hex("G0053003358048471")

@@ -175,6 +175,20 @@ def read(
     return _rebase(counter, rules, suspects)
 
 
+def is_plain(counter: Counter, rules: Rules, moved_uwh: int, raw_uwh: int) -> bool:
+    """Whether a register that moved so much (≥ 0), to `raw_uwh`, is believed at once, and no leap:
+    as `read` has it, of a counter that suspects nothing and whose beginning is known.
+    """
+    step_uwh = rules.step_uwh(counter.register_uwh - counter.offset_uwh)
+    if moved_uwh > step_uwh and moved_uwh - explained_uwh(counter) > step_uwh:
+        return False
+    elapsed_ms = counter.last_sample_ms - counter.at_ms
+    if moved_uwh == 0:
+        return not pauses(counter, rules, elapsed_ms)
+    # What is explained, and a step, is never gross.
+    return moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
+
+
 def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
     """The counter after a reading that it cannot be compared with: one of another register, at the
     sample that power was integrated up to.

@@ -237,8 +237,9 @@ def integrate(
     shows no power is taken to show the last one again, for `stale_ms` after that was shown. Over
     the time beyond, power is not known.
     """
-    elapsed_ms = at_ms - counter.last_sample_ms
-    shown_ms = counter.power_shown_ms
+    last_ms = counter.at_ms if counter.seen_ms is None else counter.seen_ms
+    elapsed_ms = at_ms - last_ms
+    shown_ms = counter.at_ms if counter.power_ms is None else counter.power_ms
     before_w = counter.power_w if at_ms - shown_ms <= stale_ms else None
 
     if power_w is not None and 0 <= power_w <= rules.most_power_w:
@@ -256,13 +257,13 @@ def integrate(
         # their difference.
         energy_uwh = round((before_w + now_w) * elapsed_ms / 7.2)
         uncertainty_uwh = round(abs(before_w - now_w) * elapsed_ms / 14.4)
-        since = replace(
-            since,
-            power_uwh=since.power_uwh + energy_uwh,
-            power_uncertainty_uwh=since.power_uncertainty_uwh + uncertainty_uwh,
+        since = Since(
+            since.power_uwh + energy_uwh,
+            since.power_uncertainty_uwh + uncertainty_uwh,
+            since.power_unknown_ms,
         )
-        if not counter.power_disproved:
-            still_uwh += max(energy_uwh - 2 * uncertainty_uwh, 0)
+        if still_uwh >= 0 and energy_uwh > 2 * uncertainty_uwh:
+            still_uwh += energy_uwh - 2 * uncertainty_uwh
 
     return replace(
         counter,
@@ -278,7 +279,7 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     """The counter after its register has confirmed it, having moved by `moved_uwh` (≥ 0) since it
     last did.
     """
-    at_ms = counter.last_sample_ms
+    at_ms = counter.at_ms if counter.seen_ms is None else counter.seen_ms
     elapsed_ms = at_ms - counter.at_ms
     since = counter.since
     gain = counter.gain
@@ -299,8 +300,9 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     if not since.power_unknown_ms:
         # The counter and not the register: within a step it moves as power does, which teaches
         # nothing, and at its edges as the register.
-        left_out_uwh = before_beginning_uwh(counter, since, register_uwh, counter_uwh)
-        passed_uwh = counter_uwh - counter.counter_uwh - left_out_uwh
+        passed_uwh = counter_uwh - counter.counter_uwh
+        if counter.beginning is not None:
+            passed_uwh -= before_beginning_uwh(counter, since, register_uwh, counter_uwh)
         gain = gain.learnt(passed_uwh, since.power_uwh, step_uwh)
 
     if moved_uwh:
@@ -310,6 +312,7 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
     else:
         still_uwh = counter.still_uwh
 
+    agreed = counter.agreed
     return replace(
         counter,
         at_ms=at_ms,
@@ -324,7 +327,7 @@ def confirmed(counter: Counter, rules: Rules, moved_uwh: int) -> Counter:
         still_uwh=still_uwh,
         pace_w=moved_uwh * 3.6 / elapsed_ms,
         gain=gain,
-        agreed=min(max(counter.agreed, 0) + 1, CONFIRMATIONS),
+        agreed=agreed if agreed == CONFIRMATIONS else min(max(agreed, 0) + 1, CONFIRMATIONS),
         beginning=None if moved_uwh else counter.beginning,
     )
 

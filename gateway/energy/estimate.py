@@ -41,12 +41,14 @@ from gateway.energy.power_faults import (
 from gateway.energy.power_line import (
     CHANGES,
     HOURS_PER_S,
+    Passed,
     Segment,
     passed,
     power_at,
     rounded,
     segment,
     towards,
+    whole,
 )
 from gateway.energy.track import Past, Track, looked_back, surprise, within
 
@@ -339,7 +341,9 @@ def _is_idle(
         return False
     was_seen = estimate.seen_s == estimate.place
     is_done = not estimate.sights and not estimate.ahead and estimate.faults.candidate is None
-    return was_seen and is_done and all(each.high_wh is not None for each in estimate.past)
+    if not (was_seen and is_done):
+        return False
+    return not estimate.past or all(each.high_wh is not None for each in estimate.past)
 
 
 def _sampled(
@@ -354,49 +358,77 @@ def _sampled(
 ) -> Estimate:
     """One sample further, or so many that are one: power's noise is drawn anew at each."""
     elapsed_s = at_s - estimate.at_s
-    begin_w, end_w = _powers(estimate, power_w)
+    # What is not shown is as the other one was.
+    end_w = power_w if power_w is not None else estimate.power_w or 0.0
+    begin_w = estimate.power_w if estimate.power_w is not None else end_w
     change_w2 = (end_w - begin_w) ** 2
-    wobble_w2 = max(change_w2, estimate.changes[-1] if estimate.changes else 0.0)
-    changes = (*estimate.changes, *(change_w2,) * samples)[-CHANGES:]
-    sums = _with_both(estimate.sums, begin_w, end_w, elapsed_s)
-    delay_s = estimate.faults.delay.now_s
+    changes = estimate.changes
+    wobble_w2 = changes[-1] if changes and changes[-1] > change_w2 else change_w2
+    changes = (*changes, *(change_w2,) * samples)[-CHANGES:]
     low_wh, high_wh = (None, None) if seen is None else (seen.low_wh, seen.high_wh)
-    both = sums.slope_nwh, sums.stair_nwh
-    sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, *both, change_w2, wobble_w2)
-    late_s = max(delay_s, 0.0)
-    estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
+    sums = estimate.sums
+    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
+    # What passed as if power were of the moment, and as if it were a mean.
+    slope_nwh = sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2)
+    stair_nwh = sums.stair_nwh + round(end_w * nwh_per_w)
+    delay_s = estimate.faults.delay.now_s
+    sight = Sight(at_s + delay_s, at_s, low_wh, high_wh, slope_nwh, stair_nwh, change_w2, wobble_w2)
+    one = segment(estimate.at_s, at_s, begin_w, end_w, changes, samples)
+    if elapsed_s <= FINE_S or estimate.search is not None:
+        estimate = _with_delay(estimate, sight, elapsed_s, is_shown=power_w is not None)
+    delay = estimate.faults.delay
+    if not (ends_s or delay.now_s or delay.aim_s) and _is_caught_up(estimate):
+        # Nearly always: what was shown is looked at when it is.
+        what = whole(one, is_mean=estimate.faults.mean.is_mean)
+        corrected_wh, sums = _corrected(estimate, what, elapsed_s, slope_nwh, stair_nwh)
+        estimate = replace(
+            estimate,
+            at_s=at_s,
+            power_w=power_w,
+            place=at_s,
+            track=estimate.track.moved(corrected_wh, what.variance),
+            changes=changes,
+            sums=sums,
+        )
+        return _looked_at(estimate, sight, refreshed_s)
+
     estimate = replace(
         estimate,
         at_s=at_s,
         power_w=power_w,
-        segments=(
-            *estimate.segments,
-            segment(estimate.at_s, at_s, begin_w, end_w, changes, samples),
-        ),
+        segments=(*estimate.segments, one),
         changes=changes,
         sights=(*estimate.sights, sight),
-        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s))
-        if ends_s
-        else estimate.ahead,
-        paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)) if ends_s else estimate.paced,
-        sums=sums,
+        sums=replace(sums, slope_nwh=slope_nwh, stair_nwh=stair_nwh),
     )
-    delay = estimate.faults.delay
+    if ends_s:
+        estimate = _with_ends(estimate, ends_s, max(delay_s, 0.0))
     if delay.now_s != delay.aim_s:
-        now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
-        faults = replace(estimate.faults, delay=replace(delay, now_s=now_s))
-        estimate = replace(estimate, faults=faults)
+        estimate = _slewed(estimate, elapsed_s)
     return _caught_up(estimate, at_s + min(estimate.faults.delay.now_s, 0.0) + 1e-9, refreshed_s)
 
 
-def _with_both(sums: Sums, begin_w: float, end_w: float, elapsed_s: float) -> Sums:
-    """What passed as if power were of the moment, and as if it were a mean."""
-    nwh_per_w = elapsed_s * HOURS_PER_S * NWH_PER_WH
+def _slewed(estimate: Estimate, elapsed_s: float) -> Estimate:
+    """The delay that is applied, nearer to its aim."""
+    faults = estimate.faults
+    delay = faults.delay
+    now_s = towards(delay.now_s, delay.aim_s, SLEW * elapsed_s)
+    return replace(estimate, faults=replace(faults, delay=replace(delay, now_s=now_s)))
+
+
+def _with_ends(estimate: Estimate, ends_s: tuple[float, ...], late_s: float) -> Estimate:
+    """The boundaries wait to be reached, and for the register's steps after them."""
     return replace(
-        sums,
-        slope_nwh=sums.slope_nwh + round((begin_w + end_w) * nwh_per_w / 2),
-        stair_nwh=sums.stair_nwh + round(end_w * nwh_per_w),
+        estimate,
+        ahead=(*estimate.ahead, *((end_s + late_s, end_s) for end_s in ends_s)),
+        paced=(*estimate.paced, *(Paced(end_s) for end_s in ends_s)),
     )
+
+
+def _is_caught_up(estimate: Estimate) -> bool:
+    """Whether the track has come as far as the last sample, and nothing waits."""
+    waits = estimate.sights or estimate.ahead or estimate.segments
+    return not waits and estimate.place == estimate.at_s
 
 
 def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown: bool) -> Estimate:
@@ -417,22 +449,13 @@ def _with_delay(estimate: Estimate, sight: Sight, elapsed_s: float, *, is_shown:
     return replace(estimate, search=search)
 
 
-def _powers(estimate: Estimate, power_w: float | None) -> tuple[float, float]:
-    """Power at the last sample and at this one; what is not shown is as the other one was."""
-    before_w = estimate.power_w
-    if power_w is None:
-        return (before_w or 0.0, before_w or 0.0)
-    return (power_w if before_w is None else before_w, power_w)
-
-
 def _caught_up(estimate: Estimate, to: float, refreshed_s: float) -> Estimate:
     """Everything that lies up to there on the power line, in order."""
     while True:
         sight = estimate.sights[0] if estimate.sights else None
         ahead = estimate.ahead[0] if estimate.ahead else None
         if sight is not None and sight.place <= to and (ahead is None or sight.place <= ahead[0]):
-            estimate = _moved(estimate, sight.place)
-            estimate = replace(estimate, sights=estimate.sights[1:])
+            estimate = replace(_moved(estimate, sight.place), sights=estimate.sights[1:])
             estimate = _looked_at(estimate, sight, refreshed_s)
         elif ahead is not None and ahead[0] <= to:
             estimate = _moved(estimate, ahead[0])
@@ -452,12 +475,11 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
     """The track further on, by power."""
     if place <= estimate.place:
         return estimate
-    faults = estimate.faults
-    segments = estimate.segments
-    what = passed(segments, estimate.place, place, is_mean=faults.mean.is_mean)
-    shown_s = place - estimate.place - what.idle_s
-    corrected_wh = faults.correction.applied(what.wh, shown_s, what.idle_s)
-    sums = estimate.sums
+    segments, sums = estimate.segments, estimate.sums
+    is_mean = estimate.faults.mean.is_mean
+    what = passed(segments, estimate.place, place, is_mean=is_mean)
+    lasted_s = place - estimate.place
+    corrected_wh, sums = _corrected(estimate, what, lasted_s, sums.slope_nwh, sums.stair_nwh)
     gone = 0
     while gone < len(segments) and segments[gone].end_s <= place:
         gone += 1
@@ -466,14 +488,24 @@ def _moved(estimate: Estimate, place: float) -> Estimate:
         place=place,
         track=estimate.track.moved(corrected_wh, what.variance),
         segments=segments[gone:],
-        sums=Sums(
-            sums.nwh + round(what.wh * NWH_PER_WH),
-            sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
-            sums.variance + what.variance,
-            sums.idle_s + what.idle_s,
-            sums.slope_nwh,
-            sums.stair_nwh,
-        ),
+        sums=sums,
+    )
+
+
+def _corrected(
+    estimate: Estimate, what: Passed, lasted_s: float, slope_nwh: int, stair_nwh: int
+) -> tuple[float, Sums]:
+    """What passed by power, once that is corrected, and what has passed in all."""
+    shown_s = lasted_s - what.idle_s
+    corrected_wh = estimate.faults.correction.applied(what.wh, shown_s, what.idle_s)
+    sums = estimate.sums
+    return corrected_wh, Sums(
+        sums.nwh + round(what.wh * NWH_PER_WH),
+        sums.corrected_nwh + round(corrected_wh * NWH_PER_WH),
+        sums.variance + what.variance,
+        sums.idle_s + what.idle_s,
+        slope_nwh,
+        stair_nwh,
     )
 
 
@@ -504,7 +536,6 @@ def _milestone(past: Past, sums: Sums) -> Milestone:
 def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate:
     """After the register was looked at."""
     interval_s = sight.at_s - estimate.seen_s
-    since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
     faults = estimate.faults
     if faults.candidate is not None:
         if is_steady(sight.change_w2, faults.candidate.power_w):
@@ -512,31 +543,34 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
             faults = stayed(faults, interval_s, step_wh)
         else:
             faults = replace(faults, candidate=None)
-        estimate = replace(estimate, faults=faults)
     if sight.low_wh is None or sight.high_wh is None:
-        return estimate
+        return estimate if faults is estimate.faults else replace(estimate, faults=faults)
 
-    estimate = replace(
+    laziness = estimate.laziness
+    if refreshed_s > 1.5 * interval_s:
+        laziness = MOST_LAZY
+    elif refreshed_s and not faults.delay.told_s:
+        # Its reading is anything from new to as old as it gets.
+        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
+        faults = replace(faults, delay=delay)
+    has_moved = sight.low_wh > estimate.register[0]
+    looked = replace(
         estimate,
         seen_s=sight.at_s,
         seen_nwh=estimate.sums.corrected_nwh,
         interval_s=interval_s,
+        laziness=laziness,
+        faults=faults,
     )
-    if refreshed_s > 1.5 * interval_s:
-        estimate = replace(estimate, laziness=MOST_LAZY)
-    elif refreshed_s and not faults.delay.told_s:
-        # Its reading is anything from new to as old as it gets.
-        delay = replace(faults.delay, aim_s=-refreshed_s / 2, told_s=-refreshed_s / 2)
-        estimate = replace(estimate, faults=replace(faults, delay=delay))
-    has_moved = sight.low_wh > estimate.register[0]
-    if not has_moved and estimate.laziness > LAZY:
-        return estimate
+    if not has_moved and laziness > LAZY:
+        return looked
 
-    begins = estimate.last is None
+    first = None
     if has_moved:
-        estimate = _stepped(estimate, sight, interval_s, since_wh)
-    first = estimate.last if begins else None
-    return _held(estimate, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
+        since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
+        looked = _stepped(looked, sight, since_wh)
+        first = looked.last if estimate.last is None else None
+    return _held(looked, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
 
 
 def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -> Estimate:
@@ -584,14 +618,15 @@ def _between(past: Past, estimate: Estimate, seen: Seen, at_s: float) -> Past:
     return replace(past, low_wh=low_wh, high_wh=max(high_wh, low_wh))
 
 
-def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: float) -> Estimate:
+def _stepped(estimate: Estimate, sight: Sight, since_wh: float) -> Estimate:
     """The register has moved: what that says of the register, of power, and of their being one."""
     assert sight.low_wh is not None and sight.high_wh is not None
     step_wh = sight.high_wh - sight.low_wh
     moved_wh = sight.low_wh - estimate.register[0]
+    interval_s = estimate.interval_s
     last = estimate.last
     elapsed_s = sight.at_s - (last.at_s if last else estimate.steps[0].at_s)
-    laziness = _laziness(estimate, moved_wh, step_wh, interval_s, elapsed_s, since_wh)
+    laziness = _laziness(estimate, moved_wh, step_wh, elapsed_s, since_wh)
     is_lazy = laziness > LAZY
 
     wide_wh = step_wh
@@ -602,32 +637,35 @@ def _stepped(estimate: Estimate, sight: Sight, interval_s: float, since_wh: floa
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
     # Steps that overlap, as those of a coarse float do, leave that much open.
     wide_wh = max(wide_wh, step_wh - moved_wh)
-    sums = replace(estimate.sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
+    sums = estimate.sums
+    if sums.slope_nwh != sight.slope_nwh or sums.stair_nwh != sight.stair_nwh:
+        sums = replace(sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
     crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
-    paced = tuple(each.and_then(step, steps) for each in estimate.paced)
+    paced = estimate.paced
+    if paced:
+        paced = tuple([each.and_then(step, steps) for each in paced])
 
     faults = estimate.faults
     if estimate.power_w is not None:
         if faults.candidate is None and is_steady(sight.wobble_w2, power_w):
             faults = replace(faults, candidate=crossing)
         faults = crossed(faults, crossing, step_wh)
-    estimate = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
-    return _rated(estimate, crossing, step_wh, elapsed_s)
+    new = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
+    return _rated(new, crossing, step_wh, elapsed_s)
 
 
 def _laziness(
     estimate: Estimate,
     moved_wh: float,
     step_wh: float,
-    interval_s: float,
     elapsed_s: float,
     since_wh: float,
 ) -> float:
     """How sure it is that the register is refreshed only now and then."""
     laziness = estimate.laziness
-    if elapsed_s <= 1.01 * interval_s:
+    if elapsed_s <= 1.01 * estimate.interval_s:
         return max(laziness - 0.5, 0.0)
     last = estimate.last
     if last is None or estimate.power_w is None:
@@ -716,18 +754,26 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     """The energy at a boundary that has passed and is kept; None: it is not, or the track has not
     reached it yet.
     """
-    past = next((each for each in estimate.past if each.end_s == end_s), None)
-    paced = next((each for each in estimate.paced if each.end_s == end_s), None)
-    if past is None or paced is None:
+    for past in estimate.past:
+        if past.end_s == end_s:
+            break
+    else:
+        return None
+    for paced in estimate.paced:
+        if paced.end_s == end_s:
+            break
+    else:
         return None
 
-    step_wh = estimate.register[1] - estimate.register[0]
-    low_wh = past.low_wh
-    high_wh = estimate.register[1] if past.high_wh is None else past.high_wh
-    even = at_pace(paced, estimate.steps, estimate.register[1], estimate.at_s, step_wh)
-    even_wh = min(max(even.wh, low_wh), high_wh)
+    register_high_wh = estimate.register[1]
+    step_wh = register_high_wh - estimate.register[0]
+    low_wh, high_wh = past.low_wh, past.high_wh
+    if high_wh is None:
+        high_wh = register_high_wh
+    even = at_pace(paced, estimate.steps, register_high_wh, estimate.at_s, step_wh)
+    even_wh = _inside(even.wh, low_wh, high_wh)
     even_variance = _pace_variance(estimate, even, step_wh)
-    power_wh = min(max(past.wh, low_wh), high_wh)
+    power_wh = _inside(past.wh, low_wh, high_wh)
     power_variance = past.variance * _scatter(estimate)
 
     share = _power_share(estimate, step_wh)
@@ -741,8 +787,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     variance += share * (1 - share) * apart_wh * apart_wh
     if estimate.search is None:
         variance += min(SURE_STEPS * step_wh, SURE_WH) ** 2
-    delay = estimate.faults.delay
-    if estimate.laziness > LAZY or delay.aim_s:
+    if estimate.laziness > LAZY or estimate.faults.delay.aim_s:
         variance *= LATE_WIDER**2
     elif _is_young(estimate, end_s):
         variance *= YOUNG_WIDER**2
@@ -751,22 +796,28 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
         widest = (high_wh - low_wh) ** 2 / WIDEST
         variance = min(variance, widest)
         late_wh = min(late_wh, (widest - variance) ** 0.5)
-    wh = min(max(share * power_wh + (1 - share) * even_wh, low_wh), high_wh)
+    wh = _inside(share * power_wh + (1 - share) * even_wh, low_wh, high_wh)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
     has_steps = share > MOSTLY or len(paced.steps) > KEPT
-    whole = variance + late_wh * late_wh
-    is_told = (has_steps and to_come < LITTLE * whole) or (
+    total = variance + late_wh * late_wh
+    is_told = (has_steps and to_come < LITTLE * total) or (
         share > MOSTLY_POWER and estimate.at_s > end_s + ENOUGH_S
     )
     is_known = past.high_wh is not None and is_told
     return Refined(wh, variance, late_wh, is_known)
 
 
+def _inside(wh: float, low_wh: float, high_wh: float) -> float:
+    if low_wh <= wh <= high_wh:
+        return wh
+    return min(max(wh, low_wh), high_wh)
+
+
 def passed_uncertainty_wh(
-    estimate: Estimate, begin_s: float, end: Refined, end_s: float, booked_wh: float
+    estimate: Estimate, before: Milestone, end: Refined, end_s: float, booked_wh: float
 ) -> float | None:
     """By how much the energy between two boundaries, of which so much is booked, may be off, as
-    far as power tells; None: power does not, or they are not kept.
+    far as power tells; None: power does not, or the later one is not kept.
 
     The ends of a slot inside of one step of a coarse register are uncertain by a part of that step,
     and both the same way. What passed between them is not.
@@ -774,14 +825,15 @@ def passed_uncertainty_wh(
     step_wh = estimate.register[1] - estimate.register[0]
     if estimate.laziness > LAZY or _power_share(estimate, step_wh) < MOSTLY_POWER:
         return None
-    kept = {each.end_s: each for each in estimate.milestones}
-    if begin_s not in kept or end_s not in kept:
-        return None
-    before, after = kept[begin_s], kept[end_s]
+    after = estimate.milestones[-1]
+    if after.end_s != end_s:
+        after = estimate.milestones[0]
+        if after.end_s != end_s:
+            return None
     wh = (after.sums.nwh - before.sums.nwh) / NWH_PER_WH
     corrected_wh = (after.sums.corrected_nwh - before.sums.corrected_nwh) / NWH_PER_WH
     idle_s = after.sums.idle_s - before.sums.idle_s
-    causes = (wh, (end_s - begin_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
+    causes = (wh, (end_s - before.end_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
     variance = (after.sums.variance - before.sums.variance) * _scatter(estimate)
     variance += (booked_wh - corrected_wh) ** 2
     change_wh = (after.power_w - before.power_w) * HOURS_PER_S
@@ -804,7 +856,7 @@ def _is_young(estimate: Estimate, end_s: float) -> bool:
 
 
 def _scatter(estimate: Estimate) -> float:
-    return min(max(estimate.scatter, 1.0), 4.0)
+    return _inside(estimate.scatter, 1.0, 4.0)
 
 
 def _delay_sd_s(estimate: Estimate) -> float:

@@ -28,7 +28,6 @@ from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
 from gateway.energy.look_back import is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
-from gateway.energy.quiet import after_quiet, is_quiet
 from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
     ABOUT_MS,
@@ -49,6 +48,7 @@ from gateway.energy.slot import (
     Slot,
     Step,
 )
+from gateway.energy.usual import after_usual, as_usual
 
 _POWER: dict[Direction, str] = {"import": "power_import_w", "export": "power_export_w"}
 _ENERGY: dict[Direction, str] = {"import": "energy_import_wh", "export": "energy_export_wh"}
@@ -93,7 +93,7 @@ def _advance_series(
     directions: dict[Direction, DirectionState] = {}
     books: list[Entries] = []
     shown = {direction: _shown(sample, direction, rules) for direction in rules.registers}
-    missed_from_ms = dict(state.missed_from_ms)
+    missed_from_ms = state.missed_from_ms
 
     for direction in _zeros_last(shown):
         raw_uwh, power_w = shown[direction]
@@ -104,9 +104,10 @@ def _advance_series(
         reading = Reading(*times_ms, raw_uwh, power_w, sample.placed, widened, heard, began_anew)
         entries = Entries(serial_number, direction, rules)
         new = advance_direction(state.directions.get(direction), reading, entries)
-        if new is not None and direction in missed_from_ms:
-            new = _missed_from(new, missed_from_ms.pop(direction), rules)
         if new is not None:
+            if direction in missed_from_ms:
+                new = _missed_from(new, missed_from_ms[direction], rules)
+                missed_from_ms = {n: ms for n, ms in missed_from_ms.items() if n != direction}
             directions[direction] = new
         if not entries.are_empty:
             books.append(entries)
@@ -197,9 +198,10 @@ def advance_direction(
     register = rules.registers[entries.direction]
     if before is None:
         return _begin_direction(reading, entries)
-    before = _heard(before, reading)
-    if is_quiet(before, reading, rules, register):
-        return _quiet(before, reading, entries)
+    if reading.is_heard:
+        before = replace(before, counter=believing.heard(before.counter))
+    if (usual := _as_usual(before, reading, entries)) is not None:
+        return usual
     is_another = before.counts_another(register, widened=reading.widened)
     before = before if is_another else before.counting(register)
     if is_overdue(before, reading.steady_ms, entries):
@@ -231,18 +233,16 @@ def advance_direction(
     return _settled(after) if entries.are_binding or after.passed else after
 
 
-def _heard(before: DirectionState, reading: Reading) -> DirectionState:
-    """The direction, whose meter is heard where the reading says so."""
-    if not reading.is_heard:
-        return before
-    return replace(before, counter=believing.heard(before.counter))
-
-
-def _quiet(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
-    """The direction after a reading that brought nothing new."""
-    counter = replace(before.counter, at_ms=reading.steady_ms, pace_w=0.0)
+def _as_usual(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState | None:
+    """The direction after a usual reading; None where it is none."""
+    rules = entries.rules
+    register = rules.registers[entries.direction]
+    confirmed = as_usual(before, reading, rules, register)
+    if confirmed is None:
+        return None
+    counter, since = confirmed
     refinement = _refined(before, counter, reading, entries, False)
-    return after_quiet(before, counter, reading, refinement)
+    return after_usual(before, counter, since, reading, refinement, register)
 
 
 def _with_register(
@@ -584,11 +584,12 @@ def _shown(
     direction = _on_meter(direction, rules)
     values = sample.values
     power_w = values.get(_POWER[direction])
-    if power_w is None and (net_w := values.get("power_w")) is not None:
-        power_w = max(net_w if direction == "import" else -net_w, 0.0)
-        if not abs(net_w) <= register.most_power_w:
-            # No power (−∞, −2³¹ W) says nothing of either direction.
-            power_w = None
+    if power_w is None:
+        net_w = values.get("power_w")
+        # No power (−∞, −2³¹ W) says nothing of either direction.
+        if net_w is not None and abs(net_w) <= register.most_power_w:
+            one_way_w = net_w if direction == "import" else -net_w
+            power_w = one_way_w if one_way_w > 0 else 0.0
 
     wh = values.get(_ENERGY[direction])
     if wh is None or not 0 <= wh <= MOST_WH:
@@ -596,7 +597,8 @@ def _shown(
         return None, power_w
     if wh == 0 and is_void(sample, rules):
         return None, power_w
-    return register.exact_uwh(round(wh * UWH_PER_WH)), power_w
+    uwh = round(wh * UWH_PER_WH)
+    return register.exact_uwh(uwh) if register.float32 else uwh, power_w
 
 
 # --- another meter, another length of slots -------------------------------------------------------

@@ -8,9 +8,10 @@ is uncertain by, as it is known then.
 
 from msgspec.structs import replace
 
+from gateway.energy.counter import Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part
-from gateway.energy.refinement import at
+from gateway.energy.refinement import Refinement, at
 from gateway.energy.slot import Boundary, DirectionState, Edge, MeterRules, OpenSlot, Passed
 from gateway.energy.uncertainty import WIDTH
 
@@ -87,35 +88,49 @@ def left_alone(*states: DirectionState) -> str:
     return "; the slot before is not looked back at any longer, and ends where it was known to end"
 
 
-def _refined(
-    boundary: Boundary, slot: OpenSlot, state: DirectionState, interval: Interval
+def refined(
+    boundary: Boundary,
+    slot: OpenSlot,
+    refinement: Refinement | None,
+    shift_ms: int,
+    counter: Counter,
+    *,
+    has_gap: bool,
 ) -> Boundary:
-    """The boundary that ends the slot as the estimate has it, after the interval.
+    """The boundary that ends the slot as the estimate has it, after a reading that the counter has
+    seen. `shift_ms` is UTC − steady time at the reading before.
 
-    Where power is read and was missed for a while, nobody knows how it was meanwhile: then the
-    counter has it, evenly. So it is where metering has just begun, and nobody knows where in its
-    step the register was: the counter moves by power from there.
+    Where power is read and was missed for a while (`has_gap`), nobody knows how it was meanwhile:
+    then the counter has it, evenly. So it is where metering has just begun, and nobody knows where
+    in its step the register was: the counter moves by power from there.
     """
     if boundary.is_known:
         return boundary
-    refinement = state.refinement
-    has_gap = interval.since.power_unknown_ms > 0 and interval.counter.power_w is not None
-    if refinement is None or interval.counter.beginning is not None or has_gap:
+    if refinement is None or counter.beginning is not None or has_gap:
         return replace(boundary, is_known=True)
-    found = at(refinement, boundary.at_ms, slot.from_ms - state.shift_ms, slot.begin_uwh)
+    found = at(refinement, boundary.at_ms, slot.from_ms - shift_ms, slot.begin_uwh)
     if found is None:
         # It may come to be known: where power is late, a boundary is reached late.
         return replace(boundary, is_known=False)
     has_all = not (slot.uncovered_ms or slot.register_only)
-    return replace(
-        boundary,
-        counter_uwh=found.counter_uwh,
+    return Boundary(
+        boundary.at_ms,
+        found.counter_uwh,
         # An edge of a slot is made wider by that again, because most edges are bounds.
-        uncertainty_uwh=round(found.uncertainty_uwh / WIDTH),
-        is_known=found.is_known,
-        late_uwh=round(found.late_uwh / WIDTH),
-        passed_uwh=found.passed_uwh if has_all else None,
+        round(found.uncertainty_uwh / WIDTH),
+        found.is_known,
+        round(found.late_uwh / WIDTH),
+        found.passed_uwh if has_all else None,
     )
+
+
+def _refined(
+    boundary: Boundary, slot: OpenSlot, state: DirectionState, interval: Interval
+) -> Boundary:
+    """The same after the interval."""
+    counter = interval.counter
+    has_gap = interval.since.power_unknown_ms > 0 and counter.power_w is not None
+    return refined(boundary, slot, state.refinement, state.shift_ms, counter, has_gap=has_gap)
 
 
 def is_overdue(state: DirectionState, at_ms: int, entries: Entries) -> bool:

@@ -104,8 +104,10 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
 
     def variance(self, causes: Three) -> float:
         """By how much what is applied may be off, squared, in Wh²; `causes` as for `learnt`."""
-        rows = zip(causes, self.covariance, strict=True)
-        return sum(a * b * c for a, row in rows for b, c in zip(row, causes, strict=True))
+        a, b, c = causes
+        (aa, ab, ac), (ba, bb, bc), (ca, cb, cc) = self.covariance
+        by_gain = a * aa * a + a * ab * b + a * ac * c
+        return by_gain + b * ba * a + b * bb * b + b * bc * c + c * ca * a + c * cb * b + c * cc * c
 
     def learnt(self, causes: Three, beyond_wh: float, variance: float, days: float) -> "Correction":
         """After the register moved by so much more than power says. `causes` are what gain and

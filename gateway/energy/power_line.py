@@ -87,6 +87,18 @@ def segment(
     )
 
 
+def whole(one: Segment, *, is_mean: bool) -> Passed:
+    """What passed over all of a segment: as `passed`, and a third of the time."""
+    lasted_s = one.end_s - one.begin_s
+    if is_mean:
+        idle_s = lasted_s if one.end_w == 0 else 0.0
+        return Passed(one.end_w * lasted_s * HOURS_PER_S, one.mean_variance, idle_s)
+    mean_w = one.begin_w + (one.end_w - one.begin_w) / 2
+    idle_s = lasted_s if one.begin_w == 0 and one.end_w == 0 else 0.0
+    variance = one.variance + one.change_variance
+    return Passed(mean_w * lasted_s * HOURS_PER_S, variance, idle_s)
+
+
 def passed(segments: tuple[Segment, ...], from_s: float, to_s: float, *, is_mean: bool) -> Passed:
     """What passed between two moments that the segments cover."""
     wh = variance = idle_s = 0.0

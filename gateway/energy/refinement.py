@@ -5,7 +5,7 @@ The counter says which readings are believed, and on which scale. The estimate f
 where the energy was at boundaries that have passed.
 """
 
-from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.estimate import (
     Estimate,
+    Milestone,
     Seen,
     advanced,
     at_boundary,
@@ -22,6 +23,9 @@ from gateway.energy.estimate import (
     passed_uncertainty_wh,
 )
 from gateway.energy.register import Rules
+from gateway.energy.track import Past
+
+Moment = TypeVar("Moment", Past, Milestone)
 
 MOST_KEPT = 3
 """Boundaries that are kept. More pass while they are looked back at only where slots are short, or
@@ -124,19 +128,19 @@ def at(refinement: Refinement, end_ms: int, begin_ms: int, begin_uwh: int) -> Re
 
     About, because steady time is not quite as long as UTC: the clock is corrected all the time.
     """
-    estimate = refinement.estimate
-    end_s = _kept(refinement, end_ms, (past.end_s for past in estimate.past))
-    if end_s is None:
+    estimate, origin_ms = refinement.estimate, refinement.origin_ms
+    past = _kept(estimate.past, (end_ms - origin_ms) / 1000)
+    if past is None:
         return None
-    found = at_boundary(estimate, end_s)
+    found = at_boundary(estimate, past.end_s)
     if found is None:
         return None
     counter_uwh = refinement.origin_uwh + round(found.wh * UWH_PER_WH)
-    begin_s = _kept(refinement, begin_ms, (each.end_s for each in estimate.milestones))
+    begin = _kept(estimate.milestones, (begin_ms - origin_ms) / 1000)
     passed_wh = None
-    if begin_s is not None:
+    if begin is not None:
         booked_wh = (counter_uwh - begin_uwh) / UWH_PER_WH
-        passed_wh = passed_uncertainty_wh(estimate, begin_s, found, end_s, booked_wh)
+        passed_wh = passed_uncertainty_wh(estimate, begin, found, past.end_s, booked_wh)
     return Refined(
         counter_uwh,
         round(found.uncertainty_wh * UWH_PER_WH),
@@ -146,11 +150,15 @@ def at(refinement: Refinement, end_ms: int, begin_ms: int, begin_uwh: int) -> Re
     )
 
 
-def _kept(refinement: Refinement, at_ms: int, ends_s: Iterable[float]) -> float | None:
+def _kept(kept: tuple[Moment, ...], at_s: float) -> Moment | None:
     """Which of these is about then."""
-    at_s = (at_ms - refinement.origin_ms) / 1000
-    about = [end_s for end_s in ends_s if abs(end_s - at_s) * 1000 <= ABOUT_MS]
-    return min(about, key=lambda each: abs(each - at_s)) if about else None
+    nearest = None
+    least_ms = float(ABOUT_MS)
+    for each in kept:
+        off_ms = abs(each.end_s - at_s) * 1000
+        if off_ms < least_ms or (nearest is None and off_ms == least_ms):
+            nearest, least_ms = each, off_ms
+    return nearest
 
 
 def _seen(counter: Counter, register: Rules, origin_uwh: int) -> Seen:

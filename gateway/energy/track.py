@@ -90,7 +90,9 @@ def within(track: Track, low_wh: float, high_wh: float) -> Track:
 
 def surprise(track: Track, low_wh: float, high_wh: float) -> float:
     """The variance that a reading adds because power did not foresee it."""
-    outside_wh = max(low_wh - track.wh, track.wh - high_wh, 0.0)
+    if low_wh <= track.wh <= high_wh:
+        return 0.0
+    outside_wh = max(low_wh - track.wh, track.wh - high_wh)
     if outside_wh * outside_wh <= SURPRISING**2 * track.variance:
         return 0.0
     return SURPRISE_SHARE * outside_wh * outside_wh

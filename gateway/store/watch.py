@@ -6,9 +6,8 @@ changed in a way that our own writing does not explain costs more than three cal
 """
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.store.errors import is_damage
 from gateway.store.file import FILES, connect_as_it_is
@@ -17,8 +16,7 @@ _READ_WHOLE_BYTES = 16 << 20
 """Of a larger file only the size is compared: reading all of it would keep meters waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """One file as it was last seen."""
 
     device: int

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -224,6 +224,7 @@ class Writer:
         tables = self._tables
         new_slots = 0
         written: list[Closing] = []
+        last: dict[str, Closing] = {}
         with self._database.transaction():
             # Inside: to begin it may have had something to tell.
             events = [
@@ -237,7 +238,7 @@ class Writer:
             tables.unallocated.write(self.closings.lost)
             for closing in self.closings:
                 if closing.keeps_state:
-                    tables.counters.write(closing.device, closing.sample_id, closing.state)
+                    last[closing.device] = closing
                 new_slots += tables.slots.write(closing.slots)
                 tables.asset_slots.write(closing.asset_slots)
                 # What only counts as accepted does so when it is written again, too.
@@ -245,6 +246,7 @@ class Writer:
                 written.append(replace(closing, owed=owed))
                 self._withdraw(closing.taken_back)
                 tables.unallocated.write(closing.unallocated)
+            self._write_states(last)
             tables.events.write(events)
             if not self.disk_is_full:
                 tables.forecast_states.write(self._forecast_states.values())
@@ -258,6 +260,14 @@ class Writer:
         self._forecast_states.clear()
         self._database.waiting_events.clear()
 
+    def _write_states(self, last: Mapping[str, Closing]) -> None:
+        """Of each meter the last one alone. Each would take the place of the one before, and while
+        a disk refuses for hours, packing all of them with each attempt takes more time than all
+        else.
+        """
+        for each in last.values():
+            self._tables.counters.write(each.device, each.sample_id, each.state)
+
     def _withdraw(self, taken_back: Sequence[TakenBack]) -> None:
         for each in taken_back:
             self._tables.unallocated.withdraw(each)
@@ -268,13 +278,15 @@ class Writer:
         """
         tables = self._tables
         new_slots = 0
+        last: dict[str, Closing] = {}
         for closing in self._recent:
             if closing.keeps_state:
-                tables.counters.write(closing.device, closing.sample_id, closing.state)
+                last[closing.device] = closing
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
             tables.outbox.write(closing.owed, again=True)
             self._withdraw(closing.taken_back)
             lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
             tables.unallocated.write(lost)
+        self._write_states(last)
         return new_slots

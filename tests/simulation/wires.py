@@ -77,6 +77,10 @@ class ModbusMeter:
     profile: Profile
     truth: TrueMeter
     phases: int
+    _twin: ModbusTwin | None = None
+    """The last one that answered."""
+    _asked: Callable[[], Mapping[str, float]] = dict
+    """What it measures at the moment of the last question."""
 
     def answer(self, function: int, address: int, count: int, t_ms: int) -> list[int] | ExcCodes:
         """As `Meter`."""
@@ -89,12 +93,20 @@ class ModbusMeter:
             if any(rows[name].address in asked for name in self.profile.energy)
             else self.truth.registers_wh
         )
-        twin = ModbusTwin(
-            self.profile,
-            lambda: self._values(t_ms, shown(t_ms)),
-            serial_number=int(self.truth.serial_number),
-        )
-        return twin.read(function, address, count)
+        self._asked = lambda: self._values(t_ms, shown(t_ms))
+        return self._twin_now().read(function, address, count)
+
+    def _twin_now(self) -> ModbusTwin:
+        """One is made only where another device hangs there: it knows where its registers are."""
+        serial_number = int(self.truth.serial_number)
+        twin = self._twin
+        is_other = twin is None or twin.profile is not self.profile
+        if twin is None or is_other or twin.serial_number != serial_number:
+            twin = self._twin = ModbusTwin(self.profile, self._measured, serial_number)
+        return twin
+
+    def _measured(self) -> Mapping[str, float]:
+        return self._asked()
 
     def _values(self, t_ms: int, shown: Mapping[Direction, int]) -> Mapping[str, float]:
         imported_w, exported_w = self.truth.watts(t_ms)

@@ -1,7 +1,8 @@
-"""Readings that bring nothing new are taken in one step, and come to the very same."""
+"""Usual readings are taken in few steps, and come to the very same."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 
 from drivers.sample import Sample
 from gateway.energy import fold
-from gateway.energy.slot import MeterRules, Step
+from gateway.energy.slot import DirectionState, MeterRules, Step
 from tests.gateway.energy.samples import meter, sample
 
 MOVES = st.lists(
     st.tuples(
         st.sampled_from([10, 10, 10, 10, 10, 47, 200, 1000, 9000]),
         st.sampled_from([0, 0, 0, 0, 0, 0, 1, 3, 40, -1, -30, 9000]),
-        st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.0, 300.0, -300.0, None]),
+        st.sampled_from([0.0, 0.0, 0.0, 0.0, 360.0, 360.0, 300.0, -300.0, None]),
         st.sampled_from([0, 0, 0, 0, 0, 0, 0, 3, -3, 700, -700, 5000]),
         st.sampled_from(["", "", "", "", "", "placed", "widened", "no register", "other"]),
     ),
@@ -25,8 +26,8 @@ MOVES = st.lists(
 
 
 def samples_of(moves: Sequence[tuple[int, int, float | None, int, str]]) -> list[Sample]:
-    """A meter that is mostly quiet. A move is s since the sample before, steps, power, by how much
-    the clock is set meanwhile, and what else is odd.
+    """A meter of which most is usual. A move is s since the sample before, steps, power, by how
+    much the clock is set meanwhile, and what else is odd.
     """
     samples: list[Sample] = []
     t_s = set_s = wh = 0
@@ -62,7 +63,7 @@ def steps_of(samples: Sequence[Sample], rules: MeterRules) -> list[Step]:
     st.sampled_from([0, 60_000]),
     st.sampled_from(["", "the register"]),
 )
-def test_a_quiet_reading_comes_to_what_each_step_of_the_fold_would(
+def test_a_usual_reading_comes_to_what_each_step_of_the_fold_would(
     moves: list[tuple[int, int, float | None, int, str]],
     look_back_ms: int,
     at_once: bool,
@@ -78,15 +79,23 @@ def test_a_quiet_reading_comes_to_what_each_step_of_the_fold_would(
     samples = samples_of(moves)
     quick = steps_of(samples, rules)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "is_quiet", lambda *_: False)
+        patch.setattr(fold, "as_usual", lambda *_: None)
         assert steps_of(samples, rules) == quick
 
 
-def test_most_readings_of_the_direction_in_which_nothing_flows_are_quiet() -> None:
+@pytest.mark.parametrize("look_back_ms", [0, 810_000])
+def test_most_readings_are_usual(look_back_ms: int) -> None:
     """Otherwise the property above would compare one way with itself."""
-    asked: list[bool] = []
-    is_quiet = fold.is_quiet
+    ways: list[bool] = []
+    way = fold._as_usual
+
+    def noted(*given: Any) -> DirectionState | None:
+        after = way(*given)
+        ways.append(after is not None)
+        return after
+
+    moves = [(10, 1, 360.0, 0, ""), (10, 0, 360.0, 0, ""), (10, 2, 360.0, 0, "")] * 80
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold, "is_quiet", lambda *each: asked.append(is_quiet(*each)) or asked[-1])
-        steps_of(samples_of([(10, 1, 360.0, 0, "")] * 80), meter(1))
-    assert asked.count(True) > 70
+        patch.setattr(fold, "_as_usual", noted)
+        steps_of(samples_of(moves), replace(meter(1), look_back_ms=look_back_ms))
+    assert ways.count(True) > 0.95 * 2 * len(moves)
