@@ -68,22 +68,23 @@ class Pace:
         """The event that came soonest after its slot's begin, by stretches of slots."""
         self._odd: list[Told] = []
         """The last events, where they lie before what was told, or too far ahead."""
+        self.lasts_s: float = slot_s
+        """How long a slot takes by this machine's clock: what the market says, unless slots go by
+        faster.
+        """
 
     @property
     def newest_s(self) -> int | None:
         """The newest slot that was told of."""
         return self._told[-1].slot_s if self._told else None
 
-    @property
-    def lasts_s(self) -> float:
-        """How long a slot takes by this machine's clock: what the market says, unless slots go by
-        faster.
-        """
+    def _measure(self) -> None:
+        """See how long slots take now."""
         each = self._gaps()
         # The median; of an even number the lower one.
         usual_s = each[(len(each) - 1) // 2] if each else self._slot_s
         in_earnest = usual_s > IN_EARNEST * self._slot_s
-        return self._slot_s if in_earnest else max(usual_s, LEAST_S)
+        self.lasts_s = self._slot_s if in_earnest else max(usual_s, LEAST_S)
 
     def _gaps(self) -> list[float]:
         """What slots have taken lately, the shortest first; empty where that is not known."""
@@ -99,6 +100,7 @@ class Pace:
         if self._is_next(told):
             self._odd = []
             self._told.append(told)
+            self._measure()
             self._note_prompt(told)
             return True
         if slot_s == self.newest_s:
@@ -110,6 +112,7 @@ class Pace:
             return False
         self._told.clear()
         self._told.extend(self._odd[-ANEW:])
+        self._measure()
         self._odd, self._prompt = [], {}
         return True
 
