@@ -33,10 +33,13 @@ def run(args: argparse.Namespace) -> int:
 
     from gateway.cli.support.bundle import mask_of
 
-    logging.disable(logging.WARNING)
     masked = mask_of(args.config)
     lines: list[str] = []
-    failed = asyncio.run(_examine(args.config, lambda line: _tell(masked(line), lines)))
+    logging.disable(logging.WARNING)  # what goes wrong has a line of its own
+    try:
+        failed = asyncio.run(_examine(args.config, lambda line: _tell(masked(line), lines)))
+    finally:
+        logging.disable(logging.NOTSET)
     said = "Nothing needs attention."
     if failed:
         said = f"{failed} thing{' needs' if failed == 1 else 's need'} attention: marked ✗."

@@ -24,7 +24,7 @@ def test_help_names_every_command_with_what_it_does(shell):
 def test_every_command_says_what_it_does_and_gives_an_example(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0
-    assert re.search(rf"^  meter-gateway (--config \S+ )?{name}\b", out, re.MULTILINE)
+    assert re.search(rf"^  (sudo )?meter-gateway (--config \S+ )?{name}\b", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
