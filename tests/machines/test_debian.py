@@ -230,19 +230,21 @@ def _reloads(machine: Machine) -> None:
 
 def _upgrades(machine: Machine, world: World, build: Callable[[str, bool], Path]) -> None:
     """A version that runs, one that does not, and none of a wrong architecture."""
-    machine.install(build("+good", False))
+    said = machine.install(build("+good", False))
+    assert "does not run here" not in said, said
     assert "+good" in machine.run("dpkg-query", "--show", "meter-gateway")
     before = len(world.accepted)
     machine.until("slots go on", lambda: len(world.accepted) > before)
 
     said = machine.install(build("+hopeless", True))
-    assert "does not run here" in said and "goes on, until the next upgrade" in said
+    assert "does not run here" in said
+    assert "The version before (0.1.0+good) goes on, until the next upgrade" in said
     assert machine.shown("ActiveState") == "active"
     before = len(world.accepted)
     machine.until("slots go on with the version before", lambda: len(world.accepted) > before)
 
-    machine.install(build("+mended", False))
-    assert not (machine.root / "usr/lib/meter-gateway.previous/in-use").exists()
+    said = machine.install(build("+mended", False))
+    assert not (machine.root / "usr/lib/meter-gateway.previous/in-use").exists(), said
     assert machine.shown("ActiveState") == "active"
 
 

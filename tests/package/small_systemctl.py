@@ -25,8 +25,8 @@ def main(words: list[str]) -> int:
         ACTIVE.touch()
     elif words[0] == "is-active":
         return 0 if ACTIVE.exists() else 3
-    elif words[:2] == ["show", "--property=ActiveState,NRestarts"]:
-        sys.stdout.write("active\n0\n" if ACTIVE.exists() else "failed\n0\n")
+    elif words[:2] == ["show", "--property=MainPID"]:
+        sys.stdout.write("17\n" if ACTIVE.exists() else "0\n")
     elif words[:2] == ["show", "--property=StatusText"]:
         sys.stdout.write("not started: as it said\n")
     return 0
