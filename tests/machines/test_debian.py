@@ -251,7 +251,7 @@ def _upgrades(machine: Machine, world: World, build: Callable[[str, bool], Path]
 def _goes(machine: Machine, world: World) -> None:
     """Removed, all that is theirs stays; purged, what was not delivered does."""
     world.go_down()
-    machine.until("something is owed", lambda: "waiting" in slots(machine))
+    machine.until("something is owed", lambda: "pending" in slots(machine))
     machine.run("apt-get", "remove", "-y", "meter-gateway")
     assert (machine.root / "etc/meter-gateway/gateway.yaml").exists()
     assert (machine.root / STATE / "buffer.sqlite").exists()
@@ -259,4 +259,7 @@ def _goes(machine: Machine, world: World) -> None:
     assert not (machine.root / "etc/meter-gateway").exists()
     (kept,) = (machine.root / "var/backups").glob("meter-gateway-*")
     assert kept.name in said
-    assert list(kept.rglob("outbox.json"))
+    assert "pending" in (kept / "outbox.json").read_text()
+    # The exchange's form has no slots of seconds, so that the buffer is kept as well.
+    assert "slots of 20 s" in (kept / "errors.txt").read_text()
+    assert (kept / "buffer.sqlite").exists()
