@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import gateway
+from gateway.cli.service import is_booted
 from gateway.cli.terminal import Refused
 from gateway.site.service_unit import Account, ServiceUnit
 
@@ -40,7 +41,7 @@ def run_as(words: Sequence[str], unit: ServiceUnit, account: Account) -> int:
     command = [sys.executable, "-P", "-m", "gateway", *words]
     told = {TOLD_VARIABLE: "1", "PYTHONPATH": str(PACKAGES)}
     sys.stdout.flush()
-    if unit.is_installed and Path("/run/systemd/system").is_dir() and shutil.which("systemd-run"):
+    if unit.is_installed and is_booted() and shutil.which("systemd-run"):
         done = _run(in_walls(command, unit, account, told))
         if not _never_began(done):
             sys.stderr.write(done.stderr)

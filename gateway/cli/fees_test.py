@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli.terminal import argument
+
 if TYPE_CHECKING:
     from gateway.operator.fee import Fee, FeeType
     from gateway.operator.tariffs.reading import Tariffs
@@ -55,13 +57,11 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2026-03-29") from error
 
 
+@argument
 def _timezone(text: str) -> str:
     from gateway.site.timezone import TimezoneName
 
-    try:
-        return TimezoneName.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return TimezoneName.parse(text)
 
 
 def test(args: argparse.Namespace) -> int:

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.line import LineUrl
 from gateway.cli.recording_of_meter import of_meter
 from gateway.cli.recording_of_values import of_values, to_fill_in
-from gateway.cli.terminal import Refused
+from gateway.cli.terminal import Refused, argument
 
 if TYPE_CHECKING:
-    from drivers.line import LineUrl
     from drivers.profile import Profile
 
 FOLDER = Path("tests", "recordings")
@@ -25,20 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", metavar="NAME", help="of a meter of this site, in devices/")
     group.add_argument(
-        "--line", type=_line, metavar="URL", help="of a meter on that line, such as tcp:10.0.0.7"
+        "--line",
+        type=argument(LineUrl.parse),
+        metavar="URL",
+        help="of a meter on that line, such as tcp:10.0.0.7",
     )
     group.add_argument(
         "--address", type=_address, metavar="N", default=1, help="with --line (default: 1)"
     )
-
-
-def _line(text: str) -> "LineUrl":
-    from drivers.line import LineUrl
-
-    try:
-        return LineUrl.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _address(text: str) -> int:

@@ -10,8 +10,8 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
+
+T = TypeVar("T")
 
 PIPED_COLUMNS = 200
 """Width of a table that no terminal shows: a file or a pipe has room."""
@@ -44,16 +46,26 @@ def of_the_machine(error: OSError) -> str:
     return ""
 
 
-def moment(text: str) -> float:
-    """A point in time from the command line, as Unix time. For `argparse`, which makes a usage
+def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """What parses a text and complains by ValueError, as a `type` of argparse, which makes a usage
     error of its complaint.
     """
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+@argument
+def moment(text: str) -> float:
+    """A point in time from the command line, as Unix time."""
     from gateway.cli.tables import moment_s  # the daemon starts through here, too: not in it
 
-    try:
-        return moment_s(text, time.time())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return moment_s(text, time.time())
 
 
 TIME_FORM = (

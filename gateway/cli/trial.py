@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -182,14 +182,16 @@ def _read(device: Device, reading: Reading) -> str:
     parts = [f"{device.profile.id} on {device.line}"]
     if reading.serial_number:
         parts.append(f"serial number {reading.serial_number}")
-    for quantity, unit in (
-        ("energy_import_wh", "import"), ("energy_export_wh", "export")
-    ):  # fmt: skip
-        if quantity in reading.values:
-            parts.append(f"{unit} {reading.values[quantity] / 1000:,.3f} kWh")
-    if "power_w" in reading.values:
-        parts.append(f"{reading.values['power_w']:,.0f} W")
-    return ", ".join(parts)
+    return ", ".join([*parts, *shown_values(reading.values)])
+
+
+def shown_values(values: Mapping[str, float]) -> Iterator[str]:
+    """What a person compares with a meter's display."""
+    for quantity, what in (("energy_import_wh", "import"), ("energy_export_wh", "export")):
+        if quantity in values:
+            yield f"{what} {values[quantity] / 1000:,.3f} kWh"
+    if "power_w" in values:
+        yield f"{values['power_w']:,.0f} W"
 
 
 async def _destination(settings: Settings, name: str) -> Tried:
@@ -251,13 +253,7 @@ async def _broker(settings: Settings, mqtt: MqttSettings) -> Tried:
 def _page(settings: Settings, *, runs: bool) -> Tried:
     host, port = settings.status.host, settings.status.port
     what = f"status page {host}:{port}"
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, _, _, address = found[0]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-    except OSError as error:
+    if error := why_not_bound(host, port):
         if error.errno == errno.EADDRINUSE:
             if runs:
                 return Tried("–", what, "is held by the running daemon")
@@ -266,3 +262,16 @@ def _page(settings: Settings, *, runs: bool) -> Tried:
         hint = "name an address of this machine, and a port from 1024 on, in status:"
         return Tried("✗", what, f"cannot listen: {error.strerror or error} — {hint}")
     return Tried("ok", what, "is free")
+
+
+def why_not_bound(host: str, port: int) -> OSError | None:
+    """Why nobody can listen there now; None where one can."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = found[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        return error
+    return None

@@ -193,16 +193,7 @@ class Asset:
         yield from self._check_is_unlike_others(site.assets)
         yield from unknown_meters(self.energy, site.device_names)
 
-        devices = {device.name: device for device in site.devices}
-        for term in self.energy.terms:
-            device = devices.get(term.device)
-            if device is not None and not device.measures(term.direction):
-                hint = (
-                    f"{device.profile.id} has no {device.quantity(term.direction)}; if the meter "
-                    "is wired the other way round, say invert: true"
-                )
-                message = f"{term.device} does not measure {term.direction}"
-                yield Mistake(("energy",), message, hint)
+        yield from unmeasured(self.energy, site.devices)
 
     def _check_is_unlike_others(self, assets: Sequence["Asset"]) -> Iterator[Mistake]:
         """What is there several times is a mistake of the last asset that has it."""
@@ -219,6 +210,20 @@ def unknown_meters(formula: Formula, device_names: Iterable[str]) -> Iterator[Mi
     known = frozenset(device_names)
     for name in sorted(formula.devices - known):
         yield Mistake(("energy",), f"there is no meter {name!r}", nearest(name, known))
+
+
+def unmeasured(formula: Formula, devices: Iterable[Device]) -> Iterator[Mistake]:
+    """The directions that an asset's formula names and that the meter there does not measure."""
+    by_name = {device.name: device for device in devices}
+    for term in formula.terms:
+        device = by_name.get(term.device)
+        if device is not None and not device.measures(term.direction):
+            hint = (
+                f"{device.profile.id} has no {device.quantity(term.direction)}; if the meter "
+                "is wired the other way round, say invert: true"
+            )
+            message = f"{term.device} does not measure {term.direction}"
+            yield Mistake(("energy",), message, hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from drivers.strict_yaml import Seconds
+from gateway.cli.terminal import argument
 
 SUMMARY = "run the main job without hardware: a simulated home, this gateway, a stand-in exchange"
 
@@ -25,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--for",
         dest="for_s",
         metavar="TIME",
-        type=_duration,
+        type=argument(Seconds.parse),
         help="how long, such as 90s or 5min (default: until Ctrl-C)",
     )
     parser.add_argument(
@@ -43,13 +44,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="where to keep configuration and buffer (default: a new temporary folder)",
     )
-
-
-def _duration(text: str) -> float:
-    try:
-        return Seconds.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.line import MODBUS_TCP_PORT, LineUrl
+from gateway.cli.commissioning.addresses import hosts
+from gateway.cli.terminal import argument
+from gateway.site.values import SlotLength
 
 if TYPE_CHECKING:
     from gateway.cli.commissioning.meters_step import MeterFlag
-    from gateway.site.values import SlotLength
 
 SUMMARY = "set this gateway up: find meters, log in, write the configuration, start"
 
@@ -64,7 +66,7 @@ def _add_meters(parser: argparse.ArgumentParser) -> None:
         "--line",
         dest="lines",
         action="append",
-        type=_line,
+        type=argument(LineUrl.parse),
         default=[],
         metavar="URL",
         help="search this line only (may be given again; default: all serial ports)",
@@ -72,7 +74,7 @@ def _add_meters(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--network",
         action="append",
-        type=_hosts,
+        type=argument(hosts),
         default=[],
         metavar="ADDRESS",
         help=f"search a host, or a network such as 192.168.1.0/24, too (port {MODBUS_TCP_PORT})",
@@ -95,12 +97,11 @@ def _add_site(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--slot",
-        type=_slot,
+        type=argument(SlotLength.parse),
         default="15min",
         metavar="TIME",
         help="length of a market slot (default: 15min)",
     )
-
     group.add_argument(
         "--clock",
         choices=["kernel", "assured"],
@@ -143,65 +144,38 @@ def _add_exchange(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@argument
 def _meter(text: str) -> "MeterFlag":
     from gateway.cli.commissioning.meters_step import MeterFlag
     from gateway.site.devices import DEVICE_NAME
 
     name, equals, where = text.partition("=")
     if not equals or not DEVICE_NAME.fullmatch(name):
-        raise argparse.ArgumentTypeError(
+        raise ValueError(
             f"{text!r}: write a name and where the meter is: grid=tcp:192.168.1.20:502@1"
         )
     url, at, address = where.rpartition("@")
     if at and address.isdigit():
-        return MeterFlag(name, _line(url), int(address))
-    return MeterFlag(name, _line(where), None)
+        return MeterFlag(name, LineUrl.parse(url), int(address))
+    return MeterFlag(name, LineUrl.parse(where), None)
 
 
+@argument
 def _asset(text: str) -> tuple[str, str, str]:
     before, equals, formula = text.partition("=")
     name, colon, kind = before.rpartition(":")
     if not colon:
         name, kind = before, ""
     if not equals or not name.strip() or not formula.strip():
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: write an asset and its energy: 'PV:pv=pv.export'"
-        )
+        raise ValueError(f"{text!r}: write an asset and its energy: 'PV:pv=pv.export'")
     return name.strip(), kind.strip(), formula.strip()
 
 
-def _line(text: str) -> LineUrl:
-    try:
-        return LineUrl.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _slot(text: str) -> "SlotLength":
-    from gateway.site.values import SlotLength
-
-    try:
-        return SlotLength.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
+@argument
 def _dialect(text: str) -> str:
     from gateway.delivery.kinds.exchange import DialectName
 
-    try:
-        return DialectName.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _hosts(text: str) -> list[str]:
-    from gateway.cli.commissioning.search import hosts
-
-    try:
-        return hosts(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return DialectName.parse(text)
 
 
 def run(args: argparse.Namespace) -> int:

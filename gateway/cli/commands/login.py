@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from gateway.cli.commissioning import account
-    from gateway.cli.commissioning.exchange_step import password_in
+    from gateway.cli.commissioning.exchange_step import password
     from gateway.cli.commissioning.files import cannot_write
     from gateway.cli.commissioning.interview import Interview
     from gateway.cli.service import unit_passes_on
@@ -65,14 +65,9 @@ def run(args: argparse.Namespace) -> int:
     path = (args.config / its.credentials).absolute()
     ask = Interview(asks=sys.stdin.isatty())
     there, _ = read_credentials(path.parent, path.name) if path.exists() else (None, [])
-    proposed = args.username or (there.username if there is not None else "")
+    proposed = there.username if there is not None else ""
     username = args.username or ask.text("User name", proposed, "--username")
-    password = (
-        ask.secret("Password", "--password-file")
-        if args.password_file is None
-        else password_in(args.password_file)
-    )
-    login = Credentials(username, password)
+    login = Credentials(username, password(args, ask))
     answer = account.ask(account.Account(its.url, None, login))
     if answer.problem:
         print(answer.problem, file=sys.stderr)

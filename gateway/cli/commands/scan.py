@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from drivers.line import MODBUS_TCP_PORT, LineUrl
+from gateway.cli.commissioning.addresses import hosts
+from gateway.cli.terminal import Refused, argument
 
 SUMMARY = "find meters on serial ports and on the network"
 
@@ -29,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--line",
         dest="lines",
         action="append",
-        type=_line,
+        type=argument(LineUrl.parse),
         default=[],
         metavar="URL",
         help="search this line only, as a device file would name it (may be given again; "
@@ -38,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
         action="append",
-        type=_hosts,
+        type=argument(hosts),
         default=[],
         metavar="ADDRESS",
         help="a host, or a network of up to 256 addresses such as 192.168.1.0/24 (may be given "
@@ -67,22 +69,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _line(text: str) -> LineUrl:
-    try:
-        return LineUrl.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _hosts(text: str) -> list[str]:
-    from gateway.cli.commissioning.search import hosts
-
-    try:
-        return hosts(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port — a number from 1 to 65535")
@@ -96,7 +82,6 @@ def run(args: argparse.Namespace) -> int:
     from drivers.scan import FAST, THOROUGH, scan, serial_ports
     from gateway.cli.commissioning.device_folder import DeviceFolder
     from gateway.cli.commissioning.search import Shown, usable
-    from gateway.cli.terminal import Refused
 
     if args.port and not args.network:
         raise Refused(

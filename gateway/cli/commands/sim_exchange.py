@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from drivers.strict_yaml import Seconds, nearest
-from gateway.delivery.simulated.rehearsal import MEANING, Mishap, mishap
+from gateway.cli.terminal import argument
+from gateway.delivery.simulated.rehearsal import MEANING, mishap
 
 if TYPE_CHECKING:
     import ssl
@@ -74,7 +75,7 @@ def _add_what_is_played(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--slot",
-        type=_duration,
+        type=argument(Seconds.parse),
         metavar="TIME",
         help="length of a slot, for --asset (default: 15min)",
     )
@@ -105,7 +106,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
 def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lead",
-        type=_duration,
+        type=argument(Seconds.parse),
         default=DEFAULT_LEAD_S,
         metavar="TIME",
         help=f"how far its clock runs ahead (default: {DEFAULT_LEAD_S:g}s, at most a sixtieth of "
@@ -113,7 +114,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tick",
-        type=_duration,
+        type=argument(Seconds.parse),
         metavar="TIME",
         help="how often it looks at what has arrived (default: a sixtieth of the slot)",
     )
@@ -121,7 +122,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         "--fault",
         dest="faults",
         action="append",
-        type=_fault,
+        type=argument(mishap),
         default=[],
         metavar="TEXT",
         help="let something go wrong, such as: down after 5min for 10min; may be there several "
@@ -143,20 +144,6 @@ def _asset(text: str) -> tuple[str, str, UUID | None]:
         return name.strip(), kind, UUID(uuid) if uuid else None
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: {uuid!r} is not a UUID") from None
-
-
-def _fault(text: str) -> Mishap:
-    try:
-        return mishap(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _duration(text: str) -> float:
-    try:
-        return Seconds.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _port(text: str) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from drivers.strict_yaml import Problem
 from gateway.cli.commissioning.files import write_secret
-from gateway.delivery.exchange.look_up import look_up
+from gateway.delivery.exchange.look_up import log_in, look_up
 from gateway.delivery.http_session import ExchangeError, LoginRefused, NotAllowed, Session
 from gateway.delivery.kinds.exchange import LOGIN_WITHIN_S
 from gateway.outbox.exchange.registry import Node
@@ -44,26 +44,14 @@ def ask(account: Account) -> Answer:
     session = Session(account.url, lambda: account.login, TIMEOUT_S)
     try:
         if account.network is None:
-            asyncio.run(_log_in(session))
+            asyncio.run(log_in(session, LOGIN_WITHIN_S))
             return Answer()
         return Answer(tuple(asyncio.run(look_up(session, str(account.network), LOGIN_WITHIN_S))))
     except (LoginRefused, NotAllowed) as error:
-        return Answer(problem=_masked(error, account.login), is_refused=True)
+        return Answer(problem=str(error), is_refused=True)
     except (ExchangeError, OSError, ValueError) as error:
         is_refused = "answered 404" in str(error) or "answered 403" in str(error)
-        return Answer(problem=_masked(error, account.login), is_refused=is_refused)
-
-
-async def _log_in(session: Session) -> None:
-    try:
-        await session.log_in(LOGIN_WITHIN_S)
-    finally:
-        await session.aclose()
-
-
-def _masked(error: Exception, login: Credentials) -> str:
-    text = str(error)
-    return text.replace(login.password, "(secret)") if len(login.password) > 2 else text
+        return Answer(problem=str(error), is_refused=is_refused)
 
 
 def quoted(text: str) -> str:

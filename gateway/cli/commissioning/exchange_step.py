@@ -11,6 +11,7 @@ from gateway.cli.commissioning.files import cannot_write
 from gateway.cli.commissioning.interview import Interview
 from gateway.cli.commissioning.proposals import Meter, Proposal, Wanted
 from gateway.cli.commissioning.site_file import AssetLine, ExchangeLines
+from gateway.cli.commissioning.step import Step
 from gateway.cli.terminal import Refused
 from gateway.delivery.exchange.url import HOSTED_URL, HttpUrl
 from gateway.delivery.kinds.exchange import TAKEN_KINDS
@@ -18,21 +19,14 @@ from gateway.energy.assets import Formula
 from gateway.outbox.exchange.registry import Node
 from gateway.site.credentials import Credentials, read_credentials
 from gateway.site.devices import Device
+from gateway.site.settings import unknown_meters, unmeasured
 
 LOGIN_FILE = "exchange.credentials"
 _TRIES = 3
 
 
-class ExchangeStep:
+class ExchangeStep(Step):
     """Asks what the flags do not say. What is left to do is added to `left`."""
-
-    def __init__(
-        self, folder: Path, args: argparse.Namespace, interview: Interview, left: list[str]
-    ) -> None:
-        self._folder = folder
-        self._args = args
-        self._ask = interview
-        self._left = left
 
     def run(self, devices: Sequence[Device]) -> tuple[ExchangeLines | None, list[AssetLine]]:
         """Where slots go, and of which assets. Raises Refused."""
@@ -42,13 +36,13 @@ class ExchangeStep:
 
     def _exchange(self) -> tuple[ExchangeLines, tuple[Node, ...] | None]:
         """Log in. Returns where, and the assets there; None where they are not known."""
-        args, ask = self._args, self._ask
+        args, ask = self.args, self.ask
         url = ask.text("Exchange", args.url or HOSTED_URL, "--url", HttpUrl.parse)
         network = ask.text(
             "UUID of the network there", args.canary_network or "", "--canary-network", _check_uuid
         )
         exchange = ExchangeLines(url, UUID(network), args.dialect, LOGIN_FILE)
-        path = self._folder / LOGIN_FILE
+        path = self.folder / LOGIN_FILE
         for _ in range(_TRIES):
             login = self._login(path)
             answer = account.ask(account.Account(url, exchange.network, login))
@@ -59,7 +53,7 @@ class ExchangeStep:
             print(f"  {answer.problem}")
             if not answer.is_refused and not ask.agrees("Try it again?", proposed=False):
                 self._put_login(path, login)
-                self._left.append(f"the exchange could not be asked: {answer.problem}")
+                self.left.append(f"the exchange could not be asked: {answer.problem}")
                 return exchange, None
             if answer.is_refused and not ask.asks:
                 break
@@ -71,7 +65,7 @@ class ExchangeStep:
 
     def _login(self, path: Path) -> Credentials:
         """The one that is there, or the one that is said."""
-        args, ask = self._args, self._ask
+        args, ask = self.args, self.ask
         if args.username is None and args.password_file is None and path.exists():
             there, _ = read_credentials(path.parent, path.name)
             if there is not None and ask.agrees(
@@ -79,9 +73,7 @@ class ExchangeStep:
             ):
                 return there
         username = ask.text("User name there", args.username or "", "--username")
-        if args.password_file is not None:
-            return Credentials(username, password_in(args.password_file))
-        return Credentials(username, ask.secret("Password", "--password-file"))
+        return Credentials(username, password(args, ask))
 
     def _put_login(self, path: Path, login: Credentials) -> None:
         there, _ = read_credentials(path.parent, path.name) if path.exists() else (None, [])
@@ -101,7 +93,7 @@ class ExchangeStep:
         if nodes is None:
             return self._assets_by_name()
         own = account.our_own(nodes)
-        said = {name: formula for name, _, formula in self._args.assets}
+        said = {name: formula for name, _, formula in self.args.assets}
         for name in said.keys() - own.keys():
             raise Refused(f"--asset {name}: the exchange has no such asset; it has {_listed(own)}")
         if not own:
@@ -117,7 +109,7 @@ class ExchangeStep:
             if energy:
                 lines.append(AssetLine(name, node.kind, energy, node.uuid, why))
         if not lines:
-            self._left.append("no asset has an energy yet: give --asset, and --anew")
+            self.left.append("no asset has an energy yet: give --asset, and --anew")
         return lines
 
     def _formula(
@@ -139,10 +131,10 @@ class ExchangeStep:
                 raise Refused(f"--asset {name}: {error}") from error
             return said, ""
         print(f"    {proposal.energy or 'no proposal'}: {proposal.why}")
-        if not proposal.energy and not self._ask.asks:
-            self._left.append(f"{name} has no energy: {proposal.why}; give --asset, and --anew")
+        if not proposal.energy and not self.ask.asks:
+            self.left.append(f"{name} has no energy: {proposal.why}; give --asset, and --anew")
             return "", ""
-        energy = self._ask.text(
+        energy = self.ask.text(
             "    Its energy ('none' leaves it out)",
             proposal.energy or "none",
             "--asset",
@@ -155,7 +147,7 @@ class ExchangeStep:
     def _assets_by_name(self) -> list[AssetLine]:
         """Those of the command line, which the daemon looks up by their names later."""
         lines = []
-        for name, kind, formula in self._args.assets:
+        for name, kind, formula in self.args.assets:
             if kind not in TAKEN_KINDS:
                 raise Refused(
                     f"--asset {name}: the exchange cannot be asked what it is — write "
@@ -163,14 +155,21 @@ class ExchangeStep:
                 )
             lines.append(AssetLine(name, kind, formula))
         if not lines:
-            self._left.append(
+            self.left.append(
                 "the assets are not known, so nothing is delivered yet: run init --anew once the "
                 "exchange answers"
             )
         return lines
 
 
-def password_in(name: str) -> str:
+def password(args: argparse.Namespace, ask: Interview) -> str:
+    """As `--password-file` says, or else as is typed. Raises Refused."""
+    if args.password_file is not None:
+        return _password_in(args.password_file)
+    return ask.secret("Password", "--password-file")
+
+
+def _password_in(name: str) -> str:
     """The first line of a file; `-` is standard input. Raises Refused."""
     try:
         if name == "-":
@@ -198,13 +197,10 @@ def _check_uuid(text: str) -> None:
 
 def _check_formula(text: str, devices: Sequence[Device]) -> None:
     """Raises ValueError."""
-    by_name = {device.name: device for device in devices}
-    for term in Formula.parse(text).terms:
-        device = by_name.get(term.device)
-        if device is None:
-            raise ValueError(f"there is no meter {term.device!r}: {_listed(by_name)}")
-        if not device.measures(term.direction):
-            raise ValueError(f"{term.device} does not measure {term.direction}")
+    formula = Formula.parse(text)
+    names = [device.name for device in devices]
+    for mistake in (*unknown_meters(formula, names), *unmeasured(formula, devices)):
+        raise ValueError(f"{mistake.message} — {mistake.hint}")
 
 
 def _listed(names: Mapping[str, object]) -> str:

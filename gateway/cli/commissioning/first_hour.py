@@ -2,7 +2,6 @@
 whoever was interrupted, or changes something, begins again.
 """
 
-import argparse
 import socket
 import time
 from collections.abc import Sequence
@@ -10,15 +9,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway import MADE_S
 from gateway.cli.commissioning import starting
 from gateway.cli.commissioning.device_folder import SITE_TO_BEGIN_WITH
 from gateway.cli.commissioning.exchange_step import ExchangeStep
 from gateway.cli.commissioning.files import cannot_write, set_aside, write_settings
-from gateway.cli.commissioning.interview import Interview
 from gateway.cli.commissioning.meters_step import MetersStep
 from gateway.cli.commissioning.site_file import AssetLine, ExchangeLines, SiteLines, site_text
+from gateway.cli.commissioning.step import Step
 from gateway.cli.terminal import Refused
-from gateway.cli.trial import tried_clock
+from gateway.cli.trial import tried_clock, why_not_bound
 from gateway.delivery import kinds
 from gateway.site.config import DEFAULT_FOLDER
 from gateway.site.credentials import ConfigError
@@ -28,40 +28,31 @@ from gateway.site.timezone import TimezoneName, machine_timezone
 from gateway.timing.clock import Clock
 from gateway.timing.utc import utc_seconds
 
-_OLDEST_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-"""No clock that is right is before this program was written."""
 _PORTS = range(8080, 8100)
 _MAX_SITE_NAME = 64
 
 
-class FirstHour:
-    """What an installer does in it. `folder` is the configuration folder."""
-
-    def __init__(self, folder: Path, args: argparse.Namespace, interview: Interview) -> None:
-        self._folder = folder
-        self._args = args
-        self._ask = interview
-        self._left: list[str] = []
-        """What is still to be done, in words."""
+class FirstHour(Step):
+    """What an installer does in it."""
 
     def run(self) -> int:
         """Returns 0 where nothing is left to do. Raises Refused."""
         self._tell_clock()
-        devices = MetersStep(self._folder, self._args, self._ask, self._left).run()
-        path = self._folder / "gateway.yaml"
+        devices = MetersStep(self.folder, self.args, self.ask, self.left).run()
+        path = self.folder / "gateway.yaml"
         if self._writes(path):
             text = site_text(self._site(devices), datetime.now(UTC).date().isoformat())
             self._put(path, text)
         settings = self._checked()
         if settings is not None:
             self._begin(settings)
-        for text in self._left:
+        for text in self.left:
             print(f"Left to do: {text}")
-        return 1 if self._left else 0
+        return 1 if self.left else 0
 
     def _tell_clock(self) -> None:
         now_s = time.time()
-        if now_s < _OLDEST_S:
+        if now_s < MADE_S:
             print(
                 f"This machine believes that it is {utc_seconds(now_s)}. Until its clock is right "
                 "no login succeeds (certificates are not valid yet) and no slot is dated: connect "
@@ -80,14 +71,14 @@ class FirstHour:
             raise Refused(f"{path}: cannot be read: {error.strerror} — run this with sudo") from (
                 error
             )
-        if self._args.anew or text == SITE_TO_BEGIN_WITH:
+        if self.args.anew or text == SITE_TO_BEGIN_WITH:
             return True
         print(f"There is a configuration already: {path}")
-        return not self._ask.agrees("Keep it?", proposed=True)
+        return not self.ask.agrees("Keep it?", proposed=True)
 
     def _site(self, devices: Sequence[Device]) -> SiteLines:
         """Ask for all that stands in it."""
-        args, ask = self._args, self._ask
+        args, ask = self.args, self.ask
         proposed = args.site or _site_name(socket.gethostname())
         name = ask.text("Name of this site", proposed, "--site", _check_site)
         zone = args.timezone or machine_timezone().name
@@ -97,7 +88,7 @@ class FirstHour:
         if not args.no_exchange and (
             args.canary_network or ask.agrees("Deliver to an exchange?", proposed=True)
         ):
-            step = ExchangeStep(self._folder, args, ask, self._left)
+            step = ExchangeStep(self.folder, args, ask, self.left)
             exchange, assets = step.run(devices)
         return SiteLines(
             name=name,
@@ -105,7 +96,7 @@ class FirstHour:
             slot=args.slot.as_written(),
             exchange=exchange,
             assets=assets,
-            buffer="" if self._folder == Path(DEFAULT_FOLDER) else "buffer.sqlite",
+            buffer="" if self.folder == Path(DEFAULT_FOLDER) else "buffer.sqlite",
             page_port=self._page_port(),
             is_clock_assured=args.clock == "assured",
         )
@@ -114,13 +105,15 @@ class FirstHour:
 
     def _page_port(self) -> int | None:
         """The port of the page, where it is not the usual one. Another program may have that."""
-        usual = StatusSettings().port
+        status = StatusSettings()
+        usual = status.port
         with suppress(ConfigError):
-            there = kinds.load(self._folder, logins=False).status.port
+            there = kinds.load(self.folder, logins=False).status.port
             return None if there == usual else there
-        if starting.is_service(self._folder) or _is_free(usual):
+        if starting.is_service(self.folder) or why_not_bound(status.host, usual) is None:
             return None
-        port = next((each for each in _PORTS if _is_free(each)), None)
+        free = (each for each in _PORTS if why_not_bound(status.host, each) is None)
+        port = next(free, None)
         if port is not None:
             print(f"Another program has port {usual}: the status page gets {port}.")
         return port
@@ -137,11 +130,11 @@ class FirstHour:
     def _checked(self) -> Settings | None:
         """The configuration as the daemon sees it. None where it has mistakes, which are told."""
         try:
-            return kinds.load(self._folder)
+            return kinds.load(self.folder)
         except ConfigError as error:
             for problem in error.problems:
                 print(problem)
-            self._left.append("mend these, and run init again")
+            self.left.append("mend these, and run init again")
             return None
 
     def _begin(self, settings: Settings) -> None:
@@ -149,26 +142,26 @@ class FirstHour:
         told = tried_clock(Clock(settings.clock.trust))
         if told.mark == "✗":
             print(f"  {told}")
-        started = starting.is_service(self._folder) and not self._args.no_start
+        started = starting.is_service(self.folder) and not self.args.no_start
         if started:
             print("Starting the service …", flush=True)
             if problem := starting.start():
-                self._left.append(f"the service does not start: {problem}")
+                self.left.append(f"the service does not start: {problem}")
                 return
         heard = False
         for is_well, text in starting.first_samples(settings, patient=started):
             heard = True
             print(f"  {'ok' if is_well else '✗ '} {text}", flush=True)
             if not is_well:
-                self._left.append(f"{text} — meter-gateway check --try looks closer")
+                self.left.append(f"{text} — meter-gateway check --try looks closer")
         if heard:
             if told.mark != "✗":
                 print(starting.first_slot(settings, time.time()))
             print("meter-gateway status shows how it goes.")
         elif started:
-            self._left.append("the status page does not answer: systemctl status meter-gateway")
+            self.left.append("the status page does not answer: systemctl status meter-gateway")
         else:
-            print(f"All is written. Start it with: meter-gateway --config {self._folder} run")
+            print(f"All is written. Start it with: meter-gateway --config {self.folder} run")
 
 
 def _site_name(host: str) -> str:
@@ -182,13 +175,3 @@ def _site_name(host: str) -> str:
 def _check_site(text: str) -> None:
     if _site_name(text) != text:
         raise ValueError(f"letters, digits, dot, - and _, at most {_MAX_SITE_NAME} of them")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

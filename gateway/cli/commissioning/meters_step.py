@@ -1,10 +1,8 @@
 """The meters' part of `init`: find them, name them, write their files."""
 
-import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from drivers.found import Found
@@ -12,9 +10,9 @@ from drivers.line import MODBUS_TCP_PORT, LineUrl
 from drivers.scan import FAST, THOROUGH, scan, serial_ports
 from gateway.cli.commissioning import proposals
 from gateway.cli.commissioning.device_folder import DeviceFolder
-from gateway.cli.commissioning.interview import Interview
 from gateway.cli.commissioning.proposals import Role
 from gateway.cli.commissioning.search import Shown, usable
+from gateway.cli.commissioning.step import Step
 from gateway.cli.terminal import Refused
 from gateway.site.config import load_device
 from gateway.site.credentials import ConfigError
@@ -34,27 +32,19 @@ class MeterFlag(NamedTuple):
         return self.line.key == found.line.key and self.address in (None, found.address)
 
 
-class MetersStep:
+class MetersStep(Step):
     """Looks for meters, as the flags say. What is left to do is added to `left`."""
-
-    def __init__(
-        self, folder: Path, args: argparse.Namespace, interview: Interview, left: list[str]
-    ) -> None:
-        self._folder = folder
-        self._args = args
-        self._ask = interview
-        self._left = left
 
     def run(self) -> list[Device]:
         """Returns all meters that have a file. Raises Refused."""
-        folder = DeviceFolder(self._folder)
-        if not self._args.no_scan:
+        folder = DeviceFolder(self.folder)
+        if not self.args.no_scan:
             for found in self._search():
                 self._take(found, folder)
         devices = []
         for name in folder.names():
             try:
-                devices.append(load_device(self._folder, name))
+                devices.append(load_device(self.folder, name))
             except ConfigError as error:
                 raise Refused(f"{error}\nMend this first, and run init again.") from error
         if not devices:
@@ -62,16 +52,16 @@ class MetersStep:
                 "There is no meter, so there is nothing to settle yet. Is it wired, and is the "
                 "adapter plugged in? Meters whose settings were changed are found with --thorough, "
                 "those on the network with --network 192.168.1.0/24; and a file in "
-                f"{self._folder / 'devices'} can be written by hand (docs/install.md)."
+                f"{self.folder / 'devices'} can be written by hand (docs/install.md)."
             )
         print(f"Meters: {', '.join(device.name for device in devices)}.")
         return devices
 
     def _search(self) -> list[Found]:
-        flags: Sequence[MeterFlag] = self._args.meters
-        lines = [flag.line for flag in flags] or self._args.lines
+        flags: Sequence[MeterFlag] = self.args.meters
+        lines = [flag.line for flag in flags] or self.args.lines
         endpoints = [
-            LineUrl("tcp", host, MODBUS_TCP_PORT) for hosts in self._args.network for host in hosts
+            LineUrl("tcp", host, MODBUS_TCP_PORT) for hosts in self.args.network for host in hosts
         ]
         lines = lines or ([] if endpoints else serial_ports())
         if lines or endpoints:
@@ -81,24 +71,24 @@ class MetersStep:
             asyncio.run(self._scan(lines, endpoints, shown))
         except KeyboardInterrupt:
             shown.clear()
-            if not self._ask.agrees("Go on with what was found so far?", proposed=True):
+            if not self.ask.agrees("Go on with what was found so far?", proposed=True):
                 raise
         shown.clear()
         for flag in flags:
             if not any(flag.means(found) for found in shown.founds):
-                self._left.append(f"{flag.name}: no meter was found at {flag.line}")
+                self.left.append(f"{flag.name}: no meter was found at {flag.line}")
         return shown.founds
 
     async def _scan(
         self, lines: Sequence[LineUrl], endpoints: Sequence[LineUrl], shown: Shown
     ) -> None:
         """Search each line once. Where `--meter` says the addresses on it, only these are asked."""
-        search = THOROUGH if self._args.thorough else FAST
-        profiles = usable(self._folder)
+        search = THOROUGH if self.args.thorough else FAST
+        profiles = usable(self.folder)
         async with asyncio.TaskGroup() as group:
             group.create_task(scan([], endpoints, profiles, search, shown))
             for line in dict.fromkeys(lines):
-                flags = [flag for flag in self._args.meters if flag.line == line]
+                flags = [flag for flag in self.args.meters if flag.line == line]
                 told = tuple(flag.address for flag in flags if flag.address is not None)
                 only = told if told and len(told) == len(flags) else None
                 its = replace(
@@ -114,8 +104,8 @@ class MetersStep:
             print(f"    has its file already: {path}")
             return
         taken = folder.names()
-        flag = next((each for each in self._args.meters if each.means(found)), None)
-        if self._args.meters and flag is None:
+        flag = next((each for each in self.args.meters if each.means(found)), None)
+        if self.args.meters and flag is None:
             print(f"    not asked for, left alone: {found.profile.id}")
             return
         if flag is not None:
@@ -124,11 +114,11 @@ class MetersStep:
             role = self._role(found, taken)
             name = proposals.free_name(role, taken)
         if name in taken:
-            self._left.append(f"{name} is the name of another meter: give {found.line} another")
+            self.left.append(f"{name} is the name of another meter: give {found.line} another")
             return
         inverted = proposals.is_wired_the_other_way(
             role, found.power_w, found.values
-        ) and self._ask.agrees(
+        ) and self.ask.agrees(
             f"  It looks wired the other way round for {proposals.ROLES[role]}. Turn it round?",
             proposed=True,
         )
@@ -142,8 +132,8 @@ class MetersStep:
             pushes=found.profile.bus is None and found.address is None,
             produces=(found.power_w or 0.0) < 0 or "energy_import_wh" not in found.profile.energy,
         )
-        if self._ask.asks:
+        if self.ask.asks:
             print(f"  What does {summary(found)} measure?")
         options = [(str(role), meaning) for role, meaning in proposals.ROLES.items()]
-        answer = self._ask.choice("  Number or word", options, likely)
+        answer = self.ask.choice("  Number or word", options, likely)
         return next(role for role in proposals.ROLES if role == answer)

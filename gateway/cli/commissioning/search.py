@@ -1,6 +1,5 @@
 """A search for meters, as it is shown to a person while it goes on."""
 
-import ipaddress
 import sys
 from pathlib import Path
 
@@ -11,31 +10,6 @@ from drivers.scan import Note, Progress, device_line
 from gateway.cli.commissioning.device_folder import DeviceFolder
 from gateway.site.config import profile_folders
 from gateway.site.device_files import summary
-
-MAX_NETWORK = 256
-"""Addresses of one --network: a /24."""
-
-
-def hosts(text: str) -> list[str]:
-    """The addresses that a host's, or a network's such as 192.168.1.0/24, stands for. Raises
-    ValueError.
-    """
-    if "/" not in text:
-        try:
-            return [LineUrl.parse(f"tcp:{text}").target]
-        except ValueError as error:
-            raise ValueError(
-                f"{text!r} is not the address of a host or network — such as 192.168.1.20"
-            ) from error
-    try:
-        network = ipaddress.IPv4Network(text, strict=False)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not a network — such as 192.168.1.0/24") from error
-    if network.num_addresses > MAX_NETWORK:
-        raise ValueError(
-            f"{text} has {network.num_addresses} addresses — at most {MAX_NETWORK}, which is a /24"
-        )
-    return [str(host) for host in network.hosts()]
 
 
 def usable(config: Path) -> list[Profile]:

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.commands.status import NotReachable, report_of_page
+from gateway.cli.service import is_booted
+from gateway.cli.trial import shown_values
 from gateway.delivery.kinds.exchange import settings_of
 from gateway.site.service_unit import UNIT, service_unit
 from gateway.timing.utc import utc_seconds
 
 if TYPE_CHECKING:
-    from gateway.monitoring.report import MeterReport, Report
+    from gateway.monitoring.report import Report
     from gateway.site.settings import Settings
-
-_BOOTED = Path("/run/systemd/system")
-"""It is there where systemd is what started this machine (sd_booted(3))."""
 
 _START_PATIENCE_S = 330.0
 """The unit's TimeoutStartSec, and a little more: a large buffer is checked first."""
@@ -29,9 +28,7 @@ _LOOK_S = 0.5
 
 def is_service(folder: Path) -> bool:
     """Whether systemd runs the daemon of that folder on this machine."""
-    return (
-        _BOOTED.is_dir() and service_unit().runs(folder) and shutil.which("systemctl") is not None
-    )
+    return is_booted() and service_unit().runs(folder) and shutil.which("systemctl") is not None
 
 
 def start() -> str:
@@ -71,7 +68,7 @@ def first_samples(settings: "Settings", *, patient: bool) -> Iterator[tuple[bool
         for name in list(waits):
             meter = meters.get(name)
             if meter is not None and meter.samples:
-                yield True, f"{name}: {_said(meter)}"
+                yield True, f"{name}: {', '.join(shown_values(meter.values)) or 'heard'}"
                 del waits[name]
             elif passed_s > waits[name]:
                 why = meter.last_error if meter is not None and meter.last_error else "not heard"
@@ -101,16 +98,6 @@ def _report(settings: "Settings") -> "Report | None":
     except NotReachable:
         return None
     return report if report.site == settings.site else None
-
-
-def _said(meter: "MeterReport") -> str:
-    parts = []
-    for quantity, what in (("energy_import_wh", "import"), ("energy_export_wh", "export")):
-        if quantity in meter.values:
-            parts.append(f"{what} {meter.values[quantity] / 1000:,.3f} kWh")
-    if "power_w" in meter.values:
-        parts.append(f"{meter.values['power_w']:,.0f} W")
-    return ", ".join(parts) or "heard"
 
 
 def _clock(settings: "Settings", at_s: float) -> str:

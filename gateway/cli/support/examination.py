@@ -1,12 +1,11 @@
 """Everything that a person who helps from afar would ask, in their order."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from gateway.cli.commands.status import NotReachable, last_heard, report_of_page
+from gateway.cli.service import is_booted, shown
 from gateway.cli.support.machine import machine
 from gateway.cli.trial import Mark, Tried, trials
 from gateway.operator.loading import load
@@ -16,7 +15,7 @@ from gateway.site.service_unit import UNIT, account_of, service_unit
 from gateway.site.settings import Settings
 from gateway.site.suspicions import suspicions
 
-_PATIENCE_S = 10.0
+_PROPERTIES = "ActiveState,SubState,UnitFileState,NRestarts,StatusText,ConditionResult"
 _RESTARTS_OK = 3
 
 Section = str
@@ -73,27 +72,14 @@ def configuration(folder: Path) -> tuple[Settings | None, list[Tried]]:
 
 def service(folder: Path) -> Iterator[Tried]:
     """What systemd says of the unit."""
-    systemctl = shutil.which("systemctl")
-    if systemctl is None or not Path("/run/systemd/system").is_dir():
+    if not is_booted():
         yield Tried("–", UNIT, "systemd does not run this machine")
-        return
-    if not service_unit().runs(folder.absolute()):
+    elif not service_unit().runs(folder.absolute()):
         yield Tried("–", UNIT, f"the service does not run {folder}")
-        return
-    wanted = "ActiveState,SubState,UnitFileState,NRestarts,StatusText,ConditionResult"
-    try:
-        done = subprocess.run(  # noqa: S603  nothing in it is anybody's input
-            [systemctl, "show", UNIT, f"--property={wanted}"],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        yield Tried("–", UNIT, f"systemd does not answer: {error}")
-        return
-    said = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    yield from judged(said)
+    elif said := shown(UNIT, _PROPERTIES):
+        yield from judged(said)
+    else:
+        yield Tried("–", UNIT, "systemd does not answer")
 
 
 def judged(said: dict[str, str]) -> Iterator[Tried]:

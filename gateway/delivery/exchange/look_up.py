@@ -9,6 +9,14 @@ from gateway.delivery.http_session import ExchangeError, Session
 from gateway.outbox.exchange.registry import Node
 
 
+async def log_in(session: Session, within_s: float) -> None:
+    """Log in once, and send nothing. Closes the session. Raises ExchangeError."""
+    try:
+        await session.log_in(within_s)
+    finally:
+        await session.aclose()
+
+
 async def look_up(session: Session, network: str, within_s: float) -> list[Node]:
     """Its markets and assets, with what is switched on where the exchange says so. Closes the
     session. Raises ExchangeError.

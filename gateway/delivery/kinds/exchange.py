@@ -21,6 +21,7 @@ from gateway.delivery.exchange.forecast_settings import (
     check_forecasts,
 )
 from gateway.delivery.exchange.history import Progress, Read, Span, read_once
+from gateway.delivery.exchange.look_up import log_in as log_in_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
 from gateway.delivery.exchange.transport import AddressedTransport, AddressedVerifier
@@ -339,11 +340,8 @@ async def log_in(settings: Account, site: SiteSettings, within_s: float) -> str:
     ExchangeError, which says what is wrong and what to do.
     """
     session = session_for_a_person(settings, site)
-    try:
-        await session.log_in(within_s)
-        return NO_WITNESS if session.lacks_witness else ""
-    finally:
-        await session.aclose()
+    await log_in_once(session, within_s)
+    return NO_WITNESS if session.lacks_witness else ""
 
 
 async def look_up(settings: Account, site: SiteSettings) -> list[Node]:
