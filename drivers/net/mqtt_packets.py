@@ -59,6 +59,8 @@ class Conversation:
     """One connection, as both sides have spoken so far."""
 
     max_packet_bytes: int
+    many: bool = False
+    """Whether we listen to many: any number of messages may come, with QoS 0 or 1."""
     whole: deque[bytes] = field(default_factory=deque)
     """Packets that came whole, and may come, for whoever works them off."""
     waiting_bytes: int = 0
@@ -155,6 +157,8 @@ class Conversation:
         kind = packet[0] >> 4
         if self._stage == "new":
             self._stage = "welcomed"
+        elif kind == _PUBLISH and self._subscriptions and self.many and not packet[0] & 0b100:
+            pass
         elif kind == _PUBLISH and self._subscriptions and not packet[0] & 0b110:
             self._count(now_s)
         elif kind == _PUBACK and (number := _acknowledged(packet)) in self._unanswered:

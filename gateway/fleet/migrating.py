@@ -115,17 +115,23 @@ async def add_months(connection: Connection) -> int:
     return made
 
 
-async def share_secret(connection: Connection, secret: str) -> str:
-    """What all collectors of this fleet call their group: the first that was said. Raises
-    DatabaseError.
-    """
+async def set_group(connection: Connection, secret: str) -> None:
+    """Give the collectors' group its name, if it has none. Raises DatabaseError."""
     with translated():
         await connection.execute(
             "INSERT INTO fleet.settings VALUES ('group', %s) ON CONFLICT DO NOTHING", (secret,)
         )
+
+
+async def group_of(connection: Connection) -> str:
+    """What all collectors of this fleet call their group; a secret, for whoever joins it is dealt a
+    share of the messages (mosquitto with an acl_file lets any home do so). Raises DatabaseError.
+    """
+    with translated():
         cursor = await connection.execute("SELECT value FROM fleet.settings WHERE name = 'group'")
         row = await cursor.fetchone()
-    assert row is not None
+    if row is None:
+        raise NotReady("its collectors' group has no name: run meter-gateway fleet init")
     return str(row[0])
 
 

@@ -58,7 +58,7 @@ async def ready(postgres: Postgres, folder: Path, port: int) -> FleetSettings:
         await migrating.migrate(connection)
         await migrating.make_roles(connection)
         await migrating.add_months(connection)
-        await migrating.share_secret(connection, "a-group")
+        await migrating.set_group(connection, "a-group")
     finally:
         await connection.close()
     return settings

@@ -1,0 +1,125 @@
+"""The numbers that stand for sites, buffers, assets and meters in the database: looked up once, and
+remembered.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from gateway.fleet.checking import DIRECTIONS, uuid_of
+from gateway.fleet.database import Connection, translated
+
+MAX_KNOWN = 500_000
+"""Of each kind. Beyond it all are forgotten, and looked up again: 60 MB at most."""
+
+SeriesName = tuple[int, str, str, str]
+"""Site, meter, direction, serial."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """What is known of one database."""
+
+    sites: dict[str, int] = field(default_factory=dict)
+    """Those from which something is taken."""
+    _stores: dict[tuple[int, str], int] = field(default_factory=dict)
+    _assets: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By how it is written: its number, and the site that it belongs to."""
+    _series: dict[SeriesName, int] = field(default_factory=dict)
+
+    async def refresh(self, connection: Connection) -> None:
+        """Look which sites there are. Assets may have been given to another one. Raises
+        DatabaseError.
+        """
+        with translated():
+            cursor = await connection.execute(
+                "SELECT name, id FROM fleet.sites WHERE removed_at IS NULL"
+            )
+            rows = await cursor.fetchall()
+        self.sites = {cast(str, name): cast(int, id_) for name, id_ in rows}
+        self._assets.clear()
+
+    async def learn(
+        self,
+        connection: Connection,
+        stores: Iterable[tuple[int, str]],
+        assets: Iterable[tuple[int, str]],
+        series: Iterable[SeriesName],
+    ) -> None:
+        """See to it that all of these have numbers. Each is given by its site and its name. Raises
+        DatabaseError.
+        """
+        for known in (self._stores, self._assets, self._series):
+            if len(known) > MAX_KNOWN:
+                known.clear()
+        new_stores = sorted({each for each in stores if each not in self._stores})
+        new_assets = sorted({each for each in assets if each[1] not in self._assets})
+        new_series = sorted({each for each in series if each not in self._series})
+        with translated():
+            if new_stores:
+                await self._learn_stores(connection, new_stores)
+            if new_assets:
+                await self._learn_assets(connection, new_assets)
+            if new_series:
+                await self._learn_series(connection, new_series)
+
+    def store(self, site: int, name: str) -> int:
+        """Its number."""
+        return self._stores[site, name]
+
+    def asset(self, name: str) -> tuple[int, int]:
+        """Its number, and that of the site that it belongs to."""
+        return self._assets[name]
+
+    def series(self, name: SeriesName) -> int:
+        """Its number."""
+        return self._series[name]
+
+    async def _learn_stores(self, connection: Connection, new: list[tuple[int, str]]) -> None:
+        sites, names = [each[0] for each in new], [each[1] for each in new]
+        await connection.execute(
+            "INSERT INTO fleet.stores (site, name) SELECT * FROM unnest(%s::int[], %s::text[]) "
+            "ON CONFLICT DO NOTHING",
+            (sites, names),
+        )
+        cursor = await connection.execute(
+            "SELECT site, name, id FROM fleet.stores JOIN unnest(%s::int[], %s::text[]) "
+            "AS new(site, name) USING (site, name)",
+            (sites, names),
+        )
+        for site, name, id_ in await cursor.fetchall():
+            self._stores[cast(int, site), cast(str, name)] = cast(int, id_)
+
+    async def _learn_assets(self, connection: Connection, new: list[tuple[int, str]]) -> None:
+        uuids = [uuid_of(name) for _, name in new]
+        await connection.execute(
+            "INSERT INTO fleet.assets (site, uuid) SELECT * FROM unnest(%s::int[], %s::uuid[]) "
+            "ON CONFLICT DO NOTHING",
+            ([site for site, _ in new], uuids),
+        )
+        cursor = await connection.execute(
+            "SELECT uuid, id, site FROM fleet.assets WHERE uuid = ANY(%s::uuid[])", (uuids,)
+        )
+        found = {row[0]: cast("tuple[int, int]", row[1:]) for row in await cursor.fetchall()}
+        for (_, name), uuid in zip(new, uuids, strict=True):
+            self._assets[name] = found[uuid]
+
+    async def _learn_series(self, connection: Connection, new: list[SeriesName]) -> None:
+        columns = [list(column) for column in zip(*new, strict=True)]
+        columns[2] = [DIRECTIONS[cast(str, each)] for each in columns[2]]
+        await connection.execute(
+            "INSERT INTO fleet.series (site, meter, direction, serial) "
+            'SELECT site, meter, direction::"char", serial '
+            "FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
+            "AS new(site, meter, direction, serial) ON CONFLICT DO NOTHING",
+            columns,
+        )
+        cursor = await connection.execute(
+            "SELECT n, s.id FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
+            "WITH ORDINALITY AS new(site, meter, direction, serial, n) "
+            "JOIN fleet.series s ON s.site = new.site AND s.meter = new.meter "
+            'AND s.direction = new.direction::"char" AND s.serial = new.serial',
+            columns,
+        )
+        for n, id_ in await cursor.fetchall():
+            self._series[new[cast(int, n) - 1]] = cast(int, id_)
