@@ -155,6 +155,23 @@ async def make_roles(connection: Connection) -> list[str]:
     return made
 
 
+async def grant(connection: Connection, user: str) -> None:
+    """Give a user the collectors' role. Raises DatabaseError."""
+    with translated():
+        await connection.execute(
+            sql.SQL("GRANT fleet_collector TO {}").format(sql.Identifier(user))
+        )
+
+
+async def collectors_alive(connection: Connection) -> list[str]:
+    """Those that have been seen in the last minute. Raises DatabaseError."""
+    with translated():
+        cursor = await connection.execute(
+            "SELECT name FROM fleet.collectors WHERE seen_at > now() - interval '1 minute'"
+        )
+        return [str(row[0]) for row in await cursor.fetchall()]
+
+
 def is_site_name(text: str) -> bool:
     """Whether a gateway may be called so, as `site:` in gateway.yaml has it."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
