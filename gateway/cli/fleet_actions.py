@@ -16,7 +16,7 @@ from uuid import UUID
 
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
-from gateway.fleet.broker import broker_of, deals_out
+from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
 from gateway.fleet.provisioning import Login
@@ -149,7 +149,7 @@ async def _check(settings: FleetSettings) -> int:
         )
     except (OSError, ConfigError) as error:
         bad += 1
-        print(f"BAD  {where}: {error or type(error).__name__}")
+        print(f"BAD  {where}: {words(error)}")
     try:
         async with _connected(settings) as connection:
             await migrating.require(connection)
@@ -206,7 +206,9 @@ async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
             case "list":
                 return await _list(connection)
             case "add":
-                wanted = sites.read_csv(args.csv) if args.csv else dict.fromkeys(names, ())
+                wanted: dict[str, tuple[UUID, ...]] = dict.fromkeys(names, ())
+                if args.csv:
+                    wanted = sites.read_csv(args.csv)
                 return await _add(settings, connection, wanted, args.output)
             case _:
                 return await _remove(connection, names, args.output)

@@ -50,6 +50,18 @@ def _tls(settings: FleetSettings) -> ssl.SSLContext | None:
         raise OSError(str(error)) from error
 
 
+def words(error: Exception) -> str:
+    """What is wrong with the broker, and what to do."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there: is it running, and are host and port in fleet.yaml right?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {error.verify_message}; set ca_file in fleet.yaml to "
+            "the authority that signed it"
+        )
+    return str(error) or type(error).__name__
+
+
 async def deals_out(broker: Broker, topic: str) -> bool:
     """Whether a message comes over a shared subscription. Raises OSError."""
     token = secrets.token_hex(8)

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from drivers.net.mqtt import Message, MqttConnection, TooLong
 from gateway import __version__
 from gateway.fleet import migrating
-from gateway.fleet.broker import broker_of, deals_out, listen
+from gateway.fleet.broker import broker_of, deals_out, listen, words
 from gateway.fleet.database import Connection, DatabaseError, connect, translated
 from gateway.fleet.inbox import Delivered, Inbox
 from gateway.fleet.settings import FleetSettings
@@ -129,7 +129,7 @@ class Collector:
                 await self._session(group, backoff)
             except (OSError, ConfigError) as error:
                 self.health.broker = "away"
-                self._say(f"the broker: {error or type(error).__name__}; trying again")
+                self._say(f"the broker: {words(error)}; trying again")
             finally:
                 self._outgoing.connection = None
             await asyncio.sleep(backoff.fail())

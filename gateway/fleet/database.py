@@ -106,9 +106,10 @@ def _meaning(error: psycopg.Error) -> DatabaseError:
             return NotReady(f"{what}: run fleet init, and look at database: in fleet.yaml")
         case errors.InsufficientPrivilege():
             return NotReady(
-                f"this user may not do that ({what}): grant it the role fleet_collector"
+                f"its user may not do that ({what}): run meter-gateway fleet init --admin FILE, "
+                "with the login of one who may make schemas and roles"
             )
-        case errors.CheckViolation() if "no partition" in what:
+        case errors.CheckViolation() if not error.diag.constraint_name:
             return NoPartition(what)
         case errors.DataError() | errors.IntegrityError():
             return Unfit(what)

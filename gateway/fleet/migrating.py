@@ -181,7 +181,7 @@ _GRANTS = """
 GRANT USAGE ON SCHEMA fleet TO fleet_collector, fleet_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_collector;
 GRANT INSERT ON fleet.asset_slots, fleet.meter_slots, fleet.clashes, fleet.assets, fleet.series,
-    fleet.stores, fleet.refused, fleet.status, fleet.collectors TO fleet_collector;
+    fleet.stores, fleet.refused, fleet.status, fleet.collectors, fleet.sites TO fleet_collector;
 GRANT UPDATE ON fleet.stores, fleet.refused, fleet.status, fleet.collectors, fleet.sites
     TO fleet_collector;
 GRANT DELETE ON fleet.refused, fleet.collectors TO fleet_collector;
