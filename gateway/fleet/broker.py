@@ -62,7 +62,7 @@ def words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def deals_out(broker: Broker, topic: str) -> bool:
+async def deals_out(broker: Broker, topic: str, patience_s: float = PROBE_S) -> bool:
     """Whether a message comes over a shared subscription. Raises OSError."""
     token = secrets.token_hex(8)
     # A site's name begins with a letter or digit: no gateway is meant.
@@ -79,9 +79,9 @@ async def deals_out(broker: Broker, topic: str) -> bool:
         connection.subscribe(f"$share/probe-{token}/{probe}", 1)
         connection.publish(Message(probe, b"probe"))
         with contextlib.suppress(TimeoutError, BrokerRefused):
-            async with asyncio.timeout(PROBE_S):
+            async with asyncio.timeout(patience_s):
                 while not came.is_set():
-                    await connection.turn(PROBE_S)
+                    await connection.turn(patience_s)
         return came.is_set()
     finally:
         connection.abort()

@@ -93,9 +93,15 @@ class _InHand:
 class Collector:
     """Runs for ever. `now` is Unix time."""
 
-    def __init__(self, settings: FleetSettings, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: FleetSettings,
+        now: Callable[[], float] = time.time,
+        housekeeping_s: float = HOUSEKEEPING_S,
+    ) -> None:
         self._settings = settings
         self._now = now
+        self._housekeeping_s = housekeeping_s
         host = "".join(c for c in socket.gethostname() if c.isalnum() or c == "-")[:40]
         self.name = f"{host}-{secrets.token_hex(4)}"
         """Never configured: two of one name would throw each other off the broker."""
@@ -103,7 +109,8 @@ class Collector:
         self.inbox = Inbox()
         self.health = Health()
         self._statuses: dict[str, Status] = {}
-        self._others: list[str] = [self.name]
+        self.others: list[str] = [self.name]
+        """The collectors that run, this one among them."""
         self._outgoing = _Outgoing()
         self._in_hand = _InHand()
         self._came = asyncio.Event()
@@ -168,13 +175,13 @@ class Collector:
         site, channel = place
         if channel == "status":
             self._note_status(site, message.payload)
-        elif self.health.shared or collector_of(site, self._others) == self.name:
+        elif self.health.shared or collector_of(site, self.others) == self.name:
             delivered = Delivered(site, message.payload, self._now())
             self.inbox.put(delivered, live=channel == "slots")
             self._came.set()
 
     def _note_status(self, site: str, payload: bytes) -> None:
-        if not payload or collector_of(site, self._others) != self.name:
+        if not payload or collector_of(site, self.others) != self.name:
             return
         try:
             self._statuses[site] = decode_status(payload, site)
@@ -230,7 +237,7 @@ class Collector:
         looked_s = loop_s()
         while True:
             unknown = self.writer.counts.unknown_sites
-            if loop_s() - looked_s > HOUSEKEEPING_S:
+            if loop_s() - looked_s > self._housekeeping_s:
                 await self._housekeeping(connection)
                 looked_s = loop_s()
             self._fill_hand()
@@ -244,7 +251,7 @@ class Collector:
                 backoff.succeed()
             await self._store_statuses(connection)
             if self.writer.counts.unknown_sites > unknown:
-                looked_s = min(looked_s, loop_s() - HOUSEKEEPING_S + LOOK_AGAIN_S)
+                looked_s = min(looked_s, loop_s() - self._housekeeping_s + LOOK_AGAIN_S)
             if not len(self.inbox):
                 await self._wait()
 
@@ -320,7 +327,7 @@ class Collector:
                 "WHERE seen_at > now() - make_interval(secs => %s) ORDER BY name",
                 (GONE_S,),
             )
-            self._others = [str(row[0]) for row in await cursor.fetchall()] or [self.name]
+            self.others = [str(row[0]) for row in await cursor.fetchall()] or [self.name]
         group = self._group
         if group is not None and not group.done():
             group.set_result(await migrating.group_of(connection))

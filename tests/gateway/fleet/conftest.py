@@ -49,16 +49,20 @@ async def fleet(postgres: Postgres, broker: Broker, tmp_path: Path) -> FleetSett
 
 
 async def ready(postgres: Postgres, folder: Path, port: int) -> FleetSettings:
-    name = f"community_{next(_numbers)}"
-    postgres.new_database(name)
+    """The schema is made once; each test has a copy of that database."""
+    number = next(_numbers)
+    if number == 0:
+        postgres.new_database("ready")
+        write_config(folder, port, postgres, "ready")
+        connection = await connect(load(folder))
+        try:
+            await migrating.migrate(connection)
+            await migrating.make_roles(connection)
+            await migrating.add_months(connection)
+            await migrating.set_group(connection, "a-group")
+        finally:
+            await connection.close()
+    name = f"community_{number}"
+    postgres.new_database(name, template="ready")
     write_config(folder, port, postgres, name)
-    settings = load(folder)
-    connection = await connect(settings)
-    try:
-        await migrating.migrate(connection)
-        await migrating.make_roles(connection)
-        await migrating.add_months(connection)
-        await migrating.set_group(connection, "a-group")
-    finally:
-        await connection.close()
-    return settings
+    return load(folder)

@@ -147,9 +147,11 @@ async def connected(port: int, site: str, take: Any) -> MqttConnection:
 
 
 @contextlib.asynccontextmanager
-async def collecting(settings: FleetSettings) -> AsyncIterator[Collector]:
+async def collecting(
+    settings: FleetSettings, housekeeping_s: float = 10.0
+) -> AsyncIterator[Collector]:
     """A collector in this process, which has reached the broker and the database."""
-    collector = Collector(settings)
+    collector = Collector(settings, housekeeping_s=housekeeping_s)
     task = asyncio.create_task(collector.run())
     try:
         async with asyncio.timeout(60):

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 OPTIONS = (
     "listen_addresses=",
@@ -90,11 +91,13 @@ class Postgres:
         with self.connect(dbname) as connection:
             return connection.execute(query, values).fetchall()
 
-    def new_database(self, name: str) -> None:
+    def new_database(self, name: str, template: str = "template1") -> None:
         with self.connect() as connection:
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(
-                psycopg.sql.Identifier(name)
-            ))  # fmt: skip
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
 
 
 def programs() -> str:
