@@ -54,12 +54,13 @@ def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         form = f"%(asctime)s {form}"
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
-    asyncio.run(_collect(Collector(settings)))
+    asyncio.run(_collect(settings))
     return 0
 
 
-async def _collect(collector: Collector) -> None:
+async def _collect(settings: FleetSettings) -> None:
     """Until SIGTERM or Ctrl-C."""
+    collector = Collector(settings)
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()

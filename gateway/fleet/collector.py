@@ -78,6 +78,8 @@ class Health:
 class _Outgoing:
     """The connection to the broker, as long as there is one."""
 
+    group: asyncio.Future[str]
+    """What the collectors of this fleet call theirs: known once the database has been there."""
     connection: MqttConnection | None = None
     unacknowledged: int = 0
 
@@ -91,7 +93,7 @@ class _InHand:
 
 
 class Collector:
-    """Runs for ever. `now` is Unix time."""
+    """Runs for ever, in the loop in which it is made. `now` is Unix time."""
 
     def __init__(
         self,
@@ -108,18 +110,15 @@ class Collector:
         self.writer = Writer()
         self.inbox = Inbox()
         self.health = Health()
-        self._statuses: dict[str, Status] = {}
         self.others: list[str] = [self.name]
         """The collectors that run, this one among them."""
-        self._outgoing = _Outgoing()
+        self._outgoing = _Outgoing(asyncio.get_running_loop().create_future())
         self._in_hand = _InHand()
         self._came = asyncio.Event()
         self._logged: set[str] = set()
-        self._group: asyncio.Future[str] | None = None
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        self._group = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._store())
@@ -127,9 +126,8 @@ class Collector:
     # --- the broker -------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        assert self._group is not None
         # Without the database nothing could be stored, and nobody is known.
-        group = await self._group
+        group = await self._outgoing.group
         backoff = Backoff(*BACKOFF_S, random.random)
         while True:
             try:
@@ -184,7 +182,7 @@ class Collector:
         if not payload or collector_of(site, self.others) != self.name:
             return
         try:
-            self._statuses[site] = decode_status(payload, site)
+            self.inbox.statuses[site] = decode_status(payload, site)
         except BadMessage as error:
             self._say(f"site {site}: its status is not taken: {error}")
         self._came.set()
@@ -287,10 +285,10 @@ class Collector:
     async def _store_statuses(self, connection: Connection) -> None:
         """What gateways said of themselves. Raises DatabaseError."""
         known = self.writer.directory.sites
-        some = [each for each in sorted(self._statuses) if each in known][:MAX_STATUSES]
-        taken = {site: self._statuses.pop(site) for site in some}
-        for site in [each for each in self._statuses if each not in known]:
-            del self._statuses[site]
+        some = [each for each in sorted(self.inbox.statuses) if each in known][:MAX_STATUSES]
+        taken = {site: self.inbox.statuses.pop(site) for site in some}
+        for site in [each for each in self.inbox.statuses if each not in known]:
+            del self.inbox.statuses[site]
         if not taken:
             return
         with translated():
@@ -328,8 +326,8 @@ class Collector:
                 (GONE_S,),
             )
             self.others = [str(row[0]) for row in await cursor.fetchall()] or [self.name]
-        group = self._group
-        if group is not None and not group.done():
+        group = self._outgoing.group
+        if not group.done():
             group.set_result(await migrating.group_of(connection))
 
     def _say(self, what: str) -> None:

@@ -9,6 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.outbox.fleet.messages import Status
+
 MAX_BYTES = 24_000_000
 """Of payloads as they came. Ten thousand live messages have 14 MB."""
 
@@ -38,6 +40,8 @@ class Inbox:
     dropped: int = 0
     """Messages for which there was no room."""
     bytes: int = 0
+    statuses: dict[str, Status] = field(default_factory=dict)
+    """What gateways said last of themselves, by site."""
     _live: deque[Delivered] = field(default_factory=deque)
     _backlog: deque[Delivered] = field(default_factory=deque)
 
