@@ -226,11 +226,11 @@ async def _add(
     except sites.TakenAsset as error:
         raise Refused(f"{error} — nothing was added") from error
     logins = [provisioning.new_login(name) for name in wanted]
-    section = provisioning.gateway_section(settings)
     commands = []
     for login in logins:
         folder = output / login.username
         _write_secret(folder / "fleet.credentials", provisioning.credentials_file(login))
+        section = provisioning.gateway_section(settings, login.username)
         _write(folder / "gateway.yaml.fleet", section)
         commands += provisioning.site_commands(settings.topic, login)
     _add_password(output / "mosquitto.passwd", logins)

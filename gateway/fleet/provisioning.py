@@ -119,12 +119,13 @@ def as_request(commands: Iterable[Command]) -> str:
     return msgspec.json.format(msgspec.json.encode({"commands": list(commands)})).decode() + "\n"
 
 
-def gateway_section(settings: FleetSettings) -> str:
+def gateway_section(settings: FleetSettings, site: str) -> str:
     """What a home's gateway.yaml gets."""
     broker = settings.file.broker
     ca_file = f"    ca_file: {broker.ca_file}\n" if broker.ca_file else ""
     return (
-        "# Goes into gateway.yaml, and fleet.credentials (mode 0600) beside it.\n"
+        "# Goes into gateway.yaml, and fleet.credentials (mode 0600) beside it. There `site:` has\n"
+        f"# to say {site}: the broker drops what comes under any other name, and tells nobody.\n"
         "destinations:\n"
         "  fleet:\n"
         "    kind: fleet_mqtt\n"
