@@ -315,13 +315,20 @@ async def _insert(
     """
     if not rows:
         return 0, []
-    columns = [list(column) for column in zip(*rows, strict=True)]
+    columns = [_array(column) for column in zip(*rows, strict=True)]
     cursor = await connection.execute(table.insert, columns)
     known = len(rows) - cursor.rowcount
     if not known:
         return 0, []
     cursor = await connection.execute(table.clashes, columns)
     return known, [cast(int, row[0]) for row in await cursor.fetchall()]
+
+
+def _array(column: tuple[Any, ...]) -> str:
+    """A column of numbers, of letters and of None as PostgreSQL writes an array. psycopg looks at
+    each element of a list with a regular expression: that took two thirds of the collector's time.
+    """
+    return "{" + ",".join(map(str, column)).replace("None", "NULL") + "}"
 
 
 async def _touch_stores(connection: Connection, touched: list[tuple[Any, ...]]) -> None:

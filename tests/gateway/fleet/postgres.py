@@ -38,10 +38,11 @@ class Postgres:
     programs: Path
     owner: int | None
     """Whose processes they are: PostgreSQL refuses to run as root."""
+    options: tuple[str, ...] = OPTIONS
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def make(cls, folder: Path, initdb: str) -> "Postgres":
+    def make(cls, folder: Path, initdb: str, options: tuple[str, ...] = OPTIONS) -> "Postgres":
         programs = Path(initdb).resolve().parent
         owner = 65534 if os.geteuid() == 0 else None
         if owner is not None:
@@ -52,13 +53,13 @@ class Postgres:
             check=True, stdout=subprocess.DEVNULL, user=owner, group=owner,
             extra_groups=None if owner is None else [],
         )  # fmt: skip
-        return cls(folder, programs, owner)
+        return cls(folder, programs, owner, options)
 
     def start(self) -> None:
         """Raises where it does not answer in time. After a kill it may not start at once: it waits
         for the last of its children.
         """
-        options = [word for each in OPTIONS for word in ("-c", each)]
+        options = [word for each in self.options for word in ("-c", each)]
         command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-k",
                    str(self.folder), *options]  # fmt: skip
         for _ in range(1000):
@@ -115,14 +116,14 @@ def programs() -> str:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postgres]:
+def running(options: tuple[str, ...] = OPTIONS) -> Iterator[Postgres]:
     """One that runs, and is gone afterwards."""
     initdb = programs()
     folder = Path(tempfile.mkdtemp(prefix="mg-pg-", dir="/tmp"))
     folder.chmod(0o755)
     server = None
     try:
-        server = Postgres.make(folder, initdb)
+        server = Postgres.make(folder, initdb, options)
         server.start()
         yield server
     finally:
