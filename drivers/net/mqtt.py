@@ -198,16 +198,16 @@ class MqttConnection:
         """Let the `turn` that waits go on: there is something to publish."""
         self._wire.something_to_do.set()
 
-    def publish(self, message: Message) -> int:
-        """Publish with QoS 1; gives the number by which it will be acknowledged. Raises OSError, or
-        TooLong.
+    def publish(self, message: Message, qos: int = 1) -> int:
+        """Publish; gives the number by which it will be acknowledged, where it is with QoS 1.
+        Raises OSError, or TooLong.
         """
         limit = self._max_message_bytes
         size = len(message.topic.encode()) + len(message.payload) + _ENVELOPE_BYTES
         if limit is not None and size > limit:
             raise TooLong(f"{size} bytes, and the broker takes {limit}")
 
-        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+        info = self._client.publish(message.topic, message.payload, qos, message.retained)
         self._check(info.rc)
         return info.mid
 

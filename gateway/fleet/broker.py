@@ -91,9 +91,7 @@ async def listen(
     broker: Broker,
     topic: str,
     group: str | None,
-    *,
     received: Callable[[Message], None],
-    acknowledged: Callable[[int], None],
 ) -> MqttConnection:
     """A connection that hears all gateways, or its share of them where there is a `group`. Raises
     OSError.
@@ -101,7 +99,6 @@ async def listen(
     connection = await MqttConnection.connect(
         broker,
         received=received,
-        acknowledged=acknowledged,
         max_packet_bytes=MAX_PACKET_BYTES,
         many=True,
     )

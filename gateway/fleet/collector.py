@@ -42,10 +42,12 @@ _log = logging.getLogger(__name__)
 
 BATCH_ROWS = 4_000
 BATCH_MESSAGES = 1_000
-GATHER_S = 0.1
-"""After the first message of a pause others are waited for: a commit costs the same for one row and
-for hundreds.
+GATHER_S = 0.25
+"""Between the beginnings of two commits, while there is little to store: a commit costs the same
+for one row and for hundreds.
 """
+MUCH_BYTES = 50_000
+"""So much in the inbox does not wait for more."""
 BACKOFF_S = (0.5, 15.0)
 
 HOUSEKEEPING_S = 10.0
@@ -54,9 +56,6 @@ LOOK_AGAIN_S = 2.0
 """The same where a site was not known: it may just have been added."""
 GONE_S = 35.0
 """A collector that has not been seen for so long is gone: others take its sites."""
-
-MAX_UNACKNOWLEDGED = 20_000
-"""Words to gateways that the broker has not taken. Beyond them none is sent: gateways ask again."""
 
 MAX_STATUSES = 2_000
 """Written at a time."""
@@ -85,7 +84,6 @@ class _Outgoing:
     group: asyncio.Future[str]
     """What the collectors of this fleet call theirs: known once the database has been there."""
     connection: MqttConnection | None = None
-    unacknowledged: int = 0
 
 
 @dataclass(slots=True)
@@ -151,10 +149,8 @@ class Collector:
             broker,
             settings.topic,
             f"mg-{group}" if shared else None,
-            received=self._received,
-            acknowledged=self._acknowledged,
+            self._received,
         )
-        self._outgoing.unacknowledged = 0
         try:
             self._outgoing.connection = connection
             self.health.broker, self.health.shared = "connected", shared
@@ -166,9 +162,6 @@ class Collector:
                 backoff.succeed()
         finally:
             await connection.end()
-
-    def _acknowledged(self, _number: int) -> None:
-        self._outgoing.unacknowledged -= 1
 
     def _received(self, message: Message) -> None:
         place = place_of(self._settings.topic, message.topic)
@@ -192,24 +185,27 @@ class Collector:
         self._came.set()
 
     def _send(self, replies: list[Reply]) -> None:
-        """Tell gateways what became of their messages; those that cannot be told ask again."""
-        outgoing = self._outgoing
+        """Tell gateways what became of their messages; those that cannot be told ask again. So QoS
+        0 is enough, and half the work. While the network has not taken the words before, none are
+        added.
+        """
+        connection = self._outgoing.connection
+        is_ready = connection is not None and not connection.busy
         for reply in replies:
             if reply.ack.warning or reply.ack.refused:
                 why = reply.ack.warning or reply.ack.refused[0].why
                 self._say(f"site {reply.site}: {why}")
-            if outgoing.connection is None or outgoing.unacknowledged >= MAX_UNACKNOWLEDGED:
+            if connection is None or not is_ready:
                 self.health.unsent += 1
                 continue
             topic = topic_of(self._settings.topic, reply.site, "ack")
             try:
-                outgoing.connection.publish(Message(topic, encode(reply.ack)))
-                outgoing.unacknowledged += 1
+                connection.publish(Message(topic, encode(reply.ack)), qos=0)
             except (OSError, TooLong) as error:
                 self.health.unsent += 1
                 self._say(f"the broker does not take a word to {reply.site}: {error}")
-        if outgoing.connection is not None:
-            outgoing.connection.wake()
+        if connection is not None:
+            connection.wake()
 
     # --- the database -----------------------------------------------------------------------------
 
@@ -236,15 +232,18 @@ class Collector:
     async def _work(self, connection: Connection, backoff: Backoff) -> None:
         """Store what comes. Raises DatabaseError; what is in hand is stored later."""
         loop_s = asyncio.get_running_loop().time
-        looked_s = loop_s()
+        looked_s = began_s = loop_s()
         while True:
             unknown = self.writer.counts.unknown_sites
             if loop_s() - looked_s > self._housekeeping_s:
                 await self._housekeeping(connection)
                 looked_s = loop_s()
+            if self.inbox.bytes < MUCH_BYTES and (rest_s := began_s + GATHER_S - loop_s()) > 0:
+                await asyncio.sleep(rest_s)
             self._fill_hand()
             hand = self._in_hand
             if hand.batch or hand.kept:
+                began_s = loop_s()
                 replies = await self.writer.write(connection, hand.batch, hand.kept)
                 self._in_hand = _InHand()
                 self._send(replies)
@@ -264,7 +263,6 @@ class Collector:
                 await self._came.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(GATHER_S)
 
     def _fill_hand(self) -> None:
         """Take from the inbox as much as one commit is for."""

@@ -1,8 +1,11 @@
 """The numbers that stand for sites, buffers, assets and meters in the database: looked up once, and
 remembered.
+
+What is there is looked up before it is inserted: a number of the sequence is spent on each row that
+ON CONFLICT turns away, and they are 31 bits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -28,16 +31,13 @@ class Directory:
     _series: dict[SeriesName, int] = field(default_factory=dict)
 
     async def refresh(self, connection: Connection) -> None:
-        """Look which sites there are. Assets may have been given to another one. Raises
-        DatabaseError.
-        """
+        """Look which sites there are. Raises DatabaseError."""
         with translated():
             cursor = await connection.execute(
                 "SELECT name, id FROM fleet.sites WHERE removed_at IS NULL"
             )
             rows = await cursor.fetchall()
         self.sites = {cast(str, name): cast(int, id_) for name, id_ in rows}
-        self._assets.clear()
 
     async def learn(
         self,
@@ -76,50 +76,81 @@ class Directory:
         return self._series[name]
 
     async def _learn_stores(self, connection: Connection, new: list[tuple[int, str]]) -> None:
-        sites, names = [each[0] for each in new], [each[1] for each in new]
-        await connection.execute(
-            "INSERT INTO fleet.stores (site, name) SELECT * FROM unnest(%s::int[], %s::text[]) "
-            "ON CONFLICT DO NOTHING",
-            (sites, names),
-        )
+        if missing := await self._look_up_stores(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.stores (site, name) SELECT * FROM unnest(%s::int[], %s::text[]) "
+                "ON CONFLICT DO NOTHING",
+                _columns(missing),
+            )
+            await self._look_up_stores(connection, missing)
+
+    async def _look_up_stores(
+        self, connection: Connection, some: list[tuple[int, str]]
+    ) -> list[tuple[int, str]]:
+        """Those that are not there."""
         cursor = await connection.execute(
             "SELECT site, name, id FROM fleet.stores JOIN unnest(%s::int[], %s::text[]) "
             "AS new(site, name) USING (site, name)",
-            (sites, names),
+            _columns(some),
         )
         for site, name, id_ in await cursor.fetchall():
             self._stores[cast(int, site), cast(str, name)] = cast(int, id_)
+        return [each for each in some if each not in self._stores]
 
     async def _learn_assets(self, connection: Connection, new: list[tuple[int, str]]) -> None:
-        uuids = [uuid_of(name) for _, name in new]
-        await connection.execute(
-            "INSERT INTO fleet.assets (site, uuid) SELECT * FROM unnest(%s::int[], %s::uuid[]) "
-            "ON CONFLICT DO NOTHING",
-            ([site for site, _ in new], uuids),
-        )
+        if missing := await self._look_up_assets(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.assets (site, uuid) SELECT * FROM unnest(%s::int[], %s::uuid[]) "
+                "ON CONFLICT DO NOTHING",
+                _columns([(site, uuid_of(name)) for site, name in missing]),
+            )
+            await self._look_up_assets(connection, missing)
+
+    async def _look_up_assets(
+        self, connection: Connection, some: list[tuple[int, str]]
+    ) -> list[tuple[int, str]]:
+        """Those that are not there, whoever they belong to."""
         cursor = await connection.execute(
-            "SELECT uuid, id, site FROM fleet.assets WHERE uuid = ANY(%s::uuid[])", (uuids,)
+            "SELECT uuid, id, site FROM fleet.assets WHERE uuid = ANY(%s::uuid[])",
+            ([uuid_of(name) for _, name in some],),
         )
         found = {row[0]: cast("tuple[int, int]", row[1:]) for row in await cursor.fetchall()}
-        for (_, name), uuid in zip(new, uuids, strict=True):
-            self._assets[name] = found[uuid]
+        for _, name in some:
+            if uuid_of(name) in found:
+                self._assets[name] = found[uuid_of(name)]
+        return [each for each in some if each[1] not in self._assets]
 
     async def _learn_series(self, connection: Connection, new: list[SeriesName]) -> None:
-        columns = [list(column) for column in zip(*new, strict=True)]
-        columns[2] = [DIRECTIONS[cast(str, each)] for each in columns[2]]
-        await connection.execute(
-            "INSERT INTO fleet.series (site, meter, direction, serial) "
-            'SELECT site, meter, direction::"char", serial '
-            "FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
-            "AS new(site, meter, direction, serial) ON CONFLICT DO NOTHING",
-            columns,
-        )
+        if missing := await self._look_up_series(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.series (site, meter, direction, serial) "
+                'SELECT site, meter, direction::"char", serial '
+                "FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
+                "AS new(site, meter, direction, serial) ON CONFLICT DO NOTHING",
+                _columns([_as_stored(each) for each in missing]),
+            )
+            await self._look_up_series(connection, missing)
+
+    async def _look_up_series(
+        self, connection: Connection, some: list[SeriesName]
+    ) -> list[SeriesName]:
+        """Those that are not there."""
         cursor = await connection.execute(
             "SELECT n, s.id FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
             "WITH ORDINALITY AS new(site, meter, direction, serial, n) "
             "JOIN fleet.series s ON s.site = new.site AND s.meter = new.meter "
             'AND s.direction = new.direction::"char" AND s.serial = new.serial',
-            columns,
+            _columns([_as_stored(each) for each in some]),
         )
         for n, id_ in await cursor.fetchall():
-            self._series[new[cast(int, n) - 1]] = cast(int, id_)
+            self._series[some[cast(int, n) - 1]] = cast(int, id_)
+        return [each for each in some if each not in self._series]
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _as_stored(series: SeriesName) -> SeriesName:
+    site, meter, direction, serial = series
+    return site, meter, DIRECTIONS[direction], serial

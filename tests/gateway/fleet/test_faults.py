@@ -187,3 +187,23 @@ async def test_a_message_is_answered_or_kept_before_anything_is_written(
     foreign = writer.read(Delivered("home-2", home.message([1], NOW_S), NOW_S))
     assert isinstance(foreign, Kept)
     assert "on the topic of 'home-2'" in foreign.why
+
+
+async def test_no_number_is_spent_on_what_is_known(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    """A sequence's numbers are 31 bits, and what ON CONFLICT turns away spends one."""
+    database = add_sites(postgres, settings, "home-1")
+    home = Home("home-1")
+    for _ in range(3):  # a collector that is started again knows nothing
+        writer = Writer()
+        await writer.directory.refresh(connection)
+        home.close(NOW_S)
+        await writer.write(connection, [taken(writer, home)])
+    rows = postgres.rows(
+        "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'fleet' "
+        "AND sequencename = ANY(%s)",
+        ["assets_id_seq", "series_id_seq", "stores_id_seq"],
+        dbname=database,
+    )
+    assert dict(rows) == {"assets_id_seq": 2, "series_id_seq": 2, "stores_id_seq": 1}

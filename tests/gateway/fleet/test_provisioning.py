@@ -50,9 +50,7 @@ async def what_passes(broker: Broker, home: Login, other: str) -> None:
     )  # fmt: skip
     assert await deals_out(address, "mg")
     came: list[Message] = []
-    collector = await listen(
-        address, "mg", "mg-a", received=came.append, acknowledged=lambda _number: None
-    )
+    collector = await listen(address, "mg", "mg-a", came.append)
     heard: list[Message] = []
     refused: list[int] = []
     gateway = await client(broker, home, heard, refused)
