@@ -25,19 +25,26 @@ class Directory:
 
     sites: dict[str, int] = field(default_factory=dict)
     """Those from which something is taken."""
+    newest_stores: dict[int, int] = field(default_factory=dict)
+    """Of the sites that have had more than one buffer: the number of the latest."""
     _stores: dict[tuple[int, str], int] = field(default_factory=dict)
     _assets: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By how it is written: its number, and the site that it belongs to."""
     _series: dict[SeriesName, int] = field(default_factory=dict)
 
     async def refresh(self, connection: Connection) -> None:
-        """Look which sites there are. Raises DatabaseError."""
+        """Look which sites there are, and which have more than one buffer. Raises DatabaseError."""
         with translated():
             cursor = await connection.execute(
                 "SELECT name, id FROM fleet.sites WHERE removed_at IS NULL"
             )
             rows = await cursor.fetchall()
+            cursor = await connection.execute(
+                "SELECT site, max(id) FROM fleet.stores GROUP BY site HAVING count(*) > 1"
+            )
+            newest = cast("list[tuple[int, int]]", await cursor.fetchall())
         self.sites = {cast(str, name): cast(int, id_) for name, id_ in rows}
+        self.newest_stores = dict(newest)
 
     async def learn(
         self,

@@ -150,7 +150,7 @@ class Writer:
         for each, some in zip(batch, refusals, strict=True):
             ask = await self._differing(connection, each)
             why = "; ".join(dict.fromkeys(refusal.why for refusal in some))
-            warning = _CLASH if each.site_id in clashes else ""
+            warning = _CLASH if each.site_id in clashes else self._of_two(each)
             seq = each.message.seq
             if seq or ask or why or warning:
                 replies += [
@@ -158,6 +158,16 @@ class Writer:
                     for ack in acks(each.message.store, seq, why=why, ask=ask, warning=warning)
                 ]
         return replies
+
+    def _of_two(self, taken: Taken) -> str:
+        """A warning where the site has begun a newer buffer since, and this one speaks again."""
+        store = self.directory.store(taken.site_id, taken.message.store)
+        if store >= self.directory.newest_stores.get(taken.site_id, 0):
+            return ""
+        return (
+            f"{taken.site} has begun a newer buffer, and this one sends again: are there two "
+            "gateways of one name, or was an old copy of the buffer put back?"
+        )
 
     async def _learn(self, connection: Connection, batch: Sequence[Taken]) -> None:
         await self.directory.learn(

@@ -207,3 +207,24 @@ async def test_no_number_is_spent_on_what_is_known(
         dbname=database,
     )
     assert dict(rows) == {"assets_id_seq": 2, "series_id_seq": 2, "stores_id_seq": 1}
+
+
+async def test_two_gateways_of_one_name_are_told(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    """A lost card alone is nothing to warn of: its gateway begins a new buffer, at number 1."""
+    database = add_sites(postgres, settings, "home-1")
+    writer = Writer()
+    old, new = Home("home-1", store="old"), Home("home-1", store="new")
+    old.close(NOW_S - SLOT_S)
+    new.close(NOW_S)
+    said = []
+    for home in (old, new, old, new):
+        await writer.directory.refresh(connection)
+        (reply,) = await writer.write(connection, [taken(writer, home)])
+        assert reply.ack.store == home.store
+        assert reply.ack.stored == [(1, 1)]
+        said.append(reply.ack.warning)
+    assert said == ["", "", said[2], ""]
+    assert "two gateways of one name" in said[2]
+    assert stored(postgres, database) == old.truth | new.truth
