@@ -115,7 +115,7 @@ def _meaning(error: psycopg.Error) -> DatabaseError:
             return Unfit(what)
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return Away(what)
-        case errors.InternalError() | errors.ProgrammingError() | errors.NotSupportedError():
+        case errors.ProgrammingError() | errors.NotSupportedError():
             return NotReady(f"{what}: is it PostgreSQL 13 or later?")
     return Away(what)
 

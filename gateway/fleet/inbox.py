@@ -3,6 +3,10 @@ many bytes. Pure.
 
 The broker was told at once that everything came. What finds no room here is dropped: nobody has
 said that it is stored, and its gateway sends it again.
+
+A gateway has one message of its backlog under way. A second one is the first one again, and takes
+its place: otherwise what was sent again while the database was away would be worked off first, for
+longer than the next resending takes.
 """
 
 from collections import deque
@@ -39,31 +43,44 @@ class Inbox:
     max_bytes: int = MAX_BYTES
     dropped: int = 0
     """Messages for which there was no room."""
+    replaced: int = 0
+    """Messages that came again while they waited."""
     bytes: int = 0
     statuses: dict[str, Status] = field(default_factory=dict)
     """What gateways said last of themselves, by site."""
     _live: deque[Delivered] = field(default_factory=deque)
-    _backlog: deque[Delivered] = field(default_factory=deque)
+    _backlog: dict[str, Delivered] = field(default_factory=dict)
+    """By site, in the order in which they came first."""
 
     def __len__(self) -> int:
         return len(self._live) + len(self._backlog)
 
     def put(self, delivered: Delivered, *, live: bool) -> None:
         """Keep it, if there is room. What is live takes the place of backlog."""
+        if not live and (before := self._backlog.get(delivered.site)) is not None:
+            self.bytes -= before.bytes
+            self.replaced += 1
         while live and self._backlog and self.bytes + delivered.bytes > self.max_bytes:
-            self.bytes -= self._backlog.pop().bytes
+            self.bytes -= self._backlog.popitem()[1].bytes
             self.dropped += 1
         if self.bytes + delivered.bytes > self.max_bytes:
             self.dropped += 1
+            if not live:
+                self._backlog.pop(delivered.site, None)
             return
-        (self._live if live else self._backlog).append(delivered)
+        if live:
+            self._live.append(delivered)
+        else:
+            self._backlog[delivered.site] = delivered
         self.bytes += delivered.bytes
 
     def take(self) -> Delivered | None:
         """The next one, or None."""
-        queue = self._live or self._backlog
-        if not queue:
+        if self._live:
+            delivered = self._live.popleft()
+        elif self._backlog:
+            delivered = self._backlog.pop(next(iter(self._backlog)))
+        else:
             return None
-        delivered = queue.popleft()
         self.bytes -= delivered.bytes
         return delivered

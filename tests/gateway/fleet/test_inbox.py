@@ -23,6 +23,7 @@ def test_it_is_bounded_and_backlog_never_keeps_live_out(came: list[tuple[bool, i
         found.append(delivered)
     assert inbox.bytes == 0
     assert len(found) + inbox.dropped == len(came)
+    assert inbox.replaced == 0
     kinds = [each.site.startswith("live") for each in found]
     assert kinds == sorted(kinds, reverse=True), "live comes first"
     order = [int(each.site.partition("-")[2]) for each in found]
@@ -43,3 +44,22 @@ def test_every_site_has_one_collector_and_few_change_hands_when_one_goes() -> No
 def test_the_order_in_which_collectors_are_known_does_not_matter() -> None:
     assert collector_of("home-1", ["a", "b"]) == collector_of("home-1", ["b", "a"])
     assert collector_of("home-1", []) == ""
+
+
+def test_what_is_sent_again_takes_the_place_of_what_waits() -> None:
+    inbox = Inbox(max_bytes=5_000)
+    for n in range(40):
+        inbox.put(Delivered("home-1", bytes([n]) * 100, 0.0), live=False)
+        inbox.put(Delivered("home-2", bytes([n]) * 200, 0.0), live=False)
+    assert len(inbox) == 2
+    assert inbox.replaced == 78
+    first, second = inbox.take(), inbox.take()
+    assert first is not None
+    assert second is not None
+    assert (first.site, first.payload[0]) == ("home-1", 39), "its place, and the newest"
+    assert second.site == "home-2"
+    assert inbox.bytes == 0
+
+    inbox.put(Delivered("home-1", bytes(100), 0.0), live=False)
+    inbox.put(Delivered("home-1", bytes(9_000), 0.0), live=False)
+    assert (len(inbox), inbox.bytes, inbox.dropped) == (0, 0, 1)
