@@ -154,9 +154,9 @@ class Collector:
         try:
             self._outgoing.connection = connection
             self.health.broker, self.health.shared = "connected", shared
+            self._is_well("the broker")
             how = "a share of all sites" if shared else "the sites that are its own"
             _log.info("the broker is there: this collector, %s, takes %s", self.name, how)
-            self._logged.clear()
             while True:
                 await connection.turn()
                 backoff.succeed()
@@ -217,9 +217,10 @@ class Collector:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
                 await self._housekeeping(connection)
-                _log.info("the database is there: %d sites", len(self.writer.directory.sites))
                 self.health.database = "connected"
-                self._logged.clear()
+                if not any(each.startswith("the database") for each in self._logged):
+                    sites = len(self.writer.directory.sites)
+                    _log.info("the database is there: %d sites", sites)
                 await self._work(connection, backoff)
             except (DatabaseError, ConfigError) as error:
                 self.health.database = "away"
@@ -247,6 +248,7 @@ class Collector:
                 replies = await self.writer.write(connection, hand.batch, hand.kept)
                 self._in_hand = _InHand()
                 self._send(replies)
+                self._is_well("the database")
                 self.health.batches += 1
                 self.health.stored_s = self._now()
                 backoff.succeed()
@@ -338,6 +340,15 @@ class Collector:
         if what not in self._logged and len(self._logged) < MAX_LOGGED:
             self._logged.add(what)
             _log.warning("%s", what)
+
+    def _is_well(self, part: str) -> None:
+        """Broker or database are well again: a database only once something is stored, for one that
+        is full lets us in.
+        """
+        troubles = [each for each in self._logged if each.startswith(part)]
+        if troubles and part == "the database":
+            _log.info("%s stores again", part)
+        self._logged.difference_update(troubles)
 
 
 def _without_nul(status: Status) -> dict[str, object]:
