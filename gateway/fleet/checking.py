@@ -36,6 +36,8 @@ MAX_UWH = 1 << 60
 """10¹² kWh: bigint has room for sums of it."""
 MAX_INT = (1 << 31) - 1
 MAX_SMALLINT = (1 << 15) - 1
+MAX_TIME_S = 1 << 40
+MAX_SEQ = (1 << 63) - 1
 MAX_NAME = 200
 """Characters of a meter's name or serial number."""
 
@@ -83,6 +85,8 @@ def check(message: Slots, now_s: float) -> Checked:
         raise BadMessage("its store is empty, or no name")
     if not _is_text(message.version) or len(message.version) > MAX_NAME:
         raise BadMessage("its version is no text")
+    if not 0 <= message.sent <= MAX_TIME_S or any(end > MAX_SEQ for _, end in message.seq):
+        raise BadMessage("the time at which it was sent, or one of its numbers, is out of bounds")
     for item in message.items:
         why = _why_not_item(item)
         checked.items.extend(_good(item, why, bounds, _no_more, checked.refusals))

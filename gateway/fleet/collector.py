@@ -306,7 +306,7 @@ class Collector:
                 (
                     [known[site] for site in taken],
                     [status.online for status in taken.values()],
-                    [Jsonb(_without_nul(status)) for status in taken.values()],
+                    [Jsonb(without_nul(status)) for status in taken.values()],
                 ),
             )
 
@@ -351,8 +351,13 @@ class Collector:
         self._logged.difference_update(troubles)
 
 
-def _without_nul(status: Status) -> dict[str, object]:
+def without_nul(status: Status) -> dict[str, object]:
     """As the database takes it: jsonb has no NUL."""
-    text = msgspec.json.encode(status).replace(b"\\u0000", b"")
-    told: dict[str, object] = msgspec.json.decode(text)
-    return told
+
+    def plain(value: object) -> object:
+        if isinstance(value, str):
+            return value.replace("\0", "")
+        return [plain(each) for each in value] if isinstance(value, list) else value
+
+    told: dict[str, object] = msgspec.to_builtins(status)
+    return {key: plain(value) for key, value in told.items()}

@@ -6,8 +6,9 @@ what came first stays, the other is kept beside it, and a person is told. Rows a
 keys, so that two collectors that write the same ones wait for each other and never in a circle.
 """
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -30,6 +31,8 @@ from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory, SeriesName
 from gateway.fleet.inbox import Delivered
 from gateway.outbox.fleet.messages import Ack, BadMessage, Slots, Span, decode_slots
+
+_log = logging.getLogger(__name__)
 
 MAX_REFUSED_PER_SITE = 100
 """Reasons that are kept of one site; beyond that the oldest go."""
@@ -105,7 +108,7 @@ class Writer:
         return Taken(delivered.site, site_id, message, checked, delivered.at_s)
 
     async def write(
-        self, connection: Connection, batch: Sequence[Taken], kept: Iterable[Kept] = ()
+        self, connection: Connection, batch: Sequence[Taken], kept: Sequence[Kept] = ()
     ) -> list[Reply]:
         """Store all of them, and what is kept; what their gateways are told then. Raises
         DatabaseError: then nothing of it counts as stored, and it may be written again.
@@ -116,8 +119,11 @@ class Writer:
             await self._add_months(connection, batch)
             return await self._write(connection, batch, list(kept))
         except Unfit as error:
-            if len(batch) == 1:
+            if len(batch) == 1 and not kept:
                 return await self._refuse_whole(connection, batch[0], error)
+            if not batch:  # what cannot even be kept is said, and gone
+                _log.warning("what was not taken cannot be kept either: %s", error)
+                return []
             replies = await self.write(connection, (), kept)
             for each in batch:
                 replies += await self.write(connection, [each])
@@ -245,7 +251,7 @@ class Writer:
         digests = [
             each
             for each in taken.message.digests[:MAX_DIGESTS]
-            if each.day_s % DAY_S == 0 and 0 <= taken.at_s - each.day_s <= OLDEST_S
+            if each.day_s % DAY_S == 0 and 0 <= int(taken.at_s) - each.day_s <= OLDEST_S
         ]
         try:
             await self.directory.learn(
@@ -350,9 +356,9 @@ async def _touch_stores(connection: Connection, touched: list[tuple[Any, ...]]) 
 async def _keep(connection: Connection, kept: list[Kept]) -> None:
     for each in sorted({(k.site, k.why): k for k in kept}.values()):
         why = each.why.replace("\0", "")[:500]
-        values = (each.site[:MAX_SITE], why, each.payload[:MAX_PAYLOAD_BYTES])
-        await connection.execute(_REFUSE, values)
-        await connection.execute(_FORGET, (each.site[:MAX_SITE], MAX_REFUSED_PER_SITE))
+        site = each.site.replace("\0", "")[:MAX_SITE]
+        await connection.execute(_REFUSE, (site, why, each.payload[:MAX_PAYLOAD_BYTES]))
+        await connection.execute(_FORGET, (site, MAX_REFUSED_PER_SITE))
 
 
 MAX_SITE = 100

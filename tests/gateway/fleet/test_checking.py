@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.fleet.checking import MAX_UWH, acks, check
+from gateway.fleet.collector import without_nul
 from gateway.outbox.fleet.messages import (
     MAX_ACK_BYTES,
     AssetRow,
@@ -17,7 +18,9 @@ from gateway.outbox.fleet.messages import (
     MeterRow,
     MeterRows,
     Slots,
+    Status,
     decode_ack,
+    decode_slots,
     encode,
 )
 from tests.draws import draws
@@ -141,3 +144,54 @@ def test_checking_a_week_takes_little_of_the_processor() -> None:
     for _ in range(20):
         check(message, NOW_S)
     assert (time.process_time() - begin_s) / 20 < 0.05
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sent": 10**400}, {"sent": -1}, {"seq": [(1, 1 << 63)]}, {"store": ""}]
+)
+def test_a_head_that_cannot_be_is_no_message(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadMessage):
+        check(a_message(**changes), NOW_S)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\\u0000b", "\\", '"'])
+def test_a_status_is_stored_whatever_its_texts_are(text: str) -> None:
+    status = Status(1, "home-1", "store", True, 0, text, problems=[text])
+    told = without_nul(status)
+    assert told["version"] == text.replace("\0", "")
+    assert told["problems"] == [text.replace("\0", "")]
+
+
+NUMBERS = st.one_of(st.integers(), st.integers(-(10**30), 10**30), st.sampled_from([10**400, -1]))
+
+
+@given(st.data())
+@draws(150)
+def test_whatever_numbers_and_words_come_it_is_a_message_or_none(data: st.DataObject) -> None:
+    """Any one value of a good message is another one."""
+    plain = msgspec.json.decode(encode(a_message()))
+    places = [
+        (holder, key)
+        for holder in _holders(plain)
+        for key in (range(len(holder)) if isinstance(holder, list) else list(holder))
+    ]
+    holder, key = data.draw(st.sampled_from(places))
+    value = st.one_of(NUMBERS, st.text(), st.none(), st.booleans(), st.floats(), st.just([]))
+    holder[key] = data.draw(value)
+    try:
+        message = decode_slots(msgspec.json.encode(plain), "home-1")
+        checked = check(message, NOW_S)
+    except BadMessage:
+        return
+    rows = sum(len(each.rows) for each in (*checked.items, *checked.meters))
+    refused = sum(len(each.rows.rows) for each in checked.refusals)
+    assert rows + refused == message.rows, "every row is taken or refused"
+    for refusal in checked.refusals:
+        assert msgspec.json.encode(refusal.rows)
+
+
+def _holders(value: Any) -> list[Any]:
+    if not isinstance(value, list | dict):
+        return []
+    inside = value.values() if isinstance(value, dict) else value
+    return [value, *(holder for each in inside for holder in _holders(each))]

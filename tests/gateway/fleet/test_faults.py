@@ -16,7 +16,7 @@ from gateway.fleet.database import Connection
 from gateway.fleet.inbox import Delivered
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Kept, Reply, Taken, Writer
-from gateway.outbox.fleet.messages import Ack
+from gateway.outbox.fleet.messages import Ack, AssetRow, AssetRows, Digest
 from tests.gateway.delivery.mosquitto import Broker
 from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, collecting, stored, until
 from tests.gateway.fleet.postgres import Postgres
@@ -189,6 +189,22 @@ async def test_a_message_is_answered_or_kept_before_anything_is_written(
     assert "on the topic of 'home-2'" in foreign.why
 
 
+async def test_what_cannot_even_be_kept_keeps_nothing_up(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    database = add_sites(postgres, settings, "home-1")
+    with postgres.connect(database) as admin:
+        admin.execute("ALTER TABLE fleet.refused ADD CONSTRAINT rule CHECK (site <> 'home-2')")
+    writer = Writer()
+    await writer.directory.refresh(connection)
+    home = Home("home-1")
+    home.close(NOW_S)
+    kept = [Kept("home-2", "why", b"{"), Kept("home\0-3", "w\0hy", b"\0")]
+    (reply,) = await writer.write(connection, [taken(writer, home)], kept)
+    assert reply.ack.stored == [(1, 1)]
+    assert stored(postgres, database) == home.truth
+
+
 async def test_no_number_is_spent_on_what_is_known(
     connection: Connection, settings: FleetSettings, postgres: Postgres
 ) -> None:
@@ -228,3 +244,33 @@ async def test_two_gateways_of_one_name_are_told(
     assert said == ["", "", said[2], ""]
     assert "two gateways of one name" in said[2]
     assert stored(postgres, database) == old.truth | new.truth
+
+
+async def test_numbers_beyond_all_bounds_end_nobody(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    """msgspec reads whole numbers of up to 4,300 digits."""
+    database = add_sites(postgres, settings, "home-1")
+    writer = Writer()
+    await writer.directory.refresh(connection)
+    huge = 10**4000
+    home = Home("home-1")
+    home.close(NOW_S)
+    item = AssetRows(
+        asset_of("home-1"),
+        "measurement",
+        SLOT_S,
+        [AssetRow(huge, 0, 1, "measured"), AssetRow(NOW_S, 1, huge, "measured", -huge)],
+    )
+    long = AssetRows(asset_of("home-1", 1), "measurement", huge, [AssetRow(0, huge, 1, "measured")])
+    digests = [Digest(asset_of("home-1"), day_s, huge, -huge) for day_s in (huge, -huge, 86_400)]
+    payload = home.message([1], NOW_S, items=[item, long], digests=digests)
+    found = writer.read(Delivered("home-1", payload, NOW_S))
+    assert isinstance(found, Taken)
+    (reply,) = await writer.write(connection, [found])
+    assert reply.ack.refused[0].seq == (1, 1)
+    assert stored(postgres, database) == {}
+    kept = postgres.rows("SELECT count(*) FROM fleet.refused", dbname=database)
+    assert kept == [(3,)]
+    late = writer.read(Delivered("home-1", home.message([1], huge), NOW_S))
+    assert isinstance(late, Kept)
