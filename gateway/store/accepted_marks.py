@@ -138,6 +138,14 @@ class AcceptedMarks:
         self.is_stored &= not news
         return news
 
+    def assume_told(self, told: Mapping[Series, int]) -> None:
+        """What a destination was seen to hold counts as accepted; all that was assumed before of
+        whatever series, since nobody knew, does not.
+        """
+        self.assumed_before_s = 0
+        self.assumed.update(told)
+        self.is_stored, self.capped = False, False
+
     def move(self, moved: Mapping[str, str]) -> None:
         """Subjects have other names now, by their texts."""
         for marks in (self.accepted, self.assumed):

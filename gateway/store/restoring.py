@@ -6,7 +6,8 @@ play back into the restored file.
 
 What destinations accepted since the copy was made is not in it. The marks beside the buffer that is
 set aside say how far they had come, and so does that buffer, where it can be read. Where there is
-none (a new card), all that has ended by now counts as accepted.
+none (a new card), the destinations are asked; what they cannot tell counts as accepted, if it has
+ended by now.
 """
 
 import contextlib
@@ -15,13 +16,14 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.accepted_marks import AcceptedMarks, Series
 from gateway.store.behind import assume_pending, note_accepted
 from gateway.store.buffer import Buffer, Limits
+from gateway.store.carried_files import take_out
 from gateway.store.errors import StoreError, remedy
 from gateway.store.file import FILES, connect_as_it_is, lock_folder
 from gateway.store.file_lock import FileLock
@@ -36,6 +38,12 @@ _SUFFIXES = (*FILES[1:], "-journal", ".salvaging", ".salvaged", FILES[0])
 """The logs first: SQLite would play them back into whatever file they lie beside."""
 
 
+Asks = Callable[[Buffer], "Mapping[Series, int] | None"]
+"""Asks the destinations how far they have come: the newest slot of each series that may be held.
+Series that are not named have accepted nothing since the copy. None: they do not tell.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What came of it."""
@@ -46,31 +54,39 @@ class Restored:
     is_older: bool
     """Whether it is of an older version: the daemon upgrades it."""
     newest_slot_s: int | None
-    """The newest slot that something is owed for in it."""
+    """The newest slot that a measurement is owed of in it; None also where it is older."""
     aside: Path | None
     """Where the buffer is now that was there; None where there was none."""
     assumed_before_s: int | None
-    """Slots that start before then count as accepted; None where marks say it for each asset."""
+    """Slots that start before then count as accepted; None where it is known for each asset."""
     marked_s: int | None
     """The newest slot that is known to be accepted."""
+    is_told: bool
+    """Whether the destinations told how far they had come."""
     assumed: int
     """Items that waited in the copy, and count as accepted."""
 
 
 def restore(
-    copy: Path, path: Path, *, accepted_before_s: int | None, now_s: float, slot_s: int
+    copy: Path, path: Path, *, accepted_before_s: int | None, now_s: float, slot_s: int, asks: Asks
 ) -> Restored:
     """Put a copy in the place of the buffer at `path`. Slots that start before `accepted_before_s`
-    count as accepted; None: as far as the marks say. Raises StoreError; nothing has been changed
-    then.
+    count as accepted; None: as far as the marks say, or else as `asks` does. Raises StoreError;
+    nothing has been changed then.
     """
     real = path.resolve()
     with _locked(path), _beside(copy, real) as (work, counts, version):
-        marks = _marks(path)
+        marks, told = _marks(path), None
+        # A buffer that was restored where nobody knew knows no more before it delivered again.
+        least_s = marks.assumed_before_s - slot_s
+        knows = path.exists() and min(marks.accepted.values(), default=-1) >= max(least_s, 0)
         if accepted_before_s is not None:
             marks.assumed_before_s = accepted_before_s
-        elif path.exists() and marks.accepted and _know_all_of(marks, work, version):
+        elif knows and _know_all_of(marks, work, version):
+            marks.assumed_before_s = 0
             marks.assume(marks.accepted)
+        elif (told := _told(asks, work, version)) is not None:
+            marks.assume_told(told)
         else:
             marks.assumed_before_s = int(now_s) // slot_s * slot_s
         marks.to_apply = True
@@ -83,7 +99,8 @@ def restore(
 
     return Restored(
         *(size_bytes, counts, version < newest_version(), newest_s, aside),
-        *(marks.assumed_before_s or None, max(marks.accepted.values(), default=None), assumed),
+        *(marks.assumed_before_s or None, max(marks.accepted.values(), default=None)),
+        *(told is not None, assumed),
     )
 
 
@@ -161,6 +178,7 @@ def _judged(work: Path, copy: Path) -> tuple[dict[str, int], int]:
         try:
             db.execute("PRAGMA journal_mode = DELETE")  # plays the log into the file
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            take_out(db)
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise StoreError(f"{not_ours} ({error})") from error
@@ -205,12 +223,11 @@ def _opened(work: Path) -> Buffer:
 
 
 def _marks(path: Path) -> AcceptedMarks:
-    """Of the file beside the buffer, and of the buffer that is there. What was assumed of another
-    buffer is not taken over.
+    """Of the file beside the buffer, and of the buffer that is there. What was assumed of one
+    series of another buffer is not taken over.
     """
     marks = AcceptedMarks.beside(path)
     marks.assumed.clear()
-    marks.assumed_before_s = 0
     with contextlib.suppress(StoreError, sqlite3.Error):
         present = open_for_reading(path)
         try:
@@ -235,6 +252,17 @@ def _know_all_of(marks: AcceptedMarks, work: Path, version: int) -> bool:
     return all(marks.accepted.get(series, -1) >= s for series, s in copied.accepted.items())
 
 
+def _told(asks: Asks, work: Path, version: int) -> Mapping[Series, int] | None:
+    """What the destinations tell. What a copy of an older version knows cannot be looked up."""
+    if version != newest_version():
+        return None
+    buffer = _opened(work)
+    try:
+        return asks(buffer)
+    finally:
+        buffer.abandon()
+
+
 def _apply(work: Path, marks: AcceptedMarks, now_s: float) -> tuple[int, int | None]:
     """Raises sqlite3.Error."""
     db = connect_as_it_is(work, "mode=rw")
@@ -242,7 +270,9 @@ def _apply(work: Path, marks: AcceptedMarks, now_s: float) -> tuple[int, int | N
         db.execute("BEGIN IMMEDIATE")
         count = assume_pending(db, marks, now_s)
         db.execute("COMMIT")
-        newest_s: int | None = db.execute("SELECT max(slot_s) FROM outbox").fetchone()[0]
+        newest_s: int | None = db.execute(
+            "SELECT max(slot_s) FROM outbox WHERE kind = 'measurement'"
+        ).fetchone()[0]
     finally:
         db.close()
     return count, newest_s
