@@ -3,6 +3,7 @@ libraries for each Python of `PYTHONS` side by side, so that nothing is fetched 
 installed.
 
     python3 .ci/package.py build [--architecture amd64] [--output dist] [--suffix +test1]
+                                   [--maintainer 'Name <address>']
     python3 .ci/package.py check FILE   install it into a folder, and try what can be tried there
     python3 .ci/package.py lock      choose the libraries anew, as pyproject.toml allows them
 
@@ -40,6 +41,8 @@ GLIBC = range(5, 37)
 LIBRARY = Path("usr/lib/meter-gateway")
 DOCS = Path("usr/share/doc/meter-gateway")
 OURS = ("gateway", "drivers", "hardware_profiles")
+MAINTAINER = "meter-gateway maintainers"
+"""Who answers for a package, where whoever builds it does not say: no address that nobody reads."""
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 NOT_USED = frozenset({"markdown-it-py", "mdurl", "pycparser", "pygments"})
@@ -347,7 +350,9 @@ def settle(root: Path, time_s: int) -> None:
     os.utime(root, (time_s, time_s))
 
 
-def build(architecture: Architecture, output: Path, suffix: str = "") -> Path:
+def build(
+    architecture: Architecture, output: Path, suffix: str = "", maintainer: str = MAINTAINER
+) -> Path:
     """One package. Returns its file. Raises Unbuildable."""
     if shutil.which("dpkg-deb") is None:
         raise Unbuildable("dpkg-deb is not here: apt install dpkg (Debian and Ubuntu have it)")
@@ -360,7 +365,12 @@ def build(architecture: Architecture, output: Path, suffix: str = "") -> Path:
             raise Unbuildable(f"{part} is not for {architecture.name}")
 
     number = f"{version()}{suffix}"
-    fields = {"VERSION": number, "ARCHITECTURE": architecture.name, "SCHEMA": str(schema())}
+    fields = {
+        "VERSION": number,
+        "ARCHITECTURE": architecture.name,
+        "SCHEMA": str(schema()),
+        "MAINTAINER": maintainer,
+    }
     write_control(root, fields)
     time_s = epoch_s()
     settle(root, time_s)
@@ -443,6 +453,7 @@ def main() -> int:
     building.add_argument("--architecture", action="append", choices=ARCHITECTURES)
     building.add_argument("--output", type=Path, default=ROOT / "dist")
     building.add_argument("--suffix", default="", help="added to the version, such as +test1")
+    building.add_argument("--maintainer", default=MAINTAINER, help="'Name <address>'")
     checking = commands.add_parser("check", help="check a package")
     checking.add_argument("file", type=Path)
     args = parser.parse_args()
@@ -463,7 +474,8 @@ def main() -> int:
     code = 0
     for name in args.architecture or ARCHITECTURES:
         try:
-            print(told(build(ARCHITECTURES[name], args.output.resolve(), args.suffix)))
+            output = args.output.resolve()
+            print(told(build(ARCHITECTURES[name], output, args.suffix, args.maintainer)))
         except Unbuildable as error:
             print(f"{name}: not built: {error}", file=sys.stderr)
             code = 1 if args.architecture else code

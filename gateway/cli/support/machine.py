@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.cli.trial import Tried
+from gateway.cli.update_channel import UNATTENDED, channel_of
 
 LEAST_MEMORY_BYTES = 60_000_000
 """The daemon takes 40 MB; a command beside it as much again for a moment."""
@@ -21,6 +22,7 @@ def machine(root: Path = Path("/")) -> Iterator[Tried]:
     """`root` is where its files are."""
     yield Tried("ok", "meter-gateway", f"{__version__}, Python {platform.python_version()}")
     yield Tried("ok", "machine", _named(root))
+    yield _updates(root)
     yield _memory(root)
     yield from _temperature(root)
     yield from _voltage(root)
@@ -35,6 +37,17 @@ def _named(root: Path) -> str:
     system = release.get("PRETTY_NAME", "").strip('"')
     kernel = f"Linux {os.uname().release} {platform.machine()}"
     return ", ".join(filter(None, [model, system, kernel, f"{sys.maxsize.bit_length() + 1} bit"]))
+
+
+def _updates(root: Path) -> Tried:
+    try:
+        channel = channel_of(root)
+    except OSError as error:
+        return Tried("–", "updates", f"{error.filename}: {error.strerror}")
+    if channel is None:
+        return Tried("–", "updates", "by hand (meter-gateway updates)")
+    how = "by themselves" if (root / UNATTENDED).exists() else "by apt install meter-gateway"
+    return Tried("ok", "updates", f"channel {channel.name} of {channel.repository}, {how}")
 
 
 def _memory(root: Path) -> Tried:
