@@ -357,13 +357,6 @@ def build(
     if shutil.which("dpkg-deb") is None:
         raise Unbuildable("dpkg-deb is not here: apt install dpkg (Debian and Ubuntu have it)")
     wheels = libraries(architecture, read_lock(LOCK.read_text()))
-    root = ROOT / "build" / f"deb-{architecture.name}"
-    shutil.rmtree(root, ignore_errors=True)
-    lay_out(root, wheels)
-    for part, machine in compiled_parts(root):
-        if machine != architecture.elf:
-            raise Unbuildable(f"{part} is not for {architecture.name}")
-
     number = f"{version()}{suffix}"
     fields = {
         "VERSION": number,
@@ -371,18 +364,24 @@ def build(
         "SCHEMA": str(schema()),
         "MAINTAINER": maintainer,
     }
-    write_control(root, fields)
-    time_s = epoch_s()
-    settle(root, time_s)
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"meter-gateway_{number}_{architecture.name}.deb"
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(file)]
-    # How many threads there are decides about the bytes that xz writes.
-    environ = os.environ | {"SOURCE_DATE_EPOCH": str(time_s), "DPKG_DEB_THREADS_MAX": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
-    if done.returncode:
-        raise Unbuildable(done.stderr.strip())
-    shutil.rmtree(root)
+    # Each in a folder of its own: two may be built at once.
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="deb-") as made:
+        root = Path(made) / "tree"
+        lay_out(root, wheels)
+        for part, machine in compiled_parts(root):
+            if machine != architecture.elf:
+                raise Unbuildable(f"{part.relative_to(root)} is not for {architecture.name}")
+        write_control(root, fields)
+        time_s = epoch_s()
+        settle(root, time_s)
+        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(file)]
+        # How many threads there are decides about the bytes that xz writes.
+        environ = os.environ | {"SOURCE_DATE_EPOCH": str(time_s), "DPKG_DEB_THREADS_MAX": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+        if done.returncode:
+            raise Unbuildable(done.stderr.strip())
     return file
 
 

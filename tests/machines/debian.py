@@ -9,20 +9,24 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "meter-gateway-machines"
 """Where a Debian is kept once it was made: that takes minutes."""
 
-PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,ca-certificates,procps,iproute2"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,udev,python3,ca-certificates,procps,iproute2,sudo,"
+    "unattended-upgrades,systemd-timesyncd"
+)
 BOOT_S = 120.0
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "pgrep")
 
 
 def base(suite: str) -> Path:
     """The files of that Debian, as they are before anything was done to it."""
-    folder = CACHE / suite
+    folder = CACHE / f"{suite}-{zlib.crc32(PACKAGES.encode()):08x}"
     if (folder / "made").exists():
         return folder / "root"
     shutil.rmtree(folder, ignore_errors=True)
