@@ -24,15 +24,19 @@ BOOT_S = 120.0
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "pgrep")
 
 
-def base(suite: str) -> Path:
-    """The files of that Debian, as they are before anything was done to it."""
-    folder = CACHE / f"{suite}-{zlib.crc32(PACKAGES.encode()):08x}"
+def base(suite: str, architecture: str = "", packages: str = PACKAGES) -> Path:
+    """The files of that Debian, as they are before anything was done to it. Another architecture
+    than this machine's is made under emulation, which takes longer.
+    """
+    name = "-".join(filter(None, [suite, architecture, f"{zlib.crc32(packages.encode()):08x}"]))
+    folder = CACHE / name
     if (folder / "made").exists():
         return folder / "root"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite]
-    subprocess.run([*words, str(folder / "root")], check=True, stdout=subprocess.DEVNULL)
+    words = ["debootstrap", "--variant=minbase", f"--include={packages}"]
+    words += [f"--arch={architecture}"] if architecture else []
+    subprocess.run([*words, suite, str(folder / "root")], check=True, stdout=subprocess.DEVNULL)
     (folder / "made").touch()
     return folder / "root"
 
