@@ -60,6 +60,12 @@ class Machine:
             raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
         return done.stdout
 
+    def cut_the_power(self) -> None:
+        """Everything in it ends at this moment. What it had written stays: the disk of this machine
+        has it.
+        """
+        os.kill(self._leader, signal.SIGKILL)
+
     def gateway(self, *words: str, code: int | None = 0) -> str:
         """The same, of our command."""
         return self.run("meter-gateway", *words, code=code)
@@ -86,18 +92,32 @@ class Machine:
         return self.run("apt-get", "install", "-y", *offline, f"/root/{deb.name}", code=code)
 
 
-@contextlib.contextmanager
-def booted(suite: str, folder: Path) -> Iterator[Machine]:
-    """A fresh one. `folder` is where its files go."""
+def fresh(suite: str, folder: Path) -> Path:
+    """The files of a fresh machine, in that folder."""
     root = folder / suite
     subprocess.run(["cp", "-a", "--reflink=auto", str(base(suite)), str(root)], check=True)
     (root / "etc/machine-id").write_text("")
-    words = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot"]
+    return root
+
+
+@contextlib.contextmanager
+def booted(suite: str, folder: Path, *flags: str) -> Iterator[Machine]:
+    """A fresh one. `folder` is where its files go."""
+    with running(fresh(suite, folder), *flags) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def running(root: Path, *flags: str) -> Iterator[Machine]:
+    """The machine with these files, booted, with more flags for systemd-nspawn. It is shut down in
+    the end, where its power was not cut before.
+    """
+    words = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", *flags]
     environ = os.environ | {"SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"}
-    legacy = ["--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"] if suite != "bookworm" else []
-    with (folder / f"{suite}.log").open("wb") as log:
+    legacy = ["--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"] if root.name != "bookworm" else []
+    with root.with_name(f"{root.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*words, *legacy, f"--machine=mg-{suite}-{os.getpid()}", f"--directory={root}",
+            [*words, *legacy, f"--machine=mg-{root.name}-{os.getpid()}", f"--directory={root}",
              "--console=passive"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ,
         )  # fmt: skip
