@@ -97,6 +97,7 @@ def fresh(suite: str, folder: Path) -> Path:
     root = folder / suite
     subprocess.run(["cp", "-a", "--reflink=auto", str(base(suite)), str(root)], check=True)
     (root / "etc/machine-id").write_text("")
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost {os.uname().nodename}\n")
     return root
 
 

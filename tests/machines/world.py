@@ -59,6 +59,5 @@ class World:
 
     @property
     def accepted(self) -> dict[int, int]:
-        """The energy of each slot that the exchange has taken, in µWh."""
-        (house,) = self.exchange.books.measurements.values()
-        return dict(house)
+        """The energy of each slot of the house that the exchange has taken, in µWh."""
+        return dict(self.exchange.books.measurements[LOAD])
