@@ -13,6 +13,7 @@ is put together on any architecture for any other one; dpkg-deb writes it.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -145,23 +146,38 @@ def choose_wheels() -> list[Wheel]:
     """
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     found: dict[str, Wheel] = {}
-    report = ROOT / "build" / "pip-report.json"
-    report.parent.mkdir(exist_ok=True)
     for architecture in (ARCHITECTURES["amd64"], ARCHITECTURES["arm64"]):
         for python in PYTHONS:
-            pip(
-                "install", "--dry-run", "--ignore-installed", "--only-binary=:all:",
-                f"--target={report.parent / 'nowhere'}", f"--report={report}",
-                f"--python-version={python}", *pip_platforms(architecture), *wanted,
-            )  # fmt: skip
-            for each in json.loads(report.read_text())["install"]:
-                info = each["download_info"]
-                file = info["url"].rpartition("/")[2]
-                wheel = Wheel(file, info["archive_info"]["hashes"]["sha256"])
-                if wheel.name not in NOT_USED and wheel.suits(architecture, python):
-                    found[file] = wheel
-    report.unlink()
+            for wheel in would_install(architecture, python, wanted):
+                found[wheel.file] = wheel
+    # Of these versions, what there is for armhf: the index has not all of them.
+    exact = sorted({f"{w.name}=={w.version}" for w in found.values() if w.name not in PURE})
+    for python in PYTHONS:
+        for each in exact:
+            with contextlib.suppress(Unbuildable):
+                for wheel in would_install(ARCHITECTURES["armhf"], python, ["--no-deps", each]):
+                    found[wheel.file] = wheel
     return [found[file] for file in sorted(found)]
+
+
+def would_install(
+    architecture: Architecture, python: str, wanted: Sequence[str]
+) -> Iterator[Wheel]:
+    """What pip would install there for these requirements. Raises Unbuildable."""
+    with tempfile.TemporaryDirectory(prefix="meter-gateway-lock-") as made:
+        report = Path(made) / "report.json"
+        pip(
+            "install", "--dry-run", "--ignore-installed", "--only-binary=:all:",
+            f"--target={made}/nowhere", f"--report={report}", f"--python-version={python}",
+            *pip_platforms(architecture), *wanted,
+        )  # fmt: skip
+        chosen = json.loads(report.read_text())["install"]
+    for each in chosen:
+        info = each["download_info"]
+        file = info["url"].rpartition("/")[2]
+        wheel = Wheel(file, info["archive_info"]["hashes"]["sha256"])
+        if wheel.name not in NOT_USED and wheel.suits(architecture, python):
+            yield wheel
 
 
 def fetch(wheels: Iterable[Wheel], architecture: Architecture, python: str) -> None:

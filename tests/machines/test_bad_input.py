@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.machines.conftest import built
 from tests.machines.debian import Machine, booted, fresh, running
 from tests.machines.world import NETWORK, SLOT_S, World
 
@@ -36,7 +35,7 @@ def test_a_machine_that_is_not_fit_is_left_as_it_was(
     """No network either: all of it is done without one."""
     deb = build("", False)
     with booted("bookworm", tmp_path, "--private-network") as machine:
-        _of_another_architecture(machine, built(tmp_path, "arm64"))
+        _of_another_architecture(machine, _relabelled(deb, tmp_path))
         _full_disk(machine, deb)
         _read_only(machine, deb)
         machine.run("groupdel", "dialout")
@@ -56,6 +55,17 @@ def _is_not_there(machine: Machine) -> bool:
     )
 
 
+def _relabelled(deb: Path, folder: Path) -> Path:
+    """The same for arm64, as far as apt can tell."""
+    tree, file = folder / "tree", folder / "meter-gateway_0.1.0_arm64.deb"
+    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Architecture: amd64", "Architecture: arm64"))
+    words = ["dpkg-deb", "-Zgzip", "-z1", "--build", str(tree), str(file)]
+    subprocess.run(words, check=True, capture_output=True)
+    return file
+
+
 def _of_another_architecture(machine: Machine, deb: Path) -> None:
     said = machine.install(deb, code=100)
     assert "arm64" in said
@@ -67,7 +77,7 @@ def _full_disk(machine: Machine, deb: Path) -> None:
     machine.run("mkdir", where)
     machine.run("mount", "-t", "tmpfs", "-o", "size=30M", "tmpfs", where)
     said = machine.install(deb, code=100)
-    assert "MB are needed in /usr/lib/meter-gateway, and 31 MB are free" in said, said
+    assert "MB are needed in /usr/lib/meter-gateway, and 30 MB are free" in said, said
     assert "sudo apt clean" in said
     assert "Nothing has been changed" in said
     machine.run("umount", where)
