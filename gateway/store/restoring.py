@@ -16,7 +16,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from gateway.store.file_lock import FileLock
 from gateway.store.migration import newest_version
 from gateway.store.opening import open_for_reading
 from gateway.store.row_checks import TABLES
+from gateway.store.rows import subject_from
 
 DAEMON_USER = "meter-gateway"
 """As the unit in systemd/ has it."""
@@ -38,10 +39,17 @@ _SUFFIXES = (*FILES[1:], "-journal", ".salvaging", ".salvaged", FILES[0])
 """The logs first: SQLite would play them back into whatever file they lie beside."""
 
 
-Asks = Callable[[Buffer], "Mapping[Series, int] | None"]
+Known = Mapping[Series, Set[int]]
+"""Of each series that something is owed of in a copy, the slots that are known to be accepted."""
+Asks = Callable[[Known], "Mapping[Series, int] | None"]
 """Asks the destinations how far they have come: the newest slot of each series that may be held.
-Series that are not named have accepted nothing since the copy. None: they do not tell.
+None: they do not tell.
 """
+
+ASKED_S = 90 * 86_400
+"""So far back the copy is asked what was accepted."""
+_WITH_DESTINATIONS = 3
+"""Since this version an item says to whom it is owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def restore(
         elif knows and _know_all_of(marks, work, version):
             marks.assumed_before_s = 0
             marks.assume(marks.accepted)
-        elif (told := _told(asks, work, version)) is not None:
+        elif (told := _told(asks, work, version, now_s)) is not None:
             marks.assume_told(told)
         else:
             marks.assumed_before_s = int(now_s) // slot_s * slot_s
@@ -252,15 +260,21 @@ def _know_all_of(marks: AcceptedMarks, work: Path, version: int) -> bool:
     return all(marks.accepted.get(series, -1) >= s for series, s in copied.accepted.items())
 
 
-def _told(asks: Asks, work: Path, version: int) -> Mapping[Series, int] | None:
-    """What the destinations tell. What a copy of an older version knows cannot be looked up."""
-    if version != newest_version():
+def _told(asks: Asks, work: Path, version: int, now_s: float) -> Mapping[Series, int] | None:
+    """What the destinations tell. Raises sqlite3.Error."""
+    if version < _WITH_DESTINATIONS:
         return None
-    buffer = _opened(work)
-    try:
-        return asks(buffer)
-    finally:
-        buffer.abandon()
+    known: dict[Series, set[int]] = {}
+    with contextlib.closing(connect_as_it_is(work, "mode=ro")) as db:
+        for destination, subject, slot_s, is_accepted in db.execute(
+            """SELECT destination, subject, slot_s, state = 'accepted' AND attempts > 0
+               FROM outbox WHERE kind = 'measurement' AND slot_s >= ?""",
+            (int(now_s) - ASKED_S,),
+        ):
+            slots = known.setdefault((destination, str(subject_from(subject))), set())
+            if is_accepted:
+                slots.add(slot_s)
+    return asks(known)
 
 
 def _apply(work: Path, marks: AcceptedMarks, now_s: float) -> tuple[int, int | None]:

@@ -14,13 +14,12 @@ from gateway.cli.registry_comparison import exchanges_of
 from gateway.delivery.exchange.history import Read, Span
 from gateway.delivery.http_session import ExchangeError
 from gateway.delivery.kinds import exchange as kind
-from gateway.outbox.item import Kind
 from gateway.store.accepted_marks import Series
+from gateway.store.restoring import Known
 from gateway.timing.utc import utc_minutes
 
 if TYPE_CHECKING:
     from gateway.site.settings import Settings
-    from gateway.store.buffer import Buffer
 
 APPLIED_WITHIN = 3
 """Slots: what an exchange accepts it shows when the next one begins. Where it shows one as new as
@@ -28,9 +27,6 @@ this, the old box may have delivered a moment ago, and nothing is known to be mi
 _KNOWN = 96
 """So many slots before the end of the copy are asked for, too: an exchange that shows none of those
 that the copy knows to be accepted is not believed."""
-_MOST_S = 90 * 86_400
-"""After so long an exchange forgets."""
-_MEASURED: Kind = "measurement"
 
 
 class AskingBack:
@@ -43,24 +39,17 @@ class AskingBack:
         self.lines: list[str] = []
         """What came of it, for people."""
 
-    def __call__(self, buffer: "Buffer") -> Mapping[Series, int] | None:
+    def __call__(self, known: Known) -> Mapping[Series, int] | None:
         """How far each series of the copy may be accepted: its newest slot. None where no exchange
-        tells anything; then all that has ended by now may be. Raises StoreError.
+        tells anything; then all that has ended by now may be.
         """
-        since_s = self._now_s - _MOST_S
-        owed = [each for each in buffer.owed(since_s) if each.item.kind == _MEASURED]
-        known: dict[Series, set[int]] = {}
-        for each in owed:
-            accepted = known.setdefault((each.item.destination, str(each.item.subject)), set())
-            if each.state == "accepted" and each.attempts:
-                accepted.add(each.item.slot_s)
         told = dict(self._told_by_all(known))
         if not told:
             return None
         # What cannot be asked may have taken all that has ended.
         return dict.fromkeys(known, self._now_s - self._slot_s) | told
 
-    def _told_by_all(self, known: Mapping[Series, set[int]]) -> Iterator[tuple[Series, int]]:
+    def _told_by_all(self, known: Known) -> Iterator[tuple[Series, int]]:
         for destination, exchange in exchanges_of(self._settings).items():
             accepted = {
                 asset.uuid: slots
@@ -86,7 +75,7 @@ class AskingBack:
             self.lines.append(f"{destination} cannot be asked what it has since: {why}")
             return Read()
 
-    def _judged(self, asset: UUID, accepted: set[int], read: Read) -> int | None:
+    def _judged(self, asset: UUID, accepted: Set[int], read: Read) -> int | None:
         """The newest slot of an asset that the exchange may hold. None: it does not tell."""
         (name,) = (each.name for each in self._settings.assets if each.uuid == asset)
         if asset in read.untold:

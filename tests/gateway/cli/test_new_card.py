@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli.commissioning.asking_back import AskingBack, judged
 from gateway.delivery import kinds
-from tests.gateway.cli.conftest import SLOT_S, START_S
+from tests.gateway.cli.conftest import LOAD, SLOT_S, START_S
 
 PASSWORD = "hunter2-hunter2"
 
@@ -127,8 +127,7 @@ def test_what_is_too_large_for_a_configuration_is_named(home, run, old_box, tmp_
 
 def test_an_exchange_that_cannot_be_asked_is_named(home, old_box):
     asking = AskingBack(kinds.load(home.folder), START_S + 40 * SLOT_S)
-    with home.buffer() as buffer:
-        assert asking(buffer) is None
+    assert asking({("exchange", LOAD): {START_S}}) is None
     (line,) = asking.lines
     assert line.startswith("exchange cannot be asked what it has since: ")
 
