@@ -76,11 +76,18 @@ class Restored:
 
 
 def restore(
-    copy: Path, path: Path, *, accepted_before_s: int | None, now_s: float, slot_s: int, asks: Asks
+    copy: Path,
+    path: Path,
+    *,
+    accepted_before_s: int | None,
+    now_s: float,
+    boot_id: str,
+    slot_s: int,
+    asks: Asks,
 ) -> Restored:
-    """Put a copy in the place of the buffer at `path`. Slots that start before `accepted_before_s`
-    count as accepted; None: as far as the marks say, or else as `asks` does. Raises StoreError;
-    nothing has been changed then.
+    """Put a copy in the place of the buffer at `path`, now and in this boot. Slots that start
+    before `accepted_before_s` count as accepted; None: as far as the marks say, or else as `asks`
+    does. Raises StoreError; nothing has been changed then.
     """
     real = path.resolve()
     with _locked(path), _beside(copy, real) as (work, counts, version):
@@ -97,7 +104,7 @@ def restore(
             marks.assume_told(told)
         else:
             marks.assumed_before_s = int(now_s) // slot_s * slot_s
-        marks.to_apply = True
+        marks.to_apply, marks.restored_in = True, boot_id
 
         assumed, newest_s = 0, None
         if version == newest_version():

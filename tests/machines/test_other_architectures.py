@@ -44,11 +44,11 @@ def test_arm64_installs_and_runs_the_demo(
     required_tool("qemu-aarch64-static")
     deb = built(tmp_path, "arm64")
     with emulated():
-        root = tmp_path / "root"
+        root = tmp_path / "arm64"
         made = base("bookworm", "arm64", PACKAGES)
         subprocess.run(["cp", "-a", "--reflink=auto", str(made), str(root)], check=True)
         shutil.copy(deb, root / "root" / deb.name)
-        assert _run(root, "uname", "-m").strip() == "aarch64"
+        assert _run(root, "uname", "-m").startswith("aarch64")
         offline = ["-o", "Acquire::http::Proxy=http://127.0.0.1:9", "--no-install-recommends"]
         said = _run(root, "apt-get", "install", "-y", *offline, f"/root/{deb.name}")
         assert "sudo meter-gateway init" in said

@@ -1,6 +1,7 @@
 """`meter-gateway restore`: a copy of the box goes onto this one."""
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,15 +91,20 @@ def _restore(args: argparse.Namespace, settings: "Settings") -> None:
 
     from gateway.cli.commissioning.asking_back import AskingBack
     from gateway.store.restoring import restore
+    from gateway.timing.clock import read_boot_id
 
     until = args.accepted_until
     now_s = time.time()
     asking = AskingBack(settings, now_s)
+    boot_id = ""
+    with contextlib.suppress(OSError):
+        boot_id = read_boot_id()
     found = restore(
         args.file,
         settings.buffer_path,
         accepted_before_s=None if until is None else int(until),
         now_s=now_s,
+        boot_id=boot_id,
         slot_s=int(settings.market.slot),
         asks=asking,
     )
