@@ -3,10 +3,14 @@ here. The page, `/api/v1` and `explain` all show these, and nothing else.
 
 Energies are in Wh, power in W: import is positive, export negative. Times are Unix seconds (UTC);
 days and months are the site's local ones. None means that nobody knows, which is not zero.
+
+These are frozen structs, not dataclasses: the daemon would keep 150 kB of those
+(`msgspec.structs.replace` makes one anew).
 """
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from gateway.energy.assets import Direction
 from gateway.energy.slot import Quality
@@ -23,8 +27,7 @@ Role = Literal["house", "sun", "grid", "battery", "other"]
 """What an asset or a meter stands for in the picture of the flow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One cause of which a person should know, told once. Its words are made from this, in the
     reader's language, by `gateway.page.banners`; JSON brings the English ones.
     """
@@ -42,8 +45,7 @@ class Problem:
     """What its words need: reason, waiting, until_s, remedy …"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """One asset or meter as it is now."""
 
     id: str
@@ -58,8 +60,7 @@ class Node:
     """That value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class Sums(Struct, frozen=True, kw_only=True):
     """Energy of a span, as a home owner counts it. None: none of its assets says."""
 
     used_wh: float | None = None
@@ -75,16 +76,14 @@ class Sums:
     """By how much `used_wh` may be off, either way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peak:
+class Peak(Struct, frozen=True, kw_only=True):
     """The highest mean power of one slot."""
 
     power_w: float
     start_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Now:
+class Now(Struct, frozen=True, kw_only=True):
     """What is now, and how the day has gone so far."""
 
     at_s: float
@@ -107,8 +106,7 @@ class Now:
     """Start of the first whole slot, while none has closed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """One asset, or one direction of a meter, over the slots of a day: lists of equal length."""
 
     id: str
@@ -125,8 +123,7 @@ class Column:
     forecast_wh: list[float | None] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class Day(Struct, frozen=True, kw_only=True):
     """One local day, slot by slot: 96 of a quarter of an hour, 92 or 100 where clocks change."""
 
     day: str
@@ -144,8 +141,7 @@ class Day:
     later: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaySums:
+class DaySums(Struct, frozen=True, kw_only=True):
     """One day of a month."""
 
     day: str
@@ -153,8 +149,7 @@ class DaySums:
     peak: Peak | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Month:
+class Month(Struct, frozen=True, kw_only=True):
     """One local month, day by day."""
 
     month: str
@@ -167,8 +162,7 @@ class Month:
     later: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class Term(Struct, frozen=True, kw_only=True):
     """One direction of one meter in an asset's formula, over one slot."""
 
     meter: str
@@ -194,8 +188,7 @@ class Term:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """What became of one number that was owed for the slot."""
 
     destination: str
@@ -215,16 +208,14 @@ class Delivery:
     """What it holds, where it was asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class Gap(Struct, frozen=True, kw_only=True):
     """A time without samples in a slot."""
 
     since_s: float
     until_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerLine:
+class PowerLine(Struct, frozen=True, kw_only=True):
     """Power of one meter as it was sampled in the slot; 300 points at most."""
 
     meter: str
@@ -235,8 +226,7 @@ class PowerLine:
     gaps: list[Gap]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotStory:
+class SlotStory(Struct, frozen=True, kw_only=True):
     """Why a slot is what it is: what was read, what was made of it, what was sent of it."""
 
     asset: str
@@ -264,8 +254,7 @@ class SlotStory:
     later_s: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterNow:
+class MeterNow(Struct, frozen=True, kw_only=True):
     """One meter, as its owner and its installer see it."""
 
     name: str
@@ -288,8 +277,7 @@ class MeterNow:
     line_carries: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterStory:
+class MeterStory(Struct, frozen=True, kw_only=True):
     """One meter's last 24 hours."""
 
     meter: MeterNow
@@ -298,8 +286,7 @@ class MeterStory:
     """(time in s, W): means of some minutes; 300 points at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedSlot:
+class RefusedSlot(Struct, frozen=True, kw_only=True):
     """One number that was refused or came too late."""
 
     destination: str
@@ -310,8 +297,7 @@ class RefusedSlot:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeAsset:
+class ExchangeAsset(Struct, frozen=True, kw_only=True):
     """How one asset's slots have gone to a destination."""
 
     asset: str
@@ -323,8 +309,7 @@ class ExchangeAsset:
     """For each of the last seven local days: a letter for each slot, as in `Column.delivery`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationNow:
+class DestinationNow(Struct, frozen=True, kw_only=True):
     """One destination."""
 
     name: str
@@ -347,16 +332,14 @@ class DestinationNow:
     """The newest, 50 at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeNow:
+class ExchangeNow(Struct, frozen=True, kw_only=True):
     """All destinations, the exchange first."""
 
     zone: str
     destinations: list[DestinationNow]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventLine:
+class EventLine(Struct, frozen=True, kw_only=True):
     """One thing that a person should know."""
 
     id: int
@@ -372,8 +355,7 @@ class EventLine:
     """The local day in which it was."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
+class Events(Struct, frozen=True, kw_only=True):
     """The newest events, or those before one; 200 at most."""
 
     zone: str
