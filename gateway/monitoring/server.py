@@ -92,8 +92,11 @@ class StatusServer:
         *,
         open_to_all: bool = False,
         pages: Callable[[Door], Sequence[Pages]] = lambda _: (),
+        more: Callable[[Report], Mapping[str, object]] = lambda _: {},
     ) -> None:
-        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring."""
+        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring, and `more` what
+        else `/status` says of a report.
+        """
         self._settings = settings
         self._report = report
         self._door = Door(
@@ -105,7 +108,7 @@ class StatusServer:
         self._page = Answer(200, page, "text/html; charset=utf-8", _page_policy(page))
         self._routes: Mapping[str, Callable[[], Answer]] = {
             "/": lambda: self._page,
-            "/status": lambda: Answer(200, self._report().to_json(), "application/json"),
+            "/status": lambda: self._status(more),
             "/healthz": self._healthz,
             "/metrics": lambda: Answer(
                 200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
@@ -283,6 +286,10 @@ class StatusServer:
             answer = make()
             self._made[make] = (now_s, answer)
         return answer
+
+    def _status(self, more: Callable[[Report], Mapping[str, object]]) -> Answer:
+        report = self._report()
+        return Answer(200, report.to_json(**more(report)), "application/json")
 
     def _healthz(self) -> Answer:
         report = self._report()
