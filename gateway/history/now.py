@@ -232,7 +232,7 @@ def _meter(
         serial_number=meter.serial_number,
         profile=meter.profile,
         line=meter.line,
-        interval_s=device.interval_s,
+        interval_s=float(device.interval_s),  # JSON knows plain numbers only
         last_success_s=meter.last_success_s,
         asleep=meter.asleep,
         errors_last_hour=meter.errors_last_hour,

@@ -92,8 +92,8 @@ class Pages(Protocol):
         """The paths that take a POST; all others can only be read."""
 
     def answer(self, question: Question) -> Awaitable[Answer | None]:
-        """None: there is no such page here. An exception is a bug, and ends the daemon's task
-        group: a store that cannot be read, and whatever a person asks, must be answered.
+        """None: there is no such page here. An exception is a bug: it is logged, and answered with
+        500.
         """
 
     def outside(self, question: Question, away: TurnedAway) -> Awaitable[Answer | None]:
