@@ -53,14 +53,9 @@ async def test_sums_are_the_columns_added_up(history: History) -> None:
 async def test_a_day_is_what_the_command_slots_tells(history: History, home_folder: Path) -> None:
     day = await history.day(SPRING - timedelta(days=1))
     until_s = day.start_s + day.slots * day.slot_s
-    told = subprocess.run(
-        [sys.executable, "-m", "gateway", "slots", "--config", home_folder, "--json"]
-        + ["--since", _utc(day.start_s), "--until", _utc(until_s)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    command = [sys.executable, "-m", "gateway", "slots", "--config", str(home_folder), "--json"]
+    span = ["--since", _utc(day.start_s), "--until", _utc(until_s)]
+    told = subprocess.run([*command, *span], capture_output=True, text=True, check=True, timeout=60)
     rows = json.loads(told.stdout)
     for column in day.assets:
         mine = [row for row in rows if row["uuid"] == column.id]
