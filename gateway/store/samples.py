@@ -4,13 +4,12 @@ There is no index on samples: it would multiply what is written. What is asked f
 by halves.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from drivers.sample import Sample
 from gateway.store.database import Database
-from gateway.store.rows import packing_of
+from gateway.store.packing import Packing
 
 REMOVED_AT_ONCE = 5_000
 """Samples that one transaction removes or thins: what it writes to the log is some 1 MB."""
@@ -23,7 +22,7 @@ class SampleTable:
         self._database = database
         self._slot_s = slot_s
         """Thinned samples keep what lies at its boundaries."""
-        self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
+        self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, Packing]] = {}
         self._boots: dict[str, int] = {}
         self._thinned: int | None = None
         """Samples up to this number have been thinned; None: not known yet."""
@@ -79,12 +78,12 @@ class SampleTable:
                     self.boot_number(sample.boot_id),
                     sample.boottime_ms,
                     sample.utc_ms,
-                    packing.pack(*sample.values.values()),
+                    packing.pack(sample.values.values()),
                 )
             )
         self._database.connection.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _layout(self, sample: Sample) -> tuple[int, struct.Struct]:
+    def _layout(self, sample: Sample) -> tuple[int, Packing]:
         key = (sample.device, sample.serial_number, tuple(sample.values))
         if key not in self._layouts:
             quantities = ",".join(key[2])
@@ -101,7 +100,7 @@ class SampleTable:
                     "INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where
                 ).lastrowid
             )
-            self._layouts[key] = number, packing_of(quantities)
+            self._layouts[key] = number, Packing(key[2])
         return self._layouts[key]
 
     def boot_number(self, boot_id: str) -> int:
@@ -125,12 +124,12 @@ class SampleTable:
             after = max(after, self.last_before(since_ms))
 
         rows = self._database.rows
-        layouts: dict[int, tuple[str, str | None, tuple[str, ...], struct.Struct]] = {}
+        layouts: dict[int, tuple[str, str | None, tuple[str, ...], Packing]] = {}
         for number, device, serial_number, quantities in rows(
             "SELECT id, device, serial_number, quantities FROM layouts"
         ):
             names = tuple(quantities.split(",")) if quantities else ()
-            layouts[number] = device, serial_number, names, packing_of(quantities)
+            layouts[number] = device, serial_number, names, Packing(names)
         boots = {
             number: (boot_id, bool(placed))
             for number, boot_id, placed in rows("SELECT id, boot_id, placed FROM boots")
