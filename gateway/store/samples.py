@@ -152,23 +152,25 @@ class SampleTable:
         self, device: str, since_ms: int, until_ms: int, most: int
     ) -> Iterator[tuple[int, dict[str, float]]]:
         """What one meter said within a time: UTC in ms, and its values. Of more than `most` samples
-        of all meters in between every so-manieth is looked at.
+        of all meters in between some are looked at, as if by lot: meters take turns, and each
+        so-manieth row may always be the same one's.
         """
         rows = self._database.rows
         layouts = {
-            number: (quantities.split(","), packing_of(quantities))
+            number: (names := quantities.split(","), Packing(names))
             for number, quantities in rows(
                 "SELECT id, quantities FROM layouts WHERE device = ? AND quantities != ''", device
             )
         }
         first, last = self.last_before(since_ms), self.last_before(until_ms)
         marks = ", ".join("?" * len(layouts))
-        # What meters say comes in turns: a stride that is odd meets each of them.
-        stride = (last - first) // most | 1
+        one_of = (last - first) // most + 1
         for layout, utc_ms, data in rows(
             f"SELECT layout, utc_ms, data FROM samples WHERE id > ? AND id <= ? "  # noqa: S608
-            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL AND id % ? = 0 ORDER BY id",
-            *(first, last, *layouts, stride),
+            # Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4).
+            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL "
+            "AND ((id * 2654435761) >> 16) % ? = 0 ORDER BY id",
+            *(first, last, *layouts, one_of),
         ):
             names, packing = layouts[layout]
             yield utc_ms, dict(zip(names, packing.unpack(data), strict=True))
