@@ -23,8 +23,7 @@ from gateway.history.answers import (
     Role,
     Sums,
 )
-from gateway.history.balance import peak_of
-from gateway.history.days import STATE_LETTER, flows_between, span_sums
+from gateway.history.days import STATE_LETTER, closed, span_account, span_sums
 from gateway.history.home import Home
 from gateway.history.roles import BATTERY, FROM_GRID, SUN
 from gateway.history.stories import power_of
@@ -170,12 +169,13 @@ def today_of(look: Look, home: Home, now_s: float, known: PeakBefore | None) -> 
     by_now_s = int(home.yesterday_s(now_s) // home.slot_s) * home.slot_s
     month_s, _ = home.month_span(today)
     if known is None or not known.is_of(month_s, begin_s, now_s):
-        before = peak_of(flows_between(look, home, month_s, begin_s), home.slot_s)
+        before = span_account(look, home, month_s, begin_s).peak
         known = PeakBefore(month_s, begin_s, now_s, before)
-    peaks = [peak_of(flows_between(look, home, begin_s, end_s), home.slot_s), known.peak]
+    account = span_account(look, home, begin_s, end_s)
+    peaks = [account.peak, known.peak]
     return Today(
         before=known,
-        sums=span_sums(look, home, begin_s, end_s),
+        sums=account.sums(closed(home, look.slots.starts(), begin_s, end_s)),
         yesterday_by_now=span_sums(look, home, before_s, by_now_s),
         peak=max(filter(None, peaks), key=lambda peak: peak.power_w, default=None),
         has_slots=look.slots.starts() is not None,
