@@ -114,8 +114,7 @@ class Uploader:
         StoreError.
         """
         report = _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
-        wait_s = self._patience.retry_at_s - _loop_s() if self._patience.failures else 0.0
-        return replace(report, next_try_s=now_s + wait_s) if wait_s > 0 else report
+        return replace(report, next_try_s=_next_try_s(self._patience, now_s))
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -387,6 +386,12 @@ def _report(
         unconfirmed=confirmations.unconfirmed,
         disputed=confirmations.disputed,
     )
+
+
+def _next_try_s(patience: Patience, now_s: float) -> float | None:
+    """When what fails is tried again, Unix time."""
+    wait_s = patience.retry_at_s - _loop_s() if patience.failures else 0.0
+    return now_s + wait_s if wait_s > 0 else None
 
 
 def _loop_s() -> float:

@@ -109,7 +109,10 @@ def _house(home: Home, powers: Mapping[str, _Power]) -> Iterator[Node]:
     names = {part[0] for part in home.roles.parts if part[2] in (FROM_GRID, SUN, BATTERY)}
     has_source = any(home.roles.meters[name] != "grid" for name in names)
     if home.roles.size(FROM_GRID) and has_source:
-        parts = [(1, powers.get(name, _Power(None, None, False))) for name in sorted(names)]
+        parts = [
+            (_GIVES[home.roles.meters[name]], powers.get(name, _Power(None, None, False)))
+            for name in sorted(names)
+        ]
         yield _node(HOUSE, "", "house", parts)
 
 

@@ -137,7 +137,7 @@ async def _turns() -> tuple[list[float], list[float], int, tuple[float, float, f
     async with _running(assets, names) as (folder, port, pid):
         progress("page: the daemon, while nobody asks")
         await _until_listening(port)
-        for path in ("/healthz", "/metrics", "/status", "/"):
+        for path in ("/metrics", "/status", "/"):
             await _once(port, path)
         await asyncio.sleep(60)  # slots are closed and delivered
         began_s = time.time()
@@ -207,7 +207,7 @@ def _crowd(port: int, asset: str, stop: Event, answers: object) -> None:
 def _paths(asset: object) -> list[str]:
     """One of each kind, of a slot that has closed."""
     day = time.strftime("%Y-%m-%d")
-    start_s = int(time.time() // 60 - 3) * 60
+    start_s = int((time.time() - 10) // 60 - 1) * 60
     said = ["now", f"days/{day}", f"months/{day[:7]}", f"slots/{asset}/{start_s}", "meters"]
     return [PREFIX + path for path in (*said, "meters/pv", "exchange", "events")]
 
