@@ -110,9 +110,7 @@ class Uploader:
         return max(3 * self._destination.transport.timeout_s, MAX_BACKOFF_S)
 
     def snapshot(self, now_s: float) -> DestinationReport:
-        """How deliveries go. Counts are since start; the backlog is the outbox's. Raises
-        StoreError.
-        """
+        """How deliveries go; counts are since the start. Raises StoreError."""
         report = _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
         return replace(report, next_try_s=_next_try_s(self._patience, now_s))
 
