@@ -22,6 +22,13 @@ NOTHING = "–"
 Fact = str | int | float
 
 
+class _Facts(dict[str, str]):
+    """What a sentence needs."""
+
+    def __missing__(self, key: str) -> str:
+        return NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """One language, in the time zone of a site, at one instant."""
@@ -40,11 +47,16 @@ class Words:
         if "n" in facts and "|" in text:
             one, _, more = text.partition("|")
             text = one if facts["n"] == 1 else more
-        shown = {
-            name: self.number(fact) if isinstance(fact, int | float) else fact
-            for name, fact in facts.items()
-        }
-        return text.format_map(shown)
+        return text.format_map(
+            {
+                name: fact if isinstance(fact, str) else self.number(fact)
+                for name, fact in facts.items()
+            }
+        )
+
+    def filled(self, key: str, facts: Mapping[str, str]) -> str:
+        """The words of that key with those facts; what nobody has said is shown as not known."""
+        return self.catalogue[key].format_map(_Facts(facts))
 
     def has(self, key: str) -> bool:
         """Whether there are words of that key."""
