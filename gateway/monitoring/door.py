@@ -48,6 +48,8 @@ class Visit:
     """Whether the page's own script asks. A browser would put up its login window again and again,
     over whatever the person is doing.
     """
+    cookie: str = ""
+    """The Cookie header."""
 
 
 @dataclass(frozen=True, slots=True)
