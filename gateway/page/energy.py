@@ -11,10 +11,11 @@ from datetime import date
 
 from gateway.history.answers import Column, Day, Role, Sums
 from gateway.page.markup import Child, Markup, tag
-from gateway.page.pictures.bars import Bars, Layer, bars
+from gateway.page.pictures.bars import STRIP_HEIGHTS, Bars, Layer, bars
 from gateway.page.words import NOTHING, Words
 
 _WORST_FIRST = "xpem"
+_STRIP_KINDS = {f"d{letter}": round(height) for letter, height in STRIP_HEIGHTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Home:
     to_grid_wh: list[float | None]
     sun_here_wh: list[float | None]
     quality: str
+    from_grid_off_wh: list[float | None]
+    """By how much each may be off, either way."""
+    to_grid_off_wh: list[float | None]
 
 
 def home(day: Day) -> Home | None:
@@ -35,26 +39,33 @@ def home(day: Day) -> Home | None:
         return None
     sun = [each for each in day.assets if each.role == "sun"]
     sun = sun or [each for each in day.meters if each.role == "sun" and _is_export(each)]
-    from_grid = _total(came, day.slots)
-    to_grid = _total(went, day.slots)
-    made = _total(sun, day.slots)
+    from_grid = _total([each.wh for each in came], day.slots)
+    to_grid = _total([each.wh for each in went], day.slots)
+    made = _total([each.wh for each in sun], day.slots)
     here = [
         None if total is None else max(abs(total) - abs(back or 0.0), 0.0)
         for total, back in zip(made, to_grid, strict=True)
     ]
     quality = _worst([each.quality for each in (*came, *went, *sun)], day.slots)
-    return Home(from_grid, to_grid, here if sun else [None] * day.slots, quality)
+    return Home(
+        from_grid_wh=from_grid,
+        to_grid_wh=to_grid,
+        sun_here_wh=here if sun else [None] * day.slots,
+        quality=quality,
+        from_grid_off_wh=_total([each.uncertainty_wh for each in came], day.slots),
+        to_grid_off_wh=_total([each.uncertainty_wh for each in went], day.slots),
+    )
 
 
 def _is_export(column: Column) -> bool:
     return column.id.endswith(".export")
 
 
-def _total(columns: Sequence[Column], slots: int) -> list[float | None]:
+def _total(columns: Sequence[Sequence[float | None]], slots: int) -> list[float | None]:
     """Slot by slot; None where one of them does not know it."""
     found: list[float | None] = []
     for i in range(slots):
-        each = [column.wh[i] for column in columns]
+        each = [column[i] for column in columns]
         known = [wh for wh in each if wh is not None]
         found.append(sum(known) if each and len(known) == len(each) else None)
     return found
@@ -62,14 +73,12 @@ def _total(columns: Sequence[Column], slots: int) -> list[float | None]:
 
 def _worst(qualities: Sequence[str], slots: int) -> str:
     """Slot by slot. One that has not closed for all is not there yet."""
-    return "".join(
-        "." if any(each[i] == "." for each in qualities) else _first({each[i] for each in qualities})
-        for i in range(slots)
-    )
-
-
-def _first(letters: set[str]) -> str:
-    return next((letter for letter in _WORST_FIRST if letter in letters), ".")
+    found = []
+    for i in range(slots):
+        letters = {each[i] for each in qualities}
+        worst = next((letter for letter in _WORST_FIRST if letter in letters), ".")
+        found.append("." if "." in letters else worst)
+    return "".join(found)
 
 
 def worst_delivery(columns: Sequence[Column], slots: int) -> str:
@@ -112,8 +121,10 @@ def home_chart(day: Day, given: Home, words: Words, *, links: bool, root: str) -
     layers = []
     if any(given.sun_here_wh):
         layers.append(Layer(colour="sun", wh=given.sun_here_wh))
-    layers.append(Layer(colour="from", wh=given.from_grid_wh))
-    layers.append(Layer(colour="to", wh=given.to_grid_wh, below=True))
+    layers += [
+        Layer(colour="from", wh=given.from_grid_wh, off_wh=given.from_grid_off_wh),
+        Layer(colour="to", wh=given.to_grid_wh, off_wh=given.to_grid_off_wh, below=True),
+    ]
     name = words("chart.home", day=words.long_day(date.fromisoformat(day.day)))
     about = words(
         "chart.about",
@@ -167,10 +178,11 @@ def column_chart(day: Day, column: Column, words: Words, *, root: str) -> Markup
         Bars(
             name=words("chart.asset", title=column.title, day=day_text),
             about=words("chart.asset_about", total=words.kwh(total, 3)),
-            layers=[Layer(colour=colour_of(column.role), wh=column.wh)],
+            layers=[
+                Layer(colour=colour_of(column.role), wh=column.wh, off_wh=column.uncertainty_wh)
+            ],
             quality=column.quality,
             delivery=column.delivery,
-            whiskers_wh=column.uncertainty_wh,
             expected_wh=column.forecast_wh,
             marks=hour_marks(day, words),
             now=now_share(day, words),
@@ -213,19 +225,18 @@ def with_uncertainty(wh: float | None, off_wh: float | None, words: Words) -> st
     return f"{number} ± {words.number(off_wh, digits)}\N{NO-BREAK SPACE}{unit}"
 
 
-def legend(kinds: Sequence[str], words: Words) -> Markup:
-    """What colours and patterns mean: those that there are."""
+def legend(kinds: Sequence[str], words: Words, *, hatch: str = "from") -> Markup:
+    """What colours and patterns mean: those that there are. `hatch`: in which colour."""
     items = []
     for kind in kinds:
         if kind in ("e", "p"):
-            pattern = f"url(#{kind}-from)"
+            pattern = f"url(#{kind}-{hatch})"
             shape = tag("rect", width=14, height=14, fill=pattern)
         elif kind == "x":
             shape = tag("rect", x=1, y=1, width=12, height=12, class_="unknown")
-        elif len(kind) == 2:
-            heights = {"da": 3, "ds": 3, "dw": 6, "dr": 10, "dl": 10, "do": 2, "dk": 2}
-            tall = heights[kind]
-            shape = tag("path", d=f"M0 {14 - tall}h14v{tall}H0z", class_=kind)
+        elif kind in _STRIP_KINDS:
+            tall = _STRIP_KINDS[kind]
+            shape = tag("path", d=f"M0 {(14 - tall) / 2}h14v{tall}H0z", class_=kind)
         elif kind == "expected":
             shape = tag("path", d="M0 7h14", class_=kind)
         else:
@@ -281,12 +292,12 @@ def _split(sums: Sums, words: Words) -> str:
     share = min(max(1 - sums.from_grid_wh / sums.used_wh, 0.0), 1.0)
     wide = 400.0
     name = words("sums.split", share=words.percent(share))
-    first = max(share * wide - 1.5, 0.0)
+    first = max(share * wide - 0.7, 0.0)
     return tag(
         "svg",
         tag("title", name),
         tag("rect", class_="sun", width=first, height=14) if share > 0.01 else None,
-        tag("rect", class_="from", x=share * wide + 1.5, width=wide, height=14)
+        tag("rect", class_="from", x=share * wide + 0.7, width=wide, height=14)
         if share < 0.99
         else None,
         class_="split",

@@ -198,10 +198,12 @@ def _row(heads: Sequence[str], row: Sequence[Child], numbers: frozenset[int]) ->
     return tag("tr", join(cells))
 
 
-def facts(pairs: Sequence[tuple[str, Child]]) -> Markup:
-    """Names and what they have; what is empty is left out."""
+def facts(pairs: Sequence[tuple[str, Child]], class_: str = "facts") -> Markup:
+    """Names and what they have; what is empty is left out. As a `ledger`, the values stand below
+    each other to the right.
+    """
     inside: list[Child] = []
     for name, value in pairs:
         if value is not None and value != "":
             inside += [tag("dt", name), tag("dd", value)]
-    return tag("dl", *inside, class_="facts")
+    return tag("dl", *inside, class_=class_)

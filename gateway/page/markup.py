@@ -20,7 +20,7 @@ _VOID = frozenset(("br", "circle", "hr", "img", "input", "line", "link", "meta",
 _SVG = frozenset(("circle", "line", "path", "rect"))
 
 
-def tag(name: str, *children: Child, **attributes: Attribute) -> Markup:
+def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
     """An element. `class_` is written class, `data_k` data-k. An attribute that is None or False is
     left out, one that is True is written alone. Children that are None are left out.
     """

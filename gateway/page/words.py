@@ -67,8 +67,8 @@ class Words:
     def number(self, value: float, digits: int = 0) -> str:
         """With this language's marks, and a real minus sign."""
         text = f"{abs(value):,.{digits}f}"
-        thousands, decimal = self.catalogue["number.marks"]
-        text = text.replace(",", "\0").replace(".", decimal).replace("\0", thousands)
+        marks = self.catalogue["number.marks"]
+        text = text.translate({ord(","): marks[0], ord("."): marks[1]})
         is_negative = value < 0 and any(each in "123456789" for each in text)
         return f"{MINUS}{text}" if is_negative else text
 

@@ -1,1 +1,1 @@
-"""One file for each language, with all its words. The same keys, with the same facts, are in each."""
+"""One file for each language, with all its words: in each the same keys, with the same facts."""

@@ -5,6 +5,7 @@ from datetime import date
 
 from gateway.history.answers import Column, Day
 from gateway.page.energy import (
+    colour_of,
     column_chart,
     column_total,
     coverage_note,
@@ -13,7 +14,6 @@ from gateway.page.energy import (
     home_chart,
     kinds_of,
     legend,
-    colour_of,
     slot_start_s,
     with_uncertainty,
     worst_delivery,
@@ -93,7 +93,7 @@ def _chart(reader: Reader, day: Day, column: Column | None) -> Child:
         return card(
             words("day.chart", title=column.title, total=words.kwh(column_total(column), 3)),
             column_chart(day, column, words, root=reader.root),
-            legend(kinds, words),
+            legend(kinds, words, hatch=colour_of(column.role)),
             key="chart",
         )
     if given is None:

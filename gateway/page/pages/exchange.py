@@ -26,11 +26,16 @@ def _card(reader: Reader, each: DestinationNow) -> Markup:
     words = reader.words
     pairs: list[tuple[str, Child]] = [
         (words("exchange.state"), tag("span", each.state, data_k=f"d.{each.name}.state")),
-        (words("exchange.waiting"), words("slots", n=each.waiting) if each.waiting else None),
-        (words("exchange.success"), words.moment(each.last_success_s, seconds=True)
-         if each.last_success_s is not None else words("never")),
-        (words("exchange.next_try"), words.moment(each.next_try_s, seconds=True)
-         if each.next_try_s is not None else None),
+        (
+            words("exchange.success"),
+            words.moment(each.last_success_s, seconds=True)
+            if each.last_success_s is not None
+            else words("never"),
+        ),
+        (
+            words("exchange.next_try"),
+            words.moment(each.next_try_s, seconds=True) if each.next_try_s is not None else None,
+        ),
         (words("exchange.error"), each.last_error),
         (words("exchange.read_back"), _read_back(each, words)),
         (words("exchange.verdicts"), each.verdicts),

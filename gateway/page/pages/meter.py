@@ -40,10 +40,16 @@ def _about(reader: Reader, story: MeterStory) -> Markup:
         (words("meter.name"), meter.name if meter.name != meter.title else None),
         (words("slot.serial"), meter.serial_number),
         (words("meter.interval"), words("meter.every", time=words.duration(meter.interval_s))),
-        (words("meter.last"), words.moment(meter.last_success_s, seconds=True)
-         if meter.last_success_s is not None else words("never")),
-        (words("meter.errors"), words.number(meter.errors_last_hour)
-         if meter.errors_last_hour else None),
+        (
+            words("meter.last"),
+            words.moment(meter.last_success_s, seconds=True)
+            if meter.last_success_s is not None
+            else words("never"),
+        ),
+        (
+            words("meter.errors"),
+            words.number(meter.errors_last_hour) if meter.errors_last_hour else None,
+        ),
         (words("meter.last_error"), meter.last_error if meter.errors_last_hour else None),
         (words("meter.asleep"), meter.asleep),
     ]
@@ -99,9 +105,7 @@ def _technical(reader: Reader, story: MeterStory) -> Markup:
     shown = None
     if rows:
         heads = [words("table.value"), words("table.now")]
-        shown = table(
-            heads, rows, name=words("meter.values"), numbers=frozenset((1,)), fold=False
-        )
+        shown = table(heads, rows, name=words("meter.values"), numbers=frozenset((1,)), fold=False)
     inside = tag(
         "details",
         tag("summary", words("meter.technical_more")),

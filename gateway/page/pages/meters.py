@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway.history.answers import MeterNow
 from gateway.page.energy import share_or_nothing
-from gateway.page.frame import Reader, document
+from gateway.page.frame import Reader, document, facts
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.availability import availability
 from gateway.page.words import Words
@@ -79,13 +79,12 @@ def power_of(meter: MeterNow, words: Words) -> Markup:
 
 def registers(meter: MeterNow, words: Words) -> Child:
     """As on its face."""
-    rows = [
-        tag(
-            "div",
-            tag("dt", words(f"meter.{name}")),
-            tag("dd", words.kwh(wh, 3), class_="num", data_k=f"r.{meter.name}.{name}"),
+    rows: list[tuple[str, Child]] = [
+        (
+            words(f"meter.{name}"),
+            tag("span", words.kwh(wh, 3), data_k=f"r.{meter.name}.{name}"),
         )
         for name, wh in (("imported", meter.import_wh), ("exported", meter.export_wh))
         if wh is not None
     ]
-    return tag("dl", *rows, class_="figs") if rows else None
+    return facts(rows, "ledger") if rows else None

@@ -10,14 +10,13 @@ from gateway.page.energy import (
     kinds_of,
     legend,
     slot_start_s,
-    with_uncertainty,
     worst_delivery,
 )
 from gateway.page.frame import Reader, card, document, table
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.flow import MOST_NODES, flow, power_words, shown
 
-_LATEST = 6
+_LATEST = 5
 """So many slots are told one by one."""
 _ONE_BY_ONE = 3
 """So many assets have a column of their own there."""
@@ -110,18 +109,21 @@ def _latest(reader: Reader, day: Day) -> Child:
     rows = []
     for i in reversed(range(max(closed - _LATEST, 0), closed)):
         start_s = slot_start_s(day, i)
-        span = words.span(start_s, start_s + day.slot_s)
         cells = [
             reader.link(
                 f"slots/{each.id}/{start_s}",
-                with_uncertainty(each.wh[i], each.uncertainty_wh[i], words),
+                words.wh(each.wh[i]) if each.wh[i] is not None else words("unknown"),
             )
             for each in columns
         ]
-        rows.append([span, *cells, words(f"delivery.{delivered[i]}")])
+        rows.append([words.clock(start_s), *cells, words(f"delivery.{delivered[i]}")])
     if not rows:
         return None
-    heads = [words("table.slot"), *(each.title for each in columns), words("table.exchange")]
+    heads = [words("table.start"), *(each.title for each in columns), words("table.exchange")]
     numbers = frozenset(range(1, len(columns) + 1))
     title = words("now.latest")
-    return card(title, table(heads, rows, name=title, numbers=numbers), key="latest")
+    return card(
+        title,
+        table(heads, rows, name=title, numbers=numbers, fold=len(columns) > 2),
+        key="latest",
+    )

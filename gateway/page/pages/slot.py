@@ -22,9 +22,9 @@ def render(reader: Reader, story: SlotStory) -> Markup:
         title,
         _sentence(reader, story),
         _steps(reader, story),
-        *(_power(line, story, words) for line in story.power),
-        *(_term(term, story, words) for term in story.terms),
         _sum(story, words),
+        *(_power(line, story, words) for line in story.power),
+        tag("div", *(_term(term, story, words) for term in story.terms), class_="two three"),
         _sent(reader, story),
         _events(reader, story),
         here="days",
@@ -37,14 +37,23 @@ def _sentence(reader: Reader, story: SlotStory) -> Markup:
     end_s = story.start_s + story.length_s
     day = words.local(story.start_s).date()
     if story.energy_wh is None:
-        text = words("slot.unknown", title=story.title, span=words.span(story.start_s, end_s))
+        text = words(
+            "slot.unknown",
+            title=story.title,
+            begin=words.clock(story.start_s),
+            end=words.clock(end_s),
+        )
     else:
         energy = with_uncertainty(story.energy_wh, story.uncertainty_wh, words)
         key = f"slot.did.{story.role}"
         if story.role in ("grid", "battery", "other") and story.energy_wh < 0:
             key += ".gave"
         text = words(
-            key, title=story.title, energy=energy, span=words.span(story.start_s, end_s)
+            key,
+            title=story.title,
+            energy=energy,
+            begin=words.clock(story.start_s),
+            end=words.clock(end_s),
         )
     beside = []
     for key, wh in (
@@ -123,33 +132,45 @@ def _power(line: PowerLine, story: SlotStory, words: Words) -> Markup:
 def _term(term: Term, story: SlotStory, words: Words) -> Markup:
     """One direction of one meter, as a sum that can be checked with the meter's face."""
     end_s = story.start_s + story.length_s
+    begin_wh, end_wh = term.begin_register_wh, term.end_register_wh
     difference = None
-    if term.begin_register_wh is not None and term.end_register_wh is not None:
-        difference = words.kwh(term.end_register_wh - term.begin_register_wh, 3)
+    if begin_wh is not None and end_wh is not None:
+        difference = words.kwh(end_wh - begin_wh, 3)
+    energy = with_uncertainty(term.energy_wh, term.uncertainty_wh, words)
+    at = [words("slot.register_at", clock=words.clock(at_s)) for at_s in (story.start_s, end_s)]
+    pairs: list[tuple[str, Child]] = [
+        (at[0], _register(begin_wh, words)),
+        (at[1], _register(end_wh, words)),
+        (words("slot.difference"), difference),
+        (words("slot.beyond"), _beyond(term, words)),
+        (words("slot.energy"), tag("strong", energy)),
+    ]
+    title = words(f"slot.term.{term.direction}", meter=term.meter)
+    notes = tag("p", " · ".join(_notes(term, words)), class_="soft")
+    return card(title, facts(pairs, "ledger"), notes, key=f"term-{term.meter}-{term.direction}")
+
+
+def _notes(term: Term, words: Words) -> list[str]:
+    """How it is known."""
     samples = words.number(term.samples)
     if term.expected_samples:
         samples = words("slot.of", n=samples, all=words.number(term.expected_samples))
-    energy: Child = tag("strong", with_uncertainty(term.energy_wh, term.uncertainty_wh, words))
-    pairs: list[tuple[str, Child]] = [
-        (words("slot.register_at", clock=words.clock(story.start_s, seconds=True)),
-         _register(term.begin_register_wh, words)),
-        (words("slot.register_at", clock=words.clock(end_s, seconds=True)),
-         _register(term.end_register_wh, words)),
-        (words("slot.difference"), difference),
-        (words("slot.beyond"), _beyond(term, words)),
-        (words("slot.energy"), energy),
-        (words("slot.how"), words(f"method.{term.method}") if words.has(f"method.{term.method}")
-         else term.method),
-        (words("slot.samples"), samples),
-        (words("slot.longest_gap"), words.duration(term.largest_gap_s)),
-        (words("slot.covered"), words.percent(term.coverage)),
-        (words("slot.serial"), term.serial_number),
-        (words("slot.doubts"), term.doubts),
-        (words("slot.clock"), term.clock),
-        (words("slot.revision"), words.number(term.revision) if term.revision else None),
+    method = f"method.{term.method}"
+    notes = [
+        words(method) if words.has(method) else term.method,
+        words("slot.samples", samples=samples),
+        words("slot.longest_gap", time=words.duration(term.largest_gap_s)),
+        words("slot.covered", share=words.percent(term.coverage)),
     ]
-    title = words(f"slot.term.{term.direction}", meter=term.meter)
-    return card(title, facts(pairs), key=f"term-{term.meter}-{term.direction}")
+    if term.serial_number:
+        notes.append(words("slot.serial_short", number=term.serial_number))
+    if term.clock and term.clock != "trusted":
+        notes.append(words("slot.clock", clock=term.clock))
+    if term.doubts:
+        notes.append(words("slot.doubts", doubts=term.doubts))
+    if term.revision:
+        notes.append(words("slot.revised", n=term.revision))
+    return notes
 
 
 def _register(wh: float | None, words: Words) -> Child:
@@ -191,9 +212,7 @@ def _sent(reader: Reader, story: SlotStory) -> Markup:
 
 def _delivery(each: Delivery, words: Words) -> Markup:
     """One number, from when it was sent to what the other side holds."""
-    head = words(
-        "slot.delivery", destination=each.destination, energy=words.wh(each.energy_wh)
-    )
+    head = words("slot.delivery", destination=each.destination, energy=words.wh(each.energy_wh))
     if each.kind == "forecast":
         head = f"{head} ({words('slot.forecast')})"
     if each.revision:

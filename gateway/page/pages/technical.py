@@ -45,8 +45,10 @@ def _machine(reader: Reader, report: Report) -> Markup:
         (words("technical.site"), report.site),
         (words("technical.started"), words.moment(report.started_s, seconds=True)),
         (words("technical.clock"), f"{trusted} ({clock.why})"),
-        (words("technical.clock_step"), f"{words.number(clock.step_s, 1)} s"
-         if clock.step_s is not None else None),
+        (
+            words("technical.clock_step"),
+            f"{words.number(clock.step_s, 1)} s" if clock.step_s is not None else None,
+        ),
         (words("technical.slot"), words.duration(report.slot_length_s)),
         (words("technical.zone"), str(words.zone)),
         ("MQTT", f"{report.mqtt.name}: {report.mqtt.state}" if report.mqtt else None),
@@ -121,9 +123,7 @@ def _forecasts(reader: Reader, report: Report) -> Child:
     return card(title, table(heads, rows, name=title), key="forecasts")
 
 
-def _forecast_row(
-    name: str, each: ForecastReport, now_s: float, words: Words
-) -> list[Child]:
+def _forecast_row(name: str, each: ForecastReport, now_s: float, words: Words) -> list[Child]:
     upcoming = each.next_slot(now_s)
     coming = "–"
     if upcoming is not None:

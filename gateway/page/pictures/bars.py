@@ -28,6 +28,8 @@ class Layer:
     """The class of its colour: sun, from, to, house, battery, other."""
     wh: Sequence[float | None]
     below: bool = False
+    off_wh: Sequence[float | None] = ()
+    """By how much each may be off, either way; empty: nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,6 @@ class Bars:
     """A letter for each bar: m, e, p, x, or . for one that is not there yet."""
     delivery: str = ""
     """A letter for each bar; empty: there is no strip."""
-    whiskers_wh: Sequence[float | None] = ()
     expected_wh: Sequence[float | None] = ()
     marks: Sequence[tuple[float, str]] = ()
     """What stands below, by its share of the width."""
@@ -129,8 +130,13 @@ def _bars(given: Bars, zero: float, per_wh: float) -> Iterator[Markup]:
             path = f"{step}v{down}{number(max(height, 0.6))}h{number(_BAR)}V"
             paths.setdefault(kind, []).append(f"{path}{number(zero if is_down else from_y)}z")
         for kind, pieces in paths.items():
-            fill = f"url(#{kind}-{layer.colour})" if kind in HATCH else None
-            yield tag("path", class_=f"bar {layer.colour} q{kind}", d="".join(pieces), fill=fill)
+            d = "".join(pieces)
+            if kind in HATCH:
+                # Without its colour's class, which would go before the pattern.
+                fill = f"url(#{kind}-{layer.colour})"
+                yield tag("path", class_=f"bar q{kind}", d=d, fill=fill)
+            else:
+                yield tag("path", class_=f"bar {layer.colour}", d=d)
 
 
 def _patterns(given: Bars) -> Markup | None:
@@ -171,17 +177,22 @@ def _unknown(quality: str, tall: float) -> Iterator[Markup]:
 
 
 def _whiskers(given: Bars, zero: float, per_wh: float) -> Iterator[Markup]:
-    """By how much a bar may be off; of one layer only, as others stand on each other."""
-    if len(given.layers) != 1:
-        return
+    """By how much the end of a bar may be off."""
+    stacked = [0.0] * len(given.quality)
     pieces = []
-    for i, (wh, off) in enumerate(zip(given.layers[0].wh, given.whiskers_wh, strict=False)):
-        if wh is None or off is None or 2 * off * per_wh < _LEAST_WHISKER:
-            continue
-        sign = -1 if given.layers[0].below else 1
-        top, bottom = (zero - sign * (abs(wh) + side * off) * per_wh for side in (1, -1))
-        middle = i * _UNIT + 0.5 + _BAR / 2
-        pieces.append(f"M{number(middle)} {number(top)}V{number(bottom)}")
+    for layer in given.layers:
+        for i, wh in enumerate(layer.wh):
+            off = layer.off_wh[i] if layer.off_wh else None
+            is_down = layer.below or (wh or 0.0) < 0
+            end = abs(wh or 0.0) if is_down else stacked[i] + (wh or 0.0)
+            if not is_down:
+                stacked[i] = end
+            if not wh or not off or given.quality[i] in ".x" or 2 * off * per_wh < _LEAST_WHISKER:
+                continue
+            sign = -1 if is_down else 1
+            top, bottom = (zero - sign * max(end + side * off, 0) * per_wh for side in (1, -1))
+            middle = i * _UNIT + 0.5 + _BAR / 2
+            pieces.append(f"M{number(middle)} {number(top)}V{number(bottom)}")
     if pieces:
         yield tag("path", class_="whisker", d="".join(pieces))
 
@@ -210,13 +221,14 @@ STRIP_HEIGHTS = {"a": 3.0, "s": 3.0, "w": 6.0, "r": 10.0, "l": 10.0, "o": 1.5, "
 """What is well is thin, what is not is thick: seen without colours, too."""
 
 
-def _strip(letters: str) -> Iterator[Markup]:
-    """How the slots' numbers were delivered."""
+def _strip(letters: str, *, middle: bool = False) -> Iterator[Markup]:
+    """How the slots' numbers were delivered: from the top down, or around the middle."""
     pieces: dict[str, list[str]] = {}
     for letter, at, length in runs(letters):
         if height := STRIP_HEIGHTS.get(letter):
             pieces.setdefault(letter, []).append(
-                f"M{number(at * _UNIT)} 0h{number(length * _UNIT - 1)}v{number(height)}"
+                f"M{number(at * _UNIT)} {number((10 - height) / 2 if middle else 0)}"
+                f"h{number(length * _UNIT - 1)}v{number(height)}"
                 f"h-{number(length * _UNIT - 1)}z"
             )
     for letter, found in pieces.items():
@@ -226,4 +238,4 @@ def _strip(letters: str) -> Iterator[Markup]:
 def delivery_row(name: str, letters: str) -> Markup:
     """One day of a week's grid."""
     units = max(len(letters), 1) * _UNIT
-    return chart(name, 12, stretched(units, 10, *_strip(letters), top=1))
+    return chart(name, 12, stretched(units, 10, *_strip(letters, middle=True), top=1))

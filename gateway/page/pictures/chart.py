@@ -43,12 +43,15 @@ def stretched(
     )
 
 
+_STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+
+
 def round_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7.5 and 10, times a power of ten."""
+    """The next of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 and 10, times a power of ten."""
     if value <= 0:
         return 1.0
     step = 10.0 ** floor(log10(value))
-    return next(step * each for each in (1, 1.5, 2, 3, 5, 7.5, 10) if value <= step * each * 1.0001)
+    return next(step * each for each in _STEPS if value <= step * each * 1.0001)
 
 
 def rule(y: float, label: str = "", class_: str = "rule") -> Iterator[Markup]:

@@ -15,8 +15,8 @@ from gateway.page.pictures.icons import icon
 from gateway.page.words import NOTHING, Words
 
 MOST_NODES = 6
-_WIDE = 340
-_RADIUS = 37.0
+_WIDE = 360
+_RADIUS = 35.0
 _LONGEST = 14
 """Letters of a title that fit below a node."""
 
@@ -29,16 +29,16 @@ class _Place:
     """Where its title stands: below or beside."""
 
 
-_HOUSE = _Place(170, 168)
+_HOUSE = _Place(180, 178)
+_TOP, _LEFT, _RIGHT = _Place(180, 40, "beside"), _Place(40, 178), _Place(320, 178)
+_UPPER = (_Place(320, 62), _Place(40, 62))
+_LOWER = (_Place(254, 308), _Place(106, 308))
 _AROUND: dict[Role, tuple[_Place, ...]] = {
-    "sun": (_Place(170, 44, "beside"), _Place(294, 62), _Place(46, 62)),
-    "grid": (_Place(46, 168), _Place(46, 62)),
-    "battery": (_Place(294, 168), _Place(294, 62), _Place(100, 292)),
-    "other": (
-        *(_Place(294, 168), _Place(240, 292), _Place(100, 292), _Place(294, 62), _Place(46, 62)),
-        *(_Place(46, 168), _Place(170, 44, "beside")),
-    ),
-    "house": (_Place(240, 292), _Place(100, 292), _Place(294, 168), _Place(294, 62)),
+    "sun": (_TOP, *_UPPER),
+    "grid": (_LEFT, _UPPER[1]),
+    "battery": (_RIGHT, *_LOWER),
+    "other": (_RIGHT, *_LOWER, *_UPPER, _LEFT, _TOP),
+    "house": (*_LOWER, _RIGHT, *_UPPER),
 }
 _ORDER: tuple[Role, ...] = ("sun", "grid", "battery", "house", "other")
 
@@ -60,7 +60,7 @@ def flow(nodes: Sequence[Node], words: Words) -> Markup:
     drawn = shown(nodes)
     placed = _placed(drawn)
     most_w = max((abs(node.power_w or 0.0) for node, _ in placed), default=0.0)
-    height = max((place.y for _, place in placed), default=168) + 76
+    height = max((place.y for _, place in placed), default=178) + 78
     wires = [_wire(node, place, most_w) for node, place in placed if place != _HOUSE]
     without_house = all(node.role != "house" for node, _ in placed)
     return tag(
@@ -155,10 +155,9 @@ def _colour(node: Node) -> str:
 def _node(node: Node, place: _Place, words: Words) -> Markup:
     radius = _RADIUS + 6 if place == _HOUSE else _RADIUS
     stale = node.power_w is None
+    x, y, anchor = place.x, place.y + radius + 17, "middle"
     if place.label == "beside":
-        at = {"x": place.x + radius + 8, "anchor": "start", "y": place.y - 2}
-    else:
-        at = {"x": place.x, "anchor": "middle", "y": place.y + radius + 17}
+        x, y, anchor = place.x + radius + 8, place.y - 2, "start"
     value = words.power(abs(node.power_w)) if node.power_w is not None else NOTHING
     parts = [
         tag("circle", cx=place.x, cy=place.y, r=radius),
@@ -171,8 +170,24 @@ def _node(node: Node, place: _Place, words: Words) -> Markup:
             y=place.y + 14,
             data_k=f"w.{node.id}",
         ),
-        _label(_title(node, words), at, "t", f"t.{node.id}"),
-        _label(_since(node, words), {**at, "y": float(at["y"]) + 15}, "s", f"s.{node.id}"),
+        tag(
+            "text",
+            _title(node, words),
+            class_="t",
+            x=x,
+            y=y,
+            text_anchor=anchor,
+            data_k=f"t.{node.id}",
+        ),
+        tag(
+            "text",
+            _since(node, words),
+            class_="s",
+            x=x,
+            y=y + 15,
+            text_anchor=anchor,
+            data_k=f"s.{node.id}",
+        ),
     ]
     kind = "none" if stale else "now"
     return tag("g", *parts, class_=f"node {_colour(node)} {kind}", data_w=node.id)
@@ -184,18 +199,6 @@ def _bare_house() -> Markup:
         tag("circle", cx=_HOUSE.x, cy=_HOUSE.y, r=_RADIUS - 6),
         icon("house", x=_HOUSE.x - 12, y=_HOUSE.y - 12, width=24, height=24),
         class_="node house bare",
-    )
-
-
-def _label(text: str, at: dict[str, float | str], class_: str, key: str) -> Markup:
-    return tag(
-        "text",
-        text,
-        class_=class_,
-        x=float(at["x"]),
-        y=float(at["y"]),
-        text_anchor=str(at["anchor"]),
-        data_k=key,
     )
 
 
