@@ -53,7 +53,9 @@ class Node(Struct, frozen=True, kw_only=True):
     title: str
     role: Role
     power_w: float | None
-    """None where nothing current is known."""
+    """As the role has it: what sun and battery give, what comes from the grid, what the house and
+    others use; negative the other way. None where nothing current is known.
+    """
     stale_since_s: float | None = None
     """When the last value was true that is too old to be shown as current; None: it is current."""
     stale_power_w: float | None = None

@@ -149,6 +149,31 @@ class SampleTable:
                 Sample(device, serial_number, boot_id, boottime_ms, utc_ms, values, placed),
             )
 
+    def values_of(
+        self, device: str, since_ms: int, until_ms: int, most: int
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """What one meter said within a time: UTC in ms, and its values. Of more than `most` samples
+        of all meters in between every so-manieth is looked at.
+        """
+        rows = self._database.rows
+        layouts = {
+            number: (quantities.split(","), packing_of(quantities))
+            for number, quantities in rows(
+                "SELECT id, quantities FROM layouts WHERE device = ? AND quantities != ''", device
+            )
+        }
+        first, last = self.last_before(since_ms), self.last_before(until_ms)
+        marks = ", ".join("?" * len(layouts))
+        # What meters say comes in turns: a stride that is odd meets each of them.
+        stride = (last - first) // most | 1
+        for layout, utc_ms, data in rows(
+            f"SELECT layout, utc_ms, data FROM samples WHERE id > ? AND id <= ? "  # noqa: S608
+            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL AND id % ? = 0 ORDER BY id",
+            *(first, last, *layouts, stride),
+        ):
+            names, packing = layouts[layout]
+            yield utc_ms, dict(zip(names, packing.unpack(data), strict=True))
+
     def devices(self) -> set[str]:
         """The devices that samples were ever kept of."""
         rows = self._database.rows("SELECT DISTINCT device FROM layouts")
