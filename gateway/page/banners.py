@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.history.answers import Mood, Now, Problem
+from gateway.outbox.item import EXCHANGE
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.icons import icon
 from gateway.page.words import NOTHING, Words
 
 PROBLEMS = (
-    *("meter_silent", "meter_silent_long", "meter_refuses", "meter_unbelieved", "line_away"),
-    *("line_too_slow", "exchange_away", "exchange_away_losing", "login_refused"),
-    *("exchange_refuses", "refused", "too_late", "verdicts_unheard", "registry_differs"),
-    *("disputed", "broker_away", "clock_unknown", "disk", "buffer_damaged", "buffer_locked"),
-    *("fees_not_taken", "unallocated"),
+    *("meter_silent", "meter_silent_long", "line_away", "line_away_long", "meter_unbelieved"),
+    *("line_too_slow", "exchange_away", "exchange_away_losing", "login_refused", "refuses_all"),
+    *("refused", "too_late", "not_metered", "disputed", "verdicts_not_heard", "asset_not_heard"),
+    *("registry_differs", "clock_unknown", "disk", "buffer_damaged", "broker_away"),
+    *("broker_refused", "fees_away", "fees_not_set", "fees_not_taken", "configuration"),
 )
 """Every kind that there are words for, in the order of the page of help."""
 
@@ -48,26 +49,33 @@ def told(problem: Problem, words: Words) -> Told:
     shown = _facts(problem, words)
     return Told(
         *(
-            words.filled(key, shown) if words.has(key := f"problem.{problem.id}.{part}") else ""
+            words.filled(key, shown) if words.has(key) else ""
             for part in ("what", "itself", "do")
+            for key in (_key(problem, part, words),)
         )
     )
 
 
+def _key(problem: Problem, part: str, words: Words) -> str:
+    """Where nothing is known of when it was well, it may be said otherwise."""
+    key = f"problem.{problem.id}.{part}"
+    is_new = problem.since_s is None or problem.facts.get("ever") == 0.0
+    return f"{key}.never" if is_new and words.has(f"{key}.never") else key
+
+
 def _facts(problem: Problem, words: Words) -> dict[str, str]:
     """The facts as they stand in a sentence: times as times, numbers as numbers."""
-    shown = {"subject": problem.subject, "since": words.moment(problem.since_s)}
+    subject = words("exchange.it") if problem.subject == EXCHANGE else problem.subject
+    shown = {"subject": subject, "since": words.moment(problem.since_s)}
     for name, value in problem.facts.items():
         if value is None:
             shown[name] = NOTHING
         elif isinstance(value, str):
-            shown[name] = value
+            shown[name] = value or NOTHING
         elif name.endswith("_s"):
             shown[name.removesuffix("_s")] = words.moment(value)
-        elif name.endswith("_wh"):
-            shown[name.removesuffix("_wh")] = words.kwh(value)
-        elif name == "waiting":
-            shown["waiting"] = words("slots", n=round(value))
+        elif name in ("waiting", "count"):
+            shown[name] = words("slots", n=round(value))
         else:
             shown[name] = words.number(value)
     return shown

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from gateway.history.answers import Problem
 from gateway.page.banners import banner, live_region, ranked
 from gateway.page.markup import Child, Markup, join, tag
-from gateway.page.pictures.icons import icon
 from gateway.page.words import Words
 
 _ICON = (
@@ -39,7 +38,6 @@ class Reader:
     contact: str = ""
     """Whom to ask, in the installer's words."""
     can_log_out: bool = False
-    warnings: Sequence[str] = ()
 
     def link(self, path: str, text: Child, **attributes: str | bool | None) -> Markup:
         """A link to another page of ours."""
@@ -63,7 +61,6 @@ def document(
     main = tag(
         "main",
         tag("h1", title, class_=None if heading else "off"),
-        _warnings(reader),
         _told(reader) if told else None,
         *body,
         id="main",
@@ -143,14 +140,6 @@ def _footer(reader: Reader) -> Markup:
 def _told(reader: Reader) -> Child:
     loud = [each for each in reader.problems if each.severity in ("warn", "bad")]
     return live_region([banner(each, reader.words, reader.root) for each in ranked(loud)])
-
-
-def _warnings(reader: Reader) -> Child:
-    if not reader.warnings:
-        return None
-    lines = [tag("p", each) for each in reader.warnings]
-    inside = tag("div", tag("h2", reader.words("warnings")), *lines)
-    return tag("div", icon("warn"), inside, class_="mood warn")
 
 
 def card(title: str, *inside: Child, key: str, class_: str = "card") -> Markup:

@@ -33,7 +33,6 @@ WORDS: Mapping[str, str] = {
     "nav.events": "Events",
     "nav.help": "Help",
     "nav.technical": "Technical",
-    "warnings": "The configuration needs a change",
     "gone.what": "The gateway does not answer",
     "gone.do": "What was shown before is not current any more. This page tries again by itself. If "
     "this lasts: does the box have power, and is this device in the same network?",
@@ -64,6 +63,7 @@ WORDS: Mapping[str, str] = {
     "now.latest": "The last quarter-hours",
     "now.whole_day": "The whole day",
     "today.title": "Today so far",
+    "today.nothing": "No quarter-hour of today has closed yet.",
     "flow.nothing": "No meter says anything yet.",
     "flow.unknown": "no value",
     "flow.since": "no value since {clock}",
@@ -366,6 +366,7 @@ sets no cookie, but for your login.""",
     # --- problems: what, what mends itself, what to do; and the page of help
     "problem.meter_silent.title": "A meter does not answer",
     "problem.meter_silent.what": "The meter {subject} has not answered since {since}.",
+    "problem.meter_silent.what.never": "The meter {subject} has not answered yet ({reason}).",
     "problem.meter_silent.itself": "Its energy is counted by the meter itself and will be filled "
     "in when it answers.",
     "problem.meter_silent.do": "If this lasts beyond {until}: check its fuse and cable.",
@@ -383,6 +384,7 @@ On the box, this says what it hears:
 $ sudo meter-gateway read NAME""",
     "problem.meter_silent_long.title": "A meter has been silent for too long",
     "problem.meter_silent_long.what": "The meter {subject} has not answered since {since}.",
+    "problem.meter_silent_long.what.never": "The meter {subject} has never answered ({reason}).",
     "problem.meter_silent_long.itself": "What passed since then cannot be placed into "
     "quarter-hours by itself.",
     "problem.meter_silent_long.do": "Check its fuse and cable.",
@@ -394,15 +396,6 @@ Check its fuse, its cable and the adapter. Once it answers, a person can say how
 be spread:
 
 $ sudo meter-gateway allocate""",
-    "problem.meter_refuses.title": "A meter refuses",
-    "problem.meter_refuses.what": "The meter {subject} answers, but refuses: “{reason}”.",
-    "problem.meter_refuses.itself": "It is asked again all the time.",
-    "problem.meter_refuses.do": "Its profile, address or key may be wrong.",
-    "problem.meter_refuses.help": """The line works and the meter is there, but it does not give \
-what it is asked for. Most often the device file names another model, or an encrypted meter lacks \
-its key.
-
-$ sudo meter-gateway read NAME""",
     "problem.meter_unbelieved.title": "A meter is not believed",
     "problem.meter_unbelieved.what": "What the meter {subject} says cannot be right.",
     "problem.meter_unbelieved.itself": "What passes meanwhile is stated as energy in no slot.",
@@ -422,6 +415,20 @@ are read. All its meters are silent together.
 - Does another program use the same port?
 
 $ sudo meter-gateway doctor""",
+    "problem.line_away_long.title": "A line has been away for too long",
+    "problem.line_away_long.what": "There is no connection to {meters}: {subject} ({reason}).",
+    "problem.line_away_long.itself": "What has passed since {since} cannot be placed into "
+    "quarter-hours by itself.",
+    "problem.line_away_long.do": "Check the adapter or the network cable.",
+    "problem.line_away_long.help": """The meters count on, so the sums are not lost. But nobody \
+can say any more in which quarter-hours they passed.
+
+- Is the USB adapter plugged in, and does its light blink?
+- Does the meter or gateway in the network still have the same address?
+
+Once the meters answer, a person can say how the energy is to be spread:
+
+$ sudo meter-gateway allocate""",
     "problem.line_too_slow.title": "A line cannot keep up",
     "problem.line_too_slow.what": "The line {subject} cannot read all its meters in time.",
     "problem.line_too_slow.itself": "Registers are still right; the power between is coarser.",
@@ -431,6 +438,7 @@ than there is. A longer interval in the device files, or a higher baud rate at m
 makes room.""",
     "problem.exchange_away.title": "The exchange does not answer",
     "problem.exchange_away.what": "{subject} does not answer (since {since}).",
+    "problem.exchange_away.what.never": "{subject} has not answered yet ({reason}).",
     "problem.exchange_away.itself": "{waiting} wait here and will be sent by themselves; none is "
     "lost.",
     "problem.exchange_away.do": "",
@@ -441,6 +449,7 @@ If it lasts for days: is there internet at home? If so, ask your community wheth
 is being worked on.""",
     "problem.exchange_away_losing.title": "The exchange does not answer, and takes nothing later",
     "problem.exchange_away_losing.what": "{subject} does not answer (since {since}).",
+    "problem.exchange_away_losing.what.never": "{subject} has not answered yet ({reason}).",
     "problem.exchange_away_losing.itself": "Quarter-hours that pass now are lost for it; they are "
     "kept here for upload by hand.",
     "problem.exchange_away_losing.do": "Is there internet at home? If so, tell your community.",
@@ -455,53 +464,73 @@ $ sudo meter-gateway export undelivered""",
     "problem.login_refused.help": """The name or the password was changed, or the account was \
 closed. Ask your community for a new login. It is written into the credentials file and used \
 within a minute.""",
-    "problem.exchange_refuses.title": "The exchange refuses everything",
-    "problem.exchange_refuses.what": "{subject} has refused everything since {since}: “{reason}”.",
-    "problem.exchange_refuses.itself": "{waiting} are kept here and tried again.",
-    "problem.exchange_refuses.do": "Ask your community whether the assets there are still ours.",
-    "problem.exchange_refuses.help": """The exchange answers, and takes nothing. Most often the \
-assets were deleted or moved there, or the market was stopped. What it refuses is kept and tried \
-again.""",
+    "problem.refuses_all.title": "The exchange refuses everything",
+    "problem.refuses_all.what": "{subject} has refused everything since {since}: “{reason}”.",
+    "problem.refuses_all.itself": "{waiting} are kept here and tried again.",
+    "problem.refuses_all.do": "Ask your community whether the assets there are still ours.",
+    "problem.refuses_all.help": """The exchange answers, and takes nothing. Most often the assets \
+were deleted or moved there, or the market was stopped. What it refuses is kept and tried again.
+
+$ meter-gateway outbox""",
     "problem.refused.title": "The exchange refused a number",
-    "problem.refused.what": "The exchange refused the last quarter-hour of {subject}: “{reason}”.",
-    "problem.refused.itself": "It is kept here.",
+    "problem.refused.what": "{subject} refused {count} ({assets}): “{reason}”.",
+    "problem.refused.itself": "They are kept here.",
     "problem.refused.do": "If this happens again, show your community what it says.",
-    "problem.refused.help": """One number was refused, others are taken. Its page shows what was \
-sent and what was answered, word for word.
+    "problem.refused.help": """Some numbers were refused, others are taken. The page of a \
+quarter-hour shows what was sent and what was answered, word for word.
 
-$ sudo meter-gateway outbox""",
+$ meter-gateway outbox""",
     "problem.too_late.title": "A number came too late",
-    "problem.too_late.what": "The last quarter-hour of {subject} came too late for the exchange.",
-    "problem.too_late.itself": "It is kept here; the next ones are sent as ever.",
+    "problem.too_late.what": "{count} came too late for {subject} ({assets}).",
+    "problem.too_late.itself": "They are kept here; the next ones are sent as ever.",
     "problem.too_late.do": "If this happens often: is the connection slow?",
-    "problem.too_late.help": """The exchange takes each number only for a while. This one was \
-ready or sent after that. It can be uploaded by hand:
+    "problem.too_late.help": """The exchange takes each number only for a while. These were ready \
+or sent after that. They can be uploaded by hand:
 
-$ sudo meter-gateway export undelivered""",
-    "problem.verdicts_unheard.title": "It is not known whether numbers count",
-    "problem.verdicts_unheard.what": "{subject}: the exchange takes numbers and does not say "
-    "whether they count ({reason}).",
-    "problem.verdicts_unheard.itself": "They are sent all the same.",
-    "problem.verdicts_unheard.do": "Ask your community whether this asset is in the market.",
-    "problem.verdicts_unheard.help": """The web address of the exchange says yes to anything that \
+$ meter-gateway export undelivered""",
+    "problem.not_metered.title": "A quarter-hour was not wholly metered",
+    "problem.not_metered.what": "{count} were not wholly metered and are not delivered ({assets}).",
+    "problem.not_metered.itself": "What is known of them is kept here.",
+    "problem.not_metered.do": "If this happens often: is a meter silent now and then?",
+    "problem.not_metered.help": """A number is delivered only where the whole quarter-hour is \
+known. Where a meter was silent too long, or was replaced, only a part is. Its page shows which \
+part.
+
+If it happens often, look at the strip of the last 24 hours on the page of each meter.""",
+    "problem.disputed.title": "The exchange has other numbers",
+    "problem.disputed.what": "{subject} has other numbers than were sent: {count}.",
+    "problem.disputed.itself": "They were sent a second time, and it still has others.",
+    "problem.disputed.do": "See: meter-gateway verify",
+    "problem.disputed.help": """After it has accepted a number, the exchange is asked what it \
+holds. Where that is another one, it is sent once more. These are still otherwise.
+
+$ meter-gateway verify""",
+    "problem.verdicts_not_heard.title": "The exchange’s own verdicts are not heard",
+    "problem.verdicts_not_heard.what": "{subject} takes numbers; whether its market counts them "
+    "is not heard ({reason}).",
+    "problem.verdicts_not_heard.itself": "They are sent all the same; listening is tried again.",
+    "problem.verdicts_not_heard.do": "",
+    "problem.verdicts_not_heard.help": """The web address of the exchange says yes to anything \
+that is well written. Whether its market took a number, it says later, over another connection. \
+That connection is not there now.""",
+    "problem.asset_not_heard.title": "It is not known whether numbers count",
+    "problem.asset_not_heard.what": "{subject} takes the numbers of {asset} and does not say "
+    "whether they count.",
+    "problem.asset_not_heard.itself": "They are sent all the same.",
+    "problem.asset_not_heard.do": "Ask your community whether this asset is in the market.",
+    "problem.asset_not_heard.help": """The web address of the exchange says yes to anything that \
 is well written. Whether its market took a number, it says later. Of this asset it never does: \
-most often it is not in the market that runs.""",
+most often it is not in the market that runs.
+
+$ meter-gateway exchange assets""",
     "problem.registry_differs.title": "The exchange knows an asset otherwise",
-    "problem.registry_differs.what": "The exchange knows {subject} otherwise: {reason}.",
+    "problem.registry_differs.what": "{subject} knows {asset} otherwise: {reason}.",
     "problem.registry_differs.itself": "",
     "problem.registry_differs.do": "Compare: meter-gateway exchange assets",
     "problem.registry_differs.help": """What the configuration says of the asset and what the \
 exchange says are not the same. Numbers may be booked wrongly there.
 
 $ sudo meter-gateway exchange assets""",
-    "problem.disputed.title": "The exchange has other numbers",
-    "problem.disputed.what": "{subject} has other numbers than were sent ({number}).",
-    "problem.disputed.itself": "They were sent a second time, and it still has others.",
-    "problem.disputed.do": "See: meter-gateway verify",
-    "problem.disputed.help": """After it has accepted a number, the exchange is asked what it \
-holds. Where that is another one, it is sent once more. These are still otherwise.
-
-$ sudo meter-gateway verify""",
     "problem.broker_away.title": "The MQTT broker is away",
     "problem.broker_away.what": "The broker {subject} does not answer ({reason}).",
     "problem.broker_away.itself": "Meters and deliveries do not need it; it is tried again.",
@@ -509,7 +538,7 @@ $ sudo meter-gateway verify""",
     "problem.broker_away.help": """Home automation hears nothing meanwhile. Nothing else depends \
 on it. Is the broker running, and is its address still the same?""",
     "problem.clock_unknown.title": "The box does not know the time",
-    "problem.clock_unknown.what": "The box does not know the time yet (it believes {believes}).",
+    "problem.clock_unknown.what": "The box does not know the time yet (it believes {now}).",
     "problem.clock_unknown.itself": "Meters are read; quarter-hours are made as soon as the time "
     "is right.",
     "problem.clock_unknown.do": "Is there internet?",
@@ -522,7 +551,7 @@ If it lasts: is there internet at home, and does the router let NTP through?
 $ timedatectl status""",
     "problem.disk.title": "The memory card cannot be written",
     "problem.disk.what": "The memory card cannot be written ({reason}).",
-    "problem.disk.itself": "Readings are kept in memory for a while.",
+    "problem.disk.itself": "Readings are kept in memory for a while; so far {in_memory}.",
     "problem.disk.do": "Make room on it, or replace it.",
     "problem.disk.help": """Nothing that is measured now survives a power cut. A card that is full \
 needs room; one that fails needs to be replaced, soon. A backup is made with:
@@ -537,28 +566,43 @@ gateway has begun a new file with what could be read of the old one. Registers a
 own, so sums stay right.
 
 $ sudo meter-gateway buffer""",
-    "problem.buffer_locked.title": "Another program holds the file of readings",
-    "problem.buffer_locked.what": "Another program holds the file of readings.",
-    "problem.buffer_locked.itself": "Readings are kept in memory meanwhile.",
-    "problem.buffer_locked.do": "Close the program that has the file open.",
-    "problem.buffer_locked.help": """Somebody looks at the database with another program, or \
-copies it. Close that. For a copy there is:
+    "problem.broker_refused.title": "The MQTT broker refuses our login",
+    "problem.broker_refused.what": "The broker {subject} refuses: “{reason}”.",
+    "problem.broker_refused.itself": "Meters and deliveries do not need it.",
+    "problem.broker_refused.do": "Correct the login in its credentials file.",
+    "problem.broker_refused.help": """The name or the password that the broker asks for is another \
+one, or it does not let us write to our topic. A corrected credentials file is used within a \
+minute.""",
+    "problem.fees_away.title": "The exchange’s markets are not heard",
+    "problem.fees_away.what": "{subject}: no fee was taken since {since} ({reason}).",
+    "problem.fees_away.itself": "The exchange goes on with the fees before.",
+    "problem.fees_away.do": "",
+    "problem.fees_away.help": """The agent that sets grid fees has no connection to the markets. \
+It tries again by itself.
 
-$ sudo meter-gateway backup FILE""",
+$ meter-gateway fees""",
+    "problem.fees_not_set.title": "The fees of a market are not set",
+    "problem.fees_not_set.what": "Grid fees of {market}: {reason}.",
+    "problem.fees_not_set.itself": "Other markets go on.",
+    "problem.fees_not_set.do": "See: meter-gateway fees",
+    "problem.fees_not_set.help": """The configuration names a market whose fees cannot be set: it \
+is not there, not ours, or its tariff file is missing.
+
+$ meter-gateway fees""",
     "problem.fees_not_taken.title": "A grid fee was not taken",
-    "problem.fees_not_taken.what": "Grid fees: {reason}.",
+    "problem.fees_not_taken.what": "The next fee of {market} was not taken ({reason}).",
     "problem.fees_not_taken.itself": "The exchange goes on with the fee before.",
     "problem.fees_not_taken.do": "",
     "problem.fees_not_taken.help": """The fee that was decided for the next quarter-hour is not \
 the one that the market will charge. The technical page shows each market, its fee and why.
 
 $ meter-gateway fees""",
-    "problem.unallocated.title": "Energy that is in no quarter-hour",
-    "problem.unallocated.what": "{energy} are in no quarter-hour.",
-    "problem.unallocated.itself": "The meter has counted them, so they are not lost.",
-    "problem.unallocated.do": "See: meter-gateway allocate",
-    "problem.unallocated.help": """It passed while a meter was silent for long, or was replaced. \
-Nobody knows when. A person can say how it is to be spread:
+    "problem.configuration.title": "The configuration needs a change",
+    "problem.configuration.what": "The configuration needs a change.",
+    "problem.configuration.itself": "The gateway goes on with it, in this version.",
+    "problem.configuration.do": "{reason}",
+    "problem.configuration.help": """The next version will not take it like this. This names what \
+is to be changed, with file and line:
 
-$ sudo meter-gateway allocate""",
+$ sudo meter-gateway check""",
 }

@@ -1,0 +1,161 @@
+/* Keeps an open page up to date. Everything is on the page without this: it only changes texts and
+   attributes where they stand, so that what is selected, focused or opened stays so. */
+"use strict";
+(function () {
+  var body = document.body, live = body.dataset && body.dataset.live;
+  if (!live || !window.EventSource || !window.fetch || !window.AbortController) return;
+
+  var QUIET_MS = 5500, ANSWER_MS = 3000, POLL_MS = 10000, LEAST_MS = 2000, MOST_FAILURES = 3;
+  var stream = null, failures = 0, isGone = false, isAsking = false, isDue = false;
+  var heardMs = Date.now(), askedMs = 0;
+
+  /* As the server writes it (words.py). */
+  function power(w) {
+    var a = Math.abs(w), kilo = a >= 999.5;
+    var text = kilo ? (a / 1000).toFixed(a < 9995 ? 2 : 1) : a.toFixed(0);
+    return text.replace(".", body.dataset.decimal) + "\u00a0" + (kilo ? "kW" : "W");
+  }
+  function way(w) {
+    return w === null ? "none" : Math.abs(w) < 0.5 ? "still" : w > 0 ? "in" : "out";
+  }
+  function isHeld(node) {
+    var chosen = window.getSelection && getSelection();
+    return node.contains(document.activeElement) ||
+      (chosen && !chosen.isCollapsed && chosen.containsNode(node, true));
+  }
+  /* Makes `old` what `made` is, in place where both have the same parts. */
+  function patch(old, made) {
+    if (old.nodeType === 3) {
+      if (old.data !== made.data) old.data = made.data;
+      return;
+    }
+    var i, attribute;
+    for (i = 0; i < made.attributes.length; i++) {
+      attribute = made.attributes[i];
+      if (attribute.name !== "open" && old.getAttribute(attribute.name) !== attribute.value)
+        old.setAttribute(attribute.name, attribute.value);
+    }
+    for (i = old.attributes.length - 1; i >= 0; i--) {
+      attribute = old.attributes[i].name;
+      if (attribute !== "open" && !made.hasAttribute(attribute)) old.removeAttribute(attribute);
+    }
+    var is = old.childNodes, will = made.childNodes, same = is.length === will.length;
+    for (i = 0; same && i < is.length; i++) same = is[i].nodeName === will[i].nodeName;
+    if (same) {
+      for (i = 0; i < is.length; i++) patch(is[i], will[i]);
+    } else if (!isHeld(old)) {
+      while (old.firstChild) old.removeChild(old.firstChild);
+      while (made.firstChild) old.appendChild(document.adoptNode(made.firstChild));
+    }
+  }
+
+  function refresh() {
+    if (isAsking) { isDue = true; return; }
+    if (document.hidden) return;
+    isAsking = true;
+    isDue = false;
+    askedMs = Date.now();
+    var ending = new AbortController(), timer = setTimeout(function () { ending.abort(); }, ANSWER_MS);
+    fetch(location.href, {
+      headers: {"Accept": "text/html", "X-Requested-With": "fetch"},
+      credentials: "same-origin", cache: "no-cache", signal: ending.signal
+    }).then(function (answer) {
+      if (answer.status === 401 || answer.status === 404) { location.reload(); return null; }
+      if (!answer.ok && answer.status !== 304) throw new Error("status " + answer.status);
+      return answer.text();
+    }).then(function (text) {
+      if (text === null) return;
+      var made = new DOMParser().parseFromString(text, "text/html");
+      heardMs = Date.now();
+      body.classList.remove("gone");
+      isGone = false;
+      ["main", "header"].forEach(function (name) {
+        patch(document.querySelector(name), made.querySelector(name));
+      });
+      open();
+    }).catch(gone).then(function () {
+      clearTimeout(timer);
+      isAsking = false;
+      if (isDue) soon();
+    });
+  }
+  function soon() {
+    setTimeout(refresh, Math.max(0, askedMs + LEAST_MS - Date.now()));
+  }
+
+  /* Nothing of what was true is shown as if it were true now. */
+  function gone() {
+    if (isGone) return;
+    isGone = true;
+    close();
+    body.classList.add("gone");
+    [].forEach.call(document.querySelectorAll(".now"), function (node) {
+      node.classList.remove("now");
+      node.classList.add("none");
+      [].forEach.call(node.querySelectorAll("[data-k]"), function (each) {
+        if (/^[ws]\./.test(each.dataset.k)) each.textContent = /^w/.test(each.dataset.k) ? "\u2013" : "";
+      });
+    });
+    var mood = document.getElementById("mood");
+    if (!mood) return;
+    mood.textContent = "";
+    var box = document.createElement("div"), inside = document.createElement("div");
+    var head = document.createElement("h2"), text = document.createElement("p");
+    box.className = "mood bad";
+    head.textContent = body.dataset.gone;
+    text.textContent = body.dataset.goneHelp;
+    inside.appendChild(head);
+    inside.appendChild(text);
+    box.appendChild(inside);
+    mood.appendChild(box);
+  }
+
+  function now(event) {
+    heardMs = Date.now();
+    failures = 0;
+    var said = JSON.parse(event.data), stale = isGone;
+    (said.nodes || []).forEach(function (node) {
+      var texts = document.querySelectorAll('[data-k="w.' + CSS.escape(node.id) + '"]');
+      [].forEach.call(texts, function (text) {
+        var group = text.closest("[data-way]");
+        if (!group || group.dataset.way !== way(node.power_w)) { stale = true; return; }
+        if (node.power_w === null) return;
+        var shown = power(node.power_w);
+        if (text.firstChild && text.firstChild.data !== shown) text.firstChild.data = shown;
+      });
+    });
+    if (stale) refresh();
+  }
+
+  function open() {
+    if (stream || document.hidden || failures >= MOST_FAILURES) return;
+    stream = new EventSource(live);
+    stream.addEventListener("now", now);
+    ["slot", "delivery", "problems"].forEach(function (name) {
+      stream.addEventListener(name, function () { heardMs = Date.now(); soon(); });
+    });
+    stream.addEventListener("bye", function () { failures = MOST_FAILURES; close(); });
+    stream.onerror = function () {
+      failures++;
+      close();
+      refresh();
+    };
+  }
+  function close() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  setInterval(function () {
+    if (document.hidden || isAsking) return;
+    var quiet = Date.now() - heardMs, patience = stream || isGone ? QUIET_MS : POLL_MS;
+    if (quiet > patience && Date.now() - askedMs > LEAST_MS) refresh();
+  }, 1000);
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) { close(); return; }
+    failures = 0;
+    heardMs = Date.now();
+    refresh();
+  });
+  open();
+})();
