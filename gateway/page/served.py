@@ -23,7 +23,7 @@ from gateway.history.answers import (
     SlotStory,
 )
 from gateway.history.refusals import NotThere, Refusal
-from gateway.monitoring.asked import Answer, Question
+from gateway.monitoring.asked import Answer, Keeping, Question
 from gateway.monitoring.door import Door, TurnedAway
 from gateway.monitoring.report import Report
 from gateway.page.frame import WITH_SLASH, Reader
@@ -248,7 +248,7 @@ class ServedPages:
     def _html(
         self, page: Markup, status: int = 200, more: Mapping[str, str] | None = None
     ) -> Answer:
-        keep = "ask" if status == 200 else "never"
+        keep: Keeping = "ask" if status == 200 else "never"
         return Answer(
             status,
             page.encode(errors="replace"),
@@ -305,7 +305,7 @@ def _static(name: str, content_type: str) -> _Static:
 
 
 def _policy() -> str:
-    """A Content-Security-Policy that runs our script and style, and nothing that got into a page."""
+    """A Content-Security-Policy for our script and style, and for nothing else."""
     slash = base64.b64encode(hashlib.sha256(WITH_SLASH.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'self' 'sha256-{slash}'; style-src 'self'; "

@@ -7,6 +7,7 @@ from gateway.page.energy import share_or_nothing
 from gateway.page.frame import Reader, document, facts
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.availability import availability
+from gateway.page.pictures.flow import direction
 from gateway.page.words import Words
 
 
@@ -70,11 +71,18 @@ def power_of(meter: MeterNow, words: Words) -> Markup:
         elif meter.last_success_s is not None:
             since = words("flow.since", clock=words.moment(meter.last_success_s))
         value = tag("span", words("meter.no_value"), class_="v", data_k=f"w.{node.id}")
-        return tag("p", value, " ", tag("small", since, data_k=f"s.{node.id}"), class_="none")
-    key = "meter.draws" if node.power_w > 0.5 else "meter.gives" if node.power_w < -0.5 else None
+        return tag(
+            "p",
+            value,
+            " ",
+            tag("small", since, data_k=f"s.{node.id}"),
+            class_="none",
+            data_way="none",
+        )
+    key = {"in": "meter.draws", "out": "meter.gives"}.get(direction(node))
     value = tag("span", words.power(abs(node.power_w)), class_="v num", data_k=f"w.{node.id}")
     way = tag("small", words(key) if key else "", data_k=f"s.{node.id}")
-    return tag("p", value, " ", way, class_="now", data_w=node.id)
+    return tag("p", value, " ", way, class_="now", data_way=direction(node))
 
 
 def registers(meter: MeterNow, words: Words) -> Child:

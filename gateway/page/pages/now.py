@@ -44,7 +44,7 @@ def _flow(reader: Reader, now: Now) -> Markup:
         tag(
             "li",
             f"{node.title}: ",
-            tag("span", power_words(node, words), data_k=f"w.{node.id}.words"),
+            tag("span", power_words(node, words)),
         )
         for node in others[: 2 * MOST_NODES]
     ]
@@ -68,6 +68,11 @@ def _today(reader: Reader, now: Now) -> Markup:
             "sums.peak",
             power=words.power(now.peak.power_w),
             when=words.moment(now.peak.start_s),
+        )
+    sums = now.today
+    if (sums.used_wh, sums.sun_wh, sums.from_grid_wh, sums.to_grid_wh) == (None,) * 4:
+        return card(
+            words("today.title"), tag("p", words("today.nothing"), class_="soft"), key="today"
         )
     return card(
         words("today.title"),

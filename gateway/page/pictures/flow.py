@@ -189,8 +189,8 @@ def _node(node: Node, place: _Place, words: Words) -> Markup:
             data_k=f"s.{node.id}",
         ),
     ]
-    kind = "none" if stale else "now"
-    return tag("g", *parts, class_=f"node {_colour(node)} {kind}", data_w=node.id)
+    kind, way = ("none", "none") if stale else ("now", direction(node))
+    return tag("g", *parts, class_=f"node {_colour(node)} {kind}", data_way=way)
 
 
 def _bare_house() -> Markup:
