@@ -20,6 +20,7 @@ PROBLEMS = (
     *("refused", "too_late", "not_metered", "disputed", "verdicts_not_heard", "asset_not_heard"),
     *("registry_differs", "clock_unknown", "disk", "buffer_damaged", "broker_away"),
     *("broker_refused", "fees_away", "fees_not_set", "fees_not_taken", "configuration"),
+    "store_unread",
 )
 """Every kind that there are words for, in the order of the page of help."""
 

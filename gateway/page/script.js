@@ -7,7 +7,7 @@
 
   var QUIET_MS = 5500, ANSWER_MS = 3000, POLL_MS = 10000, LEAST_MS = 2000, MOST_FAILURES = 3;
   var stream = null, failures = 0, isGone = false, isAsking = false, isDue = false;
-  var heardMs = Date.now(), askedMs = 0;
+  var heardMs = Date.now(), askedMs = 0, told = {};
 
   /* As the server writes it (words.py). */
   function power(w) {
@@ -113,18 +113,23 @@
   function now(event) {
     heardMs = Date.now();
     failures = 0;
-    var said = JSON.parse(event.data), stale = isGone;
-    (said.nodes || []).forEach(function (node) {
-      var texts = document.querySelectorAll('[data-k="w.' + CSS.escape(node.id) + '"]');
-      [].forEach.call(texts, function (text) {
-        var group = text.closest("[data-way]");
-        if (!group || group.dataset.way !== way(node.power_w)) { stale = true; return; }
-        if (node.power_w === null) return;
-        var shown = power(node.power_w);
-        if (text.firstChild && text.firstChild.data !== shown) text.firstChild.data = shown;
-      });
+    var said = JSON.parse(event.data).power_w, stale = isGone, missing = false;
+    [].forEach.call(document.querySelectorAll("[data-k^='w.']"), function (text) {
+      var id = text.dataset.k.slice(2), group = text.closest("[data-way]");
+      if (!(id in said)) { missing = true; return; }
+      if (!group || group.dataset.way !== way(said[id])) { stale = true; return; }
+      if (said[id] === null) return;
+      var shown = power(said[id]);
+      if (text.firstChild && text.firstChild.data !== shown) text.firstChild.data = shown;
     });
-    if (stale) refresh();
+    if (stale || (missing && Date.now() - askedMs > POLL_MS)) refresh();
+  }
+  /* The first of a kind tells how it is, the next ones that it has changed. */
+  function news(event) {
+    heardMs = Date.now();
+    var before = told[event.type];
+    told[event.type] = event.data;
+    if (before !== undefined && before !== event.data) soon();
   }
 
   function open() {
@@ -132,7 +137,7 @@
     stream = new EventSource(live);
     stream.addEventListener("now", now);
     ["slot", "delivery", "problems"].forEach(function (name) {
-      stream.addEventListener(name, function () { heardMs = Date.now(); soon(); });
+      stream.addEventListener(name, news);
     });
     stream.addEventListener("bye", function () { failures = MOST_FAILURES; close(); });
     stream.onerror = function () {

@@ -3,10 +3,12 @@ something cannot be.
 """
 
 import base64
+import contextlib
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import date, tzinfo
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ from gateway.history.answers import (
     Problem,
     SlotStory,
 )
+from gateway.history.home import day_from, month_from
 from gateway.history.refusals import NotThere, Refusal
 from gateway.monitoring.asked import Answer, Keeping, Question
 from gateway.monitoring.door import Door, TurnedAway
@@ -35,21 +38,24 @@ _HERE = Path(__file__).parent
 
 
 class Questions(Protocol):
-    """What is asked of the history. All raise `Refusal`."""
+    """What is asked of the history (`gateway.history.history`). Answers may be Refusals, raised."""
 
-    def problems(self) -> Sequence[Problem]:
-        """What is wrong, the worst first; it is not asked of the store."""
+    def problems(self, report: Report) -> Sequence[Problem]:
+        """What is wrong, the worst first."""
+
+    def today(self) -> date:
+        """The local day that it is."""
 
     async def now(self) -> Now:
         """How it is."""
 
-    async def day(self, day: str | None) -> Day:
-        """A local day; None is today."""
+    async def day(self, day: date) -> Day:
+        """A local day."""
 
-    async def month(self, month: str | None) -> Month:
-        """A local month; None is this one."""
+    async def month(self, month: date) -> Month:
+        """The local month that a day lies in."""
 
-    async def slot(self, asset: str, start: str) -> SlotStory:
+    async def slot(self, asset: str, start_s: int) -> SlotStory:
         """Why a slot is what it is."""
 
     async def meters(self) -> Sequence[MeterNow]:
@@ -61,7 +67,7 @@ class Questions(Protocol):
     async def exchange(self) -> ExchangeNow:
         """All destinations."""
 
-    async def events(self, before: int | None, meter: str | None) -> Events:
+    async def events(self, before: int | None = None, meter: str | None = None) -> Events:
         """What happened."""
 
 
@@ -149,7 +155,7 @@ class ServedPages:
             version=report.version,
             style=self._style.path,
             script=self._script.path,
-            problems=self._questions.problems(),
+            problems=self._questions.problems(report),
             contact=self._about.contact,
             can_log_out=self._door.knows_cookie(question.cookie),
         )
@@ -157,27 +163,27 @@ class ServedPages:
     async def now(self, question: Question, _: list[str]) -> Markup:
         """The first page, without its chart where the store cannot be read."""
         now = await self._questions.now()
-        try:
-            today: Day | None = await self._questions.day(None)
-        except NotThere:
-            today = None
+        today: Day | None = None
+        with contextlib.suppress(Refusal):  # it is one of the problems of now
+            today = await self._questions.day(self._questions.today())
         return _render("now")(self._reader(question), now, today)
 
     async def days(self, question: Question, rest: list[str]) -> Markup:
         """One day."""
-        day = await self._questions.day(rest[0] if rest else None)
+        when = day_from(rest[0]) if rest else self._questions.today()
+        day = await self._questions.day(when)
         return _render("days")(self._reader(question), day, question.query.get("asset", ""))
 
     async def months(self, question: Question, rest: list[str]) -> Markup:
         """One month."""
-        month = await self._questions.month(rest[0] if rest else None)
-        return _render("months")(self._reader(question), month)
+        when = month_from(rest[0]) if rest else self._questions.today()
+        return _render("months")(self._reader(question), await self._questions.month(when))
 
     async def slots(self, question: Question, rest: list[str]) -> Markup | None:
         """One slot."""
-        if len(rest) != 2:
+        if len(rest) != 2 or not re.fullmatch(r"[0-9]{1,11}", rest[1], re.ASCII):
             return None
-        story = await self._questions.slot(*rest)
+        story = await self._questions.slot(rest[0], int(rest[1]))
         return _render("slot")(self._reader(question), story)
 
     async def meters(self, question: Question, rest: list[str]) -> Markup:
@@ -194,7 +200,7 @@ class ServedPages:
         """What happened."""
         meter = question.query.get("meter", "")
         before = question.query.get("before", "")
-        number = int(before) if before.isascii() and before.isdecimal() else None
+        number = int(before) if re.fullmatch(r"[0-9]{1,15}", before) else None
         found = await self._questions.events(number, meter or None)
         return _render("events")(self._reader(question), found, meter)
 

@@ -605,4 +605,12 @@ $ meter-gateway fees""",
 is to be changed, with file and line:
 
 $ sudo meter-gateway check""",
+    "problem.store_unread.title": "What was cannot be read just now",
+    "problem.store_unread.what": "What was cannot be read just now.",
+    "problem.store_unread.itself": "Meters are read and slots are made all the same.",
+    "problem.store_unread.do": "{reason}",
+    "problem.store_unread.help": """The page reads the file of readings beside the gateway. It may \
+be locked by another program, damaged, or not there yet. What is now is shown all the same.
+
+$ sudo meter-gateway doctor""",
 }
