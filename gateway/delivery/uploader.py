@@ -8,6 +8,7 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from math import inf
 from typing import Never
 from uuid import uuid4
@@ -112,7 +113,9 @@ class Uploader:
         """How deliveries go. Counts are since start; the backlog is the outbox's. Raises
         StoreError.
         """
-        return _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
+        report = _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
+        wait_s = self._patience.retry_at_s - _loop_s() if self._patience.failures else 0.0
+        return replace(report, next_try_s=now_s + wait_s) if wait_s > 0 else report
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Questions to the store that keep nobody waiting but who asks: one thread that reads, one question
 at a time, each with a limit.
 
-The thread is made with the first question; a daemon that nobody asks has none. It opens the file by
+The thread is made with the first question, and ends with its archive; a daemon that nobody asks has
+none. It opens the file by
 itself, never writes, and shares nothing with the event loop but the answer.
 """
 
@@ -53,11 +54,6 @@ class Archive:
             return await self._asked(question)
         finally:
             self._one_at_a_time.release()
-
-    def close(self) -> None:
-        """Ends the thread; a question that runs ends by its limit."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _asked(self, question: Callable[[Look], T]) -> T:
         if self._thread is None:

@@ -235,7 +235,7 @@ def _slots(report: Report) -> Iterator[Problem]:
 
 
 def _is_of_the_start(report: Report, asset: AssetReport) -> bool:
-    """Whether the slot began before the daemon did: that it is not wholly metered is no surprise."""
+    """Whether the slot began before the daemon did: no wonder that it is not wholly metered."""
     return asset.last_slot_s is not None and asset.last_slot_s < report.started_s
 
 

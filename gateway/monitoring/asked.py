@@ -6,7 +6,7 @@ The server (`server.py`) lets in, bounds, packs and sends; whoever brings pages 
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -92,14 +92,37 @@ class Pages(Protocol):
         """The paths that take a POST; all others can only be read."""
 
     def answer(self, question: Question) -> Awaitable[Answer | None]:
-        """None: there is no such page here. An exception is a bug, and ends the daemon's task
-        group: a store that cannot be read, and whatever a person asks, must be answered.
+        """None: there is no such page here. An exception is a bug: it is logged, and answered with
+        500.
         """
 
     def outside(self, question: Question, away: TurnedAway) -> Awaitable[Answer | None]:
         """What is shown, or done, to somebody who has not brought the token: a login. None: they
         are turned away.
         """
+
+
+class LatePages:
+    """Pages that are made when somebody asks for the first time: a daemon that nobody asks needs
+    no memory for them.
+    """
+
+    def __init__(self, prefix: str, make: Callable[[], Pages]) -> None:
+        """They are below `prefix`, and take no POST."""
+        self._prefix = prefix
+        self._make = make
+        self._pages: Pages | None = None
+        self.posts: Collection[str] = ()
+
+    async def answer(self, question: Question) -> Answer | None:
+        """As `Pages.answer`."""
+        if not question.path.startswith(self._prefix):
+            return None
+        self._pages = self._pages or self._make()
+        return await self._pages.answer(question)
+
+    async def outside(self, question: Question, away: TurnedAway) -> Answer | None:
+        """They have nothing for who is turned away."""
 
 
 def refusal(status: int, text: str) -> Answer:

@@ -24,7 +24,7 @@ import os
 import random
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -65,6 +65,8 @@ REUSE_S = 0.1
 _RETRY_S = (1.0, 60.0)
 """First and longest wait before a busy port is tried again."""
 
+BUG_S = 600.0
+"""Time between two tracebacks of pages in the log."""
 TAKE_S = 5.0
 """Seconds a client may take for each part of a stream."""
 STREAM_BYTES = 16 * 1024
@@ -92,8 +94,11 @@ class StatusServer:
         *,
         open_to_all: bool = False,
         pages: Callable[[Door], Sequence[Pages]] = lambda _: (),
+        more: Callable[[Report], Mapping[str, object]] = lambda _: {},
     ) -> None:
-        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring."""
+        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring, and `more` what
+        else `/status` says of a report.
+        """
         self._settings = settings
         self._report = report
         self._door = Door(
@@ -105,7 +110,7 @@ class StatusServer:
         self._page = Answer(200, page, "text/html; charset=utf-8", _page_policy(page))
         self._routes: Mapping[str, Callable[[], Answer]] = {
             "/": lambda: self._page,
-            "/status": lambda: Answer(200, self._report().to_json(), "application/json"),
+            "/status": lambda: self._status(more),
             "/healthz": self._healthz,
             "/metrics": lambda: Answer(
                 200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
@@ -113,6 +118,7 @@ class StatusServer:
         }
         self._made: dict[Callable[[], Answer], tuple[float, Answer]] = {}
         """When each of these was last made, and how it was."""
+        self._bug_logged_s = -inf
         self._port = settings.port
         self._seats = Seats(MAX_CONNECTIONS, lambda: asyncio.get_running_loop().time())
         self.listening = asyncio.Event()
@@ -262,7 +268,7 @@ class StatusServer:
 
     async def _outside(self, asked: Question, away: TurnedAway) -> Answer | None:
         for pages in self._others:
-            if shown := await pages.outside(asked, away):
+            if shown := await self._brought(pages.outside(asked, away)):
                 return shown
         return None
 
@@ -271,9 +277,22 @@ class StatusServer:
         if route is not None and asked.path != "/":
             return self._lately(route)
         for pages in self._others:
-            if answer := await pages.answer(asked):
+            if answer := await self._brought(pages.answer(asked)):
                 return answer
         return self._lately(route) if route is not None else None
+
+    async def _brought(self, answering: Awaitable[Answer | None]) -> Answer | None:
+        """What pages answer. A bug of theirs is theirs alone: meters are read on, and the log has
+        it.
+        """
+        try:
+            return await answering
+        except Exception:  # noqa: BLE001 — whatever it is, it is logged with its traceback
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._bug_logged_s >= BUG_S:
+                self._bug_logged_s = now_s
+                _log.exception("status page: a bug; please report it with these lines")
+            return refusal(500, "this page has a bug, and the gateway's log says which")
 
     def _lately(self, make: Callable[[], Answer]) -> Answer:
         """What that makes now, or has made just before."""
@@ -283,6 +302,10 @@ class StatusServer:
             answer = make()
             self._made[make] = (now_s, answer)
         return answer
+
+    def _status(self, more: Callable[[Report], Mapping[str, object]]) -> Answer:
+        report = self._report()
+        return Answer(200, report.to_json(**more(report)), "application/json")
 
     def _healthz(self) -> Answer:
         report = self._report()

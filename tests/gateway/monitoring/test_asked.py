@@ -43,6 +43,8 @@ class Brought:
                 return Answer(200, b"", "text/event-stream", stream=self._news())
             case "/flood":
                 return Answer(200, b"", "text/event-stream", stream=self._flood())
+            case "/bug":
+                raise ZeroDivisionError("of a page")
             case "/login":
                 return Answer(200, question.body)
         return None
@@ -155,6 +157,17 @@ async def test_what_is_known_is_not_sent_again(server: StatusServer) -> None:
         assert (status, body, headers["etag"]) == (304, b"", tag)
     assert (await ask(server, 'GET /long HTTP/1.1\r\nIf-None-Match: "other"'))[0] == 200
     assert "immutable" in (await ask(server, "GET /static HTTP/1.1"))[1]["cache-control"]
+
+
+async def test_a_bug_of_a_page_is_logged_and_ends_nothing(
+    server: StatusServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        assert (await ask(server, "GET /bug HTTP/1.1"))[0] == 500
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+    assert (await ask(server, "GET /healthz HTTP/1.1"))[0] == 200
 
 
 async def test_a_post_goes_only_where_pages_take_one(server: StatusServer) -> None:
