@@ -489,8 +489,8 @@ $ meter-gateway outbox""",
     "problem.too_late.what": "{count} kwamen te laat voor {subject} ({assets}).",
     "problem.too_late.itself": "Hier zijn ze bewaard; de volgende worden gewoon verzonden.",
     "problem.too_late.do": "Gebeurt het vaak: is de verbinding traag?",
-    "problem.too_late.help": """De beurs neemt elk getal maar een tijd aan. Deze waren daarna klaar \
-of zijn daarna verzonden. Ze zijn met de hand te uploaden:
+    "problem.too_late.help": """De beurs neemt elk getal maar een tijd aan. Deze waren daarna \
+klaar of zijn daarna verzonden. Ze zijn met de hand te uploaden:
 
 $ meter-gateway export undelivered""",
     "problem.not_metered.title": "Een kwartier is niet helemaal gemeten",

@@ -183,7 +183,7 @@ def thirty() -> Now:
 
 def _shape(slots: int, closed: int, seed: int = 7) -> tuple[list[float], list[float]]:
     """What the sun gave and what was used, in Wh."""
-    chance = Random(seed)  # noqa: S311  a picture's
+    chance = Random(seed)
     sun, used = [], []
     for i in range(closed):
         hour = i * 24 / slots
@@ -208,8 +208,10 @@ def column(
         title=title,
         role=role,
         wh=wh,
-        uncertainty_wh=[None if v is None else 1.5 if q == "m" else 34.0
-                        for v, q in zip(wh, quality, strict=True)],
+        uncertainty_wh=[
+            None if v is None else 1.5 if q == "m" else 34.0
+            for v, q in zip(wh, quality, strict=True)
+        ],
         quality=quality,
         delivery=delivery,
         forecast_wh=expected if role != "grid" else [],
@@ -271,7 +273,7 @@ def whole_day() -> Day:
 
 
 def month() -> Month:
-    chance = Random(3)  # noqa: S311  a picture's
+    chance = Random(3)
     days = []
     for n in range(1, 29):
         sun = chance.uniform(1500, 9000)
@@ -334,7 +336,7 @@ def term(meter: str, direction: str, sign: int, wh: float, begin_wh: float) -> T
 
 
 def slot() -> SlotStory:
-    chance = Random(5)  # noqa: S311  a picture's
+    chance = Random(5)
     points = [
         (SLOT_S + n * 10.0, round(1180 + 380 * sin(n / 9) + chance.uniform(-90, 90)))
         for n in range(90)
@@ -465,7 +467,7 @@ def meters() -> list[MeterNow]:
 
 
 def meter_story() -> MeterStory:
-    chance = Random(9)  # noqa: S311  a picture's
+    chance = Random(9)
     begin_s = NOW_S - 86_400
     power = []
     for n in range(288):
