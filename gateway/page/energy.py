@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from msgspec.structs import replace
+
 from gateway.history.answers import Column, Day, Role, Sums
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.bars import STRIP_HEIGHTS, Bars, Layer, bars
 from gateway.page.words import NOTHING, Words
 
 _WORST_FIRST = "xpem"
+MOST_SLOTS = 300
+"""A day with more slots is shown in parts: bars would be thinner than a hair …"""
+WINDOW = 96
+"""… of so many slots."""
 _STRIP_KINDS = {f"d{letter}": round(height) for letter, height in STRIP_HEIGHTS.items()}
 
 
@@ -96,8 +102,47 @@ def slot_start_s(day: Day, i: int) -> int:
     return day.start_s + i * day.slot_s
 
 
+def windowed(day: Day, until_s: int | None = None) -> Day:
+    """The day, or where that has more slots than can be seen: those that have closed last, or those
+    up to then.
+    """
+    if day.slots <= MOST_SLOTS:
+        return day
+    columns = (*day.assets, *day.meters)
+    end = max((len(column.quality.rstrip(".")) for column in columns), default=0)
+    if until_s is not None:
+        end = min(end, (until_s - day.start_s) // day.slot_s)
+    end = min(max(end, WINDOW), day.slots)
+    begin = end - WINDOW
+    return replace(
+        day,
+        start_s=day.start_s + begin * day.slot_s,
+        slots=WINDOW,
+        assets=[_cut(column, begin, end) for column in day.assets],
+        meters=[_cut(column, begin, end) for column in day.meters],
+    )
+
+
+def _cut(column: Column, begin: int, end: int) -> Column:
+    return replace(
+        column,
+        wh=column.wh[begin:end],
+        uncertainty_wh=column.uncertainty_wh[begin:end],
+        quality=column.quality[begin:end],
+        delivery=column.delivery[begin:end],
+        forecast_wh=column.forecast_wh[begin:end],
+    )
+
+
 def hour_marks(day: Day, words: Words) -> list[tuple[float, str]]:
-    """What stands below a day's chart: every sixth hour of the local clock."""
+    """What stands below a day's chart: every sixth hour of the local clock; below a part of a day
+    every quarter of it.
+    """
+    if day.slots == WINDOW and day.slot_s * WINDOW < 80_000:
+        return [
+            (part / 4, words.clock(day.start_s + part * WINDOW * day.slot_s // 4))
+            for part in range(5)
+        ]
     marks = [
         (i / day.slots, f"{local:%H:%M}")
         for i in range(day.slots)

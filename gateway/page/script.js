@@ -16,7 +16,7 @@
     return text.replace(".", body.dataset.decimal) + "\u00a0" + (kilo ? "kW" : "W");
   }
   function way(w) {
-    return w === null ? "none" : Math.abs(w) < 0.5 ? "still" : w > 0 ? "in" : "out";
+    return w === null ? "none" : Math.abs(w) < 0.5 ? "still" : w > 0 ? "up" : "down";
   }
   function isHeld(node) {
     var chosen = window.getSelection && getSelection();

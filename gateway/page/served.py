@@ -149,7 +149,7 @@ class ServedPages:
         language = spoken(question.languages, self._about.language)
         report = self._report()
         return Reader(
-            words=words_for(language, self._about.zone, report.now_s),
+            words=words_for(language, self._about.zone, report.now_s, report.slot_length_s),
             root=question.to_root,
             site=self._about.title,
             version=report.version,
@@ -172,7 +172,9 @@ class ServedPages:
         """One day."""
         when = day_from(rest[0]) if rest else self._questions.today()
         day = await self._questions.day(when)
-        return _render("days")(self._reader(question), day, question.query.get("asset", ""))
+        until = _number(question.query.get("until", ""))
+        asset = question.query.get("asset", "")
+        return _render("days")(self._reader(question), day, asset, until)
 
     async def months(self, question: Question, rest: list[str]) -> Markup:
         """One month."""
@@ -181,9 +183,9 @@ class ServedPages:
 
     async def slots(self, question: Question, rest: list[str]) -> Markup | None:
         """One slot."""
-        if len(rest) != 2 or not re.fullmatch(r"[0-9]{1,11}", rest[1], re.ASCII):
+        if len(rest) != _ASSET_AND_START or (start_s := _number(rest[1])) is None:
             return None
-        story = await self._questions.slot(rest[0], int(rest[1]))
+        story = await self._questions.slot(rest[0], start_s)
         return _render("slot")(self._reader(question), story)
 
     async def meters(self, question: Question, rest: list[str]) -> Markup:
@@ -199,9 +201,8 @@ class ServedPages:
     async def events(self, question: Question, _: list[str]) -> Markup:
         """What happened."""
         meter = question.query.get("meter", "")
-        before = question.query.get("before", "")
-        number = int(before) if re.fullmatch(r"[0-9]{1,15}", before) else None
-        found = await self._questions.events(number, meter or None)
+        before = _number(question.query.get("before", ""))
+        found = await self._questions.events(before, meter or None)
         return _render("events")(self._reader(question), found, meter)
 
     async def help(self, question: Question, rest: list[str]) -> Markup | None:
@@ -298,6 +299,14 @@ def _render(name: str) -> Callable[..., Markup]:
     """
     render: Callable[..., Markup] = import_module(f"gateway.page.pages.{name}").render
     return render
+
+
+_ASSET_AND_START = 2
+
+
+def _number(text: str) -> int | None:
+    """A whole number that somebody wrote; None where it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def _notice() -> Any:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from functools import cache
 from importlib import import_module
 from typing import Final
 
 LANGUAGES: Final = ("en", "de", "nl")
 """The first is spoken where a reader's own is not among them."""
+
+QUARTER_S = 900
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -38,6 +41,8 @@ class Words:
     at_s: float
     """Now: what was today is told without its date."""
     catalogue: Mapping[str, str]
+    slot_s: int = QUARTER_S
+    """Length of a slot. Where it is no whole minutes, times are told with their seconds."""
 
     def __call__(self, key: str, /, **facts: Fact) -> str:
         """The words of that key with those facts in them. Where there are two forms, with a | in
@@ -123,17 +128,18 @@ class Words:
         """That time where the meters are."""
         return datetime.fromtimestamp(at_s, UTC).astimezone(self.zone)
 
-    def clock(self, at_s: float | None, *, seconds: bool = False) -> str:
+    def clock(self, at_s: float | None, *, seconds: bool | None = None) -> str:
         """14:15; where an hour comes twice, with what tells which."""
         if at_s is None:
             return NOTHING
         local = self.local(at_s)
+        seconds = self.slot_s % 60 != 0 if seconds is None else seconds
         text = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
         if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
             text += f"{NBSP}({local.tzname() or f'{local:%z}'})"
         return text
 
-    def moment(self, at_s: float | None, *, seconds: bool = False) -> str:
+    def moment(self, at_s: float | None, *, seconds: bool | None = None) -> str:
         """14:15 of today, or 27 Nov, 14:15."""
         if at_s is None:
             return NOTHING
@@ -197,12 +203,20 @@ def spoken(accept_language: str, setting: str | None = None) -> str:
     return LANGUAGES[0]
 
 
-def catalogue(language: str) -> Mapping[str, str]:
-    """All words of a language, by their keys. Raises ModuleNotFoundError where there is none."""
+@cache
+def catalogue(language: str, *, quarters: bool = True) -> Mapping[str, str]:
+    """All words of a language, by their keys. Where slots are no quarter-hours (`quarters`), they
+    are called otherwise. Raises ModuleNotFoundError where there is no such language.
+    """
     words: Mapping[str, str] = import_module(f"gateway.page.languages.{language}").WORDS
-    return words
+    if quarters:
+        return words
+    names = dict(pair.split("=") for pair in words["slot.names"].split())
+    quarter = re.compile("|".join(sorted(names, key=len, reverse=True)))
+    return {key: quarter.sub(lambda found: names[found[0]], text) for key, text in words.items()}
 
 
-def words_for(language: str, zone: tzinfo, at_s: float) -> Words:
-    """A language of `LANGUAGES`, there and then."""
-    return Words(language, zone, at_s, catalogue(language))
+def words_for(language: str, zone: tzinfo, at_s: float, slot_s: int = QUARTER_S) -> Words:
+    """A language of `LANGUAGES`, there and then, where slots are that long."""
+    said = catalogue(language, quarters=slot_s == QUARTER_S)
+    return Words(language, zone, at_s, said, slot_s)

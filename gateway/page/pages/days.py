@@ -5,6 +5,7 @@ from datetime import date
 
 from gateway.history.answers import Column, Day
 from gateway.page.energy import (
+    MOST_SLOTS,
     colour_of,
     column_chart,
     column_total,
@@ -15,6 +16,7 @@ from gateway.page.energy import (
     kinds_of,
     legend,
     slot_start_s,
+    windowed,
     with_uncertainty,
     worst_delivery,
 )
@@ -22,15 +24,19 @@ from gateway.page.frame import Reader, card, document, table
 from gateway.page.markup import Child, Markup, tag
 
 
-def render(reader: Reader, day: Day, asset: str = "") -> Markup:
-    """The page of a day; of the whole home, or of one asset."""
+def render(reader: Reader, whole: Day, asset: str = "", until_s: int | None = None) -> Markup:
+    """The page of a day; of the whole home, or of one asset; up to then, where it has more slots
+    than can be shown.
+    """
     words = reader.words
-    when = date.fromisoformat(day.day)
+    when = date.fromisoformat(whole.day)
+    day = windowed(whole, until_s)
     column = next((each for each in day.assets if each.id == asset), None)
     return document(
         reader,
         words.long_day(when),
         _steps(reader, day, column),
+        _parts(reader, whole, day, column),
         _switch(reader, day, column),
         _chart(reader, day, column),
         card(words("day.sums"), figures(day.sums, words), _note(reader, day), key="sums"),
@@ -53,6 +59,16 @@ def _steps(reader: Reader, day: Day, column: Column | None) -> Markup:
         label = f"{words.short_day(date.fromisoformat(day.later))} ›"
         links.append(reader.link(f"days/{day.later}{query}", label, class_="go", rel="next"))
     return tag("div", *links, class_="step")
+
+
+def _parts(reader: Reader, whole: Day, day: Day, column: Column | None) -> Child:
+    """The way to the part of the day before, where it is shown in parts."""
+    if day.start_s <= whole.start_s:
+        return None
+    query = f"?until={day.start_s}" + (f"&asset={column.id}" if column else "")
+    label = f"‹ {reader.words.span(whole.start_s, day.start_s)}"
+    link = reader.link(f"days/{day.day}{query}", label, class_="go", rel="prev")
+    return tag("div", link, class_="step")
 
 
 def _switch(reader: Reader, day: Day, column: Column | None) -> Child:
@@ -114,6 +130,8 @@ def _note(reader: Reader, day: Day) -> Child:
     words = reader.words
     notes = [note for note in (coverage_note(day.sums, words),) if note]
     usual = 86_400 // day.slot_s
+    if usual > MOST_SLOTS:
+        return [tag("p", note, class_="soft") for note in notes]
     if day.slots != usual:
         key = "day.shorter" if day.slots < usual else "day.longer"
         notes.append(words(key, n=day.slots))

@@ -7,7 +7,7 @@ from gateway.page.energy import share_or_nothing
 from gateway.page.frame import Reader, document, facts
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.availability import availability
-from gateway.page.pictures.flow import direction
+from gateway.page.pictures.flow import direction, sign_of
 from gateway.page.words import Words
 
 
@@ -65,7 +65,7 @@ def power_of(meter: MeterNow, words: Words) -> Markup:
         if node.stale_since_s is not None and node.stale_power_w is not None:
             since = words(
                 "meter.was",
-                power=words.power(node.stale_power_w),
+                power=words.power(abs(node.stale_power_w)),
                 clock=words.moment(node.stale_since_s),
             )
         elif meter.last_success_s is not None:
@@ -82,7 +82,7 @@ def power_of(meter: MeterNow, words: Words) -> Markup:
     key = {"in": "meter.draws", "out": "meter.gives"}.get(direction(node))
     value = tag("span", words.power(abs(node.power_w)), class_="v num", data_k=f"w.{node.id}")
     way = tag("small", words(key) if key else "", data_k=f"s.{node.id}")
-    return tag("p", value, " ", way, class_="now", data_way=direction(node))
+    return tag("p", value, " ", way, class_="now", data_way=sign_of(node))
 
 
 def registers(meter: MeterNow, words: Words) -> Child:

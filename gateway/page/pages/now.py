@@ -10,6 +10,7 @@ from gateway.page.energy import (
     kinds_of,
     legend,
     slot_start_s,
+    windowed,
     worst_delivery,
 )
 from gateway.page.frame import Reader, card, document, table
@@ -30,6 +31,7 @@ def render(reader: Reader, now: Now, today: Day | None) -> Markup:
         tag("div", _flow(reader, now), _today(reader, now), class_="two"),
     ]
     if today is not None:
+        today = windowed(today)
         parts += [_quarters(reader, today), _latest(reader, today)]
     return document(reader, words("now.title"), *parts, here="now", heading=False, told=False)
 

@@ -17,6 +17,7 @@ from gateway.page.words import NOTHING, Words
 MOST_NODES = 6
 _WIDE = 360
 _RADIUS = 35.0
+_LEAST_W = 0.5
 _LONGEST = 14
 """Letters of a title that fit below a node."""
 
@@ -94,10 +95,24 @@ def power_words(node: Node, words: Words) -> str:
 
 
 def direction(node: Node) -> str:
-    """in: it draws; out: it gives; still: neither, or not known."""
-    if not node.power_w or abs(node.power_w) < 0.5:
+    """in: it draws; out: it gives; still: neither, or not known. What comes from the grid is `in`:
+    so the meter there has it.
+    """
+    gives = node.role in ("sun", "battery")
+    return {"up": "out" if gives else "in", "down": "in" if gives else "out"}.get(
+        sign_of(node), "still"
+    )
+
+
+def sign_of(node: Node) -> str:
+    """up: its power is positive; down: negative; still; none: nothing current is known. The script
+    of the page knows them, too.
+    """
+    if node.power_w is None:
+        return "none"
+    if abs(node.power_w) < _LEAST_W:
         return "still"
-    return "in" if node.power_w > 0 else "out"
+    return "up" if node.power_w > 0 else "down"
 
 
 def _placed(nodes: Sequence[Node]) -> list[tuple[Node, _Place]]:
@@ -189,8 +204,8 @@ def _node(node: Node, place: _Place, words: Words) -> Markup:
             data_k=f"s.{node.id}",
         ),
     ]
-    kind, way = ("none", "none") if stale else ("now", direction(node))
-    return tag("g", *parts, class_=f"node {_colour(node)} {kind}", data_way=way)
+    kind = "none" if stale else "now"
+    return tag("g", *parts, class_=f"node {_colour(node)} {kind}", data_way=sign_of(node))
 
 
 def _bare_house() -> Markup:

@@ -46,7 +46,7 @@ def node(id_: str, title: str, role: Role, power_w: float | None) -> Node:
 
 
 NODES = [
-    node(SUN, "PV", "sun", -2984.0),
+    node(SUN, "PV", "sun", 2984.0),
     node("grid", "grid", "grid", -846.0),
     node(HOUSE, "House load", "house", 1123.0),
     node(HEAT_PUMP, "Heat pump", "other", 1015.0),
@@ -124,7 +124,7 @@ def silent() -> Now:
     sun = replace(
         NODES[0],
         power_w=None,
-        stale_power_w=-1979.0,
+        stale_power_w=1979.0,
         stale_since_s=START_S + 13 * 3600 + 50 * 60,
     )
     house = replace(
