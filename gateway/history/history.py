@@ -26,6 +26,7 @@ from gateway.history.archive import Archive
 from gateway.history.days import day_of, month_of
 from gateway.history.home import Home
 from gateway.history.now import (
+    PeakBefore,
     Today,
     exchange_of,
     meters_of,
@@ -64,6 +65,7 @@ class History:
         self._archive = Archive(path, home.slot_s, masked)
         self._max_gap_s = max_gap_s
         self._undated = undated
+        self._peak_before: PeakBefore | None = None
 
     def problems(self, report: Report) -> list[Problem]:
         """What a person should know of this report, the worst first."""
@@ -84,7 +86,10 @@ class History:
         report = self._report()
         problems = self.problems(report)
         try:
-            today = await self._ask(lambda look: today_of(look, self.home, report.now_s))
+            today = await self._ask(
+                lambda look: today_of(look, self.home, report.now_s, self._peak_before)
+            )
+            self._peak_before = today.before
         except Refusal as error:
             today = Today()
             problems.append(_unread(error))

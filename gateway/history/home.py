@@ -84,7 +84,7 @@ def home_of(settings: Settings) -> Home:
     """What there is to know of a site."""
     names = sorted(settings.destinations, key=lambda name: name != EXCHANGE)
     return Home(
-        zone=settings.timezone.name,
+        zone=str(settings.timezone.name),  # JSON knows plain text only
         clocks=settings.timezone.zone,
         slot_s=int(settings.market.slot),
         assets={asset.uuid: asset for asset in settings.assets},

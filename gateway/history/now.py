@@ -38,6 +38,8 @@ from gateway.store.archive import Look
 HOUSE = "house"
 """The id of the node that nobody meters: what meters at grid, sun and battery leave for it."""
 MAX_REFUSED = 50
+PEAK_S = 3600.0
+"""So long the highest slot of the month before today is taken to be the same."""
 GRID_DAYS = 7
 ACCEPTED_DAYS = 31
 """So far back the newest accepted slot is looked for."""
@@ -132,6 +134,22 @@ def _node(key: str, title: str, role: Role, parts: Sequence[tuple[int, _Power]])
 # --- now and today --------------------------------------------------------------------------------
 
 
+class PeakBefore(msgspec.Struct, frozen=True):
+    """The highest slot of a month before a day: it hardly changes, and takes a month to look up."""
+
+    month_s: int
+    day_s: int
+    looked_s: float
+    peak: Peak | None
+
+    def is_of(self, month_s: int, day_s: int, now_s: float) -> bool:
+        """Whether it is of this day, and not too old."""
+        return (self.month_s, self.day_s) == (
+            month_s,
+            day_s,
+        ) and 0 <= now_s - self.looked_s < PEAK_S
+
+
 class Today(msgspec.Struct, frozen=True, kw_only=True):
     """What the store says of today."""
 
@@ -139,19 +157,27 @@ class Today(msgspec.Struct, frozen=True, kw_only=True):
     yesterday_by_now: Sums = Sums()
     peak: Peak | None = None
     has_slots: bool = True
+    before: PeakBefore | None = None
 
 
-def today_of(look: Look, home: Home, now_s: float) -> Today:
-    """The day so far, the day before until the same time, and the month's highest slot."""
+def today_of(look: Look, home: Home, now_s: float, known: PeakBefore | None) -> Today:
+    """The day so far, the day before until the same time, and the month's highest slot. `known`:
+    what is known of the month before today.
+    """
     today = home.day_of(now_s)
     begin_s, end_s = home.span(today)
     before_s, _ = home.span(today - timedelta(days=1))
     by_now_s = int(home.yesterday_s(now_s) // home.slot_s) * home.slot_s
     month_s, _ = home.month_span(today)
+    if known is None or not known.is_of(month_s, begin_s, now_s):
+        before = peak_of(flows_between(look, home, month_s, begin_s), home.slot_s)
+        known = PeakBefore(month_s, begin_s, now_s, before)
+    peaks = [peak_of(flows_between(look, home, begin_s, end_s), home.slot_s), known.peak]
     return Today(
+        before=known,
         sums=span_sums(look, home, begin_s, end_s),
         yesterday_by_now=span_sums(look, home, before_s, by_now_s),
-        peak=peak_of(flows_between(look, home, month_s, end_s), home.slot_s),
+        peak=max(filter(None, peaks), key=lambda peak: peak.power_w, default=None),
         has_slots=look.slots.starts() is not None,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from gateway.energy.assets import Direction
-from gateway.energy.slot import Quality, Slot
+from gateway.energy.slot import DIRECTIONS, Quality, Slot
 from gateway.store.database import Database
 from gateway.store.rows import SLOT_COLUMNS, SLOT_LIST, slot_of, slot_row
 
@@ -30,8 +30,6 @@ class BriefSlot(msgspec.Struct, frozen=True, array_like=True):
 class SlotSum(msgspec.Struct, frozen=True, array_like=True):
     """What the parts of one sum that are known come to in one slot."""
 
-    start_s: int
-    sum_name: str
     energy_uwh: int
     parts: int
     """How many of its parts are known: the sum is, where that is all of them."""
@@ -113,28 +111,43 @@ class SlotTable:
         )
         return (BriefSlot(*row) for row in rows)
 
-    def sums(self, since_s: int, until_s: int, parts: Sequence[Part]) -> Iterator[SlotSum]:
-        """Of each slot that starts within a time what the parts of each sum come to, in the order
-        of time. The adding is done by SQLite: a month of thirty meters is 180,000 rows.
+    def sums(
+        self, since_s: int, until_s: int, parts: Sequence[Part]
+    ) -> Iterator[tuple[int, dict[str, SlotSum]]]:
+        """Of each slot that starts within a time, in its order, what the known parts of each sum
+        come to. The adding is done by SQLite, once through the rows: a month of thirty meters has
+        180,000.
         """
-        if not parts:
-            return iter(())
-        values = ", ".join(["(?, ?, ?, ?)"] * len(parts))
+        kinds = sorted({(name, sign) for _, _, name, sign in parts})
+        if not kinds:
+            return
+        cases, values = _cases(parts, kinds)
+        found = ", ".join(
+            f"sum(iif(kind = {n}, energy_uwh, NULL)), count(iif(kind = {n}, 1, NULL)), "
+            f"sum(iif(kind = {n}, uncertainty_uwh, NULL)), "
+            f"count(iif(kind = {n}, uncertainty_uwh, NULL)), max(kind = {n} AND by_power)"
+            for n in range(len(kinds))
+        )
         rows = self._database.rows(
-            # CROSS JOIN keeps the order: once through the slots, and of each to its part.
-            f"""WITH part (device, direction, name, sign) AS (VALUES {values})
-                SELECT slots.start_s, part.name, sum(part.sign * slots.energy_uwh), count(*),
-                    iif(count(slots.uncertainty_uwh) = count(*), sum(slots.uncertainty_uwh), NULL),
-                    max(slots.method = 'power')
-                FROM slots CROSS JOIN part
-                ON part.device = slots.device AND part.direction = slots.direction
-                WHERE slots.start_s >= ? AND slots.start_s < ?
-                AND slots.quality IN ('measured', 'estimated')
-                GROUP BY slots.start_s, part.name ORDER BY slots.start_s""",  # noqa: S608
-            *(value for part in parts for value in part),
+            # The limit keeps SQLite from asking for each column anew what kind a row is.
+            f"""SELECT start_s, {found} FROM (
+                    SELECT start_s, energy_uwh, uncertainty_uwh, method = 'power' AS by_power,
+                        CASE {cases} END AS kind FROM slots
+                    WHERE start_s >= ? AND start_s < ? AND quality IN ('measured', 'estimated')
+                    AND kind IS NOT NULL LIMIT -1
+                ) GROUP BY start_s""",  # noqa: S608 — marks and numbers
+            *values,
             *(since_s, until_s),
         )
-        return (SlotSum(*row) for row in rows)
+        for start_s, *cells in rows:
+            sums: dict[str, SlotSum] = {}
+            for n, (name, sign) in enumerate(kinds):
+                energy, count, uncertainty, told, by_power = cells[5 * n : 5 * n + 5]
+                if count:
+                    known = uncertainty if told == count else None
+                    one = SlotSum(sign * energy, count, known, by_power)
+                    sums[name] = _both(sums[name], one) if name in sums else one
+            yield start_s, sums
 
     def starts(self) -> tuple[int, int] | None:
         """The start of the oldest slot, and of the newest; None where there are none."""
@@ -165,3 +178,28 @@ class SlotTable:
 
 def _key_of(slot: Slot) -> tuple[object, ...]:
     return slot.start_s, slot.device, slot.direction, slot.serial_number or ""
+
+
+def _cases(parts: Sequence[Part], kinds: Sequence[tuple[str, int]]) -> tuple[str, Sequence[object]]:
+    """What tells which rows are of which kind (a sum and a sign), in SQL, and its values."""
+    cases: list[str] = []
+    values: list[object] = []
+    for n, kind in enumerate(kinds):
+        for direction in DIRECTIONS:
+            names = [name for name, way, *of in parts if way == direction and tuple(of) == kind]
+            if names:
+                marks = ", ".join("?" * len(names))
+                cases.append(f"WHEN direction = ? AND device IN ({marks}) THEN {n}")
+                values += [direction, *names]
+    return " ".join(cases), values
+
+
+def _both(one: SlotSum, other: SlotSum) -> SlotSum:
+    """What is added to a sum, and what is taken away from it."""
+    uncertain = one.uncertainty_uwh, other.uncertainty_uwh
+    return SlotSum(
+        one.energy_uwh + other.energy_uwh,
+        one.parts + other.parts,
+        None if None in uncertain else sum(each or 0 for each in uncertain),
+        max(one.by_power, other.by_power),
+    )
