@@ -98,18 +98,22 @@ def _extent(given: Bars) -> tuple[float, float]:
     """The energy up to the top and down to the bottom, rounded up."""
     above = [0.0] * len(given.quality)
     below = [0.0] * len(given.quality)
+    ends = {False: 0.0, True: 0.0}
     for layer in given.layers:
-        side = below if layer.below else above
         for i, wh in enumerate(layer.wh):
-            if layer.below:
-                side[i] += abs(wh or 0.0)
-            else:
-                side[i] += max(wh or 0.0, 0.0)
-                below[i] += max(-(wh or 0.0), 0.0)
-    for i, wh in enumerate(given.expected_wh):
-        above[i] = max(above[i], wh or 0.0)
-    top, bottom = max(above, default=0.0), max(below, default=0.0)
+            is_down = layer.below or (wh or 0.0) < 0
+            side = below if is_down else above
+            side[i] += abs(wh or 0.0)
+            # A whisker that goes further has room, too; what stands on it only adds to that.
+            ends[is_down] = max(ends[is_down], side[i] + _off(layer, i))
+    top = max((ends[False], *(wh or 0.0 for wh in given.expected_wh)))
+    bottom = ends[True]
     return (round_up(top) if top > 0 else 0.0, round_up(bottom) if bottom > 0 else 0.0)
+
+
+def _off(layer: Layer, i: int) -> float:
+    """By how much that bar may be off, where it is one."""
+    return (layer.off_wh[i] or 0.0) if layer.off_wh and layer.wh[i] else 0.0
 
 
 def _bars(given: Bars, zero: float, per_wh: float) -> Iterator[Markup]:
@@ -182,7 +186,7 @@ def _whiskers(given: Bars, zero: float, per_wh: float) -> Iterator[Markup]:
     pieces = []
     for layer in given.layers:
         for i, wh in enumerate(layer.wh):
-            off = layer.off_wh[i] if layer.off_wh else None
+            off = _off(layer, i)
             is_down = layer.below or (wh or 0.0) < 0
             end = abs(wh or 0.0) if is_down else stacked[i] + (wh or 0.0)
             if not is_down:

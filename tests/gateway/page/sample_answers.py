@@ -90,7 +90,7 @@ PV_SILENT = Problem(
 )
 EXCHANGE_AWAY = Problem(
     id="exchange_away",
-    subject="The exchange",
+    subject="exchange",
     severity="warn",
     since_s=START_S + 9.5 * 3600,
     facts={"waiting": 60.0, "reason": "connection refused"},
@@ -101,21 +101,25 @@ CLOCK = Problem(
     subject="",
     severity="warn",
     since_s=NOW_S - 700,
-    facts={"believes": "12 June"},
+    facts={"now_s": START_S - 169 * 86_400.0 + 13 * 3600, "reason": "not synchronised"},
 )
 DISK = Problem(
     id="disk",
     subject="",
     severity="bad",
     since_s=NOW_S - 300,
-    facts={"reason": "database or disk is full"},
+    facts={"reason": "database or disk is full", "in_memory": 1204.0},
 )
 REFUSED = Problem(
     id="refused",
-    subject="House load",
+    subject="exchange",
     severity="warn",
     since_s=None,
-    facts={"reason": "asset is not part of the market"},
+    facts={
+        "reason": "asset is not part of the market",
+        "count": 2.0,
+        "assets": "House load, PV",
+    },
 )
 
 
