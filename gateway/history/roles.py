@@ -157,6 +157,5 @@ def _parts(
             elif role == "sun" and way > 0:
                 yield device.name, direction, SUN, 1
             if not has_grid:
-                loads = by_kind["load"] + Counter()
-                loads.update(by_kind["heat_pump"])
-                yield device.name, direction, LOADS, loads[device.name, direction]
+                sign = sum(by_kind[kind][device.name, direction] for kind in ("load", "heat_pump"))
+                yield device.name, direction, LOADS, sign
