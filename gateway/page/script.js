@@ -156,6 +156,9 @@
     var quiet = Date.now() - heardMs, patience = stream || isGone ? QUIET_MS : POLL_MS;
     if (quiet > patience && Date.now() - askedMs > LEAST_MS) refresh();
   }, 1000);
+  addEventListener("beforeprint", function () {
+    [].forEach.call(document.querySelectorAll("details"), function (each) { each.open = true; });
+  });
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) { close(); return; }
     failures = 0;

@@ -6,7 +6,7 @@ VOID = frozenset(("br", "hr", "img", "input", "link", "meta"))
 
 
 class Shown(HTMLParser):
-    """A page's elements and its text. Fails on elements that are not closed, or in a wrong order."""
+    """A page: its elements, its text. Fails where elements do not end as they began."""
 
     def __init__(self, markup: str) -> None:
         super().__init__(convert_charrefs=True)
