@@ -1,5 +1,6 @@
 """Every state, at both widths: what is seen, read and loaded."""
 
+from itertools import pairwise
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -71,7 +72,7 @@ def test_the_first_page_in_every_state(
         for part in (said.what, said.itself, said.do):
             assert " ".join(part.replace("\xa0", " ").split()) in text
     moods = browser.run(
-        "return [...document.querySelectorAll('#mood .mood')].map(e => e.className)"
+        "return [...document.querySelectorAll('#mood .mood')].map(each => each.className)"
     )
     loud = [problem.severity for problem in state.state.problems]
     assert sorted(moods) == sorted(f"mood {mood}" for mood in loud or [state.state.mood])
@@ -172,11 +173,11 @@ def test_a_zoom_of_200_percent_and_wide_spacing_lose_nothing(
 def test_printing_shows_the_table(served: Served, browser: Browser) -> None:
     browser.open(f"{served.url}/days/{sample.DAY}")
     assert not browser.run("return document.querySelector('#table').open")
-    shown = "const box = document.querySelector('#table tbody tr').getBoundingClientRect();"
-    assert browser.run(f"{shown} return box.height") == 0
+    shown = "return document.querySelector('#table tbody tr').checkVisibility()"
+    assert not browser.run(shown)
     browser.media("print")
     browser.run("dispatchEvent(new Event('beforeprint'))")
-    assert browser.run(f"{shown} return box.height") > 10
+    assert browser.run(shown)
     assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
 
 
@@ -207,7 +208,7 @@ def test_a_keyboard_reaches_everything_in_the_order_of_reading(
         )
         assert outline not in ("none", ""), "one sees where one is"
         tops.append(top)
-    assert all(after >= before - 60 for before, after in zip(tops, tops[1:], strict=False))
+    assert all(after >= before - 60 for before, after in pairwise(tops))
 
 
 def test_a_store_that_cannot_be_read_is_said_and_what_is_now_is_shown(browser: Browser) -> None:

@@ -55,7 +55,7 @@ def _flow(reader: Reader, now: Now) -> Markup:
         words("now.title"),
         flow(now.nodes, words),
         tag("ul", *more, class_="key") if more else None,
-        tag("p", reader.link("meters", words("flow.more", n=left)), class_="soft")
+        tag("p", reader.link("meters", words("flow.more", n=left), class_="tap"))
         if left > 0
         else None,
         key="now",

@@ -73,11 +73,11 @@ def _sentence(reader: Reader, story: SlotStory) -> Markup:
         sentences.append(words("slot.expected", energy=words.wh(story.forecast_wh)))
     dated = tag(
         "p",
-        reader.link(f"days/{day.isoformat()}", words.long_day(day)),
+        reader.link(f"days/{day.isoformat()}", words.long_day(day), class_="tap"),
         f" · {story.title}",
         class_="soft",
     )
-    return tag("section", dated, tag("p", " ".join(sentences), class_="sum"), class_="card")
+    return tag("div", dated, tag("p", " ".join(sentences), class_="sum"), class_="card")
 
 
 def _steps(reader: Reader, story: SlotStory) -> Child:
