@@ -35,7 +35,9 @@ def test_a_number_changes_within_a_second_and_its_node_stays(
         "return window.kept === document.querySelector(arguments[0]).firstChild", GRID
     )
     told.power(grid=655.0)
-    browser.wait(lambda: "From the grid" in browser.text, 10, "the arrow turns round")
+    title = "[data-k='t.grid']"
+    assert browser.of(title) == ["To the grid"]
+    browser.wait(lambda: browser.of(title) == ["From the grid"], 10, "the arrow turns round")
     assert browser.of(GRID) == ["655 W"]
     assert browser.complaints() == []
 

@@ -28,7 +28,7 @@ PICTURES: dict[str, tuple[str, str, int, dict[str, str], int | None]] = {
     "page-day": ("well", "/days/2026-11-27", 1000, {}, 900),
     "page-day-dark": ("well", f"/days/2026-11-27?asset={sample.HOUSE}", 1000, DARK, 560),
     "page-month": ("well", "/months/2026-11", 1000, {}, 700),
-    "page-slot": ("well", f"/slots/{sample.HOUSE}/{sample.SLOT_S}", 1000, {}, 1500),
+    "page-slot": ("well", f"/slots/{sample.HOUSE}/{sample.SLOT_S}", 1000, {}, 1150),
     "page-meters": ("silent", "/meters", 1000, {}, None),
     "page-exchange": ("well", "/exchange", 1000, {}, 1000),
 }
