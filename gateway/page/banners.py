@@ -91,7 +91,7 @@ def banner(problem: Problem, words: Words, root: str, *, level: str = "h2") -> M
     link = None
     if problem.id in PROBLEMS:
         link = tag("a", words("help.link"), href=f"{root}help/{problem.id}", class_="tap")
-    parts.append(tag("p", tag("span", rest, data_k=f"{key}.rest"), " ", link))
+    parts += [tag("p", rest, data_k=f"{key}.rest"), tag("p", link) if link else None]
     mood = problem.severity
     return tag("div", icon(mood), tag("div", *parts), class_=f"mood {mood}")
 

@@ -157,7 +157,7 @@ class Words:
         """27 Nov; of another year, with it."""
         key = "date.short" if day.year == self.local(self.at_s).year else "date.short_year"
         month = self.catalogue["date.months_short"].split()[day.month - 1]
-        return self(key, day=str(day.day), month=month, year=str(day.year))
+        return self(key, day=str(day.day), month=month, year=str(day.year)).replace(" ", NBSP)
 
     def long_day(self, day: date) -> str:
         """Friday, 27 November 2026."""

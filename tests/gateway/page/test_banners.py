@@ -61,7 +61,7 @@ def shown(now: Now, language: str = "en") -> str:
         ),
         (
             sample.CLOCK,
-            "The box does not know the time yet (it believes 12 Jun, 14:00). Meters are read; "
+            "The box does not know the time yet (it believes 12\xa0Jun, 14:00). Meters are read; "
             "quarter-hours are made as soon as the time is right. Is there internet?",
         ),
         (
@@ -82,7 +82,7 @@ def test_a_problem_is_told_in_three_sentences(problem: Problem, expected: str) -
     said = told(problem, words())
     rest = " ".join(part for part in (said.itself, said.do) if part)
     banner = shown(sample.now(mood=problem.severity, problems=[problem]))
-    assert banner == f"{said.what}{rest} What this means"
+    assert banner == f"{said.what}{rest}What this means"
 
 
 def test_all_is_well_in_one_sentence() -> None:
