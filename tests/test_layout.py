@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gateway.app",),
     ("gateway.operator",),
     ("gateway.delivery", "gateway.collect"),
+    ("gateway.page",),
     ("gateway.history",),
     ("gateway.ledger", "gateway.monitoring"),
     ("gateway.store", "gateway.site"),
