@@ -4,7 +4,6 @@ What is in an answer does not change its meaning or go away within a version; mo
 `docs/reference/api.md` is made from what is said here and in `answers.py`.
 """
 
-import csv
 import io
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -147,6 +146,8 @@ def _as_csv(day: object) -> Answer:
 
 def csv_of(day: Day) -> str:
     """A day as a table (RFC 4180)."""
+    import csv  # memory that is rarely needed
+
     columns = [*day.assets, *day.meters]
     text = io.StringIO()
     writer = csv.writer(text)

@@ -1,18 +1,17 @@
 """Questions to the store that keep nobody waiting but who asks: one thread that reads, one question
 at a time, each with a limit.
 
-The thread is made with the first question, and ends with its archive; a daemon that nobody asks has
-none. It opens the file by
-itself, never writes, and shares nothing with the event loop but the answer.
+The thread lives for one question; a daemon that nobody asks has none. It opens the file by itself,
+never writes, and shares nothing with the event loop but the answer.
 """
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 
 from gateway.history.refusals import Busy, Unreadable
@@ -40,7 +39,6 @@ class Archive:
         self._slot_s = slot_s
         self._masked = masked
         self._one_at_a_time = asyncio.Lock()
-        self._thread: ThreadPoolExecutor | None = None
         self._logged_s = -LINE_S
 
     async def ask(self, question: Callable[[Look], T]) -> T:
@@ -56,9 +54,7 @@ class Archive:
             self._one_at_a_time.release()
 
     async def _asked(self, question: Callable[[Look], T]) -> T:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
-        given_up = Event()
+        given_up = threading.Event()
 
         def look() -> T:
             until_s = time.monotonic() + QUESTION_S  # in a thread, where no loop has a clock
@@ -70,7 +66,7 @@ class Archive:
                 return question(found)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, look)
+            return await _in_a_thread(look)
         except TooLong as error:
             raise Busy("the answer took too long; try again, or ask for less") from error
         except StoreError as error:
@@ -96,3 +92,23 @@ def _for_people(error: StoreError) -> str:
         "what was recorded cannot be read now; meters are read on; `meter-gateway status` on the "
         "gateway says more"
     )
+
+
+async def _in_a_thread(look: Callable[[], T]) -> T:
+    """What that returns or raises. A thread of its own needs no pool of threads, which is 75 kB of
+    code; and the end of the process waits for none.
+    """
+    found: Future[T] = Future()
+    found.set_running_or_notify_cancel()
+    threading.Thread(target=_answer, args=(look, found), name="archive", daemon=True).start()
+    return await asyncio.wrap_future(found)
+
+
+def _answer(look: Callable[[], T], found: "Future[T]") -> None:
+    """Runs in a thread."""
+    try:
+        answer = look()
+    except BaseException as error:  # noqa: BLE001 — it is whoever waits that this concerns
+        found.set_exception(error)
+    else:
+        found.set_result(answer)

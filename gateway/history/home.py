@@ -70,6 +70,11 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
         """The local day of a moment."""
         return datetime.fromtimestamp(at_s, UTC).astimezone(self.clocks).date()
 
+    def spoken(self, start_s: int) -> str:
+        """When a slot starts, for a person and for a program."""
+        local = datetime.fromtimestamp(start_s, UTC).astimezone(self.clocks)
+        return f"{local:%Y-%m-%d %H:%M:%S %z} ({start_s})"
+
     def yesterday_s(self, at_s: float) -> float:
         """The same time by the clock on the wall, a day earlier."""
         local = datetime.fromtimestamp(at_s, UTC).astimezone(self.clocks)

@@ -33,6 +33,8 @@ MAX_POINTS = 300
 MAX_SAMPLES = 30_000
 """So many samples of all meters are looked at for one line."""
 MAX_EVENTS = 200
+MOST_S = 1 << 33
+"""Later than any slot: the year 2242."""
 MAX_DAY_SAMPLES = 6_000
 """The same for a day: of three meters each ten seconds that is every fifth."""
 DAY_S = 86_400
@@ -40,10 +42,12 @@ DAY_S = 86_400
 
 def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
     """All that is known of one slot of an asset. Raises NotThere where no slot starts then."""
+    if not 0 <= start_s < MOST_S:
+        raise NotThere("nothing is kept of that time")
     if start_s % home.slot_s:
         raise NotThere(
             f"no slot starts then: they are {home.slot_s} s long, and the one around that time "
-            f"starts at {start_s - start_s % home.slot_s}"
+            f"starts at {home.spoken(start_s - start_s % home.slot_s)}"
         )
     until_s = start_s + home.slot_s
     slots = list(look.slots.at(start_s))
@@ -56,7 +60,9 @@ def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
         for owed in look.outbox.revisions(destination, asset.uuid, start_s, kind)
     ]
     if settled is None and not deliveries and not _concerns(asset, slots):
-        raise NotThere(f"nothing is kept of {asset.name} in the slot that starts at {start_s}")
+        raise NotThere(
+            f"nothing is kept of {asset.name} in the slot that starts at {home.spoken(start_s)}"
+        )
     meters = [home.devices[name] for name in sorted(asset.energy.devices) if name in home.devices]
     said = {device.name: list(_said(look, device, start_s, until_s)) for device in meters}
     settled = settled or AssetSlot(asset.uuid, start_s, home.slot_s, None, None, "missing")

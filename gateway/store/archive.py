@@ -25,7 +25,7 @@ from gateway.store.slot_table import SlotTable
 LOCK_WAIT_MS = 500
 """So long a look waits for another program's lock."""
 STEPS = 20_000
-"""After so many steps of SQLite's machine it is asked whether to go on: that is a millisecond or two."""
+"""After so many steps of SQLite's machine it is asked whether to go on: some milliseconds."""
 
 
 class TooLong(StoreError):

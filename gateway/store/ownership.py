@@ -158,5 +158,4 @@ def _is_sample(values: Sequence[object]) -> bool:
         all(isinstance(value, int) for value in whole)
         and isinstance(utc_ms, int | None)
         and isinstance(data, bytes)
-        and len(data) % 4 == 0
     )

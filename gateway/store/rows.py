@@ -1,6 +1,5 @@
 """What is kept, as objects and as rows of the tables. Pure."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
@@ -102,21 +101,6 @@ REPLACED = """EXISTS (SELECT 1 FROM outbox AS newer
     AND newer.subject = outbox.subject AND newer.kind = outbox.kind
     AND newer.revision > outbox.revision AND newer.state IN ('pending', 'sent', 'accepted'))"""
 """A newer number of the same slot is there: the older one must not be sent after it."""
-
-_FOLDED = ("power_w", "power_import_w", "power_export_w")
-
-
-def packing_of(quantities: str) -> struct.Struct:
-    """How a sample of these quantities (their names, divided by commas) is packed.
-
-    What slots are made of keeps all its digits (float64), so that a replay gives the same ones; the
-    rest is kept as float32.
-    """
-    exact = ("wh", "arh", "vah", "m3", "gj", "utc_s")
-    names = quantities.split(",") if quantities else ()
-    return struct.Struct(
-        "<" + "".join("d" if q.endswith(exact) or q in _FOLDED else "f" for q in names)
-    )
 
 
 def lean(value: Any) -> Any:

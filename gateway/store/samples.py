@@ -4,13 +4,12 @@ There is no index on samples: it would multiply what is written. What is asked f
 by halves.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from drivers.sample import Sample
 from gateway.store.database import Database
-from gateway.store.rows import packing_of
+from gateway.store.packing import Packing
 
 REMOVED_AT_ONCE = 5_000
 """Samples that one transaction removes or thins: what it writes to the log is some 1 MB."""
@@ -23,7 +22,7 @@ class SampleTable:
         self._database = database
         self._slot_s = slot_s
         """Thinned samples keep what lies at its boundaries."""
-        self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, struct.Struct]] = {}
+        self._layouts: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, Packing]] = {}
         self._boots: dict[str, int] = {}
         self._thinned: int | None = None
         """Samples up to this number have been thinned; None: not known yet."""
@@ -79,12 +78,12 @@ class SampleTable:
                     self.boot_number(sample.boot_id),
                     sample.boottime_ms,
                     sample.utc_ms,
-                    packing.pack(*sample.values.values()),
+                    packing.pack(sample.values.values()),
                 )
             )
         self._database.connection.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _layout(self, sample: Sample) -> tuple[int, struct.Struct]:
+    def _layout(self, sample: Sample) -> tuple[int, Packing]:
         key = (sample.device, sample.serial_number, tuple(sample.values))
         if key not in self._layouts:
             quantities = ",".join(key[2])
@@ -101,7 +100,7 @@ class SampleTable:
                     "INSERT INTO layouts VALUES (NULL, ?, ?, ?)", where
                 ).lastrowid
             )
-            self._layouts[key] = number, packing_of(quantities)
+            self._layouts[key] = number, Packing(key[2])
         return self._layouts[key]
 
     def boot_number(self, boot_id: str) -> int:
@@ -125,12 +124,12 @@ class SampleTable:
             after = max(after, self.last_before(since_ms))
 
         rows = self._database.rows
-        layouts: dict[int, tuple[str, str | None, tuple[str, ...], struct.Struct]] = {}
+        layouts: dict[int, tuple[str, str | None, tuple[str, ...], Packing]] = {}
         for number, device, serial_number, quantities in rows(
             "SELECT id, device, serial_number, quantities FROM layouts"
         ):
             names = tuple(quantities.split(",")) if quantities else ()
-            layouts[number] = device, serial_number, names, packing_of(quantities)
+            layouts[number] = device, serial_number, names, Packing(names)
         boots = {
             number: (boot_id, bool(placed))
             for number, boot_id, placed in rows("SELECT id, boot_id, placed FROM boots")
@@ -153,23 +152,25 @@ class SampleTable:
         self, device: str, since_ms: int, until_ms: int, most: int
     ) -> Iterator[tuple[int, dict[str, float]]]:
         """What one meter said within a time: UTC in ms, and its values. Of more than `most` samples
-        of all meters in between every so-manieth is looked at.
+        of all meters in between some are looked at, as if by lot: meters take turns, and each
+        so-manieth row may always be the same one's.
         """
         rows = self._database.rows
         layouts = {
-            number: (quantities.split(","), packing_of(quantities))
+            number: (names := quantities.split(","), Packing(names))
             for number, quantities in rows(
                 "SELECT id, quantities FROM layouts WHERE device = ? AND quantities != ''", device
             )
         }
         first, last = self.last_before(since_ms), self.last_before(until_ms)
         marks = ", ".join("?" * len(layouts))
-        # What meters say comes in turns: a stride that is odd meets each of them.
-        stride = (last - first) // most | 1
+        one_of = (last - first) // most + 1
         for layout, utc_ms, data in rows(
             f"SELECT layout, utc_ms, data FROM samples WHERE id > ? AND id <= ? "  # noqa: S608
-            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL AND id % ? = 0 ORDER BY id",
-            *(first, last, *layouts, stride),
+            # Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4).
+            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL "
+            "AND ((id * 2654435761) >> 16) % ? = 0 ORDER BY id",
+            *(first, last, *layouts, one_of),
         ):
             names, packing = layouts[layout]
             yield utc_ms, dict(zip(names, packing.unpack(data), strict=True))

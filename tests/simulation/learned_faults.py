@@ -22,8 +22,8 @@ def learned_lost(world: "World", event: FaultEvent) -> None:
     meter is lost.
     """
     changes = (
-        "state = substr(state, 1, length(state) / 2)",
-        "state = CAST(substr(state, 1, 4) || x'7f' || substr(state, 6) AS BLOB)",
+        "state = substr(state, 1, length(state) / 2) WHERE state != x''",
+        "state = CAST(substr(state, 1, 4) || x'7f' || substr(state, 6) AS BLOB) WHERE state != x''",
         "formula = 'other.import'",
     )
 

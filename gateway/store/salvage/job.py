@@ -4,13 +4,13 @@ import contextlib
 import math
 import shutil
 import sqlite3
-import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.store.packing import Packing
 from gateway.store.row_checks import LOST_BOOT, VALID
 from gateway.store.salvage.shapes import Shape
 
@@ -46,7 +46,7 @@ class Job:
     path: Path
     target: sqlite3.Connection
     deadline_s: float
-    packed: dict[object, struct.Struct] = field(default_factory=dict)
+    packed: dict[object, Packing] = field(default_factory=dict)
     """Bytes of a sample by its layout."""
     boots: set[object] = field(default_factory=set)
     newest_ms: float = math.inf
@@ -108,8 +108,7 @@ class Job:
             for row in rows
             if isinstance(row[data], bytes)
             and (packing := self.packed.get(row[layout])) is not None
-            and packing.size == len(row[data])
-            and all(abs(value) < SANE for value in packing.unpack(row[data]))
+            and _is_sane(packing, row[data])
             and (row[utc] is None or (isinstance(row[utc], int) and row[utc] < self.newest_ms))
             and isinstance(row[boot], int)
             and isinstance(row[boottime], int)
@@ -122,6 +121,14 @@ class Job:
             )
             self.boots.add(number)
         return possible
+
+
+def _is_sane(packing: Packing, data: bytes) -> bool:
+    """Whether that is a sample, of values that can be."""
+    try:
+        return all(abs(value) < SANE for value in packing.unpack(data))
+    except ValueError:
+        return False
 
 
 def _checked_insert(shape: Shape, columns: Sequence[str]) -> str:

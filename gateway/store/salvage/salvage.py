@@ -29,7 +29,7 @@ from pathlib import Path
 from gateway.outbox.item import EXCHANGE
 from gateway.store.file import FILES, connect_as_it_is, new_file
 from gateway.store.migration import FILL_ASSET_SLOTS
-from gateway.store.rows import packing_of
+from gateway.store.packing import Packing
 from gateway.store.salvage.folds import mend_states
 from gateway.store.salvage.job import Job
 from gateway.store.salvage.pages import Pages, read_pages
@@ -257,7 +257,7 @@ def _save_samples(
     """
     [samples] = [shape for shape in shapes if shape.name == "samples"]
     job.packed = {
-        number: packing_of(quantities)
+        number: Packing(quantities.split(",") if quantities else ())
         for number, quantities in job.target.execute("SELECT id, quantities FROM layouts")
     }
     [(end_s,)] = job.target.execute("SELECT max(start_s + length_s) FROM slots")

@@ -200,7 +200,9 @@ async def test_meters_of_one_line_may_differ_in_their_serial_settings() -> None:
         async with running(devices) as (collector, samples), asyncio.timeout(20):
             while len({sample.device for sample in samples}) < 3 or len(samples) < 6:
                 await asyncio.sleep(0.05)
-            assert {meter.report(0, 0.0).line for meter in collector.meters} == {collector.report().name}
+            assert {meter.report(0, 0.0).line for meter in collector.meters} == {
+                collector.report().name
+            }
     assert found.garbled == 0
     assert {sample.device for sample in samples} == {"a", "b", "c"}
 

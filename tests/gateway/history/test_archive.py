@@ -88,10 +88,12 @@ async def test_nobody_asks_and_there_is_no_thread(path: Path) -> None:
     before = threading.active_count()
     archive = Archive(path, SLOT_S, str)
     assert threading.active_count() == before
-    assert await archive.ask(oldest) is not None
-    assert threading.active_count() == before + 1
-    await asyncio.gather(*(archive.ask(oldest) for _ in range(10)))
-    assert threading.active_count() == before + 1
+    alive = await archive.ask(lambda _: threading.active_count())
+    assert alive == before + 1
+    alive = max(
+        await asyncio.gather(*(archive.ask(lambda _: threading.active_count()) for _ in range(10)))
+    )
+    assert alive <= before + 2, "one at a time, and maybe one that is about to end"
 
 
 async def test_a_question_that_takes_too_long_is_stopped_and_the_next_is_answered(

@@ -103,7 +103,7 @@ async def test_a_time_without_samples_is_a_gap(settings: Settings, tmp_path: Pat
 
 
 async def test_what_is_not_there_is_said(history: History) -> None:
-    with pytest.raises(NotThere, match=f"starts at {START_S}"):
+    with pytest.raises(NotThere, match=str(START_S)):
         await history.slot("House load", START_S + 1)
     with pytest.raises(NotThere, match="nothing is kept"):
         await history.slot("House load", START_S + 100 * SLOT_S)
@@ -172,3 +172,23 @@ async def test_thinned_and_undated_samples_are_passed_over(
     story = await history.slot("House load", START_S)
     assert len(story.power[0].points) >= 1
     assert story.power[0].gaps, "between its first and last sample nothing is kept"
+
+
+@pytest.mark.parametrize("meters", [1, 2, 3, 7])
+def test_of_many_samples_some_of_every_meter_are_looked_at(meters: int, tmp_path: Path) -> None:
+    store = open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+    begin_ms = NOW_S * 1000
+    for n in range(2000):
+        for meter in range(meters):
+            values = {"power_w": float(n)}
+            store.add(Sample(f"m{meter}", None, "boot", n, begin_ms + n * 1000, values))
+    store.flush()
+    samples = store.tables.samples
+    for most in (10_000_000, 2000, 200):
+        counts = [
+            len(list(samples.values_of(f"m{n}", begin_ms, begin_ms + 2_000_000, most)))
+            for n in range(meters)
+        ]
+        expected = min(2000, most / meters)
+        assert all(expected / 2 < count <= expected * 2 for count in counts), (most, counts)
+    store.close_file()

@@ -1,0 +1,2 @@
+-- Samples may be packed tighter from now on (packing.py). Those that are there stay as they are; versions before this one cannot read the
+-- new ones.
