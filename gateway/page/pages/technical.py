@@ -7,11 +7,15 @@ from gateway.monitoring.report import (
     GridOperatorReport,
     LineReport,
     MarketReport,
+    MeterReport,
     Report,
 )
 from gateway.page.frame import Reader, card, document, facts, table
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.words import Words
+
+MOST_UNUSED = 64
+"""So many lines that are not used are named."""
 
 
 def render(reader: Reader, report: Report) -> Markup:
@@ -23,6 +27,7 @@ def render(reader: Reader, report: Report) -> Markup:
         _reasons(reader, report),
         tag("div", _machine(reader, report), _store(reader, report), class_="two"),
         _lines(reader, report),
+        _meters(reader, report),
         _forecasts(reader, report),
         _fees(reader, report.grid_operator) if report.grid_operator else None,
         _addresses(reader),
@@ -107,6 +112,42 @@ def _line_row(line: LineReport, report: Report, words: Words) -> list[Child]:
         state = words("line.silent")
     names = ", ".join(each.name for each in report.meters if each.line == line.name)
     return [tag("code", line.name), state, line.carries, names]
+
+
+def _meters(reader: Reader, report: Report) -> Child:
+    """What an installer asks of each meter beside its values."""
+    if not report.meters:
+        return None
+    words = reader.words
+    heads = [words(f"table.{key}") for key in ("meter", "state", "profile", "samples", "remarks")]
+    rows = [_meter_row(meter, report, words) for meter in report.meters]
+    title = words("nav.meters")
+    return card(title, table(heads, rows, name=title, numbers=frozenset((3,))), key="meters")
+
+
+def _meter_row(meter: MeterReport, report: Report, words: Words) -> list[Child]:
+    remarks = []
+    if meter.glitches:
+        remarks.append(words("technical.glitches", n=meter.glitches))
+    if meter.errors:
+        remarks.append(words("technical.errors", n=meter.errors, last=meter.last_error or "–"))
+    if meter.checksum:
+        remarks.append(words("technical.checksum", checksum=meter.checksum))
+    if meter.clock_offset_s is not None:
+        offset = words.number(meter.clock_offset_s, 1)
+        remarks.append(words("technical.clock_offset", seconds=offset))
+    for name, off_wh in sorted(meter.cross_check_wh.items()):
+        remarks.append(words("technical.cross_check", name=name, energy=words.wh(off_wh)))
+    if meter.unused:
+        listed = ", ".join(meter.unused[:MOST_UNUSED])
+        remarks.append(words("technical.unused", n=len(meter.unused), listed=listed))
+    if meter.unbelieved_why:
+        remarks.append(meter.unbelieved_why)
+    state = meter.asleep or meter.state
+    if not meter.healthy(report.now_s, report.started_s):
+        state = f"{state} · {words.moment(meter.last_success_s, seconds=True)}"
+    profile = tag("code", meter.dialect or meter.profile)
+    return [meter.name, state, profile, words.number(meter.samples), " · ".join(remarks)]
 
 
 def _forecasts(reader: Reader, report: Report) -> Child:
