@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from gateway.delivery.mqtt_publisher import MqttPublisher
     from gateway.history.api import Api
     from gateway.history.history import History
+    from gateway.monitoring.door import Door
     from gateway.operator.agent import Agent
+    from gateway.page.served import ServedPages
 
 log = logging.getLogger(__name__)
 
@@ -281,12 +283,26 @@ def _status(
 
         return Api(history(), Live(history(), reporter.lately))
 
+    def pages(door: "Door") -> "ServedPages":
+        from gateway.page.served import About, ServedPages
+
+        about = About(
+            title=settings.about.title or settings.site,
+            zone=settings.timezone.zone,
+            language=settings.about.language,
+            contact=settings.about.contact,
+        )
+        return ServedPages(history(), reporter.lately, about, door)
+
     return StatusServer(
         settings.status,
         reporter.report,
         settings.page_token(),
         open_to_all=settings.page_access == "open",
-        pages=lambda _: [LatePages("/api/", api)],
+        pages=lambda door: [
+            LatePages("/api/", api),
+            LatePages("/", lambda: pages(door), posts=("/login",)),
+        ],
         more=lambda report: {"problems": history().problems(report)},
     )
 

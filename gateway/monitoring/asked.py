@@ -107,22 +107,28 @@ class LatePages:
     no memory for them.
     """
 
-    def __init__(self, prefix: str, make: Callable[[], Pages]) -> None:
-        """They are below `prefix`, and take no POST."""
+    def __init__(self, prefix: str, make: Callable[[], Pages], posts: Collection[str] = ()) -> None:
+        """They are below `prefix`; `posts` as in `Pages`."""
         self._prefix = prefix
         self._make = make
         self._pages: Pages | None = None
-        self.posts: Collection[str] = ()
+        self.posts = posts
 
     async def answer(self, question: Question) -> Answer | None:
         """As `Pages.answer`."""
         if not question.path.startswith(self._prefix):
             return None
-        self._pages = self._pages or self._make()
-        return await self._pages.answer(question)
+        return await self._made().answer(question)
 
     async def outside(self, question: Question, away: TurnedAway) -> Answer | None:
-        """They have nothing for who is turned away."""
+        """As `Pages.outside`."""
+        if not question.path.startswith(self._prefix):
+            return None
+        return await self._made().outside(question, away)
+
+    def _made(self) -> Pages:
+        self._pages = self._pages or self._make()
+        return self._pages
 
 
 def refusal(status: int, text: str) -> Answer:

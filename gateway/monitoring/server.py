@@ -16,9 +16,7 @@ the daemon goes on without its page.
 """
 
 import asyncio
-import base64
 import errno
-import hashlib
 import logging
 import os
 import random
@@ -29,7 +27,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from math import inf
-from pathlib import Path
 
 import h11
 
@@ -106,10 +103,7 @@ class StatusServer:
         )
         self._others = pages(self._door)
         self._posts = frozenset(path for each in self._others for path in each.posts)
-        page = Path(__file__).with_name("page.html").read_bytes()
-        self._page = Answer(200, page, "text/html; charset=utf-8", _page_policy(page))
         self._routes: Mapping[str, Callable[[], Answer]] = {
-            "/": lambda: self._page,
             "/status": lambda: self._status(more),
             "/healthz": self._healthz,
             "/metrics": lambda: Answer(
@@ -274,12 +268,12 @@ class StatusServer:
 
     async def _found(self, asked: Question) -> Answer | None:
         route = self._routes.get(asked.path)
-        if route is not None and asked.path != "/":
+        if route is not None:
             return self._lately(route)
         for pages in self._others:
             if answer := await self._brought(pages.answer(asked)):
                 return answer
-        return self._lately(route) if route is not None else None
+        return None
 
     async def _brought(self, answering: Awaitable[Answer | None]) -> Answer | None:
         """What pages answer. A bug of theirs is theirs alone: meters are read on, and the log has
@@ -462,21 +456,3 @@ async def _left(reader: asyncio.StreamReader) -> None:
     """Returns once the client has closed its side; what it says meanwhile is not read."""
     while await reader.read(1024):
         pass
-
-
-def _page_policy(page: bytes) -> str:
-    """A Content-Security-Policy that runs exactly the script and style that the shipped page holds,
-    and nothing that got into it later.
-    """
-    script, style = (_hash_source(page, tag) for tag in (b"script", b"style"))
-    return (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
-        "img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-def _hash_source(page: bytes, tag: bytes) -> str:
-    inside = re.search(rb"<%s>(.*?)</%s>" % (tag, tag), page, re.DOTALL)
-    assert inside, f"page.html has no {tag.decode()}"
-    return f"'sha256-{base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()}'"
