@@ -25,6 +25,7 @@ from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.monitoring.asked import LatePages
 from gateway.monitoring.exhaustion import Exhaustion
+from gateway.monitoring.report import Report
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
@@ -283,6 +284,13 @@ def _status(
 
         return Api(history(), Live(history(), reporter.lately))
 
+    def problems(report: Report) -> dict[str, object]:
+        from gateway.page.banners import spoken
+        from gateway.page.words import words_for
+
+        words = words_for("en", settings.timezone.zone, report.now_s, report.slot_length_s)
+        return {"problems": spoken(history().problems(report), words)}
+
     def pages(door: "Door") -> "ServedPages":
         from gateway.page.served import About, ServedPages
 
@@ -303,7 +311,7 @@ def _status(
             LatePages("/api/", api),
             LatePages("/", lambda: pages(door), posts=("/login",)),
         ],
-        more=lambda report: {"problems": history().problems(report)},
+        more=problems,
     )
 
 

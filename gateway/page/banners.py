@@ -8,6 +8,8 @@ named.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import to_builtins
+
 from gateway.history.answers import Mood, Now, Problem
 from gateway.outbox.item import EXCHANGE
 from gateway.page.markup import Child, Markup, tag
@@ -55,6 +57,15 @@ def told(problem: Problem, words: Words) -> Told:
             for key in (_key(problem, part, words),)
         )
     )
+
+
+def spoken(problems: Sequence[Problem], words: Words) -> list[dict[str, object]]:
+    """The same for programs: each problem as it is, with its words beside it."""
+    return [
+        {**to_builtins(problem), "what": said.what, "itself": said.itself, "do": said.do}
+        for problem in problems
+        for said in (told(problem, words),)
+    ]
 
 
 def _key(problem: Problem, part: str, words: Words) -> str:
