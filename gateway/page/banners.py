@@ -6,7 +6,8 @@ named.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.history.answers import Mood, Now, Problem
 from gateway.outbox.item import EXCHANGE
@@ -25,8 +26,7 @@ PROBLEMS = (
 """Every kind that there are words for, in the order of the page of help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """One problem in words. Empty where there is nothing to say."""
 
     what: str
