@@ -110,12 +110,9 @@ class Uploader:
         return max(3 * self._destination.transport.timeout_s, MAX_BACKOFF_S)
 
     def snapshot(self, now_s: float) -> DestinationReport:
-        """How deliveries go. Counts are since start; the backlog is the outbox's. Raises
-        StoreError.
-        """
+        """How deliveries go; counts are since the start. Raises StoreError."""
         report = _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
-        wait_s = self._patience.retry_at_s - _loop_s() if self._patience.failures else 0.0
-        return replace(report, next_try_s=now_s + wait_s) if wait_s > 0 else report
+        return replace(report, next_try_s=_next_try_s(self._patience, now_s))
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -387,6 +384,12 @@ def _report(
         unconfirmed=confirmations.unconfirmed,
         disputed=confirmations.disputed,
     )
+
+
+def _next_try_s(patience: Patience, now_s: float) -> float | None:
+    """When what fails is tried again, Unix time."""
+    wait_s = patience.retry_at_s - _loop_s() if patience.failures else 0.0
+    return now_s + wait_s if wait_s > 0 else None
 
 
 def _loop_s() -> float:

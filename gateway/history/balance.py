@@ -7,8 +7,7 @@ is used where all of these are known, and in each of the others where that is.
 Energies are in µWh here, and in Wh in answers.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -43,80 +42,109 @@ def used_names(roles: Roles) -> frozenset[str]:
     return frozenset((LOADS,) if roles.size(LOADS) else ())
 
 
-def sums_of(span: Sequence[Flow], roles: Roles, closed: int, slot_s: int) -> Sums:
-    """The sums of a span of time, of which so many slots have closed."""
-    names = {part[2] for part in roles.parts}
-    used_in = used_names(roles)
-    totals_uwh: dict[str, int] = {}
-    whole = used_uwh = 0
-    used: list[Flow] = []
-    for flow in span:
+class Account:
+    """Adds up slots as they come, in the order of time, and keeps none of them."""
+
+    def __init__(self, roles: Roles, slot_s: int) -> None:
+        self._roles = roles
+        self._slot_s = slot_s
+        self._names = len({part[2] for part in roles.parts})
+        self._used_in = used_names(roles)
+        self._totals_uwh: dict[str, int] = {}
+        self._whole = 0
+        self._used = _Used()
+        self._sun_uwh = self._away_uwh = 0
+        """Of the slots in which both are known: what the sun gave, and what of it went away."""
+        self._peak_uwh, self._peak_s = -1, 0
+
+    def add(self, flow: Flow) -> None:
+        """One more slot."""
         known = flow.known
         for name, row in known.items():
-            totals_uwh[name] = totals_uwh.get(name, 0) + row.energy_uwh
-        whole += len(known) == len(names)
-        if used_in and known.keys() >= used_in:
-            used.append(flow)
-            for name in used_in:
-                used_uwh += _SIGN.get(name, 1) * known[name].energy_uwh
-    if totals_uwh.get(TO_GRID) and not (roles.size(SUN) or roles.size(BATTERY)):
-        used = []  # something is made here that nobody measures
-    return Sums(
-        used_wh=used_uwh / UWH_PER_WH if used else None,
-        sun_wh=wh(totals_uwh.get(SUN)),
-        from_grid_wh=wh(totals_uwh.get(FROM_GRID)),
-        to_grid_wh=wh(totals_uwh.get(TO_GRID)),
-        sun_used_here=_used_here(span),
-        coverage=min(1.0, whole / closed) if closed > 0 and names else 0.0,
-        uncertainty_wh=wh(_uncertainty(used, used_in, roles, slot_s)),
-    )
-
-
-def peak_of(span: Iterable[Flow], slot_s: int) -> Peak | None:
-    """The slot in which most came from the grid, the first of them; None: none is known."""
-    best_uwh, start_s = -1, 0
-    for flow in span:
-        row = flow.known.get(FROM_GRID)
-        if row is not None and row.energy_uwh > best_uwh:
-            best_uwh, start_s = row.energy_uwh, flow.start_s
-    if best_uwh < 0:
-        return None
-    return Peak(power_w=best_uwh / UWH_PER_WH * 3600 / slot_s, start_s=start_s)
-
-
-def _used_here(span: Iterable[Flow]) -> float | None:
-    """Share of the sun's energy that did not go to the grid in its own slot."""
-    sun_uwh = away_uwh = 0
-    for flow in span:
-        sun, to_grid = flow.known.get(SUN), flow.known.get(TO_GRID)
+            self._totals_uwh[name] = self._totals_uwh.get(name, 0) + row.energy_uwh
+        self._whole += len(known) == self._names
+        if self._used_in and known.keys() >= self._used_in:
+            self._used.add(flow, self._used_in, self._slot_s)
+        sun, to_grid = known.get(SUN), known.get(TO_GRID)
         if sun is not None and to_grid is not None and sun.energy_uwh > 0:
-            sun_uwh += sun.energy_uwh
-            away_uwh += min(sun.energy_uwh, to_grid.energy_uwh)
-    return (sun_uwh - away_uwh) / sun_uwh if sun_uwh else None
+            self._sun_uwh += sun.energy_uwh
+            self._away_uwh += min(sun.energy_uwh, to_grid.energy_uwh)
+        from_grid = known.get(FROM_GRID)
+        if from_grid is not None and from_grid.energy_uwh > self._peak_uwh:
+            self._peak_uwh, self._peak_s = from_grid.energy_uwh, flow.start_s
+
+    def sums(self, closed: int) -> Sums:
+        """What they come to; so many slots of their time have closed."""
+        totals, used = self._totals_uwh, self._used
+        nobody_measures = totals.get(TO_GRID) and not (
+            self._roles.size(SUN) or self._roles.size(BATTERY)
+        )  # something is made here
+        is_known = used.count and not nobody_measures
+        steps_uwh = sum(self._roles.steps_uwh.get(name, 0) for name in self._used_in)
+        sun_uwh = self._sun_uwh
+        return Sums(
+            used_wh=used.energy_uwh / UWH_PER_WH if is_known else None,
+            sun_wh=wh(totals.get(SUN)),
+            from_grid_wh=wh(totals.get(FROM_GRID)),
+            to_grid_wh=wh(totals.get(TO_GRID)),
+            sun_used_here=(sun_uwh - self._away_uwh) / sun_uwh if sun_uwh else None,
+            coverage=min(1.0, self._whole / closed) if closed > 0 and self._names else 0.0,
+            uncertainty_wh=wh(used.off_by_uwh(steps_uwh)) if is_known else None,
+        )
+
+    @property
+    def peak(self) -> Peak | None:
+        """The slot in which most came from the grid, the first of them; None: none is known."""
+        if self._peak_uwh < 0:
+            return None
+        power_w = self._peak_uwh / UWH_PER_WH * 3600 / self._slot_s
+        return Peak(power_w=power_w, start_s=self._peak_s)
 
 
-def _uncertainty(
-    used: Sequence[Flow], used_in: Collection[str], roles: Roles, slot_s: int
-) -> int | None:
-    """By how much what is used may be off, either way; None: of one slot nobody knows.
+class _Used:
+    """What was used, in the slots in which that is known."""
 
-    What slots may be off by adds up; but slots that follow each other share their edges, and at
-    each end of such a run the counter lies within its register's step, whatever power says.
-    """
-    added_uwh = 0
-    by_power = False
-    for flow in used:
-        for name in used_in:
+    def __init__(self) -> None:
+        self.count = 0
+        self.energy_uwh = 0
+        self._off_by_uwh: int | None = 0
+        self._by_power = False
+        self._runs = 0
+        self._last_s: int | None = None
+
+    def add(self, flow: Flow, names: Collection[str], slot_s: int) -> None:
+        """One more slot."""
+        self.count += 1
+        if self._last_s is None or flow.start_s - self._last_s != slot_s:
+            self._runs += 1
+        self._last_s = flow.start_s
+        for name in names:
             row = flow.known[name]
-            if row.uncertainty_uwh is None:
-                return None
-            added_uwh += row.uncertainty_uwh
-            by_power = by_power or bool(row.by_power)
-    steps_uwh = sum(roles.steps_uwh.get(name, 0) for name in used_in)
-    if not used or by_power or not steps_uwh:
-        return added_uwh if used else None
-    runs = 1 + sum(after.start_s - flow.start_s != slot_s for flow, after in pairwise(used))
-    return min(added_uwh, 2 * runs * steps_uwh)
+            self.energy_uwh += _SIGN.get(name, 1) * row.energy_uwh
+            self._by_power = self._by_power or bool(row.by_power)
+            if self._off_by_uwh is not None and row.uncertainty_uwh is not None:
+                self._off_by_uwh += row.uncertainty_uwh
+            else:
+                self._off_by_uwh = None
+
+    def off_by_uwh(self, steps_uwh: int) -> int | None:
+        """By how much it may be off, either way, with registers of these steps; None: of one slot
+        nobody knows.
+
+        What slots may be off by adds up; but slots that follow each other share their edges, and
+        at each end of such a run the counter lies within its register's step, whatever power says.
+        """
+        if self._off_by_uwh is None or self._by_power or not steps_uwh:
+            return self._off_by_uwh
+        return min(self._off_by_uwh, 2 * self._runs * steps_uwh)
+
+
+def account_of(span: Iterable[Flow], roles: Roles, slot_s: int) -> Account:
+    """All of these slots added up."""
+    account = Account(roles, slot_s)
+    for flow in span:
+        account.add(flow)
+    return account
 
 
 def wh(energy_uwh: int | None) -> float | None:

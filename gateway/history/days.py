@@ -2,7 +2,7 @@
 raise StoreError.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from gateway.energy.assets import Formula
 from gateway.energy.slot import KNOWN, AssetSlot, Quality
 from gateway.history.answers import Column, Day, DaySums, Month, Sums
-from gateway.history.balance import Flow, flows, peak_of, sums_of, wh
+from gateway.history.balance import Account, Flow, account_of, flows, wh
 from gateway.history.home import Home
 from gateway.store.archive import Look
 from gateway.store.slot_table import BriefSlot
@@ -59,40 +59,47 @@ def day_of(look: Look, home: Home, day: date, today: date) -> Day:
 def month_of(look: Look, home: Home, month: date, today: date) -> Month:
     """One local month, up to today."""
     since_s, until_s = home.month_span(month)
-    of_slots = flows_between(look, home, since_s, until_s)
     kept = look.slots.starts()
+    all_of_it = Account(home.roles, home.slot_s)
+    found = flows_between(look, home, since_s, until_s)
+    flow = next(found, None)
     days = []
-    at = 0
     for day in home.days(since_s, until_s):
         if day > today:
             break
         begin_s, end_s = home.span(day)
-        first = at
-        while at < len(of_slots) and of_slots[at].start_s < end_s:
-            at += 1
-        mine = of_slots[first:at]
-        sums = sums_of(mine, home.roles, closed(home, kept, begin_s, end_s), home.slot_s)
-        days.append(DaySums(day=day.isoformat(), sums=sums, peak=peak_of(mine, home.slot_s)))
+        account = Account(home.roles, home.slot_s)
+        while flow is not None and flow.start_s < end_s:
+            account.add(flow)
+            all_of_it.add(flow)
+            flow = next(found, None)
+        sums = account.sums(closed(home, kept, begin_s, end_s))
+        days.append(DaySums(day=day.isoformat(), sums=sums, peak=account.peak))
     return Month(
         month=f"{month:%Y-%m}",
         zone=home.zone,
         days=days,
-        sums=sums_of(of_slots, home.roles, closed(home, kept, since_s, until_s), home.slot_s),
-        peak=peak_of(of_slots, home.slot_s),
+        sums=all_of_it.sums(closed(home, kept, since_s, until_s)),
+        peak=all_of_it.peak,
         earlier=_neighbour(home, look.slots.start_before(since_s), "%Y-%m"),
         later=_neighbour(home, look.slots.start_from(until_s), "%Y-%m"),
     )
 
 
-def flows_between(look: Look, home: Home, since_s: int, until_s: int) -> list[Flow]:
+def flows_between(look: Look, home: Home, since_s: int, until_s: int) -> Iterator[Flow]:
     """The slots that start within a time, as far as their sums are known."""
-    return list(flows(look.slots.sums(since_s, until_s, home.roles.parts), home.roles))
+    return flows(look.slots.sums(since_s, until_s, home.roles.parts), home.roles)
+
+
+def span_account(look: Look, home: Home, since_s: int, until_s: int) -> Account:
+    """The slots that start within a time, added up."""
+    return account_of(flows_between(look, home, since_s, until_s), home.roles, home.slot_s)
 
 
 def span_sums(look: Look, home: Home, since_s: int, until_s: int) -> Sums:
     """The sums of the slots that start within a time."""
     count = closed(home, look.slots.starts(), since_s, until_s)
-    return sums_of(flows_between(look, home, since_s, until_s), home.roles, count, home.slot_s)
+    return span_account(look, home, since_s, until_s).sums(count)
 
 
 def closed(home: Home, kept: tuple[int, int] | None, since_s: int, until_s: int) -> int:

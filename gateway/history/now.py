@@ -23,8 +23,7 @@ from gateway.history.answers import (
     Role,
     Sums,
 )
-from gateway.history.balance import peak_of
-from gateway.history.days import STATE_LETTER, flows_between, span_sums
+from gateway.history.days import STATE_LETTER, closed, span_account, span_sums
 from gateway.history.home import Home
 from gateway.history.roles import BATTERY, FROM_GRID, SUN
 from gateway.history.stories import power_of
@@ -110,7 +109,10 @@ def _house(home: Home, powers: Mapping[str, _Power]) -> Iterator[Node]:
     names = {part[0] for part in home.roles.parts if part[2] in (FROM_GRID, SUN, BATTERY)}
     has_source = any(home.roles.meters[name] != "grid" for name in names)
     if home.roles.size(FROM_GRID) and has_source:
-        parts = [(1, powers.get(name, _Power(None, None, False))) for name in sorted(names)]
+        parts = [
+            (_GIVES[home.roles.meters[name]], powers.get(name, _Power(None, None, False)))
+            for name in sorted(names)
+        ]
         yield _node(HOUSE, "", "house", parts)
 
 
@@ -170,12 +172,13 @@ def today_of(look: Look, home: Home, now_s: float, known: PeakBefore | None) -> 
     by_now_s = int(home.yesterday_s(now_s) // home.slot_s) * home.slot_s
     month_s, _ = home.month_span(today)
     if known is None or not known.is_of(month_s, begin_s, now_s):
-        before = peak_of(flows_between(look, home, month_s, begin_s), home.slot_s)
+        before = span_account(look, home, month_s, begin_s).peak
         known = PeakBefore(month_s, begin_s, now_s, before)
-    peaks = [peak_of(flows_between(look, home, begin_s, end_s), home.slot_s), known.peak]
+    account = span_account(look, home, begin_s, end_s)
+    peaks = [account.peak, known.peak]
     return Today(
         before=known,
-        sums=span_sums(look, home, begin_s, end_s),
+        sums=account.sums(closed(home, look.slots.starts(), begin_s, end_s)),
         yesterday_by_now=span_sums(look, home, before_s, by_now_s),
         peak=max(filter(None, peaks), key=lambda peak: peak.power_w, default=None),
         has_slots=look.slots.starts() is not None,

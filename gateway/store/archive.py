@@ -68,7 +68,7 @@ def look_into(
     try:
         connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA cache_size = -512")
+        connection.execute("PRAGMA cache_size = -128")
         connection.set_progress_handler(lambda: int(is_over()), STEPS)
         connection.execute("BEGIN")
         _refuse_other_versions(connection, path)

@@ -164,7 +164,7 @@ class SampleTable:
         }
         first, last = self.last_before(since_ms), self.last_before(until_ms)
         marks = ", ".join("?" * len(layouts))
-        one_of = (last - first) // most + 1
+        one_of = max(1, -(-(last - first) // most))
         for layout, utc_ms, data in rows(
             f"SELECT layout, utc_ms, data FROM samples WHERE id > ? AND id <= ? "  # noqa: S608
             # Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4).

@@ -62,7 +62,7 @@ def figures() -> Iterator[Figure]:
     for name, (took_s, size) in took.items():
         beside = f"{size:,} bytes packed; a store of {size_mb:.0f} MB"
         yield Figure(f"{name}, over HTTP", took_s * 1000, "ms", 100, "low", beside)
-    quiet_ms, loud_ms, answers, before_mb, after_mb = asyncio.run(_turns())
+    quiet_ms, loud_ms, answers, (before_mb, after_mb, loud_mb) = asyncio.run(_turns())
     yield Figure(
         "the latest turn of a meter, 16 clients and 6 streams",
         max(loud_ms) - min(quiet_ms),
@@ -73,12 +73,12 @@ def figures() -> Iterator[Figure]:
         f"{max(quiet_ms) - min(quiet_ms):.0f} ms",
     )
     yield Figure(
-        "memory (RSS) when everything was asked for, beside /status",
+        "memory (RSS) when all of the API was asked, beside what it was before",
         after_mb - before_mb,
         "MB",
         0.5,
         "low",
-        f"{before_mb:.1f} MB before",
+        f"{before_mb:.1f} MB before, / and /status among it; {loud_mb:.1f} after the crowd",
     )
 
 
@@ -123,9 +123,10 @@ async def _once(port: int, path: str) -> tuple[float, int]:
 # --- how late meters are read ---------------------------------------------------------------------
 
 
-async def _turns() -> tuple[list[float], list[float], int, float, float]:
+async def _turns() -> tuple[list[float], list[float], int, tuple[float, float, float]]:
     """By how many ms after the whole second each sample of a meter on the network was taken, while
-    nobody asks, and while everybody does; how many answers there were; MB before and after.
+    nobody asks, and while everybody does; how many answers there were; MB before anything was
+    asked of the API, after, and after the crowd.
     """
     assets = {
         uuid4(): "grid.import - grid.export + pv.export",
@@ -136,25 +137,31 @@ async def _turns() -> tuple[list[float], list[float], int, float, float]:
     async with _running(assets, names) as (folder, port, pid):
         progress("page: the daemon, while nobody asks")
         await _until_listening(port)
-        await _once(port, "/status")
-        await asyncio.sleep(10)
+        for path in ("/metrics", "/status", "/"):
+            await _once(port, path)
+        await asyncio.sleep(60)  # slots are closed and delivered
         began_s = time.time()
         await asyncio.sleep(QUIET_S)
+        quiet_s = time.time()
         before_mb = cost(pid).rss_mb
+        for path in _paths(next(iter(assets))):
+            await _once(port, path)
+        after_mb = cost(pid).rss_mb
         progress("page: the daemon, while everybody asks")
         loud_s = time.time()
         answers = await _loud(port, next(iter(assets)))
         ended_s = time.time()
-        await asyncio.sleep(2)
-        after_mb = cost(pid).rss_mb
+        loud_mb = cost(pid).rss_mb
         await asyncio.sleep(60)  # until the samples are on disk
         buffer = open_for_reading(folder / "buffer.sqlite")
         late: dict[bool, list[float]] = {False: [], True: []}
         for _, sample in buffer.tables.samples.read(0, int(began_s * 1000), int(ended_s * 1000)):
-            if sample.device == "heat-pump" and sample.utc_ms is not None:
+            if sample.device != "heat-pump" or sample.utc_ms is None:
+                continue
+            if not quiet_s <= sample.utc_ms / 1000 < loud_s:
                 late[sample.utc_ms >= loud_s * 1000].append(float(sample.utc_ms % 1000))
         buffer.close_file()
-        return late[False], late[True], answers, before_mb, after_mb
+        return late[False], late[True], answers, (before_mb, after_mb, loud_mb)
 
 
 @contextlib.asynccontextmanager
@@ -197,13 +204,16 @@ def _crowd(port: int, asset: str, stop: Event, answers: object) -> None:
     asyncio.run(_asking(port, asset, stop, answers.put))  # type: ignore[attr-defined]
 
 
-async def _asking(port: int, asset: str, stop: Event, told: Callable[[int], object]) -> None:
+def _paths(asset: object) -> list[str]:
+    """One of each kind, of a slot that has closed."""
     day = time.strftime("%Y-%m-%d")
-    start_s = int(time.time() // 60 - 2) * 60
-    paths = [
-        *("now", f"days/{day}", f"months/{day[:7]}", f"slots/{asset}/{start_s}", "meters"),
-        *("meters/pv", "exchange", "events"),
-    ]
+    start_s = int((time.time() - 10) // 60 - 1) * 60
+    said = ["now", f"days/{day}", f"months/{day[:7]}", f"slots/{asset}/{start_s}", "meters"]
+    return [PREFIX + path for path in (*said, "meters/pv", "exchange", "events")]
+
+
+async def _asking(port: int, asset: str, stop: Event, told: Callable[[int], object]) -> None:
+    paths = _paths(asset)
     count = 0
 
     async def ask(number: int) -> None:
@@ -211,7 +221,7 @@ async def _asking(port: int, asset: str, stop: Event, told: Callable[[int], obje
         while not stop.is_set():
             number += 1
             with contextlib.suppress(OSError, RuntimeError):
-                await _once(port, PREFIX + paths[number % len(paths)])
+                await _once(port, paths[number % len(paths)])
                 count += 1
 
     async def listen() -> None:

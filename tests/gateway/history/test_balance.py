@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.history.balance import flows, peak_of, sums_of
+from gateway.history.balance import account_of, flows
 from gateway.history.roles import BATTERY, FROM_GRID, LOADS, SUN, TO_GRID, Roles, roles_of
 from gateway.store.slot_table import SlotSum
 from tests.gateway.history.rig import ASSETS, HEAT, HOUSE, METERS, PV, SLOT_S, write_home
@@ -84,10 +84,10 @@ def test_thirty_flats_use_what_their_meters_say(tmp_path: Path) -> None:
     found = roles(tmp_path, assets, meters)
     assert set(found.meters.values()) == {"house"}
     row = SlotSum(30_000_000, 30, 1_000_000, 0)
-    sums = sums_of(list(flows([(0, {LOADS: row})], found)), found, 1, SLOT_S)
+    sums = account_of(flows([(0, {LOADS: row})], found), found, SLOT_S).sums(1)
     assert (sums.used_wh, sums.sun_wh, sums.from_grid_wh, sums.coverage) == (30.0, None, None, 1.0)
     row = SlotSum(29_000_000, 29, 1_000_000, 0)
-    sums = sums_of(list(flows([(0, {LOADS: row})], found)), found, 1, SLOT_S)
+    sums = account_of(flows([(0, {LOADS: row})], found), found, SLOT_S).sums(1)
     assert (sums.used_wh, sums.coverage) == (None, 0.0), "one flat is not known: missing is not 0"
 
 
@@ -109,7 +109,7 @@ def test_what_goes_out_where_nothing_is_measured_behind_is_made_by_somebody(
 
     def used(out_uwh: int) -> float | None:
         row = {FROM_GRID: SlotSum(5, 1, 1, 0), TO_GRID: SlotSum(out_uwh, 1, 1, 0)}
-        return sums_of(list(flows([(0, row)], found)), found, 1, SLOT_S).used_wh
+        return account_of(flows([(0, row)], found), found, SLOT_S).sums(1).used_wh
 
     assert used(0) == 5e-6
     assert used(1) is None
@@ -144,8 +144,8 @@ def test_sums_are_those_of_the_slots_that_are_known(
     rows: list[tuple[int, dict[str, SlotSum]]],
 ) -> None:
     found = usual_home()
-    span = list(flows(rows, found))
-    sums = sums_of(span, found, 201, SLOT_S)
+    account = account_of(flows(rows, found), found, SLOT_S)
+    sums = account.sums(201)
     whole = [known for _, known in rows if len(known) == 3]
     used = [
         known[FROM_GRID].energy_uwh - known[TO_GRID].energy_uwh + known[SUN].energy_uwh
@@ -164,7 +164,7 @@ def test_sums_are_those_of_the_slots_that_are_known(
     if sums.uncertainty_wh is not None:
         added = sum(row.uncertainty_uwh or 0 for known in whole for row in known.values())
         assert 0 <= sums.uncertainty_wh <= added / 1e6
-    peak = peak_of(span, SLOT_S)
+    peak = account.peak
     known_in = [row[FROM_GRID].energy_uwh for _, row in rows if FROM_GRID in row]
     assert (peak.power_w if peak else None) == (
         pytest.approx(max(known_in) / 1e6 * 4) if known_in else None
@@ -178,7 +178,7 @@ def test_what_follows_each_other_is_off_at_its_ends_only(tmp_path: Path) -> None
     def uncertainty_wh(starts: list[int], by_power: int = 0) -> float | None:
         row = SlotSum(10**8, 1, 10**9, by_power)
         rows = [(n * SLOT_S, dict.fromkeys((FROM_GRID, TO_GRID, SUN), row)) for n in starts]
-        return sums_of(list(flows(rows, found)), found, 9, SLOT_S).uncertainty_wh
+        return account_of(flows(rows, found), found, SLOT_S).sums(9).uncertainty_wh
 
     assert uncertainty_wh([0, 1, 2, 3]) == 2 * steps_wh
     assert uncertainty_wh([0, 1, 5, 6]) == 4 * steps_wh, "a hole has two more ends"
