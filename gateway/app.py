@@ -8,7 +8,7 @@ lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ deliveries ─▶ exc
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import cache, partial
 from math import inf
 from pathlib import Path
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gateway.history.api import Api
     from gateway.history.history import History
     from gateway.monitoring.door import Door
+    from gateway.monitoring.report import Report
     from gateway.operator.agent import Agent
     from gateway.page.served import ServedPages
 
@@ -294,6 +295,12 @@ def _status(
         )
         return ServedPages(history(), reporter.lately, about, door)
 
+    def problems(report: "Report") -> Mapping[str, object]:
+        from gateway.page.banners import in_english
+
+        found = history().problems(report)
+        return {"problems": in_english(found, report, settings.timezone.zone)}
+
     return StatusServer(
         settings.status,
         reporter.report,
@@ -303,7 +310,7 @@ def _status(
             LatePages("/api/", api),
             LatePages("/", lambda: pages(door), posts=("/login",)),
         ],
-        more=lambda report: {"problems": history().problems(report)},
+        more=problems,
     )
 
 
