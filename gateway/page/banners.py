@@ -6,15 +6,16 @@ named.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import tzinfo
 
-from msgspec import to_builtins
+from msgspec import Struct, to_builtins
 
 from gateway.history.answers import Mood, Now, Problem
+from gateway.monitoring.report import Report
 from gateway.outbox.item import EXCHANGE
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.icons import icon
-from gateway.page.words import NOTHING, Words
+from gateway.page.words import NOTHING, Words, words_for
 
 PROBLEMS = (
     *("meter_silent", "meter_silent_long", "line_away", "line_away_long", "meter_unbelieved"),
@@ -27,8 +28,7 @@ PROBLEMS = (
 """Every kind that there are words for, in the order of the page of help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """One problem in words. Empty where there is nothing to say."""
 
     what: str
@@ -59,13 +59,12 @@ def told(problem: Problem, words: Words) -> Told:
     )
 
 
-def spoken(problems: Sequence[Problem], words: Words) -> list[dict[str, object]]:
-    """The same for programs: each problem as it is, with its words beside it."""
-    return [
-        {**to_builtins(problem), "what": said.what, "itself": said.itself, "do": said.do}
-        for problem in problems
-        for said in (told(problem, words),)
-    ]
+def in_english(
+    problems: Sequence[Problem], report: Report, zone: tzinfo
+) -> list[dict[str, object]]:
+    """The problems of a report with their words, as JSON brings them."""
+    words = words_for("en", zone, report.now_s, report.slot_length_s)
+    return [{**to_builtins(problem), **to_builtins(told(problem, words))} for problem in problems]
 
 
 def _key(problem: Problem, part: str, words: Words) -> str:

@@ -6,9 +6,9 @@ below it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.history.answers import Column, Day, Role, Sums
@@ -24,8 +24,7 @@ WINDOW = 96
 _STRIP_KINDS = {f"d{letter}": round(height) for letter, height in STRIP_HEIGHTS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """A home's energies, slot by slot."""
 
     from_grid_wh: list[float | None]
@@ -267,7 +266,7 @@ def with_uncertainty(wh: float | None, off_wh: float | None, words: Words) -> st
     if off_wh < 0.5 and digits == 0:
         return words.wh(wh)
     number, unit = words.number(wh, digits), "Wh"
-    return f"{number} ± {words.number(off_wh, digits)}\N{NO-BREAK SPACE}{unit}"
+    return f"{number} ± {words.number(off_wh, digits)}\xa0{unit}"
 
 
 def legend(kinds: Sequence[str], words: Words, *, hatch: str = "from") -> Markup:

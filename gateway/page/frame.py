@@ -1,7 +1,8 @@
 """What stands around every page: its head, the navigation, what is wrong, and its foot. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.history.answers import Problem
 from gateway.page.banners import banner, live_region, ranked
@@ -21,8 +22,7 @@ beside it.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class Reader(Struct, frozen=True, kw_only=True):
     """Who reads, and where the page is for that reader."""
 
     words: Words

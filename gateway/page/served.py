@@ -7,11 +7,12 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, tzinfo
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from gateway.history.answers import (
     Day,
@@ -71,8 +72,7 @@ class Questions(Protocol):
         """What happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What pages are told of the site."""
 
     title: str
@@ -82,8 +82,7 @@ class About:
     contact: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Static:
+class _Static(Struct, frozen=True):
     """A file that never changes below its address, as that has the file's hash in it."""
 
     path: str
@@ -272,8 +271,7 @@ class ServedPages:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """How a page is made, and how many parts may follow its name."""
 
     render: Callable[[ServedPages, Question, list[str]], Awaitable[Markup | None]]

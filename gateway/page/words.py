@@ -6,19 +6,20 @@ one file in `languages/`, read when somebody asks for it.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from importlib import import_module
 from typing import Final
+
+from msgspec import Struct
 
 LANGUAGES: Final = ("en", "de", "nl")
 """The first is spoken where a reader's own is not among them."""
 
 QUARTER_S = 900
 
-NBSP = "\N{NO-BREAK SPACE}"
-MINUS = "\N{MINUS SIGN}"
+NBSP = "\xa0"
+MINUS = "\u2212"
 NOTHING = "–"
 """Where a number would be, and nobody knows it. Missing is not zero."""
 
@@ -32,8 +33,7 @@ class _Facts(dict[str, str]):
         return NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """One language, in the time zone of a site, at one instant."""
 
     language: str

@@ -77,7 +77,7 @@ class Site:
         Meta(
             max_length=500,
             description="whom to ask when something is wrong: its page of help says so",
-            examples=["Installer: Ada, 0660 123456"],
+            examples=["Ada, 0660 123456"],
         ),
     ] = ""
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.history.api import Api
 from gateway.history.live import Live
+from gateway.monitoring.report import Report
 from gateway.monitoring.server import StatusServer
 from gateway.page.served import About, Questions, ServedPages
 from gateway.site.page_access import ListenHost
@@ -26,8 +27,10 @@ class Served:
         host: str = "127.0.0.1",
         token: Callable[[], str | None] = lambda: None,
         language: str | None = None,
+        report: Callable[[], Report] | None = None,
     ) -> None:
         self.history = history
+        self._report = report
         self.live: Live | None = None
         self._host = host
         self._token = token
@@ -71,15 +74,15 @@ class Served:
             language=self._language,
             contact="Ada, 0660 123456",
         )
-        self.live = Live(history, history.report)
-        live = self.live
+        report = self._report or history.report
+        self.live = live = Live(history, report)
         server = StatusServer(
             StatusSettings(host=ListenHost(self._host), port=self._port),
-            history.report,
+            report,
             self._token,
             pages=lambda door: [
                 Api(history, live),
-                ServedPages(history, history.report, about, door),
+                ServedPages(history, report, about, door),
             ],
         )
         serving = asyncio.create_task(server.run())

@@ -181,7 +181,7 @@ def _beyond(term: Term, words: Words) -> str | None:
     if term.beyond_register_wh is None:
         return None
     sign = "+" if term.beyond_register_wh > 0 else ""
-    return f"{sign}{words.number(term.beyond_register_wh, 1)}\N{NO-BREAK SPACE}Wh"
+    return f"{sign}{words.number(term.beyond_register_wh, 1)}\xa0Wh"
 
 
 def _sum(story: SlotStory, words: Words) -> Child:
@@ -228,7 +228,7 @@ def _delivery(each: Delivery, words: Words) -> Markup:
         if each.first_sent_s is not None and 0 <= each.decided_s - each.first_sent_s < 120:
             digits = 1 if each.decided_s - each.first_sent_s < 10 else 0
             seconds = words.number(each.decided_s - each.first_sent_s, digits)
-            took = f" ({seconds}\N{NO-BREAK SPACE}s)"
+            took = f" ({seconds}\xa0s)"
         decided = f"{decided} {words.moment(each.decided_s, seconds=True)}{took}"
     steps.append(decided)
     if each.confirmed_s is not None:

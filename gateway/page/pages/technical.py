@@ -196,7 +196,7 @@ def _fees(reader: Reader, operator: GridOperatorReport) -> Markup:
         if value is None:
             return "–"
         digits = 0 if value == round(value) else 2
-        return f"{words.number(value, digits)}\N{NO-BREAK SPACE}{operator.unit}"
+        return f"{words.number(value, digits)}\xa0{operator.unit}"
 
     rows = [_fee_row(market, fee) for market in operator.markets]
     title = words("technical.fees")

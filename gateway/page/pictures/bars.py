@@ -5,7 +5,8 @@ is pale, unknown is a dotted column. A whisker says by how much a bar may be off
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from gateway.page.markup import Markup, number, tag
 from gateway.page.pictures.chart import chart, hours, round_up, rule, runs, stretched
@@ -20,8 +21,7 @@ _LEAST_WHISKER = 3.0
 HATCH = {"e": "estimated", "p": "partial"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """One thing that bars are made of. Layers above the line stand on each other."""
 
     colour: str
@@ -32,8 +32,7 @@ class Layer:
     """By how much each may be off, either way; empty: nobody says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bars:
+class Bars(Struct, frozen=True, kw_only=True):
     """A chart of bars. All lists are equally long."""
 
     name: str
@@ -50,7 +49,7 @@ class Bars:
     """Where now is, as a share of the width."""
     titles: Sequence[str] = ()
     """What is said of each bar where one points at it."""
-    links: Sequence[str] = field(default=())
+    links: Sequence[str] = ()
     height: int = 190
     scale: Callable[[float], str] = str
     """How an energy in Wh is written beside a rule."""

@@ -6,8 +6,9 @@ when.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import hypot
+
+from msgspec import Struct
 
 from gateway.history.answers import Node, Role
 from gateway.page.markup import Markup, number, tag
@@ -22,8 +23,7 @@ _LONGEST = 14
 """Letters of a title that fit below a node."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     x: float
     y: float
     label: str = "below"

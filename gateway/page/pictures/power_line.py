@@ -1,7 +1,8 @@
 """Power over time, as a line of steps: a slot's samples, or a meter's last 24 hours. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.page.markup import Markup, number, tag
 from gateway.page.pictures.chart import chart, hours, round_up, rule, stretched
@@ -11,8 +12,7 @@ _UNITS = 600.0
 _TALL = 130.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """What is drawn between two times."""
 
     name: str
