@@ -29,7 +29,7 @@ Role = Literal["house", "sun", "grid", "battery", "other"]
 
 class Problem(Struct, frozen=True, kw_only=True):
     """One cause of which a person should know, told once. Its words are made from this, in the
-    reader's language, by `gateway.page.banners`; JSON brings the English ones.
+    reader's language, by `gateway.page.banners`; `/status` has the English ones.
     """
 
     id: str

@@ -32,7 +32,11 @@ def flows(rows: Iterable[tuple[int, Mapping[str, SlotSum]]], roles: Roles) -> It
     """The slots of a time, in its order: of each the sums that are whole."""
     sizes = {name: roles.size(name) for name in (SUN, FROM_GRID, TO_GRID, BATTERY, LOADS)}
     for start_s, sums in rows:
-        yield Flow(start_s, {name: row for name, row in sums.items() if row.parts == sizes[name]})
+        if all([row.parts == sizes[name] for name, row in sums.items()]):  # noqa: C419 — quicker
+            yield Flow(start_s, sums)
+        else:
+            whole = {name: row for name, row in sums.items() if row.parts == sizes[name]}
+            yield Flow(start_s, whole)
 
 
 def used_names(roles: Roles) -> frozenset[str]:
@@ -73,6 +77,17 @@ class Account:
         if from_grid is not None and from_grid.energy_uwh > self._peak_uwh:
             self._peak_uwh, self._peak_s = from_grid.energy_uwh, flow.start_s
 
+    def add_all(self, later: "Account") -> None:
+        """All slots of another account, which are later."""
+        for name, total_uwh in later._totals_uwh.items():
+            self._totals_uwh[name] = self._totals_uwh.get(name, 0) + total_uwh
+        self._whole += later._whole
+        self._used.add_all(later._used, self._slot_s)
+        self._sun_uwh += later._sun_uwh
+        self._away_uwh += later._away_uwh
+        if later._peak_uwh > self._peak_uwh:
+            self._peak_uwh, self._peak_s = later._peak_uwh, later._peak_s
+
     def sums(self, closed: int) -> Sums:
         """What they come to; so many slots of their time have closed."""
         totals, used = self._totals_uwh, self._used
@@ -110,11 +125,29 @@ class _Used:
         self._off_by_uwh: int | None = 0
         self._by_power = False
         self._runs = 0
+        self._first_s = 0
         self._last_s: int | None = None
+
+    def add_all(self, later: "_Used", slot_s: int) -> None:
+        """All slots of another, which are later."""
+        if later._last_s is None:
+            return
+        is_next = self._last_s is not None and later._first_s - self._last_s == slot_s
+        self._runs += later._runs - is_next
+        if self._last_s is None:
+            self._first_s = later._first_s
+        self._last_s = later._last_s
+        self.count += later.count
+        self.energy_uwh += later.energy_uwh
+        self._by_power = self._by_power or later._by_power
+        known = self._off_by_uwh is not None and later._off_by_uwh is not None
+        self._off_by_uwh = (self._off_by_uwh or 0) + (later._off_by_uwh or 0) if known else None
 
     def add(self, flow: Flow, names: Collection[str], slot_s: int) -> None:
         """One more slot."""
         self.count += 1
+        if self._last_s is None:
+            self._first_s = flow.start_s
         if self._last_s is None or flow.start_s - self._last_s != slot_s:
             self._runs += 1
         self._last_s = flow.start_s

@@ -71,8 +71,8 @@ def month_of(look: Look, home: Home, month: date, today: date) -> Month:
         account = Account(home.roles, home.slot_s)
         while flow is not None and flow.start_s < end_s:
             account.add(flow)
-            all_of_it.add(flow)
             flow = next(found, None)
+        all_of_it.add_all(account)
         sums = account.sums(closed(home, kept, begin_s, end_s))
         days.append(DaySums(day=day.isoformat(), sums=sums, peak=account.peak))
     return Month(

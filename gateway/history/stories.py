@@ -2,7 +2,7 @@
 the store within one look, and may raise StoreError.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from gateway.energy.counter import UWH_PER_WH
@@ -83,9 +83,9 @@ def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
         terms=list(_terms(home, asset, slots, said)),
         power=[_power_line(device, said[device.name], start_s, until_s) for device in meters],
         beside=span_sums(look, home, start_s, until_s),
-        deliveries=[_delivery(owed) for owed in deliveries],
+        deliveries=[_delivery(owed, look.masked) for owed in deliveries],
         events=[
-            event_line(home, event)
+            event_line(home, event, look.masked)
             for event in look.events.between(start_s, until_s)
             if event[2] in asset.energy.devices or not event[2]
         ],
@@ -286,7 +286,7 @@ def _mean(values: Sequence[float]) -> float | None:
 # --- deliveries and events ------------------------------------------------------------------------
 
 
-def _delivery(owed: Owed) -> Delivery:
+def _delivery(owed: Owed, masked: Callable[[str], str]) -> Delivery:
     return Delivery(
         destination=owed.item.destination,
         kind=owed.item.kind,
@@ -296,8 +296,8 @@ def _delivery(owed: Owed) -> Delivery:
         attempts=owed.attempts,
         first_sent_s=owed.first_sent_s,
         decided_s=owed.decided_s,
-        answer=owed.answer or "",
-        reason=owed.reason,
+        answer=masked(owed.answer or ""),
+        reason=masked(owed.reason),
         confirmed_s=owed.confirmed_s,
         held_wh=wh(owed.held_uwh),
     )
@@ -309,13 +309,13 @@ def events_before(look: Look, home: Home, number: int | None, meter: str | None)
     shown = found[:MAX_EVENTS]
     return Events(
         zone=home.zone,
-        events=[event_line(home, event) for event in shown],
+        events=[event_line(home, event, look.masked) for event in shown],
         meters=list(home.devices),
         older=shown[-1][0] if len(found) > MAX_EVENTS else None,
     )
 
 
-def event_line(home: Home, event: KeptEvent) -> EventLine:
+def event_line(home: Home, event: KeptEvent, masked: Callable[[str], str]) -> EventLine:
     """One event, with the slot and the day in which it was."""
     number, at_s, device, kind, energy_uwh, text = event
     return EventLine(
@@ -323,7 +323,7 @@ def event_line(home: Home, event: KeptEvent) -> EventLine:
         at_s=at_s,
         meter=device,
         kind=kind,
-        text=text,
+        text=masked(text),
         energy_wh=wh(energy_uwh),
         slot_s=int(at_s // home.slot_s) * home.slot_s,
         day=home.day_of(at_s).isoformat(),

@@ -46,6 +46,7 @@ class Look:
         self.events = EventTable(database)
         self.outbox = OutboxTable(database)
         self.outbox.masked = masked
+        self.masked = masked
 
 
 @contextlib.contextmanager

@@ -171,6 +171,21 @@ def test_sums_are_those_of_the_slots_that_are_known(
     )
 
 
+@given(days(), st.integers(0, 200))
+def test_accounts_of_two_spans_are_that_of_both(
+    rows: list[tuple[int, dict[str, SlotSum]]], at: int
+) -> None:
+    found = usual_home()
+    whole = account_of(flows(rows, found), found, SLOT_S)
+    both = account_of((), found, SLOT_S)
+    for part in (
+        [row for row in rows if row[0] < at * SLOT_S],
+        [row for row in rows if row[0] >= at * SLOT_S],
+    ):
+        both.add_all(account_of(flows(part, found), found, SLOT_S))
+    assert (both.sums(201), both.peak) == (whole.sums(201), whole.peak)
+
+
 def test_what_follows_each_other_is_off_at_its_ends_only(tmp_path: Path) -> None:
     found = roles(tmp_path, dict(ASSETS), dict(METERS))
     steps_wh = sum(found.steps_uwh[name] for name in (FROM_GRID, TO_GRID, SUN)) / 1e6

@@ -4,10 +4,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec import json
 
 from drivers.sample import Sample
 from gateway.energy.slot import Event
 from gateway.history.history import History
+from gateway.history.home import home_of
 from gateway.history.opening import open_history
 from gateway.history.refusals import NotThere
 from gateway.history.stories import MAX_EVENTS, MAX_POINTS, thinned
@@ -85,6 +87,28 @@ async def test_deliveries_and_events_are_told(settings: Settings, tmp_path: Path
     [event] = story.events
     assert (event.meter, event.energy_wh, event.slot_s) == ("pv", 7.0, START_S)
     assert event.day == "2026-03-29"
+
+
+async def test_secrets_that_others_repeated_are_not_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "buffer.sqlite"
+    fill(path, 0.2)
+    db = sqlite3.connect(path)
+    db.execute("UPDATE outbox SET answer = 'your password hunter2', reason = 'hunter2 is wrong'")
+    db.execute(f"INSERT INTO events VALUES (1, {START_S + 1}, 'pv', 'glitch', NULL, 'hunter2')")
+    db.commit()
+    db.close()
+
+    def masked(text: str) -> str:
+        return text.replace("hunter2", "(secret)")
+
+    told = report(settings)
+    history = History(home_of(settings), path, lambda: told, masked, max_gap_s=7200)
+    for answer in (await history.slot("House load", START_S), await history.events()):
+        text = json.encode(answer).decode()
+        assert "hunter2" not in text
+        assert "(secret)" in text
 
 
 async def test_a_time_without_samples_is_a_gap(settings: Settings, tmp_path: Path) -> None:
