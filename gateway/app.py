@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from gateway.history.api import Api
     from gateway.history.history import History
     from gateway.monitoring.door import Door
-    from gateway.monitoring.report import Report
     from gateway.operator.agent import Agent
     from gateway.page.served import ServedPages
 
