@@ -8,7 +8,7 @@ lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ deliveries ─▶ exc
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import cache, partial
 from math import inf
 from pathlib import Path
@@ -25,6 +25,7 @@ from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.monitoring.asked import LatePages
 from gateway.monitoring.exhaustion import Exhaustion
+from gateway.monitoring.report import Report
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from gateway.history.api import Api
     from gateway.history.history import History
     from gateway.monitoring.door import Door
-    from gateway.monitoring.report import Report
     from gateway.operator.agent import Agent
     from gateway.page.served import ServedPages
 
@@ -284,6 +284,13 @@ def _status(
 
         return Api(history(), Live(history(), reporter.lately))
 
+    def problems(report: Report) -> dict[str, object]:
+        from gateway.page.banners import spoken
+        from gateway.page.words import words_for
+
+        words = words_for("en", settings.timezone.zone, report.now_s, report.slot_length_s)
+        return {"problems": spoken(history().problems(report), words)}
+
     def pages(door: "Door") -> "ServedPages":
         from gateway.page.served import About, ServedPages
 
@@ -294,12 +301,6 @@ def _status(
             contact=settings.about.contact,
         )
         return ServedPages(history(), reporter.lately, about, door)
-
-    def problems(report: "Report") -> Mapping[str, object]:
-        from gateway.page.banners import in_english
-
-        found = history().problems(report)
-        return {"problems": in_english(found, report, settings.timezone.zone)}
 
     return StatusServer(
         settings.status,

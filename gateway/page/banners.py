@@ -6,16 +6,14 @@ named.
 """
 
 from collections.abc import Sequence
-from datetime import tzinfo
 
 from msgspec import Struct, to_builtins
 
 from gateway.history.answers import Mood, Now, Problem
-from gateway.monitoring.report import Report
 from gateway.outbox.item import EXCHANGE
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.icons import icon
-from gateway.page.words import NOTHING, Words, words_for
+from gateway.page.words import NOTHING, Words
 
 PROBLEMS = (
     *("meter_silent", "meter_silent_long", "line_away", "line_away_long", "meter_unbelieved"),
@@ -59,12 +57,13 @@ def told(problem: Problem, words: Words) -> Told:
     )
 
 
-def in_english(
-    problems: Sequence[Problem], report: Report, zone: tzinfo
-) -> list[dict[str, object]]:
-    """The problems of a report with their words, as JSON brings them."""
-    words = words_for("en", zone, report.now_s, report.slot_length_s)
-    return [{**to_builtins(problem), **to_builtins(told(problem, words))} for problem in problems]
+def spoken(problems: Sequence[Problem], words: Words) -> list[dict[str, object]]:
+    """The same for programs: each problem as it is, with its words beside it."""
+    return [
+        {**to_builtins(problem), "what": said.what, "itself": said.itself, "do": said.do}
+        for problem in problems
+        for said in (told(problem, words),)
+    ]
 
 
 def _key(problem: Problem, part: str, words: Words) -> str:

@@ -20,7 +20,11 @@ _WORST_FIRST = "xpem"
 MOST_SLOTS = 300
 """A day with more slots is shown in parts: bars would be thinner than a hair …"""
 WINDOW = 96
-"""… of so many slots."""
+"""… of so many slots at most …"""
+LEAST_WINDOW = 24
+"""… and of so many at least."""
+_PART_OF_A_DAY_S = 82_000
+"""The shortest day has 23 hours."""
 _STRIP_KINDS = {f"d{letter}": round(height) for letter, height in STRIP_HEIGHTS.items()}
 
 
@@ -111,15 +115,21 @@ def windowed(day: Day, until_s: int | None = None) -> Day:
     end = max((len(column.quality.rstrip(".")) for column in columns), default=0)
     if until_s is not None:
         end = min(end, (until_s - day.start_s) // day.slot_s)
-    end = min(max(end, WINDOW), day.slots)
-    begin = end - WINDOW
+    known = [_first_known(column.quality) for column in columns if column.quality.strip(".")]
+    begin = max(end - WINDOW, min(known, default=0), 0)
+    end = min(max(end, begin + LEAST_WINDOW), day.slots)
+    begin = min(begin, end - LEAST_WINDOW)
     return replace(
         day,
         start_s=day.start_s + begin * day.slot_s,
-        slots=WINDOW,
+        slots=end - begin,
         assets=[_cut(column, begin, end) for column in day.assets],
         meters=[_cut(column, begin, end) for column in day.meters],
     )
+
+
+def _first_known(quality: str) -> int:
+    return len(quality) - len(quality.lstrip("."))
 
 
 def _cut(column: Column, begin: int, end: int) -> Column:
@@ -135,12 +145,13 @@ def _cut(column: Column, begin: int, end: int) -> Column:
 
 def hour_marks(day: Day, words: Words) -> list[tuple[float, str]]:
     """What stands below a day's chart: every sixth hour of the local clock; below a part of a day
-    every quarter of it.
+    every third of it.
     """
-    if day.slots == WINDOW and day.slot_s * WINDOW < 80_000:
+    length_s = day.slots * day.slot_s
+    if length_s < _PART_OF_A_DAY_S:
         return [
-            (part / 4, words.clock(day.start_s + part * WINDOW * day.slot_s // 4))
-            for part in range(5)
+            (part / 3, words.clock(day.start_s + part * length_s // 3 // day.slot_s * day.slot_s))
+            for part in range(4)
         ]
     marks = [
         (i / day.slots, f"{local:%H:%M}")

@@ -6,7 +6,7 @@
   if (!live || !window.EventSource || !window.fetch || !window.AbortController) return;
 
   var QUIET_MS = 5500, ANSWER_MS = 3000, POLL_MS = 10000, LEAST_MS = 2000, MOST_FAILURES = 3;
-  var stream = null, failures = 0, isGone = false, isAsking = false, isDue = false;
+  var stream = null, failures = 0, isGone = false, isAsking = false, isDue = false, refusals = 0;
   var heardMs = Date.now(), askedMs = 0, told = {};
 
   /* As the server writes it (words.py). */
@@ -61,12 +61,16 @@
       credentials: "same-origin", cache: "no-cache", signal: ending.signal
     }).then(function (answer) {
       if (answer.status === 401 || answer.status === 404) { location.reload(); return null; }
-      if (!answer.ok && answer.status !== 304) throw new Error("status " + answer.status);
-      return answer.text();
+      if (answer.ok) return answer.text();
+      /* It is there, and cannot answer this just now. */
+      if (++refusals >= MOST_FAILURES) throw new Error("status " + answer.status);
+      heardMs = Date.now();
+      return null;
     }).then(function (text) {
       if (text === null) return;
       var made = new DOMParser().parseFromString(text, "text/html");
       heardMs = Date.now();
+      refusals = 0;
       body.classList.remove("gone");
       isGone = false;
       ["main", "header"].forEach(function (name) {

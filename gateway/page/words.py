@@ -85,10 +85,14 @@ class Words(Struct, frozen=True):
         return f"{self.number(energy_wh, digits)}{NBSP}Wh"
 
     def kwh(self, energy_wh: float | None, digits: int | None = None) -> str:
-        """Energy of a day or a month; a register with three digits, as on its face."""
+        """Energy of a day or a month: whole Wh below 1 kWh. A register has three digits, as on its
+        face.
+        """
         if energy_wh is None:
             return NOTHING
         if digits is None:
+            if abs(energy_wh) < 999.5:
+                return f"{self.number(energy_wh)}{NBSP}Wh"
             digits = 1 if abs(energy_wh) >= 10_000 else 2
         return f"{self.number(energy_wh / 1000, digits)}{NBSP}kWh"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.history.refusals import Busy
 from tests.browser.looking import Browser
 from tests.browser.serving import Served
 from tests.browser.told import Told
@@ -127,3 +128,22 @@ def test_a_stream_that_fails_three_times_is_given_up_for_asking(
     told.power(grid=888.0)
     browser.wait(lambda: browser.of(GRID) == ["888 W"], 20, "it asks instead")
     assert browser.run("return window.opened") <= 3
+
+
+def test_a_store_that_is_busy_for_a_moment_alarms_nobody(
+    served: Served, told: Told, browser: Browser
+) -> None:
+    opened(browser, served, f"/days/{sample.DAY}")
+    browser.requests()
+    told.refusal = Busy("too many ask at once")
+    told.state = sample.now(mood="bad", problems=[sample.DISK])
+    asked: list[str] = []
+
+    def has_asked() -> bool:
+        asked.extend(url for _, url in browser.requests() if "/days/" in url)
+        return bool(asked)
+
+    browser.wait(has_asked, 10, "it asks for what is new, and is refused")
+    told.refusal = None
+    browser.wait(lambda: "memory card" in browser.text, 20, "and then it is told")
+    assert "The gateway does not answer" not in browser.text

@@ -63,7 +63,8 @@ def _steps(reader: Reader, day: Day, column: Column | None) -> Markup:
 
 def _parts(reader: Reader, whole: Day, day: Day, column: Column | None) -> Child:
     """The way to the part of the day before, where it is shown in parts."""
-    if day.start_s <= whole.start_s:
+    before = (day.start_s - whole.start_s) // day.slot_s
+    if not any(column.quality[:before].strip(".") for column in (*whole.assets, *whole.meters)):
         return None
     query = f"?until={day.start_s}" + (f"&asset={column.id}" if column else "")
     label = f"‹ {reader.words.span(whole.start_s, day.start_s)}"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.history import problems
 from gateway.history.answers import Now, Problem
-from gateway.page.banners import PROBLEMS, headline, told
+from gateway.page.banners import PROBLEMS, headline, spoken, told
 from gateway.page.markup import join
 from gateway.page.words import LANGUAGES, Words, words_for
 from tests.gateway.page import sample_answers as sample
@@ -126,8 +126,31 @@ def test_markup_in_a_reason_stays_text(language: str) -> None:
     assert evil in Shown(html).text
 
 
+def test_for_programs_a_problem_has_its_facts_and_its_words() -> None:
+    problem = Problem(
+        id="meter_silent",
+        subject="pv",
+        severity="warn",
+        since_s=sample.NOW_S - 600.0,
+        facts={"reason": "no reply in 1 s", "until_s": sample.NOW_S + 6600.0},
+    )
+    [said] = spoken([problem], words())
+    assert (said["id"], said["severity"], said["since_s"]) == (
+        "meter_silent",
+        "warn",
+        problem.since_s,
+    )
+    assert said["facts"] == problem.facts
+    assert (said["what"], said["itself"], said["do"]) == (
+        told(problem, words()).what,
+        told(problem, words()).itself,
+        told(problem, words()).do,
+    )
+
+
 def test_there_are_words_for_every_problem_that_there_is() -> None:
     source = Path(str(problems.__file__)).read_text(encoding="utf-8")
-    ids = set(re.findall(r'id="(\w+)"', source)) | set(re.findall(r'_of\(\w+, "(\w+)"', source))
-    assert len(ids) > 10
-    assert ids <= set(PROBLEMS)
+    told_ids = set(re.findall(r'id="(\w+)"', source))
+    told_ids |= set(re.findall(r'_of\(\w+, "(\w+)"', source))
+    assert len(told_ids) > 10
+    assert told_ids <= set(PROBLEMS)

@@ -170,6 +170,16 @@ def test_a_day_of_short_slots_is_shown_in_parts() -> None:
     assert f"?until={day.start_s + 304 * 15}" in page
 
 
+def test_a_day_of_short_slots_begins_where_something_is_known() -> None:
+    day = replace(sample.day(slots=5760, closed=400), slot_s=15)
+    columns = [
+        replace(each, quality="." * 390 + each.quality[390:]) for each in (*day.assets, *day.meters)
+    ]
+    page = days.render(reader(), replace(day, assets=columns[:2], meters=columns[2:]))
+    assert page.partition("<tbody>")[2].partition("</tbody>")[0].count("<tr>") == 10
+    assert "?until=" not in page
+
+
 def test_a_slot_tells_registers_samples_deliveries_and_answers_word_for_word() -> None:
     text = Shown(slot.render(reader(), sample.slot())).text.replace("\xa0", " ")
     for expected in (
