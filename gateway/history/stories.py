@@ -125,7 +125,8 @@ Said = tuple[int, Mapping[str, float]]
 
 def _said(look: Look, device: Device, since_s: int, until_s: int) -> Iterator[Said]:
     """What a meter said in a slot, with the reading before it and the one at its end."""
-    around_ms = int(device.interval_s * 1000)
+    # Samples of several meters are not quite in the order of time: the search may miss some.
+    around_ms = int((STALE_INTERVALS * device.interval_s + 2) * 1000)
     return look.samples.values_of(
         device.name, since_s * 1000 - around_ms, until_s * 1000 + around_ms, MAX_SAMPLES
     )
@@ -225,7 +226,9 @@ def _differ(before: float | None, after: float | None) -> bool:
 
 def _gaps(at_s: Sequence[float], since_s: int, until_s: int, interval_s: float) -> list[Gap]:
     """The times in a slot that lie between samples further apart than the fold takes as one run."""
-    edges = [since_s - interval_s, *at_s, until_s + interval_s]
+    before_s = max((at for at in at_s if at <= since_s), default=since_s - interval_s)
+    after_s = min((at for at in at_s if at >= until_s), default=until_s + interval_s)
+    edges = [before_s, *(at for at in at_s if since_s < at < until_s), after_s]
     return [
         Gap(since_s=max(before, since_s), until_s=min(after, until_s))
         for before, after in pairwise(edges)
