@@ -119,7 +119,7 @@ def test_the_commands_of_the_pages_do_what_the_pages_say(
     tmp_path: Path,
 ) -> None:
     first, mended = build("", False), build("+mended", False)
-    repository = _repository(tmp_path, mended)
+    repository = signed_repository(tmp_path, mended)
     (tmp_path / "one").mkdir()
     with booted("bookworm", tmp_path / "one") as machine:
         (machine.root / "media/usb").mkdir()
@@ -139,7 +139,7 @@ def test_the_commands_of_the_pages_do_what_the_pages_say(
         _new_card(Walk(machine, world), world, first)
 
 
-def _repository(folder: Path, deb: Path) -> Path:
+def signed_repository(folder: Path, deb: Path) -> Path:
     """Signed with a key that was made just now."""
     home = folder / "gnupg"
     home.mkdir(mode=0o700)
