@@ -32,7 +32,7 @@ help:
 	@echo "make format                     let ruff format the code"
 	@echo "make deb [ARCHITECTURE=arm64]   build the Debian packages, into dist/"
 	@echo "make repository KEY=… [CHANNEL=testing]  make a signed apt repository of dist/*.deb, in dist/repository"
-	@echo "make picture                    make the README's picture of the status page anew"
+	@echo "make picture                    make the pictures of the page in docs/ anew"
 	@echo "make clean                      remove .venv and what was built"
 	@echo "PYTHON=python3.13 before or after any of them: make .venv with that Python"
 
@@ -80,7 +80,7 @@ simulate: .venv/run.stamp
 	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
 picture: .venv/dev.stamp
-	PICTURE=docs/images/status-page.png $(BIN)/python -m pytest --quiet tests/browser -k readme
+	PICTURES=docs/images $(BIN)/python -m pytest --quiet tests/browser/test_pictures.py
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks
