@@ -39,7 +39,7 @@ for _name in ("COLUMNS", "LINES"):
 # How long one example takes says more about the machine than about the code. What `make test`
 # draws is the same each time, so that a change is judged by nothing but itself; `make test-long`
 # looks for more.
-settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("same", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("anew", deadline=None, max_examples=1000)
 settings.load_profile("same")
 
