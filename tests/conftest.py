@@ -29,6 +29,7 @@ from gateway.monitoring.report import (
     Part,
     Report,
 )
+from tests.tools import find_tool
 
 # readline, which pytest loads, tells whatever is started later how wide this terminal is. Tables go
 # by that.
@@ -161,20 +162,8 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def required_tool() -> Callable[[str], str]:
-    """The path of a program that a test cannot do without. Where it is missing the test is skipped,
-    saying so; under CI it fails.
-    """
-
-    def find(name: str) -> str:
-        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        if path is None:
-            message = f"{name} is not installed; install it to run this test"
-            if os.environ.get("CI") == "true":
-                pytest.fail(message)
-            pytest.skip(message)
-        return path
-
-    return find
+    """As `find_tool`."""
+    return find_tool
 
 
 NOW_S = 1_750_000_510.0

@@ -2,8 +2,6 @@
 (`xdist_group`).
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +10,7 @@ from selenium import webdriver
 from tests.browser.looking import Browser
 from tests.browser.serving import Served
 from tests.browser.told import Told
+from tests.tools import find_tool
 
 _FLAGS = (
     "--headless",
@@ -27,23 +26,12 @@ _FLAGS = (
 )
 
 
-def _tool(name: str) -> str:
-    """As `required_tool`, for all tests at once."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None:
-        message = f"{name} is not installed; install it to run this test"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
 @pytest.fixture(scope="session")
 def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """With an empty profile; it talks to nobody but the page."""
     folder = tmp_path_factory.mktemp("chromium")
     options = webdriver.ChromeOptions()
-    options.binary_location = _tool("chromium")
+    options.binary_location = find_tool("chromium")
     for flag in _FLAGS:
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={folder}")
@@ -54,7 +42,7 @@ def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.
         "TZ": "America/New_York",
         "LANG": "C.UTF-8",
     }
-    service = webdriver.ChromeService(_tool("chromedriver"), env=environment)
+    service = webdriver.ChromeService(find_tool("chromedriver"), env=environment)
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield driver
