@@ -7,11 +7,12 @@ from datetime import date
 from itertools import groupby
 from uuid import UUID
 
-from gateway.energy.assets import Formula
-from gateway.energy.slot import KNOWN, AssetSlot, Quality
+from gateway.energy.asset_slots import Part, asset_slot, parts_of, worst_of
+from gateway.energy.slot import AssetSlot, Quality
 from gateway.history.answers import Column, Day, DaySums, Month, Sums
 from gateway.history.balance import Account, Flow, account_of, flows, wh
 from gateway.history.home import Home
+from gateway.site.settings import Asset
 from gateway.store.archive import Look
 from gateway.store.slot_table import BriefSlot
 
@@ -28,7 +29,6 @@ STATE_LETTER: Mapping[str, str] = {
     "rejected": "r",
     "missed": "l",
 }
-_BEST_FIRST: Sequence[Quality] = ("measured", "estimated", "partial", "missing")
 
 
 def day_of(look: Look, home: Home, day: date, today: date) -> Day:
@@ -137,8 +137,7 @@ def _asset_column(
 ) -> Column:
     asset = home.assets[uuid]
     slots = [
-        settled.get((uuid, start_s)) or of_meters(uuid, asset.energy, start_s, at.get(start_s, ()))
-        for start_s in starts
+        settled.get((uuid, start_s)) or of_meters(asset, at.get(start_s, ())) for start_s in starts
     ]
     meters = asset.energy.devices
     return Column(
@@ -162,25 +161,12 @@ def _has_begun(meters: frozenset[str], slots: Iterable[BriefSlot]) -> bool:
     return any(slot.device in meters for slot in slots)
 
 
-def of_meters(
-    uuid: UUID, formula: Formula, start_s: int, slots: Iterable[BriefSlot]
-) -> AssetSlot | None:
-    """The asset's slot out of its meters', where it was not kept: a version before kept none. None
-    where a meter has not closed its slot.
+def of_meters(asset: Asset, slots: Iterable[Part]) -> AssetSlot | None:
+    """The asset's slot out of its meters' of that time, where it was not kept: a version before
+    kept none. None where a meter has not closed its slot.
     """
-    wanted = {(term.device, term.direction) for term in formula.terms}
-    parts = [slot for slot in slots if (slot.device, slot.direction) in wanted]
-    if {(slot.device, slot.direction) for slot in parts} != wanted:
-        return None
-    quality = max((slot.quality for slot in parts), key=_BEST_FIRST.index)
-    energy_uwh = uncertainty_uwh = None
-    if quality in KNOWN:
-        energy_uwh = formula.total({(s.device, s.direction): s.energy_uwh or 0 for s in parts})
-        by_part = {(s.device, s.direction): s.uncertainty_uwh for s in parts}
-        sizes = [by_part[term.device, term.direction] for term in formula.terms]
-        known = [size for size in sizes if size is not None]
-        uncertainty_uwh = sum(known) if len(known) == len(sizes) else None
-    return AssetSlot(uuid, start_s, parts[0].length_s, energy_uwh, uncertainty_uwh, quality)
+    parts = parts_of(asset.energy, slots)
+    return asset_slot(asset.uuid, asset.energy, parts) if parts else None
 
 
 def _meter_columns(home: Home, starts: range, brief: Sequence[BriefSlot]) -> list[Column]:
@@ -212,7 +198,7 @@ def _whole(before: BriefSlot | None, slot: BriefSlot) -> BriefSlot:
         slot.length_s,
         sum(energies) if energies else None,
         None,
-        max((before.quality, slot.quality), key=_BEST_FIRST.index),
+        worst_of((before, slot)).quality,
         min(1000, before.coverage_permille + slot.coverage_permille),
     )
 

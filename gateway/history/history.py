@@ -16,7 +16,6 @@ from gateway.history.answers import (
     MeterNow,
     MeterStory,
     Month,
-    Mood,
     Node,
     Now,
     Problem,
@@ -71,10 +70,6 @@ class History:
         """What a person should know of this report, the worst first."""
         return problems_of(report, self._max_gap_s, self._undated)
 
-    def mood(self, report: Report) -> Mood:
-        """How it is, all in all."""
-        return mood_of(report, self.problems(report))
-
     def nodes(self, report: Report) -> list[Node]:
         """The flow of power."""
         return nodes_of(self.home, report)
@@ -98,12 +93,12 @@ class History:
 
     async def day(self, day: date) -> Day:
         """One local day, slot by slot."""
-        today = self._today()
+        today = self.today()
         return await self._ask(lambda look: day_of(look, self.home, day, today))
 
     async def month(self, month: date) -> Month:
         """The local month that a day lies in."""
-        today = self._today()
+        today = self.today()
         return await self._ask(lambda look: month_of(look, self.home, month, today))
 
     async def slot(self, asset: str, start_s: int) -> SlotStory:
@@ -145,9 +140,6 @@ class History:
 
     def today(self) -> date:
         """The local day that it is."""
-        return self._today()
-
-    def _today(self) -> date:
         return self.home.day_of(self._report().now_s)
 
     async def _ask(self, question: Callable[[Look], T]) -> T:

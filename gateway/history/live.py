@@ -14,6 +14,7 @@ from msgspec import Struct, json
 
 from gateway.history.answers import Mood
 from gateway.history.history import History
+from gateway.history.problems import mood_of
 from gateway.monitoring.report import Report
 
 MAX_STREAMS = 6
@@ -138,7 +139,7 @@ class Live:
                 missed=sum(each.missed for each in to),
             ),
             "problems": LiveProblems(
-                mood=self._history.mood(report),
+                mood=mood_of(report, problems),
                 problems=[(each.id, each.subject, each.severity) for each in problems],
             ),
         }

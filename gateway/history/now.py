@@ -228,10 +228,11 @@ def meters_of(
 ) -> list[MeterNow]:
     """Every meter, as the configuration has them."""
     lines = {line.name: line for line in report.lines}
+    powers = _powers(home, report)
     return [
         _meter(
             home,
-            report,
+            powers[meter.name],
             meter,
             home.devices[meter.name],
             available.get(meter.name, [None] * 24),
@@ -244,14 +245,13 @@ def meters_of(
 
 def _meter(
     home: Home,
-    report: Report,
+    power: _Power,
     meter: MeterReport,
     device: Device,
     available: list[float | None],
     carries: str,
 ) -> MeterNow:
     role = home.roles.meters[meter.name]
-    power = _powers(home, report)[meter.name]
     return MeterNow(
         name=meter.name,
         title=meter.name,

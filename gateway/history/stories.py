@@ -26,7 +26,6 @@ from gateway.site.devices import Device
 from gateway.site.settings import Asset
 from gateway.store.archive import Look
 from gateway.store.event_table import KeptEvent
-from gateway.store.slot_table import BriefSlot
 
 MAX_POINTS = 300
 """Of a line of power, more of them are no finer on any screen."""
@@ -38,6 +37,8 @@ MOST_S = 1 << 33
 MAX_DAY_SAMPLES = 6_000
 """The same for a day: of three meters each ten seconds that is every fifth."""
 DAY_S = 86_400
+DAY_MEAN_S = 300
+"""A meter's day is a line of means over so long."""
 
 
 def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
@@ -52,7 +53,7 @@ def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
     until_s = start_s + home.slot_s
     slots = list(look.slots.at(start_s))
     kept = look.asset_slots.at(asset.uuid, start_s)
-    settled = kept or of_meters(asset.uuid, asset.energy, start_s, map(_brief, slots))
+    settled = kept or of_meters(asset, slots)
     deliveries = [
         owed
         for destination in (*home.destinations, *_former(look, home))
@@ -101,20 +102,6 @@ def _former(look: Look, home: Home) -> list[str]:
 
 def _concerns(asset: Asset, slots: Iterable[Slot]) -> bool:
     return any(slot.device in asset.energy.devices for slot in slots)
-
-
-def _brief(slot: Slot) -> BriefSlot:
-    return BriefSlot(
-        slot.start_s,
-        slot.device,
-        slot.direction,
-        slot.serial_number or "",
-        slot.length_s,
-        slot.energy_uwh,
-        slot.uncertainty_uwh,
-        slot.quality,
-        slot.coverage_permille,
-    )
 
 
 # --- its terms ------------------------------------------------------------------------------------
@@ -247,7 +234,6 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def day_line(look: Look, device: Device, now_s: float) -> list[tuple[float, float]]:
     """The power of a meter over the last 24 hours: means of five minutes."""
-    bucket_s = DAY_S // (MAX_POINTS - 12)
     sums: dict[int, tuple[float, int]] = {}
     until_ms = int(now_s * 1000)
     for at_ms, values in look.samples.values_of(
@@ -255,11 +241,11 @@ def day_line(look: Look, device: Device, now_s: float) -> list[tuple[float, floa
     ):
         power_w = power_of(values, device)
         if power_w is not None:
-            bucket = at_ms // 1000 // bucket_s
+            bucket = at_ms // 1000 // DAY_MEAN_S
             total_w, count = sums.get(bucket, (0.0, 0))
             sums[bucket] = total_w + power_w, count + 1
     return [
-        (float(bucket * bucket_s), total_w / count) for bucket, (total_w, count) in sums.items()
+        (float(bucket * DAY_MEAN_S), total_w / count) for bucket, (total_w, count) in sums.items()
     ]
 
 

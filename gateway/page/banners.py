@@ -107,12 +107,17 @@ def banner(problem: Problem, words: Words, root: str, *, level: str = "h2") -> M
 
 def headline(now: Now, words: Words, root: str) -> Child:
     """How it all is: one sentence of trust, or what is wrong."""
-    loud = [each for each in now.problems if each.severity in ("warn", "bad")]
-    if loud:
-        return live_region([banner(each, words, root) for each in ranked(loud)])
+    if loud := banners(now.problems, words, root):
+        return live_region(loud)
     if now.mood == "starting":
         return live_region(_quiet("starting", words("mood.starting"), _starting(now, words)))
     return live_region(_quiet("well", words("mood.well"), _well(now, words)))
+
+
+def banners(problems: Sequence[Problem], words: Words, root: str) -> list[Markup]:
+    """Those of which a reader must know whatever the page, the worst first."""
+    loud = [each for each in problems if each.severity in ("warn", "bad")]
+    return [banner(each, words, root) for each in ranked(loud)]
 
 
 def live_region(*inside: Child) -> Markup:

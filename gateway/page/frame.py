@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gateway.history.answers import Problem
-from gateway.page.banners import banner, live_region, ranked
+from gateway.page.banners import banners, live_region
 from gateway.page.markup import Child, Markup, join, tag
 from gateway.page.words import Words
 
@@ -61,7 +61,7 @@ def document(
     main = tag(
         "main",
         tag("h1", title, class_=None if heading else "off"),
-        _told(reader) if told else None,
+        live_region(banners(reader.problems, reader.words, reader.root)) if told else None,
         *body,
         id="main",
         tabindex=-1,
@@ -135,11 +135,6 @@ def _footer(reader: Reader) -> Markup:
     if reader.can_log_out:
         links.append(reader.link("logout", words("login.out")))
     return tag("footer", *links, tag("span", f"meter-gateway {reader.version}"))
-
-
-def _told(reader: Reader) -> Child:
-    loud = [each for each in reader.problems if each.severity in ("warn", "bad")]
-    return live_region([banner(each, reader.words, reader.root) for each in ranked(loud)])
 
 
 def card(title: str, *inside: Child, key: str, class_: str = "card") -> Markup:

@@ -13,7 +13,6 @@ from gateway.history.answers import (
     MeterNow,
     MeterStory,
     Month,
-    Mood,
     Node,
     Now,
     Problem,
@@ -62,9 +61,6 @@ class Told:
 
     def problems(self, _: Report) -> Sequence[Problem]:
         return self.state.problems
-
-    def mood(self, _: Report) -> Mood:
-        return self.state.mood
 
     def nodes(self, _: Report) -> list[Node]:
         return self.state.nodes
